@@ -1,0 +1,76 @@
+"""What a member did, as the rules see it. One tagged union, told apart by `activity`."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+# Identifiers of the shop. They become part of source keys, so their length is bounded and they hold no
+# control characters; any other character is the shop's own business.
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+# A member's id is part of keys in Valkey, where braces mark the hash tag.
+MemberId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._~:@+-]+$",
+        description="The shop's own, opaque id of a member.",
+    ),
+]
+
+
+class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="activity"):
+    """Base of the union below."""
+
+    @property
+    def reference(self) -> str | None:
+        """What the shop calls this activity when it takes it back, unique for a member."""
+        return None
+
+
+class FuelTap(Activity, frozen=True, tag="fuel_tap"):
+    """The member touched the fuel button in the app."""
+
+
+class Registration(Activity, frozen=True, tag="registration"):
+    """The member joined the program."""
+
+
+class AppSignIn(Activity, frozen=True, tag="app_sign_in"):
+    """The member signed in to the app."""
+
+
+class Share(Activity, frozen=True, tag="share", kw_only=True):
+    """The member shared on a social network, or shared a product link."""
+
+    kind: Literal["social", "link"]
+    product_id: Identifier
+    network: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    share_id: Identifier | None = None
+
+    @property
+    def reference(self) -> str | None:
+        return None if self.share_id is None else share_reference(self.share_id)
+
+
+class Review(Activity, frozen=True, tag="review", kw_only=True):
+    """The member published a review of a product."""
+
+    product_id: Identifier
+    review_id: Identifier
+
+    @property
+    def reference(self) -> str | None:
+        return review_reference(self.review_id)
+
+
+AnyActivity = FuelTap | Registration | AppSignIn | Share | Review
+
+
+def share_reference(share_id: str) -> str:
+    return f"share:{share_id}"
+
+
+def review_reference(review_id: str) -> str:
+    return f"review:{review_id}"

@@ -1,0 +1,64 @@
+"""What a process is told by its environment, read once, in one frozen struct."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+PREFIX = "ENGAGE_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each field is the environment variable ENGAGE_<FIELD>."""
+
+    database_url: str  # postgresql+asyncpg://…
+    state_url: str  # Valkey of the gate; may be a Cluster (valkey+cluster:// or redis+cluster://).
+    queue_url: str  # Valkey of arq: standalone, AOF, noeviction.
+    topics_url: str  # Valkey of the feed's pub/sub and tickets.
+    api_host: str = "127.0.0.1"
+    api_port: int = 8080
+    feed_host: str = "127.0.0.1"
+    feed_port: int = 8081
+    feed_url: str = "ws://127.0.0.1:8081/"  # As clients reach it.
+    jwks: str = ""  # Path or https URL of the key set that signs members' tokens.
+    jwt_issuer: str = "engage"
+    jwt_audience: str = "engage"
+    jwt_max_age_s: int = 900  # Longest life of a member's token.
+    pepper: str = ""  # Secret that person references are hashed with.
+    sandbox: Path | None = None  # The sandbox's secrets; set only by `engage up`.
+    log_level: str = "info"
+    log_format: str = "json"  # or "console"
+
+
+class SettingsError(ValueError):
+    """The environment does not make a Settings; the message says which variable and why."""
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Raises SettingsError."""
+    env = os.environ if environment is None else environment
+    found = {name: env[PREFIX + name.upper()] for name in Settings.__struct_fields__ if PREFIX + name.upper() in env}
+    missing = [
+        PREFIX + name.upper()
+        for name in ("database_url", "state_url", "queue_url", "topics_url")
+        if name not in found
+    ]
+    if missing:
+        raise SettingsError(f"not set: {', '.join(missing)}")
+    try:
+        return msgspec.convert(found, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{PREFIX}…: {error}") from error
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that make these settings again: what a parent hands to its parts."""
+    values = ((name, getattr(settings, name)) for name in settings.__struct_fields__)
+    return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind)
