@@ -18,6 +18,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 class Window(Struct, frozen=True):
     """A calendar day or month: [start, end)."""
 
+    kind: WindowKind
     label: str  # As source keys write it: 2026-11-21 or 2026-11.
     period: int
     start: datetime
@@ -50,6 +51,7 @@ def window(kind: WindowKind, at: datetime, zone: str) -> Window:
     day = local_date(at, zone)
     if kind == "day":
         return Window(
+            kind,
             day.isoformat(),
             day_number(day),
             start_of_day(day, zone),
@@ -58,6 +60,7 @@ def window(kind: WindowKind, at: datetime, zone: str) -> Window:
     first = day.replace(day=1)
     following = add_months(first, 1)
     return Window(
+        kind,
         f"{first:%Y-%m}",
         first.year * 12 + first.month - 1,
         start_of_day(first, zone),

@@ -43,7 +43,7 @@ class Why(Struct, frozen=True, kw_only=True):
 
 
 class NewCredit(Struct, frozen=True, kw_only=True):
-    """A credit to be. The source key is unique for a member, for ever; so is the reference, if any."""
+    """A credit to be. The source key is unique for a member, for ever; so is the reference for a member and rule."""
 
     rule_id: str
     points: int
@@ -136,12 +136,11 @@ def _credit(
     due = due_at(rule.due, at)
     key = grant.slot.source_key(grant.number)
     bonus = isinstance(rule.limit, SameAs)
-    reference = activity.reference
     return NewCredit(
         rule_id=rule.id,
         points=points,
         source_key=rule.id + key.removeprefix(grant.slot.rule_id) if bonus else key,
-        reference=f"{reference}:{rule.id}" if bonus and reference else reference,
+        reference=activity.reference,
         activity_at=at,
         due_at=due,
         expires_at=expires_at(program.expiry, due, zone),

@@ -165,7 +165,7 @@ class Example(Part, frozen=True):
     total: int | None = None  # Sum of the points of all credits of the example.
 
 
-class Program(Part, frozen=True):
+class Program(Part, frozen=True, kw_only=True):
     """One version of a program. Published versions never change; a change is a new version."""
 
     id: ProgramId

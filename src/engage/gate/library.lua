@@ -1,0 +1,196 @@
+#!lua name=engage
+
+-- What the gate knows of a member is one field of a small hash (engage.gate.keys): a run of records of 12
+-- bytes, big-endian: rule code, kind, period, value, zone code, unconfirmed claims.
+--   kind 0, streak:        period = its last day, value = days in a row, zone = code of the zone it runs in
+--   kind 1 or 2, window:   period = the day (1) or month (2), value = its used places as bits, zone = 0
+-- A member whose field is missing is unknown, which is not the same as new: the caller reads the database
+-- and loads the field. So any loss of keys costs a read and never a wrong answer.
+
+local FORMAT, SIZE = '>HBHIHB', 12
+local STREAK, MONTH = 0, 2
+local GRANTED, REFUSED, UNKNOWN = 0, 1, 2
+
+local function find(records, code)
+  for at = 1, #records, SIZE do
+    local rule, kind, period, value, zone, unconfirmed = struct.unpack(FORMAT, records, at)
+    if rule == code then
+      return {at = at, kind = kind, period = period, value = value, zone = zone, unconfirmed = unconfirmed}
+    end
+  end
+  return nil
+end
+
+local function put(records, code, r)
+  local packed = struct.pack(FORMAT, code, r.kind, r.period, r.value, r.zone, math.min(r.unconfirmed, 255))
+  if r.at then
+    return records:sub(1, r.at - 1) .. packed .. records:sub(r.at + SIZE)
+  end
+  return records .. packed
+end
+
+local function claim_streak(records, code, day, zone)
+  local r = find(records, code)
+  if not r then
+    return GRANTED, 1, put(records, code, {kind = STREAK, period = day, value = 1, zone = zone, unconfirmed = 1})
+  end
+  if r.zone ~= zone then
+    -- It may be a running streak of another zone; only the database has the zone's name.
+    return UNKNOWN, 0, nil
+  end
+  if day == r.period and r.unconfirmed > 0 then
+    -- A claim whose caller may have died before it reached the database, which will tell.
+    return GRANTED, r.value, nil
+  end
+  if day <= r.period then
+    return REFUSED, r.value, nil
+  end
+  if r.unconfirmed > 0 then
+    -- Whether the last day counts depends on whether its claim reached the database.
+    return UNKNOWN, 0, nil
+  end
+  r.value = (day == r.period + 1) and r.value + 1 or 1
+  r.period, r.unconfirmed = day, 1
+  return GRANTED, r.value, put(records, code, r)
+end
+
+local function claim_window(records, code, kind, period, count)
+  local r = find(records, code)
+  if not r or r.kind ~= kind or r.period < period then
+    r = {at = r and r.at, kind = kind, period = period, value = 0, zone = 0, unconfirmed = 0}
+  elseif r.period > period then
+    return UNKNOWN, 0, nil
+  end
+  for place = 1, count do
+    local mask = bit.lshift(1, place - 1)
+    if bit.band(r.value, mask) == 0 then
+      r.value = bit.bor(r.value, mask) % 4294967296
+      r.unconfirmed = r.unconfirmed + 1
+      return GRANTED, place, put(records, code, r)
+    end
+  end
+  if r.unconfirmed > 0 then
+    -- Some of these places may belong to claims that never reached the database.
+    return UNKNOWN, 0, nil
+  end
+  return REFUSED, count, nil
+end
+
+local function claim_once(key, ttl_s)
+  local state = server.call('GET', key)
+  if state == 'c' then
+    return REFUSED, 1
+  end
+  if not state then
+    server.call('SET', key, 'u', 'EX', ttl_s)
+  end
+  return GRANTED, 1
+end
+
+-- Members that have not come for so long that all their records are over leave when others arrive, so that a
+-- hash does not grow with everyone who ever came.
+local function drop_old(key, oldest_day, oldest_month)
+  local all = server.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    local records, live = all[i + 1], false
+    for at = 1, #records, SIZE do
+      local _, kind, period = struct.unpack(FORMAT, records, at)
+      live = live or period >= (kind == MONTH and oldest_month or oldest_day)
+    end
+    if not live then
+      server.call('HDEL', key, all[i])
+    end
+  end
+end
+
+-- In all functions: KEYS, one for each item; ARGV[1], msgpack. A hash and a once key live for a time after their
+-- last change, {hash_ttl_s, once_ttl_s}.
+
+-- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}}; a claim is {'s', member, code, day, zone},
+-- {'w', member, code, kind, period, count} or {'k'}.
+-- Returns msgpack of {status, number, status, number, …}.
+local function claim(keys, args)
+  local hash_ttl_s, once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
+  local answer = {}
+  for i, c in ipairs(claims) do
+    local key, status, number = keys[i], nil, nil
+    if c[1] == 'k' then
+      status, number = claim_once(key, once_ttl_s)
+    else
+      local records, changed = server.call('HGET', key, c[2]), nil
+      if not records then
+        status, number = UNKNOWN, 0
+      elseif c[1] == 's' then
+        status, number, changed = claim_streak(records, c[3], c[4], c[5])
+      else
+        status, number, changed = claim_window(records, c[3], c[4], c[5], c[6])
+      end
+      if changed then
+        server.call('HSET', key, c[2], changed)
+        server.call('EXPIRE', key, hash_ttl_s)
+      end
+    end
+    answer[2 * i - 1], answer[2 * i] = status, number
+  end
+  return cmsgpack.pack(answer)
+end
+
+-- What reached the database is so, whatever the hash has come to say in the meantime.
+-- ARGV[1]: {once_ttl_s, {claim, …}}; a claim is {member, code, kind, period, number, zone} or {false} for a once key.
+local function confirm(keys, args)
+  local once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
+  for i, c in ipairs(claims) do
+    local member, code, kind, period, number, zone = unpack(c)
+    local records = member and server.call('HGET', keys[i], member)
+    if not member then
+      server.call('SET', keys[i], 'c', 'EX', once_ttl_s)
+    elseif records then
+      local r = find(records, code)
+      if not r or r.kind ~= kind or r.period < period then
+        r = {at = r and r.at, kind = kind, period = period, value = 0, zone = zone, unconfirmed = 0}
+      end
+      if r.period == period then
+        if kind == STREAK then
+          r.value, r.zone, r.unconfirmed = number, zone, 0
+        else
+          r.value = bit.bor(r.value, bit.lshift(1, number - 1)) % 4294967296
+          r.unconfirmed = math.max(r.unconfirmed - 1, 0)
+        end
+        server.call('HSET', keys[i], member, put(records, code, r))
+      end
+    end
+  end
+  return #claims
+end
+
+-- Undo forgets: the next claim of that member asks the database. ARGV[1]: {{member} or {false}, …}.
+local function undo(keys, args)
+  local claims = cmsgpack.unpack(args[1])
+  for i, c in ipairs(claims) do
+    if c[1] then
+      server.call('HDEL', keys[i], c[1])
+    else
+      server.call('DEL', keys[i])
+    end
+  end
+  return #claims
+end
+
+-- Only an unknown member is loaded: what the caller read may have been overtaken by then.
+-- ARGV[1]: {hash_ttl_s, oldest_day, oldest_month, {{member, records}, …}}.
+local function load(keys, args)
+  local hash_ttl_s, oldest_day, oldest_month, members = unpack(cmsgpack.unpack(args[1]))
+  for i, m in ipairs(members) do
+    local added = server.call('HSETNX', keys[i], m[1], m[2])
+    server.call('EXPIRE', keys[i], hash_ttl_s)
+    if added == 1 and server.call('HLEN', keys[i]) % 32 == 0 then
+      drop_old(keys[i], oldest_day, oldest_month)
+    end
+  end
+  return #members
+end
+
+server.register_function('engage_claim', claim)
+server.register_function('engage_confirm', confirm)
+server.register_function('engage_undo', undo)
+server.register_function('engage_load', load)

@@ -1,0 +1,113 @@
+"""Accepting credits: many at once, in one statement, each exactly once.
+
+The unique source key decides; a key that is taken is not an error, it is an answer. The pending balance of
+each member moves in the same statement, so whoever sees the credit sees the balance.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.balance import Balance
+from engage.domain.decide import NewCredit, Why
+from engage.ledger.balances import BalanceChange
+
+# asyncpg refuses a statement of several commands, so this is one: insert, then project, then remember to tell.
+# Everything is taken in key order, credits before balances, as every writer of the ledger does; so
+# writers wait for each other and never in a circle.
+_ACCEPT = text("""
+WITH taken AS (
+    INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
+                         state, activity_at, accepted_at, due_at, expires_at, why)
+    SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
+           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
+    FROM unnest(
+        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]),
+        CAST(:source_keys AS text[]), CAST(:references AS text[]), CAST(:rule_ids AS text[]),
+        CAST(:versions AS text[]), CAST(:points AS bigint[]), CAST(:activity_ats AS timestamptz[]),
+        CAST(:due_ats AS timestamptz[]), CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[])
+    ) AS a (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
+            activity_at, due_at, expires_at, why)
+    ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING program_id, member_id, id, points
+), moved AS (
+    INSERT INTO balances AS b (program_id, member_id, pending, version)
+    SELECT program_id, member_id, sum(points), 1 FROM taken GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (program_id, member_id)
+        DO UPDATE SET pending = b.pending + excluded.pending, version = b.version + 1
+    RETURNING program_id, member_id, active, pending, held, debt, version
+), told AS (
+    INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+    SELECT CAST(:outbox_id AS uuid), :wall, 'pending', array_agg(program_id), array_agg(member_id)
+    FROM moved HAVING count(*) > 0
+)
+SELECT t.id, t.program_id, t.member_id, m.active, m.pending, m.held, m.debt, m.version
+FROM taken t JOIN moved m USING (program_id, member_id)
+""")
+
+
+class Accepting(msgspec.Struct, frozen=True):
+    """A credit to accept, for a member. The id is made by the caller (UUIDv7)."""
+
+    program_id: str
+    member_id: str
+    id: UUID
+    credit: NewCredit
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Which ids were taken, and what became of the balances. An id that is missing had its key taken."""
+
+    ids: frozenset[UUID]
+    changes: list[BalanceChange]
+
+
+_encode_why = msgspec.json.Encoder().encode
+
+
+async def accept(
+    conn: AsyncConnection,
+    accepting: Sequence[Accepting],
+    *,
+    now: datetime,
+    wall: datetime,
+    outbox_id: UUID,
+) -> Accepted:
+    """Inserts what is new as pending credits. `outbox_id` names the row that keeps the news until it is told."""
+    credits = [a.credit for a in accepting]
+    rows = await conn.execute(
+        _ACCEPT,
+        {
+            "program_ids": [a.program_id for a in accepting],
+            "member_ids": [a.member_id for a in accepting],
+            "ids": [a.id for a in accepting],
+            "source_keys": [c.source_key for c in credits],
+            "references": [c.reference for c in credits],
+            "rule_ids": [c.rule_id for c in credits],
+            "versions": [c.why.version for c in credits],
+            "points": [c.points for c in credits],
+            "activity_ats": [c.activity_at for c in credits],
+            "due_ats": [c.due_at for c in credits],
+            "expires_ats": [c.expires_at for c in credits],
+            "whys": [why_json(c.why) for c in credits],
+            "now": now,
+            "wall": wall,
+            "outbox_id": outbox_id,
+        },
+    )
+    ids: set[UUID] = set()
+    changes: dict[tuple[str, str], BalanceChange] = {}
+    for id_, program_id, member_id, active, pending, held, debt, version in rows:
+        ids.add(id_)
+        balance = Balance(active, pending, held, debt, version)
+        changes[program_id, member_id] = BalanceChange(program_id, member_id, balance)
+    return Accepted(frozenset(ids), list(changes.values()))
+
+
+def why_json(why: Why) -> str:
+    return _encode_why(why).decode()

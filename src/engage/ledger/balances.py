@@ -1,0 +1,34 @@
+"""Reading balances, for one member or for many in one query."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.balance import Balance
+
+
+class BalanceChange(msgspec.Struct, frozen=True):
+    """A member's balance after a change."""
+
+    program_id: str
+    member_id: str
+    balance: Balance
+
+
+_READ = text("""
+SELECT b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version
+FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
+JOIN balances b USING (program_id, member_id)
+""")
+
+
+async def read_balances(
+    conn: AsyncConnection, members: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Balance]:
+    """Balances by (program, member); who is not in the answer is no member."""
+    rows = await conn.execute(
+        _READ, {"program_ids": [p for p, _ in members], "member_ids": [m for _, m in members]}
+    )
+    return {(row[0], row[1]): Balance(*row[2:]) for row in rows}

@@ -1,0 +1,85 @@
+"""Settlement: credits that fell due become active, a thousand in one statement.
+
+Any number of workers may settle at once: each takes rows that nobody else holds. Statement order is
+credits, then balances in key order, as in `engage.ledger.accept`.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.balance import Balance
+from engage.ledger.balances import BalanceChange
+
+CREDITS_PER_BATCH = 1_000
+
+_SETTLE = text("""
+WITH due AS MATERIALIZED (
+    SELECT program_id, member_id, id, points, due_at, expires_at
+    FROM credits
+    WHERE state = 'pending' AND due_at <= :now
+    ORDER BY due_at
+    LIMIT :batch
+    FOR UPDATE SKIP LOCKED
+), activated AS (
+    UPDATE credits c SET state = 'active', active_at = :now
+    FROM due d
+    WHERE c.program_id = d.program_id AND c.member_id = d.member_id AND c.id = d.id
+), sums AS MATERIALIZED (
+    SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM due GROUP BY 1, 2
+), locked AS MATERIALIZED (
+    SELECT b.program_id, b.member_id
+    FROM balances b JOIN sums s USING (program_id, member_id)
+    ORDER BY b.program_id, b.member_id
+    FOR UPDATE OF b
+), moved AS (
+    UPDATE balances b
+    SET active = b.active + s.points, pending = b.pending - s.points, version = b.version + s.entries
+    FROM locked l JOIN sums s USING (program_id, member_id)
+    WHERE b.program_id = l.program_id AND b.member_id = l.member_id
+    RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version, s.points, s.entries
+), numbered AS MATERIALIZED (
+    SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at,
+           m.version - m.entries + row_number() OVER running AS seq,
+           m.active - m.points + sum(d.points) OVER running AS balance_after
+    FROM due d JOIN moved m USING (program_id, member_id)
+    WINDOW running AS (PARTITION BY d.program_id, d.member_id ORDER BY d.due_at, d.id)
+), written AS (
+    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
+                         balance_after, credit_id)
+    SELECT program_id, member_id, seq, 'earning', :now, points, 'issued', -points, balance_after, id
+    FROM numbered
+), dated AS (
+    INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
+    SELECT program_id, member_id, id, seq, points, points, :now, expires_at
+    FROM numbered
+), told AS (
+    INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+    SELECT CAST(:outbox_id AS uuid), :wall, 'active', array_agg(program_id), array_agg(member_id)
+    FROM moved HAVING count(*) > 0
+)
+SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
+""")
+
+_NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
+
+
+async def settle_batch(
+    conn: AsyncConnection, *, now: datetime, wall: datetime, outbox_id: UUID, batch: int = CREDITS_PER_BATCH
+) -> tuple[int, list[BalanceChange]]:
+    """Activates up to `batch` credits due at `now`; (how many, the balances that changed)."""
+    rows = await conn.execute(_SETTLE, {"now": now, "wall": wall, "batch": batch, "outbox_id": outbox_id})
+    settled = 0
+    changes = []
+    for program_id, member_id, active, pending, held, debt, version, entries in rows:
+        settled += entries
+        changes.append(BalanceChange(program_id, member_id, Balance(active, pending, held, debt, version)))
+    return settled, changes
+
+
+async def next_due(conn: AsyncConnection, *, after: datetime) -> datetime | None:
+    """The first due time later than `after` that a pending credit waits for."""
+    found: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
+    return found

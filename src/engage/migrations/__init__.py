@@ -1,0 +1,1 @@
+"""alembic migrations, from empty. The schema's one description: see versions/."""
