@@ -4,9 +4,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-# Identifiers of the shop. They become part of source keys, so their length is bounded and they hold no
-# control characters; any other character is the shop's own business.
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Text without control characters. A $ alone would let a newline through at the end.
+ONE_LINE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
+
+# Identifiers of the shop. They become part of source keys, so their length is bounded and they are one
+# line; any other character is the shop's own business.
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
+
+Network = Annotated[str, Meta(min_length=1, max_length=32, pattern=ONE_LINE)]
 
 # A member's id is part of keys in Valkey, where braces mark the hash tag.
 MemberId = Annotated[
@@ -14,7 +19,7 @@ MemberId = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9._~:@+-]+$",
+        pattern=r"^[A-Za-z0-9._~:@+-]+(?!\n)$",
         description="The shop's own, opaque id of a member.",
     ),
 ]
@@ -46,7 +51,7 @@ class Share(Activity, frozen=True, tag="share", kw_only=True):
 
     kind: Literal["social", "link"]
     product_id: Identifier
-    network: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    network: Network | None = None
     share_id: Identifier | None = None
 
     @property

@@ -10,14 +10,46 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from engage.domain.activity import AnyActivity
+from engage.domain.activity import ONE_LINE, AnyActivity
 from engage.domain.calendar import WindowKind
 
-ProgramId = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
-VersionName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-RuleId = Annotated[str, Meta(min_length=1, max_length=48, pattern=r"^[a-z][a-z0-9_]*$")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+# A $ alone lets a newline through at the end, so the patterns rule that out.
+ProgramId = Annotated[
+    str,
+    Meta(
+        max_length=32,
+        pattern=r"^[a-z][a-z0-9-]*(?!\n)$",
+        description="a name of small letters, digits and -, at most 32, beginning with a letter",
+    ),
+]
+VersionName = Annotated[
+    str,
+    Meta(
+        max_length=32,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?!\n)$",
+        description="a name of letters, digits and . _ -, at most 32, such as 2022 or 2022-autumn",
+    ),
+]
+RuleId = Annotated[
+    str,
+    Meta(
+        max_length=48,
+        pattern=r"^[a-z][a-z0-9_]*(?!\n)$",
+        description="a name of small letters, digits and _, at most 48, beginning with a letter",
+    ),
+]
+Title = Annotated[
+    str,
+    Meta(max_length=200, pattern=ONE_LINE, description="one line of text, at most 200 long"),
+]
+Country = Annotated[
+    str,
+    Meta(pattern=r"^[A-Z]{2}(?!\n)$", description="a country's two letters (ISO 3166-1), such as ES"),
+]
+Currency = Annotated[
+    str,
+    Meta(pattern=r"^[A-Z]{3}(?!\n)$", description="a currency's three letters (ISO 4217), such as EUR"),
+]
 Points = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 # The gate keeps the slots of a window as bits of one 32-bit number.
@@ -31,7 +63,7 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Market(Part, frozen=True):
     """What a country has of its own. The zone is that of its members' days and months."""
 
-    zone: Annotated[str, Meta(description="IANA time zone, such as Europe/Madrid")]
+    zone: Annotated[str, Meta(description="an IANA time zone, such as Europe/Madrid")]
     currency: Currency
 
 
@@ -107,7 +139,7 @@ Award = Fixed | EveryNthDay
 class After(Part, frozen=True, tag="after"):
     """A fixed time after the activity."""
 
-    delay: Annotated[timedelta, Meta(description="ISO 8601, such as PT5M")]
+    delay: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as PT5M, PT24H or P1D")]
 
 
 Due = After
@@ -131,7 +163,7 @@ Expiry = Never | Rolling
 
 class Rule(Part, frozen=True):
     id: RuleId
-    title: str
+    title: Title
     on: On
     limit: Limit
     award: Award
@@ -140,12 +172,17 @@ class Rule(Part, frozen=True):
 
 # A document proves itself by examples: given these activities, expect these credits.
 
+# The codes of the refusals that a decision can end in (`engage.domain.decide`).
+RefusalCode = Literal["not_offered", "already_tapped", "limit_reached", "already_rewarded"]
+
 
 class ExpectedCredit(Part, frozen=True):
     rule: RuleId
     points: int
     source_key: str | None = None
-    due_at: datetime | None = None  # Without an offset: local time of the example's country.
+    # Without an offset these are the local time of the example's country.
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 class Step(Part, frozen=True):
@@ -154,12 +191,12 @@ class Step(Part, frozen=True):
     at: datetime  # Without an offset: local time of the example's country.
     do: AnyActivity
     earns: list[ExpectedCredit] = field(default_factory=list)
-    refused: str | None = None
+    refused: RefusalCode | None = None
     days: Annotated[int, Meta(ge=1, le=1000)] = 1
 
 
 class Example(Part, frozen=True):
-    title: str
+    title: Title
     country: Country
     steps: Annotated[list[Step], Meta(min_length=1)]
     total: int | None = None  # Sum of the points of all credits of the example.
@@ -170,9 +207,11 @@ class Program(Part, frozen=True, kw_only=True):
 
     id: ProgramId
     version: VersionName
-    title: str
-    in_force_from: Annotated[date, Meta(description="From the start of this day in the member's zone")]
-    source: Annotated[str, Meta(description="Where these rules are told to members")] = ""
+    title: Title
+    in_force_from: Annotated[
+        date, Meta(description="a date, such as 2022-09-01: from its start in each member's zone")
+    ]
+    source: Annotated[Title | None, Meta(description="Where these rules are told to members")] = None
     countries: Annotated[dict[Country, Market], Meta(min_length=1)]
     eligibility: Eligibility
     expiry: Expiry
