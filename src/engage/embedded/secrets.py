@@ -1,0 +1,63 @@
+"""The making of a sandbox's secrets, once for an installation."""
+
+import base64
+import hashlib
+import secrets
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from engage import sandbox_secrets
+from engage.embedded.data_folder import DataFolder, write_private
+from engage.embedded.errors import FolderUnusable
+from engage.sandbox_secrets import SandboxSecrets
+
+PRIVATE = frozenset({"d"})
+
+
+def ensure(folder: DataFolder) -> SandboxSecrets:
+    """Those of the folder, made if there are none. Raises FolderUnusable where they cannot be read."""
+    if not folder.sandbox.exists():
+        write_private(folder.sandbox, msgspec.json.encode(_make()))
+    try:
+        found = sandbox_secrets.read(folder.sandbox)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise FolderUnusable(f"{folder.sandbox} cannot be read: {error}") from error
+    if not folder.jwks.exists():
+        public = {name: value for name, value in found.signing_key.items() if name not in PRIVATE}
+        write_private(folder.jwks, msgspec.json.encode({"keys": [public]}), mode=0o644)
+    return found
+
+
+def new_key() -> str:
+    """A key for the shop or an operator: ek_<8 hex digits, its id>_<43 characters, its secret>."""
+    return f"ek_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
+
+
+def _make() -> SandboxSecrets:
+    return SandboxSecrets(
+        signing_key=_signing_key(),
+        shop_key=new_key(),
+        admin_key=new_key(),
+        pepper=secrets.token_urlsafe(32),
+    )
+
+
+def _signing_key() -> dict[str, str]:
+    key = Ed25519PrivateKey.generate()
+    x = _base64url(key.public_key().public_bytes_raw())
+    # The key's thumbprint (RFC 7638, RFC 8037) is its id.
+    thumbprint = hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "alg": "EdDSA",
+        "use": "sig",
+        "kid": _base64url(thumbprint),
+        "x": x,
+        "d": _base64url(key.private_bytes_raw()),
+    }
+
+
+def _base64url(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

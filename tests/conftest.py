@@ -1,0 +1,93 @@
+"""Real servers for the tests: one PostgreSQL and one Valkey for the whole run, a fresh database where asked for.
+
+`servers`    Settings of the two servers; the database they name is empty and nobody's.
+`database`   Settings with a migrated database of the test's own.
+`module_database`  The same, one for all tests of a file.
+`valkey`     A client of the emptied Valkey's state.
+`settings`   `database`, with Valkey emptied: what a test of several rooms wants.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import make_url
+
+from engage.embedded.installation import running_servers
+from engage.settings import Settings
+
+TEMPLATE = "migrated"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+async def servers() -> AsyncIterator[Settings]:
+    with tempfile.TemporaryDirectory(prefix="engage-tests-", ignore_cleanup_errors=True) as folder:
+        async with running_servers(Path(folder) / "installation", durable=False) as settings:
+            yield settings
+
+
+@pytest.fixture(scope="session")
+async def migrated(servers: Settings) -> Settings:
+    """A migrated database that nobody connects to: the others are copies of it."""
+    from engage.flows.install import migrate
+
+    await _ask(servers, f"CREATE DATABASE {TEMPLATE}")
+    await migrate(_with_database(servers, TEMPLATE))
+    return servers
+
+
+@pytest.fixture
+async def database(migrated: Settings) -> AsyncIterator[Settings]:
+    async with fresh_database(migrated) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+async def module_database(migrated: Settings) -> AsyncIterator[Settings]:
+    async with fresh_database(migrated) as settings:
+        yield settings
+
+
+@pytest.fixture
+async def valkey(servers: Settings) -> AsyncIterator[Redis]:
+    async with Redis.from_url(servers.state_url) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+def settings(database: Settings, valkey: Redis) -> Settings:
+    return database
+
+
+@asynccontextmanager
+async def fresh_database(migrated: Settings) -> AsyncIterator[Settings]:
+    name = f"test_{next(_numbers)}"
+    await _ask(migrated, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    try:
+        yield _with_database(migrated, name)
+    finally:
+        await _ask(migrated, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _with_database(settings: Settings, name: str) -> Settings:
+    url = make_url(settings.database_url).set(database=name)
+    return msgspec.structs.replace(settings, database_url=url.render_as_string(hide_password=False))
+
+
+async def _ask(settings: Settings, statement: str) -> None:
+    url = make_url(settings.database_url)
+    connection = await asyncpg.connect(
+        host=url.query["host"], port=int(str(url.query["port"])), user=url.username, database="postgres"
+    )
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
