@@ -1,6 +1,6 @@
-"""Real servers for the tests: one PostgreSQL and one Valkey for the whole run, a fresh database where asked for.
+"""Real servers for the tests: one PostgreSQL and one Valkey for the whole run, fresh databases on request.
 
-`servers`    Settings of the two servers; the database they name is empty and nobody's.
+`servers`    Settings of the two servers; the database they name is empty.
 `database`   Settings with a migrated database of the test's own.
 `module_database`  The same, one for all tests of a file.
 `valkey`     A client of the emptied Valkey's state.

@@ -1,1 +1,1 @@
-"""Real servers on this machine, from wheels: for `engage up`, for commands on its folder, tests and benchmarks."""
+"""Real servers on this machine, from wheels: for `engage up`, commands on its folder, tests and `bench`."""

@@ -15,7 +15,7 @@ from engage.embedded.child import POLL_S
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder, folder_at, hold, is_held
 from engage.embedded.errors import FolderInUse, InstallationError
 from engage.embedded.run_file import Run
-from engage.embedded.supervisor import Supervisor
+from engage.embedded.supervisor import Supervisor, together
 from engage.settings import Settings, from_environment, to_environment
 
 STARTING_S = 15.0  # How long another run of the same folder may take until it can be joined.
@@ -24,38 +24,60 @@ STARTING_S = 15.0  # How long another run of the same folder may take until it c
 class Servers(msgspec.Struct, frozen=True):
     """Running servers, and the supervisor that keeps them so and takes more parts."""
 
-    folder: DataFolder
     settings: Settings
     supervisor: Supervisor
 
 
-Told = Callable[[str, float], None]  # What came up, and the seconds it took.
+def _unsaid(_line: str) -> None:
+    pass
 
 
 def _untold(_what: str, _seconds: float) -> None:
     pass
 
 
+def _as_they_are(settings: Settings) -> Settings:
+    return settings
+
+
 @asynccontextmanager
-async def open_servers(
-    path: Path,
-    *,
-    durable: bool = True,
-    say: Callable[[str], None] = lambda _line: None,
-    told: Told = _untold,
-) -> AsyncIterator[Servers]:
-    """Hold the folder, end what a killed run left in it, and run its servers. Raises InstallationError."""
+async def open_folder(path: Path, *, say: Callable[[str], None] = _unsaid) -> AsyncIterator[DataFolder]:
+    """Hold an installation's folder, made if there is none, and end what a killed run left running in it.
+
+    Raises InstallationError.
+    """
     folder = folder_at(path)
     with hold(folder):
         for name in await run_file.end_leftovers(folder):
-            say(f"{name} was left running by a run that was killed; it is ended")
+            say(f"{name} was still running after a run that was killed; it is ended")
         run_file.write(folder, Run())
-        known = secrets.ensure(folder)
-        postgres = await pg.prepare(folder, durable=durable)
-        for opened in postgres.opened:
-            say(f"{opened} can now be passed through by every user, which PostgreSQL's own needs")
-        valkey = vk.prepare(folder, durable=durable)
-        settings = Settings(
+        try:
+            yield folder
+        finally:
+            run_file.clear_away(folder)
+
+
+@asynccontextmanager
+async def open_servers(
+    folder: DataFolder,
+    *,
+    durable: bool = True,
+    adjust: Callable[[Settings], Settings] = _as_they_are,
+    say: Callable[[str], None] = _unsaid,
+    told: Callable[[str, float], None] = _untold,
+) -> AsyncIterator[Servers]:
+    """Run the servers of a folder that is held. `adjust` changes the settings before others can read them;
+    `told` hears what came up, and the seconds it took.
+
+    Raises InstallationError.
+    """
+    known = secrets.ensure(folder)
+    valkey = vk.prepare(folder, durable=durable)
+    postgres = await pg.prepare(folder, durable=durable)
+    for opened in postgres.opened:
+        say(f"{opened} can now be passed through by every user, which PostgreSQL's own needs")
+    settings = adjust(
+        Settings(
             database_url=pg.url(postgres),
             state_url=vk.url(valkey, vk.STATE),
             queue_url=vk.url(valkey, vk.QUEUE),
@@ -64,23 +86,20 @@ async def open_servers(
             pepper=known.pepper,
             sandbox=folder.sandbox,
         )
-        served = False
+    )
+    joinable: dict[str, str] = {}
 
-        def note() -> None:
-            environment = to_environment(settings) if served else {}
-            run_file.write(
-                folder, Run(environment=environment, kin=supervisor.kin(), scratch=postgres.scratch)
-            )
+    def note() -> None:
+        run_file.write(folder, Run(environment=joinable, kin=supervisor.kin(), scratch=postgres.scratch))
 
-        supervisor = Supervisor(note, say)
-        try:
-            await _start_servers(supervisor, postgres, valkey, told)
-            served = True
-            note()
-            yield Servers(folder, settings, supervisor)
-        finally:
-            await supervisor.stop()
-            run_file.clear_away(folder)
+    supervisor = Supervisor(note, say)
+    try:
+        await _start_servers(supervisor, postgres, valkey, told)
+        joinable.update(to_environment(settings))
+        note()
+        yield Servers(settings, supervisor)
+    finally:
+        await supervisor.stop()
 
 
 @asynccontextmanager
@@ -89,7 +108,7 @@ async def running_servers(path: Path, *, durable: bool = True) -> AsyncIterator[
 
     Raises InstallationError.
     """
-    async with open_servers(path, durable=durable) as servers:
+    async with open_folder(path) as folder, open_servers(folder, durable=durable) as servers:
         yield servers.settings
 
 
@@ -129,7 +148,7 @@ async def _join(folder: DataFolder) -> Settings | None:
 
 
 async def _start_servers(
-    supervisor: Supervisor, postgres: pg.Postgres, valkey: vk.Valkey, told: Told
+    supervisor: Supervisor, postgres: pg.Postgres, valkey: vk.Valkey, told: Callable[[str, float], None]
 ) -> None:
     async def start_postgres() -> None:
         seconds = await supervisor.start(postgres.part)
@@ -139,8 +158,4 @@ async def _start_servers(
     async def start_valkey() -> None:
         told(vk.NAME, await supervisor.start(valkey.part))
 
-    # One that fails does not leave the other half started: the caller stops both.
-    outcomes = await asyncio.gather(start_postgres(), start_valkey(), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    await together(start_postgres(), start_valkey())

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from engage.embedded.child import Child, Part, start
 from engage.embedded.errors import PartFailed
@@ -92,6 +93,20 @@ class Supervisor:
             except PartFailed as error:
                 self._say(str(error))
             self._changed()
+
+
+async def together(*starts: Coroutine[Any, Any, None]) -> None:
+    """Wait for all; the first that fails ends the waiting for the others, and is raised."""
+    tasks = [asyncio.create_task(start) for start in starts]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 def how_it_ended(code: int) -> str:

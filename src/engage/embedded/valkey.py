@@ -5,7 +5,6 @@ Only the wheel's program is used. Its ValkeyServer kills the server at exit, wit
 
 import importlib.util
 import platform
-import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from redis.exceptions import RedisError
 from engage.embedded.child import Part
 from engage.embedded.data_folder import DataFolder, write_private
 from engage.embedded.errors import PartFailed
+from engage.embedded.ports import free_port
 from engage.embedded.run_file import MARK
 
 NAME = "Valkey"
@@ -49,7 +49,7 @@ class Valkey(msgspec.Struct, frozen=True):
 
 def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
     """Call it with the folder held. Raises InstallationError."""
-    port = free_port()
+    port = free_port(HOST)
     settings = SETTINGS | {
         "port": str(port),
         "dir": quoted(folder.valkey),
@@ -78,14 +78,6 @@ def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
 
 def url(valkey: Valkey, database: Literal[0, 1]) -> str:
     return f"redis://{HOST}:{valkey.port}/{database}"
-
-
-def free_port(host: str = HOST) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 def quoted(path: Path) -> str:
