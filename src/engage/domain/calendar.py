@@ -41,9 +41,21 @@ def day_of_number(number: int) -> date:
 def start_of_day(day: date, zone: str) -> datetime:
     """The first instant of a local day, in UTC.
 
-    Where the clocks skip midnight the day begins at the skip; where midnight comes twice, at the first.
+    Where the clocks skip midnight the day begins at the skip; where midnight comes twice, at the first. A day
+    that a zone skipped whole (Apia, 30 December 2011) is empty. Days follow each other without gap or
+    overlap in every zone since 2012; before, a few zones turned back just after midnight into the day before.
     """
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+
+
+def instant(at: datetime, zone: str) -> datetime:
+    """`at` in UTC. Without an offset it is local time of the zone; where that comes twice, the first."""
+    return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def happens(local: datetime, zone: str) -> bool:
+    """Whether clocks of the zone ever show this local time; at the start of summer time they skip some."""
+    return instant(local, zone).astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local
 
 
 def window(kind: WindowKind, at: datetime, zone: str) -> Window:

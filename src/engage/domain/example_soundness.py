@@ -1,0 +1,87 @@
+"""What makes a document's examples wrong, before they are even played (`engage.domain.examples`)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from engage.domain import names
+from engage.domain.calendar import happens, start_of_day
+from engage.domain.examples import instants
+from engage.domain.problems import Problem, nearest, one_of, shown
+from engage.domain.program import Example, Program, Step
+
+
+# Examples are played at each check and each test run; these are more than anyone reads.
+ACTIVITIES_PER_DOCUMENT = 20_000
+
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
+
+
+def example_problems(program: Program) -> Iterator[Problem]:
+    activities = sum(step.days for example in program.examples for step in example.steps)
+    if activities > ACTIVITIES_PER_DOCUMENT:
+        yield Problem("examples", f"at most {ACTIVITIES_PER_DOCUMENT} activities in all", str(activities))
+    titles: dict[str, str] = {}
+    for n, example in enumerate(program.examples):
+        path = f"examples[{n}]"
+        first = titles.setdefault(example.title, path)
+        if first != path:
+            yield Problem(f"{path}.title", "a title of its own", f"{shown(example.title)}, which {first} has")
+        for m, step in enumerate(example.steps):
+            yield from _expectations(program, step, f"{path}.steps[{m}]")
+        if example.country not in program.countries:
+            yield Problem(f"{path}.country", one_of(program.countries), shown(example.country))
+        elif program.countries[example.country].zone in names.zones():
+            yield from _times(program, example, path)
+
+
+def _expectations(program: Program, step: Step, path: str) -> Iterator[Problem]:
+    if step.refused is not None and step.earns:
+        yield Problem(path, "earns or refused", "both")
+    if step.refused is None and not step.earns:
+        yield Problem(path, "earns or refused", "neither")
+    rules = [rule.id for rule in program.rules]
+    for n, credit in enumerate(step.earns):
+        field = f"{path}.earns[{n}]"
+        if credit.rule not in rules:
+            yield Problem(f"{field}.rule", "a rule's id", shown(credit.rule) + nearest(credit.rule, rules))
+        elif credit.rule in [earlier.rule for earlier in step.earns[:n]]:
+            yield Problem(f"{field}.rule", "each rule once", f"{shown(credit.rule)} again")
+        if step.days > 1:
+            for name in ("source_key", "due_at", "expires_at"):
+                if getattr(credit, name) is not None:
+                    found = f"one for {step.days} days"
+                    yield Problem(f"{field}.{name}", "none: it is another on each day", found)
+
+
+def _times(program: Program, example: Example, path: str) -> Iterator[Problem]:
+    """Times that never come, or else steps that are not in order."""
+    zone = program.countries[example.country].zone
+    wrong = [problem for field, at in _all_times(example, path) for problem in _moment(at, zone, field)]
+    yield from wrong
+    if wrong:
+        return
+    previous = start_of_day(program.in_force_from, zone)
+    since = f"a time from {program.in_force_from} on, when the version comes into force"
+    for n, step in enumerate(example.steps):
+        moments = instants(step, zone)
+        if moments[0] < previous:
+            yield Problem(f"{path}.steps[{n}].at", since, step.at.isoformat())
+        previous = max(previous, moments[-1])
+        since = f"a time not before that of the step before it ({previous:%Y-%m-%dT%H:%M:%SZ})"
+
+
+def _all_times(example: Example, path: str) -> Iterator[tuple[str, datetime]]:
+    for n, step in enumerate(example.steps):
+        yield f"{path}.steps[{n}].at", step.at
+        for m, credit in enumerate(step.earns):
+            if credit.due_at is not None:
+                yield f"{path}.steps[{n}].earns[{m}].due_at", credit.due_at
+            if credit.expires_at is not None:
+                yield f"{path}.steps[{n}].earns[{m}].expires_at", credit.expires_at
+
+
+def _moment(at: datetime, zone: str, path: str) -> Iterator[Problem]:
+    if not EARLIEST_YEAR <= at.year <= LATEST_YEAR:
+        yield Problem(path, f"a year from {EARLIEST_YEAR} to {LATEST_YEAR}", at.isoformat())
+    elif at.tzinfo is None and not happens(at, zone):
+        yield Problem(path, f"a local time of {zone}", f"{at.isoformat()}, which its clocks skip")

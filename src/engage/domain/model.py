@@ -1,0 +1,63 @@
+"""What one member has had, as plain sets: the specification of the gate and of the ledger's unique keys.
+
+Here nothing is fast, shared or lost. Whatever the real gate and ledger answer to a sequence of activities,
+crashes and repeats between them included, has to be what this answers.
+"""
+
+from datetime import datetime
+
+from engage.domain.activity import AnyActivity
+from engage.domain.decide import NewCredit, decide, not_offered, refused
+from engage.domain.program import DailyStreak, Program
+from engage.domain.refusal import Refusal
+from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches, wanted
+from engage.domain.streak import Streak, extend
+
+
+class MemberModel:
+    """One member of one program, across its versions."""
+
+    def __init__(self) -> None:
+        self.streaks: dict[str, Streak] = {}  # By rule.
+        self.used: set[str] = set()  # Source keys of all credits.
+        self.references: set[str] = set()  # Of all activities that earned something.
+
+    def record(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
+        """The credits of an activity, one or more. `zone` is the member's.
+
+        Raises Refusal: `not_offered` when no rule is about the activity, `already_rewarded` when one with its
+        reference has earned before, or that of the first rule when none of its rules has a place left.
+        """
+        slots = wanted(program, activity, at=at, zone=zone, streak=self._streak(program, activity))
+        if not slots:
+            raise not_offered()
+        if activity.reference in self.references:
+            raise Refusal("already_rewarded", status=409)
+        grants = [grant for slot in slots if (grant := self._free(slot, at, zone))]
+        if not grants:
+            raise refused(program, slots[0], activity)
+        earned = decide(program, activity, at=at, zone=zone, grants=grants)
+        for grant in grants:
+            if isinstance(grant.slot, StreakSlot):
+                self.streaks[grant.slot.rule_id] = Streak(grant.slot.day, grant.number, grant.slot.zone)
+        self.used.update(credit.source_key for credit in earned)
+        if activity.reference is not None:
+            self.references.add(activity.reference)
+        return earned
+
+    def _streak(self, program: Program, activity: AnyActivity) -> Streak | None:
+        for rule in program.rules:
+            if isinstance(rule.limit, DailyStreak) and matches(rule, activity):
+                return self.streaks.get(rule.id)
+        return None
+
+    def _free(self, slot: Slot, at: datetime, zone: str) -> Grant | None:
+        match slot:
+            case StreakSlot(rule_id=rule_id):
+                longer = extend(self.streaks.get(rule_id), at, zone)
+                return Grant(slot, longer.days) if longer else None
+            case WindowSlot(count=count):
+                places = [n for n in range(1, count + 1) if slot.source_key(n) not in self.used]
+                return Grant(slot, places[0], len(places) - 1) if places else None
+            case OnceSlot():
+                return Grant(slot, 1) if slot.source_key(1) not in self.used else None

@@ -1,0 +1,76 @@
+"""What is wrong in a program document, said so that the one who wrote it can mend it."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time
+
+from msgspec import Struct
+
+LONGEST_FOUND = 60
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+class Problem(Struct, frozen=True):
+    """Where, what belongs there, and what stands there instead.
+
+    `path` is that of a field (`rules[2].award.points`, counted from 0), or a line and column where
+    the text is not TOML at all.
+    """
+
+    path: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, got {self.found}"
+
+
+class DocumentError(ValueError):
+    """A text that does not make a program. `problems` holds at least one."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = list(problems)
+        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+
+
+def join(path: str, key: str) -> str:
+    """The path of a table's field, written as TOML writes keys."""
+    bare = key if _BARE_KEY.match(key) else f'"{key}"'
+    return f"{path}.{bare}" if path else bare
+
+
+def shown(value: object) -> str:
+    """A decoded TOML value in a few words, close to how it is written there."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            cut = value if len(value) <= LONGEST_FOUND else value[: LONGEST_FOUND - 1] + "…"
+            return '"' + cut.encode("unicode_escape").decode() + '"' if not cut.isprintable() else f'"{cut}"'
+        case datetime() | date() | time():
+            return value.isoformat()
+        case dict():
+            return "a table"
+        case list():
+            return "an empty list" if not value else f"a list of {len(value)}"
+        case int() | float():
+            return str(value)[:LONGEST_FOUND]
+        case _:
+            return str(value)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """`a`, or `a or b`, or `one of a, b, c`."""
+    listed = list(names)
+    return " or ".join(listed) if len(listed) < 3 else f"one of {', '.join(listed)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean …?)`, or nothing when no known name is close."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]}?)" if found else ""
