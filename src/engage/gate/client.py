@@ -44,6 +44,14 @@ class Status(IntEnum):
     UNKNOWN = 2
 
 
+class Claimed(msgspec.Struct, frozen=True):
+    """The gate's answer. `number` is the grant's (`engage.domain.slots.Grant`); `left`, a window's free places."""
+
+    status: int
+    number: int = 0
+    left: int = 0
+
+
 class Asked(msgspec.Struct, frozen=True):
     """A slot asked for a member."""
 
@@ -65,15 +73,14 @@ class Gate:
     def __init__(self, client: Redis | RedisCluster) -> None:
         self._client = client
 
-    async def claim(self, asked: Sequence[Asked]) -> list[tuple[Status, int]]:
-        """(status, number) for each: the number of a grant, see `engage.domain.slots.Grant`."""
-        answers: list[tuple[Status, int]] = [(Status.UNKNOWN, 0)] * len(asked)
+    async def claim(self, asked: Sequence[Asked]) -> list[Claimed]:
+        answers = [Claimed(Status.UNKNOWN)] * len(asked)
         for part in self._parts(asked, [ask.key for ask in asked]):
             claims = [_claim(ask) for _, _, ask in part]
             reply = await self._call("engage_claim", part, (HASH_TTL_S, ONCE_TTL_S, claims))
             flat = _status.decode(reply)
             for n, (index, _, _) in enumerate(part):
-                answers[index] = Status(flat[2 * n]), flat[2 * n + 1]
+                answers[index] = Claimed(*flat[3 * n : 3 * n + 3])
         return answers
 
     async def confirm(self, granted: Sequence[tuple[Asked, int]]) -> None:
@@ -96,10 +103,11 @@ class Gate:
         `day` and `month` are the present periods: what lies before them may be dropped.
         """
         for part in self._parts(members, [keys.bucket(m[0], m[1]) for m in members]):
-            packed = [(member_id, keys.pack(records)) for _, _, (_, member_id, records) in part]
-            await self._call(
-                "engage_load", part, (HASH_TTL_S, day - OLDEST_DAYS, month - OLDEST_MONTHS, packed)
-            )
+            oldest = day - OLDEST_DAYS, month - OLDEST_MONTHS
+            names = [member_id for _, _, (_, member_id, _) in part]
+            # Bytes of their own: the server's msgpack knows no binary strings.
+            records = [keys.pack(known) for _, _, (_, _, known) in part]
+            await self._call("engage_load", part, (HASH_TTL_S, *oldest, names), *records)
 
     async def known(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """What the gate knows of a member, None when it is unknown."""
@@ -133,21 +141,23 @@ class Gate:
             groups.setdefault(entry[1].partition("}")[0], []).append(entry)
         return list(groups.values())
 
-    async def _call(self, function: str, part: Sequence[tuple[int, str, Any]], argument: object) -> Any:
+    async def _call(
+        self, function: str, part: Sequence[tuple[int, str, Any]], argument: object, *rest: bytes
+    ) -> Any:
         names = [name for _, name, _ in part]
-        packed = _encoder.encode(argument)
+        arguments = (_encoder.encode(argument), *rest)
         try:
-            return await self._fcall(function, names, packed)
+            return await self._fcall(function, names, arguments)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
             # An empty or new Valkey: the library belongs to what can be rebuilt.
             await self.install()
-            return await self._fcall(function, names, packed)
+            return await self._fcall(function, names, arguments)
 
-    async def _fcall(self, function: str, names: list[str], packed: bytes) -> Any:
+    async def _fcall(self, function: str, names: list[str], arguments: tuple[bytes, ...]) -> Any:
         try:
-            return await self._client.fcall(function, len(names), *names, packed)  # type: ignore[misc,arg-type]  # As above; bytes are taken.
+            return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
         except (ValkeyConnectionError, ValkeyTimeoutError, OSError) as error:
             raise Unavailable("valkey") from error
 

@@ -61,13 +61,16 @@ local function claim_window(records, code, kind, period, count)
   elseif r.period > period then
     return UNKNOWN, 0, nil
   end
+  local first, free = nil, 0
   for place = 1, count do
-    local mask = bit.lshift(1, place - 1)
-    if bit.band(r.value, mask) == 0 then
-      r.value = bit.bor(r.value, mask) % 4294967296
-      r.unconfirmed = r.unconfirmed + 1
-      return GRANTED, place, put(records, code, r)
+    if bit.band(r.value, bit.lshift(1, place - 1)) == 0 then
+      first, free = first or place, free + 1
     end
+  end
+  if first then
+    r.value = bit.bor(r.value, bit.lshift(1, first - 1)) % 4294967296
+    r.unconfirmed = r.unconfirmed + 1
+    return GRANTED, first, put(records, code, r), free - 1
   end
   if r.unconfirmed > 0 then
     -- Some of these places may belong to claims that never reached the database.
@@ -108,12 +111,12 @@ end
 
 -- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}}; a claim is {'s', member, code, day, zone},
 -- {'w', member, code, kind, period, count} or {'k'}.
--- Returns msgpack of {status, number, status, number, …}.
+-- Returns msgpack of {status, number, left, status, number, left, …}; left is what a window has free after this.
 local function claim(keys, args)
   local hash_ttl_s, once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
   local answer = {}
   for i, c in ipairs(claims) do
-    local key, status, number = keys[i], nil, nil
+    local key, status, number, left = keys[i], nil, nil, nil
     if c[1] == 'k' then
       status, number = claim_once(key, once_ttl_s)
     else
@@ -123,14 +126,14 @@ local function claim(keys, args)
       elseif c[1] == 's' then
         status, number, changed = claim_streak(records, c[3], c[4], c[5])
       else
-        status, number, changed = claim_window(records, c[3], c[4], c[5], c[6])
+        status, number, changed, left = claim_window(records, c[3], c[4], c[5], c[6])
       end
       if changed then
         server.call('HSET', key, c[2], changed)
         server.call('EXPIRE', key, hash_ttl_s)
       end
     end
-    answer[2 * i - 1], answer[2 * i] = status, number
+    answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = status, number, left or 0
   end
   return cmsgpack.pack(answer)
 end
@@ -177,11 +180,11 @@ local function undo(keys, args)
 end
 
 -- Only an unknown member is loaded: what the caller read may have been overtaken by then.
--- ARGV[1]: {hash_ttl_s, oldest_day, oldest_month, {{member, records}, …}}.
+-- ARGV[1]: {hash_ttl_s, oldest_day, oldest_month, {member, …}}; the records of each follow, an argument each.
 local function load(keys, args)
   local hash_ttl_s, oldest_day, oldest_month, members = unpack(cmsgpack.unpack(args[1]))
-  for i, m in ipairs(members) do
-    local added = server.call('HSETNX', keys[i], m[1], m[2])
+  for i, member in ipairs(members) do
+    local added = server.call('HSETNX', keys[i], member, args[i + 1])
     server.call('EXPIRE', keys[i], hash_ttl_s)
     if added == 1 and server.call('HLEN', keys[i]) % 32 == 0 then
       drop_old(keys[i], oldest_day, oldest_month)

@@ -180,13 +180,15 @@ CREATE TABLE sandbox_clock (
 
 
 def upgrade() -> None:
+    # asyncpg takes one command at a time.
     for part in (PROGRAMS_AND_MEMBERS, LEDGER, REST):
-        op.execute(part)
+        for command in filter(str.strip, part.split(";\n")):
+            op.execute(command)
 
 
 def downgrade() -> None:
+    op.execute("DROP VIEW legs")
     op.execute("""
-        DROP VIEW legs;
         DROP TABLE program_versions, card_numbers, members, credits, balances, entries, lots, outbox,
-            shop_events, api_keys, idempotency_keys, sandbox_clock;
+            shop_events, api_keys, idempotency_keys, sandbox_clock
     """)

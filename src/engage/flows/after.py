@@ -1,0 +1,91 @@
+"""What happens after the answer: the claim is confirmed, the balance pushed, the doorbell rung.
+
+The commit has happened; everything here is a hint that may be lost. A claim that was not confirmed is asked of
+the database again, a push that was not made is in the outbox, a doorbell that was not rung is the
+sweeper's. So a failure is written down and nothing is raised.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.domain.refusal import Unavailable
+from engage.flows.transaction import transaction
+from engage.gate.client import Asked, Gate
+from engage.ledger.balances import BalanceChange
+from engage.signals.doorbell import Doorbell
+from engage.signals.topics import Change, Topics, change_of
+from engage.store import outbox
+
+log = structlog.get_logger()
+
+# More than this many changes behind, the oldest are left to the outbox's sweep.
+CHANGES_KEPT = 50_000
+
+
+class Aftermath:
+    """Gathers what is to be done after commits and does it, everything that has gathered at once."""
+
+    def __init__(self, db: AsyncEngine, gate: Gate, topics: Topics, doorbell: Doorbell) -> None:
+        self._db = db
+        self._gate = gate
+        self._topics = topics
+        self._doorbell = doorbell
+        self._confirmed: list[tuple[Asked, int]] = []
+        self._changes: list[Change] = []
+        self._due: set[datetime] = set()
+        self._told: list[UUID] = []
+        self._working: asyncio.Task[None] | None = None
+
+    def add(
+        self,
+        *,
+        confirmed: Sequence[tuple[Asked, int]] = (),
+        changes: Sequence[BalanceChange] = (),
+        cause: str,
+        due: Sequence[datetime] = (),
+        outbox_id: UUID,
+    ) -> None:
+        """Returns at once. `outbox_id` names the row that kept these changes until now."""
+        self._confirmed.extend(confirmed)
+        self._due.update(due)
+        if len(self._changes) + len(changes) <= CHANGES_KEPT:
+            self._changes.extend(change_of(c.program_id, c.member_id, c.balance, cause) for c in changes)
+            if changes:
+                self._told.append(outbox_id)
+        if self._working is None:
+            self._working = asyncio.get_running_loop().create_task(self._work())
+
+    async def drain(self) -> None:
+        """Waits until everything that was added is done."""
+        while self._working is not None:
+            await asyncio.wait([self._working])
+
+    async def _work(self) -> None:
+        try:
+            while self._confirmed or self._changes or self._due:
+                await self._round()
+        finally:
+            self._working = None
+
+    async def _round(self) -> None:
+        confirmed, self._confirmed = self._confirmed, []
+        changes, self._changes = self._changes, []
+        due, self._due = self._due, set()
+        told, self._told = self._told, []
+        try:
+            if confirmed:
+                await self._gate.confirm(confirmed)
+            if due:
+                await self._doorbell.ring(due)
+            if changes:
+                await self._topics.publish(changes)
+            if told:
+                async with transaction(self._db) as conn:
+                    await outbox.forget(conn, told)
+        except Unavailable as error:
+            log.warning("after the answer: a part is away", part=error.facts["part"], changes=len(changes))

@@ -1,0 +1,14 @@
+"""Balances for the feed's snapshots."""
+
+from collections.abc import Sequence
+
+from engage.domain.balance import Balance
+from engage.flows.parts import Parts
+from engage.flows.transaction import transaction
+from engage.ledger import balances
+
+
+async def read_balances(parts: Parts, members: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Balance]:
+    """By (program, member), in one query; who is missing is no member. Raises Unavailable."""
+    async with transaction(parts.db) as conn:
+        return await balances.read_balances(conn, members)

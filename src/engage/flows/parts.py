@@ -1,0 +1,67 @@
+"""What a running engage is made of: connections and what is kept in memory, opened and closed in one place."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.clock import Clock
+from engage.flows.after import Aftermath
+from engage.flows.members import MemberBook
+from engage.flows.programs import ProgramBook, keep_fresh
+from engage.flows.transaction import open_database, transaction
+from engage.gate.client import Gate, open_gate
+from engage.settings import Settings
+from engage.signals.doorbell import Doorbell, queue_settings
+from engage.signals.topics import Topics
+from engage.store import sandbox_clock
+
+
+class Parts(msgspec.Struct, frozen=True):
+    settings: Settings
+    clock: Clock
+    db: AsyncEngine
+    gate: Gate
+    topics: Topics
+    doorbell: Doorbell
+    programs: ProgramBook
+    members: MemberBook
+    after: Aftermath
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """Everything a flow needs. Servers that are away are found when they are back: only the programs have
+    to be read once before anything is decided, and that is tried until it succeeds.
+    """
+    clock = clock or Clock()
+    db = open_database(settings.database_url)
+    gate = open_gate(settings.state_url)
+    topics_client = Redis.from_url(settings.topics_url, socket_connect_timeout=2.0)
+    topics = Topics(topics_client, clock)
+    doorbell = Doorbell(queue_settings(settings.queue_url), clock)
+    after = Aftermath(db, gate, topics, doorbell)
+    parts = Parts(settings, clock, db, gate, topics, doorbell, ProgramBook(), MemberBook(), after)
+    refreshing = asyncio.create_task(keep_fresh(parts.programs, db))
+    try:
+        yield parts
+    finally:
+        refreshing.cancel()
+        with suppress(asyncio.CancelledError):
+            await refreshing
+        await after.drain()
+        await doorbell.close()
+        await topics_client.aclose()
+        await gate.close()
+        await db.dispose()
+
+
+async def follow_sandbox_clock(parts: Parts) -> None:
+    """Sets this part's clock by the sandbox's. Outside the sandbox there is none to follow."""
+    if parts.settings.sandbox is None:
+        return
+    async with transaction(parts.db) as conn:
+        parts.clock.offset = await sandbox_clock.read(conn)

@@ -1,0 +1,68 @@
+"""The programs in force, kept in memory: which version decides for a country at an instant."""
+
+import asyncio
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.domain import document, versions
+from engage.domain.decide import not_offered
+from engage.domain.program import Market, Program
+from engage.domain.refusal import Unavailable
+from engage.flows.transaction import transaction
+from engage.store import programs as store
+
+REFRESH_S = 2.0
+IN_FORCE_KEPT = 10_000
+
+
+class ProgramBook:
+    """All published versions. A version never changes, so only the arrival of new ones is looked for."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, list[Program]] = {}
+        self._in_force: dict[tuple[str, str, int], Program | None] = {}
+        self._count = 0
+
+    async def refresh(self, db: AsyncEngine) -> None:
+        """Raises Unavailable."""
+        async with transaction(db) as conn:
+            if await store.count(conn) == self._count:
+                return
+            published = await store.read_all(conn)
+        programs: dict[str, list[Program]] = {}
+        for version in published:
+            source = f"{version.program_id} {version.version}"
+            parsed = document.parse(version.document, source=source)
+            programs.setdefault(version.program_id, []).append(parsed)
+        self._programs, self._in_force, self._count = programs, {}, len(published)
+
+    def ids(self) -> list[str]:
+        return sorted(self._programs)
+
+    def versions(self, program_id: str) -> list[Program]:
+        """Oldest first; empty when there is no such program."""
+        return self._programs.get(program_id, [])
+
+    def in_force(self, program_id: str, *, at: datetime, country: str) -> tuple[Program, Market]:
+        """Raises Refusal not_offered where no version runs in that country at that time."""
+        # Versions change at local midnights, which everywhere fall on a quarter of an hour of UTC.
+        quarter = (program_id, country, int(at.timestamp()) // 900)
+        if quarter not in self._in_force:
+            if len(self._in_force) >= IN_FORCE_KEPT:
+                self._in_force.clear()
+            self._in_force[quarter] = versions.in_force(self.versions(program_id), at, country)
+        program = self._in_force[quarter]
+        if program is None:
+            raise not_offered()
+        return program, program.countries[country]
+
+
+async def keep_fresh(book: ProgramBook, db: AsyncEngine) -> None:
+    """Looks for new versions for as long as it runs; a database that is away is tried again."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await book.refresh(db)
+        except Unavailable:
+            continue

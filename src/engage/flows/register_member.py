@@ -1,0 +1,127 @@
+"""A member joins: checked against the program's rules, kept, and paid for registering, in one transaction."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from engage.domain import calendar
+from engage.domain.activity import MemberId, Registration
+from engage.domain.decide import decide
+from engage.domain.program import Country, Eligibility, Program, ProgramId
+from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.slots import Grant, wanted
+from engage.flows.ids import new_id
+from engage.flows.parts import Parts
+from engage.flows.record_activity import CreditView
+from engage.flows.transaction import transaction
+from engage.ledger.accept import Accepting, accept
+from engage.store.members import Member, NewMember, add_member, person_hash
+
+CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+-]+$")]
+
+
+class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person or company as the shop registers it. Without `birth_date` the shop has checked the age.
+
+    `person_ref` is whatever the shop knows a person by; only a keyed hash of it is kept.
+    """
+
+    member_id: MemberId
+    program: ProgramId
+    country: Country
+    birth_date: date | None = None
+    kind: Literal["person", "company"] = "person"
+    person_ref: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    phone: Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+$")] | None = None
+    card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
+    referral_code: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class Joined(Struct, frozen=True):
+    member_id: str
+    program: str
+    country: str
+    joined_at: datetime
+    credits: list[CreditView]
+
+
+async def register_member(parts: Parts, joining: Joining) -> Joined:
+    """Raises Refusal unknown_program, not_eligible, member_exists, person_has_account or card_taken."""
+    now = parts.clock.now()
+    program, zone = _offered(parts, joining, now)
+    _check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
+    member = _new_member(parts, program, joining)
+    outbox_id = new_id()
+    slots = wanted(program, Registration(), at=now, zone=zone)
+    # Whoever joins has used no place of any limit yet, so the first one is free without asking.
+    grants = [Grant(slot, 1) for slot in slots]
+    credits = decide(program, Registration(), at=now, zone=zone, grants=grants)
+    rows = [Accepting(program.id, joining.member_id, new_id(), credit) for credit in credits]
+    changes = []
+    async with transaction(parts.db) as conn:
+        await add_member(conn, member, now=now)
+        if rows:
+            accepted = await accept(conn, rows, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
+            changes = accepted.changes
+    await _introduce(parts, Member(program.id, joining.member_id, joining.country), now=now)
+    parts.after.add(
+        changes=changes, cause="pending", due=[row.credit.due_at for row in rows], outbox_id=outbox_id
+    )
+    shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
+    return Joined(joining.member_id, program.id, joining.country, now, shown)
+
+
+def _offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
+    if not parts.programs.versions(joining.program):
+        raise Refusal("unknown_program", status=404, program=joining.program)
+    try:
+        program, market = parts.programs.in_force(joining.program, at=now, country=joining.country)
+    except Refusal:
+        reasons = ["country"]
+        if joining.kind == "company":
+            reasons.append("company")
+        raise Refusal("not_eligible", status=422, reasons=reasons) from None
+    return program, market.zone
+
+
+def _check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> None:
+    reasons = []
+    if (
+        rules.min_age is not None
+        and joining.birth_date is not None
+        and calendar.add_months(joining.birth_date, 12 * rules.min_age) > today
+    ):
+        reasons.append("under_age")
+    if joining.kind not in rules.kinds:
+        reasons.append("company" if joining.kind == "company" else "person")
+    if reasons:
+        raise Refusal("not_eligible", status=422, reasons=reasons)
+
+
+def _new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
+    hashed = None
+    if joining.person_ref is not None and program.eligibility.one_account_a_person:
+        hashed = person_hash(joining.person_ref, program_id=program.id, pepper=parts.settings.pepper)
+    return NewMember(
+        program_id=program.id,
+        member_id=joining.member_id,
+        country=joining.country,
+        kind=joining.kind,
+        birth_date=joining.birth_date,
+        person_hash=hashed,
+        phone=joining.phone,
+        referral_code=joining.referral_code,
+        card_numbers=list(dict.fromkeys(joining.card_numbers)),
+    )
+
+
+async def _introduce(parts: Parts, member: Member, *, now: datetime) -> None:
+    """Tells the gate of somebody who has used nothing yet, which saves their first tap a question."""
+    parts.members.add(member)
+    day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
+    try:
+        await parts.gate.load([(member.program_id, member.member_id, [])], day=day, month=month)
+    except Unavailable:
+        # It will ask the database at their first tap.
+        return

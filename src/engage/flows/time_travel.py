@@ -1,0 +1,54 @@
+"""The sandbox's clock moves forward, and all work that falls due on the way is done, in order."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from engage.domain.refusal import Refusal
+from engage.flows.parts import Parts
+from engage.flows.settle import settle_due
+from engage.flows.transaction import transaction
+from engage.ledger.settle import next_due
+from engage.store import sandbox_clock
+
+# One traveller at a time: two would do each other's work out of order.
+_travelling = asyncio.Lock()
+
+
+async def move_clock(parts: Parts, *, to: datetime | None = None, by: timedelta | None = None) -> datetime:
+    """The time it is then. Raises Refusal clock_backwards.
+
+    The clock stops at each due time on the way, so what becomes active does so at the very instant at which
+    it was due, and later work finds it done.
+    """
+    async with _travelling:
+        now = parts.clock.now()
+        target = to if to is not None else now + (by or timedelta())
+        if target < now:
+            raise Refusal("clock_backwards", status=409, now=now)
+        while True:
+            async with transaction(parts.db) as conn:
+                due = await next_due(conn, after=parts.clock.now())
+            if due is None or due > target:
+                break
+            await _set(parts, due)
+            await settle_due(parts, now=due)
+        await _set(parts, max(target, parts.clock.now()))
+        now = parts.clock.now()
+        await settle_due(parts, now=now)
+        await _ring_for_the_rest(parts, now)
+        await parts.after.drain()
+        return now
+
+
+async def _set(parts: Parts, at: datetime) -> None:
+    parts.clock.offset = max(at - parts.clock.wall(), parts.clock.offset)
+    async with transaction(parts.db) as conn:
+        await sandbox_clock.set_ahead(conn, parts.clock.offset)
+
+
+async def _ring_for_the_rest(parts: Parts, now: datetime) -> None:
+    """What was rung for before the clock moved is due sooner now, by the wall."""
+    async with transaction(parts.db) as conn:
+        due = await next_due(conn, after=now)
+    if due is not None:
+        await parts.doorbell.ring([due])

@@ -1,0 +1,47 @@
+"""The one place where a transaction is opened, and where a database that is away becomes a refusal."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from engage.domain.refusal import Unavailable
+
+CONNECT_TIMEOUT_S = 2.0
+COMMAND_TIMEOUT_S = 30.0
+POOL_TIMEOUT_S = 5.0
+
+# Deadlocks, serialization failures, a server that is starting or shutting down: the caller may ask again.
+_PASSING = ("40P01", "40001", "57P01", "57P02", "57P03", "53300")
+
+
+def open_database(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """An engine whose statements end, one way or the other, in bounded time. Connects when first used."""
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": COMMAND_TIMEOUT_S,
+            # Short statements in great numbers: planning by compilation never pays here.
+            "server_settings": {"jit": "off", "application_name": "engage", "timezone": "UTC"},
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Commits at the end, rolls back when anything is raised. Raises Unavailable when PostgreSQL is away."""
+    try:
+        async with db.begin() as conn:
+            yield conn
+    except (InterfaceError, OperationalError, PoolTimeoutError, OSError, TimeoutError) as error:
+        raise Unavailable("postgres") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _PASSING:
+            raise Unavailable("postgres") from error
+        raise

@@ -1,0 +1,186 @@
+"""Reading credits, lots and entries: what a member sees of the ledger."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+CreditState = Literal["pending", "active", "expired", "reversed"]
+EntryKind = Literal["earning", "clawback"]
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """Points granted for one activity. `why` is everything the decision was made of."""
+
+    id: UUID
+    rule: str
+    points: int
+    state: CreditState
+    due_at: datetime | None
+    active_at: datetime | None
+    expires_at: datetime | None
+    source_key: str
+    why: dict[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A movement of the spendable balance. `corrects` is the seq of the entry that this one takes back."""
+
+    seq: int
+    kind: EntryKind
+    points: int
+    balance_after: int
+    at: datetime
+    credit_id: UUID | None
+    corrects: int | None
+
+
+class Expiring(msgspec.Struct, frozen=True):
+    points: int
+    expires_at: datetime
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A credit that holds a reference: what it earned, unless it was removed."""
+
+    credit: Credit
+    removed: bool
+
+
+_CREDIT = "id, rule_id, points, state, due_at, active_at, expires_at, source_key, why"
+
+# A credit of 0 points is a removal's trace (`engage.ledger.take_back`), nothing that the member earned.
+_LIST = text(f"""
+SELECT {_CREDIT} FROM credits
+WHERE program_id = :program_id AND member_id = :member_id AND points > 0
+  AND (CAST(:state AS text) IS NULL OR state = :state)
+  AND (CAST(:before AS uuid) IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit
+""")  # noqa: S608  # The columns are a constant of this module.
+
+_ONE = text(f"""
+SELECT {_CREDIT} FROM credits
+WHERE program_id = :program_id AND member_id = :member_id AND id = :id AND points > 0
+""")  # noqa: S608  # As above.
+
+_BY_REFERENCE = text(f"""
+SELECT c.program_id, c.member_id, c.reference, {", ".join("c." + name for name in _CREDIT.split(", "))}
+FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:references AS text[]))
+    AS a (program_id, member_id, reference)
+JOIN credits c USING (program_id, member_id, reference)
+ORDER BY c.id
+""")  # noqa: S608  # As above.
+
+_ENTRIES = text("""
+SELECT seq, kind, active_delta, balance_after, at, credit_id, corrects FROM entries
+WHERE program_id = :program_id AND member_id = :member_id AND active_delta <> 0
+  AND (CAST(:before AS bigint) IS NULL OR seq < :before)
+ORDER BY seq DESC LIMIT :limit
+""")
+
+_EXPIRING = text("""
+SELECT sum(remaining)::bigint, expires_at FROM lots
+WHERE program_id = :program_id AND member_id = :member_id AND remaining > 0 AND expires_at > :now
+GROUP BY expires_at ORDER BY expires_at LIMIT :limit
+""")
+
+
+async def list_credits(
+    conn: AsyncConnection,
+    program_id: str,
+    member_id: str,
+    *,
+    state: CreditState | None,
+    before: UUID | None,
+    limit: int,
+) -> list[Credit]:
+    """Newest first, those with an id below `before`."""
+    rows = await conn.execute(
+        _LIST,
+        {
+            "program_id": program_id,
+            "member_id": member_id,
+            "state": state,
+            "before": before,
+            "limit": limit,
+        },
+    )
+    return [_credit(row) for row in rows]
+
+
+async def read_credit(conn: AsyncConnection, program_id: str, member_id: str, id_: UUID) -> Credit | None:
+    row = (
+        await conn.execute(_ONE, {"program_id": program_id, "member_id": member_id, "id": id_})
+    ).one_or_none()
+    return None if row is None else _credit(row)
+
+
+async def by_reference(
+    conn: AsyncConnection, asked: Sequence[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], list[Held]]:
+    """The credits that hold these (program, member, reference)."""
+    if not asked:
+        return {}
+    rows = await conn.execute(
+        _BY_REFERENCE,
+        {
+            "program_ids": [a[0] for a in asked],
+            "member_ids": [a[1] for a in asked],
+            "references": [a[2] for a in asked],
+        },
+    )
+    found: dict[tuple[str, str, str], list[Held]] = {}
+    for program_id, member_id, reference, *credit in rows:
+        held = Held(_credit(credit), removed=credit[3] == "reversed")
+        found.setdefault((program_id, member_id, reference), []).append(held)
+    return found
+
+
+async def list_entries(
+    conn: AsyncConnection, program_id: str, member_id: str, *, before: int | None, limit: int
+) -> list[Entry]:
+    """The statement: newest first, those with a seq below `before`."""
+    rows = await conn.execute(
+        _ENTRIES, {"program_id": program_id, "member_id": member_id, "before": before, "limit": limit}
+    )
+    return [
+        Entry(
+            seq=seq,
+            kind=kind,
+            points=points,
+            balance_after=balance_after,
+            at=at,
+            credit_id=credit_id,
+            corrects=corrects,
+        )
+        for seq, kind, points, balance_after, at, credit_id, corrects in rows
+    ]
+
+
+async def expiring(
+    conn: AsyncConnection, program_id: str, member_id: str, *, now: datetime, limit: int
+) -> list[Expiring]:
+    """What ends next, by instant, soonest first."""
+    rows = await conn.execute(
+        _EXPIRING, {"program_id": program_id, "member_id": member_id, "now": now, "limit": limit}
+    )
+    return [Expiring(points, expires_at) for points, expires_at in rows]
+
+
+def _credit(row: Sequence[Any]) -> Credit:
+    id_, rule_id, points, state, due_at, active_at, expires_at, source_key, why = row
+    return Credit(
+        id=id_,
+        rule=rule_id,
+        points=points,
+        state=state,
+        due_at=due_at,
+        active_at=active_at,
+        expires_at=expires_at,
+        source_key=source_key,
+        why=why,
+    )

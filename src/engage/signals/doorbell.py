@@ -1,0 +1,117 @@
+"""The doorbell: arq jobs that say "something falls due now", one a tick, however many credits do.
+
+A job carries no rows; the truth is in PostgreSQL and a sweeper rings for what was missed. So the queue's
+load does not grow with traffic, and losing it costs seconds.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import msgspec
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as ValkeyConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as ValkeyTimeoutError
+
+from engage.clock import Clock
+from engage.domain.refusal import Unavailable
+
+QUEUE = "engage:queue"
+SETTLE_JOB = "settle"
+WORKER_HEALTH_PREFIX = "engage:health:worker:"
+
+# A tick bounds how late a credit can be and how many jobs there are: four a second at most.
+TICK = timedelta(milliseconds=250)
+_EPOCH = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
+_RUNG_LIMIT = 10_000
+
+pack = msgspec.msgpack.encode
+unpack = msgspec.msgpack.decode
+
+
+class Doorbell:
+    """Rings workers at due times. Connects when first used; every failure is Unavailable("valkey")."""
+
+    def __init__(self, settings: RedisSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._pool: ArqRedis | None = None
+        self._connecting = asyncio.Lock()
+        self._rung: set[int] = set()
+
+    async def ring(self, due: Iterable[datetime]) -> None:
+        """Asks for a settlement as soon as each of these times has come. A tick is asked for once."""
+        ticks = {tick_of(self._clock.wall_of(at)) for at in due} - self._rung
+        if not ticks:
+            return
+        pool = await self._connected()
+        try:
+            for tick in sorted(ticks):
+                await pool.enqueue_job(
+                    SETTLE_JOB,
+                    tick,
+                    _job_id=f"{SETTLE_JOB}:{tick}",
+                    _defer_until=_EPOCH + tick * TICK,
+                    _queue_name=QUEUE,
+                )
+                self._rung.add(tick)
+        except (RedisError, OSError) as error:
+            raise Unavailable("valkey") from error
+        if len(self._rung) > _RUNG_LIMIT:
+            self._rung = {tick for tick in self._rung if tick >= tick_of(self._clock.wall())}
+
+    async def call_for_help(self, tick: int, settlers: int) -> None:
+        """Asks other workers to join a settlement that one batch did not finish."""
+        pool = await self._connected()
+        try:
+            for n in range(settlers):
+                job_id = f"{SETTLE_JOB}:{tick}:{n}"
+                await pool.enqueue_job(SETTLE_JOB, tick, n, _job_id=job_id, _queue_name=QUEUE)
+        except (RedisError, OSError) as error:
+            raise Unavailable("valkey") from error
+
+    async def workers_alive(self) -> int:
+        """How many workers have shown a sign of life within the last seconds."""
+        pool = await self._connected()
+        try:
+            return len([key async for key in pool.scan_iter(match=f"{WORKER_HEALTH_PREFIX}*", count=1000)])
+        except (RedisError, OSError) as error:
+            raise Unavailable("valkey") from error
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            with suppress(RedisError, OSError):
+                await self._pool.aclose()
+
+    async def _connected(self) -> ArqRedis:
+        async with self._connecting:
+            if self._pool is None:
+                try:
+                    self._pool = await create_pool(
+                        self._settings,
+                        job_serializer=pack,
+                        job_deserializer=unpack,
+                        default_queue_name=QUEUE,
+                    )
+                except (RedisError, OSError) as error:
+                    raise Unavailable("valkey") from error
+            return self._pool
+
+
+def tick_of(at: datetime) -> int:
+    """The first tick that is not before `at`: a doorbell never rings early."""
+    return -((_EPOCH - at) // TICK)
+
+
+def queue_settings(url: str, *, connect_attempts: int = 0) -> RedisSettings:
+    """How the queue is reached. With these a worker outlives a restart of Valkey, and a call fails fast."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_timeout = 2
+    settings.conn_retries = connect_attempts
+    settings.retry_on_error = [ValkeyConnectionError, ValkeyTimeoutError, OSError]
+    settings.retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), 5)
+    return settings
