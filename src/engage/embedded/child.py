@@ -7,10 +7,11 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
+from engage.embedded import guard
 from engage.embedded.errors import PartFailed
 
 LOG_BYTES = 4 * 1024 * 1024  # A log this long is put aside (one older log is kept) when its part starts.
@@ -18,18 +19,8 @@ TAIL_BYTES = 2_000
 TAIL_LINES = 8
 POLL_S = 0.02
 
-# What a child may know of the environment it is started from; all else is said in its Part.
-INHERITED = (
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "PATH",
-    "PYTHONDONTWRITEBYTECODE",
-    "SSL_CERT_FILE",
-    "TMPDIR",
-    "TZ",
-    "USER",
-)
+# Variables of these beginnings would tell a child of another installation, or of another server.
+FOREIGN = ("ENGAGE_", "PG")
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -111,14 +102,13 @@ async def start(part: Part) -> Child:
         log_from = log.tell()
         try:
             running = await asyncio.create_subprocess_exec(
-                *part.command,
+                *_guarded(part),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=part.directory,
                 env=_environment(part),
                 start_new_session=True,
-                **_credentials(part.owner),
             )
         except OSError as error:
             raise PartFailed(f"{part.name} cannot be started: {error}") from error
@@ -149,11 +139,12 @@ def _log_of(part: Part) -> BinaryIO:
 
 
 def _environment(part: Part) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | dict(part.environment)
 
 
-def _credentials(owner: Owner | None) -> dict[str, Any]:
-    if owner is None:
-        return {}
-    return {"user": owner.uid, "group": owner.gid, "extra_groups": []}
+def _guarded(part: Part) -> list[str]:
+    """The part, for as long as we live. Where we are killed, no stop of ours is needed to end it."""
+    owner = part.owner or Owner(-1, -1)
+    told = (int(part.stop_signal), owner.uid, owner.gid)
+    return [sys.executable, "-I", "-S", guard.__file__, *map(str, told), *part.command]
