@@ -9,7 +9,6 @@ from engage.domain.examples import instants
 from engage.domain.problems import Problem, nearest, one_of, shown
 from engage.domain.program import Example, Program, Step
 
-
 # Examples are played at each check and each test run; these are more than anyone reads.
 ACTIVITIES_PER_DOCUMENT = 20_000
 

@@ -54,13 +54,11 @@ def instants(step: Step, zone: str) -> list[datetime]:
 def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
     """The first failure of each step, or else that of the total: it follows from the steps."""
     zone = program.countries[example.country].zone
-    member, total, failed = MemberModel(), 0, False
+    member, failed = MemberModel(), False
     for number, step in enumerate(example.steps, start=1):
         step_failed = False
         for day, at in enumerate(instants(step, zone), start=1):
             outcome = _outcome(member, program, step, at, zone)
-            if isinstance(outcome, list):
-                total += sum(credit.points for credit in outcome)
             if not step_failed and not _as_expected(step, outcome, zone):
                 step_failed = failed = True
                 yield Failure(
@@ -72,6 +70,7 @@ def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
                     _account(step, outcome, zone),
                     _trace(outcome),
                 )
+    total = sum(credit.points for credit in member.credits.values())
     if example.total is not None and total != example.total and not failed:
         yield Failure(index, example.title, 0, "", f"{example.total} points", f"{total} points", [])
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from engage.domain.activity import AnyActivity
 from engage.domain.decide import NewCredit, decide, not_offered, refused
 from engage.domain.program import DailyStreak, Program
-from engage.domain.refusal import Refusal
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches, wanted
 from engage.domain.streak import Streak, extend
 
@@ -19,31 +18,38 @@ class MemberModel:
 
     def __init__(self) -> None:
         self.streaks: dict[str, Streak] = {}  # By rule.
-        self.used: set[str] = set()  # Source keys of all credits.
-        self.references: set[str] = set()  # Of all activities that earned something.
+        self.credits: dict[str, NewCredit] = {}  # By source key.
+        self.told: dict[str, list[NewCredit]] = {}  # What activities earned, by their reference.
 
     def record(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
         """The credits of an activity, one or more. `zone` is the member's.
 
-        Raises Refusal: `not_offered` when no rule is about the activity, `already_rewarded` when one with its
-        reference has earned before, or that of the first rule when none of its rules has a place left.
+        An activity of a window that is told again, by its reference, has the credits of the first time.
+        Raises Refusal: `not_offered` when no rule is about the activity, or that of the first rule when none
+        of its rules has a place left.
         """
         slots = wanted(program, activity, at=at, zone=zone, streak=self._streak(program, activity))
         if not slots:
             raise not_offered()
-        if activity.reference in self.references:
-            raise Refusal("already_rewarded", status=409)
+        told = self.told.get(activity.reference or "")
+        if told is not None and isinstance(slots[0], WindowSlot):
+            return told
         grants = [grant for slot in slots if (grant := self._free(slot, at, zone))]
-        if not grants:
+        if told is not None or not grants:
             raise refused(program, slots[0], activity)
         earned = decide(program, activity, at=at, zone=zone, grants=grants)
+        self._keep(activity, earned, grants)
+        return earned
+
+    def _keep(self, activity: AnyActivity, earned: list[NewCredit], grants: list[Grant]) -> None:
         for grant in grants:
             if isinstance(grant.slot, StreakSlot):
                 self.streaks[grant.slot.rule_id] = Streak(grant.slot.day, grant.number, grant.slot.zone)
-        self.used.update(credit.source_key for credit in earned)
+        for credit in earned:
+            assert credit.source_key not in self.credits
+            self.credits[credit.source_key] = credit
         if activity.reference is not None:
-            self.references.add(activity.reference)
-        return earned
+            self.told[activity.reference] = earned
 
     def _streak(self, program: Program, activity: AnyActivity) -> Streak | None:
         for rule in program.rules:
@@ -57,7 +63,7 @@ class MemberModel:
                 longer = extend(self.streaks.get(rule_id), at, zone)
                 return Grant(slot, longer.days) if longer else None
             case WindowSlot(count=count):
-                places = [n for n in range(1, count + 1) if slot.source_key(n) not in self.used]
+                places = [n for n in range(1, count + 1) if slot.source_key(n) not in self.credits]
                 return Grant(slot, places[0], len(places) - 1) if places else None
             case OnceSlot():
-                return Grant(slot, 1) if slot.source_key(1) not in self.used else None
+                return Grant(slot, 1) if slot.source_key(1) not in self.credits else None

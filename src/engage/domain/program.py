@@ -178,7 +178,7 @@ RefusalCode = Literal["not_offered", "already_tapped", "limit_reached", "already
 
 class ExpectedCredit(Part, frozen=True):
     rule: RuleId
-    points: int
+    points: Points
     source_key: str | None = None
     # Without an offset these are the local time of the example's country.
     due_at: datetime | None = None

@@ -2,7 +2,6 @@
 
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 
 from engage.domain import document
 from engage.domain.program import Program
@@ -40,15 +39,12 @@ def preset(name: str) -> Program:
     return max(versions, key=lambda program: program.in_force_from)
 
 
-def presets() -> list[Program]:
-    """All of them, each program's versions from the oldest on."""
-    return sorted(map(preset, names()), key=lambda program: (program.id, program.in_force_from))
+def presets() -> list[str]:
+    """The texts of all documents, each program's versions from the oldest on."""
+    by_age = sorted(names(), key=lambda name: (preset(name).id, preset(name).in_force_from))
+    return [text(name) for name in by_age]
 
 
 def text(name: str) -> str:
     """A preset's document as it is written, comments included. `name` is one of `names`."""
-    return _file(name).read_text(encoding="utf-8")
-
-
-def _file(name: str) -> Traversable:
-    return _FOLDER.joinpath(f"{name}{_SUFFIX}")
+    return _FOLDER.joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Programs as tables. On a terminal they have frames and colours; elsewhere they are plain aligned text."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from engage.domain.program import (
+    After,
+    Award,
+    DailyStreak,
+    Due,
+    Eligibility,
+    EveryNthDay,
+    Expiry,
+    Fixed,
+    Limit,
+    Never,
+    On,
+    Once,
+    OncePer,
+    PerWindow,
+    Program,
+    Rolling,
+    SameAs,
+)
+
+# Plain text is for other programs and for files: a line stays a line.
+PLAIN_WIDTH = 10_000
+
+
+def show(program: Program) -> None:
+    console = _console()
+    console.print(f"{program.title}: {program.id} {program.version}", style="bold", markup=False)
+    console.print(f"In force from {program.in_force_from}, from midnight in each country.")
+    if program.source:
+        console.print(f"Told to members in: {program.source}.", markup=False)
+    console.print(f"Who may join: {_eligible(program.eligibility)}.")
+    console.print(f"Points end {_ending(program.expiry)}.")
+    console.print()
+    countries = _table(console, "country", "time zone", "currency")
+    for country, market in program.countries.items():
+        countries.add_row(country, market.zone, market.currency)
+    console.print(countries)
+    console.print()
+    rules = _table(console, "rule", "what it is", "earned by", "how often", "points", "active")
+    rules.columns[4].justify = "right"
+    for rule in program.rules:
+        due, limit = _delay(rule.due), _often(rule.limit)
+        rules.add_row(rule.id, rule.title, _activity(rule.on), limit, _points(rule.award), due)
+    console.print(rules)
+    console.print()
+
+
+def show_list(programs: Sequence[tuple[str, Program]]) -> None:
+    console = _console()
+    table = _table(console, "preset", "title", "in force from", "countries", "rules", "examples")
+    for name, program in programs:
+        counts = str(len(program.rules)), str(len(program.examples))
+        table.add_row(name, program.title, str(program.in_force_from), " ".join(program.countries), *counts)
+    console.print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def _table(console: Console, *headers: str) -> Table:
+    frame = box.ROUNDED if console.is_terminal else None
+    return Table(*headers, box=frame, pad_edge=frame is not None, header_style="bold")
+
+
+def _activity(on: On) -> str:
+    name = on.activity.replace("_", " ")
+    return name if on.kind is None else f"{name}, {on.kind}"
+
+
+def _often(limit: Limit) -> str:
+    match limit:
+        case Once():
+            return "once"
+        case OncePer(field=field):
+            return f"once per {field.removesuffix('_id')}"
+        case PerWindow(count=count, window=window):
+            return f"{count} a {window}"
+        case DailyStreak():
+            return "once a day, days in a row count"
+        case SameAs(rule=rule):
+            return f"together with {rule}"
+
+
+def _points(award: Award) -> str:
+    match award:
+        case Fixed(points=points):
+            return str(points)
+        case EveryNthDay(points=points, days=days):
+            return f"{points} every {days} days in a row"
+
+
+def _delay(due: Due) -> str:
+    match due:
+        case After(delay=delay):
+            return f"after {_duration(delay)}" if delay else "at once"
+
+
+def _duration(length: timedelta) -> str:
+    """5 minutes, 24 hours, 16 days: in the largest unit that it is a whole number of, days from two on."""
+    seconds = int(length.total_seconds())
+    for unit, size, least in (("day", 86_400, 2), ("hour", 3_600, 1), ("minute", 60, 1)):
+        if seconds % size == 0 and seconds >= size * least:
+            number = seconds // size
+            return f"{number} {unit}" + ("s" if number > 1 else "")
+    return f"{length.total_seconds():g} seconds"
+
+
+def _ending(expiry: Expiry) -> str:
+    match expiry:
+        case Never():
+            return "never"
+        case Rolling(months=months):
+            return f"{months} months after they became active"
+
+
+def _eligible(eligibility: Eligibility) -> str:
+    kinds = {"person": "people", "company": "companies"}
+    who = " and ".join(kinds[kind] for kind in dict.fromkeys(eligibility.kinds))
+    age = f" of {eligibility.min_age} and over" if eligibility.min_age else ""
+    once = ", one account a person" if eligibility.one_account_a_person else ""
+    return f"{who}{age}{once}"
