@@ -1,6 +1,6 @@
 """Stands before every child: python -I -S guard.py <signal> <uid> <gid> <command> <argument>…
 
-It asks the kernel to signal the child when its parent dies, however it dies, and takes on the child's user where
+It asks the kernel to signal the child when its parent dies, however it dies, and takes on the child's user if
 one is given (-1 is none); then it becomes the child. It is in every child's way, so it imports little.
 """
 

@@ -1,0 +1,156 @@
+"""`engage up`, as someone at a terminal sees it: real children, real signals."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import psutil
+
+from engage.embedded.ports import free_port
+from tests.embedded.asking import is_running
+
+READY_S = 30.0
+SECOND_RUN_S = 10.0
+STOP_S = 20.0
+PARTS = ("api", "feed", "worker")
+
+
+async def engage(*arguments: str, cwd: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "engage.cli", *arguments),
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if not name.startswith("ENGAGE_")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+@asynccontextmanager
+async def up(
+    cwd: Path, port: int, data: str = "there"
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A run that is ready, and what it has said until then."""
+    running = await engage("up", "--data", data, "--port", str(port), cwd=cwd)
+    assert running.stdout is not None
+    said: list[str] = []
+    try:
+        async with asyncio.timeout(READY_S):
+            while not said or not said[-1].startswith("Ctrl-C"):
+                line = (await running.stdout.readline()).decode()
+                assert line, "".join(said)
+                said.append(line)
+        yield running, "".join(said)
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.communicate()
+
+
+def health(port: int) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def family(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def pids(folder: Path) -> dict[str, int]:
+    return {kin["name"]: kin["pid"] for kin in json.loads((folder / "run.json").read_bytes())["kin"]}
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_one_command_runs_everything_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1")
+    folder = tmp_path / "there"
+    async with up(tmp_path, port) as (running, said):
+        assert health(port) == 200
+        assert f"http://127.0.0.1:{port}/\n" in said
+        assert re.search(r"ws://127\.0\.0\.1:\d+/\n", said)
+        assert "\x1b" not in said, "there is no terminal, so there are no colours"
+        assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PARTS}
+
+        same_folder = await engage(
+            "up", "--data", "there", "--port", str(free_port("127.0.0.1")), cwd=tmp_path
+        )
+        same_port = await engage("up", "--data", "elsewhere", "--port", str(port), cwd=tmp_path)
+        refused, _ = await same_folder.communicate()
+        taken, _ = await same_port.communicate()
+        assert (same_folder.returncode, same_port.returncode) == (1, 1)
+        assert refused.decode() == (
+            f"engage: {folder} is in use by the running program with pid {running.pid}\n"
+        )
+        assert taken.decode() == (
+            f"engage: cannot listen on 127.0.0.1 port {port}: Address already in use; try another --port\n"
+        )
+
+        before = pids(folder)
+        for name in PARTS:
+            os.kill(before[name], signal.SIGKILL)
+        await until(
+            lambda: not set(before.values()) & {pids(folder).get(name, before[name]) for name in PARTS}
+        )
+        await until(lambda: health(port) == 200)
+
+        everyone = family(running.pid)
+        assert len(everyone) >= len(PARTS) + 2
+        running.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_S):
+            assert await running.wait() == 0
+        assert [pid for pid in everyone if is_running(pid)] == []
+        assert not (folder / "run.json").exists()
+
+
+async def test_after_a_kill_it_starts_again_and_leaves_no_one_behind(tmp_path: Path) -> None:
+    port = free_port("127.0.0.1")
+    async with up(tmp_path, port) as (running, _):
+        everyone = family(running.pid)
+        running.kill()
+        await running.wait()
+        began = time.monotonic()
+        async with up(tmp_path, port) as (again, _):
+            assert time.monotonic() - began < SECOND_RUN_S
+            assert health(port) == 200
+            assert [pid for pid in everyone if is_running(pid)] == []
+            everyone = family(again.pid)
+            again.send_signal(signal.SIGINT)
+            async with asyncio.timeout(STOP_S):
+                assert await again.wait() == 0
+            assert [pid for pid in everyone if is_running(pid)] == []
+
+
+async def test_help_is_there_at_once_and_names_every_command(tmp_path: Path) -> None:
+    began = time.monotonic()
+    helping = await engage("--help", cwd=tmp_path)
+    said, _ = await helping.communicate()
+    assert helping.returncode == 0
+    for name in ("up", "api", "feed", "worker", "migrate", "program", "audit", "rebuild", "bench", "keys"):
+        assert re.search(rf"^│ {name} ", said.decode(), re.MULTILINE), name
+    # Half a second on a machine at rest; here others may be at work.
+    assert time.monotonic() - began < 2
+
+
+async def test_a_part_without_its_environment_says_what_is_missing(tmp_path: Path) -> None:
+    part = await engage("api", cwd=tmp_path)
+    said, _ = await part.communicate()
+    assert part.returncode == 1
+    assert said.decode().startswith("engage: not set: ENGAGE_DATABASE_URL, ENGAGE_STATE_URL")
