@@ -1,7 +1,7 @@
 """What happens after the answer: the claim is confirmed, the balance pushed, the doorbell rung.
 
-The commit has happened; everything here is a hint that may be lost. A claim that was not confirmed is asked of
-the database again, a push that was not made is in the outbox, a doorbell that was not rung is the
+The commit has happened; everything here is a hint that may be lost. A claim that was not confirmed is asked
+of the database again, a push that was not made is in the outbox, a doorbell that was not rung is the
 sweeper's. So a failure is written down and nothing is raised.
 """
 

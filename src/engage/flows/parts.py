@@ -1,4 +1,4 @@
-"""What a running engage is made of: connections and what is kept in memory, opened and closed in one place."""
+"""What a running engage is made of: connections and what is kept in memory, opened in one place."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -180,13 +180,13 @@ async def _accept(
 
 
 async def _lost(parts: Parts, lost: list[_Open], answers: list[Recorded | Exception | None]) -> list[_Open]:
-    """Answers those whose credit the database has already; returns those that another place may be free for."""
+    """Answers those whose credit the database has already; returns those that may find another place."""
     if not lost:
         return []
     repeated = await _recorded_before(parts, lost)
     again = []
     for one in lost:
-        elsewhere = [slot for slot in one.slots if not isinstance(slot, OnceSlot)]
+        elsewhere: list[Slot] = [slot for slot in one.slots if not isinstance(slot, OnceSlot)]
         if one.index in repeated:
             answers[one.index] = repeated[one.index]
             await parts.gate.undo([Asked(one.act.program_id, one.act.member_id, s) for s in one.slots])

@@ -1,11 +1,15 @@
 """What has fallen due becomes active, never early, by any number of workers at once."""
 
+import asyncio
 from datetime import datetime
 
 from engage.flows.ids import new_id
 from engage.flows.parts import Parts
 from engage.flows.transaction import transaction
 from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
+
+# A job that settles a great backlog ends in time and rings for another to go on.
+TURN_S = 10.0
 
 
 async def settle_once(parts: Parts, *, now: datetime) -> int:
@@ -25,4 +29,24 @@ async def settle_due(parts: Parts, *, now: datetime) -> int:
         settled = await settle_once(parts, now=now)
         total += settled
         if settled < CREDITS_PER_BATCH:
+            return total
+
+
+async def settle_together(parts: Parts, *, tick: int, settlers: int) -> int:
+    """Activates what is due by now; when that is more than a batch, `settlers` workers are asked to join in.
+
+    Ends after a turn at most, and asks for another when there is more. How many. Raises Unavailable.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + TURN_S
+    total = 0
+    while True:
+        settled = await settle_once(parts, now=parts.clock.now())
+        if settled == CREDITS_PER_BATCH and total == 0 and settlers:
+            await parts.doorbell.call_for_help(tick, settlers)
+        total += settled
+        if settled < CREDITS_PER_BATCH:
+            return total
+        if loop.time() > until:
+            await parts.doorbell.call_for_help(tick + 1, settlers)
             return total

@@ -45,7 +45,7 @@ class Status(IntEnum):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """The gate's answer. `number` is the grant's (`engage.domain.slots.Grant`); `left`, a window's free places."""
+    """The gate's answer. `number` and `left` are the grant's (`engage.domain.slots.Grant`)."""
 
     status: int
     number: int = 0
@@ -164,7 +164,7 @@ class Gate:
     async def install(self) -> None:
         """Puts the Function library in place, replacing an older one."""
         try:
-            await self._client.function_load(LIBRARY, replace=True)
+            await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY)
         except (ValkeyConnectionError, ValkeyTimeoutError, OSError) as error:
             raise Unavailable("valkey") from error
 

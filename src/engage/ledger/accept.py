@@ -16,7 +16,7 @@ from engage.domain.balance import Balance
 from engage.domain.decide import NewCredit, Why
 from engage.ledger.balances import BalanceChange
 
-# asyncpg refuses a statement of several commands, so this is one: insert, then project, then remember to tell.
+# One statement, one round trip: insert, then project, then remember to tell.
 # Everything is taken in key order, credits before balances, as every writer of the ledger does; so
 # writers wait for each other and never in a circle.
 _ACCEPT = text("""
@@ -78,7 +78,7 @@ async def accept(
     wall: datetime,
     outbox_id: UUID,
 ) -> Accepted:
-    """Inserts what is new as pending credits. `outbox_id` names the row that keeps the news until it is told."""
+    """Inserts what is new as pending credits. `outbox_id` names the row that keeps the news."""
     credits = [a.credit for a in accepting]
     rows = await conn.execute(
         _ACCEPT,

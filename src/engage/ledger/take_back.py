@@ -108,7 +108,7 @@ SELECT program_id, member_id, active, pending, held, debt, version FROM moved
 async def take_back(
     conn: AsyncConnection, removals: Sequence[Removal], *, now: datetime, wall: datetime, outbox_id: UUID
 ) -> list[BalanceChange]:
-    """Reverses the credits of these activities; what has been reversed stays so. The balances that changed."""
+    """Reverses the credits of these activities, each once. The balances that changed."""
     each_rule = [(removal, rule_id) for removal in removals for rule_id in removal.rule_ids]
     await conn.execute(
         _FORESTALL,

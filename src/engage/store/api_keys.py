@@ -58,7 +58,7 @@ def split(key: str) -> tuple[str, bytes] | None:
 
 
 async def add(conn: AsyncConnection, key: str, *, name: str, scopes: list[Scope], now: datetime) -> None:
-    """Keeps a key made by `new_key`; a key that is kept already stays as it is. Raises ValueError for no key."""
+    """Keeps a key made by `new_key`; one that is kept already stays as it is. Raises ValueError."""
     parts = split(key)
     if parts is None:
         raise ValueError("not a key")

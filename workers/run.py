@@ -1,0 +1,32 @@
+"""`engage worker`: one worker, until it is told to stop."""
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import uvloop
+
+from engage import logs
+from engage.flows.parts import open_parts
+from engage.settings import Settings
+from workers.settings import make_worker
+
+
+def run(settings: Settings) -> None:
+    """Blocks until SIGINT or SIGTERM; what a job has begun is finished by the sweep of another worker."""
+    logs.configure(settings)
+    uvloop.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    async with open_parts(settings) as parts:
+        worker = make_worker(settings, parts)
+        working = asyncio.create_task(worker.async_run())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, working.cancel)
+        try:
+            with suppress(asyncio.CancelledError):
+                await working
+        finally:
+            await worker.close()

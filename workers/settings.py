@@ -1,0 +1,45 @@
+"""How the worker runs: which jobs, how often, how patiently."""
+
+import os
+import socket
+from typing import Any
+
+from arq import cron, func
+from arq.worker import Worker
+
+from engage.flows.parts import Parts
+from engage.settings import Settings
+from engage.signals.doorbell import QUEUE, SETTLE_JOB, WORKER_HEALTH_PREFIX, pack, queue_settings, unpack
+from workers import jobs
+
+# Short and the same for all: a killed worker's job runs again only after this and ten seconds more.
+JOB_TIMEOUT_S = 30
+POLL_S = 0.05
+HEALTH_S = 2
+SWEEP_SECONDS = set(range(0, 60, 5))
+CONNECT_ATTEMPTS = 60
+
+
+def make_worker(settings: Settings, parts: Parts) -> Worker:
+    """A worker over opened parts; it has to be made in the running loop."""
+    context: dict[str, Any] = {"parts": parts}
+    return Worker(
+        functions=[func(jobs.settle, name=SETTLE_JOB)],
+        cron_jobs=[
+            cron(jobs.sweep, second=SWEEP_SECONDS, run_at_startup=True),
+            cron(jobs.forget_old_answers, minute={17}, second=0),
+        ],
+        redis_settings=queue_settings(settings.queue_url, connect_attempts=CONNECT_ATTEMPTS),
+        queue_name=QUEUE,
+        ctx=context,
+        job_timeout=JOB_TIMEOUT_S,
+        keep_result=0,
+        poll_delay=POLL_S,
+        max_tries=3,
+        health_check_interval=HEALTH_S,
+        health_check_key=f"{WORKER_HEALTH_PREFIX}{socket.gethostname()}:{os.getpid()}",
+        job_serializer=pack,
+        job_deserializer=unpack,
+        handle_signals=False,
+        log_results=False,
+    )
