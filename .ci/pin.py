@@ -1,0 +1,33 @@
+"""Writes the exact version of every dependency, transitive ones too, into pyproject.toml.
+
+    uv run --no-project .ci/pin.py
+
+A lock file would record where each package was downloaded; constraints say only which version. They come
+from a fresh resolution for all platforms and Pythons, so everybody gets the same versions.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
+BLOCK = re.compile(r"\n\[tool\.uv\]\n# Written by \.ci/pin\.py\.\nconstraint-dependencies = \[\n.*?\n\]\n", re.DOTALL)
+
+
+def main() -> None:
+    bare = BLOCK.sub("", PYPROJECT.read_text())
+    PYPROJECT.write_text(bare)
+    resolved = subprocess.run(
+        ["uv", "pip", "compile", "pyproject.toml", "--universal", "--group", "dev", "--no-header", "--no-annotate"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PYPROJECT.parent,
+    ).stdout
+    pins = [line.strip() for line in resolved.splitlines() if "==" in line]
+    listed = "".join(f"    "{pin}",\n" for pin in pins)
+    block = f"\n[tool.uv]\n# Written by .ci/pin.py.\nconstraint-dependencies = [\n{listed}]\n"
+    PYPROJECT.write_text(bare.rstrip("\n") + "\n" + block)
+
+
+main()
