@@ -25,7 +25,7 @@ def main() -> None:
         cwd=PYPROJECT.parent,
     ).stdout
     pins = [line.strip() for line in resolved.splitlines() if "==" in line]
-    listed = "".join(f"    "{pin}",\n" for pin in pins)
+    listed = "".join(f'    "{pin}",\n' for pin in pins)
     block = f"\n[tool.uv]\n# Written by .ci/pin.py.\nconstraint-dependencies = [\n{listed}]\n"
     PYPROJECT.write_text(bare.rstrip("\n") + "\n" + block)
 

@@ -42,8 +42,14 @@ class Registration(Activity, frozen=True, tag="registration"):
     """The member joined the program."""
 
 
-class AppSignIn(Activity, frozen=True, tag="app_sign_in"):
-    """The member signed in to the app."""
+class AppSignIn(Activity, frozen=True, tag="app_sign_in", kw_only=True):
+    """The member signed in to the app. The shop's event tells one sign-in from another."""
+
+    event_id: Identifier | None = None
+
+    @property
+    def reference(self) -> str | None:
+        return None if self.event_id is None else f"event:{self.event_id}"
 
 
 class Share(Activity, frozen=True, tag="share", kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain import calendar
-from engage.domain.activity import AnyActivity, Share
+from engage.domain.activity import AnyActivity
 from engage.domain.program import (
     After,
     DailyStreak,
@@ -220,4 +220,3 @@ def streak_rule(program: Program) -> tuple[Rule, int | None] | None:
     return None
 
 
-__all__ = ["NewCredit", "Share", "Why", "decide", "expires_at", "market_of", "points_due", "refused"]

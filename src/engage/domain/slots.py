@@ -68,6 +68,7 @@ class Grant(Struct, frozen=True):
 
     slot: Slot
     number: int
+    left: int = 0  # Free places of the window after this one.
 
 
 def matches(rule: Rule, activity: AnyActivity) -> bool:
