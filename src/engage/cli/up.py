@@ -34,7 +34,7 @@ class Place(msgspec.Struct, frozen=True):
 @click.command
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=DEFAULT_FOLDER,
     show_default=True,
     help="The installation's folder, made if there is none.",
@@ -114,11 +114,11 @@ def _addresses(place: Place) -> Callable[[Settings], Settings]:
 
 
 async def _install(settings: Settings, screen: Screen) -> None:
-    from engage.flows.install import install
-
     screen.begin("bringing tables and programs up to date")
     loop = asyncio.get_running_loop()
     began = loop.time()
+    from engage.flows.install import install  # Late, because it brings half of engage with it.
+
     await install(settings)
     screen.came_up("tables and programs", loop.time() - began)
 

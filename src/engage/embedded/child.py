@@ -146,5 +146,5 @@ def _environment(part: Part) -> dict[str, str]:
 def _guarded(part: Part) -> list[str]:
     """The part, for as long as we live. Where we are killed, no stop of ours is needed to end it."""
     owner = part.owner or Owner(-1, -1)
-    told = (int(part.stop_signal), owner.uid, owner.gid)
+    told = (os.getpid(), int(part.stop_signal), owner.uid, owner.gid)
     return [sys.executable, "-I", "-S", guard.__file__, *map(str, told), *part.command]

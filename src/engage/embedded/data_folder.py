@@ -119,6 +119,10 @@ def _make(folder: DataFolder) -> None:
         if strangers:
             raise FolderUnusable(f"{folder.path} is not a data folder of engage: it holds {strangers[0]}")
         write_private(folder.layout, f"{LAYOUT}\n".encode(), mode=0o644)
+    owner = folder.layout.stat().st_uid
+    if owner != os.geteuid():
+        # Root could go on, and would leave files behind that the owner can no longer write.
+        raise FolderUnusable(f"{folder.path} belongs to the user with id {owner}: run engage as that user")
     layout = folder.layout.read_text().strip()
     if layout != LAYOUT:
         raise FolderUnusable(f"{folder.path} has layout {layout}; this version of engage reads {LAYOUT}")

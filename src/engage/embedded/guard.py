@@ -1,4 +1,4 @@
-"""Stands before every child: python -I -S guard.py <signal> <uid> <gid> <command> <argument>…
+"""Stands before every child: python -I -S guard.py <parent> <signal> <uid> <gid> <command> <argument>…
 
 It asks the kernel to signal the child when its parent dies, however it dies, and takes on the child's user if
 one is given (-1 is none); then it becomes the child. It is in every child's way, so it imports little.
@@ -11,8 +11,7 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def main(number: int, uid: int, gid: int, command: list[str]) -> None:
-    parent = os.getppid()
+def main(command: list[str], parent: int, number: int, uid: int, gid: int) -> None:
     if uid != -1:
         os.setgroups([])
         os.setgid(gid)
@@ -21,7 +20,7 @@ def main(number: int, uid: int, gid: int, command: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != parent:
-            sys.exit("the parent died at once")
+            sys.exit("the parent is gone already")
     try:
         os.execv(command[0], command)  # noqa: S606 - there is no shell.
     except OSError as error:
@@ -29,4 +28,4 @@ def main(number: int, uid: int, gid: int, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[5:], *map(int, sys.argv[1:5]))

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from engage.embedded.child import Owner
-from engage.embedded.errors import FolderUnusable, PartFailed
+from engage.embedded.errors import PartFailed
 
 NAME = "pgserver"
 _MADE_WITHIN_S = 5.0
@@ -18,14 +18,11 @@ _MADE_WITHIN_S = 5.0
 def owner_for(folder: Path) -> Owner | None:
     """Whom PostgreSQL runs as with its files in `folder`, which need not exist; None is ourselves.
 
-    Raises FolderUnusable where the files are someone else's, PartFailed where there is no user to be had.
+    Raises PartFailed where there is no user to be had.
     """
-    found = folder.stat() if folder.exists() else None
     if os.geteuid() != 0:
-        if found is not None and found.st_uid != os.geteuid():
-            raise FolderUnusable(f"{folder} belongs to the user with id {found.st_uid}, who must run this")
         return None
-    if found is not None and found.st_uid != 0:
+    if folder.exists() and (found := folder.stat()).st_uid != 0:
         return Owner(found.st_uid, found.st_gid)
     entry = _server_user()
     return Owner(entry.pw_uid, entry.pw_gid)
