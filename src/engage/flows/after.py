@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.refusal import Unavailable
-from engage.flows.transaction import transaction
+from engage.flows.transaction import one_statement
 from engage.gate.client import Asked, Gate
 from engage.ledger.balances import BalanceChange
 from engage.signals.doorbell import Doorbell
@@ -22,6 +22,13 @@ from engage.signals.topics import Change, Topics, change_of
 from engage.store import outbox
 
 log = structlog.get_logger()
+
+# Under load a round takes what has gathered in this time; the first after a silence waits for nothing.
+BREATH_S = 0.02
+
+# Rows are forgotten many at a time. The sweep takes only older ones, and telling twice does no harm.
+FORGET_AT = 200
+FORGET_AFTER_S = 1.0
 
 # More than this many changes behind, the oldest are left to the outbox's sweep.
 CHANGES_KEPT = 50_000
@@ -38,7 +45,9 @@ class Aftermath:
         self._confirmed: list[tuple[Asked, int]] = []
         self._changes: list[Change] = []
         self._due: set[datetime] = set()
+        self._untold: list[UUID] = []
         self._told: list[UUID] = []
+        self._draining = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
 
     def add(
@@ -56,27 +65,43 @@ class Aftermath:
         if len(self._changes) + len(changes) <= CHANGES_KEPT:
             self._changes.extend(change_of(c.program_id, c.member_id, c.balance, cause) for c in changes)
             if changes:
-                self._told.append(outbox_id)
+                self._untold.append(outbox_id)
         if self._working is None:
             self._working = asyncio.get_running_loop().create_task(self._work())
 
     async def drain(self) -> None:
         """Waits until everything that was added is done."""
+        self._draining.set()
         while self._working is not None:
             await asyncio.wait([self._working])
+        self._draining.clear()
 
     async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        forget_by = loop.time() + FORGET_AFTER_S
         try:
-            while self._confirmed or self._changes or self._due:
+            while self._confirmed or self._changes or self._due or self._told:
                 await self._round()
+                if len(self._told) >= FORGET_AT or loop.time() > forget_by or self._draining.is_set():
+                    await self._forget()
+                    forget_by = loop.time() + FORGET_AFTER_S
+                else:
+                    await self._breath()
         finally:
             self._working = None
+
+    async def _breath(self) -> None:
+        try:
+            async with asyncio.timeout(BREATH_S):
+                await self._draining.wait()
+        except TimeoutError:
+            return
 
     async def _round(self) -> None:
         confirmed, self._confirmed = self._confirmed, []
         changes, self._changes = self._changes, []
         due, self._due = self._due, set()
-        told, self._told = self._told, []
+        untold, self._untold = self._untold, []
         try:
             if confirmed:
                 await self._gate.confirm(confirmed)
@@ -84,8 +109,14 @@ class Aftermath:
                 await self._doorbell.ring(due)
             if changes:
                 await self._topics.publish(changes)
-            if told:
-                async with transaction(self._db) as conn:
-                    await outbox.forget(conn, told)
+            self._told += untold
         except Unavailable as error:
             log.warning("after the answer: a part is away", part=error.facts["part"], changes=len(changes))
+
+    async def _forget(self) -> None:
+        told, self._told = self._told, []
+        try:
+            async with one_statement(self._db) as conn:
+                await outbox.forget(conn, told)
+        except Unavailable as error:
+            log.warning("after the answer: a part is away", part=error.facts["part"], told=len(told))

@@ -20,7 +20,7 @@ from engage.domain.streak import Streak, StreakView, view
 from engage.flows.ids import new_id
 from engage.flows.members import unknown_member
 from engage.flows.parts import Parts
-from engage.flows.transaction import transaction
+from engage.flows.transaction import one_statement, transaction
 from engage.flows.truth import Streaks, load_gate
 from engage.gate.client import Asked, Claimed, Status
 from engage.ledger.accept import Accepted, Accepting, accept
@@ -157,7 +157,7 @@ async def _accept(
     if not accepting:
         return []
     outbox_id = new_id()
-    async with transaction(parts.db) as conn:
+    async with one_statement(parts.db) as conn:
         accepted = await accept(
             conn, accepting, now=parts.clock.now(), wall=parts.clock.wall(), outbox_id=outbox_id
         )
@@ -212,7 +212,7 @@ async def _recorded_before(parts: Parts, open_: list[_Open]) -> dict[int, Record
     ]
     if not asked:
         return {}
-    async with transaction(parts.db) as conn:
+    async with one_statement(parts.db) as conn:
         found = await by_reference(conn, [key for _, key in asked])
     return {index: _repeat(found[key]) for index, key in asked if key in found}
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from engage.flows.ids import new_id
 from engage.flows.parts import Parts
-from engage.flows.transaction import transaction
+from engage.flows.transaction import one_statement
 from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
 
 # A job that settles a great backlog ends in time and rings for another to go on.
@@ -15,7 +15,7 @@ TURN_S = 10.0
 async def settle_once(parts: Parts, *, now: datetime) -> int:
     """Activates one batch of what is due at `now`; how many. Raises Unavailable."""
     outbox_id = new_id()
-    async with transaction(parts.db) as conn:
+    async with one_statement(parts.db) as conn:
         settled, changes = await settle_batch(conn, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
     if changes:
         parts.after.add(changes=changes, cause="active", outbox_id=outbox_id)

@@ -1,7 +1,8 @@
 """The one place where a transaction is opened, and where a database that is away becomes a refusal."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -36,9 +37,32 @@ def open_database(url: str, *, pool_size: int = 10) -> AsyncEngine:
 @asynccontextmanager
 async def transaction(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Commits at the end, rolls back when anything is raised. Raises Unavailable when PostgreSQL is away."""
-    try:
+    with _away_is_unavailable():
         async with db.begin() as conn:
             yield conn
+
+
+@asynccontextmanager
+async def one_statement(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction of a single statement, which needs no round trips to begin and to commit.
+
+    Raises Unavailable when PostgreSQL is away.
+    """
+    with _away_is_unavailable():
+        async with _committing_each(db).connect() as conn:
+            yield conn
+
+
+@lru_cache(maxsize=8)
+def _committing_each(db: AsyncEngine) -> AsyncEngine:
+    """The same pool of connections, without transactions around statements. Making it anew is dear."""
+    return db.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _away_is_unavailable() -> Iterator[None]:
+    try:
+        yield
     except (InterfaceError, OperationalError, PoolTimeoutError, OSError, TimeoutError) as error:
         raise Unavailable("postgres") from error
     except DBAPIError as error:
