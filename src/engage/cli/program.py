@@ -6,7 +6,6 @@ from pathlib import Path
 import rich_click as click
 
 from engage import programs
-from engage.cli import program_view
 from engage.domain import document, examples, versions
 from engage.domain.problems import DocumentError, Problem
 from engage.domain.program import Program
@@ -97,9 +96,11 @@ def show(which: str | None) -> None:
     PRESET is a name from `engage program list`, or a program's id for its newest version. Without it, the
     newest version of every preset is shown.
     """
+    from engage.cli.program_view import show as show_program  # A check has no use for tables.
+
     ids = dict.fromkeys(name.partition("/")[0] for name in programs.names())
     for found in [_find(which)] if which else map(programs.preset, ids):
-        program_view.show(found)
+        show_program(found)
 
 
 def _find(which: str) -> Program:
@@ -119,7 +120,9 @@ def _find(which: str) -> Program:
 @program.command("list")
 def list_() -> None:
     """List the presets: the documents that come with engage."""
-    program_view.show_list([(name, programs.preset(name)) for name in programs.names()])
+    from engage.cli.program_view import show_list
+
+    show_list([(name, programs.preset(name)) for name in programs.names()])
 
 
 @program.command()

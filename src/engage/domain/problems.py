@@ -72,5 +72,5 @@ def one_of(names: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """` (did you mean …?)`, or nothing when no known name is close."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.72)
     return f" (did you mean {found[0]}?)" if found else ""

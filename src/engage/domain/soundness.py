@@ -116,7 +116,7 @@ def _every_nth_day(program: Program, rule: Rule, path: str) -> Iterator[Problem]
         # The database knows a streak by the credits of its days.
         expected = "fixed: each day pays; a bonus is a rule of its own, same_as this one"
         yield Problem(path, expected, '"every_nth_day"')
-    elif source is not None and not isinstance(source.limit, DailyStreak):
+    elif source is not None and not isinstance(source.limit, DailyStreak | SameAs):
         expected = "fixed, or a limit that is same_as a daily_streak rule"
         yield Problem(path, expected, '"every_nth_day" with no streak behind it')
 

@@ -1,0 +1,136 @@
+"""`engage program`, as a marketer runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engage import programs
+from engage.cli.program import program
+
+# Nothing that a check needs; each of these takes longer to import than the whole check.
+HEAVY = ["sqlalchemy", "litestar", "redis", "arq", "asyncpg", "granian", "websockets", "rich.table"]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(program, list(arguments))
+
+
+@pytest.fixture
+def presets(tmp_path: Path) -> dict[str, Path]:
+    files = {}
+    for name in programs.names():
+        files[name] = tmp_path / f"{name.replace('/', '-')}.toml"
+        files[name].write_text(programs.text(name), encoding="utf-8")
+    return files
+
+
+def test_sound_documents_are_counted(presets: dict[str, Path]) -> None:
+    result = run("check", *map(str, presets.values()))
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        f"eu-mi-points {found.version}: {len(found.rules)} rules, {len(found.examples)} examples, "
+        "all as expected"
+        for found in map(programs.preset, programs.names())
+    ]
+
+
+def test_each_problem_is_told_with_its_file_and_field(presets: dict[str, Path], tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    text = programs.text("eu-mi-points/2022")
+    wrong.write_text(
+        text.replace('"daily_streak"', '"dayly_streak"').replace("min_age = 18", 'min_age = "18"')
+    )
+    empty, missing = tmp_path / "empty.toml", tmp_path / "missing.toml"
+    empty.write_bytes(b"title = '\xff'")
+    result = run("check", str(presets["eu-mi-points/2020"]), str(wrong), str(missing), str(empty))
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        f'{wrong}: eligibility.min_age: expected a whole number from 0 to 120, got "18"',
+        f"{wrong}: rules[5].limit.type: expected one of once, once_per, per_window, daily_streak, same_as, "
+        'got "dayly_streak" (did you mean daily_streak?)',
+        f"{missing}: the file: expected a document, got no such file or directory",
+        f"{empty}: the file: expected text in UTF-8, got byte 0xff at offset 9",
+        "eu-mi-points 2020: 6 rules, 16 examples, all as expected",
+    ]
+
+
+def test_an_example_that_does_not_hold_fails_the_check(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    text = programs.text("eu-mi-points/2022")
+    wrong.write_text(text.replace("points = 50, days = 7", "points = 40, days = 7"))
+    result = run("check", str(wrong))
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert any("fuel_streak 50" in line and "got" in line and "fuel_streak 40" in line for line in lines)
+    assert "    fuel_streak: day 7 in a row, every 7 days pay 40" in lines
+    assert lines[-1].startswith("eu-mi-points 2022: 7 rules, ")
+    assert lines[-1].endswith(" not as expected")
+
+
+def test_versions_that_cannot_follow_each_other_fail_the_check(
+    presets: dict[str, Path], tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.toml"
+    text = programs.text("eu-mi-points/2022").split("# ---- Joining", maxsplit=1)[0]
+    limit = 'limit = { type = "once_per", field = "product_id" }'
+    wrong.write_text(text.replace(limit, 'limit = { type = "once" }'))
+    result = run("check", str(wrong), str(presets["eu-mi-points/2020"]))
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "eu-mi-points 2022: 7 rules, 0 examples, nothing proves it",
+        "eu-mi-points 2020: 6 rules, 16 examples, all as expected",
+        f"{wrong}: rules[4].limit.type: expected once_per as in version 2020, or a new id for a new rule, "
+        'got "once"',
+    ]
+
+
+def test_a_program_is_shown_as_plain_text_where_there_is_no_terminal(presets: dict[str, Path]) -> None:
+    result = run("show", str(presets["eu-mi-points/2022"]))
+    assert result.exit_code == 0
+    lines = [line.rstrip() for line in result.output.splitlines()]
+    assert lines[0] == "Mi Points: eu-mi-points 2022"
+    assert "Who may join: people of 18 and over, one account a person." in lines
+    assert "Points end 12 months after they became active." in lines
+    share = next(line for line in lines if line.startswith("share_link "))
+    assert share.split("  ")[-1] == "after 5 minutes"
+    assert "3 a month" in share
+    assert result.output.isascii()
+
+
+def test_presets_are_shown_by_name_and_listed() -> None:
+    assert run("show").output == run("show", "eu-mi-points").output
+    assert "after 24 hours" in run("show", "eu-mi-points/2020").output
+    listed = run("list").output
+    assert all(name in listed for name in programs.names())
+    unknown = run("show", "us-mi-points")
+    assert unknown.exit_code == 1
+    assert "no preset is called us-mi-points" in unknown.output
+
+
+def test_a_wrong_document_is_not_shown(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("id = 1")
+    result = run("show", str(wrong))
+    assert result.exit_code == 1
+    assert f"{wrong}: id: expected a name" in result.output
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    assert json.loads(run("schema").output)["title"] == "engage program document"
+
+
+def test_a_check_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from engage.cli.program import program;"
+        "program(['check', sys.argv[1]], standalone_mode=False);"
+        "print([name for name in sys.argv[2:] if name in sys.modules])"
+    )
+    file = Path(programs.__file__).parent / "eu-mi-points" / "2022.toml"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file), *HEAVY], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
