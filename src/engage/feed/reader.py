@@ -1,0 +1,80 @@
+"""Balances from the database, for sockets that wait for one: many in one read.
+
+While one read is under way the next gathers, so that ten thousand clients who come back at once
+after a restart cost ten queries. When the database is away it is asked again; how long a client waits for
+that is its session's matter.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import islice
+from typing import Final, Never, TypeAlias
+
+from engage.domain.balance import Balance
+from engage.domain.refusal import Unavailable
+from engage.feed.hub import Hub, Socket, members_of
+from engage.feed.session import Member, Phase
+
+MEMBERS_PER_READ: Final = 1_000
+READ_TIMEOUT_S: Final = 5.0
+FIRST_RETRY_S: Final = 0.1
+LAST_RETRY_S: Final = 2.0
+
+# Members that the database does not know are not in the answer.
+ReadBalances: TypeAlias = Callable[[list[Member]], Awaitable[Mapping[Member, Balance]]]
+
+
+class BalanceReader:
+    def __init__(self, read: ReadBalances) -> None:
+        self._read = read
+        self._sockets: list[Socket] = []  # That wait for their snapshot.
+        self._stale: dict[Member, None] = {}  # To be read again; a dict for its order.
+        self._work = asyncio.Event()
+
+    def ask(self, socket: Socket) -> None:
+        """Have the balance of the socket's member read from now on, and told to the hub."""
+        self._sockets.append(socket)
+        self._work.set()
+
+    def ask_again(self, members: Iterable[Member]) -> None:
+        """Have these balances read from now on, and what is newer in them pushed."""
+        self._stale.update(dict.fromkeys(members))
+        self._work.set()
+
+    async def run(self, hub: Hub) -> Never:
+        loop = asyncio.get_running_loop()
+        retry_s = FIRST_RETRY_S
+        while True:
+            await self._work.wait()
+            sockets, stale = self._next_batch()
+            if not sockets and not stale:
+                continue
+            try:
+                async with asyncio.timeout(READ_TIMEOUT_S):
+                    found = await self._read(list(members_of(sockets).union(stale)))
+            except (Unavailable, OSError):
+                self._put_back(sockets, stale)
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, LAST_RETRY_S)
+                continue
+            retry_s = FIRST_RETRY_S
+            for socket in sockets:
+                if socket.member is not None:
+                    hub.snapshot_read(socket, found.get(socket.member), loop.time())
+            for member in stale:
+                if member in found:
+                    hub.heal(member, found[member])
+
+    def _next_batch(self) -> tuple[list[Socket], list[Member]]:
+        """Sockets first: theirs is an empty screen. The rest of the batch is for the stale."""
+        sockets, self._sockets = self._sockets[:MEMBERS_PER_READ], self._sockets[MEMBERS_PER_READ:]
+        stale = list(islice(self._stale, MEMBERS_PER_READ - len(sockets)))
+        for member in stale:
+            del self._stale[member]
+        if not self._sockets and not self._stale:
+            self._work.clear()
+        return [socket for socket in sockets if socket.session.phase == Phase.READING], stale
+
+    def _put_back(self, sockets: list[Socket], stale: list[Member]) -> None:
+        self._sockets[:0] = sockets
+        self.ask_again(stale)

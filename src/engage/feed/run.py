@@ -1,0 +1,74 @@
+"""`engage feed`: the feed as a program of its own."""
+
+import asyncio
+import gc
+import resource
+import signal
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+import uvloop
+
+from engage.domain.balance import Balance
+from engage.feed.server import Feed, Limits, open_feed
+from engage.feed.session import Member
+from engage.flows.balances import read_balances
+from engage.flows.parts import open_parts
+from engage.logs import configure
+from engage.settings import Settings
+from engage.tokens import open_verifier
+
+log = structlog.get_logger()
+
+# Descriptors for all that is not a client: servers, logs, libraries.
+OTHER_DESCRIPTORS: Final = 200
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; clients are then told to come back. Raises OSError for a port in use."""
+    configure(settings)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    limits = _limits()
+    async with open_parts(settings) as parts:
+        verifier = await open_verifier(settings, parts.clock)
+
+        async def read(members: list[Member]) -> Mapping[Member, Balance]:
+            return await read_balances(parts, members)
+
+        async with open_feed(
+            host=settings.feed_host,
+            port=settings.feed_port,
+            topics=parts.topics,
+            verify=verifier.verify,
+            read_balances=read,
+            limits=limits,
+        ) as feed:
+            # What is here now stays: no collection of garbage needs to look at it again.
+            gc.freeze()
+            log.info("feed is serving", port=feed.port, connections=limits.connections)
+            await _until(stop, feed)
+
+
+async def _until(stop: asyncio.Event, feed: Feed) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopping, feed.running], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+def _limits() -> Limits:
+    """As many connections as the system lets a program have descriptors for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Limits().connections + OTHER_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return Limits()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return Limits(connections=max(wanted - OTHER_DESCRIPTORS, 1))

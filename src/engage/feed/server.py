@@ -1,0 +1,364 @@
+"""The feed's I/O: websockets in front, Valkey's topics and the balance reader behind, the hub between."""
+
+import asyncio
+import json
+import logging
+import socket as sockets
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import Any, Final, Never, Protocol, TypeAlias
+
+from msgspec import Struct
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+
+from engage.domain.refusal import Refusal, Unavailable
+from engage.feed import messages
+from engage.feed.hub import Hub
+from engage.feed.reader import BalanceReader, ReadBalances
+from engage.feed.session import NOTHING, Actions, Member, Patience, Redeem, Session
+from engage.signals.topics import Reconnected, Topics
+
+PART: Final = "feed"
+TICK_S: Final = 0.25
+CHANGES_PER_TURN: Final = 128
+HEARTBEAT_S: Final = 2.0
+PROBE_TIMEOUT_S: Final = 1.0
+KEEPALIVE_S: Final = 20
+
+# A connection's unsent bytes, of which a message takes some 120: from the first on the client is slow, and it
+# stays slow until the second.
+BUFFER_BYTES: Final = (4096, 1024)
+
+# The kernel's part of the same. Without a bound it grows to megabytes, which a slow client would have to read
+# through, state after state.
+SOCKET_BUFFER_BYTES: Final = 16_384
+RECEIVED_FRAMES: Final = 4
+BACKLOG: Final = 1_024
+
+# What a request is replaced by once its credentials have been read: it is 2 KiB of every connection.
+_FORGOTTEN: Final = Request("/", Headers())
+
+# The first two bytes of a text frame of so many bytes; longer ones have a longer header.
+_SHORT_HEADERS: Final = [bytes((0x80 | Opcode.TEXT, size)) for size in range(126)]
+
+# Asked for to see whether the database answers; no member has this key.
+_NOBODY: Final[Member] = ("", "")
+
+
+class Identity(Protocol):
+    """Whose token it is."""
+
+    @property
+    def program_id(self) -> str: ...
+
+    @property
+    def member_id(self) -> str: ...
+
+
+Verify: TypeAlias = Callable[[str], Identity]  # Raises Refusal.
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    connections: int = 50_000
+    patience: Patience = Patience()
+
+
+class Connection(ServerConnection):
+    """The library's connection, with its session from `opened_by` on."""
+
+    __slots__ = ("_hub", "member", "session")
+
+    session: Session
+    member: Member | None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hub: Hub | None = None
+
+    def opened_by(self, hub: Hub, patience: Patience) -> None:
+        self._hub = hub
+        self.member = None
+        self.session = Session(self.loop.time(), patience)
+        hub.opened(self)
+
+    def send_text(self, message: bytes) -> None:
+        # What the protocol's send_text comes to, without its four calls: they would take as long as all else
+        # that a push costs us. We send no fragments and have no extensions, so nothing can be in between.
+        if self.protocol.state is State.OPEN:
+            self.transport.write(_frame(message))
+
+    def send_close(self, code: int, reason: str) -> None:
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_close(code, reason)
+            self.send_data()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._hub is None:
+            return
+        self.session.stalled(self.loop.time())
+        self._hub.watch(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._hub is None:
+            return
+        self._hub.perform(self, self.session.drained())
+
+
+class Feed:
+    """A running feed, on `port`. Made by `open_feed`."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        verify: Verify,
+        read_balances: ReadBalances,
+        limits: Limits,
+    ) -> None:
+        self.port = 0
+        self.running: asyncio.Task[None]
+        self._topics = topics
+        self._verify = verify
+        self._read_balances = read_balances
+        self._limits = limits
+        self._reader = BalanceReader(read_balances)
+        self._hub = Hub(self._reader.ask)
+        self._answering = {"valkey": False, "postgres": False}
+        self._stopping = False
+
+    def __len__(self) -> int:
+        """How many connections there are."""
+        return len(self._hub)
+
+    # One connection.
+
+    async def handle(self, connection: ServerConnection) -> None:
+        """The life of a connection, for the library to run."""
+        assert isinstance(connection, Connection)
+        credentials = _authorization(connection)
+        connection.request, connection.response = _FORGOTTEN, None
+        connection.opened_by(self._hub, self._limits.patience)
+        try:
+            self._greet(connection, credentials)
+            while True:
+                await self._received(connection, await connection.recv(decode=False))
+        except ConnectionClosed:
+            pass
+        finally:
+            self._hub.gone(connection)
+
+    def _greet(self, connection: Connection, credentials: list[str]) -> None:
+        now = connection.loop.time()
+        if self._stopping:
+            self._hub.perform(connection, connection.session.restarting(now))
+        elif credentials:
+            self._hub.perform(connection, self._authenticated_by(connection, credentials, now))
+
+    def _authenticated_by(self, connection: Connection, credentials: list[str], now: float) -> Actions:
+        scheme, _, token = credentials[0].partition(" ")
+        if len(credentials) > 1 or scheme.lower() != "bearer":
+            return connection.session.refused(now)
+        try:
+            identity = self._verify(token.strip())
+        except Unavailable:
+            return connection.session.unavailable(now)
+        except Refusal:
+            return connection.session.refused(now)
+        self._hub.authenticated(connection, (identity.program_id, identity.member_id), now)
+        return NOTHING
+
+    async def _received(self, connection: Connection, raw: bytes) -> None:
+        now = connection.loop.time()
+        actions = connection.session.received(messages.decode(raw), now)
+        match actions:
+            case (Redeem(ticket),):
+                await self._redeem(connection, ticket)
+            case _:
+                self._hub.perform(connection, actions)
+
+    async def _redeem(self, connection: Connection, ticket: str) -> None:
+        now = connection.loop.time
+        try:
+            member = await self._topics.redeem_ticket(ticket)
+        except Unavailable:
+            self._hub.perform(connection, connection.session.unavailable(now()))
+            return
+        if member is None:
+            self._hub.perform(connection, connection.session.refused(now()))
+        else:
+            self._hub.authenticated(connection, member, now())
+
+    # Plain HTTP on the same port.
+
+    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Health, and a refusal when full; None for a handshake to go on."""
+        path = request.path.partition("?")[0]
+        if path == "/health/live":
+            return _json(connection, HTTPStatus.OK, {"status": "ok"})
+        if path == "/health/ready":
+            ready = all(self._answering.values()) and not self._stopping
+            return _json(
+                connection,
+                HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
+                {"status": "ok" if ready else "unavailable", "parts": self._answering},
+            )
+        if len(self._hub) >= self._limits.connections:
+            full = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, {"status": "full"})
+            full.headers["Retry-After"] = "5"
+            return full
+        return None
+
+    # In the background.
+
+    async def run(self) -> None:
+        """All of the below, until cancelled. What ends by itself is a bug, and ends the rest."""
+        async with asyncio.TaskGroup() as group:
+            for work in (self._listen, self._read, self._tick, self._beat):
+                group.create_task(work())
+
+    async def _listen(self) -> Never:
+        """Changes from the topics to the hub, for ever."""
+        in_turn = 0
+        async with aclosing(self._topics.subscribe()) as heard:
+            async for changes in heard:
+                if isinstance(changes, Reconnected):
+                    self._reader.ask_again(self._hub.members())
+                    continue
+                self._hub.deliver(changes)
+                in_turn += len(changes)
+                if in_turn >= CHANGES_PER_TURN:
+                    # There may always be a next message: the sockets and everybody else get their turn here.
+                    in_turn = 0
+                    await asyncio.sleep(0)
+        raise AssertionError("a subscription does not end")
+
+    async def _read(self) -> Never:
+        await self._reader.run(self._hub)
+
+    async def _tick(self) -> Never:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._hub.tick(loop.time())
+
+    async def _beat(self) -> Never:
+        """Say that this feed is alive, and see whether the others are."""
+        while True:
+            self._answering["valkey"] = await self._valkey_answers()
+            self._answering["postgres"] = await self._postgres_answers()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _valkey_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self._topics.heartbeat(PART)
+        except (Unavailable, TimeoutError):
+            return False
+        return True
+
+    async def _postgres_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self._read_balances([_NOBODY])
+        except (Unavailable, OSError):
+            return False
+        return True
+
+    async def close(self, server: Server) -> None:
+        """Tell every client to come back (1012), and wait until they are gone or have been given up."""
+        self._stopping = True
+        server.close(close_connections=False)
+        self._hub.restart(asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(self._limits.patience.close_s):
+                await server.wait_closed()
+        except TimeoutError:
+            self._hub.abort()
+            await server.wait_closed()
+        with suppress(Unavailable):
+            await self._topics.part_stopped(PART)
+
+
+@asynccontextmanager
+async def open_feed(
+    *,
+    host: str,
+    port: int,
+    topics: Topics,
+    verify: Verify,
+    read_balances: ReadBalances,
+    limits: Limits = Limits(),  # noqa: B008 — It is frozen.
+) -> AsyncIterator[Feed]:
+    """Serves while entered; port 0 takes a free one. On leaving, clients are told that the feed restarts.
+
+    Raises OSError where the port is not to be had. `running` of the feed ends only when something is broken.
+    """
+    feed = Feed(topics, verify, read_balances, limits)
+    server = await serve(
+        feed.handle,
+        sock=_listening_socket(host, port),
+        process_request=feed.answer,
+        create_connection=Connection,
+        server_header=None,
+        compression=None,
+        open_timeout=limits.patience.auth_s,
+        max_size=messages.MESSAGE_BYTES,
+        max_queue=RECEIVED_FRAMES,
+        write_limit=BUFFER_BYTES,
+        ping_interval=KEEPALIVE_S,
+        ping_timeout=KEEPALIVE_S,
+        logger=_quiet_logger(),
+    )
+    feed.port = next(iter(server.sockets)).getsockname()[1]
+    feed.running = asyncio.create_task(feed.run())
+    try:
+        yield feed
+    finally:
+        await feed.close(server)
+        feed.running.cancel()
+        with suppress(asyncio.CancelledError):
+            await feed.running
+
+
+def _listening_socket(host: str, port: int) -> sockets.socket:
+    """Its accepted sockets inherit the bound of its send buffer."""
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    listening = sockets.create_server((host, port), family=family, backlog=BACKLOG)
+    listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+    return listening
+
+
+def _quiet_logger() -> logging.Logger:
+    """The library tells of every connection that opens and closes, at level INFO."""
+    logger = logging.getLogger("engage.feed.websockets")
+    logger.setLevel(logging.WARNING)
+    return logger
+
+
+def _authorization(connection: ServerConnection) -> list[str]:
+    assert connection.request is not None
+    return connection.request.headers.get_all("Authorization")
+
+
+def _frame(message: bytes) -> bytes:
+    """A whole, unmasked text frame."""
+    if len(message) < len(_SHORT_HEADERS):
+        return _SHORT_HEADERS[len(message)] + message
+    return Frame(Opcode.TEXT, message).serialize(mask=False)
+
+
+def _json(connection: ServerConnection, status: HTTPStatus, body: dict[str, Any]) -> Response:
+    response = connection.respond(status, json.dumps(body) + "\n")
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "application/json"
+    return response
