@@ -119,7 +119,8 @@ class Topics:
         while True:
             pubsub = self._client.pubsub()
             try:
-                await pubsub.subscribe(*map(topic, range(SHARDS)))
+                async with asyncio.timeout(ANSWER_S):
+                    await pubsub.subscribe(*map(topic, range(SHARDS)))
                 async for heard in _listen(pubsub):
                     retry_s = FIRST_RETRY_S
                     yield heard

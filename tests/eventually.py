@@ -1,0 +1,14 @@
+"""Waiting for what a real server will have done soon."""
+
+import asyncio
+from collections.abc import Callable
+
+WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.01
+
+
+async def eventually(holds: Callable[[], bool], within_s: float = WITHIN_S) -> None:
+    """Raises TimeoutError when the condition does not come to hold."""
+    async with asyncio.timeout(within_s):
+        while not holds():
+            await asyncio.sleep(LOOK_AGAIN_S)

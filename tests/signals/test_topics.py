@@ -1,0 +1,179 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from engage.clock import Clock
+from engage.domain.balance import Balance
+from engage.domain.refusal import Unavailable
+from engage.signals.topics import TICKET_TTL_S, Change, Reconnected, Topics, change_of
+from tests.eventually import LOOK_AGAIN_S, WITHIN_S, eventually
+from tests.own_valkey import own_valkey
+
+
+@pytest.fixture
+def topics(valkey: Redis) -> Topics:
+    return Topics(valkey, Clock())
+
+
+@asynccontextmanager
+async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Reconnected]"]:
+    """What a subscriber hears, once it is subscribed, one by one."""
+    heard: asyncio.Queue[Change | Reconnected] = asyncio.Queue()
+
+    async def listen() -> None:
+        async with aclosing(topics.subscribe()) as messages:
+            async for message in messages:
+                for item in message if isinstance(message, list) else [message]:
+                    heard.put_nowait(item)
+
+    listener = asyncio.create_task(listen())
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            assert await heard.get() == Reconnected()
+            yield heard
+    finally:
+        listener.cancel()
+        await asyncio.wait([listener])
+
+
+def change(member: str, seq: int) -> Change:
+    return change_of("eu-mi-points", member, Balance(active=seq, pending=2, held=1, debt=0, seq=seq), "tap")
+
+
+async def test_everybody_who_listens_hears_every_change(topics: Topics) -> None:
+    changes = [change(f"m{number}", 1) for number in range(100)]
+    async with listening(topics) as one, listening(topics) as other:
+        await topics.publish(changes)
+        for heard in (one, other):
+            got = [await heard.get() for _ in changes]
+            assert sorted(map(repr, got)) == sorted(map(repr, changes))
+
+
+async def test_a_members_changes_keep_their_order(topics: Topics) -> None:
+    async with listening(topics) as heard:
+        await topics.publish([change(f"m{number % 7}", seq) for seq in range(1, 20) for number in range(7)])
+        got = [await heard.get() for _ in range(19 * 7)]
+    by_member = sorted((item for item in got if isinstance(item, Change)), key=lambda c: c.member_id)
+    for _, changes in groupby(by_member, key=lambda c: c.member_id):
+        assert [c.seq for c in changes] == list(range(1, 20))
+
+
+async def test_publishing_nothing_is_nothing(topics: Topics) -> None:
+    await topics.publish([])
+
+
+async def test_a_change_tells_the_balance_it_was_made_of() -> None:
+    balance = Balance(active=5, pending=4, held=3, debt=2, seq=1)
+    assert change_of("p", "m", balance, "tap").balance == balance
+
+
+async def test_a_ticket_is_good_once(topics: Topics) -> None:
+    ticket, _ = await topics.issue_ticket("eu-mi-points", "m1")
+    assert await topics.redeem_ticket(ticket) == ("eu-mi-points", "m1")
+    assert await topics.redeem_ticket(ticket) is None
+
+
+async def test_a_ticket_is_good_once_however_many_ask(topics: Topics) -> None:
+    ticket, _ = await topics.issue_ticket("eu-mi-points", "m1")
+    found = await asyncio.gather(*(topics.redeem_ticket(ticket) for _ in range(20)))
+    assert sorted(map(str, found)) == ["('eu-mi-points', 'm1')"] + ["None"] * 19
+
+
+async def test_a_ticket_ends_when_it_says_so(topics: Topics, valkey: Redis) -> None:
+    before = Clock().wall()
+    ticket, expires_at = await topics.issue_ticket("eu-mi-points", "m1")
+    assert 0 < (expires_at - before).total_seconds() <= TICKET_TTL_S + 1
+    [key] = await valkey.keys("engage:ticket:*")
+    assert 0 < await valkey.pttl(key) <= TICKET_TTL_S * 1000
+    await valkey.pexpire(key, 0)
+    assert await topics.redeem_ticket(ticket) is None
+
+
+async def test_who_reads_valkey_learns_no_ticket(topics: Topics, valkey: Redis) -> None:
+    ticket, _ = await topics.issue_ticket("eu-mi-points", "m1")
+    [key] = await valkey.keys("*")
+    assert ticket.encode() not in key
+    assert ticket.encode() not in await valkey.get(key)
+
+
+async def test_another_ticket_is_nobodys(topics: Topics) -> None:
+    assert await topics.redeem_ticket("of my own making") is None
+
+
+async def test_parts_are_alive_while_they_say_so(topics: Topics) -> None:
+    assert await topics.parts_alive("feed") == 0
+    await topics.heartbeat("feed")
+    await topics.heartbeat("feed")
+    assert await topics.parts_alive("feed") == 1
+    assert await topics.parts_alive("worker") == 0
+    await topics.part_stopped("feed")
+    assert await topics.parts_alive("feed") == 0
+
+
+async def test_a_part_that_falls_silent_is_not_alive(topics: Topics, valkey: Redis) -> None:
+    now = Clock().wall().timestamp()
+    await valkey.zadd("engage:health:feed", {"elsewhere:1": now - 0.001, "elsewhere:2": now + 60})
+    assert await topics.parts_alive("feed") == 1
+    await topics.heartbeat("feed")
+    assert await topics.parts_alive("feed") == 2
+    assert await valkey.zcard("engage:health:feed") == 2
+    assert 0 < await valkey.pttl("engage:health:feed") <= 6000
+
+
+async def test_without_valkey_everything_asked_for_is_unavailable() -> None:
+    async with Redis(port=1, socket_connect_timeout=1) as nobody:
+        topics = Topics(nobody, Clock())
+        for asked in (
+            topics.issue_ticket("p", "m"),
+            topics.redeem_ticket("t"),
+            topics.publish([change("m", 1)]),
+            topics.heartbeat("feed"),
+            topics.parts_alive("feed"),
+        ):
+            with pytest.raises(Unavailable) as refused:
+                await asked
+            assert refused.value.facts["part"] == "valkey"
+
+
+async def test_a_subscriber_outlives_valkey_and_tells_of_the_gap(tmp_path: Path) -> None:
+    async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
+        topics = Topics(client, Clock())
+        async with listening(topics) as heard:
+            await topics.publish([change("m", 1)])
+            assert await heard.get() == change("m", 1)
+            await server.kill()
+            await server.start()
+            assert await heard.get() == Reconnected()
+            await topics.publish([change("m", 2)])
+            assert await heard.get() == change("m", 2)
+
+
+async def test_a_server_that_falls_silent_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr("engage.signals.topics.ANSWER_S", 0.2)
+    async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
+        topics = Topics(client, Clock())
+        async with listening(topics) as heard:
+            before = server.connected_from()
+            with server.silent():
+                with pytest.raises(Unavailable):
+                    await topics.publish([change("m", 1)])
+                await eventually(lambda: not before & server.connected_from())
+            while await heard.get() != Reconnected():
+                pass
+
+
+async def test_a_quiet_time_is_no_gap(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.01)
+    topics = Topics(valkey, Clock())
+    await valkey.config_resetstat()
+    async with listening(topics) as heard:
+        while (await valkey.info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"] < 5:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        await topics.publish([change("m", 1)])
+        assert await heard.get() == change("m", 1)
