@@ -1,4 +1,4 @@
-"""`engage program`: checking and showing program documents. Needs no server."""
+"""`engage program`: checking, showing and publishing program documents. Only publishing needs a server."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from engage.domain.program import Program
 
 @click.group()
 def program() -> None:
-    """Check and show program documents, the rules of a program as TOML."""
+    """Check, show and publish program documents, the rules of a program as TOML."""
 
 
 @program.command()
@@ -86,6 +86,25 @@ def _say_wrong(line: str) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+@program.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The installation's folder, running or not.",
+)
+@click.pass_context
+def publish(ctx: click.Context, file: Path, data: Path | None) -> None:
+    """Put a document in force from its day on. It has to pass `check` first, against what is published too.
+
+    A published version never changes: to change a rule, publish another version.
+    """
+    from engage.cli.publish import publish_file
+
+    found = _read(file)
+    ctx.exit(0 if found is not None and publish_file(file, data) else 1)
 
 
 @program.command()

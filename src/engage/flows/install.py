@@ -9,13 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
 from engage.clock import Clock
-from engage.domain import document
-from engage.domain.program import Program
+from engage.flows.publish_program import publish
 from engage.flows.transaction import open_database, transaction
 from engage.gate.client import open_gate
 from engage.settings import Settings
 from engage.store import api_keys
-from engage.store import programs as store
 
 
 async def install(settings: Settings) -> None:
@@ -24,7 +22,7 @@ async def install(settings: Settings) -> None:
     db = open_database(settings.database_url, pool_size=1)
     try:
         for preset in programs.presets():
-            await publish(db, preset)
+            await publish(db, preset, source="preset", now=Clock().now())
         if settings.sandbox is not None:
             await _keep_sandbox_keys(db, sandbox_secrets.read(settings.sandbox))
     finally:
@@ -52,17 +50,6 @@ async def migrate(settings: Settings) -> None:
             await conn.commit()
     finally:
         await db.dispose()
-
-
-async def publish(db: AsyncEngine, text: str) -> tuple[Program, bool]:
-    """(the version, whether it is new). Raises DocumentError, or Refusal version_exists for another document
-    under a name that is taken.
-    """
-    program = document.parse(text, source="document")
-    published = store.Published(program.id, program.version, text)
-    async with transaction(db) as conn:
-        new = await store.add(conn, published, in_force_from=program.in_force_from, now=Clock().now())
-    return program, new
 
 
 async def _keep_sandbox_keys(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
