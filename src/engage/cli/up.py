@@ -20,7 +20,6 @@ from engage.settings import Settings
 READY_S = 60.0
 ENDS_AT_MOST = 3  # A part that ends this often before all are ready will not come up.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -59,7 +58,7 @@ async def run_until_told(place: Place, screen: Screen) -> None:
     """Returns when a signal has ended it, with nothing left running. Raises InstallationError."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in ENDINGS:
+    for number in _endings():
         loop.add_signal_handler(number, told.set)
     serving = asyncio.create_task(_serve(place, screen))
     waiting = asyncio.create_task(told.wait())
@@ -72,6 +71,12 @@ async def run_until_told(place: Place, screen: Screen) -> None:
         await serving
     except asyncio.CancelledError:
         screen.say("stopped; nothing is left running", style="dim")
+
+
+def _endings() -> list[signal.Signals]:
+    """The closing of the terminal is one, unless nohup says otherwise."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
 
 
 async def _serve(place: Place, screen: Screen) -> None:

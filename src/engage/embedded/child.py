@@ -54,6 +54,7 @@ class Child:
         self.log_from = log_from
         self.pid = running.pid
         self._running = running
+        self._is_gone = False
 
     @property
     def has_ended(self) -> bool:
@@ -89,18 +90,22 @@ class Child:
         await self._running.wait()
 
     def kill(self) -> None:
+        """The part, if it still runs, and whatever it has started."""
         self._signal_group(signal.SIGKILL)
+        self._is_gone = self.has_ended
 
     def _signal_group(self, number: int) -> None:
+        if self._is_gone:
+            return  # Its number may be another's by now.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
 
 async def start(part: Part) -> Child:
     """Raises PartFailed where the program cannot be run at all."""
-    with _log_of(part) as log:
-        log_from = log.tell()
-        try:
+    try:
+        with _log_of(part) as log:
+            log_from = log.tell()
             running = await asyncio.create_subprocess_exec(
                 *_guarded(part),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -110,9 +115,9 @@ async def start(part: Part) -> Child:
                 env=_environment(part),
                 start_new_session=True,
             )
-        except OSError as error:
-            raise PartFailed(f"{part.name} cannot be started: {error}") from error
-        return Child(part, running, log_from)
+    except OSError as error:
+        raise PartFailed(f"{part.name} cannot be started: {error}") from error
+    return Child(part, running, log_from)
 
 
 def engage_command(*arguments: str) -> list[str]:

@@ -9,6 +9,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from engage.embedded.errors import FolderInUse, FolderUnusable
 
 LAYOUT = "1"
 DEFAULT_FOLDER = Path(".engage")
+LOOKS = 5
+LOOK_S = 0.02
 
 
 class DataFolder(msgspec.Struct, frozen=True):
@@ -76,7 +79,7 @@ def hold(folder: DataFolder) -> Iterator[None]:
     except OSError as error:
         raise FolderUnusable(f"cannot use {folder.path} as a data folder: {error.strerror}") from error
     try:
-        _take(folder, lock)
+        _take_patiently(folder, lock)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -101,15 +104,18 @@ def is_held(folder: DataFolder) -> bool:
 
 
 def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace a file whole, so that a reader sees the old one or the new one."""
+    """Replace a file whole, so that a reader sees the old one or the new one. Raises FolderUnusable."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise FolderUnusable(f"cannot write {path}: {error.strerror}") from error
 
 
 def _make(folder: DataFolder) -> None:
@@ -140,3 +146,12 @@ def _take(folder: DataFolder, lock: int) -> None:
         with suppress(ValueError):
             pid = int(os.pread(lock, 32, 0))
         raise FolderInUse(folder.path, pid) from None
+
+
+def _take_patiently(folder: DataFolder, lock: int) -> None:
+    """Someone who only looks whether the folder is held holds it himself for a moment."""
+    for _ in range(LOOKS):
+        with suppress(FolderInUse):
+            return _take(folder, lock)
+        time.sleep(LOOK_S)
+    return _take(folder, lock)

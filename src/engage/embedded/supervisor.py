@@ -6,12 +6,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from engage.embedded.child import Child, Part, start
-from engage.embedded.errors import PartFailed
+from engage.embedded.errors import InstallationError, PartFailed
 from engage.embedded.run_file import Kin, kin_of
 
 FIRST_DELAY_S = 0.2
 LAST_DELAY_S = 5.0
-STEADY_S = 30.0  # A part that ran this long is tried again at once when it ends.
+STEADY_S = 30.0  # A part that ran this long has not failed to start: the first delay is enough.
 
 
 def _nothing(*_: object) -> None:
@@ -90,9 +90,10 @@ class Supervisor:
             delay = min(delay * 2, LAST_DELAY_S)
             try:
                 self._children[part.name] = await start(part)
-            except PartFailed as error:
+                self._changed()
+            except InstallationError as error:
+                # Such as a full disk. Keeping the part comes before telling others about it.
                 self._say(str(error))
-            self._changed()
 
 
 async def together(*starts: Coroutine[Any, Any, None]) -> None:
