@@ -90,7 +90,12 @@ def add_months(day: date, months: int) -> date:
 
 
 def months_later(at: datetime, months: int, zone: str) -> datetime:
-    """The same local time of day `months` later, in UTC."""
+    """The same local time of day `months` later, in UTC.
+
+    Where the clocks skip that time it is as much later; where it comes twice it is the first, unless `at`
+    itself was the second of its day.
+    """
     local = at.astimezone(ZoneInfo(zone))
     moved = datetime.combine(add_months(local.date(), months), local.timetz())
-    return moved.astimezone(UTC)
+    # For a time that is skipped, the second reading is the earlier one.
+    return max(moved.astimezone(UTC), moved.replace(fold=0).astimezone(UTC))
