@@ -9,6 +9,7 @@ import msgspec
 import rich_click as click
 
 from engage.cli.screen import Screen
+from engage.domain.refusal import Refusal
 from engage.embedded import parts, ports
 from engage.embedded.child import POLL_S, Part, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
@@ -124,7 +125,13 @@ async def _install(settings: Settings, screen: Screen) -> None:
     began = loop.time()
     from engage.flows.install import install  # Late, because it brings half of engage with it.
 
-    await install(settings)
+    try:
+        await install(settings)
+    except Refusal as refusal:
+        facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items())
+        raise InstallationError(
+            f"the folder's programs are in the way: {refusal.code} ({facts})"
+        ) from refusal
     screen.came_up("tables and programs", loop.time() - began)
 
 

@@ -78,7 +78,7 @@ async def prepare(folder: DataFolder, *, durable: bool = True) -> Postgres:
     owner = server_user.owner_for(folder.postgres)
     opened = _let_in(folder, owner)
     if not (folder.postgres / "PG_VERSION").exists():
-        await _make_files(folder, owner)
+        await _make_files(folder, owner, durable=durable)
     _check_version(folder)
     sockets, scratch = _socket_folder(folder, owner)
     settings = SETTINGS | ({} if durable else FORGETFUL) | {"unix_socket_directories": str(sockets)}
@@ -158,7 +158,7 @@ def _let_in(folder: DataFolder, owner: Owner | None) -> list[Path]:
     return [*server_user.open_the_way(programs, owner), *server_user.open_the_way(folder.postgres, owner)]
 
 
-async def _make_files(folder: DataFolder, owner: Owner | None) -> None:
+async def _make_files(folder: DataFolder, owner: Owner | None, *, durable: bool) -> None:
     """Into a draft that is renamed when it is whole: a run killed in the middle leaves nothing half made."""
     draft = folder.path / "postgres.new"
     if draft.exists():
@@ -173,6 +173,7 @@ async def _make_files(folder: DataFolder, owner: Owner | None) -> None:
             *("-D", str(draft), "-U", SUPERUSER, "--encoding=UTF8"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
             *("--auth-local=trust", "--auth-host=reject"),  # Who reaches the socket is the folder's business.
+            *(() if durable else ("--no-sync",)),
         ],
         log=folder.logs / "initdb.log",
         directory=draft,
