@@ -1,8 +1,10 @@
 """What is said of documents that are wrong, and that nothing else ever comes of them."""
 
+import re
 import tomllib
 from contextlib import suppress
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -599,3 +601,17 @@ def test_a_program_survives_being_written_and_read(name: str) -> None:
     program = programs.preset(name)
     assert msgspec.json.decode(msgspec.json.encode(program), type=Program) == program
     assert parse(programs.text(name), source=name) == program
+
+
+def test_the_guide_shows_a_document_that_holds() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "programs.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    program = parse(text, source="docs/programs.md")
+    assert len(program.examples) == 1
+    assert examples.check(program) == []
+    wrong = text.replace('rule = "fuel" }\naward', 'rule = "feul" }\naward')
+    with pytest.raises(DocumentError) as error:
+        parse(wrong, source="2026-spring.toml")
+    assert str(error.value) in guide
+    (first, *_) = examples.check(parse(text.replace("points = 2 }\ndue", "points = 3 }\ndue"), source=""))
+    assert f"2026-spring.toml: {first}\n    {first.trace[0]}\n" in guide
