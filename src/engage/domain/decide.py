@@ -43,7 +43,7 @@ class Why(Struct, frozen=True, kw_only=True):
 
 
 class NewCredit(Struct, frozen=True, kw_only=True):
-    """A credit to be. The source key is unique for a member, for ever; so is the reference for a member and rule."""
+    """A credit to be. The source key is unique for a member, for ever; the reference for a member and rule."""
 
     rule_id: str
     points: int
@@ -99,7 +99,8 @@ def points_due(rule: Rule, grant: Grant) -> tuple[int, str]:
         case EveryNthDay(points=points, days=days):
             if grant.number % days == 0:
                 return points, f"day {grant.number} in a row, every {days} days pay {points}"
-            return 0, f"day {grant.number} in a row, the next bonus is on day {-(-grant.number // days) * days}"
+            bonus_day = -(-grant.number // days) * days
+            return 0, f"day {grant.number} in a row, the next bonus is on day {bonus_day}"
 
 
 def due_at(due: Due, at: datetime) -> datetime:
@@ -218,5 +219,3 @@ def streak_rule(program: Program) -> tuple[Rule, int | None] | None:
             )
             return rule, bonus
     return None
-
-
