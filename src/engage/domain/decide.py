@@ -43,7 +43,7 @@ class Why(Struct, frozen=True, kw_only=True):
 
 
 class NewCredit(Struct, frozen=True, kw_only=True):
-    """A credit to be. The source key is unique for a member, for ever; the reference for a member and rule."""
+    """A credit to be. The source key is unique for a member, for ever; its reference for member and rule."""
 
     rule_id: str
     points: int
