@@ -12,21 +12,26 @@ from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
 TURN_S = 10.0
 
 
-async def settle_once(parts: Parts, *, now: datetime) -> int:
+async def settle_once(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
     """Activates one batch of what is due at `now`; how many. Raises Unavailable."""
     outbox_id = new_id()
     async with one_statement(parts.db) as conn:
-        settled, changes = await settle_batch(conn, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
+        settled, changes = await settle_batch(
+            conn, now=now, wall=parts.clock.wall(), outbox_id=outbox_id, on_time=on_time
+        )
     if changes:
         parts.after.add(changes=changes, cause="active", outbox_id=outbox_id)
     return settled
 
 
-async def settle_due(parts: Parts, *, now: datetime) -> int:
-    """Activates all that is due at `now` and that no other worker holds; how many. Raises Unavailable."""
+async def settle_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+    """Activates all that is due at `now` and that no other worker holds, in order of due time; how many.
+
+    `on_time`: from its own due time each, not from now. Raises Unavailable.
+    """
     total = 0
     while True:
-        settled = await settle_once(parts, now=now)
+        settled = await settle_once(parts, now=now, on_time=on_time)
         total += settled
         if settled < CREDITS_PER_BATCH:
             return total

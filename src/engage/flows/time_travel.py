@@ -15,35 +15,31 @@ _travelling = asyncio.Lock()
 
 
 async def move_clock(parts: Parts, *, to: datetime | None = None, by: timedelta | None = None) -> datetime:
-    """The time it is then. Raises Refusal clock_backwards.
+    """The time it is then. Raises Refusal clock_backwards, Unavailable.
 
-    The clock stops at each due time on the way, so what becomes active does so at the very instant at which
-    it was due, and later work finds it done.
+    What falls due on the way becomes active at the very instant at which it is due, and before the
+    clock shows a later time.
     """
     async with _travelling:
         now = parts.clock.now()
         target = to if to is not None else now + (by or timedelta())
         if target < now:
             raise Refusal("clock_backwards", status=409, now=now)
-        while True:
-            async with transaction(parts.db) as conn:
-                due = await next_due(conn, after=parts.clock.now())
-            if due is None or due > target:
-                break
-            await _set(parts, due)
-            await settle_due(parts, now=due)
-        await _set(parts, max(target, parts.clock.now()))
+        await settle_due(parts, now=target, on_time=True)
+        await _show(parts, target)
         now = parts.clock.now()
-        await settle_due(parts, now=now)
+        # The clock runs on meanwhile, and so did whoever tapped.
+        await settle_due(parts, now=now, on_time=True)
         await _ring_for_the_rest(parts, now)
         await parts.after.drain()
         return now
 
 
-async def _set(parts: Parts, at: datetime) -> None:
-    parts.clock.offset = max(at - parts.clock.wall(), parts.clock.offset)
+async def _show(parts: Parts, at: datetime) -> None:
+    ahead = max(at - parts.clock.wall(), parts.clock.offset)
     async with transaction(parts.db) as conn:
-        await sandbox_clock.set_ahead(conn, parts.clock.offset)
+        await sandbox_clock.set_ahead(conn, ahead)
+    parts.clock.offset = ahead
 
 
 async def _ring_for_the_rest(parts: Parts, now: datetime) -> None:

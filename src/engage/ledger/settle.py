@@ -17,14 +17,15 @@ CREDITS_PER_BATCH = 1_000
 
 _SETTLE = text("""
 WITH due AS MATERIALIZED (
-    SELECT program_id, member_id, id, points, due_at, expires_at
+    SELECT program_id, member_id, id, points, due_at, expires_at,
+           CASE WHEN :on_time THEN due_at ELSE CAST(:now AS timestamptz) END AS active_at
     FROM credits
     WHERE state = 'pending' AND due_at <= :now
     ORDER BY due_at
     LIMIT :batch
     FOR UPDATE SKIP LOCKED
 ), activated AS (
-    UPDATE credits c SET state = 'active', active_at = :now
+    UPDATE credits c SET state = 'active', active_at = d.active_at
     FROM due d
     WHERE c.program_id = d.program_id AND c.member_id = d.member_id AND c.id = d.id
 ), sums AS MATERIALIZED (
@@ -41,7 +42,7 @@ WITH due AS MATERIALIZED (
     WHERE b.program_id = l.program_id AND b.member_id = l.member_id
     RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version, s.points, s.entries
 ), numbered AS MATERIALIZED (
-    SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at,
+    SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at, d.active_at,
            m.version - m.entries + row_number() OVER running AS seq,
            m.active - m.points + sum(d.points) OVER running AS balance_after
     FROM due d JOIN moved m USING (program_id, member_id)
@@ -49,11 +50,11 @@ WITH due AS MATERIALIZED (
 ), written AS (
     INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
                          balance_after, credit_id)
-    SELECT program_id, member_id, seq, 'earning', :now, points, 'issued', -points, balance_after, id
+    SELECT program_id, member_id, seq, 'earning', active_at, points, 'issued', -points, balance_after, id
     FROM numbered
 ), dated AS (
     INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-    SELECT program_id, member_id, id, seq, points, points, :now, expires_at
+    SELECT program_id, member_id, id, seq, points, points, active_at, expires_at
     FROM numbered
 ), told AS (
     INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
@@ -67,10 +68,22 @@ _NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND du
 
 
 async def settle_batch(
-    conn: AsyncConnection, *, now: datetime, wall: datetime, outbox_id: UUID, batch: int = CREDITS_PER_BATCH
+    conn: AsyncConnection,
+    *,
+    now: datetime,
+    wall: datetime,
+    outbox_id: UUID,
+    on_time: bool = False,
+    batch: int = CREDITS_PER_BATCH,
 ) -> tuple[int, list[BalanceChange]]:
-    """Activates up to `batch` credits due at `now`; (how many, the balances that changed)."""
-    rows = await conn.execute(_SETTLE, {"now": now, "wall": wall, "batch": batch, "outbox_id": outbox_id})
+    """Activates up to `batch` credits due at `now`; (how many, the balances that changed).
+
+    They are active from `now`, or each from its own due time when the sandbox's clock passes over
+    that (`on_time`).
+    """
+    rows = await conn.execute(
+        _SETTLE, {"now": now, "wall": wall, "batch": batch, "outbox_id": outbox_id, "on_time": on_time}
+    )
     settled = 0
     changes = []
     for program_id, member_id, active, pending, held, debt, version, entries in rows:
