@@ -10,14 +10,14 @@ from typing import Final
 import structlog
 import uvloop
 
+from engage import logs
 from engage.domain.balance import Balance
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member
 from engage.flows.balances import read_balances
-from engage.flows.parts import open_parts
-from engage.logs import configure
+from engage.flows.parts import Parts, open_parts
 from engage.settings import Settings
-from engage.tokens import open_verifier
+from engage.tokens import TokenVerifier, open_verifier
 
 log = structlog.get_logger()
 
@@ -26,8 +26,11 @@ OTHER_DESCRIPTORS: Final = 200
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; clients are then told to come back. Raises OSError for a port in use."""
-    configure(settings)
+    """Serve until SIGTERM or SIGINT; clients are then told to come back.
+
+    Raises SettingsError, and OSError for a port that is not to be had.
+    """
+    logs.configure(settings)
     uvloop.run(_serve(settings))
 
 
@@ -35,28 +38,35 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    limits = _limits()
     async with open_parts(settings) as parts:
         verifier = await open_verifier(settings, parts.clock)
-
-        async def read(members: list[Member]) -> Mapping[Member, Balance]:
-            return await read_balances(parts, members)
-
-        async with open_feed(
-            host=settings.feed_host,
-            port=settings.feed_port,
-            topics=parts.topics,
-            verify=verifier.verify,
-            read_balances=read,
-            limits=limits,
-        ) as feed:
-            # What is here now stays: no collection of garbage needs to look at it again.
-            gc.freeze()
-            log.info("feed is serving", port=feed.port, connections=limits.connections)
-            await _until(stop, feed)
+        try:
+            await _serve_until(stop, parts, verifier)
+        finally:
+            await verifier.close()
 
 
-async def _until(stop: asyncio.Event, feed: Feed) -> None:
+async def _serve_until(stop: asyncio.Event, parts: Parts, verifier: TokenVerifier) -> None:
+    async def read(members: list[Member]) -> Mapping[Member, Balance]:
+        return await read_balances(parts, members)
+
+    limits = _limits()
+    async with open_feed(
+        host=parts.settings.feed_host,
+        port=parts.settings.feed_port,
+        topics=parts.topics,
+        verify=verifier.verify,
+        read_balances=read,
+        limits=limits,
+    ) as feed:
+        # What is here now stays: no collection of garbage needs to look at it again.
+        gc.freeze()
+        log.info("feed is serving", port=feed.port, connections=limits.connections)
+        await _first(stop, feed)
+
+
+async def _first(stop: asyncio.Event, feed: Feed) -> None:
+    """Until we are told to stop, or the feed has broken."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([stopping, feed.running], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

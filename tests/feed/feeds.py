@@ -1,0 +1,162 @@
+"""A feed to test, over a real Valkey, with balances that the test sets."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from engage.clock import Clock
+from engage.domain.balance import Balance
+from engage.domain.refusal import Refusal, Unavailable
+from engage.feed.server import Feed, Limits, open_feed
+from engage.feed.session import Member, Patience, Phase
+from engage.signals.topics import Topics, change_of
+from tests.eventually import LOOK_AGAIN_S, WITHIN_S
+
+PROGRAM = "eu-mi-points"
+NO_PATIENCE = Patience(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)
+
+NOBODY = ("", "")  # Asked for to see whether the database answers.
+
+
+class Whose(msgspec.Struct, frozen=True):
+    program_id: str
+    member_id: str
+
+
+class Truth:
+    """The balances as the database has them, and how often it was asked. It can be `away`."""
+
+    def __init__(self) -> None:
+        self.balances: dict[Member, Balance] = {}
+        self.reads: list[list[Member]] = []
+        self.refused = 0
+        self.away = False
+
+    def change(self, member_id: str, seq: int) -> Balance:
+        """Each seq has a balance of its own, so that a wrong one is seen."""
+        balance = Balance(active=seq * 10, pending=seq % 3, held=seq % 5, debt=0, seq=seq)
+        self.balances[PROGRAM, member_id] = balance
+        return balance
+
+    async def read(self, members: list[Member]) -> Mapping[Member, Balance]:
+        if self.away:
+            self.refused += members != [NOBODY]
+            raise Unavailable("postgres")
+        if members != [NOBODY]:
+            self.reads.append(members)
+        return {member: self.balances[member] for member in members if member in self.balances}
+
+
+class World(msgspec.Struct):
+    """A feed, what it reads from, and a publisher."""
+
+    feed: Feed
+    truth: Truth
+    topics: Topics
+
+    async def change(self, member_id: str, seqs: Iterable[int], cause: str = "tap") -> None:
+        changes = [change_of(PROGRAM, member_id, self.truth.change(member_id, seq), cause) for seq in seqs]
+        await self.topics.publish(changes)
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """(status, decoded body) of a plain HTTP request."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.feed.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: feed\r\n\r\n".encode())
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+        assert "application/json" in head
+        return int(head.split()[1]), json.loads(body)
+
+    async def ready(self) -> None:
+        """Waits until the feed hears the topics and can read balances."""
+        async with asyncio.timeout(WITHIN_S):
+            while (await self.get("/health/ready"))[0] != 200:
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    def closing(self) -> int:
+        """How many connections have been sent a close frame and are still there."""
+        return sum(socket.session.phase is Phase.CLOSED for socket in self.feed._hub._sockets)
+
+    @asynccontextmanager
+    async def client(self, member_id: str | None = None, **options: Any) -> AsyncIterator["Client"]:
+        """Connected with the member's token, or without any."""
+        headers = {} if member_id is None else {"Authorization": f"Bearer token of {member_id}"}
+        options = {"additional_headers": headers, "compression": None, "close_timeout": 0.1} | options
+        async with connect(f"ws://127.0.0.1:{self.feed.port}/", **options) as connection:
+            yield Client(connection)
+
+
+class Client(msgspec.Struct):
+    connection: ClientConnection
+
+    async def hear(self) -> dict[str, Any]:
+        """The next message, whose balance is checked to be the one of its seq."""
+        async with asyncio.timeout(WITHIN_S):
+            message: dict[str, Any] = json.loads(await self.connection.recv())
+        seq = message["seq"]
+        assert message["balance"] == {"active": seq * 10, "pending": seq % 3, "held": seq % 5, "debt": 0}
+        return message
+
+    async def hears(self, kind: str, seq: int, cause: str | None = None) -> None:
+        message = await self.hear()
+        assert (message["type"], message["seq"], message.get("cause")) == (kind, seq, cause)
+
+    async def says(self, **message: Any) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def reads_to_the_end(self) -> tuple[int | None, str]:
+        """(code, reason), whatever comes before."""
+        while True:
+            try:
+                await self.hear()
+            except ConnectionClosed as end:
+                return (None, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
+
+    async def closed(self) -> tuple[int | None, str]:
+        """(code, reason), and nothing else before."""
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                heard = await self.connection.recv()
+        except ConnectionClosed as end:
+            return (None, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
+        raise AssertionError(f"not closed: {heard!r}")
+
+
+def verify(token: str) -> Whose:
+    words = token.split()
+    if words[:2] != ["token", "of"]:
+        raise Refusal("unauthorized", status=401)
+    return Whose(PROGRAM, words[2])
+
+
+@asynccontextmanager
+async def running_feed(valkey: Redis, truth: Truth | None = None, **limits: Any) -> AsyncIterator[World]:
+    truth = Truth() if truth is None else truth
+    topics = Topics(valkey, Clock())
+    async with open_feed(
+        host="127.0.0.1",
+        port=0,
+        topics=topics,
+        verify=verify,
+        read_balances=truth.read,
+        limits=Limits(**limits),
+    ) as feed:
+        yield World(feed, truth, topics)
+
+
+def narrow_socket(port: int) -> socket.socket:
+    """Connected to the feed, with room for a few messages only."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    narrow.connect(("127.0.0.1", port))
+    narrow.setblocking(False)
+    return narrow
