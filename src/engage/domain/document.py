@@ -35,6 +35,17 @@ def parse(text: str, *, source: str) -> Program:
     return program
 
 
+def read(text: str, *, source: str) -> Program:
+    """The program of a text that was checked when it was published: what today finds unsound stays in force.
+
+    Raises DocumentError where it is no program at all.
+    """
+    try:
+        return msgspec.convert(_toml(text, source), Program)
+    except msgspec.ValidationError as error:
+        raise DocumentError(source, [Problem("the document", "a program", str(error))]) from error
+
+
 def _toml(text: str, source: str) -> dict[str, Any]:
     try:
         # Some editors begin a file with a byte order mark.

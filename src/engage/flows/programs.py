@@ -33,7 +33,7 @@ class ProgramBook:
         programs: dict[str, list[Program]] = {}
         for version in published:
             source = f"{version.program_id} {version.version}"
-            parsed = document.parse(version.document, source=source)
+            parsed = document.read(version.document, source=source)
             programs.setdefault(version.program_id, []).append(parsed)
         self._programs, self._in_force, self._count = programs, {}, len(published)
 

@@ -24,7 +24,7 @@ async def publish(db: AsyncEngine, text: str, *, source: str, now: datetime) -> 
     async with transaction(db) as conn:
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]
         others = [
-            document.parse(p.document, source=p.version) for p in published if p.version != program.version
+            document.read(p.document, source=p.version) for p in published if p.version != program.version
         ]
         in_order = sorted([*others, program], key=lambda version: version.in_force_from)
         problems = [str(problem) for _, problem in versions.conflicts(in_order)]

@@ -17,7 +17,9 @@ class Published(msgspec.Struct, frozen=True):
     document: str
 
 
-_READ = text("SELECT program_id, version, document FROM program_versions ORDER BY program_id, in_force_from")
+_READ = text("""
+SELECT program_id, version, document FROM program_versions ORDER BY program_id, in_force_from, published_at
+""")
 
 _ADD = text("""
 INSERT INTO program_versions (program_id, version, in_force_from, document, published_at)
