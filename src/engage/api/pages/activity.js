@@ -1,0 +1,178 @@
+// The last credits, each with its why, and the statement.
+
+import * as clock from "./clock.js";
+import { $, el, icon, mark, setText } from "./dom.js";
+import { clockTime, countdown, dayAndTime, dayOf, exactly, productName, ruleOf, shortDay } from "./words.js";
+
+const SHOWN_AT_FIRST = 6;
+const STATES = { active: "Active", reversed: "Taken back", expired: "Expired" };
+
+const rows = new Map();
+let all = false;
+let onRemove = () => {};
+
+export function makeActivity({ remove, showStatement }) {
+  onRemove = remove;
+  $("more").addEventListener("click", () => {
+    all = true;
+    showCredits(lastState);
+  });
+  const tabs = [$("tab-credits"), $("tab-statement")];
+  for (const tab of tabs) {
+    tab.addEventListener("click", () => choose(tab, tabs, showStatement));
+    tab.addEventListener("keydown", (event) => {
+      if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+      const other = tabs.find((one) => one !== tab);
+      other.focus();
+      choose(other, tabs, showStatement);
+    });
+  }
+}
+
+function choose(tab, tabs, showStatement) {
+  for (const one of tabs) {
+    one.setAttribute("aria-selected", String(one === tab));
+    one.tabIndex = one === tab ? 0 : -1;
+    $(one.getAttribute("aria-controls")).hidden = one !== tab;
+  }
+  showStatement(tab === $("tab-statement"));
+}
+
+let lastState = null;
+
+export function showActivity(state) {
+  lastState = state;
+  if (state.member === null) return;
+  showCredits(state);
+  showEntries(state);
+}
+
+/** Each second: the countdowns. */
+export function tickActivity(state) {
+  for (const credit of state.credits) {
+    const row = rows.get(credit.id);
+    if (row && credit.state === "pending") setText(row.querySelector(".chip"), stateWords(credit));
+  }
+}
+
+// Credits.
+
+/** Rows stay what they are from one showing to the next, so that an open one stays open. */
+function showCredits(state) {
+  const shown = all ? state.credits : state.credits.slice(0, SHOWN_AT_FIRST);
+  const first = rows.size === 0;
+  const items = shown.map((credit) => showRow(credit, state, first));
+  for (const [id, row] of rows) {
+    if (!items.includes(row)) {
+      row.remove();
+      rows.delete(id);
+    }
+  }
+  items.forEach((item, n) => {
+    if ($("credits").children[n] !== item) $("credits").insertBefore(item, $("credits").children[n] ?? null);
+  });
+  $("credits-empty").hidden = shown.length > 0;
+  $("more").hidden = shown.length === state.credits.length;
+  setText($("more"), `Show all ${state.credits.length}`);
+}
+
+function showRow(credit, { member }, first) {
+  let row = rows.get(credit.id);
+  if (row === undefined) {
+    row = makeRow(credit);
+    if (!first) row.classList.add("fresh");
+    rows.set(credit.id, row);
+  }
+  mark(row, { state: credit.state });
+  mark(row.querySelector(".chip"), { state: credit.state });
+  setText(row.querySelector(".chip"), stateWords(credit));
+  setText(row.querySelector(".name"), title(credit));
+  setText(row.querySelector(".about"), subtitle(credit, member.zone));
+  setText(row.querySelector(".sum"), `+${credit.points}`);
+  if (row.told !== credit.state && credit.why) {
+    row.told = credit.state;
+    row.querySelector(".why").replaceChildren(...why(credit, member.zone));
+  }
+  return row;
+}
+
+function makeRow(credit) {
+  const cell = (name) => el("span", { class: name });
+  const words = el(
+    "span",
+    { class: "credit-words" },
+    el("span", {}, cell("name"), cell("sum")),
+    el("span", {}, cell("about"), cell("chip")),
+  );
+  const turn = icon("chevron", "icon turn");
+  const summary = el("summary", {}, icon(ruleOf(credit.rule).icon), words, turn);
+  return el("li", { data: { rule: credit.rule } }, el("details", {}, summary, el("div", { class: "why" })));
+}
+
+function title({ rule, why }) {
+  const name = ruleOf(rule).title;
+  const { inputs } = why ?? {};
+  if (rule === "fuel" && inputs?.streak_days) return `${name}, day ${inputs.streak_days}`;
+  return name;
+}
+
+function subtitle({ why }, zone) {
+  if (!why) return "Just now";
+  const product = why.activity.product_id;
+  const when = dayOf(why.at, zone) === dayOf(clock.now(), zone) ? clockTime(why.at, zone) : shortDay(why.at, zone);
+  return product ? `${productName(product)}, ${when}` : when;
+}
+
+function stateWords({ state, due_at }) {
+  if (state !== "pending") return STATES[state] ?? state;
+  const left = Date.parse(due_at) - clock.now();
+  return left > 0 ? `Pending ${countdown(left)}` : "Pending";
+}
+
+function why(credit, zone) {
+  const { why: because } = credit;
+  const inputs = Object.entries(because.inputs).map(([name, value]) => [name.replaceAll("_", " "), String(value)]);
+  const facts = [
+    ["rule", because.rule],
+    ["program", `${because.program}, version ${because.version}`],
+    ["decided", exactly(because.at, zone)],
+    ["due", credit.due_at ? exactly(credit.due_at, zone) : "–"],
+    ["good until", credit.expires_at ? exactly(credit.expires_at, zone) : "for ever"],
+    ...inputs,
+    ["key", credit.source_key],
+  ];
+  const list = el("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  const trace = el("ol", {}, ...because.trace.map((line) => el("li", {}, line)));
+  return [el("h3", {}, "Why these points"), trace, list, removeButton(credit)];
+}
+
+/** The shop's part: a review or a share that is gone earns nothing any more. */
+function removeButton(credit) {
+  const { activity } = credit.why;
+  const what = { review: "review", share: "share" }[activity.activity];
+  if (!what || credit.state === "reversed" || !activity[`${what}_id`]) return null;
+  const button = el("button", { type: "button", class: "remove" }, icon("trash"), `Remove this ${what}`);
+  button.addEventListener("click", () => onRemove(what, activity[`${what}_id`], button));
+  return button;
+}
+
+// The statement.
+
+function showEntries({ entries, credits, member }) {
+  $("statement-empty").hidden = entries.length > 0;
+  const names = new Map(credits.map((credit) => [credit.id, title(credit)]));
+  $("statement").replaceChildren(
+    ...entries.map((entry) => {
+      const name = names.get(entry.credit_id) ?? "Points";
+      const what = entry.kind === "clawback" ? `Taken back: ${name}` : name;
+      const sign = entry.points < 0 ? "−" : "+";
+      return el(
+        "tr",
+        {},
+        el("td", {}, what, el("small", {}, dayAndTime(entry.at, member.zone))),
+        el("td", { class: entry.points < 0 ? "minus-sum" : "plus-sum" }, `${sign}${Math.abs(entry.points)}`),
+        el("td", {}, String(entry.balance_after)),
+      );
+    }),
+  );
+}

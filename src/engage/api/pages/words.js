@@ -1,0 +1,71 @@
+// The words and numbers of the demo store, and how times are written.
+
+export const PRODUCTS = [
+  { id: "nova-one", name: "Nova One", art: "product-phone" },
+  { id: "pulse-band", name: "Pulse Band", art: "product-band" },
+  { id: "aura-buds", name: "Aura Buds", art: "product-buds" },
+  { id: "dusk-lamp", name: "Dusk Lamp", art: "product-lamp" },
+];
+
+// What the buttons promise: the rules of 2022, which are in force on every day that the sandbox can reach.
+const PAYS = {
+  2022: { fuel: 2, fuel_streak: 50, share_social: 5, share_link: 10, review: 20, app_sign_in: 50 },
+};
+
+const RULES = {
+  registration: { title: "Welcome to the store", icon: "spark" },
+  app_sign_in: { title: "First sign-in to the app", icon: "device" },
+  share_social: { title: "Shared on social", icon: "share" },
+  share_link: { title: "Shared a link", icon: "link" },
+  review: { title: "Review", icon: "star" },
+  fuel: { title: "Daily fuel", icon: "flame" },
+  fuel_streak: { title: "Seven days in a row", icon: "gift" },
+};
+
+export function pays(version, rule) {
+  return PAYS[version]?.[rule] ?? null;
+}
+
+export function ruleOf(id) {
+  return RULES[id] ?? { title: id.replaceAll("_", " "), icon: "spark" };
+}
+
+export function productName(id) {
+  return PRODUCTS.find((product) => product.id === id)?.name ?? id;
+}
+
+const formats = new Map();
+
+function written(at, zone, options) {
+  const key = zone + JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options }));
+  return formats.get(key).format(typeof at === "string" ? Date.parse(at) : at);
+}
+
+export const clockTime = (at, zone) => written(at, zone, { hour: "2-digit", minute: "2-digit" });
+export const weekday = (at, zone) => written(at, zone, { weekday: "short" });
+export const shortDay = (at, zone) => written(at, zone, { weekday: "short", day: "numeric", month: "short" });
+export const longDay = (at, zone) => written(at, zone, { day: "numeric", month: "short", year: "numeric" });
+export const dayAndTime = (at, zone) => `${shortDay(at, zone)}, ${clockTime(at, zone)}`;
+export const exactly = (at, zone) => `${longDay(at, zone)}, ${written(at, zone, { timeStyle: "medium" })}`;
+
+export const wireTime = (at) => written(at, undefined, { timeStyle: "medium" });
+
+/** The calendar day in a zone, to compare with others: 2026-11-21. */
+export function dayOf(at, zone) {
+  const parts = new Intl.DateTimeFormat("en-CA", { timeZone: zone, dateStyle: "short" });
+  return parts.format(typeof at === "string" ? Date.parse(at) : at);
+}
+
+/** 4:59, or 2 h 05 min, or 3 days; whole units, rounded up so that it ends at nothing. */
+export function countdown(ms) {
+  const seconds = Math.max(Math.ceil(ms / 1000), 0);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  const hours = Math.floor(seconds / 3600);
+  if (hours < 48) return `${hours} h ${String(Math.floor((seconds % 3600) / 60)).padStart(2, "0")} min`;
+  return `${Math.floor(hours / 24)} days`;
+}
+
+export function plural(count, one, many = `${one}s`) {
+  return `${count} ${count === 1 ? one : many}`;
+}
