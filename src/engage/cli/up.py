@@ -10,7 +10,7 @@ import rich_click as click
 
 from engage.cli.screen import Screen
 from engage.domain.refusal import Refusal
-from engage.embedded import parts, ports
+from engage.embedded import bytecode, parts, ports
 from engage.embedded.child import POLL_S, Part, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
 from engage.embedded.errors import InstallationError, PartFailed
@@ -88,6 +88,7 @@ async def _serve(place: Place, screen: Screen) -> None:
         screen.begin("starting PostgreSQL and Valkey")
         try:
             async with open_servers(folder, adjust=adjust, say=screen.say, told=screen.came_up) as servers:
+                bytecode.keep_own(folder)
                 await _install(servers.settings, screen)
                 await _start_parts(folder, servers.settings, servers.supervisor, screen)
                 screen.end()

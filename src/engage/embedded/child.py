@@ -17,6 +17,7 @@ from engage.embedded.errors import PartFailed
 LOG_BYTES = 4 * 1024 * 1024  # A log this long is put aside (one older log is kept) when its part starts.
 TAIL_BYTES = 2_000
 TAIL_LINES = 8
+TAIL_LINE = 300
 POLL_S = 0.02
 
 # Variables of these beginnings would tell a child of another installation, or of another server.
@@ -131,7 +132,7 @@ def tail(child: Child) -> str:
         log.seek(max(child.log_from, log.seek(0, os.SEEK_END) - TAIL_BYTES))
         lines = log.read().decode(errors="replace").strip().splitlines()[-TAIL_LINES:]
         if lines:
-            return "\n".join([f"; {child.part.log} ends with:", *lines])
+            return "\n".join([f"; {child.part.log} ends with:", *(line[:TAIL_LINE] for line in lines)])
     return f"; it wrote nothing to {child.part.log}"
 
 

@@ -4,7 +4,7 @@
 <folder>/lock           flock, held for as long as the installation is open; holds the holder's pid
 <folder>/run.json       the running installation: its settings and its children
 <folder>/sandbox.json   the sandbox's secrets; jwks.json beside it is public
-<folder>/postgres, valkey, logs
+<folder>/postgres, valkey, logs, bytecode
 """
 
 import fcntl
@@ -60,6 +60,10 @@ class DataFolder(msgspec.Struct, frozen=True):
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def bytecode(self) -> Path:
+        return self.path / "bytecode"
 
 
 def folder_at(path: Path) -> DataFolder:

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 from collections.abc import Awaitable, Callable
 
+from engage.embedded import bytecode
 from engage.embedded.child import Part, engage_command
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.run_file import MARK
@@ -55,7 +56,7 @@ def _part(
         command=engage_command(name),
         log=folder.logs / f"{name}.log",
         directory=folder.path,
-        environment={**to_environment(settings), MARK: str(folder.path)},
+        environment={**to_environment(settings), **bytecode.environment(folder), MARK: str(folder.path)},
         ready=ready,
         stop_order=stop_order,
     )
