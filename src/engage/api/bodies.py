@@ -1,0 +1,96 @@
+"""Reading what a caller sent: bounded, strict, and with every mistake told by its field."""
+
+import base64
+import binascii
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+from litestar.types import Receive, Scope
+from msgspec import Struct
+
+from engage.api.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
+
+T = TypeVar("T")
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTES) -> bytes:
+    """All of a body, which is not read further than the limit. Raises Refusal body_too_large."""
+    length = _content_length(scope)
+    if length is not None and length > limit_bytes:
+        raise too_large(limit_bytes)
+    parts: list[bytes] = []
+    received, more = 0, True
+    while more:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise invalid(FieldError("$", "the connection was closed before the body was complete"))
+        parts.append(event["body"])
+        received += len(event["body"])
+        if received > limit_bytes:
+            raise too_large(limit_bytes)
+        more = event.get("more_body", False)
+    return b"".join(parts)
+
+
+def _content_length(scope: Scope) -> int | None:
+    """As it was announced; None where it was not, or not in a way that can be believed."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else None
+    return None
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether there may be a body, without reading: no HTTP/1 request has one without announcing it."""
+    if _content_length(scope) == 0:
+        return False
+    return not scope["http_version"].startswith("1") or any(
+        name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
+    )
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No fields: the body may be left out."""
+
+
+_nothing = msgspec.json.Decoder(Nothing)
+
+
+async def read_nothing(request: Request[Any, Any, Any]) -> None:
+    """Raises Refusal invalid_request where a body says anything."""
+    if has_body(request.scope):
+        body = await read_body(request.scope, request.receive)
+        if body:
+            decode(body, _nothing)
+
+
+async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
+    """Raises Refusal invalid_request or body_too_large."""
+    body = await read_body(request.scope, request.receive)
+    return decode(body, decoder)
+
+
+def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
+    """Raises Refusal invalid_request, which says where and why."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise invalid(field_error(error)) from None
+    except RecursionError:
+        raise invalid(FieldError("$", "nested too deeply")) from None
+
+
+def encode_cursor(place: bytes) -> str:
+    return base64.urlsafe_b64encode(place).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str, length: int) -> bytes:
+    """The place of `length` bytes that a cursor of ours names. Raises Refusal invalid_request."""
+    try:
+        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        place = b""
+    if len(place) != length:
+        raise invalid(FieldError("cursor", "not a cursor of this list"))
+    return place

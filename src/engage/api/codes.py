@@ -1,0 +1,61 @@
+"""Every code that a problem document can have: its status, and an example of its facts.
+
+The messages for people are in `messages/`, one file a language; a test holds that each code is in each of
+them, and that no message needs a fact that is not here.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+_TOMORROW = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
+_NEXT_MONTH = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
+
+
+class Code(Struct, frozen=True):
+    status: int
+    facts: dict[str, Any] = {}
+
+
+CODES: dict[str, Code] = {
+    # Of any request.
+    "invalid_request": Code(
+        400, {"errors": [{"field": "product_id", "message": "Object missing required field"}]}
+    ),
+    "unauthorized": Code(401),
+    "forbidden": Code(403, {"scope": "shop"}),
+    "not_found": Code(404),
+    "method_not_allowed": Code(405, {"allowed": ["GET"]}),
+    "body_too_large": Code(413, {"limit_bytes": 65_536}),
+    "internal_error": Code(500),
+    "unavailable": Code(503, {"part": "postgres", "retry_after_s": 1}),
+    # Of a request with an Idempotency-Key.
+    "request_in_flight": Code(409, {"retry_after_s": 1}),
+    "idempotency_key_reused": Code(422),
+    # Of activities.
+    "not_offered": Code(404),
+    "already_tapped": Code(409, {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022"}),
+    "already_rewarded": Code(409, {"rule": "review", "version": "2022"}),
+    "activity_removed": Code(409),
+    "limit_reached": Code(
+        429, {"limit": 3, "resets_at": _NEXT_MONTH, "rule": "share_link", "version": "2022"}
+    ),
+    # Of joining.
+    "unknown_program": Code(404, {"program": "eu-mi-points"}),
+    "member_exists": Code(409),
+    "person_has_account": Code(409),
+    "card_taken": Code(409, {"card_numbers": ["4929001"]}),
+    "not_eligible": Code(422, {"reasons": ["under_age"]}),
+    # Of the shop's events, each by itself: these have no status of their own.
+    "invalid_event": Code(
+        400, {"errors": [{"field": "time", "message": "Invalid RFC3339 encoded datetime"}]}
+    ),
+    "unknown_type": Code(400, {"type": "app.opened"}),
+    "member_missing": Code(400),
+    "unknown_member": Code(404),
+    "time_in_future": Code(400),
+    # Of operators and the sandbox.
+    "version_exists": Code(409, {"program": "eu-mi-points", "version": "2022"}),
+    "clock_backwards": Code(409, {"now": _TOMORROW}),
+}

@@ -1,0 +1,98 @@
+"""What the controllers work with: the open parts, and what only an API has."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import structlog
+from litestar.types import Scope
+from msgspec import Struct
+
+from engage import sandbox_secrets
+from engage.api.callers import KeyRing
+from engage.batching import Batcher
+from engage.clock import Clock
+from engage.domain.refusal import Unavailable
+from engage.flows.parts import Parts, follow_sandbox_clock, open_parts
+from engage.flows.record_activity import Act, Recorded, record
+from engage.sandbox_secrets import SandboxSecrets
+from engage.settings import Settings
+from engage.tokens import TokenVerifier, open_verifier
+
+STATE = "api"
+ACTS_PER_BATCH = 256
+BATCHES_IN_FLIGHT = 2
+START_RETRY_S = 0.25
+
+log = structlog.get_logger()
+
+
+class Api(Struct):
+    """An API that is open. Until it has `started` it knows no programs, so it decides nothing."""
+
+    parts: Parts
+    verifier: TokenVerifier
+    keys: KeyRing
+    recorder: Batcher[Act, Recorded]
+    sandbox: SandboxSecrets | None
+    started: bool = False
+
+
+def api_of(scope: Scope) -> Api:
+    found: Api = scope["litestar_app"].state[STATE]
+    return found
+
+
+def started_api_of(scope: Scope) -> Api:
+    """Raises Unavailable while the database has not been reached for the first time."""
+    api = api_of(scope)
+    if not api.started:
+        raise Unavailable("postgres")
+    return api
+
+
+@asynccontextmanager
+async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Api]:
+    """Opens whatever is away too: the API is there and says so, and begins when it can.
+
+    Raises SettingsError.
+    """
+    async with open_parts(settings, clock) as parts:
+        verifier = await open_verifier(settings, parts.clock)
+        recorder: Batcher[Act, Recorded] = Batcher(
+            partial(_record, parts), max_size=ACTS_PER_BATCH, in_flight=BATCHES_IN_FLIGHT
+        )
+        secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
+        api = Api(parts, verifier, KeyRing(parts.db), recorder, secrets)
+        await _try_to_start(api)
+        starting = asyncio.create_task(_start(api))
+        try:
+            yield api
+        finally:
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            await recorder.drain()
+            await verifier.close()
+
+
+async def _record(parts: Parts, acts: list[Act]) -> Sequence[Recorded | Exception]:
+    return await record(parts, acts)
+
+
+async def _start(api: Api) -> None:
+    while not api.started:
+        await asyncio.sleep(START_RETRY_S)
+        await _try_to_start(api)
+
+
+async def _try_to_start(api: Api) -> None:
+    try:
+        await api.parts.programs.refresh(api.parts.db)
+        await follow_sandbox_clock(api.parts)
+        api.started = True
+    except Unavailable as away:
+        log.warning("waiting for a part", part=away.facts["part"])
+    except Exception:  # Tables that are not there yet, say: it is told, and tried again.
+        log.exception("not ready to start")

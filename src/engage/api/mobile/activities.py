@@ -1,0 +1,120 @@
+"""What a member does in the app, and what it earns: taps, shares, reviews."""
+
+from typing import Any, Literal
+
+import msgspec
+from litestar import Controller, Request, post
+from msgspec import Struct
+
+from engage.api.answer import Answer, answer
+from engage.api.bodies import Nothing, read_json, read_nothing
+from engage.api.context import Api
+from engage.api.contract import contract
+from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
+from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
+from engage.domain.refusal import Refusal
+from engage.domain.streak import StreakView
+from engage.flows.record_activity import Act, CreditView, LimitView, Recorded
+from engage.tokens import Identity
+
+# What every one of these may be answered.
+_ALWAYS = ("unauthorized", "invalid_request", "not_offered")
+
+
+class ShareRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A share on a social network, or of a product link. `share_id` is the shop's own, to take it back by."""
+
+    kind: Literal["social", "link"]
+    product_id: Identifier
+    network: Network | None = None
+    share_id: Identifier | None = None
+
+
+class ReviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A published review that keeps the shop's review terms."""
+
+    product_id: Identifier
+    review_id: Identifier
+
+
+class Tapped(Struct, frozen=True):
+    """`streak` is null where the program counts no days in a row."""
+
+    credits: list[CreditView]
+    streak: StreakView | None
+
+
+class Shared(Struct, frozen=True):
+    """`limit` is null, and `repeated` true, where this share had been recorded before."""
+
+    credits: list[CreditView]
+    limit: LimitView | None
+    repeated: bool
+
+
+class Reviewed(Struct, frozen=True):
+    credits: list[CreditView]
+
+
+_share = msgspec.json.Decoder(ShareRequest)
+_review = msgspec.json.Decoder(ReviewRequest)
+
+
+class ActivityController(Controller):
+    path = "/v1"
+    tags = ("Activities",)
+    middleware = (once_for_member,)
+
+    @post(
+        "/fuel/taps",
+        status_code=202,
+        operation_id="tapFuel",
+        summary="Touch the fuel button",
+        response_description="The tap counts, whatever happens now; its points are pending.",
+        opt=contract(*_ALWAYS, "already_tapped", takes=Nothing, optional=True, once=True),
+    )
+    async def tap(self, request: Request[Any, Any, Any]) -> Answer[Tapped]:
+        """Once a day, in the member's own zone. Days in a row make a streak, which pays a bonus."""
+        api, who = member_of(request.scope)
+        await read_nothing(request)
+        recorded = await _record(api, who, FuelTap())
+        return answer(Tapped(recorded.credits, recorded.streak), 202)
+
+    @post(
+        "/shares",
+        status_code=202,
+        operation_id="share",
+        summary="Share a product",
+        response_description="The share counts; its points are pending.",
+        opt=contract(*_ALWAYS, "limit_reached", "activity_removed", takes=ShareRequest, once=True),
+    )
+    async def share(self, request: Request[Any, Any, Any]) -> Answer[Shared]:
+        """Each kind of share pays so many times a month. A `share_id` that is known already adds nothing."""
+        api, who = member_of(request.scope)
+        sent = await read_json(request, _share)
+        recorded = await _record(api, who, Share(**msgspec.structs.asdict(sent)))
+        return answer(Shared(recorded.credits, recorded.limit, recorded.repeated), 202)
+
+    @post(
+        "/reviews",
+        status_code=202,
+        operation_id="review",
+        summary="Review a product",
+        response_description="The review counts; its points are pending.",
+        opt=contract(*_ALWAYS, "already_rewarded", "activity_removed", takes=ReviewRequest, once=True),
+    )
+    async def review(self, request: Request[Any, Any, Any]) -> Answer[Reviewed]:
+        """The member's first review of each product pays."""
+        api, who = member_of(request.scope)
+        sent = await read_json(request, _review)
+        recorded = await _record(api, who, Review(**msgspec.structs.asdict(sent)))
+        return answer(Reviewed(recorded.credits), 202)
+
+
+async def _record(api: Api, who: Identity, activity: AnyActivity) -> Recorded:
+    """Raises Refusal: what the rules say, or unauthorized."""
+    act = Act(who.program_id, who.member_id, activity, api.parts.clock.now())
+    try:
+        return await api.recorder.submit(act)
+    except Refusal as refusal:
+        raise as_unauthorized(refusal) from None

@@ -1,0 +1,29 @@
+"""The member that a request of the app is from."""
+
+from litestar.types import Scope
+
+from engage.api.callers import bearer
+from engage.api.context import Api, started_api_of
+from engage.api.once import once
+from engage.api.problems import BODY_BYTES
+from engage.domain.refusal import Refusal
+from engage.tokens import Identity, unauthorized
+
+
+def member_of(scope: Scope) -> tuple[Api, Identity]:
+    """Raises Refusal unauthorized."""
+    api = started_api_of(scope)
+    return api, api.verifier.verify(bearer(scope))
+
+
+def as_unauthorized(refusal: Refusal) -> Refusal:
+    """A good token of somebody who is no member here is as good as none."""
+    return unauthorized() if refusal.code == "unknown_member" else refusal
+
+
+async def _caller(api: Api, scope: Scope) -> str:
+    identity = api.verifier.verify(bearer(scope))
+    return f"member:{identity.program_id}:{identity.member_id}"
+
+
+once_for_member = once(_caller, BODY_BYTES)

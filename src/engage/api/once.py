@@ -1,0 +1,93 @@
+"""Idempotency-Key: a POST that comes again under its key is answered once, and its answer given again.
+
+An ASGI middleware of the handlers that honour it. A request without the header costs a look at the headers.
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from engage.api.bodies import read_body
+from engage.api.context import Api, started_api_of
+from engage.api.problems import FieldError, invalid
+from engage.flows.answers import abandon_answer, begin_answer, keep_answer
+from engage.store.idempotency import KeptAnswer
+
+HEADER: Final = b"idempotency-key"
+_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+
+# Answers that say "ask again" decide nothing, so they are not given a second time.
+ASK_AGAIN: Final = frozenset({408, 425, 429})
+
+CallerOf = Callable[[Api, Scope], Awaitable[str]]
+
+
+def once(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]:
+    """The middleware, for callers known by `caller_of`: keys of different callers are different keys."""
+
+    def around(app: ASGIApp) -> ASGIApp:
+        async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+            keys = [value for name, value in scope["headers"] if name == HEADER]
+            if not keys:
+                await app(scope, receive, send)
+                return
+            if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+                raise invalid(FieldError("Idempotency-Key", "1 to 255 visible ASCII characters, once"))
+            api = started_api_of(scope)
+            caller = await caller_of(api, scope)
+            body = await read_body(scope, receive, limit_bytes)
+            await _answer_once(api, app, scope, send, caller, keys[0].decode(), body)
+
+        return middleware
+
+    return around
+
+
+async def _answer_once(
+    api: Api, app: ASGIApp, scope: Scope, send: Send, caller: str, key: str, body: bytes
+) -> None:
+    # All of these are POSTs, so the path says which request it is.
+    fingerprint = hashlib.sha256(scope["path"].encode() + b"\n" + body).digest()
+    kept = await begin_answer(api.parts, caller, key, fingerprint=fingerprint)
+    if kept is not None:
+        await _send(send, kept, replayed=True)
+        return
+    try:
+        given = await _given_by(app, scope, body)
+        decided = given.status < 500 and given.status not in ASK_AGAIN
+        if decided:
+            # Before it is sent: whoever has seen an answer gets the same one again.
+            await keep_answer(api.parts, caller, key, given)
+    except BaseException:
+        await abandon_answer(api.parts, caller, key)
+        raise
+    if not decided:
+        await abandon_answer(api.parts, caller, key)
+    await _send(send, given, replayed=False)
+
+
+async def _given_by(app: ASGIApp, scope: Scope, body: bytes) -> KeptAnswer:
+    """What the handlers answer to this body."""
+    messages: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def keep(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope, receive, keep)
+    start = messages[0]
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    return KeptAnswer(start["status"], headers, b"".join(one["body"] for one in messages[1:]))
+
+
+async def _send(send: Send, kept: KeptAnswer, *, replayed: bool) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept.headers]
+    if replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    await send({"type": "http.response.start", "status": kept.status, "headers": headers})
+    await send({"type": "http.response.body", "body": kept.body, "more_body": False})

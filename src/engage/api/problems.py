@@ -1,0 +1,163 @@
+"""Problem documents (RFC 9457): the one place where what went wrong becomes an answer.
+
+A Refusal is expected and says what it is; an error of the framework is put into our own words; anything else
+is a bug, which is logged with its trace and shown without it.
+"""
+
+import math
+import re
+import secrets
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request
+from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
+from litestar.types import Scope
+from msgspec import Struct
+
+from engage.api.answer import SAFE, Answer, Headers
+from engage.api.context import api_of
+from engage.api.language import message, negotiate
+from engage.domain.refusal import Refusal
+
+BODY_BYTES = 64 * 1024
+TYPE_PREFIX = "/problems/"
+
+# Litestar keeps a handler's parameter `state` for itself.
+RENAMED = {"in_state": "state"}
+
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_WHERE = re.compile(r"(.*?) - at `(key in )?\$(.*)`", re.DOTALL)
+_OF_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `([^`]*)`")
+
+log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+
+
+class FieldError(Struct, frozen=True):
+    """`field` is the path of a field of the body, `$` for all of it, or the name of a parameter or header."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """An error, as RFC 9457 has it. Facts of the code stand beside these fields."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    trace_id: str
+
+
+def invalid(*errors: FieldError) -> Refusal:
+    return Refusal("invalid_request", status=400, errors=list(errors))
+
+
+def field_error(error: Exception, at: str = "$") -> FieldError:
+    """What msgspec found wrong, and where, from its message: `Expected `str`, got `int` - at `$.a[0].b``.
+
+    `at` is the path of what was decoded, when that was a part of the body.
+    """
+    found = _WHERE.fullmatch(str(error))
+    said, path = (found[1], found[3]) if found else (str(error), "")
+    missing = _OF_FIELD.match(said)
+    if missing is not None:
+        path += f".{missing[1]}"
+    return FieldError(f"{at}{path}".removeprefix("$.") or "$", said)
+
+
+def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Problem]:
+    """For every exception that leaves a handler, or comes before one is found."""
+    trace_id = _trace_id(request.scope)
+    refusal = _refusal(error)
+    if refusal is None:
+        path = request.scope["path"]
+        log.error("a request failed", exc_info=error, trace_id=trace_id, method=request.method, path=path)
+        refusal = Refusal("internal_error", status=500)
+    return _problem(refusal, request.scope, trace_id)
+
+
+def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
+    language = language_of(scope)
+    text = message(refusal.code, refusal.facts, language)
+    document = Problem(
+        type=TYPE_PREFIX + refusal.code,
+        title=text.title,
+        status=refusal.status,
+        detail=text.detail,
+        code=refusal.code,
+        trace_id=trace_id,
+    )
+    fields = msgspec.structs.asdict(document)
+    assert fields.keys().isdisjoint(refusal.facts), refusal.facts
+    headers = [*_headers(refusal, scope), (b"content-language", language.encode())]
+    return Answer(_encode(fields | refusal.facts), headers, refusal.status)
+
+
+def language_of(scope: Scope) -> str:
+    """The one of ours that the caller likes best."""
+    return negotiate(_header(scope, b"accept-language").decode("latin-1"))
+
+
+def _headers(refusal: Refusal, scope: Scope) -> Headers:
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"), *SAFE]
+    wait_s = refusal.facts.get("retry_after_s")
+    resets_at = refusal.facts.get("resets_at")
+    if wait_s is None and refusal.status == 429 and isinstance(resets_at, datetime):
+        # By the clock that the limit follows, which in the sandbox is not the machine's.
+        wait = resets_at - api_of(scope).parts.clock.now()
+        wait_s = max(math.ceil(wait.total_seconds()), 1)
+    if wait_s is not None:
+        headers.append((b"retry-after", b"%d" % wait_s))
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refusal.status == 405:
+        headers.append((b"allow", ", ".join(refusal.facts["allowed"]).encode()))
+    return headers
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    """The error in our own words; None for a bug."""
+    match error:
+        case Refusal():
+            return error
+        case MethodNotAllowedException():
+            allowed = (error.headers or {}).get("allow", "")
+            return Refusal("method_not_allowed", status=405, allowed=sorted(set(allowed.split(", "))))
+        case ValidationException():
+            return invalid(*_parameter_errors(error.extra))
+        case HTTPException(status_code=404):
+            return Refusal("not_found", status=404)
+        case HTTPException(status_code=413):
+            return too_large(BODY_BYTES)
+        case HTTPException(status_code=status) if 400 <= status < 500:
+            return invalid(FieldError("$", error.detail))
+        case _:
+            return None
+
+
+def too_large(limit_bytes: int) -> Refusal:
+    return Refusal("body_too_large", status=413, limit_bytes=limit_bytes)
+
+
+def _parameter_errors(extra: Any) -> list[FieldError]:
+    """Litestar's own list of what is wrong with parameters."""
+    listed = extra if isinstance(extra, list) else []
+    keys = [str(one.get("key", "$")) for one in listed]
+    said = [str(one.get("message", "invalid")) for one in listed]
+    return [FieldError(RENAMED.get(key, key), text) for key, text in zip(keys, said, strict=True)]
+
+
+def _trace_id(scope: Scope) -> str:
+    """That of the caller's trace (W3C), or one of our own."""
+    found = _TRACE_PARENT.fullmatch(_header(scope, b"traceparent"))
+    return found[1].decode() if found else secrets.token_hex(16)
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for found, value in scope["headers"] if found == name), b"")

@@ -1,0 +1,53 @@
+"""`engage api`: the API on Granian, in one process, until it is told to stop."""
+
+import asyncio
+import gc
+import signal
+from typing import Any, Final
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from engage import logs
+from engage.api.app import create_app
+from engage.settings import Settings
+
+# Connections that may wait to be accepted, and requests that may be under way.
+BACKLOG: Final = 2_048
+
+
+def run(settings: Settings) -> None:
+    """Blocks until SIGINT or SIGTERM; requests under way are answered first. Raises SettingsError."""
+    logs.configure(settings)
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    app = create_app(settings)
+    async with app.lifespan():
+        # What is there now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        await serve(app, host=settings.api_host, port=settings.api_port)
+
+
+async def serve(app: Any, *, host: str, port: int) -> None:
+    """Serves an ASGI application whose lifespan has begun, until SIGINT or SIGTERM.
+
+    The server runs in this process, on this loop: no other process can be left behind by a kill.
+    """
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.auto,
+        websockets=False,
+        backlog=BACKLOG,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()
