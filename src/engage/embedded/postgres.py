@@ -32,6 +32,10 @@ RECOVERY_S = 300.0  # After a crash the log is played again before the server an
 STOP_S = 30.0
 ASK_S = 2.0
 
+# How all files are written through when they are made, and after a crash: by one call instead of a thousand,
+# where there is one.
+SYNC_METHOD = "syncfs" if sys.platform == "linux" else "fsync"
+
 # For a small server that shares its machine. Collation is by code point, the same on every machine.
 SETTINGS = {
     "listen_addresses": "",
@@ -49,13 +53,11 @@ SETTINGS = {
     "fsync": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "recovery_init_sync_method": SYNC_METHOD,
     "log_destination": "stderr",
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %d ",
 }
-# After a crash every file is to be written through: one call, where there is one, instead of a thousand.
-if sys.platform == "linux":
-    SETTINGS["recovery_init_sync_method"] = "syncfs"
 # A crash of the server alone loses nothing with these; a crash of the machine may. For tests, and for
 # benchmarks of everything but the disk.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
@@ -173,7 +175,7 @@ async def _make_files(folder: DataFolder, owner: Owner | None, *, durable: bool)
             *("-D", str(draft), "-U", SUPERUSER, "--encoding=UTF8"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
             *("--auth-local=trust", "--auth-host=reject"),  # Who reaches the socket is the folder's business.
-            *(() if durable else ("--no-sync",)),
+            f"--sync-method={SYNC_METHOD}" if durable else "--no-sync",
         ],
         log=folder.logs / "initdb.log",
         directory=draft,
