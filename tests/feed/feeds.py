@@ -101,7 +101,7 @@ class Client(msgspec.Struct):
     async def hear(self) -> dict[str, Any]:
         """The next message, whose balance is checked to be the one of its seq."""
         async with asyncio.timeout(WITHIN_S):
-            message: dict[str, Any] = json.loads(await self.connection.recv())
+            message = message_of(await self.connection.recv())
         seq = message["seq"]
         assert message["balance"] == {"active": seq * 10, "pending": seq % 3, "held": seq % 5, "debt": 0}
         return message
@@ -129,6 +129,11 @@ class Client(msgspec.Struct):
         except ConnectionClosed as end:
             return (None, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
         raise AssertionError(f"not closed: {heard!r}")
+
+
+def message_of(text: str | bytes) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(text)
+    return message
 
 
 def verify(token: str) -> Whose:

@@ -1,0 +1,106 @@
+"""`engage feed` as it runs in production: a program of its own, on a real database."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from msgspec.structs import replace
+from websockets.asyncio.client import connect
+
+from engage import sandbox_secrets
+from engage.domain.activity import FuelTap
+from engage.embedded.ports import free_port
+from engage.flows.install import install
+from engage.flows.parts import Parts, open_parts
+from engage.flows.record_activity import Act, record
+from engage.flows.register_member import Joining, register_member
+from engage.settings import Settings, to_environment
+from engage.tokens import sign
+from tests.eventually import LOOK_AGAIN_S, WITHIN_S
+from tests.feed.feeds import PROGRAM, message_of
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+async def installed(settings: Settings) -> Settings:
+    await install(settings)
+    return replace(settings, feed_port=free_port(HOST))
+
+
+@pytest.fixture
+async def parts(installed: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(installed) as parts:
+        await parts.programs.refresh(parts.db)
+        yield parts
+
+
+@asynccontextmanager
+async def engage_feed(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "engage.cli", "feed"), env=to_environment(settings)
+    )
+    try:
+        await ready(settings)
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def ready(settings: Settings) -> None:
+    async with asyncio.timeout(WITHIN_S), httpx.AsyncClient() as client:
+        while True:
+            try:
+                answer = await client.get(f"http://{HOST}:{settings.feed_port}/health/ready")
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def token_of(settings: Settings, member_id: str) -> str:
+    assert settings.sandbox is not None
+    return sign(sandbox_secrets.read(Path(settings.sandbox)), PROGRAM, member_id, timedelta(hours=1))
+
+
+async def test_a_tap_is_seen_on_the_screen(installed: Settings, parts: Parts) -> None:
+    joining = Joining(member_id="m1", program=PROGRAM, country="ES")
+    await register_member(parts, joining)
+    await parts.after.drain()
+    headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
+    url = f"ws://{HOST}:{installed.feed_port}/"
+    async with engage_feed(installed) as running, asyncio.timeout(WITHIN_S * 2):
+        async with connect(url, additional_headers=headers) as screen, connect(url) as browser:
+            ticket, _ = await parts.topics.issue_ticket(PROGRAM, "m1")
+            await browser.send(f'{{"type":"auth","ticket":"{ticket}"}}')
+            for client in (screen, browser):
+                first = message_of(await client.recv())
+                assert (first["type"], first["balance"]["pending"]) == ("snapshot", 50)
+            await record(parts, [Act(PROGRAM, "m1", FuelTap(), parts.clock.now())])
+            for client in (screen, browser):
+                then = message_of(await client.recv())
+                assert (then["type"], then["balance"]["pending"]) == ("balance", 52)
+                assert then["seq"] > first["seq"]
+            running.send_signal(signal.SIGTERM)
+            await screen.wait_closed()
+            await browser.wait_closed()
+            assert (screen.close_code, browser.close_code) == (1012, 1012)
+        assert await running.wait() == 0
+
+
+async def test_a_token_of_somebody_unknown_or_of_nobody_is_refused(installed: Settings, parts: Parts) -> None:
+    url = f"ws://{HOST}:{installed.feed_port}/"
+    async with engage_feed(installed), asyncio.timeout(WITHIN_S * 2):
+        for token in (token_of(installed, "nobody"), token_of(installed, "m1")[:-5] + "AAAAA"):
+            async with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as client:
+                await client.wait_closed()
+                assert client.close_code == 3000
