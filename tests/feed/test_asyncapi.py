@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engage.domain.balance import Balance
+from engage.feed import messages
+from engage.feed.asyncapi import document, render
+from engage.feed.messages import BalanceChanged, Outgoing, Shown, Snapshot
+
+COMMITTED = Path(__file__).parents[2] / "openapi" / "feed.yaml"
+
+
+def test_the_committed_contract_is_the_one_of_the_code() -> None:
+    assert COMMITTED.read_text() == render(), "run: uv run python -m engage.feed.asyncapi > openapi/feed.yaml"
+
+
+def test_every_reference_leads_somewhere() -> None:
+    whole = document()
+    for reference in references(whole):
+        found = whole
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+
+
+def references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        here = [node["$ref"]] if "$ref" in node else []
+        return here + [found for child in node.values() for found in references(child)]
+    if isinstance(node, list):
+        return [found for child in node for found in references(child)]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (messages.snapshot(Balance(4, 3, 2, 1, 5)), Snapshot(5, Shown(4, 3, 2, 1))),
+        (
+            messages.balance_changed(Balance(4, 3, 2, 1, 5), "tap"),
+            BalanceChanged(5, Shown(4, 3, 2, 1), "tap"),
+        ),
+    ],
+)
+def test_what_is_sent_is_what_the_contract_says(sent: bytes, message: Outgoing) -> None:
+    assert msgspec.json.decode(sent, type=Snapshot | BalanceChanged) == message
