@@ -5,7 +5,8 @@ It refuses fast and is never the truth: a granted slot counts once the database 
 of, is UNKNOWN: the caller loads what the database knows (`load`) and asks again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from importlib import resources
 from typing import Any, TypeVar
@@ -15,9 +16,16 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as ValkeyConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as ValkeyTimeoutError
 
 from engage.domain.refusal import Unavailable
 from engage.domain.slots import OnceSlot, Slot, StreakSlot, WindowSlot, short_code
@@ -31,6 +39,11 @@ ONCE_TTL_S = 86_400
 OLDEST_DAYS = 2
 OLDEST_MONTHS = 1
 TIMEOUT_S = 2.0
+KEYS_PER_UNLINK = 1_000
+
+# A server that is there and cannot serve now: full, without its disk, without its primary.
+_CANNOT_NOW = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
+_CANNOT_NOW_CODES = ("MISCONF", "MASTERDOWN", "NOREPLICAS")
 
 _encoder = msgspec.msgpack.Encoder()
 _status = msgspec.msgpack.Decoder(list[int])
@@ -111,22 +124,25 @@ class Gate:
 
     async def known(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """What the gate knows of a member, None when it is unknown."""
-        try:
+        with _away_is_unavailable():
             packed = await self._client.hget(keys.bucket(program_id, member_id), member_id)  # type: ignore[misc]  # redis-py types it as maybe not awaitable.
-        except (RedisError, OSError) as error:
-            raise Unavailable("valkey") from error
         return None if packed is None else keys.unpack(packed)
 
     async def forget_all(self) -> None:
         """Drops every key of the gate, on every node."""
-        async for key in self._client.scan_iter(match=f"{keys.PREFIX}*", count=5000):
-            await self._client.unlink(key)
+        found: list[bytes] = []
+        with _away_is_unavailable():
+            async for key in self._client.scan_iter(match=f"{keys.PREFIX}*", count=KEYS_PER_UNLINK):
+                found.append(key)
+                if len(found) == KEYS_PER_UNLINK:
+                    await self._client.unlink(*found)
+                    found.clear()
+            if found:
+                await self._client.unlink(*found)
 
     async def ping(self) -> None:
-        try:
+        with _away_is_unavailable():
             await self._client.ping()
-        except (RedisError, OSError) as error:
-            raise Unavailable("valkey") from error
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -156,17 +172,13 @@ class Gate:
             return await self._fcall(function, names, arguments)
 
     async def _fcall(self, function: str, names: list[str], arguments: tuple[bytes, ...]) -> Any:
-        try:
+        with _away_is_unavailable():
             return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
-        except (ValkeyConnectionError, ValkeyTimeoutError, OSError) as error:
-            raise Unavailable("valkey") from error
 
     async def install(self) -> None:
         """Puts the Function library in place, replacing an older one."""
-        try:
+        with _away_is_unavailable():
             await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY)
-        except (ValkeyConnectionError, ValkeyTimeoutError, OSError) as error:
-            raise Unavailable("valkey") from error
 
 
 def open_gate(url: str) -> Gate:
@@ -185,6 +197,18 @@ def open_gate(url: str) -> Gate:
         retry_on_error=[ValkeyConnectionError],
     )
     return Gate(client)
+
+
+@contextmanager
+def _away_is_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except ResponseError as error:
+        if isinstance(error, _CANNOT_NOW) or str(error).startswith(_CANNOT_NOW_CODES):
+            raise Unavailable("valkey") from error
+        raise  # A call that the server does not understand is a mistake of ours.
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise Unavailable("valkey") from error
 
 
 def _claim(ask: Asked) -> tuple[Any, ...]:

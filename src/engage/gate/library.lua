@@ -1,9 +1,12 @@
 #!lua name=engage
 
 -- What the gate knows of a member is one field of a small hash (engage.gate.keys): a run of records of 12
--- bytes, big-endian: rule code, kind, period, value, zone code, unconfirmed claims.
+-- bytes, big-endian: rule code, kind, period, value, zone code, unconfirmed (0 or 1).
 --   kind 0, streak:        period = its last day, value = days in a row, zone = code of the zone it runs in
 --   kind 1 or 2, window:   period = the day (1) or month (2), value = its used places as bits, zone = 0
+-- A streak is unconfirmed from the claim of its last day until that is confirmed. A window is from its first
+-- claim on, for as long as the record lives: which of its places reached the database is then asked once, when
+-- all are used. Counting confirmations would not tell, for some are of claims that a loss made forgotten.
 -- A member whose field is missing is unknown, which is not the same as new: the caller reads the database
 -- and loads the field. So any loss of keys costs a read and never a wrong answer.
 
@@ -22,7 +25,7 @@ local function find(records, code)
 end
 
 local function put(records, code, r)
-  local packed = struct.pack(FORMAT, code, r.kind, r.period, r.value, r.zone, math.min(r.unconfirmed, 255))
+  local packed = struct.pack(FORMAT, code, r.kind, r.period, r.value, r.zone, r.unconfirmed)
   if r.at then
     return records:sub(1, r.at - 1) .. packed .. records:sub(r.at + SIZE)
   end
@@ -38,16 +41,16 @@ local function claim_streak(records, code, day, zone)
     -- It may be a running streak of another zone; only the database has the zone's name.
     return UNKNOWN, 0, nil
   end
-  if day == r.period and r.unconfirmed > 0 then
-    -- A claim whose caller may have died before it reached the database, which will tell.
-    return GRANTED, r.value, nil
+  if r.unconfirmed > 0 then
+    -- A claim whose caller may have died before it reached the database, which will tell. Any other day
+    -- depends on whether the last one counts.
+    if day == r.period then
+      return GRANTED, r.value, nil
+    end
+    return UNKNOWN, 0, nil
   end
   if day <= r.period then
     return REFUSED, r.value, nil
-  end
-  if r.unconfirmed > 0 then
-    -- Whether the last day counts depends on whether its claim reached the database.
-    return UNKNOWN, 0, nil
   end
   r.value = (day == r.period + 1) and r.value + 1 or 1
   r.period, r.unconfirmed = day, 1
@@ -69,7 +72,7 @@ local function claim_window(records, code, kind, period, count)
   end
   if first then
     r.value = bit.bor(r.value, bit.lshift(1, first - 1)) % 4294967296
-    r.unconfirmed = r.unconfirmed + 1
+    r.unconfirmed = 1
     return GRANTED, first, put(records, code, r), free - 1
   end
   if r.unconfirmed > 0 then
@@ -157,7 +160,6 @@ local function confirm(keys, args)
           r.value, r.zone, r.unconfirmed = number, zone, 0
         else
           r.value = bit.bor(r.value, bit.lshift(1, number - 1)) % 4294967296
-          r.unconfirmed = math.max(r.unconfirmed - 1, 0)
         end
         server.call('HSET', keys[i], member, put(records, code, r))
       end
