@@ -6,14 +6,14 @@ round again.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import decide, not_offered, refused, streak_rule
-from engage.domain.program import Program
+from engage.domain.decide import NewCredit, decide, not_offered, refused, streak_rule
+from engage.domain.program import Program, SameAs
 from engage.domain.refusal import Refusal, Unavailable
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.streak import Streak, StreakView, view
@@ -22,9 +22,9 @@ from engage.flows.members import unknown_member
 from engage.flows.parts import Parts
 from engage.flows.transaction import one_statement, transaction
 from engage.flows.truth import Streaks, load_gate
-from engage.gate.client import Asked, Claimed, Status
-from engage.ledger.accept import Accepted, Accepting, accept
-from engage.ledger.credits import Credit, Held, by_reference
+from engage.gate.client import Asked, Status
+from engage.ledger.accept import Accepting, accept
+from engage.ledger.credits import Credit, Held, by_reference, taken_keys
 from engage.store.members import Member
 
 # A lost race costs a round, and every round somebody wins a place; a window has at most 32.
@@ -65,8 +65,11 @@ class Recorded(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
+Answers = list[Recorded | Exception | None]
+
+
 class _Open(msgspec.Struct):
-    """An activity that has no answer yet."""
+    """An activity that has no answer yet: the slots it wants, and what it has come to so far."""
 
     index: int
     act: Act
@@ -74,31 +77,56 @@ class _Open(msgspec.Struct):
     program: Program
     zone: str
     slots: list[Slot]
-    grants: list[Grant] = []
+    settled: set[str] = msgspec.field(default_factory=set)  # Rules that have given, or have nothing to give.
+    grants: list[Grant] = []  # Of this round.
+    won: list[Grant] = []
+    rows: list[Accepting] = []  # Taken by the database.
+
+    @property
+    def sought(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.rule_id not in self.settled]
+
+    def asked(self, slot: Slot) -> Asked:
+        return Asked(self.act.program_id, self.act.member_id, slot)
+
+    def win(self, grant: Grant, rows: list[Accepting]) -> None:
+        self.settled.add(grant.slot.rule_id)
+        self.won = [*self.won, grant]
+        self.rows = [*self.rows, *rows]
 
 
 async def record(parts: Parts, acts: Sequence[Act]) -> list[Recorded | Exception]:
     """The answer to each activity, in order: what it earned, or a Refusal.
 
-    Raises Unavailable when a part is away; then nothing was answered, and asking again loses and
-    doubles nothing.
+    It is Unavailable where a part was away before there was an answer: nothing was promised then, and asking
+    again loses and doubles nothing.
     """
-    answers: list[Recorded | Exception | None] = [None] * len(acts)
-    open_ = await _prepare(parts, acts, answers)
+    answers: Answers = [None] * len(acts)
+    away = Unavailable("valkey")
+    open_: list[_Open] = []
+    try:
+        open_ = await _prepare(parts, acts, answers)
+        await _rounds(parts, open_, answers)
+    except Unavailable as error:
+        away = error
+    for one in open_:
+        if answers[one.index] is None and one.rows:
+            answers[one.index] = _recorded(one)
+    return [away if answer is None else answer for answer in answers]
+
+
+async def _rounds(parts: Parts, open_: list[_Open], answers: Answers) -> None:
     for _ in range(ROUNDS):
         if not open_:
-            return [answer for answer in answers if answer is not None]
+            return
         granted, unsure = await _claim(parts, open_, answers)
         unsure += await _accept(parts, granted, answers)
         if unsure:
             await _reload(parts, unsure)
         open_ = unsure
-    raise Unavailable("valkey")
 
 
-async def _prepare(
-    parts: Parts, acts: Sequence[Act], answers: list[Recorded | Exception | None]
-) -> list[_Open]:
+async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[_Open]:
     members = await parts.members.find(parts.db, [(act.program_id, act.member_id) for act in acts])
     open_ = []
     for index, act in enumerate(acts):
@@ -117,15 +145,13 @@ async def _prepare(
     return open_
 
 
-async def _claim(
-    parts: Parts, open_: list[_Open], answers: list[Recorded | Exception | None]
-) -> tuple[list[_Open], list[_Open]]:
+async def _claim(parts: Parts, open_: list[_Open], answers: Answers) -> tuple[list[_Open], list[_Open]]:
     """(granted, unsure). Firm refusals are answered, unless the same activity has been recorded before."""
-    asked = [Asked(o.act.program_id, o.act.member_id, slot) for o in open_ for slot in o.slots]
-    claims = iter(await parts.gate.claim(asked))
+    sought = [(one, one.sought) for one in open_]
+    claims = iter(await parts.gate.claim([one.asked(slot) for one, slots in sought for slot in slots]))
     granted, unsure, no = [], [], []
-    for one in open_:
-        claimed: list[tuple[Slot, Claimed]] = [(slot, next(claims)) for slot in one.slots]
+    for one, slots in sought:
+        claimed = [(slot, next(claims)) for slot in slots]
         one.grants = [Grant(slot, c.number, c.left) for slot, c in claimed if c.status == Status.GRANTED]
         if any(c.status == Status.UNKNOWN for _, c in claimed):
             unsure.append(one)
@@ -133,72 +159,119 @@ async def _claim(
             granted.append(one)
         else:
             no.append(one)
-    repeated = await _recorded_before(parts, [o for o in no if isinstance(o.slots[0], WindowSlot)])
+    known = await _recorded_before(parts, no)
     for one in no:
-        before = repeated.get(one.index)
-        answers[one.index] = (
-            refused(one.program, one.slots[0], one.act.activity) if before is None else before
-        )
+        answers[one.index] = known.get(one.index) or _outcome(one)
     return granted, unsure
 
 
-async def _accept(
-    parts: Parts, granted: list[_Open], answers: list[Recorded | Exception | None]
-) -> list[_Open]:
+async def _accept(parts: Parts, granted: list[_Open], answers: Answers) -> list[_Open]:
     """Answers what the database has taken; returns those whose place it had given away already."""
-    accepting: list[Accepting] = []
-    mine: list[tuple[_Open, list[Accepting]]] = []
-    for one in granted:
-        act = one.act
-        credits = decide(one.program, act.activity, at=act.at, zone=one.zone, grants=one.grants)
-        rows = [Accepting(act.program_id, act.member_id, new_id(), credit) for credit in credits]
-        mine.append((one, rows))
-        accepting += rows
-    if not accepting:
+    if not granted:
         return []
+    offers = [(one, grant, rows) for one in granted for grant, rows in _offers(one)]
+    accepting = [row for _, _, rows in offers for row in rows]
     outbox_id = new_id()
     async with one_statement(parts.db) as conn:
         accepted = await accept(
             conn, accepting, now=parts.clock.now(), wall=parts.clock.wall(), outbox_id=outbox_id
         )
-    lost = [one for one, rows in mine if not any(row.id in accepted.ids for row in rows)]
-    won = [(one, rows) for one, rows in mine if any(row.id in accepted.ids for row in rows)]
-    for one, rows in won:
-        answers[one.index] = _recorded(one, [row for row in rows if row.id in accepted.ids])
+    confirmed = []
+    for one, grant, rows in offers:
+        taken = [row for row in rows if row.id in accepted.ids]
+        if taken:
+            one.win(grant, taken)
+            confirmed.append((one.asked(grant.slot), grant.number))
     parts.after.add(
-        confirmed=[
-            (Asked(one.act.program_id, one.act.member_id, grant.slot), grant.number)
-            for one, _ in won
-            for grant in one.grants
-        ],
+        confirmed=confirmed,
         changes=accepted.changes,
         cause="pending",
-        due=_due_times(accepted, accepting),
+        due=[row.credit.due_at for row in accepting if row.id in accepted.ids],
         outbox_id=outbox_id,
     )
-    return await _lost(parts, lost, answers)
+    lost = []
+    for one in granted:
+        if all(grant.slot.rule_id in one.settled for grant in one.grants):
+            answers[one.index] = _outcome(one)
+        else:
+            lost.append(one)
+    return await _lost(parts, lost, answers) if lost else []
 
 
-async def _lost(parts: Parts, lost: list[_Open], answers: list[Recorded | Exception | None]) -> list[_Open]:
-    """Answers those whose credit the database has already; returns those that may find another place."""
-    if not lost:
-        return []
-    repeated = await _recorded_before(parts, lost)
+def _offers(one: _Open) -> list[tuple[Grant, list[Accepting]]]:
+    """What each grant of this round is good for: its own rule's credit and those that share its slot."""
+    act, program = one.act, one.program
+    credits = decide(program, act.activity, at=act.at, zone=one.zone, grants=[*one.won, *one.grants])
+    offers = []
+    for grant in one.grants:
+        own_id, known = new_id(), bool(one.rows)
+        rows = []
+        for credit in credits:
+            if credit.rule_id == grant.slot.rule_id:
+                rows.append(
+                    Accepting(
+                        act.program_id,
+                        act.member_id,
+                        own_id,
+                        credit,
+                        known=known,
+                        day_before=_day_before(grant),
+                    )
+                )
+            elif _source(program, credit) == grant.slot.rule_id:
+                rows.append(Accepting(act.program_id, act.member_id, new_id(), credit, with_id=own_id))
+        offers.append((grant, rows))
+    return offers
+
+
+def _source(program: Program, credit: NewCredit) -> str | None:
+    """The rule whose slot a credit shares."""
+    limit = program.rule(credit.rule_id).limit
+    return limit.rule if isinstance(limit, SameAs) else None
+
+
+def _day_before(grant: Grant) -> str | None:
+    """Where a run begins: the source key of a day that it would go on from instead."""
+    slot = grant.slot
+    if not isinstance(slot, StreakSlot) or grant.number > 1:
+        return None
+    return StreakSlot(slot.rule_id, slot.day - timedelta(days=1), slot.zone).source_key(0)
+
+
+async def _lost(parts: Parts, lost: list[_Open], answers: Answers) -> list[_Open]:
+    """Answers those that the database has no place for; returns those that may find another one."""
+    known = await _recorded_before(parts, [one for one in lost if not one.rows])
+    await _settle_once(parts, lost)
     again = []
     for one in lost:
-        elsewhere: list[Slot] = [slot for slot in one.slots if not isinstance(slot, OnceSlot)]
-        if one.index in repeated:
-            answers[one.index] = repeated[one.index]
-            await parts.gate.undo([Asked(one.act.program_id, one.act.member_id, s) for s in one.slots])
-        elif elsewhere:
-            one.slots = elsewhere
+        if one.index in known:
+            answers[one.index] = known[one.index]
+            await parts.gate.undo([one.asked(slot) for slot in one.sought])
+        elif one.sought:
             again.append(one)
         else:
-            answers[one.index] = refused(one.program, one.slots[0], one.act.activity)
-            await parts.gate.confirm(
-                [(Asked(one.act.program_id, one.act.member_id, s), 1) for s in one.slots]
-            )
+            answers[one.index] = _outcome(one)
     return again
+
+
+async def _settle_once(parts: Parts, lost: list[_Open]) -> None:
+    """There is no other place than the one. The gate keeps in mind that it is taken; where it is free, it was
+    the activity that the database knew already.
+    """
+    keys = {
+        (one.act.program_id, one.act.member_id, slot.source_key(1)): one.asked(slot)
+        for one in lost
+        for slot in one.sought
+        if isinstance(slot, OnceSlot)
+    }
+    if not keys:
+        return
+    async with one_statement(parts.db) as conn:
+        taken = await taken_keys(conn, list(keys))
+    await parts.gate.confirm([(asked, 1) for key, asked in keys.items() if key in taken])
+    await parts.gate.undo([asked for key, asked in keys.items() if key not in taken])
+    for one in lost:
+        one.settled |= {slot.rule_id for slot in one.slots if isinstance(slot, OnceSlot)}
 
 
 async def _recorded_before(parts: Parts, open_: list[_Open]) -> dict[int, Recorded | Exception]:
@@ -225,12 +298,12 @@ def _repeat(held: list[Held]) -> Recorded | Exception:
 
 async def _reload(parts: Parts, unsure: list[_Open]) -> None:
     """What the gate is unsure of it forgets, and is told what the database knows."""
-    await parts.gate.undo(
-        [Asked(o.act.program_id, o.act.member_id, slot) for o in unsure for slot in o.slots]
-    )
-    members = {(o.act.program_id, o.act.member_id): o.member for o in unsure}
+    await parts.gate.undo([one.asked(slot) for one in unsure for slot in one.sought])
+    members: dict[tuple[str, str], tuple[Member, datetime]] = {}
+    for one in sorted(unsure, key=lambda one: one.act.at, reverse=True):
+        members[one.act.program_id, one.act.member_id] = (one.member, one.act.at)
     async with transaction(parts.db) as conn:
-        streaks = await load_gate(parts, conn, list(members.values()), at=unsure[0].act.at)
+        streaks = await load_gate(parts, conn, list(members.values()))
     for one in unsure:
         streak = _streak_of(one, streaks)
         one.slots = wanted(one.program, one.act.activity, at=one.act.at, zone=one.zone, streak=streak)
@@ -243,9 +316,14 @@ def _streak_of(one: _Open, streaks: Streaks) -> Streak | None:
     return None
 
 
-def _recorded(one: _Open, rows: list[Accepting]) -> Recorded:
+def _outcome(one: _Open) -> Recorded | Refusal:
+    """What an activity that wants nothing more has come to."""
+    return _recorded(one) if one.rows else refused(one.program, one.slots[0], one.act.activity)
+
+
+def _recorded(one: _Open) -> Recorded:
     streak, limit = None, None
-    for grant in one.grants:
+    for grant in one.won:
         match grant.slot:
             case StreakSlot(day=day, zone=zone):
                 found = streak_rule(one.program)
@@ -261,13 +339,9 @@ def _recorded(one: _Open, rows: list[Accepting]) -> Recorded:
                 pass
     credits = [
         CreditView(row.id, row.credit.rule_id, row.credit.points, "pending", row.credit.due_at)
-        for row in rows
+        for row in one.rows
     ]
     return Recorded(credits, streak, limit)
-
-
-def _due_times(accepted: Accepted, accepting: list[Accepting]) -> list[datetime]:
-    return [row.credit.due_at for row in accepting if row.id in accepted.ids]
 
 
 def _view(credit: Credit) -> CreditView:

@@ -19,18 +19,21 @@ Streaks = dict[tuple[str, str, str], Streak]  # By (program, member, rule).
 
 
 async def load_gate(
-    parts: Parts, conn: AsyncConnection, members: Sequence[Member], *, at: datetime
+    parts: Parts, conn: AsyncConnection, members: Sequence[tuple[Member, datetime]]
 ) -> Streaks:
-    """Loads the gate with these members' slots as of `at`, where it does not know them; their streaks."""
+    """Loads the gate with these members' slots, each as of an instant, where it does not know them.
+
+    Returns their streaks.
+    """
     asked_streaks: list[Asking] = []
     asked_places: list[Asking] = []
-    plans: list[tuple[Member, Program, str]] = []
-    for member in members:
+    plans: list[tuple[Member, Program, str, datetime]] = []
+    for member, at in members:
         try:
             program, market = parts.programs.in_force(member.program_id, at=at, country=member.country)
         except Refusal:
             continue  # Nothing is offered where they are, so there is nothing to know.
-        plans.append((member, program, market.zone))
+        plans.append((member, program, market.zone, at))
         for rule in program.rules:
             match rule.limit:
                 case DailyStreak():
@@ -40,13 +43,16 @@ async def load_gate(
                     asked_places.append(Asking(member.program_id, member.member_id, prefix))
                 case _:
                     pass
+    if not plans:
+        return {}
     streaks = await read_streaks(conn, asked_streaks)
     places = await read_places(conn, asked_places)
     known = [
         (member.program_id, member.member_id, _records(member, program, zone, at, streaks, places))
-        for member, program, zone in plans
+        for member, program, zone, at in plans
     ]
     # Zones lie up to 14 hours apart; what is yesterday somewhere is still kept.
+    at = min(at for _, at in members)
     day, month = calendar.window("day", at, "UTC").period, calendar.window("month", at, "UTC").period
     await parts.gate.load(known, day=day, month=month)
     return {(a.program_id, a.member_id, a.name): streak for a, streak in streaks.items()}

@@ -19,25 +19,55 @@ from engage.ledger.balances import BalanceChange
 # One statement, one round trip: insert, then project, then remember to tell.
 # Everything is taken in key order, credits before balances, as every writer of the ledger does; so
 # writers wait for each other and never in a circle.
+#
+# Two things no unique key can say. An activity that is known by its reference earns nothing more, under
+# whichever rule it comes. And a run of days does not begin where the day before is there, in the same zone:
+# whoever thinks so asked a gate that had lost that day, and would take the member's run away. Both are looked
+# up row by row, through an index: an EXISTS could be planned as one scan of all credits.
 _ACCEPT = text("""
-WITH taken AS (
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]),
+        CAST(:source_keys AS text[]), CAST(:references AS text[]), CAST(:rule_ids AS text[]),
+        CAST(:versions AS text[]), CAST(:points AS bigint[]), CAST(:activity_ats AS timestamptz[]),
+        CAST(:due_ats AS timestamptz[]), CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]),
+        CAST(:with_ids AS uuid[]), CAST(:known AS bool[]), CAST(:days_before AS text[])
+    ) AS a (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
+            activity_at, due_at, expires_at, why, with_id, known, day_before)
+), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
-    FROM unnest(
-        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]),
-        CAST(:source_keys AS text[]), CAST(:references AS text[]), CAST(:rule_ids AS text[]),
-        CAST(:versions AS text[]), CAST(:points AS bigint[]), CAST(:activity_ats AS timestamptz[]),
-        CAST(:due_ats AS timestamptz[]), CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[])
-    ) AS a (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-            activity_at, due_at, expires_at, why)
+    FROM asked a
+    WHERE a.with_id IS NULL
+      AND (a.reference IS NULL OR a.known OR (
+          SELECT c.id FROM credits c
+          WHERE c.program_id = a.program_id AND c.member_id = a.member_id AND c.reference = a.reference
+          LIMIT 1) IS NULL)
+      AND (a.day_before IS NULL OR (
+          SELECT c.id FROM credits c
+          WHERE c.program_id = a.program_id AND c.member_id = a.member_id
+            AND c.source_key >= a.day_before AND c.source_key < a.rule_id || ';'
+            AND c.why -> 'inputs' ->> 'zone' = a.why -> 'inputs' ->> 'zone'
+          LIMIT 1) IS NULL)
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING program_id, member_id, id, points
+), besides AS (
+    INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
+                         state, activity_at, accepted_at, due_at, expires_at, why)
+    SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
+           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
+    FROM asked a JOIN taken t ON t.id = a.with_id
+    ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING program_id, member_id, id, points
+), new AS (
+    SELECT * FROM taken UNION ALL SELECT * FROM besides
 ), moved AS (
     INSERT INTO balances AS b (program_id, member_id, pending, version)
-    SELECT program_id, member_id, sum(points), 1 FROM taken GROUP BY 1, 2 ORDER BY 1, 2
+    SELECT program_id, member_id, sum(points), 1 FROM new GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (program_id, member_id)
         DO UPDATE SET pending = b.pending + excluded.pending, version = b.version + 1
     RETURNING program_id, member_id, active, pending, held, debt, version
@@ -46,22 +76,30 @@ WITH taken AS (
     SELECT CAST(:outbox_id AS uuid), :wall, 'pending', array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
 )
-SELECT t.id, t.program_id, t.member_id, m.active, m.pending, m.held, m.debt, m.version
-FROM taken t JOIN moved m USING (program_id, member_id)
+SELECT n.id, n.program_id, n.member_id, m.active, m.pending, m.held, m.debt, m.version
+FROM new n JOIN moved m USING (program_id, member_id)
 """)
 
 
 class Accepting(msgspec.Struct, frozen=True):
-    """A credit to accept, for a member. The id is made by the caller (UUIDv7)."""
+    """A credit to accept, for a member. The id is made by the caller (UUIDv7).
+
+    `with_id` is the credit whose slot this one shares (`same_as`): it is taken when that one is. `known`:
+    other credits of the same activity have been taken before. `day_before` is given where a run of days
+    begins: the source key that it would go on from.
+    """
 
     program_id: str
     member_id: str
     id: UUID
     credit: NewCredit
+    with_id: UUID | None = None
+    known: bool = False
+    day_before: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """Which ids were taken, and what became of the balances. An id that is missing had its key taken."""
+    """Which ids were taken, and what became of the balances. An id that is missing was not to be had."""
 
     ids: frozenset[UUID]
     changes: list[BalanceChange]
@@ -95,6 +133,9 @@ async def accept(
             "due_ats": [c.due_at for c in credits],
             "expires_ats": [c.expires_at for c in credits],
             "whys": [why_json(c.why) for c in credits],
+            "with_ids": [a.with_id for a in accepting],
+            "known": [a.known for a in accepting],
+            "days_before": [a.day_before for a in accepting],
             "now": now,
             "wall": wall,
             "outbox_id": outbox_id,

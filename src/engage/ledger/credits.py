@@ -75,6 +75,13 @@ JOIN credits c USING (program_id, member_id, reference)
 ORDER BY c.id
 """)  # noqa: S608  # As above.
 
+_TAKEN = text("""
+SELECT a.program_id, a.member_id, a.source_key
+FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:source_keys AS text[]))
+    AS a (program_id, member_id, source_key)
+JOIN credits c USING (program_id, member_id, source_key)
+""")
+
 _ENTRIES = text("""
 SELECT seq, kind, active_delta, balance_after, at, credit_id, corrects FROM entries
 WHERE program_id = :program_id AND member_id = :member_id AND active_delta <> 0
@@ -138,6 +145,21 @@ async def by_reference(
         held = Held(_credit(credit), removed=credit[3] == "reversed")
         found.setdefault((program_id, member_id, reference), []).append(held)
     return found
+
+
+async def taken_keys(
+    conn: AsyncConnection, asked: Sequence[tuple[str, str, str]]
+) -> set[tuple[str, str, str]]:
+    """Those of these (program, member, source key) that there is a credit for."""
+    rows = await conn.execute(
+        _TAKEN,
+        {
+            "program_ids": [a[0] for a in asked],
+            "member_ids": [a[1] for a in asked],
+            "source_keys": [a[2] for a in asked],
+        },
+    )
+    return {(program_id, member_id, source_key) for program_id, member_id, source_key in rows}
 
 
 async def list_entries(
