@@ -113,14 +113,12 @@ async def take_events(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
 
 async def _fresh(parts: Parts, events: Sequence[AnyEvent]) -> tuple[list[AnyEvent], int]:
     """(events not seen before, how many were); the first of the same id counts."""
-    first = {(event.program, event.id): event for event in reversed(events)}
+    first: dict[tuple[str, str], AnyEvent] = {}
+    for event in events:
+        first.setdefault((event.program, event.id), event)
     async with transaction(parts.db) as conn:
         seen = await seen_events(conn, list(first))
-    fresh = [
-        event
-        for event in events
-        if first[event.program, event.id] is event and (event.program, event.id) not in seen
-    ]
+    fresh = [event for key, event in first.items() if key not in seen]
     return fresh, len(events) - len(fresh)
 
 

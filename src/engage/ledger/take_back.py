@@ -109,6 +109,8 @@ async def take_back(
     conn: AsyncConnection, removals: Sequence[Removal], *, now: datetime, wall: datetime, outbox_id: UUID
 ) -> list[BalanceChange]:
     """Reverses the credits of these activities, each once. The balances that changed."""
+    # Told of twice at once, an activity is still taken back once.
+    removals = list({(r.program_id, r.member_id, r.reference): r for r in reversed(removals)}.values())
     each_rule = [(removal, rule_id) for removal in removals for rule_id in removal.rule_ids]
     await conn.execute(
         _FORESTALL,
