@@ -3,15 +3,19 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from engage.domain.refusal import Refusal
+from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.parts import Parts
 from engage.flows.settle import settle_due
-from engage.flows.transaction import transaction
-from engage.ledger.settle import next_due
+from engage.flows.transaction import one_statement, transaction
+from engage.ledger.settle import is_due, next_due
 from engage.store import sandbox_clock
 
 # One traveller at a time: two would do each other's work out of order.
 _travelling = asyncio.Lock()
+
+# A worker may have some of what is due in hand; it is waited for.
+LOOK_AGAIN_S = 0.01
+WAIT_AT_MOST_S = 10.0
 
 
 async def move_clock(parts: Parts, *, to: datetime | None = None, by: timedelta | None = None) -> datetime:
@@ -29,10 +33,24 @@ async def move_clock(parts: Parts, *, to: datetime | None = None, by: timedelta 
         await _show(parts, target)
         now = parts.clock.now()
         # The clock runs on meanwhile, and so did whoever tapped.
-        await settle_due(parts, now=now, on_time=True)
+        await _settle_all(parts, now)
         await _ring_for_the_rest(parts, now)
         await parts.after.drain()
         return now
+
+
+async def _settle_all(parts: Parts, now: datetime) -> None:
+    """Returns when nothing that is due is pending, whoever settled it."""
+    try:
+        async with asyncio.timeout(WAIT_AT_MOST_S):
+            while True:
+                await settle_due(parts, now=now, on_time=True)
+                async with one_statement(parts.db) as conn:
+                    if not await is_due(conn, now=now):
+                        return
+                await asyncio.sleep(LOOK_AGAIN_S)
+    except TimeoutError as error:
+        raise Unavailable("worker") from error
 
 
 async def _show(parts: Parts, at: datetime) -> None:

@@ -18,7 +18,8 @@ CREDITS_PER_BATCH = 1_000
 _SETTLE = text("""
 WITH due AS MATERIALIZED (
     SELECT program_id, member_id, id, points, due_at, expires_at,
-           CASE WHEN :on_time THEN due_at ELSE CAST(:now AS timestamptz) END AS active_at
+           CASE WHEN :on_time THEN greatest(due_at, accepted_at)
+                ELSE CAST(:now AS timestamptz) END AS active_at
     FROM credits
     WHERE state = 'pending' AND due_at <= :now
     ORDER BY due_at
@@ -66,6 +67,8 @@ SELECT program_id, member_id, active, pending, held, debt, version, entries FROM
 
 _NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
 
+_IS_DUE = text("SELECT EXISTS (SELECT FROM credits WHERE state = 'pending' AND due_at <= :now)")
+
 
 async def settle_batch(
     conn: AsyncConnection,
@@ -79,7 +82,7 @@ async def settle_batch(
     """Activates up to `batch` credits due at `now`; (how many, the balances that changed).
 
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
-    that (`on_time`).
+    that (`on_time`); never from before they were accepted.
     """
     rows = await conn.execute(
         _SETTLE, {"now": now, "wall": wall, "batch": batch, "outbox_id": outbox_id, "on_time": on_time}
@@ -95,4 +98,10 @@ async def settle_batch(
 async def next_due(conn: AsyncConnection, *, after: datetime) -> datetime | None:
     """The first due time later than `after` that a pending credit waits for."""
     found: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
+    return found
+
+
+async def is_due(conn: AsyncConnection, *, now: datetime) -> bool:
+    """Whether anything due at `now` is pending still, be it that another worker has it in hand."""
+    found: bool = (await conn.execute(_IS_DUE, {"now": now})).scalar_one()
     return found
