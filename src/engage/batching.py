@@ -73,6 +73,7 @@ class Batcher(Generic[T, R]):
     async def _answer(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             answers = await self._run([item for item, _ in batch])
+            assert len(answers) == len(batch), "an answer to each item"
         except BaseException as error:
             # Every caller is told; none may wait for an answer that will not come.
             for _, future in batch:

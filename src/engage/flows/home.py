@@ -86,7 +86,7 @@ async def _read(
             }
             used = await read_places(conn, [asked for asked, _, _ in windows.values()])
             limits = [
-                LimitView(rule_id, max(count - len(used.get(asked, [])), 0), end)
+                LimitView(rule_id, count - sum(place <= count for place in used.get(asked, [])), end)
                 for rule_id, (asked, count, end) in windows.items()
             ]
     version = None if program is None else program.version

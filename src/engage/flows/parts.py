@@ -34,8 +34,9 @@ class Parts(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
-    """Everything a flow needs. Servers that are away are found when they are back: only the programs have
-    to be read once before anything is decided, and that is tried until it succeeds.
+    """Everything a flow needs. Servers that are away are found when they are back.
+
+    Whoever decides reads the programs once before (`programs.refresh`); from then on they are kept fresh.
     """
     clock = clock or Clock()
     db = open_database(settings.database_url)

@@ -3,14 +3,18 @@
 import asyncio
 from datetime import datetime
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain import document, versions
 from engage.domain.decide import not_offered
+from engage.domain.problems import DocumentError
 from engage.domain.program import Market, Program
 from engage.domain.refusal import Unavailable
 from engage.flows.transaction import transaction
 from engage.store import programs as store
+
+log = structlog.get_logger()
 
 REFRESH_S = 2.0
 IN_FORCE_KEPT = 10_000
@@ -66,3 +70,6 @@ async def keep_fresh(book: ProgramBook, db: AsyncEngine) -> None:
             await book.refresh(db)
         except Unavailable:
             continue
+        except DocumentError:
+            # A version that a newer release wrote. What is known goes on until this release is replaced too.
+            log.exception("a published version cannot be read")

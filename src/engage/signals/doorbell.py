@@ -27,7 +27,7 @@ WORKER_HEALTH_PREFIX = "engage:health:worker:"
 # A tick bounds how late a credit can be and how many jobs there are: four a second at most.
 TICK = timedelta(milliseconds=250)
 _EPOCH = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
-_RUNG_LIMIT = 10_000
+RUNG_LIMIT = 10_000
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -42,6 +42,7 @@ class Doorbell:
         self._pool: ArqRedis | None = None
         self._connecting = asyncio.Lock()
         self._rung: set[int] = set()
+        self._forget_at = RUNG_LIMIT
 
     async def ring(self, due: Iterable[datetime]) -> None:
         """Asks for a settlement as soon as each of these times has come. A tick is asked for once."""
@@ -61,8 +62,10 @@ class Doorbell:
                 self._rung.add(tick)
         except (RedisError, OSError) as error:
             raise Unavailable("valkey") from error
-        if len(self._rung) > _RUNG_LIMIT:
+        if len(self._rung) > self._forget_at:
+            # With long delays most lie in the future and stay; looking through them again has to be rare.
             self._rung = {tick for tick in self._rung if tick >= tick_of(self._clock.wall())}
+            self._forget_at = len(self._rung) + RUNG_LIMIT
 
     async def call_for_help(self, tick: int, settlers: int) -> None:
         """Asks other workers to join a settlement that one batch did not finish."""
