@@ -1,0 +1,103 @@
+"""What a benchmark stands on: servers of its own in a folder that goes away, and parts started for it."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from engage import sandbox_secrets
+from engage.bench.sizes import Sizes
+from engage.embedded import ports
+from engage.embedded.child import Part
+from engage.embedded.data_folder import DataFolder
+from engage.embedded.installation import open_folder, open_servers
+from engage.embedded.supervisor import Supervisor, together
+from engage.flows.install import install
+from engage.settings import Settings
+
+HOST = "127.0.0.1"
+PROGRAM = "eu-mi-points"
+COUNTRY = "ES"
+
+
+class Ground(Struct, frozen=True):
+    """Servers that run, tables that are empty, programs that are published, and how much to measure.
+
+    `say` is told what is going on.
+    """
+
+    folder: DataFolder
+    settings: Settings
+    sizes: Sizes
+    say: Callable[[str], None]
+
+    @property
+    def signing_key(self) -> dict[str, str]:
+        """The private JWK that members' tokens are signed with."""
+        return sandbox_secrets.read(self.folder.sandbox).signing_key
+
+
+@asynccontextmanager
+async def open_ground(
+    parent: Path | None, sizes: Sizes, *, say: Callable[[str], None], durable: bool = True
+) -> AsyncIterator[Ground]:
+    """Servers with their files in a new folder under `parent`, which is removed at the end.
+
+    Settings are those of production: no sandbox, and with `durable` every commit reaches the disk.
+    Raises InstallationError.
+    """
+    say("starting PostgreSQL and Valkey")
+    with tempfile.TemporaryDirectory(prefix="engage-bench-", dir=parent, ignore_cleanup_errors=True) as made:
+        async with (
+            open_folder(Path(made) / "installation") as folder,
+            open_servers(folder, durable=durable, adjust=_as_in_production) as servers,
+        ):
+            await install(servers.settings)
+            yield Ground(folder, servers.settings, sizes, say)
+
+
+def _as_in_production(settings: Settings) -> Settings:
+    feed_port = ports.free_port(HOST)
+    return msgspec.structs.replace(
+        settings,
+        api_port=ports.free_port(HOST),
+        feed_port=feed_port,
+        feed_url=f"ws://{HOST}:{feed_port}/",
+        sandbox=None,
+        log_level="warning",
+    )
+
+
+@asynccontextmanager
+async def running(*parts: Part) -> AsyncIterator[Supervisor]:
+    """These parts, ready, for as long as the context is open; a part that ends in it fails the benchmark.
+
+    Raises PartFailed.
+    """
+    supervisor = Supervisor()
+    try:
+        await together(*(_start(supervisor, part) for part in parts))
+        yield supervisor
+        for part in parts:
+            if supervisor.ends(part.name):
+                raise RuntimeError(f"{part.name} ended while it was measured; see {part.log}")
+    finally:
+        await supervisor.stop()
+
+
+async def _start(supervisor: Supervisor, part: Part) -> None:
+    await supervisor.start(part)
+
+
+def many_files() -> int:
+    """Lets this process and its children open as many sockets as the system allows; how many."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else os.sysconf("SC_OPEN_MAX")
