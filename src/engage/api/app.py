@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from litestar import Controller, Litestar
 
-from engage.api import openapi
 from engage.api.context import STATE, open_api
 from engage.api.health import HealthController
 from engage.api.mobile.activities import ActivityController
@@ -15,7 +14,7 @@ from engage.api.problems import BODY_BYTES, to_problem
 from engage.api.sandbox import SandboxController
 from engage.api.shop.events import EventController
 from engage.api.shop.members import MemberController
-from engage.api.site import demo_handlers, reference_handlers
+from engage.api.site import DemoController, reference_of
 from engage.clock import Clock
 from engage.settings import Settings
 
@@ -29,6 +28,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
 )
 
 
+def controllers(*, sandbox: bool) -> list[type[Controller]]:
+    """Those of the contract. Without a sandbox its paths are not there at all."""
+    return [*CONTROLLERS, SandboxController] if sandbox else [*CONTROLLERS]
+
+
 def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     """It opens what it needs when its lifespan begins, which raises SettingsError."""
 
@@ -38,15 +42,15 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             app.state[STATE] = api
             yield
 
-    handlers = [*CONTROLLERS, *reference_handlers()]
-    if settings.sandbox is not None:
-        handlers += [SandboxController, *demo_handlers()]
+    sandbox = settings.sandbox is not None
+    contract = controllers(sandbox=sandbox)
     return Litestar(
-        handlers,
+        [*contract, reference_of(contract), *([DemoController] if sandbox else [])],
         lifespan=[lifespan],
         exception_handlers={Exception: to_problem},
         request_max_body_size=BODY_BYTES,
-        openapi_config=openapi.CONFIG,
-        # Exceptions are logged where they become problems; access is the proxy's to log.
+        # The contract is served by `engage.api.site`; exceptions are logged where they become problems, and
+        # requests by the proxy.
+        openapi_config=None,
         logging_config=None,
     )

@@ -5,16 +5,23 @@ from typing import Any, Self
 from msgspec import Struct
 
 OPT = "contract"
+MEMBER: dict[str, list[str]] = {"member": []}
+SHOP: dict[str, list[str]] = {"shop": []}
 
 
 class Contract(Struct, frozen=True, kw_only=True):
-    """`takes` is the type of the JSON body, `refusals` the codes of `engage.api.codes` that may come."""
+    """`takes` is the type of the JSON body, `refusals` the codes of `engage.api.codes` that may come.
 
-    takes: Any = None
-    takes_optional: bool = False
+    `once`: it honours an Idempotency-Key. `tagged`: it answers 304 to an If-None-Match. `also` are other
+    statuses, with their descriptions, that have an answer of the same type.
+    """
+
     refusals: tuple[str, ...] = ()
-    once: bool = False  # Whether it honours an Idempotency-Key.
-    answers_304: bool = False
+    takes: Any = None
+    optional: bool = False
+    once: bool = False
+    tagged: bool = False
+    also: tuple[tuple[int, str], ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         """Litestar copies the options of handlers, and not every type can be copied."""
@@ -22,11 +29,13 @@ class Contract(Struct, frozen=True, kw_only=True):
 
 
 def contract(
-    *refusals: str, takes: Any = None, optional: bool = False, once: bool = False, answers_304: bool = False
+    *refusals: str,
+    takes: Any = None,
+    optional: bool = False,
+    once: bool = False,
+    tagged: bool = False,
+    also: tuple[tuple[int, str], ...] = (),
 ) -> dict[str, Any]:
     """For a handler's `opt`."""
-    return {
-        OPT: Contract(
-            takes=takes, takes_optional=optional, refusals=refusals, once=once, answers_304=answers_304
-        )
-    }
+    made = Contract(refusals=refusals, takes=takes, optional=optional, once=once, tagged=tagged, also=also)
+    return {OPT: made}

@@ -46,12 +46,24 @@ class HealthController(Controller):
     tags = ("Health",)
     security = ({},)
 
-    @get("/live", operation_id="isLive", summary="Whether this API runs", opt=contract())
+    @get(
+        "/live",
+        operation_id="isLive",
+        summary="Whether this API runs",
+        response_description="It does.",
+        opt=contract(),
+    )
     async def live(self) -> Answer[Live]:
         """Says nothing about what it depends on: an API that waits for its database is not to be killed."""
         return answer(Live("up"))
 
-    @get("/ready", operation_id="isReady", summary="Whether all parts answer", opt=contract())
+    @get(
+        "/ready",
+        operation_id="isReady",
+        summary="Whether all parts answer",
+        response_description="All parts are up.",
+        opt=contract(also=((503, "Some part is down, or has not started."),)),
+    )
     async def ready(self, request: Request[Any, Any, Any]) -> Answer[Ready]:
         """200 when everything is up, 503 otherwise, and which parts are down."""
         api = api_of(request.scope)

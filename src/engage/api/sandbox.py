@@ -79,6 +79,7 @@ class SandboxController(Controller):
     @get(
         operation_id="getSandbox",
         summary="The test clock, the feed, the keys",
+        response_description="The sandbox of this installation.",
         opt=contract(),
     )
     async def show(self, request: Request[Any, Any, Any]) -> Answer[Sandbox]:

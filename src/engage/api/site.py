@@ -1,9 +1,11 @@
 from typing import Any
 
-
-def demo_handlers() -> list[Any]:
-    return []
+from litestar import Controller
 
 
-def reference_handlers() -> list[Any]:
-    return []
+class DemoController(Controller):
+    path = "/demo"
+
+
+def reference_of(x: Any) -> Any:
+    return DemoController

@@ -9,7 +9,7 @@ from msgspec import Struct
 from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_json, read_nothing
 from engage.api.context import Api
-from engage.api.contract import contract
+from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.refusal import Refusal
@@ -63,6 +63,7 @@ _review = msgspec.json.Decoder(ReviewRequest)
 class ActivityController(Controller):
     path = "/v1"
     tags = ("Activities",)
+    security = (MEMBER,)
     middleware = (once_for_member,)
 
     @post(

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_nothing
-from engage.api.contract import contract
+from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
 from engage.domain.refusal import Refusal
 from engage.flows.feed_ticket import issue_ticket
@@ -25,6 +25,7 @@ class Ticket(Struct, frozen=True):
 class FeedController(Controller):
     path = "/v1/feed"
     tags = ("Feed",)
+    security = (MEMBER,)
     middleware = (once_for_member,)
 
     @post(

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from engage.api.answer import JSON, Answer, answer, encode
 from engage.api.bodies import decode_cursor, encode_cursor
-from engage.api.contract import contract
+from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of
 from engage.domain.refusal import Refusal
 from engage.flows.home import Home, read_home
@@ -44,11 +44,13 @@ class EntryPage(Struct, frozen=True):
 class MeController(Controller):
     path = "/v1/me"
     tags = ("Me",)
+    security = (MEMBER,)
 
     @get(
         operation_id="getHome",
         summary="The home screen in one answer",
-        opt=contract("unauthorized", answers_304=True),
+        response_description="The member as the database has them now.",
+        opt=contract("unauthorized", tagged=True),
     )
     async def home(self, request: Request[Any, Any, Any]) -> Answer[Home]:
         """Who the member is, what they have and when it ends, the streak, and what is left of each limit.
@@ -70,6 +72,7 @@ class MeController(Controller):
         "/credits",
         operation_id="listCredits",
         summary="Credits, newest first",
+        response_description="A page of credits.",
         opt=contract("unauthorized", "invalid_request"),
     )
     async def credits(
@@ -95,6 +98,7 @@ class MeController(Controller):
         "/credits/{credit_id:uuid}",
         operation_id="getCredit",
         summary="One credit, with its whole why",
+        response_description="The credit.",
         opt=contract("unauthorized", "not_found"),
     )
     async def credit(
@@ -113,6 +117,7 @@ class MeController(Controller):
         "/entries",
         operation_id="listEntries",
         summary="The statement, newest first",
+        response_description="A page of entries.",
         opt=contract("unauthorized", "invalid_request"),
     )
     async def entries(

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from engage.api.answer import Answer, answer
 from engage.api.bodies import decode, read_body
-from engage.api.contract import contract
+from engage.api.contract import SHOP, contract
 from engage.api.language import message
 from engage.api.problems import FieldError, field_error, invalid, language_of
 from engage.api.shop.callers import EVENTS_BYTES, once_for_events, shop_of
@@ -55,6 +55,7 @@ _types = {str(kind.__struct_config__.tag) for kind in AnyEvent.__args__}
 class EventController(Controller):
     path = "/v1/shop/events"
     tags = ("Shop",)
+    security = (SHOP,)
     middleware = (once_for_events,)
 
     @post(

@@ -7,7 +7,7 @@ from litestar import Controller, Request, post
 
 from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
-from engage.api.contract import contract
+from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.flows.register_member import Joined, Joining, register_member
 
@@ -26,6 +26,7 @@ _joining = msgspec.json.Decoder(Joining)
 class MemberController(Controller):
     path = "/v1/shop/members"
     tags = ("Shop",)
+    security = (SHOP,)
     middleware = (once_for_shop,)
 
     @post(
