@@ -12,9 +12,12 @@ from contextlib import asynccontextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import msgspec
 import psutil
+import pytest
 
 from engage.embedded.ports import free_port
+from engage.settings import Settings, to_environment
 from tests.embedded.asking import is_running
 
 READY_S = 30.0
@@ -23,11 +26,18 @@ STOP_S = 20.0
 PARTS = ("api", "feed", "worker")
 
 
-async def engage(*arguments: str, cwd: Path) -> asyncio.subprocess.Process:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests of this file type their commands. What one leaves, the next one finds."""
+    return tmp_path_factory.mktemp("home")
+
+
+async def engage(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ENGAGE_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "engage.cli", *arguments),
         cwd=cwd,
-        env={name: value for name, value in os.environ.items() if not name.startswith("ENGAGE_")},
+        env=own | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -79,20 +89,18 @@ async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_one_command_runs_everything_until_it_is_told_to_stop(tmp_path: Path) -> None:
+async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) -> None:
     port = free_port("127.0.0.1")
-    folder = tmp_path / "there"
-    async with up(tmp_path, port) as (running, said):
+    folder = home / "there"
+    async with up(home, port) as (running, said):
         assert health(port) == 200
         assert f"http://127.0.0.1:{port}/\n" in said
         assert re.search(r"ws://127\.0\.0\.1:\d+/\n", said)
         assert "\x1b" not in said, "there is no terminal, so there are no colours"
         assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PARTS}
 
-        same_folder = await engage(
-            "up", "--data", "there", "--port", str(free_port("127.0.0.1")), cwd=tmp_path
-        )
-        same_port = await engage("up", "--data", "elsewhere", "--port", str(port), cwd=tmp_path)
+        same_folder = await engage("up", "--data", "there", "--port", str(free_port("127.0.0.1")), cwd=home)
+        same_port = await engage("up", "--data", "elsewhere", "--port", str(port), cwd=home)
         refused, _ = await same_folder.communicate()
         taken, _ = await same_port.communicate()
         assert (same_folder.returncode, same_port.returncode) == (1, 1)
@@ -120,14 +128,14 @@ async def test_one_command_runs_everything_until_it_is_told_to_stop(tmp_path: Pa
         assert not (folder / "run.json").exists()
 
 
-async def test_after_a_kill_it_starts_again_and_leaves_no_one_behind(tmp_path: Path) -> None:
+async def test_after_a_kill_it_starts_again_and_leaves_no_one_behind(home: Path) -> None:
     port = free_port("127.0.0.1")
-    async with up(tmp_path, port) as (running, _):
+    async with up(home, port) as (running, _):
         everyone = family(running.pid)
         running.kill()
         await running.wait()
         began = time.monotonic()
-        async with up(tmp_path, port) as (again, _):
+        async with up(home, port) as (again, _):
             assert time.monotonic() - began < SECOND_RUN_S
             assert health(port) == 200
             assert [pid for pid in everyone if is_running(pid)] == []
@@ -138,9 +146,9 @@ async def test_after_a_kill_it_starts_again_and_leaves_no_one_behind(tmp_path: P
             assert [pid for pid in everyone if is_running(pid)] == []
 
 
-async def test_help_is_there_at_once_and_names_every_command(tmp_path: Path) -> None:
+async def test_help_is_there_at_once_and_names_every_command(home: Path) -> None:
     began = time.monotonic()
-    helping = await engage("--help", cwd=tmp_path)
+    helping = await engage("--help", cwd=home)
     said, _ = await helping.communicate()
     assert helping.returncode == 0
     for name in ("up", "api", "feed", "worker", "migrate", "program", "audit", "rebuild", "bench", "keys"):
@@ -149,8 +157,21 @@ async def test_help_is_there_at_once_and_names_every_command(tmp_path: Path) -> 
     assert time.monotonic() - began < 2
 
 
-async def test_a_part_without_its_environment_says_what_is_missing(tmp_path: Path) -> None:
-    part = await engage("api", cwd=tmp_path)
+async def test_a_part_without_its_environment_says_what_is_missing(home: Path) -> None:
+    part = await engage("api", cwd=home)
     said, _ = await part.communicate()
     assert part.returncode == 1
     assert said.decode().startswith("engage: not set: ENGAGE_DATABASE_URL, ENGAGE_STATE_URL")
+
+
+async def test_migrating_a_database_that_is_not_there_is_told_in_a_line(
+    servers: Settings, home: Path
+) -> None:
+    elsewhere = msgspec.structs.replace(
+        servers, database_url=servers.database_url.replace("/engage?", "/elsewhere?")
+    )
+    migrating = await engage("migrate", cwd=home, **to_environment(elsewhere))
+    said, _ = await migrating.communicate()
+    assert migrating.returncode == 1
+    assert said.decode().endswith('database "elsewhere" does not exist\n')
+    assert said.decode().count("\n") == 1

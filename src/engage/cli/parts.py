@@ -1,42 +1,56 @@
 """`engage api`, `feed`, `worker`, `migrate`: the parts of an installation, one by one.
 
-Each reads the URLs of its servers from the environment (ENGAGE_DATABASE_URL, ENGAGE_STATE_URL and so on).
+Each reads the URLs of its servers from the environment (ENGAGE_DATABASE_URL, ENGAGE_STATE_URL and so on), and
+only then imports what it runs: what is missing is said at once.
 """
 
 import asyncio
 
 import rich_click as click
 
-from engage.settings import from_environment
+from engage.settings import SettingsError, from_environment
 
 
 @click.command
 def api() -> None:
     """Serve the HTTP API at ENGAGE_API_HOST and ENGAGE_API_PORT."""
+    settings = from_environment()
     from engage.api.run import run
 
-    run(from_environment())
+    run(settings)
 
 
 @click.command
 def feed() -> None:
     """Serve the websocket feed at ENGAGE_FEED_HOST and ENGAGE_FEED_PORT."""
+    settings = from_environment()
     from engage.feed.run import run
 
-    run(from_environment())
+    run(settings)
 
 
 @click.command
 def worker() -> None:
     """Settle what falls due. Any number of workers can run at once."""
+    settings = from_environment()
     from workers.run import run
 
-    run(from_environment())
+    run(settings)
 
 
 @click.command
 def migrate() -> None:
     """Bring the tables of ENGAGE_DATABASE_URL up to date."""
+    settings = from_environment()
+    from sqlalchemy.exc import DBAPIError
+
     from engage.flows.install import migrate as migrate_database
 
-    asyncio.run(migrate_database(from_environment()))
+    try:
+        asyncio.run(migrate_database(settings))
+    except OSError as error:
+        raise SettingsError(f"ENGAGE_DATABASE_URL: {error.strerror or error}") from error
+    except DBAPIError as error:
+        if error.statement is not None:
+            raise
+        raise SettingsError(f"ENGAGE_DATABASE_URL: {error.orig}") from error  # Not let in.
