@@ -18,8 +18,13 @@ POOL_TIMEOUT_S = 5.0
 _PASSING = ("40P01", "40001", "57P01", "57P02", "57P03", "53300")
 
 
-def open_database(url: str, *, pool_size: int = 10) -> AsyncEngine:
-    """An engine whose statements end, one way or the other, in bounded time. Connects when first used."""
+def open_database(
+    url: str, *, pool_size: int = 10, command_timeout_s: float | None = COMMAND_TIMEOUT_S
+) -> AsyncEngine:
+    """An engine whose statements end, one way or the other, in bounded time. Connects when first used.
+
+    Without a `command_timeout_s` they take as long as they take: for a person at a terminal.
+    """
     return create_async_engine(
         url,
         pool_size=pool_size,
@@ -27,7 +32,7 @@ def open_database(url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_timeout=POOL_TIMEOUT_S,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": COMMAND_TIMEOUT_S,
+            "command_timeout": command_timeout_s,
             # Short statements in great numbers: planning by compilation never pays here.
             "server_settings": {"jit": "off", "application_name": "engage", "timezone": "UTC"},
         },
@@ -40,6 +45,19 @@ async def transaction(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with _away_is_unavailable():
         async with db.begin() as conn:
             yield conn
+
+
+@asynccontextmanager
+async def snapshot(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that only reads, and sees everything as it was at its first statement.
+
+    Raises Unavailable when PostgreSQL is away.
+    """
+    with _away_is_unavailable():
+        async with db.connect() as conn:
+            await conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with conn.begin():
+                yield conn
 
 
 @asynccontextmanager

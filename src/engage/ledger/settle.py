@@ -4,7 +4,7 @@ Any number of workers may settle at once: each takes rows that nobody else holds
 credits, then balances in key order, as in `engage.ledger.accept`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -67,6 +67,11 @@ SELECT program_id, member_id, active, pending, held, debt, version, entries FROM
 
 _NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
 
+_DUE_TIMES = text("""
+SELECT DISTINCT date_bin(:step, due_at - interval '1 microsecond', '2020-01-01Z') + :step
+FROM credits WHERE state = 'pending' AND due_at > :after ORDER BY 1
+""")
+
 _IS_DUE = text("SELECT EXISTS (SELECT FROM credits WHERE state = 'pending' AND due_at <= :now)")
 
 
@@ -99,6 +104,11 @@ async def next_due(conn: AsyncConnection, *, after: datetime) -> datetime | None
     """The first due time later than `after` that a pending credit waits for."""
     found: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
     return found
+
+
+async def due_times(conn: AsyncConnection, *, after: datetime, step: timedelta) -> list[datetime]:
+    """When pending credits fall due later than `after`, put off to the next whole step."""
+    return [row[0] for row in await conn.execute(_DUE_TIMES, {"after": after, "step": step})]
 
 
 async def is_due(conn: AsyncConnection, *, now: datetime) -> bool:

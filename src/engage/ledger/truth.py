@@ -1,7 +1,7 @@
 """What the database knows of slots: the truth that the gate is loaded from."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 import msgspec
 from sqlalchemy import text
@@ -64,6 +64,27 @@ async def read_places(conn: AsyncConnection, asking: Sequence[Asking]) -> dict[A
         asked = Asking(program_id, member_id, prefix)
         places.setdefault(asked, []).append(int(source_key.removeprefix(prefix)))
     return places
+
+
+_ACTIVE = text("""
+SELECT k.program_id, k.member_id
+FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
+WHERE EXISTS (
+    SELECT FROM credits c
+    WHERE c.program_id = k.program_id AND c.member_id = k.member_id AND c.activity_at >= :since
+)
+""")
+
+
+async def active_since(
+    conn: AsyncConnection, members: Sequence[tuple[str, str]], since: datetime
+) -> set[tuple[str, str]]:
+    """Those of these (program, member) that earned something since then."""
+    rows = await conn.execute(
+        _ACTIVE,
+        {"program_ids": [p for p, _ in members], "member_ids": [m for _, m in members], "since": since},
+    )
+    return {(program_id, member_id) for program_id, member_id in rows}
 
 
 def _columns(asking: Sequence[Asking], names: str) -> dict[str, list[str]]:

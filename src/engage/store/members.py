@@ -38,6 +38,12 @@ FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (pro
 JOIN members m USING (program_id, member_id)
 """)
 
+_AFTER = text("""
+SELECT program_id, member_id, country FROM members
+WHERE (program_id, member_id) > (:program_id, :member_id)
+ORDER BY program_id, member_id LIMIT :limit
+""")
+
 _BY_CARD = text("""
 SELECT c.program_id, c.card_number, c.member_id
 FROM unnest(CAST(:program_ids AS text[]), CAST(:card_numbers AS text[])) AS k (program_id, card_number)
@@ -73,6 +79,17 @@ async def read_members(
         _READ, {"program_ids": [p for p, _ in asked], "member_ids": [m for _, m in asked]}
     )
     return {(row[0], row[1]): Member(*row) for row in rows}
+
+
+async def members_after(conn: AsyncConnection, key: tuple[str, str], *, limit: int) -> list[Member]:
+    """The members after (program, member) in key order; all of them begin after ("", "")."""
+    rows = await conn.execute(_AFTER, {"program_id": key[0], "member_id": key[1], "limit": limit})
+    return [Member(*row) for row in rows]
+
+
+async def count_members(conn: AsyncConnection) -> int:
+    found: int = (await conn.execute(text("SELECT count(*) FROM members"))).scalar_one()
+    return found
 
 
 async def by_card(conn: AsyncConnection, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
