@@ -20,7 +20,7 @@ from engage.embedded.ports import free_port
 from engage.settings import Settings, to_environment
 from tests.embedded.asking import is_running
 
-READY_S = 30.0
+READY_S = 60.0
 SECOND_RUN_S = 10.0
 STOP_S = 20.0
 PARTS = ("api", "feed", "worker")
@@ -34,6 +34,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def engage(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
     own = {name: value for name, value in os.environ.items() if not name.startswith("ENGAGE_")}
+    # Where no compiled files are kept, what is typed here would be compiled dozens of times.
+    own |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "engage.cli", *arguments),
         cwd=cwd,
@@ -83,7 +85,7 @@ def pids(folder: Path) -> dict[str, int]:
     return {kin["name"]: kin["pid"] for kin in json.loads((folder / "run.json").read_bytes())["kin"]}
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.02)

@@ -35,6 +35,6 @@ async def test_the_child_of_a_killed_parent_ends_at_once(tmp_path: Path) -> None
     finally:
         parent.kill()
         await parent.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while is_running(pid):
             await asyncio.sleep(0.01)

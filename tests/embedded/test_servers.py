@@ -21,7 +21,7 @@ from engage.embedded.installation import Servers, open_folder, open_installation
 from engage.settings import Settings
 from tests.embedded.asking import ask
 
-BACK_S = 10.0
+BACK_S = 30.0
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ import os, time
 print(sorted(name for name in os.environ if name[:2] in ("PG", "EN")), flush=True)
 time.sleep(600)
 """
-BACK_S = 10.0
+BACK_S = 30.0
 
 
 @pytest.fixture
