@@ -116,9 +116,11 @@ function title({ rule, why }) {
   return name;
 }
 
-function subtitle({ why }, zone) {
+function subtitle({ why, state }, zone) {
   if (!why) return "Just now";
   const product = why.activity.product_id;
+  // While it counts down, that is what matters.
+  if (product && state === "pending") return productName(product);
   const when = dayOf(why.at, zone) === dayOf(clock.now(), zone) ? clockTime(why.at, zone) : shortDay(why.at, zone);
   return product ? `${productName(product)}, ${when}` : when;
 }
@@ -139,21 +141,21 @@ function why(credit, zone) {
     ["due", credit.due_at ? exactly(credit.due_at, zone) : "–"],
     ["good until", credit.expires_at ? exactly(credit.expires_at, zone) : "for ever"],
     ...inputs,
-    ["key", credit.source_key],
+    ["source key", credit.source_key],
   ];
   const list = el("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
   const trace = el("ol", {}, ...because.trace.map((line) => el("li", {}, line)));
-  return [el("h3", {}, "Why these points"), trace, list, removeButton(credit)];
+  return [el("h3", {}, "Why these points"), trace, list, ...removeButton(credit)];
 }
 
 /** The shop's part: a review or a share that is gone earns nothing any more. */
 function removeButton(credit) {
   const { activity } = credit.why;
   const what = { review: "review", share: "share" }[activity.activity];
-  if (!what || credit.state === "reversed" || !activity[`${what}_id`]) return null;
+  if (!what || credit.state === "reversed" || !activity[`${what}_id`]) return [];
   const button = el("button", { type: "button", class: "remove" }, icon("trash"), `Remove this ${what}`);
   button.addEventListener("click", () => onRemove(what, activity[`${what}_id`], button));
-  return button;
+  return [button];
 }
 
 // The statement.

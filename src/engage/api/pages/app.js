@@ -75,7 +75,7 @@ function heard(message, isSnapshot) {
   const news = moved({ seq, balance }, { replaces: isSnapshot });
   if (!isSnapshot && news) followPush(message);
   if (!isSnapshot && before !== null && seq > before + 1) {
-    tell({ kind: "heal", text: `seq ${before} to ${seq}, something between: reading /v1/me` });
+    tell({ kind: "heal", text: `seq ${before} to ${seq}: reading /v1/me for what was between` });
     refresh();
   } else refreshSoon();
 }

@@ -36,7 +36,7 @@ function review() {
 }
 
 async function signIn() {
-  const taken = await shopTells("app.signed_in", {}, $("sign-in"));
+  const taken = await shopTells("app.signed_in", {}, $("sign-in"), "app_sign_in");
   if (taken) refreshSoon();
 }
 
@@ -95,7 +95,7 @@ function rejoice() {
 
 // What the shop's own server would tell: here the sandbox's key stands in for it.
 
-async function shopTells(type, facts, button) {
+async function shopTells(type, facts, button, rule) {
   if (button.disabled) return false;
   button.disabled = true;
   const event = {
@@ -106,7 +106,7 @@ async function shopTells(type, facts, button) {
     member_id: identity().member_id,
     data: facts,
   };
-  follow(`event ${type}`);
+  follow(`event ${type}`, rule);
   try {
     const { status, body } = await call("POST", "/v1/shop/events", { body: event, token: state.shopKey });
     if (body.refused.length) throw new Problem(422, body.refused[0]);

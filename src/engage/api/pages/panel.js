@@ -37,8 +37,9 @@ function step(n, state, seen = "") {
   setText(item.querySelector(".seen"), seen);
 }
 
-export function follow(request) {
-  followed = { began: performance.now(), credit: null, pushed: false, settled: false };
+/** `rule` says which credit to look for where the answer does not name it. */
+export function follow(request, rule = null) {
+  followed = { began: performance.now(), rule, credit: null, pushed: false, settled: false };
   STEPS.forEach((_, n) => step(n, n === 1 ? "now" : undefined));
   step(0, "done", request);
 }
@@ -65,9 +66,9 @@ export function followPush({ seq, cause }) {
 }
 
 export function followCredits({ credits, member, balance }) {
-  if (!followed?.credit || followed.settled) return;
-  const credit = credits.find((one) => one.id === followed.credit.id);
-  if (!credit) return;
+  if (followed === null || followed.settled) return;
+  const credit = credits.find((one) => one.id === followed.credit?.id || one.rule === followed.rule);
+  if (credit === undefined) return;
   const due = clockTime(credit.due_at, member?.zone ?? "UTC");
   const left = Date.parse(credit.due_at) - clock.now();
   if (credit.state === "pending") {

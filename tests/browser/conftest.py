@@ -1,0 +1,114 @@
+"""A real installation and a real browser. Each test has a member of its own; the clock is everybody's."""
+
+import signal
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    ViewportSize,
+    async_playwright,
+    expect,
+)
+
+from engage.embedded.ports import free_port
+from tests.cli.test_up import up
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE: ViewportSize = {"width": 390, "height": 844}
+EXPECT_MS = 10_000
+
+# The browser's own remarks on answers that are no mistake: a refusal, a feed that is restarting.
+REMARKS = ("Failed to load resource", "WebSocket connection to")
+
+
+TELL_VIOLATIONS = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """The folder of a running `engage up`, and the address of its demo page."""
+
+    folder: Path
+    address: str
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
+    expect.set_options(timeout=EXPECT_MS)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="session")
+async def installation(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Installation]:
+    """A running `engage up`. It is not started where there is no browser to look at it."""
+    outside = tmp_path_factory.mktemp("browser")
+    port = free_port("127.0.0.1")
+    async with up(outside, port) as (running, _):
+        yield Installation(outside / "there", f"http://127.0.0.1:{port}/")
+        running.send_signal(signal.SIGTERM)
+        await running.wait()
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A visitor's browser. Whatever its pages complain about fails the test."""
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(REMARKS):
+            complaints.append(message.text)
+
+    def look(response: Response) -> None:
+        of_the_page = not urlsplit(response.url).path.startswith("/v1/")
+        if response.status >= (HTTPStatus.BAD_REQUEST if of_the_page else HTTPStatus.INTERNAL_SERVER_ERROR):
+            complaints.append(f"{response.status} {response.url}")
+
+    context = await browser.new_context(viewport=PHONE, locale="es-ES")
+    context.on("console", hear)
+    context.on("response", look)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    await context.add_init_script(TELL_VIOLATIONS)
+    yield context
+    await context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def page(context: BrowserContext, installation: Installation) -> Page:
+    """The demo store of a new member, live: 50 points for joining are pending."""
+    return await visit(context, installation)
+
+
+async def visit(context: BrowserContext, installation: Installation) -> Page:
+    page = await context.new_page()
+    await page.goto(installation.address)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    await expect(page.locator("#pending")).not_to_have_text("–")
+    return page

@@ -1,0 +1,177 @@
+"""The demo store page, used as a visitor uses it, on everything real."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import BrowserContext, Page, Route, expect
+
+from tests.browser.conftest import Installation, visit
+from tests.cli.test_up import pids
+
+JOINING = 50
+SMALLEST_TARGET_PX = 44
+
+
+@asynccontextmanager
+async def home_withheld(page: Page) -> AsyncIterator[None]:
+    """Answers to /v1/me do not reach the page for as long as this is open: only a push can move a balance."""
+    opened = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await opened.wait()
+        await route.fallback()
+
+    await page.route("**/v1/me", hold)
+    try:
+        yield
+    finally:
+        opened.set()
+        await page.unroute("**/v1/me", hold)
+
+
+async def shows(page: Page, *, active: int, pending: int) -> None:
+    await expect(page.locator("#active")).to_have_text(str(active))
+    await expect(page.locator("#pending")).to_have_text(str(pending))
+
+
+async def test_a_tap_is_pending_at_once_and_a_push_makes_it_active(page: Page) -> None:
+    await shows(page, active=0, pending=JOINING)
+    await page.click("#fuel")
+    await expect(page.locator("#fuel-status")).to_have_text("2 pending, day 1 of 7")
+    await expect(page.locator("#week li[data-done]")).to_have_count(1)
+    await shows(page, active=0, pending=JOINING + 2)
+    async with home_withheld(page):
+        await page.click("#plus-5-min")
+        await shows(page, active=JOINING + 2, pending=0)
+    await expect(page.locator("#fuel-status")).to_have_text("2 active, day 1 of 7")
+    await page.click("#tab-statement")
+    first = page.locator("#statement tr").first
+    await expect(first).to_contain_text("Daily fuel, day 1")
+    await expect(first.locator("td")).to_contain_text(["Daily fuel", "+2", str(JOINING + 2)])
+
+
+async def test_a_second_tap_of_a_day_says_when_the_next_one_opens(page: Page) -> None:
+    await page.click("#fuel")
+    await expect(page.locator("#fuel")).to_have_attribute("data-tapped", "")
+    await page.click("#fuel")
+    said = page.locator("#toast-urgent")
+    await expect(said).to_have_text(
+        re.compile(r"^Already tapped today\. The next tap opens \w+ \d+ \w+, 00:00\.$")
+    )
+    await shows(page, active=0, pending=JOINING + 2)
+
+
+async def test_seven_days_in_a_row_fill_the_week_and_bring_the_bonus(page: Page) -> None:
+    for day in range(1, 8):
+        await page.click("#fuel")
+        await expect(page.locator("#fuel-status")).to_contain_text(f"pending, day {day} of 7")
+        await expect(page.locator("#week li[data-done]")).to_have_count(day)
+        if day < 7:
+            await page.click("#plus-1-day")
+            await expect(page.locator("#fuel-status")).to_have_text(f"Day {day + 1} of 7 is open")
+    await expect(page.locator("#fuel-card")).to_have_attribute("data-celebrating", "")
+    await expect(page.locator("#toast-polite")).to_contain_text("Seven days in a row")
+    await expect(page.locator("#fuel-status")).to_have_text("52 pending, day 7 of 7")
+    await page.click("#plus-5-min")
+    await shows(page, active=JOINING + 7 * 2 + 50, pending=0)
+    bonus = page.locator("#credits li[data-rule=fuel_streak]")
+    await bonus.locator("summary").click()
+    await expect(bonus.locator(".why ol")).to_contain_text("every 7 days pay 50")
+    await page.click("#plus-1-day")
+    await expect(page.locator("#fuel-status")).to_have_text("Day 1 of 7 is open")
+    await expect(page.locator("#run")).to_have_text("7 days in a row")
+
+
+async def test_shares_count_down_to_a_refusal(page: Page) -> None:
+    left = page.locator("#left-share_social")
+    for remaining in ("3 left this month", "2 left this month", "1 left this month"):
+        await expect(left).to_have_text(remaining)
+        await page.click("#share-social")
+    await expect(left).to_contain_text("None left, again on 1 ")
+    await page.click("#share-social")
+    await expect(page.locator("#toast-urgent")).to_contain_text("Limit reached. It starts again")
+    await expect(page.locator("#left-share_link")).to_have_text("3 left this month")
+    await shows(page, active=0, pending=JOINING + 3 * 5)
+
+
+async def test_what_a_review_earned_goes_when_the_review_goes(page: Page) -> None:
+    await page.click("#review")
+    await shows(page, active=0, pending=JOINING + 20)
+    await page.click("#plus-5-min")
+    await shows(page, active=JOINING + 20, pending=0)
+    review = page.locator("#credits li[data-rule=review]")
+    await review.locator("summary").click()
+    async with home_withheld(page):
+        await review.get_by_role("button", name="Remove this review").click()
+        await shows(page, active=JOINING, pending=0)
+    await expect(review.locator(".chip")).to_have_text("Taken back")
+    await page.click("#review")
+    await expect(page.locator("#toast-urgent")).to_contain_text("you have had them")
+
+
+async def test_signing_in_to_the_app_pays_once(page: Page) -> None:
+    await page.click("#sign-in")
+    await shows(page, active=0, pending=JOINING + 50)
+    await expect(page.locator("#sign-in")).to_be_disabled()
+
+
+async def test_every_open_tab_of_the_member_moves(
+    page: Page, context: BrowserContext, installation: Installation
+) -> None:
+    other = await visit(context, installation)
+    await shows(other, active=0, pending=JOINING)
+    async with home_withheld(other):
+        await page.click("#fuel")
+        await shows(other, active=0, pending=JOINING + 2)
+    await expect(other.locator("#fuel-status")).to_have_text("2 pending, day 1 of 7")
+
+
+async def test_the_page_finds_a_feed_that_was_killed_again(page: Page, installation: Installation) -> None:
+    os.kill(pids(installation.folder)["feed"], signal.SIGKILL)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
+    await page.click("#fuel")
+    await expect(page.locator("#fuel-status")).to_have_text("2 pending, day 1 of 7")
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
+    async with home_withheld(page):
+        await page.click("#plus-5-min")
+        await shows(page, active=JOINING + 2, pending=0)
+
+
+async def test_a_visitor_starts_anew_at_will_and_when_the_token_is_refused(page: Page) -> None:
+    first = await page.locator("#log-member").text_content()
+    await page.click("#member-button")
+    await page.select_option("#country", "GB")
+    await page.click("#new-member")
+    await expect(page.locator("#sandbox-zone")).to_have_text("London")
+    await expect(page.locator("#log-member")).not_to_have_text(first or "")
+    await page.evaluate(
+        """() => {
+          const kept = JSON.parse(localStorage.getItem("engage.demo.member"));
+          localStorage.setItem("engage.demo.member", JSON.stringify({...kept, token: "none"}));
+        }"""
+    )
+    await page.reload()
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    await expect(page.locator("#sandbox-zone")).to_have_text("London")
+    await shows(page, active=0, pending=JOINING)
+
+
+async def test_a_small_screen_holds_everything(page: Page) -> None:
+    await page.set_viewport_size({"width": 360, "height": 640})
+    await page.click("#review")
+    await page.locator("#credits li[data-rule=review] summary").click()
+    await expect(page.get_by_role("button", name="Remove this review")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    small = await page.evaluate(
+        """(smallest) => [...document.querySelectorAll("button, select, summary, .product")]
+          .filter((target) => target.checkVisibility())
+          .filter((target) => target.getBoundingClientRect().height < smallest)
+          .filter((target) => !target.closest(".log"))
+          .map((target) => target.id || target.textContent)""",
+        SMALLEST_TARGET_PX,
+    )
+    assert small == []
