@@ -1,0 +1,74 @@
+"""Asking the gate for slots of one member, in few words."""
+
+from datetime import UTC, date, datetime, time
+
+from engage.domain import calendar
+from engage.domain.calendar import WindowKind
+from engage.domain.slots import OnceSlot, Slot, StreakSlot, WindowSlot
+from engage.gate import keys
+from engage.gate.client import Asked, Claimed, Gate, Status
+
+PROGRAM = "eu-mi-points"
+MADRID = "Europe/Madrid"
+LONDON = "Europe/London"
+
+GRANTED, REFUSED, UNKNOWN = Status.GRANTED, Status.REFUSED, Status.UNKNOWN
+
+
+def day(number: int) -> date:
+    """Days of November 2026, and on from there."""
+    return calendar.day_of_number(calendar.day_number(date(2026, 11, 1)) + number - 1)
+
+
+def tap(number: int, *, zone: str = MADRID) -> StreakSlot:
+    return StreakSlot("fuel", day(number), zone)
+
+
+def share(number: int = 1, *, count: int = 3, kind: WindowKind = "month", rule: str = "share") -> WindowSlot:
+    noon = datetime.combine(day(number), time(12), UTC)
+    return WindowSlot(rule, calendar.window(kind, noon, MADRID), count)
+
+
+def review(product: str) -> OnceSlot:
+    return OnceSlot("review", product)
+
+
+async def claim(gate: Gate, slot: Slot, member: str = "m-1") -> tuple[int, int]:
+    """(status, number)"""
+    (answer,) = await gate.claim([Asked(PROGRAM, member, slot)])
+    return answer.status, answer.number
+
+
+async def claim_all(gate: Gate, *slots: Slot, member: str = "m-1") -> list[Claimed]:
+    return await gate.claim([Asked(PROGRAM, member, slot) for slot in slots])
+
+
+async def confirm(gate: Gate, slot: Slot, number: int, member: str = "m-1") -> None:
+    await gate.confirm([(Asked(PROGRAM, member, slot), number)])
+
+
+async def undo(gate: Gate, slot: Slot, member: str = "m-1") -> None:
+    await gate.undo([Asked(PROGRAM, member, slot)])
+
+
+async def load(gate: Gate, *records: keys.Record, member: str = "m-1", today: int = 1) -> None:
+    """Tells the gate what the database would: nothing at all is a member who has used nothing."""
+    period = calendar.day_number(day(today))
+    month = day(today).year * 12 + day(today).month - 1
+    await gate.load([(PROGRAM, member, list(records))], day=period, month=month)
+
+
+async def taken(gate: Gate, slot: Slot, member: str = "m-1") -> int:
+    """Claims and confirms, as for a credit that the database took; the number."""
+    status, number = await claim(gate, slot, member)
+    assert status == GRANTED, (status, slot)
+    await confirm(gate, slot, number, member)
+    return number
+
+
+def streak(last: int, days: int, *, zone: str = MADRID) -> keys.Record:
+    return keys.streak_record("fuel", calendar.day_number(day(last)), days, zone)
+
+
+def places(*used: int, number: int = 1, rule: str = "share") -> keys.Record:
+    return keys.window_record(rule, "month", share(number).period, list(used))

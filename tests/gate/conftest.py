@@ -1,0 +1,16 @@
+"""A gate over the emptied Valkey of the tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from engage.gate.client import Gate, open_gate
+from engage.settings import Settings
+
+
+@pytest.fixture
+async def gate(servers: Settings, valkey: Redis) -> AsyncIterator[Gate]:
+    opened = open_gate(servers.state_url)
+    yield opened
+    await opened.close()

@@ -1,0 +1,173 @@
+"""One call for many: the same answers, on one server or a Cluster, with or without the library in place."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from engage.domain.refusal import Unavailable
+from engage.domain.slots import Slot
+from engage.embedded import valkey as embedded
+from engage.embedded.child import start
+from engage.embedded.data_folder import folder_at, hold
+from engage.embedded.ports import free_port
+from engage.gate.client import Asked, Claimed, Gate, open_gate
+from tests.gate.asking import (
+    GRANTED,
+    LONDON,
+    PROGRAM,
+    REFUSED,
+    UNKNOWN,
+    claim,
+    load,
+    places,
+    review,
+    share,
+    streak,
+    taken,
+    tap,
+)
+
+MEMBERS = [f"m-{n}" for n in range(12)]
+
+
+def some_claims(seed: int, count: int) -> list[tuple[str, Slot]]:
+    """Claims of few members for few slots, so that they meet."""
+    chance = random.Random(seed)
+    slots: list[Slot] = [
+        *[tap(day) for day in range(1, 5)],
+        tap(2, zone=LONDON),
+        share(),
+        share(31),
+        share(count=1, rule="other"),
+        share(2, kind="day", rule="daily"),
+        review("band"),
+        review("watch"),
+    ]
+    return [(chance.choice(MEMBERS), chance.choice(slots)) for _ in range(count)]
+
+
+async def prepare(gate: Gate, program: str) -> None:
+    known = [(program, member, [streak(1, 3), places(1)]) for member in MEMBERS[::3]]
+    await gate.load(known, day=20_000, month=24_000)
+    await gate.load([(program, member, []) for member in MEMBERS[1::3]], day=20_000, month=24_000)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_batch_answers_as_one_by_one(gate: Gate, seed: int) -> None:
+    seen = set()
+    await prepare(gate, "p-one")
+    await prepare(gate, "p-many")
+    for half in range(2):
+        claims = some_claims(2 * seed + half, 150)
+        one_by_one: list[Claimed] = []
+        for member, slot in claims:
+            one_by_one += await gate.claim([Asked("p-one", member, slot)])
+        many = await gate.claim([Asked("p-many", member, slot) for member, slot in claims])
+        assert many == one_by_one
+        seen |= {answer.status for answer in many}
+        granted = [(*c, a.number) for c, a in zip(claims, many, strict=True) if a.status == GRANTED]
+        for member, slot, number in granted:
+            await gate.confirm([(Asked("p-one", member, slot), number)])
+        await gate.confirm([(Asked("p-many", member, slot), number) for member, slot, number in granted])
+    assert seen == {GRANTED, REFUSED, UNKNOWN}
+    for member in MEMBERS:
+        assert await gate.known("p-many", member) == await gate.known("p-one", member)
+
+
+async def test_a_cluster_answers_as_one_server(gate: Gate, cluster: Gate) -> None:
+    """It has no library at first: that comes by itself."""
+    claims = some_claims(9, 200)
+    await prepare(gate, PROGRAM)
+    await prepare(cluster, PROGRAM)
+    asked = [Asked(PROGRAM, member, slot) for member, slot in claims]
+    expected, found = await gate.claim(asked), await cluster.claim(asked)
+    assert found == expected
+    granted = [(a, c.number) for a, c in zip(asked, found, strict=True) if c.status == GRANTED]
+    for each in (gate, cluster):
+        await each.confirm(granted)
+        await each.undo(asked[::7])
+    for member in MEMBERS:
+        assert await cluster.known(PROGRAM, member) == await gate.known(PROGRAM, member)
+    assert await cluster.claim(asked) == await gate.claim(asked)
+    await cluster.forget_all()
+    assert [await cluster.known(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
+
+
+async def test_the_library_comes_back_by_itself(gate: Gate, valkey: Redis) -> None:
+    await load(gate)
+    assert await taken(gate, tap(1)) == 1
+    await valkey.flushall()
+    await valkey.execute_command("FUNCTION FLUSH", "SYNC")  # type: ignore[no-untyped-call]
+    assert await claim(gate, tap(1)) == (2, 0)
+    await valkey.execute_command("FUNCTION FLUSH", "SYNC")  # type: ignore[no-untyped-call]
+    await load(gate)
+    assert await claim(gate, tap(1)) == (GRANTED, 1)
+
+
+async def test_nothing_asked_is_nothing_answered(gate: Gate) -> None:
+    assert await gate.claim([]) == []
+    await gate.confirm([])
+    await gate.undo([])
+    await gate.load([], day=0, month=0)
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    gate = open_gate(f"redis://127.0.0.1:{free_port('127.0.0.1')}/0")
+    try:
+        for call in (gate.ping(), gate.install(), gate.forget_all(), claim(gate, tap(1)), load(gate)):
+            with pytest.raises(Unavailable) as away:
+                await call
+            assert away.value.facts["part"] == "valkey"
+    finally:
+        await gate.close()
+
+
+async def test_a_cluster_that_is_away_is_unavailable() -> None:
+    gate = open_gate(f"redis+cluster://127.0.0.1:{free_port('127.0.0.1')}")
+    try:
+        with pytest.raises(Unavailable):
+            await claim(gate, tap(1))
+    finally:
+        await gate.close()
+
+
+async def test_a_full_server_is_unavailable(gate: Gate, valkey: Redis) -> None:
+    await load(gate)
+    await valkey.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(Unavailable):
+            await claim(gate, tap(1))
+    finally:
+        await valkey.config_set("maxmemory", "0")
+    assert await claim(gate, tap(1)) == (GRANTED, 1)
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
+    """A gate over a Cluster of one node that has all slots."""
+    folder = folder_at(tmp_path / "cluster")
+    with hold(folder):
+        server = embedded.prepare(folder, durable=False)
+        with (folder.valkey / "valkey.conf").open("a") as configuration:
+            configuration.write("cluster-enabled yes\ncluster-announce-ip 127.0.0.1\n")
+        running = await start(server.part)
+        try:
+            await running.ready()
+            async with Redis(host=embedded.HOST, port=server.port, decode_responses=True) as client:
+                await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
+                await _until_ok(client)
+            gate = open_gate(f"redis+cluster://{embedded.HOST}:{server.port}")
+            yield gate
+            await gate.close()
+        finally:
+            await running.stop()
+
+
+async def _until_ok(client: Redis) -> None:
+    async with asyncio.timeout(10):
+        while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # type: ignore[no-untyped-call]
+            await asyncio.sleep(0.02)

@@ -1,0 +1,134 @@
+"""Callers that die, keys that vanish, confirmations that are late: nothing is lost, nothing doubled."""
+
+import pytest
+from redis.asyncio import Redis
+
+from engage.gate import keys
+from engage.gate.client import ONCE_TTL_S, Asked, Gate
+from tests.gate.asking import (
+    GRANTED,
+    PROGRAM,
+    REFUSED,
+    UNKNOWN,
+    claim,
+    claim_all,
+    confirm,
+    load,
+    places,
+    review,
+    share,
+    streak,
+    taken,
+    tap,
+    undo,
+)
+
+
+async def test_a_day_whose_caller_died_is_given_again(gate: Gate) -> None:
+    await load(gate, streak(1, 4))
+    assert await claim(gate, tap(2)) == (GRANTED, 5)
+    assert await claim(gate, tap(2)) == (GRANTED, 5)
+
+
+async def test_any_other_day_waits_for_what_became_of_an_unconfirmed_one(gate: Gate) -> None:
+    await load(gate, streak(1, 4))
+    await claim(gate, tap(3))
+    assert await claim(gate, tap(4)) == (UNKNOWN, 0)
+    assert await claim(gate, tap(2)) == (UNKNOWN, 0), "if day 3 came to nothing, day 2 is free"
+
+
+async def test_places_of_dead_callers_are_asked_for_when_all_are_used(gate: Gate) -> None:
+    await load(gate, places(1))
+    assert [answer.number for answer in await claim_all(gate, share(), share())] == [2, 3]
+    await confirm(gate, share(), 3)
+    assert await claim(gate, share()) == (UNKNOWN, 0)
+    await undo(gate, share())
+    await load(gate, places(1, 3))
+    assert await taken(gate, share()) == 2
+
+
+async def test_a_late_confirmation_does_not_vouch_for_another_callers_claim(gate: Gate) -> None:
+    await load(gate)
+    await claim_all(gate, share(count=2), share(count=2))
+    # The member is forgotten; the database had neither of these credits yet. Another caller claims, and dies.
+    await undo(gate, share())
+    await load(gate)
+    assert await claim(gate, share(count=2)) == (GRANTED, 1)
+    await confirm(gate, share(count=2), 2)
+    await confirm(gate, share(count=2), 2)
+    assert await claim(gate, share(count=2)) == (UNKNOWN, 0), "place 1 may be free"
+
+
+async def test_a_confirmation_holds_whatever_was_forgotten(gate: Gate) -> None:
+    await load(gate)
+    await claim(gate, tap(1))
+    await claim(gate, share())
+    await undo(gate, tap(1))
+    await load(gate)
+    await confirm(gate, tap(1), 1)
+    await confirm(gate, share(), 2)
+    assert await claim(gate, tap(1)) == (REFUSED, 1)
+    assert await claim(gate, tap(2)) == (GRANTED, 2)
+    assert [answer.number for answer in await claim_all(gate, share(), share())] == [1, 3]
+
+
+async def test_a_confirmation_of_an_older_day_changes_nothing(gate: Gate) -> None:
+    await load(gate, streak(2, 9))
+    await confirm(gate, tap(1), 3)
+    assert await claim(gate, tap(3)) == (GRANTED, 10)
+
+
+async def test_a_confirmation_makes_nobody_known(gate: Gate) -> None:
+    await confirm(gate, tap(1), 1)
+    assert await gate.known(PROGRAM, "m-1") is None
+
+
+async def test_undo_is_to_forget(gate: Gate) -> None:
+    await load(gate)
+    await claim_all(gate, tap(1), share(), review("band"))
+    await gate.undo([Asked(PROGRAM, "m-1", slot) for slot in (tap(1), review("band"))])
+    assert await claim(gate, tap(1)) == (UNKNOWN, 0)
+    assert await claim(gate, share()) == (UNKNOWN, 0)
+    assert await claim(gate, review("band")) == (GRANTED, 1)
+
+
+async def test_loading_overwrites_nobody(gate: Gate) -> None:
+    await load(gate, streak(1, 4))
+    await taken(gate, tap(2))
+    await load(gate, streak(1, 4))
+    assert await claim(gate, tap(3)) == (GRANTED, 6)
+
+
+async def test_every_key_ends_some_day(gate: Gate, valkey: Redis) -> None:
+    await load(gate)
+    await load(gate, member="m-2")
+    await claim_all(gate, tap(1), share(), review("band"), review("watch"))
+    await confirm(gate, review("watch"), 1)
+    found = {key: await valkey.ttl(key) async for key in valkey.scan_iter()}
+    hashes = {ttl for key, ttl in found.items() if key.endswith(b"}")}
+    once = {ttl for key, ttl in found.items() if b"}:" in key}
+    assert len(found) == 4
+    assert all(39 * 86_400 < ttl <= 40 * 86_400 for ttl in hashes)
+    assert all(ONCE_TTL_S - 60 < ttl <= ONCE_TTL_S for ttl in once)
+    assert all(key.startswith(keys.PREFIX.encode()) for key in found)
+
+
+async def test_whoever_has_nothing_current_leaves_when_others_arrive(
+    gate: Gate, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "BUCKETS", 1)
+    for n in range(31):
+        last, share_day = (1, 1) if n % 2 else (60, 60)
+        await load(gate, streak(last, 3), places(1, number=share_day), member=f"m-{n}")
+    assert await valkey.hlen(keys.bucket(PROGRAM, "m-0")) == 31  # type: ignore[misc]  # As redis-py has it.
+    await load(gate, streak(61, 1), member="m-31", today=62)
+    known = [n for n in range(32) if await gate.known(PROGRAM, f"m-{n}") is not None]
+    assert known == [*range(0, 31, 2), 31]
+
+
+async def test_everything_can_be_forgotten_at_once(gate: Gate, valkey: Redis) -> None:
+    await valkey.set("engage:other", "stays")
+    await gate.load([(PROGRAM, f"m-{n}", []) for n in range(2_500)], day=20_000, month=24_000)
+    await claim(gate, review("band"))
+    await gate.forget_all()
+    assert [key async for key in valkey.scan_iter()] == [b"engage:other"]
