@@ -78,6 +78,8 @@ async def test_seven_days_in_a_row_fill_the_week_and_bring_the_bonus(page: Page)
     await expect(page.locator("#fuel-status")).to_have_text("52 pending, day 7 of 7")
     await page.click("#plus-5-min")
     await shows(page, active=JOINING + 7 * 2 + 50, pending=0)
+    # Two credits became active in one push: the page saw that seq had jumped, and read what was between.
+    await expect(page.locator("#log [data-kind=heal]").first).to_be_attached()
     bonus = page.locator("#credits li[data-rule=fuel_streak]")
     await bonus.locator("summary").click()
     await expect(bonus.locator(".why ol")).to_contain_text("every 7 days pay 50")

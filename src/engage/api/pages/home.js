@@ -80,7 +80,7 @@ function showPendingWhen({ balance, credits }) {
 // Fuel.
 
 /** How far the run is in its week of seven: {tapped, done, today}, `today` an index. */
-export function weekOf(streak, at) {
+function weekOf(streak, at) {
   const tapped = Date.parse(streak.next_tap_at) > at;
   const done = tapped ? ((streak.days - 1) % WEEK) + 1 : streak.days % WEEK;
   return { tapped, done, today: tapped ? done - 1 : done };
