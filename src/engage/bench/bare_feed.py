@@ -5,11 +5,9 @@ import asyncio
 from msgspec import Struct
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from engage.bench.ground import many_files
 from engage.bench.hand import obey
 from engage.bench.pace import Pace
-
-HOST = "127.0.0.1"
+from engage.bench.scene import HOST, many_files
 
 
 class Begin(Struct, frozen=True, tag=True):

@@ -6,8 +6,8 @@ from typing import cast
 from msgspec import Struct
 
 from engage.bench.hand import obey
+from engage.bench.scene import HOST
 
-HOST = "127.0.0.1"
 BODY = (
     b'{"credits":[{"id":"019aa0c0-0000-7000-8000-000000000000","rule":"fuel","points":2,"state":"pending"}]}'
 )

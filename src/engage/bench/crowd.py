@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.bench.ground import COUNTRY
+from engage.bench.scene import COUNTRY, member_id
 from engage.domain import calendar
 from engage.domain.activity import FuelTap
 from engage.domain.decide import NewCredit, decide
@@ -45,10 +45,6 @@ WHERE program_id = :program_id AND member_id IN (
     SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
 )
 """)
-
-
-def member_id(prefix: str, number: int) -> str:
-    return f"{prefix}{number}"
 
 
 async def add_members(db: AsyncEngine, program: Program, prefix: str, count: int, *, now: datetime) -> None:

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 import psutil
 
 from engage.bench import bare_feed, crowd, publisher, sockets
+from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import PROGRAM, Ground, many_files, running
+from engage.bench.ground import Ground, running
 from engage.bench.hand import Hand, hand
+from engage.bench.scene import PROGRAM, many_files
 from engage.clock import Clock
 from engage.embedded import parts as children
 from engage.feed import messages
@@ -20,7 +22,7 @@ AT_LEAST = 0.7
 MOST_KIB = 20.0
 KIB = 1024
 WARM_UP = 100
-SETTLE_S = 1.0  # What was begun by opening or closing connections has ended by then.
+SETTLE_S = 0.5  # What was begun by closing connections has ended by then.
 PREFIX = "fed-"
 
 
@@ -28,21 +30,28 @@ async def run(ground: Ground) -> list[Figure]:
     sizes = ground.sizes
     wanted = max(sizes.sockets, sizes.idle) + 500
     if many_files() < wanted:
-        raise RuntimeError(f"the system allows a process fewer than the {wanted:,} files that this takes")
+        raise BenchmarkFailed(f"the system allows a process fewer than the {wanted:,} files that this takes")
     db = open_database(ground.settings.database_url, pool_size=1)
     try:
         members = max(sizes.sockets, sizes.idle, WARM_UP)
         await crowd.add_members(db, preset(PROGRAM), PREFIX, members, now=Clock().now())
     finally:
         await db.dispose()
-    return [await _pushes(ground), await _memory(ground)]
+    part = children.feed(ground.folder, ground.settings)
+    logs = ground.folder.logs
+    async with running(part) as supervisor, hand("engage.bench.sockets", logs) as clients:
+        # Memory first, while the process is as it began.
+        memory = await _memory(ground, clients, psutil.Process(supervisor.pid(part.name)))
+        return [await _pushes(ground, clients), memory]
 
 
-async def _pushes(ground: Ground) -> Figure:
+async def _pushes(ground: Ground, clients: Hand) -> Figure:
     ours, bare = [], []
     busy = 0.0
+    ground.say(f"feed: opening {ground.sizes.sockets:,} sockets")
+    await clients.ask(_members(ground, ground.sizes.sockets), sockets.Opened)
     async with (
-        _feed_and_clients(ground) as (clients, publishing),
+        hand("engage.bench.publisher", ground.folder.logs) as publishing,
         _bare_and_clients(ground) as (others, plain),
     ):
         for turn in range(ground.sizes.rounds):
@@ -66,26 +75,12 @@ async def _pushes(ground: Ground) -> Figure:
 
 
 @asynccontextmanager
-async def _feed_and_clients(ground: Ground) -> AsyncIterator[tuple[Hand, Hand]]:
-    """(clients, publisher) of a feed of their own."""
-    logs = ground.folder.logs
-    async with (
-        running(children.feed(ground.folder, ground.settings)),
-        hand("engage.bench.sockets", logs) as clients,
-        hand("engage.bench.publisher", logs) as publishing,
-    ):
-        ground.say(f"feed: opening {ground.sizes.sockets:,} sockets")
-        await clients.ask(_members(ground, ground.sizes.sockets), sockets.Opened)
-        yield clients, publishing
-
-
-@asynccontextmanager
 async def _bare_and_clients(ground: Ground) -> AsyncIterator[tuple[Hand, Hand]]:
     """(clients, server)."""
     logs = ground.folder.logs
     async with (
         hand("engage.bench.bare_feed", logs) as plain,
-        hand("engage.bench.sockets", logs) as clients,
+        hand("engage.bench.sockets", logs, name="sockets_of_bare_feed") as clients,
     ):
         port = (await plain.ask(bare_feed.Begin(), bare_feed.Begun)).port
         await clients.ask(sockets.Open(port, PREFIX, ground.sizes.sockets), sockets.Opened)
@@ -118,22 +113,18 @@ def _members(ground: Ground, count: int) -> sockets.Open:
     return sockets.Open(ground.settings.feed_port, PREFIX, count, PROGRAM, str(ground.folder.sandbox))
 
 
-async def _memory(ground: Ground) -> Figure:
+async def _memory(ground: Ground, clients: Hand, feed: psutil.Process) -> Figure:
     """By what the feed's process has for itself alone (USS), from just before the connections."""
     count, idle_s = ground.sizes.idle, ground.sizes.idle_s
-    part = children.feed(ground.folder, ground.settings)
-    async with running(part) as supervisor, hand("engage.bench.sockets", ground.folder.logs) as clients:
-        feed = psutil.Process(supervisor.pid(part.name))
-        ground.say(f"feed: {count:,} idle connections, for {idle_s:.0f} s")
-        await clients.ask(_members(ground, WARM_UP), sockets.Opened)
-        await clients.ask(sockets.Leave(), sockets.Opened)
-        await asyncio.sleep(SETTLE_S)
-        before = feed.memory_full_info()
-        await clients.ask(_members(ground, count), sockets.Opened)
-        await asyncio.sleep(SETTLE_S)
-        opened = feed.memory_full_info()
-        await asyncio.sleep(idle_s)
-        after = feed.memory_full_info()
+    ground.say(f"feed: {count:,} idle connections, for {idle_s:.0f} s")
+    await clients.ask(_members(ground, WARM_UP), sockets.Opened)
+    await _leave(clients)
+    before = feed.memory_full_info()
+    await clients.ask(_members(ground, count), sockets.Opened)
+    opened = feed.memory_full_info()
+    await asyncio.sleep(idle_s)
+    after = feed.memory_full_info()
+    await _leave(clients)
     most = max(opened.uss, after.uss) - before.uss
     resident = (after.rss - before.rss) / count / KIB
     return Figure(
@@ -144,3 +135,8 @@ async def _memory(ground: Ground) -> Figure:
         at_most=MOST_KIB,
         note=f"growth of the feed's USS at {count:,}, after {idle_s:.0f} s; of its RSS {resident:.1f}",
     )
+
+
+async def _leave(clients: Hand) -> None:
+    await clients.ask(sockets.Leave(), sockets.Opened)
+    await asyncio.sleep(SETTLE_S)

@@ -1,6 +1,5 @@
 """What a benchmark stands on: servers of its own in a folder that goes away, and parts started for it."""
 
-import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,18 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from engage import sandbox_secrets
+from engage.bench.errors import BenchmarkFailed
+from engage.bench.scene import HOST
 from engage.bench.sizes import Sizes
 from engage.embedded import ports
-from engage.embedded.child import Part
+from engage.embedded.child import Part, tail
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.installation import open_folder, open_servers
 from engage.embedded.supervisor import Supervisor, together
 from engage.flows.install import install
 from engage.settings import Settings
-
-HOST = "127.0.0.1"
-PROGRAM = "eu-mi-points"
-COUNTRY = "ES"
 
 
 class Ground(Struct, frozen=True):
@@ -84,20 +81,11 @@ async def running(*parts: Part) -> AsyncIterator[Supervisor]:
         yield supervisor
         for part in parts:
             if supervisor.ends(part.name):
-                raise RuntimeError(f"{part.name} ended while it was measured; see {part.log}")
+                last_words = tail(supervisor.child(part.name))
+                raise BenchmarkFailed(f"{part.name} ended while it was measured{last_words}")
     finally:
         await supervisor.stop()
 
 
 async def _start(supervisor: Supervisor, part: Part) -> None:
     await supervisor.start(part)
-
-
-def many_files() -> int:
-    """Lets this process and its children open as many sockets as the system allows; how many."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard if hard != resource.RLIM_INFINITY else os.sysconf("SC_OPEN_MAX")

@@ -17,6 +17,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
+from engage.bench.errors import BenchmarkFailed
 from engage.settings import PREFIX
 
 A = TypeVar("A", bound=Struct)
@@ -26,7 +27,7 @@ STOP_S = 3.0
 ANSWER_S = 300.0
 
 
-class HandFailed(RuntimeError):
+class HandFailed(BenchmarkFailed):
     """A hand ended, or said what went wrong with an order."""
 
 
@@ -84,9 +85,9 @@ class Hand:
 
 
 @asynccontextmanager
-async def hand(module: str, logs: Path, *, environment: dict[str, str] | None = None) -> AsyncIterator[Hand]:
+async def hand(module: str, logs: Path, *, name: str | None = None) -> AsyncIterator[Hand]:
     """`python -m <module>`, which calls `obey`, for as long as the context is open."""
-    name = module.rpartition(".")[2]
+    name = name or module.rpartition(".")[2]
     log = logs / f"{name}.log"
     kept = {key: value for key, value in os.environ.items() if not key.startswith((PREFIX, "PG"))}
     with log.open("wb") as file:
@@ -95,7 +96,7 @@ async def hand(module: str, logs: Path, *, environment: dict[str, str] | None = 
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=file,
-            env=kept | (environment or {}),
+            env=kept,
             start_new_session=True,  # A Ctrl-C at the terminal is for us alone.
         )
     hired = Hand(name, child, log)

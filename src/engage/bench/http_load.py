@@ -15,12 +15,11 @@ from typing import cast
 from msgspec import Struct
 
 from engage import sandbox_secrets
-from engage.bench.crowd import member_id
 from engage.bench.figures import percentile
 from engage.bench.hand import obey
+from engage.bench.scene import HOST, member_id
 from engage.tokens import sign
 
-HOST = "127.0.0.1"
 CONNECT_S = 10.0
 TOKEN_LIFE = timedelta(minutes=15)
 PACE_S = 0.002

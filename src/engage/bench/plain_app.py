@@ -1,4 +1,4 @@
-"""What `tap` is compared with: the plain way to write it. One Valkey call and one INSERT transaction a request.
+"""What `tap` is compared with: the plain way, one Valkey call and one INSERT transaction a request.
 
 It verifies tokens as the API does, with what was verified kept, and inserts the same row into the same table.
 It moves no balance, tells no one, and loses the day's tap when the transaction fails.
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.api.run import serve
 from engage.bench.crowd import tap_credit
-from engage.bench.ground import PROGRAM
+from engage.bench.scene import PROGRAM
 from engage.clock import Clock
 from engage.flows.ids import new_id
 from engage.flows.transaction import open_database, transaction

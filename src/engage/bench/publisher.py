@@ -3,12 +3,13 @@
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.bench.crowd import member_id
 from engage.bench.hand import obey
 from engage.bench.pace import Pace
+from engage.bench.scene import member_id
 from engage.clock import Clock
-from engage.ledger.settle import CREDITS_PER_BATCH
 from engage.signals.topics import Change, Topics
+
+CHANGES_PER_BATCH = 1_000  # As many as a settlement tells at a time.
 
 
 class Prepare(Struct, frozen=True, tag=True):
@@ -52,11 +53,11 @@ class Publisher:
         for _ in range(order.rounds):
             await self._pace.turn()
             self._seq += 1
-            for first in range(0, len(members), CREDITS_PER_BATCH):
+            for first in range(0, len(members), CHANGES_PER_BATCH):
                 await topics.publish(
                     [
                         change(order.program_id, m, self._seq)
-                        for m in members[first : first + CREDITS_PER_BATCH]
+                        for m in members[first : first + CHANGES_PER_BATCH]
                     ]
                 )
         return Published(order.rounds * len(members))

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.bench import crowd, one_by_one
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import PROGRAM, Ground, running
+from engage.bench.ground import Ground, running
+from engage.bench.scene import PROGRAM
 from engage.domain.program import Program
 from engage.embedded import parts as children
 from engage.embedded.child import Part
@@ -22,7 +23,8 @@ from engage.programs import preset
 AT_LEAST = 50
 EXPECTED = 20_000
 AT_ONCE = 10  # As many jobs as an arq worker has under way.
-SPARE_S = 8.0  # Between the last credit of the backlog and its due time: workers start in it.
+SPARE_S = 1.0  # Between the last credit of the backlog and its due time, and more where adding took long.
+START_S = 30.0
 LONGEST_S = 300.0
 LOOK_S = 0.05
 
@@ -125,10 +127,10 @@ async def _backlog(ground: Ground, parts: Parts, program: Program) -> Figure:
     await _add(parts, program, "rehearsal-", min(count, crowd.ROWS_PER_STATEMENT), _future(parts, 3600.0))
     a_span_s = time.perf_counter() - began
     spans = -(-count // crowd.ROWS_PER_STATEMENT)
-    falls_due = _future(parts, SPARE_S + 2 * spans * a_span_s)
-    await _add(parts, program, "backlog-", count, falls_due)
-    made = [_worker(ground, n) for n in range(workers)]
-    async with running(*made):
+    async with running(*(_worker(ground, n) for n in range(workers))):
+        await _until_alive(parts, workers)
+        falls_due = _future(parts, SPARE_S + 2 * spans * a_span_s)
+        await _add(parts, program, "backlog-", count, falls_due)
         await parts.doorbell.ring([falls_due])
         took = await _until_settled(ground, parts, falls_due)
     rate = count / took
@@ -150,6 +152,12 @@ def _worker(ground: Ground, number: int) -> Part:
     part = children.worker(ground.folder, ground.settings)
     name = f"{part.name}-{number + 1}"
     return msgspec.structs.replace(part, name=name, log=ground.folder.logs / f"{name}.log")
+
+
+async def _until_alive(parts: Parts, workers: int) -> None:
+    async with asyncio.timeout(START_S):
+        while await parts.doorbell.workers_alive() < workers:  # noqa: ASYNC110 — They are other processes.
+            await asyncio.sleep(LOOK_S)
 
 
 async def _until_settled(ground: Ground, parts: Parts, falls_due: datetime) -> float:

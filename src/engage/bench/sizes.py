@@ -17,5 +17,6 @@ class Sizes(Struct, frozen=True, kw_only=True):
     idle_s: float = 25.0  # Longer than the feed's keepalive, so that each has been pinged.
     rate: int = 1_000  # Taps a second for lateness.
     seconds: int = 60
+    delay_s: int = 5  # Until the points of these taps are due.
     members: int = 1_000_000  # That the gate knows.
     claims: int = 50_000

@@ -13,13 +13,11 @@ from typing import cast
 from msgspec import Struct
 
 from engage import sandbox_secrets
-from engage.bench.crowd import member_id
-from engage.bench.ground import many_files
 from engage.bench.hand import obey
+from engage.bench.scene import HOST, many_files, member_id
 from engage.clock import Clock
 from engage.tokens import sign
 
-HOST = "127.0.0.1"
 TOKEN_LIFE = timedelta(minutes=15)
 OPENED_AT_ONCE = 50
 OPEN_S = 60.0
@@ -30,8 +28,8 @@ ACTIVE = b'"cause":"active"'
 
 
 class Open(Struct, frozen=True, tag=True):
-    """A socket of the feed for each member `<prefix>0` to `<prefix>count`; without `secrets`, sockets of a
-    server that asks for no credentials and sends no snapshot.
+    """So many sockets of the feed, for members `<prefix>0`, `<prefix><every>` and so on. Without `secrets`:
+    of a server that asks for no credentials and sends no snapshot.
     """
 
     port: int
@@ -39,6 +37,7 @@ class Open(Struct, frozen=True, tag=True):
     count: int
     program_id: str = ""
     secrets: str | None = None
+    every: int = 1
 
 
 class Count(Struct, frozen=True, tag=True):
@@ -153,7 +152,9 @@ class Crowd:
             return made
 
         async with asyncio.timeout(OPEN_S):
-            self.sockets += await asyncio.gather(*(connect(n) for n in range(order.count)))
+            self.sockets += await asyncio.gather(
+                *(connect(n) for n in range(0, order.count * order.every, order.every))
+            )
         if self.broken is not None:
             raise RuntimeError(self.broken)
         return Opened(len(self.sockets))

@@ -10,10 +10,12 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from engage.bench import canned, crowd
+from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import HOST, PROGRAM, Ground, running
+from engage.bench.ground import Ground, running
 from engage.bench.hand import Hand, hand
 from engage.bench.http_load import Load, Rush, Sign, Signed
+from engage.bench.scene import HOST, PROGRAM
 from engage.embedded import parts as children
 from engage.embedded import ports
 from engage.embedded.child import Part
@@ -161,7 +163,9 @@ async def _rush(
     load = await servers.load.ask(order, Load)
     expected = 200 if method == "GET" else 202
     if load.statuses != {expected: count}:
-        raise RuntimeError(f"{method} {path} was answered {load.statuses}, expected {count} times {expected}")
+        raise BenchmarkFailed(
+            f"{method} {path} was answered {load.statuses}, expected {count} times {expected}"
+        )
     return load
 
 

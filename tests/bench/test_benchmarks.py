@@ -1,0 +1,112 @@
+"""Each benchmark in a tiny size: it runs on real servers, finds figures and leaves nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engage.bench.ground import Ground, open_ground
+from engage.bench.sizes import Sizes
+from engage.bench.suite import BENCHMARKS
+
+TINY = Sizes(
+    rounds=1,
+    connections=8,
+    taps=80,
+    credits=200,
+    singles=20,
+    backlog=400,
+    workers=2,
+    sockets=50,
+    pushes=500,
+    idle=50,
+    idle_s=0.1,
+    rate=40,
+    seconds=1,
+    delay_s=1,
+    members=2_000,
+    claims=200,
+)
+BENCH = (sys.executable, "-m", "engage.cli", "bench")
+END_S = 15.0
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    """A short path: sockets of PostgreSQL do not fit into long ones."""
+    with tempfile.TemporaryDirectory(prefix="eb-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+async def ground() -> AsyncIterator[Ground]:
+    async with open_ground(None, TINY, say=lambda _: None, durable=False) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", list(BENCHMARKS))
+async def test_a_benchmark_finds_figures_and_ends_what_it_started(name: str, ground: Ground) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    figures = await BENCHMARKS[name](ground)
+    assert figures
+    for figure in figures:
+        assert figure.benchmark == name
+        assert figure.value > 0
+        assert figure.ratio is None or figure.ratio > 0
+    # PostgreSQL's own children come and go.
+    left = {child for child in psutil.Process().children(recursive=True) if "engage" in command(child)}
+    assert left <= before
+
+
+def test_what_is_interrupted_leaves_no_process_and_no_file(parent: Path) -> None:
+    running = subprocess.Popen(
+        [*BENCH, "gate", "--in", str(parent)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + END_S
+    while not (family := [child for child in psutil.Process(running.pid).children() if serves(child)]):
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=END_S)
+    assert running.returncode == 130
+    assert b"Traceback" not in said
+    assert not [child for child in family if child.is_running()]
+    assert list(parent.iterdir()) == []
+
+
+def test_figures_come_as_json(parent: Path) -> None:
+    done = subprocess.run(
+        [*BENCH, "gate", "--json", "--in", str(parent), "--members=2000", "--claims=100", "--rounds=1"],
+        capture_output=True,
+        timeout=END_S,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert told["machine"]["cores"] >= 1
+    (found,) = told["benchmarks"]
+    assert found["name"] == "gate"
+    assert {figure["unit"] for figure in found["figures"]} == {"bytes", "claims/s"}
+    assert all("met" in figure for figure in found["figures"])
+
+
+def serves(child: psutil.Process) -> bool:
+    return any(name in command(child) for name in ("valkey-server", "postgres"))
+
+
+def command(child: psutil.Process) -> str:
+    try:
+        return " ".join(child.cmdline())
+    except psutil.Error:
+        return ""

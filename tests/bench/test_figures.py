@@ -1,0 +1,35 @@
+"""What a figure says of itself."""
+
+import pytest
+
+from engage.bench.figures import Figure, as_json, median, percentile
+
+
+def test_a_target_is_of_the_ratio_where_there_is_one() -> None:
+    figure = Figure(
+        benchmark="b", what="w", value=10.0, unit="taps/s", over="x: 40/s", ratio=0.25, at_least=0.3
+    )
+    assert figure.met is False
+    assert as_json(figure)["met"] is False
+
+
+@pytest.mark.parametrize(("value", "met"), [(19.9, True), (20.0, True), (20.1, False)])
+def test_a_target_is_of_the_value_where_there_is_no_ratio(value: float, met: bool) -> None:
+    assert Figure(benchmark="b", what="w", value=value, unit="KiB", at_most=20.0).met is met
+
+
+def test_a_figure_without_a_target_is_neither_met_nor_missed() -> None:
+    assert Figure(benchmark="b", what="w", value=1.0, unit="s").met is None
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert percentile(values, 50) == 50.0
+    assert percentile(values, 99) == 99.0
+    assert percentile([3.0, 1.0, 2.0], 99) == 3.0
+    assert percentile([7.0], 1) == 7.0
+
+
+def test_a_median_is_in_the_middle() -> None:
+    assert median([3.0, 1.0, 2.0]) == 2.0
+    assert median([4.0, 1.0, 2.0, 3.0]) == 2.5
