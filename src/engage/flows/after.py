@@ -6,7 +6,8 @@ sweeper's. So a failure is written down and nothing is raised.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -102,21 +103,25 @@ class Aftermath:
         changes, self._changes = self._changes, []
         due, self._due = self._due, set()
         untold, self._untold = self._untold, []
-        try:
-            if confirmed:
-                await self._gate.confirm(confirmed)
-            if due:
-                await self._doorbell.ring(due)
-            if changes:
-                await self._topics.publish(changes)
+        # Three servers perhaps: what one of them misses is no reason to keep it from the others.
+        with _may_fail("confirm", len(confirmed)):
+            await self._gate.confirm(confirmed)
+        with _may_fail("ring", len(due)):
+            await self._doorbell.ring(due)
+        with _may_fail("publish", len(changes)):
+            await self._topics.publish(changes)
             self._told += untold
-        except Unavailable as error:
-            log.warning("after the answer: a part is away", part=error.facts["part"], changes=len(changes))
 
     async def _forget(self) -> None:
         told, self._told = self._told, []
-        try:
+        with _may_fail("forget", len(told)):
             async with one_statement(self._db) as conn:
                 await outbox.forget(conn, told)
-        except Unavailable as error:
-            log.warning("after the answer: a part is away", part=error.facts["part"], told=len(told))
+
+
+@contextmanager
+def _may_fail(step: str, count: int) -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        log.warning("after the answer: a part is away", part=error.facts["part"], step=step, count=count)

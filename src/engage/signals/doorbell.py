@@ -46,7 +46,9 @@ class Doorbell:
 
     async def ring(self, due: Iterable[datetime]) -> None:
         """Asks for a settlement as soon as each of these times has come. A tick is asked for once."""
-        ticks = {tick_of(self._clock.wall_of(at)) for at in due} - self._rung
+        # What is long past is due now; arq takes no job that would have expired.
+        now = tick_of(self._clock.wall())
+        ticks = {max(tick_of(self._clock.wall_of(at)), now) for at in due} - self._rung
         if not ticks:
             return
         pool = await self._connected()
@@ -64,7 +66,7 @@ class Doorbell:
             raise Unavailable("valkey") from error
         if len(self._rung) > self._forget_at:
             # With long delays most lie in the future and stay; looking through them again has to be rare.
-            self._rung = {tick for tick in self._rung if tick >= tick_of(self._clock.wall())}
+            self._rung = {tick for tick in self._rung if tick >= now}
             self._forget_at = len(self._rung) + RUNG_LIMIT
 
     async def call_for_help(self, tick: int, settlers: int) -> None:
