@@ -95,7 +95,14 @@ async def test_an_activity_that_several_rules_are_about_takes_a_place_of_each(pa
 @pytest.mark.parametrize("losing", [False, True])
 async def test_every_limit_holds_with_valkey_emptied(parts: Parts, losing: bool) -> None:
     await join(parts)
-    activities = [tap(), tap(), *[social()] * 7, review("a", "r-1"), review("a", "r-2"), link()]
+    activities: list[AnyActivity] = [
+        tap(),
+        tap(),
+        *[social()] * 7,
+        review("a", "r-1"),
+        review("a", "r-2"),
+        link(),
+    ]
     answers = []
     for activity in activities:
         if losing:
