@@ -4,6 +4,7 @@ Packaged renderers of OpenAPI either fetch themselves from elsewhere or do not k
 needs no script reads as well, and is there when the network is not.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from mimetypes import guess_type
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader
 from litestar import Controller, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.response import Redirect
+from markupsafe import Markup, escape
 
 from engage.api import openapi
 from engage.api.openapi import Document
@@ -29,6 +31,7 @@ HEADERS: Final = {
     "cache-control": "no-cache",
 }
 HTML: Final = "text/html"
+_CODE: Final = re.compile("`([^`]+)`")
 METHODS: Final = ("get", "post", "put", "delete")
 
 
@@ -91,7 +94,7 @@ def _page(made: Document) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["kind"] = kind_of
+    templates.filters |= {"kind": kind_of, "prose": prose}
     sections = [(tag, [op for op in _operations(made) if tag["name"] in op["tags"]]) for tag in made["tags"]]
     rendered = templates.get_template("reference.html").render(
         info=made["info"],
@@ -109,6 +112,11 @@ def _operations(made: Document) -> list[Document]:
         for method, operation in operations.items()
         if method in METHODS
     ]
+
+
+def prose(text: str) -> Markup:
+    """Text with `code` in it, as HTML."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # It has just been escaped.
 
 
 def kind_of(schema: Document) -> str:
