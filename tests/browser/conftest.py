@@ -90,7 +90,8 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
         if response.status >= (HTTPStatus.BAD_REQUEST if of_the_page else HTTPStatus.INTERNAL_SERVER_ERROR):
             complaints.append(f"{response.status} {response.url}")
 
-    context = await browser.new_context(viewport=PHONE, locale="es-ES")
+    # Without a graphics card, what moves on the screen takes the time of everything else.
+    context = await browser.new_context(viewport=PHONE, locale="es-ES", reduced_motion="reduce")
     context.on("console", hear)
     context.on("response", look)
     context.on("weberror", lambda error: complaints.append(str(error.error)))

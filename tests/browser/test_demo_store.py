@@ -66,6 +66,7 @@ async def test_a_second_tap_of_a_day_says_when_the_next_one_opens(page: Page) ->
 
 
 async def test_seven_days_in_a_row_fill_the_week_and_bring_the_bonus(page: Page) -> None:
+    await page.emulate_media(reduced_motion="no-preference")
     for day in range(1, 8):
         await page.click("#fuel")
         await expect(page.locator("#fuel-status")).to_contain_text(f"pending, day {day} of 7")
@@ -74,6 +75,7 @@ async def test_seven_days_in_a_row_fill_the_week_and_bring_the_bonus(page: Page)
             await page.click("#plus-1-day")
             await expect(page.locator("#fuel-status")).to_have_text(f"Day {day + 1} of 7 is open")
     await expect(page.locator("#fuel-card")).to_have_attribute("data-celebrating", "")
+    await expect(page.locator(".spark-bit").first).to_be_attached()
     await expect(page.locator("#toast-polite")).to_contain_text("Seven days in a row")
     await expect(page.locator("#fuel-status")).to_have_text("52 pending, day 7 of 7")
     await page.click("#plus-5-min")
