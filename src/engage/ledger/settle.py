@@ -31,22 +31,19 @@ WITH due AS MATERIALIZED (
     WHERE c.program_id = d.program_id AND c.member_id = d.member_id AND c.id = d.id
 ), sums AS MATERIALIZED (
     SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM due GROUP BY 1, 2
-), locked AS MATERIALIZED (
-    SELECT b.program_id, b.member_id
-    FROM balances b JOIN sums s USING (program_id, member_id)
-    ORDER BY b.program_id, b.member_id
-    FOR UPDATE OF b
 ), moved AS (
-    UPDATE balances b
-    SET active = b.active + s.points, pending = b.pending - s.points, version = b.version + s.entries
-    FROM locked l JOIN sums s USING (program_id, member_id)
-    WHERE b.program_id = l.program_id AND b.member_id = l.member_id
-    RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version, s.points, s.entries
+    -- There is a balance for every credit; inserting takes the rows in key order and finds each once.
+    INSERT INTO balances AS b (program_id, member_id, active, version)
+    SELECT program_id, member_id, points, entries FROM sums ORDER BY program_id, member_id
+    ON CONFLICT (program_id, member_id) DO UPDATE
+        SET active = b.active + excluded.active, pending = b.pending - excluded.active,
+            version = b.version + excluded.version
+    RETURNING program_id, member_id, active, pending, held, debt, version
 ), numbered AS MATERIALIZED (
     SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at, d.active_at,
-           m.version - m.entries + row_number() OVER running AS seq,
-           m.active - m.points + sum(d.points) OVER running AS balance_after
-    FROM due d JOIN moved m USING (program_id, member_id)
+           m.version - s.entries + row_number() OVER running AS seq,
+           m.active - s.points + sum(d.points) OVER running AS balance_after
+    FROM due d JOIN moved m USING (program_id, member_id) JOIN sums s USING (program_id, member_id)
     WINDOW running AS (PARTITION BY d.program_id, d.member_id ORDER BY d.due_at, d.id)
 ), written AS (
     INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
@@ -62,7 +59,8 @@ WITH due AS MATERIALIZED (
     SELECT CAST(:outbox_id AS uuid), :wall, 'active', array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
 )
-SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
+SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries
+FROM moved m JOIN sums s USING (program_id, member_id)
 """)
 
 _NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
