@@ -86,6 +86,12 @@ class _Open(msgspec.Struct):
     def sought(self) -> list[Slot]:
         return [slot for slot in self.slots if slot.rule_id not in self.settled]
 
+    @property
+    def name(self) -> tuple[str, str, str] | None:
+        """What the shop calls this activity; without a name it cannot be told from another one."""
+        reference = self.act.activity.reference
+        return None if reference is None else (self.act.program_id, self.act.member_id, reference)
+
     def asked(self, slot: Slot) -> Asked:
         return Asked(self.act.program_id, self.act.member_id, slot)
 
@@ -150,16 +156,22 @@ async def _claim(parts: Parts, open_: list[_Open], answers: Answers) -> tuple[li
     sought = [(one, one.sought) for one in open_]
     claims = iter(await parts.gate.claim([one.asked(slot) for one, slots in sought for slot in slots]))
     granted, unsure, no = [], [], []
+    told: set[tuple[str, str, str]] = set()
     for one, slots in sought:
         claimed = [(slot, next(claims)) for slot in slots]
         one.grants = [Grant(slot, c.number, c.left) for slot, c in claimed if c.status == Status.GRANTED]
         if any(c.status == Status.UNKNOWN for _, c in claimed):
             unsure.append(one)
-        elif one.grants:
-            granted.append(one)
-        else:
+        elif not one.grants:
             no.append(one)
-    known = await _recorded_before(parts, no)
+        elif one.name in told:
+            unsure.append(one)  # Told twice in a batch: what comes of the first decides about the second.
+        else:
+            granted.append(one)
+            if one.name is not None:
+                told.add(one.name)
+    windows = [one for one in no if not one.rows and isinstance(one.slots[0], WindowSlot)]
+    known = await _recorded_before(parts, windows)
     for one in no:
         answers[one.index] = known.get(one.index) or _outcome(one)
     return granted, unsure
@@ -241,7 +253,7 @@ def _day_before(grant: Grant) -> str | None:
 async def _lost(parts: Parts, lost: list[_Open], answers: Answers) -> list[_Open]:
     """Answers those that the database has no place for; returns those that may find another one."""
     known = await _recorded_before(parts, [one for one in lost if not one.rows])
-    await _settle_once(parts, lost)
+    await _settle_lost(parts, lost)
     again = []
     for one in lost:
         if one.index in known:
@@ -254,43 +266,41 @@ async def _lost(parts: Parts, lost: list[_Open], answers: Answers) -> list[_Open
     return again
 
 
-async def _settle_once(parts: Parts, lost: list[_Open]) -> None:
-    """There is no other place than the one. The gate keeps in mind that it is taken; where it is free, it was
-    the activity that the database knew already.
+async def _settle_lost(parts: Parts, lost: list[_Open]) -> None:
+    """Of what has one place only, the gate keeps in mind that it is taken. A place that is free all the same
+    was not to be had because the rule has paid for this activity under another name.
     """
-    keys = {
-        (one.act.program_id, one.act.member_id, slot.source_key(1)): one.asked(slot)
+    grants = [
+        (one, grant, (one.act.program_id, one.act.member_id, grant.slot.source_key(grant.number)))
         for one in lost
-        for slot in one.sought
-        if isinstance(slot, OnceSlot)
-    }
-    if not keys:
+        for grant in one.grants
+        if grant.slot.rule_id not in one.settled and not isinstance(grant.slot, StreakSlot)
+    ]
+    if not grants:
         return
     async with one_statement(parts.db) as conn:
-        taken = await taken_keys(conn, list(keys))
-    await parts.gate.confirm([(asked, 1) for key, asked in keys.items() if key in taken])
-    await parts.gate.undo([asked for key, asked in keys.items() if key not in taken])
-    for one in lost:
-        one.settled |= {slot.rule_id for slot in one.slots if isinstance(slot, OnceSlot)}
+        taken = await taken_keys(conn, [key for _, _, key in grants])
+    gone = [(one, grant) for one, grant, key in grants if key not in taken]
+    once = [(one, grant) for one, grant, key in grants if key in taken and isinstance(grant.slot, OnceSlot)]
+    await parts.gate.confirm([(one.asked(grant.slot), grant.number) for one, grant in once])
+    await parts.gate.undo([one.asked(grant.slot) for one, grant in gone])
+    for one, grant in [*gone, *once]:
+        one.settled.add(grant.slot.rule_id)
 
 
 async def _recorded_before(parts: Parts, open_: list[_Open]) -> dict[int, Recorded | Exception]:
-    """Answers for activities that the shop's own id shows to be known: what they earned, or that they were
-    removed. An activity without such an id cannot be told from another one.
-    """
-    asked = [
-        (o.index, (o.act.program_id, o.act.member_id, reference))
-        for o in open_
-        if (reference := o.act.activity.reference) is not None and isinstance(o.slots[0], WindowSlot)
-    ]
-    if not asked:
+    """Answers for activities that are known by their name: what they earned, or that they were removed."""
+    named = [(one, name) for one in open_ if (name := one.name) is not None]
+    if not named:
         return {}
     async with one_statement(parts.db) as conn:
-        found = await by_reference(conn, [key for _, key in asked])
-    return {index: _repeat(found[key]) for index, key in asked if key in found}
+        found = await by_reference(conn, [name for _, name in named])
+    return {one.index: _repeat(one, found[name]) for one, name in named if name in found}
 
 
-def _repeat(held: list[Held]) -> Recorded | Exception:
+def _repeat(one: _Open, held: list[Held]) -> Recorded | Exception:
+    if not isinstance(one.slots[0], WindowSlot):
+        return refused(one.program, one.slots[0], one.act.activity)
     if all(one.removed for one in held):
         return Refusal("activity_removed", status=409)
     return Recorded([_view(one.credit) for one in held if not one.removed], repeated=True)
