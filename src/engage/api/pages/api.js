@@ -15,7 +15,7 @@ export class Problem extends Error {
   }
 }
 
-/** {status, body, etag}. 304 has no body. Raises Problem. */
+/** {status, body, etag, took}; took in milliseconds. 304 has no body. Raises Problem. */
 export async function call(method, path, { body, token, etag } = {}) {
   const headers = { Accept: "application/json", "Accept-Language": "en" };
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -55,7 +55,7 @@ async function ask(path, request, sent) {
     tell({ kind: "http", text: `${request.method} ${path} no answer`, state: "bad" });
     throw new Problem(0, { code: "no_answer", detail: "The store does not answer right now. Trying again." });
   }
-  const took = `${Math.round(performance.now() - began)} ms`;
+  const took = Math.round(onTheWire(path, began));
   const good = response.ok || response.status === 304;
   tell({
     kind: "http",
@@ -63,11 +63,20 @@ async function ask(path, request, sent) {
     status: response.status,
     code: good ? undefined : body?.code,
     state: good ? "good" : "bad",
-    took,
+    took: `${took} ms`,
     detail: { sent, answer: masked(body) },
   });
   if (!good) throw new Problem(response.status, body ?? {});
-  return { status: response.status, body, etag: response.headers.get("ETag") };
+  return { status: response.status, body, etag: response.headers.get("ETag"), took };
+}
+
+/** How long the answer took, without what the page had to wait for its own drawing. */
+function onTheWire(path, began) {
+  const asked = performance.getEntriesByName(new URL(path, location.href).href, "resource");
+  const entry = asked.findLast((one) => one.startTime >= began && one.requestStart > 0);
+  // The browser keeps 250 and then no more.
+  if (performance.getEntriesByType("resource").length > 200) performance.clearResourceTimings();
+  return entry ? entry.responseEnd - entry.requestStart : performance.now() - began;
 }
 
 /** Credentials are not for screens, nor for screenshots. */

@@ -55,8 +55,8 @@ async function ask(button, path, body) {
   button.ariaBusy = "true";
   follow(`POST ${path}`);
   try {
-    const { status, body: answer } = await call("POST", path, { body, token: identity().token });
-    followAnswer(status, answer.credits);
+    const { status, body: answer, took } = await call("POST", path, { body, token: identity().token });
+    followAnswer(status, took, answer.credits);
     answered(answer);
     const points = answer.credits.reduce((sum, credit) => sum + credit.points, 0);
     fly(`+${points}`, button.querySelector(".plus") ?? button, $("active"));
@@ -108,9 +108,9 @@ async function shopTells(type, facts, button, rule) {
   };
   follow(`event ${type}`, rule);
   try {
-    const { status, body } = await call("POST", "/v1/shop/events", { body: event, token: state.shopKey });
+    const { status, body, took } = await call("POST", "/v1/shop/events", { body: event, token: state.shopKey });
     if (body.refused.length) throw new Problem(422, body.refused[0]);
-    followAnswer(status);
+    followAnswer(status, took);
     const points = button.querySelector(".plus")?.textContent;
     if (points) fly(points, button, $("active"));
     return true;

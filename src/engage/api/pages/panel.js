@@ -44,8 +44,7 @@ export function follow(request, rule = null) {
   step(0, "done", request);
 }
 
-export function followAnswer(status, credits) {
-  const took = Math.round(performance.now() - followed.began);
+export function followAnswer(status, took, credits) {
   step(1, "done", `${status} in ${took} ms`);
   followed.credit = credits?.[0] ?? null;
   if (!followed.pushed) step(2, "now");
