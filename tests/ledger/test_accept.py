@@ -1,0 +1,179 @@
+"""Credits are accepted exactly once, however many connections bring them, and nothing that must not be."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.domain import document
+from engage.domain.activity import AnyActivity
+from engage.domain.decide import NewCredit, decide
+from engage.domain.slots import Grant, StreakSlot, wanted
+from engage.flows.ids import new_id
+from engage.flows.transaction import one_statement, open_database
+from engage.ledger.accept import Accepted, Accepting, accept
+from engage.ledger.credits import by_reference, taken_keys
+from engage.ledger.settle import due_times, is_due, next_due, settle_batch
+from engage.ledger.take_back import Removal, take_back
+from engage.settings import Settings
+from tests.playing import DAY, FIRST, FIVE_MINUTES, NOON, PROGRAM, link, review, rows, social, tap
+
+PLAYGROUND = document.parse(FIRST, source="playground")
+MADRID = "Europe/Madrid"
+
+
+@pytest.fixture
+async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
+    engine = open_database(database.database_url, pool_size=16)
+    yield engine
+    await engine.dispose()
+
+
+def credits(activity: AnyActivity, number: int = 1, *, days: int = 0) -> list[NewCredit]:
+    """What an activity earns that was granted that number everywhere."""
+    at = NOON + days * DAY
+    slots = wanted(PLAYGROUND, activity, at=at, zone=MADRID)
+    grants = [Grant(slot, number) for slot in slots]
+    return decide(PLAYGROUND, activity, at=at, zone=MADRID, grants=grants)
+
+
+def rows_of(credits: list[NewCredit], member: str = "m-1") -> list[Accepting]:
+    return [Accepting(PROGRAM, member, new_id(), credit) for credit in credits]
+
+
+async def take(db: AsyncEngine, accepting: list[Accepting]) -> Accepted:
+    async with one_statement(db) as conn:
+        return await accept(conn, accepting, now=NOON, wall=NOON, outbox_id=new_id())
+
+
+async def test_the_same_credits_from_many_connections_are_taken_once(db: AsyncEngine) -> None:
+    chance = random.Random(3)
+    wanted_credits = [
+        (f"m-{n}", credit) for n in range(10) for c in range(4) for credit in credits(tap(), days=c)
+    ]
+    batches = []
+    for _ in range(16):
+        chance.shuffle(wanted_credits)
+        batches.append([Accepting(PROGRAM, m, new_id(), credit) for m, credit in wanted_credits[:30]])
+    accepted = await asyncio.gather(*(take(db, batch) for batch in batches))
+    ids = [id_ for each in accepted for id_ in each.ids]
+    assert len(ids) == len(set(ids))
+    found = await rows(
+        db, "SELECT count(*), count(DISTINCT (member_id, source_key)), sum(points) FROM credits"
+    )
+    assert found == [(len(ids), len(ids), 2 * len(ids))]
+    balances = await rows(db, "SELECT sum(pending), sum(version) FROM balances")
+    changes = sum(len(each.changes) for each in accepted)
+    assert balances == [(2 * len(ids), changes)], "each change of a balance is one version"
+
+
+async def test_the_newest_balance_comes_with_the_credits(db: AsyncEngine) -> None:
+    first = await take(db, rows_of(credits(link())))
+    (change,) = first.changes
+    assert (change.member_id, change.balance.pending, change.balance.seq) == ("m-1", 21, 1)
+    again = await take(db, rows_of(credits(link())))
+    assert (again.ids, again.changes) == (frozenset(), [])
+    assert await rows(db, "SELECT count(*), max(cause) FROM outbox") == [(1, "pending")]
+
+
+async def test_a_credit_that_shares_a_slot_is_not_taken_without_it(db: AsyncEngine) -> None:
+    share_any, thanks = (c for c in credits(link()) if c.rule_id in ("share_any", "share_thanks"))
+    assert (await take(db, rows_of([share_any]))).ids
+    own = Accepting(PROGRAM, "m-1", new_id(), share_any)
+    beside = Accepting(PROGRAM, "m-1", new_id(), thanks, with_id=own.id)
+    assert (await take(db, [beside, own])).ids == frozenset()
+    own = Accepting(PROGRAM, "m-2", new_id(), share_any)
+    beside = Accepting(PROGRAM, "m-2", new_id(), thanks, with_id=own.id)
+    accepted = await take(db, [beside, own])
+    assert accepted.ids == {own.id, beside.id}
+    assert [change.balance.pending for change in accepted.changes] == [4]
+
+
+async def test_what_is_known_by_its_reference_is_taken_under_no_rule(db: AsyncEngine) -> None:
+    assert len((await take(db, rows_of(credits(link("s-1"))))).ids) == 4
+    assert (await take(db, rows_of(credits(social("s-1"), 2)))).ids == frozenset()
+    assert len((await take(db, rows_of(credits(social("s-1"), 2), "m-2"))).ids) == 2, (
+        "references are a member's"
+    )
+    (known,) = (Accepting(PROGRAM, "m-1", new_id(), c, known=True) for c in credits(social("s-1"), 2)[:1])
+    assert (await take(db, [known])).ids == {known.id}, "unless it is the same activity going on"
+    async with one_statement(db) as conn:
+        held = await by_reference(conn, [(PROGRAM, "m-1", "share:s-1"), (PROGRAM, "m-1", "share:s-2")])
+        keys = await taken_keys(conn, [(PROGRAM, "m-1", "first_link"), (PROGRAM, "m-2", "first_link")])
+    assert [len(each) for each in held.values()] == [5]
+    assert keys == {(PROGRAM, "m-1", "first_link")}
+
+
+async def test_a_run_of_days_begins_only_where_the_day_before_is_not_there(db: AsyncEngine) -> None:
+    async def begin(days: int, zone: str = MADRID) -> int:
+        slot = StreakSlot("fuel", (NOON + days * DAY).date(), zone)
+        (credit,) = decide(PLAYGROUND, tap(), at=NOON + days * DAY, zone=zone, grants=[Grant(slot, 1)])
+        before = slot.source_key(0).replace(str(slot.day), str(slot.day - DAY))
+        return len((await take(db, [Accepting(PROGRAM, "m-1", new_id(), credit, day_before=before)])).ids)
+
+    assert await begin(10) == 1
+    assert await begin(11) == 0, "the day after"
+    assert await begin(10) == 0, "the day itself"
+    assert await begin(9) == 0, "a day of the past"
+    assert await begin(11, "Europe/London") == 1, "another zone's run is for others to judge"
+    assert await begin(13) == 1
+
+
+async def test_writers_in_any_order_do_not_stop_each_other(db: AsyncEngine) -> None:
+    """Accepting, settling and taking back the same members' credits, each in batches of their own order."""
+    chance = random.Random(8)
+    members = [f"m-{n}" for n in range(12)]
+
+    async def earn(turn: int) -> None:
+        chance.shuffle(members)
+        batch = [row for m in members for row in rows_of(credits(review(f"p-{turn}", f"r-{turn}")), m)]
+        await take(db, batch)
+
+    async def settle() -> None:
+        async with one_statement(db) as conn:
+            await settle_batch(conn, now=NOON + FIVE_MINUTES, wall=NOON, outbox_id=new_id(), batch=5)
+
+    async def remove(turn: int) -> None:
+        chance.shuffle(members)
+        removals = [Removal(PROGRAM, m, f"review:r-{turn}", ("review",), "first", NOON) for m in members[:8]]
+        async with db.begin() as conn:
+            await take_back(conn, removals, now=NOON + FIVE_MINUTES, wall=NOON, outbox_id=new_id())
+
+    for turn in range(5):
+        work = [earn(turn), earn(turn), *[settle() for _ in range(6)], remove(turn), remove(turn)]
+        chance.shuffle(work)
+        await asyncio.gather(*work)
+    points = await rows(
+        db,
+        """
+        SELECT sum(points) FILTER (WHERE state = 'pending'), sum(points) FILTER (WHERE state = 'active'),
+               (SELECT sum(pending) FROM balances), (SELECT sum(active) FROM balances)
+        FROM credits
+        """,
+    )
+    pending, active, balance_pending, balance_active = (int(str(number or 0)) for number in points[0])
+    assert (balance_pending, balance_active) == (pending, active)
+    assert await rows(db, "SELECT sum(points) FROM legs") == [(0,)]
+
+
+async def test_due_times_are_told_late_rather_than_early(db: AsyncEngine) -> None:
+    step = timedelta(milliseconds=250)
+    await take(
+        db, rows_of(credits(tap())) + rows_of(credits(link()), "m-2") + rows_of(credits(social(), 2), "m-3")
+    )
+    async with one_statement(db) as conn:
+        assert await next_due(conn, after=NOON) == NOON + FIVE_MINUTES
+        assert await next_due(conn, after=NOON + FIVE_MINUTES) == NOON + timedelta(hours=1)
+        assert await due_times(conn, after=NOON, step=step) == [
+            NOON + FIVE_MINUTES,
+            NOON + timedelta(hours=1),
+            NOON + DAY,
+        ]
+        assert not await is_due(conn, now=NOON + FIVE_MINUTES - timedelta(microseconds=1))
+        assert await is_due(conn, now=NOON + FIVE_MINUTES)
+        await conn.execute(text("UPDATE credits SET due_at = due_at + interval '1 microsecond'"))
+        assert (await due_times(conn, after=NOON, step=step))[0] == NOON + FIVE_MINUTES + step

@@ -1,0 +1,91 @@
+"""What a member reads of the ledger: credits, statement, what ends next."""
+
+from datetime import timedelta
+
+import pytest
+
+from engage.flows.parts import Parts
+from engage.flows.record_activity import record
+from engage.flows.settle import settle_due
+from engage.flows.shop_events import take_events
+from engage.flows.transaction import one_statement
+from engage.ledger.credits import expiring, list_credits, list_entries, read_credit
+from engage.settings import Settings
+from tests.playing import (
+    DAY,
+    NOON,
+    PROGRAM,
+    act,
+    advance,
+    join,
+    playing,
+    review,
+    review_removed,
+    share_removed,
+    tap,
+)
+
+
+@pytest.fixture
+async def parts(settings: Settings):  # type: ignore[no-untyped-def]
+    async with playing(settings) as opened:
+        yield opened
+
+
+async def busy(parts: Parts) -> None:
+    await join(parts)
+    await join(parts, "m-2")
+    for n in range(4):
+        await record(
+            parts, [act(parts, tap()), act(parts, review(f"p-{n}", f"r-{n}")), act(parts, tap(), "m-2")]
+        )
+        await settle_due(parts, now=advance(parts, DAY))
+    await record(parts, [act(parts, tap())])
+    await take_events(parts, [review_removed(parts, "r-2"), share_removed(parts, "never-came")])
+
+
+async def test_credits_are_read_page_by_page_newest_first(parts: Parts) -> None:
+    await busy(parts)
+    async with one_statement(parts.db) as conn:
+        everything = await list_credits(conn, PROGRAM, "m-1", state=None, before=None, limit=100)
+        pages, before = [], None
+        while page := await list_credits(conn, PROGRAM, "m-1", state=None, before=before, limit=3):
+            pages += page
+            before = page[-1].id
+        reversed_ = await list_credits(conn, PROGRAM, "m-1", state="reversed", before=None, limit=9)
+        pending = await list_credits(conn, PROGRAM, "m-1", state="pending", before=None, limit=9)
+        one = await read_credit(conn, PROGRAM, "m-1", everything[0].id)
+        other = await read_credit(conn, PROGRAM, "m-2", everything[0].id)
+    assert pages == everything
+    assert [credit.id for credit in everything] == sorted((c.id for c in everything), reverse=True)
+    assert len(everything) == 1 + 5 + 4 + 1, "registration, days, reviews and a bonus; no trace of a removal"
+    assert [credit.source_key for credit in reversed_] == ["review:p-2"]
+    assert [credit.rule for credit in pending] == ["fuel"]
+    assert (one, other) == (everything[0], None)
+
+
+async def test_the_statement_adds_up_page_by_page(parts: Parts) -> None:
+    await busy(parts)
+    async with one_statement(parts.db) as conn:
+        entries, before = [], None
+        while page := await list_entries(conn, PROGRAM, "m-1", before=before, limit=4):
+            entries += page
+            before = page[-1].seq
+    balance = 0
+    for entry in reversed(entries):
+        balance += entry.points
+        assert entry.balance_after == balance
+    clawback = entries[0]
+    assert (clawback.kind, clawback.points) == ("clawback", -20)
+    (corrected,) = [entry for entry in entries if entry.seq == clawback.corrects]
+    assert corrected.credit_id == clawback.credit_id
+
+
+async def test_what_ends_is_told_by_when(parts: Parts) -> None:
+    await busy(parts)
+    async with one_statement(parts.db) as conn:
+        ending = await expiring(conn, PROGRAM, "m-1", now=parts.clock.now(), limit=3)
+        later = await expiring(conn, PROGRAM, "m-1", now=ending[0].expires_at, limit=100)
+    first = NOON.replace(year=2027) + timedelta(minutes=5)
+    assert (ending[0].points, ending[0].expires_at) == (50 + 2 + 20, first)
+    assert [each.points for each in [ending[0], *later]] == [72, 22, 22, 22], "no points that were taken back"

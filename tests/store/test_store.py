@@ -1,0 +1,218 @@
+"""What the store keeps: answers, keys, versions, members, events, the sandbox's clock."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.domain.refusal import Refusal
+from engage.flows.ids import new_id
+from engage.flows.transaction import open_database, transaction
+from engage.settings import Settings
+from engage.store import api_keys, events, idempotency, members, outbox, programs, sandbox_clock
+from engage.store.events import SeenEvent
+from engage.store.idempotency import IN_FLIGHT_AT_MOST, Begun, KeptAnswer
+from engage.store.members import Member, NewMember
+from engage.store.programs import Published
+from tests.playing import rows
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MOMENT = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
+    engine = open_database(database.database_url, pool_size=20)
+    yield engine
+    await engine.dispose()
+
+
+async def begin(db: AsyncEngine, key: str = "k", *, of: bytes = b"f", at: datetime = NOW) -> Begun:
+    async with transaction(db) as conn:
+        return await idempotency.begin(conn, "m-1", key, fingerprint=of, now=at)
+
+
+async def test_one_of_many_requests_with_a_key_is_answered(db: AsyncEngine) -> None:
+    begun = await asyncio.gather(*(begin(db) for _ in range(20)))
+    assert sorted(map(str, begun)) == ["in_flight"] * 19 + ["new"]
+    answer = KeptAnswer(202, [("content-type", "application/json")], b'{"credits": []}')
+    async with transaction(db) as conn:
+        await idempotency.finish(conn, "m-1", "k", answer)
+    assert await begin(db) == answer
+    assert await begin(db, of=b"other") == "other_request"
+    assert await begin(db, "other") == "new"
+    assert await begin(db, at=NOW + 70 * IN_FLIGHT_AT_MOST) == answer, (
+        "an answer does not grow old by being read"
+    )
+
+
+async def test_a_request_that_died_makes_room_for_the_next(db: AsyncEngine) -> None:
+    assert await begin(db) == "new"
+    assert await begin(db, at=NOW + IN_FLIGHT_AT_MOST) == "in_flight"
+    late = NOW + IN_FLIGHT_AT_MOST + MOMENT
+    assert await begin(db, of=b"other", at=late) == "other_request"
+    begun = await asyncio.gather(*(begin(db, at=late) for _ in range(10)))
+    assert sorted(map(str, begun)) == ["in_flight"] * 9 + ["new"]
+
+
+async def test_an_abandoned_request_is_a_new_one(db: AsyncEngine) -> None:
+    await begin(db)
+    async with transaction(db) as conn:
+        await idempotency.abandon(conn, "m-1", "k")
+    assert await begin(db) == "new"
+    async with transaction(db) as conn:
+        await idempotency.finish(conn, "m-1", "k", KeptAnswer(200, [], b""))
+        await idempotency.abandon(conn, "m-1", "k")
+    assert await begin(db) == KeptAnswer(200, [], b""), "an answer that was given is not abandoned"
+    async with transaction(db) as conn:
+        assert await idempotency.forget(conn, before=NOW) == 0
+        assert await idempotency.forget(conn, before=NOW + MOMENT) == 1
+
+
+async def test_a_key_opens_until_it_is_revoked_and_is_not_kept(db: AsyncEngine) -> None:
+    key, other = api_keys.new_key(), api_keys.new_key()
+    async with transaction(db) as conn:
+        await api_keys.add(conn, key, name="shop", scopes=["shop"], now=NOW)
+        await api_keys.add(conn, key, name="again", scopes=["shop", "admin"], now=NOW)
+        found = await api_keys.find(conn, key)
+        assert found is not None
+        assert (found.name, found.scopes) == ("shop", ("shop",))
+        forged = f"ek_{found.id}_{other.rpartition('_')[2]}"
+        for wrong in (other, forged, key[:-1], key + "x", key.upper(), "", "ek__", "x" * 200):
+            assert await api_keys.find(conn, wrong) is None
+        assert [(listed.id, listed.revoked_at) for listed in await api_keys.list_keys(conn)] == [
+            (found.id, None)
+        ]
+        assert await api_keys.revoke(conn, found.id, now=NOW)
+        assert not await api_keys.revoke(conn, found.id, now=NOW)
+        assert await api_keys.find(conn, key) is None
+    kept = str(await rows(db, "SELECT * FROM api_keys"))
+    assert key.rpartition("_")[2] not in kept
+
+
+async def test_a_published_version_is_never_another(db: AsyncEngine) -> None:
+    async def add(document: str, version: str = "1", since: date = date(2026, 1, 1)) -> bool:
+        async with transaction(db) as conn:
+            return await programs.add(conn, Published("p", version, document), in_force_from=since, now=NOW)
+
+    added = await asyncio.gather(*(add("one") for _ in range(10)))
+    assert sorted(added) == [False] * 9 + [True]
+    with pytest.raises(Refusal) as refused:
+        await add("two")
+    assert (refused.value.code, refused.value.status) == ("version_exists", 409)
+    await add("older", "0", date(2025, 1, 1))
+    async with transaction(db) as conn:
+        assert [each.version for each in await programs.read_all(conn)] == ["0", "1"]
+        assert await programs.count(conn) == 2
+
+
+def new_member(n: int, **what: Any) -> NewMember:
+    fields: dict[str, Any] = {
+        "program_id": "p",
+        "member_id": f"m-{n:03}",
+        "country": "ES",
+        "kind": "person",
+        "birth_date": None,
+        "person_hash": None,
+        "phone": None,
+        "referral_code": None,
+        "card_numbers": [],
+    }
+    return NewMember(**(fields | what))
+
+
+async def add(db: AsyncEngine, member: NewMember) -> None:
+    async with transaction(db) as conn:
+        await members.add_member(conn, member, now=NOW)
+
+
+async def test_members_are_found_by_id_and_card_and_walked_in_order(db: AsyncEngine) -> None:
+    for n in range(7):
+        await add(db, new_member(n, card_numbers=[f"c-{n}"]))
+    await add(db, new_member(1, program_id="q"))
+    async with transaction(db) as conn:
+        found = await members.read_members(conn, [("p", "m-001"), ("q", "m-001"), ("p", "nobody")])
+        assert found == {key: Member(*key, "ES") for key in (("p", "m-001"), ("q", "m-001"))}
+        by_card = await members.by_card(conn, [("p", "c-3"), ("q", "c-3"), ("p", "none")])
+        assert by_card == {("p", "c-3"): "m-003"}
+        assert await members.count_members(conn) == 8
+        walked, last = [], ("", "")
+        while page := await members.members_after(conn, last, limit=3):
+            walked += page
+            last = page[-1].program_id, page[-1].member_id
+    assert [(m.program_id, m.member_id) for m in walked] == [
+        *[("p", f"m-{n:03}") for n in range(7)],
+        ("q", "m-001"),
+    ]
+
+
+async def test_whoever_is_refused_leaves_nothing_behind(db: AsyncEngine) -> None:
+    hashed = members.person_hash("ref", program_id="p", pepper="x")
+    await add(db, new_member(1, person_hash=hashed, card_numbers=["a", "b"]))
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"member_id": "m-001"}, "member_exists"),
+        ({"person_hash": hashed}, "person_has_account"),
+        ({"card_numbers": ["b", "c"]}, "card_taken"),
+    ]
+    for n, (what, code) in enumerate(wrong):
+        with pytest.raises(Refusal) as refused:
+            await add(db, new_member(100 + n, **what))
+        assert refused.value.code == code
+    assert refused.value.facts["card_numbers"] == ["b"]
+    assert await rows(db, "SELECT member_id FROM members") == [("m-001",)]
+    assert await rows(db, "SELECT card_number FROM card_numbers ORDER BY 1") == [("a",), ("b",)]
+    await add(db, new_member(2, card_numbers=["c"]))
+
+
+def test_a_person_is_known_again_within_a_program_and_nowhere_else() -> None:
+    def hashed(ref: str, program: str, pepper: str) -> bytes:
+        return members.person_hash(ref, program_id=program, pepper=pepper)
+
+    assert hashed("ref", "p", "x") == hashed("ref", "p", "x")
+    others = {
+        hashed("ref", "q", "x"),
+        hashed("ref", "p", "y"),
+        hashed("fer", "p", "x"),
+        hashed("", "p\0ref", "x"),
+    }
+    assert hashed("ref", "p", "x") not in others
+    assert len(others) == 4
+
+
+async def test_an_event_is_seen_once_it_was_kept(db: AsyncEngine) -> None:
+    kept = [SeenEvent("p", f"e-{n}", "app.signed_in", "m-1", NOW) for n in range(3)]
+    async with transaction(db) as conn:
+        await events.add_events(conn, kept[:2], now=NOW)
+        await events.add_events(conn, kept, now=NOW + MOMENT)
+        asked = [("p", "e-0"), ("p", "e-2"), ("q", "e-0"), ("p", "e-9")]
+        assert await events.seen_events(conn, asked) == {("p", "e-0"), ("p", "e-2")}
+    assert await rows(db, "SELECT count(*) FROM shop_events WHERE received_at = :now", now=NOW) == [(2,)]
+
+
+async def test_the_sandboxs_clock_is_shared(db: AsyncEngine) -> None:
+    async with transaction(db) as conn:
+        assert await sandbox_clock.read(conn) == timedelta()
+        for ahead in (timedelta(days=400, microseconds=7), timedelta(days=401)):
+            await sandbox_clock.set_ahead(conn, ahead)
+            assert await sandbox_clock.read(conn) == ahead
+
+
+async def test_left_over_news_go_to_one_teller_each(db: AsyncEngine) -> None:
+    async with transaction(db) as conn:
+        for _ in range(4):
+            await conn.execute(
+                text("INSERT INTO outbox VALUES (:id, :at, 'active', ARRAY['p', 'p'], ARRAY['m-1', 'm-2'])"),
+                {"id": new_id(), "at": NOW},
+            )
+    async with transaction(db) as first, transaction(db) as second:
+        assert await outbox.left_over(first, before=NOW, limit=9) == []
+        some = await outbox.left_over(first, before=NOW + MOMENT, limit=3)
+        rest = await outbox.left_over(second, before=NOW + MOMENT, limit=3)
+        assert (len(some), len(rest)) == (3, 1)
+        assert some[0][1:] == ("active", [("p", "m-1"), ("p", "m-2")])
+        await outbox.forget(first, [id_ for id_, _, _ in some])
+    assert await rows(db, "SELECT count(*) FROM outbox") == [(1,)]
