@@ -13,6 +13,7 @@ from engage import sandbox_secrets
 from engage.api.callers import KeyRing
 from engage.batching import Batcher
 from engage.clock import Clock
+from engage.domain.activity import AnyActivity
 from engage.domain.refusal import Unavailable
 from engage.flows.parts import Parts, follow_sandbox_clock, open_parts
 from engage.flows.record_activity import Act, Recorded, record
@@ -28,13 +29,21 @@ START_RETRY_S = 0.25
 log = structlog.get_logger()
 
 
+class Deed(Struct, frozen=True):
+    """What a member does now. The time is that of its batch, so that it can be decided with the others."""
+
+    program_id: str
+    member_id: str
+    activity: AnyActivity
+
+
 class Api(Struct):
     """An API that is open. Until it has `started` it knows no programs, so it decides nothing."""
 
     parts: Parts
     verifier: TokenVerifier
     keys: KeyRing
-    recorder: Batcher[Act, Recorded]
+    recorder: Batcher[Deed, Recorded]
     sandbox: SandboxSecrets | None
     started: bool = False
 
@@ -60,7 +69,7 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
     """
     async with open_parts(settings, clock) as parts:
         verifier = await open_verifier(settings, parts.clock)
-        recorder: Batcher[Act, Recorded] = Batcher(
+        recorder: Batcher[Deed, Recorded] = Batcher(
             partial(_record, parts), max_size=ACTS_PER_BATCH, in_flight=BATCHES_IN_FLIGHT
         )
         secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
@@ -77,8 +86,9 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
             await verifier.close()
 
 
-async def _record(parts: Parts, acts: list[Act]) -> Sequence[Recorded | Exception]:
-    return await record(parts, acts)
+async def _record(parts: Parts, deeds: list[Deed]) -> Sequence[Recorded | Exception]:
+    now = parts.clock.now()
+    return await record(parts, [Act(deed.program_id, deed.member_id, deed.activity, now) for deed in deeds])
 
 
 async def _start(api: Api) -> None:

@@ -16,6 +16,10 @@ from engage.settings import Settings
 # Connections that may wait to be accepted, and requests that may be under way.
 BACKLOG: Final = 2_048
 
+# Objects that come and go with requests are freed without the collector, which only has to find cycles. To
+# look for them after every 700 new objects, as Python does, took a fifth of the time of a tap.
+COLLECT_AFTER: Final = (50_000, 20, 20)
+
 
 def run(settings: Settings) -> None:
     """Blocks until SIGINT or SIGTERM; requests under way are answered first. Raises SettingsError."""
@@ -29,6 +33,7 @@ async def _run(settings: Settings) -> None:
         # What is there now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         await serve(app, host=settings.api_host, port=settings.api_port)
 
 

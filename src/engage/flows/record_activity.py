@@ -12,11 +12,12 @@ from uuid import UUID
 import msgspec
 
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import NewCredit, decide, not_offered, refused, streak_rule
+from engage.domain.decide import NewCredit, not_offered, refused
 from engage.domain.program import Program, SameAs
 from engage.domain.refusal import Refusal, Unavailable
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
-from engage.domain.streak import Streak, StreakView, view
+from engage.domain.streak import Streak, StreakView
+from engage.flows.decisions import Decisions
 from engage.flows.ids import new_id
 from engage.flows.members import unknown_member
 from engage.flows.parts import Parts
@@ -77,6 +78,7 @@ class _Open(msgspec.Struct):
     program: Program
     zone: str
     slots: list[Slot]
+    decisions: Decisions
     settled: set[str] = msgspec.field(default_factory=set)  # Rules that have given, or have nothing to give.
     grants: list[Grant] = []  # Of this round.
     won: list[Grant] = []
@@ -134,6 +136,7 @@ async def _rounds(parts: Parts, open_: list[_Open], answers: Answers) -> None:
 
 async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[_Open]:
     members = await parts.members.find(parts.db, [(act.program_id, act.member_id) for act in acts])
+    decisions = Decisions()
     open_ = []
     for index, act in enumerate(acts):
         member = members.get((act.program_id, act.member_id))
@@ -141,13 +144,13 @@ async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[
             if member is None:
                 raise unknown_member()
             program, market = parts.programs.in_force(act.program_id, at=act.at, country=member.country)
-            slots = wanted(program, act.activity, at=act.at, zone=market.zone)
+            slots = decisions.wanted(program, act.activity, at=act.at, zone=market.zone)
             if not slots:
                 raise not_offered()
         except Refusal as refusal:
             answers[index] = refusal
         else:
-            open_.append(_Open(index, act, member, program, market.zone, slots))
+            open_.append(_Open(index, act, member, program, market.zone, slots, decisions))
     return open_
 
 
@@ -213,7 +216,8 @@ async def _accept(parts: Parts, granted: list[_Open], answers: Answers) -> list[
 def _offers(one: _Open) -> list[tuple[Grant, list[Accepting]]]:
     """What each grant of this round is good for: its own rule's credit and those that share its slot."""
     act, program = one.act, one.program
-    credits = decide(program, act.activity, at=act.at, zone=one.zone, grants=[*one.won, *one.grants])
+    grants = [*one.won, *one.grants]
+    credits = one.decisions.credits(program, act.activity, at=act.at, zone=one.zone, grants=grants)
     offers = []
     for grant in one.grants:
         own_id, known = new_id(), bool(one.rows)
@@ -336,13 +340,8 @@ def _recorded(one: _Open) -> Recorded:
     for grant in one.won:
         match grant.slot:
             case StreakSlot(day=day, zone=zone):
-                found = streak_rule(one.program)
-                streak = view(
-                    Streak(day, grant.number, zone),
-                    one.act.at,
-                    zone,
-                    bonus_every_days=found[1] if found else None,
-                )
+                run = Streak(day, grant.number, zone)
+                streak = one.decisions.streak(one.program, run, at=one.act.at)
             case WindowSlot(rule_id=rule_id, window=window):
                 limit = LimitView(rule_id, grant.left, window.end)
             case _:

@@ -27,13 +27,18 @@ from engage.ledger.balances import BalanceChange
 _ACCEPT = text("""
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest(
-        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]),
-        CAST(:source_keys AS text[]), CAST(:references AS text[]), CAST(:rule_ids AS text[]),
-        CAST(:versions AS text[]), CAST(:points AS bigint[]), CAST(:activity_ats AS timestamptz[]),
-        CAST(:due_ats AS timestamptz[]), CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]),
-        CAST(:with_ids AS uuid[]), CAST(:known AS bool[]), CAST(:days_before AS text[])
-    ) AS a (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-            activity_at, due_at, expires_at, why, with_id, known, day_before)
+        CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:with_ids AS uuid[]),
+        CAST(:decisions AS int[])
+    ) AS a (member_id, id, with_id, number)
+    JOIN unnest(
+        CAST(:program_ids AS text[]), CAST(:source_keys AS text[]), CAST(:references AS text[]),
+        CAST(:rule_ids AS text[]), CAST(:versions AS text[]), CAST(:points AS bigint[]),
+        CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
+        CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
+        CAST(:days_before AS text[])
+    ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
+                            activity_at, due_at, expires_at, why, known, day_before, number)
+    USING (number)
 ), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why)
@@ -117,13 +122,16 @@ async def accept(
     outbox_id: UUID,
 ) -> Accepted:
     """Inserts what is new as pending credits. `outbox_id` names the row that keeps the news."""
-    credits = [a.credit for a in accepting]
+    told, decisions = _decisions(accepting)
+    credits = [a.credit for a in told]
     rows = await conn.execute(
         _ACCEPT,
         {
-            "program_ids": [a.program_id for a in accepting],
             "member_ids": [a.member_id for a in accepting],
             "ids": [a.id for a in accepting],
+            "with_ids": [a.with_id for a in accepting],
+            "decisions": decisions,
+            "program_ids": [a.program_id for a in told],
             "source_keys": [c.source_key for c in credits],
             "references": [c.reference for c in credits],
             "rule_ids": [c.rule_id for c in credits],
@@ -133,9 +141,8 @@ async def accept(
             "due_ats": [c.due_at for c in credits],
             "expires_ats": [c.expires_at for c in credits],
             "whys": [why_json(c.why) for c in credits],
-            "with_ids": [a.with_id for a in accepting],
-            "known": [a.known for a in accepting],
-            "days_before": [a.day_before for a in accepting],
+            "known": [a.known for a in told],
+            "days_before": [a.day_before for a in told],
             "now": now,
             "wall": wall,
             "outbox_id": outbox_id,
@@ -148,6 +155,23 @@ async def accept(
         balance = Balance(active, pending, held, debt, version)
         changes[program_id, member_id] = BalanceChange(program_id, member_id, balance)
     return Accepted(frozenset(ids), list(changes.values()))
+
+
+def _decisions(accepting: Sequence[Accepting]) -> tuple[list[Accepting], list[int]]:
+    """(one of each decision, the number from 1 of each credit's). Credits that were decided together differ
+    only in the member and the id, and what they have in common is told once.
+    """
+    numbers: dict[tuple[str, int, bool, str | None], int] = {}
+    told: list[Accepting] = []
+    decisions = []
+    for one in accepting:
+        decision = (one.program_id, id(one.credit), one.known, one.day_before)
+        number = numbers.get(decision)
+        if number is None:
+            told.append(one)
+            number = numbers[decision] = len(told)
+        decisions.append(number)
+    return told, decisions
 
 
 def why_json(why: Why) -> str:
