@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from babel import Locale
 from babel.core import negotiate_locale
-from babel.dates import format_datetime
+from babel.dates import format_date, format_time
 from babel.lists import format_list
 from msgspec import Struct
 
@@ -77,10 +77,11 @@ class _Facts(dict[str, str]):
 
 
 def _shown(value: Any, known: Catalog, language: str) -> str:
-    locale = Locale.parse(language)
+    locale = Locale.parse("en_GB" if language == "en" else language)
     match value:
         case datetime():
-            return f"{format_datetime(value, 'd MMMM y HH:mm', locale=locale)} UTC"
+            day, time = format_date(value, "long", locale=locale), format_time(value, "HH:mm", locale=locale)
+            return f"{day} {time} UTC"
         case [*several]:
             return format_list([known.reasons.get(str(one), str(one)) for one in several], locale=locale)
         case _:

@@ -1,0 +1,50 @@
+"""Problems are told in the language that was asked for."""
+
+import re
+
+import pytest
+
+from engage.api.codes import CODES
+from engage.api.language import LANGUAGES, catalog, message, negotiate
+
+TRANSLATED = [language for language in LANGUAGES if language != "en"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_code_has_its_words_and_names_only_facts_that_it_has(language: str) -> None:
+    codes = catalog(language).codes
+    assert codes.keys() == CODES.keys()
+    for code, words in codes.items():
+        assert set(re.findall(r"{(\w+)}", words.detail)) <= CODES[code].facts.keys(), code
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_language_has_words_of_its_own(language: str) -> None:
+    english, own = catalog("en"), catalog(language)
+    assert own.reasons.keys() == english.reasons.keys()
+    assert [code for code, words in own.codes.items() if words.detail == english.codes[code].detail] == []
+    assert set(own.reasons.values()).isdisjoint(english.reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("de", "de"),
+        ("es-ES,es;q=0.9", "es"),
+        ("xx, fr;q=0.3, it;q=0.8", "it"),
+        ("de;q=0, nl", "nl"),
+        ("", "en"),
+        ("*", "en"),
+        (";;,,q=", "en"),
+        ("de;q=high", "en"),
+    ],
+)
+def test_the_caller_is_answered_in_the_best_of_their_languages(header: str, language: str) -> None:
+    assert negotiate(header) == language
+
+
+def test_facts_are_said_as_the_language_says_them() -> None:
+    told = message("already_tapped", CODES["already_tapped"].facts, "de")
+    assert told.detail == "Kommen Sie zum nächsten Tanken wieder: Es öffnet am 21. November 2026 23:00 UTC."
+    several = message("not_eligible", {"reasons": ["country", "company"]}, "fr")
+    assert several.detail.endswith("pas dans ce pays et pas pour les entreprises.")
