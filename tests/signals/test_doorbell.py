@@ -1,5 +1,6 @@
 """The doorbell: one job a tick, never early, whatever the queue went through."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,3 +125,25 @@ async def test_a_queue_that_is_away_is_unavailable_and_rung_again_when_it_is_bac
         async with ArqRedis(host="127.0.0.1", port=valkey.port, db=1) as client:
             assert f"settle:{tick_of(due)}" in await jobs(client)
         await bell.close()
+
+
+async def test_a_queue_that_says_nothing_is_unavailable_in_bounded_time(tmp_path: Path) -> None:
+    async with own_valkey(tmp_path) as valkey:
+        settings = queue_settings(f"redis://127.0.0.1:{valkey.port}/1")
+        connected, new = Doorbell(settings, Clock()), Doorbell(settings, Clock())
+        assert await connected.workers_alive() == 0
+        due = Clock().wall() + 60 * SECOND
+        with valkey.silent():
+            async with asyncio.timeout(8 * signals.ANSWER_S):
+                for bell in (connected, new):
+                    with pytest.raises(Unavailable):
+                        await bell.ring([due])
+                with pytest.raises(Unavailable):
+                    await connected.call_for_help(1, 1)
+                with pytest.raises(Unavailable):
+                    await connected.workers_alive()
+        for bell in (connected, new):
+            await bell.ring([due])
+            await bell.close()
+        async with ArqRedis(host="127.0.0.1", port=valkey.port, db=1) as client:
+            assert f"settle:{tick_of(due)}" in await jobs(client)

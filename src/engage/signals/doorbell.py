@@ -5,8 +5,8 @@ load does not grow with traffic, and losing it costs seconds.
 """
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -28,6 +28,9 @@ WORKER_HEALTH_PREFIX = "engage:health:worker:"
 TICK = timedelta(milliseconds=250)
 _EPOCH = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
 RUNG_LIMIT = 10_000
+
+# A queue that is there and says nothing in this time is away.
+ANSWER_S = 2.0
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -52,8 +55,8 @@ class Doorbell:
         if not ticks:
             return
         pool = await self._connected()
-        try:
-            for tick in sorted(ticks):
+        for tick in sorted(ticks):
+            async with _asking():
                 await pool.enqueue_job(
                     SETTLE_JOB,
                     tick,
@@ -61,9 +64,7 @@ class Doorbell:
                     _defer_until=_EPOCH + tick * TICK,
                     _queue_name=QUEUE,
                 )
-                self._rung.add(tick)
-        except (RedisError, OSError) as error:
-            raise Unavailable("valkey") from error
+            self._rung.add(tick)
         if len(self._rung) > self._forget_at:
             # With long delays most lie in the future and stay; looking through them again has to be rare.
             self._rung = {tick for tick in self._rung if tick >= now}
@@ -72,20 +73,16 @@ class Doorbell:
     async def call_for_help(self, tick: int, settlers: int) -> None:
         """Asks other workers to join a settlement that one batch did not finish."""
         pool = await self._connected()
-        try:
+        async with _asking():
             for n in range(settlers):
                 job_id = f"{SETTLE_JOB}:{tick}:{n}"
                 await pool.enqueue_job(SETTLE_JOB, tick, n, _job_id=job_id, _queue_name=QUEUE)
-        except (RedisError, OSError) as error:
-            raise Unavailable("valkey") from error
 
     async def workers_alive(self) -> int:
         """How many workers have shown a sign of life within the last seconds."""
         pool = await self._connected()
-        try:
+        async with _asking():
             return len([key async for key in pool.scan_iter(match=f"{WORKER_HEALTH_PREFIX}*", count=1000)])
-        except (RedisError, OSError) as error:
-            raise Unavailable("valkey") from error
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -95,16 +92,24 @@ class Doorbell:
     async def _connected(self) -> ArqRedis:
         async with self._connecting:
             if self._pool is None:
-                try:
+                async with _asking():
                     self._pool = await create_pool(
                         self._settings,
                         job_serializer=pack,
                         job_deserializer=unpack,
                         default_queue_name=QUEUE,
                     )
-                except (RedisError, OSError) as error:
-                    raise Unavailable("valkey") from error
             return self._pool
+
+
+@asynccontextmanager
+async def _asking() -> AsyncIterator[None]:
+    """A queue that does not answer in time is away."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except (RedisError, OSError) as error:
+        raise Unavailable("valkey") from error
 
 
 def tick_of(at: datetime) -> int:
