@@ -1,6 +1,6 @@
 """What a member reads of the ledger: credits, statement, what ends next."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,7 +9,8 @@ from engage.flows.record_activity import record
 from engage.flows.settle import settle_due
 from engage.flows.shop_events import take_events
 from engage.flows.transaction import one_statement
-from engage.ledger.credits import expiring, list_credits, list_entries, read_credit
+from engage.ledger.credits import list_credits, list_entries, read_credit
+from engage.ledger.home import Expiring, read_home
 from engage.settings import Settings
 from tests.playing import (
     DAY,
@@ -83,9 +84,17 @@ async def test_the_statement_adds_up_page_by_page(parts: Parts) -> None:
 
 async def test_what_ends_is_told_by_when(parts: Parts) -> None:
     await busy(parts)
-    async with one_statement(parts.db) as conn:
-        ending = await expiring(conn, PROGRAM, "m-1", now=parts.clock.now(), limit=3)
-        later = await expiring(conn, PROGRAM, "m-1", now=ending[0].expires_at, limit=100)
+    ending = await _ending(parts, now=parts.clock.now(), shown=3)
+    later = await _ending(parts, now=ending[0].expires_at, shown=100)
     first = NOON.replace(year=2027) + timedelta(minutes=5)
     assert (ending[0].points, ending[0].expires_at) == (50 + 2 + 20, first)
     assert [each.points for each in [ending[0], *later]] == [72, 22, 22, 22], "no points that were taken back"
+
+
+async def _ending(parts: Parts, *, now: datetime, shown: int) -> list[Expiring]:
+    async with one_statement(parts.db) as conn:
+        read = await read_home(
+            conn, PROGRAM, "m-1", now=now, expiring_shown=shown, streak_rule=None, prefixes=[]
+        )
+    assert read is not None
+    return read.expiring

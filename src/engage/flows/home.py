@@ -13,10 +13,9 @@ from engage.domain.streak import StreakView, view
 from engage.flows.members import unknown_member
 from engage.flows.parts import Parts
 from engage.flows.record_activity import LimitView
-from engage.flows.transaction import transaction
-from engage.ledger.balances import read_balances
-from engage.ledger.credits import Expiring, expiring
-from engage.ledger.truth import Asking, read_places, read_streaks
+from engage.flows.transaction import one_statement
+from engage.ledger import home as ledger
+from engage.ledger.home import Expiring
 from engage.store.members import Member
 
 EXPIRING_SHOWN = 12
@@ -66,29 +65,41 @@ async def _read(
     currency: str | None,
     now: datetime,
 ) -> Home:
-    key = (member.program_id, member.member_id)
-    streak, limits = None, []
-    async with transaction(parts.db) as conn:
-        balance = (await read_balances(conn, [key])).get(key, Balance())
-        ending = await expiring(conn, *key, now=now, limit=EXPIRING_SHOWN)
-        if program is not None and zone is not None:
-            found = streak_rule(program)
-            if found is not None:
-                rule, bonus = found
-                asked = Asking(*key, rule.id)
-                running = (await read_streaks(conn, [asked])).get(asked)
-                streak = view(running, now, zone, bonus_every_days=bonus)
-            windows = {
-                rule.id: (Asking(*key, f"{rule.id}:{window.label}:"), rule.limit.count, window.end)
-                for rule in limited_rules(program)
-                if isinstance(rule.limit, PerWindow)
-                and (window := calendar.window(rule.limit.window, now, zone))
-            }
-            used = await read_places(conn, [asked for asked, _, _ in windows.values()])
-            limits = [
-                LimitView(rule_id, count - sum(place <= count for place in used.get(asked, [])), end)
-                for rule_id, (asked, count, end) in windows.items()
-            ]
+    found = None if program is None else streak_rule(program)
+    windows = {} if program is None or zone is None else _windows(program, now, zone)
+    async with one_statement(parts.db) as conn:
+        read = await ledger.read_home(
+            conn,
+            member.program_id,
+            member.member_id,
+            now=now,
+            expiring_shown=EXPIRING_SHOWN,
+            streak_rule=None if found is None else found[0].id,
+            prefixes=[prefix for prefix, _, _ in windows.values()],
+        )
+    if read is None:
+        raise unknown_member()
+    streak = None
+    if found is not None and zone is not None:
+        streak = view(read.streak, now, zone, bonus_every_days=found[1])
+    limits = [
+        LimitView(rule_id, count - _places_used(read.used, prefix, count), end)
+        for rule_id, (prefix, count, end) in windows.items()
+    ]
     version = None if program is None else program.version
     shown = MemberView(member.member_id, member.program_id, version, member.country, zone, currency)
-    return Home(member=shown, balance=balance, expiring=ending, streak=streak, limits=limits)
+    return Home(member=shown, balance=read.balance, expiring=read.expiring, streak=streak, limits=limits)
+
+
+def _windows(program: Program, now: datetime, zone: str) -> dict[str, tuple[str, int, datetime]]:
+    """(key prefix, places, end) of the windows that are open now, by rule."""
+    return {
+        rule.id: (f"{rule.id}:{window.label}:", rule.limit.count, window.end)
+        for rule in limited_rules(program)
+        if isinstance(rule.limit, PerWindow) and (window := calendar.window(rule.limit.window, now, zone))
+    }
+
+
+def _places_used(keys: list[str], prefix: str, count: int) -> int:
+    """Places beyond the count are of a version that offered more."""
+    return sum(key.startswith(prefix) and int(key.removeprefix(prefix)) <= count for key in keys)

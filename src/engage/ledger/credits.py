@@ -39,11 +39,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     corrects: int | None
 
 
-class Expiring(msgspec.Struct, frozen=True):
-    points: int
-    expires_at: datetime
-
-
 class Held(msgspec.Struct, frozen=True):
     """A credit that holds a reference: what it earned, unless it was removed."""
 
@@ -87,12 +82,6 @@ SELECT seq, kind, active_delta, balance_after, at, credit_id, corrects FROM entr
 WHERE program_id = :program_id AND member_id = :member_id AND active_delta <> 0
   AND (CAST(:before AS bigint) IS NULL OR seq < :before)
 ORDER BY seq DESC LIMIT :limit
-""")
-
-_EXPIRING = text("""
-SELECT sum(remaining)::bigint, expires_at FROM lots
-WHERE program_id = :program_id AND member_id = :member_id AND remaining > 0 AND expires_at > :now
-GROUP BY expires_at ORDER BY expires_at LIMIT :limit
 """)
 
 
@@ -181,16 +170,6 @@ async def list_entries(
         )
         for seq, kind, points, balance_after, at, credit_id, corrects in rows
     ]
-
-
-async def expiring(
-    conn: AsyncConnection, program_id: str, member_id: str, *, now: datetime, limit: int
-) -> list[Expiring]:
-    """What ends next, by instant, soonest first."""
-    rows = await conn.execute(
-        _EXPIRING, {"program_id": program_id, "member_id": member_id, "now": now, "limit": limit}
-    )
-    return [Expiring(points, expires_at) for points, expires_at in rows]
 
 
 def _credit(row: Sequence[Any]) -> Credit:
