@@ -183,6 +183,7 @@ async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(parts: Part
         ["unknown_member", "member_missing", "unknown_program", "time_in_future", "not_offered"],
     )
     assert [refused.id for refused in taken.refused] == [event.id for event in events[:5]]
+    assert [refused.facts for refused in taken.refused[1:4]] == [{}, {"program": "no-program"}, {}]
     await join(parts, "nobody")
     assert told(await take_events(parts, events[:1])) == DONE, "refused is not seen: it may come again"
 

@@ -74,7 +74,7 @@ async def _audit(data: Path | None, console: Console) -> Audit:
 
 
 async def _rebuild(data: Path | None, console: Console) -> Rebuilt:
-    async with open_installation(data) as settings, open_parts(settings) as parts:
+    async with open_installation(data) as settings, open_parts(settings, command_timeout_s=None) as parts:
         with _progress(console) as progress:
             bars = {what: progress.add_task(what, total=None) for what in ("members", "doorbells")}
             return await rebuild_state(

@@ -12,7 +12,7 @@ from engage.clock import Clock
 from engage.flows.after import Aftermath
 from engage.flows.members import MemberBook
 from engage.flows.programs import ProgramBook, keep_fresh
-from engage.flows.transaction import open_database, transaction
+from engage.flows.transaction import COMMAND_TIMEOUT_S, open_database, transaction
 from engage.gate.client import Gate, open_gate
 from engage.settings import Settings
 from engage.signals.doorbell import Doorbell, queue_settings
@@ -33,13 +33,17 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: Settings, clock: Clock | None = None, *, command_timeout_s: float | None = COMMAND_TIMEOUT_S
+) -> AsyncIterator[Parts]:
     """Everything a flow needs. Servers that are away are found when they are back.
+
+    `command_timeout_s` is that of `open_database`.
 
     Whoever decides reads the programs once before (`programs.refresh`); from then on they are kept fresh.
     """
     clock = clock or Clock()
-    db = open_database(settings.database_url)
+    db = open_database(settings.database_url, command_timeout_s=command_timeout_s)
     gate = open_gate(settings.state_url)
     topics_client = Redis.from_url(settings.topics_url, socket_connect_timeout=2.0)
     topics = Topics(topics_client, clock)

@@ -139,7 +139,8 @@ async def _known(
         member = members.get(keys[id(event)])
         code = _mistake(parts, event, member, now=now)
         if code is not None or member is None:
-            refused.append(RefusedEvent(event.id, code or "unknown_member", {}))
+            facts = {"program": event.program} if code == "unknown_program" else {}
+            refused.append(RefusedEvent(event.id, code or "unknown_member", facts))
         else:
             known.append(_Known(event, member))
     return known, refused

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from engage.domain.refusal import Unavailable
 
 CONNECT_TIMEOUT_S = 2.0
-COMMAND_TIMEOUT_S = 30.0
+COMMAND_TIMEOUT_S = 10.0  # Apps wait for it, and a worker's job has to end in 30 s.
 POOL_TIMEOUT_S = 5.0
 
 # Deadlocks, serialization failures, a server that is starting or shutting down: the caller may ask again.

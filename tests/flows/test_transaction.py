@@ -1,0 +1,42 @@
+"""What opens a transaction says in bounded time that the database is away."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from engage.domain.refusal import Unavailable
+from engage.flows.parts import open_parts
+from engage.flows.transaction import COMMAND_TIMEOUT_S, one_statement, open_database, transaction
+from engage.settings import Settings
+
+NEVER = text("SELECT pg_sleep(3600)")
+
+
+@pytest.mark.parametrize("opened", [transaction, one_statement])
+async def test_a_database_that_takes_for_ever_is_away_and_is_there_again_afterwards(
+    settings: Settings, opened: Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]
+) -> None:
+    db = open_database(settings.database_url, pool_size=1, command_timeout_s=0.2)
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable) as away:
+                async with opened(db) as conn:
+                    await conn.execute(NEVER)
+        assert away.value.facts["part"] == "postgres"
+        async with opened(db) as conn:
+            assert (await conn.execute(text("SELECT 1"))).scalar_one() == 1
+    finally:
+        await db.dispose()
+
+
+async def test_whoever_serves_members_waits_for_no_statement_longer_than_an_app_would(
+    settings: Settings,
+) -> None:
+    async with open_parts(settings) as parts, transaction(parts.db) as conn:
+        raw = await conn.get_raw_connection()
+        assert raw.driver_connection is not None
+        assert raw.driver_connection._config.command_timeout == COMMAND_TIMEOUT_S <= 10
