@@ -1,8 +1,9 @@
 """Reading what a caller sent: bounded, strict, and with every mistake told by its field."""
 
+import asyncio
 import base64
 import binascii
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request
@@ -10,15 +11,30 @@ from litestar.types import Receive, Scope
 from msgspec import Struct
 
 from engage.api.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
+from engage.domain.refusal import Refusal
 
 T = TypeVar("T")
 
+# A phone on a bad line takes seconds for 64 KiB; whoever takes longer than this only holds a connection.
+BODY_S: Final = 20.0
+
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTES) -> bytes:
-    """All of a body, which is not read further than the limit. Raises Refusal body_too_large."""
+    """All of a body, which is not read further than the limit.
+
+    Raises Refusal body_too_large, or request_timeout where it takes longer than BODY_S to arrive.
+    """
     length = _content_length(scope)
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read_body(receive, limit_bytes)
+    except TimeoutError:
+        raise Refusal("request_timeout", status=408) from None
+
+
+async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
     parts: list[bytes] = []
     received, more = 0, True
     while more:

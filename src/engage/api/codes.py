@@ -27,6 +27,7 @@ CODES: dict[str, Code] = {
     "forbidden": Code(403, {"scope": "shop"}),
     "not_found": Code(404),
     "method_not_allowed": Code(405, {"allowed": ["GET"]}),
+    "request_timeout": Code(408),
     "body_too_large": Code(413, {"limit_bytes": 65_536}),
     "internal_error": Code(500),
     "unavailable": Code(503, {"part": "postgres", "retry_after_s": 1}),
@@ -51,11 +52,13 @@ CODES: dict[str, Code] = {
     "invalid_event": Code(
         400, {"errors": [{"field": "time", "message": "Invalid RFC3339 encoded datetime"}]}
     ),
-    "unknown_type": Code(400, {"type": "app.opened"}),
+    "unknown_type": Code(400, {"event_type": "app.opened"}),
     "member_missing": Code(400),
     "unknown_member": Code(404),
     "time_in_future": Code(400),
     # Of operators and the sandbox.
     "version_exists": Code(409, {"program": "eu-mi-points", "version": "2022"}),
+    "versions_conflict": Code(409, {"problems": ["countries.FR.zone: expected Europe/Paris, as before"]}),
+    "document_unproved": Code(422, {"problems": ["examples[0], total: expected 50 points, got 30 points"]}),
     "clock_backwards": Code(409, {"now": _TOMORROW}),
 }

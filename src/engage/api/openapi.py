@@ -99,7 +99,9 @@ def document(controllers: Sequence[type[Controller]]) -> Document:
             "securitySchemes": drawn["components"]["securitySchemes"],
             "schemas": schemas.components,
             "examples": {
-                code: {"summary": message(code, {}, "en").title, "value": example(code)} for code in CODES
+                code: {"summary": message(code, {}, "en").title, "value": example(code)}
+                for code in CODES
+                if f"/examples/{code}" in str(paths)
             },
         },
     }

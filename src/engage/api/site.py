@@ -1,146 +1,152 @@
-"""The pages: the demo store, and the API reference, which is written out of the contract itself.
+"""What people look at: the demo store's page, the API reference, a page for each problem.
 
-Packaged renderers of OpenAPI either fetch themselves from elsewhere or do not know version 3.1; a page that
-needs no script reads as well, and is there when the network is not.
+Everything is served from here and nothing from elsewhere, without inline scripts or styles, and the policy in
+the headers holds pages to that.
 """
 
-import re
+import hashlib
+import mimetypes
 from collections.abc import Sequence
-from importlib import resources
-from mimetypes import guess_type
-from typing import Any, Final
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from jinja2 import Environment, PackageLoader
-from litestar import Controller, Response, get
-from litestar.exceptions import NotFoundException
-from litestar.response import Redirect
-from markupsafe import Markup, escape
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Controller, Request, get
+from litestar.params import PathParameter
 
-from engage.api import openapi
-from engage.api.openapi import Document
+from engage.api import openapi, reference
+from engage.api.answer import SAFE, Answer, Headers
+from engage.api.codes import CODES
+from engage.api.language import message
+from engage.api.problems import language_of
+from engage.domain.refusal import Refusal
 
-# Everything comes from here. The store's page also talks to the feed, which has a port of its own.
-POLICY: Final = (
-    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+HERE: Final = Path(__file__).parent
+PAGES: Final = HERE / "pages"
+TEMPLATES: Final = HERE / "templates"
+
+POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "connect-src 'self' ws: wss:",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "object-src 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
 )
-HEADERS: Final = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
-HTML: Final = "text/html"
-_CODE: Final = re.compile("`([^`]+)`")
-METHODS: Final = ("get", "post", "put", "delete")
+PAGE: Final = (
+    *SAFE,
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+_templates = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_templates.filters["code"] = reference.with_code
 
 
 class DemoController(Controller):
-    """The demo store of the sandbox: static files, and nothing else is reached by their names."""
+    """The demo store, which is nothing but a client of the API and the feed."""
 
     include_in_schema = False
 
-    @get("/", sync_to_thread=False)
-    def page(self) -> Response[bytes]:
-        return _file("pages", "index.html")
+    @get("/")
+    async def index(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
+        return _file(request, PAGES, "index.html")
 
-    @get("/demo/{name:str}", sync_to_thread=False)
-    def asset(self, name: str) -> Response[bytes]:
-        return _file("pages", name)
+    @get("/demo/{name:str}")
+    async def asset(
+        self, request: Request[Any, Any, Any], name: Annotated[str, PathParameter()]
+    ) -> Answer[bytes]:
+        return _file(request, PAGES, name)
 
 
-def reference_of(contract: Sequence[type[Controller]]) -> type[Controller]:
-    """The reference of these controllers: a page, and the documents that programs read."""
-    made = openapi.document(contract)
-    page = _page(made)
-    text = openapi.as_yaml(made)
+def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
+    """The reference of an API with these controllers. Its document is made when somebody first asks."""
+
+    @cache
+    def document() -> openapi.Document:
+        return openapi.document(controllers)
+
+    @cache
+    def page() -> bytes:
+        return _render("reference.html", reference=reference.of(document()))
 
     class ReferenceController(Controller):
         include_in_schema = False
 
-        @get("/docs", sync_to_thread=False)
-        def reference(self) -> Response[bytes]:
-            return Response(page, media_type=HTML, headers=HEADERS)
+        @get("/docs")
+        async def docs(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
+            return _tagged(request, page(), b"text/html; charset=utf-8")
 
-        @get("/docs/reference.css", sync_to_thread=False)
-        def style(self) -> Response[bytes]:
-            return _file("reference", "reference.css")
+        @get("/docs/{name:str}")
+        async def asset(
+            self, request: Request[Any, Any, Any], name: Annotated[str, PathParameter()]
+        ) -> Answer[bytes]:
+            if name.endswith(".html"):
+                raise _nothing()
+            return _file(request, TEMPLATES, name)
 
-        @get("/docs/engage.yaml", sync_to_thread=False)
-        def contract_text(self) -> Response[str]:
-            return Response(text, media_type="application/yaml", headers=HEADERS)
+        @get("/openapi.json")
+        async def as_json(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
+            return _tagged(request, msgspec.json.encode(document()), b"application/vnd.oai.openapi+json")
 
-        @get("/openapi.yaml", sync_to_thread=False)
-        def usual_place(self) -> Redirect:
-            return Redirect("/docs/engage.yaml")
+        @get("/openapi.yaml")
+        async def as_yaml(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
+            return _tagged(request, openapi.as_yaml(document()).encode(), b"application/vnd.oai.openapi")
+
+        @get("/problems/{code:str}")
+        async def problem(
+            self, request: Request[Any, Any, Any], code: Annotated[str, PathParameter()]
+        ) -> Answer[bytes]:
+            """What the `type` of a problem document leads to."""
+            if code not in CODES:
+                raise _nothing()
+            language = language_of(request.scope)
+            text = message(code, CODES[code].facts, language)
+            example = msgspec.json.format(msgspec.json.encode(openapi.example(code)), indent=2).decode()
+            body = _render(
+                "problem.html", code=code, known=CODES[code], text=text, example=example, language=language
+            )
+            return _tagged(request, body, b"text/html; charset=utf-8")
 
     return ReferenceController
 
 
-def _file(folder: str, name: str) -> Response[bytes]:
-    """A file of the package. Raises NotFoundException for any name that its folder does not list."""
-    files = {entry.name: entry for entry in resources.files("engage.api").joinpath(folder).iterdir()}
-    found = files.get(name)
-    if found is None or not found.is_file():
-        raise NotFoundException
-    kind = guess_type(name)[0] or "application/octet-stream"
-    return Response(found.read_bytes(), media_type=kind, headers=HEADERS)
+def _nothing() -> Refusal:
+    return Refusal("not_found", status=404)
 
 
-def _page(made: Document) -> bytes:
-    templates = Environment(
-        loader=PackageLoader("engage.api", "reference"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"kind": kind_of, "prose": prose}
-    sections = [(tag, [op for op in _operations(made) if tag["name"] in op["tags"]]) for tag in made["tags"]]
-    rendered = templates.get_template("reference.html").render(
-        info=made["info"],
-        sections=sections,
-        schemas=made["components"]["schemas"],
-        examples=made["components"]["examples"],
-    )
-    return rendered.encode()
+def _render(template: str, **values: Any) -> bytes:
+    return _templates.get_template(template).render(**values).encode()
 
 
-def _operations(made: Document) -> list[Document]:
-    return [
-        {"parameters": [], "requestBody": None, "security": [], **operation, "path": path, "method": method}
-        for path, operations in made["paths"].items()
-        for method, operation in operations.items()
-        if method in METHODS
+def _file(request: Request[Any, Any, Any], folder: Path, name: str) -> Answer[bytes]:
+    """A file of a flat folder, small, and read each time: whoever edits one only has to look again."""
+    if name not in {file.name for file in folder.iterdir() if file.is_file()}:
+        raise _nothing()
+    kind, _ = mimetypes.guess_type(name)
+    media = kind or "application/octet-stream"
+    if media.startswith("text/"):
+        media += "; charset=utf-8"
+    return _tagged(request, (folder / name).read_bytes(), media.encode())
+
+
+def _tagged(request: Request[Any, Any, Any], body: bytes, media_type: bytes) -> Answer[bytes]:
+    tag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
+    headers: Headers = [
+        (b"content-type", media_type),
+        (b"cache-control", b"no-cache"),
+        (b"etag", tag),
+        *PAGE,
     ]
-
-
-def prose(text: str) -> Markup:
-    """Text with `code` in it, as HTML."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # It has just been escaped.
-
-
-def kind_of(schema: Document) -> str:
-    """A schema in a few words, for a table: `string (date-time) or null`, `list of Credit`."""
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    if "const" in schema:
-        return repr(schema["const"])
-    if "enum" in schema:
-        return " | ".join(repr(value) for value in schema["enum"])
-    for union in ("anyOf", "oneOf"):
-        if union in schema:
-            return " or ".join(dict.fromkeys(kind_of(arm) for arm in schema[union]))
-    return _plain_kind(schema)
-
-
-def _plain_kind(schema: Document) -> str:
-    kinds: Any = schema.get("type", "any")
-    names = []
-    for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if kind == "array":
-            names.append(f"list of {kind_of(schema.get('items', {}))}")
-        elif kind == "string" and "format" in schema:
-            names.append(f"string ({schema['format']})")
-        else:
-            names.append(str(kind))
-    return " or ".join(names)
+    known = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
+    if any(tag in value for value in known):
+        return Answer(b"", headers, 304)
+    return Answer(body, headers, 200)

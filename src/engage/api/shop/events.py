@@ -22,7 +22,11 @@ Events = AnyEvent | Annotated[list[AnyEvent], Meta(max_length=EVENTS_PER_CALL)]
 
 
 class RefusedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`id` is null where the event did not have one that can be read."""
+    """`id` is null where the event did not have one that can be read.
+
+    `code`: invalid_event, unknown_type, unknown_program, unknown_member, member_missing, time_in_future,
+    not_offered.
+    """
 
     id: str | None
     code: str
@@ -103,7 +107,7 @@ def _read(raw: msgspec.Raw) -> AnyEvent:
     except msgspec.ValidationError as error:
         kind = _head_of(raw).type
         if kind is not None and kind not in _types:
-            raise Refusal("unknown_type", status=400, type=kind) from None
+            raise Refusal("unknown_type", status=400, event_type=kind) from None
         raise _invalid_event(field_error(error)) from None
     if event.time.year < EARLIEST_YEAR:
         raise _invalid_event(FieldError("time", f"before {EARLIEST_YEAR}"))
