@@ -1,0 +1,42 @@
+"""A body is read in bounded time and space."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from engage.api import bodies
+from engage.api.bodies import read_body
+from engage.domain.refusal import Refusal
+
+SCOPE: Any = {"headers": [], "http_version": "1.1"}
+
+
+def sending(*chunks: bytes, ends: bool = True) -> Any:
+    """An ASGI `receive` of these chunks; without an end the sender falls silent."""
+    left = list(chunks)
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.Event().wait()
+        chunk = left.pop(0)
+        return {"type": "http.request", "body": chunk, "more_body": bool(left) or not ends}
+
+    return receive
+
+
+async def test_a_body_comes_in_any_pieces() -> None:
+    assert await read_body(SCOPE, sending(b"{", b"", b"}")) == b"{}"
+
+
+async def test_a_body_without_a_length_is_read_to_the_limit_only() -> None:
+    with pytest.raises(Refusal) as refused:
+        await read_body(SCOPE, sending(*[b"1234"] * 100, ends=False), 10)
+    assert (refused.value.code, refused.value.status) == ("body_too_large", 413)
+
+
+async def test_a_sender_who_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_S", 0.01)
+    with pytest.raises(Refusal) as refused:
+        await read_body(SCOPE, sending(b"{", ends=False))
+    assert (refused.value.code, refused.value.status) == ("request_timeout", 408)
