@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from engage.domain import calendar
-from engage.domain.activity import MemberId, Registration
+from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.decide import decide
 from engage.domain.program import Country, Eligibility, Program, ProgramId
 from engage.domain.refusal import Refusal, Unavailable
@@ -18,7 +18,9 @@ from engage.flows.transaction import transaction
 from engage.ledger.accept import Accepting, accept
 from engage.store.members import Member, NewMember, add_member, person_hash
 
-CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+-]+$")]
+# Patterns rule out the newline that a $ alone lets through at the end.
+CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+-]+(?!\n)$")]
+Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
 
 
 class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,9 +35,9 @@ class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     birth_date: date | None = None
     kind: Literal["person", "company"] = "person"
     person_ref: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
-    phone: Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+$")] | None = None
+    phone: Phone | None = None
     card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
-    referral_code: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    referral_code: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
 
 
 class Joined(Struct, frozen=True):
@@ -90,7 +92,10 @@ def _check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> Non
     if (
         rules.min_age is not None
         and joining.birth_date is not None
-        and calendar.add_months(joining.birth_date, 12 * rules.min_age) > today
+        # Who has not been born yet is asked first: there are no months to add to the end of time.
+        and (
+            joining.birth_date > today or calendar.add_months(joining.birth_date, 12 * rules.min_age) > today
+        )
     ):
         reasons.append("under_age")
     if joining.kind not in rules.kinds:

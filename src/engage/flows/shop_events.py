@@ -16,6 +16,7 @@ from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.ids import new_id
 from engage.flows.parts import Parts
 from engage.flows.record_activity import Act, record
+from engage.flows.register_member import CardNumber
 from engage.flows.transaction import transaction
 from engage.ledger.take_back import Removal, take_back
 from engage.store.events import SeenEvent, add_events, seen_events
@@ -46,7 +47,7 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
     time: Annotated[datetime, Meta(tz=True)]
     program: ProgramId
     member_id: MemberId | None = None
-    card_number: Annotated[str, Meta(min_length=4, max_length=32)] | None = None
+    card_number: CardNumber | None = None
 
 
 class AppSignedInEvent(Event, frozen=True, kw_only=True, tag="app.signed_in"):

@@ -104,7 +104,7 @@ def _read(raw: msgspec.Raw) -> AnyEvent:
     """Raises Refusal unknown_type or invalid_event."""
     try:
         event = _one.decode(raw)
-    except msgspec.ValidationError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         kind = _head_of(raw).type
         if kind is not None and kind not in _types:
             raise Refusal("unknown_type", status=400, event_type=kind) from None
@@ -121,7 +121,7 @@ def _invalid_event(error: FieldError) -> Refusal:
 def _head_of(raw: msgspec.Raw) -> _Head:
     try:
         return _head.decode(raw)
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return _Head()
 
 

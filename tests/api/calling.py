@@ -1,0 +1,132 @@
+"""An API in this process, and those who call it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+
+from engage.api.app import create_app
+from engage.api.context import STATE, Api
+from engage.clock import Clock
+from engage.settings import Settings
+from engage.tokens import sign
+
+PROGRAM = "eu-mi-points"
+LIFE = timedelta(minutes=10)
+_numbers = count(1)
+
+
+class Caller:
+    """One who sends requests: a member of the program, or a server of the shop, by what it authorizes with."""
+
+    def __init__(self, client: httpx.AsyncClient, authorization: str, member_id: str = "") -> None:
+        self._client = client
+        self._headers = {"authorization": authorization} if authorization else {}
+        self.member_id = member_id
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self._client.get(path, headers=self._headers | _named(headers))
+
+    async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
+        """`body` goes as JSON, unless it is bytes."""
+        sent: dict[str, Any] = {}
+        if isinstance(body, bytes):
+            sent["content"] = body
+        elif body is not None:
+            sent["json"] = body
+        return await self._client.post(path, headers=self._headers | _named(headers), **sent)
+
+
+class Calling:
+    """An API that is open, over its ASGI interface."""
+
+    def __init__(self, client: httpx.AsyncClient, api: Api) -> None:
+        self.client = client
+        self.api = api
+        self.parts = api.parts
+        self.nobody = Caller(client, "")
+        assert api.sandbox is not None
+        self.secrets = api.sandbox
+        self.shop = Caller(client, f"Bearer {api.sandbox.shop_key}")
+        self.operator = Caller(client, f"Bearer {api.sandbox.admin_key}")
+
+    def member_of(self, program: str, member_id: str) -> Caller:
+        """With a good token, whether or not there is such a member."""
+        token = sign(self.secrets, program, member_id, LIFE)
+        return Caller(self.client, f"Bearer {token}", member_id)
+
+    async def joined(self, **fields: object) -> Caller:
+        """A new member."""
+        member_id = f"m-{next(_numbers)}"
+        joining = {"member_id": member_id, "program": PROGRAM, "country": "ES"} | fields
+        answer = await self.shop.post("/v1/shop/members", joining)
+        assert answer.status_code == 201, answer.text
+        return self.member_of(PROGRAM, member_id)
+
+    async def credits(self, member: Caller) -> list[tuple[str, str]]:
+        """(source key, state) as the database has them."""
+        async with self.parts.db.connect() as conn:
+            found = await conn.execute(
+                text("SELECT source_key, state FROM credits WHERE member_id = :id ORDER BY 1"),
+                {"id": member.member_id},
+            )
+            return [(key, state) for key, state in found]
+
+    def event(self, kind: str, member: Caller, at: datetime | None = None, **facts: object) -> dict[str, Any]:
+        """With an id of its own."""
+        return {
+            "id": f"e-{next(_numbers)}",
+            "type": kind,
+            "time": (at or self.parts.clock.now()).isoformat(),
+            "program": PROGRAM,
+            "member_id": member.member_id,
+            "data": facts,
+        }
+
+
+@asynccontextmanager
+async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Calling]:
+    """The API of an installation whose programs are published."""
+    app = create_app(settings, clock)
+    opened, done = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        # In one task from beginning to end, which those of a fixture are not.
+        async with app.lifespan():
+            opened.set()
+            await done.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(live())
+        await opened.wait()
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://engage.test"
+        ) as client:
+            yield Calling(client, app.state[STATE])
+        done.set()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer, which has to be one."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    document: dict[str, Any] = answer.json()
+    assert (answer.status_code, document["status"], document["code"]) == (status, status, code), document
+    assert document["type"] == f"/problems/{code}"
+    assert document["title"]
+    assert document["detail"]
+    assert len(document["trace_id"]) == 32
+    return document
+
+
+def fields(document: dict[str, Any]) -> list[str]:
+    """Where a request was wrong."""
+    return [error["field"] for error in document["errors"]]
+
+
+def _named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}

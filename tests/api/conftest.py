@@ -1,0 +1,24 @@
+"""One API for the tests of a file, with the preset programs; each test has members of its own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from engage.clock import StoppedClock
+from engage.flows.install import install
+from engage.settings import Settings
+from tests.api.calling import Calling, calling
+from tests.playing import NOON
+
+
+@pytest.fixture(scope="module")
+async def installed(module_database: Settings) -> Settings:
+    await install(module_database)
+    return module_database
+
+
+@pytest.fixture(scope="module")
+async def api(installed: Settings) -> AsyncIterator[Calling]:
+    """Its clock stands at NOON, a Saturday in November."""
+    async with calling(installed, StoppedClock(NOON)) as opened:
+        yield opened

@@ -1,0 +1,175 @@
+"""What a member does in the app, over HTTP: every answer and every refusal of the contract."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engage.clock import StoppedClock
+from tests.api.calling import PROGRAM, Calling, fields, problem
+from tests.playing import NOON
+
+TAPS, SHARES, REVIEWS = "/v1/fuel/taps", "/v1/shares", "/v1/reviews"
+LINK = {"kind": "link", "product_id": "band"}
+MIDNIGHT = "2026-11-21T23:00:00Z"  # Of the next day in Madrid.
+DECEMBER = "2026-11-30T23:00:00Z"
+
+
+async def test_a_tap_is_pending_points_and_a_day_of_the_streak(api: Calling) -> None:
+    member = await api.joined()
+    answer = await member.post(TAPS)
+    assert answer.status_code == 202
+    assert answer.headers["cache-control"] == "no-store"
+    (credit,) = answer.json()["credits"]
+    assert (credit["rule"], credit["points"], credit["state"]) == ("fuel", 2, "pending")
+    assert credit["due_at"] == "2026-11-21T12:05:00Z"
+    assert answer.json()["streak"] == {"days": 1, "next_tap_at": MIDNIGHT, "next_bonus_in": 6}
+    assert ("fuel:2026-11-21", "pending") in await api.credits(member), "a 202 is in the database"
+
+
+async def test_a_second_tap_of_a_day_is_told_when_the_next_one_opens(api: Calling) -> None:
+    member = await api.joined()
+    await member.post(TAPS)
+    refused = problem(await member.post(TAPS), 409, "already_tapped")
+    assert refused["next_tap_at"] == MIDNIGHT
+    assert len(await api.credits(member)) == 2, "registration and one tap"
+
+
+@pytest.mark.parametrize("body", [{}, b"", b"  {} \n"])
+async def test_a_tap_may_bring_an_empty_body(api: Calling, body: object) -> None:
+    member = await api.joined()
+    assert (await member.post(TAPS, body)).status_code == 202
+
+
+@pytest.mark.parametrize("body", [{"points": 1000}, [], "tap", None, 1, b"{", b"\xff", b"null", b"[" * 50_000])
+async def test_a_tap_with_anything_else_in_its_body_is_refused_and_nothing_is_written(
+    api: Calling, body: object
+) -> None:
+    member = await api.joined()
+    sent = body if body is not None else b"null"
+    problem(await member.post(TAPS, sent), 400, "invalid_request")
+    assert await api.credits(member) == [("registration", "pending")]
+
+
+async def test_a_share_tells_what_is_left_of_its_limit(api: Calling) -> None:
+    member = await api.joined()
+    answer = await member.post(SHARES, LINK)
+    assert answer.status_code == 202
+    assert [(c["rule"], c["points"]) for c in answer.json()["credits"]] == [("share_link", 10)]
+    assert answer.json()["limit"] == {"rule": "share_link", "remaining": 2, "resets_at": DECEMBER}
+
+
+async def test_the_two_kinds_of_share_have_a_limit_each(api: Calling) -> None:
+    member = await api.joined()
+    for _ in range(3):
+        assert (await member.post(SHARES, LINK)).status_code == 202
+    social = LINK | {"kind": "social", "network": "mastodon"}
+    assert (await member.post(SHARES, social)).json()["limit"]["remaining"] == 2
+
+
+async def test_a_share_above_the_limit_is_told_when_to_come_again(api: Calling) -> None:
+    member = await api.joined()
+    for _ in range(3):
+        await member.post(SHARES, LINK)
+    answer = await member.post(SHARES, LINK)
+    refused = problem(answer, 429, "limit_reached")
+    assert refused["resets_at"] == DECEMBER
+    wait = datetime(2026, 11, 30, 23, tzinfo=UTC) - NOON
+    assert int(answer.headers["retry-after"]) == wait.total_seconds()
+
+
+async def test_a_share_that_is_known_adds_nothing(api: Calling) -> None:
+    member = await api.joined()
+    first = (await member.post(SHARES, LINK | {"share_id": "s-1"})).json()
+    again = await member.post(SHARES, LINK | {"share_id": "s-1"})
+    assert again.status_code == 202
+    assert again.json()["credits"] == first["credits"]
+    assert (first["repeated"], again.json()["repeated"]) == (False, True)
+
+
+async def test_a_review_pays_once_for_a_product(api: Calling) -> None:
+    member = await api.joined()
+    review = {"product_id": "band", "review_id": "r-1"}
+    answer = await member.post(REVIEWS, review)
+    assert answer.status_code == 202
+    assert [(c["rule"], c["points"]) for c in answer.json()["credits"]] == [("review", 20)]
+    problem(await member.post(REVIEWS, review | {"review_id": "r-2"}), 409, "already_rewarded")
+    assert (await member.post(REVIEWS, {"product_id": "scale", "review_id": "r-3"})).status_code == 202
+
+
+async def test_what_was_removed_before_it_came_earns_nothing(api: Calling) -> None:
+    member = await api.joined()
+    await api.shop.post("/v1/shop/events", api.event("share.removed", member, share_id="s-9"))
+    problem(await member.post(SHARES, LINK | {"share_id": "s-9"}), 409, "activity_removed")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        (SHARES, {"product_id": "band"}, "kind"),
+        (SHARES, {"kind": "letter", "product_id": "band"}, "kind"),
+        (SHARES, {"kind": "link"}, "product_id"),
+        (SHARES, LINK | {"product_id": 7}, "product_id"),
+        (SHARES, LINK | {"product_id": ""}, "product_id"),
+        (SHARES, LINK | {"product_id": "x" * 129}, "product_id"),
+        (SHARES, LINK | {"product_id": "a\nb"}, "product_id"),
+        (SHARES, LINK | {"product_id": "a\x00b"}, "product_id"),
+        (SHARES, LINK | {"points": 5}, "points"),
+        (SHARES, LINK | {"network": ["a"]}, "network"),
+        (REVIEWS, {"product_id": "band"}, "review_id"),
+        (REVIEWS, {"product_id": "band", "review_id": None}, "review_id"),
+        (REVIEWS, [], "$"),
+        (REVIEWS, b"", "$"),
+        (REVIEWS, b'{"product_id": "band", "review_id": "r"', "$"),
+        (REVIEWS, b'{"product_id": "\xff", "review_id": "r"}', "$"),
+        (REVIEWS, b'{"product_id": "\\ud800", "review_id": "r"}', "$"),
+    ],
+)
+async def test_a_body_that_is_wrong_is_refused_with_the_field(
+    api: Calling, path: str, body: object, where: str
+) -> None:
+    member = await api.joined()
+    refused = problem(await member.post(path, body), 400, "invalid_request")
+    assert fields(refused) == [where]
+    assert all(error["message"] for error in refused["errors"])
+    assert await api.credits(member) == [("registration", "pending")]
+
+
+async def test_what_the_program_does_not_offer_is_not_found(api: Calling) -> None:
+    """In 2021 there was no rule about links."""
+    clock = api.parts.clock
+    assert isinstance(clock, StoppedClock)
+    clock.at = datetime(2021, 6, 1, tzinfo=UTC)
+    try:
+        member = await api.joined()
+        problem(await member.post(SHARES, LINK), 404, "not_offered")
+        assert [c["points"] for c in (await member.post(TAPS)).json()["credits"]] == [10]
+    finally:
+        clock.at = NOON
+
+
+async def test_seven_days_in_a_row_pay_the_bonus_besides(api: Calling) -> None:
+    clock = api.parts.clock
+    assert isinstance(clock, StoppedClock)
+    member = await api.joined()
+    try:
+        answers = []
+        for _ in range(7):
+            answers.append((await member.post(TAPS)).json())
+            clock.advance(timedelta(days=1))
+    finally:
+        clock.at = NOON
+    assert [one["streak"]["days"] for one in answers] == [1, 2, 3, 4, 5, 6, 7]
+    assert sum(credit["points"] for one in answers for credit in one["credits"]) == 64
+
+
+@pytest.mark.parametrize("path", [TAPS, SHARES, REVIEWS, "/v1/feed/tickets"])
+async def test_whoever_has_no_good_token_gets_nowhere(api: Calling, path: str) -> None:
+    stranger = api.member_of(PROGRAM, "nobody-joined-as-this")
+    foreign = api.member_of("by-mi-bonus", "m-1")
+    body = {} if path in (TAPS, "/v1/feed/tickets") else {"nonsense": True} and LINK
+    if path == REVIEWS:
+        body = {"product_id": "band", "review_id": "r-1"}
+    for caller in (api.nobody, stranger, foreign, api.shop):
+        answer = await caller.post(path, body)
+        problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
