@@ -11,14 +11,17 @@ import subprocess
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
-BLOCK = re.compile(r"\n\[tool\.uv\]\n# Written by \.ci/pin\.py\.\nconstraint-dependencies = \[\n.*?\n\]\n", re.DOTALL)
+BLOCK = re.compile(
+    r"\n\[tool\.uv\]\n# Written by \.ci/pin\.py\.\nconstraint-dependencies = \[\n.*?\n\]\n", re.DOTALL
+)
+COMPILE = "uv pip compile pyproject.toml --universal --group dev --no-header --no-annotate"
 
 
 def main() -> None:
     bare = BLOCK.sub("", PYPROJECT.read_text())
     PYPROJECT.write_text(bare)
     resolved = subprocess.run(
-        ["uv", "pip", "compile", "pyproject.toml", "--universal", "--group", "dev", "--no-header", "--no-annotate"],
+        COMPILE.split(),
         check=True,
         capture_output=True,
         text=True,
