@@ -197,7 +197,8 @@ async def rush(order: Rush, requests: list[bytes]) -> Load:
 async def stream(order: Stream, requests: list[bytes]) -> Load:
     """Raises as `rush`. A request that finds no connection free waits for one, and its time runs."""
     done = asyncio.get_running_loop().create_future()
-    free: list[Line] = []
+    # In turn, so that none is idle for so long that the server closes it.
+    free: deque[Line] = deque()
     waiting: deque[tuple[bytes, float]] = deque()
     left = len(requests)
 
@@ -226,7 +227,7 @@ async def stream(order: Stream, requests: list[bytes]) -> Load:
                 for number in range(sent, now_due):
                     was_due = began + number / order.rate
                     if free:
-                        free.pop().send(requests[number], was_due)
+                        free.popleft().send(requests[number], was_due)
                     else:
                         waiting.append((requests[number], was_due))
                 sent = now_due
