@@ -13,7 +13,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Each field is the environment variable ENGAGE_<FIELD>."""
 
     database_url: str  # postgresql+asyncpg://…
-    state_url: str  # Valkey of the gate; may be a Cluster (valkey+cluster:// or redis+cluster://).
+    state_url: str  # Valkey of the gate; may be a Cluster (redis+cluster://).
     queue_url: str  # Valkey of arq: standalone, AOF, noeviction.
     topics_url: str  # Valkey of the feed's pub/sub and tickets.
     api_host: str = "127.0.0.1"
@@ -38,7 +38,11 @@ class SettingsError(ValueError):
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError."""
     env = os.environ if environment is None else environment
-    found = {name: env[PREFIX + name.upper()] for name in Settings.__struct_fields__ if PREFIX + name.upper() in env}
+    found = {
+        name: env[PREFIX + name.upper()]
+        for name in Settings.__struct_fields__
+        if PREFIX + name.upper() in env
+    }
     missing = [
         PREFIX + name.upper()
         for name in ("database_url", "state_url", "queue_url", "topics_url")

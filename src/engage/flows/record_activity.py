@@ -26,6 +26,7 @@ from engage.flows.truth import Streaks, load_gate
 from engage.gate.client import Asked, Status
 from engage.ledger.accept import Accepting, accept
 from engage.ledger.credits import Credit, Held, by_reference, taken_keys
+from engage.ledger.truth import Asking, read_places
 from engage.store.members import Member
 
 # A lost race costs a round, and every round somebody wins a place; a window has at most 32.
@@ -297,17 +298,33 @@ async def _recorded_before(parts: Parts, open_: list[_Open]) -> dict[int, Record
     named = [(one, name) for one in open_ if (name := one.name) is not None]
     if not named:
         return {}
-    async with one_statement(parts.db) as conn:
+    async with transaction(parts.db) as conn:
         found = await by_reference(conn, [name for _, name in named])
-    return {one.index: _repeat(one, found[name]) for one, name in named if name in found}
+        known = [(one, found[name]) for one, name in named if name in found]
+        windows = [asking for one, _ in known if (asking := _window_of(one)) is not None]
+        used = await read_places(conn, windows)
+    return {one.index: _repeat(one, held, used) for one, held in known}
 
 
-def _repeat(one: _Open, held: list[Held]) -> Recorded | Exception:
-    if not isinstance(one.slots[0], WindowSlot):
-        return refused(one.program, one.slots[0], one.act.activity)
-    if all(one.removed for one in held):
+def _window_of(one: _Open) -> Asking | None:
+    slot = one.slots[0]
+    if not isinstance(slot, WindowSlot):
+        return None
+    return Asking(one.act.program_id, one.act.member_id, slot.prefix)
+
+
+def _repeat(one: _Open, held: list[Held], used: dict[Asking, list[int]]) -> Recorded | Exception:
+    slot, window = one.slots[0], _window_of(one)
+    if all(each.removed for each in held):
         return Refusal("activity_removed", status=409)
-    return Recorded([_view(one.credit) for one in held if not one.removed], repeated=True)
+    if not isinstance(slot, WindowSlot) or window is None:
+        return refused(one.program, slot, one.act.activity)
+    left = slot.count - sum(place <= slot.count for place in used.get(window, []))
+    return Recorded(
+        [_view(each.credit) for each in held if not each.removed],
+        limit=LimitView(slot.rule_id, left, slot.window.end),
+        repeated=True,
+    )
 
 
 async def _reload(parts: Parts, unsure: list[_Open]) -> None:

@@ -46,10 +46,10 @@ class Tapped(Struct, frozen=True):
 
 
 class Shared(Struct, frozen=True):
-    """`limit` is null, and `repeated` true, where this share had been recorded before."""
+    """`repeated` is true where this share had been recorded before: its credits are shown, none is added."""
 
     credits: list[CreditView]
-    limit: LimitView | None
+    limit: LimitView | None  # Null where the program sets none.
     repeated: bool
 
 
