@@ -234,6 +234,7 @@ async def test_a_share_told_again_earns_what_it_earned(parts: Parts) -> None:
             answer = await do(parts, again)
             assert answer.repeated
             assert {c.id for c in answer.credits} == {c.id for c in first.credits}
+            assert left(answer) == left(await do(parts, again)), "what is left is told, and stays"
         await lose(parts)
     assert len(await keys_of(parts)) == 1 + len(first.credits)
     assert left(await do(parts, social("s-2"))) == 4, "the repeats took no place"
