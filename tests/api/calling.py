@@ -22,7 +22,7 @@ _numbers = count(1)
 
 
 class Caller:
-    """One who sends requests: a member of the program, or a server of the shop, by what it authorizes with."""
+    """One who sends requests, a member or a server of the shop, by what they authorize themselves with."""
 
     def __init__(self, client: httpx.AsyncClient, authorization: str, member_id: str = "") -> None:
         self._client = client
@@ -104,11 +104,13 @@ async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     async with asyncio.TaskGroup() as group:
         group.create_task(live())
         await opened.wait()
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://engage.test"
-        ) as client:
+        async with client_of(app) as client:
             yield Calling(client, app.state[STATE])
         done.set()
+
+
+def client_of(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://engage.test")
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from engage.api.answer import Answer
 from engage.api.bodies import read_body
 from engage.api.context import Api, started_api_of
-from engage.api.problems import FieldError, invalid
+from engage.api.problems import FieldError, Problem, invalid, to_problem
 from engage.flows.answers import abandon_answer, begin_answer, keep_answer
 from engage.store.idempotency import KeptAnswer
 
@@ -39,22 +41,27 @@ def once(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]:
             api = started_api_of(scope)
             caller = await caller_of(api, scope)
             body = await read_body(scope, receive, limit_bytes)
-            await _answer_once(api, app, scope, send, caller, keys[0].decode(), body)
+            try:
+                answer = await _answered(api, app, scope, caller, keys[0].decode(), body)
+            except Exception as error:  # noqa: BLE001  # Litestar saw an answer begin and would not make one.
+                await _problem(scope, error).send(scope, receive, send)
+            else:
+                await _send(send, *answer)
 
         return middleware
 
     return around
 
 
-async def _answer_once(
-    api: Api, app: ASGIApp, scope: Scope, send: Send, caller: str, key: str, body: bytes
-) -> None:
+async def _answered(
+    api: Api, app: ASGIApp, scope: Scope, caller: str, key: str, body: bytes
+) -> tuple[KeptAnswer, bool]:
+    """(the answer, whether it was given before)."""
     # All of these are POSTs, so the path says which request it is.
     fingerprint = hashlib.sha256(scope["path"].encode() + b"\n" + body).digest()
     kept = await begin_answer(api.parts, caller, key, fingerprint=fingerprint)
     if kept is not None:
-        await _send(send, kept, replayed=True)
-        return
+        return kept, True
     try:
         given = await _given_by(app, scope, body)
         decided = given.status < 500 and given.status not in ASK_AGAIN
@@ -66,11 +73,11 @@ async def _answer_once(
         raise
     if not decided:
         await abandon_answer(api.parts, caller, key)
-    await _send(send, given, replayed=False)
+    return given, False
 
 
 async def _given_by(app: ASGIApp, scope: Scope, body: bytes) -> KeptAnswer:
-    """What the handlers answer to this body."""
+    """What the handlers answer to this body, be it a problem."""
     messages: list[Any] = []
 
     async def receive() -> Any:
@@ -79,13 +86,21 @@ async def _given_by(app: ASGIApp, scope: Scope, body: bytes) -> KeptAnswer:
     async def keep(message: Message) -> None:
         messages.append(message)
 
-    await app(scope, receive, keep)
+    try:
+        await app(scope, receive, keep)
+    except Exception as error:  # noqa: BLE001  # Raised before a handler had its turn.
+        messages.clear()
+        await _problem(scope, error).send(scope, receive, keep)
     start = messages[0]
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
     return KeptAnswer(start["status"], headers, b"".join(one["body"] for one in messages[1:]))
 
 
-async def _send(send: Send, kept: KeptAnswer, *, replayed: bool) -> None:
+def _problem(scope: Scope, error: Exception) -> Answer[Problem]:
+    return to_problem(Request(scope), error)
+
+
+async def _send(send: Send, kept: KeptAnswer, replayed: bool) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept.headers]
     if replayed:
         headers.append((b"idempotency-replayed", b"true"))

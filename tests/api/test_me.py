@@ -1,0 +1,175 @@
+"""What a member sees of themselves, over HTTP."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from engage.clock import StoppedClock
+from engage.flows.settle import settle_due
+from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
+from tests.playing import FIVE_MINUTES, NOON
+
+ME, CREDITS, ENTRIES = "/v1/me", "/v1/me/credits", "/v1/me/entries"
+
+
+async def later(api: Calling, by: timedelta) -> None:
+    """What falls due until then is settled."""
+    assert isinstance(api.parts.clock, StoppedClock)
+    await settle_due(api.parts, now=api.parts.clock.advance(by))
+
+
+@pytest.fixture(autouse=True)
+def _at_noon(api: Calling) -> None:
+    assert isinstance(api.parts.clock, StoppedClock)
+    api.parts.clock.at = NOON
+
+
+async def shared(api: Calling, member: Caller, times: int = 3) -> None:
+    for _ in range(times):
+        answer = await member.post("/v1/shares", {"kind": "link", "product_id": "band"})
+        assert answer.status_code == 202
+
+
+async def test_the_home_screen_is_one_answer(api: Calling) -> None:
+    member = await api.joined()
+    await member.post("/v1/fuel/taps")
+    await shared(api, member, 1)
+    home = (await member.get(ME)).json()
+    assert home["member"] == {
+        "member_id": member.member_id,
+        "program": PROGRAM,
+        "program_version": "2022",
+        "country": "ES",
+        "zone": "Europe/Madrid",
+        "currency": "EUR",
+    }
+    assert home["balance"] == {"active": 0, "pending": 62, "held": 0, "debt": 0, "seq": 3}
+    assert home["streak"] == {"days": 1, "next_tap_at": "2026-11-21T23:00:00Z", "next_bonus_in": 6}
+    limits = {limit["rule"]: (limit["remaining"], limit["resets_at"]) for limit in home["limits"]}
+    assert limits == {
+        "share_social": (3, "2026-11-30T23:00:00Z"),
+        "share_link": (2, "2026-11-30T23:00:00Z"),
+    }
+    assert (home["tier"], home["campaigns"], home["expiring"]) == (None, [], [])
+
+
+async def test_active_points_say_when_they_end(api: Calling) -> None:
+    member = await api.joined()
+    await later(api, FIVE_MINUTES)
+    home = (await member.get(ME)).json()
+    assert home["balance"]["active"] == 50
+    assert home["expiring"] == [{"points": 50, "expires_at": "2027-11-21T12:05:00Z"}]
+
+
+async def test_a_home_screen_that_has_not_changed_is_not_sent_again(api: Calling) -> None:
+    member = await api.joined()
+    first = await member.get(ME)
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        same = await member.get(ME, if_none_match=known)
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    await member.post("/v1/fuel/taps")
+    changed = await member.get(ME, if_none_match=tag)
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+async def test_a_credit_tells_its_whole_why(api: Calling) -> None:
+    member = await api.joined()
+    await member.post("/v1/fuel/taps")
+    credit = (await member.get(CREDITS)).json()["items"][0]
+    assert (credit["rule"], credit["points"], credit["state"]) == ("fuel", 2, "pending")
+    assert credit["source_key"] == "fuel:2026-11-21"
+    assert (credit["due_at"], credit["active_at"]) == ("2026-11-21T12:05:00Z", None)
+    assert credit["expires_at"] == "2027-11-21T12:05:00Z"
+    assert credit["why"]["version"] == "2022"
+    assert credit["why"]["inputs"]["streak_days"] == 1
+    assert credit["why"]["trace"]
+    assert (await member.get(f"{CREDITS}/{credit['id']}")).json() == credit
+
+
+async def test_credits_are_walked_page_by_page_newest_first(api: Calling) -> None:
+    member = await api.joined()
+    await shared(api, member)
+    seen, path = [], f"{CREDITS}?limit=3"
+    while path:
+        page = (await member.get(path)).json()
+        assert len(page["items"]) <= 3
+        seen += [credit["source_key"] for credit in page["items"]]
+        cursor = page["next_cursor"]
+        path = f"{CREDITS}?limit=3&cursor={cursor}" if cursor else ""
+    assert seen == ["share_link:2026-11:3", "share_link:2026-11:2", "share_link:2026-11:1", "registration"]
+
+
+async def test_credits_can_be_asked_for_by_state(api: Calling) -> None:
+    member = await api.joined()
+    await later(api, FIVE_MINUTES)
+    await shared(api, member, 1)
+    states = {}
+    for state in ("pending", "active", "expired", "reversed"):
+        found = (await member.get(f"{CREDITS}?state={state}")).json()["items"]
+        states[state] = [credit["rule"] for credit in found]
+    assert states == {"pending": ["share_link"], "active": ["registration"], "expired": [], "reversed": []}
+
+
+async def test_the_statement_has_every_movement_with_the_balance_after_it(api: Calling) -> None:
+    member = await api.joined()
+    await member.post("/v1/reviews", {"product_id": "band", "review_id": "r-1"})
+    await later(api, FIVE_MINUTES)
+    await api.shop.post("/v1/shop/events", api.event("review.removed", member, review_id="r-1"))
+    entries = (await member.get(ENTRIES)).json()["items"]
+    assert [(e["kind"], e["points"], e["balance_after"]) for e in entries] == [
+        ("clawback", -20, 50),
+        ("earning", 20, 70),
+        ("earning", 50, 50),
+    ]
+    assert entries[0]["corrects"] == entries[1]["seq"]
+    assert all(entry["credit_id"] and entry["at"].endswith("Z") for entry in entries)
+    first = (await member.get(f"{ENTRIES}?limit=2")).json()
+    rest = (await member.get(f"{ENTRIES}?cursor={first['next_cursor']}")).json()
+    assert first["items"] + rest["items"] == entries
+    assert rest["next_cursor"] is None
+
+
+async def test_another_members_credit_is_not_found(api: Calling) -> None:
+    member, other = await api.joined(), await api.joined()
+    (credit,) = (await member.get(CREDITS)).json()["items"]
+    for path in (f"{CREDITS}/{credit['id']}", f"{CREDITS}/{uuid4()}", f"{CREDITS}/not-an-id"):
+        problem(await other.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=ten", "limit"),
+        ("state=lost", "state"),
+        ("cursor=*", "cursor"),
+        ("cursor=AAAA", "cursor"),
+        (f"cursor={'A' * 65}", "cursor"),
+        ("cursor=", "cursor"),
+    ],
+)
+async def test_a_query_that_is_wrong_is_refused_with_its_name(api: Calling, query: str, where: str) -> None:
+    member = await api.joined()
+    assert fields(problem(await member.get(f"{CREDITS}?{query}"), 400, "invalid_request")) == [where]
+
+
+@pytest.mark.parametrize("path", [ME, CREDITS, ENTRIES, f"{CREDITS}/{uuid4()}"])
+async def test_whoever_has_no_good_token_sees_nothing(api: Calling, path: str) -> None:
+    for caller in (api.nobody, api.shop, api.member_of(PROGRAM, "nobody"), api.member_of("none", "m-1")):
+        problem(await caller.get(path), 401, "unauthorized")
+
+
+async def test_a_feed_ticket_is_good_once(api: Calling) -> None:
+    member = await api.joined()
+    answer = await member.post("/v1/feed/tickets")
+    assert answer.status_code == 201
+    ticket = answer.json()
+    assert ticket["url"] == api.parts.settings.feed_url
+    assert ticket["expires_at"].endswith("Z")
+    assert await api.parts.topics.redeem_ticket(ticket["ticket"]) == (PROGRAM, member.member_id)
+    assert await api.parts.topics.redeem_ticket(ticket["ticket"]) is None

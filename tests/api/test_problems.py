@@ -1,0 +1,113 @@
+"""Whatever goes wrong is a problem document, with nothing of ours in it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from engage.api.codes import CODES
+from tests.api.calling import Calling, problem
+
+SOURCES = Path(__file__).parents[2] / "src" / "engage"
+REFUSAL = re.compile(r'Refusal\(\s*"(\w+)"(?: if \w+ else "(\w+)")?,\s*status=(\d+)')
+
+
+async def test_a_path_that_is_not_there_is_a_problem(api: Calling) -> None:
+    for path in ("/v1/nothing", "/v1", "/v2/me", "/v1/me/credits/x/y", "/%00", "/..%2f"):
+        problem(await api.nobody.get(path), 404, "not_found")
+
+
+async def test_a_method_that_is_not_there_tells_which_are(api: Calling) -> None:
+    answer = await api.client.delete("/v1/fuel/taps")
+    refused = problem(answer, 405, "method_not_allowed")
+    assert "POST" in refused["allowed"]
+    assert answer.headers["allow"] == ", ".join(refused["allowed"])
+
+
+async def test_a_problem_is_in_the_language_that_the_caller_asked_for(api: Calling) -> None:
+    german = await api.nobody.get("/v1/me", accept_language="sv, de-AT;q=0.8, en;q=0.5")
+    assert german.headers["content-language"] == "de"
+    english = await api.nobody.get("/v1/me", accept_language="sv")
+    assert english.headers["content-language"] == "en"
+    assert german.json()["detail"] != english.json()["detail"]
+    assert german.json()["code"] == english.json()["code"]
+
+
+async def test_a_problem_has_the_trace_of_the_request(api: Calling) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    told = await api.nobody.get("/v1/me", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+    assert told.json()["trace_id"] == trace
+    own = {(await api.nobody.get("/v1/me", traceparent="00-zz")).json()["trace_id"] for _ in range(2)}
+    assert len(own) == 2
+    assert trace not in own
+
+
+async def test_a_bug_is_shown_without_its_insides_and_logged_with_its_trace(
+    api: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr("engage.api.mobile.me.read_home", broken)
+    member = await api.joined()
+    with structlog.testing.capture_logs() as logs:
+        answer = await member.get("/v1/me")
+    shown = problem(answer, 500, "internal_error")
+    assert "swordfish" not in answer.text
+    assert "RuntimeError" not in answer.text
+    (logged,) = [log for log in logs if log["log_level"] == "error"]
+    assert logged["trace_id"] == shown["trace_id"]
+    assert isinstance(logged["exc_info"], RuntimeError)
+
+
+async def test_a_bug_in_a_tap_is_a_problem_too(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("engage.api.context.record", broken)
+    member = await api.joined()
+    problem(await member.post("/v1/fuel/taps"), 500, "internal_error")
+
+
+async def test_every_answer_keeps_browsers_from_guessing(api: Calling) -> None:
+    member = await api.joined()
+    answers = [await member.get("/v1/me"), await member.get("/v1/none"), await member.post("/v1/fuel/taps")]
+    for answer in [*answers, await api.nobody.get("/docs")]:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "set-cookie" not in answer.headers
+
+
+async def test_headers_that_make_no_sense_do_no_harm(api: Calling) -> None:
+    member = await api.joined()
+    for name, value in (
+        ("accept-language", ",,;q=x," + "é" * 300),
+        ("host", "a b"),
+        ("content-length", "many"),
+        ("if-none-match", '"'),
+        ("traceparent", "\x7f"),
+    ):
+        raw = [(name.encode(), value.encode()), (b"authorization", member._headers["authorization"].encode())]
+        answer = await api.client.send(httpx.Request("GET", "http://engage.test/v1/me", headers=raw))
+        assert answer.status_code in (200, 400), (name, answer.text)
+    two = [(b"authorization", member._headers["authorization"].encode())] * 2
+    problem(
+        await api.client.send(httpx.Request("GET", "http://engage.test/v1/me", headers=two)),
+        401,
+        "unauthorized",
+    )
+
+
+def test_every_refusal_of_the_sources_is_known_here_with_its_status() -> None:
+    found = {
+        (code, int(status))
+        for source in SOURCES.rglob("*.py")
+        for one, other, status in REFUSAL.findall(source.read_text(encoding="utf-8"))
+        for code in (one, other)
+        if code
+    }
+    assert len(found) > 20
+    assert [(code, status) for code, status in sorted(found) if CODES[code].status != status] == []

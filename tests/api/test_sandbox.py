@@ -1,0 +1,159 @@
+"""The sandbox over HTTP: members made up, and a clock that moves while work is done in order."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from engage.api.app import create_app
+from engage.flows.install import install
+from engage.settings import Settings
+from tests.api.calling import PROGRAM, Caller, Calling, calling, client_of, fields, problem
+
+SANDBOX, MEMBERS, CLOCK = "/v1/sandbox", "/v1/sandbox/members", "/v1/sandbox/clock"
+
+
+@pytest.fixture
+async def sandbox(settings: Settings) -> AsyncIterator[Calling]:
+    """Its clock runs, and what was moved stays with its database."""
+    await install(settings)
+    async with calling(settings) as opened:
+        yield opened
+
+
+async def made_up(sandbox: Calling, **fields: object) -> Caller:
+    answer = await sandbox.nobody.post(MEMBERS, {"program": PROGRAM} | fields)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    return Caller(sandbox.client, f"Bearer {made['token']}", made["member_id"])
+
+
+async def balance(member: Caller) -> tuple[int, int]:
+    found = (await member.get("/v1/me")).json()["balance"]
+    return found["active"], found["pending"]
+
+
+async def test_the_sandbox_tells_how_to_reach_everything(sandbox: Calling) -> None:
+    told = (await sandbox.nobody.get(SANDBOX)).json()
+    assert told["feed_url"] == sandbox.parts.settings.feed_url
+    assert (await Caller(sandbox.client, f"Bearer {told['shop_key']}").post("/v1/shop/events", [])).is_success
+    assert told["admin_key"] == sandbox.secrets.admin_key
+    now = datetime.fromisoformat(told["now"])
+    assert abs(now - sandbox.parts.clock.now()) < timedelta(seconds=10)
+
+
+async def test_a_made_up_member_is_an_eligible_adult_with_a_token_for_a_day(sandbox: Calling) -> None:
+    member = await made_up(sandbox)
+    home = (await member.get("/v1/me")).json()
+    assert (home["member"]["program"], home["member"]["country"]) == (PROGRAM, "ES")
+    assert home["balance"]["pending"] == 50
+    assert (await member.post("/v1/fuel/taps")).status_code == 202
+
+
+async def test_a_made_up_member_is_as_one_says(sandbox: Calling) -> None:
+    member = await made_up(sandbox, member_id="bea", country="GB", card_numbers=["6000001"])
+    assert member.member_id == "bea"
+    home = (await member.get("/v1/me")).json()
+    assert (home["member"]["zone"], home["member"]["currency"]) == ("Europe/London", "GBP")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "invalid_request"),
+        ({"program": PROGRAM, "age": 17}, 400, "invalid_request"),
+        ({"program": "xx-points"}, 404, "unknown_program"),
+        ({"program": PROGRAM, "birth_date": "2020-01-01"}, 422, "not_eligible"),
+        ({"program": PROGRAM, "country": "US"}, 422, "not_eligible"),
+    ],
+)
+async def test_what_cannot_be_made_up_is_refused_as_the_shop_would_be(
+    sandbox: Calling, body: object, status: int, code: str
+) -> None:
+    problem(await sandbox.nobody.post(MEMBERS, body), status, code)
+
+
+async def test_a_token_is_good_for_a_day_of_the_machine_whatever_the_clock_does(sandbox: Calling) -> None:
+    member = await made_up(sandbox)
+    assert (await sandbox.nobody.post(CLOCK, {"advance": "P400D"})).status_code == 200
+    assert (await member.get("/v1/me")).status_code == 200
+    later = await made_up(sandbox)
+    token = (later._headers["authorization"]).removeprefix("Bearer ")
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    wall = sandbox.parts.clock.wall().timestamp()
+    assert claims["exp"] - claims["iat"] == 86_400
+    assert abs(claims["iat"] - wall) < 10
+
+
+async def test_points_are_active_when_the_clock_has_moved_past_their_time(sandbox: Calling) -> None:
+    member = await made_up(sandbox)
+    await member.post("/v1/fuel/taps")
+    assert await balance(member) == (0, 52)
+    before = sandbox.parts.clock.now()
+    moved = await sandbox.nobody.post(CLOCK, {"advance": "PT5M"})
+    now = datetime.fromisoformat(moved.json()["now"])
+    assert timedelta(minutes=5) <= now - before < timedelta(minutes=5, seconds=30)
+    assert await balance(member) == (52, 0)
+    active = (await member.get("/v1/me/credits")).json()["items"]
+    assert all(credit["active_at"] == credit["due_at"] for credit in active), "at the very instant"
+
+
+async def test_a_day_on_there_is_a_tap_again(sandbox: Calling) -> None:
+    member = await made_up(sandbox)
+    await member.post("/v1/fuel/taps")
+    problem(await member.post("/v1/fuel/taps"), 409, "already_tapped")
+    await sandbox.nobody.post(CLOCK, {"advance": "P1D"})
+    assert (await member.post("/v1/fuel/taps")).json()["streak"]["days"] == 2
+
+
+async def test_the_clock_moves_to_a_time_and_never_back(sandbox: Calling) -> None:
+    to = (sandbox.parts.clock.now() + timedelta(days=40)).replace(microsecond=0)
+    moved = await sandbox.nobody.post(CLOCK, {"to": to.isoformat()})
+    assert abs(datetime.fromisoformat(moved.json()["now"]) - to) < timedelta(seconds=10)
+    back = (to - timedelta(days=1)).astimezone(UTC).isoformat()
+    refused = problem(await sandbox.nobody.post(CLOCK, {"to": back}), 409, "clock_backwards")
+    assert datetime.fromisoformat(refused["now"]) >= to
+    problem(await sandbox.nobody.post(CLOCK, {"advance": "-PT1S"}), 409, "clock_backwards")
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({}, "$"),
+        ({"advance": "PT5M", "to": "2027-01-01T00:00:00Z"}, "$"),
+        ({"advance": "5 minutes"}, "advance"),
+        ({"advance": 300.5}, "advance"),
+        ({"advance": "PT5M", "by": 1}, "by"),
+        ({"advance": "P100000D"}, "advance"),
+        ({"to": "2027-01-01T00:00:00"}, "to"),
+        ({"to": "tomorrow"}, "to"),
+        ({"to": "9999-12-31T23:59:59-14:00"}, "to"),
+        (b"PT5M", "$"),
+    ],
+)
+async def test_a_move_that_is_wrong_is_refused_and_the_clock_stays(
+    sandbox: Calling, body: object, where: str
+) -> None:
+    refused = problem(await sandbox.nobody.post(CLOCK, body), 400, "invalid_request")
+    assert fields(refused) == [where]
+    assert sandbox.parts.clock.offset == timedelta()
+
+
+async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(settings: Settings) -> None:
+    await install(settings)
+    async with calling(settings) as before:
+        await before.nobody.post(CLOCK, {"advance": "P30D"})
+        offset = before.parts.clock.offset
+    async with calling(settings) as after:
+        assert after.parts.clock.offset == offset
+
+
+async def test_outside_the_sandbox_there_is_none(settings: Settings) -> None:
+    app = create_app(msgspec.structs.replace(settings, sandbox=None))
+    async with app.lifespan(), client_of(app) as client:
+        for method, path in (("GET", SANDBOX), ("POST", MEMBERS), ("POST", CLOCK), ("GET", "/")):
+            problem(await client.request(method, path), 404, "not_found")
+        assert SANDBOX not in (await client.get("/openapi.json")).json()["paths"]

@@ -1,0 +1,213 @@
+"""The shop's servers: members and events, over HTTP."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engage.api.shop.callers import EVENTS_BYTES
+from engage.flows.keys import create_key, revoke_key
+from engage.store.api_keys import split
+from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
+
+MEMBERS, EVENTS = "/v1/shop/members", "/v1/shop/events"
+
+
+def joining(**changed: Any) -> dict[str, Any]:
+    return {"member_id": "m-wrong", "program": PROGRAM, "country": "ES"} | changed
+
+
+async def send(api: Calling, events: Any) -> dict[str, Any]:
+    answer = await api.shop.post(EVENTS, events)
+    assert answer.status_code == 200, answer.text
+    taken: dict[str, Any] = answer.json()
+    return taken
+
+
+def counts(taken: dict[str, Any]) -> tuple[int, int, list[str]]:
+    return taken["accepted"], taken["repeated"], [refused["code"] for refused in taken["refused"]]
+
+
+async def test_a_registered_member_has_pending_points(api: Calling) -> None:
+    answer = await api.shop.post(
+        MEMBERS,
+        joining(
+            member_id="ana@shop",
+            birth_date="1990-02-28",
+            person_ref="DNI 1",
+            phone="+34 600 00 00 00",
+            card_numbers=["4929001"],
+            referral_code="FRIEND",
+        ),
+    )
+    assert answer.status_code == 201
+    joined = answer.json()
+    assert (joined["member_id"], joined["program"], joined["country"]) == ("ana@shop", PROGRAM, "ES")
+    assert [(c["rule"], c["points"], c["state"]) for c in joined["credits"]] == [
+        ("registration", 50, "pending")
+    ]
+
+
+async def test_nobody_joins_twice(api: Calling) -> None:
+    await api.joined(member_id="twice-1", person_ref="DNI 2", card_numbers=["5000001"])
+    known = joining(member_id="twice-1")
+    problem(await api.shop.post(MEMBERS, known), 409, "member_exists")
+    person = joining(member_id="twice-2", person_ref="DNI 2")
+    problem(await api.shop.post(MEMBERS, person), 409, "person_has_account")
+    card = joining(member_id="twice-3", card_numbers=["5000001", "5000002"])
+    refused = problem(await api.shop.post(MEMBERS, card), 409, "card_taken")
+    assert refused["card_numbers"] == ["5000001"]
+    assert await api.credits(api.member_of(PROGRAM, "twice-3")) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "reasons"),
+    [
+        ({"birth_date": "2010-01-01"}, ["under_age"]),
+        ({"birth_date": "9999-12-31"}, ["under_age"]),
+        ({"country": "US"}, ["country"]),
+        ({"kind": "company"}, ["company"]),
+        ({"kind": "company", "country": "US"}, ["country", "company"]),
+    ],
+)
+async def test_whom_the_rules_keep_out_is_told_why(
+    api: Calling, changed: dict[str, Any], reasons: list[str]
+) -> None:
+    refused = problem(await api.shop.post(MEMBERS, joining(**changed)), 422, "not_eligible")
+    assert refused["reasons"] == reasons
+
+
+async def test_a_program_that_we_do_not_run_is_not_found(api: Calling) -> None:
+    refused = problem(await api.shop.post(MEMBERS, joining(program="xx-points")), 404, "unknown_program")
+    assert refused["program"] == "xx-points"
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"member_id": "a b"}, "member_id"),
+        ({"member_id": "{tag}"}, "member_id"),
+        ({"member_id": 5}, "member_id"),
+        ({"country": "Spain"}, "country"),
+        ({"program": "EU"}, "program"),
+        ({"birth_date": "1990-02-30"}, "birth_date"),
+        ({"kind": "robot"}, "kind"),
+        ({"phone": "call me"}, "phone"),
+        ({"phone": "+34600\n"}, "phone"),
+        ({"card_numbers": ["4929001", 7]}, "card_numbers[1]"),
+        ({"card_numbers": [str(n) for n in range(1000, 1017)]}, "card_numbers"),
+        ({"referral_code": "a\x00"}, "referral_code"),
+        ({"nickname": "Ana"}, "nickname"),
+    ],
+)
+async def test_a_joining_that_is_wrong_is_refused_with_the_field(
+    api: Calling, changed: dict[str, Any], where: str
+) -> None:
+    refused = problem(await api.shop.post(MEMBERS, joining(**changed)), 400, "invalid_request")
+    assert fields(refused) == [where]
+
+
+async def test_a_first_sign_in_pays_and_the_event_told_again_does_nothing(api: Calling) -> None:
+    member = await api.joined()
+    event = api.event("app.signed_in", member)
+    assert counts(await send(api, event)) == (1, 0, [])
+    assert counts(await send(api, [event])) == (0, 1, [])
+    assert counts(await send(api, api.event("app.signed_in", member))) == (1, 0, [])
+    assert await api.credits(member) == [("app_sign_in", "pending"), ("registration", "pending")]
+
+
+async def test_a_removed_share_takes_its_points_back(api: Calling) -> None:
+    member = await api.joined()
+    await member.post("/v1/shares", {"kind": "link", "product_id": "band", "share_id": "s-7"})
+    assert counts(await send(api, api.event("share.removed", member, share_id="s-7"))) == (1, 0, [])
+    states = dict(await api.credits(member))
+    assert states["share_link:2026-11:1"] == "reversed"
+
+
+async def test_an_event_can_name_a_card(api: Calling) -> None:
+    member = await api.joined(card_numbers=["7000001"])
+    event = api.event("app.signed_in", member) | {"member_id": None, "card_number": "7000001"}
+    assert counts(await send(api, event)) == (1, 0, [])
+    unknown = event | {"id": "e-card", "card_number": "7000009"}
+    assert counts(await send(api, unknown)) == (0, 0, ["unknown_member"])
+
+
+async def test_a_mistake_in_one_event_does_not_spoil_the_others(api: Calling) -> None:
+    member = await api.joined()
+    good = api.event("app.signed_in", member)
+    future = (api.parts.clock.now() + timedelta(hours=1)).isoformat()
+    wrong: list[tuple[Any, str, str | None]] = [
+        (good | {"id": "w-1", "type": "app.closed"}, "unknown_type", "w-1"),
+        (good | {"id": "w-2", "time": "yesterday"}, "invalid_event", "w-2"),
+        (good | {"id": "w-3", "time": "2026-11-21T10:00:00"}, "invalid_event", "w-3"),
+        (good | {"id": "w-4", "time": "0001-01-01T00:00:00+14:00"}, "invalid_event", "w-4"),
+        (good | {"id": "w-5", "color": "red"}, "invalid_event", "w-5"),
+        (good | {"id": "w-6", "type": "review.removed"}, "invalid_event", "w-6"),
+        (good | {"id": "w-7", "member_id": "a\x00b"}, "invalid_event", "w-7"),
+        (good | {"id": "w-8", "card_number": "7\x000000"}, "invalid_event", "w-8"),
+        (good | {"id": ["w-9"]}, "invalid_event", None),
+        ({name: value for name, value in good.items() if name != "id"}, "invalid_event", None),
+        ("an event", "invalid_event", None),
+        (None, "invalid_event", None),
+        (good | {"id": "w-10", "member_id": "nobody"}, "unknown_member", "w-10"),
+        (good | {"id": "w-11", "member_id": None}, "member_missing", "w-11"),
+        (good | {"id": "w-12", "program": "xx-points"}, "unknown_program", "w-12"),
+        (good | {"id": "w-13", "time": future}, "time_in_future", "w-13"),
+    ]
+    taken = await send(api, [event for event, _, _ in wrong] + [good])
+    assert (taken["accepted"], taken["repeated"]) == (1, 0)
+    assert [(one["code"], one["id"]) for one in taken["refused"]] == [(code, id_) for _, code, id_ in wrong]
+    assert all(one["detail"] for one in taken["refused"])
+    assert [e["field"] for one in taken["refused"][1:3] for e in one["errors"]] == ["time", "time"]
+    assert ("app_sign_in", "pending") in await api.credits(member)
+
+
+@pytest.mark.parametrize("body", [b'[{"id": "e", "type": "app.signed_in", "time": "\xff"}]', b"7"])
+async def test_an_event_that_is_hardly_json_is_refused_like_any_other(api: Calling, body: bytes) -> None:
+    assert counts(await send(api, body)) == (0, 0, ["invalid_event"])
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"[{}", b"[{}]]", b"[1,]", b'"\\ud800"', b"[" * 100_000])
+async def test_events_that_are_no_json_at_all_are_refused_together(api: Calling, body: bytes) -> None:
+    assert fields(problem(await api.shop.post(EVENTS, body), 400, "invalid_request")) == ["$"]
+
+
+async def test_a_thousand_events_go_in_one_request_and_not_one_more(api: Calling) -> None:
+    member = await api.joined()
+    events = [api.event("app.signed_in", member) for _ in range(1_000)]
+    assert counts(await send(api, events)) == (1_000, 0, [])
+    problem(await api.shop.post(EVENTS, [*events, events[0]]), 400, "invalid_request")
+    assert counts(await send(api, [])) == (0, 0, [])
+
+
+async def test_no_body_is_read_beyond_its_limit(api: Calling) -> None:
+    large = problem(await api.shop.post(MEMBERS, b" " * 65_537), 413, "body_too_large")
+    assert large["limit_bytes"] == 65_536
+    assert (await api.shop.post(EVENTS, b"[" + b" " * 65_537 + b"]")).status_code == 200
+    problem(await api.shop.post(EVENTS, b" " * (EVENTS_BYTES + 1)), 413, "body_too_large")
+
+
+@pytest.mark.parametrize(("path", "body"), [(MEMBERS, joining()), (EVENTS, [])])
+async def test_only_keys_of_the_shop_open_its_doors(api: Calling, path: str, body: object) -> None:
+    member = await api.joined()
+    strangers = [
+        Caller(api.client, f"Bearer {key}")
+        for key in ("", "ek_", "ek_abc_def", f"{api.secrets.shop_key}x", "x" * 5_000)
+    ]
+    basic = Caller(api.client, f"Basic {api.secrets.shop_key}")
+    for caller in (api.nobody, member, basic, *strangers):
+        problem(await caller.post(path, body), 401, "unauthorized")
+    assert problem(await api.operator.post(path, body), 403, "forbidden")["scope"] == "shop"
+
+
+async def test_a_revoked_key_ends_within_seconds(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = api.parts.db
+    key = await create_key(db, name="till", scopes=["shop"])
+    till = Caller(api.client, f"Bearer {key}")
+    assert (await till.post(EVENTS, [])).status_code == 200
+    known = split(key)
+    assert known is not None
+    assert await revoke_key(db, known[0])
+    assert (await till.post(EVENTS, [])).status_code == 200, "it is remembered for a moment"
+    monkeypatch.setattr("engage.api.callers.time.monotonic", lambda: float("inf"))
+    problem(await till.post(EVENTS, []), 401, "unauthorized")

@@ -1,0 +1,443 @@
+"""Tokens: only what the shop's own keys signed, for us, lately, and not for long."""
+
+import base64
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from engage import tokens
+from engage.clock import Clock
+from engage.domain.refusal import Refusal, Unavailable
+from engage.sandbox_secrets import SandboxSecrets
+from engage.settings import Settings, SettingsError
+from engage.tokens import Identity, TokenVerifier, open_verifier, sign
+from tests.eventually import eventually
+
+ANA = Identity("eu-mi-points", "ana")
+CLOCK = Clock()
+ED = ed25519.Ed25519PrivateKey.generate()
+EC = ec.generate_private_key(ec.SECP256R1())
+RSA = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+ED_JWK: dict[str, Any] = OKPAlgorithm.to_jwk(ED.public_key(), as_dict=True) | {"kid": "ed"}
+EC_JWK: dict[str, Any] = ECAlgorithm.to_jwk(EC.public_key(), as_dict=True) | {"kid": "ec"}
+RSA_JWK: dict[str, Any] = RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True) | {"kid": "rsa"}
+
+
+def settings(jwks: object, **changed: Any) -> Settings:
+    nowhere = "redis://nowhere"
+    return Settings(
+        database_url="postgresql+asyncpg://nowhere",
+        state_url=nowhere,
+        queue_url=nowhere,
+        topics_url=nowhere,
+        jwks=str(jwks),
+        **changed,
+    )
+
+
+def write(file: Path, *keys: dict[str, Any]) -> Path:
+    """At once, as whoever rotates keys has to."""
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps({"keys": keys}))
+    return draft.replace(file)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return write(tmp_path / "jwks.json", ED_JWK, EC_JWK)
+
+
+@pytest.fixture
+async def verifier(keys: Path) -> TokenVerifier:
+    return await open_verifier(settings(keys), CLOCK)
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    """Those of a good token; None leaves one out."""
+    now = int(CLOCK.wall().timestamp())
+    good = {
+        "iss": "engage",
+        "aud": "engage",
+        "sub": "ana",
+        "program": "eu-mi-points",
+        "iat": now,
+        "exp": now + 900,
+    }
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def token(key: Any = ED, algorithm: str = "EdDSA", kid: object = "ed", **changed: Any) -> str:
+    headers = {} if kid is None else {"kid": kid}
+    return jwt.encode(claims(**changed), key, algorithm, headers=headers)
+
+
+def refused(verifier: TokenVerifier, bad: str) -> bool:
+    with pytest.raises(Refusal) as refusal:
+        verifier.verify(bad)
+    return (refusal.value.code, refusal.value.status) == ("unauthorized", 401)
+
+
+async def test_a_good_token_is_its_members(verifier: TokenVerifier) -> None:
+    assert verifier.verify(token()) == ANA
+    assert verifier.verify(token(EC, "ES256", "ec")) == ANA
+    assert verifier.verify(token(aud=["others", "engage"])) == ANA
+
+
+NOW = int(CLOCK.wall().timestamp())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iss": "somebody"},
+        {"aud": "somebody"},
+        {"iss": None},
+        {"aud": None},
+        {"sub": None},
+        {"exp": None},
+        {"iat": None},
+        {"program": None},
+        {"sub": "{braces}"},
+        {"sub": ""},
+        {"sub": "a\n"},
+        {"sub": 7},
+        {"program": "EU"},
+        {"program": ["eu-mi-points"]},
+        {"exp": NOW - 1, "iat": NOW - 500},
+        {"exp": NOW + 2_000, "iat": NOW},
+        {"exp": NOW + 700, "iat": NOW - 300},
+        {"exp": NOW + 4_000, "iat": NOW + 3_600},
+        {"nbf": NOW + 600},
+        {"exp": "soon"},
+        {"exp": NOW + 0.5},
+        {"exp": -1},
+        {"exp": 10**30},
+        {"iat": 10**30, "exp": 10**30 + 1},
+    ],
+    ids=str,
+)
+async def test_a_token_that_is_not_for_us_or_not_for_now_is_refused(
+    verifier: TokenVerifier, wrong: dict[str, Any]
+) -> None:
+    assert refused(verifier, token(**wrong))
+
+
+async def test_a_provider_whose_clock_is_a_little_ahead_is_believed(verifier: TokenVerifier) -> None:
+    ahead = int(CLOCK.wall().timestamp()) + 20
+    assert verifier.verify(token(iat=ahead, nbf=ahead, exp=ahead + 900)) == ANA
+
+
+async def test_a_signature_by_anybody_else_is_refused(verifier: TokenVerifier) -> None:
+    other = ed25519.Ed25519PrivateKey.generate()
+    assert refused(verifier, token(other))
+    assert refused(verifier, token(EC, "ES256", "ed")), "the key says which algorithm it is for"
+    assert refused(verifier, token(ED, "EdDSA", "ec"))
+    assert refused(verifier, token(ED, kid="unknown"))
+    assert refused(verifier, token(ED, kid=None))
+    assert refused(verifier, token("", "none", "ed"))
+
+
+async def test_a_public_key_is_no_secret_to_sign_with(verifier: TokenVerifier) -> None:
+    """The oldest trick: HS256, with what everybody may know as the secret."""
+    pem = ED.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    head = base64url({"alg": "HS256", "typ": "JWT", "kid": "ed"})
+    signed = f"{head}.{base64url(claims())}"
+    mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(signed.encode(), pem)
+    assert refused(verifier, f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}")
+
+
+def base64url(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    ["", ".", "..", "a.b.c", "é.é.é", "\x00", "e30.e30.", "W10.e30.e30", "x" * 5_000, "A" * 4_000 + ".e30."],
+    ids=range(10),
+)
+async def test_what_is_no_token_is_refused(verifier: TokenVerifier, junk: str) -> None:
+    assert refused(verifier, junk)
+
+
+async def test_every_changed_byte_spoils_a_token(verifier: TokenVerifier) -> None:
+    good = token()
+    assert verifier.verify(good) == ANA
+    for at in range(0, len(good), 7):
+        other = "A" if good[at] != "A" else "B"
+        changed = good[:at] + other + good[at + 1 :]
+        assert refused(verifier, changed), at
+
+
+async def test_a_token_that_was_good_is_refused_from_the_moment_it_expires(keys: Path) -> None:
+    class Later(Clock):
+        ahead = timedelta()
+
+        def wall(self) -> datetime:
+            return super().wall() + self.ahead
+
+    clock = Later()
+    verifier = await open_verifier(settings(keys), clock)
+    good = token()
+    assert verifier.verify(good) == verifier.verify(good) == ANA
+    clock.ahead = timedelta(seconds=899)
+    assert verifier.verify(good) == ANA
+    clock.ahead = timedelta(seconds=901)
+    assert refused(verifier, good)
+
+
+async def test_no_more_tokens_are_remembered_than_there_is_room_for(
+    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "TOKENS_KEPT", 10)
+    for n in range(25):
+        assert verifier.verify(token(sub=f"m-{n}")).member_id == f"m-{n}"
+    assert len(verifier._good) == 10
+
+
+async def test_the_sandboxs_tokens_are_good_for_a_day(tmp_path: Path) -> None:
+    private = OKPAlgorithm.to_jwk(ED, as_dict=True) | {"kid": "ed"}
+    secrets = SandboxSecrets(signing_key=private, shop_key="", admin_key="", pepper="")
+    file = write(tmp_path / "jwks.json", ED_JWK)
+    day = timedelta(hours=24)
+    long = sign(secrets, "eu-mi-points", "ana", day)
+    sandbox = await open_verifier(settings(file, sandbox=tmp_path / "sandbox.json"), CLOCK)
+    assert sandbox.verify(long) == ANA
+    assert refused(sandbox, sign(secrets, "eu-mi-points", "ana", day + timedelta(seconds=1)))
+    shop = await open_verifier(settings(file), CLOCK)
+    assert refused(shop, long)
+    assert shop.verify(sign(secrets, "eu-mi-points", "ana", timedelta(minutes=15))) == ANA
+
+
+async def test_a_new_key_of_the_file_is_found_when_its_first_token_comes(keys: Path) -> None:
+    verifier = await open_verifier(settings(keys), CLOCK)
+    new = ed25519.Ed25519PrivateKey.generate()
+    first = token(new, kid="new")
+    assert refused(verifier, first)
+    write(keys, ED_JWK, OKPAlgorithm.to_jwk(new.public_key(), as_dict=True) | {"kid": "new"})
+    assert verifier.verify(first) == ANA
+
+
+async def test_what_a_withdrawn_key_signed_is_refused_although_it_was_good(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = await open_verifier(settings(keys), CLOCK)
+    good = token()
+    assert verifier.verify(good) == ANA
+    write(keys, EC_JWK)
+    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
+    assert verifier.verify(token(EC, "ES256", "ec")) == ANA
+    assert refused(verifier, good)
+
+
+async def test_a_file_that_breaks_leaves_the_keys_that_were_read(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = await open_verifier(settings(keys), CLOCK)
+    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
+    keys.write_text("{")
+    assert verifier.verify(token()) == ANA
+    keys.unlink()
+    assert verifier.verify(token(sub="bea")).member_id == "bea"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"keys": []}',
+        json.dumps({"keys": [RSA_JWK]}),
+        json.dumps({"keys": [ED_JWK | {"use": "enc"}]}),
+        json.dumps({"keys": [ED_JWK | {"alg": "HS256"}]}),
+        json.dumps({"keys": [ED_JWK | {"kid": ""}]}),
+        json.dumps({"keys": [ED_JWK | {"x": "short"}]}),
+        json.dumps({"keys": [EC_JWK | {"crv": "P-384"}]}),
+        json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "ed"}]}),
+        " " * 300_000,
+    ],
+    ids=range(11),
+)
+async def test_keys_that_nothing_can_be_verified_with_are_a_mistake_of_the_settings(
+    tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match="ENGAGE_JWKS"):
+        await open_verifier(settings(file), CLOCK)
+
+
+@pytest.mark.parametrize("jwks", ["", "/nowhere/jwks.json", "http://127.0.0.1/jwks.json", "ftp://x/y"])
+async def test_a_place_that_has_no_keys_is_a_mistake_of_the_settings(jwks: str) -> None:
+    with pytest.raises(SettingsError, match="ENGAGE_JWKS"):
+        await open_verifier(settings(jwks), CLOCK)
+
+
+class Provider:
+    """An identity provider's key set, over https with a certificate of its own."""
+
+    def __init__(self) -> None:
+        self.keys: list[dict[str, Any]] = [ED_JWK]
+        self.status = 200
+        self.asked = 0
+        self.url = ""
+
+
+@pytest.fixture
+def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    serving = Provider()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            serving.asked += 1
+            body = json.dumps({"keys": serving.keys}).encode()
+            self.send_response(serving.status)
+            self.send_header("location", f"{serving.url}-elsewhere")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    certificate = _certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    serving.url = f"https://127.0.0.1:{server.server_port}/jwks"
+    with _running(server):
+        yield serving
+
+
+@contextmanager
+def _running(server: HTTPServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _certificate(folder: Path) -> Path:
+    """A self-signed one for 127.0.0.1, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2090, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> None:
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    assert verifier.verify(token()) == ANA
+    assert provider.asked == 1
+
+
+async def test_unknown_keys_make_one_fetch_however_many_come(provider: Provider) -> None:
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    for n in range(50):
+        assert refused(verifier, token(kid=f"made-up-{n}"))
+    await verifier.close()
+    assert provider.asked == 1, "the fetch at the start was less than half a minute ago"
+
+
+async def test_a_new_remote_key_is_there_for_those_who_come_again(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    provider.keys = [ED_JWK, EC_JWK]
+    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    new = token(EC, "ES256", "ec")
+    assert refused(verifier, new)
+    assert refused(verifier, new), "one fetch at a time"
+    await verifier.close()
+    assert verifier.verify(new) == ANA
+    assert provider.asked == 2
+
+
+async def test_a_remote_key_set_that_is_old_is_looked_at_again_meanwhile(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
+    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    assert verifier.verify(token()) == ANA, "nobody waits for it"
+    await eventually(lambda: provider.asked == 2)
+    await verifier.close()
+
+
+@pytest.mark.parametrize("status", [500, 404, 302])
+async def test_while_no_key_is_known_it_is_we_who_are_not_ready(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    provider.status = status
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    with pytest.raises(Unavailable):
+        verifier.verify(token())
+    assert provider.asked == 1, "a redirect is not followed"
+    provider.status = 200
+    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    with pytest.raises(Unavailable):
+        verifier.verify(token())
+    await verifier.close()
+    assert verifier.verify(token()) == ANA
+
+
+async def test_a_provider_that_fails_later_leaves_the_keys_that_are_known(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    provider.status = 500
+    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
+    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    assert verifier.verify(token()) == ANA
+    await verifier.close()
+    assert verifier.verify(token(sub="bea")).member_id == "bea"
+    await verifier.close()
+
+
+async def test_a_strangers_certificate_is_not_believed(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    with pytest.raises(Unavailable):
+        verifier.verify(token())
