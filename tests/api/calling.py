@@ -1,6 +1,5 @@
 """An API in this process, and those who call it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -10,8 +9,8 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from engage.api.app import create_app
-from engage.api.context import STATE, Api
+from engage.api.app import app_of
+from engage.api.context import Api, open_api
 from engage.clock import Clock
 from engage.settings import Settings
 from engage.tokens import sign
@@ -92,21 +91,8 @@ class Calling:
 @asynccontextmanager
 async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Calling]:
     """The API of an installation whose programs are published."""
-    app = create_app(settings, clock)
-    opened, done = asyncio.Event(), asyncio.Event()
-
-    async def live() -> None:
-        # In one task from beginning to end, which those of a fixture are not.
-        async with app.lifespan():
-            opened.set()
-            await done.wait()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(live())
-        await opened.wait()
-        async with client_of(app) as client:
-            yield Calling(client, app.state[STATE])
-        done.set()
+    async with open_api(settings, clock) as api, client_of(app_of(api)) as client:
+        yield Calling(client, api)
 
 
 def client_of(app: Any) -> httpx.AsyncClient:

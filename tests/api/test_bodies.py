@@ -29,7 +29,8 @@ async def test_a_body_comes_in_any_pieces() -> None:
     assert await read_body(SCOPE, sending(b"{", b"", b"}")) == b"{}"
 
 
-async def test_a_body_without_a_length_is_read_to_the_limit_only() -> None:
+async def test_a_body_without_a_length_is_read_to_the_limit_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SPILL_S", 0.01)
     with pytest.raises(Refusal) as refused:
         await read_body(SCOPE, sending(*[b"1234"] * 100, ends=False), 10)
     assert (refused.value.code, refused.value.status) == ("body_too_large", 413)

@@ -1,11 +1,11 @@
 """The API as an ASGI application."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from litestar import Controller, Litestar
 
-from engage.api.context import STATE, open_api
+from engage.api.context import STATE, Api, open_api
 from engage.api.health import HealthController
 from engage.api.mobile.activities import ActivityController
 from engage.api.mobile.feed import FeedController
@@ -17,6 +17,8 @@ from engage.api.shop.members import MemberController
 from engage.api.site import DemoController, reference_of
 from engage.clock import Clock
 from engage.settings import Settings
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     MeController,
@@ -34,7 +36,7 @@ def controllers(*, sandbox: bool) -> list[type[Controller]]:
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
-    """It opens what it needs when its lifespan begins, which raises SettingsError."""
+    """For any ASGI server: it opens what it needs when its lifespan begins, which raises SettingsError."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -42,11 +44,24 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             app.state[STATE] = api
             yield
 
+    return _app(settings, lifespan=[lifespan])
+
+
+def app_of(api: Api) -> Litestar:
+    """Over what is open already; its lifespan does nothing."""
+    app = _app(api.parts.settings, lifespan=[])
+    app.state[STATE] = api
+    return app
+
+
+def _app(
+    settings: Settings, lifespan: list[Callable[[Litestar], AbstractAsyncContextManager[None]]]
+) -> Litestar:
     sandbox = settings.sandbox is not None
     contract = controllers(sandbox=sandbox)
     return Litestar(
         [*contract, reference_of(contract), *([DemoController] if sandbox else [])],
-        lifespan=[lifespan],
+        lifespan=lifespan,
         exception_handlers={Exception: to_problem},
         request_max_body_size=BODY_BYTES,
         # The contract is served by `engage.api.site`; exceptions are logged where they become problems, and

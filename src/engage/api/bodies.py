@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -18,15 +19,16 @@ T = TypeVar("T")
 # A phone on a bad line takes seconds for 64 KiB; whoever takes longer than this only holds a connection.
 BODY_S: Final = 20.0
 
+# Of a body that is too large.
+SPILL_BYTES: Final = 1024 * 1024
+SPILL_S: Final = 0.5
+
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTES) -> bytes:
-    """All of a body, which is not read further than the limit.
+    """All of a body, of which no more than the limit is kept.
 
     Raises Refusal body_too_large, or request_timeout where it takes longer than BODY_S to arrive.
     """
-    length = _content_length(scope)
-    if length is not None and length > limit_bytes:
-        raise too_large(limit_bytes)
     try:
         async with asyncio.timeout(BODY_S):
             return await _read_body(receive, limit_bytes)
@@ -41,12 +43,27 @@ async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
         event = await receive()
         if event["type"] != "http.request":
             raise invalid(FieldError("$", "the connection was closed before the body was complete"))
-        parts.append(event["body"])
         received += len(event["body"])
-        if received > limit_bytes:
-            raise too_large(limit_bytes)
         more = event.get("more_body", False)
+        if received > limit_bytes:
+            if more:
+                await _spill(receive)
+            raise too_large(limit_bytes)
+        parts.append(event["body"])
     return b"".join(parts)
+
+
+async def _spill(receive: Receive) -> None:
+    """Reads some more and throws it away: many clients hear no answer before they have sent all they have."""
+    spilt, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SPILL_S):
+            while more and spilt < SPILL_BYTES:
+                event = await receive()
+                if event["type"] != "http.request":
+                    return
+                spilt += len(event["body"])
+                more = event.get("more_body", False)
 
 
 def _content_length(scope: Scope) -> int | None:

@@ -10,8 +10,9 @@ from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
 from engage import logs
-from engage.api.app import create_app
-from engage.settings import Settings
+from engage.api.app import app_of
+from engage.api.context import open_api
+from engage.settings import Settings, SettingsError
 
 # Connections that may wait to be accepted, and requests that may be under way.
 BACKLOG: Final = 2_048
@@ -28,17 +29,21 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
-    app = create_app(settings)
-    async with app.lifespan():
+    async with open_api(settings) as api:
+        app = app_of(api)
         # What is there now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
-        await serve(app, host=settings.api_host, port=settings.api_port)
+        try:
+            await serve(app, host=settings.api_host, port=settings.api_port)
+        except OSError as error:
+            where = f"{settings.api_host} port {settings.api_port}"
+            raise SettingsError(f"cannot listen on {where}: {error}") from error
 
 
 async def serve(app: Any, *, host: str, port: int) -> None:
-    """Serves an ASGI application whose lifespan has begun, until SIGINT or SIGTERM.
+    """Serves an ASGI application whose lifespan has begun, until SIGINT or SIGTERM. Raises OSError.
 
     The server runs in this process, on this loop: no other process can be left behind by a kill.
     """
@@ -55,4 +60,11 @@ async def serve(app: Any, *, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
-    await server.serve()
+    try:
+        await server.serve()
+    except RuntimeError as error:
+        # Granian puts its own backtrace behind what happened.
+        said = str(error).partition("\n")[0]
+        if "os error" in said:
+            raise OSError(said) from None
+        raise

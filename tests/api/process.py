@@ -1,0 +1,51 @@
+"""The API as a process of its own, as `engage api` runs it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from engage.embedded import parts
+from engage.embedded.child import Child, Part, engage_command, start
+from engage.embedded.ports import free_port
+from engage.settings import Settings, to_environment
+
+HOST = "127.0.0.1"
+
+
+class ApiProcess(msgspec.Struct, frozen=True):
+    child: Child
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.settings.api_port}"
+
+    def log(self) -> str:
+        return self.child.part.log.read_text()
+
+
+@asynccontextmanager
+async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProcess]:
+    """Raises PartFailed when it does not come to answer."""
+    settings = msgspec.structs.replace(settings, api_host=HOST, api_port=free_port(HOST))
+
+    async def ready() -> bool:
+        status, _ = await parts.ask(settings, "/health/live")
+        return status == 200
+
+    part = Part(
+        name="api",
+        command=engage_command("api"),
+        log=folder / "api.log",
+        directory=folder,
+        environment=to_environment(settings),
+        ready=ready,
+    )
+    child = await start(part)
+    try:
+        await child.ready()
+        yield ApiProcess(child, settings)
+    finally:
+        await child.stop()

@@ -1,0 +1,1 @@
+"""The contract says what the API does."""

@@ -1,0 +1,84 @@
+"""The pages: everything from here, nothing from elsewhere, nothing inline."""
+
+import re
+
+import pytest
+
+from engage.api.codes import CODES
+from engage.api.site import PAGES
+from tests.api.calling import Calling, problem
+
+
+async def test_the_reference_tells_every_operation_of_the_contract(api: Calling) -> None:
+    document = (await api.nobody.get("/openapi.json")).json()
+    page = await api.nobody.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    ids = [
+        operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
+    ]
+    assert len(ids) > 10
+    for id_ in ids:
+        assert f'id="{id_}"' in page.text
+    assert "unknown_member" not in page.text
+
+
+async def test_the_contract_is_served_in_both_forms(api: Calling) -> None:
+    as_yaml = await api.nobody.get("/openapi.yaml")
+    assert as_yaml.text.splitlines()[1] == "openapi: 3.1.0"
+    assert (await api.nobody.get("/openapi.json")).headers["content-type"].endswith("openapi+json")
+
+
+async def test_every_type_of_problem_leads_to_a_page(api: Calling) -> None:
+    for code in CODES:
+        page = await api.nobody.get(f"/problems/{code}", accept_language="it")
+        assert page.status_code == 200
+        assert 'lang="it"' in page.text
+        assert code in page.text
+    problem(await api.nobody.get("/problems/none"), 404, "not_found")
+
+
+async def test_the_demo_page_and_all_its_files_are_there(api: Calling) -> None:
+    index = await api.nobody.get("/")
+    assert "<title>engage demo store</title>" in index.text
+    for file in PAGES.iterdir():
+        served = await api.nobody.get(f"/demo/{file.name}")
+        assert served.content == file.read_bytes()
+    assert (await api.nobody.get("/demo/app.js")).headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/problems/not_found", "/demo/app.js", "/docs/reference.css"])
+async def test_a_page_may_load_nothing_from_elsewhere(api: Calling, path: str) -> None:
+    page = await api.nobody.get(path)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    if page.headers["content-type"].startswith("text/html"):
+        assert re.findall(r"<script(?![^>]*src=)|\son\w+=|<style|\sstyle=", page.text) == []
+        assert re.findall(r'(?:src|href)="(?:https?:)?//', page.text) == []
+
+
+async def test_a_page_that_is_known_is_not_sent_again(api: Calling) -> None:
+    for path in ("/", "/docs", "/demo/app.js"):
+        tag = (await api.nobody.get(path)).headers["etag"]
+        again = await api.nobody.get(path, if_none_match=tag)
+        assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/demo/none.js",
+        "/demo/..",
+        "/demo/..%2fapp.py",
+        "/demo/%2e%2e%2fapp.py",
+        "/docs/reference.html",
+        "/docs/..%2fapp.py",
+    ],
+)
+async def test_nothing_else_of_the_disk_can_be_read(api: Calling, path: str) -> None:
+    answer = await api.nobody.get(path)
+    assert answer.status_code in (404, 200)
+    assert "import" not in answer.text or answer.headers["content-type"].startswith("text/html")
+    if answer.status_code == 404:
+        problem(answer, 404, "not_found")
