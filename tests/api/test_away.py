@@ -1,0 +1,187 @@
+"""A server dies while members tap: nothing is lost, nothing is doubled, and health says which it is."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from engage.flows.install import install
+from engage.signals.doorbell import WORKER_HEALTH_PREFIX
+from tests.api.calling import Caller, Calling, calling, problem
+from tests.own_servers import Servers, own_servers
+
+TAPS, READY = "/v1/fuel/taps", "/health/ready"
+ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "worker", "feed"}
+BACK_WITHIN_S = 15.0
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
+
+
+@pytest.fixture(scope="module")
+async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    folder = tmp_path_factory.mktemp("away")
+    if os.geteuid() == 0:
+        folder.parent.chmod(0o711)
+    async with own_servers(folder) as running:
+        await install(running.settings)
+        yield running
+
+
+@pytest.fixture
+async def servers(ground: Servers) -> AsyncIterator[Servers]:
+    """Both running before and after."""
+    yield ground
+    await ground.postgres.start()
+    await ground.valkey.start()
+
+
+@pytest.fixture
+async def api(servers: Servers) -> AsyncIterator[Calling]:
+    async with calling(servers.settings) as opened:
+        yield opened
+
+
+async def unavailable(member: Caller, part: str, path: str = TAPS, body: object = None) -> None:
+    answer = await member.post(path, body)
+    assert problem(answer, 503, "unavailable")["part"] == part
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def answered(member: Caller, path: str = TAPS) -> int:
+    """The first answer that does not say that something is away."""
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while (status := (await member.post(path)).status_code) == 503:
+            await asyncio.sleep(0.02)
+    return status
+
+
+async def down(api: Calling) -> set[str]:
+    answer = await api.nobody.get(READY)
+    parts: dict[str, str] = answer.json()["parts"]
+    assert parts.keys() == ALL
+    found = {name for name, sign in parts.items() if sign == "down"}
+    assert answer.status_code == (503 if found else 200)
+    assert answer.json()["status"] == ("down" if found else "up")
+    return found
+
+
+async def give_signs_of_life(api: Calling) -> None:
+    """As a worker and a feed do."""
+    await api.parts.topics.heartbeat("feed")
+    async with Redis.from_url(api.parts.settings.queue_url) as queue:
+        await queue.set(f"{WORKER_HEALTH_PREFIX}test", "alive", ex=60)
+
+
+async def taps_of(api: Calling, member: Caller) -> int:
+    return len([key for key, _ in await api.credits(member) if key.startswith("fuel:")])
+
+
+async def test_health_says_what_is_missing(api: Calling) -> None:
+    assert (await api.nobody.get("/health/live")).json() == {"status": "up"}
+    async with Redis.from_url(api.parts.settings.queue_url) as queue:
+        await queue.flushall()
+    assert await down(api) == {"worker", "feed"}
+    await give_signs_of_life(api)
+    assert await down(api) == set()
+
+
+async def test_the_tap_of_a_day_outlives_postgresql(api: Calling, servers: Servers) -> None:
+    member = await api.joined()
+    await give_signs_of_life(api)
+    await servers.postgres.kill()
+    await unavailable(member, "postgres")
+    assert await down(api) == {"postgres"}
+    assert (await api.nobody.get("/health/live")).status_code == 200
+    await servers.postgres.start()
+    assert await answered(member) == 202
+    assert await taps_of(api, member) == 1
+    assert await down(api) == set()
+
+
+async def test_the_tap_of_a_day_outlives_valkey(api: Calling, servers: Servers) -> None:
+    member = await api.joined()
+    await servers.valkey.kill()
+    await unavailable(member, "valkey")
+    assert await down(api) == {"valkey_state", "valkey_queue", "valkey_topics", "worker", "feed"}
+    await servers.valkey.start()
+    assert await answered(member) == 202
+    problem(await member.post(TAPS), 409, "already_tapped")
+    assert await taps_of(api, member) == 1
+
+
+async def test_without_valkey_members_still_see_what_they_have(api: Calling, servers: Servers) -> None:
+    member = await api.joined()
+    await servers.valkey.kill()
+    for path in ("/v1/me", "/v1/me/credits", "/v1/me/entries"):
+        assert (await member.get(path)).status_code == 200
+    await unavailable(member, "valkey", "/v1/feed/tickets")
+    await unavailable(member, "valkey", "/v1/shares", {"kind": "link", "product_id": "band"})
+    joined = await api.joined()
+    assert (await joined.get("/v1/me")).json()["balance"]["pending"] == 50, "joining does not need it"
+
+
+async def test_without_postgresql_nobody_is_taken_for_a_stranger(api: Calling, servers: Servers) -> None:
+    member, unseen = await api.joined(), api.member_of("eu-mi-points", "not-in-memory")
+    await servers.postgres.kill()
+    for caller, path in ((member, "/v1/me"), (unseen, "/v1/me"), (member, "/v1/me/credits")):
+        assert problem(await caller.get(path), 503, "unavailable")["part"] == "postgres"
+    api.api.keys._looked.clear()
+    await unavailable(api.shop, "postgres", "/v1/shop/events", [])
+    answer = await member.post(TAPS, idempotency_key="k-1")
+    problem(answer, 503, "unavailable")
+    await servers.postgres.start()
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while (again := await member.post(TAPS, idempotency_key="k-1")).status_code in (503, 409):
+            await asyncio.sleep(0.02)
+    assert again.status_code == 202
+    assert "idempotency-replayed" not in again.headers
+
+
+async def test_a_tap_that_was_under_way_when_postgresql_died_counts_once(
+    api: Calling, servers: Servers
+) -> None:
+    member = await api.joined()
+    async with api.parts.db.connect() as holder:
+        await holder.execute(text("LOCK TABLE credits IN EXCLUSIVE MODE"))
+        tap = asyncio.create_task(member.post(TAPS))
+        async with asyncio.timeout(BACK_WITHIN_S), api.parts.db.connect() as other:
+            while not (await other.execute(WAITING)).scalar_one():
+                await asyncio.sleep(0.01)
+        await servers.postgres.kill()
+        problem(await tap, 503, "unavailable")
+        await holder.invalidate()
+    await servers.postgres.start()
+    assert await answered(member) == 202
+    assert await taps_of(api, member) == 1
+
+
+async def test_many_who_tap_through_an_outage_have_one_credit_each(api: Calling, servers: Servers) -> None:
+    members = [await api.joined() for _ in range(12)]
+    await api.parts.after.drain()
+
+    async def keep_tapping(member: Caller) -> set[int]:
+        return {await answered(member) for _ in range(3)}
+
+    tapping = [asyncio.create_task(keep_tapping(member)) for member in members]
+    await servers.valkey.kill()
+    await servers.valkey.start()
+    await servers.postgres.kill()
+    await servers.postgres.start()
+    statuses = set().union(*await asyncio.gather(*tapping))
+    assert statuses <= {202, 409}
+    assert [await taps_of(api, member) for member in members] == [1] * len(members)
+
+
+async def test_an_api_that_is_first_begins_when_postgresql_comes(servers: Servers) -> None:
+    async with calling(servers.settings) as before:
+        member = await before.joined()
+    await servers.postgres.kill()
+    async with calling(servers.settings) as api:
+        assert "postgres" in await down(api)
+        early = Caller(api.client, member._headers["authorization"], member.member_id)
+        await unavailable(early, "postgres")
+        await servers.postgres.start()
+        assert await answered(early) == 202
+        assert "postgres" not in await down(api)

@@ -1,0 +1,65 @@
+"""A PostgreSQL and a Valkey of the test's own, that it may kill and start again."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from engage.embedded import postgres, secrets, valkey
+from engage.embedded.child import Child, Part, start
+from engage.embedded.data_folder import folder_at, hold
+from engage.settings import Settings
+
+
+class Server:
+    """A server that is there or is not."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._running: Child | None = None
+
+    async def start(self) -> None:
+        if self._running is None:
+            self._running = await start(self._part)
+            await self._running.ready()
+
+    async def kill(self) -> None:
+        if self._running is not None:
+            self._running.kill()
+            await self._running.ended()
+            self._running = None
+
+
+class Servers(msgspec.Struct, frozen=True):
+    settings: Settings
+    postgres: Server
+    valkey: Server
+
+
+@asynccontextmanager
+async def own_servers(path: Path) -> AsyncIterator[Servers]:
+    """Both running, with an empty database."""
+    folder = folder_at(path / "installation")
+    with hold(folder):
+        known = secrets.ensure(folder)
+        prepared = await postgres.prepare(folder, durable=False)
+        cache = valkey.prepare(folder, durable=False)
+        settings = Settings(
+            database_url=postgres.url(prepared),
+            state_url=valkey.url(cache, valkey.STATE),
+            queue_url=valkey.url(cache, valkey.QUEUE),
+            topics_url=valkey.url(cache, valkey.STATE),
+            jwks=str(folder.jwks),
+            pepper=known.pepper,
+            sandbox=folder.sandbox,
+        )
+        servers = Servers(settings, Server(prepared.part), Server(cache.part))
+        try:
+            await servers.postgres.start()
+            await postgres.ensure_database(prepared)
+            await servers.valkey.start()
+            yield servers
+        finally:
+            await servers.postgres.kill()
+            await servers.valkey.kill()
