@@ -1,7 +1,7 @@
 """What `tap` is compared with: the plain way, one Valkey call and one INSERT transaction a request.
 
-It verifies tokens as the API does, with what was verified kept, and inserts the same row into the same table.
-It moves no balance, tells no one, and loses the day's tap when the transaction fails.
+It verifies tokens as the API does, with what was verified kept, and inserts the same row into the same table,
+over asyncpg alone. It moves no balance, tells no one, and loses the day's tap when the transaction fails.
 """
 
 import gc
@@ -11,20 +11,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import uvloop
 from litestar import Litestar, Request, Response, post
 from litestar.datastructures import State
 from msgspec import Struct
 from redis.asyncio import Redis
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.api.run import serve
 from engage.bench.crowd import tap_credit
 from engage.bench.scene import PROGRAM
 from engage.clock import Clock
 from engage.flows.ids import new_id
-from engage.flows.transaction import open_database, transaction
 from engage.ledger.accept import why_json
 from engage.programs import preset
 from engage.settings import Settings, from_environment
@@ -32,17 +30,18 @@ from engage.tokens import TokenVerifier, open_verifier
 
 DAY_S = 2 * 86_400
 
-_INSERT = text("""
+CONNECTIONS = 10  # As the API's own pool has.
+
+_INSERT = """
 INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
                      activity_at, accepted_at, due_at, expires_at, why)
-VALUES (:program_id, :member_id, :id, :source_key, :rule_id, :version, :points, 'pending',
-        :now, :now, :due_at, :expires_at, CAST(:why AS jsonb))
-""")
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $8, $9, $10, $11)
+"""
 
 
 class Plain(Struct, frozen=True):
     clock: Clock
-    db: AsyncEngine
+    db: asyncpg.Pool
     valkey: Redis
     verifier: TokenVerifier
 
@@ -68,22 +67,20 @@ async def tap(request: Request[Any, Any, Any], state: State) -> Tapped | Respons
     if not fresh:
         return Response(None, status_code=409)
     id_ = new_id()
-    async with transaction(plain.db) as conn:
-        await conn.execute(
+    async with plain.db.acquire() as connection, connection.transaction():
+        await connection.execute(
             _INSERT,
-            {
-                "program_id": PROGRAM,
-                "member_id": member_id,
-                "id": id_,
-                "source_key": credit.source_key,
-                "rule_id": credit.rule_id,
-                "version": program.version,
-                "points": credit.points,
-                "now": now,
-                "due_at": credit.due_at,
-                "expires_at": credit.expires_at,
-                "why": why_json(credit.why),
-            },
+            PROGRAM,
+            member_id,
+            id_,
+            credit.source_key,
+            credit.rule_id,
+            program.version,
+            credit.points,
+            now,
+            credit.due_at,
+            credit.expires_at,
+            why_json(credit.why),
         )
     return Tapped(id_, credit.rule_id, credit.points, "pending", credit.due_at)
 
@@ -91,12 +88,14 @@ async def tap(request: Request[Any, Any, Any], state: State) -> Tapped | Respons
 async def _run(settings: Settings) -> None:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        clock, db = Clock(), open_database(settings.database_url)
+        clock, address = Clock(), settings.database_url.replace("+asyncpg", "")
         verifier = await open_verifier(settings, clock)
-        async with Redis.from_url(settings.state_url) as valkey:
+        async with (
+            Redis.from_url(settings.state_url) as valkey,
+            asyncpg.create_pool(address, min_size=CONNECTIONS, max_size=CONNECTIONS) as db,
+        ):
             app.state.plain = Plain(clock, db, valkey, verifier)
             yield
-        await db.dispose()
 
     app = Litestar([tap], lifespan=[lifespan], openapi_config=None, logging_config=None)
     async with app.lifespan():

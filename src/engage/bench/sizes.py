@@ -4,9 +4,9 @@ from msgspec import Struct
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
-    rounds: int = 3  # Of each thing that is compared, in turn.
+    rounds: int = 5  # Of each thing that is compared, in turn.
     connections: int = 64  # Of the load client, one request under way on each.
-    taps: int = 15_000  # In a round.
+    taps: int = 12_000  # In a round.
     credits: int = 20_000  # In a round of settlement.
     singles: int = 500  # Settled one by one, in a round.
     backlog: int = 200_000
