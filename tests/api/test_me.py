@@ -150,7 +150,9 @@ async def test_another_members_credit_is_not_found(api: Calling) -> None:
         ("cursor=*", "cursor"),
         ("cursor=AAAA", "cursor"),
         (f"cursor={'A' * 65}", "cursor"),
-        ("cursor=", "cursor"),
+        ("cursor=null", "cursor"),
+        ("state=null", "state"),
+        ("stat=pending", "stat"),
     ],
 )
 async def test_a_query_that_is_wrong_is_refused_with_its_name(api: Calling, query: str, where: str) -> None:

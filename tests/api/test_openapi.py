@@ -1,1 +1,149 @@
-"""The contract says what the API does."""
+"""The contract says what the API does, and the API does what the contract says."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import schemathesis
+import yaml
+from hypothesis import settings as hypothesis_settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from engage.api.app import controllers
+from engage.api.codes import CODES
+from engage.api.openapi import as_yaml, document
+from engage.settings import Settings
+from tests.api.process import ApiProcess, api_process
+
+KEPT = Path(__file__).parents[2] / "openapi" / "engage.yaml"
+PROBLEM_JSON = "application/problem+json"
+EXAMPLES = 15  # Of each operation; it also tries every kind of mistake once.
+
+
+@pytest.fixture(scope="module")
+def contract() -> dict[str, Any]:
+    return document(controllers(sandbox=True))
+
+
+def operations(contract: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in contract["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_the_contract_that_is_kept_is_the_one_that_the_code_has(contract: dict[str, Any]) -> None:
+    assert KEPT.read_text(encoding="utf-8") == as_yaml(contract), "`engage openapi` writes it"
+    assert yaml.safe_load(as_yaml(contract)) == contract
+
+
+def test_every_operation_says_what_it_is_and_what_can_go_wrong(contract: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, operation in operations(contract)]
+    assert len(set(ids)) == len(ids)
+    for name, operation in operations(contract):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert len(operation["tags"]) == 1, name
+        assert operation["security"], name
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], name
+        for status, answer in operation["responses"].items():
+            assert answer["description"], name
+            if status == "default" or status[0] in "45":
+                assert PROBLEM_JSON in answer["content"] or "Health" in operation["tags"], name
+
+
+def test_every_post_of_members_and_the_shop_honours_an_idempotency_key(contract: dict[str, Any]) -> None:
+    for name, operation in operations(contract):
+        keyed = "Idempotency-Key" in [parameter["name"] for parameter in operation.get("parameters", [])]
+        assert keyed == (name.startswith("POST") and operation["tags"][0] not in ("Sandbox", "Health")), name
+
+
+def test_every_body_refuses_fields_that_are_not_known(contract: dict[str, Any]) -> None:
+    schemas = contract["components"]["schemas"]
+
+    def structs(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        for inner in [*schema.get("oneOf", []), *schema.get("anyOf", [])]:
+            yield from structs(inner)
+        if schema.get("type") == "array":
+            yield from structs(schema["items"])
+        if schema.get("type") == "object":
+            yield schema
+            for field in schema["properties"].values():
+                yield from structs(field)
+
+    for name, operation in operations(contract):
+        if "requestBody" in operation:
+            found = list(structs(operation["requestBody"]["content"]["application/json"]["schema"]))
+            assert found, name
+            assert [one["title"] for one in found if one.get("additionalProperties") is not False] == []
+
+
+def test_what_kind_of_event_it_is_is_told_by_its_type(contract: dict[str, Any]) -> None:
+    event = contract["components"]["schemas"]["Event"]
+    assert event["discriminator"]["propertyName"] == "type"
+    assert set(event["discriminator"]["mapping"]) == {"app.signed_in", "review.removed", "share.removed"}
+    assert {one["$ref"] for one in event["oneOf"]} == set(event["discriminator"]["mapping"].values())
+
+
+def test_the_examples_are_problems_of_their_codes(contract: dict[str, Any]) -> None:
+    schema = {"$ref": "#/components/schemas/Problem", "components": contract["components"]}
+    validator = jsonschema_rs.validator_for(schema)
+    examples = contract["components"]["examples"]
+    for code, example in examples.items():
+        validator.validate(example["value"])
+        assert (example["value"]["code"], example["value"]["status"]) == (code, CODES[code].status)
+        assert not re.search(r"[{}…]", example["value"]["detail"])
+    named = set(re.findall(r"#/components/examples/(\w+)", str(contract["paths"])))
+    assert named == examples.keys()
+
+
+# The API itself, as a process, against what its own contract says.
+
+
+@pytest.fixture(scope="module")
+async def server(installed: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiProcess]:
+    async with api_process(installed, tmp_path_factory.mktemp("api")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def credentials(server: ApiProcess) -> dict[str, str]:
+    """Authorization by security scheme."""
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        made = await client.post("/v1/sandbox/members", json={"program": "eu-mi-points"})
+        shop_key = (await client.get("/v1/sandbox")).json()["shop_key"]
+    return {"member": f"Bearer {made.json()['token']}", "shop": f"Bearer {shop_key}"}
+
+
+schema = schemathesis.openapi.from_dict(document(controllers(sandbox=True)))
+schema.config.checks.positive_data_acceptance.expected_statuses += ["422"]
+
+# What a schema cannot say: which cursors are ours, that one of two fields is needed, that a wrong event of
+# many is listed in the answer; and that no worker runs beside this test.
+BEYOND_SCHEMAS = {
+    "listCredits": [positive_data_acceptance],
+    "listEntries": [positive_data_acceptance],
+    "moveClock": [positive_data_acceptance],
+    "sendEvents": [negative_data_rejection],
+    "isReady": [not_a_server_error],
+}
+
+
+@schema.parametrize()
+@hypothesis_settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+def test_the_api_keeps_its_contract(case: Any, server: ApiProcess, credentials: dict[str, str]) -> None:
+    if case.method == "OPTIONS":
+        return  # Litestar answers these by itself.
+    operation = case.operation.definition.raw
+    needed = next((name for one in operation["security"] for name in one), None)
+    case.call_and_validate(
+        base_url=server.url,
+        headers={"Authorization": credentials[needed]} if needed else {},
+        excluded_checks=BEYOND_SCHEMAS.get(operation["operationId"], []),
+    )

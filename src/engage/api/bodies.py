@@ -114,6 +114,13 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         raise invalid(FieldError("$", "nested too deeply")) from None
 
 
+def check_query(request: Request[Any, Any, Any], *known: str) -> None:
+    """Raises Refusal invalid_request for parameters that are not known, as for fields of a body."""
+    unknown = sorted(request.query_params.keys() - set(known))
+    if unknown:
+        raise invalid(*(FieldError(name, "unknown parameter") for name in unknown))
+
+
 def encode_cursor(place: bytes) -> str:
     return base64.urlsafe_b64encode(place).rstrip(b"=").decode()
 

@@ -240,8 +240,11 @@ def _of_parameter(schema: Document) -> Document:
     if isinstance(made["type"], list):
         made["type"] = next(kind for kind in made["type"] if kind != "null")
     if "enum" in made:
-        made["enum"] = [value for value in made["enum"] if value is not None]
-    return {name: int(value) if isinstance(value, float) else value for name, value in made.items()}
+        made["enum"] = [value for value in made["enum"] if value]
+    # An empty text is what a parameter is that was left out.
+    return {
+        name: int(value) if isinstance(value, float) else value for name, value in made.items() if value != ""
+    }
 
 
 def example(code: str) -> Document:

@@ -1,7 +1,7 @@
 """What a member sees: the home screen, the credits with why, the statement."""
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from litestar import Controller, Request, get
@@ -9,7 +9,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from engage.api.answer import JSON, Answer, answer, encode
-from engage.api.bodies import decode_cursor, encode_cursor
+from engage.api.bodies import check_query, decode_cursor, encode_cursor
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of
 from engage.domain.refusal import Refusal
@@ -20,12 +20,12 @@ from engage.ledger.credits import Credit, Entry
 PAGE = 20
 LONGEST_PAGE = 100
 
-State = Literal["pending", "active", "expired", "reversed"]
-StateParameter = Annotated[
-    State | None, QueryParameter(name="state", description="Only credits in this state.")
-]
+# A default that is no value of its own: msgspec would take `state=null` for None, and show everything.
+EVERY: Final = ""
+State = Literal["pending", "active", "expired", "reversed", ""]
+StateParameter = Annotated[State, QueryParameter(name="state", description="Only credits in this state.")]
 Cursor = Annotated[
-    str | None,
+    str,
     QueryParameter(description="`next_cursor` of the page before; the first page has none.", max_length=64),
 ]
 Limit = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=LONGEST_PAGE)]
@@ -78,16 +78,22 @@ class MeController(Controller):
     async def credits(
         self,
         request: Request[Any, Any, Any],
-        in_state: StateParameter = None,
-        cursor: Cursor = None,
+        in_state: StateParameter = EVERY,
+        cursor: Cursor = "",
         limit: Limit = PAGE,
     ) -> Answer[CreditPage]:
         """Points granted for one activity each, with everything that the decision was made of."""
         api, who = member_of(request.scope)
-        before = None if cursor is None else UUID(bytes=decode_cursor(cursor, 16))
+        check_query(request, "state", "cursor", "limit")
+        before = None if not cursor else UUID(bytes=decode_cursor(cursor, 16))
         try:
             found = await read_credits(
-                api.parts, who.program_id, who.member_id, state=in_state, before=before, limit=limit + 1
+                api.parts,
+                who.program_id,
+                who.member_id,
+                state=in_state or None,
+                before=before,
+                limit=limit + 1,
             )
         except Refusal as refusal:
             raise as_unauthorized(refusal) from None
@@ -121,11 +127,12 @@ class MeController(Controller):
         opt=contract("unauthorized", "invalid_request"),
     )
     async def entries(
-        self, request: Request[Any, Any, Any], cursor: Cursor = None, limit: Limit = PAGE
+        self, request: Request[Any, Any, Any], cursor: Cursor = "", limit: Limit = PAGE
     ) -> Answer[EntryPage]:
         """Every movement of the spendable balance, with the balance after it."""
         api, who = member_of(request.scope)
-        before = None if cursor is None else int.from_bytes(decode_cursor(cursor, 8), signed=True)
+        check_query(request, "cursor", "limit")
+        before = None if not cursor else int.from_bytes(decode_cursor(cursor, 8), signed=True)
         try:
             found = await read_entries(
                 api.parts, who.program_id, who.member_id, before=before, limit=limit + 1

@@ -1,0 +1,71 @@
+"""`engage keys`: made, listed, revoked, on an installation that runs or does not."""
+
+import asyncio
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engage.cli import main
+from engage.flows.keys import find_key
+from engage.flows.transaction import open_database
+from engage.settings import Settings, to_environment
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str | None]:
+    return {**to_environment(settings), "COLUMNS": "200"}
+
+
+async def run(environment: dict[str, str | None], *arguments: str) -> Result:
+    """In a thread, as the command runs a loop of its own."""
+    return await asyncio.to_thread(CliRunner().invoke, main, ["keys", *arguments], env=environment)
+
+
+async def scopes_of(settings: Settings, key: str) -> tuple[str, ...] | None:
+    db = open_database(settings.database_url, pool_size=1)
+    try:
+        found = await find_key(db, key)
+        return None if found is None else found.scopes
+    finally:
+        await db.dispose()
+
+
+async def test_a_key_is_shown_once_and_is_good_for_its_scope(
+    settings: Settings, environment: dict[str, str | None]
+) -> None:
+    made = await run(environment, "create", "web shop", "--scope", "shop")
+    assert made.exit_code == 0, made.output
+    key = made.output.strip()
+    assert await scopes_of(settings, key) == ("shop",)
+    listed = (await run(environment, "list")).output
+    assert "web shop" in listed
+    assert key.split("_")[1] in listed
+    assert key not in listed
+    assert key.split("_", 2)[2] not in listed
+
+
+async def test_a_revoked_key_is_good_for_nothing_and_stays_listed(
+    settings: Settings, environment: dict[str, str | None]
+) -> None:
+    key = (await run(environment, "create", "till 7", "--scope", "shop")).output.strip()
+    id_ = key.split("_")[1]
+    assert (await run(environment, "revoke", id_)).exit_code == 0
+    assert await scopes_of(settings, key) is None
+    assert "till 7" in (await run(environment, "list")).output
+    again = await run(environment, "revoke", id_)
+    assert again.exit_code == 1
+    assert "no key" in again.output
+
+
+@pytest.mark.parametrize("arguments", [["create", "x"], ["create", "x", "--scope", "all"], ["revoke"]])
+async def test_a_command_that_is_wrong_makes_nothing(
+    environment: dict[str, str | None], arguments: list[str]
+) -> None:
+    assert (await run(environment, *arguments)).exit_code == 2
+
+
+async def test_a_database_that_is_away_is_told_in_a_line(environment: dict[str, str | None]) -> None:
+    nowhere = environment | {"ENGAGE_DATABASE_URL": "postgresql+asyncpg://postgres@127.0.0.1:1/engage"}
+    failed = await run(nowhere, "list")
+    assert failed.exit_code == 1
+    assert "does not answer" in failed.output
