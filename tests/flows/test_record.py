@@ -11,6 +11,7 @@ from engage.domain.slots import StreakSlot, WindowSlot, wanted
 from engage.flows.home import read_home
 from engage.flows.parts import Parts
 from engage.flows.record_activity import Act, Recorded, record
+from engage.flows.shop_events import take_events
 from engage.gate import keys
 from engage.gate.client import Asked, Status
 from tests.playing import (
@@ -25,6 +26,7 @@ from tests.playing import (
     keys_of,
     link,
     review,
+    review_removed,
     rows,
     social,
     tap,
@@ -410,3 +412,15 @@ async def test_home_tells_what_is_left_as_the_gate_does(parts: Parts) -> None:
         "share_link": 3,
         "share_any": 4,
     }
+
+
+async def test_a_removed_review_is_answered_alike_whatever_the_gate_remembers(parts: Parts) -> None:
+    await join(parts)
+    await do(parts, review("band", "r-1"))
+    await take_events(parts, [review_removed(parts, "r-1"), review_removed(parts, "r-2")])
+    for _ in range(2):
+        await parts.after.drain()
+        assert (await refused(parts, review("band", "r-1"))).code == "activity_removed"
+        assert (await refused(parts, review("band", "r-2"))).code == "activity_removed"
+        assert (await refused(parts, review("band", "r-3"))).code == "already_rewarded"
+        await lose(parts)

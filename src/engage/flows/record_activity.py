@@ -174,8 +174,7 @@ async def _claim(parts: Parts, open_: list[_Open], answers: Answers) -> tuple[li
             granted.append(one)
             if one.name is not None:
                 told.add(one.name)
-    windows = [one for one in no if not one.rows and isinstance(one.slots[0], WindowSlot)]
-    known = await _recorded_before(parts, windows)
+    known = await _recorded_before(parts, [one for one in no if not one.rows])
     for one in no:
         answers[one.index] = known.get(one.index) or _outcome(one)
     return granted, unsure

@@ -1,0 +1,226 @@
+"""A town of few members on real servers, each life compared with the model's after every step."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from itertools import count
+from typing import Any, Literal, TypeVar
+
+from redis.asyncio import Redis
+
+from engage.clock import StoppedClock
+from engage.domain.activity import AnyActivity, AppSignIn, Registration
+from engage.domain.program import Program
+from engage.domain.refusal import Refusal
+from engage.domain.slots import wanted
+from engage.flows.audit import audit
+from engage.flows.home import read_home
+from engage.flows.parts import Parts
+from engage.flows.rebuild import rebuild
+from engage.flows.record_activity import Act, Recorded, record
+from engage.flows.settle import settle_due
+from engage.flows.shop_events import take_events
+from engage.gate import keys
+from engage.gate.client import Asked
+from engage.settings import Settings
+from tests.playing import NOON, PROGRAM, join, review_removed, rows, share_removed, signed_in
+from tests.properties.lives import Expected, Life
+
+T = TypeVar("T")
+
+Loss = Literal["looked at", "put back", "emptied", "rebuilt"]
+
+# Madrid keeps its zone; Auckland becomes Los Angeles with the second version.
+COUNTRIES = ("ES", "NZ")
+
+_numbers = count(1)
+
+
+class World:
+    """What all towns have in common: the servers, and a loop to ask them in."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, valkey: Redis, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.valkey = valkey
+        self.loop = loop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+
+class Town:
+    def __init__(self, world: World, *, hours: int) -> None:
+        """Members join `hours` after NOON: the second version comes into force in their days."""
+        self.world = world
+        self.parts = world.parts
+        self.lives: list[Life] = []
+        self.before: dict[bytes, bytes] = {}  # How Valkey was when it was looked at.
+        self.died = False  # Whether a caller has died with places claimed.
+        assert isinstance(self.parts.clock, StoppedClock)
+        self.clock = self.parts.clock
+        self.clock.at = NOON + timedelta(hours=hours)
+        number = next(_numbers)
+        for country in COUNTRIES:
+            self.join(Life(f"{country}-{number}", country))
+
+    def join(self, life: Life) -> None:
+        joined = self.world.run(join(self.parts, life.member_id, life.country))
+        program, zone = self.in_force(life)
+        life.foresee(program, Registration(), self.clock.now(), zone)
+        life.happened({credit.rule: credit.rule for credit in joined.credits})
+        self.lives.append(life)
+
+    def in_force(self, life: Life) -> tuple[Program, str]:
+        program, market = self.parts.programs.in_force(PROGRAM, at=self.clock.now(), country=life.country)
+        return program, market.zone
+
+    def do(self, who: int, activity: AnyActivity) -> None:
+        if isinstance(activity, AppSignIn):
+            self.sign_in(who)
+        else:
+            self.check(self.world.run(self.recorded([(who, activity)])))
+
+    def do_together(self, activities: list[AnyActivity]) -> None:
+        """In one batch, one activity each."""
+        self.check(self.world.run(self.recorded(list(enumerate(activities)))))
+
+    def do_and_die(self, who: int, activity: AnyActivity) -> None:
+        """The process ends right after its answer: nothing is confirmed, told or rung for."""
+        self.check(self.world.run(self.recorded([(who, activity)], dying=True)))
+
+    def claim_and_die(self, who: int, activity: AnyActivity) -> None:
+        """The process ends before it has an answer, between the gate and the database."""
+        life = self.lives[who]
+        program, zone = self.in_force(life)
+        slots = wanted(program, activity, at=self.clock.now(), zone=zone)
+        self.world.run(self.parts.gate.claim([Asked(PROGRAM, life.member_id, slot) for slot in slots]))
+        self.died = True
+
+    async def recorded(
+        self, acts: list[tuple[int, AnyActivity]], *, dying: bool = False
+    ) -> list[tuple[Life, AnyActivity, Recorded | Exception]]:
+        await self.parts.after.drain()
+        now = self.clock.now()
+        asked = [Act(PROGRAM, self.lives[n].member_id, activity, now) for n, activity in acts]
+        answers = await record(self.parts, asked)
+        if dying:
+            self.parts.after._confirmed.clear()
+            self.parts.after._changes.clear()
+            self.parts.after._untold.clear()
+            self.parts.after._due.clear()
+        return [(self.lives[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]
+
+    def check(self, recorded: list[tuple[Life, AnyActivity, Recorded | Exception]]) -> None:
+        for life, activity, answer in recorded:
+            program, zone = self.in_force(life)
+            expected = life.foresee(program, activity, self.clock.now(), zone)
+            if isinstance(expected, Refusal):
+                assert isinstance(answer, Refusal), (expected, answer)
+                assert (answer.code, answer.facts) == (expected.code, expected.facts)
+            else:
+                assert isinstance(answer, Recorded), (expected, answer)
+                self.compare(life, expected, answer)
+
+    def compare(self, life: Life, expected: Expected, answer: Recorded) -> None:
+        assert answer.repeated == expected.repeated
+        assert {(c.rule, c.points, c.due_at) for c in answer.credits} == {
+            (c.rule_id, c.points, c.due_at) for c in expected.credits
+        }
+        if answer.repeated:
+            assert answer.limit is not None
+            program, zone = self.in_force(life)
+            left = life.remaining(program, self.clock.now(), zone)
+            assert answer.limit.remaining == left[answer.limit.rule]
+            return
+        if answer.streak is not None:
+            assert answer.streak.days == expected.days
+        ids = [credit.id for credit in answer.credits]
+        found = self.world.run(
+            rows(self.parts.db, "SELECT rule_id, source_key FROM credits WHERE id = ANY(:ids)", ids=ids)
+        )
+        taken = {str(rule_id): str(key) for rule_id, key in found}
+        if not self.died:
+            assert taken == {credit.rule_id: credit.source_key for credit in expected.credits}
+        life.happened(taken)
+
+    def sign_in(self, who: int) -> None:
+        life = self.lives[who]
+        event = signed_in(self.parts, life.member_id)
+        taken = self.world.run(take_events(self.parts, [event]))
+        assert (taken.accepted, taken.refused) == (1, [])
+        program, zone = self.in_force(life)
+        expected = life.foresee(program, AppSignIn(event_id=event.id), self.clock.now(), zone)
+        if isinstance(expected, Expected):
+            life.happened({"app_sign_in": "app_sign_in"})
+
+    def remove(self, who: int, kind: str, name: str) -> None:
+        life = self.lives[who]
+        removal = share_removed if kind == "share" else review_removed
+        taken = self.world.run(take_events(self.parts, [removal(self.parts, name, life.member_id)]))
+        assert (taken.accepted, taken.refused) == (1, [])
+        life.remove(f"{kind}:{name}")
+
+    def wait(self, hours: float) -> None:
+        self.clock.advance(timedelta(hours=hours))
+
+    def settle(self) -> None:
+        now = self.clock.now()
+        self.world.run(settle_due(self.parts, now=now))
+        for life in self.lives:
+            life.settle(now)
+
+    def valkey(self, how: Loss) -> None:
+        """Put back to how it was when it was looked at, as after a failover to a replica that was behind."""
+        match how:
+            case "looked at":
+                self.before = self.world.run(self._dumped())
+            case "put back":
+                self.world.run(self._restored())
+            case "emptied":
+                self.world.run(self.parts.gate.forget_all())
+            case "rebuilt":
+                self.world.run(rebuild(self.parts))
+
+    async def _dumped(self) -> dict[bytes, bytes]:
+        await self.parts.after.drain()
+        valkey = self.world.valkey
+        found = [key async for key in valkey.scan_iter(match=f"{keys.PREFIX}*", count=1000)]
+        return {key: await valkey.dump(key) for key in found}
+
+    async def _restored(self) -> None:
+        await self.parts.after.drain()
+        await self.parts.gate.forget_all()
+        for key, dump in self.before.items():
+            await self.world.valkey.restore(key, 0, dump)
+
+    def look_at_home(self, who: int) -> None:
+        life = self.lives[who]
+        home = self.world.run(read_home(self.parts, PROGRAM, life.member_id))
+        program, zone = self.in_force(life)
+        now = self.clock.now()
+        assert (home.balance.active, home.balance.pending) == life.balance()
+        assert home.streak == life.streak(program, now, zone)
+        assert {limit.rule: limit.remaining for limit in home.limits} == life.remaining(program, now, zone)
+
+    def close(self) -> None:
+        """Everything becomes active; the ledger holds what the lives had, and each point is accounted for."""
+        self.wait(48)
+        self.settle()
+        for who, life in enumerate(self.lives):
+            self.look_at_home(who)
+            found = self.world.run(
+                rows(
+                    self.parts.db,
+                    "SELECT source_key, state FROM credits WHERE member_id = :member AND points > 0",
+                    member=life.member_id,
+                )
+            )
+            assert {str(key): state for key, state in found} == {k: had.state for k, had in life.had.items()}
+        self.world.run(self.parts.after.drain())
+        audited = self.world.run(audit(self.world.settings))
+        assert audited.broken == []
+        # Whoever died has told nobody, and no sweep runs here.
+        assert {finding.check.name for finding in audited.late} <= {"told_in_time"}
