@@ -2,8 +2,8 @@
 
 One PostgreSQL and one Valkey; what happens next is drawn: activities alone and together, removals before
 and after, the clock, settlements; Valkey emptied, rebuilt, or put back to how it was a while ago; callers
-that die with places claimed, or with nothing done of what follows an answer. After every step the answer has to be
-the model's, and the home screen too; at the end of every life the audit is clean.
+that die with places claimed, or with nothing done of what follows an answer. After every step the answer has
+to be the model's, and the home screen too; at the end of every life the audit is clean.
 """
 
 import asyncio
