@@ -31,7 +31,7 @@ CHANCE_LIVES = 6
 CHANCE_STEPS = 40
 
 HOURS = [0.1, 7, 24, 48]
-LOSSES: list[Loss] = ["looked at", "put back", "emptied", "rebuilt"]
+LOSSES: list[Loss] = ["emptied", "rebuilt"]
 NAMES = ["1", "2", "3"]
 DEEDS: list[AnyActivity] = [
     tap(),
@@ -99,7 +99,11 @@ class Lives(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(LOSSES))
     def lose_valkey(self, how: Loss) -> None:
-        self.here.valkey(how)
+        self.here.lose_valkey(how)
+
+    @rule(who=who, activities=st.lists(deed, min_size=1, max_size=4))
+    def fall_behind(self, who: int, activities: list[AnyActivity]) -> None:
+        self.here.fall_behind(who, activities)
 
     @rule(who=who)
     def look_at_home(self, who: int) -> None:
@@ -145,7 +149,7 @@ def live(town: Town, chance: random.Random, steps: list[Any]) -> None:
 
     for _ in range(CHANCE_STEPS):
         who = chance.randrange(2)
-        match chance.randrange(14):
+        match chance.randrange(15):
             case 0 | 1 | 2 | 3:
                 step(town.do, who, chance.choice(ACTIVITIES))
             case 4 | 5:
@@ -167,8 +171,12 @@ def live(town: Town, chance: random.Random, steps: list[Any]) -> None:
                 step(town.wait, chance.choice(HOURS))
                 step(town.settle)
                 step(town.look_at_home, who)
+            case 13:
+                step(town.lose_valkey, chance.choice(LOSSES))
             case _:
-                step(town.valkey, chance.choice(LOSSES))
+                step(town.fall_behind, who, [tap(), *chance.sample(DEEDS, 2)])
+                step(town.wait, 24)
+                step(town.do, who, tap())
     step(town.close)
 
 
