@@ -3,20 +3,24 @@
 import asyncio
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from redis.asyncio import Redis
 
+from engage.clock import Clock
+from engage.flows.parts import Parts
 from engage.settings import Settings, to_environment
-from tests.playing import DAY, advance, do, join, link, playing, rows, tap
+from engage.store import sandbox_clock
+from tests.playing import DAY, NOON, advance, do, join, link, playing, rows, tap
 
 
 async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[int | None, str]:
     """(exit status, what it said)"""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
     if settings is not None:
-        environment |= to_environment(msgspec.structs.replace(settings, sandbox=None))
+        environment |= to_environment(settings)
     running = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "engage.cli", *arguments),
@@ -29,6 +33,12 @@ async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[in
     return running.returncode, said.decode()
 
 
+async def show(parts: Parts, at: datetime) -> None:
+    """The commands have a clock of their own, which follows the sandbox's."""
+    async with parts.db.begin() as conn:
+        await sandbox_clock.set_ahead(conn, at - Clock().wall())
+
+
 async def test_an_operator_proves_and_rebuilds_an_installation(
     settings: Settings, valkey: Redis, tmp_path: Path
 ) -> None:
@@ -39,12 +49,14 @@ async def test_an_operator_proves_and_rebuilds_an_installation(
         await do(parts, link())
         await parts.after.drain()
         await valkey.flushall()
+        await show(parts, NOON)
 
         status, said = await run(settings, "rebuild", cwd=tmp_path)
         assert status == 0, said
         assert "2 of 2 members" in said
         assert len(await parts.gate.known("playground", "m-1") or []) == 3
 
+        await show(parts, NOON + DAY)
         status, said = await run(settings, "audit", cwd=tmp_path)
         assert status == 0, said
         assert "2 members, 7 credits, 0 entries; 0 points active, 123 pending" in said
