@@ -1,6 +1,7 @@
 """The contract says what the API does, and the API does what the contract says."""
 
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,9 @@ BEYOND_SCHEMAS = {
 }
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="CPython 3.11's ast fails at random under it, with a SystemError"
+)
 @schema.parametrize()
 @hypothesis_settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 def test_the_api_keeps_its_contract(case: Any, server: ApiProcess, credentials: dict[str, str]) -> None:
