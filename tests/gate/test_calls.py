@@ -153,7 +153,11 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
     with hold(folder):
         server = embedded.prepare(folder, durable=False)
         with (folder.valkey / "valkey.conf").open("a") as configuration:
-            configuration.write("cluster-enabled yes\ncluster-announce-ip 127.0.0.1\n")
+            # By itself it would take the port 10,000 above, which there may not be.
+            bus = free_port(embedded.HOST)
+            configuration.write(
+                f"cluster-enabled yes\ncluster-announce-ip {embedded.HOST}\ncluster-port {bus}\n"
+            )
         running = await start(server.part)
         try:
             await running.ready()

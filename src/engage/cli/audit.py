@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from engage.domain.problems import DocumentError
 from engage.domain.refusal import Unavailable
@@ -110,7 +110,9 @@ def _show(console: Console, finding: Finding, state: str) -> None:
     console.print(f"{state} {check.name}: {check.promise}", soft_wrap=True)
     shown = len(finding.rows)
     rest = "" if shown == finding.count else f", the first {shown} of them"
-    table = Table(*finding.columns, caption=f"{finding.count:,} rows{rest}", caption_justify="left")
+    # Ids are to be copied: they are wrapped rather than cut.
+    columns = [Column(name, overflow="fold") for name in finding.columns]
+    table = Table(*columns, caption=f"{finding.count:,} rows{rest}", caption_justify="left")
     for row in finding.rows:
         table.add_row(*map(_cell, row))
     # A pipe has no width of its own; what is cut off there could not be looked up.
