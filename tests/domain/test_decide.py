@@ -69,6 +69,8 @@ def test_points_are_due_after_their_delay_and_end_after_their_months(
     program, activity, at, zone, grants = decision
     delay = timedelta(hours=24) if program is V2020 else timedelta(minutes=5)
     for credit in decide(program, activity, at=at, zone=zone, grants=grants):
+        assert credit.due_at is not None
+        assert credit.expires_at is not None
         assert credit.due_at - at == delay
         assert credit.expires_at == months_later(credit.due_at, 12, zone)
         assert credit.expires_at > credit.due_at

@@ -4,6 +4,7 @@ import re
 import tomllib
 from contextlib import suppress
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from engage import programs
 from engage.domain import examples, shape, soundness
 from engage.domain.document import LONGEST_DOCUMENT, parse
 from engage.domain.problems import DocumentError
-from engage.domain.program import Program
+from engage.domain.program import After, Program
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
 
 
@@ -34,7 +35,7 @@ def test_the_document_they_are_made_of_is_sound() -> None:
     program = parse(SOUND, source="tea.toml")
     assert examples.check(program) == []
     assert parse("\ufeff" + SOUND, source="from an editor that marks the byte order") == program
-    assert parse(SOUND + JOINING, source="with joining").rule("joining").due.delay.total_seconds() == 0
+    assert parse(SOUND + JOINING, source="with joining").rule("joining").due == After(delay=timedelta())
 
 
 def test_a_document_has_a_length_a_depth_and_so_many_examples() -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from engage import programs
 from engage.domain import examples
 from engage.domain.document import parse, schema
-from engage.domain.program import EveryNthDay, PerWindow, Program, Rolling, Rule
+from engage.domain.program import After, EveryNthDay, Fixed, PerWindow, Program, Rolling, Rule
 from tests.domain.strategies import PRESETS
 
 
@@ -74,6 +74,8 @@ def _changes() -> Iterator[Any]:
 
 
 def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    assert isinstance(rule.award, Fixed | EveryNthDay)
+    assert isinstance(rule.due, After)
     points = rule.award.points
     yield "points + 1", replace(rule, award=replace(rule.award, points=points + 1))
     yield "points - 1", replace(rule, award=replace(rule.award, points=points - 1))

@@ -89,7 +89,7 @@ class Life(MemberModel):
 
     def settle(self, now: datetime) -> None:
         for had in self.had.values():
-            if had.state == "pending" and had.credit.due_at <= now:
+            if had.state == "pending" and had.credit.due_at and had.credit.due_at <= now:
                 had.state = "active"
 
     def balance(self) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Tapped(Struct, frozen=True):
     rule: str
     points: int
     state: str
-    due_at: datetime
+    due_at: datetime | None
 
 
 @post("/v1/fuel/taps", status_code=202)

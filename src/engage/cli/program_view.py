@@ -1,5 +1,6 @@
 """Programs as tables. On a terminal they have frames and colours; elsewhere they are plain aligned text."""
 
+from calendar import month_name
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -10,21 +11,28 @@ from rich.table import Table
 from engage.domain.program import (
     After,
     Award,
+    Brackets,
     DailyStreak,
     Due,
     Eligibility,
+    EndOfYear,
     EveryNthDay,
     Expiry,
     Fixed,
     Limit,
     Never,
+    NextDay,
     On,
     Once,
     OncePer,
+    OnDelivery,
+    PerSpend,
     PerWindow,
     Program,
     Rolling,
     SameAs,
+    TagPoints,
+    Yearly,
 )
 
 # Plain text is for other programs and for files: a line stays a line.
@@ -98,12 +106,22 @@ def _points(award: Award) -> str:
             return str(points)
         case EveryNthDay(points=points, days=days):
             return f"{points} every {days} days in a row"
+        case PerSpend(points=points, step_minor=step, shipping=shipping):
+            return f"{points} per {step:,} minor units" + (", shipping too" if shipping else "")
+        case TagPoints():
+            return "as on the price tag"
+        case Brackets(brackets=brackets):
+            return ", ".join(f"{each.points} from {each.from_minor:,}" for each in brackets)
 
 
 def _delay(due: Due) -> str:
     match due:
         case After(delay=delay):
             return f"after {_duration(delay)}" if delay else "at once"
+        case OnDelivery():
+            return "on delivery"
+        case NextDay():
+            return "on the next day"
 
 
 def _duration(length: timedelta) -> str:
@@ -122,6 +140,14 @@ def _ending(expiry: Expiry) -> str:
             return "never"
         case Rolling(months=months):
             return f"{months} months after they became active"
+        case Yearly(month=month, day=day, at=at, months=months):
+            return f"on {day} {month_name[month]} at {at:%H:%M}, when older than {months} months"
+        case EndOfYear(years_later=0):
+            return "with the year they became active in"
+        case EndOfYear(years_later=1):
+            return "with the year after they became active"
+        case EndOfYear(years_later=years):
+            return f"with the {years}th year after they became active"
 
 
 def _eligible(eligibility: Eligibility) -> str:

@@ -76,7 +76,57 @@ class Review(Activity, frozen=True, tag="review", kw_only=True):
         return review_reference(self.review_id)
 
 
-AnyActivity = FuelTap | Registration | AppSignIn | Share | Review
+Channel = Literal["web", "app", "store"]
+
+# How an order was paid. The list is open: the shop's own methods are its business.
+PaymentMethod = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+(?!\n)$")]
+
+MinorUnits = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+
+LINES_PER_ORDER = 500
+
+
+class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    method: PaymentMethod
+    at_pickup: bool = False
+
+
+class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line of an order. `paid` is for its whole quantity, in minor units, after the shop's own discounts;
+    `tag_points` are printed on the price tag of one piece.
+    """
+
+    line_id: Identifier
+    product_id: Identifier
+    quantity: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    paid: MinorUnits
+    promotion: bool = False
+    tag_points: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+Lines = Annotated[list[Line], Meta(min_length=1, max_length=LINES_PER_ORDER)]
+
+
+class Order(Activity, frozen=True, tag="order", kw_only=True):
+    """The member paid an order.
+
+    `discount` is what points and coupons paid of it, in minor units: it earns nothing.
+    """
+
+    order_id: Identifier
+    channel: Channel
+    payment: Payment
+    lines: Lines
+    shipping: MinorUnits = 0
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
+    discount: MinorUnits = 0
+
+    @property
+    def reference(self) -> str | None:
+        return order_reference(self.order_id)
+
+
+AnyActivity = FuelTap | Registration | AppSignIn | Share | Review | Order
 
 
 def share_reference(share_id: str) -> str:
@@ -85,3 +135,7 @@ def share_reference(share_id: str) -> str:
 
 def review_reference(review_id: str) -> str:
     return f"review:{review_id}"
+
+
+def order_reference(order_id: str) -> str:
+    return f"order:{order_id}"

@@ -99,3 +99,21 @@ def months_later(at: datetime, months: int, zone: str) -> datetime:
     moved = datetime.combine(add_months(local.date(), months), local.timetz())
     # For a time that is skipped, the second reading is the earlier one.
     return max(moved.astimezone(UTC), moved.replace(fold=0).astimezone(UTC))
+
+
+def yearly_after(at: datetime, *, months: int, month: int, day: int, local: time, zone: str) -> datetime:
+    """The first time that a year comes to that day and local time, strictly later than `months` later."""
+    after = months_later(at, months, zone)
+    year = local_date(after, zone).year
+    coming = (instant(datetime.combine(date(y, month, day), local), zone) for y in (year, year + 1))
+    return next(moment for moment in coming if moment > after)
+
+
+def end_of_year(at: datetime, *, years_later: int, zone: str) -> datetime:
+    """The end of the local year that lies `years_later` after that of `at`, in UTC."""
+    return start_of_day(date(local_date(at, zone).year + years_later + 1, 1, 1), zone)
+
+
+def next_day(at: datetime, zone: str) -> datetime:
+    """The start of the next local day, in UTC."""
+    return start_of_day(local_date(at, zone) + timedelta(days=1), zone)

@@ -12,18 +12,25 @@ from engage.domain import calendar
 from engage.domain.activity import AnyActivity
 from engage.domain.program import (
     After,
+    Brackets,
     DailyStreak,
     Due,
+    EndOfYear,
     EveryNthDay,
     Expiry,
     Fixed,
     Market,
     Never,
+    NextDay,
+    OnDelivery,
+    PerSpend,
     PerWindow,
     Program,
     Rolling,
     Rule,
     SameAs,
+    TagPoints,
+    Yearly,
 )
 from engage.domain.refusal import Refusal
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches
@@ -43,14 +50,17 @@ class Why(Struct, frozen=True, kw_only=True):
 
 
 class NewCredit(Struct, frozen=True, kw_only=True):
-    """A credit to be. The source key is unique for a member, for ever; its reference for member and rule."""
+    """A credit to be. The source key is unique for a member, for ever; its reference for member and rule.
+
+    `due_at` is None where it is not known yet; then nobody knows either when the points end.
+    """
 
     rule_id: str
     points: int
     source_key: str
     reference: str | None
     activity_at: datetime
-    due_at: datetime
+    due_at: datetime | None
     expires_at: datetime | None
     why: Why
 
@@ -101,13 +111,19 @@ def points_due(rule: Rule, grant: Grant) -> tuple[int, str]:
                 return points, f"day {grant.number} in a row, every {days} days pay {points}"
             bonus_day = -(-grant.number // days) * days
             return 0, f"day {grant.number} in a row, the next bonus is on day {bonus_day}"
+        case PerSpend() | TagPoints() | Brackets():
+            raise AssertionError("what orders earn is decided by engage.domain.purchase")
 
 
-def due_at(due: Due, at: datetime) -> datetime:
-    """When a credit for an activity at `at` becomes active."""
+def due_at(due: Due, at: datetime, zone: str) -> datetime | None:
+    """When a credit for an activity at `at` becomes active; None where that is not known yet."""
     match due:
         case After(delay=delay):
             return at + delay
+        case NextDay():
+            return calendar.next_day(at, zone)
+        case OnDelivery():
+            return None
 
 
 def expires_at(expiry: Expiry, active_at: datetime, zone: str) -> datetime | None:
@@ -121,6 +137,12 @@ def expires_at(expiry: Expiry, active_at: datetime, zone: str) -> datetime | Non
             return None
         case Rolling(months=months):
             return calendar.months_later(active_at, months, zone)
+        case Yearly(month=month, day=day, at=local, months=months):
+            return calendar.yearly_after(
+                active_at, months=months, month=month, day=day, local=local, zone=zone
+            )
+        case EndOfYear(years_later=years):
+            return calendar.end_of_year(active_at, years_later=years, zone=zone)
 
 
 def _credit(
@@ -134,7 +156,7 @@ def _credit(
     zone: str,
     trace: list[str],
 ) -> NewCredit:
-    due = due_at(rule.due, at)
+    due = due_at(rule.due, at, zone)
     key = grant.slot.source_key(grant.number)
     bonus = isinstance(rule.limit, SameAs)
     return NewCredit(
@@ -144,7 +166,7 @@ def _credit(
         reference=activity.reference,
         activity_at=at,
         due_at=due,
-        expires_at=expires_at(program.expiry, due, zone),
+        expires_at=None if due is None else expires_at(program.expiry, due, zone),
         why=Why(
             program=program.id,
             version=program.version,

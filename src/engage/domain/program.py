@@ -5,12 +5,12 @@ due time is one tagged struct; a new kind of rule is a new struct and a branch w
 matched, never a question which program it is.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from engage.domain.activity import ONE_LINE, AnyActivity
+from engage.domain.activity import ONE_LINE, AnyActivity, Channel, Identifier, PaymentMethod
 from engage.domain.calendar import WindowKind
 
 # A $ alone lets a newline through at the end, so the patterns rule that out.
@@ -79,8 +79,21 @@ class Eligibility(Part, frozen=True):
 
 
 class On(Part, frozen=True):
-    activity: Literal["registration", "app_sign_in", "fuel_tap", "share", "review"]
+    activity: Literal["registration", "app_sign_in", "fuel_tap", "share", "review", "order"]
     kind: Literal["social", "link"] | None = None
+
+
+class OrderScope(Part, frozen=True):
+    """Which orders a rule is about, and which of their lines; or which may be paid with points.
+
+    `online_at_pickup`: orders of the web shop and the app only when they are paid where they are picked up.
+    `promotion_lines`: whether lines in a price-reducing promotion count too.
+    """
+
+    channels: Annotated[list[Channel], Meta(min_length=1)] | None = None
+    refused_methods: list[PaymentMethod] = []
+    online_at_pickup: bool = False
+    promotion_lines: bool = True
 
 
 # How often a rule pays. Each limit names the slots that a credit can take (`engage.domain.slots`).
@@ -91,9 +104,9 @@ class Once(Part, frozen=True, tag="once"):
 
 
 class OncePer(Part, frozen=True, tag="once_per"):
-    """Once for each value of a field of the activity: the first review of each product."""
+    """Once for each value of a field of the activity: the first review of each product, an order."""
 
-    field: Literal["product_id"]
+    field: Literal["product_id", "order_id"]
 
 
 class PerWindow(Part, frozen=True, tag="per_window"):
@@ -130,7 +143,35 @@ class EveryNthDay(Part, frozen=True, tag="every_nth_day"):
     days: Annotated[int, Meta(ge=2, le=366)]
 
 
-Award = Fixed | EveryNthDay
+class PerSpend(Part, frozen=True, tag="per_spend"):
+    """For each whole step of what an order's lines cost, with or without shipping.
+
+    Rounded down once an order, never a line. What points or coupons paid earns nothing.
+    """
+
+    points: Points
+    # In minor units of the member's currency: 100 is one euro, 10,000 is ten thousand francs CFA.
+    step_minor: Annotated[int, Meta(ge=1)]
+    shipping: bool = False
+
+
+class TagPoints(Part, frozen=True, tag="tag_points"):
+    """The points that are printed on the price tags of an order's products."""
+
+
+class Bracket(Part, frozen=True):
+    from_minor: Annotated[int, Meta(ge=0)]
+    points: Points
+
+
+class Brackets(Part, frozen=True, tag="brackets"):
+    """By the order's amount: the points of the highest bracket that it reaches."""
+
+    brackets: Annotated[list[Bracket], Meta(min_length=1, max_length=50)]
+    shipping: bool = False
+
+
+Award = Fixed | EveryNthDay | PerSpend | TagPoints | Brackets
 
 
 # When points become active.
@@ -142,7 +183,15 @@ class After(Part, frozen=True, tag="after"):
     delay: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as PT5M, PT24H or P1D")]
 
 
-Due = After
+class OnDelivery(Part, frozen=True, tag="on_delivery"):
+    """When the order is delivered. Until then nobody knows when."""
+
+
+class NextDay(Part, frozen=True, tag="next_day"):
+    """At the start of the next day in the member's zone."""
+
+
+Due = After | OnDelivery | NextDay
 
 
 # When active points end.
@@ -158,7 +207,26 @@ class Rolling(Part, frozen=True, tag="rolling"):
     months: Annotated[int, Meta(ge=1, le=120)]
 
 
-Expiry = Never | Rolling
+class Yearly(Part, frozen=True, tag="yearly"):
+    """At one instant of the year for all points that are older: the first such instant, in the member's zone,
+    that is strictly later than `months` after they became active.
+    """
+
+    month: Annotated[int, Meta(ge=1, le=12)]
+    day: Annotated[int, Meta(ge=1, le=28)]
+    at: Annotated[time, Meta(tz=False, description="a local time, such as 12:00:00")]
+    months: Annotated[int, Meta(ge=0, le=120)]
+
+
+class EndOfYear(Part, frozen=True, tag="end_of_year"):
+    """With the end of the year, in the member's zone, that lies `years_later` after the one they became
+    active in.
+    """
+
+    years_later: Annotated[int, Meta(ge=0, le=10)]
+
+
+Expiry = Never | Rolling | Yearly | EndOfYear
 
 
 class Rule(Part, frozen=True):
@@ -168,6 +236,104 @@ class Rule(Part, frozen=True):
     limit: Limit
     award: Award
     due: Due
+    # For rules about orders: which of them.
+    orders: OrderScope = OrderScope()
+
+
+# What points are good for.
+
+
+class Worth(Part, frozen=True):
+    """So many points are worth so much money of the member's country."""
+
+    points: Points
+    minor: Annotated[int, Meta(ge=1, le=1_000_000_000)]  # Minor units.
+
+
+class Checkout(Part, frozen=True, kw_only=True):
+    """Paying an order with points.
+
+    `max_percent` is of the lines that may be paid with points, and of the shipping where `shipping` says so.
+    A hold that is neither captured nor released in `hold_for` is released.
+    """
+
+    min_balance: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1
+    max_percent: Annotated[int, Meta(ge=1, le=100)] = 100
+    shipping: bool = False
+    orders: OrderScope = OrderScope()
+    hold_for: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as PT30M")] = timedelta(
+        minutes=30
+    )
+
+
+class RewardLimit(Part, frozen=True):
+    """So many of a reward for a member, in all or in each calendar window of their zone."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000)]
+    window: WindowKind | None = None
+
+
+class Reward(Part, frozen=True, kw_only=True):
+    """What points can be exchanged for. A reward that is suspended is neither shown nor issued.
+
+    `stock` is how many there are for all members, ever, over all versions.
+    """
+
+    id: RuleId
+    title: Title
+    points: Points
+    valid_for: Annotated[timedelta | None, Meta(description="a duration (ISO 8601), such as P90D")] = None
+    stock: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+    per_member: RewardLimit | None = None
+    suspended: bool = False
+
+
+class CouponReward(Reward, frozen=True, kw_only=True, tag="coupon"):
+    """A discount on one order, in minor units of the member's currency, of what is left to pay of the lines
+    that it may be used for.
+    """
+
+    value_minor: Annotated[int, Meta(ge=1, le=1_000_000_000)]
+    min_order_minor: Annotated[int, Meta(ge=0)] = 0
+    excluded_products: list[Identifier] = []
+
+
+class FCodeReward(Reward, frozen=True, kw_only=True, tag="f_code"):
+    """The right to buy a scarce product ahead of others; whoever has the code may use it."""
+
+    product_id: Identifier
+
+
+AnyReward = CouponReward | FCodeReward
+
+
+class Coupons(Part, frozen=True, kw_only=True):
+    """What holds for all coupons at checkout. While they are `suspended` none can be applied."""
+
+    suspended: bool = False
+    excluded_products: list[Identifier] = []
+    per_order: Annotated[int, Meta(ge=1, le=10)] = 1
+
+
+class Withdrawal(Part, frozen=True, kw_only=True):
+    """Taking points out as money. Announced while `open` is false; `opens_at`, where it is known, says when.
+
+    After a member's phone number has changed, nothing is paid out to it for `number_cooldown`.
+    """
+
+    open: bool
+    opens_at: datetime | None = None
+    methods: Annotated[list[Literal["cash", "mobile_money"]], Meta(min_length=1)]
+    min_points: Points = 1
+    max_points_a_day: Points | None = None
+    max_count_a_day: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    number_cooldown: timedelta = timedelta()
+
+
+class Cards(Part, frozen=True, kw_only=True):
+    """`phone_is_card`: a member's mobile phone number is their card number; older cards stay good too."""
+
+    phone_is_card: bool = False
 
 
 # A document proves itself by examples: given these activities, expect these credits.
@@ -215,6 +381,16 @@ class Program(Part, frozen=True, kw_only=True):
     countries: Annotated[dict[Country, Market], Meta(min_length=1)]
     eligibility: Eligibility
     expiry: Expiry
+    # How long spent points can be used that come back, by a return, to a lot that has ended meanwhile.
+    grace: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as P30D")] = timedelta(days=30)
+    # The longest that members were told they would wait for their points. The audit tells when it is broken.
+    promise: Annotated[timedelta | None, Meta(description="a duration (ISO 8601), such as P16D")] = None
+    cards: Cards = Cards()
+    worth: Worth | None = None
+    checkout: Checkout | None = None
+    coupons: Coupons = Coupons()
+    withdrawal: Withdrawal | None = None
+    rewards: Annotated[list[AnyReward], Meta(max_length=500)] = []
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     examples: list[Example] = field(default_factory=list)
 

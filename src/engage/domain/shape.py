@@ -5,7 +5,7 @@ msgspec about the leaves; it knows only the kinds of types that `engage.domain.p
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -20,6 +20,7 @@ _PLAIN = {
     bool: "true or false",
     date: "a date, such as 2022-09-01",
     datetime: "a date and time, such as 2022-09-01T10:00:00",
+    time: "a local time, such as 12:00:00",
     timedelta: "a duration (ISO 8601), such as PT5M",
     dict: "a table",
 }

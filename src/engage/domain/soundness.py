@@ -14,7 +14,7 @@ from engage.domain import names
 from engage.domain.activity import AnyActivity
 from engage.domain.example_soundness import example_problems
 from engage.domain.problems import Problem, join, nearest, shown
-from engage.domain.program import DailyStreak, EveryNthDay, On, Once, OncePer, Program, Rule, SameAs
+from engage.domain.program import After, DailyStreak, EveryNthDay, On, Once, OncePer, Program, Rule, SameAs
 from engage.domain.slots import short_code
 
 # Days since 1970 have to fit the gate's sixteen bits.
@@ -95,7 +95,7 @@ def _rule(program: Program, rule: Rule, path: str) -> Iterator[Problem]:
     fields = _FIELDS[rule.on.activity]
     if rule.on.kind is not None and "kind" not in fields:
         yield Problem(f"{path}.on.kind", f"no kind: a {rule.on.activity} has none", shown(rule.on.kind))
-    if not timedelta() <= rule.due.delay <= LONGEST_DELAY:
+    if isinstance(rule.due, After) and not timedelta() <= rule.due.delay <= LONGEST_DELAY:
         delay = msgspec.to_builtins(rule.due.delay)
         yield Problem(f"{path}.due.delay", f"a duration from PT0S to P{LONGEST_DELAY.days}D", shown(delay))
     match rule.limit:

@@ -201,7 +201,7 @@ async def _accept(parts: Parts, granted: list[_Open], answers: Answers) -> list[
         confirmed=confirmed,
         changes=accepted.changes,
         cause="pending",
-        due=[row.credit.due_at for row in accepting if row.id in accepted.ids],
+        due=[due for row in accepting if row.id in accepted.ids and (due := row.credit.due_at) is not None],
         outbox_id=outbox_id,
     )
     lost = []

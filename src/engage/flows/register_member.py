@@ -67,9 +67,8 @@ async def register_member(parts: Parts, joining: Joining) -> Joined:
             accepted = await accept(conn, rows, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
             changes = accepted.changes
     await _introduce(parts, Member(program.id, joining.member_id, joining.country), now=now)
-    parts.after.add(
-        changes=changes, cause="pending", due=[row.credit.due_at for row in rows], outbox_id=outbox_id
-    )
+    due = [due for row in rows if (due := row.credit.due_at) is not None]
+    parts.after.add(changes=changes, cause="pending", due=due, outbox_id=outbox_id)
     shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
     return Joined(joining.member_id, program.id, joining.country, now, shown)
 

@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.account import EntryKind
+
 CreditState = Literal["pending", "active", "expired", "reversed"]
-EntryKind = Literal["earning", "clawback"]
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,24 +47,32 @@ class Held(msgspec.Struct, frozen=True):
     removed: bool
 
 
-_CREDIT = "id, rule_id, points, state, due_at, active_at, expires_at, source_key, why"
+# A credit whose lot has ended with something in it has expired.
+_STATE = """CASE WHEN c.state = 'active' AND EXISTS (
+    SELECT FROM lots l
+    WHERE l.program_id = c.program_id AND l.member_id = c.member_id AND l.credit_id = c.id
+      AND l.expired > 0 AND l.remaining = 0
+) THEN 'expired' ELSE c.state END"""
+_CREDIT = (
+    f"c.id, c.rule_id, c.points, {_STATE} AS state, c.due_at, c.active_at, c.expires_at, c.source_key, c.why"
+)
 
 # A credit of 0 points is a removal's trace (`engage.ledger.take_back`), nothing that the member earned.
 _LIST = text(f"""
-SELECT {_CREDIT} FROM credits
+SELECT {_CREDIT} FROM credits c
 WHERE program_id = :program_id AND member_id = :member_id AND points > 0
-  AND (CAST(:state AS text) IS NULL OR state = :state)
+  AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)
   AND (CAST(:before AS uuid) IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608  # The columns are a constant of this module.
 
 _ONE = text(f"""
-SELECT {_CREDIT} FROM credits
+SELECT {_CREDIT} FROM credits c
 WHERE program_id = :program_id AND member_id = :member_id AND id = :id AND points > 0
 """)  # noqa: S608  # As above.
 
 _BY_REFERENCE = text(f"""
-SELECT c.program_id, c.member_id, c.reference, {", ".join("c." + name for name in _CREDIT.split(", "))}
+SELECT c.program_id, c.member_id, c.reference, {_CREDIT}
 FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:references AS text[]))
     AS a (program_id, member_id, reference)
 JOIN credits c USING (program_id, member_id, reference)

@@ -33,16 +33,22 @@ WITH due AS MATERIALIZED (
     SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM due GROUP BY 1, 2
 ), moved AS (
     -- There is a balance for every credit; inserting takes the rows in key order and finds each once.
+    -- What is owed is paid first.
     INSERT INTO balances AS b (program_id, member_id, active, version)
     SELECT program_id, member_id, points, entries FROM sums ORDER BY program_id, member_id
     ON CONFLICT (program_id, member_id) DO UPDATE
-        SET active = b.active + excluded.active, pending = b.pending - excluded.active,
-            version = b.version + excluded.version
-    RETURNING program_id, member_id, active, pending, held, debt, version
+        SET active = b.active + excluded.active - least(b.debt, excluded.active),
+            debt = b.debt - least(b.debt, excluded.active),
+            pending = b.pending - excluded.active,
+            version = b.version + excluded.version + CAST(b.debt > 0 AS int)
+    RETURNING program_id, member_id, new.active AS active, new.pending AS pending, new.held AS held,
+              new.debt AS debt, new.version AS version, old.debt - new.debt AS recovered
 ), numbered AS MATERIALIZED (
-    SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at, d.active_at,
-           m.version - s.entries + row_number() OVER running AS seq,
-           m.active - s.points + sum(d.points) OVER running AS balance_after
+    SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at, d.active_at, m.version, m.recovered,
+           m.version - CAST(m.recovered > 0 AS int) - s.entries + row_number() OVER running AS seq,
+           m.active + m.recovered - s.points + sum(d.points) OVER running AS balance_after,
+           least(m.recovered, sum(d.points) OVER running)
+               - least(m.recovered, sum(d.points) OVER running - d.points) AS recovered_of
     FROM due d JOIN moved m USING (program_id, member_id) JOIN sums s USING (program_id, member_id)
     WINDOW running AS (PARTITION BY d.program_id, d.member_id ORDER BY d.due_at, d.id)
 ), written AS (
@@ -52,8 +58,20 @@ WITH due AS MATERIALIZED (
     FROM numbered
 ), dated AS (
     INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-    SELECT program_id, member_id, id, seq, points, points, active_at, expires_at
+    SELECT program_id, member_id, id, seq, points, points - recovered_of, active_at, expires_at
     FROM numbered
+), recovered AS (
+    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, debt_delta, balance_after)
+    SELECT program_id, member_id, m.version, 'recovery', last.at, -m.recovered, -m.recovered, m.active
+    FROM moved m
+    JOIN (SELECT program_id, member_id, max(active_at) AS at FROM numbered GROUP BY 1, 2) last
+        USING (program_id, member_id)
+    WHERE m.recovered > 0
+), taken AS (
+    INSERT INTO lot_moves (program_id, member_id, entry_seq, credit_id, at, active_delta)
+    SELECT program_id, member_id, version, id, max(active_at) OVER (PARTITION BY program_id, member_id),
+           -recovered_of
+    FROM numbered WHERE recovered_of > 0
 ), told AS (
     INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
     SELECT CAST(:outbox_id AS uuid), :wall, 'active', array_agg(program_id), array_agg(member_id)
