@@ -185,14 +185,16 @@ class Account:
         points: int,
         at: datetime,
         *,
+        taken_back: int,
         corrects: int | None,
         reference: str | None = None,
     ) -> int:
         """Takes earned points of a credit back: from its own lot, then from the oldest, and what is not there
-        is owed. Returns how many: what of its lot has expired is gone already, and not taken again.
+        is owed. `taken_back` is what was taken of the credit before. Returns how many: what of its lot has
+        expired is gone already, and not taken again.
         """
         lot = self.lots[credit_id]
-        points = min(points, lot.points - lot.expired)
+        points = min(points, lot.points - lot.expired - taken_back)
         if points <= 0:
             return 0
         takes = self._take_first(lot, min(points, self.active))
