@@ -7,6 +7,7 @@ from msgspec import Struct
 OPT = "contract"
 MEMBER: dict[str, list[str]] = {"member": []}
 SHOP: dict[str, list[str]] = {"shop": []}
+OPERATOR: dict[str, list[str]] = {"operator": []}
 
 
 class Contract(Struct, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ TAGS: Final = {
     "Activities": "What a member does, and what it earns.",
     "Feed": "The way to the live balance.",
     "Shop": "Server to server: members and events.",
+    "Operators": "Members, corrections, programs: what people behind the shop do.",
     "Sandbox": "Members made up and a clock that moves. Only where `engage up` runs.",
     "Health": "For load balancers and supervisors.",
 }
@@ -66,6 +67,11 @@ _CONFIG: Final = OpenAPIConfig(
                 type="http",
                 scheme="bearer",
                 description="A key with the scope `shop` (`engage keys create NAME --scope shop`).",
+            ),
+            "operator": SecurityScheme(
+                type="http",
+                scheme="bearer",
+                description="A key with the scope `admin` (`engage keys create NAME --scope admin`).",
             ),
         }
     ),
