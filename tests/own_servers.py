@@ -1,7 +1,9 @@
 """A PostgreSQL and a Valkey of the test's own, that it may kill and start again."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,16 @@ class Server:
             self._running.kill()
             await self._running.ended()
             self._running = None
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Connections stay and nothing is answered."""
+        assert self._running is not None
+        os.killpg(self._running.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._running.pid, signal.SIGCONT)
 
 
 class Servers(msgspec.Struct, frozen=True):

@@ -30,7 +30,8 @@ async def test_a_second_tap_of_a_day_is_told_when_the_next_one_opens(api: Callin
     member = await api.joined()
     await member.post(TAPS)
     refused = problem(await member.post(TAPS), 409, "already_tapped")
-    assert refused["next_tap_at"] == MIDNIGHT
+    assert (refused["next_tap_at"], refused["zone"]) == (MIDNIGHT, "Europe/Madrid")
+    assert "22 November 2026 00:00" in refused["detail"]
     assert len(await api.credits(member)) == 2, "registration and one tap"
 
 

@@ -132,6 +132,18 @@ async def test_without_valkey_members_still_see_what_they_have(api: Calling, ser
     assert (await joined.get("/v1/me")).json()["balance"]["pending"] == 50, "joining does not need it"
 
 
+async def test_a_valkey_that_has_hung_is_away_within_seconds(ground: Servers) -> None:
+    async with calling(ground.settings) as api:
+        member = await api.joined()
+        with ground.valkey.hung():
+            async with asyncio.timeout(BACK_WITHIN_S):
+                await unavailable(member, "valkey", "/v1/feed/tickets")
+                await unavailable(member, "valkey")
+                assert "valkey_state" in await down(api)
+        assert await answered(member) == 202
+        assert await taps_of(api, member) == 1
+
+
 async def test_without_postgresql_nobody_is_taken_for_a_stranger(api: Calling, servers: Servers) -> None:
     member, unseen = await api.joined(), api.member_of("eu-mi-points", "not-in-memory")
     await servers.postgres.kill()

@@ -45,7 +45,9 @@ def test_the_caller_is_answered_in_the_best_of_their_languages(header: str, lang
 
 def test_facts_are_said_as_the_language_says_them() -> None:
     told = message("already_tapped", CODES["already_tapped"].facts, "de")
-    assert told.detail.endswith("am 21. November 2026 23:00 UTC.")
+    assert told.detail.endswith("am 22. November 2026 00:00."), "in Madrid, where the member lives"
+    nowhere = message("clock_backwards", CODES["clock_backwards"].facts, "de")
+    assert "21. November 2026 23:00 UTC" in nowhere.detail
     several = message("not_eligible", {"reasons": ["country", "company"]}, "fr")
     reasons = catalog("fr").reasons
     assert several.detail.endswith(f"{reasons['country']} et {reasons['company']}.")

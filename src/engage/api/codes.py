@@ -36,11 +36,20 @@ CODES: dict[str, Code] = {
     "idempotency_key_reused": Code(422),
     # Of activities.
     "not_offered": Code(404),
-    "already_tapped": Code(409, {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022"}),
+    "already_tapped": Code(
+        409, {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022", "zone": "Europe/Madrid"}
+    ),
     "already_rewarded": Code(409, {"rule": "review", "version": "2022"}),
     "activity_removed": Code(409),
     "limit_reached": Code(
-        429, {"limit": 3, "resets_at": _NEXT_MONTH, "rule": "share_link", "version": "2022"}
+        429,
+        {
+            "limit": 3,
+            "resets_at": _NEXT_MONTH,
+            "rule": "share_link",
+            "version": "2022",
+            "zone": "Europe/Madrid",
+        },
     ),
     # Of joining.
     "unknown_program": Code(404, {"program": "eu-mi-points"}),

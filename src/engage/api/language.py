@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 from babel import Locale
 from babel.core import negotiate_locale
-from babel.dates import format_date, format_time
+from babel.dates import format_date
 from babel.lists import format_list
 from msgspec import Struct
 
@@ -62,10 +63,10 @@ def _ranges(header: str) -> list[tuple[str, float]]:
 
 
 def message(code: str, facts: Mapping[str, Any], language: str) -> Message:
-    """The message of a code, with its facts in the language's own forms."""
+    """The message of a code, with its facts in the language's own forms; times in the zone that is a fact."""
     known = catalog(language)
     found = known.codes[code]
-    shown = {name: _shown(value, known, language) for name, value in facts.items()}
+    shown = {name: _shown(value, known, language, facts.get("zone")) for name, value in facts.items()}
     return Message(found.title, found.detail.format_map(_Facts(shown)))
 
 
@@ -76,12 +77,13 @@ class _Facts(dict[str, str]):
         return "…"
 
 
-def _shown(value: Any, known: Catalog, language: str) -> str:
+def _shown(value: Any, known: Catalog, language: str, zone: str | None) -> str:
     locale = Locale.parse("en_GB" if language == "en" else language)
     match value:
         case datetime():
-            day, time = format_date(value, "long", locale=locale), format_time(value, "HH:mm", locale=locale)
-            return f"{day} {time} UTC"
+            local = value.astimezone(ZoneInfo(zone or "UTC"))
+            day, time = format_date(local, "long", locale=locale), f"{local:%H:%M}"
+            return f"{day} {time}" if zone else f"{day} {time} UTC"
         case [*several]:
             return format_list([known.reasons.get(str(one), str(one)) for one in several], locale=locale)
         case _:

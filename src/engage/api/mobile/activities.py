@@ -140,4 +140,15 @@ async def _record(api: Api, who: Identity, activity: AnyActivity) -> Recorded:
     try:
         return await api.recorder.submit(Deed(who.program_id, who.member_id, activity))
     except Refusal as refusal:
-        raise as_unauthorized(refusal) from None
+        raise await _as_told(api, who, refusal) from None
+
+
+async def _as_told(api: Api, who: Identity, refusal: Refusal) -> Refusal:
+    """The refusal as its member is told it: when to come again, in the zone that they live in."""
+    if refusal.code not in ("already_tapped", "limit_reached"):
+        return as_unauthorized(refusal)
+    key = (who.program_id, who.member_id)
+    member = (await api.parts.members.find(api.parts.db, [key]))[key]
+    now = api.parts.clock.now()
+    _, market = api.parts.programs.in_force(who.program_id, at=now, country=member.country)
+    return Refusal(refusal.code, status=refusal.status, **refusal.facts, zone=market.zone)
