@@ -132,7 +132,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "a due time without its kind": (
         'points = 20 }\ndue = { type = "after", delay = "PT5M" }',
         'points = 20 }\ndue = { delay = "PT5M" }',
-        ["rules[3].due.type: expected after, got nothing"],
+        ["rules[3].due.type: expected one of after, on_delivery, next_day, got nothing"],
     ),
     "a window that is none": (
         'window = "month"',
@@ -148,8 +148,8 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         '"fuel_tap" }\nlimit = { type = "daily_streak" }',
         '"fuel" }\nlimit = { type = "daily_streak" }',
         [
-            "rules[0].on.activity: expected one of app_sign_in, fuel_tap, registration, review, share, "
-            'got "fuel"'
+            "rules[0].on.activity: expected one of app_sign_in, fuel_tap, order, registration, review, "
+            'share, got "fuel"'
         ],
     ),
     "a delay in other words": (
