@@ -1,0 +1,49 @@
+"""Everything that falls due at some time, in one table: workers, sweep and the sandbox's clock walk it.
+
+A kind of work that is new gets a row here, and is then done in time and when the clock travels.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.flows.expire import expire_due
+from engage.flows.parts import Parts
+from engage.flows.settle import settle_due
+from engage.ledger.expire import next_end
+from engage.ledger.settle import next_due
+
+
+class NextAt(Protocol):
+    async def __call__(self, conn: AsyncConnection, *, after: datetime) -> datetime | None:
+        """The first time later than `after` at which some of it that is not done falls due, or None."""
+
+
+class Do(Protocol):
+    async def __call__(self, parts: Parts, *, now: datetime, on_time: bool) -> int:
+        """Does all that is due at `now` and that nobody else has in hand; how many.
+
+        What it writes is of `now`, or with `on_time` of the time at which each fell due. Raises Unavailable.
+        """
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """A kind of work that falls due.
+
+    `any_order`: one call may do what fell due at many different times, and comes to the same as doing each
+    in its turn. Otherwise a travelling clock stops at each of its times, with all the rest done until then.
+    """
+
+    name: str
+    next_at: NextAt
+    do: Do
+    any_order: bool = False
+
+
+# What falls due at one and the same instant is done in this order: points come before they go.
+DUE_WORK = (
+    Work(name="settle", next_at=next_due, do=settle_due, any_order=True),
+    Work(name="expire", next_at=next_end, do=expire_due, any_order=True),
+)

@@ -1,0 +1,35 @@
+"""Points whose time has come end, never early, by any number of workers at once."""
+
+from datetime import datetime
+
+from engage.flows.ids import new_id
+from engage.flows.parts import Parts
+from engage.flows.transaction import transaction
+from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_ending
+
+
+async def expire_once(parts: Parts, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
+    """Ends a batch of lots that end by `now`: (how many, whether there may be more). Raises Unavailable."""
+    outbox_id = new_id()
+    async with transaction(parts.db) as conn:
+        members = await lock_ending(conn, now=now)
+        if not members:
+            return 0, False
+        ended, changes = await expire_lots(
+            conn, members, now=now, wall=parts.clock.wall(), outbox_id=outbox_id, on_time=on_time
+        )
+    if changes:
+        parts.after.add(changes=changes, cause="expired", outbox_id=outbox_id)
+    return ended, len(members) == LOTS_PER_BATCH
+
+
+async def expire_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+    """Ends all lots that end by `now` and whose members nobody else has in hand; how many.
+
+    `on_time`: at its own time each, not now. Raises Unavailable.
+    """
+    total, more = 0, True
+    while more:
+        ended, more = await expire_once(parts, now=now, on_time=on_time)
+        total += ended
+    return total

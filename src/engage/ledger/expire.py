@@ -1,0 +1,112 @@
+"""Bulk expiry: lots whose time has come end, those of many members in one statement.
+
+Any number of workers may do it at once: each takes members whose balance nobody else holds, and waits for
+nobody. Who is spending at that moment has `engage.ledger.accounts` end their lots.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.balance import Balance
+from engage.ledger.balances import BalanceChange
+
+LOTS_PER_BATCH = 1_000
+
+_LOCK = text("""
+SELECT l.program_id, l.member_id
+FROM lots l JOIN balances b USING (program_id, member_id)
+WHERE l.remaining > 0 AND l.expires_at <= :now
+ORDER BY l.expires_at
+LIMIT :batch
+FOR UPDATE OF b SKIP LOCKED
+""")
+
+# A statement of its own, so that it sees what whoever had a balance before has done to the lots.
+_EXPIRE = text("""
+WITH ended AS MATERIALIZED (
+    UPDATE lots l SET remaining = 0, expired = l.expired + l.remaining
+    FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
+    WHERE l.program_id = k.program_id AND l.member_id = k.member_id
+      AND l.remaining > 0 AND l.expires_at <= :now
+    RETURNING l.program_id, l.member_id, l.credit_id, l.expires_at, l.active_at, old.remaining AS points,
+              CASE WHEN :on_time THEN greatest(l.expires_at, l.active_at)
+                   ELSE CAST(:now AS timestamptz) END AS at
+), sums AS MATERIALIZED (
+    SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM ended GROUP BY 1, 2
+), moved AS (
+    UPDATE balances b SET active = b.active - s.points, version = b.version + s.entries
+    FROM sums s
+    WHERE b.program_id = s.program_id AND b.member_id = s.member_id
+    RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version,
+              s.points, s.entries
+), written AS (
+    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
+                         balance_after, credit_id)
+    SELECT e.program_id, e.member_id, m.version - m.entries + row_number() OVER running, 'expiration', e.at,
+           -e.points, 'expired', e.points, m.active + m.points - sum(e.points) OVER running, e.credit_id
+    FROM ended e JOIN moved m USING (program_id, member_id)
+    WINDOW running AS (
+        PARTITION BY e.program_id, e.member_id ORDER BY e.expires_at, e.active_at, e.credit_id
+    )
+), told AS (
+    INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+    SELECT CAST(:outbox_id AS uuid), :wall, 'expired', array_agg(program_id), array_agg(member_id)
+    FROM moved HAVING count(*) > 0
+)
+SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
+""")
+
+_NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expires_at > :after")
+
+
+async def lock_ending(
+    conn: AsyncConnection, *, now: datetime, batch: int = LOTS_PER_BATCH
+) -> list[tuple[str, str]]:
+    """Locks the balances of those who have lots that end by `now` and whom nobody else has in hand: a
+    (program, member) for each of up to `batch` lots, those that ended first.
+    """
+    return [(row[0], row[1]) for row in await conn.execute(_LOCK, {"now": now, "batch": batch})]
+
+
+async def expire_lots(
+    conn: AsyncConnection,
+    members: Sequence[tuple[str, str]],
+    *,
+    now: datetime,
+    wall: datetime,
+    outbox_id: UUID,
+    on_time: bool = False,
+) -> tuple[int, list[BalanceChange]]:
+    """Ends all lots of these members that end by `now`; (how many lots, the balances that changed).
+
+    Their balances are locked by this transaction. The lots end `now`, or each at its own time when the
+    sandbox's clock passes over that (`on_time`).
+    """
+    asked = sorted(set(members))
+    rows = await conn.execute(
+        _EXPIRE,
+        {
+            "program_ids": [program_id for program_id, _ in asked],
+            "member_ids": [member_id for _, member_id in asked],
+            "now": now,
+            "wall": wall,
+            "outbox_id": outbox_id,
+            "on_time": on_time,
+        },
+    )
+    ended = 0
+    changes = []
+    for program_id, member_id, active, pending, held, debt, version, entries in rows:
+        ended += entries
+        changes.append(BalanceChange(program_id, member_id, Balance(active, pending, held, debt, version)))
+    return ended, changes
+
+
+async def next_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:
+    """The first time later than `after` at which points end."""
+    found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
+    return found
