@@ -45,11 +45,15 @@ class Lot(Struct):
 
 
 class LotMove(Struct, frozen=True):
-    """What a movement does to one lot: `active` to what can be spent of it, `held` to what holds keep."""
+    """What a movement does to one lot: `active` to what can be spent of it, `held` to what holds keep.
+
+    `expires_at` is the lot's new end, where the movement gave it one.
+    """
 
     credit_id: UUID
     active: int = 0
     held: int = 0
+    expires_at: datetime | None = None
 
 
 class Movement(Struct, frozen=True, kw_only=True):
@@ -162,11 +166,13 @@ class Account:
         points = sum(take.points for take in takes)
         if not points:
             return
+        moves = []
         for take in takes:
             lot = self.lots[take.credit_id]
-            if lot.expires_at is not None and lot.expires_at <= at:
+            ended = lot.expires_at is not None and lot.expires_at <= at
+            if ended:
                 lot.expires_at = grace_until
-        moves = [LotMove(take.credit_id, take.points) for take in takes]
+            moves.append(LotMove(take.credit_id, take.points, expires_at=grace_until if ended else None))
         self._give(takes)
         self._move(
             "reinstatement",

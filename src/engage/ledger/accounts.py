@@ -57,11 +57,12 @@ WITH written AS (
         CAST(:corrects AS bigint[]), CAST(:hold_ids AS uuid[]), CAST(:references AS text[])
     )
 ), moved AS (
-    INSERT INTO lot_moves (program_id, member_id, entry_seq, credit_id, at, active_delta, held_delta)
+    INSERT INTO lot_moves (program_id, member_id, entry_seq, credit_id, at, active_delta, held_delta,
+                           expires_at)
     SELECT * FROM unnest(
         CAST(:m_program_ids AS text[]), CAST(:m_member_ids AS text[]), CAST(:m_seqs AS bigint[]),
         CAST(:m_credit_ids AS uuid[]), CAST(:m_ats AS timestamptz[]), CAST(:m_actives AS bigint[]),
-        CAST(:m_helds AS bigint[])
+        CAST(:m_helds AS bigint[]), CAST(:m_expires_ats AS timestamptz[])
     )
 ), begun AS (
     INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, expired, active_at,
@@ -189,6 +190,7 @@ def _entries(changed: list[tuple[Key, Account]]) -> dict[str, object]:
         "m_ats": [at for _, _, at, _ in moves],
         "m_actives": [move.active for _, _, _, move in moves],
         "m_helds": [move.held for _, _, _, move in moves],
+        "m_expires_ats": [move.expires_at for _, _, _, move in moves],
     }
 
 

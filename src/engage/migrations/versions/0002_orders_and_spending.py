@@ -44,6 +44,7 @@ ALTER TABLE entries ADD COLUMN reference text;
 CREATE INDEX entries_of_hold ON entries (program_id, member_id, hold_id) WHERE hold_id IS NOT NULL;
 
 -- Which lots an entry moved. An entry that names a credit and is no clawback moved the lot of that credit.
+-- `expires_at` is given where the lot got another end by it, so that its end at a past instant can be told.
 CREATE TABLE lot_moves (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -52,6 +53,7 @@ CREATE TABLE lot_moves (
     at              timestamptz NOT NULL,
     active_delta    bigint NOT NULL DEFAULT 0,
     held_delta      bigint NOT NULL DEFAULT 0,
+    expires_at      timestamptz,
     PRIMARY KEY (program_id, member_id, entry_seq, credit_id)
 );
 
