@@ -19,14 +19,19 @@ from engage.domain.document import LONGEST_DOCUMENT, parse
 from engage.domain.problems import DocumentError
 from engage.domain.program import After, Program
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
+from tests.domain.broken_shops import BROKEN_SHOPS, SHOP
+
+WRONG = [(SOUND, name, *broken) for name, broken in BROKEN.items()]
+WRONG += [(SHOP, name, *broken) for name, broken in BROKEN_SHOPS.items()]
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_wrong_document_is_told_where_and_what(name: str) -> None:
-    old, new, expected = BROKEN[name]
-    assert SOUND.count(old) >= 1
+@pytest.mark.parametrize(
+    ("sound", "old", "new", "expected"), [w[:1] + w[2:] for w in WRONG], ids=[w[1] for w in WRONG]
+)
+def test_a_wrong_document_is_told_where_and_what(sound: str, old: str, new: str, expected: list[str]) -> None:
+    assert sound.count(old) >= 1
     with pytest.raises(DocumentError) as error:
-        parse(SOUND.replace(old, new, 1), source="tea.toml")
+        parse(sound.replace(old, new, 1), source="tea.toml")
     assert [str(problem) for problem in error.value.problems] == expected
     assert str(error.value).splitlines()[0] == f"tea.toml: {expected[0]}"
 
@@ -36,6 +41,12 @@ def test_the_document_they_are_made_of_is_sound() -> None:
     assert examples.check(program) == []
     assert parse("\ufeff" + SOUND, source="from an editor that marks the byte order") == program
     assert parse(SOUND + JOINING, source="with joining").rule("joining").due == After(delay=timedelta())
+
+
+def test_rules_that_pay_for_the_same_orders_may_stand_side_by_side() -> None:
+    shop = parse(SHOP, source="shop.toml")
+    assert len(shop.rules) == 3
+    assert parse(SHOP.replace('orders = { channels = ["web"] }', "", 1), source="shop.toml") != shop
 
 
 def test_a_document_has_a_length_a_depth_and_so_many_examples() -> None:

@@ -213,7 +213,7 @@ class Yearly(Part, frozen=True, tag="yearly"):
     """
 
     month: Annotated[int, Meta(ge=1, le=12)]
-    day: Annotated[int, Meta(ge=1, le=28)]
+    day: Annotated[int, Meta(ge=1, le=31)]
     at: Annotated[time, Meta(tz=False, description="a local time, such as 12:00:00")]
     months: Annotated[int, Meta(ge=0, le=120)]
 

@@ -13,18 +13,32 @@ import msgspec
 from engage.domain import names
 from engage.domain.activity import AnyActivity
 from engage.domain.example_soundness import example_problems
+from engage.domain.lengths import outside
+from engage.domain.order_soundness import order_problems, pays_by_itself
 from engage.domain.problems import Problem, join, nearest, shown
-from engage.domain.program import After, DailyStreak, EveryNthDay, On, Once, OncePer, Program, Rule, SameAs
+from engage.domain.program import (
+    After,
+    DailyStreak,
+    EveryNthDay,
+    On,
+    Once,
+    OncePer,
+    Program,
+    Rule,
+    SameAs,
+    Yearly,
+)
 from engage.domain.slots import short_code
+from engage.domain.spending_soundness import LONGEST_WAIT, NOTHING, spending_problems
 
 # Days since 1970 have to fit the gate's sixteen bits.
 EARLIEST = date(2000, 1, 1)
 LATEST = date(2099, 12, 31)
 
-LONGEST_DELAY = timedelta(days=366)
+# Source keys that begin so are the ledger's own: what no rule gave, and what was taken back before it came.
+RESERVED_RULE_IDS = frozenset({"removed", "order", "adjustment", "transfer", "opening", "opening_balance"})
 
-# The ledger's source keys that begin so are traces of removals.
-RESERVED_RULE_IDS = frozenset({"removed"})
+A_COMMON_YEAR = 2001
 
 _FIELDS = {
     str(activity.__struct_config__.tag): activity.__struct_fields__ for activity in get_args(AnyActivity)
@@ -38,6 +52,7 @@ def problems(program: Program) -> list[Problem]:
         *_rule_ids(program),
         *(problem for n, rule in enumerate(program.rules) for problem in _rule(program, rule, f"rules[{n}]")),
         *_rules_together(program),
+        *spending_problems(program),
         *(example_problems(program) if _in_range(program.in_force_from) else ()),
     ]
 
@@ -51,6 +66,14 @@ def _frame(program: Program) -> Iterator[Problem]:
         yield Problem("in_force_from", f"a date from {EARLIEST} to {LATEST}", shown(program.in_force_from))
     if not program.eligibility.kinds:
         yield Problem("eligibility.kinds", "person or company, or both", "an empty list: nobody may join")
+    if isinstance(program.expiry, Yearly) and not _comes_each_year(program.expiry):
+        expected = f"a day that month {program.expiry.month} has every year"
+        yield Problem("expiry.day", expected, str(program.expiry.day))
+
+
+def _comes_each_year(expiry: Yearly) -> bool:
+    first = date(A_COMMON_YEAR, expiry.month, 1)
+    return (first + timedelta(days=expiry.day - 1)).month == expiry.month
 
 
 def _countries(program: Program) -> Iterator[Problem]:
@@ -95,18 +118,18 @@ def _rule(program: Program, rule: Rule, path: str) -> Iterator[Problem]:
     fields = _FIELDS[rule.on.activity]
     if rule.on.kind is not None and "kind" not in fields:
         yield Problem(f"{path}.on.kind", f"no kind: a {rule.on.activity} has none", shown(rule.on.kind))
-    if isinstance(rule.due, After) and not timedelta() <= rule.due.delay <= LONGEST_DELAY:
-        delay = msgspec.to_builtins(rule.due.delay)
-        yield Problem(f"{path}.due.delay", f"a duration from PT0S to P{LONGEST_DELAY.days}D", shown(delay))
+    if isinstance(rule.due, After):
+        yield from outside(f"{path}.due.delay", rule.due.delay, NOTHING, LONGEST_WAIT)
+    yield from order_problems(rule, path)
     match rule.limit:
         case OncePer(field=name) if name not in fields:
             yield Problem(f"{path}.limit.field", f"a field of {rule.on.activity}", shown(name))
-        case SameAs():
+        case SameAs() if rule.on.activity != "order":
             yield from _same_as(program, rule, path)
     if rule.on.activity == "registration" and not isinstance(rule.limit, Once | SameAs):
         found = f"{_kind(rule.limit)}: a member registers once"
         yield Problem(f"{path}.limit.type", "once or same_as", found)
-    if isinstance(rule.award, EveryNthDay):
+    if isinstance(rule.award, EveryNthDay) and rule.on.activity != "order":
         yield from _every_nth_day(program, rule, f"{path}.award.type")
 
 
@@ -144,11 +167,16 @@ def _rules_together(program: Program) -> Iterator[Problem]:
                 if _covers(rule.on, earlier.on) or _covers(earlier.on, rule.on):
                     found = f'a second one besides "{earlier.id}"'
                     yield Problem(f"rules[{n}].limit.type", "one daily_streak for an activity", found)
-            elif (rule.on, rule.limit) == (earlier.on, earlier.limit) and (
-                not isinstance(rule.limit, SameAs) or rule.award == earlier.award
-            ):
+            elif (rule.on, rule.limit) == (earlier.on, earlier.limit) and not _differ(rule, earlier):
                 found = f'those of "{earlier.id}": make it one rule, or this one same_as that'
                 yield Problem(f"rules[{n}]", "an activity or a limit of its own", found)
+
+
+def _differ(rule: Rule, earlier: Rule) -> bool:
+    """Whether two rules of one activity and limit are two all the same."""
+    if rule.on.activity == "order":
+        return pays_by_itself(rule, earlier)
+    return isinstance(rule.limit, SameAs) and rule.award != earlier.award
 
 
 def _source(program: Program, rule: Rule) -> Rule | None:
