@@ -3,10 +3,13 @@
 from typing import Any
 
 import structlog
+from arq.typing import WorkerCoroutine
 
 from engage.domain.refusal import Unavailable
+from engage.flows import expire as expiring
 from engage.flows import settle as settling
 from engage.flows import sweep as sweeping
+from engage.flows.due_work import Work
 from engage.flows.parts import Parts, follow_sandbox_clock
 
 log = structlog.get_logger()
@@ -25,14 +28,36 @@ async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:
         return _left_for_later("settle", away)
 
 
-async def sweep(ctx: dict[str, Any]) -> int:
-    """What no doorbell rang for, and what was not told. How many credits became active."""
+async def expire(ctx: dict[str, Any], tick: int, helper: int) -> int:
+    """A great many points end at once, and a sweep has asked for help. How many lots ended."""
     parts: Parts = ctx["parts"]
     try:
         await follow_sandbox_clock(parts)
-        return await sweeping.sweep(parts)
+        return await expiring.expire_together(parts, helpers=0)
     except Unavailable as away:
-        return _left_for_later("sweep", away)
+        return _left_for_later("expire", away)
+
+
+def sweep(work: Work) -> WorkerCoroutine:
+    """A job that does what is due of one kind of work: none waits for another, however much there is."""
+
+    async def sweep_kind(ctx: dict[str, Any]) -> int:
+        parts: Parts = ctx["parts"]
+        try:
+            await follow_sandbox_clock(parts)
+            return await sweeping.sweep(parts, work)
+        except Unavailable as away:
+            return _left_for_later(f"sweep {work.name}", away)
+
+    return sweep_kind
+
+
+async def tell_left_over(ctx: dict[str, Any]) -> int:
+    """What was not told is told. How many changes."""
+    try:
+        return await sweeping.tell_left_over(ctx["parts"])
+    except Unavailable as away:
+        return _left_for_later("tell_left_over", away)
 
 
 async def forget_old_answers(ctx: dict[str, Any]) -> int:

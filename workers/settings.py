@@ -7,9 +7,18 @@ from typing import Any
 from arq import cron, func
 from arq.worker import Worker
 
+from engage.flows.due_work import DUE_WORK
 from engage.flows.parts import Parts
 from engage.settings import Settings
-from engage.signals.doorbell import QUEUE, SETTLE_JOB, WORKER_HEALTH_PREFIX, pack, queue_settings, unpack
+from engage.signals.doorbell import (
+    EXPIRE_JOB,
+    QUEUE,
+    SETTLE_JOB,
+    WORKER_HEALTH_PREFIX,
+    pack,
+    queue_settings,
+    unpack,
+)
 from workers import jobs
 
 # Short and the same for all: a killed worker's job runs again only after this and ten seconds more.
@@ -24,9 +33,13 @@ def make_worker(settings: Settings, parts: Parts) -> Worker:
     """A worker over opened parts; it has to be made in the running loop."""
     context: dict[str, Any] = {"parts": parts}
     return Worker(
-        functions=[func(jobs.settle, name=SETTLE_JOB)],
+        functions=[func(jobs.settle, name=SETTLE_JOB), func(jobs.expire, name=EXPIRE_JOB)],
         cron_jobs=[
-            cron(jobs.sweep, second=SWEEP_SECONDS, run_at_startup=True),
+            *(
+                cron(jobs.sweep(work), name=f"sweep_{work.name}", second=SWEEP_SECONDS, run_at_startup=True)
+                for work in DUE_WORK
+            ),
+            cron(jobs.tell_left_over, second=SWEEP_SECONDS, run_at_startup=True),
             cron(jobs.forget_old_answers, minute={17}, second=0),
         ],
         redis_settings=queue_settings(settings.queue_url, connect_attempts=CONNECT_ATTEMPTS),

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from engage.domain.balance import Balance
 from engage.flows.answers import begin_answer, keep_answer
+from engage.flows.due_work import DUE_WORK
 from engage.flows.parts import Parts
 from engage.flows.sweep import forget_old_answers, sweep, tell_left_over
 from engage.signals.topics import Change, Reconnected
@@ -45,7 +46,7 @@ async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_f
     advance(parts, FIVE_MINUTES)
     async with aclosing(parts.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)
-        assert await sweep(parts) == 2
+        assert await sweep(parts, DUE_WORK[0]) == 2
         await parts.after.drain()
         newest = Balance()
         while newest.seq < 4:

@@ -103,8 +103,8 @@ async def test_long_delays_are_kept_in_mind_and_the_past_is_not(
 
 
 async def test_others_are_called_to_help(bell: Doorbell, queue: ArqRedis) -> None:
-    await bell.call_for_help(7, 3)
-    await bell.call_for_help(7, 3)
+    await bell.call_for_help(SETTLE_JOB, 7, 3)
+    await bell.call_for_help(SETTLE_JOB, 7, 3)
     assert set(await jobs(queue)) == {"settle:7:0", "settle:7:1", "settle:7:2"}
 
 
@@ -139,7 +139,7 @@ async def test_a_queue_that_says_nothing_is_unavailable_in_bounded_time(tmp_path
                     with pytest.raises(Unavailable):
                         await bell.ring([due])
                 with pytest.raises(Unavailable):
-                    await connected.call_for_help(1, 1)
+                    await connected.call_for_help(SETTLE_JOB, 1, 1)
                 with pytest.raises(Unavailable):
                     await connected.workers_alive()
         for bell in (connected, new):

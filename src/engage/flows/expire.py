@@ -1,11 +1,18 @@
 """Points whose time has come end, never early, by any number of workers at once."""
 
+import asyncio
 from datetime import datetime
 
 from engage.flows.ids import new_id
 from engage.flows.parts import Parts
 from engage.flows.transaction import transaction
 from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_ending
+from engage.signals.doorbell import EXPIRE_JOB, tick_of
+
+# A turn ends before the next sweep begins one, so that of a great backlog each sweep does a part, with those
+# it calls: as many at any time as do it in time and leave room for what members do meanwhile.
+TURN_S = 4.5
+HELPERS = 1
 
 
 async def expire_once(parts: Parts, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
@@ -31,5 +38,21 @@ async def expire_due(parts: Parts, *, now: datetime, on_time: bool = False) -> i
     total, more = 0, True
     while more:
         ended, more = await expire_once(parts, now=now, on_time=on_time)
+        total += ended
+    return total
+
+
+async def expire_together(parts: Parts, *, helpers: int = HELPERS) -> int:
+    """Ends lots whose time has come, for a turn at most; how many. Raises Unavailable.
+
+    When there are more than a batch, as many `helpers` are asked to join in.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + TURN_S
+    total, more = 0, True
+    while more and loop.time() < until:
+        ended, more = await expire_once(parts, now=parts.clock.now())
+        if more and total == 0 and helpers:
+            await parts.doorbell.call_for_help(EXPIRE_JOB, tick_of(parts.clock.wall()), helpers)
         total += ended
     return total

@@ -7,6 +7,7 @@ from engage.flows.ids import new_id
 from engage.flows.parts import Parts
 from engage.flows.transaction import one_statement
 from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
+from engage.signals.doorbell import SETTLE_JOB
 
 # A job that settles a great backlog ends in time and rings for another to go on.
 TURN_S = 10.0
@@ -48,10 +49,10 @@ async def settle_together(parts: Parts, *, tick: int, settlers: int) -> int:
     while True:
         settled = await settle_once(parts, now=parts.clock.now())
         if settled == CREDITS_PER_BATCH and total == 0 and settlers:
-            await parts.doorbell.call_for_help(tick, settlers)
+            await parts.doorbell.call_for_help(SETTLE_JOB, tick, settlers)
         total += settled
         if settled < CREDITS_PER_BATCH:
             return total
         if loop.time() > until:
-            await parts.doorbell.call_for_help(tick + 1, settlers)
+            await parts.doorbell.call_for_help(SETTLE_JOB, tick + 1, settlers)
             return total

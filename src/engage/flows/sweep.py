@@ -1,9 +1,9 @@
-"""What was missed: credits nobody rang for, balances nobody was told of, answers kept long enough."""
+"""What workers do every few seconds: what has fallen due, balances nobody was told of, old answers."""
 
 from datetime import timedelta
 
+from engage.flows.due_work import Work
 from engage.flows.parts import Parts
-from engage.flows.settle import settle_due
 from engage.flows.transaction import transaction
 from engage.ledger.balances import read_balances
 from engage.signals.topics import change_of
@@ -14,11 +14,11 @@ ROWS_PER_SWEEP = 500
 ANSWERS_KEPT = timedelta(hours=72)
 
 
-async def sweep(parts: Parts) -> int:
-    """Settles what is due, tells what was not told; how many credits. Raises Unavailable."""
-    settled = await settle_due(parts, now=parts.clock.now())
-    await tell_left_over(parts)
-    return settled
+async def sweep(parts: Parts, work: Work) -> int:
+    """Does what is due of one kind of work; how many. Raises Unavailable."""
+    if work.together is not None:
+        return await work.together(parts)
+    return await work.do(parts, now=parts.clock.now(), on_time=False)
 
 
 async def tell_left_over(parts: Parts) -> int:

@@ -5,10 +5,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from engage.domain.refusal import Refusal, Unavailable
+from engage.flows.due_work import DUE_WORK, do_due, is_left
 from engage.flows.parts import Parts
-from engage.flows.settle import settle_due
-from engage.flows.transaction import one_statement, transaction
-from engage.ledger.settle import is_due, next_due
+from engage.flows.transaction import transaction
+from engage.ledger.expire import next_crossing
+from engage.ledger.settle import next_due
 from engage.store import sandbox_clock
 
 # One traveller at a time: two would do each other's work out of order.
@@ -18,36 +19,56 @@ _travelling = asyncio.Lock()
 LOOK_AGAIN_S = 0.01
 WAIT_AT_MOST_S = 10.0
 
+# The database's times have nothing in between.
+_MOMENT = timedelta(microseconds=1)
+
 
 async def move_clock(parts: Parts, *, to: datetime | None = None, by: timedelta | None = None) -> datetime:
     """The time it is then. Raises Refusal clock_backwards, Unavailable.
 
-    What falls due on the way becomes active at the very instant at which it is due, and before the
-    clock shows a later time.
+    What falls due on the way is done in the order of its time, as of that very time, and before the clock
+    shows a later one.
     """
     async with _travelling:
         now = parts.clock.now()
         target = to if to is not None else now + (by or timedelta())
         if target < now:
             raise Refusal("clock_backwards", status=409, now=now)
-        await settle_due(parts, now=target, on_time=True)
+        await _travel(parts, now, target)
         await _show(parts, target)
         now = parts.clock.now()
         # The clock runs on meanwhile, and so did whoever tapped.
-        await _settle_all(parts, now)
+        await _do_the_rest(parts, now)
         await _ring_for_the_rest(parts, now)
         await parts.after.drain()
         return now
 
 
-async def _settle_all(parts: Parts, now: datetime) -> None:
-    """Returns when nothing that is due is pending, whoever settled it."""
+async def _travel(parts: Parts, start: datetime, target: datetime) -> None:
+    """From stop to stop. Between two of them what is due may be done kind by kind."""
+    at = start
+    await do_due(parts, now=at, on_time=True)
+    while at < target:
+        at = await _next_stop(parts, at, target)
+        await do_due(parts, now=at, on_time=True)
+
+
+async def _next_stop(parts: Parts, after: datetime, target: datetime) -> datetime:
+    async with transaction(parts.db) as conn:
+        times = [await work.next_at(conn, after=after) for work in DUE_WORK if not work.any_order]
+        stop = min([at for at in times if at is not None] + [target])
+        crossing = await next_crossing(conn, after=after, until=stop)
+    return stop if crossing is None else crossing - _MOMENT
+
+
+async def _do_the_rest(parts: Parts, now: datetime) -> None:
+    """Returns when nothing that is due is left, whoever did it."""
     try:
         async with asyncio.timeout(WAIT_AT_MOST_S):
             while True:
-                await settle_due(parts, now=now, on_time=True)
-                async with one_statement(parts.db) as conn:
-                    if not await is_due(conn, now=now):
+                await do_due(parts, now=now, on_time=True)
+                async with transaction(parts.db) as conn:
+                    if not await is_left(conn, now=now):
                         return
                 await asyncio.sleep(LOOK_AGAIN_S)
     except TimeoutError as error:

@@ -60,6 +60,24 @@ WITH ended AS MATERIALIZED (
 SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
 """)
 
+# Points that end at the very time at which others become active end after them.
+_NEXT_CROSSING = text("""
+WITH ends AS (
+    SELECT program_id, member_id, min(expires_at) AS first_end
+    FROM (
+        SELECT program_id, member_id, expires_at FROM lots
+        WHERE remaining > 0 AND expires_at > :after AND expires_at < :until
+        UNION ALL
+        SELECT program_id, member_id, expires_at FROM credits
+        WHERE state = 'pending' AND due_at <= :until AND expires_at > :after AND expires_at < :until
+    ) e
+    GROUP BY 1, 2
+)
+SELECT min(c.due_at)
+FROM credits c JOIN ends e USING (program_id, member_id)
+WHERE c.state = 'pending' AND c.due_at > e.first_end AND c.due_at > :after AND c.due_at <= :until
+""")
+
 _NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expires_at > :after")
 
 
@@ -109,4 +127,12 @@ async def expire_lots(
 async def next_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:
     """The first time later than `after` at which points end."""
     found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
+    return found
+
+
+async def next_crossing(conn: AsyncConnection, *, after: datetime, until: datetime) -> datetime | None:
+    """The first time in (`after`, `until`] at which points become active of a member who has had others end
+    before it, after `after`. Until then, to settle all and then to end all keeps the order of each member.
+    """
+    found: datetime | None = (await conn.execute(_NEXT_CROSSING, {"after": after, "until": until})).scalar()
     return found

@@ -22,6 +22,7 @@ from engage.domain.refusal import Unavailable
 
 QUEUE = "engage:queue"
 SETTLE_JOB = "settle"
+EXPIRE_JOB = "expire"
 WORKER_HEALTH_PREFIX = "engage:health:worker:"
 
 # A tick bounds how late a credit can be and how many jobs there are: four a second at most.
@@ -70,13 +71,12 @@ class Doorbell:
             self._rung = {tick for tick in self._rung if tick >= now}
             self._forget_at = len(self._rung) + RUNG_LIMIT
 
-    async def call_for_help(self, tick: int, settlers: int) -> None:
-        """Asks other workers to join a settlement that one batch did not finish."""
+    async def call_for_help(self, job: str, tick: int, count: int) -> None:
+        """Asks so many other workers to join a job that one batch did not finish."""
         pool = await self._connected()
         async with _asking():
-            for n in range(settlers):
-                job_id = f"{SETTLE_JOB}:{tick}:{n}"
-                await pool.enqueue_job(SETTLE_JOB, tick, n, _job_id=job_id, _queue_name=QUEUE)
+            for n in range(count):
+                await pool.enqueue_job(job, tick, n, _job_id=f"{job}:{tick}:{n}", _queue_name=QUEUE)
 
     async def workers_alive(self) -> int:
         """How many workers have shown a sign of life within the last seconds."""
