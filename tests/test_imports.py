@@ -52,7 +52,7 @@ DOMAIN_MAY_IMPORT = {
         "types",
         "typing",
     ),
-    *("tomllib", "zlib", "zoneinfo", "importlib", "msgspec", "babel"),
+    *("tomllib", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
 }
 
 TIME_READERS = {

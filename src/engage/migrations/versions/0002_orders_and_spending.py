@@ -12,9 +12,22 @@ MEMBERS = """
 ALTER TABLE members ADD COLUMN merged_into text COLLATE "C";
 ALTER TABLE members ADD COLUMN erased_at timestamptz;
 ALTER TABLE members ADD COLUMN phone_changed_at timestamptz;
+-- When a member was merged or erased, by the machine's clock: other processes look for what is new.
+ALTER TABLE members ADD COLUMN closed_at timestamptz;
+CREATE INDEX members_closed ON members (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX members_merged ON members (program_id, merged_into) WHERE merged_into IS NOT NULL;
+
+-- For whoever is to be forgotten.
+CREATE INDEX shop_events_of_member ON shop_events (program_id, member_id);
 """
 
 LEDGER = """
+-- The account of a member who was merged or erased has nothing, and takes nothing any more: a process that
+-- has not heard of it yet is told by this.
+ALTER TABLE balances ADD COLUMN closed boolean NOT NULL DEFAULT false;
+ALTER TABLE balances ADD CONSTRAINT balances_closed_check
+    CHECK (NOT closed OR active + pending + held + debt = 0);
+
 -- Whether a credit has expired is told by its lot.
 ALTER TABLE credits DROP CONSTRAINT credits_state_check;
 ALTER TABLE credits ADD CONSTRAINT credits_state_check CHECK (state IN ('pending', 'active', 'reversed'));
@@ -64,6 +77,21 @@ CREATE VIEW lot_movements AS
         FROM entries WHERE credit_id IS NOT NULL AND kind <> 'clawback'
     UNION ALL
     SELECT program_id, member_id, credit_id, entry_seq, at, active_delta, held_delta FROM lot_moves;
+"""
+
+ADJUSTMENTS = """
+-- Corrections by operators, each once by its reference; `operator` is the id of their key.
+CREATE TABLE adjustments (
+    program_id      text COLLATE "C" NOT NULL,
+    member_id       text COLLATE "C" NOT NULL,
+    reference       text COLLATE "C" NOT NULL,
+    points          bigint NOT NULL CHECK (points <> 0),
+    reason          text NOT NULL,
+    operator        text NOT NULL,
+    at              timestamptz NOT NULL,
+    entry_seq       bigint NOT NULL,
+    PRIMARY KEY (program_id, member_id, reference)
+);
 """
 
 ORDERS = """
@@ -170,13 +198,13 @@ CREATE INDEX withdrawals_open ON withdrawals (ask_at) WHERE state IN ('requested
 
 def upgrade() -> None:
     # asyncpg takes one command at a time.
-    for part in (MEMBERS, LEDGER, ORDERS, REWARDS):
+    for part in (MEMBERS, LEDGER, ADJUSTMENTS, ORDERS, REWARDS):
         for command in filter(str.strip, part.split(";\n")):
             op.execute(command)
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE withdrawals, reward_stock, coupons, holds, orders")
+    op.execute("DROP TABLE withdrawals, reward_stock, coupons, holds, orders, adjustments")
     op.execute("DROP VIEW lot_movements")
     op.execute("DROP TABLE lot_moves, reductions")
     op.execute("DROP INDEX entries_of_hold, lots_expiring")
@@ -185,6 +213,9 @@ def downgrade() -> None:
     op.execute("ALTER TABLE entries ALTER COLUMN house_account SET NOT NULL")
     op.execute("ALTER TABLE lots DROP COLUMN expired")
     op.execute("ALTER TABLE credits DROP COLUMN taken_back")
+    op.execute("ALTER TABLE balances DROP COLUMN closed")
+    op.execute("DROP INDEX shop_events_of_member")
     op.execute(
-        "ALTER TABLE members DROP COLUMN merged_into, DROP COLUMN erased_at, DROP COLUMN phone_changed_at"
+        "ALTER TABLE members DROP COLUMN merged_into, DROP COLUMN erased_at, DROP COLUMN phone_changed_at,"
+        " DROP COLUMN closed_at"
     )
