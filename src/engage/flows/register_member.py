@@ -51,9 +51,9 @@ class Joined(Struct, frozen=True):
 async def register_member(parts: Parts, joining: Joining) -> Joined:
     """Raises Refusal unknown_program, not_eligible, member_exists, person_has_account or card_taken."""
     now = parts.clock.now()
-    program, zone = _offered(parts, joining, now)
-    _check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
-    member = _new_member(parts, program, joining)
+    program, zone = offered(parts, joining, now)
+    check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
+    member = new_member(parts, program, joining)
     outbox_id = new_id()
     slots = wanted(program, Registration(), at=now, zone=zone)
     # Whoever joins has used no place of any limit yet, so the first one is free without asking.
@@ -73,7 +73,8 @@ async def register_member(parts: Parts, joining: Joining) -> Joined:
     return Joined(joining.member_id, program.id, joining.country, now, shown)
 
 
-def _offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
+def offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
+    """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
     if not parts.programs.versions(joining.program):
         raise Refusal("unknown_program", status=404, program=joining.program)
     try:
@@ -86,7 +87,8 @@ def _offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, st
     return program, market.zone
 
 
-def _check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> None:
+def check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> None:
+    """`today` is that of the member's zone. Raises Refusal not_eligible."""
     reasons = []
     if (
         rules.min_age is not None
@@ -103,7 +105,8 @@ def _check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> Non
         raise Refusal("not_eligible", status=422, reasons=reasons)
 
 
-def _new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
+def new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
+    """What is kept of whoever joins."""
     hashed = None
     if joining.person_ref is not None and program.eligibility.one_account_a_person:
         hashed = person_hash(joining.person_ref, program_id=program.id, pepper=parts.settings.pepper)
