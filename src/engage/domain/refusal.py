@@ -26,3 +26,10 @@ class Unavailable(Refusal):
 
     def __init__(self, part: str) -> None:
         super().__init__("unavailable", status=503, part=part, retry_after_s=1)
+
+
+class AccountClosed(Unavailable):
+    """The member was merged or erased a moment ago, and this process did not know it yet."""
+
+    def __init__(self) -> None:
+        super().__init__("member")
