@@ -187,12 +187,20 @@ CREATE TABLE withdrawals (
     failure         text,
     requested_at    timestamptz NOT NULL,
     submitted_at    timestamptz,
+    -- Since when it is known that the provider has it.
+    accepted_at     timestamptz,
+    -- When it is to be sent, or asked about next; nobody is asked about what a counter pays.
     ask_at          timestamptz,
     asked           int NOT NULL DEFAULT 0,
     closed_at       timestamptz,
+    -- When it was last compared with what the provider has, and what was different then.
+    compared_at     timestamptz,
+    difference      text,
     PRIMARY KEY (program_id, member_id, id)
 );
+CREATE INDEX withdrawals_by_id ON withdrawals (id);
 CREATE INDEX withdrawals_open ON withdrawals (ask_at) WHERE state IN ('requested', 'submitted', 'unknown');
+CREATE INDEX withdrawals_closed ON withdrawals (closed_at) WHERE provider IS NOT NULL;
 """
 
 
