@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import asyncpg
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from engage.domain.refusal import Unavailable
+from engage.domain.refusal import AccountClosed, Unavailable
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 10.0  # Apps wait for it, and a worker's job has to end in 30 s.
@@ -16,6 +17,9 @@ POOL_TIMEOUT_S = 5.0
 
 # Deadlocks, serialization failures, a server that is starting or shutting down: the caller may ask again.
 _PASSING = ("40P01", "40001", "57P01", "57P02", "57P03", "53300")
+
+# The constraint that keeps points away from the accounts of members who were merged or erased.
+_CLOSED_CHECK = "balances_closed_check"
 
 
 def open_database(
@@ -41,7 +45,10 @@ def open_database(
 
 @asynccontextmanager
 async def transaction(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Commits at the end, rolls back when anything is raised. Raises Unavailable when PostgreSQL is away."""
+    """Commits at the end, rolls back when anything is raised.
+
+    Raises Unavailable when PostgreSQL is away, AccountClosed where points would go to one who is gone.
+    """
     with _away_is_unavailable():
         async with db.begin() as conn:
             yield conn
@@ -83,7 +90,18 @@ def _away_is_unavailable() -> Iterator[None]:
         yield
     except (InterfaceError, OperationalError, PoolTimeoutError, OSError, TimeoutError) as error:
         raise Unavailable("postgres") from error
+    except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+        # The driver's own, of a statement that it was handed directly.
+        raise Unavailable("postgres") from error
+    except asyncpg.PostgresError as error:
+        if error.sqlstate in _PASSING:
+            raise Unavailable("postgres") from error
+        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name == _CLOSED_CHECK:
+            raise AccountClosed from error
+        raise
     except DBAPIError as error:
         if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _PASSING:
             raise Unavailable("postgres") from error
+        if isinstance(error, IntegrityError) and _CLOSED_CHECK in str(error.orig):
+            raise AccountClosed from error
         raise

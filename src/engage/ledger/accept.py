@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.direct_sql import DirectStatement
 from engage.domain.balance import Balance
 from engage.domain.decide import NewCredit, Why
 from engage.ledger.balances import BalanceChange
@@ -24,7 +25,8 @@ from engage.ledger.balances import BalanceChange
 # whichever rule it comes. And a run of days does not begin where the day before is there, in the same zone:
 # whoever thinks so asked a gate that had lost that day, and would take the member's run away. Both are looked
 # up row by row, through an index: an EXISTS could be planned as one scan of all credits.
-_ACCEPT = text("""
+_ACCEPT = DirectStatement(
+    text("""
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest(
         CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:with_ids AS uuid[]),
@@ -84,6 +86,7 @@ WITH asked AS MATERIALIZED (
 SELECT n.id, n.program_id, n.member_id, m.active, m.pending, m.held, m.debt, m.version
 FROM new n JOIN moved m USING (program_id, member_id)
 """)
+)
 
 
 class Accepting(msgspec.Struct, frozen=True):
@@ -124,8 +127,8 @@ async def accept(
     """Inserts what is new as pending credits. `outbox_id` names the row that keeps the news."""
     told, decisions = _decisions(accepting)
     credits = [a.credit for a in told]
-    rows = await conn.execute(
-        _ACCEPT,
+    rows = await _ACCEPT.fetch(
+        conn,
         {
             "member_ids": [a.member_id for a in accepting],
             "ids": [a.id for a in accepting],
