@@ -57,6 +57,8 @@ CODES: dict[str, Code] = {
     "person_has_account": Code(409),
     "card_taken": Code(409, {"card_numbers": ["4929001"]}),
     "not_eligible": Code(422, {"reasons": ["under_age"]}),
+    "invalid_phone": Code(422),
+    "member_erased": Code(410),
     # Of the shop's events, each by itself: these have no status of their own.
     "invalid_event": Code(
         400, {"errors": [{"field": "time", "message": "Invalid RFC3339 encoded datetime"}]}
@@ -69,5 +71,10 @@ CODES: dict[str, Code] = {
     "version_exists": Code(409, {"program": "eu-mi-points", "version": "2022"}),
     "versions_conflict": Code(409, {"problems": ["countries.FR.zone: expected Europe/Paris, as before"]}),
     "document_unproved": Code(422, {"problems": ["examples[0], total: expected 50 points, got 30 points"]}),
+    "member_merged": Code(409, {"into": "m-1"}),
+    "points_held": Code(409, {"member_id": "m-1"}),
+    "reference_used": Code(409, {"reference": "T-1"}),
+    "insufficient_points": Code(409, {"active": 5, "points": 10}),
+    "invalid_document": Code(422, {"problems": ["rules[0].award.points: expected 1 or more, got 0"]}),
     "clock_backwards": Code(409, {"now": _TOMORROW}),
 }
