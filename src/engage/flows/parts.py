@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.clock import Clock
 from engage.flows.after import Aftermath
-from engage.flows.members import MemberBook
+from engage.flows.members import MemberBook, keep_up
 from engage.flows.programs import ProgramBook, keep_fresh
 from engage.flows.transaction import COMMAND_TIMEOUT_S, open_database, transaction
 from engage.gate.client import Gate, open_gate
@@ -50,13 +50,17 @@ async def open_parts(
     doorbell = Doorbell(queue_settings(settings.queue_url), clock)
     after = Aftermath(db, gate, topics, doorbell)
     parts = Parts(settings, clock, db, gate, topics, doorbell, ProgramBook(), MemberBook(), after)
-    refreshing = asyncio.create_task(keep_fresh(parts.programs, db))
+    refreshing = [
+        asyncio.create_task(keep_fresh(parts.programs, db)),
+        asyncio.create_task(keep_up(parts.members, db)),
+    ]
     try:
         yield parts
     finally:
-        refreshing.cancel()
-        with suppress(asyncio.CancelledError):
-            await refreshing
+        for task in refreshing:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await after.drain()
         await doorbell.close()
         await topics_client.aclose()

@@ -10,7 +10,7 @@ from engage.domain import document, versions
 from engage.domain.decide import not_offered
 from engage.domain.problems import DocumentError
 from engage.domain.program import Market, Program
-from engage.domain.refusal import Unavailable
+from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.transaction import transaction
 from engage.store import programs as store
 
@@ -60,6 +60,19 @@ class ProgramBook:
         if program is None:
             raise not_offered()
         return program, program.countries[country]
+
+    def latest(self, program_id: str, *, at: datetime, country: str) -> Program:
+        """The version in force; where none is, as where a program has left a country, the newest of all.
+
+        Raises Refusal unknown_program.
+        """
+        versions = self.versions(program_id)
+        if not versions:
+            raise Refusal("unknown_program", status=404, program=program_id)
+        try:
+            return self.in_force(program_id, at=at, country=country)[0]
+        except Refusal:
+            return versions[-1]
 
 
 async def keep_fresh(book: ProgramBook, db: AsyncEngine) -> None:

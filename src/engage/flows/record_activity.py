@@ -14,7 +14,7 @@ import msgspec
 from engage.domain.activity import AnyActivity
 from engage.domain.decide import NewCredit, not_offered, refused
 from engage.domain.program import Program, SameAs
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.refusal import AccountClosed, Refusal, Unavailable
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.streak import Streak, StreakView
 from engage.flows.decisions import Decisions
@@ -110,6 +110,18 @@ async def record(parts: Parts, acts: Sequence[Act]) -> list[Recorded | Exception
     It is Unavailable where a part was away before there was an answer: nothing was promised then, and asking
     again loses and doubles nothing.
     """
+    answers = await _record(parts, acts)
+    closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
+    if closed:
+        # One of a batch was merged or erased just now, and none of it was taken.
+        await parts.members.refresh(parts.db)
+        again = await _record(parts, [acts[n] for n in closed])
+        for n, answer in zip(closed, again, strict=True):
+            answers[n] = answer
+    return answers
+
+
+async def _record(parts: Parts, acts: Sequence[Act]) -> list[Recorded | Exception]:
     answers: Answers = [None] * len(acts)
     away = Unavailable("valkey")
     open_: list[_Open] = []
@@ -151,6 +163,8 @@ async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[
         except Refusal as refusal:
             answers[index] = refusal
         else:
+            if member.member_id != act.member_id:  # Who was merged acts for whom they were merged into.
+                act = msgspec.structs.replace(act, member_id=member.member_id)
             open_.append(_Open(index, act, member, program, market.zone, slots, decisions))
     return open_
 

@@ -1,13 +1,15 @@
 """A member joins: checked against the program's rules, kept, and paid for registering, in one transaction."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from engage.domain import calendar
+from engage.domain import calendar, cards
 from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.decide import decide
+from engage.domain.eligibility import reasons_against
+from engage.domain.phone import NotAPhoneNumber, is_mobile, normalized
 from engage.domain.program import Country, Eligibility, Program, ProgramId
 from engage.domain.refusal import Refusal, Unavailable
 from engage.domain.slots import Grant, wanted
@@ -19,14 +21,16 @@ from engage.ledger.accept import Accepting, accept
 from engage.store.members import Member, NewMember, add_member, person_hash
 
 # Patterns rule out the newline that a $ alone lets through at the end.
-CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+-]+(?!\n)$")]
+CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+() -]+(?!\n)$")]
 Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
 
 
 class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person or company as the shop registers it. Without `birth_date` the shop has checked the age.
 
-    `person_ref` is whatever the shop knows a person by; only a keyed hash of it is kept.
+    `person_ref` is whatever the shop knows a person by; only a keyed hash of it is kept. Numbers may be
+    written in any way: phone numbers are kept in E.164, cards without spaces and hyphens. Where the program
+    says so, the phone number is a card number too.
     """
 
     member_id: MemberId
@@ -49,7 +53,9 @@ class Joined(Struct, frozen=True):
 
 
 async def register_member(parts: Parts, joining: Joining) -> Joined:
-    """Raises Refusal unknown_program, not_eligible, member_exists, person_has_account or card_taken."""
+    """Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
+    person_has_account or card_taken.
+    """
     now = parts.clock.now()
     program, zone = offered(parts, joining, now)
     check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
@@ -75,41 +81,48 @@ async def register_member(parts: Parts, joining: Joining) -> Joined:
 
 def offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
     """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
-    if not parts.programs.versions(joining.program):
+    versions = parts.programs.versions(joining.program)
+    if not versions:
         raise Refusal("unknown_program", status=404, program=joining.program)
     try:
         program, market = parts.programs.in_force(joining.program, at=now, country=joining.country)
     except Refusal:
-        reasons = ["country"]
-        if joining.kind == "company":
-            reasons.append("company")
-        raise Refusal("not_eligible", status=422, reasons=reasons) from None
+        # What else is against them: by the newest rules, and by a day that is the same for everyone.
+        rules, today = versions[-1].eligibility, now.astimezone(UTC).date()
+        reasons = reasons_against(rules, kind=joining.kind, birth_date=joining.birth_date, today=today)
+        raise Refusal("not_eligible", status=422, reasons=["country", *reasons]) from None
     return program, market.zone
 
 
 def check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> None:
     """`today` is that of the member's zone. Raises Refusal not_eligible."""
-    reasons = []
-    if (
-        rules.min_age is not None
-        and joining.birth_date is not None
-        # Who has not been born yet is asked first: there are no months to add to the end of time.
-        and (
-            joining.birth_date > today or calendar.add_months(joining.birth_date, 12 * rules.min_age) > today
-        )
-    ):
-        reasons.append("under_age")
-    if joining.kind not in rules.kinds:
-        reasons.append("company" if joining.kind == "company" else "person")
+    reasons = reasons_against(rules, kind=joining.kind, birth_date=joining.birth_date, today=today)
     if reasons:
         raise Refusal("not_eligible", status=422, reasons=reasons)
 
 
+def phone_of(program: Program, phone: str, *, country: str) -> str:
+    """A phone number as it is kept. Raises Refusal invalid_phone, where it is to be a card number also for
+    one that is not mobile.
+    """
+    try:
+        number = normalized(phone, country)
+    except NotAPhoneNumber:
+        number = ""
+    if not number or (program.cards.phone_is_card and not is_mobile(number)):
+        raise Refusal("invalid_phone", status=422)
+    return number
+
+
 def new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
-    """What is kept of whoever joins."""
+    """What is kept of whoever joins. Raises Refusal invalid_phone."""
     hashed = None
     if joining.person_ref is not None and program.eligibility.one_account_a_person:
         hashed = person_hash(joining.person_ref, program_id=program.id, pepper=parts.settings.pepper)
+    phone = None if joining.phone is None else phone_of(program, joining.phone, country=joining.country)
+    numbers = [cards.kept(program, joining.country, card_number) for card_number in joining.card_numbers]
+    if phone is not None and program.cards.phone_is_card:
+        numbers.insert(0, phone)
     return NewMember(
         program_id=program.id,
         member_id=joining.member_id,
@@ -117,9 +130,9 @@ def new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
         kind=joining.kind,
         birth_date=joining.birth_date,
         person_hash=hashed,
-        phone=joining.phone,
+        phone=phone,
         referral_code=joining.referral_code,
-        card_numbers=list(dict.fromkeys(joining.card_numbers)),
+        card_numbers=list(dict.fromkeys(numbers)),
     )
 
 
