@@ -13,12 +13,15 @@ from engage.domain.calendar import (
     add_months,
     day_number,
     day_of_number,
+    end_of_year,
     happens,
     instant,
     local_date,
     months_later,
+    next_day,
     start_of_day,
     window,
+    yearly_after,
 )
 from tests.domain.strategies import instants, zoned_instants
 
@@ -175,3 +178,78 @@ def test_local_time_names_its_instant(zoned: tuple[str, datetime]) -> None:
     assert instant(at.astimezone(ZoneInfo(zone)), "UTC") == at
     assert instant(local.replace(fold=0), zone) <= at  # Of a time that comes twice, the first.
     assert local_date(instant(local, zone), zone) == local.date()
+
+
+@given(zoned_instants())
+def test_the_next_day_begins_where_this_one_ends(zoned: tuple[str, datetime]) -> None:
+    zone, at = zoned
+    found = next_day(at, zone)
+    assert found == window("day", at, zone).end
+    assert at < found
+    assert local_date(found - TICK, zone) == local_date(at, zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "begins"),
+    [
+        ("Europe/Minsk", "2026-11-21T12:00:00+03:00", "2026-11-22T00:00:00+03:00"),
+        ("Europe/Minsk", "2026-11-21T00:00:00+03:00", "2026-11-22T00:00:00+03:00"),
+        ("Europe/Minsk", "2026-11-21T23:59:59.999999+03:00", "2026-11-22T00:00:00+03:00"),
+        ("Europe/Madrid", "2026-10-24T12:00:00+02:00", "2026-10-25T00:00:00+02:00"),
+        ("Europe/Madrid", "2026-10-25T00:30:00+02:00", "2026-10-26T00:00:00+01:00"),  # In 24.5 hours.
+        ("Europe/London", "2027-03-28T00:30:00+00:00", "2027-03-29T00:00:00+01:00"),  # In 22.5 hours.
+        ("Pacific/Auckland", "2026-09-26T23:00:00+12:00", "2026-09-27T00:00:00+12:00"),
+        ("Pacific/Auckland", "2026-09-27T12:00:00+13:00", "2026-09-28T00:00:00+13:00"),
+        ("Asia/Kolkata", "2024-02-28T18:29:59+00:00", "2024-02-29T00:00:00+05:30"),
+        ("Asia/Kolkata", "2024-02-28T18:30:00+00:00", "2024-03-01T00:00:00+05:30"),
+    ],
+)
+def test_the_next_day_is_that_of_the_members_calendar(zone: str, at: str, begins: str) -> None:
+    assert next_day(datetime.fromisoformat(at), zone) == datetime.fromisoformat(begins)
+
+
+yearly = st.tuples(
+    st.integers(0, 36),
+    st.integers(1, 12),
+    st.integers(1, 28),
+    st.times().map(lambda at: at.replace(microsecond=0)),
+)
+
+
+@given(zoned_instants(), yearly)
+def test_a_yearly_time_is_the_first_that_comes_later(
+    zoned: tuple[str, datetime], rule: tuple[int, int, int, time]
+) -> None:
+    zone, at = zoned
+    months, month, day, local = rule
+    found = yearly_after(at, months=months, month=month, day=day, local=local, zone=zone)
+    after = months_later(at, months, zone)
+    year = local_date(found, zone).year
+    times = [instant(datetime.combine(date(y, month, day), local), zone) for y in range(year - 2, year + 3)]
+    # Of all the years around it there is none between, nor at the very end of the months.
+    assert found == min(each for each in times if each > after)
+
+
+@given(zoned_instants(), yearly)
+def test_at_a_yearly_time_the_next_is_a_year_away(
+    zoned: tuple[str, datetime], rule: tuple[int, int, int, time]
+) -> None:
+    zone, at = zoned
+    months, month, day, local = rule
+    found = yearly_after(at, months=months, month=month, day=day, local=local, zone=zone)
+    after = months_later(at, months, zone)
+    # From the instant itself on it is a year more.
+    following = yearly_after(found, months=0, month=month, day=day, local=local, zone=zone)
+    assert local_date(following, zone).year == local_date(found, zone).year + 1
+    assert after < found < following
+
+
+@given(zoned_instants(), st.integers(0, 10))
+def test_a_year_ends_where_the_next_begins(zoned: tuple[str, datetime], years_later: int) -> None:
+    zone, at = zoned
+    found = end_of_year(at, years_later=years_later, zone=zone)
+    assert local_date(found - TICK, zone).year == local_date(at, zone).year + years_later
+    begins = found.astimezone(ZoneInfo(zone))
+    assert (begins.year, begins.month, begins.day) == (local_date(at, zone).year + years_later + 1, 1, 1)
+    assert found > at
+    assert end_of_year(found, years_later=0, zone=zone) > found
