@@ -100,6 +100,7 @@ async def _start(api: Api) -> None:
 async def _try_to_start(api: Api) -> None:
     try:
         await api.parts.programs.refresh(api.parts.db)
+        await api.parts.members.refresh(api.parts.db)
         await follow_sandbox_clock(api.parts)
         api.started = True
     except Unavailable as away:

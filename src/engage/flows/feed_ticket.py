@@ -8,5 +8,5 @@ from engage.flows.statement import check_member
 
 async def issue_ticket(parts: Parts, program_id: str, member_id: str) -> tuple[str, datetime]:
     """(ticket, the wall time at which it expires). Raises Refusal unknown_member, or Unavailable."""
-    await check_member(parts, program_id, member_id)
-    return await parts.topics.issue_ticket(program_id, member_id)
+    member = await check_member(parts, program_id, member_id)
+    return await parts.topics.issue_ticket(program_id, member.member_id)

@@ -11,13 +11,16 @@ from engage.flows.parts import Parts
 from engage.flows.transaction import one_statement
 from engage.ledger import credits
 from engage.ledger.credits import Credit, CreditState, Entry
+from engage.store.members import Member
 
 
-async def check_member(parts: Parts, program_id: str, member_id: str) -> None:
-    """Raises Refusal unknown_member, or Unavailable."""
+async def check_member(parts: Parts, program_id: str, member_id: str) -> Member:
+    """The member, or the one they were merged into. Raises Refusal unknown_member, or Unavailable."""
     key = (program_id, member_id)
-    if key not in await parts.members.find(parts.db, [key]):
+    member = (await parts.members.find(parts.db, [key])).get(key)
+    if member is None:
         raise unknown_member()
+    return member
 
 
 async def read_credits(
@@ -30,7 +33,7 @@ async def read_credits(
     limit: int,
 ) -> list[Credit]:
     """Up to `limit` credits older than `before`. Raises Refusal unknown_member."""
-    await check_member(parts, program_id, member_id)
+    member_id = (await check_member(parts, program_id, member_id)).member_id
     async with one_statement(parts.db) as conn:
         return await credits.list_credits(
             conn, program_id, member_id, state=state, before=before, limit=limit
@@ -39,7 +42,7 @@ async def read_credits(
 
 async def read_credit(parts: Parts, program_id: str, member_id: str, credit_id: UUID) -> Credit:
     """Raises Refusal unknown_member; not_found where the member has no such credit, whoever else has."""
-    await check_member(parts, program_id, member_id)
+    member_id = (await check_member(parts, program_id, member_id)).member_id
     async with one_statement(parts.db) as conn:
         credit = await credits.read_credit(conn, program_id, member_id, credit_id)
     if credit is None:
@@ -51,6 +54,6 @@ async def read_entries(
     parts: Parts, program_id: str, member_id: str, *, before: int | None, limit: int
 ) -> list[Entry]:
     """Up to `limit` entries with a seq below `before`. Raises Refusal unknown_member."""
-    await check_member(parts, program_id, member_id)
+    member_id = (await check_member(parts, program_id, member_id)).member_id
     async with one_statement(parts.db) as conn:
         return await credits.list_entries(conn, program_id, member_id, before=before, limit=limit)

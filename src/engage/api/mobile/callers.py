@@ -11,9 +11,14 @@ from engage.tokens import Identity, unauthorized
 
 
 def member_of(scope: Scope) -> tuple[Api, Identity]:
-    """Raises Refusal unauthorized."""
+    """Who was merged acts, with the tokens they have, for the member they were merged into.
+
+    Raises Refusal unauthorized.
+    """
     api = started_api_of(scope)
-    return api, api.verifier.verify(bearer(scope))
+    who = api.verifier.verify(bearer(scope))
+    member_id = api.parts.members.now_called(who.program_id, who.member_id)
+    return api, who if member_id == who.member_id else Identity(who.program_id, member_id)
 
 
 def as_unauthorized(refusal: Refusal) -> Refusal:
