@@ -34,6 +34,7 @@ TINY = Sizes(
     delay_s=1,
     members=2_000,
     claims=200,
+    lots=2_000,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")
 END_S = 15.0

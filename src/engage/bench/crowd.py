@@ -50,7 +50,7 @@ WHERE program_id = :program_id AND member_id IN (
 async def add_members(db: AsyncEngine, program: Program, prefix: str, count: int, *, now: datetime) -> None:
     """Members `<prefix>0` and so on, each with an empty balance."""
     row = {"program_id": program.id, "prefix": prefix, "country": COUNTRY}
-    for span in _spans(count):
+    for span in spans(count):
         async with transaction(db) as conn:
             await conn.execute(_MEMBERS, row | span | {"now": now})
             await conn.execute(_BALANCES, {k: v for k, v in (row | span).items() if k != "country"})
@@ -83,7 +83,7 @@ async def add_pending(
         "expires_at": credit.expires_at,
         "why": why_json(credit.why),
     }
-    for span in _spans(count):
+    for span in spans(count):
         async with transaction(db) as conn:
             await conn.execute(_CREDITS, row | span)
             moved = {name: row[name] for name in ("program_id", "prefix", "points")}
@@ -104,7 +104,8 @@ async def tidy(db: AsyncEngine) -> None:
         await outside.execute(text("VACUUM ANALYZE members, balances, credits, entries, lots, outbox"))
 
 
-def _spans(count: int) -> list[dict[str, int]]:
+def spans(count: int) -> list[dict[str, int]]:
+    """So many members in parts that a statement takes at once, as its values `first` and `last`."""
     return [
         {"first": first, "last": min(first + ROWS_PER_STATEMENT, count) - 1}
         for first in range(0, count, ROWS_PER_STATEMENT)

@@ -7,7 +7,7 @@ a look at its status. `engage bench` measures its ceiling too.
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -48,7 +48,7 @@ class Rush(Struct, frozen=True, tag=True):
 
 
 class Stream(Struct, frozen=True, tag=True):
-    """One request for each member, `rate` a second however fast they are answered."""
+    """One request for each member from `first` on, `rate` a second however fast they are answered."""
 
     port: int
     method: str
@@ -57,6 +57,7 @@ class Stream(Struct, frozen=True, tag=True):
     count: int
     connections: int
     rate: int
+    first: int = 0
     limit_s: float = 300.0
 
 
@@ -149,17 +150,15 @@ class Client:
                 ]
                 return Signed(order.count)
             case Rush():
-                tokens = self._tokens[order.prefix][order.first : order.first + order.count]
-                assert len(tokens) == order.count
-                return await rush(order, self._requests(order.method, order.path, tokens))
+                return await rush(order, self._requests(order))
             case Stream():
-                return await stream(
-                    order, self._requests(order.method, order.path, self._tokens[order.prefix][: order.count])
-                )
+                return await stream(order, self._requests(order))
 
-    def _requests(self, method: str, path: str, tokens: Sequence[str]) -> list[bytes]:
-        length = "" if method == "GET" else "content-length: 0\r\n"
-        head = f"{method} {path} HTTP/1.1\r\nhost: {HOST}\r\n{length}authorization: Bearer "
+    def _requests(self, order: Rush | Stream) -> list[bytes]:
+        tokens = self._tokens[order.prefix][order.first : order.first + order.count]
+        assert len(tokens) == order.count
+        length = "" if order.method == "GET" else "content-length: 0\r\n"
+        head = f"{order.method} {order.path} HTTP/1.1\r\nhost: {HOST}\r\n{length}authorization: Bearer "
         return [f"{head}{token}\r\n\r\n".encode() for token in tokens]
 
 

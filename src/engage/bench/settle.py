@@ -4,17 +4,15 @@ import asyncio
 import time
 from datetime import datetime, timedelta
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.bench import crowd, one_by_one
+from engage.bench.crew import crew, until_alive
 from engage.bench.figures import Figure, median, spread
 from engage.bench.ground import Ground, running
 from engage.bench.scene import PROGRAM
 from engage.domain.program import Program
-from engage.embedded import parts as children
-from engage.embedded.child import Part
 from engage.flows.parts import Parts, open_parts
 from engage.flows.settle import settle_due
 from engage.flows.transaction import transaction
@@ -24,7 +22,6 @@ AT_LEAST = 50
 EXPECTED = 20_000
 AT_ONCE = 10  # As many jobs as an arq worker has under way.
 SPARE_S = 1.0  # Between the last credit of the backlog and its due time, and more where adding took long.
-START_S = 30.0
 LONGEST_S = 300.0
 LOOK_S = 0.05
 
@@ -117,8 +114,8 @@ async def _backlog(ground: Ground, parts: Parts, program: Program) -> Figure:
     await _add(parts, program, "rehearsal-", min(count, crowd.ROWS_PER_STATEMENT), _future(parts, 3600.0))
     a_span_s = time.perf_counter() - began
     spans = -(-count // crowd.ROWS_PER_STATEMENT)
-    async with running(*(_worker(ground, n) for n in range(workers))):
-        await _until_alive(parts, workers)
+    async with running(*crew(ground)):
+        await until_alive(parts, workers)
         falls_due = _future(parts, SPARE_S + 2 * spans * a_span_s)
         await _add(parts, program, "backlog-", count, falls_due)
         await parts.doorbell.ring([falls_due])
@@ -136,18 +133,6 @@ async def _backlog(ground: Ground, parts: Parts, program: Program) -> Figure:
 
 def _future(parts: Parts, seconds: float) -> datetime:
     return parts.clock.now() + timedelta(seconds=seconds)
-
-
-def _worker(ground: Ground, number: int) -> Part:
-    part = children.worker(ground.folder, ground.settings)
-    name = f"{part.name}-{number + 1}"
-    return msgspec.structs.replace(part, name=name, log=ground.folder.logs / f"{name}.log")
-
-
-async def _until_alive(parts: Parts, workers: int) -> None:
-    async with asyncio.timeout(START_S):
-        while await parts.doorbell.workers_alive() < workers:  # noqa: ASYNC110 — They are other processes.
-            await asyncio.sleep(LOOK_S)
 
 
 async def _until_settled(ground: Ground, parts: Parts, falls_due: datetime) -> float:

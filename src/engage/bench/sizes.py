@@ -1,4 +1,4 @@
-"""How much is measured. The defaults take about eight minutes in all on two cores."""
+"""How much is measured. The defaults take about twelve minutes in all on two cores."""
 
 from msgspec import Struct
 
@@ -20,3 +20,4 @@ class Sizes(Struct, frozen=True, kw_only=True):
     delay_s: int = 5  # Until the points of these taps are due.
     members: int = 1_000_000  # That the gate knows.
     claims: int = 50_000
+    lots: int = 1_000_000  # That end at one instant.

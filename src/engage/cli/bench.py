@@ -31,16 +31,17 @@ SIZES = {
     "credits": "settle: credits in a round.",
     "singles": "settle: credits settled one by one, in a round.",
     "backlog": "settle: credits of the backlog.",
-    "workers": "settle: workers on the backlog.",
+    "workers": "settle, expire: workers on the backlog.",
     "sockets": "feed: sockets that are pushed to.",
     "pushes": "feed: pushes in a round.",
     "idle": "feed: idle connections.",
     "idle_s": "feed: seconds they are idle.",
-    "rate": "lateness: taps a second.",
+    "rate": "lateness, expire: taps a second.",
     "seconds": "lateness: seconds of taps.",
     "delay_s": "lateness: seconds until points are due.",
     "members": "gate: members that are known.",
     "claims": "gate: claims in a round.",
+    "lots": "expire: lots that end at one instant.",
 }
 
 
@@ -69,7 +70,7 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
-    """Measure this machine: tap, settle, feed, lateness, gate, or those that are NAMEd.
+    """Measure this machine: tap, settle, feed, lateness, gate, expire, or those that are NAMEd.
 
     Each starts real servers and real parts, with every commit on disk, and compares within one run, in turn.
     Figures of a busy machine are low; its load is told beside them. Nothing is left behind.

@@ -17,7 +17,10 @@ class Expiring(msgspec.Struct, frozen=True):
 
 
 class HomeRead(msgspec.Struct, frozen=True):
-    """`streak` is the newest day of the run, with its length then; `used`, source keys within the windows."""
+    """`streak` is the newest day of the run, with its length then; `used`, source keys within the windows.
+
+    What has ended can be spent no more, so it is not in `balance` either, swept or not.
+    """
 
     balance: Balance
     expiring: list[Expiring]
@@ -27,7 +30,10 @@ class HomeRead(msgspec.Struct, frozen=True):
 
 # As in engage.ledger.truth, the keys of a rule lie between "rule:" and "rule;".
 _READ = text("""
-SELECT b.active, b.pending, b.held, b.debt, b.version, (
+SELECT b.active - coalesce((
+    SELECT sum(remaining)::bigint FROM lots
+    WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at <= :now
+), 0), b.pending, b.held, b.debt, b.version, (
     SELECT json_agg(json_build_object('points', e.points, 'expires_at', e.expires_at) ORDER BY e.expires_at)
     FROM (
         SELECT sum(remaining)::bigint AS points, expires_at FROM lots

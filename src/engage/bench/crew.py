@@ -1,0 +1,28 @@
+"""Workers of a benchmark: several of them, numbered, and waited for."""
+
+import asyncio
+
+import msgspec
+
+from engage.bench.ground import Ground
+from engage.embedded import parts as children
+from engage.embedded.child import Part
+from engage.flows.parts import Parts
+
+START_S = 30.0
+LOOK_S = 0.05
+
+
+def crew(ground: Ground) -> list[Part]:
+    """As many workers as the sizes say, each with a log of its own."""
+    part = children.worker(ground.folder, ground.settings)
+    names = [f"{part.name}-{number + 1}" for number in range(ground.sizes.workers)]
+    return [
+        msgspec.structs.replace(part, name=name, log=ground.folder.logs / f"{name}.log") for name in names
+    ]
+
+
+async def until_alive(parts: Parts, count: int) -> None:
+    async with asyncio.timeout(START_S):
+        while await parts.doorbell.workers_alive() < count:  # noqa: ASYNC110 — They are other processes.
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,241 @@
+"""`expire`: a great many lots that end at one instant, ended by real workers while others' taps go on."""
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from engage.bench import crowd
+from engage.bench.crew import crew, until_alive
+from engage.bench.errors import BenchmarkFailed
+from engage.bench.figures import Figure, median
+from engage.bench.ground import Ground, running
+from engage.bench.hand import Hand, hand
+from engage.bench.http_load import Load, Sign, Signed, Stream
+from engage.bench.scene import PROGRAM
+from engage.domain.program import Program
+from engage.embedded import parts as children
+from engage.flows.parts import Parts, open_parts
+from engage.flows.transaction import transaction
+from engage.programs import preset
+
+MOST_S = 60.0
+LOTS_A_MEMBER = 4
+POINTS_A_LOT = 10
+PREFIX, TAPPERS = "ending-", "tapping-"
+TAPS = "/v1/fuel/taps"
+CONNECTIONS = 256  # A tap that finds none free waits for one, so there are many.
+STREAM_S = 2.0  # Taps are measured for so long at a time.
+QUIET_STREAMS = 5
+SPARE_S = 3.0  # Between the last lot and its end, and more where adding took long.
+LONGEST_S = 300.0
+LOOK_S = 0.05
+
+_CREDITS = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                     activity_at, accepted_at, due_at, active_at, why)
+SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(), 'fuel:2020-01-0' || k, 'fuel', :version, :points,
+       'active', :at, :at, :at, :at, '{}'
+FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n, generate_series(1, :each) AS k
+""")
+
+_ENTRIES = text("""
+INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
+                     balance_after, credit_id)
+SELECT program_id, member_id, k, 'earning', :at, :points, 'issued', -CAST(:points AS bigint), k * :points, id
+FROM (
+    SELECT program_id, member_id, id, row_number() OVER (PARTITION BY member_id ORDER BY id) AS k
+    FROM credits
+    WHERE program_id = :program_id AND member_id IN (
+        SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
+    )
+) c
+""")
+
+_BALANCES = text("""
+UPDATE balances SET active = CAST(:each AS int) * :points, version = :each
+WHERE program_id = :program_id AND member_id IN (
+    SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
+)
+""")
+
+_LOTS = text("""
+INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
+SELECT program_id, member_id, credit_id, seq, active_delta, active_delta, at, :ends_at
+FROM entries
+WHERE program_id = :program_id AND member_id IN (
+    SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
+)
+""")
+
+_LEFT = text("SELECT EXISTS (SELECT FROM lots WHERE remaining > 0 AND expires_at <= :at)")
+
+_SUMS = text("""
+SELECT (SELECT count(*) FROM entries WHERE kind = 'expiration'),
+       (SELECT sum(active_delta) FROM entries WHERE kind = 'expiration'),
+       (SELECT sum(expired) FROM lots), (SELECT min(at) FROM entries WHERE kind = 'expiration'),
+       (SELECT sum(active) FROM balances WHERE starts_with(member_id, 'ending-'))
+""")
+
+
+async def run(ground: Ground) -> list[Figure]:
+    async with open_parts(ground.settings) as parts:
+        await parts.programs.refresh(parts.db)
+        program = preset(PROGRAM)
+        await _add_members(ground, parts, program)
+        engage = [make(ground.folder, ground.settings) for make in (children.api, children.feed)]
+        async with (
+            running(*engage, *crew(ground)),
+            hand("engage.bench.http_load", ground.folder.logs) as load,
+        ):
+            await until_alive(parts, ground.sizes.workers)
+            await load.ask(Sign(str(ground.folder.sandbox), PROGRAM, TAPPERS, _tappers(ground)), Signed)
+            quiet = [await _tap(ground, load, turn) for turn in range(QUIET_STREAMS)]
+            ends_at = await _add_lots(ground, parts, program)
+            took, busy = await _until_ended(ground, parts, load, ends_at)
+        await _prove(ground, parts, ends_at)
+    return _figures(ground, took, quiet, busy)
+
+
+def _members(ground: Ground) -> int:
+    return max(ground.sizes.lots // LOTS_A_MEMBER, 1)
+
+
+def _tappers(ground: Ground) -> int:
+    """Enough for the quiet time, and for as long as it should take."""
+    return int(ground.sizes.rate * (QUIET_STREAMS * STREAM_S + MOST_S))
+
+
+async def _add_members(ground: Ground, parts: Parts, program: Program) -> None:
+    """They have all but their lots."""
+    count, at = _members(ground), parts.clock.now() - timedelta(days=400)
+    ground.say(f"expire: adding {count:,} members with {LOTS_A_MEMBER} credits each")
+    await crowd.add_members(parts.db, program, PREFIX, count, now=at)
+    row = {"program_id": program.id, "prefix": PREFIX}
+    earned = {"each": LOTS_A_MEMBER, "points": POINTS_A_LOT}
+    for span in crowd.spans(count):
+        async with transaction(parts.db) as conn:
+            await conn.execute(_CREDITS, row | span | earned | {"version": program.version, "at": at})
+            await conn.execute(_ENTRIES, row | span | {"points": POINTS_A_LOT, "at": at})
+            await conn.execute(_BALANCES, row | span | earned)
+    now = parts.clock.now()
+    await crowd.add_members(parts.db, program, TAPPERS, _tappers(ground), now=now)
+    await crowd.introduce(parts, program, TAPPERS, _tappers(ground), now=now)
+    await crowd.tidy(parts.db)
+
+
+async def _add_lots(ground: Ground, parts: Parts, program: Program) -> datetime:
+    """When all of them end, which is a little after this returns."""
+    spans = crowd.spans(_members(ground))
+    ground.say(f"expire: adding {_members(ground) * LOTS_A_MEMBER:,} lots")
+    row = {"program_id": program.id, "prefix": PREFIX}
+    began = time.perf_counter()
+    async with transaction(parts.db) as conn:
+        trial = {"ends_at": parts.clock.now() + timedelta(days=1)}
+        await conn.execute(_LOTS, row | spans[0] | trial)
+        await conn.rollback()
+    a_span_s = time.perf_counter() - began
+    ends_at = parts.clock.now() + timedelta(seconds=SPARE_S + 3 * a_span_s * len(spans))
+    for span in spans:
+        async with transaction(parts.db) as conn:
+            await conn.execute(_LOTS, row | span | {"ends_at": ends_at})
+    await crowd.tidy(parts.db)
+    return ends_at
+
+
+async def _tap(ground: Ground, load: Hand, turn: int) -> Load:
+    count = int(ground.sizes.rate * STREAM_S)
+    order = Stream(
+        port=ground.settings.api_port,
+        method="POST",
+        path=TAPS,
+        prefix=TAPPERS,
+        first=turn * count,
+        count=count,
+        connections=CONNECTIONS,
+        rate=ground.sizes.rate,
+    )
+    answered = await load.ask(order, Load)
+    if answered.statuses != {202: count}:
+        raise BenchmarkFailed(f"taps were answered {answered.statuses}, expected {count} times 202")
+    return answered
+
+
+async def _until_ended(
+    ground: Ground, parts: Parts, load: Hand, ends_at: datetime
+) -> tuple[float, list[Load]]:
+    """Seconds from the instant until no lot is left, and the taps that were answered all the while."""
+    wait_s = (ends_at - parts.clock.now()).total_seconds()
+    ground.say(f"expire: the lots end in {wait_s:.0f} s")
+    assert wait_s > 0, "the lots ended before they were there: this machine is too busy"
+    await asyncio.sleep(wait_s)
+    ended = asyncio.create_task(_watch(parts, ends_at))
+    try:
+        ground.say("expire: the lots are ended, and others tap")
+        streams = []
+        turns = range(QUIET_STREAMS, int(_tappers(ground) / ground.sizes.rate / STREAM_S))
+        for turn in turns:
+            streams.append(await _tap(ground, load, turn))
+            if ended.done():
+                break
+        return await ended, streams[:-1] or streams
+    finally:
+        ended.cancel()
+
+
+async def _watch(parts: Parts, ends_at: datetime) -> float:
+    began = time.perf_counter()
+    async with asyncio.timeout(LONGEST_S):
+        while True:
+            async with transaction(parts.db) as conn:
+                if not (await conn.execute(_LEFT, {"at": ends_at})).scalar_one():
+                    return time.perf_counter() - began
+            await asyncio.sleep(LOOK_S)
+
+
+async def _prove(ground: Ground, parts: Parts, ends_at: datetime) -> None:
+    """A benchmark that were fast and wrong would be worth nothing."""
+    count = _members(ground) * LOTS_A_MEMBER
+    async with transaction(parts.db) as conn:
+        entries, points, expired, first, active = (await conn.execute(_SUMS)).one()
+    assert entries == count, f"{entries} of {count} lots ended"
+    assert -points == expired == count * POINTS_A_LOT, f"{points} points in entries, {expired} in lots"
+    assert active == 0, f"{active} points are left"
+    assert first >= ends_at, "a lot ended early"
+
+
+def _figures(ground: Ground, took: float, quiet: list[Load], busy: list[Load]) -> list[Figure]:
+    count = _members(ground) * LOTS_A_MEMBER
+    p99, quiet_p99 = (median([each.p99_s for each in loads]) * 1000 for loads in (busy, quiet))
+    p50, quiet_p50 = (median([each.p50_s for each in loads]) * 1000 for loads in (busy, quiet))
+    rate, quiet_rate = (median([each.rate for each in loads]) for loads in (busy, quiet))
+    longest = max(each.max_s for each in busy) * 1000
+    return [
+        Figure(
+            benchmark="expire",
+            what=f"{count:,} lots that end at one instant are ended within",
+            value=took,
+            unit="s",
+            at_most=MOST_S,
+            note=f"{LOTS_A_MEMBER} a member, {ground.sizes.workers} workers, {count / took:,.0f} lots/s",
+        ),
+        Figure(
+            benchmark="expire",
+            what="others' taps a second meanwhile",
+            value=rate,
+            unit="taps/s",
+            over=f"before: {quiet_rate:,.0f}/s",
+            ratio=rate / quiet_rate,
+            note=f"{ground.sizes.rate:,}/s are sent",
+        ),
+        Figure(
+            benchmark="expire",
+            what="99 % of these taps are answered within",
+            value=p99,
+            unit="ms",
+            over=f"before: {quiet_p99:.1f} ms",
+            ratio=p99 / quiet_p99,
+            note=f"p50 {p50:.1f}, before {quiet_p50:.1f}; at most {longest:.0f}",
+        ),
+    ]
