@@ -67,6 +67,11 @@ CODES: dict[str, Code] = {
     "member_missing": Code(400),
     "unknown_member": Code(404),
     "time_in_future": Code(400),
+    "order_conflict": Code(409, {"order_id": "o-1"}),
+    "wrong_currency": Code(422, {"currency": "EUR"}),
+    "unknown_hold": Code(404),
+    "not_bought": Code(409, {"order_id": "o-1", "line_id": "1"}),
+    "too_many_returns": Code(409, {"limit": 1000}),
     # Of operators and the sandbox.
     "version_exists": Code(409, {"program": "eu-mi-points", "version": "2022"}),
     "versions_conflict": Code(409, {"problems": ["countries.FR.zone: expected Europe/Paris, as before"]}),
