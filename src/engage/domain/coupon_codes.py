@@ -24,6 +24,6 @@ def code_of(number: int) -> str:
 def read_code(typed: str) -> str | None:
     """A code as a person typed it, as we write it; None where it cannot be one of ours."""
     signs = typed.upper().translate(_READ_AS)
-    if len(signs) != _LENGTH or not set(signs) <= set(_SIGNS):
+    if not typed.isascii() or len(signs) != _LENGTH or not set(signs) <= set(_SIGNS):
         return None
     return "-".join(signs[n : n + _GROUP] for n in range(0, _LENGTH, _GROUP))

@@ -1,6 +1,7 @@
 """Reading balances, for one member or for many in one query."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import text
@@ -32,3 +33,24 @@ async def read_balances(
         _READ, {"program_ids": [p for p, _ in members], "member_ids": [m for _, m in members]}
     )
     return {(row[0], row[1]): Balance(*row[2:]) for row in rows}
+
+
+_SPENDABLE = text("""
+SELECT b.active - CAST(coalesce((
+    SELECT sum(l.remaining) FROM lots l
+    WHERE l.program_id = b.program_id AND l.member_id = b.member_id AND l.remaining > 0
+      AND l.expires_at <= :now
+), 0) AS bigint)
+FROM balances b WHERE b.program_id = :program_id AND b.member_id = :member_id
+""")
+
+
+async def read_spendable(
+    conn: AsyncConnection, program_id: str, member_id: str, *, now: datetime
+) -> int | None:
+    """What can be spent at `now`: the active points without those that have ended and that nobody has come
+    round to yet. None for no member.
+    """
+    values = {"program_id": program_id, "member_id": member_id, "now": now}
+    found: int | None = (await conn.execute(_SPENDABLE, values)).scalar()
+    return found

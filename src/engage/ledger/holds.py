@@ -89,11 +89,23 @@ WHERE h.program_id = u.program_id AND h.member_id = u.member_id AND h.id = u.id
 
 _OVERDUE = text(f"""
 SELECT {_COLUMNS} FROM holds h
-WHERE h.state = 'open' AND h.expires_at <= :at
-ORDER BY h.expires_at, h.id LIMIT :limit
+WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
+  AND (h.program_id, h.member_id) IN (
+      SELECT * FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]))
+  )
 """)  # noqa: S608  # As above.
 
-_NEXT_END = text("SELECT min(expires_at) FROM holds WHERE state = 'open' AND expires_at > :after")
+# Members whose balance somebody else holds are left to the next round.
+_LOCK_OVERDUE = text("""
+SELECT h.id FROM holds h JOIN balances b USING (program_id, member_id)
+WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
+ORDER BY h.expires_at LIMIT :limit
+FOR UPDATE OF b SKIP LOCKED
+""")
+
+_NEXT_END = text("""
+SELECT min(expires_at) FROM holds WHERE state = 'open' AND purpose = 'checkout' AND expires_at > :after
+""")
 
 
 async def read_holds_of_orders(
@@ -177,15 +189,26 @@ async def write_holds(
     )
 
 
-async def overdue_holds(conn: AsyncConnection, *, at: datetime, limit: int) -> list[Hold]:
-    """Open holds whose time has ended by `at`, oldest first, without a lock: whoever ends them locks the
-    balances and reads them again.
+async def overdue_holds(
+    conn: AsyncConnection, members: Iterable[tuple[str, str]], *, at: datetime
+) -> list[Hold]:
+    """Open holds of these members' checkouts whose time has ended by `at`, without a lock: whoever ends them
+    locks the balances and reads them again.
     """
-    return [_hold(row) for row in await conn.execute(_OVERDUE, {"at": at, "limit": limit})]
+    keys = sorted(set(members))
+    values = {"program_ids": [p for p, _ in keys], "member_ids": [m for _, m in keys], "at": at}
+    return [_hold(row) for row in await conn.execute(_OVERDUE, values)]
+
+
+async def lock_overdue(conn: AsyncConnection, *, at: datetime, limit: int) -> list[UUID]:
+    """Checkouts' holds, up to `limit`, whose time has ended by `at`, with their members' balances locked.
+    They may have ended otherwise just before, so they are read again.
+    """
+    return [row[0] for row in await conn.execute(_LOCK_OVERDUE, {"at": at, "limit": limit})]
 
 
 async def next_hold_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:
-    """The first instant later than `after` at which the time of an open hold ends."""
+    """The first instant later than `after` at which the time of a checkout's open hold ends."""
     found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
     return found
 

@@ -1,0 +1,141 @@
+"""What points can be exchanged for, the exchange, and the coupons that came of it."""
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from engage.api.answer import Answer, answer
+from engage.api.bodies import check_query, decode_cursor, encode_cursor, read_json
+from engage.api.contract import MEMBER, contract
+from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
+from engage.api.mobile.me import PAGE, Cursor, Limit
+from engage.domain.part import RuleId
+from engage.domain.refusal import Refusal
+from engage.flows.redeem import Wish
+from engage.flows.rewards import CouponView, RewardView, issued_view, read_catalogue, read_coupons
+
+# As for credits: no value of its own, so that `state=null` is not taken for it.
+EVERY: Final = ""
+State = Literal["issued", "applied", "used", "void", "expired", ""]
+StateParameter = Annotated[State, QueryParameter(name="state", description="Only coupons in this state.")]
+
+
+class RedemptionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`reward_id` is one of the catalogue."""
+
+    reward_id: RuleId
+
+
+class RewardList(Struct, frozen=True):
+    items: list[RewardView]
+    next_cursor: str | None
+
+
+class CouponPage(Struct, frozen=True):
+    items: list[CouponView]
+    next_cursor: str | None
+
+
+class Redemption(Struct, frozen=True, omit_defaults=True):
+    """What the points were exchanged for: a coupon, or an F-code."""
+
+    redemption_id: UUID
+    points: int
+    coupon: CouponView | None = None
+    f_code: CouponView | None = None
+
+
+_redemption = msgspec.json.Decoder(RedemptionRequest)
+
+
+class RewardController(Controller):
+    path = "/v1"
+    tags = ("Rewards",)
+    security = (MEMBER,)
+
+    @get(
+        "/rewards",
+        operation_id="listRewards",
+        summary="What points can be exchanged for",
+        response_description="The whole catalogue.",
+        opt=contract("unauthorized", "invalid_request", "not_offered"),
+    )
+    async def catalogue(self, request: Request[Any, Any, Any]) -> Answer[RewardList]:
+        """With what is left of each reward, and how many of it the member may still have."""
+        api, who = member_of(request.scope)
+        check_query(request)
+        try:
+            found = await read_catalogue(api.parts, who.program_id, who.member_id)
+        except Refusal as refusal:
+            raise as_unauthorized(refusal) from None
+        return answer(RewardList(found, None))
+
+    @post(
+        "/redemptions",
+        status_code=201,
+        middleware=(once_for_member,),
+        operation_id="redeem",
+        summary="Exchange points for a reward",
+        response_description="The points are spent, and the code is the member's.",
+        opt=contract(
+            "unauthorized",
+            "invalid_request",
+            "not_offered",
+            "unknown_reward",
+            "insufficient_points",
+            "sold_out",
+            "limit_reached",
+            "reward_limit_reached",
+            takes=RedemptionRequest,
+            once=True,
+        ),
+    )
+    async def redeem(self, request: Request[Any, Any, Any]) -> Answer[Redemption]:
+        """The code of a coupon is for this member; an F-code may be passed on."""
+        api, who = member_of(request.scope)
+        sent = await read_json(request, _redemption)
+        try:
+            made = await api.redeemer.submit(Wish(who.program_id, who.member_id, sent.reward_id))
+        except Refusal as refusal:
+            raise as_unauthorized(refusal) from None
+        shown = issued_view(api.parts, made.coupon)
+        if shown.kind == "coupon":
+            return answer(Redemption(made.redemption_id, made.points, coupon=shown), 201)
+        return answer(Redemption(made.redemption_id, made.points, f_code=shown), 201)
+
+    @get(
+        "/me/coupons",
+        operation_id="listCoupons",
+        summary="Coupons and F-codes, newest first",
+        response_description="A page of coupons.",
+        opt=contract("unauthorized", "invalid_request"),
+    )
+    async def coupons(
+        self,
+        request: Request[Any, Any, Any],
+        in_state: StateParameter = EVERY,
+        cursor: Cursor = "",
+        limit: Limit = PAGE,
+    ) -> Answer[CouponPage]:
+        """Those that were used and have expired are among them."""
+        api, who = member_of(request.scope)
+        check_query(request, "state", "cursor", "limit")
+        before = None if not cursor else UUID(bytes=decode_cursor(cursor, 16))
+        try:
+            found = await read_coupons(
+                api.parts,
+                who.program_id,
+                who.member_id,
+                state=in_state or None,
+                before=before,
+                limit=limit + 1,
+            )
+        except Refusal as refusal:
+            raise as_unauthorized(refusal) from None
+        page = found[:limit]
+        next_cursor = encode_cursor(page[-1][0].bytes) if len(found) > limit else None
+        return answer(CouponPage([coupon for _, coupon in page], next_cursor))

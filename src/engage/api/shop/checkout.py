@@ -1,0 +1,145 @@
+"""The shop's checkout: what could be paid with points and coupons, setting it aside, and how that ends."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, post
+from litestar.params import PathParameter
+from msgspec import Struct
+
+from engage.api.answer import Answer, answer
+from engage.api.bodies import Nothing, read_json, read_nothing
+from engage.api.contract import SHOP, contract
+from engage.api.shop.callers import once_for_shop, shop_of
+from engage.domain.activity import Identifier
+from engage.domain.part import ProgramId
+from engage.flows.checkout import Quote, QuoteRequest, quote
+from engage.flows.close_coupon import use_f_code
+from engage.flows.end_holds import End, Ended, Ending
+from engage.flows.hold import CouponCode, Held, HoldRequest
+from engage.flows.rewards import CouponView, issued_view
+
+_ALWAYS = ("unauthorized", "forbidden", "invalid_request")
+_OF_MEMBER = ("unknown_program", "unknown_member", "not_offered")
+
+HoldId = Annotated[UUID, PathParameter(description="The hold's id.")]
+
+
+class FCodeUse(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The order in which the code's product is bought."""
+
+    program: ProgramId
+    code: CouponCode
+    product_id: Identifier
+    order_id: Identifier
+
+
+_quote = msgspec.json.Decoder(QuoteRequest)
+_hold = msgspec.json.Decoder(HoldRequest)
+_use = msgspec.json.Decoder(FCodeUse)
+
+
+class CheckoutController(Controller):
+    path = "/v1/shop/checkout"
+    tags = ("Shop",)
+    security = (SHOP,)
+    middleware = (once_for_shop,)
+
+    @post(
+        "/quotes",
+        status_code=200,
+        operation_id="quoteCheckout",
+        summary="What could be paid with points and coupons",
+        response_description="What is possible now. It is no promise: only a hold is.",
+        opt=contract(*_ALWAYS, *_OF_MEMBER, takes=QuoteRequest, once=True),
+    )
+    async def quote(self, request: Request[Any, Any, Any]) -> Answer[Quote]:
+        """The most points for this order, what they are worth, and each coupon that the member has."""
+        api = await shop_of(request.scope)
+        asked = await read_json(request, _quote)
+        return answer(await quote(api.parts, asked))
+
+    @post(
+        "/holds",
+        status_code=201,
+        operation_id="holdPoints",
+        summary="Set points and coupons aside for an order",
+        response_description="They are set aside until the hold is captured, is released, or expires.",
+        opt=contract(
+            *_ALWAYS,
+            *_OF_MEMBER,
+            "insufficient_points",
+            "below_minimum",
+            "not_payable_with_points",
+            "unknown_coupon",
+            "coupon_not_applicable",
+            "order_has_hold",
+            takes=HoldRequest,
+            once=True,
+        ),
+    )
+    async def hold(self, request: Request[Any, Any, Any]) -> Answer[Held]:
+        """So many points, or as many as can be, and these coupons. Coupons are taken off first.
+
+        An order has one hold at a time. The same request again is answered with the same hold.
+        """
+        api = await shop_of(request.scope)
+        asked = await read_json(request, _hold)
+        return answer(await api.holder.submit(asked), 201)
+
+    @post(
+        "/holds/{hold_id:uuid}/capture",
+        status_code=200,
+        operation_id="captureHold",
+        summary="The order is paid",
+        response_description="The points are spent and the coupons used.",
+        opt=contract(*_ALWAYS, "unknown_hold", "hold_closed", takes=Nothing, optional=True, once=True),
+    )
+    async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[Ended]:
+        """Captured again it is answered the same. Once its time has ended, a hold cannot be captured."""
+        return await _end(request, hold_id, "captured")
+
+    @post(
+        "/holds/{hold_id:uuid}/release",
+        status_code=200,
+        operation_id="releaseHold",
+        summary="The order is not paid",
+        response_description="The points and the coupons are back.",
+        opt=contract(*_ALWAYS, "unknown_hold", "hold_closed", takes=Nothing, optional=True, once=True),
+    )
+    async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[Ended]:
+        """Released again it is answered the same; so is a hold whose time has ended."""
+        return await _end(request, hold_id, "released")
+
+
+class FCodeController(Controller):
+    path = "/v1/shop/f-codes"
+    tags = ("Shop",)
+    security = (SHOP,)
+    middleware = (once_for_shop,)
+
+    @post(
+        "/use",
+        status_code=200,
+        operation_id="useFCode",
+        summary="Buy by the right of an F-code",
+        response_description="The code is used.",
+        opt=contract(
+            *_ALWAYS, "unknown_coupon", "coupon_closed", "coupon_not_applicable", takes=FCodeUse, once=True
+        ),
+    )
+    async def use(self, request: Request[Any, Any, Any]) -> Answer[CouponView]:
+        """Whoever has the code may use it, once, for its product. For the same order again it is the same."""
+        api = await shop_of(request.scope)
+        sent = await read_json(request, _use)
+        used = await use_f_code(
+            api.parts, sent.program, sent.code, product_id=sent.product_id, order_id=sent.order_id
+        )
+        return answer(issued_view(api.parts, used))
+
+
+async def _end(request: Request[Any, Any, Any], hold_id: UUID, end: End) -> Answer[Ended]:
+    api = await shop_of(request.scope)
+    await read_nothing(request)
+    return answer(await api.ender.submit(Ending(hold_id, end)))
