@@ -19,15 +19,15 @@ async def expire_once(parts: Parts, *, now: datetime, on_time: bool = False) -> 
     """Ends a batch of lots that end by `now`: (how many, whether there may be more). Raises Unavailable."""
     outbox_id = new_id()
     async with transaction(parts.db) as conn:
-        members = await lock_ending(conn, now=now)
-        if not members:
+        found, members = await lock_ending(conn, now=now)
+        if not found:
             return 0, False
         ended, changes = await expire_lots(
             conn, members, now=now, wall=parts.clock.wall(), outbox_id=outbox_id, on_time=on_time
         )
     if changes:
         parts.after.add(changes=changes, cause="expired", outbox_id=outbox_id)
-    return ended, len(members) == LOTS_PER_BATCH
+    return ended, found == LOTS_PER_BATCH
 
 
 async def expire_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:

@@ -6,6 +6,7 @@ nobody. Who is spending at that moment has `engage.ledger.accounts` end their lo
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,8 +17,18 @@ from engage.ledger.balances import BalanceChange
 
 LOTS_PER_BATCH = 1_000
 
+
+class Locked(NamedTuple):
+    """A member whose balance is locked, and what it is."""
+
+    program_id: str
+    member_id: str
+    active: int
+    version: int
+
+
 _LOCK = text("""
-SELECT l.program_id, l.member_id
+SELECT b.program_id, b.member_id, b.active, b.version
 FROM lots l JOIN balances b USING (program_id, member_id)
 WHERE l.remaining > 0 AND l.expires_at <= :now
 ORDER BY l.expires_at
@@ -25,33 +36,34 @@ LIMIT :batch
 FOR UPDATE OF b SKIP LOCKED
 """)
 
-# A statement of its own, so that it sees what whoever had a balance before has done to the lots.
+# A statement of its own, so that it sees what whoever had a balance before has done to the lots. What the
+# balances are is told by who has locked them: joining the ended lots to the balances would be dear.
 _EXPIRE = text("""
 WITH ended AS MATERIALIZED (
     UPDATE lots l SET remaining = 0, expired = l.expired + l.remaining
-    FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
+    FROM unnest(
+        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:actives AS bigint[]),
+        CAST(:versions AS bigint[])
+    ) AS k (program_id, member_id, active, version)
     WHERE l.program_id = k.program_id AND l.member_id = k.member_id
       AND l.remaining > 0 AND l.expires_at <= :now
     RETURNING l.program_id, l.member_id, l.credit_id, l.expires_at, l.active_at, old.remaining AS points,
-              CASE WHEN :on_time THEN greatest(l.expires_at, l.active_at)
-                   ELSE CAST(:now AS timestamptz) END AS at
-), sums AS MATERIALIZED (
-    SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM ended GROUP BY 1, 2
-), moved AS (
-    UPDATE balances b SET active = b.active - s.points, version = b.version + s.entries
-    FROM sums s
-    WHERE b.program_id = s.program_id AND b.member_id = s.member_id
-    RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version,
-              s.points, s.entries
+              k.active, k.version
 ), written AS (
     INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
                          balance_after, credit_id)
-    SELECT e.program_id, e.member_id, m.version - m.entries + row_number() OVER running, 'expiration', e.at,
-           -e.points, 'expired', e.points, m.active + m.points - sum(e.points) OVER running, e.credit_id
-    FROM ended e JOIN moved m USING (program_id, member_id)
-    WINDOW running AS (
-        PARTITION BY e.program_id, e.member_id ORDER BY e.expires_at, e.active_at, e.credit_id
-    )
+    SELECT program_id, member_id, version + row_number() OVER running, 'expiration',
+           CASE WHEN :on_time THEN greatest(expires_at, active_at) ELSE CAST(:now AS timestamptz) END,
+           -points, 'expired', points, active - sum(points) OVER running, credit_id
+    FROM ended
+    WINDOW running AS (PARTITION BY program_id, member_id ORDER BY expires_at, active_at, credit_id)
+), moved AS (
+    UPDATE balances b SET active = b.active - s.points, version = b.version + s.entries
+    FROM (
+        SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM ended GROUP BY 1, 2
+    ) s
+    WHERE b.program_id = s.program_id AND b.member_id = s.member_id
+    RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version, s.entries
 ), told AS (
     INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
     SELECT CAST(:outbox_id AS uuid), :wall, 'expired', array_agg(program_id), array_agg(member_id)
@@ -83,16 +95,17 @@ _NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expir
 
 async def lock_ending(
     conn: AsyncConnection, *, now: datetime, batch: int = LOTS_PER_BATCH
-) -> list[tuple[str, str]]:
-    """Locks the balances of those who have lots that end by `now` and whom nobody else has in hand: a
-    (program, member) for each of up to `batch` lots, those that ended first.
+) -> tuple[int, list[Locked]]:
+    """Locks the balances of those who have lots that end by `now` and whom nobody else has in hand, for up to
+    `batch` lots, those that ended first: (for how many, whom).
     """
-    return [(row[0], row[1]) for row in await conn.execute(_LOCK, {"now": now, "batch": batch})]
+    found = [Locked(*row) for row in await conn.execute(_LOCK, {"now": now, "batch": batch})]
+    return len(found), sorted(set(found))
 
 
 async def expire_lots(
     conn: AsyncConnection,
-    members: Sequence[tuple[str, str]],
+    members: Sequence[Locked],
     *,
     now: datetime,
     wall: datetime,
@@ -104,12 +117,13 @@ async def expire_lots(
     Their balances are locked by this transaction. The lots end `now`, or each at its own time when the
     sandbox's clock passes over that (`on_time`).
     """
-    asked = sorted(set(members))
     rows = await conn.execute(
         _EXPIRE,
         {
-            "program_ids": [program_id for program_id, _ in asked],
-            "member_ids": [member_id for _, member_id in asked],
+            "program_ids": [member.program_id for member in members],
+            "member_ids": [member.member_id for member in members],
+            "actives": [member.active for member in members],
+            "versions": [member.version for member in members],
             "now": now,
             "wall": wall,
             "outbox_id": outbox_id,
