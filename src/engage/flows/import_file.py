@@ -1,0 +1,167 @@
+"""The file of an import: CSV in UTF-8 with a header, looked through as a whole before anything is written."""
+
+import csv
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+COLUMNS: Final = (
+    "member_id",
+    "country",
+    "birth_date",
+    "kind",
+    "person_ref",
+    "phone",
+    "card_numbers",
+    "points",
+    "expires_at",
+    "earned_at",
+)
+REQUIRED: Final = ("member_id", "country")
+
+# What a file of rejected rows has besides, so that it can be put right and brought as it is.
+LINE: Final = "line"
+REASON: Final = "reason"
+PASSED_OVER: Final = (LINE, REASON)
+
+ROWS_PER_FILE: Final = 5_000_000
+LONGEST_FIELD: Final = 8_192  # Characters.
+
+_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+
+class NotATable(ValueError):
+    """The file as a whole cannot be brought; the message says where and why."""
+
+
+class Row(Struct, frozen=True):
+    """`line` is the number of the row's first line in the file, from 1."""
+
+    line: int
+    fields: list[str]
+
+
+class Table(Struct, frozen=True):
+    """A file that can be read to its end. `header` is as it stands there, `columns` are our names of it."""
+
+    path: Path
+    header: list[str]
+    columns: list[str]
+    rows: int
+
+
+def look_through(path: Path) -> Table:
+    """Reads the file once to its end. Raises NotATable, OSError."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if start.startswith(_SPREADSHEETS):
+        raise NotATable("a spreadsheet: save it as CSV in UTF-8")
+    if b"\0" in start:
+        raise NotATable("not text in UTF-8: save it as CSV in UTF-8")
+    reading = _read(path)
+    first = next(reading, None)
+    if first is None:
+        raise NotATable(f"empty; it begins with a line of column names: {', '.join(COLUMNS)}")
+    columns = _columns(first.fields)
+    rows = 0
+    for _ in reading:
+        rows += 1
+        if rows > ROWS_PER_FILE:
+            raise NotATable(f"more than {ROWS_PER_FILE:,} rows: split it")
+    return Table(path, first.fields, columns, rows)
+
+
+def rows_of(table: Table) -> Iterator[Row]:
+    """The rows after the header, empty lines left out."""
+    reading = _read(table.path)
+    next(reading)
+    return reading
+
+
+def cells(table: Table, row: Row) -> dict[str, str]:
+    """What a row says, by column, without what is empty. Raises ValueError for another number of fields."""
+    if len(row.fields) != len(table.columns):
+        raise ValueError(f"{len(row.fields)} fields and not {len(table.columns)}")
+    named = zip(table.columns, row.fields, strict=True)
+    return {name: text for name, field in named if name not in PASSED_OVER and (text := field.strip())}
+
+
+class RejectedFile:
+    """Rows that were not taken, as they were, with their line and the reason; made with the first of them."""
+
+    def __init__(self, table: Table) -> None:
+        self.path = table.path.with_name(f"{table.path.name.removesuffix('.csv')}.rejected.csv")
+        self._table = table
+        self._kept = [n for n, name in enumerate(table.columns) if name not in PASSED_OVER]
+        # Of an earlier run, which this one does again.
+        self.path.unlink(missing_ok=True)
+
+    def add(self, rejected: Sequence[tuple[Row, str]]) -> None:
+        if not rejected:
+            return
+        new = not self.path.exists()
+        # What is not UTF-8 goes out as the bytes it came in.
+        with self.path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow([*self._cut(self._table.header), LINE, REASON])
+            writer.writerows([*self._cut(row.fields), row.line, reason] for row, reason in rejected)
+
+    def _cut(self, fields: list[str]) -> list[str]:
+        """A row of another length is not ours to cut."""
+        if len(fields) != len(self._table.columns):
+            return fields
+        return [fields[n] for n in self._kept]
+
+
+def name_of(path: Path) -> str:
+    """What an import of this file is called: `members` for members.csv and for members.rejected.csv."""
+    name = path.name.removesuffix(".csv")
+    while name.endswith(".rejected"):
+        name = name.removesuffix(".rejected")
+    return name
+
+
+def _read(path: Path) -> Iterator[Row]:
+    """Raises NotATable where the text cannot be told apart into fields any more."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        # A row that is not UTF-8 is a bad row and no bad file.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            line = 1
+            try:
+                for fields in reader:
+                    if fields:
+                        yield Row(line, fields)
+                    line = reader.line_num + 1
+            except csv.Error as error:
+                raise NotATable(f"line {line}: {error}; is a quotation mark missing?") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _columns(header: list[str]) -> list[str]:
+    columns = [name.strip().lower() for name in header]
+    for mark, said in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and mark in columns[0]:
+            raise NotATable(f"its columns are separated by {said}: save it with commas")
+    problems = [_unknown(name) for name in columns if name not in (*COLUMNS, *PASSED_OVER)]
+    problems += [f"there is no column {name}" for name in REQUIRED if name not in columns]
+    problems += [
+        f"there are {columns.count(name)} columns {name}"
+        for name in dict.fromkeys(columns)
+        if columns.count(name) > 1
+    ]
+    if problems:
+        raise NotATable(f"line 1: {'; '.join(problems)}. Columns are {', '.join(COLUMNS)}")
+    return columns
+
+
+def _unknown(name: str) -> str:
+    shown = ascii(name[:40]) if not name.isprintable() or not name else name[:40]
+    close = difflib.get_close_matches(name, COLUMNS, n=1)
+    return f"{shown} is no column" + (f"; {close[0]} is meant?" if close else "")

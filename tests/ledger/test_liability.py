@@ -1,0 +1,360 @@
+"""What the ledger says of instants that have passed is what a plain tally said when they were now."""
+
+import copy
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+from msgspec import Struct, field
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.clock import StoppedClock
+from engage.domain.account import Account, Lot, Movement, Take
+from engage.domain.liability import BUCKETS, DAYS, Liability
+from engage.flows.ids import new_id
+from engage.flows.parts import Parts
+from engage.flows.publish_program import publish
+from engage.flows.report import report_balance, report_liability
+from engage.ledger.accounts import Accounts, open_accounts, post
+from engage.settings import Settings
+from tests.playing import DAY, NOON, advance, playing
+
+PROGRAM = "tally"
+MEMBERS = {"a": "ES", "b": "ES", "c": "FR", "d": "GB", "e": "GB"}
+DOCUMENT = """
+id = "tally"
+version = "one"
+title = "Three points are worth a cent"
+in_force_from = 2020-01-01
+eligibility = {}
+expiry = { type = "never" }
+worth = { points = 3, minor = 1 }
+
+[countries]
+ES = { zone = "Europe/Madrid", currency = "EUR" }
+FR = { zone = "Europe/Paris", currency = "EUR" }
+GB = { zone = "Europe/London", currency = "GBP" }
+
+[[rules]]
+id = "registration"
+title = "Join"
+on = { activity = "registration" }
+limit = { type = "once" }
+award = { type = "fixed", points = 50 }
+due = { type = "after", delay = "PT5M" }
+"""
+
+
+CURRENCY = {"ES": "EUR", "FR": "EUR", "GB": "GBP"}
+
+
+class Left(Struct):
+    """What is left of a lot that can be spent."""
+
+    member: str
+    points: int
+    end: datetime | None
+
+
+class Tally(Struct):
+    """What everybody has, kept beside the ledger by plain additions."""
+
+    lots: dict[UUID, Left] = {}
+    holds: dict[UUID, tuple[str, list[Take]]] = {}
+    pending: dict[UUID, tuple[str, int]] = {}
+    debt: Counter[str] = field(default_factory=Counter)
+    moved: Counter[tuple[str, str]] = field(default_factory=Counter)  # By currency and kind of entry.
+
+    def held(self) -> Counter[UUID]:
+        held: Counter[UUID] = Counter()
+        for _, takes in self.holds.values():
+            held.update({take.credit_id: take.points for take in takes})
+        return held
+
+    def balance(self, member: str) -> tuple[int, int, int, int]:
+        active = sum(left.points for left in self.lots.values() if left.member == member)
+        pending = sum(points for owner, points in self.pending.values() if owner == member)
+        held = sum(take.points for owner, takes in self.holds.values() if owner == member for take in takes)
+        return active, pending, held, self.debt[member]
+
+
+class Life:
+    """Random operations on accounts, each at an instant of its own, and the tally after each."""
+
+    def __init__(self, parts: Parts, seed: int) -> None:
+        self.parts = parts
+        self.dice = random.Random(seed)
+        self.tally = Tally()
+        self.then: list[tuple[datetime, Tally]] = []
+        self.spent: list[tuple[str, UUID, list[Take]]] = []
+
+    async def live(self, steps: int) -> None:
+        step = [self.earn, self.earn, self.wait, self.hold, self.close, self.redeem, self.undo, self.undo]
+        for _ in range(steps):
+            self.now = advance(self.parts, timedelta(hours=self.dice.randint(1, 400)))
+            async with self.parts.db.begin() as conn:
+                await self.dice.choice(step)(conn, self.dice.choice(list(MEMBERS)))
+            self.then.append((self.now, copy.deepcopy(self.tally)))
+
+    async def earn(self, conn: AsyncConnection, member: str) -> None:
+        points = self.dice.randint(1, 500)
+        ends = self.dice.choice([None, self.now + self.dice.randint(1, 600) * DAY])
+        id_ = await add_credit(conn, member, points, now=self.now, ends=ends)
+        async with self.account(conn, member) as (account, _):
+            lot = Lot(id_, points, points, 0, self.now, ends)
+            if self.dice.random() < 0.5:
+                account.open_lot(lot, self.now, kind="earning", out_of="issued")
+            else:
+                account.open_lot(lot, self.now, kind="opening", out_of="opening")
+
+    async def wait(self, conn: AsyncConnection, member: str) -> None:
+        """A pending credit comes; earlier ones shrink or go."""
+        id_ = await add_credit(conn, member, 90, now=self.now, ends=None, state="pending")
+        for other, (owner, points) in list(self.tally.pending.items()):
+            match self.dice.choice(["shrink", "go", "wait"]):
+                case "shrink" if points > 20:
+                    await conn.execute(SHRINK, {"id": other, "now": self.now, "reference": str(id_)})
+                    self.tally.pending[other] = (owner, points - 20)
+                case "go":
+                    await conn.execute(GO, {"id": other, "now": self.now})
+                    del self.tally.pending[other]
+        self.tally.pending[id_] = (member, 90)
+
+    async def hold(self, conn: AsyncConnection, member: str) -> None:
+        id_ = new_id()
+        async with self.account(conn, member) as (account, _):
+            if account.active:
+                takes = account.hold(self.dice.randint(1, account.active), id_, self.now)
+                self.tally.holds[id_] = (member, takes)
+
+    async def close(self, conn: AsyncConnection, _: str) -> None:
+        if not self.tally.holds:
+            return
+        id_ = self.dice.choice(list(self.tally.holds))
+        member, takes = self.tally.holds.pop(id_)
+        async with self.account(conn, member, hold_ids=[id_]) as (account, found):
+            assert found.takes[id_] == takes
+            match self.dice.choice(["redeemed", "withdrawn", "released"]):
+                case "redeemed":
+                    account.capture(takes, id_, self.now)
+                    self.spent.append((member, id_, takes))
+                case "withdrawn":
+                    account.capture(takes, id_, self.now, into="withdrawn")
+                case _:
+                    account.release(takes, id_, self.now)
+
+    async def redeem(self, conn: AsyncConnection, member: str) -> None:
+        id_ = new_id()
+        async with self.account(conn, member) as (account, _):
+            if account.active > 1:
+                takes = account.redeem(self.dice.randint(1, account.active - 1), id_, self.now)
+                self.spent.append((member, id_, takes))
+                account.take_out(1, self.now, kind="adjustment", into="adjusted", reference="r")
+
+    async def undo(self, conn: AsyncConnection, member: str) -> None:
+        """Spent points come back, some of them to lots that have ended; earned points are taken back."""
+        if self.spent and self.dice.random() < 0.5:
+            member, id_, takes = self.spent.pop(self.dice.randrange(len(self.spent)))
+            async with self.account(conn, member, hold_ids=[id_]) as (account, _):
+                account.reinstate(takes, id_, self.now, grace_until=self.now + 30 * DAY)
+            return
+        mine = [id_ for id_, left in self.tally.lots.items() if left.member == member]
+        if mine:
+            id_ = self.dice.choice(mine)
+            async with self.account(conn, member, credit_ids=[id_]) as (account, _):
+                account.claw_back(id_, self.dice.randint(1, 300), self.now, taken_back=0, corrects=1)
+
+    @asynccontextmanager
+    async def account(
+        self, conn: AsyncConnection, member: str, **more: list[UUID]
+    ) -> AsyncIterator[tuple[Account, Accounts]]:
+        """Opened, posted when it is done with, and then told to the tally."""
+        found = await open_accounts(conn, [(PROGRAM, member)], now=self.now, **more)
+        account = found.by_key[PROGRAM, member]
+        yield account, found
+        await post(conn, found, cause="test", wall=self.now, outbox_id=new_id())
+        for id_, lot in account.lots.items():
+            self.tally.lots[id_] = Left(member, lot.remaining, lot.expires_at)
+        self.tally.debt[member] = account.debt
+        for movement in account.movements:
+            key = CURRENCY[MEMBERS[member]], name_of(movement)
+            self.tally.moved[key] += movement.active + movement.held
+
+
+SHRINK = text("""
+WITH less AS (UPDATE credits SET points = points - 20 WHERE id = :id RETURNING program_id, member_id, id)
+INSERT INTO reductions SELECT program_id, member_id, id, :now, 20, :reference FROM less
+""")
+GO = text("UPDATE credits SET state = 'reversed', reversed_at = :now WHERE id = :id")
+ADD = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                     activity_at, accepted_at, active_at, expires_at, why)
+VALUES ('tally', :member, :id, :key, 'registration', 'one', :points, :state, :now, :now,
+        CASE WHEN :state = 'active' THEN CAST(:now AS timestamptz) END, :ends, '{}')
+""")
+
+
+async def add_credit(
+    conn: AsyncConnection,
+    member: str,
+    points: int,
+    *,
+    now: datetime,
+    ends: datetime | None,
+    state: str = "active",
+) -> UUID:
+    id_ = new_id()
+    values = {"id": id_, "key": str(id_), "member": member, "points": points, "now": now, "ends": ends}
+    await conn.execute(ADD, values | {"state": state})
+    return id_
+
+
+def name_of(movement: Movement) -> str:
+    if movement.house_account == "withdrawn":
+        return "withdrawn"
+    return {
+        "earning": "issued",
+        "reinstatement": "reinstated",
+        "capture": "spent",
+        "redemption": "spent",
+        "expiration": "expired",
+        "clawback": "taken_back",
+        "recovery": "recovered",
+        "adjustment": "adjusted",
+    }.get(movement.kind, movement.kind)
+
+
+JOIN = text("""
+WITH joined AS (
+    INSERT INTO members (program_id, member_id, country, kind, joined_at)
+    VALUES ('tally', :member, :country, 'person', :now) RETURNING program_id, member_id
+)
+INSERT INTO balances (program_id, member_id) SELECT program_id, member_id FROM joined
+""")
+
+
+@pytest.fixture(scope="module")
+async def life(module_database: Settings) -> AsyncIterator[Life]:
+    async with playing(module_database, StoppedClock(NOON - 900 * DAY)) as parts:
+        await publish(parts.db, DOCUMENT, source="tally", now=NOON)
+        async with parts.db.begin() as conn:
+            for member, country in MEMBERS.items():
+                await conn.execute(JOIN, {"member": member, "country": country, "now": parts.clock.now()})
+        lived = Life(parts, seed=7)
+        await lived.live(250)
+        yield lived
+
+
+async def read(life: Life, at: datetime, since: datetime | None = None) -> dict[str, Liability]:
+    """By currency."""
+    found = await report_liability(
+        life.parts.settings,
+        at=at.isoformat(),
+        since=None if since is None else since.isoformat(),
+        program_id=PROGRAM,
+        clock=life.parts.clock,
+    )
+    return {item.currency: item for item in found.items}
+
+
+def bucket_of(end: datetime | None, at: datetime) -> str:
+    if end is None:
+        return "never"
+    whole_days = next((place for place, days in enumerate(DAYS) if end <= at + days * DAY), len(DAYS))
+    return BUCKETS[whole_days]
+
+
+def expected(tally: Tally, at: datetime, currency: str) -> dict[str, int]:
+    """Outstanding points by bucket."""
+    points: Counter[str] = Counter()
+    held = tally.held()
+    for id_, left in tally.lots.items():
+        if CURRENCY[MEMBERS[left.member]] == currency:
+            points[bucket_of(left.end, at)] += left.points + held[id_]
+    return {name: points[name] for name in BUCKETS}
+
+
+async def test_each_past_instant_is_told_as_it_was(life: Life) -> None:
+    seen: Counter[str] = Counter()
+    for at, tally in life.then[::3]:
+        found = await read(life, at)
+        for currency, item in found.items():
+            points = expected(tally, at, currency)
+            seen.update({name for name, some in points.items() if some})
+            assert {each.bucket: each.points for each in item.expiring} == points
+            assert (item.outstanding, item.reconciled) == (sum(points.values()), True)
+            mine = [tally.balance(m) for m, country in MEMBERS.items() if CURRENCY[country] == currency]
+            assert (item.active, item.pending, item.held, item.debt) == tuple(
+                map(sum, zip(*mine, strict=True))
+            )
+            kinds = {kind: points for (of, kind), points in tally.moved.items() if of == currency and points}
+            assert {line.kind: line.points for line in item.movements if line.points} == {
+                kind: points for kind, points in kinds.items() if kind not in ("hold", "release")
+            }
+    assert seen.keys() == set(BUCKETS), "every bucket has had something in it"
+
+
+async def test_each_member_has_the_balance_of_then(life: Life) -> None:
+    for at, tally in life.then[::25]:
+        for member in MEMBERS:
+            (found,) = await report_balance(
+                life.parts.settings, member, at=at.isoformat(), clock=life.parts.clock
+            )
+            had = found.balance
+            assert (had.active, had.pending, had.held, had.debt) == tally.balance(member)
+
+
+async def test_an_instant_between_two_movements_is_that_of_the_one_before(life: Life) -> None:
+    (_, before), (at, _) = life.then[100:102]
+    found = await read(life, at - timedelta(microseconds=1))
+    for currency, item in found.items():
+        assert item.outstanding == sum(expected(before, at, currency).values())
+
+
+async def test_a_period_leads_from_one_report_to_the_next(life: Life) -> None:
+    instants = [at for at, _ in life.then[::40]]
+    for since, until in pairwise(instants):
+        # The movement at `since` belongs to the period.
+        earlier = await read(life, since - timedelta(microseconds=1))
+        later = await read(life, until, since)
+        for currency, item in later.items():
+            assert item.reconciled
+            before = earlier.get(currency)
+            assert item.before == (0 if before is None else before.outstanding)
+            assert item.debt_before == (0 if before is None else before.debt)
+            assert item.before + sum(line.points for line in item.movements) == item.outstanding
+            assert item.debt_before + sum(line.debt for line in item.movements) == item.debt
+
+
+async def test_what_points_are_worth_adds_up(life: Life) -> None:
+    at, _ = life.then[-1]
+    for currency, item in (await read(life, at, life.then[120][0])).items():
+        assert item.worth is not None
+        assert item.worth.currency == currency
+        # Three points are worth a cent.
+        assert abs(item.worth.amount - item.outstanding / 3) <= 0.5
+        worths = [each.worth.amount for each in item.expiring if each.worth is not None]
+        assert len(worths) == len(BUCKETS)
+        assert sum(worths) == item.worth.amount
+        assert item.worth_before is not None
+        moved = [line.worth.amount for line in item.movements if line.worth is not None]
+        assert item.worth_before.amount + sum(moved) == item.worth.amount
+
+
+async def test_books_that_do_not_agree_are_told(life: Life) -> None:
+    at, _ = life.then[-1]
+    assert all(item.reconciled for item in (await read(life, at)).values())
+    wrong = "UPDATE lot_moves SET active_delta = active_delta + :by WHERE (member_id, entry_seq) = ("
+    wrong += "SELECT member_id, min(entry_seq) FROM lot_moves WHERE member_id = 'a' GROUP BY 1)"
+    async with life.parts.db.begin() as conn:
+        await conn.execute(text(wrong), {"by": 1})
+    found = await read(life, at)
+    async with life.parts.db.begin() as conn:
+        await conn.execute(text(wrong), {"by": -1})
+    assert {currency: item.reconciled for currency, item in found.items()} == {"EUR": False, "GBP": True}
