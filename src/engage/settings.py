@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -27,6 +28,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwt_max_age_s: int = 900  # Longest life of a member's token.
     pepper: str = ""  # Secret that person references are hashed with.
     sandbox: Path | None = None  # The sandbox's secrets; set only by `engage up`.
+    payouts: Literal["", "sandbox", "momo"] = ""  # Who pays withdrawals out; in the sandbox it is its own.
+    momo_url: str = "https://sandbox.momodeveloper.mtn.com"
+    momo_environment: str = "sandbox"  # X-Target-Environment, such as mtnbenin.
+    momo_subscription_key: str = ""
+    momo_user: str = ""  # Of the API user; the key is its secret.
+    momo_key: str = ""
     log_level: str = "info"
     log_format: str = "json"  # or "console"
 

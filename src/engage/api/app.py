@@ -5,11 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from litestar import Controller, Litestar
 
+from engage.api.admin.withdrawals import AdminWithdrawalController
 from engage.api.context import STATE, Api, open_api
 from engage.api.health import HealthController
 from engage.api.mobile.activities import ActivityController
 from engage.api.mobile.feed import FeedController
 from engage.api.mobile.me import MeController
+from engage.api.mobile.withdrawals import WithdrawalController
 from engage.api.problems import BODY_BYTES, to_problem
 from engage.api.sandbox import SandboxController
 from engage.api.shop.events import EventController
@@ -23,9 +25,11 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 CONTROLLERS: tuple[type[Controller], ...] = (
     MeController,
     ActivityController,
+    WithdrawalController,
     FeedController,
     MemberController,
     EventController,
+    AdminWithdrawalController,
     HealthController,
 )
 

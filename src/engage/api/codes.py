@@ -59,6 +59,17 @@ CODES: dict[str, Code] = {
     "not_eligible": Code(422, {"reasons": ["under_age"]}),
     "invalid_phone": Code(422),
     "member_erased": Code(410),
+    # Of withdrawals.
+    "not_open_yet": Code(403, {"opens_at": _NEXT_MONTH, "zone": "Africa/Ouagadougou"}),
+    "below_minimum": Code(409, {"minimum": 50, "active": 5}),
+    "daily_points_reached": Code(
+        429, {"limit": 500, "remaining": 100, "resets_at": _TOMORROW, "zone": "Africa/Ouagadougou"}
+    ),
+    "number_changed": Code(409, {"allowed_at": _TOMORROW, "zone": "Africa/Ouagadougou"}),
+    "phone_unusable": Code(422, {"reasons": ["phone_country"]}),
+    "not_whole_money": Code(422, {"step": 10}),
+    "withdrawal_closed": Code(409, {"state": "settled"}),
+    "withdrawal_under_way": Code(409, {"state": "submitted"}),
     # Of the shop's events, each by itself: these have no status of their own.
     "invalid_event": Code(
         400, {"errors": [{"field": "time", "message": "Invalid RFC3339 encoded datetime"}]}

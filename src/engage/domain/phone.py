@@ -36,6 +36,12 @@ def is_mobile(number: str) -> bool:
     return phonenumbers.number_type(phonenumbers.parse(number)) in _MOBILE
 
 
+@lru_cache(maxsize=10_000)
+def is_of(number: str, country: str) -> bool:
+    """Whether a number in E.164 is one of that country; several may share a prefix."""
+    return phonenumbers.is_valid_number_for_region(phonenumbers.parse(number), country)
+
+
 def masked(number: str) -> str:
     """A number as it may be shown to others: how it ends, and no more."""
     return "•" * (len(number) - DIGITS_SHOWN) + number[-DIGITS_SHOWN:]

@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.flows.expire import expire_due, expire_together
 from engage.flows.parts import Parts
+from engage.flows.pay_out import pay_out_due
 from engage.flows.settle import settle_due
 from engage.ledger.expire import next_end
 from engage.ledger.settle import next_due
+from engage.store.withdrawals import next_payout
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,6 +59,7 @@ class Work(Struct, frozen=True, kw_only=True):
 DUE_WORK = (
     Work(name="settle", next_at=next_due, do=settle_due, any_order=True),
     Work(name="expire", next_at=next_end, do=expire_due, any_order=True, together=expire_together),
+    Work(name="pay_out", next_at=next_payout, do=pay_out_due),
 )
 
 

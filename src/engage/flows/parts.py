@@ -12,8 +12,10 @@ from engage.clock import Clock
 from engage.flows.after import Aftermath
 from engage.flows.members import MemberBook, keep_up
 from engage.flows.programs import ProgramBook, keep_fresh
+from engage.flows.providers import open_provider
 from engage.flows.transaction import COMMAND_TIMEOUT_S, open_database, transaction
 from engage.gate.client import Gate, open_gate
+from engage.payouts.port import Provider
 from engage.settings import Settings
 from engage.signals.doorbell import Doorbell, queue_settings
 from engage.signals.topics import Topics
@@ -30,6 +32,7 @@ class Parts(msgspec.Struct, frozen=True):
     programs: ProgramBook
     members: MemberBook
     after: Aftermath
+    payouts: Provider | None  # Who pays withdrawals out.
 
 
 @asynccontextmanager
@@ -38,18 +41,19 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Everything a flow needs. Servers that are away are found when they are back.
 
-    `command_timeout_s` is that of `open_database`.
+    `command_timeout_s` is that of `open_database`. Raises SettingsError.
 
     Whoever decides reads the programs once before (`programs.refresh`); from then on they are kept fresh.
     """
     clock = clock or Clock()
+    payouts = open_provider(settings)
     db = open_database(settings.database_url, command_timeout_s=command_timeout_s)
     gate = open_gate(settings.state_url)
     topics_client = Redis.from_url(settings.topics_url, socket_connect_timeout=2.0)
     topics = Topics(topics_client, clock)
     doorbell = Doorbell(queue_settings(settings.queue_url), clock)
     after = Aftermath(db, gate, topics, doorbell)
-    parts = Parts(settings, clock, db, gate, topics, doorbell, ProgramBook(), MemberBook(), after)
+    parts = Parts(settings, clock, db, gate, topics, doorbell, ProgramBook(), MemberBook(), after, payouts)
     refreshing = [
         asyncio.create_task(keep_fresh(parts.programs, db)),
         asyncio.create_task(keep_up(parts.members, db)),
@@ -62,6 +66,8 @@ async def open_parts(
             with suppress(asyncio.CancelledError):
                 await task
         await after.drain()
+        if payouts is not None:
+            await payouts.close()
         await doorbell.close()
         await topics_client.aclose()
         await gate.close()

@@ -1,0 +1,94 @@
+"""A member takes points out as money."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.params import PathParameter
+from msgspec import Meta, Struct
+
+from engage.api.answer import Answer, answer
+from engage.api.bodies import read_json
+from engage.api.contract import MEMBER, contract
+from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
+from engage.domain.refusal import Refusal
+from engage.flows.register_member import Phone
+from engage.flows.withdraw import WithdrawalView, read_withdrawal, withdraw
+
+
+class WithdrawalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without `phone` mobile money goes to the member's own number."""
+
+    points: Annotated[int, Meta(ge=1, le=1_000_000_000)]
+    method: Literal["cash", "mobile_money"]
+    phone: Phone | None = None
+
+
+_request = msgspec.json.Decoder(WithdrawalRequest)
+
+
+class WithdrawalController(Controller):
+    path = "/v1/withdrawals"
+    tags = ("Withdrawals",)
+    security = (MEMBER,)
+
+    @post(
+        status_code=202,
+        middleware=(once_for_member,),
+        operation_id="withdraw",
+        summary="Take points out as money",
+        response_description="The points are set aside, and their worth will be paid out.",
+        opt=contract(
+            "unauthorized",
+            "invalid_request",
+            "not_offered",
+            "not_open_yet",
+            "below_minimum",
+            "insufficient_points",
+            "limit_reached",
+            "daily_points_reached",
+            "invalid_phone",
+            "phone_unusable",
+            "number_changed",
+            "not_whole_money",
+            takes=WithdrawalRequest,
+            once=True,
+        ),
+    )
+    async def withdraw(self, request: Request[Any, Any, Any]) -> Answer[WithdrawalView]:
+        """In cash at a counter, or to a mobile phone. What fails gives its points back."""
+        api, who = member_of(request.scope)
+        sent = await read_json(request, _request)
+        try:
+            asked = await withdraw(
+                api.parts,
+                who.program_id,
+                who.member_id,
+                points=sent.points,
+                method=sent.method,
+                phone=sent.phone,
+            )
+        except Refusal as refusal:
+            raise as_unauthorized(refusal) from None
+        return answer(asked, 202)
+
+    @get(
+        "/{withdrawal_id:uuid}",
+        operation_id="getWithdrawal",
+        summary="What has become of a withdrawal",
+        response_description="The withdrawal.",
+        opt=contract("unauthorized", "not_found"),
+    )
+    async def show(
+        self,
+        request: Request[Any, Any, Any],
+        withdrawal_id: Annotated[UUID, PathParameter(description="The withdrawal's id.")],
+    ) -> Answer[WithdrawalView]:
+        """`unknown` is said while nobody knows whether it was paid; it ends settled or failed."""
+        api, who = member_of(request.scope)
+        try:
+            found = await read_withdrawal(api.parts, who.program_id, who.member_id, withdrawal_id)
+        except Refusal as refusal:
+            raise as_unauthorized(refusal) from None
+        return answer(found)

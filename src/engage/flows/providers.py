@@ -1,0 +1,33 @@
+"""Who pays withdrawals out to phones, as the settings say."""
+
+from engage.payouts.port import Provider
+from engage.payouts.sandbox import SandboxProvider
+from engage.settings import Settings, SettingsError
+
+
+def open_provider(settings: Settings) -> Provider | None:
+    """None where there is nobody: what is withdrawn waits then. Raises SettingsError."""
+    match settings.payouts:
+        case "momo":
+            # Only here: HTTP and the tables of currencies take longer to import than most commands run.
+            from engage.payouts.momo import MomoAccount, MomoProvider
+
+            secrets = ("momo_subscription_key", "momo_user", "momo_key")
+            missing = [f"ENGAGE_{name.upper()}" for name in secrets if not getattr(settings, name)]
+            if missing:
+                raise SettingsError(f"not set, though payouts go by MoMo: {', '.join(missing)}")
+            return MomoProvider(
+                MomoAccount(
+                    settings.momo_url,
+                    settings.momo_environment,
+                    settings.momo_subscription_key,
+                    settings.momo_user,
+                    settings.momo_key,
+                )
+            )
+        case "sandbox":
+            return SandboxProvider()
+        case "" if settings.sandbox is not None:
+            return SandboxProvider()
+        case _:
+            return None

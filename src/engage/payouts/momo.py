@@ -1,0 +1,246 @@
+"""MTN MoMo's disbursement API: https://momodeveloper.mtn.com.
+
+Of its answers only those are taken for a no that say so: anything that may have been cut off on its way, or
+is not of the documented shape, is unclear, and is asked about.
+"""
+
+import asyncio
+import time
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import httpx
+import msgspec
+from babel.numbers import get_currency_precision
+from msgspec import Struct
+
+from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Outcome, Paid, Unclear
+from engage.payouts.port import Payout
+
+# All of a call, however slowly its answer drips in. To send is two calls at most, as a token may be due, and
+# they have to end before the first question is asked.
+CALL_S: Final = 10.0
+CONNECT_S: Final = 5.0
+CONNECTIONS: Final = 16
+
+# A token is renewed before it ends, as it takes its time to get there.
+RENEW_BEFORE_S: Final = 60.0
+
+REASON_LENGTH: Final = 64
+MESSAGE: Final = "Withdrawal of points"
+
+
+class MomoAccount(Struct, frozen=True):
+    """`environment` is MTN's name of the country's platform (X-Target-Environment), such as mtnbenin, or
+    sandbox. `user` and `key` are those of the API user.
+    """
+
+    url: str
+    environment: str
+    subscription_key: str
+    user: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"MomoAccount({self.url!r}, {self.environment!r})"  # Its secrets end in no log.
+
+
+class _Token(Struct, frozen=True):
+    access_token: str
+    expires_in: float | str
+
+
+class _Fault(Struct, frozen=True):
+    """Most answers that are no success have it, and so has the reason of a transfer that failed."""
+
+    code: str = ""
+    message: str = ""
+
+
+class _Transfer(Struct, frozen=True, rename="camel"):
+    status: str
+    amount: str | float | None = None
+    currency: str | None = None
+    financial_transaction_id: str | int | None = None
+    reason: _Fault | str | None = None
+
+
+class _NoTokenError(Exception):
+    """Nothing can be asked for: the account is not let in, or the provider does not answer."""
+
+
+class MomoProvider:
+    name: Final = "momo"
+
+    def __init__(self, account: MomoAccount) -> None:
+        self._account = account
+        self._client = httpx.AsyncClient(
+            base_url=account.url,
+            timeout=httpx.Timeout(CALL_S, connect=CONNECT_S),
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            headers={
+                "Ocp-Apim-Subscription-Key": account.subscription_key,
+                "X-Target-Environment": account.environment,
+            },
+            trust_env=False,
+        )
+        self._token = ""
+        self._token_until = float("-inf")  # By the monotonic clock, in seconds.
+        self._renewing = asyncio.Lock()
+
+    async def send(self, payout: Payout, *, at: datetime) -> Outcome:
+        try:
+            token = await self._authorized()
+        except _NoTokenError as error:
+            return NotSent(str(error))
+        try:
+            answer = await self._call(
+                "POST",
+                "/disbursement/v1_0/transfer",
+                headers={"Authorization": f"Bearer {token}", "X-Reference-Id": str(payout.reference)},
+                json=_transfer(payout),
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return NotSent(_said(error))  # There was no connection that it could have left by.
+        except (httpx.HTTPError, TimeoutError) as error:
+            return Unclear(_said(error))
+        return self._sent(answer)
+
+    def _sent(self, answer: httpx.Response) -> Outcome:
+        code = _fault(answer).code
+        match answer.status_code:
+            case 202:
+                return Accepted()
+            case 409 if code == "RESOURCE_ALREADY_EXIST":
+                return Accepted()  # It has had this reference before, so it has it.
+            case 400:
+                return Declined(_reason(code or "bad_request"))
+            case 401:
+                self._token_until = float("-inf")
+                return NotSent("not let in")
+            case 403 | 404 | 429:
+                return NotSent(f"status {answer.status_code}")  # Turned away before anybody read it.
+            case status:
+                return Unclear(f"status {status}")
+
+    async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
+        try:
+            token = await self._authorized()
+            answer = await self._call(
+                "GET",
+                f"/disbursement/v1_0/transfer/{payout.reference}",
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        except (_NoTokenError, httpx.HTTPError, TimeoutError) as error:
+            return Unclear(_said(error))
+        match answer.status_code:
+            case 200:
+                return _known(answer)
+            case 404 if _fault(answer).code == "RESOURCE_NOT_FOUND":
+                return NeverHeard()  # A gateway that knows no such path says 404 as well, but not this.
+            case 401:
+                self._token_until = float("-inf")
+                return Unclear("not let in")
+            case status:
+                return Unclear(f"status {status}")
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _authorized(self) -> str:
+        """A token that is good for a while. Raises _NoTokenError."""
+        try:
+            # Whoever waits for another to renew it waits no longer than a call may take.
+            async with asyncio.timeout(CALL_S), self._renewing:
+                if time.monotonic() >= self._token_until:
+                    self._token, lasts_s = await self._new_token()
+                    self._token_until = time.monotonic() + lasts_s - RENEW_BEFORE_S
+                return self._token
+        except TimeoutError:
+            raise _NoTokenError("no token: it takes too long") from None
+
+    async def _new_token(self) -> tuple[str, float]:
+        """(token, how long it is good, in seconds). Raises _NoTokenError."""
+        credentials = httpx.BasicAuth(self._account.user, self._account.key)
+        try:
+            answer = await self._client.post("/disbursement/token/", auth=credentials)
+            if answer.status_code != 200:
+                raise _NoTokenError(f"no token: status {answer.status_code}")
+            token = msgspec.json.decode(answer.content, type=_Token)
+            return token.access_token, float(token.expires_in)
+        except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
+            # What a decoder says may quote what it read.
+            raise _NoTokenError(f"no token: {type(error).__name__}") from None
+
+    async def _call(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        """Raises httpx.HTTPError, or TimeoutError where the whole of it takes too long."""
+        async with asyncio.timeout(CALL_S):
+            return await self._client.request(method, path, **sent)
+
+
+def _transfer(payout: Payout) -> dict[str, Any]:
+    return {
+        "amount": _as_amount(payout.amount_minor, payout.currency),
+        "currency": payout.currency,
+        "externalId": str(payout.reference),
+        "payee": {"partyIdType": "MSISDN", "partyId": payout.phone.removeprefix("+")},
+        "payerMessage": MESSAGE,
+        "payeeNote": MESSAGE,
+    }
+
+
+def _known(answer: httpx.Response) -> Outcome:
+    """What a transfer has come to, of the answer that tells it."""
+    try:
+        transfer = msgspec.json.decode(answer.content, type=_Transfer)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Unclear("an answer that is no transfer")
+    match transfer.status:
+        case "SUCCESSFUL":
+            number = transfer.financial_transaction_id
+            return Paid(
+                None if number is None else str(number),
+                _as_minor(transfer.amount, transfer.currency),
+                transfer.currency,
+            )
+        case "FAILED":
+            reason = transfer.reason
+            code = reason.code if isinstance(reason, _Fault) else reason
+            return Declined(_reason(code or "failed"))
+        case "PENDING":
+            return Accepted()
+        case _:
+            return Unclear("a status nobody told us of")
+
+
+def _fault(answer: httpx.Response) -> _Fault:
+    try:
+        return msgspec.json.decode(answer.content, type=_Fault)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _Fault()
+
+
+def _as_amount(minor: int, currency: str) -> str:
+    """As it is written in the currency itself: 1250 is 12.50 in EUR, and 1250 in XOF."""
+    digits: int = get_currency_precision(currency)
+    return f"{Decimal(minor).scaleb(-digits):.{digits}f}"
+
+
+def _as_minor(amount: str | float | None, currency: str | None) -> int | None:
+    """None where it cannot be told."""
+    if amount is None or currency is None:
+        return None
+    try:
+        minor = Decimal(str(amount)).scaleb(get_currency_precision(currency))
+        return int(minor) if minor == int(minor) else None
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+
+
+def _reason(code: str) -> str:
+    return code.lower()[:REASON_LENGTH]
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
