@@ -179,8 +179,10 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         'earns = [{ rule = "fuel", points = 2 }]\n\n',
         'refused = "too_late"\n\n',
         [
-            "examples[0].steps[0].refused: expected one of already_rewarded, already_tapped, limit_reached, "
-            'not_offered, got "too_late"'
+            "examples[0].steps[0].refused: expected one of already_rewarded, already_tapped, below_minimum, "
+            "coupon_not_applicable, currency_mismatch, hold_closed, insufficient_points, limit_reached, "
+            "not_bought, not_eligible, not_offered, not_open_yet, not_payable_with_points, sold_out, "
+            'unknown_reward, got "too_late"'
         ],
     ),
     "an activity without its fields": (

@@ -2,15 +2,27 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import get_args
 
 from engage.domain import names
+from engage.domain.activity import Activity, AnyActivity, Order
 from engage.domain.calendar import happens, start_of_day
+from engage.domain.example import Example, Hold, Join, Redeem, Spend, Step
 from engage.domain.examples import instants
 from engage.domain.problems import Problem, nearest, one_of, shown
-from engage.domain.program import Example, Program, Step
+from engage.domain.program import Program
 
 # Examples are played at each check and each test run; these are more than anyone reads.
 ACTIVITIES_PER_DOCUMENT = 20_000
+
+# What a step can tell of what comes of it, and the deeds that some of it comes of.
+EXPECTATIONS = ("earns", "refused", "quotes", "pays", "gives", "balance", "expiring")
+GIVEN_BY = {
+    "earns": {*(str(activity.__struct_config__.tag) for activity in get_args(AnyActivity)), "join", "spend"},
+    "quotes": {"quote"},
+    "pays": {"hold", "spend"},
+    "gives": {"redeem"},
+}
 
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 
@@ -34,22 +46,56 @@ def example_problems(program: Program) -> Iterator[Problem]:
 
 
 def _expectations(program: Program, step: Step, path: str) -> Iterator[Problem]:
-    if step.refused is not None and step.earns:
-        yield Problem(path, "earns or refused", "both")
-    if step.refused is None and not step.earns:
-        yield Problem(path, "earns or refused", "neither")
+    told = [name for name in EXPECTATIONS if getattr(step, name) is not None]
+    deed = str(step.do.__struct_config__.tag)
+    for name, deeds in GIVEN_BY.items():
+        if name in told and deed not in deeds:
+            yield Problem(f"{path}.{name}", f"none: {deed} gives no such thing", "one")
+        elif name in told and step.refused is not None:
+            yield Problem(path, f"{name} or refused", "both")
+    if isinstance(step.do, Activity | Join):
+        if step.refused is None and step.earns is None:
+            yield Problem(path, "earns or refused", "neither")
+    elif not told:
+        yield Problem(path, one_of(EXPECTATIONS), "nothing that is expected")
+    yield from _credits(program, step, path)
+    yield from _rewards(program, step, path)
+
+
+def _credits(program: Program, step: Step, path: str) -> Iterator[Problem]:
+    earns = step.earns or []
+    if step.earns == [] and not isinstance(step.do, Order | Join | Spend):
+        yield Problem(f"{path}.earns", "at least one credit, or a refusal", "an empty list")
     rules = [rule.id for rule in program.rules]
-    for n, credit in enumerate(step.earns):
+    for n, credit in enumerate(earns):
         field = f"{path}.earns[{n}]"
         if credit.rule not in rules:
             yield Problem(f"{field}.rule", "a rule's id", shown(credit.rule) + nearest(credit.rule, rules))
-        elif credit.rule in [earlier.rule for earlier in step.earns[:n]]:
+        elif credit.rule in [earlier.rule for earlier in earns[:n]]:
             yield Problem(f"{field}.rule", "each rule once", f"{shown(credit.rule)} again")
+        if credit.waits_for is not None and credit.due_at is not None:
+            yield Problem(f"{field}.due_at", "none: it waits for the delivery", shown(credit.due_at))
         if step.days > 1:
             for name in ("source_key", "due_at", "expires_at"):
                 if getattr(credit, name) is not None:
                     found = f"one for {step.days} days"
                     yield Problem(f"{field}.{name}", "none: it is another on each day", found)
+
+
+def _rewards(program: Program, step: Step, path: str) -> Iterator[Problem]:
+    """Rewards that are named and not there."""
+    named: list[tuple[str, str]] = []
+    match step.do:
+        case Redeem(reward_id=reward_id) if step.refused != "unknown_reward":
+            named.append((f"{path}.do.reward_id", reward_id))
+        case Hold(coupons=coupons):
+            named += [(f"{path}.do.coupons[{n}]", reward_id) for n, reward_id in enumerate(coupons)]
+    offers = step.quotes.coupons if step.quotes is not None and step.quotes.coupons else []
+    named += [(f"{path}.quotes.coupons[{n}].reward", offer.reward) for n, offer in enumerate(offers)]
+    known = [reward.id for reward in program.rewards]
+    for field, reward_id in named:
+        if reward_id not in known:
+            yield Problem(field, "a reward's id", shown(reward_id) + nearest(reward_id, known))
 
 
 def _times(program: Program, example: Example, path: str) -> Iterator[Problem]:
@@ -72,11 +118,16 @@ def _times(program: Program, example: Example, path: str) -> Iterator[Problem]:
 def _all_times(example: Example, path: str) -> Iterator[tuple[str, datetime]]:
     for n, step in enumerate(example.steps):
         yield f"{path}.steps[{n}].at", step.at
-        for m, credit in enumerate(step.earns):
+        for m, credit in enumerate(step.earns or ()):
             if credit.due_at is not None:
                 yield f"{path}.steps[{n}].earns[{m}].due_at", credit.due_at
             if credit.expires_at is not None:
                 yield f"{path}.steps[{n}].earns[{m}].expires_at", credit.expires_at
+        for m, end in enumerate(step.expiring or ()):
+            if end.expires_at is not None:
+                yield f"{path}.steps[{n}].expiring[{m}].expires_at", end.expires_at
+        if step.gives is not None and step.gives.expires_at is not None:
+            yield f"{path}.steps[{n}].gives.expires_at", step.gives.expires_at
 
 
 def _moment(at: datetime, zone: str, path: str) -> Iterator[Problem]:

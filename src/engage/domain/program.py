@@ -8,56 +8,17 @@ matched, never a question which program it is.
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-from engage.domain.activity import ONE_LINE, AnyActivity, Channel, Identifier, PaymentMethod
+from engage.domain.activity import Channel, Identifier, PaymentMethod
 from engage.domain.calendar import WindowKind
-
-# A $ alone lets a newline through at the end, so the patterns rule that out.
-ProgramId = Annotated[
-    str,
-    Meta(
-        max_length=32,
-        pattern=r"^[a-z][a-z0-9-]*(?!\n)$",
-        description="a name of small letters, digits and -, at most 32, beginning with a letter",
-    ),
-]
-VersionName = Annotated[
-    str,
-    Meta(
-        max_length=32,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?!\n)$",
-        description="a name of letters, digits and . _ -, at most 32, such as 2022 or 2022-autumn",
-    ),
-]
-RuleId = Annotated[
-    str,
-    Meta(
-        max_length=48,
-        pattern=r"^[a-z][a-z0-9_]*(?!\n)$",
-        description="a name of small letters, digits and _, at most 48, beginning with a letter",
-    ),
-]
-Title = Annotated[
-    str,
-    Meta(max_length=200, pattern=ONE_LINE, description="one line of text, at most 200 long"),
-]
-Country = Annotated[
-    str,
-    Meta(pattern=r"^[A-Z]{2}(?!\n)$", description="a country's two letters (ISO 3166-1), such as ES"),
-]
-Currency = Annotated[
-    str,
-    Meta(pattern=r"^[A-Z]{3}(?!\n)$", description="a currency's three letters (ISO 4217), such as EUR"),
-]
-Points = Annotated[int, Meta(ge=1, le=1_000_000)]
+from engage.domain.example import Example
+from engage.domain.part import Country as Country
+from engage.domain.part import Currency, Part, Points, RuleId, Title, VersionName
+from engage.domain.part import ProgramId as ProgramId
 
 # The gate keeps the slots of a window as bits of one 32-bit number.
 SLOTS_PER_WINDOW = 32
-
-
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every struct of a document: a field that nobody knows is a mistake, and is said."""
 
 
 class Market(Part, frozen=True):
@@ -91,7 +52,7 @@ class OrderScope(Part, frozen=True):
     """
 
     channels: Annotated[list[Channel], Meta(min_length=1)] | None = None
-    refused_methods: list[PaymentMethod] = []
+    refused_methods: list[PaymentMethod] = field(default_factory=list)
     online_at_pickup: bool = False
     promotion_lines: bool = True
 
@@ -295,7 +256,7 @@ class CouponReward(Reward, frozen=True, kw_only=True, tag="coupon"):
 
     value_minor: Annotated[int, Meta(ge=1, le=1_000_000_000)]
     min_order_minor: Annotated[int, Meta(ge=0)] = 0
-    excluded_products: list[Identifier] = []
+    excluded_products: list[Identifier] = field(default_factory=list)
 
 
 class FCodeReward(Reward, frozen=True, kw_only=True, tag="f_code"):
@@ -311,7 +272,7 @@ class Coupons(Part, frozen=True, kw_only=True):
     """What holds for all coupons at checkout. While they are `suspended` none can be applied."""
 
     suspended: bool = False
-    excluded_products: list[Identifier] = []
+    excluded_products: list[Identifier] = field(default_factory=list)
     per_order: Annotated[int, Meta(ge=1, le=10)] = 1
 
 
@@ -336,38 +297,6 @@ class Cards(Part, frozen=True, kw_only=True):
     phone_is_card: bool = False
 
 
-# A document proves itself by examples: given these activities, expect these credits.
-
-# The codes of the refusals that a decision can end in (`engage.domain.decide`).
-RefusalCode = Literal["not_offered", "already_tapped", "limit_reached", "already_rewarded"]
-
-
-class ExpectedCredit(Part, frozen=True):
-    rule: RuleId
-    points: Points
-    source_key: str | None = None
-    # Without an offset these are the local time of the example's country.
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
-
-
-class Step(Part, frozen=True):
-    """One activity, or the same one again each day, and what has to come of each."""
-
-    at: datetime  # Without an offset: local time of the example's country.
-    do: AnyActivity
-    earns: list[ExpectedCredit] = field(default_factory=list)
-    refused: RefusalCode | None = None
-    days: Annotated[int, Meta(ge=1, le=1000)] = 1
-
-
-class Example(Part, frozen=True):
-    title: Title
-    country: Country
-    steps: Annotated[list[Step], Meta(min_length=1)]
-    total: int | None = None  # Sum of the points of all credits of the example.
-
-
 class Program(Part, frozen=True, kw_only=True):
     """One version of a program. Published versions never change; a change is a new version."""
 
@@ -390,7 +319,7 @@ class Program(Part, frozen=True, kw_only=True):
     checkout: Checkout | None = None
     coupons: Coupons = Coupons()
     withdrawal: Withdrawal | None = None
-    rewards: Annotated[list[AnyReward], Meta(max_length=500)] = []
+    rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     examples: list[Example] = field(default_factory=list)
 

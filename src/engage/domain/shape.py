@@ -114,6 +114,8 @@ def expected(kind: Any) -> str:
     if get_origin(base) is dict:
         return "a table of at least one" if any(meta.min_length for meta in metas) else "a table"
     structs = _structs(base)
+    if not structs and len(_arms(base)) > 1:
+        return " or ".join(expected(arm) for arm in _arms(base))
     if len(structs) > 1:
         return f"a table with {structs[0].__struct_config__.tag_field}"
     if structs:
