@@ -15,17 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.clock import Clock, StoppedClock
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
-from engage.flows.parts import Parts, open_parts
-from engage.flows.publish_program import publish
-from engage.flows.record_activity import Act, Recorded, record
-from engage.flows.register_member import Joined, Joining, register_member
-from engage.flows.shop_events import (
+from engage.flows.events import (
     AppSignedInEvent,
     ReviewRemoved,
     ReviewRemovedEvent,
     ShareRemoved,
     ShareRemovedEvent,
 )
+from engage.flows.parts import Parts, open_parts
+from engage.flows.publish_program import publish
+from engage.flows.record_activity import Act, Recorded, record
+from engage.flows.register_member import Joined, Joining, register_member
 from engage.settings import Settings
 
 PROGRAM = "playground"

@@ -10,10 +10,11 @@ import pytest
 from engage.domain.activity import AnyActivity
 from engage.flows import settle
 from engage.flows.audit import audit
+from engage.flows.events import AnyEvent
 from engage.flows.parts import Parts
 from engage.flows.record_activity import Recorded, record
 from engage.flows.settle import settle_due, settle_once, settle_together
-from engage.flows.shop_events import AnyEvent, take_events
+from engage.flows.shop_events import take_events
 from engage.ledger import settle as ledger
 from engage.settings import Settings
 from tests.playing import (

@@ -8,11 +8,12 @@ import pytest
 
 from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.audit import audit
+from engage.flows.events import AnyEvent
 from engage.flows.parts import Parts
 from engage.flows.record_activity import record
 from engage.flows.register_member import Joining, register_member
 from engage.flows.settle import settle_due
-from engage.flows.shop_events import AnyEvent, EventsTaken, take_events
+from engage.flows.shop_events import EventsTaken, take_events
 from engage.settings import Settings
 from tests.playing import (
     DAY,

@@ -12,7 +12,7 @@ from engage.api.codes import CODES
 from engage.api.problems import FieldError, Problem
 from engage.domain.activity import AnyActivity
 from engage.domain.decide import Why
-from engage.flows.shop_events import AnyEvent
+from engage.flows.events import AnyEvent
 from engage.ledger.credits import Credit
 
 Schema = dict[str, Any]

@@ -16,21 +16,25 @@ RETURNS_PER_ORDER = 1_000
 
 
 class ReturnedLine(Struct, frozen=True, forbid_unknown_fields=True):
+    """So many pieces of a line came back."""
+
     line_id: Identifier
-    quantity: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    quantity: Annotated[int, Meta(ge=1, le=100_000)]
+
+
+ReturnedLines = Annotated[list[ReturnedLine], Meta(min_length=1, max_length=LINES_PER_ORDER)]
 
 
 class Return(Struct, frozen=True):
     """Something came back; without `lines` everything did."""
 
     return_id: str
-    lines: Annotated[list[ReturnedLine], Meta(max_length=LINES_PER_ORDER)] | None = None
+    lines: list[ReturnedLine] | None = None
 
 
-class Payment(Struct, frozen=True):
-    """The payment as it was told, with what was taken off by its hold, and what decided about it.
-
-    `version` and `zone` stay those of the first decision, whatever is published later.
+class Paid(Struct, frozen=True):
+    """The payment of an order as it was told, with what its hold took off, and the rules that decide about
+    it: those in force at `at`, in the member's zone, for ever.
     """
 
     order: Order
@@ -45,28 +49,32 @@ class Facts(Struct, frozen=True):
     the others came before.
     """
 
-    payment: Payment | None = None
+    paid: Paid | None = None
     delivered_at: datetime | None = None
     cancelled_at: datetime | None = None
     returns: tuple[Return, ...] = ()
 
-    def pay(self, payment: Payment) -> "Facts":
-        """The first payment counts; the same told again is nothing new.
+    def pay(self, paid: Paid) -> "Facts":
+        """The first payment counts. Raises Refusal order_conflict where another one is told."""
+        return self if self.knows(paid.order, paid.hold_id) else replace(self, paid=paid)
 
-        Raises Refusal order_conflict where it is another one.
+    def knows(self, order: Order, hold_id: UUID | None) -> bool:
+        """Whether this payment was told before; `discount` is ours, and does not tell.
+
+        Raises Refusal order_conflict where another one was.
         """
-        if self.payment is None:
-            return replace(self, payment=payment)
-        if _told(self.payment) != _told(payment):
-            raise Refusal("order_conflict", status=409, order_id=payment.order.order_id)
-        return self
+        if self.paid is None:
+            return False
+        if (_told(self.paid.order), self.paid.hold_id) != (_told(order), hold_id):
+            raise Refusal("order_conflict", status=409, order_id=order.order_id)
+        return True
 
     def deliver(self, at: datetime) -> "Facts":
         """Told twice, the earlier time counts."""
-        return replace(self, delivered_at=at if self.delivered_at is None else min(at, self.delivered_at))
+        return replace(self, delivered_at=min(at, self.delivered_at or at))
 
     def cancel(self, at: datetime) -> "Facts":
-        return replace(self, cancelled_at=at if self.cancelled_at is None else min(at, self.cancelled_at))
+        return replace(self, cancelled_at=min(at, self.cancelled_at or at))
 
     def give_back(self, given: Return) -> "Facts":
         """A return that is told again, by its id, is nothing new.
@@ -78,26 +86,28 @@ class Facts(Struct, frozen=True):
             return self
         if len(self.returns) >= RETURNS_PER_ORDER:
             raise Refusal("too_many_returns", status=409, limit=RETURNS_PER_ORDER)
-        if self.payment is not None:
-            self._check(self.payment.order, given)
+        if self.paid is not None:
+            self._check(self.paid.order, given)
         return replace(self, returns=(*self.returns, given))
+
+    @property
+    def is_back(self) -> bool:
+        """Whether nothing of the order is left, as far as is known: it may be cancelled before it is paid."""
+        if self.cancelled_at is not None or any(one.lines is None for one in self.returns):
+            return True
+        return self.paid is not None and is_whole(self.paid.order, _quantities(self.returns))
 
     def returned(self) -> dict[str, int]:
         """The quantities that are back, by line id, of an order that is paid; never more than was bought.
 
-        A cancelled order is back as a whole.
+        What was told of lines before the payment and is not among them is nothing.
         """
-        assert self.payment is not None
-        order = self.payment.order
-        if self.cancelled_at is not None or any(one.lines is None for one in self.returns):
+        assert self.paid is not None
+        order = self.paid.order
+        if self.is_back:
             return whole(order)
         told = _quantities(self.returns)
         return {line.line_id: min(told.get(line.line_id, 0), line.quantity) for line in order.lines}
-
-    @property
-    def is_back(self) -> bool:
-        """Whether everything is back, of an order that is paid."""
-        return self.payment is not None and is_whole(self.payment.order, self.returned())
 
     def _check(self, order: Order, given: Return) -> None:
         all_back = any(one.lines is None for one in self.returns)
@@ -107,6 +117,10 @@ class Facts(Struct, frozen=True):
                 raise Refusal("not_bought", status=409, order_id=order.order_id, line_id=line_id)
 
 
+def _told(order: Order) -> Order:
+    return replace(order, discount=0, lines=sorted(order.lines, key=lambda line: line.line_id))
+
+
 def _quantities(returns: Iterable[Return]) -> dict[str, int]:
     """What returns tell of lines, by their ids."""
     told: dict[str, int] = {}
@@ -114,8 +128,3 @@ def _quantities(returns: Iterable[Return]) -> dict[str, int]:
         for line in one.lines or ():
             told[line.line_id] = told.get(line.line_id, 0) + line.quantity
     return told
-
-
-def _told(payment: Payment) -> tuple[Order, UUID | None]:
-    """What the shop told of a payment. What was taken off by its hold is ours."""
-    return replace(payment.order, discount=0), payment.hold_id

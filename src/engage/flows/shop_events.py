@@ -6,75 +6,32 @@ last. So a crash in between is healed by the shop's sending the event again.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from engage.domain.activity import AppSignIn, Identifier, MemberId, review_reference, share_reference
-from engage.domain.program import ProgramId
+from engage.domain.activity import AppSignIn
 from engage.domain.refusal import Refusal, Unavailable
-from engage.flows.ids import new_id
+from engage.flows.cards import members_of_cards
+from engage.flows.events import (
+    AnyEvent,
+    AppSignedInEvent,
+    Known,
+    OrderEvent,
+    RefusedEvent,
+    RemovalEvent,
+)
+from engage.flows.order_events import take_order_events
 from engage.flows.parts import Parts
 from engage.flows.record_activity import Act, record
-from engage.flows.register_member import CardNumber
+from engage.flows.removals import take_removals
 from engage.flows.transaction import transaction
-from engage.ledger.take_back import Removal, take_back
-from engage.store.events import SeenEvent, add_events, seen_events
-from engage.store.members import Member, by_card
+from engage.store.events import add_events, seen_events
+from engage.store.members import Member
 
 EVENTS_PER_CALL = 1_000
 
 # The shop's clock may run ahead of ours a little; more than this is a mistake.
 SKEW = timedelta(minutes=5)
-
-
-class ReviewRemoved(Struct, frozen=True, forbid_unknown_fields=True):
-    review_id: Identifier
-
-
-class ShareRemoved(Struct, frozen=True, forbid_unknown_fields=True):
-    share_id: Identifier
-
-
-class NoFacts(Struct, frozen=True, forbid_unknown_fields=True):
-    """An event that says all by its type."""
-
-
-class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Something that happened at the shop. Names its member by id or by card number."""
-
-    id: Identifier
-    time: Annotated[datetime, Meta(tz=True)]
-    program: ProgramId
-    member_id: MemberId | None = None
-    card_number: CardNumber | None = None
-
-
-class AppSignedInEvent(Event, frozen=True, kw_only=True, tag="app.signed_in"):
-    """The member signed in to the store app."""
-
-    data: NoFacts = NoFacts()
-
-
-class ReviewRemovedEvent(Event, frozen=True, kw_only=True, tag="review.removed"):
-    """A review is gone; what it earned is taken back."""
-
-    data: ReviewRemoved
-
-
-class ShareRemovedEvent(Event, frozen=True, kw_only=True, tag="share.removed"):
-    """A share is gone; what it earned is taken back."""
-
-    data: ShareRemoved
-
-
-AnyEvent = AppSignedInEvent | ReviewRemovedEvent | ShareRemovedEvent
-
-
-class RefusedEvent(Struct, frozen=True):
-    id: str
-    code: str
-    facts: dict[str, Any]
 
 
 class EventsTaken(Struct, frozen=True):
@@ -83,32 +40,21 @@ class EventsTaken(Struct, frozen=True):
     refused: list[RefusedEvent]
 
 
-class _Known(Struct, frozen=True):
-    """An event whose member was found."""
-
-    event: AnyEvent
-    member: Member
-
-
 async def take_events(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
     """Raises Unavailable when a part is away; sending all of them again is safe then."""
     now = parts.clock.now()
     fresh, repeated = await _fresh(parts, events)
     known, refused = await _known(parts, fresh, now=now)
     done = await _sign_ins(parts, [k for k in known if isinstance(k.event, AppSignedInEvent)], refused)
-    done += await _removals(
-        parts,
-        [k for k in known if isinstance(k.event, ReviewRemovedEvent | ShareRemovedEvent)],
-        refused,
-        now=now,
+    done += await take_removals(
+        parts, [k for k in known if isinstance(k.event, RemovalEvent)], refused, now=now
     )
     if done:
-        seen = [
-            SeenEvent(k.member.program_id, k.event.id, _type(k.event), k.member.member_id, k.event.time)
-            for k in done
-        ]
         async with transaction(parts.db) as conn:
-            await add_events(conn, seen, now=now)
+            await add_events(conn, [one.seen for one in done], now=now)
+    orders = [k for k in known if isinstance(k.event, OrderEvent)]
+    # These keep their ids themselves, with what they did.
+    done += await take_order_events(parts, orders, refused, now=now)
     return EventsTaken(len(done), repeated, refused)
 
 
@@ -125,12 +71,9 @@ async def _fresh(parts: Parts, events: Sequence[AnyEvent]) -> tuple[list[AnyEven
 
 async def _known(
     parts: Parts, events: Sequence[AnyEvent], *, now: datetime
-) -> tuple[list[_Known], list[RefusedEvent]]:
+) -> tuple[list[Known], list[RefusedEvent]]:
     cards = [(e.program, e.card_number) for e in events if e.member_id is None and e.card_number is not None]
-    by_number: dict[tuple[str, str], str] = {}
-    if cards:
-        async with transaction(parts.db) as conn:
-            by_number = await by_card(conn, cards)
+    by_number = await members_of_cards(parts, cards)
     keys = {
         id(e): (e.program, e.member_id or by_number.get((e.program, e.card_number or ""), "")) for e in events
     }
@@ -143,7 +86,7 @@ async def _known(
             facts = {"program": event.program} if code == "unknown_program" else {}
             refused.append(RefusedEvent(event.id, code or "unknown_member", facts))
         else:
-            known.append(_Known(event, member))
+            known.append(Known(event, member))
     return known, refused
 
 
@@ -159,7 +102,7 @@ def _mistake(parts: Parts, event: AnyEvent, member: Member | None, *, now: datet
     return None
 
 
-async def _sign_ins(parts: Parts, known: list[_Known], refused: list[RefusedEvent]) -> list[_Known]:
+async def _sign_ins(parts: Parts, known: list[Known], refused: list[RefusedEvent]) -> list[Known]:
     acts = [
         Act(k.member.program_id, k.member.member_id, AppSignIn(event_id=k.event.id), k.event.time)
         for k in known
@@ -180,49 +123,3 @@ async def _sign_ins(parts: Parts, known: list[_Known], refused: list[RefusedEven
             case _:
                 done.append(one)
     return done
-
-
-async def _removals(
-    parts: Parts, known: list[_Known], refused: list[RefusedEvent], *, now: datetime
-) -> list[_Known]:
-    removals, done = [], []
-    for one in known:
-        removal = _removal(parts, one)
-        if removal is None:
-            refused.append(RefusedEvent(one.event.id, "not_offered", {}))
-        else:
-            removals.append(removal)
-            done.append(one)
-    if removals:
-        outbox_id = new_id()
-        async with transaction(parts.db) as conn:
-            changes = await take_back(conn, removals, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
-        parts.after.add(changes=changes, cause="clawback", outbox_id=outbox_id)
-    return done
-
-
-def _removal(parts: Parts, one: _Known) -> Removal | None:
-    """What to take back; None when no version of the program ever paid for such an activity."""
-    match one.event:
-        case ReviewRemovedEvent(data=ReviewRemoved(review_id=review_id)):
-            kind, reference = "review", review_reference(review_id)
-        case ShareRemovedEvent(data=ShareRemoved(share_id=share_id)):
-            kind, reference = "share", share_reference(share_id)
-        case _:
-            return None
-    versions = parts.programs.versions(one.member.program_id)
-    rules = {rule.id for version in versions for rule in version.rules if rule.on.activity == kind}
-    if not rules:
-        return None
-    return Removal(
-        one.member.program_id,
-        one.member.member_id,
-        reference,
-        tuple(sorted(rules)),
-        versions[-1].version,
-        one.event.time,
-    )
-
-
-def _type(event: AnyEvent) -> str:
-    return str(event.__struct_config__.tag)

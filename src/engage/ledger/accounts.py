@@ -105,6 +105,12 @@ class Accounts(msgspec.Struct, frozen=True):
     takes: dict[UUID, list[Take]]
 
 
+async def lock_balances(conn: AsyncConnection, keys: Iterable[Key]) -> None:
+    """For whoever writes balances in more than one statement: all of them are locked before the first."""
+    asked = sorted(set(keys))
+    await conn.execute(_LOCK, {"program_ids": [p for p, _ in asked], "member_ids": [m for _, m in asked]})
+
+
 async def open_accounts(
     conn: AsyncConnection,
     keys: Iterable[Key],

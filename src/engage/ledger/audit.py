@@ -84,6 +84,8 @@ _MONTH = "[0-9]{4}-[0-9]{2}"
 
 def _pattern(program: Program, rule: Rule) -> str:
     """A regular expression for the source keys that a rule gives."""
+    if rule.on.activity == "order":
+        return f"^order:.+:{rule.id}$"
     limit = program.rule(rule.limit.rule).limit if isinstance(rule.limit, SameAs) else rule.limit
     match limit:
         case DailyStreak():

@@ -7,8 +7,8 @@ from engage.api.context import Api, started_api_of
 from engage.api.once import once
 from engage.api.problems import BODY_BYTES
 
-# A thousand events do not fit into what is enough for any other body.
-EVENTS_BYTES = 1024 * 1024
+# A thousand orders do not fit into what is enough for any other body.
+EVENTS_BYTES = 4 * 1024 * 1024
 
 
 async def shop_of(scope: Scope) -> Api:

@@ -13,7 +13,8 @@ from engage.api.language import message
 from engage.api.problems import FieldError, field_error, invalid, language_of
 from engage.api.shop.callers import EVENTS_BYTES, once_for_events, shop_of
 from engage.domain.refusal import Refusal
-from engage.flows.shop_events import EVENTS_PER_CALL, AnyEvent, take_events
+from engage.flows.events import AnyEvent
+from engage.flows.shop_events import EVENTS_PER_CALL, take_events
 
 # Before anything that a program of ours could be about; what is far older is a mistake of the shop's clock.
 EARLIEST_YEAR: Final = 2000
@@ -25,7 +26,7 @@ class RefusedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`id` is null where the event did not have one that can be read.
 
     `code`: invalid_event, unknown_type, unknown_program, unknown_member, member_missing, time_in_future,
-    not_offered.
+    not_offered; of orders order_conflict, wrong_currency, unknown_hold, not_bought, too_many_returns.
     """
 
     id: str | None

@@ -92,10 +92,22 @@ CREATE TABLE adjustments (
     entry_seq       bigint NOT NULL,
     PRIMARY KEY (program_id, member_id, reference)
 );
+
+-- Who merged or erased a member, and why.
+CREATE TABLE closings (
+    program_id      text COLLATE "C" NOT NULL,
+    member_id       text COLLATE "C" NOT NULL,
+    merged_into     text COLLATE "C",
+    reason          text,
+    operator        text NOT NULL,
+    at              timestamptz NOT NULL,
+    PRIMARY KEY (program_id, member_id, at)
+);
 """
 
 ORDERS = """
--- What is known of an order, whichever event came first: the payment as it was sent, and what came back.
+-- What is known of an order, whichever event came first: the payment as it was sent, the rules that decide
+-- about it, and what came back.
 CREATE TABLE orders (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -103,9 +115,12 @@ CREATE TABLE orders (
     paid_at         timestamptz,
     paid            jsonb,
     hold_id         uuid,
+    program_version text,
+    zone            text,
     delivered_at    timestamptz,
     cancelled_at    timestamptz,
     returns         jsonb NOT NULL DEFAULT '[]',
+    CHECK ((paid IS NULL) = (paid_at IS NULL OR program_version IS NULL OR zone IS NULL)),
     PRIMARY KEY (program_id, member_id, order_id)
 );
 
@@ -212,7 +227,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE withdrawals, reward_stock, coupons, holds, orders, adjustments")
+    op.execute("DROP TABLE withdrawals, reward_stock, coupons, holds, orders, adjustments, closings")
     op.execute("DROP VIEW lot_movements")
     op.execute("DROP TABLE lot_moves, reductions")
     op.execute("DROP INDEX entries_of_hold, lots_expiring")
