@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain import checkout, purchase, withdrawal
+from engage.domain import checkout, purchase, rewards, withdrawal
 from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date, window
 from engage.domain.checkout import Basket, Plan, Voucher
@@ -18,7 +18,7 @@ from engage.domain.eligibility import reasons_against
 from engage.domain.model import MemberModel
 from engage.domain.model_account import AccountModel, KeptHold
 from engage.domain.orders import Facts, Paid, Return
-from engage.domain.program import AnyReward, CouponReward, Program, RewardLimit
+from engage.domain.program import AnyReward, Checkout, CouponReward, Program
 from engage.domain.refusal import Refusal
 from engage.domain.slots import matches
 
@@ -87,10 +87,10 @@ class ShopModel:
     def pay(self, order: Order, at: datetime) -> list[NewCredit]:
         """What an order earns, none or more, with what its hold paid taken off.
 
-        Raises Refusal currency_mismatch or order_conflict.
+        Raises Refusal wrong_currency or order_conflict.
         """
         if order.currency != self.market.currency:
-            raise Refusal("currency_mismatch", status=422, currency=self.market.currency)
+            raise Refusal("wrong_currency", status=422, currency=self.market.currency)
         hold = self._holds.get(order.order_id)
         if hold is not None and hold.state != "released":
             order = replace(order, discount=order.discount + hold.discount_minor)
@@ -109,9 +109,6 @@ class ShopModel:
 
     def cancel(self, order_id: str, at: datetime) -> None:
         self._facts[order_id] = self._facts.get(order_id, Facts()).cancel(at)
-        hold = self._holds.get(order_id)
-        if hold is not None and hold.state == "open":
-            self.accounts.release(hold, at)
         self._settle_order(order_id, at)
 
     def give_back(self, order_id: str, given: Return, at: datetime) -> None:
@@ -129,7 +126,6 @@ class ShopModel:
             at=facts.paid.at,
             zone=facts.paid.zone,
             delivered_at=facts.delivered_at,
-            cancelled_at=facts.cancelled_at,
             returned=facts.returned(),
         )
 
@@ -137,12 +133,7 @@ class ShopModel:
         """Brings the account to what the facts of the order say: what was spent comes back before what was
         earned is taken.
         """
-        facts, hold = self._facts[order_id], self._holds.get(order_id)
-        if facts.paid is None:
-            return
-        if hold is not None and hold.state == "captured":
-            points = purchase.reinstated(self.program, hold.points, facts.paid.order, facts.returned())
-            self.accounts.give_back(hold, points, at)
+        self._give_back_paid(order_id, at)
         for standing in self._standing(order_id):
             kept = self.accounts.credits.get(standing.credit.source_key)
             if kept is None:
@@ -150,6 +141,28 @@ class ShopModel:
             if not kept.active:
                 kept.due_at, kept.expires_at = standing.due_at, standing.expires_at
             self.accounts.take_back(kept, standing.taken_back, at)
+
+    def _give_back_paid(self, order_id: str, at: datetime) -> None:
+        """What paid the order, as far as the order is back."""
+        facts, hold = self._facts[order_id], self._holds.get(order_id)
+        if hold is None:
+            return
+        if facts.is_back and hold.state == "open":
+            self.accounts.release(hold, at)
+        elif facts.is_back and hold.state == "captured":
+            self.accounts.give_back(hold, hold.points, at)
+            self._return_codes(hold, at)
+        elif facts.paid is not None and hold.state == "captured":
+            points = purchase.reinstated(self.program, hold.points, facts.paid.order, facts.returned())
+            self.accounts.give_back(hold, points, at)
+
+    def _return_codes(self, hold: KeptHold, at: datetime) -> None:
+        """Coupons come back with the whole order; where the end of one has passed, for a time of grace."""
+        for code in self._codes:
+            if code.hold is hold:
+                code.hold = None
+                if code.expires_at is not None and code.expires_at <= at:
+                    code.expires_at = at + self.program.grace
 
     # Checkout.
 
@@ -171,6 +184,9 @@ class ShopModel:
         coupons: list[str],
     ) -> Plan:
         """Sets points aside for an order and applies coupons, by their rewards. Raises Refusal."""
+        known = self._holds.get(order_id)
+        if known is not None and known.state != "released":
+            raise Refusal("order_has_hold", status=409, state=known.state)
         applied = [self._first_code(reward_id, at) for reward_id in coupons]
         plan = checkout.plan(
             self.program,
@@ -180,12 +196,9 @@ class ShopModel:
             points=points,
             vouchers=[self._voucher(code, at) for code in applied],
         )
-        offered = self.program.checkout
+        offered = self.program.checkout or Checkout()
         held = self.accounts.hold(
-            plan.points,
-            at,
-            discount_minor=plan.discount_minor,
-            expires_at=None if offered is None else at + offered.hold_for,
+            plan.points, at, discount_minor=plan.discount_minor, expires_at=at + offered.hold_for
         )
         self._holds[order_id] = held
         for code in applied:
@@ -219,7 +232,7 @@ class ShopModel:
         """The first that can be used of a reward, or else the first that there is. Raises Refusal."""
         codes = [code for code in self._codes if code.reward.id == reward_id]
         if not codes:
-            raise Refusal("coupon_not_applicable", status=422)
+            raise Refusal("unknown_coupon", status=404)
         return next((code for code in codes if self._state(code, at) == "issued"), codes[0])
 
     def _voucher(self, code: KeptCode, at: datetime) -> Voucher:
@@ -234,43 +247,35 @@ class ShopModel:
         )
 
     def _state(self, code: KeptCode, at: datetime) -> str:
-        hold = code.hold
-        order_id = next((order_id for order_id, held in self._holds.items() if held is hold), None)
-        if hold is None or hold.state == "released":
-            state = "issued"
-        elif order_id in self._facts and self._facts[order_id].is_back:
-            state = "issued"  # It comes back with the whole order.
-        else:
-            state = "applied" if hold.state == "open" else "used"
+        state = "issued"
+        if code.hold is not None and code.hold.state != "released":
+            state = "applied" if code.hold.state == "open" else "used"
         return checkout.state_at(state, code.expires_at, at)
 
     # Rewards and money.
 
     def redeem(self, reward_id: str, at: datetime) -> KeptCode:
-        """Raises Refusal unknown_reward, limit_reached, sold_out or insufficient_points."""
-        reward = next((r for r in self.program.rewards if r.id == reward_id and not r.suspended), None)
-        if reward is None:
-            raise Refusal("unknown_reward", status=404)
+        """As the first member who gets anything. Raises Refusal unknown_reward, sold_out, limit_reached,
+        reward_limit_reached or insufficient_points.
+        """
+        zone, reward = self.market.zone, rewards.find(self.program, reward_id)
         had = [code.issued_at for code in self._codes if code.reward.id == reward_id]
-        if reward.per_member is not None and self._used_up(reward.per_member, had, at):
-            raise Refusal("limit_reached", status=429, limit=reward.per_member.count)
-        if reward.stock is not None and len(had) >= reward.stock:
-            raise Refusal("sold_out", status=409)
-        active = self.accounts.balance.active
-        if active < reward.points:
-            raise Refusal("insufficient_points", status=409, active=active, points=reward.points)
+        since = rewards.counts_since(reward, at=at, zone=zone)
+        rewards.check(
+            self.program,
+            reward,
+            given=sum(since is None or issued_at >= since for issued_at in had),
+            issued=len(had),
+            active=self.accounts.balance.active,
+            at=at,
+            zone=zone,
+        )
         redemption = self.accounts.new_id()
         self.accounts.account.redeem(reward.points, redemption, at)
         expires_at = None if reward.valid_for is None else at + reward.valid_for
         code = KeptCode(reward, str(redemption), at, expires_at)
         self._codes.append(code)
         return code
-
-    def _used_up(self, limit: RewardLimit, had: list[datetime], at: datetime) -> bool:
-        if limit.window is not None:
-            start = window(limit.window, at, self.market.zone).start
-            had = [issued_at for issued_at in had if issued_at >= start]
-        return len(had) >= limit.count
 
     def withdraw(self, points: int, method: withdrawal.Method, at: datetime) -> None:
         """Takes points out, as if the provider paid at once. Raises Refusal."""
