@@ -1,0 +1,285 @@
+"""A member of each program as a page of plain Python: the specification of the ledger, made to be read.
+
+It knows nothing of the documents, the domain or the database. Its numbers are those of the programs' own
+words; amounts are in minor units. Nothing is fast here and nothing is shared.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+
+@dataclass
+class Shop:
+    """What a program says of orders, of the end of points and of spending."""
+
+    country: str
+    currency: str
+    zone: str
+    channels: set[str]  # Those that earn.
+    earns: str  # "spend", "tags" or "brackets".
+    step: int = 1  # Minor units for a point.
+    brackets: tuple[tuple[int, int], ...] = ()
+    ships: bool = False  # Whether shipping earns, and may be paid with points.
+    plain_lines_only: bool = False  # Neither promotions nor instalments.
+    due: str = "delivery"
+    ends: str = "rolling"
+    welcome: int = 0
+    spends: bool = False
+    least: int = 1
+    percent: int = 100
+    worth: int = 1  # Minor units of a point.
+
+
+SHOPS = {
+    "eu-mi-points": Shop("ES", "EUR", "Europe/Madrid", {"web", "app", "store"}, "spend", 100, welcome=50),
+    "bf-mi-points": Shop(
+        "BF", "XOF", "Africa/Ouagadougou", {"web", "app"}, "spend", 10_000, ships=True,
+        ends="january", spends=True, least=10, worth=100,
+    ),
+    "by-mi-bonus": Shop(
+        "BY", "BYN", "Europe/Minsk", {"store"}, "tags", plain_lines_only=True,
+        due="tomorrow", ends="never", spends=True, percent=30, worth=100,
+    ),
+    "in-mi-tokens": Shop("IN", "INR", "Asia/Kolkata", {"web", "app", "store"}, "brackets", ends="year"),
+}  # fmt: skip
+
+HOLD = timedelta(minutes=30)
+GRACE = timedelta(days=30)
+
+
+def end_of(shop: Shop, at: datetime) -> datetime | None:
+    """When points that become active at `at` end."""
+    zone = ZoneInfo(shop.zone)
+    local = at.astimezone(zone)
+    if shop.ends == "never":
+        return None
+    if shop.ends == "year":
+        return datetime(local.year + 2, 1, 1, tzinfo=zone)
+    try:
+        year_on = local.replace(year=local.year + 1)
+    except ValueError:  # 29 February.
+        year_on = local.replace(year=local.year + 1, day=28)
+    if shop.ends == "rolling":
+        return year_on
+    noon = datetime(year_on.year, 1, 1, 12, tzinfo=zone)
+    return noon if noon > year_on else noon.replace(year=year_on.year + 1)
+
+
+@dataclass
+class Lot:
+    points: int
+    left: int
+    ends: datetime | None
+    born: int
+    expired: int = 0
+
+
+@dataclass
+class Credit:
+    points: int
+    due: datetime | None
+    lot: Lot | None = None
+    taken: int = 0
+
+
+@dataclass
+class Hold:
+    points: int
+    minor: int
+    until: datetime
+    of: list[tuple[Lot, int]]
+    state: str = "open"
+    returned: int = 0
+
+
+@dataclass
+class Line:
+    paid: int
+    quantity: int
+    tag: int = 0
+    promotion: bool = False
+    back: int = 0
+
+
+@dataclass
+class Order:
+    lines: list[Line]
+    total: int
+    credit: Credit | None
+    hold: Hold | None
+
+
+@dataclass
+class Member:
+    shop: Shop
+    now: datetime
+    lots: list[Lot] = field(default_factory=list)
+    credits: list[Credit] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    debt: int = 0
+
+    @property
+    def active(self) -> int:
+        return sum(lot.left for lot in self.lots)
+
+    @property
+    def balance(self) -> tuple[int, int, int, int]:
+        """(active, pending, held, debt)"""
+        pending = sum(credit.points for credit in self.credits if credit.lot is None)
+        held = sum(hold.points for hold in self.holds if hold.state == "open")
+        return self.active, pending, held, self.debt
+
+    def until(self, to: datetime) -> None:
+        """Time passes; what falls due on the way happens in its order."""
+        while True:
+            comings: list[tuple[datetime, int, Credit | Hold | Lot]] = [
+                *((c.due, 0, c) for c in self.credits if c.lot is None and c.points and c.due),
+                *((hold.until, 1, hold) for hold in self.holds if hold.state == "open"),
+                *((lot.ends, 2, lot) for lot in self.lots if lot.left and lot.ends),
+            ]
+            first = min(comings, key=lambda one: one[:2], default=None)
+            if first is None or first[0] > to:
+                break
+            self.now = max(self.now, first[0])
+            match first[2]:
+                case Credit() as credit:
+                    self.activate(credit)
+                case Hold() as hold:
+                    self.close(hold, "expired")
+                case Lot() as lot:
+                    lot.expired, lot.left = lot.expired + lot.left, 0
+        self.now = to
+
+    def activate(self, credit: Credit) -> None:
+        assert credit.due is not None
+        lot = Lot(credit.points, credit.points, end_of(self.shop, credit.due), len(self.lots))
+        credit.lot = lot
+        self.lots.append(lot)
+        self.pay_debt()
+
+    def most(self, lines: list[Line], *, shipping: int, channel: str, method: str) -> int:
+        """How many points could pay of an order now."""
+        shop = self.shop
+        online = shop.plain_lines_only and channel != "store"
+        if not shop.spends or online or (shop.plain_lines_only and method != "card"):
+            return 0
+        payable = sum(line.paid for line in lines if not (shop.plain_lines_only and line.promotion))
+        payable += shipping if shop.ships else 0
+        if self.active < shop.least:
+            return 0
+        return min(self.active, payable * shop.percent // 100 // shop.worth)
+
+    def pay_debt(self) -> None:
+        points = min(self.debt, self.active)
+        self.take(points)
+        self.debt -= points
+
+    def take(self, points: int) -> list[tuple[Lot, int]]:
+        """Points of the oldest lots: those that end first."""
+        taken = []
+        for lot in sorted(self.lots, key=lambda lot: (lot.ends is None, lot.ends or self.now, lot.born)):
+            part = min(points, lot.left)
+            if part:
+                lot.left -= part
+                points -= part
+                taken.append((lot, part))
+        assert points == 0
+        return taken
+
+    def earns(self, lines: list[Line], total: int) -> int:
+        match self.shop.earns:
+            case "tags":
+                return sum(line.tag * line.quantity for line in lines)
+            case "brackets":
+                return max((points for least, points in self.shop.brackets if total >= least), default=0)
+            case _:
+                return total // self.shop.step
+
+    def pay(self, lines: list[Line], *, shipping: int, channel: str, method: str, hold: Hold | None) -> Order:
+        earning = [line for line in lines if not (self.shop.plain_lines_only and line.promotion)]
+        total = sum(line.paid for line in earning) + (shipping if self.shop.ships else 0)
+        total = max(total - (hold.minor if hold else 0), 0)
+        points = 0
+        refused = self.shop.plain_lines_only and method in ("instalments", "instalment_card")
+        if channel in self.shop.channels and not refused and earning:
+            points = self.earns(earning, total)
+        credit = None
+        if points:
+            due = None
+            if self.shop.due == "tomorrow":
+                local = self.now.astimezone(ZoneInfo(self.shop.zone)) + timedelta(days=1)
+                due = local.replace(hour=0, minute=0, second=0, microsecond=0)
+            credit = Credit(points, due)
+            self.credits.append(credit)
+        return Order(lines, points, credit, hold)
+
+    def deliver(self, order: Order) -> None:
+        if order.credit and order.credit.due is None and self.shop.due == "delivery":
+            order.credit.due = self.now
+
+    def returned(self, order: Order) -> None:
+        """After lines came back: what is kept is a function of all that is back so far."""
+        everything = all(line.back == line.quantity for line in order.lines)
+        if order.hold and order.hold.state == "captured":
+            payable = [line for line in order.lines if not (self.shop.plain_lines_only and line.promotion)]
+            share = Fraction(1) if everything else self.share(payable, "paid")
+            self.give_back(order.hold, int(order.hold.points * share))
+        if order.credit:
+            earning = [line for line in order.lines if not (self.shop.plain_lines_only and line.promotion)]
+            share = Fraction(1) if everything else self.share(earning, self.shop.earns)
+            self.take_back(order.credit, int(order.total * share), order.total)
+
+    def share(self, lines: list[Line], of: str) -> Fraction:
+        weights = [line.tag * line.quantity if of == "tags" else line.paid for line in lines]
+        whole = sum(weights)
+        back = sum(
+            (Fraction(w * line.back, line.quantity) for w, line in zip(weights, lines, strict=True)),
+            Fraction(),
+        )
+        return back / whole if whole else Fraction(0)
+
+    def take_back(self, credit: Credit, so_far: int, total: int) -> None:
+        if credit.lot is None:
+            credit.points = total - so_far
+            return
+        # What was taken while it was pending is not in its lot.
+        wanted = so_far - (total - credit.lot.points) - credit.taken
+        points = min(wanted, credit.lot.points - credit.lot.expired - credit.taken)
+        if points <= 0:
+            return
+        credit.taken += points
+        there = min(points, self.active)
+        own = min(there, credit.lot.left)
+        credit.lot.left -= own
+        self.take(there - own)
+        self.debt += points - there
+
+    def give_back(self, hold: Hold, so_far: int) -> None:
+        points = so_far - hold.returned
+        hold.returned = so_far
+        for n, (lot, part) in reversed(list(enumerate(hold.of))):
+            back = min(part, points)
+            if back:
+                points -= back
+                hold.of[n] = (lot, part - back)
+                lot.left += back
+                if lot.ends and lot.ends <= self.now:
+                    lot.ends = self.now + GRACE
+        self.pay_debt()
+
+    def hold(self, points: int) -> Hold:
+        hold = Hold(points, points * self.shop.worth, self.now + HOLD, self.take(points))
+        self.holds.append(hold)
+        return hold
+
+    def close(self, hold: Hold, how: str) -> None:
+        hold.state = how
+        if how != "captured":
+            for lot, part in hold.of:
+                lot.left += part
+            for lot in self.lots:
+                if lot.ends and lot.ends <= self.now:
+                    lot.expired, lot.left = lot.expired + lot.left, 0
+            self.pay_debt()

@@ -1,0 +1,277 @@
+"""A street of shops on real servers: one member of a program, whose life is compared with the plain model.
+
+The clock stands at NOON by the wall and is moved as the sandbox's is, so that all work that falls due on the
+way is done by the flows that do it, in its order.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from engage.clock import Clock
+from engage.domain.activity import Line as SentLine
+from engage.domain.activity import Payment
+from engage.domain.refusal import Refusal
+from engage.flows.audit import audit
+from engage.flows.checkout import QuoteRequest, quote
+from engage.flows.end_holds import Ending, end_holds
+from engage.flows.events import AnyEvent
+from engage.flows.hold import HoldRequest, hold
+from engage.flows.home import read_home
+from engage.flows.parts import Parts
+from engage.flows.register_member import Joining, register_member
+from engage.flows.shop_events import take_events
+from engage.flows.time_travel import move_clock
+from engage.settings import Settings
+from tests.playing import NOON
+from tests.properties.plain import SHOPS, Credit, Hold, Line, Member, Order
+
+T = TypeVar("T")
+
+_numbers = count(1)
+_event = msgspec.json.Decoder(AnyEvent)
+
+
+class TravellingClock(Clock):
+    """Its wall stands still; what moves it is `move_clock`."""
+
+    def wall(self) -> datetime:
+        return NOON
+
+
+class World:
+    """What all streets have in common: the servers, and a loop to ask them in."""
+
+    def __init__(self, settings: Settings, parts: Parts, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.loop = loop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+
+class Bought:
+    """An order, as the model and as the shop know it."""
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        self.order: Order | None = None
+        self.cancelled = False
+        self.delivered_early = False
+
+
+class Street:
+    def __init__(self, world: World, program: str) -> None:
+        self.world = world
+        self.program = program
+        self.shop = SHOPS[program]
+        self.member_id = f"{self.shop.country}-{next(_numbers)}"
+        self.member = Member(self.shop, world.parts.clock.now())
+        self.orders: list[Bought] = []
+        self.steps: list[str] = []
+        joining = Joining(member_id=self.member_id, program=program, country=self.shop.country)
+        world.run(register_member(world.parts, joining))
+        if self.shop.welcome:
+            self.member.credits.append(Credit(self.shop.welcome, self.member.now + timedelta(minutes=5)))
+        self.compare()
+
+    # What the shop tells.
+
+    def tell(self, *told: tuple[str, dict[str, Any]], together: bool = False, refused: int = 0) -> None:
+        """Sends events, each twice over: in one list, or each in a call of its own and all at once."""
+        now = self.world.parts.clock.now()
+        events = [
+            _event.decode(
+                msgspec.json.encode(
+                    {
+                        "id": f"e-{next(_numbers)}",
+                        "type": kind,
+                        "time": now,
+                        "program": self.program,
+                        "member_id": self.member_id,
+                        "data": data,
+                    }
+                )
+            )
+            for kind, data in told
+        ]
+
+        async def sent() -> list[Any]:
+            calls = [[event] for event in events] * 2 if together else [events, events]
+            if together:
+                return await asyncio.gather(*(take_events(self.world.parts, call) for call in calls))
+            return [await take_events(self.world.parts, call) for call in calls]
+
+        taken = self.world.run(sent())
+        assert sum(one.accepted for one in taken) == len(events) - refused, taken
+
+    def pay(
+        self,
+        lines: list[Line],
+        *,
+        shipping: int,
+        channel: str,
+        method: str,
+        points: int,
+        early: bool,
+    ) -> None:
+        """An order, perhaps with points that are captured before, and delivered before we hear of it."""
+        bought = Bought(f"o-{next(_numbers)}")
+        kept = self.hold(bought.order_id, lines, shipping, channel, method, points) if points else None
+        if kept is not None:
+            hold_id, of = kept
+            self.end(hold_id, of, "captured")
+        else:
+            hold_id, of = None, None
+        if early:
+            self.tell(("order.delivered", {"order_id": bought.order_id}))
+        self.tell(
+            (
+                "order.paid",
+                {
+                    "order_id": bought.order_id,
+                    "channel": channel,
+                    "payment": {"method": method},
+                    "lines": [
+                        {
+                            "line_id": f"l-{n}",
+                            "product_id": "phone",
+                            "quantity": line.quantity,
+                            "paid": line.paid,
+                            "promotion": line.promotion,
+                            "tag_points": line.tag,
+                        }
+                        for n, line in enumerate(lines)
+                    ],
+                    "shipping": shipping,
+                    "currency": self.shop.currency,
+                    "hold_id": hold_id,
+                },
+            )
+        )
+        bought.order = self.member.pay(lines, shipping=shipping, channel=channel, method=method, hold=of)
+        if early:
+            self.member.deliver(bought.order)
+        self.orders.append(bought)
+        self.compare()
+
+    def deliver(self, number: int) -> None:
+        bought = self.orders[number % len(self.orders)]
+        assert bought.order is not None
+        self.tell(("order.delivered", {"order_id": bought.order_id}))
+        self.member.deliver(bought.order)
+        self.compare()
+
+    def cancel(self, number: int) -> None:
+        bought = self.orders[number % len(self.orders)]
+        assert bought.order is not None
+        self.tell(("order.cancelled", {"order_id": bought.order_id}))
+        for line in bought.order.lines:
+            line.back = line.quantity
+        self.member.returned(bought.order)
+        self.compare()
+
+    def give_back(self, number: int, parts_of: list[int], *, together: bool = False) -> None:
+        """Of each line so many pieces, each line in a return of its own."""
+        bought = self.orders[number % len(self.orders)]
+        assert bought.order is not None
+        told: list[tuple[str, dict[str, Any]]] = []
+        for n, (line, wanted) in enumerate(zip(bought.order.lines, parts_of, strict=False)):
+            pieces = min(wanted, line.quantity - line.back)
+            if pieces:
+                line.back += pieces
+                back = {"line_id": f"l-{n}", "quantity": pieces}
+                told.append(
+                    (
+                        "order.returned",
+                        {"order_id": bought.order_id, "return_id": f"r-{next(_numbers)}", "lines": [back]},
+                    )
+                )
+        if told:
+            self.tell(*told, together=together)
+            self.member.returned(bought.order)
+        self.compare()
+
+    # What the member does at the checkout.
+
+    def hold(
+        self, order_id: str, lines: list[Line], shipping: int, channel: str, method: str, points: int
+    ) -> tuple[str, Hold] | None:
+        """Asks for so many points, or for as many as can be; None where it is refused."""
+        basket: dict[str, Any] = {
+            "member_id": self.member_id,
+            "program": self.program,
+            "lines": [
+                SentLine(
+                    line_id=f"l-{n}",
+                    product_id="phone",
+                    quantity=line.quantity,
+                    paid=line.paid,
+                    promotion=line.promotion,
+                )
+                for n, line in enumerate(lines)
+            ],
+            "shipping": shipping,
+            "payment": Payment(method=method),
+            "currency": self.shop.currency,
+            "channel": channel,
+        }
+        most = self.member.most(lines, shipping=shipping, channel=channel, method=method)
+        quoted = self.world.run(quote(self.world.parts, QuoteRequest(**basket)))
+        assert quoted.max_points == most
+        asked = min(points, most) or points
+        (answer,) = self.world.run(
+            hold(self.world.parts, [HoldRequest(**basket, order_id=order_id, points=asked)])
+        )
+        if most == 0:
+            assert isinstance(answer, Refusal), answer
+            self.compare()
+            return None
+        assert not isinstance(answer, Exception), (answer.code, answer.facts)  # type: ignore[attr-defined]
+        assert answer.points == asked
+        kept = self.member.hold(asked)
+        assert answer.discount.amount == kept.minor
+        self.compare()
+        return str(answer.hold_id), kept
+
+    def put_aside(self, lines: list[Line], shipping: int, points: int, *, let_go: bool) -> None:
+        kept = self.hold(f"o-{next(_numbers)}", lines, shipping, "store", "card", points)
+        if kept is not None and let_go:
+            self.end(*kept, "released")
+
+    def end(self, hold_id: str, kept: Hold, how: Literal["captured", "released"]) -> None:
+        (ended,) = self.world.run(end_holds(self.world.parts, [Ending(UUID(hold_id), how)]))
+        assert not isinstance(ended, Exception), ended
+        self.member.close(kept, how)
+        self.compare()
+
+    def wait(self, by: timedelta) -> None:
+        now = self.world.run(move_clock(self.world.parts, by=by))
+        self.member.until(now)
+        self.compare()
+
+    def compare(self) -> None:
+        home = self.world.run(read_home(self.world.parts, self.program, self.member_id))
+        balance = home.balance
+        found = (balance.active, balance.pending, balance.held, balance.debt)
+        assert found == self.member.balance
+        ends: dict[datetime, int] = {}
+        for lot in self.member.lots:
+            if lot.left and lot.ends is not None:
+                end = lot.ends.astimezone(UTC)
+                ends[end] = ends.get(end, 0) + lot.left
+        soonest = sorted(ends.items())[: len(home.expiring)]
+        assert [(one.expires_at, one.points) for one in home.expiring] == soonest
+        assert len(home.expiring) == min(len(ends), 12)
+
+    def close(self) -> None:
+        """All that can end ends, and every point is accounted for."""
+        self.wait(timedelta(days=1))
+        self.world.run(self.world.parts.after.drain())
+        assert self.world.run(audit(self.world.settings)).broken == []
