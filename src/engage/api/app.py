@@ -11,9 +11,11 @@ from engage.api.health import HealthController
 from engage.api.mobile.activities import ActivityController
 from engage.api.mobile.feed import FeedController
 from engage.api.mobile.me import MeController
+from engage.api.mobile.rewards import RewardController
 from engage.api.mobile.withdrawals import WithdrawalController
 from engage.api.problems import BODY_BYTES, to_problem
 from engage.api.sandbox import SandboxController
+from engage.api.shop.checkout import CheckoutController, FCodeController
 from engage.api.shop.events import EventController
 from engage.api.shop.members import MemberController
 from engage.api.site import DemoController, reference_of
@@ -25,10 +27,13 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 CONTROLLERS: tuple[type[Controller], ...] = (
     MeController,
     ActivityController,
+    RewardController,
     WithdrawalController,
     FeedController,
     MemberController,
     EventController,
+    CheckoutController,
+    FCodeController,
     AdminWithdrawalController,
     HealthController,
 )

@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 _TOMORROW = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
+_HOLD_ID = "019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
+_COUPON_CODE = "7QK2M-0X4TZ-9BVHC-3RNWJ"
 _NEXT_MONTH = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
 
 
@@ -59,6 +61,16 @@ CODES: dict[str, Code] = {
     "not_eligible": Code(422, {"reasons": ["under_age"]}),
     "invalid_phone": Code(422),
     "member_erased": Code(410),
+    # Of the checkout and of rewards.
+    "not_payable_with_points": Code(422, {"max_points": 0, "reasons": ["payment_method"]}),
+    "hold_closed": Code(409, {"hold_id": _HOLD_ID, "state": "released"}),
+    "order_has_hold": Code(409, {"hold_id": _HOLD_ID, "state": "open"}),
+    "unknown_coupon": Code(404, {"coupon_code": _COUPON_CODE}),
+    "coupon_not_applicable": Code(422, {"coupon_code": _COUPON_CODE, "reasons": ["minimum_order"]}),
+    "coupon_closed": Code(409, {"coupon_code": _COUPON_CODE, "state": "used"}),
+    "unknown_reward": Code(404),
+    "sold_out": Code(409, {"reward": "coupon_5"}),
+    "reward_limit_reached": Code(409, {"limit": 1, "rule": "coupon_5", "version": "2022"}),
     # Of withdrawals.
     "not_open_yet": Code(403, {"opens_at": _NEXT_MONTH, "zone": "Africa/Ouagadougou"}),
     "below_minimum": Code(409, {"minimum": 50, "active": 5}),

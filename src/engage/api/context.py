@@ -15,14 +15,18 @@ from engage.batching import Batcher
 from engage.clock import Clock
 from engage.domain.activity import AnyActivity
 from engage.domain.refusal import Unavailable
+from engage.flows.end_holds import Ended, Ending, end_holds
+from engage.flows.hold import Held, HoldRequest, hold
 from engage.flows.parts import Parts, follow_sandbox_clock, open_parts
 from engage.flows.record_activity import Act, Recorded, record
+from engage.flows.redeem import Redeemed, Wish, redeem
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
 from engage.tokens import TokenVerifier, open_verifier
 
 STATE = "api"
 ACTS_PER_BATCH = 256
+SPENDS_PER_BATCH = 64  # Balances stay locked until all of a batch are written.
 BATCHES_IN_FLIGHT = 2
 START_RETRY_S = 0.25
 
@@ -44,6 +48,9 @@ class Api(Struct):
     verifier: TokenVerifier
     keys: KeyRing
     recorder: Batcher[Deed, Recorded]
+    holder: Batcher[HoldRequest, Held]
+    ender: Batcher[Ending, Ended]
+    redeemer: Batcher[Wish, Redeemed]
     sandbox: SandboxSecrets | None
     started: bool = False
 
@@ -72,8 +79,9 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
         recorder: Batcher[Deed, Recorded] = Batcher(
             partial(_record, parts), max_size=ACTS_PER_BATCH, in_flight=BATCHES_IN_FLIGHT
         )
+        holder, ender, redeemer = _spending(parts)
         secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
-        api = Api(parts, verifier, KeyRing(parts.db), recorder, secrets)
+        api = Api(parts, verifier, KeyRing(parts.db), recorder, holder, ender, redeemer, secrets)
         await _try_to_start(api)
         starting = asyncio.create_task(_start(api))
         try:
@@ -82,8 +90,21 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
             starting.cancel()
             with suppress(asyncio.CancelledError):
                 await starting
-            await recorder.drain()
+            for batcher in (recorder, holder, ender, redeemer):
+                await batcher.drain()
             await verifier.close()
+
+
+def _spending(
+    parts: Parts,
+) -> tuple[Batcher[HoldRequest, Held], Batcher[Ending, Ended], Batcher[Wish, Redeemed]]:
+    """What spends points: many requests share a transaction, too."""
+    sizes = {"max_size": SPENDS_PER_BATCH, "in_flight": BATCHES_IN_FLIGHT}
+    return (
+        Batcher(partial(hold, parts), **sizes),
+        Batcher(partial(end_holds, parts), **sizes),
+        Batcher(partial(redeem, parts), **sizes),
+    )
 
 
 async def _record(parts: Parts, deeds: list[Deed]) -> Sequence[Recorded | Exception]:

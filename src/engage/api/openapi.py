@@ -41,6 +41,7 @@ in the language of `Accept-Language` ({", ".join(LANGUAGES)}). Facts of the code
 TAGS: Final = {
     "Me": "What a member has, and why.",
     "Activities": "What a member does, and what it earns.",
+    "Rewards": "What points are exchanged for: coupons, and codes to buy by.",
     "Withdrawals": "Points taken out as money.",
     "Feed": "The way to the live balance.",
     "Shop": "Server to server: members and events.",

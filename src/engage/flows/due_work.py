@@ -9,12 +9,16 @@ from typing import Protocol
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.flows.end_holds import release_overdue
 from engage.flows.expire import expire_due, expire_together
 from engage.flows.parts import Parts
 from engage.flows.pay_out import pay_out_due
+from engage.flows.rewards import expire_coupons
 from engage.flows.settle import settle_due
 from engage.ledger.expire import next_end
+from engage.ledger.holds import next_hold_end
 from engage.ledger.settle import next_due
+from engage.store.coupons import next_coupon_end
 from engage.store.withdrawals import next_payout
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,6 +63,8 @@ class Work(Struct, frozen=True, kw_only=True):
 DUE_WORK = (
     Work(name="settle", next_at=next_due, do=settle_due, any_order=True),
     Work(name="expire", next_at=next_end, do=expire_due, any_order=True, together=expire_together),
+    Work(name="holds", next_at=next_hold_end, do=release_overdue),
+    Work(name="coupons", next_at=next_coupon_end, do=expire_coupons, any_order=True),
     Work(name="pay_out", next_at=next_payout, do=pay_out_due),
 )
 
