@@ -150,7 +150,7 @@ async def tell(parts: Parts, *events: AnyEvent) -> list[str]:
 async def buy(parts: Parts, *lines: Line, **rest: Any) -> None:
     """Paid and delivered, and the points that are due are active."""
     order_id, member_id = rest.get("order_id", "o-1"), rest.get("member_id", "m-1")
-    told = [paid(parts, *lines, **rest), delivered(parts, order_id, member_id=member_id)]
+    told: list[AnyEvent] = [paid(parts, *lines, **rest), delivered(parts, order_id, member_id=member_id)]
     assert await tell(parts, *told) == []
     await settle_due(parts, now=parts.clock.now())
 

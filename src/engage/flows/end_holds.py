@@ -18,12 +18,14 @@ from engage.domain.account import Account
 from engage.domain.money import Money
 from engage.domain.refusal import Refusal
 from engage.flows.ids import new_id
+from engage.flows.order_events import follow_captures
 from engage.flows.parts import Parts
 from engage.flows.transaction import one_statement, transaction
 from engage.ledger.accounts import Accounts, Key, open_accounts, post
 from engage.ledger.balances import BalanceChange
 from engage.ledger.holds import Hold, HoldState, lock_overdue, overdue_holds, read_holds, write_holds
 from engage.store.coupons import return_coupons, use_coupons
+from engage.store.orders import OrderKey, come_back
 
 HOLDS_PER_BATCH = 500
 
@@ -75,7 +77,11 @@ async def end_holds(parts: Parts, endings: Sequence[Ending]) -> list[Ended | Exc
                 done.append(hold)
             answers.append(_answer(hold, ending.end))
         news = await _write(parts, conn, accounts, done)
+        captured = _captured_orders(holds.values())
+        back = await come_back(conn, captured) if captured else []
     tell(parts, news)
+    if back:
+        await follow_captures(parts, back)
     return answers
 
 
@@ -175,6 +181,12 @@ async def _write(parts: Parts, conn: AsyncConnection, accounts: Accounts, done: 
         await return_coupons(conn, back, now={hold.id: _closed_at(hold) for hold in back.values()})
     causes = {hold.key: "captured" if hold.state == "captured" else "released" for hold in done}
     return await post_news(parts, conn, accounts, causes)
+
+
+def _captured_orders(holds: Iterable[Hold]) -> list[OrderKey]:
+    return [
+        (*hold.key, hold.order_id) for hold in holds if hold.state == "captured" and hold.order_id is not None
+    ]
 
 
 def _closed_at(hold: Hold) -> datetime:

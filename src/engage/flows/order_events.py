@@ -4,7 +4,7 @@ A batch is one transaction: the facts, what follows from them in the ledger, and
 that is told again, or that comes before one it should have come after, does what it would have done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,11 +23,11 @@ from engage.flows.events import (
 )
 from engage.flows.order_turns import Turn
 from engage.flows.parts import Parts
-from engage.flows.square_orders import square
+from engage.flows.square_orders import News, square
 from engage.flows.transaction import transaction
 from engage.ledger.holds import Hold, read_holds
 from engage.store.events import add_events
-from engage.store.orders import OrderKey, open_orders, write_orders
+from engage.store.orders import OrderKey, lock_orders, open_orders, write_orders
 
 
 async def take_order_events(
@@ -50,16 +50,35 @@ async def take_order_events(
             else:
                 done.append(one)
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
-        news = []
+        news: list[News] = []
         if changed:
             await write_orders(conn, changed)
             turns = [Turn(key, before[key], facts) for key, facts in changed.items()]
             news = await square(parts, conn, turns, now=now)
         await add_events(conn, [one.seen for one in done], now=now)
-    for told in news:
-        parts.after.add(changes=told.changes, cause=told.cause, due=told.due, outbox_id=told.outbox_id)
+    _tell(parts, news)
     refused += no
     return done
+
+
+async def follow_captures(parts: Parts, keys: Iterable[OrderKey]) -> None:
+    """Points that have just been spent on orders of which something came back before: its share goes back to
+    the member. Whoever captures holds asks for it, after the commit, and may ask again. Raises Unavailable.
+    """
+    async with transaction(parts.db) as conn:
+        found = await lock_orders(conn, keys)
+        turns = [
+            Turn(key, facts, facts, again=True)
+            for key, facts in found.items()
+            if facts.returns or facts.cancelled_at is not None
+        ]
+        news = await square(parts, conn, turns, now=parts.clock.now()) if turns else []
+    _tell(parts, news)
+
+
+def _tell(parts: Parts, news: Sequence[News]) -> None:
+    for told in news:
+        parts.after.add(changes=told.changes, cause=told.cause, due=told.due, outbox_id=told.outbox_id)
 
 
 def _key(one: Known) -> OrderKey:

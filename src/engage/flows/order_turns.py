@@ -18,11 +18,14 @@ from engage.store.orders import OrderKey
 
 
 class Turn(Struct, frozen=True):
-    """An order that is locked, and what was known of it before and is now."""
+    """An order that is locked, and what was known of it before and is now. `again` where nothing new is, but
+    what it was paid with may have come to be spent only now.
+    """
 
     key: OrderKey
     before: Facts
     after: Facts
+    again: bool = False
 
     @property
     def member(self) -> Key:
@@ -63,8 +66,10 @@ class Work(Struct):
 
     @property
     def moves(self) -> bool:
-        """Whether points or coupons go one way or the other, besides new credits."""
-        return bool(self.losing()) or any(self.gives(hold) for hold in self.holds)
+        """Whether points or coupons go one way or the other, besides new credits, or may: a hold that is open
+        may be captured at this moment.
+        """
+        return bool(self.losing()) or any(self.gives(hold) or hold.state == "open" for hold in self.holds)
 
     def losing(self) -> list[Locked]:
         return [credit for credit in self.credits if credit.loses(self.standings[credit.rule_id].kept)]
@@ -76,7 +81,8 @@ class Work(Struct):
             case "open":
                 return back
             case "captured":
-                return self.due_back(hold) > hold.reinstated or (back and not self.turn.before.is_back)
+                first = self.turn.again or not self.turn.before.is_back
+                return self.due_back(hold) > hold.reinstated or (back and first)
             case _:
                 return False
 

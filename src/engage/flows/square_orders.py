@@ -144,7 +144,8 @@ def _given_back(accounts: Accounts, work: Work, hold: Hold, *, now: datetime) ->
     """A hold that is open is released; of one that was captured the difference is reinstated."""
     account, takes = accounts.by_key[hold.key], accounts.takes.get(hold.id, [])
     if hold.state == "open":
-        account.release(takes, hold.id, now)
+        if takes:
+            account.release(takes, hold.id, now)
         late = hold.expires_at is not None and hold.expires_at <= now
         return replace(hold, state="expired" if late else "released")
     due_back = work.due_back(hold)

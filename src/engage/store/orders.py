@@ -47,6 +47,14 @@ FROM unnest(
 WHERE o.program_id = u.program_id AND o.member_id = u.member_id AND o.order_id = u.order_id
 """)
 
+_COME_BACK = text("""
+SELECT o.program_id, o.member_id, o.order_id
+FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:order_ids AS text[]))
+    AS k (program_id, member_id, order_id)
+JOIN orders o USING (program_id, member_id, order_id)
+WHERE o.returns <> '[]' OR o.cancelled_at IS NOT NULL
+""")
+
 _encode = msgspec.json.Encoder().encode
 _order = msgspec.json.Decoder(Order)
 _returns = msgspec.json.Decoder(tuple[Return, ...])
@@ -56,9 +64,21 @@ async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[O
     """Locks these orders until the transaction ends, and reads what is known of them; of one that was never
     heard of, nothing is.
     """
-    columns = _keys(sorted(set(keys)))
-    await conn.execute(_OPEN, columns)
-    return {(row[0], row[1], row[2]): _facts(row[3:]) for row in await conn.execute(_LOCK, columns)}
+    asked = sorted(set(keys))
+    await conn.execute(_OPEN, _keys(asked))
+    return await lock_orders(conn, asked)
+
+
+async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, Facts]:
+    """The same of those that were heard of; the others are missing."""
+    rows = await conn.execute(_LOCK, _keys(sorted(set(keys))))
+    return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
+
+
+async def come_back(conn: AsyncConnection, keys: Iterable[OrderKey]) -> list[OrderKey]:
+    """Those of these orders that were cancelled or of which something came back, without a lock."""
+    rows = await conn.execute(_COME_BACK, _keys(sorted(set(keys))))
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, Facts]) -> None:
