@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from litestar import Controller, Litestar
 
+from engage.api.admin.members import OperatorMemberController
+from engage.api.admin.programs import ProgramController
 from engage.api.admin.withdrawals import AdminWithdrawalController
 from engage.api.context import STATE, Api, open_api
 from engage.api.health import HealthController
@@ -35,6 +37,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CheckoutController,
     FCodeController,
     AdminWithdrawalController,
+    OperatorMemberController,
+    ProgramController,
     HealthController,
 )
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from litestar import Request
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from engage.api.answer import Answer
@@ -33,7 +34,7 @@ def once(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]:
     def around(app: ASGIApp) -> ASGIApp:
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
             keys = [value for name, value in scope["headers"] if name == HEADER]
-            if not keys:
+            if not keys or scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
                 await app(scope, receive, send)
                 return
             if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
@@ -57,8 +58,9 @@ async def _answered(
     api: Api, app: ASGIApp, scope: Scope, caller: str, key: str, body: bytes
 ) -> tuple[KeptAnswer, bool]:
     """(the answer, whether it was given before)."""
-    # All of these are POSTs, so the path says which request it is.
-    fingerprint = hashlib.sha256(scope["path"].encode() + b"\n" + body).digest()
+    # All of these are POSTs, so the path and the query say which request it is.
+    named = scope["path"].encode() + b"?" * bool(scope["query_string"]) + scope["query_string"]
+    fingerprint = hashlib.sha256(named + b"\n" + body).digest()
     kept = await begin_answer(api.parts, caller, key, fingerprint=fingerprint)
     if kept is not None:
         return kept, True

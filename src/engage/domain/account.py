@@ -107,6 +107,10 @@ class Account:
         self.pending -= points
         assert self.pending >= 0
 
+    def add_pending(self, points: int) -> None:
+        """Pending points that another account had."""
+        self.pending += points
+
     def expire(self, at: datetime) -> int:
         """Ends what remains of lots whose time has come by `at`; how many points. Comes before all else, so
         that nothing is spent after its end, however late the sweep is.
@@ -252,6 +256,42 @@ class Account:
                 balance_after=self.active,
             )
         )
+        self._recover(at)
+
+    def move_in(
+        self, lot: Lot, spent: Sequence[tuple[UUID | None, int]], at: datetime, *, reference: str
+    ) -> None:
+        """A lot of another account goes on in this one as it is: all its points come, and what was spent of
+        them before goes, by hold, so that it can be reinstated or taken back here as it could there.
+
+        Whoever moves lots in says at the end what is owed (`owe`).
+        """
+        assert sum(points for _, points in spent) == lot.points - lot.remaining
+        self.lots[lot.credit_id] = lot
+        self.new_lots.append(lot)
+        self._move(
+            "transfer",
+            at,
+            active=lot.points,
+            house_account="transferred",
+            credit_id=lot.credit_id,
+            reference=reference,
+        )
+        for hold_id, points in spent:
+            self._move(
+                "transfer",
+                at,
+                active=-points,
+                house_account="transferred",
+                hold_id=hold_id,
+                moves=[LotMove(lot.credit_id, -points)],
+                reference=reference,
+            )
+
+    def owe(self, points: int, at: datetime, *, kind: EntryKind, into: HouseAccount, reference: str) -> None:
+        """So much more is owed, or less; what can be paid of it is paid at once."""
+        if points:
+            self._move(kind, at, debt=points, house_account=into, reference=reference)
         self._recover(at)
 
     def _recover(self, at: datetime) -> None:

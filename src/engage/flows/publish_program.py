@@ -5,19 +5,25 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain import document, examples, versions
+from engage.domain.problems import DocumentError, Problem, shown
 from engage.domain.program import Program
 from engage.domain.refusal import Refusal
 from engage.flows.transaction import transaction
 from engage.store import programs as store
 
 
-async def publish(db: AsyncEngine, text: str, *, source: str, now: datetime) -> tuple[Program, bool]:
+async def publish(
+    db: AsyncEngine, text: str, *, source: str, now: datetime, program_id: str | None = None
+) -> tuple[Program, bool]:
     """(the version, whether it is new); the very same document again is not new and not wrong.
 
-    Raises DocumentError, and Refusal `document_unproved` (an example fails), `versions_conflict`, or
-    `version_exists` (another document has the name).
+    Raises DocumentError, also where it is not one of the program `program_id`, and Refusal
+    `document_unproved` (an example fails), `versions_conflict`, or `version_exists` (another document has the
+    name).
     """
     program = document.parse(text, source=source)
+    if program_id not in (None, program.id):
+        raise DocumentError(source, [Problem("id", shown(program_id), shown(program.id))])
     failures = examples.check(program)
     if failures:
         raise Refusal("document_unproved", status=422, problems=[str(failure) for failure in failures])

@@ -108,6 +108,11 @@ class Gate:
             members = [(False,) if isinstance(ask.slot, OnceSlot) else (ask.member_id,) for _, _, ask in part]
             await self._call("engage_undo", part, members)
 
+    async def forget(self, members: Sequence[tuple[str, str]]) -> None:
+        """What is known of (program, member) is forgotten: the database knows better."""
+        for part in self._parts(members, [keys.bucket(*member) for member in members]):
+            await self._call("engage_undo", part, [(member_id,) for _, _, (_, member_id) in part])
+
     async def load(
         self, members: Sequence[tuple[str, str, list[keys.Record]]], *, day: int, month: int
     ) -> None:

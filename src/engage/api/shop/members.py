@@ -5,12 +5,18 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, patch, post
 from litestar.params import PathParameter
+from msgspec import Struct
 
 from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
+from engage.api.callers import key_of
 from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
+from engage.domain.activity import MemberId
+from engage.domain.program import ProgramId
+from engage.flows.adjust import Reason
 from engage.flows.change_member import Changed, Changing, change_member
+from engage.flows.merge_members import Merged, merge_members
 from engage.flows.register_member import Joined, Joining, register_member
 
 JOINING_REFUSALS = (
@@ -24,8 +30,18 @@ JOINING_REFUSALS = (
     "not_eligible",
 )
 
+
+class CardMerging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`into` is the member who stays."""
+
+    program: ProgramId
+    into: MemberId
+    reason: Reason
+
+
 _joining = msgspec.json.Decoder(Joining)
 _changing = msgspec.json.Decoder(Changing)
+_merging = msgspec.json.Decoder(CardMerging)
 
 MemberIdParameter = Annotated[str, PathParameter(description="The member's id, as the shop has it.")]
 
@@ -73,3 +89,38 @@ class MemberController(Controller):
         api = await shop_of(request.scope)
         changing = await read_json(request, _changing)
         return answer(await change_member(api.parts, member_id, changing))
+
+    @post(
+        "/{member_id:str}/merge",
+        status_code=200,
+        operation_id="mergeCards",
+        summary="Two cards of one member",
+        response_description="There is one member now, who has what both had.",
+        opt=contract(
+            "unauthorized",
+            "forbidden",
+            "invalid_request",
+            "unknown_member",
+            "member_erased",
+            "member_merged",
+            "points_held",
+            takes=CardMerging,
+            once=True,
+        ),
+    )
+    async def merge(self, request: Request[Any, Any, Any], member_id: MemberIdParameter) -> Answer[Merged]:
+        """Where somebody turns out to have two accounts. The member of the path goes on as the one of `into`,
+        with all they have; so do their tokens, and events that name them.
+        """
+        api = await shop_of(request.scope)
+        merging = await read_json(request, _merging)
+        shop = await key_of(api.keys, request.scope, "shop")
+        merged = await merge_members(
+            api.parts,
+            merging.program,
+            member_id,
+            into=merging.into,
+            reason=merging.reason,
+            operator=shop.id,
+        )
+        return answer(merged)

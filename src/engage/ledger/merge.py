@@ -1,0 +1,95 @@
+"""What a member's account holds goes to another account: credits keep their ids, and what they are for.
+
+The credits of the account that is merged stay there as its history. In the other one each has a row under
+the same id, with the same source key and reference, so that nothing is earned a second time and what is
+taken back later is found. Where a key is taken there, the credit goes on as a transfer, whose key nobody
+else uses.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Key = tuple[str, str]  # (program, member)
+
+RULE: Final = "transfer"  # Reserved: no rule of a program.
+
+
+# Not more than a place that is taken; what it is worth is filled in when the lots are known. In the order in
+# which accepting takes keys, and before any balance, as there.
+_TRACES = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
+                     state, activity_at, accepted_at, reversed_at, why)
+SELECT program_id, :into, id, source_key, reference, rule_id, program_version, 0, 'reversed', activity_at,
+       accepted_at, :now, why
+FROM credits
+WHERE program_id = :program_id AND member_id = :member_id AND rule_id <> ALL(CAST(:without AS text[]))
+ORDER BY source_key COLLATE "C"
+ON CONFLICT DO NOTHING
+RETURNING id
+""")
+
+_TRANSFERS = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
+                     state, activity_at, accepted_at, reversed_at, why)
+SELECT c.program_id, :into, c.id, 'transfer:' || c.member_id || ':' || c.id,
+       CASE WHEN NOT EXISTS (
+           SELECT FROM credits k
+           WHERE k.program_id = c.program_id AND k.member_id = :into AND k.reference = t.reference
+             AND k.rule_id = :rule_id
+       ) THEN t.reference END,
+       :rule_id, c.program_version, 0, 'reversed', c.activity_at, c.accepted_at, :now, c.why
+FROM unnest(CAST(:ids AS uuid[]), CAST(:references AS text[])) AS t (id, reference)
+JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
+""")
+
+_FILL = text("""
+UPDATE credits c
+SET points = o.points, state = o.state, taken_back = o.taken_back, due_at = o.due_at, active_at = o.active_at,
+    expires_at = o.expires_at, reversed_at = o.reversed_at
+FROM credits o
+WHERE c.program_id = :program_id AND c.member_id = :into AND c.id = ANY(CAST(:ids AS uuid[]))
+  AND o.program_id = c.program_id AND o.member_id = :member_id AND o.id = c.id
+""")
+
+_MOVE_HOLDS = text("""
+UPDATE holds SET member_id = :into WHERE program_id = :program_id AND member_id = :member_id
+""")
+
+
+def _of(key: Key, into: str | None = None) -> dict[str, str]:
+    named = {"program_id": key[0], "member_id": key[1]}
+    return named if into is None else named | {"into": into}
+
+
+async def take_places(
+    conn: AsyncConnection, key: Key, into: str, *, without: Collection[str], now: datetime
+) -> set[UUID]:
+    """Credits of no points for `into`, under the keys of the member's credits that are free there; their ids.
+
+    Of the rules `without` none is taken.
+    """
+    rows = await conn.execute(_TRACES, _of(key, into) | {"without": sorted(without), "now": now})
+    return set(rows.scalars())
+
+
+async def add_transfers(
+    conn: AsyncConnection, key: Key, into: str, transfers: Sequence[tuple[UUID, str | None]], *, now: datetime
+) -> None:
+    """The same, under keys of their own: by credit id, with the reference that it is known by from now on."""
+    columns = {"ids": [id_ for id_, _ in transfers], "references": [reference for _, reference in transfers]}
+    await conn.execute(_TRANSFERS, _of(key, into) | columns | {"rule_id": RULE, "now": now})
+
+
+async def fill_places(conn: AsyncConnection, key: Key, into: str, ids: Sequence[UUID]) -> None:
+    """These credits of `into` are worth what the member's are."""
+    await conn.execute(_FILL, _of(key, into) | {"ids": list(ids)})
+
+
+async def move_holds(conn: AsyncConnection, key: Key, into: str) -> None:
+    """What was spent and may come back comes back to the other one."""
+    await conn.execute(_MOVE_HOLDS, _of(key, into))
