@@ -16,6 +16,8 @@ COMMANDS = {
     "keys": ("engage.cli.keys:keys", "Make and revoke keys of the shop and of operators."),
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
     "rebuild": ("engage.cli.audit:rebuild", "Make Valkey's state again from PostgreSQL."),
+    "report": ("engage.cli.report:report", "Tell finance what points are owed, at any past instant."),
+    "import": ("engage.cli.import_:import_", "Bring members and opening balances from a CSV file."),
     "api": ("engage.cli.parts:api", "Serve the HTTP API."),
     "feed": ("engage.cli.parts:feed", "Serve the websocket feed."),
     "worker": ("engage.cli.parts:worker", "Settle what falls due."),
@@ -25,7 +27,7 @@ COMMANDS = {
 }
 PANELS = {
     "On one machine": ["up"],
-    "Programs and points": ["program", "keys", "audit", "rebuild"],
+    "Programs and points": ["program", "keys", "audit", "rebuild", "report", "import"],
     "Parts, one by one, on the URLs of the environment": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],
 }

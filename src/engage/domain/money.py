@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import floor
 
+from babel.numbers import get_currency_precision
 from msgspec import Struct
 
 _HALF = Fraction(1, 2)
@@ -14,6 +15,14 @@ class Money(Struct, frozen=True):
 
     amount: int
     currency: str
+
+
+def plain(money: Money) -> str:
+    """In whole units of the currency, with its own number of decimals and no other sign: -12.34, 1500."""
+    digits: int = get_currency_precision(money.currency)
+    sign = "-" if money.amount < 0 else ""
+    whole, rest = divmod(abs(money.amount), 10**digits)
+    return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
 
 
 def apportion(parts: Iterable[Fraction]) -> list[int]:

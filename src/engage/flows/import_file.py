@@ -89,6 +89,11 @@ def cells(table: Table, row: Row) -> dict[str, str]:
     return {name: text for name, field in named if name not in PASSED_OVER and (text := field.strip())}
 
 
+def is_utf8(field: str) -> bool:
+    """Bytes that were not are kept as surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in field)
+
+
 class RejectedFile:
     """Rows that were not taken, as they were, with their line and the reason; made with the first of them."""
 

@@ -19,7 +19,7 @@ from engage.domain.account import Lot
 from engage.domain.program import Program
 from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.ids import new_id
-from engage.flows.import_file import Row, Table, cells, rows_of
+from engage.flows.import_file import Row, Table, cells, is_utf8, rows_of
 from engage.flows.parts import Parts
 from engage.flows.register_member import Joining, check_eligible, new_member, offered
 from engage.flows.transaction import transaction
@@ -130,7 +130,7 @@ def _read(
 def _brought(table: Table, row: Row, program_id: str) -> Brought:
     """Raises ValueError, which says what is wrong."""
     said: dict[str, object] = dict(cells(table, row))
-    if any("\udc80" <= character <= "\udcff" for field in row.fields for character in field):
+    if not all(field.isascii() or is_utf8(field) for field in row.fields):
         raise ValueError("not UTF-8")
     if "card_numbers" in said:
         cards = str(said["card_numbers"]).split(";")
