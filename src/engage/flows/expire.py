@@ -49,10 +49,10 @@ async def expire_together(parts: Parts, *, helpers: int = HELPERS) -> int:
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S
-    total, more = 0, True
+    total, more = await expire_once(parts, now=parts.clock.now())
+    if more and helpers:
+        await parts.doorbell.call_for_help(EXPIRE_JOB, tick_of(parts.clock.wall()), helpers)
     while more and loop.time() < until:
         ended, more = await expire_once(parts, now=parts.clock.now())
-        if more and total == 0 and helpers:
-            await parts.doorbell.call_for_help(EXPIRE_JOB, tick_of(parts.clock.wall()), helpers)
         total += ended
     return total

@@ -1,0 +1,118 @@
+"""Points that end while the worker that ends them is killed: each ends once, and nothing is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+
+from engage.clock import Clock
+from engage.embedded.child import Child, Part, engage_command, start
+from engage.flows.audit import audit
+from engage.flows.parts import Parts
+from engage.settings import Settings, to_environment
+from tests.playing import PROGRAM, playing, rows
+
+MEMBERS = 30_000
+PATIENCE_S = 30.0
+LOOK_AGAIN_S = 0.005
+
+# Everybody joined long ago, and the points of that have ended an hour ago.
+CROWD = [
+    """
+    INSERT INTO members (program_id, member_id, country, kind, joined_at)
+    SELECT :program, 'm-' || n, 'ES', 'person', :at FROM generate_series(1, :members) n
+    """,
+    """
+    INSERT INTO balances (program_id, member_id, active, version)
+    SELECT program_id, member_id, 50, 1 FROM members WHERE joined_at = :at
+    """,
+    """
+    INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                         activity_at, accepted_at, due_at, active_at, expires_at, why)
+    SELECT program_id, member_id, uuidv7(), 'registration', 'registration', 'first', 50, 'active',
+           :at, :at, :at, :at, :ends_at, '{}'
+    FROM members
+    """,
+    """
+    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
+                         balance_after, credit_id)
+    SELECT program_id, member_id, 1, 'earning', :at, 50, 'issued', -50, 50, id FROM credits
+    """,
+    """
+    INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
+    SELECT program_id, member_id, credit_id, 1, 50, 50, :at, :ends_at FROM entries
+    """,
+]
+
+
+async def test_points_end_once_when_the_worker_that_ends_them_is_killed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with playing(settings, Clock()) as parts:
+        await _gather(parts)
+        async with _worker(settings, tmp_path) as child:
+            await _until_ended(parts, 1)
+            child.kill()
+            await child.ended()
+        ended, left = await _lots(parts)
+        assert ended > 0
+        assert left > 0, "it was killed in the middle"
+        assert ended + left == MEMBERS
+        assert (await audit(settings)).broken == []
+        async with _worker(settings, tmp_path):
+            await _until_ended(parts, MEMBERS)
+        assert await rows(parts.db, "SELECT DISTINCT active, version FROM balances") == [(0, 2)]
+        found = await rows(parts.db, "SELECT sum(house_delta) FROM entries WHERE kind = 'expiration'")
+        assert found == [(50 * MEMBERS,)]
+        assert (await audit(settings)).broken == []
+
+
+async def _gather(parts: Parts) -> None:
+    values = {
+        "program": PROGRAM,
+        "members": MEMBERS,
+        "at": parts.clock.now() - timedelta(days=366),
+        "ends_at": parts.clock.now() - timedelta(hours=1),
+    }
+    async with parts.db.begin() as conn:
+        for statement in CROWD:
+            named = {name: value for name, value in values.items() if f":{name}" in statement}
+            await conn.execute(text(statement), named)
+
+
+@asynccontextmanager
+async def _worker(settings: Settings, folder: Path) -> AsyncIterator[Child]:
+    child = await start(
+        Part(
+            name="worker",
+            command=engage_command("worker"),
+            log=folder / "worker.log",
+            directory=folder,
+            environment=to_environment(settings),
+            ready=None,
+        )
+    )
+    try:
+        yield child
+    finally:
+        await child.stop()
+
+
+async def _until_ended(parts: Parts, count: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await _lots(parts))[0] < count:
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+async def _lots(parts: Parts) -> tuple[int, int]:
+    """(how many have ended, how many are left)."""
+    ((ended, left),) = await rows(
+        parts.db,
+        "SELECT count(*) FILTER (WHERE remaining = 0), count(*) FILTER (WHERE remaining > 0) FROM lots",
+    )
+    assert isinstance(ended, int)
+    assert isinstance(left, int)
+    return ended, left
