@@ -90,6 +90,14 @@ BROKEN = [
     ("never_early", f"UPDATE credits SET accepted_at = active_at + interval '1 us' WHERE id = {FUEL}"),
     ("never_early", f"UPDATE entries SET at = at - interval '1 day' WHERE credit_id = {FUEL}"),
     ("lots_cover_balances", f"UPDATE lots SET remaining = 0 WHERE credit_id = {FUEL}"),
+    (
+        "withdrawals_have_holds",
+        """
+        INSERT INTO withdrawals (program_id, member_id, id, hold_id, state, method, points, amount_minor,
+                                 currency, requested_at)
+        VALUES ('playground', 'm-1', uuidv7(), uuidv7(), 'settled', 'cash', 1, 100, 'EUR', now())
+        """,
+    ),
     ("lots_match_credits", f"UPDATE lots SET expires_at = NULL WHERE credit_id = {FUEL}"),
     (
         "lots_match_credits",

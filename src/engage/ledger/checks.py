@@ -169,13 +169,32 @@ CHECKS = (
     ),
     Check(
         "lots_cover_balances",
-        "What remains in a member's lots is what is active and held.",
+        "What remains in a member's lots is what is active; what is held is out of them.",
         """
         SELECT b.program_id, b.member_id, b.active, b.held, coalesce(l.remaining, 0) AS remaining
         FROM balances b
         LEFT JOIN (SELECT program_id, member_id, sum(remaining) AS remaining FROM lots GROUP BY 1, 2) l
             USING (program_id, member_id)
-        WHERE b.active + b.held <> coalesce(l.remaining, 0)
+        WHERE b.active <> coalesce(l.remaining, 0)
+        """,
+    ),
+    Check(
+        "withdrawals_have_holds",
+        "A withdrawal's points are held while it is open, captured once it is settled, released if it failed.",
+        """
+        SELECT w.program_id, w.member_id, w.id, w.state, w.points, h.state AS hold, h.points AS hold_points,
+               e.withdrawn
+        FROM withdrawals w
+        LEFT JOIN holds h
+            ON h.program_id = w.program_id AND h.member_id = w.member_id AND h.id = w.hold_id
+        LEFT JOIN (
+            SELECT program_id, member_id, hold_id, sum(house_delta) AS withdrawn
+            FROM entries WHERE house_account = 'withdrawn' GROUP BY 1, 2, 3
+        ) e ON e.program_id = w.program_id AND e.member_id = w.member_id AND e.hold_id = w.hold_id
+        WHERE (h.purpose, h.points) IS DISTINCT FROM ('withdrawal', w.points)
+           OR h.state IS DISTINCT FROM CASE w.state WHEN 'settled' THEN 'captured'
+                                       WHEN 'failed' THEN 'released' ELSE 'open' END
+           OR coalesce(e.withdrawn, 0) <> CASE w.state WHEN 'settled' THEN w.points ELSE 0 END
         """,
     ),
     Check(

@@ -1,0 +1,34 @@
+"""The sandbox's provider: the number tells the end, whoever asks, and after any restart."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Outcome, Paid, Unclear
+from engage.payouts.port import Payout
+from engage.payouts.sandbox import LATE, SandboxProvider
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("digits", "sent", "soon", "late"),
+    [
+        ("01", Declined, Declined, Declined),
+        ("02", Accepted, Declined, Declined),
+        ("03", Unclear, Paid, Paid),
+        ("04", Accepted, Accepted, Paid),
+        ("05", Unclear, NeverHeard, NeverHeard),
+        ("06", NotSent, NeverHeard, NeverHeard),
+        ("56", Accepted, Paid, Paid),
+    ],
+)
+async def test_the_last_two_digits_tell_the_end(digits: str, sent: type, soon: type, late: type) -> None:
+    payout = Payout(uuid4(), 100, "XOF", f"+226701234{digits}", AT)
+    said: list[Outcome] = [
+        await SandboxProvider().send(payout, at=AT),
+        await SandboxProvider().ask(payout, at=AT + timedelta(minutes=1)),
+        await SandboxProvider().ask(payout, at=AT + LATE),
+    ]
+    assert [type(one) for one in said] == [sent, soon, late]
