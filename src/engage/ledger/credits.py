@@ -15,11 +15,14 @@ CreditState = Literal["pending", "active", "expired", "reversed"]
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """Points granted for one activity. `why` is everything the decision was made of."""
+    """Points granted for one activity. `points` are what it pays now, or paid last if it is reversed; of what
+    it was granted, `taken_back` is gone. `why` is everything the decision was made of.
+    """
 
     id: UUID
     rule: str
     points: int
+    taken_back: int
     state: CreditState
     due_at: datetime | None
     active_at: datetime | None
@@ -53,9 +56,16 @@ _STATE = """CASE WHEN c.state = 'active' AND EXISTS (
     WHERE l.program_id = c.program_id AND l.member_id = c.member_id AND l.credit_id = c.id
       AND l.expired > 0 AND l.remaining = 0
 ) THEN 'expired' ELSE c.state END"""
-_CREDIT = (
-    f"c.id, c.rule_id, c.points, {_STATE} AS state, c.due_at, c.active_at, c.expires_at, c.source_key, c.why"
-)
+# A pending credit shrank by its reductions, and was taken back as it was last if nothing came of it.
+_TAKEN_BACK = """c.taken_back
+    + coalesce((
+        SELECT CAST(sum(r.points) AS bigint) FROM reductions r
+        WHERE r.program_id = c.program_id AND r.member_id = c.member_id AND r.credit_id = c.id
+    ), 0)
+    + CASE WHEN c.state = 'reversed' AND c.active_at IS NULL THEN c.points ELSE 0 END"""
+_PAYS = "CASE WHEN c.state = 'reversed' THEN c.points ELSE c.points - c.taken_back END"
+_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_STATE} AS state, c.due_at, c.active_at, c.expires_at,
+    c.source_key, c.why, {_TAKEN_BACK} AS gone"""
 
 # A credit of 0 points is a removal's trace (`engage.ledger.take_back`), nothing that the member earned.
 _LIST = text(f"""
@@ -182,11 +192,12 @@ async def list_entries(
 
 
 def _credit(row: Sequence[Any]) -> Credit:
-    id_, rule_id, points, state, due_at, active_at, expires_at, source_key, why = row
+    id_, rule_id, points, state, due_at, active_at, expires_at, source_key, why, taken_back = row
     return Credit(
         id=id_,
         rule=rule_id,
         points=points,
+        taken_back=taken_back,
         state=state,
         due_at=due_at,
         active_at=active_at,
