@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from engage.clock import Clock, StoppedClock
 from engage.domain.activity import Line, Payment, Review
@@ -28,6 +28,8 @@ from tests.playing import NOON
 SPENDING = "spending"
 HOLD_FOR = timedelta(minutes=30)
 MONTH = timedelta(days=31)
+
+T = TypeVar("T")
 
 _numbers = count(1)
 
@@ -187,7 +189,7 @@ def codes(answers: list[Any]) -> list[str]:
     return sorted(answer.code for answer in refused if isinstance(answer, Refusal))
 
 
-def _raised(answer: Any) -> Any:
+def _raised(answer: T | Exception) -> T:
     if isinstance(answer, Exception):
         raise answer
     return answer
