@@ -7,6 +7,7 @@ from litestar import Controller, Litestar
 
 from engage.api.admin.members import OperatorMemberController
 from engage.api.admin.programs import ProgramController
+from engage.api.admin.reports import ReportController
 from engage.api.admin.withdrawals import AdminWithdrawalController
 from engage.api.context import STATE, Api, open_api
 from engage.api.health import HealthController
@@ -39,6 +40,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     AdminWithdrawalController,
     OperatorMemberController,
     ProgramController,
+    ReportController,
     HealthController,
 )
 

@@ -14,7 +14,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     """`takes` is the type of the JSON body, `refusals` the codes of `engage.api.codes` that may come.
 
     `once`: it honours an Idempotency-Key. `tagged`: it answers 304 to an If-None-Match. `also` are other
-    statuses, with their descriptions, that have an answer of the same type.
+    statuses, with their descriptions, that have an answer of the same type. `csv`: it answers in CSV too.
     """
 
     refusals: tuple[str, ...] = ()
@@ -23,6 +23,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     once: bool = False
     tagged: bool = False
     also: tuple[tuple[int, str], ...] = ()
+    csv: bool = False
 
     def __deepcopy__(self, memo: object) -> Self:
         """Litestar copies the options of handlers, and not every type can be copied."""
@@ -36,7 +37,10 @@ def contract(
     once: bool = False,
     tagged: bool = False,
     also: tuple[tuple[int, str], ...] = (),
+    csv: bool = False,
 ) -> dict[str, Any]:
     """For a handler's `opt`."""
-    made = Contract(refusals=refusals, takes=takes, optional=optional, once=once, tagged=tagged, also=also)
+    made = Contract(
+        refusals=refusals, takes=takes, optional=optional, once=once, tagged=tagged, also=also, csv=csv
+    )
     return {OPT: made}

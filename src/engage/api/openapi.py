@@ -164,7 +164,9 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
     """Adds to an operation what its contract says, in place of what was guessed."""
     known = _contract(handler)
     success = str(handler.status_code)
-    given = {"application/json": {"schema": schemas.of(_answers(handler))}}
+    given: Document = {"application/json": {"schema": schemas.of(_answers(handler))}}
+    if known.csv:
+        given["text/csv"] = {"schema": {"type": "string"}}
     answers: Document = {success: {"description": handler.response_description, "content": given}}
     answers |= {str(status): {"description": text, "content": given} for status, text in known.also}
     codes = list(known.refusals)

@@ -25,8 +25,8 @@ from engage.domain.refusal import Refusal
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
 
-# Litestar keeps a handler's parameter `state` for itself.
-RENAMED = {"in_state": "state"}
+# Litestar keeps a handler's parameter `state` for itself, and Python `from` and `format`.
+RENAMED = {"in_state": "state", "since": "from", "as_format": "format"}
 
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _WHERE = re.compile(r"(.*?) - at `(key in )?\$(.*)`", re.DOTALL)

@@ -70,6 +70,8 @@ async def report_balance(
 
     Raises as `report_liability`, and Refusal unknown_member.
     """
+    if "\0" in member_id:
+        raise unknown_member()  # PostgreSQL has no such text.
     async with _reading(settings, timeout_s) as conn:
         of = liability.period(at, None, now=(await _clock(settings, conn, clock)).now())
         published = await _published(conn, program_id)
