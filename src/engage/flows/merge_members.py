@@ -92,8 +92,8 @@ async def _pair(
     if any(profile.erased_at is not None for profile in found.values()):
         raise member_erased()
     old = found[member_id]
-    into = found[into].merged_into or into
-    if old.merged_into is not None and old.merged_into != into:
+    asked, into = into, found[into].merged_into or into
+    if old.merged_into is not None and (old.merged_into != into or asked == member_id):
         raise Refusal("member_merged", status=409, into=old.merged_into)
     if into == member_id:
         # Into themselves, or into one who was merged into them.

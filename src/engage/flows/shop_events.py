@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.refusal import AccountClosed, Refusal, Unavailable
 from engage.flows.cards import members_of_cards
 from engage.flows.events import (
     AnyEvent,
@@ -42,6 +42,15 @@ class EventsTaken(Struct, frozen=True):
 
 async def take_events(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
     """Raises Unavailable when a part is away; sending all of them again is safe then."""
+    try:
+        return await _take(parts, events)
+    except AccountClosed:
+        # One of their members was merged or erased just now.
+        await parts.members.refresh(parts.db)
+        return await _take(parts, events)
+
+
+async def _take(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
     now = parts.clock.now()
     fresh, repeated = await _fresh(parts, events)
     known, refused = await _known(parts, fresh, now=now)
