@@ -7,6 +7,7 @@ from arq.typing import WorkerCoroutine
 
 from engage.domain.refusal import Unavailable
 from engage.flows import expire as expiring
+from engage.flows import reconcile_payouts as reconciling
 from engage.flows import settle as settling
 from engage.flows import sweep as sweeping
 from engage.flows.due_work import Work
@@ -16,6 +17,9 @@ log = structlog.get_logger()
 
 # How many join in when one settlement finds more than a batch.
 SETTLERS = 4
+
+# The calls that are under way at the end of a turn have to end before the job does.
+RECONCILE_S = 10.0
 
 
 async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:
@@ -66,6 +70,16 @@ async def forget_old_answers(ctx: dict[str, Any]) -> int:
         return await sweeping.forget_old_answers(ctx["parts"])
     except Unavailable as away:
         return _left_for_later("forget_old_answers", away)
+
+
+async def reconcile_payouts(ctx: dict[str, Any]) -> int:
+    """Payouts are compared with what the provider has. How many were."""
+    parts: Parts = ctx["parts"]
+    try:
+        await follow_sandbox_clock(parts)
+        return (await reconciling.reconcile(parts, turn_s=RECONCILE_S)).compared
+    except Unavailable as away:
+        return _left_for_later("reconcile_payouts", away)
 
 
 def _left_for_later(job: str, away: Unavailable) -> int:

@@ -15,6 +15,7 @@ COMMANDS = {
     "program": ("engage.cli.program:program", "Check and show program documents."),
     "keys": ("engage.cli.keys:keys", "Make and revoke keys of the shop and of operators."),
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
+    "payouts": ("engage.cli.payouts:payouts", "Compare withdrawals with what the provider paid."),
     "rebuild": ("engage.cli.audit:rebuild", "Make Valkey's state again from PostgreSQL."),
     "report": ("engage.cli.report:report", "Tell finance what points are owed, at any past instant."),
     "import": ("engage.cli.import_:import_", "Bring members and opening balances from a CSV file."),
@@ -27,7 +28,7 @@ COMMANDS = {
 }
 PANELS = {
     "On one machine": ["up"],
-    "Programs and points": ["program", "keys", "audit", "rebuild", "report", "import"],
+    "Programs and points": ["program", "keys", "audit", "payouts", "rebuild", "report", "import"],
     "Parts, one by one, on the URLs of the environment": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],
 }

@@ -195,6 +195,23 @@ def _never_heard(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
     return replace(withdrawal, state="unknown")
 
 
+def difference(withdrawal: Withdrawal, outcome: Outcome) -> str | None:
+    """What a provider has other than we of one that has ended, in a line; None where it is the same."""
+    match withdrawal.state, outcome:
+        case "settled", Paid(amount_minor=amount, currency=currency):
+            theirs = (amount, currency)
+            same = amount is None or theirs == (withdrawal.amount_minor, withdrawal.currency)
+            return None if same else f"settled, and paid as {amount} {currency}"
+        case "failed", Paid():
+            return "its points went back, and it was paid"
+        case "failed", Accepted():
+            return "its points went back, and it may still be paid"
+        case "failed", _:
+            return None
+        case _:
+            return f"settled, and not paid: {type(outcome).__name__}"
+
+
 # What may be asked for.
 
 

@@ -47,27 +47,26 @@ async def pay_out_due(parts: Parts, *, now: datetime, on_time: bool = False) -> 
     until = loop.time() + TURN_S
     total = 0
     while turns := await _claim(parts, now):
-        await call(parts, turns, now=now)
+        assert parts.payouts is not None, "without a provider it is nobody's turn"
+        await call(parts, parts.payouts, turns, now=now)
         total += len(turns)
         if loop.time() > until:
             break
     return total
 
 
-async def call(parts: Parts, turns: Sequence[Turn], *, now: datetime) -> None:
-    """Sends or asks about each of these, all at once, and keeps what is heard.
+async def call(parts: Parts, provider: Provider, turns: Sequence[Turn], *, now: datetime) -> int:
+    """Sends or asks about each of these, all at once, and keeps what is heard; how many have ended.
 
     One whose answer cannot be kept does not keep the others' from being heard. Raises Unavailable.
     """
-    provider = parts.payouts
-    assert provider is not None or not turns
-    if provider is None:
-        return
     send_by = asyncio.get_running_loop().time() + SEND_WITHIN_S
     calls = (_call(parts, provider, turn, now, send_by) for turn in turns)
-    errors = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
-    if errors:
-        raise errors[0]
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    for error in done:
+        if isinstance(error, BaseException):
+            raise error
+    return done.count(True)
 
 
 def payout_of(withdrawal: Withdrawal) -> Payout:
@@ -108,15 +107,16 @@ def turn_of(withdrawal: Withdrawal, provider: Provider | None, now: datetime) ->
     return Turn(ask(withdrawal, at=now), sending=False)
 
 
-async def _call(parts: Parts, provider: Provider, turn: Turn, now: datetime, send_by: float) -> None:
+async def _call(parts: Parts, provider: Provider, turn: Turn, now: datetime, send_by: float) -> bool:
+    """Whether it has ended."""
     payout = payout_of(turn.withdrawal)
     if not turn.sending:
         outcome = await provider.ask(payout, at=now)
     elif asyncio.get_running_loop().time() < send_by:
         outcome = await provider.send(payout, at=now)
     else:
-        return  # Whoever asks will hear that it never arrived.
-    await hear_of(parts, turn.withdrawal, outcome, now=now)
+        return False  # Whoever asks will hear that it never arrived.
+    return (await hear_of(parts, turn.withdrawal, outcome, now=now)).closed
 
 
 async def hear_of(parts: Parts, withdrawal: Withdrawal, outcome: Outcome, *, now: datetime) -> Withdrawal:

@@ -73,12 +73,12 @@ SELECT min(ask_at) FROM withdrawals
 WHERE state IN ('requested', 'submitted', 'unknown') AND ask_at > :after
 """)
 
-# What ended before `before` and has not been compared; and, for as long as it may still change, what was
-# different or had never arrived, if that was found before `again_before`.
+# What has not been compared; and of what ended lately, what was different or had never arrived, if that was
+# found a while ago: it may have changed.
 _UNCOMPARED = text(f"""
 SELECT {_COLUMNS} FROM withdrawals
-WHERE provider = :provider AND closed_at < :before AND closed_at >= :since
-  AND (compared_at IS NULL OR (compared_at < :again_before
+WHERE provider = :provider AND closed_at IS NOT NULL AND phone IS NOT NULL
+  AND (compared_at IS NULL OR (closed_at >= :since AND compared_at < :again_before
                                AND (difference IS NOT NULL OR failure = 'never_heard')))
 ORDER BY closed_at, id LIMIT :limit
 """)  # noqa: S608  # As above.
@@ -179,21 +179,14 @@ async def read_uncompared(
     provider: str,
     *,
     since: datetime,
-    before: datetime,
     again_before: datetime,
     limit: int,
 ) -> list[Withdrawal]:
-    """Those that ended in [since, before) and are to be compared with what the provider has: once, and those
-    that were different or had never arrived again, unless that was done since `again_before`.
+    """Those that have ended and are to be compared with what the provider has: each once, and those that
+    ended since `since` and were different or had never arrived again, unless it was done at `again_before`.
     """
     return await _select(
-        conn,
-        _UNCOMPARED,
-        provider=provider,
-        since=since,
-        before=before,
-        again_before=again_before,
-        limit=limit,
+        conn, _UNCOMPARED, provider=provider, since=since, again_before=again_before, limit=limit
     )
 
 

@@ -215,7 +215,8 @@ CREATE TABLE withdrawals (
 );
 CREATE INDEX withdrawals_by_id ON withdrawals (id);
 CREATE INDEX withdrawals_open ON withdrawals (ask_at) WHERE state IN ('requested', 'submitted', 'unknown');
-CREATE INDEX withdrawals_closed ON withdrawals (closed_at) WHERE provider IS NOT NULL;
+CREATE INDEX withdrawals_uncompared ON withdrawals (closed_at)
+    WHERE provider IS NOT NULL AND (compared_at IS NULL OR difference IS NOT NULL OR failure = 'never_heard');
 """
 
 
