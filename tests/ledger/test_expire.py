@@ -12,7 +12,7 @@ from engage.flows.parts import Parts
 from engage.flows.settle import settle_due
 from engage.flows.transaction import transaction
 from engage.ledger.balances import BalanceChange
-from engage.ledger.expire import expire_lots, lock_ending, next_crossing, next_end
+from engage.ledger.expire import expire_lots, lock_ending, next_end, next_stop
 from engage.settings import Settings
 from tests.holding import end_hold, hold, spend
 from tests.playing import DAY, FIVE_MINUTES, NOON, advance, do, join, playing, review, rows, tap
@@ -177,37 +177,49 @@ async def test_it_is_known_when_points_end_next(parts: Parts) -> None:
     assert await after(NOON) == JOINED_ENDS + DAY
 
 
-async def test_a_crossing_is_where_a_member_gets_points_after_others_have_ended(parts: Parts) -> None:
+async def test_a_travelling_clock_stops_before_points_that_come_after_others_have_ended(parts: Parts) -> None:
     await earn(parts, "m-1", "m-2")
     far = JOINED_ENDS + 10 * DAY
 
-    async def crossing(after: datetime, until: datetime) -> datetime | None:
+    async def stop(after: datetime, until: datetime) -> datetime | None:
         async with transaction(parts.db) as conn:
-            return await next_crossing(conn, after=after, until=until)
+            return await next_stop(conn, after=after, until=until)
 
-    assert await crossing(NOON, far) is None
+    async def change(statement: str) -> None:
+        async with parts.db.begin() as conn:
+            await conn.execute(text(statement), {"due": due} if ":due" in statement else {})
+
+    assert await stop(NOON, far) is None
     advance(parts, JOINED_ENDS - timedelta(minutes=4) - parts.clock.now())
     await do(parts, tap(), "m-1")
     due = JOINED_ENDS + timedelta(minutes=1)
-    assert await crossing(NOON, far) == due
-    assert await crossing(NOON, due) == due
-    assert await crossing(NOON, due - MOMENT) is None
-    assert await crossing(JOINED_ENDS, far) is None, "what has ended by then has ended"
+    assert await stop(NOON, far) == due - MOMENT
+    assert await stop(NOON, due) == due - MOMENT
+    assert await stop(NOON, due - MOMENT) is None
+    assert await stop(JOINED_ENDS, far) is None, "what has ended by then has ended"
     # Points of another member that end have nothing to do with it.
-    async with parts.db.begin() as conn:
-        await conn.execute(text("UPDATE lots SET expires_at = NULL WHERE member_id = 'm-1'"))
-    assert await crossing(NOON, far) is None
+    await change("UPDATE lots SET expires_at = NULL WHERE member_id = 'm-1'")
+    assert await stop(NOON, far) is None
     # Neither are they in the way of those that come at the same time.
-    async with parts.db.begin() as conn:
-        await conn.execute(text("UPDATE lots SET expires_at = :due WHERE member_id = 'm-1'"), {"due": due})
-    assert await crossing(NOON, far) is None
+    await change("UPDATE lots SET expires_at = :due WHERE member_id = 'm-1'")
+    assert await stop(NOON, far) is None
     # Points that have not come yet may end before others come.
+    await change(
+        "INSERT INTO credits SELECT (jsonb_populate_record(c, jsonb_build_object('id', uuidv7(),"
+        " 'source_key', 'other', 'due_at', due_at - interval '2 min',"
+        " 'expires_at', due_at - interval '1 min'))).* FROM credits c WHERE state = 'pending'"
+    )
+    assert await stop(NOON, far) == due - MOMENT
+
+
+async def test_a_travelling_clock_stops_where_a_debt_is_paid(parts: Parts) -> None:
+    await earn(parts, "m-1", "m-2")
+    for member in ("m-1", "m-2"):
+        await do(parts, review("watch", "r-2"), member)
+    due = parts.clock.now() + FIVE_MINUTES
     async with parts.db.begin() as conn:
-        await conn.execute(
-            text(
-                "INSERT INTO credits SELECT (jsonb_populate_record(c, jsonb_build_object('id', uuidv7(),"
-                " 'source_key', 'other', 'due_at', due_at - interval '2 min',"
-                " 'expires_at', due_at - interval '1 min'))).* FROM credits c WHERE state = 'pending'"
-            )
-        )
-    assert await crossing(NOON, far) == due
+        await conn.execute(text("UPDATE balances SET debt = 5 WHERE member_id = 'm-2'"))
+        assert await next_stop(conn, after=NOON, until=due + DAY) == due
+        assert await next_stop(conn, after=due, until=due + DAY) is None
+        await conn.execute(text("UPDATE balances SET debt = 0"))
+        assert await next_stop(conn, after=NOON, until=due + DAY) is None

@@ -8,7 +8,7 @@ from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.due_work import DUE_WORK, do_due, is_left
 from engage.flows.parts import Parts
 from engage.flows.transaction import transaction
-from engage.ledger.expire import next_crossing
+from engage.ledger.expire import next_stop
 from engage.ledger.settle import next_due
 from engage.store import sandbox_clock
 
@@ -18,9 +18,6 @@ _travelling = asyncio.Lock()
 # A worker may have some of what is due in hand; it is waited for.
 LOOK_AGAIN_S = 0.01
 WAIT_AT_MOST_S = 10.0
-
-# The database's times have nothing in between.
-_MOMENT = timedelta(microseconds=1)
 
 
 async def move_clock(parts: Parts, *, to: datetime | None = None, by: timedelta | None = None) -> datetime:
@@ -57,8 +54,7 @@ async def _next_stop(parts: Parts, after: datetime, target: datetime) -> datetim
     async with transaction(parts.db) as conn:
         times = [await work.next_at(conn, after=after) for work in DUE_WORK if not work.any_order]
         stop = min([at for at in times if at is not None] + [target])
-        crossing = await next_crossing(conn, after=after, until=stop)
-    return stop if crossing is None else crossing - _MOMENT
+        return await next_stop(conn, after=after, until=stop) or stop
 
 
 async def _do_the_rest(parts: Parts, now: datetime) -> None:

@@ -72,22 +72,30 @@ WITH ended AS MATERIALIZED (
 SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
 """)
 
-# Points that end at the very time at which others become active end after them.
-_NEXT_CROSSING = text("""
-WITH ends AS (
+# Two things keep what falls due at different times from being done kind by kind: points that become active
+# after others of their member have ended, and those of which a debt is paid before more become active.
+_NEXT_STOP = text("""
+WITH coming AS MATERIALIZED (
+    SELECT program_id, member_id, due_at, expires_at FROM credits
+    WHERE state = 'pending' AND due_at <= :until AND due_at > :after
+), ends AS (
     SELECT program_id, member_id, min(expires_at) AS first_end
     FROM (
         SELECT program_id, member_id, expires_at FROM lots
         WHERE remaining > 0 AND expires_at > :after AND expires_at < :until
         UNION ALL
-        SELECT program_id, member_id, expires_at FROM credits
-        WHERE state = 'pending' AND due_at <= :until AND expires_at > :after AND expires_at < :until
+        SELECT program_id, member_id, expires_at FROM coming WHERE expires_at < :until
     ) e
     GROUP BY 1, 2
 )
-SELECT min(c.due_at)
-FROM credits c JOIN ends e USING (program_id, member_id)
-WHERE c.state = 'pending' AND c.due_at > e.first_end AND c.due_at > :after AND c.due_at <= :until
+SELECT least(
+    (
+        -- Points that end at the very time at which others become active end after them.
+        SELECT min(c.due_at) - interval '1 microsecond'
+        FROM coming c JOIN ends e USING (program_id, member_id) WHERE c.due_at > e.first_end
+    ),
+    (SELECT min(c.due_at) FROM coming c JOIN balances b USING (program_id, member_id) WHERE b.debt > 0)
+)
 """)
 
 _NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expires_at > :after")
@@ -144,9 +152,9 @@ async def next_end(conn: AsyncConnection, *, after: datetime) -> datetime | None
     return found
 
 
-async def next_crossing(conn: AsyncConnection, *, after: datetime, until: datetime) -> datetime | None:
-    """The first time in (`after`, `until`] at which points become active of a member who has had others end
-    before it, after `after`. Until then, to settle all and then to end all keeps the order of each member.
+async def next_stop(conn: AsyncConnection, *, after: datetime, until: datetime) -> datetime | None:
+    """A time in (`after`, `until`] up to which all points that fall due may become active and then all that
+    have ended may end, and still each member's entries are in the order of their times; None for `until`.
     """
-    found: datetime | None = (await conn.execute(_NEXT_CROSSING, {"after": after, "until": until})).scalar()
+    found: datetime | None = (await conn.execute(_NEXT_STOP, {"after": after, "until": until})).scalar()
     return found
