@@ -1,0 +1,145 @@
+"""What finance asks over HTTP: what points are owed, and what one member had."""
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engage.flows.settle import settle_due
+from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
+from tests.playing import DAY, NOON, advance
+
+LIABILITY = "/v1/admin/reports/liability"
+
+
+@pytest.fixture(scope="module")
+async def lived(api: Calling) -> Calling:
+    """Two members: one who registered at NOON and tapped a day later, and one in Great Britain."""
+    member, _ = await joined(api, "fin-1"), await joined(api, "fin-2", country="GB")
+    await settle_due(api.parts, now=advance(api.parts, DAY))
+    assert (await member.post("/v1/fuel/taps")).status_code == 202
+    await settle_due(api.parts, now=advance(api.parts, timedelta(hours=1)))
+    assert (await member.post("/v1/shares", {"kind": "link", "product_id": "band"})).status_code == 202
+    return api
+
+
+async def joined(api: Calling, member_id: str, **fields: str) -> Caller:
+    joining = {"member_id": member_id, "program": PROGRAM, "country": "ES"} | fields
+    answer = await api.shop.post("/v1/shop/members", joining)
+    assert answer.status_code == 201, answer.text
+    return api.member_of(PROGRAM, member_id)
+
+
+async def liability(api: Calling, query: str = "") -> dict[str, Any]:
+    """The euros of the report."""
+    answer = await api.operator.get(f"{LIABILITY}?program={PROGRAM}{query}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return next((item for item in found["items"] if item["currency"] == "EUR"), {}) | {
+        "at": found["at"],
+        "from": found["from"],
+    }
+
+
+def moved(item: dict[str, Any]) -> dict[str, int]:
+    return {line["kind"]: line["points"] for line in item["movements"] if line["points"]}
+
+
+async def test_what_is_owed_is_told_by_currency_and_end(lived: Calling) -> None:
+    found = await liability(lived)
+    assert (found["outstanding"], found["active"], found["held"], found["pending"]) == (52, 52, 0, 10)
+    assert found["worth"] == {"amount": 52, "currency": "EUR"}
+    assert {each["bucket"]: each["points"] for each in found["expiring"]}["181_to_365_days"] == 52
+    assert (found["at"], found["from"]) == ("2026-11-22T13:00:00Z", None)
+    assert moved(found) == {"issued": 52}
+    assert found["reconciled"] is True
+
+
+async def test_a_past_instant_is_told_as_it_was(lived: Calling) -> None:
+    joined = await liability(lived, "&at=2026-11-21")
+    assert (joined["at"], joined["outstanding"], joined["pending"]) == ("2026-11-21T23:59:59.999999Z", 0, 50)
+    tapped = await liability(lived, "&at=2026-11-22T12:00:00Z")
+    assert (tapped["outstanding"], tapped["pending"]) == (50, 2)
+    offset = await liability(lived, "&at=2026-11-22T13:00:00%2B01:00")
+    assert (offset["at"], offset["outstanding"]) == ("2026-11-22T12:00:00Z", 50)
+
+
+async def test_a_period_leads_from_what_was_to_what_is(lived: Calling) -> None:
+    found = await liability(lived, "&from=2026-11-22T13:00:00Z")
+    assert (found["before"], moved(found), found["outstanding"]) == (50, {"issued": 2}, 52)
+    found = await liability(lived, "&from=2026-11-22&at=2026-11-22T12:30:00Z")
+    assert (found["from"], found["before"], moved(found)) == ("2026-11-22T00:00:00Z", 0, {"issued": 50})
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "is_csv"),
+    [
+        ("", "text/csv", True),
+        ("", "application/json, text/csv;q=0.5", False),
+        ("?format=csv", "application/json", True),
+        ("?format=json", "text/csv", False),
+        ("", "*/*", False),
+    ],
+)
+async def test_it_is_a_table_for_whoever_wants_one(
+    lived: Calling, query: str, accept: str, is_csv: bool
+) -> None:
+    answer = await lived.operator.get(f"{LIABILITY}{query}", accept=accept)
+    assert answer.headers["content-type"].startswith("text/csv") == is_csv
+    if is_csv:
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        euros = {(row["part"], row["item"]): row for row in rows if row["currency"] == "EUR"}
+        assert euros["outstanding", "all"]["points"] == "52"
+        assert euros["outstanding", "all"]["worth"] == "0.52"
+        assert euros["period", "issued"]["points"] == "52"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("at=2026-11-22T13:00:00.1Z", "at"),
+        ("at=2026-11-22", "at"),
+        ("at=yesterday", "at"),
+        ("at=2026-11-22T12:00:00", "at"),
+        ("at=9999-12-31", "at"),
+        ("from=2026-11-23", "from"),
+        ("from=2026-02-30", "from"),
+        ("from=" + "2" * 50, "from"),
+        ("format=pdf", "format"),
+        ("until=2026-11-22", "until"),
+    ],
+)
+async def test_what_is_no_past_instant_is_refused(lived: Calling, query: str, field: str) -> None:
+    document = problem(await lived.operator.get(f"{LIABILITY}?{query}"), 400, "invalid_request")
+    assert fields(document) == [field]
+
+
+async def test_only_operators_ask(lived: Calling) -> None:
+    problem(await lived.shop.get(LIABILITY), 403, "forbidden")
+    problem(await lived.nobody.get(LIABILITY), 401, "unauthorized")
+    problem(await lived.shop.get("/v1/admin/members/fin-1/balance"), 403, "forbidden")
+
+
+async def test_a_program_that_is_not_there_is_told(lived: Calling) -> None:
+    for path in (LIABILITY, "/v1/admin/members/fin-1/balance"):
+        problem(await lived.operator.get(f"{path}?program=nowhere"), 404, "unknown_program")
+
+
+async def test_a_member_had_what_they_had(lived: Calling) -> None:
+    def balance(answer: Any) -> tuple[int, int]:
+        found = answer.json()
+        assert (found["program"], found["member_id"]) == (PROGRAM, "fin-1")
+        return found["balance"]["active"], found["balance"]["pending"]
+
+    path = "/v1/admin/members/fin-1/balance"
+    assert balance(await lived.operator.get(path)) == (52, 10)
+    assert balance(await lived.operator.get(f"{path}?at=2026-11-21")) == (0, 50)
+    assert balance(await lived.operator.get(f"{path}?at={NOON:%Y-%m-%d}T11:59:59Z")) == (0, 0)
+    problem(await lived.operator.get("/v1/admin/members/nobody/balance"), 404, "unknown_member")
+    problem(await lived.operator.get("/v1/admin/members/no%00body/balance"), 404, "unknown_member")
+    await joined(lived, "fin-1", program="bf-mi-points", country="BF")
+    document = problem(await lived.operator.get(path), 400, "invalid_request")
+    assert fields(document) == ["program"]
+    assert balance(await lived.operator.get(f"{path}?program={PROGRAM}")) == (52, 10)
