@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 Key = tuple[str, str]  # (program, member)
 
 _NOTE = text("""
-INSERT INTO closings (program_id, member_id, merged_into, reason, operator, at)
-SELECT :program_id, member_id, :into, :reason, :operator, :now
+INSERT INTO closings (program_id, member_id, what, merged_into, reason, operator, at)
+SELECT :program_id, member_id, CASE WHEN CAST(:into AS text) IS NULL THEN 'erased' ELSE 'merged' END, :into,
+       :reason, :operator, :now
 FROM unnest(CAST(:member_ids AS text[])) AS m (member_id)
 """)
 

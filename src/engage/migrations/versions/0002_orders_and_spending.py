@@ -93,15 +93,16 @@ CREATE TABLE adjustments (
     PRIMARY KEY (program_id, member_id, reference)
 );
 
--- Who merged or erased a member, and why.
+-- Who merged or erased a member, and why: once each.
 CREATE TABLE closings (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
+    what            text NOT NULL CHECK (what IN ('merged', 'erased')),
     merged_into     text COLLATE "C",
     reason          text,
     operator        text NOT NULL,
     at              timestamptz NOT NULL,
-    PRIMARY KEY (program_id, member_id, at)
+    PRIMARY KEY (program_id, member_id, what)
 );
 """
 
