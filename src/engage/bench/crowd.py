@@ -47,9 +47,11 @@ WHERE program_id = :program_id AND member_id IN (
 """)
 
 
-async def add_members(db: AsyncEngine, program: Program, prefix: str, count: int, *, now: datetime) -> None:
+async def add_members(
+    db: AsyncEngine, program: Program, prefix: str, count: int, *, now: datetime, country: str = COUNTRY
+) -> None:
     """Members `<prefix>0` and so on, each with an empty balance."""
-    row = {"program_id": program.id, "prefix": prefix, "country": COUNTRY}
+    row = {"program_id": program.id, "prefix": prefix, "country": country}
     for span in spans(count):
         async with transaction(db) as conn:
             await conn.execute(_MEMBERS, row | span | {"now": now})

@@ -83,9 +83,11 @@ class Load(Struct, frozen=True):
 
 
 class Line(asyncio.Protocol):
-    """A connection, with one request under way. `answered` is called with the line, free again."""
+    """A connection, with one request under way. `answered` is called with the line, free again; `answer` is
+    then what came, head and all.
+    """
 
-    __slots__ = ("_answered", "_began", "_taken", "broken", "statuses", "took", "transport")
+    __slots__ = ("_answered", "_began", "_taken", "answer", "broken", "statuses", "took", "transport")
 
     transport: asyncio.Transport
 
@@ -95,6 +97,7 @@ class Line(asyncio.Protocol):
         self._answered = answered
         self._taken = b""
         self._began = 0.0
+        self.answer = b""
         self.statuses = statuses
         self.took = took
         self.broken: str | None = None
@@ -114,6 +117,7 @@ class Line(asyncio.Protocol):
             self._taken = data
             return
         self._taken = b""
+        self.answer = data
         self.statuses[data[9:12]] += 1
         self.took.append(time.perf_counter() - self._began)
         self._answered(self)
@@ -181,16 +185,16 @@ async def rush(order: Rush, requests: list[bytes]) -> Load:
         elif left == 0 and not done.done():
             done.set_result(None)
 
-    lines, statuses, took = await _connect(order.port, min(order.connections, len(requests)), answered)
+    lines, statuses, took = await connect(order.port, min(order.connections, len(requests)), answered)
     try:
         began, busy = time.perf_counter(), time.process_time()
         for line in lines:
             line.send(next(remaining), time.perf_counter())
         async with asyncio.timeout(order.limit_s):
             await done
-        return _load(time.perf_counter() - began, time.process_time() - busy, statuses, took)
+        return load_of(time.perf_counter() - began, time.process_time() - busy, statuses, took)
     finally:
-        await _hang_up(lines)
+        await hang_up(lines)
 
 
 async def stream(order: Stream, requests: list[bytes]) -> Load:
@@ -215,7 +219,7 @@ async def stream(order: Stream, requests: list[bytes]) -> Load:
         if left == 0 and not done.done():
             done.set_result(None)
 
-    lines, statuses, took = await _connect(order.port, order.connections, answered)
+    lines, statuses, took = await connect(order.port, order.connections, answered)
     free.extend(lines)
     try:
         began, busy = time.perf_counter(), time.process_time()
@@ -232,12 +236,12 @@ async def stream(order: Stream, requests: list[bytes]) -> Load:
                 sent = now_due
                 await asyncio.sleep(PACE_S)
             await done
-        return _load(time.perf_counter() - began, time.process_time() - busy, statuses, took)
+        return load_of(time.perf_counter() - began, time.process_time() - busy, statuses, took)
     finally:
-        await _hang_up(lines)
+        await hang_up(lines)
 
 
-async def _connect(
+async def connect(
     port: int, count: int, answered: Callable[[Line], None]
 ) -> tuple[list[Line], Counter[bytes], list[float]]:
     statuses: Counter[bytes] = Counter()
@@ -251,13 +255,13 @@ async def _connect(
     return lines, statuses, took
 
 
-async def _hang_up(lines: list[Line]) -> None:
+async def hang_up(lines: list[Line]) -> None:
     for line in lines:
         line.transport.abort()
     await asyncio.sleep(0)
 
 
-def _load(seconds: float, busy_s: float, statuses: Counter[bytes], took: list[float]) -> Load:
+def load_of(seconds: float, busy_s: float, statuses: Counter[bytes], took: list[float]) -> Load:
     return Load(
         seconds,
         busy_s,

@@ -1,0 +1,274 @@
+"""`checkout`: orders paid with points a second, a hold and its capture each: of many members, and of one."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import text
+
+from engage.bench import crowd
+from engage.bench.errors import BenchmarkFailed
+from engage.bench.figures import Figure, median, spread
+from engage.bench.ground import Ground, running
+from engage.bench.hand import Hand, hand
+from engage.bench.http_load import Load
+from engage.bench.scene import HOST
+from engage.bench.tills import Pay
+from engage.domain.program import Program
+from engage.embedded import parts as children
+from engage.embedded import ports
+from engage.embedded.child import Part
+from engage.flows.keys import create_key
+from engage.flows.parts import Parts, open_parts
+from engage.flows.transaction import transaction
+from engage.programs import preset
+from engage.settings import to_environment
+
+# A program that takes points at checkout, and a country of it.
+PROGRAM, COUNTRY = "bf-mi-points", "BF"
+
+POINTS = 10  # An order.
+LOTS = 4  # A member has.
+HOT_POINTS = 100_000_000
+
+# The plain way is slow, and one hot member slower: as many orders would only take longer.
+PLAIN_SHARE = 4
+HOT_SHARE = 4
+
+_CREDITS = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                     activity_at, accepted_at, due_at, active_at, why)
+SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(), 'fuel:2020-01-0' || k, 'fuel', :version, :points,
+       'active', :at, :at, :at, :at, '{}'
+FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n, generate_series(1, :each) AS k
+""")
+
+_ENTRIES = text("""
+INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
+                     balance_after, credit_id)
+SELECT program_id, member_id, k, 'earning', :at, :points, 'issued', -CAST(:points AS bigint), k * :points, id
+FROM (
+    SELECT program_id, member_id, id, row_number() OVER (PARTITION BY member_id ORDER BY id) AS k
+    FROM credits WHERE program_id = :program_id AND starts_with(member_id, :prefix)
+) c
+""")
+
+_LOTS = text("""
+INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
+SELECT program_id, member_id, credit_id, seq, active_delta, active_delta, at, NULL
+FROM entries WHERE program_id = :program_id AND starts_with(member_id, :prefix)
+""")
+
+_BALANCES = text("""
+UPDATE balances SET active = CAST(:each AS bigint) * :points, version = :each
+WHERE program_id = :program_id AND starts_with(member_id, :prefix)
+""")
+
+_SUMS = text("""
+SELECT (SELECT count(*) FROM holds WHERE starts_with(order_id, :prefix) AND state = 'captured'),
+       (SELECT count(*) FROM holds WHERE starts_with(order_id, :prefix)),
+       (SELECT coalesce(sum(house_delta), 0) FROM entries
+            WHERE starts_with(member_id, :prefix) AND kind = 'capture'),
+       (SELECT sum(active) FROM balances WHERE starts_with(member_id, :prefix)),
+       (SELECT sum(remaining) FROM lots WHERE starts_with(member_id, :prefix))
+""")
+
+
+class Servers(Struct, frozen=True):
+    """The ports of what is compared, the client that asks them, and the shop's key."""
+
+    tills: Hand
+    api: int
+    plain: int
+    key: str
+    currency: str
+
+
+class Found(Struct, frozen=True):
+    """Loads of each round."""
+
+    many: list[Load] = []
+    hot: list[Load] = []
+    empty: list[Load] = []
+    plain: list[Load] = []
+    plain_hot: list[Load] = []
+
+
+async def run(ground: Ground) -> list[Figure]:
+    async with open_parts(ground.settings) as parts:
+        await _add_members(ground, parts)
+        key = await create_key(parts.db, name="tills", scopes=["shop"])
+        async with _servers(ground, key) as servers:
+            await _warm_up(ground, servers)
+            found = Found()
+            for turn in range(ground.sizes.rounds):
+                ground.say(f"checkout: round {turn + 1} of {ground.sizes.rounds}")
+                await _round(ground, servers, found, turn)
+        await _prove(ground, parts)
+    return _figures(found)
+
+
+def _few(ground: Ground, share: int) -> int:
+    return max(ground.sizes.payments // share, ground.sizes.connections)
+
+
+async def _add_members(ground: Ground, parts: Parts) -> None:
+    """By SQL. Of whom the plain way is asked, others are asked nothing."""
+    program, rounds = preset(PROGRAM), ground.sizes.rounds
+    plain = _few(ground, PLAIN_SHARE)
+    crowds = {
+        "many-": (ground.sizes.payments * rounds, POINTS),
+        "warm-": (plain, POINTS),
+        "plain-": (plain * (rounds + 1), POINTS),
+        "hot-": (1, HOT_POINTS),
+        "plainhot-": (1, HOT_POINTS),
+    }
+    ground.say(f"checkout: adding {sum(count for count, _ in crowds.values()):,} members")
+    for prefix, (count, points) in crowds.items():
+        await _add(parts, program, prefix, count, points)
+    await crowd.tidy(parts.db)
+
+
+async def _add(parts: Parts, program: Program, prefix: str, count: int, points: int) -> None:
+    at = parts.clock.now()
+    await crowd.add_members(parts.db, program, prefix, count, now=at, country=COUNTRY)
+    row = {"program_id": program.id, "prefix": prefix}
+    for span in crowd.spans(count):
+        async with transaction(parts.db) as conn:
+            lots = {"each": LOTS, "points": points, "version": program.version, "at": at}
+            await conn.execute(_CREDITS, row | span | lots)
+    async with transaction(parts.db) as conn:
+        await conn.execute(_ENTRIES, row | {"points": points, "at": at})
+        await conn.execute(_LOTS, row)
+        await conn.execute(_BALANCES, row | {"each": LOTS, "points": points})
+
+
+@asynccontextmanager
+async def _servers(ground: Ground, key: str) -> AsyncIterator[Servers]:
+    """The whole of engage, what it is compared with, and the tills. Who is not asked does nothing."""
+    plain = ports.free_port(HOST)
+    engage = [make(ground.folder, ground.settings) for make in (children.api, children.feed, children.worker)]
+    async with (
+        running(*engage, _plain(ground, plain)),
+        hand("engage.bench.tills", ground.folder.logs) as tills,
+    ):
+        currency = preset(PROGRAM).countries[COUNTRY].currency
+        yield Servers(tills, ground.settings.api_port, plain, key, currency)
+
+
+def _plain(ground: Ground, port: int) -> Part:
+    settings = msgspec.structs.replace(ground.settings, api_port=port)
+
+    async def ready() -> bool:
+        status, _ = await children.ask(settings, "/")
+        return status != 0
+
+    return Part(
+        name="plain_tills",
+        command=[sys.executable, "-P", "-m", "engage.bench.plain_tills"],
+        log=ground.folder.logs / "plain_tills.log",
+        directory=ground.folder.path,
+        environment=to_environment(settings),
+        ready=ready,
+    )
+
+
+async def _warm_up(ground: Ground, servers: Servers) -> None:
+    few = _few(ground, PLAIN_SHARE)
+    await _pay(ground, servers, "/empty/holds", "warm-", 0, few)
+    await _pay(ground, servers, "/v1/shop/checkout/holds", "warm-", 0, few)
+    await _pay(ground, servers, "/plain/holds", "plain-", ground.sizes.rounds * few, few)
+
+
+async def _round(ground: Ground, servers: Servers, found: Found, turn: int) -> None:
+    many, few, hot = ground.sizes.payments, _few(ground, PLAIN_SHARE), _few(ground, HOT_SHARE)
+    api, plain = "/v1/shop/checkout/holds", "/plain/holds"
+    found.many.append(await _pay(ground, servers, api, "many-", turn * many, many))
+    found.plain.append(await _pay(ground, servers, plain, "plain-", turn * few, few))
+    found.hot.append(await _pay(ground, servers, api, "hot-", turn * hot, hot, hot="hot-0"))
+    found.plain_hot.append(await _pay(ground, servers, plain, "plainhot-", turn * hot, hot, hot="plainhot-0"))
+    found.empty.append(await _pay(ground, servers, "/empty/holds", "many-", 0, many))
+
+
+async def _pay(
+    ground: Ground,
+    servers: Servers,
+    base: str,
+    prefix: str,
+    first: int,
+    count: int,
+    *,
+    hot: str | None = None,
+) -> Load:
+    order = Pay(
+        port=servers.api if base.startswith("/v1") else servers.plain,
+        base=base,
+        key=servers.key,
+        program_id=PROGRAM,
+        currency=servers.currency,
+        prefix=prefix,
+        first=first,
+        count=count,
+        points=POINTS,
+        connections=ground.sizes.connections,
+        hot=hot,
+    )
+    load = await servers.tills.ask(order, Load)
+    if load.statuses != {201: count, 200: count}:
+        raise BenchmarkFailed(f"{count} orders at {base} were answered {load.statuses}")
+    return load
+
+
+async def _prove(ground: Ground, parts: Parts) -> None:
+    """Each order was paid once, and what it took is gone from balances and lots."""
+    rounds = ground.sizes.rounds
+    counts = {"many-": ground.sizes.payments * rounds, "hot-": _few(ground, HOT_SHARE) * rounds}
+    given = {"many-": counts["many-"] * LOTS * POINTS, "hot-": LOTS * HOT_POINTS}
+    for prefix, count in counts.items():
+        async with transaction(parts.db) as conn:
+            captured, holds, spent, active, left = (await conn.execute(_SUMS, {"prefix": prefix})).one()
+        assert captured == holds == count, f"{count} orders made {holds} holds, {captured} of them captured"
+        assert spent == count * POINTS, f"{spent} points were spent for {count} orders"
+        assert active == left == given[prefix] - spent, f"{active} points in balances, {left} in lots"
+
+
+def _orders(loads: list[Load]) -> list[float]:
+    """Orders a second, of two requests each."""
+    return [load.rate / 2 for load in loads]
+
+
+def _figures(found: Found) -> list[Figure]:
+    many, hot, empty = _orders(found.many), _orders(found.hot), _orders(found.empty)
+    plain, plain_hot = _orders(found.plain), _orders(found.plain_hot)
+    slow, slow_hot = (max(load.p99_s for load in loads) * 1000 for loads in (found.many, found.hot))
+    return [
+        Figure(
+            benchmark="checkout",
+            what="orders paid with points a second, held and captured",
+            value=median(many),
+            unit="orders/s",
+            over=f"empty Litestar handlers: {median(empty):,.0f}/s",
+            ratio=median(many) / median(empty),
+            note=f"{spread(many)}; p99 of a request at most {slow:.0f} ms",
+        ),
+        Figure(
+            benchmark="checkout",
+            what="the same",
+            value=median(many),
+            unit="orders/s",
+            over=f"a transaction a request: {median(plain):,.0f}/s",
+            ratio=median(many) / median(plain),
+            note=f"{spread(plain)} of the plain way",
+        ),
+        Figure(
+            benchmark="checkout",
+            what="all of one hot member",
+            value=median(hot),
+            unit="orders/s",
+            over=f"a transaction a request: {median(plain_hot):,.0f}/s",
+            ratio=median(hot) / median(plain_hot),
+            note=f"{spread(hot)}; p99 of a request at most {slow_hot:.0f} ms",
+        ),
+    ]
