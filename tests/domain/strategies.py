@@ -11,6 +11,8 @@ from engage.domain.activity import AnyActivity, AppSignIn, FuelTap, Registration
 from engage.domain.program import Program
 
 PRESETS: list[Program] = [programs.preset(name) for name in programs.names()]
+# The two that have activities of every day.
+V2020, V2022 = EUROPE = [program for program in PRESETS if program.id == "eu-mi-points"]
 PRESET_ZONES = sorted({market.zone for program in PRESETS for market in program.countries.values()})
 
 # Days that begin at one o'clock, midnights that come twice, a day that never was, half and quarter hours.

@@ -13,15 +13,13 @@ from engage.domain.decide import NewCredit, Why, decide, limited_rules, market_o
 from engage.domain.program import After, Fixed, On, Once, PerWindow, Program, Rule, SameAs
 from engage.domain.refusal import Refusal
 from engage.domain.slots import Grant, OnceSlot, Slot, WindowSlot, wanted
-from tests.domain.strategies import PRESETS, ZONES, activities, instants_in
-
-V2020, V2022 = PRESETS
+from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, instants_in
 
 
 @st.composite
 def decisions(draw: st.DrawFn) -> tuple[Program, AnyActivity, datetime, str, list[Grant]]:
     """An activity with its slots granted, as first, last or any place."""
-    program, activity, zone = draw(st.sampled_from(PRESETS)), draw(activities), draw(st.sampled_from(ZONES))
+    program, activity, zone = draw(st.sampled_from(EUROPE)), draw(activities), draw(st.sampled_from(ZONES))
     at = draw(instants_in(zone))
     slots = wanted(program, activity, at=at, zone=zone)
     assume(slots)

@@ -1,9 +1,7 @@
 """The documents that come with engage, and that their examples pin down every number of their rules."""
 
 import tomllib
-from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
 
 import jsonschema_rs
 import msgspec
@@ -15,8 +13,9 @@ from msgspec.structs import replace
 from engage import programs
 from engage.domain import examples
 from engage.domain.document import parse, schema
-from engage.domain.program import After, EveryNthDay, Fixed, PerWindow, Program, Rolling, Rule
-from tests.domain.strategies import PRESETS
+from engage.domain.program import Program
+from tests.domain.mutations import changes
+from tests.domain.strategies import PRESETS, V2020, V2022
 
 
 def _title(program: Program) -> str:
@@ -29,69 +28,74 @@ def test_a_preset_does_what_its_examples_say(program: Program) -> None:
 
 
 def test_presets_are_found_by_version_and_by_program() -> None:
-    assert programs.names() == ["eu-mi-points/2020", "eu-mi-points/2022"]
+    assert programs.names() == [
+        "bf-mi-points/2024",
+        "by-mi-bonus/2024",
+        "eu-mi-points/2020",
+        "eu-mi-points/2022",
+        "in-mi-tokens/2017",
+    ]
     assert programs.preset("eu-mi-points") == programs.preset("eu-mi-points/2022")
     parsed = [parse(text, source="preset") for text in programs.presets()]
-    assert [program.version for program in parsed] == ["2020", "2022"]
+    assert [f"{program.id}/{program.version}" for program in parsed] == programs.names()
     for unknown in ("eu-mi-points/2021", "eu", "../programs", ""):
         with pytest.raises(programs.UnknownPreset):
             programs.preset(unknown)
 
 
-def test_the_countries_and_members_are_those_of_the_guides() -> None:
-    zones = {
-        "ES": "Europe/Madrid",
-        "FR": "Europe/Paris",
-        "IT": "Europe/Rome",
-        "NL": "Europe/Amsterdam",
-        "DE": "Europe/Berlin",
-        "GB": "Europe/London",
+def test_the_programs_begin_run_and_take_members_as_their_sources_say() -> None:
+    """What no example can show: the table of the sources, cell by cell."""
+    europe = {
+        "ES": ("Europe/Madrid", "EUR"),
+        "FR": ("Europe/Paris", "EUR"),
+        "IT": ("Europe/Rome", "EUR"),
+        "NL": ("Europe/Amsterdam", "EUR"),
+        "DE": ("Europe/Berlin", "EUR"),
+        "GB": ("Europe/London", "GBP"),
     }
-    old, new = PRESETS
-    assert set(old.countries) == {"ES", "FR", "IT", "GB"}
-    assert set(new.countries) == set(zones)
-    for program in PRESETS:
-        for country, market in program.countries.items():
-            assert market.zone == zones[country]
-            assert market.currency == ("GBP" if country == "GB" else "EUR")
-        assert program.eligibility.min_age == 18
-        assert program.eligibility.kinds == ["person"]
-        assert program.eligibility.one_account_a_person
+    in_2020 = {country: europe[country] for country in ("ES", "FR", "IT", "GB")}
+    expected = {
+        "bf-mi-points 2024": (date(2024, 1, 1), {"BF": ("Africa/Ouagadougou", "XOF")}),
+        "by-mi-bonus 2024": (date(2024, 1, 1), {"BY": ("Europe/Minsk", "BYN")}),
+        "eu-mi-points 2020": (date(2020, 5, 4), in_2020),
+        "eu-mi-points 2022": (date(2022, 9, 1), europe),
+        "in-mi-tokens 2017": (date(2017, 6, 15), {"IN": ("Asia/Kolkata", "INR")}),
+    }
+    found = {
+        _title(program): (
+            program.in_force_from,
+            {country: (market.zone, market.currency) for country, market in program.countries.items()},
+        )
+        for program in PRESETS
+    }
+    assert found == expected
+    assert all(program.eligibility.one_account_a_person for program in PRESETS)
+    assert [program.id for program in PRESETS if program.cards.phone_is_card] == ["by-mi-bonus"]
+    assert [program.promise for program in (V2020, V2022)] == [timedelta(days=16), None]
 
 
-def _changes() -> Iterator[Any]:
-    """Every rule of every preset with one of its numbers changed a little."""
-    for program in PRESETS:
-        for rule in program.rules:
-            for what, changed in _changed(rule):
-                rules = [changed if other.id == rule.id else other for other in program.rules]
-                name = f"{_title(program)} {rule.id} {what}"
-                yield pytest.param(replace(program, rules=rules), id=name)
-        assert isinstance(program.expiry, Rolling)
-        for months in (program.expiry.months - 1, program.expiry.months + 1):
-            changed_program = replace(program, expiry=Rolling(months=months))
-            yield pytest.param(changed_program, id=f"{_title(program)} expiry {months}")
+def test_a_hundred_points_are_a_euro_and_withdrawing_is_announced_with_its_bounds() -> None:
+    for program in (V2020, V2022):
+        assert program.worth is not None
+        assert program.worth.points == program.worth.minor
+        assert all(reward.points == getattr(reward, "value_minor", None) for reward in program.rewards)
+    withdrawal = programs.preset("bf-mi-points").withdrawal
+    assert withdrawal is not None
+    assert not withdrawal.open
+    assert withdrawal.min_points == 50
+    assert [p.id for p in PRESETS if p.withdrawal] == ["bf-mi-points"]
+    assert [_title(p) for p in PRESETS if p.checkout is None] == ["eu-mi-points 2022", "in-mi-tokens 2017"]
 
 
-def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    assert isinstance(rule.award, Fixed | EveryNthDay)
-    assert isinstance(rule.due, After)
-    points = rule.award.points
-    yield "points + 1", replace(rule, award=replace(rule.award, points=points + 1))
-    yield "points - 1", replace(rule, award=replace(rule.award, points=points - 1))
-    for delay in (rule.due.delay * 2, rule.due.delay - timedelta(seconds=1)):
-        yield f"delay {delay}", replace(rule, due=replace(rule.due, delay=delay))
-    if isinstance(rule.limit, PerWindow):
-        for count in (rule.limit.count - 1, rule.limit.count + 1):
-            yield f"count {count}", replace(rule, limit=replace(rule.limit, count=count))
-        yield "window", replace(rule, limit=replace(rule.limit, window="day"))
-    if isinstance(rule.award, EveryNthDay):
-        for days in (rule.award.days - 1, rule.award.days + 1, rule.award.days * 2):
-            yield f"days {days}", replace(rule, award=replace(rule.award, days=days))
+CHANGES = [
+    pytest.param(changed, id=f"{_title(program)} {what}")
+    for program in PRESETS
+    for what, changed in changes(program)
+]
 
 
-@pytest.mark.parametrize("changed", list(_changes()))
-def test_no_number_of_a_rule_changes_unnoticed(changed: Program) -> None:
+@pytest.mark.parametrize("changed", CHANGES)
+def test_nothing_of_a_document_changes_unnoticed(changed: Program) -> None:
     assert examples.check(changed)
 
 

@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engage.domain.program import Market, Once, Program
+from engage.domain.program import CouponReward, FCodeReward, Fixed, Market, Once, Program
 from engage.domain.versions import conflicts, in_force
-from tests.domain.strategies import PRESETS, instants
-
-V2020, V2022 = PRESETS
+from tests.domain.strategies import EUROPE, V2020, V2022, instants
 
 # Names with the same sixteen bits.
 TWIN_OF_FUEL = "fuel_137240"
@@ -82,7 +80,7 @@ def test_the_newest_that_has_begun_decides(days: list[date], at: datetime, order
 
 
 def test_the_presets_can_follow_each_other() -> None:
-    assert conflicts(PRESETS) == []
+    assert conflicts(EUROPE) == []
 
 
 def test_a_version_that_cannot_follow_is_told_why() -> None:
@@ -103,8 +101,24 @@ def test_a_version_that_cannot_follow_is_told_why() -> None:
         'got "registration"',
         "rules[1].on.activity: expected registration as in version 2020, or a new id for a new rule, "
         'got "app_sign_in"',
-        'rules[2].limit.type: expected per_window as in version 2020, or a new id for a new rule, got "once"',
+        'rules[3].limit.type: expected per_window as in version 2020, or a new id for a new rule, got "once"',
     ]
+
+
+def test_a_reward_stays_of_its_kind() -> None:
+    coupon = V2022.rewards[0]
+    right = FCodeReward(id=coupon.id, title=coupon.title, points=coupon.points, product_id="mi-band-7")
+    found = conflicts([V2020, replace(V2022, rewards=[right, *V2022.rewards[1:]])])
+    assert [str(problem) for _, problem in found] == [
+        'rewards[0].type: expected coupon as in version 2020, or a new id for a new reward, got "f_code"'
+    ]
+    dearer = replace(coupon, points=coupon.points * 2) if isinstance(coupon, CouponReward) else coupon
+    assert conflicts([V2020, replace(V2022, rewards=[dearer, *V2022.rewards[1:]])]) == []
+
+
+def test_a_rule_may_pay_otherwise_than_before() -> None:
+    rules = [replace(r, award=Fixed(points=9)) if r.id == "purchase" else r for r in V2022.rules]
+    assert conflicts([V2020, replace(V2022, rules=rules)]) == []
 
 
 def test_versions_must_not_share_short_codes_between_rules_or_zones() -> None:
@@ -112,4 +126,4 @@ def test_versions_must_not_share_short_codes_between_rules_or_zones() -> None:
     countries = V2022.countries | {"PT": Market(zone=ZONE_TWINS[1], currency="EUR")}
     earlier = replace(V2020, countries=V2020.countries | {"PT": Market(zone=ZONE_TWINS[0], currency="EUR")})
     found = conflicts([earlier, replace(V2022, rules=rules, countries=countries)])
-    assert [problem.path for _, problem in found] == ["rules[5].id", "countries.PT.zone"]
+    assert [problem.path for _, problem in found] == ["rules[6].id", "countries.PT.zone"]

@@ -1,6 +1,6 @@
 """The versions of a program in time: which one decides, and whether they can follow each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from engage.domain.calendar import start_of_day
@@ -31,7 +31,8 @@ def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program
 def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:
     """What keeps versions of one program from following each other, with the later version of each pair.
 
-    A rule's id is for ever: the source keys of credits and the records of the gate are made of it.
+    A rule's id is for ever: the source keys of credits and the records of the gate are made of it. So is that
+    of a reward.
     """
     found: list[tuple[Program, Problem]] = []
     for n, version in enumerate(versions):
@@ -51,7 +52,18 @@ def _between(earlier: Program, later: Program) -> list[Problem]:
     for n, rule in enumerate(later.rules):
         if rule.id in known:
             problems += _same_rule(known[rule.id], rule, f"rules[{n}]", earlier.version)
-    return problems + _codes(earlier, later)
+    return [*problems, *_rewards(earlier, later), *_codes(earlier, later)]
+
+
+def _rewards(earlier: Program, later: Program) -> Iterator[Problem]:
+    """Codes of the past are known by their reward's id, and stock is counted by it."""
+    known = {reward.id: reward for reward in earlier.rewards}
+    for n, reward in enumerate(later.rewards):
+        was = type(known.get(reward.id, reward)).__struct_config__.tag
+        now = type(reward).__struct_config__.tag
+        if was != now:
+            expected = f"{was} as in version {earlier.version}, or a new id for a new reward"
+            yield Problem(f"rewards[{n}].type", expected, shown(now))
 
 
 def _codes(earlier: Program, later: Program) -> list[Problem]:
