@@ -19,7 +19,7 @@ log = structlog.get_logger()
 SETTLERS = 4
 
 # The calls that are under way at the end of a turn have to end before the job does.
-RECONCILE_S = 10.0
+RECONCILE_S = 5.0
 
 
 async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:

@@ -41,7 +41,8 @@ def make_worker(settings: Settings, parts: Parts) -> Worker:
             ),
             cron(jobs.tell_left_over, second=SWEEP_SECONDS, run_at_startup=True),
             cron(jobs.forget_old_answers, minute={17}, second=0),
-            cron(jobs.reconcile_payouts, hour={3}, minute={7}, second=0),
+            # In turns: each goes on where the one before ended.
+            cron(jobs.reconcile_payouts, hour={3}, minute={7, 17, 27, 37, 47, 57}, second=0),
         ],
         redis_settings=queue_settings(settings.queue_url, connect_attempts=CONNECT_ATTEMPTS),
         queue_name=QUEUE,

@@ -133,6 +133,8 @@ def _fact(name: str, value: Any) -> Schema:
     match value:
         case _ if name == "errors":
             return {"type": "array", "items": ref(FieldError)}
+        case _ if name == "opens_at":
+            return {"type": ["string", "null"], "format": "date-time"}  # Null where nobody has said when.
         case datetime():
             return {"type": "string", "format": "date-time"}
         case int():

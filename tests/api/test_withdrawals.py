@@ -1,0 +1,163 @@
+"""Withdrawals over HTTP: what an app and a counter see."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from engage.clock import StoppedClock
+from engage.flows.pay_out import pay_out_due
+from engage.flows.publish_program import publish
+from engage.flows.settle import settle_due
+from engage.settings import Settings
+from tests.api.calling import Caller, Calling, calling, fields, problem
+from tests.flows.paying_out import OPEN, PHONE, PROGRAM, document
+from tests.playing import FIVE_MINUTES, NOON
+
+PATH, ADMIN = "/v1/withdrawals", "/v1/admin/withdrawals"
+ASKED = {"points": 60, "method": "mobile_money"}
+
+
+@pytest.fixture(scope="module")
+async def market(installed: Settings) -> AsyncIterator[Calling]:
+    """With an open market among the preset programs; its provider is the sandbox's."""
+    async with calling(installed, StoppedClock(NOON)) as opened:
+        await publish(opened.parts.db, document(OPEN), source="market", now=NOON)
+        await opened.parts.programs.refresh(opened.parts.db)
+        yield opened
+
+
+async def joined(market: Calling, program: str = PROGRAM, **other: str) -> Caller:
+    """A member with 100 points."""
+    known = await market.joined(program=program, country="BF", **({"phone": PHONE} | other))
+    member = market.member_of(program, known.member_id)
+    clock = market.parts.clock
+    assert isinstance(clock, StoppedClock)
+    await settle_due(market.parts, now=clock.advance(FIVE_MINUTES))
+    return member
+
+
+async def told(member: Caller, id_: str) -> dict[str, Any]:
+    answer = await member.get(f"{PATH}/{id_}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_an_app_withdraws_and_sees_what_becomes_of_it(market: Calling) -> None:
+    member = await joined(market)
+    answer = await member.post(PATH, ASKED)
+    assert answer.status_code == 202, answer.text
+    assert answer.json() == {
+        "id": answer.json()["id"],
+        "state": "requested",
+        "method": "mobile_money",
+        "points": 60,
+        "amount": {"amount": 6_000, "currency": "XOF"},
+        "phone": PHONE,
+        "requested_at": answer.json()["requested_at"],
+        "closed_at": None,
+        "failure": None,
+    }
+    balance = (await member.get("/v1/me")).json()["balance"]
+    assert (balance["active"], balance["held"]) == (40, 60)
+    for expected in ("submitted", "settled"):
+        clock = market.parts.clock
+        assert isinstance(clock, StoppedClock)
+        await pay_out_due(market.parts, now=clock.advance(FIVE_MINUTES))
+        assert (await told(member, answer.json()["id"]))["state"] == expected
+    balance = (await member.get("/v1/me")).json()["balance"]
+    assert (balance["active"], balance["held"]) == (40, 0)
+
+
+async def test_a_request_that_comes_again_takes_points_once(market: Calling) -> None:
+    member = await joined(market)
+    first = await member.post(PATH, ASKED, idempotency_key="w-1")
+    again = await member.post(PATH, ASKED, idempotency_key="w-1")
+    assert again.content == first.content
+    assert (await member.get("/v1/me")).json()["balance"]["held"] == 60
+
+
+async def test_a_withdrawal_is_shown_to_its_member_alone(market: Calling) -> None:
+    member, other = await joined(market), await joined(market)
+    id_ = (await member.post(PATH, ASKED)).json()["id"]
+    problem(await other.get(f"{PATH}/{id_}"), 404, "not_found")
+    problem(await member.get(f"{PATH}/019c0000-0000-7000-8000-000000000000"), 404, "not_found")
+    problem(await market.nobody.get(f"{PATH}/{id_}"), 401, "unauthorized")
+    stranger = market.member_of(PROGRAM, "nobody")
+    problem(await stranger.post(PATH, ASKED), 401, "unauthorized")
+    problem(await stranger.get(f"{PATH}/{id_}"), 401, "unauthorized")
+
+
+async def test_what_is_announced_is_not_open_yet(market: Calling) -> None:
+    member = await joined(market, "bf-mi-points")
+    refused = problem(await member.post(PATH, ASKED), 403, "not_open_yet")
+    assert "opens_at" in refused
+    member = await market.joined()
+    problem(await member.post(PATH, ASKED), 404, "not_offered")
+
+
+async def test_what_cannot_be_is_refused(market: Calling) -> None:
+    member = await joined(market)
+    refused = problem(await member.post(PATH, ASKED | {"points": 101}), 409, "insufficient_points")
+    assert refused["active"] == 100
+    problem(await member.post(PATH, ASKED | {"phone": "+33612345678"}), 422, "phone_unusable")
+    problem(await member.post(PATH, ASKED | {"phone": "123456"}), 422, "invalid_phone")
+    limited = await member.post(PATH, ASKED | {"points": 81})
+    assert problem(limited, 429, "daily_points_reached")["remaining"] == 80
+    assert int(limited.headers["retry-after"]) > 0
+    await member.post(PATH, ASKED)
+    refused = problem(await member.post(PATH, ASKED | {"points": 1}), 409, "below_minimum")
+    assert (refused["minimum"], refused["active"]) == (50, 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"points": 0}, "points"),
+        ({"points": 1.5}, "points"),
+        ({"method": "cheque"}, "method"),
+        ({"phone": "call me"}, "phone"),
+        ({"to": "me"}, "to"),
+    ],
+)
+async def test_what_cannot_be_read_is_said(market: Calling, change: dict[str, object], field: str) -> None:
+    member = await market.joined()
+    assert fields(problem(await member.post(PATH, ASKED | change), 400, "invalid_request")) == [field]
+
+
+async def test_a_counter_pays_cash_once(market: Calling) -> None:
+    member = await joined(market)
+    id_ = (await member.post(PATH, ASKED | {"method": "cash"})).json()["id"]
+    shown = (await market.operator.get(f"{ADMIN}/{id_}")).json()
+    assert (shown["member_id"], shown["withdrawal"]["amount"]["amount"]) == (member.member_id, 6_000)
+    for _ in range(2):
+        answer = await market.operator.post(f"{ADMIN}/{id_}/settle")
+        assert (answer.status_code, answer.json()["withdrawal"]["state"]) == (200, "settled")
+    refused = problem(await market.operator.post(f"{ADMIN}/{id_}/fail"), 409, "withdrawal_closed")
+    assert refused["state"] == "settled"
+    assert (await told(member, id_))["state"] == "settled"
+
+
+async def test_cash_that_nobody_fetched_is_the_members_again(market: Calling) -> None:
+    member = await joined(market)
+    id_ = (await member.post(PATH, ASKED | {"method": "cash"})).json()["id"]
+    assert (await market.operator.post(f"{ADMIN}/{id_}/fail")).status_code == 200
+    assert (await told(member, id_))["failure"] == "not_paid_out"
+    balance = (await member.get("/v1/me")).json()["balance"]
+    assert (balance["active"], balance["held"]) == (100, 0)
+
+
+async def test_only_operators_decide_and_not_over_a_provider(market: Calling) -> None:
+    member = await joined(market)
+    id_ = (await member.post(PATH, ASKED)).json()["id"]
+    refused = problem(await market.operator.post(f"{ADMIN}/{id_}/settle"), 409, "withdrawal_under_way")
+    assert refused["state"] == "requested"
+    for way in ("settle", "fail"):
+        problem(await market.shop.post(f"{ADMIN}/{id_}/{way}"), 403, "forbidden")
+        problem(await member.post(f"{ADMIN}/{id_}/{way}"), 401, "unauthorized")
+        problem(await market.operator.post(f"{ADMIN}/{member.member_id}/{way}"), 404, "not_found")
+        unknown = "019c0000-0000-7000-8000-000000000000"
+        problem(await market.operator.post(f"{ADMIN}/{unknown}/{way}"), 404, "not_found")
+        problem(await market.operator.post(f"{ADMIN}/{id_}/{way}", {"paid": True}), 400, "invalid_request")
+    problem(await market.shop.get(f"{ADMIN}/{id_}"), 403, "forbidden")
