@@ -9,7 +9,7 @@ Pending points are not yet; they are told beside it, and so is what members owe.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Annotated, Final, Literal, get_args
 
@@ -41,8 +41,6 @@ MovementName = Literal[
 DAYS: Final = (0, 30, 90, 180, 365)
 BUCKETS: Final[tuple[BucketName, ...]] = get_args(BucketName)
 MOVEMENTS: Final[tuple[MovementName, ...]] = get_args(MovementName)
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class NotAPeriod(ValueError):
@@ -180,8 +178,7 @@ def instant(said: str, field: str, *, end: bool) -> datetime:
     try:
         if len(said) == len("2026-12-31"):
             day = msgspec.convert(said, date)
-            first = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            return first + timedelta(days=1) - _MICROSECOND if end else first
+            return datetime.combine(day, time.max if end else time.min, UTC)
         at: datetime = msgspec.convert(said, Annotated[datetime, Meta(tz=True)])
         return at.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):

@@ -1,0 +1,132 @@
+"""`engage import` as an operator runs it, and kills it."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engage.cli import main
+from engage.clock import Clock
+from engage.flows.parts import Parts
+from engage.settings import Settings, to_environment
+from engage.store import sandbox_clock
+from tests.eventually import LOOK_AGAIN_S
+from tests.playing import NOON, PROGRAM, playing, rows
+
+WITHIN_S = 30.0
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str | None]:
+    return {**to_environment(settings), "COLUMNS": "120"}
+
+
+async def run(environment: dict[str, str | None], *arguments: object) -> Result:
+    """In a thread, as the command runs a loop of its own."""
+    return await asyncio.to_thread(
+        CliRunner().invoke, main, ["import", *map(str, arguments)], env=environment
+    )
+
+
+async def show_noon(parts: Parts) -> None:
+    """The command has a clock of its own, which follows the sandbox's."""
+    async with parts.db.begin() as conn:
+        await sandbox_clock.set_ahead(conn, NOON - Clock().wall())
+
+
+async def test_it_says_what_came_and_keeps_what_did_not(
+    settings: Settings, environment: dict[str, str | None], tmp_path: Path
+) -> None:
+    file = tmp_path / "old-cards.csv"
+    file.write_text("member_id,country,points\na,ES,100\nb,[red]US,5\nc,ES,[bold]7\nd,GB,\n")
+    async with playing(settings) as parts:
+        await show_noon(parts)
+        done = await run(environment, file, "--program", PROGRAM)
+        assert done.exit_code == 1, done.output
+        assert "line 3 country [red]US: " in done.output
+        assert "line 4 points [bold]7: " in done.output
+        assert "4 rows: 2 imported, 0 there already, 2 rejected" in done.output
+        assert "2 new members, 100 points" in done.output
+        kept = tmp_path / "old-cards.rejected.csv"
+        assert str(kept) in done.output.replace("\n", "")
+        assert kept.read_text().splitlines()[1].startswith("b,[red]US,5,3,country")
+
+        found = await rows(parts.db, "SELECT source_key, activity_at FROM credits")
+        assert [(key, str(at)[:13]) for key, at in found] == [("opening:old-cards", "2026-11-21 12")]
+
+        kept.write_text(kept.read_text().replace("[red]US", "ES").replace("[bold]", ""))
+        again = await run(environment, kept, "--program", PROGRAM)
+        assert (again.exit_code, again.output.splitlines()[0]) == (
+            0,
+            "2 rows: 2 imported, 0 there already, 0 rejected",
+        )
+        last = await run(environment, file, "--program", PROGRAM)
+        assert "4 rows: 0 imported, 2 there already, 2 rejected" in last.output
+        assert await rows(parts.db, "SELECT sum(active) FROM balances") == [(112,)]
+
+
+async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
+    settings: Settings, environment: dict[str, str | None], tmp_path: Path
+) -> None:
+    file = tmp_path / "many.csv"
+    lines = [f"i-{n},ES,person {n},C-{n:05d},{n % 100}\n" for n in range(9_000)]
+    file.write_text("member_id,country,person_ref,card_numbers,points\n" + "".join(lines))
+    async with playing(settings) as parts:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "engage.cli", "import", str(file), "--program", PROGRAM),
+            env=inherited | to_environment(settings),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(WITHIN_S):
+            while await rows(parts.db, "SELECT count(*) FROM members") == [(0,)]:
+                await asyncio.sleep(LOOK_AGAIN_S)
+        running.send_signal(signal.SIGKILL)
+        assert await running.wait() == -signal.SIGKILL
+        ((there, points, credits),) = await rows(
+            parts.db,
+            """
+            SELECT count(*), sum(active),
+                   (SELECT count(*) FROM members m JOIN card_numbers USING (program_id, member_id))
+            FROM balances
+            """,
+        )
+        assert isinstance(there, int)
+        assert 0 < there < 9_000
+        assert (points, credits) == (sum(n % 100 for n in range(there)), there), "a batch is whole"
+
+        done = await run(environment, file, "--program", PROGRAM)
+        assert done.exit_code == 0, done.output
+        assert f"9,000 rows: {9_000 - there:,} imported, {there:,} there already" in done.output
+        assert await rows(parts.db, "SELECT count(*), sum(active) FROM balances") == [
+            (9_000, sum(n % 100 for n in range(9_000)))
+        ]
+
+
+async def test_what_cannot_be_begun_is_said_in_a_line_and_writes_nothing(
+    settings: Settings, environment: dict[str, str | None], tmp_path: Path
+) -> None:
+    async with playing(settings) as parts:
+        good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+        good.write_text("member_id,country\na,ES\n")
+        bad.write_text("member_id;country\na;ES\n")
+        for said, *arguments in (
+            ("separated by semicolons", bad, "--program", PROGRAM),
+            ("there is no program nowhere", good, "--program", "nowhere"),
+            ("'two words' is not of", good, "--program", PROGRAM, "--name", "two words"),
+            ("does not exist", tmp_path / "none.csv", "--program", PROGRAM),
+            ("Missing option", good),
+        ):
+            failed = await run(environment, *arguments)
+            assert failed.exit_code in (1, 2)
+            assert said in " ".join(failed.output.replace("│", " ").split())
+            assert "Traceback" not in failed.output
+        assert await rows(parts.db, "SELECT count(*) FROM members") == [(0,)]
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.csv", "good.csv"]
+        nowhere = environment | {"ENGAGE_DATABASE_URL": "postgresql+asyncpg://postgres@127.0.0.1:1/engage"}
+        failed = await run(nowhere, good, "--program", PROGRAM)
+        assert (failed.exit_code, "does not answer" in failed.output) == (1, True)

@@ -1,0 +1,119 @@
+"""`engage report` as finance runs it."""
+
+import asyncio
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engage.cli import main
+from engage.clock import Clock
+from engage.flows.parts import Parts
+from engage.flows.settle import settle_due
+from engage.settings import Settings, to_environment
+from engage.store import sandbox_clock
+from tests.playing import NOON, advance, do, join, link, playing, rows
+
+
+@pytest.fixture
+async def lived(settings: Settings) -> AsyncIterator[Parts]:
+    """50 points active in ES and in GB, 21 pending in ES; two hours after NOON."""
+    async with playing(settings) as parts:
+        await join(parts)
+        await join(parts, "m-2", "GB")
+        await settle_due(parts, now=advance(parts, timedelta(hours=1)))
+        await do(parts, link())
+        async with parts.db.begin() as conn:
+            await sandbox_clock.set_ahead(conn, NOON + timedelta(hours=2) - Clock().wall())
+        yield parts
+
+
+async def run(parts: Parts, *arguments: object) -> Result:
+    """In a thread, as the command runs a loop of its own."""
+    environment = {**to_environment(parts.settings), "COLUMNS": "120"}
+    return await asyncio.to_thread(
+        CliRunner().invoke, main, ["report", *map(str, arguments)], env=environment
+    )
+
+
+async def test_it_is_a_table_of_plain_columns(lived: Parts) -> None:
+    done = await run(lived, "liability", "--from", "2026-11-21T12:00:00.000001Z")
+    assert done.exit_code == 0, done.output
+    euros, pounds = done.output.split("members owe")[1:]
+    for part, pending in ((euros, "21"), (pounds, "–")):
+        lines = {line[:26].strip(): line[26:].split() for line in part.splitlines()}
+        assert lines["in 181 to 365 days"][0] == "50"
+        assert lines["outstanding"][0] == "50"
+        assert lines["pending, not owed yet"][0] == pending
+        assert lines["issued"][0] == "50"
+        assert "reconciled: " in part
+    assert max(map(len, done.output.splitlines())) <= 120
+    assert "\x1b" not in done.output
+
+
+async def test_it_is_json_and_csv_and_a_picture(lived: Parts, tmp_path: Path) -> None:
+    found = json.loads((await run(lived, "liability", "--at", "2026-11-21T13:00:00Z", "--json")).output)
+    assert found["at"] == "2026-11-21T13:00:00Z"
+    assert [(item["currency"], item["outstanding"]) for item in found["items"]] == [("EUR", 50), ("GBP", 50)]
+
+    printed = (await run(lived, "liability", "--program", "playground", "--csv", "-")).output
+    table = list(csv.DictReader(io.StringIO(printed)))
+    assert [row["points"] for row in table if (row["part"], row["item"]) == ("outstanding", "all")] == [
+        "50"
+    ] * 2
+
+    files = tmp_path / "liability.csv", tmp_path / "liability.svg"
+    done = await run(lived, "liability", "--csv", files[0], "--chart", files[1])
+    assert done.exit_code == 0, done.output
+    assert files[0].read_bytes().startswith(b"program,currency,from,at,part,item,")
+    assert files[0].read_bytes().count(b"\r\n") == len(table) + 1
+    drawn = ET.parse(files[1])
+    texts = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"playground, EUR", "playground, GBP", "+50", "issued", "181 to 365 days"} <= set(texts)
+
+
+async def test_a_member_had_what_they_had(lived: Parts) -> None:
+    done = await run(lived, "balance", "m-1", "--at", "2026-11-21T13:00:00Z")
+    assert done.output.splitlines()[-1].split() == ["playground", "50", "21", "0", "0"]
+    (found,) = json.loads(
+        (await run(lived, "balance", "m-1", "--at", "2026-11-21T12:30:00Z", "--json")).output
+    )
+    assert found["balance"] == {"active": 0, "pending": 50, "held": 0, "debt": 0}
+
+
+async def test_books_that_do_not_agree_fail(lived: Parts) -> None:
+    await rows(lived.db, "SELECT 1")
+    async with lived.db.begin() as conn:
+        await conn.exec_driver_sql(
+            "INSERT INTO lot_moves SELECT program_id, member_id, 99, credit_id, at, 5"
+            " FROM entries WHERE member_id = 'm-1'"
+        )
+    done = await run(lived, "liability")
+    assert done.exit_code == 1
+    assert "does not reconcile" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["liability", "--at", "2027-01-01T00:00:00Z"], "in the future"),
+        (["liability", "--at", "2026-11-21"], "in the future"),
+        (["liability", "--at", "soon"], "neither a date nor a time"),
+        (["liability", "--from", "2026-11-22"], "later than the report"),
+        (["liability", "--program", "nowhere"], "no such program"),
+        (["liability", "--json", "--csv", "-"], "standard output"),
+        (["liability", "--csv", "/nowhere/x.csv"], "No such file"),
+        (["balance", "nobody"], "no such member"),
+    ],
+)
+async def test_what_cannot_be_told_is_said_in_a_line(lived: Parts, arguments: list[str], said: str) -> None:
+    failed = await run(lived, *arguments)
+    assert failed.exit_code in (1, 2)
+    assert said in " ".join(failed.output.replace("│", " ").split())
+    assert "Traceback" not in failed.output

@@ -1,0 +1,115 @@
+"""A report is by the rules and the members of its instant, and its dates are days of UTC."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from engage.domain.liability import LiabilityReport, NotAPeriod, period
+from engage.flows.parts import Parts
+from engage.flows.publish_program import publish
+from engage.flows.register_member import Joining, register_member
+from engage.flows.report import report_balance, report_liability
+from engage.flows.settle import settle_due
+from tests.playing import DAY, NOON, PROGRAM, advance, join
+
+BODY = """
+id = "worthy"
+version = "{version}"
+title = "Points of changing worth"
+in_force_from = {since}
+eligibility = {{}}
+expiry = {{ type = "rolling", months = 12 }}
+{worth}
+
+[countries]
+ES = {{ zone = "Europe/Madrid", currency = "EUR" }}
+{more}
+
+[[rules]]
+id = "registration"
+title = "Join"
+on = {{ activity = "registration" }}
+limit = {{ type = "once" }}
+award = {{ type = "fixed", points = 50 }}
+due = {{ type = "after", delay = "PT5M" }}
+"""
+FRANCE = 'FR = { zone = "Europe/Paris", currency = "EUR" }'
+
+
+def worth_of(report: LiabilityReport) -> list[tuple[str, int, int | None]]:
+    return [
+        (item.currency, item.outstanding, None if item.worth is None else item.worth.amount)
+        for item in report.items
+    ]
+
+
+async def test_points_are_worth_what_the_version_of_then_says(parts: Parts) -> None:
+    versions = [
+        BODY.format(
+            version="one", since="2026-01-01", worth="worth = { points = 1, minor = 1 }", more=FRANCE
+        ),
+        BODY.format(version="two", since="2026-11-25", worth="worth = { points = 1, minor = 3 }", more=""),
+        BODY.format(version="three", since="2026-11-28", worth="", more=""),
+    ]
+    for document in versions:
+        await publish(parts.db, document, source="worthy", now=NOON)
+    await parts.programs.refresh(parts.db)
+    for country in ("ES", "FR"):
+        await register_member(parts, Joining(member_id=f"w-{country}", program="worthy", country=country))
+    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
+    advance(parts, 9 * DAY)
+    settings, clock = parts.settings, parts.clock
+    said = [
+        worth_of(await report_liability(settings, at=at, program_id="worthy", clock=clock))
+        for at in ("2026-11-23", "2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-29")
+    ]
+    # Version two begins with a day of Madrid and has left France out, where version one goes on.
+    assert said == [
+        [("EUR", 100, 100)],
+        [("EUR", 100, 100)],
+        [("EUR", 100, 200)],
+        [("EUR", 100, None)],
+    ]
+
+
+async def test_who_was_erased_is_still_in_the_books(parts: Parts) -> None:
+    await join(parts)
+    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
+    before = parts.clock.now()
+    advance(parts, DAY)
+    async with parts.db.begin() as conn:
+        await conn.execute(text("UPDATE members SET erased_at = :now"), {"now": parts.clock.now()})
+    report = await report_liability(parts.settings, at=before.isoformat(), clock=parts.clock)
+    assert worth_of(report) == [("EUR", 50, None)]
+    (then,) = await report_balance(parts.settings, "m-1", at=before.isoformat(), clock=parts.clock)
+    assert (then.program, then.balance.active) == (PROGRAM, 50)
+
+
+def at(*fields: int) -> datetime:
+    return datetime(*fields, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def test_dates_are_whole_days_that_follow_each_other_without_gap() -> None:
+    now = at(2027, 1, 5, 12)
+    december = period("2026-12-31", "2026-12-01", now=now)
+    january = period(None, "2027-01-01", now=now)
+    assert (december.since, december.at) == (at(2026, 12, 1), at(2026, 12, 31, 23, 59, 59, 999_999))
+    assert january.since == december.at + timedelta(microseconds=1)
+    assert january.at == now
+    assert period("2027-01-04T01:00:00+02:00", None, now=now).at == at(2027, 1, 3, 23)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "2026", "2026-13-01", "20261231", "2026-12-31T10:00", "2026-12-31T10:00:00", "12/31/2026"]
+)
+def test_what_is_no_time_is_told(said: str) -> None:
+    with pytest.raises(NotAPeriod, match="neither a date nor a time"):
+        period(said, None, now=NOON)
+
+
+@pytest.mark.parametrize("said", ["2026-11-21", "2026-11-21T12:00:00.000001Z", "9999-12-31", "2026-11-22"])
+def test_the_future_is_not_told(said: str) -> None:
+    with pytest.raises(NotAPeriod, match="in the future"):
+        period(said, None, now=NOON)
+    assert period("2026-11-20", None, now=NOON).at < NOON
