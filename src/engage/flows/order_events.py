@@ -32,10 +32,13 @@ from engage.store.orders import OrderKey, lock_orders, open_orders, write_orders
 
 async def take_order_events(
     parts: Parts, known: list[Known], refused: list[RefusedEvent], *, now: datetime
-) -> list[Known]:
-    """Those that are done; the others are added to `refused`. Raises Unavailable: nothing was done then."""
+) -> tuple[int, int]:
+    """(how many are done, how many of these nobody else has done); the others are added to `refused`.
+
+    Raises Unavailable: nothing was done then.
+    """
     if not known:
-        return []
+        return 0, 0
     no: list[RefusedEvent] = []
     async with transaction(parts.db) as conn:
         before = await open_orders(conn, [_key(one) for one in known])
@@ -55,10 +58,10 @@ async def take_order_events(
             await write_orders(conn, changed)
             turns = [Turn(key, before[key], facts) for key, facts in changed.items()]
             news = await square(parts, conn, turns, now=now)
-        await add_events(conn, [one.seen for one in done], now=now)
+        kept = await add_events(conn, [one.seen for one in done], now=now)
     _tell(parts, news)
     refused += no
-    return done
+    return len(done), kept
 
 
 async def follow_captures(parts: Parts, keys: Iterable[OrderKey]) -> None:

@@ -58,13 +58,17 @@ async def _take(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
     done += await take_removals(
         parts, [k for k in known if isinstance(k.event, RemovalEvent)], refused, now=now
     )
+    accepted = 0
     if done:
         async with transaction(parts.db) as conn:
-            await add_events(conn, [one.seen for one in done], now=now)
+            accepted = await add_events(conn, [one.seen for one in done], now=now)
     orders = [k for k in known if isinstance(k.event, OrderEvent)]
     # These keep their ids themselves, with what they did.
-    done += await take_order_events(parts, orders, refused, now=now)
-    return EventsTaken(len(done), repeated, refused)
+    taken, kept = await take_order_events(parts, orders, refused, now=now)
+    accepted += kept
+    # Of an event that two calls bring at once, one of them has done the work.
+    repeated += len(done) + taken - accepted
+    return EventsTaken(accepted, repeated, refused)
 
 
 async def _fresh(parts: Parts, events: Sequence[AnyEvent]) -> tuple[list[AnyEvent], int]:

@@ -25,12 +25,13 @@ FROM unnest(
 ) AS e (program_id, event_id, type, member_id, time)
 ORDER BY e.program_id COLLATE "C", e.event_id COLLATE "C"
 ON CONFLICT DO NOTHING
+RETURNING 1
 """)
 
 
-async def add_events(conn: AsyncConnection, events: Sequence[SeenEvent], *, now: datetime) -> None:
-    """Keeps the ids of events whose work is done."""
-    await conn.execute(
+async def add_events(conn: AsyncConnection, events: Sequence[SeenEvent], *, now: datetime) -> int:
+    """Keeps the ids of events whose work is done; how many nobody has kept meanwhile."""
+    rows = await conn.execute(
         _ADD,
         {
             "program_ids": [e.program_id for e in events],
@@ -41,6 +42,7 @@ async def add_events(conn: AsyncConnection, events: Sequence[SeenEvent], *, now:
             "now": now,
         },
     )
+    return len(rows.all())
 
 
 _SEEN = text("""
