@@ -32,8 +32,8 @@ def test_sound_documents_are_counted(presets: dict[str, Path]) -> None:
     result = run("check", *map(str, presets.values()))
     assert result.exit_code == 0
     assert result.output.splitlines() == [
-        f"eu-mi-points {found.version}: {len(found.rules)} rules, {len(found.examples)} examples, "
-        "all as expected"
+        f"{found.id} {found.version}: {len(found.rules)} {'rule' if len(found.rules) == 1 else 'rules'}, "
+        f"{len(found.examples)} examples, all as expected"
         for found in map(programs.preset, programs.names())
     ]
 
@@ -50,11 +50,11 @@ def test_each_problem_is_told_with_its_file_and_field(presets: dict[str, Path], 
     assert result.exit_code == 1
     assert result.output.splitlines() == [
         f'{wrong}: eligibility.min_age: expected a whole number from 0 to 120, got "18"',
-        f"{wrong}: rules[5].limit.type: expected one of once, once_per, per_window, daily_streak, same_as, "
+        f"{wrong}: rules[6].limit.type: expected one of once, once_per, per_window, daily_streak, same_as, "
         'got "dayly_streak" (did you mean daily_streak?)',
         f"{missing}: the file: expected a document, got no such file or directory",
         f"{empty}: the file: expected text in UTF-8, got byte 0xff at offset 9",
-        "eu-mi-points 2020: 6 rules, 16 examples, all as expected",
+        "eu-mi-points 2020: 7 rules, 28 examples, all as expected",
     ]
 
 
@@ -67,7 +67,7 @@ def test_an_example_that_does_not_hold_fails_the_check(tmp_path: Path) -> None:
     lines = result.output.splitlines()
     assert any("fuel_streak 50" in line and "got" in line and "fuel_streak 40" in line for line in lines)
     assert "    fuel_streak: day 7 in a row, every 7 days pay 40" in lines
-    assert lines[-1].startswith("eu-mi-points 2022: 7 rules, ")
+    assert lines[-1].startswith("eu-mi-points 2022: 8 rules, ")
     assert lines[-1].endswith(" not as expected")
 
 
@@ -81,9 +81,9 @@ def test_versions_that_cannot_follow_each_other_fail_the_check(
     result = run("check", str(wrong), str(presets["eu-mi-points/2020"]))
     assert result.exit_code == 1
     assert result.output.splitlines() == [
-        "eu-mi-points 2022: 7 rules, 0 examples, nothing proves it",
-        "eu-mi-points 2020: 6 rules, 16 examples, all as expected",
-        f"{wrong}: rules[4].limit.type: expected once_per as in version 2020, or a new id for a new rule, "
+        "eu-mi-points 2022: 8 rules, 0 examples, nothing proves it",
+        "eu-mi-points 2020: 7 rules, 28 examples, all as expected",
+        f"{wrong}: rules[5].limit.type: expected once_per as in version 2020, or a new id for a new rule, "
         'got "once"',
     ]
 
@@ -101,8 +101,25 @@ def test_a_program_is_shown_as_plain_text_where_there_is_no_terminal(presets: di
     assert result.output.isascii()
 
 
+def test_what_points_are_good_for_is_shown_in_money() -> None:
+    shown = {name: run("show", name).output for name in programs.names()}
+    assert "1 point is worth 100 XOF." in shown["bf-mi-points/2024"]
+    assert "1 per 10,000 XOF, shipping too" in shown["bf-mi-points/2024"]
+    assert "not open yet" in shown["bf-mi-points/2024"]
+    assert "Points end on 1 January at 12:00" in shown["bf-mi-points/2024"]
+    assert "Points pay up to 30 % of an order" in shown["by-mi-bonus/2024"]
+    assert "Points never end." in shown["by-mi-bonus/2024"]
+    assert "as on the price tag" in shown["by-mi-bonus/2024"]
+    assert "from a balance of 1,000 on" in shown["eu-mi-points/2020"]
+    assert "promised their points within 16 days" in shown["eu-mi-points/2020"]
+    assert "50.00 EUR/GBP off an order" in shown["eu-mi-points/2022"]
+    assert "the right to buy redmi-note-4" in shown["in-mi-tokens/2017"]
+    assert "600 from 10,000.00 INR" in shown["in-mi-tokens/2017"]
+
+
 def test_presets_are_shown_by_name_and_listed() -> None:
-    assert run("show").output == run("show", "eu-mi-points").output
+    ids = ["bf-mi-points", "by-mi-bonus", "eu-mi-points", "in-mi-tokens"]
+    assert run("show").output == "".join(run("show", program_id).output for program_id in ids)
     assert "after 24 hours" in run("show", "eu-mi-points/2020").output
     listed = run("list").output
     assert all(name in listed for name in programs.names())
