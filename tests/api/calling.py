@@ -40,6 +40,12 @@ class Caller:
             sent["json"] = body
         return await self._client.post(path, headers=self._headers | _named(headers), **sent)
 
+    async def patch(self, path: str, body: object, **headers: str) -> httpx.Response:
+        return await self._client.patch(path, headers=self._headers | _named(headers), json=body)
+
+    async def delete(self, path: str, **headers: str) -> httpx.Response:
+        return await self._client.delete(path, headers=self._headers | _named(headers))
+
 
 class Calling:
     """An API that is open, over its ASGI interface."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,11 @@ async def test_the_same_change_again_changes_nothing(parts: Parts) -> None:
 async def test_a_change_that_is_refused_changes_nothing(parts: Parts) -> None:
     await enrol(parts, "m-1", phone="+375291234567")
     await enrol(parts, "m-2", phone="+375297654321", card_numbers=["PLASTIC"])
-    for what in [{"phone": "80297654321"}, {"phone": "80441112233", "card_numbers": ["plastic"]}]:
+    taken: list[dict[str, Any]] = [
+        {"phone": "80297654321"},
+        {"phone": "80441112233", "card_numbers": ["plastic"]},
+    ]
+    for what in taken:
         with pytest.raises(Refusal, match="card_taken"):
             await change(parts, "m-1", **what)
     with pytest.raises(Refusal, match="invalid_phone"):
