@@ -34,6 +34,8 @@ TINY = Sizes(
     delay_s=1,
     members=2_000,
     claims=200,
+    payments=40,
+    orders=60,
     lots=2_000,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")

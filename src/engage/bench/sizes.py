@@ -20,4 +20,6 @@ class Sizes(Struct, frozen=True, kw_only=True):
     delay_s: int = 5  # Until the points of these taps are due.
     members: int = 1_000_000  # That the gate knows.
     claims: int = 50_000
+    orders: int = 5_000  # In a round, each paid, delivered and returned.
     lots: int = 1_000_000  # That end at one instant.
+    payments: int = 4_000  # Orders paid with points, in a round.

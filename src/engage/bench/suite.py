@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engage.bench import expire, feed, gate, lateness, settle, tap
+from engage.bench import checkout, expire, feed, gate, lateness, orders, settle, tap
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure
 from engage.bench.ground import Ground, open_ground
@@ -23,6 +23,8 @@ BENCHMARKS: dict[str, Callable[[Ground], Awaitable[list[Figure]]]] = {
     "feed": feed.run,
     "lateness": lateness.run,
     "gate": gate.run,
+    "checkout": checkout.run,
+    "orders": orders.run,
     "expire": expire.run,
 }
 

@@ -29,7 +29,7 @@ SIZES = {
     "connections": "tap: connections of the load client.",
     "taps": "tap: taps in a round.",
     "credits": "settle: credits in a round.",
-    "singles": "settle: credits settled one by one, in a round.",
+    "singles": "settle: credits settled, orders: events sent, one by one, in a round.",
     "backlog": "settle: credits of the backlog.",
     "workers": "settle, expire: workers on the backlog.",
     "sockets": "feed: sockets that are pushed to.",
@@ -41,6 +41,8 @@ SIZES = {
     "delay_s": "lateness: seconds until points are due.",
     "members": "gate: members that are known.",
     "claims": "gate: claims in a round.",
+    "payments": "checkout: orders paid with points, in a round.",
+    "orders": "orders: orders in a round, each paid, delivered and returned.",
     "lots": "expire: lots that end at one instant.",
 }
 
@@ -70,7 +72,7 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
-    """Measure this machine: tap, settle, feed, lateness, gate, expire, or those that are NAMEd.
+    """Measure this machine: tap, settle, feed, lateness, gate, orders, expire, or those that are NAMEd.
 
     Each starts real servers and real parts, with every commit on disk, and compares within one run, in turn.
     Figures of a busy machine are low; its load is told beside them. Nothing is left behind.
