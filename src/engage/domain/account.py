@@ -135,14 +135,18 @@ class Account:
     def capture(
         self, takes: Sequence[Take], hold_id: UUID, at: datetime, *, into: HouseAccount = "redeemed"
     ) -> None:
-        """What was held is spent."""
+        """What was held is spent. Coupons alone are no movement of points."""
         points = sum(take.points for take in takes)
+        if not points:
+            return
         moves = [LotMove(take.credit_id, held=-take.points) for take in takes]
         self._move("capture", at, held=-points, house_account=into, hold_id=hold_id, moves=moves)
 
     def release(self, takes: Sequence[Take], hold_id: UUID, at: datetime) -> None:
         """What was held goes back to its lots. One that has ended meanwhile ends at once."""
         points = sum(take.points for take in takes)
+        if not points:
+            return
         moves = [LotMove(take.credit_id, take.points, -take.points) for take in takes]
         self._give(takes)
         self._move("release", at, active=points, held=-points, hold_id=hold_id, moves=moves)

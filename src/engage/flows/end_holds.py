@@ -163,9 +163,9 @@ async def _open(
 def _end(accounts: Accounts, hold: Hold, state: HoldState, at: datetime) -> Hold:
     account, takes = accounts.by_key[hold.key], accounts.takes.get(hold.id, [])
     assert sum(take.points for take in takes) == hold.points
-    if takes and state == "captured":
+    if state == "captured":
         account.capture(takes, hold.id, at)
-    elif takes:
+    else:
         account.release(takes, hold.id, at)
     return replace(hold, state=state, closed_at=at)
 

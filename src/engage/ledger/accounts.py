@@ -228,7 +228,8 @@ def _lots(changed: list[tuple[Key, Account]]) -> dict[str, object]:
 
 
 def _touched(account: Account) -> set[UUID]:
-    moved = {move.credit_id for movement in account.movements for move in movement.moves}
+    # What leaves a hold for good has left its lot before.
+    moved = {move.credit_id for movement in account.movements for move in movement.moves if move.active}
     return moved | {
         movement.credit_id
         for movement in account.movements
