@@ -40,7 +40,8 @@ class Momo:
         self.url = f"http://127.0.0.1:{port}"
         self.transfers: dict[UUID, Transfer] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
-        self.tokens: list[str] = []
+        self.tokens: set[str] = set()
+        self.revoked: set[str] = set()
         self.expires_in = 3600
         self.instead: dict[str, tuple[int, Any]] = {}
         self.after: dict[str, tuple[int, Any]] = {}
@@ -77,10 +78,11 @@ class Momo:
             return _answer(401, {"error": "login_failed"})
         if headers.get("ocp-apim-subscription-key") != SUBSCRIPTION:
             return _answer(401, {"statusCode": 401, "message": "Access denied due to invalid key."})
-        self.tokens.append(f"token-{len(self.tokens) + 1}")
+        token = f"token-{len(self.tokens) + 1}"
+        self.tokens.add(token)
         return _answer(
             200,
-            {"access_token": self.tokens[-1], "token_type": "access_token", "expires_in": self.expires_in},
+            {"access_token": token, "token_type": "access_token", "expires_in": self.expires_in},
         )
 
     async def transfer(self, headers: dict[str, str], body: dict[str, Any]) -> Response[Any]:
@@ -122,7 +124,7 @@ class Momo:
             return _answer(401, {"statusCode": 401, "message": "Access denied due to invalid key."})
         if headers.get("x-target-environment") != ENVIRONMENT:
             return _answer(403, {"code": "NOT_ALLOWED_TARGET_ENVIRONMENT", "message": "Access forbidden."})
-        if not self.tokens or headers.get("authorization") != f"Bearer {self.tokens[-1]}":
+        if headers.get("authorization") not in {f"Bearer {token}" for token in self.tokens - self.revoked}:
             return _answer(401, {"message": "Unauthorized"})
         return None
 

@@ -1,0 +1,19 @@
+"""A worker's turn at withdrawals, as a process of its own that can be killed: `python -m … <time>`."""
+
+import asyncio
+import sys
+from datetime import datetime
+
+from engage.clock import StoppedClock
+from engage.flows.parts import open_parts
+from engage.flows.pay_out import pay_out_due
+from engage.settings import from_environment
+
+
+async def main(now: datetime) -> None:
+    async with open_parts(from_environment(), StoppedClock(now)) as parts:
+        await pay_out_due(parts, now=now)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(datetime.fromisoformat(sys.argv[1])))

@@ -1,0 +1,92 @@
+"""A worker is killed with a payout in its hands: nobody pays it twice, and nobody loses its points."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from engage.domain.withdrawal import NEVER_HEARD_AFTER
+from engage.flows.parts import Parts
+from engage.flows.pay_out import pay_out_due
+from engage.settings import Settings, to_environment
+from tests.flows.paying_out import balance, broken, join, paying, states, take_out
+from tests.payouts.momo_server import Momo, momo
+from tests.playing import advance
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 30.0
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Momo]:
+    async with momo() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def parts(settings: Settings, server: Momo) -> AsyncIterator[Parts]:
+    async with paying(server.settings(settings)) as opened:
+        await join(opened)
+        yield opened
+        assert await broken(opened) == []
+
+
+async def killed_when_it_hangs(parts: Parts, server: Momo, path: str) -> None:
+    """A worker takes its turn in a process of its own, and dies where the provider keeps it waiting."""
+    server.hanging, server.arrived = {path}, asyncio.Event()
+    environment = {**os.environ, **to_environment(parts.settings)}
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.durability.pay_out_once", parts.clock.now().isoformat()),
+        cwd=ROOT,
+        env=environment,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        await server.arrived.wait()
+        worker.kill()
+        assert await worker.wait() != 0
+    server.hanging.clear()
+
+
+async def turn(parts: Parts, after: timedelta) -> list[str]:
+    await pay_out_due(parts, now=advance(parts, after))
+    return await states(parts)
+
+
+async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(parts: Parts, server: Momo) -> None:
+    asked = await take_out(parts)
+    await killed_when_it_hangs(parts, server, "transfer")
+    assert await states(parts) == ["submitted"]
+    assert await turn(parts, timedelta()) == ["submitted"], "nobody else takes it up"
+    server.transfers[asked.id].status = "SUCCESSFUL"
+    assert await turn(parts, MINUTE) == ["settled"]
+    assert await balance(parts) == (40, 0)
+    assert [path for path, _ in server.requests].count("transfer") == len(server.transfers) == 1
+
+
+async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
+    parts: Parts, server: Momo
+) -> None:
+    await take_out(parts)
+    await killed_when_it_hangs(parts, server, "token")
+    assert await states(parts) == ["submitted"]
+    assert await turn(parts, MINUTE) == ["unknown"]
+    assert await balance(parts) == (40, 60)
+    assert await turn(parts, NEVER_HEARD_AFTER) == ["failed"]
+    assert await balance(parts) == (100, 0)
+    assert server.transfers == {}
+
+
+async def test_killed_while_it_asked_it_is_asked_again(parts: Parts, server: Momo) -> None:
+    asked = await take_out(parts)
+    await turn(parts, timedelta())
+    server.transfers[asked.id].status = "SUCCESSFUL"
+    advance(parts, MINUTE)
+    await killed_when_it_hangs(parts, server, "status")
+    assert await states(parts) == ["submitted"]
+    assert await turn(parts, 2 * MINUTE) == ["settled"]
+    assert len(server.transfers) == 1
