@@ -75,6 +75,49 @@ on = { activity = "review" }
 limit = { type = "once_per", field = "product_id" }
 award = { type = "fixed", points = 20 }
 due = { type = "after", delay = "PT5M" }
+
+[[examples]]
+title = "Tea is bought and paid with points"
+country = "ES"
+
+[[examples.steps]]
+at = 2026-03-01T10:00:00
+do = { activity = "order", order_id = "o-1", channel = "web", currency = "EUR", lines = [
+    { line_id = "1", product_id = "sencha", paid = 9000 },
+], payment = { method = "card" } }
+earns = [{ rule = "purchase", points = 90, waits_for = "delivery" }, { rule = "big", points = 9 }]
+
+[[examples.steps]]
+at = 2026-03-02T10:00:00
+do = { activity = "order_delivered", order_id = "o-1" }
+balance = { active = 99 }
+expiring = [{ points = 99, expires_at = 2028-01-31T12:00:00 }]
+
+[[examples.steps]]
+at = 2026-03-03T10:00:00
+do = { activity = "redeem", reward_id = "five_euros" }
+gives = { value_minor = 500, expires_at = 2026-06-01T11:00:00 }
+
+[[examples.steps]]
+at = 2026-03-03T11:00:00
+do = { activity = "quote", channel = "web", payment = { method = "card" }, lines = [
+    { line_id = "1", product_id = "sencha", paid = 2000 },
+] }
+quotes = { max_points = 49, discount_minor = 490, reasons = [], coupons = [
+    { reward = "five_euros", discount_minor = 500 },
+] }
+
+[[examples.steps]]
+at = 2026-03-03T12:00:00
+do = { activity = "hold", order_id = "o-2", points = 40, coupons = ["five_euros"], channel = "web", lines = [
+    { line_id = "1", product_id = "sencha", paid = 2000 },
+], payment = { method = "card" } }
+pays = { points = 40, discount_minor = 900 }
+
+[[examples.steps]]
+at = 2026-03-03T12:01:00
+do = { activity = "withdraw", points = 50, method = "cash" }
+refused = "not_open_yet"
 """
 
 # What is changed in SHOP (old, new), and all that is said of it.
@@ -277,8 +320,88 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         ],
     ),
     "an id of the ledger's for orders": (
-        'id = "purchase"',
+        'id = "review"',
         'id = "order"',
-        ['rules[0].id: expected another id, got "order", which the ledger uses itself'],
+        ['rules[2].id: expected another id, got "order", which the ledger uses itself'],
+    ),
+    "a delivery that earns": (
+        "balance = { active = 99 }",
+        'balance = { active = 99 }\nearns = [{ rule = "purchase", points = 90 }]',
+        ["examples[0].steps[1].earns: expected none: order_delivered gives no such thing, got one"],
+    ),
+    "a deed that expects nothing": (
+        'refused = "not_open_yet"',
+        "",
+        [
+            "examples[0].steps[5]: expected one of earns, refused, quotes, pays, gives, balance, expiring, "
+            "got nothing that is expected"
+        ],
+    ),
+    "a reward that is refused and given": (
+        "gives = { value_minor = 500",
+        'refused = "sold_out"\ngives = { value_minor = 500',
+        ["examples[0].steps[2]: expected gives or refused, got both"],
+    ),
+    "a reward that there is not": (
+        'reward_id = "five_euros"',
+        'reward_id = "six_euros"',
+        [
+            "examples[0].steps[2].do.reward_id: expected a reward's id, "
+            'got "six_euros" (did you mean five_euros?)'
+        ],
+    ),
+    "a coupon that there is not": (
+        'coupons = ["five_euros"]',
+        'coupons = ["nine_lives"]',
+        ['examples[0].steps[4].do.coupons[0]: expected a reward\'s id, got "nine_lives"'],
+    ),
+    "an offer of a reward that there is not": (
+        '{ reward = "five_euros"',
+        '{ reward = "five_euro"',
+        [
+            "examples[0].steps[3].quotes.coupons[0].reward: expected a reward's id, "
+            'got "five_euro" (did you mean five_euros?)'
+        ],
+    ),
+    "a deed that nobody knows": (
+        'activity = "redeem"',
+        'activity = "reedem"',
+        [
+            "examples[0].steps[2].do.activity: expected one of fuel_tap, registration, app_sign_in, share, "
+            "review, order, join, wait, order_delivered, order_cancelled, order_returned, review_removed, "
+            "share_removed, quote, hold, spend, capture, release, redeem, withdraw, "
+            'got "reedem" (did you mean redeem?)'
+        ],
+    ),
+    "half of all points": (
+        "points = 40, coupons",
+        'points = "half", coupons',
+        ['examples[0].steps[4].do.points: expected a whole number from 0 to 1000000000 or max, got "half"'],
+    ),
+    "a credit that waits and is due": (
+        'waits_for = "delivery"',
+        'waits_for = "delivery", due_at = 2026-03-02T10:00:00',
+        [
+            "examples[0].steps[0].earns[0].due_at: expected none: it waits for the delivery, "
+            "got 2026-03-02T10:00:00"
+        ],
+    ),
+    "an end that the clocks skip": (
+        "expires_at = 2028-01-31T12:00:00",
+        "expires_at = 2028-03-26T02:30:00",
+        [
+            "examples[0].steps[1].expiring[0].expires_at: expected a local time of Europe/Madrid, "
+            "got 2028-03-26T02:30:00, which its clocks skip"
+        ],
+    ),
+    "a coupon's end out of range": (
+        "expires_at = 2026-06-01T11:00:00",
+        "expires_at = 1926-06-01T11:00:00",
+        ["examples[0].steps[2].gives.expires_at: expected a year from 2000 to 2100, got 1926-06-01T11:00:00"],
+    ),
+    "an activity that earns nothing": (
+        'do = { activity = "withdraw", points = 50, method = "cash" }\nrefused = "not_open_yet"',
+        'do = { activity = "review", product_id = "sencha", review_id = "r-1" }\nearns = []',
+        ["examples[0].steps[5].earns: expected at least one credit, or a refusal, got an empty list"],
     ),
 }

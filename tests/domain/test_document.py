@@ -46,6 +46,7 @@ def test_the_document_they_are_made_of_is_sound() -> None:
 def test_rules_that_pay_for_the_same_orders_may_stand_side_by_side() -> None:
     shop = parse(SHOP, source="shop.toml")
     assert len(shop.rules) == 3
+    assert examples.check(shop) == []
     assert parse(SHOP.replace('orders = { channels = ["web"] }', "", 1), source="shop.toml") != shop
 
 
