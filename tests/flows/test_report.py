@@ -1,17 +1,27 @@
 """A report is by the rules and the members of its instant, and its dates are days of UTC."""
 
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import astuple
 from sqlalchemy import text
 
-from engage.domain.liability import LiabilityReport, NotAPeriod, period
+from engage.domain.liability import BUCKETS, DAYS, LiabilityReport, NotAPeriod, period
+from engage.flows.erase_member import erase_member
+from engage.flows.expire import expire_due
+from engage.flows.merge_members import merge_members
 from engage.flows.parts import Parts
 from engage.flows.publish_program import publish
 from engage.flows.register_member import Joining, register_member
 from engage.flows.report import report_balance, report_liability
 from engage.flows.settle import settle_due
-from tests.playing import DAY, NOON, PROGRAM, advance, join
+from engage.settings import Settings
+from tests import ordering
+from tests.playing import DAY, NOON, PROGRAM, advance, join, rows
+from tests.sound import broken
 
 BODY = """
 id = "worthy"
@@ -71,6 +81,95 @@ async def test_points_are_worth_what_the_version_of_then_says(parts: Parts) -> N
         [("EUR", 100, 200)],
         [("EUR", 100, None)],
     ]
+
+
+class Then(Struct, frozen=True):
+    """What the tables of what is now said at an instant."""
+
+    at: datetime
+    balances: dict[str, tuple[int, ...]]
+    by_end: dict[str, int]  # Of lots, by bucket.
+
+
+async def look(parts: Parts) -> Then:
+    """The newest state, and on to the next hour."""
+    now = parts.clock.now()
+    balances = await rows(parts.db, "SELECT member_id, active, pending, held, debt FROM balances")
+    lots = await rows(
+        parts.db,
+        """
+        SELECT l.expires_at, CAST(l.remaining + coalesce((
+            SELECT sum(held_delta) FROM lot_moves m
+            WHERE (m.program_id, m.member_id, m.credit_id) = (l.program_id, l.member_id, l.credit_id)
+        ), 0) AS bigint)
+        FROM lots l
+        """,
+    )
+    by_end: Counter[str] = Counter()
+    for end, points in lots:
+        assert isinstance(end, datetime)
+        assert isinstance(points, int)
+        place = next((n for n, days in enumerate(DAYS) if end <= now + days * DAY), len(DAYS))
+        by_end[BUCKETS[place]] += points
+    advance(parts, timedelta(hours=1))
+    return Then(now, {str(m): tuple(map(int, map(str, had))) for m, *had in balances}, dict(by_end))
+
+
+async def live(parts: Parts) -> list[Then]:
+    """Everything that happens to points, and what there was after each of it."""
+    then = [await look(parts)]
+    for member in ("m-1", "m-2", "m-3"):
+        await ordering.join(parts, member)
+    many = ordering.line(paid=100_00, quantity=4, tag_points=3)
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: ordering.buy(parts, order_id="o-1"),
+        lambda: ordering.write_review(parts),
+        lambda: ordering.tell(parts, ordering.paid(parts, many, order_id="o-2")),
+        lambda: ordering.tell(parts, ordering.returned(parts, {"1": 1}, order_id="o-2")),
+        lambda: ordering.tell(parts, ordering.returned(parts, {"1": 1}, order_id="o-2")),
+        lambda: settle_due(parts, now=parts.clock.now()),
+        lambda: ordering.tell(parts, ordering.delivered(parts, order_id="o-2")),
+        lambda: settle_due(parts, now=parts.clock.now()),
+        lambda: ordering.buy(parts, ordering.line(paid=3000), order_id="o-3", member_id="m-2"),
+        lambda: ordering.spend(parts, 25, member_id="m-2", capture=False),
+        lambda: ordering.spend(parts, 30, "o-4"),
+        lambda: ordering.tell(parts, ordering.paid(parts, order_id="o-5")),
+        lambda: ordering.tell(parts, ordering.cancelled(parts, order_id="o-5")),
+        lambda: ordering.tell(parts, ordering.paid(parts, order_id="o-6")),
+        lambda: ordering.tell(parts, ordering.returned(parts, order_id="o-2")),
+        lambda: ordering.tell(parts, ordering.review_removed(parts, "r-1")),
+        lambda: merge_members(parts, ordering.PROGRAM, "m-1", into="m-3", reason="one", operator="key-1"),
+        lambda: ordering.tell(parts, ordering.delivered(parts, order_id="o-6")),
+        lambda: settle_due(parts, now=parts.clock.now()),
+        lambda: expire_due(parts, now=advance(parts, 400 * DAY)),
+        lambda: ordering.buy(parts, ordering.line(paid=9000), order_id="o-7", member_id="m-3"),
+        lambda: erase_member(parts, ordering.PROGRAM, "m-3", operator="key-1"),
+    ]
+    for step in steps:
+        await step()
+        then.append(await look(parts))
+    return then
+
+
+async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Settings) -> None:
+    async with ordering.ordering(settings) as parts:
+        then = await live(parts)
+        ever = list(zip(*(had for one in then for had in one.balances.values()), strict=True))
+        assert all(map(any, ever)), "points were active, pending, held and owed at some time"
+        for one in then:
+            at, clock = one.at.isoformat(), parts.clock
+            found = (await report_liability(settings, at=at, clock=clock)).items
+            in_all = [sum(column) for column in zip(*one.balances.values(), strict=True)] or [0, 0, 0, 0]
+            told = [[item.active, item.pending, item.held, item.debt] for item in found] or [[0, 0, 0, 0]]
+            assert told == [in_all], one.at
+            for item in found:
+                assert item.reconciled
+                by_end = {each.bucket: each.points for each in item.expiring if each.points}
+                assert by_end == {name: points for name, points in one.by_end.items() if points}
+            for member, had in one.balances.items():
+                (balance,) = await report_balance(settings, member, at=at, clock=clock)
+                assert astuple(balance.balance) == had, (member, one.at)
+        assert await broken(parts) == []
 
 
 async def test_who_was_erased_is_still_in_the_books(parts: Parts) -> None:

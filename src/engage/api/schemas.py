@@ -40,6 +40,8 @@ class Schemas:
         }
         self.components |= {name: _tidy(one, unions) for name, one in self.components.items()} | unions
         self.components[Credit.__name__]["properties"]["why"] = ref(Why)
+        # Opening balances and corrections came of no activity.
+        self.components[Why.__name__]["required"].remove("activity")
         self.components[Problem.__name__]["properties"] |= _facts()
 
     def of(self, kind: Any) -> Schema:

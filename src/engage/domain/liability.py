@@ -112,10 +112,10 @@ class Movement(Struct, frozen=True):
     """What one kind of movement added to what is outstanding, and to what members owe, in the period.
 
     `issued`: points that became active. `opening`: balances that were imported. `reinstated`: spent points of
-    orders that came back. `spent`: at checkout and for rewards. `withdrawn`: as money. `expired`: breakage.
-    `taken_back`: earned points of what was undone; those that were spent already became a debt. `recovered`:
-    of new points, what paid a debt. `adjusted`: by operators. `transferred`: between members, so it is zero
-    unless they are of different currencies.
+    orders that came back. `spent`: at checkout and for rewards. `withdrawn`: as money. `expired`: breakage;
+    what a member who is erased leaves behind is too. `taken_back`: earned points of what was undone; those
+    that were spent already became a debt. `recovered`: of new points, what paid a debt. `adjusted`: by
+    operators. `transferred`: between members, so it is zero unless they are of different currencies.
     """
 
     kind: MovementName
@@ -325,7 +325,7 @@ def movement_of(row: EntrySum) -> MovementName | None:
         case "recovery":
             return "recovered"
         case "adjustment":
-            return "adjusted"
+            return "expired" if row.house_account == "expired" else "adjusted"
         case "transfer":
             return "transferred"
         case "hold" | "release":

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.liability import DAYS, EntrySum, LotSum, PendingSum, Period, Sums
 
-# A lot ends when its credit was to, unless a reinstatement gave it another end.
+# A lot ends when its credit was to, unless a reinstatement gave it another end, be it before its member was
+# merged into another one: the credit goes on there under the same id.
 _LOTS = text("""
 WITH left_of AS MATERIALIZED (
     SELECT program_id, member_id, credit_id, sum(active_delta) AS active, sum(held_delta) AS held
@@ -21,11 +22,11 @@ WITH left_of AS MATERIALIZED (
     WHERE at <= :at AND (CAST(:program_id AS text) IS NULL OR program_id = :program_id)
     GROUP BY 1, 2, 3 HAVING sum(active_delta) <> 0 OR sum(held_delta) <> 0
 ), given_ends AS MATERIALIZED (
-    SELECT DISTINCT ON (program_id, member_id, credit_id) program_id, member_id, credit_id, expires_at
+    SELECT DISTINCT ON (program_id, credit_id) program_id, credit_id, expires_at
     FROM lot_moves
     WHERE expires_at IS NOT NULL AND at <= :at
       AND (CAST(:program_id AS text) IS NULL OR program_id = :program_id)
-    ORDER BY program_id, member_id, credit_id, entry_seq DESC
+    ORDER BY program_id, credit_id, at DESC, entry_seq DESC
 )
 SELECT l.program_id, m.country,
        -- A bucket ends with its upper edge: a lot has ended at the very instant of its end.
@@ -37,8 +38,7 @@ SELECT l.program_id, m.country,
 FROM left_of l
 JOIN members m USING (program_id, member_id)
 JOIN credits c ON c.program_id = l.program_id AND c.member_id = l.member_id AND c.id = l.credit_id
-LEFT JOIN given_ends g
-    ON g.program_id = l.program_id AND g.member_id = l.member_id AND g.credit_id = l.credit_id
+LEFT JOIN given_ends g ON g.program_id = l.program_id AND g.credit_id = l.credit_id
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """)
 
@@ -50,7 +50,8 @@ WHERE e.at <= :at AND (CAST(:program_id AS text) IS NULL OR e.program_id = :prog
 GROUP BY 1, 2, 3, 4, 5
 """)
 
-# A credit has shrunk by its reductions. When the last of its points go it is reversed, and keeps those.
+# A credit has shrunk by its reductions. When the last of its points go it is reversed, and keeps those. What
+# came from a member who was merged looks as old as it was there, and was there until then.
 _PENDING_CREDITS = """
 SELECT c.program_id, c.member_id, c.points + coalesce((
     SELECT sum(r.points) FROM reductions r
@@ -60,6 +61,11 @@ SELECT c.program_id, c.member_id, c.points + coalesce((
 FROM credits c
 WHERE c.accepted_at <= :at AND (c.active_at IS NULL OR c.active_at > :at)
   AND (c.reversed_at IS NULL OR c.reversed_at > :at)
+  AND NOT EXISTS (
+      SELECT FROM closings k JOIN credits o
+          ON o.program_id = k.program_id AND o.member_id = k.member_id AND o.id = c.id
+      WHERE k.program_id = c.program_id AND k.merged_into = c.member_id AND k.at > :at
+  )
 """
 
 _PENDING = text(f"""
