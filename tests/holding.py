@@ -11,7 +11,7 @@ from engage.flows.ids import new_id
 from engage.flows.parts import Parts
 from engage.flows.transaction import transaction
 from engage.ledger.accounts import open_accounts, post
-from engage.ledger.holds import Hold, HoldPurpose, HoldState, add_hold, read_holds, write_holds
+from engage.ledger.holds import Hold, HoldState, add_hold, read_holds, write_holds
 from tests.playing import PROGRAM
 
 HALF_AN_HOUR = timedelta(minutes=30)
@@ -29,7 +29,7 @@ async def spend(parts: Parts, points: int, member_id: str = "m-1", *, now: datet
             account.redeem(spent, hold_id, now)
 
     def taken() -> Hold | None:
-        return _hold(member_id, hold_id, "redemption", "captured", spent, now, None) if spent else None
+        return _hold(member_id, hold_id, "captured", spent, now, None) if spent else None
 
     await _change(parts, member_id, redeem, now=now, add=taken)
     return spent
@@ -40,7 +40,7 @@ async def hold(
 ) -> UUID:
     """Sets these points aside for a checkout; the hold's id."""
     hold_id = new_id()
-    made = _hold(member_id, hold_id, "checkout", "open", points, now, now + ttl)
+    made = _hold(member_id, hold_id, "open", points, now, now + ttl)
     await _change(
         parts, member_id, lambda account: account.hold(points, hold_id, now), now=now, add=lambda: made
     )
@@ -85,7 +85,6 @@ async def _change(
 def _hold(
     member_id: str,
     hold_id: UUID,
-    purpose: HoldPurpose,
     state: HoldState,
     points: int,
     now: datetime,
@@ -95,7 +94,7 @@ def _hold(
         program_id=PROGRAM,
         member_id=member_id,
         id=hold_id,
-        purpose=purpose,
+        purpose="checkout",
         state=state,
         points=points,
         created_at=now,

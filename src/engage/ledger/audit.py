@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.program import DailyStreak, Once, OncePer, PerWindow, Program, Rule, SameAs
+from engage.ledger import adjustments, merge, opening
 from engage.ledger.checks import Check
 
 
@@ -65,21 +66,73 @@ async def read_totals(conn: AsyncConnection) -> Totals:
 
 
 def rules_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
-    """What the rules of all versions say of their credits, as the columns that the checks take."""
-    rows = [(program, rule) for program in programs for rule in program.rules]
+    """What the rules of all versions say of their credits, and how many there are of their rewards, as the
+    columns that the checks take.
+    """
+    rows = [_row(program, rule) for program in programs for rule in program.rules]
+    rows += [
+        _Row(program, rule_id, "reserved", pattern)
+        for program in programs
+        for rule_id, pattern in RESERVED.items()
+    ]
+    stocks = _stocks(programs)
     return {
-        "rule_programs": [program.id for program, _ in rows],
-        "rule_versions": [program.version for program, _ in rows],
-        "rule_ids": [rule.id for _, rule in rows],
-        "rule_limits": [str(rule.limit.__struct_config__.tag) for _, rule in rows],
-        "rule_patterns": [_pattern(program, rule) for program, rule in rows],
-        "rule_counts": [rule.limit.count if isinstance(rule.limit, PerWindow) else None for _, rule in rows],
-        "rule_sources": [rule.limit.rule if isinstance(rule.limit, SameAs) else None for _, rule in rows],
+        "rule_programs": [row.program.id for row in rows],
+        "rule_versions": [row.program.version for row in rows],
+        "rule_ids": [row.rule_id for row in rows],
+        "rule_limits": [row.limit for row in rows],
+        "rule_patterns": [row.pattern for row in rows],
+        "rule_counts": [row.count for row in rows],
+        "rule_sources": [row.source for row in rows],
+        "rule_promises": [row.program.promise for row in rows],
+        "reward_programs": [program_id for program_id, _ in stocks],
+        "reward_ids": [reward_id for _, reward_id in stocks],
+        "reward_stocks": list(stocks.values()),
     }
 
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MONTH = "[0-9]{4}-[0-9]{2}"
+
+# Credits that are of no rule of a program, and the source keys that they have.
+RESERVED = {
+    adjustments.RULE: f"^{adjustments.RULE}:.+$",
+    opening.RULE: f"^{opening.source_key('.+')}$",
+    merge.RULE: f"^{merge.RULE}:.+:[0-9a-f-]{{36}}$",
+}
+
+
+class _Row(msgspec.Struct, frozen=True):
+    program: Program
+    rule_id: str
+    limit: str
+    pattern: str
+    count: int | None = None
+    source: str | None = None
+
+
+def _row(program: Program, rule: Rule) -> _Row:
+    limit = rule.limit
+    return _Row(
+        program,
+        rule.id,
+        str(limit.__struct_config__.tag),
+        _pattern(program, rule),
+        limit.count if isinstance(limit, PerWindow) else None,
+        limit.rule if isinstance(limit, SameAs) else None,
+    )
+
+
+def _stocks(programs: Sequence[Program]) -> dict[tuple[str, str], int]:
+    """The most that there ever were of each reward, of those that were never without a limit."""
+    rewards = [(program.id, reward) for program in programs for reward in program.rewards]
+    unlimited = {(program_id, reward.id) for program_id, reward in rewards if reward.stock is None}
+    stocks: dict[tuple[str, str], int] = {}
+    for program_id, reward in rewards:
+        key = (program_id, reward.id)
+        if reward.stock is not None and key not in unlimited:
+            stocks[key] = max(reward.stock, stocks.get(key, 0))
+    return stocks
 
 
 def _pattern(program: Program, rule: Rule) -> str:

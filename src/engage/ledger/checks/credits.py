@@ -1,0 +1,80 @@
+"""Credits: each becomes active once, at its time, and loses what its clawbacks say."""
+
+from engage.ledger.checks.booked import BOOKED
+from engage.ledger.checks.check import Check
+
+CREDIT_CHECKS = (
+    Check(
+        "pending_is_sum",
+        "What is pending is the sum of a member's pending credits.",
+        """
+        SELECT b.program_id, b.member_id, b.pending, coalesce(c.pending, 0) AS credits_pending
+        FROM balances b
+        LEFT JOIN (
+            SELECT program_id, member_id, sum(points) AS pending
+            FROM credits WHERE state = 'pending' GROUP BY 1, 2
+        ) c USING (program_id, member_id)
+        WHERE b.pending <> coalesce(c.pending, 0)
+        """,
+    ),
+    Check(
+        "earned_once",
+        "A credit that is or was active began with one entry and one lot of its points; any other has none.",
+        f"""
+        SELECT program_id, member_id, id, state, points, active_at, begins, begun_points, lots, lot_points
+        FROM ({BOOKED}) c
+        WHERE CASE WHEN active_at IS NULL THEN begins + lots > 0 OR state IN ('active', 'expired')
+              ELSE state = 'pending' OR begins <> 1 OR lots <> 1 OR begun_points <> points
+                   OR lot_points <> points
+              END
+        """,  # noqa: S608  # Made of constants, as all queries here.
+    ),
+    Check(
+        "taken_back_once",
+        "What was taken back of a credit is what its clawbacks say, all of which correct the entry that it "
+        "began with; it is reversed when nothing of it is left.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.state, c.points, c.taken_back, c.clawed_back, c.expired,
+               c.begun_seq, c.first_corrected, c.last_corrected, o.taken_back AS taken_back_before
+        FROM ({BOOKED}) c
+        LEFT JOIN credits o ON o.program_id = c.program_id AND o.member_id = c.origin AND o.id = c.id
+        WHERE c.taken_back <> c.clawed_back + coalesce(o.taken_back, 0)
+           OR (c.clawbacks > 0 AND (c.corrections <> c.clawbacks OR c.first_corrected <> c.begun_seq
+                                    OR c.last_corrected <> c.begun_seq))
+           OR (c.state = 'active' AND c.taken_back >= c.points)
+           OR (c.state = 'reversed' AND c.active_at IS NOT NULL
+               AND c.taken_back + coalesce(c.expired, 0) < c.points)
+        """,  # noqa: S608
+    ),
+    Check(
+        "never_early",
+        "Points are not active before they are due, nor before they were accepted.",
+        f"""
+        SELECT program_id, member_id, id, due_at, accepted_at, active_at, begun_at
+        FROM ({BOOKED}) c
+        WHERE active_at < due_at OR active_at < accepted_at OR begun_at < due_at OR begun_at < accepted_at
+        """,  # noqa: S608
+    ),
+    Check(
+        "reductions_have_credits",
+        "Points that were taken from a pending credit are of a credit of that member.",
+        """
+        SELECT r.program_id, r.member_id, r.credit_id, r.points, r.reference
+        FROM reductions r
+        LEFT JOIN credits c
+            ON c.program_id = r.program_id AND c.member_id = r.member_id AND c.id = r.credit_id
+        WHERE c.id IS NULL
+        """,
+    ),
+    Check(
+        "keys_are_used_once",
+        "No source key has two credits of a member, and no rule pays twice for one reference.",
+        """
+        SELECT program_id, member_id, source_key AS key, NULL AS rule_id, count(*) AS credits
+        FROM credits GROUP BY 1, 2, 3 HAVING count(*) > 1
+        UNION ALL
+        SELECT program_id, member_id, reference, rule_id, count(*)
+        FROM credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
+        """,
+    ),
+)

@@ -1,0 +1,54 @@
+"""Orders: what they earned agrees with what is known of them, as far as SQL can see."""
+
+from engage.ledger.checks.check import Check
+
+# The credits of an order that decide with it still: of a merged account there is but its history, and what
+# goes on as a transfer belongs to no rule any more.
+_OF_ORDER = """credits c ON c.program_id = o.program_id AND c.member_id = o.member_id
+            AND c.reference = 'order:' || o.order_id AND c.rule_id <> 'transfer' AND c.points > 0"""
+
+ORDER_CHECKS = (
+    Check(
+        "orders_are_paid",
+        "Points for an order are of one that was paid.",
+        """
+        SELECT c.program_id, c.member_id, c.id, c.state, c.points, c.reference
+        FROM credits c
+        JOIN members m USING (program_id, member_id)
+        LEFT JOIN orders o
+            ON o.program_id = c.program_id AND o.member_id = coalesce(m.merged_into, c.member_id)
+           AND o.order_id = substr(c.reference, length('order:') + 1)
+        WHERE starts_with(c.reference, 'order:') AND c.points > 0 AND o.paid IS NULL
+        """,
+    ),
+    Check(
+        "orders_keep_what_was_decided",
+        "Points for an order were decided by the rules that are kept with it.",
+        f"""
+        SELECT o.program_id, o.member_id, o.order_id, o.program_version AS decides, c.id, c.program_version
+        FROM orders o JOIN {_OF_ORDER}
+        WHERE c.program_version IS DISTINCT FROM o.program_version
+        """,  # noqa: S608  # Made of constants, as all queries here.
+    ),
+    Check(
+        "what_comes_back_earns_nothing",
+        "An order that was cancelled, or came back as a whole, keeps no points.",
+        f"""
+        SELECT o.program_id, o.member_id, o.order_id, o.cancelled_at, o.returns, c.id, c.state, c.points,
+               c.taken_back
+        FROM orders o JOIN {_OF_ORDER}
+        WHERE c.state <> 'reversed' AND o.paid IS NOT NULL AND (
+            o.cancelled_at IS NOT NULL OR jsonb_path_exists(o.returns, '$[*].lines ? (@ == null)')
+        )
+        """,  # noqa: S608
+    ),
+    Check(
+        "deliveries_are_heard",
+        "Points for an order that was delivered have a time at which they become active.",
+        f"""
+        SELECT o.program_id, o.member_id, o.order_id, o.delivered_at, c.id, c.points
+        FROM orders o JOIN {_OF_ORDER}
+        WHERE c.state = 'pending' AND c.due_at IS NULL AND o.paid IS NOT NULL AND o.delivered_at IS NOT NULL
+        """,  # noqa: S608
+    ),
+)

@@ -1,0 +1,62 @@
+"""Rows belong to members, and to each other."""
+
+from engage.ledger.checks.check import Check
+
+# A row a member in each of these.
+_OWNED = (
+    *("credits", "entries", "lots", "lot_moves", "reductions", "balances", "adjustments"),
+    *("orders", "holds", "coupons", "withdrawals", "card_numbers", "shop_events"),
+)
+_OWNERS = "\n            UNION ALL ".join(
+    f"SELECT '{table}' AS of, program_id, member_id FROM {table}"  # noqa: S608  # Names of this module.
+    for table in _OWNED
+)
+
+ROW_CHECKS = (
+    Check(
+        "rows_have_members",
+        "No row is without the member that it names.",
+        f"""
+        SELECT t.of, t.program_id, t.member_id, count(*) AS rows
+        FROM (
+            {_OWNERS}
+        ) t
+        LEFT JOIN members m USING (program_id, member_id)
+        WHERE m.member_id IS NULL
+        GROUP BY 1, 2, 3
+        """,  # noqa: S608
+    ),
+    Check(
+        "members_have_balances",
+        "Each member has a balance.",
+        """
+        SELECT m.program_id, m.member_id FROM members m
+        LEFT JOIN balances b USING (program_id, member_id) WHERE b.member_id IS NULL
+        """,
+    ),
+    Check(
+        "closed_accounts_are_empty",
+        "The accounts of members who were merged or erased are closed and empty, and no others are closed.",
+        """
+        SELECT m.program_id, m.member_id, m.merged_into, m.erased_at, b.closed, b.active, b.pending, b.held,
+               b.debt
+        FROM members m JOIN balances b USING (program_id, member_id)
+        WHERE b.closed <> (m.merged_into IS NOT NULL OR m.erased_at IS NOT NULL)
+           OR (b.closed AND (b.active, b.pending, b.held, b.debt) <> (0, 0, 0, 0))
+        """,
+    ),
+    Check(
+        "adjustments_are_posted",
+        "Each correction by an operator has its entry, and each such entry its correction.",
+        """
+        SELECT coalesce(a.program_id, e.program_id) AS program_id,
+               coalesce(a.member_id, e.member_id) AS member_id, a.reference, a.points, a.entry_seq, e.seq,
+               e.active_delta
+        FROM adjustments a
+        FULL JOIN (
+            SELECT * FROM entries WHERE kind = 'adjustment' AND reference IS DISTINCT FROM 'erasure'
+        ) e ON e.program_id = a.program_id AND e.member_id = a.member_id AND e.seq = a.entry_seq
+        WHERE a.points IS DISTINCT FROM e.active_delta
+        """,
+    ),
+)

@@ -1,0 +1,86 @@
+"""Rules: each credit is of one, takes a place that it has, and no more than it has places."""
+
+from engage.ledger.checks.check import Check
+
+# What the rules of all versions say of their credits: a row a rule, from `rules_as_rows`.
+RULES = """
+SELECT * FROM unnest(
+    CAST(:rule_programs AS text[]), CAST(:rule_versions AS text[]), CAST(:rule_ids AS text[]),
+    CAST(:rule_limits AS text[]), CAST(:rule_patterns AS text[]), CAST(:rule_counts AS int[]),
+    CAST(:rule_sources AS text[]), CAST(:rule_promises AS interval[])
+) AS r (program_id, program_version, rule_id, limit_type, pattern, places, source_rule_id, promise)
+"""
+
+_STREAK_DAYS = f"""
+SELECT program_id, member_id, rule_id, source_key, day, days, zone,
+       lag(day) OVER days_of AS day_before, lag(days) OVER days_of AS days_before,
+       lag(zone) OVER days_of AS zone_before
+FROM (
+    SELECT c.program_id, c.member_id, c.rule_id, c.source_key,
+           CAST(substring(c.source_key FROM '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$') AS date) AS day,
+           CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days, c.why -> 'inputs' ->> 'zone' AS zone
+    FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+    WHERE r.limit_type = 'daily_streak' AND c.points > 0
+) d
+WINDOW days_of AS (PARTITION BY program_id, member_id, rule_id ORDER BY day)
+"""  # noqa: S608  # Made of constants of this module, as all queries here.
+
+RULE_CHECKS = (
+    Check(
+        "credits_have_rules",
+        "Each credit comes of a rule of a published version, and takes a place that this rule has.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.program_version, c.rule_id, c.source_key
+        FROM credits c
+        LEFT JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+        WHERE c.points > 0 AND (
+            r.rule_id IS NULL OR c.source_key !~ r.pattern
+            OR CAST(substring(c.source_key FROM ':([0-9]{{1,9}})$') AS int) NOT BETWEEN 1 AND r.places
+        )
+        """,  # noqa: S608
+    ),
+    Check(
+        "limits_hold",
+        "A rule has no more credits in a window than it has places there.",
+        f"""
+        SELECT c.program_id, c.member_id, substring(c.source_key FROM '^(.*):') AS window_of_rule,
+               count(*) AS credits, max(r.places) AS places
+        FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+        WHERE r.places IS NOT NULL AND c.points > 0
+        GROUP BY 1, 2, 3 HAVING count(*) > max(r.places)
+        """,  # noqa: S608
+    ),
+    Check(
+        "shared_slots",
+        "A credit that shares another rule's slot has that rule's credit beside it.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.rule_id, c.source_key, r.source_rule_id
+        FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+        WHERE r.source_rule_id IS NOT NULL AND c.points > 0 AND NOT EXISTS (
+            SELECT FROM credits s
+            WHERE s.program_id = c.program_id AND s.member_id = c.member_id
+              AND s.source_key = r.source_rule_id || substr(c.source_key, length(c.rule_id) + 1)
+        )
+        """,  # noqa: S608
+    ),
+    Check(
+        "streaks_are_consecutive",
+        "A day of a streak is its first, or one more than the day before.",
+        f"""
+        SELECT program_id, member_id, source_key, days, day_before, days_before
+        FROM ({_STREAK_DAYS}) s
+        WHERE days IS DISTINCT FROM 1
+          AND NOT coalesce(day = day_before + 1 AND days = days_before + 1, false)
+        """,  # noqa: S608
+    ),
+    Check(
+        "streaks_go_on",
+        "A streak does not begin again the day after one of its days.",
+        f"""
+        SELECT program_id, member_id, source_key, days, day_before, days_before
+        FROM ({_STREAK_DAYS}) s
+        WHERE days = 1 AND day = day_before + 1 AND zone = zone_before
+        """,  # noqa: S608
+        warning=True,
+    ),
+)
