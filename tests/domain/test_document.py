@@ -188,10 +188,12 @@ def test_a_program_survives_being_written_and_read(name: str) -> None:
 
 def test_the_guide_shows_a_document_that_holds() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "programs.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"^```toml\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
-    program = parse(text, source="docs/programs.md")
-    assert len(program.examples) == 1
-    assert examples.check(program) == []
+    text, *parts = re.findall(r"^```toml\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    assert len(parts) == 3
+    for shown in (text, "\n".join([text, *parts])):
+        program = parse(shown, source="docs/programs.md")
+        assert [str(failure) for failure in examples.check(program)] == []
+    assert len(program.examples) == 2
     wrong = text.replace('rule = "fuel" }\naward', 'rule = "feul" }\naward')
     with pytest.raises(DocumentError) as error:
         parse(wrong, source="2026-spring.toml")

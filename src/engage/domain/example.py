@@ -32,6 +32,7 @@ RefusalCode = Literal[
     "sold_out",
     "reward_limit_reached",
     "not_open_yet",
+    "daily_points_reached",
     "not_whole_money",
     "not_eligible",
 ]
