@@ -16,7 +16,9 @@ from websockets.asyncio.client import connect
 from engage import sandbox_secrets
 from engage.domain.activity import FuelTap
 from engage.embedded.ports import free_port
+from engage.flows.erase_member import erase_member
 from engage.flows.install import install
+from engage.flows.merge_members import merge_members
 from engage.flows.parts import Parts, open_parts
 from engage.flows.record_activity import Act, record
 from engage.flows.register_member import Joining, register_member
@@ -95,6 +97,32 @@ async def test_a_tap_is_seen_on_the_screen(installed: Settings, parts: Parts) ->
             await browser.wait_closed()
             assert (screen.close_code, browser.close_code) == (1012, 1012)
         assert await running.wait() == 0
+
+
+async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_not(
+    installed: Settings, parts: Parts
+) -> None:
+    for member_id in ("m1", "m2"):
+        await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country="ES"))
+    await parts.after.drain()
+    headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
+    url = f"ws://{HOST}:{installed.feed_port}/"
+    async with engage_feed(installed), asyncio.timeout(WITHIN_S * 3):
+        async with connect(url, additional_headers=headers) as screen:
+            assert message_of(await screen.recv())["balance"]["pending"] == 50
+            await merge_members(parts, PROGRAM, "m1", into="m2", reason="one person", operator="key-1")
+            await screen.wait_closed()
+            assert screen.close_code == 1012
+        async with connect(url, additional_headers=headers) as screen:
+            assert message_of(await screen.recv())["balance"]["pending"] == 100
+            await record(parts, [Act(PROGRAM, "m2", FuelTap(), parts.clock.now())])
+            assert message_of(await screen.recv())["balance"]["pending"] == 102
+            await erase_member(parts, PROGRAM, "m2", operator="key-1")
+            await screen.wait_closed()
+            assert screen.close_code == 1012
+        async with connect(url, additional_headers=headers) as screen:
+            await screen.wait_closed()
+            assert screen.close_code == 3000
 
 
 async def test_a_token_of_somebody_unknown_or_of_nobody_is_refused(installed: Settings, parts: Parts) -> None:

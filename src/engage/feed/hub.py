@@ -20,10 +20,13 @@ from engage.feed.session import (
     Session,
     push_of,
 )
-from engage.signals.topics import Change
+from engage.signals.topics import CLOSED, Change
 
 # A member's phones, tablets and browser tabs. The oldest connection makes room for one more.
 SOCKETS_PER_MEMBER: Final = 10
+
+# Whose member is gone is told to come back when every process has heard of it.
+LEAVES_AFTER_S: Final = 3.0
 
 
 class Socket(Protocol):
@@ -50,6 +53,7 @@ class Hub:
         self._sockets: set[Socket] = set()
         self._by_member: dict[Member, list[Socket]] = {}
         self._timed: set[Socket] = set()  # Those whose session has, or had, a deadline.
+        self._leaving: dict[Socket, float | None] = {}  # Those whose member is gone, and when they go too.
 
     def __len__(self) -> int:
         """How many sockets there are, with and without a member."""
@@ -83,6 +87,7 @@ class Hub:
         self._forget(socket)
         self._sockets.discard(socket)
         self._timed.discard(socket)
+        self._leaving.pop(socket, None)
 
     def restart(self, now: float) -> None:
         """Tell every client to come back."""
@@ -101,7 +106,11 @@ class Hub:
         by_member = self._by_member
         for change in changes:
             sockets = by_member.get((change.program_id, change.member_id))
-            if sockets is not None:
+            if sockets is None:
+                continue
+            if change.cause == CLOSED:
+                self._leaving.update(dict.fromkeys(sockets))
+            else:
                 self._push(sockets, push_of(change.balance, change.cause))
 
     def snapshot_read(self, socket: Socket, balance: Balance | None, now: float) -> None:
@@ -150,6 +159,12 @@ class Hub:
                 self._timed.discard(socket)
             elif deadline <= now:
                 self.perform(socket, socket.session.expired(now))
+        for socket, at in tuple(self._leaving.items()):
+            if at is None:
+                self._leaving[socket] = now + LEAVES_AFTER_S
+            elif at <= now:
+                del self._leaving[socket]
+                self.perform(socket, socket.session.restarting(now))
 
     def _forget(self, socket: Socket) -> None:
         """Changes do not reach the socket any more."""

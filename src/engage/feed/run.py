@@ -5,6 +5,7 @@ import gc
 import resource
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -12,12 +13,13 @@ import uvloop
 
 from engage import logs
 from engage.domain.balance import Balance
+from engage.domain.refusal import Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member
 from engage.flows.balances import read_balances
 from engage.flows.parts import Parts, open_parts
 from engage.settings import Settings
-from engage.tokens import TokenVerifier, open_verifier
+from engage.tokens import Identity, TokenVerifier, open_verifier
 
 log = structlog.get_logger()
 
@@ -53,12 +55,19 @@ async def _serve_until(stop: asyncio.Event, parts: Parts, verifier: TokenVerifie
     async def read(members: list[Member]) -> Mapping[Member, Balance]:
         return await read_balances(parts, members)
 
+    def verify(token: str) -> Identity:
+        """Who was merged hears of the member they were merged into."""
+        who = verifier.verify(token)
+        return Identity(who.program_id, parts.members.now_called(who.program_id, who.member_id))
+
+    with suppress(Unavailable):  # It is looked for again, all the time.
+        await parts.members.refresh(parts.db)
     limits = _limits()
     async with open_feed(
         host=parts.settings.feed_host,
         port=parts.settings.feed_port,
         topics=parts.topics,
-        verify=verifier.verify,
+        verify=verify,
         read_balances=read,
         limits=limits,
     ) as feed:

@@ -9,6 +9,9 @@ from engage.ledger import balances
 
 
 async def read_balances(parts: Parts, members: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Balance]:
-    """By (program, member), in one query; who is missing is no member. Raises Unavailable."""
+    """By (program, member), in one query; who is missing is no member, or none any more.
+
+    Raises Unavailable.
+    """
     async with transaction(parts.db) as conn:
-        return await balances.read_balances(conn, members)
+        return await balances.read_balances(conn, members, closed=False)

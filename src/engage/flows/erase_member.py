@@ -44,8 +44,7 @@ async def erase_member(parts: Parts, program_id: str, member_id: str, *, operato
                 changes = await _erase(parts, conn, key, names, operator=operator, outbox_id=outbox_id)
         except Overtaken:
             continue
-        parts.after.add(changes=changes, cause=CAUSE, outbox_id=outbox_id)
-        await tell_closed(parts, key)
+        await tell_closed(parts, key, changes, cause=CAUSE, outbox_id=outbox_id)
         return
     raise Unavailable("member")
 

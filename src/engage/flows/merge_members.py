@@ -3,7 +3,7 @@
 Its tokens, its cards and events that name it are the other one's from then on.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from engage.ledger import merge as ledger
 from engage.ledger.accounts import Accounts, Key, lock_balances, open_accounts, post
 from engage.ledger.balances import BalanceChange, read_balances
 from engage.ledger.closing import Closing, close_accounts, lock_credits, read_hold_states, reverse_pending
+from engage.signals.topics import CLOSED
 from engage.store.closing import lock_orders, merge_rows, note_closing
 from engage.store.members import Profile, lock_profiles, member_erased, read_cards
 
@@ -77,8 +78,7 @@ async def _merge(
             )
         key = (program_id, into)
         balance, cards = (await read_balances(conn, [key]))[key], await read_cards(conn, key)
-    parts.after.add(changes=changes, cause=CAUSE, outbox_id=outbox_id)
-    await tell_closed(parts, key)
+    await tell_closed(parts, key, changes, cause=CAUSE, outbox_id=outbox_id)
     return Merged(program_id, into, member_id, balance, cards)
 
 
@@ -213,9 +213,17 @@ def _move(accounts: Accounts, key: Key, survivor: Key, whole: set[UUID], *, now:
     new.owe(owed, now, kind="transfer", into="transferred", reference=from_)
 
 
-async def tell_closed(parts: Parts, key: Key) -> None:
-    """This process knows at once who is gone; the gate asks the database anew about this member."""
+async def tell_closed(
+    parts: Parts, key: Key, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
+) -> None:
+    """This process knows at once who is gone, and feeds hear of it; the gate asks the database anew about the
+    member who is there.
+    """
     await parts.members.refresh(parts.db)
+    there = await parts.members.find(parts.db, [key])
+    for change in changes:
+        stayed = key in there and (change.program_id, change.member_id) == key
+        parts.after.add(changes=[change], cause=cause if stayed else CLOSED, outbox_id=outbox_id)
     try:
         await parts.gate.forget([key])
     except Unavailable:

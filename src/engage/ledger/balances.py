@@ -22,15 +22,19 @@ _READ = text("""
 SELECT b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version
 FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
 JOIN balances b USING (program_id, member_id)
+WHERE :closed OR NOT b.closed
 """)
 
 
 async def read_balances(
-    conn: AsyncConnection, members: Sequence[tuple[str, str]]
+    conn: AsyncConnection, members: Sequence[tuple[str, str]], *, closed: bool = True
 ) -> dict[tuple[str, str], Balance]:
-    """Balances by (program, member); who is not in the answer is no member."""
+    """Balances by (program, member); who is not in the answer is no member. With `closed` those of members
+    who were merged or erased are in it too.
+    """
     rows = await conn.execute(
-        _READ, {"program_ids": [p for p, _ in members], "member_ids": [m for _, m in members]}
+        _READ,
+        {"program_ids": [p for p, _ in members], "member_ids": [m for _, m in members], "closed": closed},
     )
     return {(row[0], row[1]): Balance(*row[2:]) for row in rows}
 

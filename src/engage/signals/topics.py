@@ -38,6 +38,9 @@ LAST_RETRY_S: Final = 2.0
 
 _TICKET_BYTES: Final = 32
 
+# The cause of the last change of an account: its member was merged into another one, or erased.
+CLOSED: Final = "closed"
+
 
 class Change(Struct, frozen=True, array_like=True, gc=False):
     """A member's balance after a change, and what changed it (`cause`)."""
