@@ -140,7 +140,7 @@ async def earn(parts: Parts, points: int, member_id: str = "m-1") -> None:
     now = parts.clock.now()
     answers = await record(parts, [Act(SPENDING, member_id, review, now) for review in reviews])
     assert not [answer for answer in answers if isinstance(answer, Exception)]
-    await settle_due(parts, now=now)
+    await settle_due(parts, now=parts.clock.now())
 
 
 async def balance(parts: Parts, member_id: str = "m-1") -> tuple[int, int, int]:

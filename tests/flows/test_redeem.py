@@ -12,11 +12,12 @@ from engage.domain.refusal import Refusal
 from engage.flows.audit import audit
 from engage.flows.close_coupon import use_f_code
 from engage.flows.parts import Parts
+from engage.flows.publish_program import publish
 from engage.flows.redeem import Wish, redeem
 from engage.flows.rewards import RewardView, read_catalogue, read_coupons
 from engage.settings import Settings
 from tests.playing import NOON, rows
-from tests.spending import SPENDING, asking, balance, codes, ended, held, redeemed, rich, spending
+from tests.spending import DOCUMENT, SPENDING, asking, balance, codes, ended, held, redeemed, rich, spending
 
 DAY = timedelta(days=1)
 
@@ -108,6 +109,23 @@ async def test_what_is_sold_out_is_gone_for_everybody(parts: Parts) -> None:
     assert codes(answers) == ["sold_out"]
     assert (await catalogue(parts, "m-0"))["scarce"].stock == 0
     assert [await balance(parts, f"m-{n}") for n in range(2)] == [(0, 0, 0), (100, 0, 0)]
+
+
+async def test_a_stock_counts_what_was_given_before_there_was_one(parts: Parts) -> None:
+    await rich(parts, 500)
+    for _ in range(2):
+        await redeemed(parts, "one_euro")
+    limited = DOCUMENT.replace('version = "first"', 'version = "second"').replace(
+        'id = "one_euro"', 'id = "one_euro"\nstock = 3'
+    )
+    later = limited.replace("in_force_from = 2020-01-01", "in_force_from = 2026-11-22")
+    await publish(parts.db, later, source="later", now=NOON)
+    await parts.programs.refresh(parts.db)
+    assert isinstance(parts.clock, StoppedClock)
+    parts.clock.advance(DAY)
+    assert (await catalogue(parts))["one_euro"].stock == 1
+    await redeemed(parts, "one_euro")
+    assert (await refused(parts, "one_euro")).code == "sold_out"
 
 
 async def test_wishes_of_a_batch_see_each_other(parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """What a member may still get of a reward. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Struct
@@ -27,6 +28,13 @@ def find(program: Program, reward_id: str) -> AnyReward:
         if reward.id == reward_id:
             return reward
     raise Refusal("unknown_reward", status=404)
+
+
+def scarce(versions: Iterable[Program]) -> set[str]:
+    """The rewards that some version has only so many of: of these the given ones are counted, also while
+    another version knows no end of them.
+    """
+    return {reward.id for program in versions for reward in program.rewards if reward.stock is not None}
 
 
 def counts_since(reward: AnyReward, *, at: datetime, zone: str) -> datetime | None:

@@ -52,6 +52,7 @@ class _Wish(Struct):
     program: Program
     market: Market
     reward: AnyReward
+    is_scarce: bool
 
     @property
     def key(self) -> Key:
@@ -101,7 +102,9 @@ async def _prepare(parts: Parts, wishes: Sequence[Wish], answers: Answers, *, no
             if member is None:
                 raise unknown_member()
             program, market = parts.programs.in_force(wish.program_id, at=now, country=member.country)
-            asked.append(_Wish(index, member, program, market, rewards.find(program, wish.reward_id)))
+            reward = rewards.find(program, wish.reward_id)
+            is_scarce = reward.id in rewards.scarce(parts.programs.versions(program.id))
+            asked.append(_Wish(index, member, program, market, reward, is_scarce))
         except Refusal as refusal:
             answers[index] = refusal
     return asked
@@ -116,7 +119,7 @@ async def _redeem(parts: Parts, asked: Sequence[_Wish], answers: Answers, *, now
             if one.reward.per_member is not None
         ]
         given = await count_given(conn, limited) if limited else {}
-        scarce = [one.stock for one in asked if one.reward.stock is not None]
+        scarce = [one.stock for one in asked if one.is_scarce]
         issued = await reward_stock.lock_stock(conn, scarce) if scarce else {}
         at_hand = _Round(now, accounts, Counter(given), Counter(issued), [], [])
         for one in asked:

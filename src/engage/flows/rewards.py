@@ -75,19 +75,20 @@ async def read_catalogue(parts: Parts, program_id: str, member_id: str) -> list[
     member, now = await _member(parts, program_id, member_id), parts.clock.now()
     program, market = parts.programs.in_force(program_id, at=now, country=member.country)
     offered = rewards.offered(program)
+    scarce = [reward.id for reward in offered if reward.stock is not None]
     limited = [
         (program_id, member_id, reward.id, rewards.counts_since(reward, at=now, zone=market.zone))
         for reward in offered
         if reward.per_member is not None
     ]
     async with transaction(parts.db) as conn:
-        issued = await read_stock(conn, program_id)
+        issued = await read_stock(conn, program_id, scarce) if scarce else {}
         given = await count_given(conn, limited) if limited else {}
     return [
         _view(
             reward,
             market,
-            issued.get(reward.id, 0),
+            issued.get((program_id, reward.id), 0),
             rewards.allowance(
                 reward, given.get((program_id, member_id, reward.id), 0), at=now, zone=market.zone
             ),

@@ -1,4 +1,9 @@
-"""How many of each limited reward were given. Locked after balances, and until the transaction ends."""
+"""How many of each reward were given, of those that there are only so many of.
+
+A reward's row is made when it is first asked for, and from then on counts; rewards without a limit have none,
+so that nothing is shared by all who redeem them. Rows are locked after balances, and until the transaction
+ends.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,13 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 RewardKey = tuple[str, str]  # (program, reward)
 
-# A row that is not there yet is made, so that there is one to lock.
-_LOCK = text("""
-INSERT INTO reward_stock AS s (program_id, reward_id)
-SELECT * FROM unnest(CAST(:program_ids AS text[]), CAST(:reward_ids AS text[])) AS k (program_id, reward_id)
+# Before it was limited a reward may have been given too. That is counted once, for a row that is not there.
+_MAKE = text("""
+INSERT INTO reward_stock (program_id, reward_id, issued)
+SELECT k.program_id, k.reward_id, (
+    SELECT count(*) FROM coupons c WHERE c.program_id = k.program_id AND c.reward_id = k.reward_id
+)
+FROM unnest(CAST(:program_ids AS text[]), CAST(:reward_ids AS text[])) AS k (program_id, reward_id)
+WHERE NOT EXISTS (
+    SELECT FROM reward_stock s WHERE s.program_id = k.program_id AND s.reward_id = k.reward_id
+)
 ORDER BY k.program_id COLLATE "C", k.reward_id COLLATE "C"
-ON CONFLICT (program_id, reward_id) DO UPDATE SET issued = s.issued
-RETURNING s.program_id, s.reward_id, s.issued
+ON CONFLICT DO NOTHING
+""")
+
+_LOCK = text("""
+SELECT s.program_id, s.reward_id, s.issued
+FROM unnest(CAST(:program_ids AS text[]), CAST(:reward_ids AS text[])) AS k (program_id, reward_id)
+JOIN reward_stock s USING (program_id, reward_id)
+ORDER BY s.program_id, s.reward_id
+FOR UPDATE OF s
 """)
 
 _GIVE = text("""
@@ -23,15 +41,18 @@ FROM unnest(CAST(:program_ids AS text[]), CAST(:reward_ids AS text[]), CAST(:cou
 WHERE s.program_id = g.program_id AND s.reward_id = g.reward_id
 """)
 
-_READ = text("SELECT reward_id, issued FROM reward_stock WHERE program_id = :program_id")
+_READ = text("""
+SELECT program_id, reward_id, issued FROM reward_stock
+WHERE program_id = :program_id AND reward_id = ANY(CAST(:reward_ids AS text[]))
+""")
 
 
 async def lock_stock(conn: AsyncConnection, rewards: Iterable[RewardKey]) -> dict[RewardKey, int]:
     """How many of each were given, which nobody else changes before this transaction ends."""
     keys = sorted(set(rewards))
-    rows = await conn.execute(
-        _LOCK, {"program_ids": [p for p, _ in keys], "reward_ids": [r for _, r in keys]}
-    )
+    columns = {"program_ids": [p for p, _ in keys], "reward_ids": [r for _, r in keys]}
+    await conn.execute(_MAKE, columns)
+    rows = await conn.execute(_LOCK, columns)
     return {(program_id, reward_id): issued for program_id, reward_id, issued in rows}
 
 
@@ -48,7 +69,14 @@ async def give(conn: AsyncConnection, counts: Mapping[RewardKey, int]) -> None:
     )
 
 
-async def read_stock(conn: AsyncConnection, program_id: str) -> dict[str, int]:
-    """How many of each of a program's limited rewards were given; one that is missing, never."""
-    rows = await conn.execute(_READ, {"program_id": program_id})
-    return {row[0]: row[1] for row in rows}
+async def read_stock(
+    conn: AsyncConnection, program_id: str, reward_ids: Iterable[str]
+) -> dict[RewardKey, int]:
+    """How many of each were given. Whoever is the first to ask makes the rows."""
+    asked = sorted(set(reward_ids))
+    values = {"program_id": program_id, "reward_ids": asked}
+    rows = (await conn.execute(_READ, values)).all()
+    if len(rows) < len(asked):
+        await conn.execute(_MAKE, {"program_ids": [program_id] * len(asked), "reward_ids": asked})
+        rows = (await conn.execute(_READ, values)).all()
+    return {(program_id, reward_id): issued for program_id, reward_id, issued in rows}
