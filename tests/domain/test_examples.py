@@ -155,9 +155,9 @@ def test_withdrawing_that_is_open_takes_points_up_to_its_caps() -> None:
     again = step.replace("not_open_yet", "limit_reached")
     # What was held is free again by then.
     tomorrow = step.replace("03T12:02:00", "04T00:00:00").replace(
-        'refused = "not_open_yet"', "balance = { active = 45 }"
+        'refused = "not_open_yet"', "balance = { active = 45, held = 4 }"
     )
-    first = two.replace('refused = "not_open_yet"', "balance = { active = 7, held = 40 }")
+    first = two.replace('refused = "not_open_yet"', "balance = { active = 7, held = 42 }")
     found = examples.check(parse(text.replace(ASKED, first) + again + tomorrow, source="shop.toml"))
     assert [str(failure) for failure in found] == []
 

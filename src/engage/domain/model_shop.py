@@ -167,10 +167,13 @@ class ShopModel:
     # Checkout.
 
     def quote(self, basket: Basket, at: datetime) -> QuoteAnswer:
+        """What the checkout offers by itself: points, and the coupons that are not used or out of time."""
         active = self.accounts.balance.active
+        vouchers = [(code.reward.id, self._voucher(code, at)) for code in self._codes]
         coupons = {
-            code.reward.id: checkout.offer_coupon(self.program, basket, self._voucher(code, at))
-            for code in self._codes
+            reward_id: checkout.offer_coupon(self.program, basket, voucher)
+            for reward_id, voucher in vouchers
+            if voucher.state == "issued" and voucher.kind == "coupon"
         }
         return QuoteAnswer(checkout.offer_points(self.program, self.market, basket, active=active), coupons)
 
@@ -278,7 +281,7 @@ class ShopModel:
         return code
 
     def withdraw(self, points: int, method: withdrawal.Method, at: datetime) -> None:
-        """Takes points out, as if the provider paid at once. Raises Refusal."""
+        """Sets points aside that somebody pays out; how that ends nobody tells here. Raises Refusal."""
         rules = withdrawal.check_offered(self.program.withdrawal, method)
         assert self.program.worth is not None
         withdrawal.worth_minor(self.program.worth, points)
@@ -287,7 +290,7 @@ class ShopModel:
         taken = self._withdrawn.get(day.label, withdrawal.Taken(0, 0))
         withdrawal.check_caps(rules, points, taken, resets_at=day.end)
         self._withdrawn[day.label] = withdrawal.Taken(taken.points + points, taken.count + 1)
-        self.accounts.capture(self.accounts.hold(points, at), at)
+        self.accounts.hold(points, at)
 
 
 def _hold_closed() -> Refusal:
