@@ -30,10 +30,14 @@ class Shop:
     least: int = 1
     percent: int = 100
     worth: int = 1  # Minor units of a point.
+    coupon: tuple[str, int, int, int, int] | None = None  # Reward, points, minor units, days, least order.
 
 
 SHOPS = {
-    "eu-mi-points": Shop("ES", "EUR", "Europe/Madrid", {"web", "app", "store"}, "spend", 100, welcome=50),
+    "eu-mi-points": Shop(
+        "ES", "EUR", "Europe/Madrid", {"web", "app", "store"}, "spend", 100, welcome=50,
+        coupon=("coupon_5", 500, 500, 365, 0),
+    ),
     "bf-mi-points": Shop(
         "BF", "XOF", "Africa/Ouagadougou", {"web", "app"}, "spend", 10_000, ships=True,
         ends="january", spends=True, least=10, worth=100,
@@ -42,7 +46,11 @@ SHOPS = {
         "BY", "BYN", "Europe/Minsk", {"store"}, "tags", plain_lines_only=True,
         due="tomorrow", ends="never", spends=True, percent=30, worth=100,
     ),
-    "in-mi-tokens": Shop("IN", "INR", "Asia/Kolkata", {"web", "app", "store"}, "brackets", ends="year"),
+    "in-mi-tokens": Shop(
+        "IN", "INR", "Asia/Kolkata", {"web", "app", "store"}, "brackets", ends="year", welcome=100,
+        brackets=((50_000, 20), (200_000, 100), (1_000_000, 600), (2_000_000, 1_500)),
+        coupon=("coupon_100", 200, 10_000, 90, 100_000),
+    ),
 }  # fmt: skip
 
 HOLD = timedelta(minutes=30)
@@ -85,11 +93,19 @@ class Credit:
 
 
 @dataclass
+class Coupon:
+    minor: int
+    ends: datetime
+    state: str = "issued"
+
+
+@dataclass
 class Hold:
     points: int
     minor: int
     until: datetime
     of: list[tuple[Lot, int]]
+    coupon: Coupon | None = None
     state: str = "open"
     returned: int = 0
 
@@ -118,6 +134,7 @@ class Member:
     lots: list[Lot] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+    coupons: list[Coupon] = field(default_factory=list)
     debt: int = 0
 
     @property
@@ -226,6 +243,11 @@ class Member:
             payable = [line for line in order.lines if not (self.shop.plain_lines_only and line.promotion)]
             share = Fraction(1) if everything else self.share(payable, "paid")
             self.give_back(order.hold, int(order.hold.points * share))
+            coupon = order.hold.coupon
+            if coupon and everything and coupon.state == "used":
+                coupon.state = "issued"
+                if coupon.ends <= self.now:
+                    coupon.ends = self.now + GRACE
         if order.credit:
             earning = [line for line in order.lines if not (self.shop.plain_lines_only and line.promotion)]
             share = Fraction(1) if everything else self.share(earning, self.shop.earns)
@@ -269,13 +291,26 @@ class Member:
                     lot.ends = self.now + GRACE
         self.pay_debt()
 
-    def hold(self, points: int) -> Hold:
-        hold = Hold(points, points * self.shop.worth, self.now + HOLD, self.take(points))
+    def hold(self, points: int, lines: list[Line], coupon: Coupon | None = None) -> Hold:
+        minor = points * self.shop.worth
+        if coupon is not None:
+            coupon.state = "applied"
+            minor = min(coupon.minor, sum(line.paid for line in lines))
+        hold = Hold(points, minor, self.now + HOLD, self.take(points), coupon)
         self.holds.append(hold)
         return hold
 
+    def redeem(self) -> Coupon:
+        assert self.shop.coupon is not None
+        _, points, minor, days, _ = self.shop.coupon
+        self.take(points)
+        self.coupons.append(Coupon(minor, self.now + timedelta(days=days)))
+        return self.coupons[-1]
+
     def close(self, hold: Hold, how: str) -> None:
         hold.state = how
+        if hold.coupon is not None:
+            hold.coupon.state = "used" if how == "captured" else "issued"
         if how != "captured":
             for lot, part in hold.of:
                 lot.left += part

@@ -24,7 +24,9 @@ from engage.flows.events import AnyEvent
 from engage.flows.hold import HoldRequest, hold
 from engage.flows.home import read_home
 from engage.flows.parts import Parts
+from engage.flows.redeem import Wish, redeem
 from engage.flows.register_member import Joining, register_member
+from engage.flows.rewards import read_coupons
 from engage.flows.shop_events import take_events
 from engage.flows.time_travel import move_clock
 from engage.settings import Settings
@@ -77,6 +79,9 @@ class Street:
         self.steps: list[str] = []
         joining = Joining(member_id=self.member_id, program=program, country=self.shop.country)
         world.run(register_member(world.parts, joining))
+        self.codes: dict[int, str] = {}  # Of the model's coupons, by identity.
+        if self.shop.country == "IN":
+            self.tell(("app.signed_in", {}))
         if self.shop.welcome:
             self.member.credits.append(Credit(self.shop.welcome, self.member.now + timedelta(minutes=5)))
         self.compare()
@@ -121,9 +126,10 @@ class Street:
         points: int,
         early: bool,
     ) -> None:
-        """An order, perhaps with points that are captured before, and delivered before we hear of it."""
+        """An order, perhaps with points or a coupon captured before, and delivered before we hear of it."""
         bought = Bought(f"o-{next(_numbers)}")
         kept = self.hold(bought.order_id, lines, shipping, channel, method, points) if points else None
+        kept = kept or self.apply(bought.order_id, lines, shipping)
         if kept is not None:
             hold_id, of = kept
             self.end(hold_id, of, "captured")
@@ -204,7 +210,27 @@ class Street:
         self, order_id: str, lines: list[Line], shipping: int, channel: str, method: str, points: int
     ) -> tuple[str, Hold] | None:
         """Asks for so many points, or for as many as can be; None where it is refused."""
-        basket: dict[str, Any] = {
+        basket = self.basket(lines, shipping, channel, method)
+        most = self.member.most(lines, shipping=shipping, channel=channel, method=method)
+        quoted = self.world.run(quote(self.world.parts, QuoteRequest(**basket)))
+        assert quoted.max_points == most
+        asked = min(points, most) or points
+        (answer,) = self.world.run(
+            hold(self.world.parts, [HoldRequest(**basket, order_id=order_id, points=asked)])
+        )
+        if most == 0:
+            assert isinstance(answer, Refusal), answer
+            self.compare()
+            return None
+        assert not isinstance(answer, Exception), answer
+        assert answer.points == asked
+        kept = self.member.hold(asked, lines)
+        assert answer.discount.amount == kept.minor
+        self.compare()
+        return str(answer.hold_id), kept
+
+    def basket(self, lines: list[Line], shipping: int, channel: str, method: str) -> dict[str, Any]:
+        return {
             "member_id": self.member_id,
             "program": self.program,
             "lines": [
@@ -222,23 +248,37 @@ class Street:
             "currency": self.shop.currency,
             "channel": channel,
         }
-        most = self.member.most(lines, shipping=shipping, channel=channel, method=method)
-        quoted = self.world.run(quote(self.world.parts, QuoteRequest(**basket)))
-        assert quoted.max_points == most
-        asked = min(points, most) or points
-        (answer,) = self.world.run(
-            hold(self.world.parts, [HoldRequest(**basket, order_id=order_id, points=asked)])
-        )
-        if most == 0:
-            assert isinstance(answer, Refusal), answer
-            self.compare()
+
+    def apply(self, order_id: str, lines: list[Line], shipping: int) -> tuple[str, Hold] | None:
+        """Pays with a coupon that the member has, where the order is large enough for it."""
+        least = self.shop.coupon[4] if self.shop.coupon else 0
+        usable = [one for one in self.member.coupons if one.state == "issued" and one.ends > self.member.now]
+        if not usable or sum(line.paid for line in lines) < least:
             return None
-        assert not isinstance(answer, Exception), (answer.code, answer.facts)  # type: ignore[attr-defined]
-        assert answer.points == asked
-        kept = self.member.hold(asked)
+        asked = HoldRequest(
+            **self.basket(lines, shipping, "web", "card"),
+            order_id=order_id,
+            coupon_codes=[self.codes[id(usable[0])]],
+        )
+        (answer,) = self.world.run(hold(self.world.parts, [asked]))
+        assert not isinstance(answer, Exception), answer
+        kept = self.member.hold(0, lines, usable[0])
         assert answer.discount.amount == kept.minor
         self.compare()
         return str(answer.hold_id), kept
+
+    def redeem(self) -> None:
+        if self.shop.coupon is None:
+            return
+        reward, points, *_ = self.shop.coupon
+        (answer,) = self.world.run(redeem(self.world.parts, [Wish(self.program, self.member_id, reward)]))
+        if self.member.active < points:
+            assert isinstance(answer, Refusal)
+            assert answer.code == "insufficient_points"
+        else:
+            assert not isinstance(answer, Exception), answer
+            self.codes[id(self.member.redeem())] = answer.coupon.code
+        self.compare()
 
     def put_aside(self, lines: list[Line], shipping: int, points: int, *, let_go: bool) -> None:
         kept = self.hold(f"o-{next(_numbers)}", lines, shipping, "store", "card", points)
@@ -259,6 +299,15 @@ class Street:
     def compare(self) -> None:
         home = self.world.run(read_home(self.world.parts, self.program, self.member_id))
         balance = home.balance
+        now = self.world.parts.clock.now()
+        listed = self.world.run(
+            read_coupons(self.world.parts, self.program, self.member_id, state=None, before=None, limit=100)
+        )
+        states = [
+            "expired" if one.state == "issued" and one.ends <= now else one.state
+            for one in self.member.coupons
+        ]
+        assert sorted(one.state for _, one in listed) == sorted(states)
         found = (balance.active, balance.pending, balance.held, balance.debt)
         assert found == self.member.balance
         ends: dict[datetime, int] = {}
@@ -274,4 +323,6 @@ class Street:
         """All that can end ends, and every point is accounted for."""
         self.wait(timedelta(days=1))
         self.world.run(self.world.parts.after.drain())
-        assert self.world.run(audit(self.world.settings)).broken == []
+        broken = self.world.run(audit(self.world.settings)).broken
+        told = [f"{one.check.name}: {one.columns}, {one.rows[:3]}" for one in broken]
+        assert not told, "\n".join(told)

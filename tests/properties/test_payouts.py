@@ -133,17 +133,19 @@ SENDINGS: list[Sending] = [
 ]
 ASKINGS: list[Asking] = ["answers", "answers", "is_silent", "dies"]
 
-steps = st.one_of(
-    st.builds(Withdraw, st.integers(1, 60)),
-    st.builds(
-        Work,
-        st.integers(1, 3),
-        st.lists(st.sampled_from(SENDINGS), max_size=4).map(tuple),
-        st.sampled_from(ASKINGS),
-    ),
-    st.builds(Wait, st.sampled_from([1, 20, 61, 24 * 60])),
-    st.builds(Decide, st.booleans()),
+withdrawals = st.builds(Withdraw, st.integers(1, 30))
+work = st.builds(
+    Work,
+    st.integers(1, 3),
+    st.lists(st.sampled_from(SENDINGS), min_size=3, max_size=3).map(tuple),
+    st.sampled_from(ASKINGS),
 )
+waits = st.builds(Wait, st.sampled_from([1, 20, 61, 24 * 60]))
+decisions = st.builds(Decide, st.booleans())
+# A few withdrawals, and turns between them with all that can happen in one.
+lives = st.lists(
+    st.tuples(withdrawals, withdrawals, work, waits, decisions, work, waits).map(list), min_size=1, max_size=4
+).map(lambda rounds: [step for one in rounds for step in one])
 
 
 class World:
@@ -171,7 +173,7 @@ def world(own_database: Settings, valkey: Redis) -> Iterator[World]:
 
 
 def test_money_is_paid_once_and_points_go_exactly_when_it_is(world: World) -> None:
-    @given(st.lists(steps, min_size=3, max_size=16))
+    @given(lives)
     @hypothesis_settings(
         max_examples=EXAMPLES,
         deadline=None,

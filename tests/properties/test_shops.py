@@ -92,6 +92,10 @@ class Lives(RuleBasedStateMachine):
         """A hold that is released, or left until its time is over."""
         self.here.put_aside(lines, shipping, points, let_go=let_go)
 
+    @rule()
+    def redeem(self) -> None:
+        self.here.redeem()
+
     @precondition(lambda self: self.here.orders)
     @rule(number=st.integers(0, 9))
     def deliver(self, number: int) -> None:
