@@ -202,11 +202,11 @@ def _entries(changed: list[tuple[Key, Account]]) -> dict[str, object]:
 
 def _lots(changed: list[tuple[Key, Account]]) -> dict[str, object]:
     new = [(key, lot, _first_seq(account, lot)) for key, account in changed for lot in account.new_lots]
-    begun = {lot.credit_id for _, lot, _ in new}
+    # A lot that goes from one account to another is new in one of them only.
     old = [
         (key, account.lots[credit_id])
         for key, account in changed
-        for credit_id in sorted(_touched(account) - begun)
+        for credit_id in sorted(_touched(account) - {lot.credit_id for lot in account.new_lots})
     ]
     return {
         "n_program_ids": [key[0] for key, _, _ in new],
