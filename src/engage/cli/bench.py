@@ -72,7 +72,8 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
-    """Measure this machine: tap, settle, feed, lateness, gate, checkout, orders, expire, or those that are NAMEd.
+    """Measure this machine by all benchmarks, or by those that are NAMEd: tap, settle, feed, lateness, gate,
+    checkout, orders and expire.
 
     Each starts real servers and real parts, with every commit on disk, and compares within one run, in turn.
     Figures of a busy machine are low; its load is told beside them. Nothing is left behind.
