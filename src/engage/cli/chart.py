@@ -21,7 +21,7 @@ LONGEST: Final = 150
 
 _ENDS: Final[dict[BucketName, str]] = {
     "ended": "has ended",
-    "30_days": "30 days",
+    "30_days": "within 30 days",
     "31_to_90_days": "31 to 90 days",
     "91_to_180_days": "91 to 180 days",
     "181_to_365_days": "181 to 365 days",

@@ -1,6 +1,6 @@
 """The liability report on a terminal, and as plain columns in a pipe."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time
 
 from rich import box
 from rich.console import Console
@@ -49,12 +49,14 @@ def show(console: Console, report: LiabilityReport) -> None:
 
 
 def said(at: datetime) -> str:
-    """A day's last microsecond, which is what a date means, is said as the end of it."""
-    if at + timedelta(microseconds=1) == at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(
-        days=1
-    ):
-        return f"the end of {at:%Y-%m-%d} UTC"
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    """A day's first microsecond, or its last one, which is what a date means, is said as that."""
+    match at.time():
+        case time.min:
+            return f"the beginning of {at:%Y-%m-%d} UTC"
+        case time.max:
+            return f"the end of {at:%Y-%m-%d} UTC"
+        case _:
+            return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _table(console: Console, item: Liability, report: LiabilityReport) -> Table:
