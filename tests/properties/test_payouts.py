@@ -32,7 +32,7 @@ from engage.settings import Settings
 from tests.flows.paying_out import OPEN, PROGRAM, balance, broken, join, paying
 from tests.playing import advance, rows
 
-EXAMPLES = 30
+EXAMPLES = 20
 POINTS = 100
 UNCAPPED = "\n".join(line for line in OPEN.splitlines() if not line.startswith(("min_", "max_")))
 
