@@ -1,0 +1,134 @@
+"""The documents' own examples of orders, spending and expiry, lived through the flows: what a document proves
+of itself on paper holds of the system.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from engage import programs
+from engage.clock import StoppedClock
+from engage.domain.activity import AppSignIn, FuelTap, Registration, Review, Share
+from engage.domain.calendar import instant
+from engage.domain.example import Example, Join, Step
+from engage.domain.examples import instants
+from engage.domain.program import Program
+from engage.flows.audit import audit
+from engage.flows.home import read_home
+from engage.flows.parts import Parts, open_parts
+from engage.flows.publish_program import publish
+from engage.settings import Settings
+from tests.flows.acting import Actor, Came, Earned
+
+# What examples of these alone say, other tests say of the flows.
+OF_EVERY_DAY = FuelTap | Share | Review | AppSignIn | Registration
+
+THEN = datetime(2017, 1, 1, tzinfo=UTC)
+
+
+def _scenarios(program: Program) -> list[Example]:
+    return [
+        example
+        for example in program.examples
+        if not all(isinstance(step.do, OF_EVERY_DAY) for step in example.steps)
+    ]
+
+
+@pytest.fixture
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings, StoppedClock(THEN)) as opened:
+        for document in programs.presets():
+            await publish(opened.db, document, source="preset", now=THEN)
+        await opened.programs.refresh(opened.db)
+        yield opened
+
+
+@pytest.mark.parametrize("name", programs.names())
+async def test_what_a_document_says_of_itself_is_so(name: str, parts: Parts, settings: Settings) -> None:
+    program = programs.preset(name)
+    found = []
+    for example in _scenarios(program):
+        found += await _live(parts, program, example)
+    assert found == []
+    assert (await audit(settings)).broken == []
+
+
+async def _live(parts: Parts, program: Program, example: Example) -> list[str]:
+    """What did not come as the example says."""
+    market = program.countries[example.country]
+    actor = Actor(parts, program.id, example.country, market.currency)
+    clock = parts.clock
+    assert isinstance(clock, StoppedClock)
+    # Each example begins at its own time, whenever those before it ended.
+    clock.at = instants(example.steps[0], market.zone)[0]
+    if not any(isinstance(step.do, Join | Registration) for step in example.steps):
+        await actor.arrive()
+    wrong = []
+    for number, step in enumerate(example.steps, start=1):
+        for at in instants(step, market.zone):
+            came = await actor.step(step, at)
+            pairs = _compared(step, came, market.zone)
+        pairs += await _afterwards(actor, step, market.zone)
+        wrong += [
+            f"{example.title}, step {number}: expected {expected}, got {got}"
+            for expected, got in pairs
+            if expected != got
+        ]
+    return wrong
+
+
+def _compared(step: Step, came: Came, zone: str) -> list[tuple[Any, Any]]:
+    """(expected, found) of everything that the step tells of its outcome."""
+    pairs: list[tuple[Any, Any]] = [(step.refused, came.refusal)]
+    if step.earns is not None:
+        earned = {credit.rule: credit for credit in came.credits or ()}
+        pairs.append(({wanted.rule for wanted in step.earns}, earned.keys()))
+        for wanted in step.earns:
+            if wanted.rule in earned:
+                pairs += _credit(wanted, earned[wanted.rule], zone)
+    if step.quotes is not None and came.quote is not None:
+        offered = came.quote
+        pairs.append((step.quotes.max_points, offered.max_points))
+        pairs.append((step.quotes.discount_minor, offered.discount_max.amount))
+        if step.quotes.reasons is not None:
+            pairs.append((step.quotes.reasons, offered.reasons))
+        if step.quotes.coupons is not None:
+            expected = {(c.reward, c.discount_minor, *c.reasons) for c in step.quotes.coupons}
+            pairs.append((expected, {(c.reward_id, c.discount.amount, *c.reasons) for c in offered.coupons}))
+    if step.pays is not None and came.held is not None:
+        paid = came.held.points, came.held.discount.amount
+        pairs.append(((step.pays.points, step.pays.discount_minor), paid))
+    if step.gives is not None and came.redeemed is not None:
+        code = came.redeemed.coupon
+        pairs.append(((step.gives.value_minor, step.gives.product_id), (code.value_minor, code.product_id)))
+        if step.gives.expires_at is not None:
+            pairs.append((instant(step.gives.expires_at, zone), code.expires_at))
+    return pairs
+
+
+def _credit(wanted: Any, credit: Earned, zone: str) -> list[tuple[Any, Any]]:
+    pairs: list[tuple[Any, Any]] = [(wanted.points, credit.points)]
+    if wanted.source_key is not None:
+        pairs.append((wanted.source_key, credit.source_key))
+    if wanted.due_at is not None:
+        pairs.append((instant(wanted.due_at, zone), credit.due_at))
+    if wanted.waits_for is not None:
+        pairs.append((None, credit.due_at))
+    if wanted.expires_at is not None:
+        pairs.append((instant(wanted.expires_at, zone), credit.expires_at))
+    return pairs
+
+
+async def _afterwards(actor: Actor, step: Step, zone: str) -> list[tuple[Any, Any]]:
+    pairs: list[tuple[Any, Any]] = []
+    if step.balance is not None:
+        wanted = step.balance
+        expected = wanted.active, wanted.pending, wanted.held, wanted.debt
+        pairs.append((expected, await actor.active()))
+    if step.expiring is not None:
+        home = await read_home(actor.parts, *actor.key)
+        ending = [(end.points, instant(end.expires_at, zone)) for end in step.expiring if end.expires_at]
+        pairs.append((ending, [(end.points, end.expires_at) for end in home.expiring]))
+    return pairs
