@@ -1,6 +1,8 @@
 """Withdrawals over HTTP: what an app and a counter see."""
 
+import re
 from collections.abc import AsyncIterator
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -95,6 +97,21 @@ async def test_what_is_announced_is_not_open_yet(market: Calling) -> None:
     assert "opens_at" in refused
     member = await market.joined()
     problem(await member.post(PATH, ASKED), 404, "not_offered")
+
+
+async def test_an_operator_opens_what_is_announced_by_a_version(market: Calling) -> None:
+    member = await joined(market, "bf-mi-points")
+    problem(await member.post(PATH, ASKED), 403, "not_open_yet")
+    announced = resources.files("engage.programs").joinpath("bf-mi-points", "2024.toml").read_text("utf-8")
+    assert announced.count("open = false") == 1
+    opened = announced.replace("open = false", "open = true").replace('version = "2024"', 'version = "open"')
+    today = f"in_force_from = {NOON:%Y-%m-%d}"
+    opened = re.sub(r"^in_force_from = .*$", today, opened, flags=re.MULTILINE)
+    opened = opened.partition("[[examples]]")[0]  # They play in the days of the first version.
+    await publish(market.parts.db, opened, source="open", now=NOON)
+    await market.parts.programs.refresh(market.parts.db)
+    refused = problem(await member.post(PATH, ASKED), 409, "below_minimum")
+    assert (refused["minimum"], refused["active"]) == (50, 0)
 
 
 async def test_what_cannot_be_is_refused(market: Calling) -> None:
