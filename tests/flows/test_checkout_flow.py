@@ -273,6 +273,11 @@ async def test_a_member_is_found_without_a_program_where_there_is_only_one(parts
         await quote(parts, asked())
     assert (found.value.code, found.value.facts["errors"][0]["field"]) == ("invalid_request", "program")
     assert (await quote(parts, asked(program=SPENDING))).max_points == 100
+    pounds = other.replace("other-points", "pound-points").replace("EUR", "GBP")
+    await publish(parts.db, pounds, source="pounds", now=NOON)
+    await parts.programs.refresh(parts.db)
+    await register_member(parts, Joining(member_id="m-1", program="pound-points", country="ES"))
+    assert (await quote(parts, asked(currency="GBP"))).reasons == ["below_minimum"], "the one of pounds"
 
 
 async def test_a_coupon_is_applied_used_and_never_used_again(parts: Parts) -> None:

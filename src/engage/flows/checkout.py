@@ -25,7 +25,8 @@ COUPONS_PER_QUOTE = 100
 class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order that is about to be paid. Lines' `paid` is after the shop's own discounts.
 
-    Without `program` the member is looked for in all programs.
+    Without `program` the member is looked for in all programs; where several know the id, in those of the
+    order's currency.
     """
 
     member_id: MemberId
@@ -66,7 +67,7 @@ async def quote(parts: Parts, asked: QuoteRequest) -> Quote:
     is known in several programs; Unavailable.
     """
     now = parts.clock.now()
-    (found,) = await find_members(parts, [asked])
+    (found,) = await find_members(parts, [asked], now=now)
     if isinstance(found, Refusal):
         raise found
     program, market = parts.programs.in_force(found.program_id, at=now, country=found.country)
@@ -133,8 +134,12 @@ def _quoted(parts: Parts, program: Program, basket: Basket, coupon: Coupon, now:
     )
 
 
-async def find_members(parts: Parts, asked: Sequence[QuoteRequest]) -> list[Member | Refusal]:
-    """Who each is about; a member's id tells them within a program only."""
+async def find_members(
+    parts: Parts, asked: Sequence[QuoteRequest], *, now: datetime
+) -> list[Member | Refusal]:
+    """Who each is about. A member's id tells them within a program only: where no program is named and
+    several know the id, it is the one that the order's currency is of.
+    """
     programs = parts.programs.ids()
     keys = [
         (program, one.member_id)
@@ -142,16 +147,29 @@ async def find_members(parts: Parts, asked: Sequence[QuoteRequest]) -> list[Memb
         for program in (programs if one.program is None else [one.program])
     ]
     members = await parts.members.find(parts.db, keys)
-    return [_member(programs, members, one) for one in asked]
+    return [_member(parts, programs, members, one, now=now) for one in asked]
 
 
-def _member(programs: Sequence[str], members: dict[Key, Member], asked: QuoteRequest) -> Member | Refusal:
+def _member(
+    parts: Parts, programs: Sequence[str], members: dict[Key, Member], asked: QuoteRequest, *, now: datetime
+) -> Member | Refusal:
     if asked.program is not None and asked.program not in programs:
         return Refusal("unknown_program", status=404, program=asked.program)
     of = programs if asked.program is None else [asked.program]
     found = [member for program in of if (member := members.get((program, asked.member_id))) is not None]
     if len(found) > 1:
+        found = [member for member in found if _currency(parts, member, now) == asked.currency] or found
+    if len(found) > 1:
         several = ", ".join(member.program_id for member in found)
         said = f"say which: there are members of that id in {several}"
         return Refusal("invalid_request", status=400, errors=[{"field": "program", "message": said}])
     return found[0] if found else unknown_member()
+
+
+def _currency(parts: Parts, member: Member, now: datetime) -> str | None:
+    """That of the member's country, where their program is in force."""
+    try:
+        _, market = parts.programs.in_force(member.program_id, at=now, country=member.country)
+    except Refusal:
+        return None
+    return market.currency

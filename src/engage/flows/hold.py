@@ -130,7 +130,7 @@ async def _prepare(
     parts: Parts, requests: Sequence[HoldRequest], answers: Answers, *, now: datetime
 ) -> list[_Asked]:
     asked = []
-    members = await find_members(parts, requests)
+    members = await find_members(parts, requests, now=now)
     for index, (request, member) in enumerate(zip(requests, members, strict=True)):
         try:
             if isinstance(member, Refusal):
