@@ -84,8 +84,11 @@ SELECT coalesce(CAST(sum(active_delta) AS bigint), 0),
 FROM entries WHERE program_id = :program_id AND member_id = :member_id AND at <= :at
 """)  # noqa: S608
 
-# Sorting and adding up whole tables; there is one of these at a time.
+# Whole tables are added up; there is one of these at a time.
 _WORK_MEMORY = text("SET LOCAL work_mem = '128MB'")
+
+# How many lots have something left is guessed too low by far, and a loop in a loop would then take for ever.
+_JOIN_BY_HASH = text("SET LOCAL enable_nestloop = off")
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -105,6 +108,7 @@ async def read_sums(conn: AsyncConnection, of: Period, program_id: str | None) -
     asked = {"at": of.at, "program_id": program_id}
     entries = await conn.execute(_ENTRIES, asked | {"since": of.since})
     pending = await conn.execute(_PENDING, asked)
+    await conn.execute(_JOIN_BY_HASH)
     return Sums(
         lots=await _read_lots(conn, of.at, program_id),
         lots_before=[] if of.since is None else await _read_lots(conn, of.since - _MICROSECOND, program_id),

@@ -104,6 +104,7 @@ CREATE TABLE closings (
     at              timestamptz NOT NULL,
     PRIMARY KEY (program_id, member_id, what)
 );
+CREATE INDEX closings_into ON closings (program_id, merged_into) WHERE merged_into IS NOT NULL;
 """
 
 ORDERS = """
