@@ -145,6 +145,35 @@ async def test_who_was_merged_goes_on_as_the_other_one(parts: Parts, other: Part
     assert [credit.points for credit in shown] == [20, 20]
 
 
+async def test_a_process_that_has_not_heard_loses_nothing_that_moves_no_points(
+    parts: Parts, other: Parts
+) -> None:
+    await join(parts)
+    await join(parts, "m-2")
+    await write_review(other)
+    await merge(parts)
+    assert await tell(other, delivered(other)) == []
+    assert await tell(parts, paid(parts, line(paid=5000), member_id="m-2")) == []
+    await settle_due(parts, now=parts.clock.now())
+    assert await balance(parts, "m-2") == {"active": 50, "pending": 20}
+
+
+async def test_events_and_mergers_at_once_end_well(parts: Parts, other: Parts) -> None:
+    await join(parts)
+    await join(parts, "m-2")
+
+    async def sell(n: int) -> list[str]:
+        told = await tell(other, delivered(other, f"o-{n}"))
+        return told + await tell(other, paid(other, line(paid=1000), order_id=f"o-{n}"))
+
+    *told, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(parts))
+    assert told == [[]] * 12
+    assert isinstance(merged, Merged)
+    await settle_due(parts, now=parts.clock.now())
+    assert await balance(parts, "m-2") == {"active": 120}
+    assert await rows(parts.db, "SELECT 1 FROM orders WHERE member_id = 'm-1'") == []
+
+
 async def test_chains_of_mergers_end_with_the_last(parts: Parts, other: Parts) -> None:
     for n in (1, 2, 3):
         await join(parts, f"m-{n}")

@@ -9,14 +9,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import Order
 from engage.domain.orders import Facts, Paid, Return
+from engage.domain.refusal import AccountClosed
 
 OrderKey = tuple[str, str, str]  # (program, member, order)
 
+# Who is being merged is waited for, and then is no member: their orders are somebody else's.
 _OPEN = text("""
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:order_ids AS text[])
+    ) AS k (program_id, member_id, order_id)
+), there AS MATERIALIZED (
+    SELECT m.program_id, m.member_id
+    FROM (SELECT DISTINCT program_id, member_id FROM asked) k JOIN members m USING (program_id, member_id)
+    WHERE m.closed_at IS NULL
+    ORDER BY m.program_id, m.member_id
+    FOR KEY SHARE OF m
+)
 INSERT INTO orders (program_id, member_id, order_id)
-SELECT * FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:order_ids AS text[])
-) AS k (program_id, member_id, order_id)
+SELECT program_id, member_id, order_id FROM asked JOIN there USING (program_id, member_id)
 ORDER BY program_id COLLATE "C", member_id COLLATE "C", order_id COLLATE "C"
 ON CONFLICT DO NOTHING
 """)
@@ -63,10 +74,15 @@ _returns = msgspec.json.Decoder(tuple[Return, ...])
 async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, Facts]:
     """Locks these orders until the transaction ends, and reads what is known of them; of one that was never
     heard of, nothing is.
+
+    Raises AccountClosed where one of the members was merged or erased.
     """
     asked = sorted(set(keys))
     await conn.execute(_OPEN, _keys(asked))
-    return await lock_orders(conn, asked)
+    found = await lock_orders(conn, asked)
+    if len(found) < len(asked):
+        raise AccountClosed
+    return found
 
 
 async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, Facts]:
