@@ -14,12 +14,14 @@ from engage.flows.erase_member import erase_member
 from engage.flows.home import read_home
 from engage.flows.merge_members import merge_members
 from engage.flows.parts import Parts
+from engage.flows.pay_out import pay_out_due
 from engage.flows.record_activity import Act, record
 from engage.flows.register_member import Joining, register_member
 from engage.flows.settle import settle_due
 from engage.settings import Settings
 from engage.store.idempotency import KeptAnswer
-from tests import ordering, playing
+from tests import ordering, playing, spending
+from tests.flows import paying_out
 from tests.ordering import balance, buy, delivered, join, line, paid, returned, spend, tell, write_review
 from tests.playing import advance, rows
 from tests.sound import broken
@@ -42,6 +44,7 @@ PERSONAL = [
     "Their other card",
     "SECRETNETWORK",
     "SECRETANSWER",
+    "SECRETRETURN",
 ]
 
 
@@ -106,6 +109,9 @@ async def test_nothing_personal_is_left_in_any_table(parts: Parts) -> None:
         parts,
         type(event)(id="SECRETEVENT", time=event.time, program=program, member_id="m-1", data=event.data),
     )
+    # A pending credit that shrank, and a return that is known by its id.
+    await tell(parts, paid(parts, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
+    await tell(parts, returned(parts, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN"))
     await spend(parts, 5, "SECRETORDER-spent")
     await tell(parts, returned(parts, order_id="SECRETORDER-m-1"))
     adjusting = Adjusting(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
@@ -225,3 +231,39 @@ async def test_what_is_held_has_to_end_first(parts: Parts) -> None:
     assert await balance(parts) == {"active": 30, "held": 20}
     with pytest.raises(Refusal, match="unknown_member"):
         await erase(parts, "nobody")
+
+
+async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -> None:
+    async with spending.spending(settings) as parts:
+        await spending.rich(parts, 500)
+        code = (await spending.redeemed(parts, "one_euro")).coupon.code
+        applied = (await spending.redeemed(parts, "one_euro")).coupon.code
+        asked = spending.asking("SECRETORDER", points=100, coupon_codes=[applied])
+        await spending.ended(parts, await spending.held(parts, asked), "captured")
+        before = await dump(parts)
+        assert code in before
+        assert applied in before
+        await erase(parts, program=spending.SPENDING)
+        after = await dump(parts)
+        assert [word for word in (code, applied, "SECRETORDER", "band") if word in after] == []
+        states = await rows(parts.db, "SELECT state FROM coupons ORDER BY 1")
+        assert states == [("used",), ("void",)]
+        assert await broken(parts) == []
+
+
+async def test_what_was_paid_out_stays_in_the_books_without_its_number(settings: Settings) -> None:
+    async with paying_out.paying(settings, paying_out.Bank()) as parts:
+        await paying_out.join(parts)
+        await paying_out.take_out(parts)
+        with pytest.raises(Refusal, match="points_held"):
+            await erase(parts, program=paying_out.PROGRAM)
+        for _ in range(3):
+            await pay_out_due(parts, now=advance(parts, timedelta(minutes=5)))
+        assert await paying_out.states(parts) == ["settled"]
+        assert paying_out.PHONE in await dump(parts)
+        await erase(parts, program=paying_out.PROGRAM)
+        assert paying_out.PHONE not in await dump(parts)
+        assert await rows(parts.db, "SELECT state, points, amount_minor FROM withdrawals") == [
+            ("settled", 60, 6_000)
+        ]
+        assert await broken(parts) == []
