@@ -95,7 +95,7 @@ class Sums(Struct, frozen=True, kw_only=True):
     pending: Sequence[PendingSum]
 
 
-class Expiring(Struct, frozen=True):
+class Ending(Struct, frozen=True):
     """Outstanding points that end later than `after` and no later than `until`.
 
     `ended`: their time has come, and the sweep has not; `never`: they have no end.
@@ -140,7 +140,7 @@ class Liability(Struct, frozen=True, kw_only=True):
     held: int
     pending: int
     debt: int
-    expiring: list[Expiring]
+    expiring: list[Ending]
     before: int
     worth_before: Money | None
     debt_before: int
@@ -276,13 +276,13 @@ def _liability(group: _Group, sums: Sums, at: datetime) -> Liability:
     )
 
 
-def _expiring(group: _Group, lots: Sequence[LotSum], at: datetime) -> list[Expiring]:
+def _expiring(group: _Group, lots: Sequence[LotSum], at: datetime) -> list[Ending]:
     lines = [
         [(row.country, row.active + row.held) for row in lots if row.bucket == place]
         for place in range(len(BUCKETS))
     ]
     return [
-        Expiring(name, after, until, _points(line), worth)
+        Ending(name, after, until, _points(line), worth)
         for name, (after, until), line, worth in zip(
             BUCKETS, bounds(at), lines, group.money(lines), strict=True
         )
