@@ -1,0 +1,231 @@
+"""Broken rows, and the checks of the audit that find them, in the books of `tests.flows.busy`."""
+
+# What keeps broken rows out, taken away: an audit must not rely on it.
+UNGUARDED = """
+DO $$
+DECLARE guard record;
+BEGIN
+    FOR guard IN
+        SELECT conrelid::regclass AS of, conname AS name FROM pg_constraint
+        WHERE contype IN ('c', 'f', 'u', 'p') AND connamespace = 'public'::regnamespace
+        ORDER BY array_position(ARRAY['f', 'c', 'u', 'p'], contype::text)
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I CASCADE', guard.of, guard.name);
+    END LOOP;
+    DROP INDEX credits_source_key, credits_reference, coupons_code;
+END $$
+"""
+
+# Of m-1 in the playground: points of a tap, points that were taken back, and the last entry.
+FUEL = "(SELECT id FROM credits WHERE member_id = 'm-1' AND rule_id = 'fuel' AND state = 'active' LIMIT 1)"
+PENDING = "(SELECT id FROM credits WHERE state = 'pending' LIMIT 1)"
+REVERSED = (
+    "(SELECT id FROM credits WHERE state = 'reversed' AND taken_back > 0 AND member_id = 'm-1' LIMIT 1)"
+)
+LAST = "(member_id, seq) = (SELECT member_id, max(seq) FROM entries WHERE member_id = 'm-1' GROUP BY 1)"
+
+BROKEN = [
+    ("entries_balance", f"UPDATE entries SET active_delta = active_delta + 1 WHERE {LAST}"),
+    ("entries_balance", f"UPDATE entries SET debt_delta = 3 WHERE {LAST}"),
+    ("programs_balance", f"UPDATE entries SET house_delta = house_delta + 5 WHERE {LAST}"),
+    ("balances_are_sums", "UPDATE balances SET active = active + 1 WHERE member_id = 'm-1'"),
+    ("balances_are_sums", "UPDATE balances SET held = 1 WHERE member_id = 'm-1'"),
+    ("balances_are_sums", "UPDATE balances SET debt = 1 WHERE member_id = 'm-1'"),
+    ("balances_are_sums", "DELETE FROM entries WHERE member_id = 'm-1'"),
+    ("pending_is_sum", "UPDATE balances SET pending = pending + 1 WHERE member_id = 'm-3'"),
+    ("pending_is_sum", f"DELETE FROM credits WHERE id = {PENDING}"),
+    ("statement_adds_up", f"UPDATE entries SET balance_after = balance_after + 1 WHERE {LAST}"),
+    ("statement_adds_up", "UPDATE entries SET seq = 1000 - seq WHERE member_id = 'm-1'"),
+    ("seq_is_its_own", "UPDATE entries SET seq = 7 WHERE member_id = 'm-1' AND seq < 7"),
+    ("versions_lead", f"UPDATE entries SET seq = seq + 1000 WHERE {LAST}"),
+    ("versions_lead", "UPDATE balances SET version = 1 WHERE member_id = 'm-1'"),
+    ("earned_once", f"DELETE FROM entries WHERE credit_id = {FUEL}"),
+    ("earned_once", f"DELETE FROM lots WHERE credit_id = {FUEL}"),
+    ("earned_once", f"UPDATE entries SET active_delta = 9, house_delta = -9 WHERE credit_id = {FUEL}"),
+    ("earned_once", f"INSERT INTO entries SELECT * FROM entries WHERE credit_id = {FUEL}"),
+    ("earned_once", f"INSERT INTO lots SELECT * FROM lots WHERE credit_id = {FUEL}"),
+    ("earned_once", f"UPDATE lots SET points = points + 1 WHERE credit_id = {FUEL}"),
+    ("earned_once", f"UPDATE credits SET state = 'pending' WHERE id = {FUEL}"),
+    ("earned_once", f"UPDATE credits SET state = 'active' WHERE id = {PENDING}"),
+    ("earned_once", f"UPDATE credits SET state = 'active', active_at = due_at WHERE id = {PENDING}"),
+    ("taken_back_once", f"DELETE FROM entries WHERE kind = 'clawback' AND credit_id = {REVERSED}"),
+    ("taken_back_once", "INSERT INTO entries SELECT * FROM entries WHERE kind = 'clawback'"),
+    ("taken_back_once", "UPDATE entries SET corrects = corrects + 1 WHERE kind = 'clawback'"),
+    ("taken_back_once", "UPDATE entries SET corrects = NULL WHERE kind = 'clawback'"),
+    ("lots_add_up", f"UPDATE lots SET remaining = 1 WHERE credit_id = {REVERSED}"),
+    ("taken_back_once", f"UPDATE credits SET state = 'active' WHERE id = {REVERSED}"),
+    ("taken_back_once", f"UPDATE credits SET state = 'reversed' WHERE id = {FUEL}"),
+    ("never_early", f"UPDATE credits SET due_at = active_at + interval '1 us' WHERE id = {FUEL}"),
+    ("never_early", f"UPDATE credits SET accepted_at = active_at + interval '1 us' WHERE id = {FUEL}"),
+    ("never_early", f"UPDATE entries SET at = at - interval '1 day' WHERE credit_id = {FUEL}"),
+    ("lots_cover_balances", f"UPDATE lots SET remaining = 0 WHERE credit_id = {FUEL}"),
+    (
+        "withdrawals_fit_holds",
+        """
+        INSERT INTO withdrawals (program_id, member_id, id, hold_id, state, method, points, amount_minor,
+                                 currency, requested_at)
+        VALUES ('playground', 'm-1', uuidv7(), uuidv7(), 'settled', 'cash', 1, 100, 'EUR', now())
+        """,
+    ),
+    ("lots_match_credits", f"UPDATE lots SET expires_at = NULL WHERE credit_id = {FUEL}"),
+    (
+        "lots_match_credits",
+        f"UPDATE lots SET active_at = active_at - interval '1 s' WHERE credit_id = {FUEL}",
+    ),
+    ("lots_match_credits", f"UPDATE lots SET entry_seq = entry_seq + 1 WHERE credit_id = {FUEL}"),
+    ("lots_match_credits", f"UPDATE lots SET credit_id = uuidv7() WHERE credit_id = {FUEL}"),
+    ("entries_have_credits", f"UPDATE entries SET credit_id = uuidv7() WHERE credit_id = {FUEL}"),
+    ("rows_have_members", "DELETE FROM members WHERE member_id = 'm-2'"),
+    ("rows_have_members", "INSERT INTO card_numbers VALUES ('playground', '1234', 'nobody')"),
+    ("rows_have_members", "UPDATE shop_events SET member_id = 'nobody'"),
+    ("members_have_balances", "DELETE FROM balances WHERE member_id = 'm-2'"),
+    ("keys_are_used_once", f"INSERT INTO credits SELECT * FROM credits WHERE id = {FUEL}"),
+    ("keys_are_used_once", "UPDATE credits SET reference = 'share:s' WHERE rule_id = 'share_link'"),
+    ("credits_have_rules", f"UPDATE credits SET rule_id = 'other' WHERE id = {FUEL}"),
+    ("credits_have_rules", f"UPDATE credits SET program_version = 'third' WHERE id = {FUEL}"),
+    (
+        "credits_have_rules",
+        "UPDATE credits SET source_key = 'share_link:2026-11:1' WHERE rule_id = 'share_link'",
+    ),
+    ("credits_have_rules", "UPDATE credits SET source_key = source_key || '0' WHERE rule_id = 'share_any'"),
+    ("credits_have_rules", "UPDATE credits SET source_key = 'review' WHERE rule_id = 'review'"),
+    (
+        "limits_hold",
+        """
+        INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                             activity_at, accepted_at, why)
+        SELECT program_id, member_id, uuidv7(), source_key, rule_id, program_version, points, state,
+               activity_at, accepted_at, why
+        FROM credits WHERE rule_id = 'share_social'
+        """,
+    ),
+    (
+        "streaks_are_consecutive",
+        "DELETE FROM credits WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-22'",
+    ),
+    (
+        "streaks_are_consecutive",
+        f"UPDATE credits SET why = jsonb_set(why, '{{inputs,streak_days}}', '5') WHERE id = {FUEL}",
+    ),
+    ("shared_slots", "DELETE FROM credits WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-23'"),
+    ("shared_slots", "DELETE FROM credits WHERE rule_id = 'share_any'"),
+]
+
+# What orders, spending, the ends of points, operators and mergers leave in the books.
+BROKEN += [
+    ("entries_are_of_their_kind", "UPDATE entries SET kind = 'release' WHERE kind = 'hold'"),
+    ("entries_are_of_their_kind", "UPDATE entries SET house_account = 'issued' WHERE kind = 'expiration'"),
+    ("entries_are_of_their_kind", "UPDATE entries SET kind = 'gift' WHERE kind = 'adjustment'"),
+    ("entries_are_of_their_kind", "UPDATE entries SET hold_id = NULL WHERE kind = 'capture'"),
+    ("debts_are_paid_first", "UPDATE balances SET debt = 1 WHERE member_id = 'm-1'"),
+    ("transfers_arrive", "DELETE FROM entries WHERE kind = 'transfer' AND member_id = 'b-3'"),
+    ("earned_once", "UPDATE entries SET credit_id = NULL WHERE kind = 'adjustment' AND active_delta > 0"),
+    ("taken_back_once", "UPDATE credits SET taken_back = taken_back - 1 WHERE taken_back > 0"),
+    ("taken_back_once", "UPDATE credits SET taken_back = points WHERE member_id = 'b-1' AND taken_back > 0"),
+    ("reductions_have_credits", "UPDATE reductions SET credit_id = uuidv7()"),
+    ("lots_cover_balances", "UPDATE balances SET held = 0 WHERE member_id = 'b-1'"),
+    ("lots_add_up", "UPDATE lots SET remaining = remaining - 1 WHERE member_id = 'b-1' AND remaining > 0"),
+    ("lots_add_up", "UPDATE lots SET expired = 0 WHERE expired > 0"),
+    ("lots_add_up", "UPDATE lots SET expired = expired + 1 WHERE member_id = 'b-2'"),
+    ("lots_add_up", "UPDATE lot_moves SET held_delta = -held_delta WHERE held_delta > 0"),
+    ("moves_are_their_entries", "DELETE FROM lot_moves WHERE held_delta > 0"),
+    ("moves_are_their_entries", "UPDATE lot_moves SET active_delta = active_delta + 1"),
+    ("moves_are_their_entries", "UPDATE lot_moves SET credit_id = uuidv7()"),
+    ("moves_are_their_entries", "UPDATE lot_moves SET at = at + interval '1 minute'"),
+    ("moves_are_their_entries", "UPDATE lot_moves SET entry_seq = entry_seq + 1000"),
+    ("lots_match_credits", "UPDATE lot_moves SET expires_at = NULL WHERE expires_at IS NOT NULL"),
+    ("nothing_ends_early", "UPDATE entries SET at = at - interval '30 days' WHERE kind = 'expiration'"),
+    (
+        "nothing_ends_early",
+        "UPDATE lot_moves SET expires_at = expires_at + interval '30 days' WHERE expires_at IS NOT NULL",
+    ),
+    ("nothing_ends_early", "UPDATE credits SET expires_at = NULL WHERE member_id = 'b-1'"),
+    ("held_is_sum", "UPDATE holds SET points = points + 1 WHERE state = 'open'"),
+    ("held_is_sum", "UPDATE balances SET held = held + 1 WHERE member_id = 'b-2'"),
+    ("holds_have_their_points", "UPDATE holds SET state = 'captured' WHERE state = 'open'"),
+    ("holds_have_their_points", "UPDATE holds SET state = 'released' WHERE state = 'captured'"),
+    ("holds_have_their_points", "UPDATE holds SET reinstated = 0 WHERE reinstated > 0"),
+    ("holds_have_their_points", "UPDATE holds SET reinstated = points WHERE state = 'released'"),
+    ("holds_have_their_points", "UPDATE holds SET closed_at = NULL WHERE state = 'expired'"),
+    ("entries_have_holds", "DELETE FROM holds WHERE member_id = 'b-5'"),
+    ("entries_have_holds", "UPDATE entries SET hold_id = uuidv7() WHERE kind = 'reinstatement'"),
+    ("coupons_fit_holds", "UPDATE coupons SET state = 'applied', closed_at = NULL WHERE state = 'issued'"),
+    ("coupons_fit_holds", "UPDATE coupons SET state = 'issued' WHERE state = 'applied'"),
+    ("coupons_fit_holds", "UPDATE coupons SET hold_id = NULL WHERE state = 'used' AND kind = 'coupon'"),
+    ("coupons_fit_holds", "UPDATE coupons SET points = points + 1 WHERE state = 'void'"),
+    ("coupons_fit_holds", "UPDATE coupons SET closed_at = NULL WHERE state = 'void'"),
+    ("coupons_fit_holds", "UPDATE coupons SET redemption_id = hold_id WHERE state = 'applied'"),
+    ("redemptions_give_something", "DELETE FROM coupons WHERE state = 'void'"),
+    ("redemptions_give_something", "INSERT INTO coupons SELECT * FROM coupons WHERE kind = 'f_code'"),
+    ("stock_is_counted", "UPDATE reward_stock SET issued = issued + 1"),
+    (
+        "stock_is_counted",
+        "INSERT INTO coupons SELECT c.* FROM coupons c, generate_series(1, 3) WHERE reward_id = 'scarce'",
+    ),
+    ("withdrawals_fit_holds", "UPDATE withdrawals SET state = 'settled' WHERE state = 'requested'"),
+    ("withdrawals_fit_holds", "UPDATE withdrawals SET points = points + 1"),
+    ("withdrawals_fit_holds", "UPDATE withdrawals SET closed_at = NULL WHERE state = 'failed'"),
+    (
+        "withdrawals_fit_holds",
+        "UPDATE entries SET house_account = 'redeemed' WHERE house_account = 'withdrawn'",
+    ),
+    ("withdrawals_fit_holds", "DELETE FROM withdrawals WHERE state = 'failed'"),
+    ("orders_are_paid", "DELETE FROM orders WHERE member_id = 'b-2'"),
+    ("orders_are_paid", "UPDATE orders SET paid = NULL WHERE member_id = 'b-1'"),
+    ("orders_keep_what_was_decided", "UPDATE orders SET program_version = '2' WHERE member_id = 'b-1'"),
+    ("what_comes_back_earns_nothing", "UPDATE orders SET cancelled_at = now() WHERE member_id = 'b-1'"),
+    (
+        "what_comes_back_earns_nothing",
+        """UPDATE orders SET returns = returns || '[{"return_id": "all", "lines": null}]'""",
+    ),
+    ("deliveries_are_heard", "UPDATE orders SET delivered_at = now() WHERE order_id = 'o-5'"),
+    ("rows_have_members", "DELETE FROM members WHERE member_id = 's-1'"),
+    ("rows_have_members", "UPDATE orders SET member_id = 'nobody'"),
+    ("closed_accounts_are_empty", "UPDATE balances SET closed = true WHERE member_id = 'm-1'"),
+    ("closed_accounts_are_empty", "UPDATE balances SET closed = false"),
+    ("closed_accounts_are_empty", "UPDATE balances SET debt = 1 WHERE closed"),
+    ("adjustments_are_posted", "DELETE FROM adjustments WHERE points > 0"),
+    ("adjustments_are_posted", "UPDATE adjustments SET points = points - 1"),
+    ("adjustments_are_posted", "UPDATE entries SET kind = 'opening' WHERE kind = 'adjustment'"),
+    (
+        "credits_have_rules",
+        "UPDATE credits SET source_key = 'purchase:' || source_key WHERE rule_id = 'purchase'",
+    ),
+    ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE rule_id = 'adjustment'"),
+]
+
+LATE = [
+    (
+        "streaks_go_on",
+        """
+        UPDATE credits SET why = jsonb_set(why, '{inputs,streak_days}', '1')
+        WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-23'
+        """,
+    ),
+    (
+        "settled_in_time",
+        "UPDATE credits SET due_at = accepted_at - interval '2 minutes' WHERE state = 'pending'",
+    ),
+    (
+        "told_in_time",
+        """
+        INSERT INTO outbox VALUES (
+            uuidv7(), now() - interval '2 minutes', 'active', ARRAY['playground'], ARRAY['m-1']
+        )
+        """,
+    ),
+    (
+        "promised_in_time",
+        "UPDATE credits SET activity_at = activity_at - interval '17 days' WHERE reference = 'order:o-5'",
+    ),
+    ("ended_in_time", "UPDATE lots SET expires_at = '2026-11-21' WHERE remaining > 0 AND member_id = 'm-1'"),
+    (
+        "holds_end_in_time",
+        "UPDATE holds SET expires_at = created_at - interval '2 minutes' WHERE state = 'open'",
+    ),
+    ("coupons_end_in_time", "UPDATE coupons SET expires_at = '2026-11-21' WHERE state = 'issued'"),
+    (
+        "payouts_are_asked_about",
+        "UPDATE withdrawals SET ask_at = requested_at - interval '2 minutes' WHERE state = 'requested'",
+    ),
+]
