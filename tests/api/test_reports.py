@@ -106,6 +106,8 @@ async def test_it_is_a_table_for_whoever_wants_one(
         ("at=9999-12-31", "at"),
         ("from=2026-11-23", "from"),
         ("from=2026-02-30", "from"),
+        ("from=0001-01-01", "from"),
+        ("at=0001-01-01T00:00:00%2B23:00", "at"),
         ("from=" + "2" * 50, "from"),
         ("format=pdf", "format"),
         ("until=2026-11-22", "until"),

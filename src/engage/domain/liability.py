@@ -37,6 +37,8 @@ MovementName = Literal[
     "transferred",
 ]
 
+EARLIEST_YEAR: Final = 2000
+
 # When lots end after `at`, in days of 24 hours, by the place of their bucket.
 DAYS: Final = (0, 30, 90, 180, 365)
 BUCKETS: Final[tuple[BucketName, ...]] = get_args(BucketName)
@@ -178,11 +180,14 @@ def instant(said: str, field: str, *, end: bool) -> datetime:
     try:
         if len(said) == len("2026-12-31"):
             day = msgspec.convert(said, date)
-            return datetime.combine(day, time.max if end else time.min, UTC)
-        at: datetime = msgspec.convert(said, Annotated[datetime, Meta(tz=True)])
-        return at.astimezone(UTC)
+            at = datetime.combine(day, time.max if end else time.min, UTC)
+        else:
+            at = msgspec.convert(said, Annotated[datetime, Meta(tz=True)]).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
         raise NotAPeriod(field, "neither a date nor a time, as 2026-12-31 or 2026-12-31T18:00:00Z") from None
+    if at.year < EARLIEST_YEAR:
+        raise NotAPeriod(field, f"before {EARLIEST_YEAR}")
+    return at
 
 
 def bounds(at: datetime) -> list[tuple[datetime | None, datetime | None]]:
