@@ -17,6 +17,7 @@ from engage.flows.register_member import Joining, register_member
 from engage.flows.settle import settle_due
 from engage.flows.statement import read_credits
 from engage.settings import Settings
+from tests import spending
 from tests.ordering import (
     PROGRAM,
     balance,
@@ -309,3 +310,21 @@ async def test_nothing_is_lost_that_is_earned_while_they_are_merged(parts: Parts
     assert earned == 60
     assert await balance(parts, "m-1") == {}
     assert await balance(parts, "m-2") == {"pending": 60 * 20}
+
+
+async def test_coupons_and_what_was_had_of_a_reward_come_along(settings: Settings) -> None:
+    async with spending.spending(settings) as parts:
+        for member_id in ("m-1", "m-2"):
+            await spending.rich(parts, 300, member_id)
+        code = (await spending.redeemed(parts, "one_euro")).coupon.code
+        await spending.redeemed(parts, "ever")
+        await merge_members(parts, spending.SPENDING, "m-1", into="m-2", reason="one", operator="key-1")
+        with pytest.raises(Refusal, match="limit_reached"):
+            await spending.redeemed(parts, "ever", "m-2")
+        asked = spending.asking(member_id="m-2", points=100, coupon_codes=[code])
+        await spending.ended(parts, await spending.held(parts, asked), "captured")
+        # The old card does as well.
+        again = spending.asking("o-2", member_id="m-1", points=100)
+        await spending.ended(parts, await spending.held(parts, again), "released")
+        assert await spending.balance(parts, "m-2") == (390, 0, 0)
+        assert await broken(parts) == []
