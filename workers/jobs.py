@@ -18,9 +18,6 @@ log = structlog.get_logger()
 # How many join in when one settlement finds more than a batch.
 SETTLERS = 4
 
-# The calls that are under way at the end of a turn have to end before the job does.
-RECONCILE_S = 5.0
-
 
 async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:
     """The doorbell's job: what has fallen due becomes active. How many credits did."""
@@ -77,7 +74,7 @@ async def reconcile_payouts(ctx: dict[str, Any]) -> int:
     parts: Parts = ctx["parts"]
     try:
         await follow_sandbox_clock(parts)
-        return (await reconciling.reconcile(parts, turn_s=RECONCILE_S)).compared
+        return (await reconciling.reconcile_in_turn(parts)).compared
     except Unavailable as away:
         return _left_for_later("reconcile_payouts", away)
 

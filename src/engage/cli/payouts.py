@@ -1,10 +1,12 @@
 """`engage payouts`: what was paid out, compared with what the provider says of it."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import rich_click as click
+import structlog
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -37,13 +39,13 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
     Workers do it every day. Exit status 1, and the rows, where something differs or has been open for more
     than a day.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     try:
         found = asyncio.run(_reconcile(data))
     except Unavailable as away:
         raise click.ClickException(f"{away.facts['part']} does not answer") from away
     if found.differences:
-        console.print(_table(found.differences), width=None if console.is_terminal else PIPE_WIDTH)
+        console.print(_table(found.differences))
     console.print(
         f"{found.asked:,} open ones asked about, {found.ended:,} of them ended; {found.compared:,} compared, "
         f"{found.unanswered:,} without an answer; {len(found.differences):,} differences",
@@ -53,6 +55,8 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
 
 
 async def _reconcile(data: Path | None) -> Reconciled:
+    # What is told of each withdrawal is for workers' logs; here the table says it.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
     async with open_installation(data) as settings, open_parts(settings, command_timeout_s=None) as parts:
         await follow_sandbox_clock(parts)
         return await reconcile_payouts(parts)
