@@ -1,0 +1,87 @@
+"""Random lives of two accounts that become one: the books are right, and the points are all there."""
+
+import random
+
+import pytest
+
+from engage.domain.activity import AnyActivity
+from engage.flows.erase_member import erase_member
+from engage.flows.merge_members import merge_members
+from engage.flows.parts import Parts
+from engage.flows.record_activity import record
+from engage.flows.settle import settle_due
+from engage.flows.shop_events import take_events
+from engage.settings import Settings
+from tests.playing import (
+    DAY,
+    PROGRAM,
+    act,
+    advance,
+    join,
+    link,
+    playing,
+    review,
+    review_removed,
+    rows,
+    share_removed,
+    signed_in,
+    social,
+    tap,
+)
+from tests.sound import broken
+
+MEMBERS = ("m-1", "m-2")
+
+
+async def live(parts: Parts, chance: random.Random, *, days: int) -> None:
+    """What members do, each day some of it, and what the shop takes back of it."""
+    for _ in range(days):
+        for member_id in MEMBERS:
+            shares = [f"s-{chance.randrange(12)}" for _ in range(3)]
+            deeds: list[AnyActivity] = [
+                tap(),
+                link(shares[0]),
+                link(),
+                social(shares[1]),
+                social(),
+                review(f"p-{chance.randrange(6)}", f"r-{chance.randrange(12)}"),
+            ]
+            chosen = chance.sample(deeds, chance.randrange(len(deeds) + 1))
+            await record(parts, [act(parts, deed, member_id) for deed in chosen])
+            if chance.random() < 0.4:
+                await take_events(
+                    parts,
+                    [
+                        signed_in(parts, member_id),
+                        review_removed(parts, f"r-{chance.randrange(12)}", member_id),
+                        share_removed(parts, shares[2], member_id),
+                    ],
+                )
+        await settle_due(parts, now=advance(parts, DAY * chance.choice([0.4, 1, 1, 1, 2])))
+
+
+async def total(parts: Parts) -> int:
+    ((points,),) = await rows(
+        parts.db, "SELECT CAST(sum(active + pending + held - debt) AS int) FROM balances"
+    )
+    assert isinstance(points, int)
+    return points
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_two_lives_become_one(settings: Settings, seed: int) -> None:
+    chance = random.Random(seed)  # A life, not a secret.
+    async with playing(settings) as parts:
+        for member_id in MEMBERS:
+            await join(parts, member_id)
+        await live(parts, chance, days=6)
+        before = await total(parts)
+        await merge_members(parts, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+        assert await total(parts) == before
+        assert await broken(parts) == []
+        await live(parts, chance, days=4)
+        assert await rows(parts.db, "SELECT active + pending FROM balances WHERE member_id = 'm-1'") == [(0,)]
+        assert await broken(parts) == []
+        await erase_member(parts, PROGRAM, "m-1", operator="key-1")
+        assert await total(parts) == 0
+        assert await broken(parts) == []
