@@ -6,7 +6,15 @@ from datetime import datetime
 from msgspec import Struct
 
 from engage.domain.activity import Channel, Lines, MemberId, MinorUnits, Payment
-from engage.domain.checkout import Basket, Voucher, offer_coupon, offer_points, state_at
+from engage.domain.checkout import (
+    Basket,
+    CouponReason,
+    PointsReason,
+    Voucher,
+    offer_coupon,
+    offer_points,
+    state_at,
+)
 from engage.domain.money import Money
 from engage.domain.part import Currency, ProgramId
 from engage.domain.program import CouponReward, Program
@@ -50,7 +58,7 @@ class QuotedCoupon(Struct, frozen=True):
     expires_at: datetime | None
     applies: bool
     discount: Money
-    reasons: list[str]
+    reasons: list[CouponReason]
 
 
 class Quote(Struct, frozen=True):
@@ -59,7 +67,7 @@ class Quote(Struct, frozen=True):
     max_points: int
     discount_max: Money
     coupons: list[QuotedCoupon]
-    reasons: list[str]
+    reasons: list[PointsReason]
 
 
 async def quote(parts: Parts, asked: QuoteRequest) -> Quote:
@@ -82,7 +90,7 @@ async def quote(parts: Parts, asked: QuoteRequest) -> Quote:
         offer.max_points,
         Money(offer.value_minor, asked.currency),
         [_quoted(parts, program, basket, coupon, now) for coupon in coupons],
-        [str(reason) for reason in offer.reasons],
+        offer.reasons,
     )
 
 
@@ -130,7 +138,7 @@ def _quoted(parts: Parts, program: Program, basket: Basket, coupon: Coupon, now:
         coupon.expires_at,
         not offer.reasons,
         Money(offer.discount_minor, basket.currency),
-        [str(reason) for reason in offer.reasons],
+        offer.reasons,
     )
 
 

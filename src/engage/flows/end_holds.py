@@ -46,7 +46,7 @@ class Ended(Struct, frozen=True):
 
     hold_id: UUID
     order_id: str | None
-    state: HoldState
+    state: Literal["captured", "released", "expired"]
     points: int
     discount: Money
     closed_at: datetime | None
