@@ -26,7 +26,7 @@ POINTS_A_LOT = 10
 PREFIX, TAPPERS = "ending-", "tapping-"
 TAPS = "/v1/fuel/taps"
 CONNECTIONS = 256  # A tap that finds none free waits for one, so there are many.
-STREAM_S = 2.0  # Taps are measured for so long at a time.
+LONGEST_STREAM_S = 2.0  # Taps are measured for so long at a time, or less where all takes less.
 QUIET_STREAMS = 5
 SPARE_S = 3.0  # Between the last lot and its end, and more where adding took long.
 LONGEST_S = 300.0
@@ -104,7 +104,7 @@ def _members(ground: Ground) -> int:
 
 def _tappers(ground: Ground) -> int:
     """Enough for the quiet time, and for as long as it should take."""
-    return int(ground.sizes.rate * (QUIET_STREAMS * STREAM_S + MOST_S))
+    return int(ground.sizes.rate * (QUIET_STREAMS * LONGEST_STREAM_S + MOST_S))
 
 
 async def _add_members(ground: Ground, parts: Parts, program: Program) -> None:
@@ -144,8 +144,13 @@ async def _add_lots(ground: Ground, parts: Parts, program: Program) -> datetime:
     return ends_at
 
 
+def _taps(ground: Ground) -> int:
+    """In a stream."""
+    return max(int(ground.sizes.rate * min(LONGEST_STREAM_S, ground.sizes.seconds / QUIET_STREAMS)), 1)
+
+
 async def _tap(ground: Ground, load: Hand, turn: int) -> Load:
-    count = int(ground.sizes.rate * STREAM_S)
+    count = _taps(ground)
     order = Stream(
         port=ground.settings.api_port,
         method="POST",
@@ -174,8 +179,7 @@ async def _until_ended(
     try:
         ground.say("expire: the lots are ended, and others tap")
         streams = []
-        turns = range(QUIET_STREAMS, int(_tappers(ground) / ground.sizes.rate / STREAM_S))
-        for turn in turns:
+        for turn in range(QUIET_STREAMS, _tappers(ground) // _taps(ground)):
             streams.append(await _tap(ground, load, turn))
             if ended.done():
                 break
