@@ -404,4 +404,22 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         'do = { activity = "review", product_id = "sencha", review_id = "r-1" }\nearns = []',
         ["examples[0].steps[5].earns: expected at least one credit, or a refusal, got an empty list"],
     ),
+    "two lines of one id": (
+        '{ line_id = "1", product_id = "sencha", paid = 9000 },',
+        '{ line_id = "1", product_id = "sencha", paid = 9000 },\n'
+        '    { line_id = "1", product_id = "sencha", paid = 50 },',
+        [
+            "examples[0].steps[0].do.lines[1].line_id: expected an id of its own, "
+            'got "1", which examples[0].steps[0].do.lines[0] has'
+        ],
+    ),
+    "euros and francs that have no cents": (
+        'ES = { zone = "Europe/Madrid", currency = "EUR" }',
+        'ES = { zone = "Europe/Madrid", currency = "EUR" }\n'
+        'BF = { zone = "Africa/Ouagadougou", currency = "XOF" }',
+        [
+            "countries.BF.currency: expected a currency with 2 decimals, like EUR: "
+            "amounts are in minor units, got XOF with 0"
+        ],
+    ),
 }

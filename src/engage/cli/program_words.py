@@ -4,8 +4,7 @@ from calendar import month_name
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from babel.core import get_global
-
+from engage.domain import names
 from engage.domain.program import (
     After,
     AnyReward,
@@ -41,11 +40,9 @@ from engage.domain.program import (
 
 def money(minor: int, program: Program) -> str:
     """An amount in each of the program's currencies: 5.00 EUR/GBP, or 1,000 XOF."""
-    fractions = get_global("currency_fractions")
     by_decimals: dict[int, list[str]] = {}
     for currency in dict.fromkeys(market.currency for market in program.countries.values()):
-        decimals = fractions.get(currency, fractions["DEFAULT"])[0]
-        by_decimals.setdefault(decimals, []).append(currency)
+        by_decimals.setdefault(names.decimals(currency), []).append(currency)
     amounts = [
         f"{minor / 10**decimals:,.{decimals}f} {'/'.join(currencies)}"
         for decimals, currencies in by_decimals.items()
@@ -220,6 +217,6 @@ def bounds(reward: AnyReward) -> str:
     return ", ".join(words) or "-"
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
-    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import get_args
 
 from engage.domain import names
-from engage.domain.activity import Activity, AnyActivity, Order
+from engage.domain.activity import Activity, AnyActivity, Line, Order
 from engage.domain.calendar import happens, start_of_day
-from engage.domain.example import Example, Hold, Join, Redeem, Spend, Step
+from engage.domain.example import Example, Hold, Join, Quote, Redeem, Spend, Step
 from engage.domain.examples import instants
 from engage.domain.problems import Problem, nearest, one_of, shown
 from engage.domain.program import Program
@@ -58,8 +58,18 @@ def _expectations(program: Program, step: Step, path: str) -> Iterator[Problem]:
             yield Problem(path, "earns or refused", "neither")
     elif not told:
         yield Problem(path, one_of(EXPECTATIONS), "nothing that is expected")
+    if isinstance(step.do, Order | Quote):
+        yield from _lines(step.do.lines, f"{path}.do.lines")
     yield from _credits(program, step, path)
     yield from _rewards(program, step, path)
+
+
+def _lines(lines: list[Line], path: str) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for n, line in enumerate(lines):
+        if first.setdefault(line.line_id, n) != n:
+            found = f"{shown(line.line_id)}, which {path}[{first[line.line_id]}] has"
+            yield Problem(f"{path}[{n}].line_id", "an id of its own", found)
 
 
 def _credits(program: Program, step: Step, path: str) -> Iterator[Problem]:

@@ -27,3 +27,12 @@ def currencies() -> frozenset[str]:
     from babel.core import get_global  # Only here: it takes longer to import than everything else of a check.
 
     return frozenset(get_global("all_currencies"))
+
+
+def decimals(currency: str) -> int:
+    """How many digits of an amount are minor units: 2 of euros, none of francs CFA."""
+    from babel.core import get_global  # As above.
+
+    fractions = get_global("currency_fractions")
+    found: int = fractions.get(currency, fractions["DEFAULT"])[0]
+    return found

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from engage.domain import names
 from engage.domain.lengths import iso, outside
 from engage.domain.order_soundness import scope_problems
 from engage.domain.problems import Problem, shown
-from engage.domain.program import After, CouponReward, Program, Withdrawal
+from engage.domain.program import After, Brackets, CouponReward, PerSpend, Program, Withdrawal
 
 NOTHING = timedelta()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -19,6 +20,7 @@ LONGEST_VALIDITY = 3660 * DAY
 def spending_problems(program: Program) -> Iterator[Problem]:
     yield from outside("grace", program.grace, MINUTE, LONGEST_WAIT)
     yield from _promise(program)
+    yield from _minor_units(program)
     yield from _worth(program)
     if program.checkout is not None:
         yield from outside("checkout.hold_for", program.checkout.hold_for, MINUTE, LONGEST_HOLD)
@@ -35,6 +37,23 @@ def _promise(program: Program) -> Iterator[Problem]:
         if program.promise is not None and isinstance(rule.due, After) and rule.due.delay > program.promise:
             expected = f"at most the {iso(program.promise)} that members were promised"
             yield Problem(f"rules[{n}].due.delay", expected, shown(iso(rule.due.delay)))
+
+
+def _minor_units(program: Program) -> Iterator[Problem]:
+    """One number cannot be an amount of two currencies of which one has cents and the other has none."""
+    awards = any(isinstance(rule.award, PerSpend | Brackets) for rule in program.rules)
+    coupons = any(isinstance(reward, CouponReward) for reward in program.rewards)
+    if not awards and not coupons and program.worth is None:
+        return
+    first: tuple[str, int] | None = None
+    for country, market in program.countries.items():
+        if market.currency not in names.currencies():
+            continue
+        decimals = names.decimals(market.currency)
+        first = first or (market.currency, decimals)
+        if decimals != first[1]:
+            expected = f"a currency with {first[1]} decimals, like {first[0]}: amounts are in minor units"
+            yield Problem(f"countries.{country}.currency", expected, f"{market.currency} with {decimals}")
 
 
 def _worth(program: Program) -> Iterator[Problem]:
