@@ -28,7 +28,7 @@ TAPS = "/v1/fuel/taps"
 CONNECTIONS = 256  # A tap that finds none free waits for one, so there are many.
 LONGEST_STREAM_S = 2.0  # Taps are measured for so long at a time, or less where all takes less.
 QUIET_STREAMS = 5
-SPARE_S = 3.0  # Between the last lot and its end, and more where adding took long.
+SPARE_S = 1.0  # Between the last lot and its end, and more where adding took long.
 LONGEST_S = 300.0
 LOOK_S = 0.05
 
