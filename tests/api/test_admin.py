@@ -212,3 +212,21 @@ async def test_only_keys_of_operators_open_their_doors(api: Calling, path: str) 
     assert refused["scope"] == "admin"
     member = await api.joined()
     problem(await member.get(path), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("name", ["%00", "a%20b", "%7Btag%7D", "x" * 65, "%F0%9F%98%80"])
+async def test_what_nobody_can_be_called_is_nobody(api: Calling, name: str) -> None:
+    path, shop = f"{MEMBERS}/{name}", f"/v1/shop/members/{name}"
+    merging = {"into": "m", "reason": "r"}
+    for answer in (
+        await api.operator.get(path),
+        await api.operator.get(f"{path}?program=%00"),
+        await api.operator.post(f"{path}/adjustments", correction()),
+        await api.operator.post(f"{path}/merge", merging),
+        await api.operator.delete(path),
+        await api.shop.patch(shop, {"program": PROGRAM}),
+        await api.shop.post(f"{shop}/merge", merging | {"program": PROGRAM}),
+    ):
+        problem(answer, 404, "unknown_member")
+    problem(await api.operator.get(f"{PROGRAMS}/{name}/versions"), 404, "unknown_program")
+    problem(await api.operator.get(f"{PROGRAMS}/{PROGRAM}/versions/{name}"), 404, "not_found")

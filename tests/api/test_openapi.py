@@ -131,12 +131,13 @@ async def credentials(server: ApiProcess) -> dict[str, str]:
 schema = schemathesis.openapi.from_dict(document(controllers(sandbox=True)))
 schema.config.checks.positive_data_acceptance.expected_statuses += ["422"]
 
-# What a schema cannot say: which cursors are ours, that one of two fields is needed, that a wrong event of
-# many is listed in the answer; and that no worker runs beside this test.
+# What a schema cannot say: which cursors are ours, that one of two fields is needed, that a number is not 0,
+# that a wrong event of many is listed in the answer; and that no worker runs beside this test.
 BEYOND_SCHEMAS = {
     "listCredits": [positive_data_acceptance],
     "listEntries": [positive_data_acceptance],
     "moveClock": [positive_data_acceptance],
+    "adjustPoints": [positive_data_acceptance],
     "sendEvents": [negative_data_rejection],
     "isReady": [not_a_server_error],
 }

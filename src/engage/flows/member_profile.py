@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from engage.domain.balance import Balance
 from engage.domain.phone import masked
-from engage.flows.members import unknown_member
+from engage.flows.members import may_be_member, unknown_member
 from engage.flows.parts import Parts
 from engage.flows.transaction import snapshot
 from engage.ledger.balances import read_balances
@@ -68,7 +68,9 @@ async def read_profile(parts: Parts, member_id: str, program_id: str | None) -> 
 
 
 async def _find(parts: Parts, member_id: str, program_id: str | None) -> Profile:
-    programs = parts.programs.ids() if program_id is None else [program_id]
+    programs = [known for known in parts.programs.ids() if program_id in (None, known)]
+    if not may_be_member(member_id):
+        raise unknown_member()
     async with snapshot(parts.db) as conn:
         found = await read_profiles(conn, programs, member_id)
     if not found:

@@ -9,8 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engage.domain.activity import MemberId
 from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.transaction import one_statement, transaction
 from engage.store.members import Key, Member, closed_since, read_members
@@ -40,7 +42,7 @@ class MemberBook:
         member they were merged into, so mind whose id it is. Raises Unavailable.
         """
         found = {key: self._members[key] for key in keys if key in self._members}
-        missing = list({key for key in keys if key not in found})
+        missing = list({key for key in keys if key not in found and may_be_member(key[1])})
         if missing:
             async with transaction(db) as conn:
                 read = await read_members(conn, missing)
@@ -78,6 +80,15 @@ async def keep_up(book: MemberBook, db: AsyncEngine) -> None:
             await book.refresh(db)
         except Unavailable:
             continue
+
+
+def may_be_member(member_id: str) -> bool:
+    """Whether a member may have this id; of what the database cannot even read it is not asked."""
+    try:
+        msgspec.convert(member_id, MemberId)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def unknown_member() -> Refusal:

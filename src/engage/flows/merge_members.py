@@ -16,7 +16,7 @@ from engage.domain.balance import Balance
 from engage.domain.program import DailyStreak, Program, SameAs
 from engage.domain.refusal import Refusal, Unavailable
 from engage.flows.ids import new_id
-from engage.flows.members import unknown_member
+from engage.flows.members import may_be_member, unknown_member
 from engage.flows.parts import Parts
 from engage.flows.transaction import transaction
 from engage.ledger import merge as ledger
@@ -55,6 +55,8 @@ async def merge_members(
     Raises Refusal unknown_member, member_erased, member_merged (into somebody else), points_held while a
     checkout or a withdrawal of the member is open; or Unavailable, also where the two are never at rest.
     """
+    if not may_be_member(member_id):
+        raise unknown_member()
     for _ in range(ROUNDS):
         try:
             return await _merge(parts, program_id, member_id, into=into, reason=reason, operator=operator)
