@@ -2,6 +2,7 @@
 
 from importlib import resources
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -9,11 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
 from engage.clock import Clock
+from engage.domain.refusal import Refusal
 from engage.flows.publish_program import publish
 from engage.flows.transaction import open_database, transaction
 from engage.gate.client import open_gate
 from engage.settings import Settings
 from engage.store import api_keys
+
+log = structlog.get_logger()
 
 
 async def install(settings: Settings) -> None:
@@ -22,7 +26,7 @@ async def install(settings: Settings) -> None:
     db = open_database(settings.database_url, pool_size=1)
     try:
         for preset in programs.presets():
-            await publish(db, preset, source="preset", now=Clock().now())
+            await _publish_preset(db, preset)
         if settings.sandbox is not None:
             await _keep_sandbox_keys(db, sandbox_secrets.read(settings.sandbox))
     finally:
@@ -32,6 +36,18 @@ async def install(settings: Settings) -> None:
         await gate.install()
     finally:
         await gate.close()
+
+
+async def _publish_preset(db: AsyncEngine, document: str) -> None:
+    """An installation of an earlier day may have another text of the same version. What is published stays:
+    whoever wants the new rules publishes them as a version of another name.
+    """
+    try:
+        await publish(db, document, source="preset", now=Clock().now())
+    except Refusal as refusal:
+        if refusal.code != "version_exists":
+            raise
+        log.warning("another text of this preset is published, and stays", **refusal.facts)
 
 
 async def migrate(settings: Settings) -> None:
