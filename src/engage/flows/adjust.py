@@ -31,7 +31,7 @@ from engage.store.members import Member
 
 LARGEST = 1_000_000_000
 
-# One and the same sum taken and given would say nothing.
+# No range can say that it is not 0, so whoever reads it does.
 Signed = Annotated[
     int, Meta(ge=-LARGEST, le=LARGEST, description="Given where positive, taken where negative; not 0.")
 ]
