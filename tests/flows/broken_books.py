@@ -192,6 +192,8 @@ BROKEN += [
         "UPDATE credits SET source_key = 'purchase:' || source_key WHERE rule_id = 'purchase'",
     ),
     ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE rule_id = 'adjustment'"),
+    ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE rule_id = 'opening_balance'"),
+    ("credits_have_rules", "UPDATE credits SET rule_id = 'adjustment' WHERE rule_id = 'opening_balance'"),
 ]
 
 LATE = [

@@ -1,6 +1,8 @@
 """Members to whom everything happens that can happen to points, over more than a year, in four programs."""
 
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity
@@ -10,6 +12,8 @@ from engage.flows.due_work import do_due
 from engage.flows.end_withdrawal import confirm
 from engage.flows.erase_member import erase_member
 from engage.flows.events import AnyEvent
+from engage.flows.import_file import look_through
+from engage.flows.import_members import import_members
 from engage.flows.merge_members import merge_members
 from engage.flows.parts import Parts
 from engage.flows.publish_program import publish
@@ -51,6 +55,7 @@ async def be_busy(parts: Parts) -> None:
     for document in documents:
         await publish(parts.db, document, source="busy", now=BEGAN)
     await parts.programs.refresh(parts.db)
+    await _import(parts)
     await _orders_long_ago(parts)
     await _orders(parts)
     await _corrections(parts)
@@ -60,6 +65,21 @@ async def be_busy(parts: Parts) -> None:
     await _five_days(parts)
     await _leave_open(parts)
     await parts.after.drain()
+
+
+async def _import(parts: Parts) -> None:
+    with tempfile.TemporaryDirectory(prefix="busy-") as folder:
+        file = Path(folder) / "old-cards.csv"
+        file.write_text("member_id,country,points\ni-1,ES,40\ni-2,GB,60\ni-3,ES,0\n")
+        counts = await import_members(
+            parts,
+            look_through(file),
+            program_id=ordering.PROGRAM,
+            name="old",
+            rejected=lambda _: None,
+            told=lambda _: None,
+        )
+    assert counts.imported == 3
 
 
 async def _orders_long_ago(parts: Parts) -> None:

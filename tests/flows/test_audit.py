@@ -49,7 +49,7 @@ async def test_a_busy_database_is_clean(busy: Parts) -> None:
     kinds = await rows(busy.db, "SELECT DISTINCT state FROM credits ORDER BY 1")
     assert [kind for (kind,) in kinds] == ["active", "pending", "reversed"]
     kinds = await rows(busy.db, "SELECT DISTINCT kind FROM entries")
-    assert {kind for (kind,) in kinds} == set(get_args(EntryKind)) - {"opening"}
+    assert {kind for (kind,) in kinds} == set(get_args(EntryKind))
     for table in ("holds", "coupons", "withdrawals"):
         found_states = await rows(busy.db, f"SELECT DISTINCT state FROM {table}")
         assert len(found_states) >= 3
