@@ -43,7 +43,11 @@ def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
 
 
 def basket(
-    *lines: Line, shipping: int = 0, method: str = "card", at_pickup: bool = False, channel: Channel = "web"
+    *lines: Line,
+    shipping: int = 0,
+    method: str = "card",
+    at_pickup: bool | None = None,
+    channel: Channel | None = "web",
 ) -> Basket:
     payment = Payment(method=method, at_pickup=at_pickup)
     return Basket(lines=lines, payment=payment, currency="EUR", shipping=shipping, channel=channel)
@@ -105,6 +109,7 @@ def test_thirty_percent_of_the_lines_that_may_be_paid_floored_to_whole_points() 
         ({"channels": ["web", "app"]}, {"channel": "store"}, "channel"),
         ({"refused_methods": ["credit"]}, {"method": "credit"}, "payment_method"),
         ({"online_at_pickup": True}, {"channel": "app"}, "not_at_pickup"),
+        ({"online_at_pickup": True}, {"channel": None, "at_pickup": False}, "not_at_pickup"),
     ],
 )
 def test_an_order_that_is_out_of_scope_says_why(
@@ -115,6 +120,12 @@ def test_an_order_that_is_out_of_scope_says_why(
     assert (found.max_points, found.cap, found.reasons) == (0, 0, [reason])
     refused = refusal(program(rules), basket(line(10_00), **what), active=100, points=1)
     assert (refused.code, refused.facts["reasons"]) == ("not_payable_with_points", [reason])
+
+
+@pytest.mark.parametrize("scope", [{"channels": ["web", "app"]}, {"online_at_pickup": True}])
+def test_what_the_shop_does_not_tell_refuses_no_order(scope: dict[str, Any]) -> None:
+    rules = Checkout(orders=OrderScope(**scope))
+    assert offered(rules, line(10_00), active=100, channel=None).max_points == 100
 
 
 def test_an_order_of_promotions_only_cannot_be_paid_with_points() -> None:

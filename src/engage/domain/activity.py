@@ -87,8 +87,10 @@ LINES_PER_ORDER = 500
 
 
 class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`at_pickup`: whether it is paid where it is picked up; null where that was not told."""
+
     method: PaymentMethod
-    at_pickup: bool = False
+    at_pickup: bool | None = None
 
 
 class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

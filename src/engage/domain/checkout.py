@@ -52,7 +52,7 @@ class Basket(Struct, frozen=True, kw_only=True):
     payment: Payment
     currency: str
     shipping: int = 0
-    channel: Channel = "web"
+    channel: Channel | None = None
 
     @property
     def total(self) -> int:
@@ -243,13 +243,22 @@ def _no_coupon(reason: CouponReason) -> CouponOffer:
 
 def _refused(scope: OrderScope, basket: Basket) -> PointsReason | None:
     """Why no line of an order may be paid with points."""
-    if scope.channels is not None and basket.channel not in scope.channels:
+    if scope.channels is not None and basket.channel is not None and basket.channel not in scope.channels:
         return "channel"
     if basket.payment.method in scope.refused_methods:
         return "payment_method"
-    if scope.online_at_pickup and basket.channel != "store" and not basket.payment.at_pickup:
+    if scope.online_at_pickup and _is_online(basket) and not basket.payment.at_pickup:
         return "not_at_pickup"
     return None
+
+
+def _is_online(basket: Basket) -> bool:
+    """Whether an order is one of the web shop or the app. Where it is not told, one that says it is not paid
+    at pick-up is.
+    """
+    if basket.channel is None:
+        return basket.payment.at_pickup is False
+    return basket.channel != "store"
 
 
 def _places(checkout: Checkout, basket: Basket) -> list[int]:

@@ -43,7 +43,7 @@ class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     shipping: MinorUnits = 0
     payment: Payment
     currency: Currency
-    channel: Channel = "web"
+    channel: Channel | None = None
 
 
 class QuotedCoupon(Struct, frozen=True):
