@@ -55,8 +55,6 @@ class ShopModel:
         """Everything that falls due by `at` happens."""
         self.accounts.pass_to(at)
 
-    # Activities and what takes them back.
-
     def join(
         self, *, kind: Literal["person", "company"], birth_date: date | None, at: datetime
     ) -> list[NewCredit]:
@@ -81,8 +79,6 @@ class ShopModel:
         for kept in self.accounts.credits.values():
             if kept.credit.reference == reference:
                 self.accounts.take_back(kept, kept.credit.points, at)
-
-    # Orders.
 
     def pay(self, order: Order, at: datetime) -> list[NewCredit]:
         """What an order earns, none or more, with what its hold paid taken off.
@@ -163,8 +159,6 @@ class ShopModel:
                 code.hold = None
                 if code.expires_at is not None and code.expires_at <= at:
                     code.expires_at = at + self.program.grace
-
-    # Checkout.
 
     def quote(self, basket: Basket, at: datetime) -> QuoteAnswer:
         """What the checkout offers by itself: points, and the coupons that are not used or out of time."""
@@ -254,8 +248,6 @@ class ShopModel:
         if code.hold is not None and code.hold.state != "released":
             state = "applied" if code.hold.state == "open" else "used"
         return checkout.state_at(state, code.expires_at, at)
-
-    # Rewards and money.
 
     def redeem(self, reward_id: str, at: datetime) -> KeptCode:
         """As the first member who gets anything. Raises Refusal unknown_reward, sold_out, limit_reached,
