@@ -32,7 +32,7 @@ worth = { points = 1, minor = 100 }
 
 [countries]
 BF = { zone = "Africa/Ouagadougou", currency = "XOF" }
-IN = { zone = "Asia/Kolkata", currency = "INR" }
+IN = { zone = "Asia/Kolkata", currency = "XOF" }
 
 [[rules]]
 id = "registration"
