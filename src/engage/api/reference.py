@@ -205,7 +205,8 @@ def _curl(document: Document, path: str, method: str, found: Document, schema: D
     parts = [f'curl {verb}"$ENGAGE{path}"']
     credentials = next((name for one in found["security"] for name in one), None)
     if credentials is not None:
-        parts.append(f'-H "Authorization: Bearer ${"TOKEN" if credentials == "member" else "SHOP_KEY"}"')
+        variable = {"member": "TOKEN", "shop": "SHOP_KEY", "operator": "ADMIN_KEY"}[credentials]
+        parts.append(f'-H "Authorization: Bearer ${variable}"')
     if schema is not None and found["requestBody"]["required"]:
         parts.append(f"-d '{_sample(document, schema)}'")
     return " \\\n  ".join(parts)
