@@ -28,12 +28,15 @@ class Locked(NamedTuple):
 
 
 _LOCK = text("""
-SELECT b.program_id, b.member_id, b.active, b.version
-FROM lots l JOIN balances b USING (program_id, member_id)
-WHERE l.remaining > 0 AND l.expires_at <= :now
-ORDER BY l.expires_at
-LIMIT :batch
-FOR UPDATE OF b SKIP LOCKED
+WITH locked AS MATERIALIZED (
+    SELECT b.program_id, b.member_id, b.active, b.version
+    FROM lots l JOIN balances b USING (program_id, member_id)
+    WHERE l.remaining > 0 AND l.expires_at <= :now
+    ORDER BY l.expires_at
+    LIMIT :batch
+    FOR UPDATE OF b SKIP LOCKED
+)
+SELECT program_id, member_id, active, version, count(*) FROM locked GROUP BY 1, 2, 3, 4 ORDER BY 1, 2
 """)
 
 # A statement of its own, so that it sees what whoever had a balance before has done to the lots. What the
@@ -107,8 +110,8 @@ async def lock_ending(
     """Locks the balances of those who have lots that end by `now` and whom nobody else has in hand, for up to
     `batch` lots, those that ended first: (for how many, whom).
     """
-    found = [Locked(*row) for row in await conn.execute(_LOCK, {"now": now, "batch": batch})]
-    return len(found), sorted(set(found))
+    found = (await conn.execute(_LOCK, {"now": now, "batch": batch})).all()
+    return sum(row[4] for row in found), [Locked(*row[:4]) for row in found]
 
 
 async def expire_lots(
