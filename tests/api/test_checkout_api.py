@@ -217,7 +217,9 @@ async def test_what_a_redemption_is_refused_with(api: Calling) -> None:
     for reward_id, status, code in (
         ("nothing", 404, "unknown_reward"),
         ("gone", 404, "unknown_reward"),
-        ("Not an id", 400, "invalid_request"),
+        ("No-such-reward", 404, "unknown_reward"),
+        ("", 400, "invalid_request"),
+        ("a\x00", 400, "invalid_request"),
     ):
         problem(await member.post("/v1/redemptions", {"reward_id": reward_id}), status, code)
     for reward_id, status, code in (

@@ -13,7 +13,7 @@ from engage.api.bodies import check_query, decode_cursor, encode_cursor, read_js
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
 from engage.api.mobile.me import PAGE, Cursor, Limit
-from engage.domain.part import RuleId
+from engage.domain.activity import Identifier
 from engage.domain.refusal import Refusal
 from engage.flows.redeem import Wish
 from engage.flows.rewards import CouponView, RewardView, issued_view, read_catalogue, read_coupons
@@ -27,7 +27,7 @@ StateParameter = Annotated[State, QueryParameter(name="state", description="Only
 class RedemptionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`reward_id` is one of the catalogue."""
 
-    reward_id: RuleId
+    reward_id: Identifier
 
 
 class RewardList(Struct, frozen=True):
