@@ -147,6 +147,15 @@ BROKEN += [
     ("holds_have_their_points", "UPDATE holds SET reinstated = 0 WHERE reinstated > 0"),
     ("holds_have_their_points", "UPDATE holds SET reinstated = points WHERE state = 'released'"),
     ("holds_have_their_points", "UPDATE holds SET closed_at = NULL WHERE state = 'expired'"),
+    (
+        "holds_give_back_where_they_took",
+        """
+        UPDATE lot_moves m
+        SET credit_id = (SELECT credit_id FROM lots WHERE member_id = 's-1' ORDER BY 1 DESC LIMIT 1)
+        FROM entries e
+        WHERE (e.member_id, e.seq, e.kind) = ('s-1', m.entry_seq, 'release') AND m.member_id = 's-1'
+        """,
+    ),
     ("entries_have_holds", "DELETE FROM holds WHERE member_id = 'b-5'"),
     ("entries_have_holds", "UPDATE entries SET hold_id = uuidv7() WHERE kind = 'reinstatement'"),
     ("coupons_fit_holds", "UPDATE coupons SET state = 'applied', closed_at = NULL WHERE state = 'issued'"),

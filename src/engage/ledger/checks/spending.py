@@ -35,6 +35,18 @@ SPENDING_CHECKS = (
         """,
     ),
     Check(
+        "holds_give_back_where_they_took",
+        "What a hold gives back, it gives back to the lots that it took it from, and no more than it took.",
+        """
+        SELECT e.program_id, e.member_id, e.hold_id, m.credit_id, sum(m.active_delta) AS given,
+               sum(m.held_delta) AS held
+        FROM entries e
+        JOIN lot_moves m ON m.program_id = e.program_id AND m.member_id = e.member_id AND m.entry_seq = e.seq
+        WHERE e.hold_id IS NOT NULL
+        GROUP BY 1, 2, 3, 4 HAVING sum(m.active_delta) > 0 OR sum(m.held_delta) < 0
+        """,
+    ),
+    Check(
         "entries_have_holds",
         "An entry that names a hold names one that there is.",
         """
