@@ -1,0 +1,31 @@
+"""Indexes serve batches: a plan that was made while a table was small stays good when it has grown."""
+
+from engage.flows.parts import Parts
+from engage.settings import Settings
+from tests.playing import playing, rows
+
+# The columns of each index that a query over a whole table may use, in order.
+INDEXES = """
+SELECT i.indrelid::regclass::text, x.relname::text,
+       array(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+WHERE i.indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+  AND NOT i.indisprimary AND i.indpred IS NULL
+"""
+
+
+async def test_only_a_members_rows_are_found_by_the_program_first(settings: Settings) -> None:
+    """For the planner an index that begins with the program is as good as the primary key while there are few
+    rows; of a thousand rows that are looked for, each would later walk over all of the program's.
+    """
+    parts: Parts
+    async with playing(settings) as parts:
+        found = await rows(parts.db, INDEXES)
+    assert found
+    wrong = [
+        index
+        for _, index, columns in found
+        if isinstance(columns, list) and columns[0] == "program_id" and columns[1:2] != ["member_id"]
+    ]
+    assert wrong == []
