@@ -212,6 +212,19 @@ async def test_an_f_code_is_the_members_to_pass_on_and_the_shop_takes_it_once(ap
     problem(unknown, 404, "unknown_coupon")
 
 
+async def test_an_operator_takes_a_code_out_of_use(api: Calling) -> None:
+    member = await spender(api)
+    f_code = (await member.post("/v1/redemptions", {"reward_id": "phone_first"})).json()["f_code"]["code"]
+    path, sent = "/v1/admin/coupons/void", {"program": SPENDING, "code": f_code.lower()}
+    problem(await api.shop.post(path, sent), 403, "forbidden")
+    for _ in range(2):
+        void = await api.operator.post(path, sent)
+        assert (void.status_code, void.json()["state"]) == (200, "void"), void.text
+    use = {"program": SPENDING, "code": f_code, "product_id": "phone", "order_id": "1"}
+    assert problem(await api.shop.post("/v1/shop/f-codes/use", use), 409, "coupon_closed")["state"] == "void"
+    problem(await api.operator.post(path, sent | {"code": "nothing"}), 404, "unknown_coupon")
+
+
 async def test_what_a_redemption_is_refused_with(api: Calling) -> None:
     member = await spender(api, 100)
     for reward_id, status, code in (

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from litestar import Controller, Litestar
 
+from engage.api.admin.coupons import CouponController
 from engage.api.admin.members import OperatorMemberController
 from engage.api.admin.programs import ProgramController
 from engage.api.admin.reports import ReportController
@@ -38,6 +39,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CheckoutController,
     FCodeController,
     AdminWithdrawalController,
+    CouponController,
     OperatorMemberController,
     ProgramController,
     ReportController,

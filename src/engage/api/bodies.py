@@ -1,8 +1,6 @@
 """Reading what a caller sent: bounded, strict, and with every mistake told by its field."""
 
 import asyncio
-import base64
-import binascii
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -119,18 +117,3 @@ def check_query(request: Request[Any, Any, Any], *known: str) -> None:
     unknown = sorted(request.query_params.keys() - set(known))
     if unknown:
         raise invalid(*(FieldError(name, "unknown parameter") for name in unknown))
-
-
-def encode_cursor(place: bytes) -> str:
-    return base64.urlsafe_b64encode(place).rstrip(b"=").decode()
-
-
-def decode_cursor(cursor: str, length: int) -> bytes:
-    """The place of `length` bytes that a cursor of ours names. Raises Refusal invalid_request."""
-    try:
-        place = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        place = b""
-    if len(place) != length:
-        raise invalid(FieldError("cursor", "not a cursor of this list"))
-    return place

@@ -1,5 +1,8 @@
 """The member that a request of the app is from."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from litestar.types import Scope
 
 from engage.api.callers import bearer
@@ -24,6 +27,15 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
 def as_unauthorized(refusal: Refusal) -> Refusal:
     """A good token of somebody who is no member here is as good as none."""
     return unauthorized() if refusal.code == "unknown_member" else refusal
+
+
+@contextmanager
+def members_only() -> Iterator[None]:
+    """Whatever is refused within is refused as the app is told it (`as_unauthorized`)."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise as_unauthorized(refusal) from None
 
 
 async def _caller(api: Api, scope: Scope) -> str:

@@ -9,8 +9,7 @@ from msgspec import Struct
 from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_nothing
 from engage.api.contract import MEMBER, contract
-from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
-from engage.domain.refusal import Refusal
+from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.flows.feed_ticket import issue_ticket
 
 
@@ -40,8 +39,6 @@ class FeedController(Controller):
         """For browsers, which cannot send a header with a websocket. Apps send their token instead."""
         api, who = member_of(request.scope)
         await read_nothing(request)
-        try:
+        with members_only():
             ticket, expires_at = await issue_ticket(api.parts, who.program_id, who.member_id)
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
         return answer(Ticket(api.parts.settings.feed_url, ticket, expires_at), 201)

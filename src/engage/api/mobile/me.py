@@ -1,7 +1,7 @@
 """What a member sees: the home screen, the credits with why, the statement."""
 
 import hashlib
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from litestar import Controller, Request, get
@@ -9,26 +9,16 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from engage.api.answer import JSON, Answer, answer, encode
-from engage.api.bodies import check_query, decode_cursor, encode_cursor
+from engage.api.bodies import check_query
 from engage.api.contract import MEMBER, contract
-from engage.api.mobile.callers import as_unauthorized, member_of
-from engage.domain.refusal import Refusal
+from engage.api.mobile.callers import member_of, members_only
+from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before, seq_before
 from engage.flows.home import Home, read_home
 from engage.flows.statement import read_credit, read_credits, read_entries
 from engage.ledger.credits import Credit, Entry
 
-PAGE = 20
-LONGEST_PAGE = 100
-
-# A default that is no value of its own: msgspec would take `state=null` for None, and show everything.
-EVERY: Final = ""
 State = Literal["pending", "active", "expired", "reversed", ""]
 StateParameter = Annotated[State, QueryParameter(name="state", description="Only credits in this state.")]
-Cursor = Annotated[
-    str,
-    QueryParameter(description="`next_cursor` of the page before; the first page has none.", max_length=64),
-]
-Limit = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=LONGEST_PAGE)]
 
 
 class CreditPage(Struct, frozen=True):
@@ -58,10 +48,8 @@ class MeController(Controller):
         Send the answer's ETag in `If-None-Match`: where nothing has changed the answer is 304.
         """
         api, who = member_of(request.scope)
-        try:
+        with members_only():
             body = encode(await read_home(api.parts, who.program_id, who.member_id))
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
         tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         headers = [(b"etag", tag.encode()), (b"cache-control", b"private, no-cache"), *JSON]
         if _matches(request.headers.getall("if-none-match", []), tag):
@@ -85,8 +73,8 @@ class MeController(Controller):
         """Points granted for one activity each, with everything that the decision was made of."""
         api, who = member_of(request.scope)
         check_query(request, "state", "cursor", "limit")
-        before = None if not cursor else UUID(bytes=decode_cursor(cursor, 16))
-        try:
+        before = id_before(cursor)
+        with members_only():
             found = await read_credits(
                 api.parts,
                 who.program_id,
@@ -95,10 +83,7 @@ class MeController(Controller):
                 before=before,
                 limit=limit + 1,
             )
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
-        page, more = found[:limit], len(found) > limit
-        return answer(CreditPage(page, encode_cursor(page[-1].id.bytes) if more else None))
+        return answer(CreditPage(*cut(found, limit, lambda credit: credit.id)))
 
     @get(
         "/credits/{credit_id:uuid}",
@@ -114,10 +99,8 @@ class MeController(Controller):
     ) -> Answer[Credit]:
         """Another member's credit is not found."""
         api, who = member_of(request.scope)
-        try:
+        with members_only():
             return answer(await read_credit(api.parts, who.program_id, who.member_id, credit_id))
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
 
     @get(
         "/entries",
@@ -132,16 +115,12 @@ class MeController(Controller):
         """Every movement of the spendable balance, with the balance after it."""
         api, who = member_of(request.scope)
         check_query(request, "cursor", "limit")
-        before = None if not cursor else int.from_bytes(decode_cursor(cursor, 8), signed=True)
-        try:
+        before = seq_before(cursor)
+        with members_only():
             found = await read_entries(
                 api.parts, who.program_id, who.member_id, before=before, limit=limit + 1
             )
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
-        page, more = found[:limit], len(found) > limit
-        next_cursor = encode_cursor(page[-1].seq.to_bytes(8, signed=True)) if more else None
-        return answer(EntryPage(page, next_cursor))
+        return answer(EntryPage(*cut(found, limit, lambda entry: entry.seq)))
 
 
 def _matches(if_none_match: list[str], tag: str) -> bool:

@@ -1,6 +1,6 @@
 """What points can be exchanged for, the exchange, and the coupons that came of it."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -9,17 +9,14 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from engage.api.answer import Answer, answer
-from engage.api.bodies import check_query, decode_cursor, encode_cursor, read_json
+from engage.api.bodies import check_query, read_json
 from engage.api.contract import MEMBER, contract
-from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
-from engage.api.mobile.me import PAGE, Cursor, Limit
+from engage.api.mobile.callers import member_of, members_only, once_for_member
+from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before
 from engage.domain.activity import Identifier
-from engage.domain.refusal import Refusal
 from engage.flows.redeem import Wish
 from engage.flows.rewards import CouponView, RewardView, issued_view, read_catalogue, read_coupons
 
-# As for credits: no value of its own, so that `state=null` is not taken for it.
-EVERY: Final = ""
 State = Literal["issued", "applied", "used", "void", "expired", ""]
 StateParameter = Annotated[State, QueryParameter(name="state", description="Only coupons in this state.")]
 
@@ -68,10 +65,8 @@ class RewardController(Controller):
         """With what is left of each reward, and how many of it the member may still have."""
         api, who = member_of(request.scope)
         check_query(request)
-        try:
+        with members_only():
             found = await read_catalogue(api.parts, who.program_id, who.member_id)
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
         return answer(RewardList(found, None))
 
     @post(
@@ -98,10 +93,8 @@ class RewardController(Controller):
         """The code of a coupon is for this member; an F-code may be passed on."""
         api, who = member_of(request.scope)
         sent = await read_json(request, _redemption)
-        try:
+        with members_only():
             made = await api.redeemer.submit(Wish(who.program_id, who.member_id, sent.reward_id))
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
         shown = issued_view(api.parts, made.coupon)
         if shown.kind == "coupon":
             return answer(Redemption(made.redemption_id, made.points, coupon=shown), 201)
@@ -124,8 +117,8 @@ class RewardController(Controller):
         """Those that were used and have expired are among them."""
         api, who = member_of(request.scope)
         check_query(request, "state", "cursor", "limit")
-        before = None if not cursor else UUID(bytes=decode_cursor(cursor, 16))
-        try:
+        before = id_before(cursor)
+        with members_only():
             found = await read_coupons(
                 api.parts,
                 who.program_id,
@@ -134,8 +127,5 @@ class RewardController(Controller):
                 before=before,
                 limit=limit + 1,
             )
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
-        page = found[:limit]
-        next_cursor = encode_cursor(page[-1][0].bytes) if len(found) > limit else None
+        page, next_cursor = cut(found, limit, lambda one: one[0])
         return answer(CouponPage([coupon for _, coupon in page], next_cursor))

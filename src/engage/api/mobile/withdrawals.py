@@ -11,8 +11,7 @@ from msgspec import Meta, Struct
 from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
 from engage.api.contract import MEMBER, contract
-from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
-from engage.domain.refusal import Refusal
+from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.flows.register_member import Phone
 from engage.flows.withdraw import WithdrawalView, read_withdrawal, withdraw
 
@@ -60,7 +59,7 @@ class WithdrawalController(Controller):
         """In cash at a counter, or to a mobile phone. What fails gives its points back."""
         api, who = member_of(request.scope)
         sent = await read_json(request, _request)
-        try:
+        with members_only():
             asked = await withdraw(
                 api.parts,
                 who.program_id,
@@ -69,8 +68,6 @@ class WithdrawalController(Controller):
                 method=sent.method,
                 phone=sent.phone,
             )
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
         return answer(asked, 202)
 
     @get(
@@ -87,8 +84,6 @@ class WithdrawalController(Controller):
     ) -> Answer[WithdrawalView]:
         """`unknown` is said while nobody knows whether it was paid; it ends settled or failed."""
         api, who = member_of(request.scope)
-        try:
+        with members_only():
             found = await read_withdrawal(api.parts, who.program_id, who.member_id, withdrawal_id)
-        except Refusal as refusal:
-            raise as_unauthorized(refusal) from None
         return answer(found)
