@@ -15,6 +15,9 @@ from engage.ledger.balances import BalanceChange
 
 CREDITS_PER_BATCH = 1_000
 
+# Whoever is due is in each of the sets that are joined, so a full join finds what an inner one would. It
+# cannot be made by a loop in a loop, which the planner would take otherwise: where the statistics are of a
+# time at which nothing was pending, it expects one row.
 _SETTLE = text("""
 WITH due AS MATERIALIZED (
     SELECT program_id, member_id, id, points, due_at, expires_at,
@@ -49,7 +52,8 @@ WITH due AS MATERIALIZED (
            m.active + m.recovered - s.points + sum(d.points) OVER running AS balance_after,
            least(m.recovered, sum(d.points) OVER running)
                - least(m.recovered, sum(d.points) OVER running - d.points) AS recovered_of
-    FROM due d JOIN moved m USING (program_id, member_id) JOIN sums s USING (program_id, member_id)
+    FROM due d
+    FULL JOIN moved m USING (program_id, member_id) FULL JOIN sums s USING (program_id, member_id)
     WINDOW running AS (PARTITION BY d.program_id, d.member_id ORDER BY d.due_at, d.id)
 ), written AS (
     INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
@@ -78,7 +82,7 @@ WITH due AS MATERIALIZED (
     FROM moved HAVING count(*) > 0
 )
 SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries
-FROM moved m JOIN sums s USING (program_id, member_id)
+FROM moved m FULL JOIN sums s USING (program_id, member_id)
 """)
 
 _NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
