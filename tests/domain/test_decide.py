@@ -3,15 +3,13 @@
 from datetime import datetime, timedelta
 
 import msgspec
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engage.domain.activity import AnyActivity, FuelTap, Share
 from engage.domain.calendar import months_later
-from engage.domain.decide import NewCredit, Why, decide, limited_rules, market_of, streak_rule
+from engage.domain.decide import NewCredit, Why, decide, limited_rules, streak_rule
 from engage.domain.program import After, Fixed, On, Once, PerWindow, Program, Rule, SameAs
-from engage.domain.refusal import Refusal
 from engage.domain.slots import Grant, OnceSlot, Slot, WindowSlot, wanted
 from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, instants_in
 
@@ -112,12 +110,6 @@ def _rule(rule_id: str, limit: PerWindow | Once | SameAs) -> Rule:
     return Rule(
         id=rule_id, title=rule_id, on=On(activity="share"), limit=limit, award=Fixed(points=5), due=due
     )
-
-
-def test_a_country_without_a_market_is_not_offered_anything() -> None:
-    assert market_of(V2022, "NL").zone == "Europe/Amsterdam"
-    with pytest.raises(Refusal, match="not_offered"):
-        market_of(V2020, "NL")
 
 
 def test_the_home_screen_finds_its_rules() -> None:

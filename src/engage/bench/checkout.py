@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
-from engage.bench import crowd
+from engage.bench import crowd, savers
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
 from engage.bench.ground import Ground, running
@@ -36,35 +36,6 @@ HOT_POINTS = 100_000_000
 # The plain way is slow, and one hot member slower: as many orders would only take longer.
 PLAIN_SHARE = 4
 HOT_SHARE = 4
-
-_CREDITS = text("""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, due_at, active_at, why)
-SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(), 'fuel:2020-01-0' || k, 'fuel', :version, :points,
-       'active', :at, :at, :at, :at, '{}'
-FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n, generate_series(1, :each) AS k
-""")
-
-_ENTRIES = text("""
-INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
-                     balance_after, credit_id)
-SELECT program_id, member_id, k, 'earning', :at, :points, 'issued', -CAST(:points AS bigint), k * :points, id
-FROM (
-    SELECT program_id, member_id, id, row_number() OVER (PARTITION BY member_id ORDER BY id) AS k
-    FROM credits WHERE program_id = :program_id AND starts_with(member_id, :prefix)
-) c
-""")
-
-_LOTS = text("""
-INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-SELECT program_id, member_id, credit_id, seq, active_delta, active_delta, at, NULL
-FROM entries WHERE program_id = :program_id AND starts_with(member_id, :prefix)
-""")
-
-_BALANCES = text("""
-UPDATE balances SET active = CAST(:each AS bigint) * :points, version = :each
-WHERE program_id = :program_id AND starts_with(member_id, :prefix)
-""")
 
 _SUMS = text("""
 SELECT (SELECT count(*) FROM holds WHERE starts_with(order_id, :prefix) AND state = 'captured'),
@@ -134,15 +105,10 @@ async def _add_members(ground: Ground, parts: Parts) -> None:
 async def _add(parts: Parts, program: Program, prefix: str, count: int, points: int) -> None:
     at = parts.clock.now()
     await crowd.add_members(parts.db, program, prefix, count, now=at, country=COUNTRY)
-    row = {"program_id": program.id, "prefix": prefix}
+    await savers.add_earned(parts, program, prefix, count, each=LOTS, points=points, at=at)
     for span in crowd.spans(count):
         async with transaction(parts.db) as conn:
-            lots = {"each": LOTS, "points": points, "version": program.version, "at": at}
-            await conn.execute(_CREDITS, row | span | lots)
-    async with transaction(parts.db) as conn:
-        await conn.execute(_ENTRIES, row | {"points": points, "at": at})
-        await conn.execute(_LOTS, row)
-        await conn.execute(_BALANCES, row | {"each": LOTS, "points": points})
+            await savers.add_lots(conn, program, prefix, span, ends_at=None)
 
 
 @asynccontextmanager

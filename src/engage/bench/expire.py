@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
-from engage.bench import crowd
+from engage.bench import crowd, savers
 from engage.bench.crew import crew, until_alive
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median
@@ -31,43 +31,6 @@ QUIET_STREAMS = 5
 SPARE_S = 1.0  # Between the last lot and its end, and more where adding took long.
 LONGEST_S = 300.0
 LOOK_S = 0.05
-
-_CREDITS = text("""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, due_at, active_at, why)
-SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(), 'fuel:2020-01-0' || k, 'fuel', :version, :points,
-       'active', :at, :at, :at, :at, '{}'
-FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n, generate_series(1, :each) AS k
-""")
-
-_ENTRIES = text("""
-INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
-                     balance_after, credit_id)
-SELECT program_id, member_id, k, 'earning', :at, :points, 'issued', -CAST(:points AS bigint), k * :points, id
-FROM (
-    SELECT program_id, member_id, id, row_number() OVER (PARTITION BY member_id ORDER BY id) AS k
-    FROM credits
-    WHERE program_id = :program_id AND member_id IN (
-        SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
-    )
-) c
-""")
-
-_BALANCES = text("""
-UPDATE balances SET active = CAST(:each AS int) * :points, version = :each
-WHERE program_id = :program_id AND member_id IN (
-    SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
-)
-""")
-
-_LOTS = text("""
-INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-SELECT program_id, member_id, credit_id, seq, active_delta, active_delta, at, :ends_at
-FROM entries
-WHERE program_id = :program_id AND member_id IN (
-    SELECT CAST(:prefix AS text) || n FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS n
-)
-""")
 
 _LEFT = text("SELECT EXISTS (SELECT FROM lots WHERE remaining > 0 AND expires_at <= :at)")
 
@@ -112,13 +75,7 @@ async def _add_members(ground: Ground, parts: Parts, program: Program) -> None:
     count, at = _members(ground), parts.clock.now() - timedelta(days=400)
     ground.say(f"expire: adding {count:,} members with {LOTS_A_MEMBER} credits each")
     await crowd.add_members(parts.db, program, PREFIX, count, now=at)
-    row = {"program_id": program.id, "prefix": PREFIX}
-    earned = {"each": LOTS_A_MEMBER, "points": POINTS_A_LOT}
-    for span in crowd.spans(count):
-        async with transaction(parts.db) as conn:
-            await conn.execute(_CREDITS, row | span | earned | {"version": program.version, "at": at})
-            await conn.execute(_ENTRIES, row | span | {"points": POINTS_A_LOT, "at": at})
-            await conn.execute(_BALANCES, row | span | earned)
+    await savers.add_earned(parts, program, PREFIX, count, each=LOTS_A_MEMBER, points=POINTS_A_LOT, at=at)
     now = parts.clock.now()
     await crowd.add_members(parts.db, program, TAPPERS, _tappers(ground), now=now)
     await crowd.introduce(parts, program, TAPPERS, _tappers(ground), now=now)
@@ -129,17 +86,16 @@ async def _add_lots(ground: Ground, parts: Parts, program: Program) -> datetime:
     """When all of them end, which is a little after this returns."""
     spans = crowd.spans(_members(ground))
     ground.say(f"expire: adding {_members(ground) * LOTS_A_MEMBER:,} lots")
-    row = {"program_id": program.id, "prefix": PREFIX}
     began = time.perf_counter()
     async with transaction(parts.db) as conn:
-        trial = {"ends_at": parts.clock.now() + timedelta(days=1)}
-        await conn.execute(_LOTS, row | spans[0] | trial)
+        tomorrow = parts.clock.now() + timedelta(days=1)
+        await savers.add_lots(conn, program, PREFIX, spans[0], ends_at=tomorrow)
         await conn.rollback()
     a_span_s = time.perf_counter() - began
     ends_at = parts.clock.now() + timedelta(seconds=SPARE_S + 3 * a_span_s * len(spans))
     for span in spans:
         async with transaction(parts.db) as conn:
-            await conn.execute(_LOTS, row | span | {"ends_at": ends_at})
+            await savers.add_lots(conn, program, PREFIX, span, ends_at=ends_at)
     await crowd.tidy(parts.db)
     return ends_at
 

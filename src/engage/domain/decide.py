@@ -19,7 +19,6 @@ from engage.domain.program import (
     EveryNthDay,
     Expiry,
     Fixed,
-    Market,
     Never,
     NextDay,
     OnDelivery,
@@ -65,14 +64,6 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     why: Why
 
 
-def market_of(program: Program, country: str) -> Market:
-    """Raises Refusal `not_offered` where this version does not run in the member's country."""
-    market = program.countries.get(country)
-    if market is None:
-        raise not_offered()
-    return market
-
-
 def decide(
     program: Program, activity: AnyActivity, *, at: datetime, zone: str, grants: list[Grant]
 ) -> list[NewCredit]:
@@ -96,7 +87,17 @@ def decide(
         if points:
             credits.append((rule, grant, points))
     return [
-        _credit(program, rule, grant, points, activity, at=at, zone=zone, trace=trace)
+        credit_of(
+            program,
+            rule,
+            points,
+            activity,
+            source_key=_source_key(rule, grant),
+            inputs=_inputs(grant),
+            at=at,
+            zone=zone,
+            trace=trace,
+        )
         for rule, grant, points in credits
     ]
 
@@ -145,24 +146,24 @@ def expires_at(expiry: Expiry, active_at: datetime, zone: str) -> datetime | Non
             return calendar.end_of_year(active_at, years_later=years, zone=zone)
 
 
-def _credit(
+def credit_of(
     program: Program,
     rule: Rule,
-    grant: Grant,
     points: int,
     activity: AnyActivity,
     *,
+    source_key: str,
+    inputs: dict[str, Any],
     at: datetime,
     zone: str,
     trace: list[str],
 ) -> NewCredit:
+    """What a rule grants for an activity at `at`, due and ending as the program says, with why."""
     due = due_at(rule.due, at, zone)
-    key = grant.slot.source_key(grant.number)
-    bonus = isinstance(rule.limit, SameAs)
     return NewCredit(
         rule_id=rule.id,
         points=points,
-        source_key=rule.id + key.removeprefix(grant.slot.rule_id) if bonus else key,
+        source_key=source_key,
         reference=activity.reference,
         activity_at=at,
         due_at=due,
@@ -174,10 +175,16 @@ def _credit(
             activity=activity,
             at=at,
             zone=zone,
-            inputs=_inputs(grant),
+            inputs=inputs,
             trace=trace,
         ),
     )
+
+
+def _source_key(rule: Rule, grant: Grant) -> str:
+    """That of the slot; a rule that shares another one's slot has its own name in it."""
+    key = grant.slot.source_key(grant.number)
+    return rule.id + key.removeprefix(grant.slot.rule_id) if isinstance(rule.limit, SameAs) else key
 
 
 def _inputs(grant: Grant) -> dict[str, Any]:

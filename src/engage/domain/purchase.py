@@ -11,7 +11,7 @@ from fractions import Fraction
 from msgspec import Struct
 
 from engage.domain.activity import Line, Order
-from engage.domain.decide import NewCredit, Why, due_at, expires_at
+from engage.domain.decide import NewCredit, credit_of, expires_at
 from engage.domain.program import (
     Brackets,
     EveryNthDay,
@@ -55,7 +55,17 @@ def decide_order(program: Program, order: Order, *, at: datetime, zone: str) -> 
             if points:
                 earned.append((rule, points, lines))
     return [
-        _credit(program, rule, points, lines, order, at=at, zone=zone, trace=trace)
+        credit_of(
+            program,
+            rule,
+            points,
+            order,
+            source_key=source_key(order.order_id, rule.id),
+            inputs={"lines": [line.line_id for line in lines]},
+            at=at,
+            zone=zone,
+            trace=trace,
+        )
         for rule, points, lines in earned
     ]
 
@@ -199,39 +209,6 @@ def _spent(order: Order, lines: list[Line], *, shipping: bool) -> tuple[int, str
     if order.discount:
         words += f", less {order.discount} paid with points or coupons"
     return max(0, paid - order.discount), words
-
-
-def _credit(
-    program: Program,
-    rule: Rule,
-    points: int,
-    lines: list[Line],
-    order: Order,
-    *,
-    at: datetime,
-    zone: str,
-    trace: list[str],
-) -> NewCredit:
-    due = due_at(rule.due, at, zone)
-    return NewCredit(
-        rule_id=rule.id,
-        points=points,
-        source_key=source_key(order.order_id, rule.id),
-        reference=order.reference,
-        activity_at=at,
-        due_at=due,
-        expires_at=None if due is None else expires_at(program.expiry, due, zone),
-        why=Why(
-            program=program.id,
-            version=program.version,
-            rule=rule.id,
-            activity=order,
-            at=at,
-            zone=zone,
-            inputs={"lines": [line.line_id for line in lines]},
-            trace=trace,
-        ),
-    )
 
 
 def source_key(order_id: str, rule_id: str) -> str:
