@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import Clock
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.orders import ReturnedLine
 from engage.flows.events import (
@@ -23,8 +23,7 @@ from engage.flows.events import (
     ReviewRemovedEvent,
 )
 from engage.flows.ids import new_id
-from engage.flows.parts import Parts, open_parts
-from engage.flows.publish_program import publish
+from engage.flows.parts import Parts
 from engage.flows.record_activity import Act, record
 from engage.flows.register_member import Joining, register_member
 from engage.flows.settle import settle_due
@@ -33,7 +32,7 @@ from engage.flows.transaction import transaction
 from engage.ledger.accounts import open_accounts, post
 from engage.ledger.holds import Hold, add_hold
 from engage.settings import Settings
-from tests.playing import NOON, rows
+from tests.playing import publishing, rows
 
 PROGRAM = "corner-shop"
 
@@ -83,9 +82,7 @@ _numbers = count(1)
 @asynccontextmanager
 async def ordering(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
     """The parts of one process, with the program published; the clock stands at NOON if none is given."""
-    async with open_parts(settings, clock or StoppedClock(NOON)) as parts:
-        await publish(parts.db, DOCUMENT, source="corner-shop", now=NOON)
-        await parts.programs.refresh(parts.db)
+    async with publishing(settings, DOCUMENT, clock=clock) as parts:
         yield parts
 
 

@@ -158,12 +158,19 @@ NZ = {{ zone = "America/Los_Angeles", currency = "NZD" }}
 
 
 @asynccontextmanager
-async def playing(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
-    """The parts of one process, with the playground published; the clock stands at NOON if none is given."""
+async def publishing(settings: Settings, *documents: str, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """The parts of one process, with these documents published; the clock stands at NOON if none is given."""
     async with open_parts(settings, clock or StoppedClock(NOON)) as parts:
-        for document in (FIRST, SECOND):
-            await publish(parts.db, document, source="playground", now=NOON)
+        for document in documents:
+            await publish(parts.db, document, source="test", now=NOON)
         await parts.programs.refresh(parts.db)
+        yield parts
+
+
+@asynccontextmanager
+async def playing(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """The parts of one process, with the playground published."""
+    async with publishing(settings, FIRST, SECOND, clock=clock) as parts:
         yield parts
 
 

@@ -9,21 +9,20 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import Clock
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.balance import Balance
 from engage.domain.refusal import Refusal
 from engage.flows.balances import read_balances
 from engage.flows.end_holds import End, Ended, Ending, end_holds
 from engage.flows.hold import Held, HoldRequest, hold
-from engage.flows.parts import Parts, open_parts
-from engage.flows.publish_program import publish
+from engage.flows.parts import Parts
 from engage.flows.record_activity import Act, record
 from engage.flows.redeem import Redeemed, Wish, redeem
 from engage.flows.register_member import Joining, register_member
 from engage.flows.settle import settle_due
 from engage.settings import Settings
-from tests.playing import NOON
+from tests.playing import publishing
 
 SPENDING = "spending"
 HOLD_FOR = timedelta(minutes=30)
@@ -118,9 +117,7 @@ due = { type = "after", delay = "PT0S" }
 @asynccontextmanager
 async def spending(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
     """The parts of one process; the clock stands at NOON if none is given."""
-    async with open_parts(settings, clock or StoppedClock(NOON)) as parts:
-        await publish(parts.db, DOCUMENT, source="spending", now=NOON)
-        await parts.programs.refresh(parts.db)
+    async with publishing(settings, DOCUMENT, clock=clock) as parts:
         yield parts
 
 

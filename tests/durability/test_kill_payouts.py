@@ -13,9 +13,10 @@ from engage.domain.withdrawal import NEVER_HEARD_AFTER
 from engage.flows.parts import Parts
 from engage.flows.pay_out import pay_out_due
 from engage.settings import Settings, to_environment
-from tests.flows.paying_out import balance, broken, join, paying, states, take_out
+from tests.flows.paying_out import balance, join, paying, states, take_out
 from tests.payouts.momo_server import Momo, momo
 from tests.playing import advance
+from tests.sound import broken
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0

@@ -7,18 +7,15 @@ from uuid import UUID
 
 import msgspec
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import Clock
 from engage.domain.withdrawal import Accepted, Method, NeverHeard, Outcome, Paid
-from engage.flows.audit import audit_snapshot
-from engage.flows.parts import Parts, open_parts
-from engage.flows.publish_program import publish
+from engage.flows.parts import Parts
 from engage.flows.register_member import Joining, register_member
 from engage.flows.settle import settle_due
-from engage.flows.transaction import snapshot
 from engage.flows.withdraw import WithdrawalView, withdraw
 from engage.payouts.port import Payout, Provider
 from engage.settings import Settings
-from tests.playing import FIVE_MINUTES, NOON, advance, rows
+from tests.playing import FIVE_MINUTES, advance, publishing, rows
 
 PROGRAM = "market"
 PHONE = "+22670123456"
@@ -105,11 +102,8 @@ async def paying(
     withdrawal: str = OPEN,
 ) -> AsyncIterator[Parts]:
     """One process; without a provider that of its settings."""
-    async with open_parts(settings, clock or StoppedClock(NOON)) as opened:
-        parts = opened if provider is None else msgspec.structs.replace(opened, payouts=provider)
-        await publish(parts.db, document(withdrawal), source="market", now=NOON)
-        await parts.programs.refresh(parts.db)
-        yield parts
+    async with publishing(settings, document(withdrawal), clock=clock) as parts:
+        yield parts if provider is None else msgspec.structs.replace(parts, payouts=provider)
 
 
 async def join(
@@ -128,15 +122,8 @@ async def take_out(
 
 
 async def states(parts: Parts) -> list[str]:
-    """Of all withdrawals, the oldest first."""
+    """Of all withdrawals, sorted."""
     return [str(state) for (state,) in await rows(parts.db, "SELECT state FROM withdrawals ORDER BY 1")]
-
-
-async def broken(parts: Parts) -> list[str]:
-    """The promises that the audit finds broken."""
-    async with snapshot(parts.db) as conn:
-        found = await audit_snapshot(conn, parts.clock)
-    return [finding.check.name for finding in found.broken]
 
 
 async def balance(parts: Parts, member_id: str = "m-1") -> tuple[int, int]:

@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 from engage.domain.refusal import Unavailable
 from engage.flows import expire
-from engage.flows.audit import audit
 from engage.flows.due_work import DUE_WORK
 from engage.flows.expire import expire_due, expire_once, expire_together
 from engage.flows.home import read_home
@@ -23,6 +22,7 @@ from engage.signals.doorbell import EXPIRE_JOB, QUEUE, pack, queue_settings, tic
 from engage.signals.topics import Change, Reconnected
 from tests.holding import hold, spend
 from tests.playing import DAY, FIVE_MINUTES, NOON, PROGRAM, advance, do, join, rows, tap
+from tests.sound import broken
 from workers.settings import make_worker
 
 MOMENT = timedelta(microseconds=1)
@@ -51,11 +51,6 @@ async def left(parts: Parts) -> int:
     return found
 
 
-async def clean(settings: Settings) -> None:
-    found = await audit(settings)
-    assert found.broken == []
-
-
 def in_batches_of(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(expire, "LOTS_PER_BATCH", batch)
     monkeypatch.setattr(ledger.lock_ending, "__kwdefaults__", {"batch": batch})
@@ -63,7 +58,7 @@ def in_batches_of(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 async def test_many_workers_end_each_lot_once(
-    parts: Parts, other: Parts, settings: Settings, monkeypatch: pytest.MonkeyPatch, batch: int
+    parts: Parts, other: Parts, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     in_batches_of(monkeypatch, batch)
     await crowd(parts, 25)
@@ -76,12 +71,10 @@ async def test_many_workers_end_each_lot_once(
     found = await rows(parts.db, "SELECT active, count(*) FROM balances GROUP BY 1")
     assert found == [(2, 25)]
     assert await left(parts) == 0
-    await clean(settings)
+    assert await broken(parts) == []
 
 
-async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(
-    parts: Parts, settings: Settings
-) -> None:
+async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(parts: Parts) -> None:
     await crowd(parts, 2)
     advance(parts, ENDS - MOMENT - parts.clock.now())
     assert await spend(parts, 30, "m-0", now=ENDS - MOMENT) == 30
@@ -101,11 +94,11 @@ async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(
         ("m-1", "expiration", -50),
         ("m-1", "redemption", -2),
     ]
-    await clean(settings)
+    assert await broken(parts) == []
 
 
 async def test_points_are_either_spent_or_ended_when_both_happen_at_once(
-    parts: Parts, other: Parts, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, other: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_batches_of(monkeypatch, 5)
     members = await crowd(parts, 12)
@@ -123,11 +116,11 @@ async def test_points_are_either_spent_or_ended_when_both_happen_at_once(
     left_over = await rows(parts.db, "SELECT sum(active) FROM balances")
     assert totals[0][0] + left_over[0][0] == 12 * 52  # type: ignore[operator]
     assert await left(parts) == 0
-    await clean(settings)
+    assert await broken(parts) == []
 
 
 async def test_a_worker_that_dies_in_the_middle_loses_nothing(
-    parts: Parts, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await crowd(parts, 10)
     advance(parts, ENDS - parts.clock.now())
@@ -145,7 +138,7 @@ async def test_a_worker_that_dies_in_the_middle_loses_nothing(
     assert await rows(parts.db, "SELECT count(*) FROM entries WHERE kind = 'expiration'") == [(0,)]
     assert await left(parts) == 10
     assert await expire_due(parts, now=ENDS) == 10
-    await clean(settings)
+    assert await broken(parts) == []
 
 
 async def test_open_screens_are_told_that_points_have_ended(parts: Parts) -> None:
@@ -187,7 +180,7 @@ async def test_a_great_many_lots_are_ended_in_turns_with_help(
     finally:
         await pool.aclose()
     assert await left(parts) == 0
-    await clean(settings)
+    assert await broken(parts) == []
 
 
 async def test_a_worker_does_each_kind_of_work_by_itself(parts: Parts, settings: Settings) -> None:

@@ -8,7 +8,6 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from engage.flows.audit import audit
 from engage.flows.events import AnyEvent, OrderPaid
 from engage.flows.parts import Parts
 from engage.flows.settle import settle_due
@@ -28,28 +27,24 @@ from tests.ordering import (
     tell,
 )
 from tests.playing import DAY, NOON, advance, rows
+from tests.sound import broken
 
 MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # Of Madrid.
 
 
 @pytest.fixture
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Whatever a test did, the audit has nothing to say."""
     async with ordering(settings) as opened:
         await join(opened)
         yield opened
+        assert await broken(opened) == []
 
 
 @pytest.fixture
 async def other(settings: Settings, parts: Parts) -> AsyncIterator[Parts]:
     async with ordering(settings, parts.clock) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-async def clean(parts: Parts, settings: Settings) -> AsyncIterator[None]:
-    """Whatever a test did, the audit has nothing to say."""
-    yield
-    assert (await audit(settings)).broken == []
 
 
 async def due(parts: Parts) -> dict[str, object]:

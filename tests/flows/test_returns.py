@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engage.flows.audit import audit
 from engage.flows.end_holds import Ending, end_holds
 from engage.flows.events import AnyEvent
 from engage.flows.ids import new_id
@@ -34,28 +33,24 @@ from tests.ordering import (
     write_review,
 )
 from tests.playing import DAY, advance, rows
+from tests.sound import broken
 
 YEAR = timedelta(days=365)
 
 
 @pytest.fixture
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Whatever a test did, the audit has nothing to say."""
     async with ordering(settings) as opened:
         await join(opened)
         yield opened
+        assert await broken(opened) == []
 
 
 @pytest.fixture
 async def other(settings: Settings, parts: Parts) -> AsyncIterator[Parts]:
     async with ordering(settings, parts.clock) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-async def clean(parts: Parts, settings: Settings) -> AsyncIterator[None]:
-    """Whatever a test did, the audit has nothing to say."""
-    yield
-    assert (await audit(settings)).broken == []
 
 
 async def statement(parts: Parts) -> list[tuple[object, ...]]:

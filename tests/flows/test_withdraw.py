@@ -35,7 +35,6 @@ from tests.flows.paying_out import (
     SHUT,
     Bank,
     balance,
-    broken,
     document,
     join,
     paying,
@@ -43,6 +42,7 @@ from tests.flows.paying_out import (
     take_out,
 )
 from tests.playing import DAY, NOON, advance, rows
+from tests.sound import broken
 
 MINUTE = timedelta(minutes=1)
 

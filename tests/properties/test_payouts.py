@@ -29,8 +29,9 @@ from engage.flows.reconcile_payouts import reconcile
 from engage.flows.withdraw import withdraw
 from engage.payouts.port import Payout
 from engage.settings import Settings
-from tests.flows.paying_out import OPEN, PROGRAM, balance, broken, join, paying
+from tests.flows.paying_out import OPEN, PROGRAM, balance, join, paying
 from tests.playing import advance, rows
+from tests.sound import broken
 
 EXAMPLES = 20
 POINTS = 100
