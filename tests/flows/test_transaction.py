@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -31,6 +32,19 @@ async def test_a_database_that_takes_for_ever_is_away_and_is_there_again_afterwa
             assert (await conn.execute(text("SELECT 1"))).scalar_one() == 1
     finally:
         await db.dispose()
+
+
+async def test_a_statement_amid_the_servers_last_words_finds_the_database_away(settings: Settings) -> None:
+    db = open_database(settings.database_url, pool_size=1)
+    with pytest.raises(Unavailable):
+        async with one_statement(db):
+            raise asyncpg.InternalClientError(
+                "cannot switch to state 11; another operation (2) is in progress"
+            )
+    with pytest.raises(asyncpg.InternalClientError):
+        async with one_statement(db):
+            raise asyncpg.InternalClientError("no codec for this type")
+    await db.dispose()
 
 
 async def test_whoever_serves_members_waits_for_no_statement_longer_than_an_app_would(

@@ -93,6 +93,12 @@ def _away_is_unavailable() -> Iterator[None]:
     except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
         # The driver's own, of a statement that it was handed directly.
         raise Unavailable("postgres") from error
+    except asyncpg.InternalClientError as error:
+        # A server that shuts down says so to an idle connection. A statement that comes while the driver
+        # reads that finds it in no state to take one.
+        if "cannot switch to state" in str(error):
+            raise Unavailable("postgres") from error
+        raise
     except asyncpg.PostgresError as error:
         if error.sqlstate in _PASSING:
             raise Unavailable("postgres") from error
