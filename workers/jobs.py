@@ -29,12 +29,12 @@ async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:
         return _left_for_later("settle", away)
 
 
-async def expire(ctx: dict[str, Any], tick: int, helper: int) -> int:
-    """A great many points end at once, and a sweep has asked for help. How many lots ended."""
+async def expire(ctx: dict[str, Any], tick: int, other: int) -> int:
+    """A great many points end at once, and a sweep has asked others to join in. How many lots ended."""
     parts: Parts = ctx["parts"]
     try:
         await follow_sandbox_clock(parts)
-        return await expiring.expire_together(parts, helpers=0)
+        return await expiring.expire_together(parts, others=0)
     except Unavailable as away:
         return _left_for_later("expire", away)
 

@@ -174,7 +174,7 @@ async def test_a_great_many_lots_are_ended_in_turns_with_help(
         ]
         assert len([info for info in asked if info is not None and info.function == EXPIRE_JOB]) == 1
         queued = await pool.zcard(QUEUE)
-        assert await expire_together(parts, helpers=0) == 4
+        assert await expire_together(parts, others=0) == 4
         assert await expire_together(parts) == 2, "it was less than a batch, and nobody else is needed"
         assert await pool.zcard(QUEUE) == queued
     finally:

@@ -12,7 +12,7 @@ from engage.signals.doorbell import EXPIRE_JOB, tick_of
 # A turn ends before the next sweep begins one, so that of a great backlog each sweep does a part, with those
 # it calls: as many at any time as do it in time and leave room for what members do meanwhile.
 TURN_S = 4.5
-HELPERS = 1
+OTHERS = 1
 
 
 async def expire_once(parts: Parts, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
@@ -42,16 +42,16 @@ async def expire_due(parts: Parts, *, now: datetime, on_time: bool = False) -> i
     return total
 
 
-async def expire_together(parts: Parts, *, helpers: int = HELPERS) -> int:
+async def expire_together(parts: Parts, *, others: int = OTHERS) -> int:
     """Ends lots whose time has come, for a turn at most; how many. Raises Unavailable.
 
-    When there are more than a batch, as many `helpers` are asked to join in.
+    When there are more than a batch, as many `others` are asked to join in.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S
     total, more = await expire_once(parts, now=parts.clock.now())
-    if more and helpers:
-        await parts.doorbell.call_for_help(EXPIRE_JOB, tick_of(parts.clock.wall()), helpers)
+    if more and others:
+        await parts.doorbell.call_for_help(EXPIRE_JOB, tick_of(parts.clock.wall()), others)
     while more and loop.time() < until:
         ended, more = await expire_once(parts, now=parts.clock.now())
         total += ended
