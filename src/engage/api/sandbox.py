@@ -157,7 +157,7 @@ def _made_up_joining(parts: Parts, asked: MadeUpMember) -> Joining:
 
 def _first_country(parts: Parts, program_id: str, now: datetime) -> str:
     """Of the program's newest version in force. Raises Refusal unknown_program."""
-    versions = parts.programs.versions(program_id)
+    versions = parts.programs.known(program_id)
     for version in reversed(versions):
         for country in version.countries:
             try:
@@ -166,6 +166,4 @@ def _first_country(parts: Parts, program_id: str, now: datetime) -> str:
                 continue
             if in_force is version:
                 return country
-    if not versions:
-        raise Refusal("unknown_program", status=404, program=program_id)
     return next(iter(versions[-1].countries))

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from engage.domain.activity import Channel, Line, Payment
 from engage.domain.program import Checkout, CouponReward, Market, OrderScope, Program, Worth
 from engage.domain.purchase import lines_in
-from engage.domain.refusal import Refusal
+from engage.domain.refusal import Refusal, below_minimum, insufficient_points
 
 # Why no points, or no more. `order_total`: there is no more to pay.
 PointsReason = Literal[
@@ -222,9 +222,9 @@ def _check(program: Program, offer: PointsOffer, points: int | Literal["max"], *
     if not offer.cap:
         raise _not_payable(offer)
     if points != "max" and points > active:
-        raise Refusal("insufficient_points", status=409, active=active, points=points)
+        raise insufficient_points(active=active, points=points)
     if active < minimum or (points == "max" and not offer.max_points):
-        raise Refusal("below_minimum", status=409, active=active, minimum=minimum)
+        raise below_minimum(active=active, minimum=minimum)
     if points != "max" and points > offer.cap:
         raise _not_payable(offer)
 

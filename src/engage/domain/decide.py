@@ -207,15 +207,8 @@ def _place(grant: Grant) -> str:
             return "once" if key is None else f"once for {key}"
 
 
-# The refusals of this room. Each says what the caller can do next.
-
-
-def not_offered() -> Refusal:
-    return Refusal("not_offered", status=404)
-
-
 def refused(program: Program, slot: Slot, activity: AnyActivity) -> Refusal:
-    """The refusal for a slot that is not to be had."""
+    """The refusal for a slot that is not to be had. It says what the caller can do next."""
     why = {"rule": slot.rule_id, "version": program.version}
     match slot:
         case StreakSlot(day=day, zone=zone):

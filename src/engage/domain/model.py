@@ -7,8 +7,9 @@ crashes and repeats between them included, has to be what this answers.
 from datetime import datetime
 
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import NewCredit, decide, not_offered, refused
+from engage.domain.decide import NewCredit, decide, refused
 from engage.domain.program import DailyStreak, Program
+from engage.domain.refusal import not_offered
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches, wanted
 from engage.domain.streak import Streak, extend
 

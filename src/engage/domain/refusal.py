@@ -33,3 +33,18 @@ class AccountClosed(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("member")
+
+
+def not_offered() -> Refusal:
+    """No version of the program in force offers this to the member."""
+    return Refusal("not_offered", status=404)
+
+
+def insufficient_points(*, active: int, points: int) -> Refusal:
+    """`points` were asked for, and only `active` can be spent."""
+    return Refusal("insufficient_points", status=409, active=active, points=points)
+
+
+def below_minimum(*, active: int, minimum: int) -> Refusal:
+    """The balance is smaller than the program wants it to be before any of it is spent."""
+    return Refusal("below_minimum", status=409, active=active, minimum=minimum)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from engage.domain import calendar
 from engage.domain.program import AnyReward, Program
-from engage.domain.refusal import Refusal
+from engage.domain.refusal import Refusal, insufficient_points
 
 
 class Allowance(Struct, frozen=True):
@@ -76,4 +76,4 @@ def check(
             raise Refusal("reward_limit_reached", status=409, **facts)
         raise Refusal("limit_reached", status=429, resets_at=allowed.resets_at, zone=zone, **facts)
     if active < reward.points:
-        raise Refusal("insufficient_points", status=409, active=active, points=reward.points)
+        raise insufficient_points(active=active, points=reward.points)

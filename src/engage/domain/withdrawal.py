@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from engage.domain.program import Withdrawal as Rules
 from engage.domain.program import Worth
-from engage.domain.refusal import Refusal
+from engage.domain.refusal import Refusal, below_minimum, insufficient_points, not_offered
 
 State = Literal["requested", "submitted", "unknown", "settled", "failed"]
 Method = Literal["cash", "mobile_money"]
@@ -225,7 +225,7 @@ class Taken(Struct, frozen=True):
 def check_offered(rules: Rules | None, method: Method, *, zone: str = "UTC") -> Rules:
     """Raises Refusal not_offered, or not_open_yet where it is announced."""
     if rules is None or method not in rules.methods:
-        raise Refusal("not_offered", status=404)
+        raise not_offered()
     if not rules.open:
         raise Refusal("not_open_yet", status=403, opens_at=rules.opens_at, zone=zone)
     return rules
@@ -245,9 +245,9 @@ def check_balance(rules: Rules, points: int, *, active: int) -> None:
     where it is for this one.
     """
     if active < rules.min_points:
-        raise Refusal("below_minimum", status=409, minimum=rules.min_points, active=active)
+        raise below_minimum(minimum=rules.min_points, active=active)
     if active < points:
-        raise Refusal("insufficient_points", status=409, active=active, points=points)
+        raise insufficient_points(active=active, points=points)
 
 
 def check_caps(rules: Rules, points: int, taken: Taken, *, resets_at: datetime, zone: str = "UTC") -> None:

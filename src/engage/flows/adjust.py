@@ -11,7 +11,7 @@ from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.balance import Balance
 from engage.domain.decide import expires_at
 from engage.domain.program import Program
-from engage.domain.refusal import Refusal
+from engage.domain.refusal import Refusal, insufficient_points
 from engage.flows.ids import new_id
 from engage.flows.members import unknown_member
 from engage.flows.parts import Parts
@@ -156,6 +156,6 @@ async def _give(
 def _take(account: Account, adjusting: Adjusting, *, now: datetime) -> None:
     points = -adjusting.points
     if points > account.active:
-        raise Refusal("insufficient_points", status=409, active=account.active, points=points)
+        raise insufficient_points(active=account.active, points=points)
     reference = f"{RULE}:{adjusting.reference}"
     account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)

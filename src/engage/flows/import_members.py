@@ -91,8 +91,7 @@ async def import_members(
     Under one name a member gets one opening balance. Of who is a member already nothing else is taken.
     Raises Refusal unknown_program, Unavailable.
     """
-    if not parts.programs.versions(program_id):
-        raise Refusal("unknown_program", status=404, program=program_id)
+    parts.programs.known(program_id)
     counts = Counts()
     lines: dict[str, int] = {}
     reading = rows_of(table)

@@ -7,10 +7,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain import document, versions
-from engage.domain.decide import not_offered
 from engage.domain.problems import DocumentError
 from engage.domain.program import Market, Program
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.refusal import Refusal, Unavailable, not_offered
 from engage.flows.transaction import transaction
 from engage.store import programs as store
 
@@ -48,6 +47,13 @@ class ProgramBook:
         """Oldest first; empty when there is no such program."""
         return self._programs.get(program_id, [])
 
+    def known(self, program_id: str) -> list[Program]:
+        """The same, at least one. Raises Refusal unknown_program."""
+        versions = self.versions(program_id)
+        if not versions:
+            raise Refusal("unknown_program", status=404, program=program_id)
+        return versions
+
     def in_force(self, program_id: str, *, at: datetime, country: str) -> tuple[Program, Market]:
         """Raises Refusal not_offered where no version runs in that country at that time."""
         # Versions change at local midnights, which everywhere fall on a quarter of an hour of UTC.
@@ -66,9 +72,7 @@ class ProgramBook:
 
         Raises Refusal unknown_program.
         """
-        versions = self.versions(program_id)
-        if not versions:
-            raise Refusal("unknown_program", status=404, program=program_id)
+        versions = self.known(program_id)
         try:
             return self.in_force(program_id, at=at, country=country)[0]
         except Refusal:

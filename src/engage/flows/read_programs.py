@@ -61,15 +61,12 @@ def list_programs(parts: Parts) -> list[ProgramView]:
 
 def list_versions(parts: Parts, program_id: str) -> list[VersionView]:
     """Oldest first. Raises Refusal unknown_program."""
-    versions = parts.programs.versions(program_id)
-    if not versions:
-        raise Refusal("unknown_program", status=404, program=program_id)
-    return [view_of(version) for version in versions]
+    return [view_of(version) for version in parts.programs.known(program_id)]
 
 
 async def read_document(parts: Parts, program_id: str, version: str) -> VersionDocument:
     """Raises Refusal unknown_program, or not_found for a version that it does not have."""
-    list_versions(parts, program_id)
+    parts.programs.known(program_id)
     async with one_statement(parts.db) as conn:
         published = await store.read_all(conn)
     for one in published:

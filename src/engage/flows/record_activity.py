@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import NewCredit, not_offered, refused
+from engage.domain.decide import NewCredit, refused
 from engage.domain.program import Program, SameAs
-from engage.domain.refusal import AccountClosed, Refusal, Unavailable
+from engage.domain.refusal import AccountClosed, Refusal, Unavailable, not_offered
 from engage.domain.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.streak import Streak, StreakView
 from engage.flows.decisions import Decisions

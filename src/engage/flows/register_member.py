@@ -81,9 +81,7 @@ async def register_member(parts: Parts, joining: Joining) -> Joined:
 
 def offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
     """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
-    versions = parts.programs.versions(joining.program)
-    if not versions:
-        raise Refusal("unknown_program", status=404, program=joining.program)
+    versions = parts.programs.known(joining.program)
     try:
         program, market = parts.programs.in_force(joining.program, at=now, country=joining.country)
     except Refusal:
