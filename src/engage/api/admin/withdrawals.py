@@ -18,6 +18,7 @@ from engage.flows.withdraw import WithdrawalView, view
 WithdrawalId = Annotated[UUID, PathParameter(description="The withdrawal's id.")]
 
 _REFUSALS = ("unauthorized", "forbidden", "not_found")
+_OF_AN_END = ("invalid_request", "withdrawal_closed", "withdrawal_under_way")
 
 
 class MemberWithdrawal(Struct, frozen=True):
@@ -53,23 +54,13 @@ class AdminWithdrawalController(Controller):
         operation_id="settleWithdrawal",
         summary="It was paid",
         response_description="It is settled; its points are gone.",
-        opt=contract(
-            *_REFUSALS,
-            "invalid_request",
-            "withdrawal_closed",
-            "withdrawal_under_way",
-            takes=Nothing,
-            optional=True,
-            once=True,
-        ),
+        opt=contract(*_REFUSALS, *_OF_AN_END, takes=Nothing, optional=True, once=True),
     )
     async def settle(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalId
     ) -> Answer[MemberWithdrawal]:
         """The cash was handed over; or the provider has said so of one that is `unknown`. Again: the same."""
-        api, _ = await operator_of(request.scope)
-        await read_nothing(request)
-        return answer(_shown(await confirm(api.parts, withdrawal_id, paid=True)))
+        return await _ended(request, withdrawal_id, paid=True)
 
     @post(
         "/fail",
@@ -78,23 +69,21 @@ class AdminWithdrawalController(Controller):
         operation_id="failWithdrawal",
         summary="It was not paid",
         response_description="It has failed; its points are the member's again.",
-        opt=contract(
-            *_REFUSALS,
-            "invalid_request",
-            "withdrawal_closed",
-            "withdrawal_under_way",
-            takes=Nothing,
-            optional=True,
-            once=True,
-        ),
+        opt=contract(*_REFUSALS, *_OF_AN_END, takes=Nothing, optional=True, once=True),
     )
     async def fail(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalId
     ) -> Answer[MemberWithdrawal]:
         """Nobody came for the cash; or the provider has said so of one that is `unknown`. Again: the same."""
-        api, _ = await operator_of(request.scope)
-        await read_nothing(request)
-        return answer(_shown(await confirm(api.parts, withdrawal_id, paid=False)))
+        return await _ended(request, withdrawal_id, paid=False)
+
+
+async def _ended(
+    request: Request[Any, Any, Any], withdrawal_id: UUID, *, paid: bool
+) -> Answer[MemberWithdrawal]:
+    api, _ = await operator_of(request.scope)
+    await read_nothing(request)
+    return answer(_shown(await confirm(api.parts, withdrawal_id, paid=paid)))
 
 
 def _shown(withdrawal: Withdrawal) -> MemberWithdrawal:
