@@ -244,6 +244,11 @@ def downgrade() -> None:
     op.execute("ALTER TABLE entries ALTER COLUMN house_account SET NOT NULL")
     op.execute("ALTER TABLE lots DROP COLUMN expired")
     op.execute("ALTER TABLE credits DROP COLUMN taken_back")
+    op.execute("ALTER TABLE credits DROP CONSTRAINT credits_state_check")
+    op.execute(
+        "ALTER TABLE credits ADD CONSTRAINT credits_state_check"
+        " CHECK (state IN ('pending', 'active', 'expired', 'reversed'))"
+    )
     op.execute("ALTER TABLE balances DROP COLUMN closed")
     op.execute("ALTER TABLE members DROP CONSTRAINT members_person")
     op.execute("ALTER TABLE members ADD UNIQUE (program_id, person_hash)")

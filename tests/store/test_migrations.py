@@ -1,0 +1,51 @@
+"""Each migration takes back exactly what it did."""
+
+from collections.abc import Callable
+from importlib import resources
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.flows.transaction import open_database
+from engage.settings import Settings
+from tests.playing import rows
+
+# Columns in no order of their own: one that was dropped and added again stands last.
+DESCRIPTION = """
+SELECT table_name::text, concat_ws(' ', column_name, data_type, is_nullable, column_default, collation_name)
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION SELECT tablename::text, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION SELECT conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace
+ORDER BY 1, 2
+"""
+
+
+async def move(db: AsyncEngine, step: Callable[[Config, str], None], revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("engage") / "migrations"))
+
+    def run(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        step(config, revision)
+
+    async with db.connect() as conn:
+        await conn.run_sync(run)
+        await conn.commit()
+
+
+async def test_what_a_migration_does_can_be_taken_back_and_done_again(own_database: Settings) -> None:
+    db = open_database(own_database.database_url, pool_size=1)
+    try:
+        newest = await rows(db, DESCRIPTION)
+        await move(db, command.downgrade, "0001")
+        back = await rows(db, DESCRIPTION)
+        await move(db, command.downgrade, "base")
+        await move(db, command.upgrade, "0001")
+        assert back == await rows(db, DESCRIPTION)
+        await move(db, command.upgrade, "head")
+        assert newest == await rows(db, DESCRIPTION)
+    finally:
+        await db.dispose()
