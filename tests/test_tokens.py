@@ -122,7 +122,7 @@ NOW = int(CLOCK.wall().timestamp())
         {"exp": NOW + 2_000, "iat": NOW},
         {"exp": NOW + 700, "iat": NOW - 300},
         {"exp": NOW + 4_000, "iat": NOW + 3_600},
-        {"nbf": NOW + 600},
+        {"nbf": NOW + 86_400},
         {"exp": "soon"},
         {"exp": NOW + 0.5},
         {"exp": -1},
