@@ -5,7 +5,7 @@ way is done by the flows that do it, in its order.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Literal, TypeVar
@@ -125,8 +125,11 @@ class Street:
         method: str,
         points: int,
         early: bool,
+        back: Sequence[int] = (),
     ) -> None:
-        """An order, perhaps with points or a coupon captured before, and delivered before we hear of it."""
+        """An order, perhaps with points or a coupon captured before, and delivered before we hear of it, or
+        so many pieces of its lines back, be they more than were bought.
+        """
         bought = Bought(f"o-{next(_numbers)}")
         kept = self.hold(bought.order_id, lines, shipping, channel, method, points) if points else None
         kept = kept or self.apply(bought.order_id, lines, shipping)
@@ -137,6 +140,12 @@ class Street:
             hold_id, of = None, None
         if early:
             self.tell(("order.delivered", {"order_id": bought.order_id}))
+        if any(back):
+            told = [{"line_id": f"l-{n}", "quantity": pieces} for n, pieces in enumerate(back) if pieces]
+            return_id = f"r-{next(_numbers)}"
+            self.tell(
+                ("order.returned", {"order_id": bought.order_id, "return_id": return_id, "lines": told})
+            )
         self.tell(
             (
                 "order.paid",
@@ -164,6 +173,10 @@ class Street:
         bought.order = self.member.pay(lines, shipping=shipping, channel=channel, method=method, hold=of)
         if early:
             self.member.deliver(bought.order)
+        if any(back):
+            for line, pieces in zip(lines, back, strict=False):
+                line.back = min(pieces, line.quantity)
+            self.member.returned(bought.order)
         self.orders.append(bought)
         self.compare()
 

@@ -81,11 +81,39 @@ class Lives(RuleBasedStateMachine):
         method=method,
         points=st.sampled_from([0, 1, 7, 1_000_000]),
         early=st.booleans(),
+        back=st.sampled_from([(), (), (1,), (0, 2), (9, 0, 1), (9, 9, 9)]),
     )
     def pay(
-        self, lines: list[Line], shipping: int, channel: str, method: str, points: int, early: bool
+        self,
+        lines: list[Line],
+        shipping: int,
+        channel: str,
+        method: str,
+        points: int,
+        early: bool,
+        back: tuple[int, ...],
     ) -> None:
-        self.here.pay(lines, shipping=shipping, channel=channel, method=method, points=points, early=early)
+        self.here.pay(
+            lines, shipping=shipping, channel=channel, method=method, points=points, early=early, back=back
+        )
+
+    @rule(
+        lines=lines,
+        days=st.sampled_from([366, 800]),
+        spent=st.sampled_from([0, 1_000_000]),
+        all_=st.booleans(),
+    )
+    def regret_late(self, lines: list[Line], days: int, spent: int, all_: bool) -> None:
+        """An order comes back when its points have ended, or were spent on another."""
+        channel = min(self.here.shop.channels)
+        self.here.pay(lines, shipping=0, channel=channel, method="card", points=0, early=True)
+        number = len(self.here.orders) - 1
+        self.here.wait(timedelta(days=1))
+        if spent:
+            paid = [Line(50_000, 2, 1, False)]
+            self.here.pay(paid, shipping=0, channel=channel, method="card", points=spent, early=False)
+        self.here.wait(timedelta(days=days))
+        self.here.give_back(number, [9, 9, 9] if all_ else [1, 1, 1])
 
     @rule(lines=lines, shipping=shipping, points=st.sampled_from([1, 3, 1_000_000]), let_go=st.booleans())
     def put_aside(self, lines: list[Line], shipping: int, points: int, let_go: bool) -> None:
