@@ -378,7 +378,9 @@ async def test_an_operator_opens_it_by_a_version_of_the_program(settings: Settin
         assert refusal.facts["opens_at"] == datetime(2027, 3, 1, tzinfo=UTC)
         await publish(parts.db, document(OPEN, version="open", since="2026-11-22"), source="market", now=NOON)
         await parts.programs.refresh(parts.db)
-        assert (await refused(parts)).code == "not_open_yet"
+        refusal = await refused(parts)
+        assert refusal.code == "not_open_yet"
+        assert refusal.facts["opens_at"] == datetime(2026, 11, 22, tzinfo=UTC), "published, so it is certain"
         advance(parts, DAY)
         assert (await take_out(parts)).state == "requested"
 

@@ -28,6 +28,24 @@ def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program
     return next((version for version in reversed(begun) if version.in_force_from == newest), None)
 
 
+def opens_at(versions: Sequence[Program], at: datetime, country: str) -> datetime | None:
+    """When the first version after `at` begins that lets members of `country` take points out as money.
+
+    None where none of them does.
+    """
+    return min(
+        (
+            begins
+            for version in versions
+            if (market := version.countries.get(country)) is not None
+            and (begins := start_of_day(version.in_force_from, market.zone)) > at
+            and version.withdrawal is not None
+            and version.withdrawal.open
+        ),
+        default=None,
+    )
+
+
 def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:
     """What keeps versions of one program from following each other, with the later version of each pair.
 

@@ -222,12 +222,17 @@ class Taken(Struct, frozen=True):
     count: int
 
 
-def check_offered(rules: Rules | None, method: Method, *, zone: str = "UTC") -> Rules:
-    """Raises Refusal not_offered, or not_open_yet where it is announced."""
+def check_offered(
+    rules: Rules | None, method: Method, *, zone: str = "UTC", planned: datetime | None = None
+) -> Rules:
+    """Raises Refusal not_offered, or not_open_yet where it is announced.
+
+    `planned` is when a version begins that opens it: surer than what was announced.
+    """
     if rules is None or method not in rules.methods:
         raise not_offered()
     if not rules.open:
-        raise Refusal("not_open_yet", status=403, opens_at=rules.opens_at, zone=zone)
+        raise Refusal("not_open_yet", status=403, opens_at=planned or rules.opens_at, zone=zone)
     return rules
 
 

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from msgspec import Struct
 
-from engage.domain import calendar
+from engage.domain import calendar, versions
 from engage.domain.money import Money
 from engage.domain.phone import NotAPhoneNumber, is_mobile, is_of, normalized
 from engage.domain.program import Program
@@ -144,7 +144,8 @@ async def _terms(parts: Parts, program_id: str, member_id: str, method: Method, 
     if member is None:
         raise unknown_member()
     program, market = parts.programs.in_force(program_id, at=now, country=member.country)
-    rules = check_offered(program.withdrawal, method, zone=market.zone)
+    planned = versions.opens_at(parts.programs.versions(program_id), now, member.country)
+    rules = check_offered(program.withdrawal, method, zone=market.zone, planned=planned)
     return _Terms(program, rules, member.member_id, member.country, market.zone, market.currency)
 
 
