@@ -51,3 +51,10 @@ def test_facts_are_said_as_the_language_says_them() -> None:
     several = message("not_eligible", {"reasons": ["country", "company"]}, "fr")
     reasons = catalog("fr").reasons
     assert several.detail.endswith(f"{reasons['country']} et {reasons['company']}.")
+
+
+def test_a_sentence_names_no_more_than_fit_into_it() -> None:
+    told = message("invalid_document", {"problems": [f"rules[{n}]" for n in range(100)]}, "en")
+    assert told.detail.endswith("rules[6], rules[7] and ….")
+    exactly = message("invalid_document", {"problems": [f"rules[{n}]" for n in range(8)]}, "en")
+    assert exactly.detail.endswith("rules[6] and rules[7].")

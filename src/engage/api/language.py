@@ -18,6 +18,9 @@ from msgspec import Struct
 LANGUAGES = ("en", "fr", "es", "it", "nl", "de", "ru")
 ACCEPTED_LENGTH = 256
 
+# A sentence has no room for more. All of them stand beside it, as the fact that they are.
+SEVERAL = 8
+
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True):
     """`detail` may name facts in braces."""
@@ -85,6 +88,7 @@ def _shown(value: Any, known: Catalog, language: str, zone: str | None) -> str:
             day, time = format_date(local, "long", locale=locale), f"{local:%H:%M}"
             return f"{day} {time}" if zone else f"{day} {time} UTC"
         case [*several]:
-            return format_list([known.reasons.get(str(one), str(one)) for one in several], locale=locale)
+            said = [known.reasons.get(str(one), str(one)) for one in several[:SEVERAL]]
+            return format_list(said + ["…"] * (len(several) > SEVERAL), locale=locale)
         case _:
             return str(value)
