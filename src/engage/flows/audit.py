@@ -8,13 +8,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.clock import Clock
-from engage.domain import document
+from engage.flows.parts import clock_of
+from engage.flows.programs import parsed
 from engage.flows.transaction import open_database, snapshot
 from engage.ledger import audit as ledger
 from engage.ledger.audit import Finding, Totals
 from engage.ledger.checks import CHECKS, Check
 from engage.settings import Settings
-from engage.store import programs, sandbox_clock
+from engage.store import programs
 
 __all__ = ["CHECKS", "Audit", "Check", "Finding", "Totals", "audit", "audit_snapshot"]
 
@@ -49,7 +50,7 @@ async def audit(settings: Settings, *, told: Told = _untold) -> Audit:
     try:
         async with snapshot(db) as conn:
             await conn.execute(_WORK_MEMORY)
-            return await audit_snapshot(conn, await _clock(settings, conn), told=told)
+            return await audit_snapshot(conn, await clock_of(settings, conn), told=told)
     finally:
         await db.dispose()
 
@@ -75,12 +76,5 @@ async def audit_snapshot(
 
 
 async def _rules(conn: AsyncConnection) -> dict[str, list[Any]]:
-    versions = [
-        document.read(version.document, source=f"{version.program_id} {version.version}")
-        for version in await programs.read_all(conn)
-    ]
-    return ledger.rules_as_rows(versions)
-
-
-async def _clock(settings: Settings, conn: AsyncConnection) -> Clock:
-    return Clock() if settings.sandbox is None else Clock(await sandbox_clock.read(conn))
+    by_program = parsed(await programs.read_all(conn))
+    return ledger.rules_as_rows([version for versions in by_program.values() for version in versions])

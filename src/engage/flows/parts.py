@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
 from engage.flows.after import Aftermath
@@ -72,6 +72,11 @@ async def open_parts(
         await topics_client.aclose()
         await gate.close()
         await db.dispose()
+
+
+async def clock_of(settings: Settings, conn: AsyncConnection) -> Clock:
+    """The installation's clock as it is now, for whoever reads one snapshot of it."""
+    return Clock() if settings.sandbox is None else Clock(await sandbox_clock.read(conn))
 
 
 async def follow_sandbox_clock(parts: Parts) -> None:

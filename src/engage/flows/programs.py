@@ -1,6 +1,7 @@
 """The programs in force, kept in memory: which version decides for a country at an instant."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -28,17 +29,12 @@ class ProgramBook:
         self._count = 0
 
     async def refresh(self, db: AsyncEngine) -> None:
-        """Raises Unavailable."""
+        """Raises Unavailable, and DocumentError where a published version cannot be read."""
         async with transaction(db) as conn:
             if await store.count(conn) == self._count:
                 return
             published = await store.read_all(conn)
-        programs: dict[str, list[Program]] = {}
-        for version in published:
-            source = f"{version.program_id} {version.version}"
-            parsed = document.read(version.document, source=source)
-            programs.setdefault(version.program_id, []).append(parsed)
-        self._programs, self._in_force, self._count = programs, {}, len(published)
+        self._programs, self._in_force, self._count = parsed(published), {}, len(published)
 
     def ids(self) -> list[str]:
         return sorted(self._programs)
@@ -77,6 +73,15 @@ class ProgramBook:
             return self.in_force(program_id, at=at, country=country)[0]
         except Refusal:
             return versions[-1]
+
+
+def parsed(published: Sequence[store.Published]) -> dict[str, list[Program]]:
+    """The versions of each program, in their order. Raises DocumentError where one cannot be read."""
+    programs: dict[str, list[Program]] = {}
+    for version in published:
+        source = f"{version.program_id} {version.version}"
+        programs.setdefault(version.program_id, []).append(document.read(version.document, source=source))
+    return programs
 
 
 async def keep_fresh(book: ProgramBook, db: AsyncEngine) -> None:

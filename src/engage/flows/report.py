@@ -13,15 +13,17 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.clock import Clock
-from engage.domain import document, liability
+from engage.domain import liability
 from engage.domain.liability import LiabilityReport
 from engage.domain.program import Program
 from engage.domain.refusal import Refusal
 from engage.flows.members import unknown_member
+from engage.flows.parts import clock_of
+from engage.flows.programs import parsed
 from engage.flows.transaction import open_database, snapshot
 from engage.ledger.reports import PastBalance, read_past_balance, read_sums
 from engage.settings import Settings
-from engage.store import programs, sandbox_clock
+from engage.store import programs
 from engage.store.members import read_profiles
 
 # One at a time in a process: each takes all that a connection's memory may have.
@@ -52,7 +54,7 @@ async def report_liability(
     and DocumentError where a published version cannot be read.
     """
     async with _reporting, _reading(settings, timeout_s) as conn:
-        of = liability.period(at, since, now=(await _clock(settings, conn, clock)).now())
+        of = liability.period(at, since, now=(clock or await clock_of(settings, conn)).now())
         published = await _published(conn, program_id)
         return liability.report(await read_sums(conn, of, program_id), published, of)
 
@@ -73,7 +75,7 @@ async def report_balance(
     if "\0" in member_id:
         raise unknown_member()  # PostgreSQL has no such text.
     async with _reading(settings, timeout_s) as conn:
-        of = liability.period(at, None, now=(await _clock(settings, conn, clock)).now())
+        of = liability.period(at, None, now=(clock or await clock_of(settings, conn)).now())
         published = await _published(conn, program_id)
         ids = sorted(published) if program_id is None else [program_id]
         profiles = await read_profiles(conn, ids, member_id)
@@ -102,16 +104,7 @@ async def _reading(settings: Settings, timeout_s: float | None) -> AsyncIterator
 
 async def _published(conn: AsyncConnection, program_id: str | None) -> dict[str, list[Program]]:
     """The versions of each program, the oldest first. Raises Refusal unknown_program."""
-    found: dict[str, list[Program]] = {}
-    for version in await programs.read_all(conn):
-        source = f"{version.program_id} {version.version}"
-        found.setdefault(version.program_id, []).append(document.read(version.document, source=source))
+    found = parsed(await programs.read_all(conn))
     if program_id is not None and program_id not in found:
         raise Refusal("unknown_program", status=404, program=program_id)
     return found
-
-
-async def _clock(settings: Settings, conn: AsyncConnection, clock: Clock | None) -> Clock:
-    if clock is not None or settings.sandbox is None:
-        return clock or Clock()
-    return Clock(await sandbox_clock.read(conn))
