@@ -9,8 +9,8 @@ from engage.flows.transaction import transaction
 from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_ending
 from engage.signals.doorbell import EXPIRE_JOB, tick_of
 
-# A turn ends where the next sweep begins one, so that of a great backlog each sweep does a part, with those it
-# calls: as many at any time as do it in time and leave room for what members do meanwhile.
+# A turn ends where the next sweep begins one, so that of a great backlog each sweep does a part, with those
+# it calls: as many at any time as do it in time and leave room for what members do meanwhile.
 TURN_S = 5.0
 OTHERS = 1
 
