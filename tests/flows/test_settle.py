@@ -9,14 +9,12 @@ import pytest
 
 from engage.domain.activity import AnyActivity
 from engage.flows import settle
-from engage.flows.audit import audit
 from engage.flows.events import AnyEvent
 from engage.flows.parts import Parts
 from engage.flows.record_activity import Recorded, record
 from engage.flows.settle import settle_due, settle_once, settle_together
 from engage.flows.shop_events import take_events
 from engage.ledger import settle as ledger
-from engage.settings import Settings
 from tests.playing import (
     DAY,
     FIVE_MINUTES,
@@ -33,13 +31,9 @@ from tests.playing import (
     social,
     tap,
 )
+from tests.sound import broken
 
 MOMENT = timedelta(microseconds=1)
-
-
-async def clean(settings: Settings) -> None:
-    found = await audit(settings)
-    assert found.broken == []
 
 
 async def states(parts: Parts) -> dict[object, object]:
@@ -47,7 +41,7 @@ async def states(parts: Parts) -> dict[object, object]:
     return {row[0]: row[1] for row in found}
 
 
-async def test_nothing_is_active_before_it_is_due(parts: Parts, settings: Settings) -> None:
+async def test_nothing_is_active_before_it_is_due(parts: Parts) -> None:
     await join(parts)
     await do(parts, link())
     assert await settle_due(parts, now=NOON + FIVE_MINUTES - MOMENT) == 0
@@ -57,7 +51,7 @@ async def test_nothing_is_active_before_it_is_due(parts: Parts, settings: Settin
     assert active == [(NOON + FIVE_MINUTES,)]
     assert await settle_due(parts, now=NOON + DAY) == 1
     assert await settle_due(parts, now=NOON + DAY) == 0
-    await clean(settings)
+    assert await broken(parts) == []
 
 
 async def test_points_end_when_their_due_time_says_however_late_the_settlement(parts: Parts) -> None:
@@ -69,7 +63,7 @@ async def test_points_end_when_their_due_time_says_however_late_the_settlement(p
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 async def test_many_workers_settle_each_credit_once(
-    parts: Parts, other: Parts, settings: Settings, monkeypatch: pytest.MonkeyPatch, batch: int
+    parts: Parts, other: Parts, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(settle, "CREDITS_PER_BATCH", batch)
     monkeypatch.setattr(ledger.settle_batch, "__kwdefaults__", {"on_time": False, "batch": batch})
@@ -83,20 +77,18 @@ async def test_many_workers_settle_each_credit_once(
     settled.append(await settle_due(parts, now=now))
     assert sum(settled) == 25 * 5
     assert await states(parts) == {"active": 25 * 5, "pending": 25 * 3}
-    await clean(settings)
+    assert await broken(parts) == []
 
 
-async def test_workers_that_help_each_other_settle_everything(parts: Parts, settings: Settings) -> None:
+async def test_workers_that_help_each_other_settle_everything(parts: Parts) -> None:
     await join(parts)
     advance(parts, FIVE_MINUTES)
     assert await settle_together(parts, tick=1, settlers=4) == 1
-    await clean(settings)
+    assert await broken(parts) == []
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_removal_and_a_settlement_at_once_agree(
-    parts: Parts, other: Parts, settings: Settings, seed: int
-) -> None:
+async def test_a_removal_and_a_settlement_at_once_agree(parts: Parts, other: Parts, seed: int) -> None:
     chance = random.Random(seed)
     members = [f"m-{n}" for n in range(30)]
     for member in members:
@@ -114,7 +106,7 @@ async def test_a_removal_and_a_settlement_at_once_agree(
     chance.shuffle(both)
     await asyncio.gather(*both)
     await settle_due(parts, now=now + DAY)
-    await clean(settings)
+    assert await broken(parts) == []
     left = await rows(
         parts.db,
         "SELECT count(*) FROM credits WHERE state <> 'reversed' AND (reference LIKE 'review:%' "
@@ -123,9 +115,7 @@ async def test_a_removal_and_a_settlement_at_once_agree(
     assert left == [(0,)]
 
 
-async def test_credits_arrive_while_others_are_settled_and_taken_back(
-    parts: Parts, other: Parts, settings: Settings
-) -> None:
+async def test_credits_arrive_while_others_are_settled_and_taken_back(parts: Parts, other: Parts) -> None:
     members = [f"m-{n}" for n in range(8)]
     for member in members:
         await join(parts, member)
@@ -153,4 +143,4 @@ async def test_credits_arrive_while_others_are_settled_and_taken_back(
         advance(parts, timedelta(hours=6))
     assert set(answers) <= {"Recorded", "already_tapped", "limit_reached", "already_rewarded"}
     await settle_due(parts, now=parts.clock.now() + 2 * DAY)
-    await clean(settings)
+    assert await broken(parts) == []
