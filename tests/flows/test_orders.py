@@ -8,6 +8,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
+from engage.flows.end_holds import release_overdue
 from engage.flows.events import AnyEvent, OrderPaid
 from engage.flows.parts import Parts
 from engage.flows.settle import settle_due
@@ -97,7 +98,7 @@ async def test_what_points_paid_earns_nothing(parts: Parts) -> None:
     await tell(parts, paid(parts, order_id="o-0"), delivered(parts, "o-0"))
     await settle_due(parts, now=NOON)
     hold_id = await spend(parts, 3, "o-1")
-    await tell(parts, paid(parts, line(paid=299), hold_id=hold_id))
+    await tell(parts, paid(parts, line(paid=300), hold_id=hold_id))
     assert await balance(parts) == {"active": 7, "pending": 2}
 
 
@@ -200,6 +201,16 @@ async def test_points_of_a_hold_that_was_let_go_earn(parts: Parts) -> None:
     advance(parts, 2 * DAY)
     await tell(parts, paid(parts, line(paid=200), hold_id=hold_id))
     assert await balance(parts) == {"held": 10, "pending": 2}
+
+
+async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(parts: Parts) -> None:
+    await tell(parts, paid(parts, order_id="o-0"), delivered(parts, "o-0"))
+    await settle_due(parts, now=NOON)
+    hold_id = await spend(parts, 3, "o-1", capture=False)
+    await tell(parts, paid(parts, line(paid=300), hold_id=hold_id))
+    advance(parts, 2 * DAY)
+    await release_overdue(parts, now=parts.clock.now(), on_time=False)
+    assert await balance(parts) == {"active": 10, "pending": 2}
 
 
 async def test_a_rule_that_paid_is_asked_for_ever(parts: Parts) -> None:

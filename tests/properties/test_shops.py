@@ -101,9 +101,9 @@ class Lives(RuleBasedStateMachine):
         lines=lines,
         days=st.sampled_from([366, 800]),
         spent=st.sampled_from([0, 1_000_000]),
-        all_=st.booleans(),
+        whole=st.booleans(),
     )
-    def regret_late(self, lines: list[Line], days: int, spent: int, all_: bool) -> None:
+    def regret_late(self, lines: list[Line], days: int, spent: int, whole: bool) -> None:
         """An order comes back when its points have ended, or were spent on another."""
         channel = min(self.here.shop.channels)
         self.here.pay(lines, shipping=0, channel=channel, method="card", points=0, early=True)
@@ -113,7 +113,7 @@ class Lives(RuleBasedStateMachine):
             paid = [Line(50_000, 2, 1, False)]
             self.here.pay(paid, shipping=0, channel=channel, method="card", points=spent, early=False)
         self.here.wait(timedelta(days=days))
-        self.here.give_back(number, [9, 9, 9] if all_ else [1, 1, 1])
+        self.here.give_back(number, [9, 9, 9] if whole else [1, 1, 1])
 
     @rule(lines=lines, shipping=shipping, points=st.sampled_from([1, 3, 1_000_000]), let_go=st.booleans())
     def put_aside(self, lines: list[Line], shipping: int, points: int, let_go: bool) -> None:
