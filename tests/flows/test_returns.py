@@ -15,8 +15,11 @@ from engage.flows.ids import new_id
 from engage.flows.parts import Parts
 from engage.flows.settle import settle_due
 from engage.flows.shop_events import take_events
+from engage.flows.transaction import transaction
+from engage.ledger.accounts import lock_balances
 from engage.settings import Settings
 from tests.ordering import (
+    PROGRAM,
     balance,
     buy,
     cancelled,
@@ -250,6 +253,25 @@ async def test_two_returns_at_once_are_both_counted(parts: Parts, other: Parts, 
     await asyncio.gather(take_events(parts, first), take_events(other, second))
     assert await balance(parts) == {}
     assert await rows(parts.db, "SELECT sum(taken_back) FROM credits WHERE state = 'reversed'") == [(200,)]
+
+
+async def test_points_are_taken_back_no_earlier_than_what_was_waited_for(parts: Parts, other: Parts) -> None:
+    """Else a report of an instant between the two would tell of points below nothing."""
+    await buy(parts)
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    async with asyncio.timeout(10):
+        async with transaction(other.db) as conn:
+            await lock_balances(conn, [(PROGRAM, "m-1")])
+            taking = asyncio.create_task(take_events(parts, [returned(parts)]))
+            while await rows(other.db, waiting) == [(0,)]:
+                await asyncio.sleep(0.01)
+            advance(parts, timedelta(seconds=2))
+        await taking
+    taken = await rows(parts.db, "SELECT at FROM entries WHERE kind = 'clawback'")
+    assert taken == [(parts.clock.now(),)]
 
 
 lives = st.lists(

@@ -46,10 +46,7 @@ async def square(parts: Parts, conn: AsyncConnection, turns: Sequence[Turn], *, 
         if any(work.moves for work in works):
             await lock_balances(conn, [work.member for work in works])
         news.append(await _accept(parts, conn, works, now=now))
-    corrections, told = await _correct(parts, conn, works, now=now)
-    if corrections:
-        await write_corrections(conn, corrections, now=now)
-    return [*news, told]
+    return [*news, await _correct(parts, conn, works, now=now)]
 
 
 async def _read(conn: AsyncConnection, works: list[Work]) -> None:
@@ -83,9 +80,7 @@ async def _accept(parts: Parts, conn: AsyncConnection, works: list[Work], *, now
     return News(accepted.changes, "pending", due, outbox_id)
 
 
-async def _correct(
-    parts: Parts, conn: AsyncConnection, works: list[Work], *, now: datetime
-) -> tuple[list[Correction], News]:
+async def _correct(parts: Parts, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
     """Gives back what the orders were paid with, then takes back what they earned: in this order a member
     owes no points that are theirs again.
     """
@@ -93,6 +88,9 @@ async def _correct(
     accounts, changes = Accounts({}, {}), []
     moving = [work for work in works if work.moves]
     if moving:
+        await lock_balances(conn, [work.member for work in moving])
+        # Whoever was waited for may have made points active only now; none are taken back before they came.
+        now = parts.clock.now()
         accounts = await open_accounts(
             conn,
             [work.member for work in moving],
@@ -110,8 +108,10 @@ async def _correct(
     if moving:
         wall = parts.clock.wall()
         changes = await post(conn, accounts, cause="returned", wall=wall, outbox_id=outbox_id)
+    if corrections:
+        await write_corrections(conn, corrections, now=now)
     due = [c.after.due_at for c in corrections if c.after.state == "pending" and c.after.due_at is not None]
-    return corrections, News(changes, "returned", due, outbox_id)
+    return News(changes, "returned", due, outbox_id)
 
 
 def _corrected(accounts: Accounts, work: Work, credit: Locked, *, now: datetime) -> Locked:
