@@ -125,6 +125,7 @@ async def test_what_a_hold_is_refused_with(api: Calling) -> None:
         ({"points": "most"}, "points"),
         ({"points": 1.5}, "points"),
         ({"lines": []}, "lines"),
+        ({"lines": [{"line_id": "1", "product_id": "a", "paid": 1}] * 2}, "$"),
         ({"shipping": -1}, "shipping"),
         ({"currency": "euro"}, "currency"),
         ({"channel": "phone"}, "channel"),

@@ -27,8 +27,8 @@ from engage.settings import Settings
 from tests.properties.plain import SHOPS, Line
 from tests.properties.street import Street, TravellingClock, World
 
-LIVES = 12
-STEPS = 22
+LIVES = 18
+STEPS = 25
 
 # Minutes, the half hour of a hold, days, a grace, and the years that points last.
 WAITS = [

@@ -45,6 +45,11 @@ class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     currency: Currency
     channel: Channel | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where two lines have one id."""
+        if len({line.line_id for line in self.lines}) < len(self.lines):
+            raise ValueError("two lines have the same line_id")
+
 
 class QuotedCoupon(Struct, frozen=True):
     """A coupon that the member has. `discount` is what it would take off by itself; where it does not apply,
