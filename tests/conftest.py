@@ -17,6 +17,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import pytest
+import structlog
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
@@ -25,6 +26,14 @@ from engage.settings import Settings
 
 TEMPLATE = "migrated"
 _numbers = count(1)
+
+# As `engage.logs` has it: with all its locals a traceback takes many seconds to draw.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

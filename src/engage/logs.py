@@ -16,7 +16,10 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if settings.log_format == "console":
-        renderers: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+        # A traceback with all its locals takes many seconds to draw, in which the loop stands still.
+        renderers: list[structlog.typing.Processor] = [
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]
     else:
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]

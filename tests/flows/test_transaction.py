@@ -47,6 +47,25 @@ async def test_a_statement_amid_the_servers_last_words_finds_the_database_away(s
     await db.dispose()
 
 
+@pytest.mark.parametrize("last_words", [b"", b"N", b"NR"], ids=["none", "no TLS", "half a word"])
+async def test_a_server_that_dies_while_one_connects_is_away(last_words: bytes) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for word in last_words:
+            await reader.read(1_000)
+            writer.write(bytes((word,)))
+            await writer.drain()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(die, "127.0.0.1", 0) as dying:
+        port = dying.sockets[0].getsockname()[1]
+        db = open_database(f"postgresql+asyncpg://postgres@127.0.0.1:{port}/engage")
+        for opened in (transaction, one_statement):
+            with pytest.raises(Unavailable):
+                async with opened(db) as conn:
+                    await conn.execute(text("SELECT 1"))
+        await db.dispose()
+
+
 async def test_whoever_serves_members_waits_for_no_statement_longer_than_an_app_would(
     settings: Settings,
 ) -> None:

@@ -19,10 +19,11 @@ class Prepare(Struct, frozen=True, tag=True):
 
 
 class Broadcast(Struct, frozen=True, tag=True):
-    """The message to everyone, so many times."""
+    """The message to everyone, so many times. They are `sockets`, once the last of them has come."""
 
     message: str
     rounds: int
+    sockets: int
 
 
 class Begun(Struct, frozen=True):
@@ -37,6 +38,7 @@ class BareFeed:
     def __init__(self) -> None:
         self._server: Server | None = None
         self._connections: set[ServerConnection] = set()
+        self._joined = asyncio.Event()
         self._pace = Pace()
 
     async def act(self, order: Begin | Prepare | Broadcast) -> Struct:
@@ -50,6 +52,9 @@ class BareFeed:
                 self._pace = await Pace().__aenter__()
                 return Begun(self._pace.port)
             case Broadcast():
+                while len(self._connections) < order.sockets:
+                    self._joined.clear()
+                    await self._joined.wait()
                 for _ in range(order.rounds):
                     await self._pace.turn()
                     broadcast(self._connections, order.message)
@@ -59,6 +64,7 @@ class BareFeed:
 
     async def _handle(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
+        self._joined.set()
         try:
             await connection.wait_closed()
         finally:

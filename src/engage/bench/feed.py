@@ -101,7 +101,7 @@ async def _broadcast(ground: Ground, clients: Hand, plain: Hand) -> sockets.Coun
     port = (await plain.ask(bare_feed.Prepare(), bare_feed.Begun)).port
     await clients.tell(sockets.Count(members * rounds, port))
     same = messages.balance_changed(publisher.change(PROGRAM, PREFIX, 1).balance, "active").decode()
-    await plain.ask(bare_feed.Broadcast(same, rounds), bare_feed.Sent)
+    await plain.ask(bare_feed.Broadcast(same, rounds, members), bare_feed.Sent)
     return await clients.hear(sockets.Counted)
 
 

@@ -100,14 +100,19 @@ def _away_is_unavailable() -> Iterator[None]:
             raise Unavailable("postgres") from error
         raise
     except asyncpg.PostgresError as error:
-        if error.sqlstate in _PASSING:
+        if _passes(error.sqlstate):
             raise Unavailable("postgres") from error
         if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name == _CLOSED_CHECK:
             raise AccountClosed from error
         raise
     except DBAPIError as error:
-        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _PASSING:
+        if error.connection_invalidated or _passes(getattr(error.orig, "sqlstate", None)):
             raise Unavailable("postgres") from error
         if isinstance(error, IntegrityError) and _CLOSED_CHECK in str(error.orig):
             raise AccountClosed from error
         raise
+
+
+def _passes(sqlstate: str | None) -> bool:
+    """Whether an error is one of those that pass, or of the connection itself (class 08)."""
+    return sqlstate is not None and (sqlstate in _PASSING or sqlstate.startswith("08"))

@@ -45,7 +45,7 @@ WITH due AS MATERIALIZED (
             pending = b.pending - excluded.active,
             version = b.version + excluded.version + CAST(b.debt > 0 AS int)
     RETURNING program_id, member_id, new.active AS active, new.pending AS pending, new.held AS held,
-              new.debt AS debt, new.version AS version, old.debt - new.debt AS recovered
+              new.debt AS debt, new.version AS version, coalesce(old.debt - new.debt, 0) AS recovered
 ), numbered AS MATERIALIZED (
     SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at, d.active_at, m.version, m.recovered,
            m.version - CAST(m.recovered > 0 AS int) - s.entries + row_number() OVER running AS seq,
