@@ -36,12 +36,21 @@ JOIN lots l USING (program_id, member_id)
 WHERE l.remaining > 0 OR l.credit_id = ANY(CAST(:credit_ids AS uuid[]))
 """)
 
+# Step by step, through indexes: joined at once, it may be planned as a walk over all that a member ever held.
 _TAKES = text("""
-SELECT e.hold_id, m.credit_id, CAST(-sum(m.active_delta) AS bigint) AS points
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
-JOIN entries e USING (program_id, member_id)
-JOIN lot_moves m ON m.program_id = e.program_id AND m.member_id = e.member_id AND m.entry_seq = e.seq
-WHERE e.hold_id = ANY(CAST(:hold_ids AS uuid[]))
+SELECT h.id, m.credit_id, CAST(-sum(m.active_delta) AS bigint) AS points
+FROM unnest(CAST(:hold_ids AS uuid[])) AS k (id)
+JOIN holds h USING (id)
+CROSS JOIN LATERAL (
+    SELECT e.seq FROM entries e
+    WHERE e.program_id = h.program_id AND e.member_id = h.member_id AND e.hold_id = h.id
+    OFFSET 0
+) e
+CROSS JOIN LATERAL (
+    SELECT l.credit_id, l.active_delta FROM lot_moves l
+    WHERE l.program_id = h.program_id AND l.member_id = h.member_id AND l.entry_seq = e.seq
+    OFFSET 0
+) m
 GROUP BY 1, 2 HAVING sum(m.active_delta) < 0
 """)
 
@@ -129,7 +138,7 @@ async def open_accounts(
     balances = {(row[0], row[1]): Balance(*row[2:]) for row in await conn.execute(_LOCK, columns)}
     taken: list[tuple[UUID, UUID, int]] = []
     if hold_ids:
-        rows = await conn.execute(_TAKES, columns | {"hold_ids": list(hold_ids)})
+        rows = await conn.execute(_TAKES, {"hold_ids": list(hold_ids)})
         taken = [(hold_id, credit_id, points) for hold_id, credit_id, points in rows]
     wanted = [*credit_ids, *(credit_id for _, credit_id, _ in taken)]
     lots: dict[Key, list[Lot]] = {}
