@@ -22,6 +22,7 @@ from engage.flows.parts import Parts
 from engage.flows.publish_program import publish
 from engage.flows.report import report_balance, report_liability
 from engage.ledger.accounts import Accounts, open_accounts, post
+from engage.ledger.holds import Hold, add_hold
 from engage.settings import Settings
 from tests.playing import DAY, NOON, advance, playing
 
@@ -132,6 +133,21 @@ class Life:
             if account.active:
                 takes = account.hold(self.dice.randint(1, account.active), id_, self.now)
                 self.tally.holds[id_] = (member, takes)
+                await self.keep(conn, member, id_, takes)
+
+    async def keep(self, conn: AsyncConnection, member: str, id_: UUID, takes: list[Take]) -> None:
+        """What an account holds or spends has a row that says what for."""
+        points = sum(take.points for take in takes)
+        kept = Hold(
+            program_id=PROGRAM,
+            member_id=member,
+            id=id_,
+            purpose="checkout",
+            state="open",
+            points=points,
+            created_at=self.now,
+        )
+        await add_hold(conn, kept)
 
     async def close(self, conn: AsyncConnection, _: str) -> None:
         if not self.tally.holds:
@@ -155,6 +171,7 @@ class Life:
             if account.active > 1:
                 takes = account.redeem(self.dice.randint(1, account.active - 1), id_, self.now)
                 self.spent.append((member, id_, takes))
+                await self.keep(conn, member, id_, takes)
                 account.take_out(1, self.now, kind="adjustment", into="adjusted", reference="r")
 
     async def undo(self, conn: AsyncConnection, member: str) -> None:
