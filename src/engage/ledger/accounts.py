@@ -38,7 +38,7 @@ WHERE l.remaining > 0 OR l.credit_id = ANY(CAST(:credit_ids AS uuid[]))
 
 # Step by step, through indexes: joined at once, it may be planned as a walk over all that a member ever held.
 _TAKES = text("""
-SELECT h.id, m.credit_id, CAST(-sum(m.active_delta) AS bigint) AS points
+SELECT h.program_id, h.member_id, h.id, m.credit_id, CAST(-sum(m.active_delta) AS bigint) AS points
 FROM unnest(CAST(:hold_ids AS uuid[])) AS k (id)
 JOIN holds h USING (id)
 CROSS JOIN LATERAL (
@@ -51,7 +51,7 @@ CROSS JOIN LATERAL (
     WHERE l.program_id = h.program_id AND l.member_id = h.member_id AND l.entry_seq = e.seq
     OFFSET 0
 ) m
-GROUP BY 1, 2 HAVING sum(m.active_delta) < 0
+GROUP BY 1, 2, 3, 4 HAVING sum(m.active_delta) < 0
 """)
 
 _POST = text("""
@@ -139,7 +139,8 @@ async def open_accounts(
     taken: list[tuple[UUID, UUID, int]] = []
     if hold_ids:
         rows = await conn.execute(_TAKES, {"hold_ids": list(hold_ids)})
-        taken = [(hold_id, credit_id, points) for hold_id, credit_id, points in rows]
+        # A hold may have gone to another member, whom nobody asked for, in a merger.
+        taken = [(id_, credit_id, points) for *key, id_, credit_id, points in rows if tuple(key) in balances]
     wanted = [*credit_ids, *(credit_id for _, credit_id, _ in taken)]
     lots: dict[Key, list[Lot]] = {}
     for program_id, member_id, *lot in await conn.execute(_LOTS, columns | {"credit_ids": wanted}):
