@@ -46,7 +46,7 @@ async def servers() -> AsyncIterator[Settings]:
 @pytest.fixture(scope="session")
 async def migrated(servers: Settings) -> Settings:
     """A migrated database that nobody connects to: the others are copies of it."""
-    from engage.flows.install import migrate
+    from engage.flows.operations.install import migrate
 
     await _ask(servers, f"CREATE DATABASE {TEMPLATE}")
     await migrate(_with_database(servers, TEMPLATE))

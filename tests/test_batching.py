@@ -7,7 +7,7 @@ import pytest
 
 from engage import batching
 from engage.batching import Batcher
-from engage.domain.refusal import Unavailable
+from engage.domain.refusals import Unavailable
 
 
 class Slow:

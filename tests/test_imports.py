@@ -15,7 +15,7 @@ SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py
 # only: a room that is missing here, or an import that is, is a question about the architecture.
 BASE = {"domain", "clock", "settings", "sandbox_secrets", "programs", "batching"}
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
-BELOW_THE_EDGE = BASE | ADAPTERS | {"flows", "tokens", "logs"}
+BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "domain": set(),
@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": {"settings"},
     "tokens": {"domain", "clock", "settings", "sandbox_secrets"},
     **{adapter: {"domain", "clock", "direct_sql"} for adapter in ADAPTERS},
-    "flows": BASE | ADAPTERS,
+    "runtime": BASE | ADAPTERS,
+    "flows": BASE | ADAPTERS | {"runtime"},
     **dict.fromkeys(("api", "console", "feed", "workers"), BELOW_THE_EDGE),
     "embedded": {"settings", "sandbox_secrets"},
     "cli": BELOW_THE_EDGE | {"embedded", "api", "feed", "workers", "bench"},

@@ -22,11 +22,11 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from engage import tokens
 from engage.clock import Clock
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.refusals import Refusal, Unavailable
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings, SettingsError
 from engage.tokens import Identity, TokenVerifier, open_verifier, sign
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 ANA = Identity("eu-mi-points", "ana")
 CLOCK = Clock()

@@ -5,13 +5,13 @@ from typing import Any
 import structlog
 from arq.typing import WorkerCoroutine
 
-from engage.domain.refusal import Unavailable
-from engage.flows import expire as expiring
-from engage.flows import reconcile_payouts as reconciling
-from engage.flows import settle as settling
-from engage.flows import sweep as sweeping
-from engage.flows.due_work import Work
-from engage.flows.parts import Parts, follow_sandbox_clock
+from engage.domain.refusals import Unavailable
+from engage.flows.scheduled import expire as expiring
+from engage.flows.scheduled import settle as settling
+from engage.flows.scheduled import sweep as sweeping
+from engage.flows.scheduled.due_work import Work
+from engage.flows.withdrawals import reconcile as reconciling
+from engage.runtime.services import Parts, follow_sandbox_clock
 
 log = structlog.get_logger()
 

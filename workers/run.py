@@ -7,7 +7,7 @@ from contextlib import suppress
 import uvloop
 
 from engage import logs
-from engage.flows.parts import open_parts
+from engage.runtime.services import open_parts
 from engage.settings import Settings
 from workers.settings import make_worker
 

@@ -7,8 +7,8 @@ from typing import Any
 from arq import cron, func
 from arq.worker import Worker
 
-from engage.flows.due_work import DUE_WORK
-from engage.flows.parts import Parts
+from engage.flows.scheduled.due_work import DUE_WORK
+from engage.runtime.services import Parts
 from engage.settings import Settings
 from engage.signals.doorbell import (
     EXPIRE_JOB,

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from engage.domain.refusal import Unavailable
+from engage.domain.refusals import Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -24,8 +24,8 @@ from msgspec import Meta, Struct
 
 from engage.clock import Clock
 from engage.domain.activity import MemberId
-from engage.domain.program import ProgramId
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.program.program import ProgramId
+from engage.domain.refusals import Refusal, Unavailable
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings, SettingsError
 

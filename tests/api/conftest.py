@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engage.clock import StoppedClock
-from engage.flows.install import install
+from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import Calling, calling
-from tests.playing import NOON
+from tests.support.playing import NOON
 
 
 @pytest.fixture(scope="module")

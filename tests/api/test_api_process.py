@@ -13,8 +13,8 @@ import psutil
 from sqlalchemy import text
 
 from engage.embedded.child import engage_command
-from engage.flows.install import install
-from engage.flows.transaction import open_database
+from engage.flows.operations.install import install
+from engage.runtime.database import open_database
 from engage.settings import Settings, to_environment
 from tests.api.process import HOST, api_process
 

@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from engage.flows.install import install
+from engage.flows.operations.install import install
 from engage.signals.doorbell import WORKER_HEALTH_PREFIX
 from tests.api.calling import Caller, Calling, calling, problem
-from tests.own_servers import Servers, own_servers
+from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
 ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "worker", "feed"}

@@ -7,7 +7,7 @@ import pytest
 
 from engage.api import bodies
 from engage.api.bodies import read_body
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 
 SCOPE: Any = {"headers": [], "http_version": "1.1"}
 

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from engage.clock import Clock, StoppedClock
-from engage.flows.publish_program import publish
+from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
 from tests.api.process import api_process
-from tests.playing import NOON
-from tests.spending import DOCUMENT, HOLD_FOR, SPENDING, rich
+from tests.support.checkout import DOCUMENT, HOLD_FOR, SPENDING, rich
+from tests.support.playing import NOON
 
 QUOTES = "/v1/shop/checkout/quotes"
 HOLDS = "/v1/shop/checkout/holds"

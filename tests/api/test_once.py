@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engage.flows.answers import begin_answer
+from engage.runtime.idempotency import begin_answer
 from tests.api.calling import PROGRAM, Calling, fields, problem
 
 TAPS, SHARES = "/v1/fuel/taps", "/v1/shares"
@@ -110,7 +110,7 @@ async def test_an_answer_that_could_not_be_kept_is_not_given(
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("engage.flows.answers.idempotency.finish", broken)
+        patch.setattr("engage.runtime.idempotency.idempotency.finish", broken)
         problem(await member.post(SHARES, known, idempotency_key="k-9"), 500, "internal_error")
     again = await member.post(SHARES, known, idempotency_key="k-9")
     assert (again.status_code, again.json()["repeated"]) == (202, True)

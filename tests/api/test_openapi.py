@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from engage.api.app import controllers
 from engage.api.codes import CODES
 from engage.api.openapi import as_yaml, document
-from engage.flows.events import AnyEvent
+from engage.flows.shop.events import AnyEvent
 from engage.settings import Settings
 from tests.api.process import ApiProcess, api_process
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from engage.flows.publish_program import publish
-from engage.flows.settle import settle_due
+from engage.flows.programs.publish import publish
+from engage.flows.scheduled.settle import settle_due
 from tests.api.calling import Caller, Calling
-from tests.ordering import DOCUMENT, PROGRAM
+from tests.support.orders import DOCUMENT, PROGRAM
 
 EVENTS = "/v1/shop/events"
 _number = iter(range(10_000))

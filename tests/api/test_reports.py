@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engage.flows.settle import settle_due
+from engage.flows.scheduled.settle import settle_due
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
-from tests.playing import DAY, NOON, advance
+from tests.support.playing import DAY, NOON, advance
 
 LIABILITY = "/v1/admin/reports/liability"
 

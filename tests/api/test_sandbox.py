@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engage.api.app import create_app
-from engage.flows.install import install
+from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import PROGRAM, Caller, Calling, calling, client_of, fields, problem
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engage.api.shop.callers import EVENTS_BYTES
-from engage.flows.keys import create_key, revoke_key
+from engage.flows.operations.keys import create_key, revoke_key
 from engage.store.api_keys import split
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
 

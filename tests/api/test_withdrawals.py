@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from engage.clock import StoppedClock
-from engage.flows.pay_out import pay_out_due
-from engage.flows.publish_program import publish
-from engage.flows.settle import settle_due
+from engage.flows.programs.publish import publish
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
-from tests.flows.paying_out import OPEN, PHONE, PROGRAM, document
-from tests.playing import FIVE_MINUTES, NOON
+from tests.support.playing import FIVE_MINUTES, NOON
+from tests.support.withdrawals import OPEN, PHONE, PROGRAM, document
 
 PATH, ADMIN = "/v1/withdrawals", "/v1/admin/withdrawals"
 ASKED = {"points": 60, "method": "mobile_money"}

@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 
 from engage.cli import main
 from engage.clock import Clock
-from engage.flows.parts import Parts
+from engage.runtime.services import Parts
 from engage.settings import Settings, to_environment
 from engage.store import sandbox_clock
-from tests.eventually import LOOK_AGAIN_S
-from tests.playing import NOON, PROGRAM, playing, rows
+from tests.support.eventually import LOOK_AGAIN_S
+from tests.support.playing import NOON, PROGRAM, playing, rows
 
 WITHIN_S = 30.0
 

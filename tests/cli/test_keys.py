@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engage.cli import main
-from engage.flows.keys import find_key
-from engage.flows.transaction import open_database
+from engage.flows.operations.keys import find_key
+from engage.runtime.database import open_database
 from engage.settings import Settings, to_environment
 
 

@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 
 from engage.cli import main
 from engage.clock import Clock
-from engage.flows.parts import Parts
-from engage.flows.settle import settle_due
+from engage.flows.scheduled.settle import settle_due
+from engage.runtime.services import Parts
 from engage.settings import Settings, to_environment
 from engage.store import sandbox_clock
-from tests.playing import NOON, advance, do, join, link, playing, rows
+from tests.support.playing import NOON, advance, do, join, link, playing, rows
 
 
 @pytest.fixture

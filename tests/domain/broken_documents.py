@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from engage.domain.example import RefusalCode
+from engage.domain.examples.steps import RefusalCode
 
 SOUND = """\
 id = "tea-club"

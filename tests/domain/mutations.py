@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.activity import Channel
-from engage.domain.program import (
+from engage.domain.program.program import (
     After,
     AnyReward,
     Award,

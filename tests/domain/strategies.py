@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engage import programs
 from engage.domain.activity import AnyActivity, AppSignIn, FuelTap, Registration, Review, Share
-from engage.domain.program import Program
+from engage.domain.program.program import Program
 
 PRESETS: list[Program] = [programs.preset(name) for name in programs.names()]
 # The two that have activities of every day.

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage.domain import names
 from engage.domain.calendar import (
     WindowKind,
     add_months,
@@ -23,6 +22,7 @@ from engage.domain.calendar import (
     window,
     yearly_after,
 )
+from engage.domain.document import iso_codes
 from tests.domain.strategies import instants, zoned_instants
 
 kinds: st.SearchStrategy[WindowKind] = st.sampled_from(["day", "month"])
@@ -43,7 +43,7 @@ def test_windows_tile_time_without_gap_or_overlap(zoned: tuple[str, datetime], k
     assert before.period < found.period < following.period
 
 
-@given(st.sampled_from(sorted(names.zones())), instants(SINCE_2012), kinds)
+@given(st.sampled_from(sorted(iso_codes.zones())), instants(SINCE_2012), kinds)
 def test_windows_tile_time_in_every_zone(zone: str, at: datetime, kind: WindowKind) -> None:
     found = window(kind, at, zone)
     assert found.start <= at < found.end

@@ -5,8 +5,8 @@ import sys
 from datetime import datetime
 
 from engage.clock import StoppedClock
-from engage.flows.parts import open_parts
-from engage.flows.pay_out import pay_out_due
+from engage.flows.withdrawals.pay_out import pay_out_due
+from engage.runtime.services import open_parts
 from engage.settings import from_environment
 
 

@@ -10,10 +10,10 @@ from sqlalchemy import text
 
 from engage.clock import Clock
 from engage.embedded.child import Child, Part, engage_command, start
-from engage.flows.audit import audit
-from engage.flows.parts import Parts
+from engage.flows.operations.audit import audit
+from engage.runtime.services import Parts
 from engage.settings import Settings, to_environment
-from tests.playing import PROGRAM, playing, rows
+from tests.support.playing import PROGRAM, playing, rows
 
 MEMBERS = 30_000
 PATIENCE_S = 30.0

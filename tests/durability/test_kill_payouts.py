@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from engage.domain.withdrawal import NEVER_HEARD_AFTER
-from engage.flows.parts import Parts
-from engage.flows.pay_out import pay_out_due
+from engage.domain.withdrawals.withdrawal import NEVER_HEARD_AFTER
+from engage.flows.withdrawals.pay_out import pay_out_due
+from engage.runtime.services import Parts
 from engage.settings import Settings, to_environment
-from tests.flows.paying_out import balance, join, paying, states, take_out
 from tests.payouts.momo_server import Momo, momo
-from tests.playing import advance
-from tests.sound import broken
+from tests.support.audit import broken
+from tests.support.playing import advance
+from tests.support.withdrawals import balance, join, paying, states, take_out
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0

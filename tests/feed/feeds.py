@@ -13,12 +13,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from engage.clock import Clock
-from engage.domain.balance import Balance
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.accounts.balance import Balance
+from engage.domain.refusals import Refusal, Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member, Patience, Phase
 from engage.signals.topics import Topics, change_of
-from tests.eventually import LOOK_AGAIN_S, WITHIN_S
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 PROGRAM = "eu-mi-points"
 NO_PATIENCE = Patience(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)

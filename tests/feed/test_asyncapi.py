@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.asyncapi import document, render
 from engage.feed.messages import BalanceChanged, Outgoing, Shown, Snapshot

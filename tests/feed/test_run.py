@@ -16,16 +16,16 @@ from websockets.asyncio.client import connect
 from engage import sandbox_secrets
 from engage.domain.activity import FuelTap
 from engage.embedded.ports import free_port
-from engage.flows.erase_member import erase_member
-from engage.flows.install import install
-from engage.flows.merge_members import merge_members
-from engage.flows.parts import Parts, open_parts
-from engage.flows.record_activity import Act, record
-from engage.flows.register_member import Joining, register_member
+from engage.flows.activities.record import Act, record
+from engage.flows.members.erase import erase_member
+from engage.flows.members.merge import merge_members
+from engage.flows.members.register import Joining, register_member
+from engage.flows.operations.install import install
+from engage.runtime.services import Parts, open_parts
 from engage.settings import Settings, to_environment
 from engage.tokens import sign
-from tests.eventually import LOOK_AGAIN_S, WITHIN_S
 from tests.feed.feeds import PROGRAM, message_of
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 HOST = "127.0.0.1"
 

@@ -12,9 +12,9 @@ from websockets.exceptions import InvalidStatus
 
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
-from tests.eventually import eventually
 from tests.feed.feeds import NO_PATIENCE, PROGRAM, Client, Truth, World, narrow_socket, running_feed
-from tests.own_valkey import own_valkey
+from tests.support.eventually import eventually
+from tests.support.valkey import own_valkey
 
 # More changes than all the buffers between a publisher and a client have room for.
 MANY = range(2, 3_000)

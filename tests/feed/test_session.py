@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 from engage.feed.messages import Auth, Incoming, Resume, decode
 from engage.feed.session import (
     Abort,

@@ -10,7 +10,8 @@ import msgspec
 
 from engage.clock import StoppedClock
 from engage.domain.activity import Order, Registration
-from engage.domain.example import (
+from engage.domain.earning.order_facts import ReturnedLine
+from engage.domain.examples.steps import (
     Capture,
     Hold,
     Join,
@@ -27,25 +28,24 @@ from engage.domain.example import (
     Wait,
     Withdraw,
 )
-from engage.domain.orders import ReturnedLine
-from engage.domain.refusal import Refusal
-from engage.flows import events
-from engage.flows.balances import read_balances
-from engage.flows.checkout import Quote as Quoted
-from engage.flows.checkout import QuoteRequest, quote
-from engage.flows.due_work import DUE_WORK, do_due
-from engage.flows.end_holds import End, Ending, end_holds
-from engage.flows.events import AnyEvent
-from engage.flows.hold import Held, HoldRequest, hold
-from engage.flows.parts import Parts
-from engage.flows.record_activity import Act, record
-from engage.flows.redeem import Redeemed, Wish, redeem
-from engage.flows.register_member import Joining, register_member
-from engage.flows.shop_events import take_events
-from engage.flows.transaction import transaction
-from engage.flows.withdraw import withdraw
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import Act, record
+from engage.flows.checkout.end_holds import End, Ending, end_holds
+from engage.flows.checkout.hold import Held, HoldRequest, hold
+from engage.flows.checkout.quote import Quote as Quoted
+from engage.flows.checkout.quote import QuoteRequest, quote
+from engage.flows.members.register import Joining, register_member
+from engage.flows.reads.balances import read_balances
+from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.flows.scheduled.due_work import DUE_WORK, do_due
+from engage.flows.shop import events
+from engage.flows.shop.events import AnyEvent
+from engage.flows.shop.take_events import take_events
+from engage.flows.withdrawals.withdraw import withdraw
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
 from engage.store.members import NewMember, add_member
-from tests.playing import rows
+from tests.support.playing import rows
 
 _numbers = count(1)
 

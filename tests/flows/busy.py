@@ -6,26 +6,26 @@ from pathlib import Path
 
 from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity
-from engage.flows.adjust import Adjusting, adjust
-from engage.flows.close_coupon import use_f_code, void_coupon
-from engage.flows.due_work import do_due
-from engage.flows.end_withdrawal import confirm
-from engage.flows.erase_member import erase_member
-from engage.flows.events import AnyEvent
-from engage.flows.import_file import look_through
-from engage.flows.import_members import import_members
-from engage.flows.merge_members import merge_members
-from engage.flows.parts import Parts
-from engage.flows.publish_program import publish
-from engage.flows.record_activity import record
-from engage.flows.register_member import Joining, register_member
-from engage.flows.settle import settle_due
-from engage.flows.shop_events import take_events
-from engage.flows.withdraw import withdraw
-from tests import ordering, spending
-from tests.flows import paying_out
-from tests.ordering import buy, cancelled, delivered, line, paid, returned, tell
-from tests.playing import (
+from engage.flows.activities.record import record
+from engage.flows.members.adjust import Adjusting, adjust
+from engage.flows.members.erase import erase_member
+from engage.flows.members.import_file import look_through
+from engage.flows.members.import_members import import_members
+from engage.flows.members.merge import merge_members
+from engage.flows.members.register import Joining, register_member
+from engage.flows.programs.publish import publish
+from engage.flows.rewards.close_coupon import use_f_code, void_coupon
+from engage.flows.scheduled.due_work import do_due
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.events import AnyEvent
+from engage.flows.shop.take_events import take_events
+from engage.flows.withdrawals.outcome import confirm
+from engage.flows.withdrawals.withdraw import withdraw
+from engage.runtime.services import Parts
+from tests.support import checkout, orders, withdrawals
+from tests.support.checkout import asking, earn, held, redeemed
+from tests.support.orders import buy, cancelled, delivered, line, paid, returned, tell
+from tests.support.playing import (
     DAY,
     NOON,
     act,
@@ -39,7 +39,6 @@ from tests.playing import (
     social,
     tap,
 )
-from tests.spending import asking, earn, held, redeemed
 
 MEMBERS = ["m-1", "m-2", "m-3"]
 BEGAN = NOON - timedelta(days=400)
@@ -48,9 +47,9 @@ BEGAN = NOON - timedelta(days=400)
 async def be_busy(parts: Parts) -> None:
     """Begins at BEGAN; what is open at the end is not late."""
     documents = (
-        ordering.DOCUMENT.replace('grace = "P10D"', 'grace = "P10D"\npromise = "P16D"'),
-        spending.DOCUMENT,
-        paying_out.document(paying_out.OPEN),
+        orders.DOCUMENT.replace('grace = "P10D"', 'grace = "P10D"\npromise = "P16D"'),
+        checkout.DOCUMENT,
+        withdrawals.document(withdrawals.OPEN),
     )
     for document in documents:
         await publish(parts.db, document, source="busy", now=BEGAN)
@@ -74,7 +73,7 @@ async def _import(parts: Parts) -> None:
         counts = await import_members(
             parts,
             look_through(file),
-            program_id=ordering.PROGRAM,
+            program_id=orders.PROGRAM,
             name="old",
             rejected=lambda _: None,
             told=lambda _: None,
@@ -85,10 +84,10 @@ async def _import(parts: Parts) -> None:
 async def _orders_long_ago(parts: Parts) -> None:
     """Points that end, some of them after they came back."""
     for number in range(1, 6):
-        await ordering.join(parts, f"b-{number}")
+        await orders.join(parts, f"b-{number}")
     await buy(parts, line(paid=100_00), order_id="o-1", member_id="b-1")
     await buy(parts, line(paid=50_00), order_id="o-1", member_id="b-5")
-    hold_id = await ordering.spend(parts, 90, "o-2", member_id="b-1")
+    hold_id = await orders.spend(parts, 90, "o-2", member_id="b-1")
     bought = paid(parts, line(paid=99_00, quantity=3), order_id="o-2", member_id="b-1", hold_id=hold_id)
     back = returned(parts, {"1": 1}, order_id="o-2", member_id="b-1")
     assert await tell(parts, bought, back, delivered(parts, "o-2", member_id="b-1")) == []
@@ -101,7 +100,7 @@ async def _orders_long_ago(parts: Parts) -> None:
 async def _orders(parts: Parts) -> None:
     """Points that are taken back, before and after they are active and spent."""
     await buy(parts, line(paid=50_00), order_id="o-2", member_id="b-5")
-    await ordering.spend(parts, 50, member_id="b-5")
+    await orders.spend(parts, 50, member_id="b-5")
     assert await tell(parts, returned(parts, order_id="o-2", member_id="b-5")) == []
     await buy(parts, line(paid=30_00), order_id="o-3", member_id="b-5")  # It goes towards the debt.
     await buy(parts, line(paid=80_00, quantity=4), order_id="o-3", member_id="b-1")
@@ -120,26 +119,26 @@ async def _corrections(parts: Parts) -> None:
     """Operators give and take; a member is merged into another, and one is erased."""
     for points, reference in ((15, "ticket-1"), (-5, "ticket-2")):
         correction = Adjusting(points=points, reason="goodwill", reference=reference)
-        await adjust(parts, ordering.PROGRAM, "b-2", correction, operator="key-1")
+        await adjust(parts, orders.PROGRAM, "b-2", correction, operator="key-1")
     for member in ("b-3", "b-4"):
         await buy(parts, line(paid=70_00), order_id=f"of-{member}", member_id=member)
-        await ordering.spend(parts, 10, f"by-{member}", member_id=member)
-        await ordering.write_review(parts, f"r-{member}", member_id=member)
-    await merge_members(parts, ordering.PROGRAM, "b-3", into="b-1", reason="one person", operator="key-1")
-    await erase_member(parts, ordering.PROGRAM, "b-4", operator="key-1")
+        await orders.spend(parts, 10, f"by-{member}", member_id=member)
+        await orders.write_review(parts, f"r-{member}", member_id=member)
+    await merge_members(parts, orders.PROGRAM, "b-3", into="b-1", reason="one person", operator="key-1")
+    await erase_member(parts, orders.PROGRAM, "b-4", operator="key-1")
 
 
 async def _rewards(parts: Parts) -> None:
     """Coupons and codes in every state but the one of those that are at a checkout."""
-    await spending.rich(parts, 1000, "s-1")
+    await checkout.rich(parts, 1000, "s-1")
     coupons = [await redeemed(parts, "one_euro", "s-1") for _ in range(3)]
     await redeemed(parts, "scarce", "s-1")
     code = (await redeemed(parts, "phone_first", "s-1")).coupon.code
-    await use_f_code(parts, spending.SPENDING, code, product_id="phone", order_id="o-9")
-    await void_coupon(parts, spending.SPENDING, coupons[0].coupon.code)
+    await use_f_code(parts, checkout.SPENDING, code, product_id="phone", order_id="o-9")
+    await void_coupon(parts, checkout.SPENDING, coupons[0].coupon.code)
     used = asking("o-1", "s-1", points=50, coupon_codes=[coupons[1].coupon.code])
-    await spending.ended(parts, await held(parts, used), "captured")
-    await spending.ended(parts, await held(parts, asking("o-2", "s-1", points=20)), "released")
+    await checkout.ended(parts, await held(parts, used), "captured")
+    await checkout.ended(parts, await held(parts, asking("o-2", "s-1", points=20)), "released")
     await held(parts, asking("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
     await do_due(parts, now=advance(parts, 11 * DAY))  # The hold times out, the coupons end.
 
@@ -148,11 +147,11 @@ async def _withdrawals(parts: Parts) -> None:
     """One that was paid, and one that was not."""
     for member in ("w-1", "w-2", "w-3"):
         await register_member(
-            parts, Joining(member_id=member, program=paying_out.PROGRAM, country="BF", phone=None)
+            parts, Joining(member_id=member, program=withdrawals.PROGRAM, country="BF", phone=None)
         )
     await settle_due(parts, now=advance(parts, timedelta(minutes=5)))
     for member, is_paid in (("w-1", True), ("w-2", False)):
-        asked = await withdraw(parts, paying_out.PROGRAM, member, points=60, method="cash")
+        asked = await withdraw(parts, withdrawals.PROGRAM, member, points=60, method="cash")
         await confirm(parts, asked.id, paid=is_paid)
 
 
@@ -185,9 +184,9 @@ async def _leave_open(parts: Parts) -> None:
     """An order that is to be delivered, a checkout with a coupon, a withdrawal."""
     await do_due(parts, now=parts.clock.now() - timedelta(minutes=1))
     assert await tell(parts, paid(parts, line(paid=20_00), order_id="o-5", member_id="b-5")) == []
-    await ordering.spend(parts, 10, "o-4", member_id="b-1", capture=False)
+    await orders.spend(parts, 10, "o-4", member_id="b-1", capture=False)
     await earn(parts, 300, "s-1")
     coupon = (await redeemed(parts, "one_euro", "s-1")).coupon
     await redeemed(parts, "one_euro", "s-1")
     await held(parts, asking("o-4", "s-1", points=40, coupon_codes=[coupon.code]))
-    await withdraw(parts, paying_out.PROGRAM, "w-3", points=60, method="cash")
+    await withdraw(parts, withdrawals.PROGRAM, "w-3", points=60, method="cash")

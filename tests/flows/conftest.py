@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engage.flows.parts import Parts
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import playing
+from tests.support.playing import playing
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from engage import programs
 from engage.clock import StoppedClock
 from engage.domain.activity import AppSignIn, FuelTap, Registration, Review, Share
 from engage.domain.calendar import instant
-from engage.domain.example import Example, Join, Step
-from engage.domain.examples import instants
-from engage.domain.program import Program
-from engage.flows.audit import audit
-from engage.flows.home import read_home
-from engage.flows.parts import Parts, open_parts
-from engage.flows.publish_program import publish
+from engage.domain.examples.steps import Example, Join, Step
+from engage.domain.playback.examples import instants
+from engage.domain.program.program import Program
+from engage.flows.operations.audit import audit
+from engage.flows.programs.publish import publish
+from engage.flows.reads.home import read_home
+from engage.runtime.services import Parts, open_parts
 from engage.settings import Settings
 from tests.flows.acting import Actor, Came, Earned
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engage.domain.refusal import Unavailable
-from engage.domain.slots import Slot
+from engage.domain.earning.slots import Slot
+from engage.domain.refusals import Unavailable
 from engage.embedded import valkey as embedded
 from engage.embedded.child import start
 from engage.embedded.data_folder import folder_at, hold

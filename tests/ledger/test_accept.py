@@ -9,20 +9,20 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.domain import document
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import NewCredit, decide
-from engage.domain.slots import Grant, StreakSlot, wanted
-from engage.flows.ids import new_id
-from engage.flows.transaction import one_statement, open_database
+from engage.domain.earning.decide import NewCredit, decide
+from engage.domain.earning.slots import Grant, StreakSlot, wanted
+from engage.domain.program import parse
 from engage.ledger.accept import Accepted, Accepting, accept
 from engage.ledger.credits import by_reference, taken_keys
 from engage.ledger.settle import due_times, is_due, next_due, settle_batch
 from engage.ledger.take_back import Removal, take_back
+from engage.runtime.database import one_statement, open_database
+from engage.runtime.ids import new_id
 from engage.settings import Settings
-from tests.playing import DAY, FIRST, FIVE_MINUTES, NOON, PROGRAM, link, review, rows, social, tap
+from tests.support.playing import DAY, FIRST, FIVE_MINUTES, NOON, PROGRAM, link, review, rows, social, tap
 
-PLAYGROUND = document.parse(FIRST, source="playground")
+PLAYGROUND = parse.parse(FIRST, source="playground")
 MADRID = "Europe/Madrid"
 
 

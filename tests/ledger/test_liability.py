@@ -15,16 +15,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.clock import StoppedClock
-from engage.domain.account import Account, Lot, Movement, Take
-from engage.domain.liability import BUCKETS, DAYS, Liability
-from engage.flows.ids import new_id
-from engage.flows.parts import Parts
-from engage.flows.publish_program import publish
-from engage.flows.report import report_balance, report_liability
+from engage.domain.accounts.account import Account, Lot, Movement, Take
+from engage.domain.accounts.liability import BUCKETS, DAYS, Liability
+from engage.flows.programs.publish import publish
+from engage.flows.reports.reports import report_balance, report_liability
 from engage.ledger.accounts import Accounts, open_accounts, post
 from engage.ledger.holds import Hold, add_hold
+from engage.runtime.ids import new_id
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import DAY, NOON, advance, playing
+from tests.support.playing import DAY, NOON, advance, playing
 
 PROGRAM = "tally"
 MEMBERS = {"a": "ES", "b": "ES", "c": "FR", "d": "GB", "e": "GB"}

@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from engage.flows.audit import audit
-from engage.flows.ids import new_id
-from engage.flows.parts import Parts
-from engage.flows.settle import settle_due
-from engage.flows.transaction import transaction
+from engage.flows.operations.audit import audit
+from engage.flows.scheduled.settle import settle_due
 from engage.ledger.balances import BalanceChange
 from engage.ledger.expire import expire_lots, lock_ending, next_end, next_stop
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.holding import end_hold, hold, spend
-from tests.playing import DAY, FIVE_MINUTES, NOON, advance, do, join, playing, review, rows, tap
+from tests.support.holds import end_hold, hold, spend
+from tests.support.playing import DAY, FIVE_MINUTES, NOON, advance, do, join, playing, review, rows, tap
 
 MOMENT = timedelta(microseconds=1)
 JOINED_ENDS = (NOON + FIVE_MINUTES).replace(year=2027)  # The 50 points of joining at NOON.

@@ -4,15 +4,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from engage.flows.parts import Parts
-from engage.flows.record_activity import record
-from engage.flows.settle import settle_due
-from engage.flows.shop_events import take_events
-from engage.flows.transaction import one_statement
+from engage.flows.activities.record import record
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.take_events import take_events
 from engage.ledger.credits import list_credits, list_entries, read_credit
 from engage.ledger.home import Expiring, read_home
+from engage.runtime.database import one_statement
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import (
+from tests.support.playing import (
     DAY,
     NOON,
     PROGRAM,

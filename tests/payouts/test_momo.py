@@ -9,12 +9,12 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Paid, Unclear
+from engage.domain.withdrawals.withdrawal import Accepted, Declined, NeverHeard, NotSent, Paid, Unclear
 from engage.embedded.ports import free_port
-from engage.flows.providers import open_provider
 from engage.payouts import momo as adapter
 from engage.payouts.momo import MomoAccount, MomoProvider
 from engage.payouts.port import Payout
+from engage.runtime.payout_provider import open_provider
 from engage.settings import Settings, SettingsError
 from tests.payouts.momo_server import Momo, momo
 

@@ -5,7 +5,15 @@ from uuid import uuid4
 
 import pytest
 
-from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Outcome, Paid, Unclear
+from engage.domain.withdrawals.withdrawal import (
+    Accepted,
+    Declined,
+    NeverHeard,
+    NotSent,
+    Outcome,
+    Paid,
+    Unclear,
+)
 from engage.payouts.port import Payout
 from engage.payouts.sandbox import LATE, SandboxProvider
 

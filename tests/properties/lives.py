@@ -1,4 +1,4 @@
-"""What members should have: `engage.domain.model`, with removals and settlement, as plain sets."""
+"""Expected member state: `engage.domain.simulation.limits` with removals and settlement, as plain sets."""
 
 from datetime import datetime
 from typing import Literal
@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import NewCredit, limited_rules, streak_rule
-from engage.domain.model import MemberModel
-from engage.domain.program import PerWindow, Program
-from engage.domain.refusal import Refusal
-from engage.domain.slots import Grant, StreakSlot, WindowSlot, wanted
-from engage.domain.streak import StreakView, view
+from engage.domain.earning.decide import NewCredit, limited_rules, streak_rule
+from engage.domain.earning.slots import Grant, StreakSlot, WindowSlot, wanted
+from engage.domain.earning.streak import StreakView, view
+from engage.domain.program.program import PerWindow, Program
+from engage.domain.refusals import Refusal
+from engage.domain.simulation.limits import MemberModel
 
 State = Literal["pending", "active", "reversed"]
 

@@ -16,22 +16,22 @@ import msgspec
 from engage.clock import Clock
 from engage.domain.activity import Line as SentLine
 from engage.domain.activity import Payment
-from engage.domain.refusal import Refusal
-from engage.flows.audit import audit
-from engage.flows.checkout import QuoteRequest, quote
-from engage.flows.end_holds import Ending, end_holds
-from engage.flows.events import AnyEvent
-from engage.flows.hold import HoldRequest, hold
-from engage.flows.home import read_home
-from engage.flows.parts import Parts
-from engage.flows.redeem import Wish, redeem
-from engage.flows.register_member import Joining, register_member
-from engage.flows.rewards import read_coupons
-from engage.flows.shop_events import take_events
-from engage.flows.time_travel import move_clock
+from engage.domain.refusals import Refusal
+from engage.flows.checkout.end_holds import Ending, end_holds
+from engage.flows.checkout.hold import HoldRequest, hold
+from engage.flows.checkout.quote import QuoteRequest, quote
+from engage.flows.members.register import Joining, register_member
+from engage.flows.operations.audit import audit
+from engage.flows.reads.home import read_home
+from engage.flows.rewards.catalogue import read_coupons
+from engage.flows.rewards.redeem import Wish, redeem
+from engage.flows.scheduled.time_travel import move_clock
+from engage.flows.shop.events import AnyEvent
+from engage.flows.shop.take_events import take_events
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import NOON
 from tests.properties.plain import SHOPS, Credit, Hold, Line, Member, Order
+from tests.support.playing import NOON
 
 T = TypeVar("T")
 

@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.settings import Settings
-from tests.playing import link, playing, review, social, tap
 from tests.properties.town import Loss, Town, World
+from tests.support.playing import link, playing, review, social, tap
 
 DRAWN_LIVES = 25
 DRAWN_STEPS = 25

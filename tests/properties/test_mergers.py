@@ -5,14 +5,15 @@ import random
 import pytest
 
 from engage.domain.activity import AnyActivity
-from engage.flows.erase_member import erase_member
-from engage.flows.merge_members import merge_members
-from engage.flows.parts import Parts
-from engage.flows.record_activity import record
-from engage.flows.settle import settle_due
-from engage.flows.shop_events import take_events
+from engage.flows.activities.record import record
+from engage.flows.members.erase import erase_member
+from engage.flows.members.merge import merge_members
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.take_events import take_events
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import (
+from tests.support.audit import broken
+from tests.support.playing import (
     DAY,
     PROGRAM,
     act,
@@ -28,7 +29,6 @@ from tests.playing import (
     social,
     tap,
 )
-from tests.sound import broken
 
 MEMBERS = ("m-1", "m-2")
 

@@ -21,17 +21,25 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.domain.refusal import Refusal
-from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Outcome, Paid, Unclear
-from engage.flows.parts import Parts
-from engage.flows.pay_out import pay_out_due
-from engage.flows.reconcile_payouts import reconcile
-from engage.flows.withdraw import withdraw
+from engage.domain.refusals import Refusal
+from engage.domain.withdrawals.withdrawal import (
+    Accepted,
+    Declined,
+    NeverHeard,
+    NotSent,
+    Outcome,
+    Paid,
+    Unclear,
+)
+from engage.flows.withdrawals.pay_out import pay_out_due
+from engage.flows.withdrawals.reconcile import reconcile
+from engage.flows.withdrawals.withdraw import withdraw
 from engage.payouts.port import Payout
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.flows.paying_out import OPEN, PROGRAM, balance, join, paying
-from tests.playing import advance, rows
-from tests.sound import broken
+from tests.support.audit import broken
+from tests.support.playing import advance, rows
+from tests.support.withdrawals import OPEN, PROGRAM, balance, join, paying
 
 EXAMPLES = 20
 POINTS = 100

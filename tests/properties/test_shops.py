@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engage.flows.install import install
-from engage.flows.parts import open_parts
+from engage.flows.operations.install import install
+from engage.runtime.services import open_parts
 from engage.settings import Settings
 from tests.properties.plain import SHOPS, Line
 from tests.properties.street import Street, TravellingClock, World

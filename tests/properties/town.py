@@ -10,21 +10,21 @@ from redis.asyncio import Redis
 
 from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity, AppSignIn, Registration
-from engage.domain.program import Program
-from engage.domain.refusal import Refusal
-from engage.domain.slots import wanted
-from engage.flows.audit import audit
-from engage.flows.home import read_home
-from engage.flows.parts import Parts
-from engage.flows.rebuild import rebuild
-from engage.flows.record_activity import Act, Recorded, record
-from engage.flows.settle import settle_due
-from engage.flows.shop_events import take_events
+from engage.domain.earning.slots import wanted
+from engage.domain.program.program import Program
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.operations.audit import audit
+from engage.flows.operations.rebuild import rebuild
+from engage.flows.reads.home import read_home
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.client import Asked
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import NOON, PROGRAM, join, review_removed, rows, share_removed, signed_in
 from tests.properties.lives import Expected, Life
+from tests.support.playing import NOON, PROGRAM, join, review_removed, rows, share_removed, signed_in
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage.clock import Clock
-from engage.domain.refusal import Unavailable
+from engage.domain.refusals import Unavailable
 from engage.embedded.ports import free_port
 from engage.settings import Settings
 from engage.signals import doorbell as signals
 from engage.signals.doorbell import QUEUE, SETTLE_JOB, TICK, Doorbell, queue_settings, tick_of, unpack
-from tests.own_valkey import own_valkey
+from tests.support.valkey import own_valkey
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

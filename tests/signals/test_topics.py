@@ -8,11 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from engage.clock import Clock
-from engage.domain.balance import Balance
-from engage.domain.refusal import Unavailable
+from engage.domain.accounts.balance import Balance
+from engage.domain.refusals import Unavailable
 from engage.signals.topics import TICKET_TTL_S, Change, Reconnected, Topics, change_of
-from tests.eventually import LOOK_AGAIN_S, WITHIN_S, eventually
-from tests.own_valkey import own_valkey
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S, eventually
+from tests.support.valkey import own_valkey
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Indexes serve batches: a plan that was made while a table was small stays good when it has grown."""
 
-from engage.flows.parts import Parts
+from engage.runtime.services import Parts
 from engage.settings import Settings
-from tests.playing import playing, rows
+from tests.support.playing import playing, rows
 
 # The columns of each index that a query over a whole table may use, in order.
 INDEXES = """

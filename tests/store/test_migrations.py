@@ -8,9 +8,9 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.flows.transaction import open_database
+from engage.runtime.database import open_database
 from engage.settings import Settings
-from tests.playing import rows
+from tests.support.playing import rows
 
 # Columns in no order of their own: one that was dropped and added again stands last.
 DESCRIPTION = """

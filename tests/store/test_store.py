@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.domain.refusal import Refusal
-from engage.flows.ids import new_id
-from engage.flows.transaction import open_database, transaction
+from engage.domain.refusals import Refusal
+from engage.runtime.database import open_database, transaction
+from engage.runtime.ids import new_id
 from engage.settings import Settings
 from engage.store import api_keys, events, idempotency, members, outbox, programs, sandbox_clock
 from engage.store.events import SeenEvent
 from engage.store.idempotency import IN_FLIGHT_AT_MOST, Begun, KeptAnswer
 from engage.store.members import Member, NewMember
 from engage.store.programs import Published
-from tests.playing import rows
+from tests.support.playing import rows
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=1)

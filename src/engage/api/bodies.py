@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope
 from msgspec import Struct
 
 from engage.api.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from litestar.types import Scope
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.domain.refusal import Refusal
-from engage.flows.keys import find_key
+from engage.domain.refusals import Refusal
+from engage.flows.operations.keys import find_key
 from engage.store.api_keys import ApiKey
 from engage.store.api_keys import Scope as KeyScope
 from engage.tokens import unauthorized

@@ -14,12 +14,12 @@ from engage.api.callers import KeyRing
 from engage.batching import Batcher
 from engage.clock import Clock
 from engage.domain.activity import AnyActivity
-from engage.domain.refusal import Unavailable
-from engage.flows.end_holds import Ended, Ending, end_holds
-from engage.flows.hold import Held, HoldRequest, hold
-from engage.flows.parts import Parts, follow_sandbox_clock, open_parts
-from engage.flows.record_activity import Act, Recorded, record
-from engage.flows.redeem import Redeemed, Wish, redeem
+from engage.domain.refusals import Unavailable
+from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.checkout.end_holds import Ended, Ending, end_holds
+from engage.flows.checkout.hold import Held, HoldRequest, hold
+from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.runtime.services import Parts, follow_sandbox_clock, open_parts
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
 from engage.tokens import TokenVerifier, open_verifier

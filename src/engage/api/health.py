@@ -11,8 +11,8 @@ from msgspec import Struct
 from engage.api.answer import Answer, answer
 from engage.api.context import Api, api_of
 from engage.api.contract import contract
-from engage.domain.refusal import Unavailable
-from engage.flows.health import database_answers
+from engage.domain.refusals import Unavailable
+from engage.flows.operations.health import database_answers
 
 CHECK_TIMEOUT_S: Final = 1.5
 

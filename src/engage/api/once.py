@@ -16,7 +16,7 @@ from engage.api.answer import Answer
 from engage.api.bodies import read_body
 from engage.api.context import Api, started_api_of
 from engage.api.problems import FieldError, Problem, invalid, to_problem
-from engage.flows.answers import abandon_answer, begin_answer, keep_answer
+from engage.runtime.idempotency import abandon_answer, begin_answer, keep_answer
 from engage.store.idempotency import KeptAnswer
 
 HEADER: Final = b"idempotency-key"

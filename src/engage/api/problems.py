@@ -20,7 +20,7 @@ from msgspec import Struct
 from engage.api.answer import SAFE, Answer, Headers
 from engage.api.context import api_of
 from engage.api.language import message, negotiate
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"

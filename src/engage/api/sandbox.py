@@ -17,11 +17,11 @@ from engage.api.problems import FieldError, invalid
 from engage.api.shop.members import JOINING_REFUSALS
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
-from engage.domain.program import Country
-from engage.domain.refusal import Refusal
-from engage.flows.parts import Parts
-from engage.flows.register_member import Joining, register_member
-from engage.flows.time_travel import move_clock
+from engage.domain.program.program import Country
+from engage.domain.refusals import Refusal
+from engage.flows.members.register import Joining, register_member
+from engage.flows.scheduled.time_travel import move_clock
+from engage.runtime.services import Parts
 from engage.sandbox_secrets import SandboxSecrets
 from engage.tokens import SANDBOX_LIFE, sign
 

@@ -11,8 +11,8 @@ from msgspec.inspect import DateTimeType, Field, StructType, Type, UnionType, mu
 from engage.api.codes import CODES
 from engage.api.problems import FieldError, Problem
 from engage.domain.activity import AnyActivity
-from engage.domain.decide import Why
-from engage.flows.events import AnyEvent
+from engage.domain.earning.decide import Why
+from engage.flows.shop.events import AnyEvent
 from engage.ledger.credits import Credit
 
 Schema = dict[str, Any]

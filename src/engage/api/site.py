@@ -21,7 +21,7 @@ from engage.api.answer import SAFE, Answer, Headers
 from engage.api.codes import CODES
 from engage.api.language import message
 from engage.api.problems import language_of
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 
 HERE: Final = Path(__file__).parent
 PAGES: Final = HERE / "pages"

@@ -16,14 +16,14 @@ from engage.bench.hand import Hand, hand
 from engage.bench.http_load import Load
 from engage.bench.scene import HOST
 from engage.bench.tills import Pay
-from engage.domain.program import Program
+from engage.domain.program.program import Program
 from engage.embedded import parts as children
 from engage.embedded import ports
 from engage.embedded.child import Part
-from engage.flows.keys import create_key
-from engage.flows.parts import Parts, open_parts
-from engage.flows.transaction import transaction
+from engage.flows.operations.keys import create_key
 from engage.programs import preset
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, open_parts
 from engage.settings import to_environment
 
 # A program that takes points at checkout, and a country of it.

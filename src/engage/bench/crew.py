@@ -7,7 +7,7 @@ import msgspec
 from engage.bench.ground import Ground
 from engage.embedded import parts as children
 from engage.embedded.child import Part
-from engage.flows.parts import Parts
+from engage.runtime.services import Parts
 
 START_S = 30.0
 LOOK_S = 0.05

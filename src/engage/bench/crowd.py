@@ -8,13 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.bench.scene import COUNTRY, member_id
 from engage.domain import calendar
 from engage.domain.activity import FuelTap
-from engage.domain.decide import NewCredit, decide
-from engage.domain.program import Program
-from engage.domain.slots import Grant, wanted
-from engage.flows.parts import Parts
-from engage.flows.transaction import transaction
+from engage.domain.earning.decide import NewCredit, decide
+from engage.domain.earning.slots import Grant, wanted
+from engage.domain.program.program import Program
 from engage.gate import keys
 from engage.ledger.accept import why_json
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
 
 ROWS_PER_STATEMENT = 20_000
 MEMBERS_PER_LOAD = 1_000

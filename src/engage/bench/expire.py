@@ -14,11 +14,11 @@ from engage.bench.ground import Ground, running
 from engage.bench.hand import Hand, hand
 from engage.bench.http_load import Load, Sign, Signed, Stream
 from engage.bench.scene import PROGRAM
-from engage.domain.program import Program
+from engage.domain.program.program import Program
 from engage.embedded import parts as children
-from engage.flows.parts import Parts, open_parts
-from engage.flows.transaction import transaction
 from engage.programs import preset
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, open_parts
 
 MOST_S = 60.0
 LOTS_A_MEMBER = 4

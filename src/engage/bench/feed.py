@@ -15,8 +15,8 @@ from engage.bench.scene import PROGRAM, many_files
 from engage.clock import Clock
 from engage.embedded import parts as children
 from engage.feed import messages
-from engage.flows.transaction import open_database
 from engage.programs import preset
+from engage.runtime.database import open_database
 
 AT_LEAST = 0.7
 MOST_KIB = 20.0

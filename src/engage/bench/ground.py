@@ -17,7 +17,7 @@ from engage.embedded.child import Part, tail
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.installation import open_folder, open_servers
 from engage.embedded.supervisor import Supervisor, together
-from engage.flows.install import install
+from engage.flows.operations.install import install
 from engage.settings import Settings
 
 

@@ -13,10 +13,10 @@ from engage.bench.http_load import Load, Sign, Signed, Stream
 from engage.bench.scene import many_files, member_id
 from engage.bench.sockets import Heard, Listen, Noted, Open, Opened
 from engage.embedded import parts as children
-from engage.flows.parts import Parts, open_parts
-from engage.flows.publish_program import publish
-from engage.flows.transaction import transaction
+from engage.flows.programs.publish import publish
 from engage.programs import text as preset_text
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, open_parts
 
 PROGRAM = "bench"
 PREFIX = "late-"

@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.domain.balance import Balance
-from engage.flows.parts import Parts
-from engage.flows.transaction import transaction
+from engage.domain.accounts.balance import Balance
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
 from engage.signals.topics import change_of
 
 Key = tuple[str, str, UUID]  # Program, member, credit.

@@ -12,9 +12,10 @@ from engage.bench.figures import Figure, median, spread
 from engage.bench.ground import Ground
 from engage.bench.scene import COUNTRY, PROGRAM, member_id
 from engage.domain.activity import Line, Payment
-from engage.domain.orders import ReturnedLine
-from engage.domain.program import Program
-from engage.flows.events import (
+from engage.domain.earning.order_facts import ReturnedLine
+from engage.domain.program.program import Program
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.events import (
     AnyEvent,
     OrderDeliveredEvent,
     OrderNamed,
@@ -23,11 +24,10 @@ from engage.flows.events import (
     OrderReturned,
     OrderReturnedEvent,
 )
-from engage.flows.parts import Parts, open_parts
-from engage.flows.settle import settle_due
-from engage.flows.shop_events import EVENTS_PER_CALL, take_events
-from engage.flows.transaction import transaction
+from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 from engage.programs import preset
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, open_parts
 
 Kind = Literal["paid", "delivered", "returned"]
 KINDS: tuple[Kind, ...] = ("paid", "delivered", "returned")

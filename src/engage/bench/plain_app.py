@@ -22,9 +22,9 @@ from engage.api.run import serve
 from engage.bench.crowd import tap_credit
 from engage.bench.scene import PROGRAM
 from engage.clock import Clock
-from engage.flows.ids import new_id
 from engage.ledger.accept import why_json
 from engage.programs import preset
+from engage.runtime.ids import new_id
 from engage.settings import Settings, from_environment
 from engage.tokens import TokenVerifier, open_verifier
 

@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from engage.api.run import serve
 from engage.clock import Clock
-from engage.flows.hold import HoldRequest
-from engage.flows.ids import new_id
+from engage.flows.checkout.hold import HoldRequest
+from engage.runtime.ids import new_id
 from engage.settings import Settings, from_environment
 
 CONNECTIONS = 10  # As the API's own pool has.

@@ -6,9 +6,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.bench import crowd
-from engage.domain.program import Program
-from engage.flows.parts import Parts
-from engage.flows.transaction import transaction
+from engage.domain.program.program import Program
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
 
 _CREDITS = text("""
 INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,

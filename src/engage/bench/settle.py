@@ -12,11 +12,11 @@ from engage.bench.crew import crew, until_alive
 from engage.bench.figures import Figure, median, spread
 from engage.bench.ground import Ground, running
 from engage.bench.scene import PROGRAM
-from engage.domain.program import Program
-from engage.flows.parts import Parts, open_parts
-from engage.flows.settle import settle_due
-from engage.flows.transaction import transaction
+from engage.domain.program.program import Program
+from engage.flows.scheduled.settle import settle_due
 from engage.programs import preset
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, open_parts
 
 AT_LEAST = 50
 EXPECTED = 20_000

@@ -19,9 +19,9 @@ from engage.bench.scene import HOST, PROGRAM
 from engage.embedded import parts as children
 from engage.embedded import ports
 from engage.embedded.child import Part
-from engage.flows.parts import Parts, open_parts
-from engage.flows.transaction import transaction
 from engage.programs import preset
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, open_parts
 from engage.settings import to_environment
 
 OVER_EMPTY = 0.30

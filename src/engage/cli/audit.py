@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from engage.domain.problems import DocumentError
-from engage.domain.refusal import Unavailable
+from engage.domain.document.errors import DocumentError
+from engage.domain.refusals import Unavailable
 from engage.embedded.installation import open_installation
-from engage.flows.audit import CHECKS, Audit, Finding
-from engage.flows.audit import audit as audit_ledger
-from engage.flows.parts import open_parts
-from engage.flows.rebuild import Rebuilt
-from engage.flows.rebuild import rebuild as rebuild_state
+from engage.flows.operations.audit import CHECKS, Audit, Finding
+from engage.flows.operations.audit import audit as audit_ledger
+from engage.flows.operations.rebuild import Rebuilt
+from engage.flows.operations.rebuild import rebuild as rebuild_state
+from engage.runtime.services import open_parts
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
 
 from engage.cli.report_view import money, said
-from engage.domain.liability import BucketName, Liability, LiabilityReport, MovementName
+from engage.domain.accounts.liability import BucketName, Liability, LiabilityReport, MovementName
 
 WIDTH: Final = 960
 PANEL: Final = 372

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engage.domain.problems import DocumentError
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.document.errors import DocumentError
+from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded.installation import open_installation
-from engage.flows.import_file import COLUMNS, NotATable, RejectedFile, Table, look_through, name_of
-from engage.flows.import_members import Counts, Rejections, import_members
-from engage.flows.parts import follow_sandbox_clock, open_parts
+from engage.flows.members.import_file import COLUMNS, NotATable, RejectedFile, Table, look_through, name_of
+from engage.flows.members.import_members import Counts, Rejections, import_members
+from engage.runtime.services import follow_sandbox_clock, open_parts
 
 LINES_SHOWN = 20
 

@@ -61,8 +61,8 @@ def revoke(key_id: str, data: Path | None) -> None:
 
 @asynccontextmanager
 async def _database(data: Path | None) -> "AsyncIterator[AsyncEngine]":
-    from engage.domain.refusal import Unavailable
-    from engage.flows.transaction import open_database
+    from engage.domain.refusals import Unavailable
+    from engage.runtime.database import open_database
 
     async with open_installation(data) as settings:
         db = open_database(settings.database_url, pool_size=1)
@@ -75,21 +75,21 @@ async def _database(data: Path | None) -> "AsyncIterator[AsyncEngine]":
 
 
 async def _create(data: Path | None, name: str, scope: "Scope") -> str:
-    from engage.flows.keys import create_key
+    from engage.flows.operations.keys import create_key
 
     async with _database(data) as db:
         return await create_key(db, name=name, scopes=[scope])
 
 
 async def _list(data: Path | None) -> "list[ListedKey]":
-    from engage.flows.keys import list_keys
+    from engage.flows.operations.keys import list_keys
 
     async with _database(data) as db:
         return await list_keys(db)
 
 
 async def _revoke(data: Path | None, key_id: str) -> bool:
-    from engage.flows.keys import revoke_key
+    from engage.flows.operations.keys import revoke_key
 
     async with _database(data) as db:
         return await revoke_key(db, key_id)

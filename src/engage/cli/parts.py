@@ -44,7 +44,7 @@ def migrate() -> None:
     settings = from_environment()
     from sqlalchemy.exc import DBAPIError
 
-    from engage.flows.install import migrate as migrate_database
+    from engage.flows.operations.install import migrate as migrate_database
 
     try:
         asyncio.run(migrate_database(settings))

@@ -10,11 +10,11 @@ import structlog
 from rich.console import Console
 from rich.table import Column, Table
 
-from engage.domain.refusal import Unavailable
+from engage.domain.refusals import Unavailable
 from engage.embedded.installation import open_installation
-from engage.flows.parts import follow_sandbox_clock, open_parts
-from engage.flows.reconcile_payouts import Difference, Reconciled
-from engage.flows.reconcile_payouts import reconcile as reconcile_payouts
+from engage.flows.withdrawals.reconcile import Difference, Reconciled
+from engage.flows.withdrawals.reconcile import reconcile as reconcile_payouts
+from engage.runtime.services import follow_sandbox_clock, open_parts
 
 # A pipe has no width of its own; what is cut off there could not be looked up.
 PIPE_WIDTH = 200

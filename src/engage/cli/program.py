@@ -6,9 +6,10 @@ from pathlib import Path
 import rich_click as click
 
 from engage import programs
-from engage.domain import document, examples, versions
-from engage.domain.problems import DocumentError, Problem
-from engage.domain.program import Program
+from engage.domain.document.errors import DocumentError, Problem
+from engage.domain.playback import examples
+from engage.domain.program import parse, versions
+from engage.domain.program.program import Program
 
 
 @click.group()
@@ -36,7 +37,7 @@ def check(ctx: click.Context, files: tuple[Path, ...]) -> None:
 def _read(file: Path) -> Program | None:
     """The program of a file, or None once its problems have been told."""
     try:
-        return document.parse(file.read_text(encoding="utf-8"), source=str(file))
+        return parse.parse(file.read_text(encoding="utf-8"), source=str(file))
     except DocumentError as error:
         _tell(file, error.problems)
     except OSError as error:
@@ -153,4 +154,4 @@ def schema() -> None:
     """
     import json
 
-    click.echo(json.dumps(document.schema(), indent=2))
+    click.echo(json.dumps(parse.schema(), indent=2))

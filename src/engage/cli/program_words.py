@@ -4,8 +4,8 @@ from calendar import month_name
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from engage.domain import names
-from engage.domain.program import (
+from engage.domain.document import iso_codes
+from engage.domain.program.program import (
     After,
     AnyReward,
     Award,
@@ -42,7 +42,7 @@ def money(minor: int, program: Program) -> str:
     """An amount in each of the program's currencies: 5.00 EUR/GBP, or 1,000 XOF."""
     by_decimals: dict[int, list[str]] = {}
     for currency in dict.fromkeys(market.currency for market in program.countries.values()):
-        by_decimals.setdefault(names.decimals(currency), []).append(currency)
+        by_decimals.setdefault(iso_codes.decimals(currency), []).append(currency)
     amounts = [
         f"{minor / 10**decimals:,.{decimals}f} {'/'.join(currencies)}"
         for decimals, currencies in by_decimals.items()

@@ -6,11 +6,11 @@ from pathlib import Path
 import rich_click as click
 
 from engage.clock import Clock
-from engage.domain.program import Program
-from engage.domain.refusal import Refusal
+from engage.domain.program.program import Program
+from engage.domain.refusals import Refusal
 from engage.embedded.installation import open_installation
-from engage.flows.publish_program import publish
-from engage.flows.transaction import open_database
+from engage.flows.programs.publish import publish
+from engage.runtime.database import open_database
 
 
 def publish_file(file: Path, data: Path | None) -> bool:

@@ -12,12 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from engage.domain.liability import LiabilityReport, NotAPeriod
-from engage.domain.problems import DocumentError
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.accounts.liability import LiabilityReport, NotAPeriod
+from engage.domain.document.errors import DocumentError
+from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded.installation import open_installation
-from engage.flows.report import MemberThen, report_balance, report_liability
-from engage.flows.report_csv import as_csv
+from engage.flows.reports.csv_export import as_csv
+from engage.flows.reports.reports import MemberThen, report_balance, report_liability
 
 T = TypeVar("T")
 

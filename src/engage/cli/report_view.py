@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from engage.domain.liability import BucketName, Liability, LiabilityReport, MovementName
+from engage.domain.accounts.liability import BucketName, Liability, LiabilityReport, MovementName
 from engage.domain.money import Money, plain
 
 ENDS: dict[BucketName, str] = {

@@ -9,7 +9,7 @@ import msgspec
 import rich_click as click
 
 from engage.cli.screen import Screen
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 from engage.embedded import bytecode, parts, ports
 from engage.embedded.child import POLL_S, Part, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
@@ -124,7 +124,7 @@ async def _install(settings: Settings, screen: Screen) -> None:
     screen.begin("bringing tables and programs up to date")
     loop = asyncio.get_running_loop()
     began = loop.time()
-    from engage.flows.install import install  # Late, because it brings half of engage with it.
+    from engage.flows.operations.install import install  # Late, because it brings half of engage with it.
 
     try:
         await install(settings)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.messages import Auth, BalanceChanged, Resume, Snapshot
 from engage.feed.session import POLICY, RESTARTING, TRY_LATER, UNAUTHORIZED

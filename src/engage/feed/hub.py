@@ -7,7 +7,7 @@ what the sessions answer.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 from engage.feed.messages import HEALED
 from engage.feed.session import (
     Abort,

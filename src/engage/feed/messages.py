@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 
 # The longest message that a client may send.
 MESSAGE_BYTES: Final = 4096

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final, Never, TypeAlias
 
-from engage.domain.balance import Balance
-from engage.domain.refusal import Unavailable
+from engage.domain.accounts.balance import Balance
+from engage.domain.refusals import Unavailable
 from engage.feed.hub import Hub, Socket, members_of
 from engage.feed.session import Member, Phase
 

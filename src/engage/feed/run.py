@@ -12,12 +12,12 @@ import structlog
 import uvloop
 
 from engage import logs
-from engage.domain.balance import Balance
-from engage.domain.refusal import Unavailable
+from engage.domain.accounts.balance import Balance
+from engage.domain.refusals import Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member
-from engage.flows.balances import read_balances
-from engage.flows.parts import Parts, open_parts
+from engage.flows.reads.balances import read_balances
+from engage.runtime.services import Parts, open_parts
 from engage.settings import Settings
 from engage.tokens import Identity, TokenVerifier, open_verifier
 

@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from engage.domain.refusal import Refusal, Unavailable
+from engage.domain.refusals import Refusal, Unavailable
 from engage.feed import messages
 from engage.feed.hub import Hub
 from engage.feed.reader import BalanceReader, ReadBalances

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.messages import Auth, Incoming, Resume
 

@@ -27,8 +27,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as ValkeyConnectionError
 
-from engage.domain.refusal import Unavailable
-from engage.domain.slots import OnceSlot, Slot, StreakSlot, WindowSlot, short_code
+from engage.domain.earning.slots import OnceSlot, Slot, StreakSlot, WindowSlot, short_code
+from engage.domain.refusals import Unavailable
 from engage.gate import keys
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
@@ -58,7 +58,7 @@ class Status(IntEnum):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """The gate's answer. `number` and `left` are the grant's (`engage.domain.slots.Grant`)."""
+    """The gate's answer. `number` and `left` are the grant's (`engage.domain.earning.slots.Grant`)."""
 
     status: int
     number: int = 0

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from engage.domain.slots import short_code
+from engage.domain.earning.slots import short_code
 
 BUCKETS = 65_536
 PREFIX = "engage:gate:"

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.direct_sql import DirectStatement
-from engage.domain.balance import Balance
-from engage.domain.decide import NewCredit, Why
+from engage.domain.accounts.balance import Balance
+from engage.domain.earning.decide import NewCredit, Why
 from engage.ledger.balances import BalanceChange
 
 # One statement, one round trip: insert, then project, then remember to tell.

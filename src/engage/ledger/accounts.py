@@ -14,8 +14,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.account import Account, Lot, Take, age
-from engage.domain.balance import Balance
+from engage.domain.accounts.account import Account, Lot, Take, age
+from engage.domain.accounts.balance import Balance
 from engage.ledger.balances import BalanceChange
 
 Key = tuple[str, str]  # (program, member)

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.program import DailyStreak, Once, OncePer, PerWindow, Program, Rule, SameAs
+from engage.domain.program.program import DailyStreak, Once, OncePer, PerWindow, Program, Rule, SameAs
 from engage.ledger import adjustments, merge, opening
 from engage.ledger.checks import Check
 

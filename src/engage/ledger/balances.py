@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 
 
 class BalanceChange(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.account import Account
+from engage.domain.accounts.account import Account
 
 Reference = tuple[str, str, str]  # (program, member, reference)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.balance import Balance
+from engage.domain.accounts.balance import Balance
 from engage.ledger.balances import BalanceChange
 
 LOTS_PER_BATCH = 1_000

@@ -7,8 +7,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.balance import Balance
-from engage.domain.streak import Streak
+from engage.domain.accounts.balance import Balance
+from engage.domain.earning.streak import Streak
 
 
 class Expiring(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.streak import Streak
+from engage.domain.earning.streak import Streak
 
 # The keys of a rule lie between "rule:" and "rule;", the character after the colon.
 _STREAKS = text("""

@@ -1,4 +1,4 @@
-"""Runs the migrations over the connection that `engage.flows.install.migrate` hands in."""
+"""Runs the migrations over the connection that `engage.flows.operations.install.migrate` hands in."""
 
 from alembic import context
 

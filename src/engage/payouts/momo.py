@@ -15,7 +15,15 @@ import msgspec
 from babel.numbers import get_currency_precision
 from msgspec import Struct
 
-from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Outcome, Paid, Unclear
+from engage.domain.withdrawals.withdrawal import (
+    Accepted,
+    Declined,
+    NeverHeard,
+    NotSent,
+    Outcome,
+    Paid,
+    Unclear,
+)
 from engage.payouts.port import Payout
 
 # All of a call, however slowly its answer drips in. To send is two calls at most, as a token may be due, and

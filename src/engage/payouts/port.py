@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from engage.domain.withdrawal import Outcome
+from engage.domain.withdrawals.withdrawal import Outcome
 
 
 class Payout(Struct, frozen=True):

@@ -17,7 +17,15 @@ same. A payout that a dying process never sent is therefore taken for one that w
 from datetime import datetime, timedelta
 from typing import Final
 
-from engage.domain.withdrawal import Accepted, Declined, NeverHeard, NotSent, Outcome, Paid, Unclear
+from engage.domain.withdrawals.withdrawal import (
+    Accepted,
+    Declined,
+    NeverHeard,
+    NotSent,
+    Outcome,
+    Paid,
+    Unclear,
+)
 from engage.payouts.port import Payout
 
 LATE: Final = timedelta(hours=2)

@@ -3,8 +3,8 @@
 from functools import cache
 from importlib import resources
 
-from engage.domain import document
-from engage.domain.program import Program
+from engage.domain.program import parse
+from engage.domain.program.program import Program
 
 _FOLDER = resources.files("engage.programs")
 _SUFFIX = ".toml"
@@ -32,7 +32,7 @@ def preset(name: str) -> Program:
     Raises UnknownPreset.
     """
     if name in names():
-        return document.parse(text(name), source=name)
+        return parse.parse(text(name), source=name)
     versions = [preset(each) for each in names() if each.startswith(f"{name}/")]
     if not versions:
         raise UnknownPreset(name)

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as ValkeyTimeoutError
 
 from engage.clock import Clock
-from engage.domain.refusal import Unavailable
+from engage.domain.refusals import Unavailable
 
 QUEUE = "engage:queue"
 SETTLE_JOB = "settle"

@@ -23,8 +23,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from engage.clock import Clock
-from engage.domain.balance import Balance
-from engage.domain.refusal import Unavailable
+from engage.domain.accounts.balance import Balance
+from engage.domain.refusals import Unavailable
 
 SHARDS: Final = 16
 TICKET_TTL_S: Final = 30

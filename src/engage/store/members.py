@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 
 Key = tuple[str, str]  # (program, member)
 
@@ -196,7 +196,7 @@ async def closed_since(conn: AsyncConnection, since: datetime | None) -> list[Cl
 
 
 async def by_card(conn: AsyncConnection, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Member ids by (program, card number), of numbers written as they are kept (`engage.domain.cards`)."""
+    """Member ids by (program, card number). Numbers are in stored form (`engage.domain.members.cards`)."""
     rows = await conn.execute(
         _BY_CARD, {"program_ids": [p for p, _ in asked], "card_numbers": [c for _, c in asked]}
     )

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import Order
-from engage.domain.orders import Facts, Paid, Return
-from engage.domain.refusal import AccountClosed
+from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.refusals import AccountClosed
 
 OrderKey = tuple[str, str, str]  # (program, member, order)
 

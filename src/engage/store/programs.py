@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 
 
 class Published(msgspec.Struct, frozen=True):

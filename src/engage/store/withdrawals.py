@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import TextClause
 
-from engage.domain.withdrawal import Taken, Withdrawal
+from engage.domain.withdrawals.withdrawal import Taken, Withdrawal
 
 _COLUMNS = """program_id, member_id, id, hold_id, state, method, points, amount_minor, currency, phone,
        provider, provider_id, failure, requested_at, submitted_at, accepted_at, ask_at, asked, closed_at"""

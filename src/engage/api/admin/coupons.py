@@ -10,10 +10,10 @@ from engage.api.admin.callers import once_for_operator, operator_of
 from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
 from engage.api.contract import OPERATOR, contract
-from engage.domain.part import ProgramId
-from engage.flows.close_coupon import void_coupon
-from engage.flows.hold import CouponCode
-from engage.flows.rewards import CouponView, issued_view
+from engage.domain.document.fields import ProgramId
+from engage.flows.checkout.hold import CouponCode
+from engage.flows.rewards.catalogue import CouponView, issued_view
+from engage.flows.rewards.close_coupon import void_coupon
 
 
 class Voiding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

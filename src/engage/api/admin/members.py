@@ -14,10 +14,10 @@ from engage.api.context import Api
 from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
 from engage.domain.activity import MemberId
-from engage.flows.adjust import Adjusted, Adjusting, Reason, adjust
-from engage.flows.erase_member import erase_member
-from engage.flows.member_profile import MemberProfile, SeveralPrograms, program_of, read_profile
-from engage.flows.merge_members import Merged, merge_members
+from engage.flows.members.adjust import Adjusted, Adjusting, Reason, adjust
+from engage.flows.members.erase import erase_member
+from engage.flows.members.merge import Merged, merge_members
+from engage.flows.members.profile import MemberProfile, SeveralPrograms, program_of, read_profile
 
 # A default that is no program of anybody's.
 ANY: Final = ""

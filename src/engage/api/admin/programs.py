@@ -11,10 +11,10 @@ from engage.api.admin.callers import DOCUMENT_BYTES, once_for_documents, operato
 from engage.api.answer import Answer, answer
 from engage.api.bodies import decode, read_body
 from engage.api.contract import OPERATOR, contract
-from engage.domain.problems import DocumentError
-from engage.domain.refusal import Refusal
-from engage.flows.publish_program import publish
-from engage.flows.read_programs import (
+from engage.domain.document.errors import DocumentError
+from engage.domain.refusals import Refusal
+from engage.flows.programs.publish import publish
+from engage.flows.programs.read import (
     ProgramView,
     VersionDocument,
     VersionView,

@@ -10,9 +10,9 @@ from engage.api.answer import SAFE, Answer, answer
 from engage.api.bodies import check_query
 from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
-from engage.domain.liability import LiabilityReport, NotAPeriod
-from engage.flows.report import MemberThen, report_balance, report_liability
-from engage.flows.report_csv import as_csv
+from engage.domain.accounts.liability import LiabilityReport, NotAPeriod
+from engage.flows.reports.csv_export import as_csv
+from engage.flows.reports.reports import MemberThen, report_balance, report_liability
 
 # A report reads a large ledger several times over; behind a proxy nobody waits longer.
 REPORT_S: Final = 60.0

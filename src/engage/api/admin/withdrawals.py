@@ -11,9 +11,9 @@ from engage.api.admin.callers import once_for_operator, operator_of
 from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_nothing
 from engage.api.contract import OPERATOR, contract
-from engage.domain.withdrawal import Withdrawal
-from engage.flows.end_withdrawal import confirm, read
-from engage.flows.withdraw import WithdrawalView, view
+from engage.domain.withdrawals.withdrawal import Withdrawal
+from engage.flows.withdrawals.outcome import confirm, read
+from engage.flows.withdrawals.withdraw import WithdrawalView, view
 
 WithdrawalId = Annotated[UUID, PathParameter(description="The withdrawal's id.")]
 

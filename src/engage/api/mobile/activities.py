@@ -13,9 +13,9 @@ from engage.api.context import Api, Deed
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
-from engage.domain.refusal import Refusal
-from engage.domain.streak import StreakView
-from engage.flows.record_activity import CreditView, LimitView, Recorded
+from engage.domain.earning.streak import StreakView
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import CreditView, LimitView, Recorded
 from engage.tokens import Identity
 
 # What every one of these may be answered.

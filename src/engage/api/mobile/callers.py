@@ -9,7 +9,7 @@ from engage.api.callers import bearer
 from engage.api.context import Api, started_api_of
 from engage.api.once import once
 from engage.api.problems import BODY_BYTES
-from engage.domain.refusal import Refusal
+from engage.domain.refusals import Refusal
 from engage.tokens import Identity, unauthorized
 
 

@@ -10,7 +10,7 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_nothing
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
-from engage.flows.feed_ticket import issue_ticket
+from engage.flows.reads.feed_ticket import issue_ticket
 
 
 class Ticket(Struct, frozen=True):

@@ -13,8 +13,8 @@ from engage.api.bodies import check_query
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only
 from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before, seq_before
-from engage.flows.home import Home, read_home
-from engage.flows.statement import read_credit, read_credits, read_entries
+from engage.flows.reads.home import Home, read_home
+from engage.flows.reads.statement import read_credit, read_credits, read_entries
 from engage.ledger.credits import Credit, Entry
 
 State = Literal["pending", "active", "expired", "reversed", ""]

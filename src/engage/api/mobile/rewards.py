@@ -14,8 +14,8 @@ from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before
 from engage.domain.activity import Identifier
-from engage.flows.redeem import Wish
-from engage.flows.rewards import CouponView, RewardView, issued_view, read_catalogue, read_coupons
+from engage.flows.rewards.catalogue import CouponView, RewardView, issued_view, read_catalogue, read_coupons
+from engage.flows.rewards.redeem import Wish
 
 State = Literal["issued", "applied", "used", "void", "expired", ""]
 StateParameter = Annotated[State, QueryParameter(name="state", description="Only coupons in this state.")]

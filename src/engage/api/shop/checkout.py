@@ -13,12 +13,12 @@ from engage.api.bodies import Nothing, read_json, read_nothing
 from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import Identifier
-from engage.domain.part import ProgramId
-from engage.flows.checkout import Quote, QuoteRequest, quote
-from engage.flows.close_coupon import use_f_code
-from engage.flows.end_holds import End, Ended, Ending
-from engage.flows.hold import CouponCode, Held, HoldRequest
-from engage.flows.rewards import CouponView, issued_view
+from engage.domain.document.fields import ProgramId
+from engage.flows.checkout.end_holds import End, Ended, Ending
+from engage.flows.checkout.hold import CouponCode, Held, HoldRequest
+from engage.flows.checkout.quote import Quote, QuoteRequest, quote
+from engage.flows.rewards.catalogue import CouponView, issued_view
+from engage.flows.rewards.close_coupon import use_f_code
 
 _ALWAYS = ("unauthorized", "forbidden", "invalid_request")
 _OF_MEMBER = ("unknown_program", "unknown_member", "not_offered")

@@ -12,9 +12,9 @@ from engage.api.contract import SHOP, contract
 from engage.api.language import message
 from engage.api.problems import FieldError, field_error, invalid, language_of
 from engage.api.shop.callers import EVENTS_BYTES, once_for_events, shop_of
-from engage.domain.refusal import Refusal
-from engage.flows.events import AnyEvent
-from engage.flows.shop_events import EVENTS_PER_CALL, take_events
+from engage.domain.refusals import Refusal
+from engage.flows.shop.events import AnyEvent
+from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 
 # Before anything that a program of ours could be about; what is far older is a mistake of the shop's clock.
 EARLIEST_YEAR: Final = 2000

@@ -13,11 +13,11 @@ from engage.api.callers import key_of
 from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import MemberId
-from engage.domain.program import ProgramId
-from engage.flows.adjust import Reason
-from engage.flows.change_member import Changed, Changing, change_member
-from engage.flows.merge_members import Merged, merge_members
-from engage.flows.register_member import Joined, Joining, register_member
+from engage.domain.program.program import ProgramId
+from engage.flows.members.adjust import Reason
+from engage.flows.members.change import Changed, Changing, change_member
+from engage.flows.members.merge import Merged, merge_members
+from engage.flows.members.register import Joined, Joining, register_member
 
 JOINING_REFUSALS = (
     "invalid_request",

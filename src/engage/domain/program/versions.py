@@ -1,0 +1,105 @@
+"""The versions of a program in time: which one decides, and whether they can follow each other."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from engage.domain.calendar import start_of_day
+from engage.domain.document.errors import Problem, shown
+from engage.domain.program.program import Program, Rule
+from engage.domain.program.validation import same_codes
+
+
+def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program | None:
+    """The version that decides for a member of `country` at `at`; None where the program does not run (yet).
+
+    It is the newest of those that run in that country and whose first day has begun there, in the zone
+    that the version itself gives the country. So a version speaks only for the countries it lists. Where it
+    comes too early for a country (NL in v2020) it is as if it were not there; where a newer version leaves a
+    country out, the older one goes on there, so that new rules can begin in some countries alone, and nobody
+    loses a program by a forgotten line. Of two with the same first day, the later in the sequence counts.
+    """
+    begun = [
+        version
+        for version in versions
+        if (market := version.countries.get(country)) is not None
+        and start_of_day(version.in_force_from, market.zone) <= at
+    ]
+    newest = max((version.in_force_from for version in begun), default=None)
+    return next((version for version in reversed(begun) if version.in_force_from == newest), None)
+
+
+def opens_at(versions: Sequence[Program], at: datetime, country: str) -> datetime | None:
+    """When the first version after `at` begins that lets members of `country` take points out as money.
+
+    None where none of them does.
+    """
+    return min(
+        (
+            begins
+            for version in versions
+            if (market := version.countries.get(country)) is not None
+            and (begins := start_of_day(version.in_force_from, market.zone)) > at
+            and version.withdrawal is not None
+            and version.withdrawal.open
+        ),
+        default=None,
+    )
+
+
+def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:
+    """What keeps versions of one program from following each other, with the later version of each pair.
+
+    A rule's id is for ever: the source keys of credits and the records of the gate are made of it. So is that
+    of a reward.
+    """
+    found: list[tuple[Program, Problem]] = []
+    for n, version in enumerate(versions):
+        for earlier in versions[:n]:
+            found += [(version, problem) for problem in _between(earlier, version)]
+    return found
+
+
+def _between(earlier: Program, later: Program) -> list[Problem]:
+    problems: list[Problem] = []
+    if earlier.version == later.version:
+        problems.append(Problem("version", "a name of its own", f"{shown(later.version)} twice"))
+    if earlier.in_force_from == later.in_force_from and earlier.countries.keys() & later.countries.keys():
+        found = f"{later.in_force_from}, that of version {earlier.version}"
+        problems.append(Problem("in_force_from", "a first day of its own", found))
+    known = {rule.id: rule for rule in earlier.rules}
+    for n, rule in enumerate(later.rules):
+        if rule.id in known:
+            problems += _same_rule(known[rule.id], rule, f"rules[{n}]", earlier.version)
+    return [*problems, *_rewards(earlier, later), *_codes(earlier, later)]
+
+
+def _rewards(earlier: Program, later: Program) -> Iterator[Problem]:
+    """Codes of the past are known by their reward's id, and stock is counted by it."""
+    known = {reward.id: reward for reward in earlier.rewards}
+    for n, reward in enumerate(later.rewards):
+        was = type(known.get(reward.id, reward)).__struct_config__.tag
+        now = type(reward).__struct_config__.tag
+        if was != now:
+            expected = f"{was} as in version {earlier.version}, or a new id for a new reward"
+            yield Problem(f"rewards[{n}].type", expected, shown(now))
+
+
+def _codes(earlier: Program, later: Program) -> list[Problem]:
+    """Rules and zones of the later version that the gate would take for others of the earlier one."""
+    rules = {rule.id: "" for rule in earlier.rules}
+    rules |= {rule.id: f"rules[{n}].id" for n, rule in enumerate(later.rules)}
+    zones = {market.zone: "" for market in earlier.countries.values()}
+    zones |= {market.zone: f"countries.{country}.zone" for country, market in later.countries.items()}
+    return [*same_codes(rules, "an id"), *same_codes(zones, "a zone")]
+
+
+def _same_rule(old: Rule, new: Rule, path: str, version: str) -> list[Problem]:
+    problems: list[Problem] = []
+    if old.on.activity != new.on.activity:
+        expected = f"{old.on.activity} as in version {version}, or a new id for a new rule"
+        problems.append(Problem(f"{path}.on.activity", expected, shown(new.on.activity)))
+    was, now = type(old.limit).__struct_config__.tag, type(new.limit).__struct_config__.tag
+    if was != now:
+        expected = f"{was} as in version {version}, or a new id for a new rule"
+        problems.append(Problem(f"{path}.limit.type", expected, shown(now)))
+    return problems

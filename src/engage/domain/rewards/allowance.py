@@ -1,0 +1,79 @@
+"""What a member may still get of a reward. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Struct
+
+from engage.domain import calendar
+from engage.domain.program.program import AnyReward, Program
+from engage.domain.refusals import Refusal, insufficient_points
+
+
+class Allowance(Struct, frozen=True):
+    """How many more a member may have; None where nothing limits them. A window's ends at `resets_at`."""
+
+    remaining: int | None
+    resets_at: datetime | None
+
+
+def offered(program: Program) -> list[AnyReward]:
+    """The catalogue, as a member sees it."""
+    return [reward for reward in program.rewards if not reward.suspended]
+
+
+def find(program: Program, reward_id: str) -> AnyReward:
+    """Raises Refusal unknown_reward, for one that is suspended too."""
+    for reward in offered(program):
+        if reward.id == reward_id:
+            return reward
+    raise Refusal("unknown_reward", status=404)
+
+
+def scarce(versions: Iterable[Program]) -> set[str]:
+    """The rewards that some version has only so many of: of these the given ones are counted, also while
+    another version knows no end of them.
+    """
+    return {reward.id for program in versions for reward in program.rewards if reward.stock is not None}
+
+
+def counts_since(reward: AnyReward, *, at: datetime, zone: str) -> datetime | None:
+    """From when on what a member was given of it counts; None is from ever."""
+    limit = reward.per_member
+    return None if limit is None or limit.window is None else calendar.window(limit.window, at, zone).start
+
+
+def allowance(reward: AnyReward, given: int, *, at: datetime, zone: str) -> Allowance:
+    """`given` are those that the member got since `counts_since`."""
+    limit = reward.per_member
+    if limit is None:
+        return Allowance(None, None)
+    resets_at = None if limit.window is None else calendar.window(limit.window, at, zone).end
+    return Allowance(max(limit.count - given, 0), resets_at)
+
+
+def check(
+    program: Program,
+    reward: AnyReward,
+    *,
+    given: int,
+    issued: int,
+    active: int,
+    at: datetime,
+    zone: str,
+) -> None:
+    """Raises Refusal sold_out, limit_reached, reward_limit_reached or insufficient_points.
+
+    `given` of it to the member since `counts_since`, `issued` to all members ever.
+    """
+    if reward.stock is not None and issued >= reward.stock:
+        raise Refusal("sold_out", status=409, reward=reward.id)
+    allowed = allowance(reward, given, at=at, zone=zone)
+    if allowed.remaining == 0:
+        assert reward.per_member is not None
+        facts = {"limit": reward.per_member.count, "rule": reward.id, "version": program.version}
+        if allowed.resets_at is None:
+            raise Refusal("reward_limit_reached", status=409, **facts)
+        raise Refusal("limit_reached", status=429, resets_at=allowed.resets_at, zone=zone, **facts)
+    if active < reward.points:
+        raise insufficient_points(active=active, points=reward.points)

@@ -1,0 +1,70 @@
+"""What one member has had, as plain sets: the specification of the gate and of the ledger's unique keys.
+
+Here nothing is fast, shared or lost. Whatever the real gate and ledger answer to a sequence of activities,
+crashes and repeats between them included, has to be what this answers.
+"""
+
+from datetime import datetime
+
+from engage.domain.activity import AnyActivity
+from engage.domain.earning.decide import NewCredit, decide, refused
+from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches, wanted
+from engage.domain.earning.streak import Streak, extend
+from engage.domain.program.program import DailyStreak, Program
+from engage.domain.refusals import not_offered
+
+
+class MemberModel:
+    """One member of one program, across its versions."""
+
+    def __init__(self) -> None:
+        self.streaks: dict[str, Streak] = {}  # By rule.
+        self.credits: dict[str, NewCredit] = {}  # By source key.
+        self.told: dict[str, list[NewCredit]] = {}  # What activities earned, by their reference.
+
+    def record(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
+        """The credits of an activity, one or more. `zone` is the member's.
+
+        An activity of a window that is told again, by its reference, has the credits of the first time.
+        Raises Refusal: `not_offered` when no rule is about the activity, or that of the first rule when none
+        of its rules has a place left.
+        """
+        slots = wanted(program, activity, at=at, zone=zone, streak=self._streak(program, activity))
+        if not slots:
+            raise not_offered()
+        told = self.told.get(activity.reference or "")
+        if told is not None and isinstance(slots[0], WindowSlot):
+            return told
+        grants = [grant for slot in slots if (grant := self._free(slot, at, zone))]
+        if told is not None or not grants:
+            raise refused(program, slots[0], activity)
+        earned = decide(program, activity, at=at, zone=zone, grants=grants)
+        self._keep(activity, earned, grants)
+        return earned
+
+    def _keep(self, activity: AnyActivity, earned: list[NewCredit], grants: list[Grant]) -> None:
+        for grant in grants:
+            if isinstance(grant.slot, StreakSlot):
+                self.streaks[grant.slot.rule_id] = Streak(grant.slot.day, grant.number, grant.slot.zone)
+        for credit in earned:
+            assert credit.source_key not in self.credits
+            self.credits[credit.source_key] = credit
+        if activity.reference is not None:
+            self.told[activity.reference] = earned
+
+    def _streak(self, program: Program, activity: AnyActivity) -> Streak | None:
+        for rule in program.rules:
+            if isinstance(rule.limit, DailyStreak) and matches(rule, activity):
+                return self.streaks.get(rule.id)
+        return None
+
+    def _free(self, slot: Slot, at: datetime, zone: str) -> Grant | None:
+        match slot:
+            case StreakSlot(rule_id=rule_id):
+                longer = extend(self.streaks.get(rule_id), at, zone)
+                return Grant(slot, longer.days) if longer else None
+            case WindowSlot(count=count):
+                places = [n for n in range(1, count + 1) if slot.source_key(n) not in self.credits]
+                return Grant(slot, places[0], len(places) - 1) if places else None
+            case OnceSlot():
+                return Grant(slot, 1) if slot.source_key(1) not in self.credits else None

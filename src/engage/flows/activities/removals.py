@@ -1,0 +1,60 @@
+"""What was earned by a review or a share that is gone is taken back."""
+
+from datetime import datetime
+
+from engage.domain.activity import review_reference, share_reference
+from engage.flows.shop.events import (
+    Known,
+    RefusedEvent,
+    ReviewRemoved,
+    ReviewRemovedEvent,
+    ShareRemoved,
+    ShareRemovedEvent,
+)
+from engage.ledger.take_back import Removal, take_back
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.services import Parts
+
+
+async def take_removals(
+    parts: Parts, known: list[Known], refused: list[RefusedEvent], *, now: datetime
+) -> list[Known]:
+    """Those that are done; the others are added to `refused`. Raises Unavailable."""
+    removals, done = [], []
+    for one in known:
+        removal = _removal(parts, one)
+        if removal is None:
+            refused.append(RefusedEvent(one.event.id, "not_offered", {}))
+        else:
+            removals.append(removal)
+            done.append(one)
+    if removals:
+        outbox_id = new_id()
+        async with transaction(parts.db) as conn:
+            changes = await take_back(conn, removals, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
+        parts.after.add(changes=changes, cause="clawback", outbox_id=outbox_id)
+    return done
+
+
+def _removal(parts: Parts, one: Known) -> Removal | None:
+    """What to take back; None when no version of the program ever paid for such an activity."""
+    match one.event:
+        case ReviewRemovedEvent(data=ReviewRemoved(review_id=review_id)):
+            kind, reference = "review", review_reference(review_id)
+        case ShareRemovedEvent(data=ShareRemoved(share_id=share_id)):
+            kind, reference = "share", share_reference(share_id)
+        case _:
+            return None
+    versions = parts.programs.versions(one.member.program_id)
+    rules = {rule.id for version in versions for rule in version.rules if rule.on.activity == kind}
+    if not rules:
+        return None
+    return Removal(
+        one.member.program_id,
+        one.member.member_id,
+        reference,
+        tuple(sorted(rules)),
+        versions[-1].version,
+        one.event.time,
+    )

@@ -1,0 +1,188 @@
+"""What of an order could be paid with points and coupons: a quote, which promises nothing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from engage.domain.activity import Channel, Lines, MemberId, MinorUnits, Payment
+from engage.domain.checkout.offers import (
+    Basket,
+    CouponReason,
+    PointsReason,
+    Voucher,
+    offer_coupon,
+    offer_points,
+    state_at,
+)
+from engage.domain.document.fields import Currency, ProgramId
+from engage.domain.money import Money
+from engage.domain.program.program import CouponReward, Program
+from engage.domain.refusals import Refusal
+from engage.ledger.accounts import Key
+from engage.ledger.balances import read_spendable
+from engage.runtime.database import transaction
+from engage.runtime.member_cache import unknown_member
+from engage.runtime.services import Parts
+from engage.store.coupons import Coupon, read_issued
+from engage.store.members import Member
+
+COUPONS_PER_QUOTE = 100
+
+
+class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order that is about to be paid. Lines' `paid` is after the shop's own discounts.
+
+    Without `program` the member is looked for in all programs; where several know the id, in those of the
+    order's currency.
+    """
+
+    member_id: MemberId
+    program: ProgramId | None = None
+    lines: Lines
+    shipping: MinorUnits = 0
+    payment: Payment
+    currency: Currency
+    channel: Channel | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where two lines have one id."""
+        if len({line.line_id for line in self.lines}) < len(self.lines):
+            raise ValueError("two lines have the same line_id")
+
+
+class QuotedCoupon(Struct, frozen=True):
+    """A coupon that the member has. `discount` is what it would take off by itself; where it does not apply,
+    `reasons` say why.
+    """
+
+    code: str
+    reward_id: str
+    title: str
+    value: Money
+    expires_at: datetime | None
+    applies: bool
+    discount: Money
+    reasons: list[CouponReason]
+
+
+class Quote(Struct, frozen=True):
+    """`max_points` take `discount_max` off. `reasons` say why they are none, or no more."""
+
+    max_points: int
+    discount_max: Money
+    coupons: list[QuotedCoupon]
+    reasons: list[PointsReason]
+
+
+async def quote(parts: Parts, asked: QuoteRequest) -> Quote:
+    """Raises Refusal unknown_program, unknown_member, not_offered, or invalid_request where the member's id
+    is known in several programs; Unavailable.
+    """
+    now = parts.clock.now()
+    (found,) = await find_members(parts, [asked], now=now)
+    if isinstance(found, Refusal):
+        raise found
+    program, market = parts.programs.in_force(found.program_id, at=now, country=found.country)
+    async with transaction(parts.db) as conn:
+        active = await read_spendable(conn, found.program_id, found.member_id, now=now)
+        if active is None:
+            raise unknown_member()
+        coupons = await read_issued(conn, found.program_id, found.member_id, now=now, limit=COUPONS_PER_QUOTE)
+    basket = basket_of(asked)
+    offer = offer_points(program, market, basket, active=active)
+    return Quote(
+        offer.max_points,
+        Money(offer.value_minor, asked.currency),
+        [_quoted(parts, program, basket, coupon, now) for coupon in coupons],
+        offer.reasons,
+    )
+
+
+def basket_of(asked: QuoteRequest) -> Basket:
+    return Basket(
+        lines=asked.lines,
+        payment=asked.payment,
+        currency=asked.currency,
+        shipping=asked.shipping,
+        channel=asked.channel,
+    )
+
+
+def voucher_of(parts: Parts, coupon: Coupon, now: datetime) -> Voucher:
+    """A coupon with the terms that it was issued with."""
+    return Voucher(
+        code=coupon.code,
+        state=state_at(coupon.state, coupon.expires_at, now),
+        kind=coupon.kind,
+        value_minor=coupon.value_minor,
+        currency=coupon.currency,
+        reward=_reward_of(parts, coupon),
+    )
+
+
+def _reward_of(parts: Parts, coupon: Coupon) -> CouponReward | None:
+    for program in parts.programs.versions(coupon.program_id):
+        if program.version == coupon.program_version:
+            for reward in program.rewards:
+                if reward.id == coupon.reward_id and isinstance(reward, CouponReward):
+                    return reward
+    return None
+
+
+def _quoted(parts: Parts, program: Program, basket: Basket, coupon: Coupon, now: datetime) -> QuotedCoupon:
+    voucher = voucher_of(parts, coupon, now)
+    offer = offer_coupon(program, basket, voucher)
+    assert coupon.value_minor is not None
+    assert coupon.currency is not None
+    return QuotedCoupon(
+        coupon.code,
+        coupon.reward_id,
+        voucher.reward.title if voucher.reward else coupon.reward_id,
+        Money(coupon.value_minor, coupon.currency),
+        coupon.expires_at,
+        not offer.reasons,
+        Money(offer.discount_minor, basket.currency),
+        offer.reasons,
+    )
+
+
+async def find_members(
+    parts: Parts, asked: Sequence[QuoteRequest], *, now: datetime
+) -> list[Member | Refusal]:
+    """Who each is about. A member's id tells them within a program only: where no program is named and
+    several know the id, it is the one that the order's currency is of.
+    """
+    programs = parts.programs.ids()
+    keys = [
+        (program, one.member_id)
+        for one in asked
+        for program in (programs if one.program is None else [one.program])
+    ]
+    members = await parts.members.find(parts.db, keys)
+    return [_member(parts, programs, members, one, now=now) for one in asked]
+
+
+def _member(
+    parts: Parts, programs: Sequence[str], members: dict[Key, Member], asked: QuoteRequest, *, now: datetime
+) -> Member | Refusal:
+    if asked.program is not None and asked.program not in programs:
+        return Refusal("unknown_program", status=404, program=asked.program)
+    of = programs if asked.program is None else [asked.program]
+    found = [member for program in of if (member := members.get((program, asked.member_id))) is not None]
+    if len(found) > 1:
+        found = [member for member in found if _currency(parts, member, now) == asked.currency] or found
+    if len(found) > 1:
+        several = ", ".join(member.program_id for member in found)
+        said = f"say which: there are members of that id in {several}"
+        return Refusal("invalid_request", status=400, errors=[{"field": "program", "message": said}])
+    return found[0] if found else unknown_member()
+
+
+def _currency(parts: Parts, member: Member, now: datetime) -> str | None:
+    """That of the member's country, where their program is in force."""
+    try:
+        _, market = parts.programs.in_force(member.program_id, at=now, country=member.country)
+    except Refusal:
+        return None
+    return market.currency

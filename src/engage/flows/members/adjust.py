@@ -1,0 +1,161 @@
+"""An operator gives points, or takes some: once for each reference, and with a reason."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.accounts.account import Account, Lot
+from engage.domain.accounts.balance import Balance
+from engage.domain.activity import ONE_LINE, Identifier
+from engage.domain.earning.decide import expires_at
+from engage.domain.program.program import Program
+from engage.domain.refusals import Refusal, insufficient_points
+from engage.ledger.accounts import Accounts, Key, open_accounts, post
+from engage.ledger.adjustments import (
+    RULE,
+    Adjustment,
+    Posted,
+    add_adjusting_credit,
+    add_adjustment,
+    find_adjustment,
+    read_posted,
+)
+from engage.ledger.balances import BalanceChange, read_balances
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.member_cache import unknown_member
+from engage.runtime.services import Parts
+from engage.store.members import Member
+
+LARGEST = 1_000_000_000
+
+# No range can say that it is not 0, so whoever reads it does.
+Signed = Annotated[
+    int, Meta(ge=-LARGEST, le=LARGEST, description="Given where positive, taken where negative; not 0.")
+]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=ONE_LINE)]
+
+
+class Adjusting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`reference` is the operator's own, such as a ticket's number: one adjustment of a member has it."""
+
+    points: Signed
+    reason: Reason
+    reference: Identifier
+
+
+class Adjusted(Struct, frozen=True):
+    """The entry that was posted, and the balance now."""
+
+    entry: Posted
+    balance: Balance
+
+
+async def adjust(
+    parts: Parts, program_id: str, member_id: str, adjusting: Adjusting, *, operator: str
+) -> Adjusted:
+    """Told again under its reference, it is answered again and nothing is posted.
+
+    Raises Refusal unknown_member, reference_used where the reference is that of another adjustment,
+    insufficient_points where more is to be taken than there is.
+    """
+    assert adjusting.points
+    now, outbox_id = parts.clock.now(), new_id()
+    asked = (program_id, member_id)
+    member = (await parts.members.find(parts.db, [asked])).get(asked)
+    if member is None:
+        raise unknown_member()
+    key = (member.program_id, member.member_id)
+    changes: list[BalanceChange] = []
+    async with transaction(parts.db) as conn:
+        accounts = await open_accounts(conn, [key], now=now)
+        known = await find_adjustment(conn, key, adjusting.reference)
+        if known is None:
+            known = await _adjust(parts, conn, member, accounts, adjusting, operator=operator, now=now)
+            changes = await post(conn, accounts, cause=RULE, wall=parts.clock.wall(), outbox_id=outbox_id)
+        elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
+            raise Refusal("reference_used", status=409, reference=adjusting.reference)
+        answer = Adjusted(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
+    parts.after.add(changes=changes, cause=RULE, outbox_id=outbox_id)
+    return answer
+
+
+async def _adjust(
+    parts: Parts,
+    conn: AsyncConnection,
+    member: Member,
+    accounts: Accounts,
+    adjusting: Adjusting,
+    *,
+    operator: str,
+    now: datetime,
+) -> Adjustment:
+    """Works it out and keeps what is not posted. Raises Refusal insufficient_points."""
+    key = (member.program_id, member.member_id)
+    account = accounts.by_key[key]
+    if adjusting.points > 0:
+        program = parts.programs.latest(member.program_id, at=now, country=member.country)
+        await _give(conn, key, account, program, member.country, adjusting, now=now)
+    else:
+        _take(account, adjusting, now=now)
+    # What has ended until now has entries of its own, and so has what is owed and paid of this.
+    place = next(n for n, one in enumerate(account.movements, start=1) if one.kind == "adjustment")
+    adjustment = Adjustment(
+        program_id=key[0],
+        member_id=key[1],
+        reference=adjusting.reference,
+        points=adjusting.points,
+        reason=adjusting.reason,
+        operator=operator,
+        at=now,
+        entry_seq=account.opened.seq + place,
+    )
+    await add_adjustment(conn, adjustment)
+    return adjustment
+
+
+async def _give(
+    conn: AsyncConnection,
+    key: Key,
+    account: Account,
+    program: Program,
+    country: str,
+    adjusting: Adjusting,
+    *,
+    now: datetime,
+) -> None:
+    """A credit of its own, active at once, with a lot that ends as those of the program do."""
+    zone = (program.countries.get(country) or next(iter(program.countries.values()))).zone
+    ends_at, id_, reference = expires_at(program.expiry, now, zone), new_id(), f"{RULE}:{adjusting.reference}"
+    why: dict[str, Any] = {
+        "program": program.id,
+        "version": program.version,
+        "rule": RULE,
+        "at": now,
+        "zone": zone,
+        "inputs": {"points": adjusting.points},
+        "trace": [adjusting.reason],
+    }
+    await add_adjusting_credit(
+        conn,
+        key,
+        id_,
+        adjusting.points,
+        reference=adjusting.reference,
+        version=program.version,
+        why=why,
+        now=now,
+        expires_at=ends_at,
+    )
+    lot = Lot(id_, adjusting.points, adjusting.points, 0, now, ends_at)
+    account.open_lot(lot, now, kind="adjustment", out_of="adjusted", reference=reference)
+
+
+def _take(account: Account, adjusting: Adjusting, *, now: datetime) -> None:
+    points = -adjusting.points
+    if points > account.active:
+        raise insufficient_points(active=account.active, points=points)
+    reference = f"{RULE}:{adjusting.reference}"
+    account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)

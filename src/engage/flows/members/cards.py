@@ -1,0 +1,29 @@
+"""Whose card it is, however its number is written."""
+
+from collections.abc import Iterable
+
+from engage.domain.members.cards import lookups
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
+from engage.store.members import by_card
+
+
+async def members_of_cards(parts: Parts, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Member ids by the (program, card number) that was asked for; a card that nobody has is missing.
+
+    Raises Unavailable.
+    """
+    written = {
+        (program_id, number): lookups(parts.programs.versions(program_id), number)
+        for program_id, number in asked
+    }
+    keys = {(program_id, kept) for (program_id, _), numbers in written.items() for kept in numbers}
+    if not keys:
+        return {}
+    async with transaction(parts.db) as conn:
+        known = await by_card(conn, sorted(keys))
+    found = {
+        key: next((known[key[0], kept] for kept in numbers if (key[0], kept) in known), None)
+        for key, numbers in written.items()
+    }
+    return {key: member_id for key, member_id in found.items() if member_id is not None}

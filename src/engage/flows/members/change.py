@@ -1,0 +1,59 @@
+"""The shop tells what has changed about a member: a new phone number, one more card."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from engage.domain.members import cards
+from engage.domain.program.program import ProgramId
+from engage.flows.members.register import CardNumber, Phone, phone_of
+from engage.runtime.database import transaction
+from engage.runtime.member_cache import unknown_member
+from engage.runtime.services import Parts
+from engage.store.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
+
+
+class Changing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is left out stays as it is. `card_numbers` are added to those that the member has."""
+
+    program: ProgramId
+    phone: Phone | None = None
+    card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
+
+
+class Changed(Struct, frozen=True):
+    """As they are kept now: the phone number in E.164, all cards without spaces."""
+
+    member_id: str
+    program: str
+    phone: str | None
+    card_numbers: list[str]
+
+
+async def change_member(parts: Parts, member_id: str, changing: Changing) -> Changed:
+    """The same change again changes nothing. Where the phone number is a card number, the old number is the
+    member's no more: whoever has it next may join with it.
+
+    Raises Refusal unknown_member, invalid_phone or card_taken.
+    """
+    key = (changing.program, member_id)
+    found = (await parts.members.find(parts.db, [key])).get(key)
+    if found is None:
+        raise unknown_member()
+    key = (found.program_id, found.member_id)
+    now = parts.clock.now()
+    program = parts.programs.latest(found.program_id, at=now, country=found.country)
+    numbers = [cards.kept(program, found.country, card_number) for card_number in changing.card_numbers]
+    phone = None if changing.phone is None else phone_of(program, changing.phone, country=found.country)
+    async with transaction(parts.db) as conn:
+        member = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
+        if member.erased_at is not None or member.merged_into is not None:
+            raise unknown_member()  # A moment ago; asking again finds the one they were merged into.
+        if phone is not None and phone != member.phone:
+            await set_phone(conn, key, phone, now=now)
+            if program.cards.phone_is_card:
+                numbers.insert(0, phone)
+                if member.phone is not None:
+                    await drop_card(conn, key, member.phone)
+        await add_cards(conn, key, list(dict.fromkeys(numbers)))
+        return Changed(key[1], key[0], phone or member.phone, await read_cards(conn, key))

@@ -1,0 +1,93 @@
+"""A member is erased: the ledger stays whole, and nothing in it, or anywhere else, tells who it was.
+
+What is kept, and why, is in docs/decisions/0007-erasure.md.
+"""
+
+import secrets
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.refusals import Unavailable
+from engage.flows.members.merge import ROUNDS, Overtaken, check_told, closed_holds, tell_closed
+from engage.ledger.accounts import Key, lock_balances, open_accounts, post
+from engage.ledger.balances import BalanceChange
+from engage.ledger.closing import close_accounts, lock_credits, reverse_pending
+from engage.ledger.erase import ERASURE, scrub
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.member_cache import unknown_member
+from engage.runtime.services import Parts
+from engage.store.closing import erase_rows, lock_orders, note_closing
+from engage.store.members import lock_profiles, read_merged_into
+
+CAUSE = "erased"
+
+
+async def erase_member(parts: Parts, program_id: str, member_id: str, *, operator: str) -> None:
+    """Erases a member, with all who were merged into them. Doing it again changes nothing.
+
+    Points that are left are forfeited, as expired ones are; what is owed is written off; what is pending
+    never comes.
+
+    Raises Refusal unknown_member, points_held while a checkout or a withdrawal is open; or Unavailable, also
+    where the account is never at rest.
+    """
+    for _ in range(ROUNDS):
+        outbox_id = new_id()
+        try:
+            async with transaction(parts.db) as conn:
+                key, names = await _lock(conn, program_id, member_id)
+                if not names:
+                    return
+                changes = await _erase(parts, conn, key, names, operator=operator, outbox_id=outbox_id)
+        except Overtaken:
+            continue
+        await tell_closed(parts, key, changes, cause=CAUSE, outbox_id=outbox_id)
+        return
+    raise Unavailable("member")
+
+
+async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple[Key, list[str]]:
+    """(the member, whoever else was merged; the ids of them all, locked, or none where they are erased)."""
+    asked = (await lock_profiles(conn, program_id, [member_id])).get(member_id)
+    if asked is None:
+        raise unknown_member()
+    key = (program_id, asked.merged_into or member_id)
+    names = [key[1], *await read_merged_into(conn, key)]
+    locked = await lock_profiles(conn, program_id, names)
+    if locked[key[1]].merged_into is not None:
+        raise Overtaken
+    return key, names if locked[key[1]].erased_at is None else []
+
+
+async def _erase(
+    parts: Parts, conn: AsyncConnection, key: Key, names: list[str], *, operator: str, outbox_id: UUID
+) -> list[BalanceChange]:
+    """The balances that changed. Raises Overtaken, and Refusal points_held."""
+    now, wall = parts.clock.now(), parts.clock.wall()
+    await lock_orders(conn, key[0], names)
+    credits = await lock_credits(conn, key)
+    await lock_balances(conn, [key])
+    await closed_holds(conn, key)
+    accounts = await open_accounts(conn, [key], now=now)
+    account = accounts.by_key[key]
+    check_told(account, credits)
+    account.drop_pending(account.pending)
+    await reverse_pending(conn, key, now=now)
+    if account.active:
+        account.take_out(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
+    account.owe(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
+    changes = await post(conn, accounts, cause=CAUSE, wall=wall, outbox_id=outbox_id)
+    await scrub(conn, key[0], names, salt=secrets.token_hex())
+    await _forget(conn, key[0], names, operator=operator, now=now, wall=wall)
+    return changes
+
+
+async def _forget(
+    conn: AsyncConnection, program_id: str, names: list[str], *, operator: str, now: datetime, wall: datetime
+) -> None:
+    await close_accounts(conn, program_id, names)
+    await erase_rows(conn, program_id, names, now=now, wall=wall)
+    await note_closing(conn, program_id, names, into=None, reason=None, operator=operator, now=now)

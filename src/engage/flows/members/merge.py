@@ -1,0 +1,232 @@
+"""Two accounts of one member become one: everything that one of them has goes to the other.
+
+Its tokens, its cards and events that name it are the other one's from then on.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.accounts.account import Account, Take, age
+from engage.domain.accounts.balance import Balance
+from engage.domain.program.program import DailyStreak, Program, SameAs
+from engage.domain.refusals import Refusal, Unavailable
+from engage.ledger import merge as ledger
+from engage.ledger.accounts import Accounts, Key, lock_balances, open_accounts, post
+from engage.ledger.balances import BalanceChange, read_balances
+from engage.ledger.closing import Closing, close_accounts, lock_credits, read_hold_states, reverse_pending
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.member_cache import may_be_member, unknown_member
+from engage.runtime.services import Parts
+from engage.signals.topics import CLOSED
+from engage.store.closing import lock_orders, merge_rows, note_closing
+from engage.store.members import Profile, lock_profiles, member_erased, read_cards
+
+CAUSE = "merged"
+
+# What is earned while the locks are taken sends us round again.
+ROUNDS = 5
+
+
+class Overtaken(Exception):
+    """Something was earned between the lock of the credits and that of the balance."""
+
+
+class Merged(Struct, frozen=True):
+    """The member that there is now; `merged` is the id that is a name of theirs."""
+
+    program: str
+    member_id: str
+    merged: str
+    balance: Balance
+    card_numbers: list[str]
+
+
+async def merge_members(
+    parts: Parts, program_id: str, member_id: str, *, into: str, reason: str, operator: str
+) -> Merged:
+    """Merges a member into another one, who stays. Doing it again changes nothing.
+
+    Raises Refusal unknown_member, member_erased, member_merged (into somebody else), points_held while a
+    checkout or a withdrawal of the member is open; or Unavailable, also where the two are never at rest.
+    """
+    if not may_be_member(member_id):
+        raise unknown_member()
+    for _ in range(ROUNDS):
+        try:
+            return await _merge(parts, program_id, member_id, into=into, reason=reason, operator=operator)
+        except Overtaken:
+            continue
+    raise Unavailable("member")
+
+
+async def _merge(
+    parts: Parts, program_id: str, member_id: str, *, into: str, reason: str, operator: str
+) -> Merged:
+    """Raises Overtaken, and what `merge_members` raises."""
+    now, outbox_id = parts.clock.now(), new_id()
+    changes: list[BalanceChange] = []
+    async with transaction(parts.db) as conn:
+        old, into = await _pair(conn, program_id, member_id, into)
+        if old is not None:
+            changes = await _move_all(parts, conn, old.key, into, now=now, outbox_id=outbox_id)
+            await note_closing(
+                conn, program_id, [member_id], into=into, reason=reason, operator=operator, now=now
+            )
+        key = (program_id, into)
+        balance, cards = (await read_balances(conn, [key]))[key], await read_cards(conn, key)
+    await tell_closed(parts, key, changes, cause=CAUSE, outbox_id=outbox_id)
+    return Merged(program_id, into, member_id, balance, cards)
+
+
+async def _pair(
+    conn: AsyncConnection, program_id: str, member_id: str, into: str
+) -> tuple[Profile | None, str]:
+    """(the one to merge, or None where that is done; the id of the one who stays), both of them locked."""
+    found = await lock_profiles(conn, program_id, [member_id, into])
+    if member_id not in found or into not in found:
+        raise unknown_member()
+    if any(profile.erased_at is not None for profile in found.values()):
+        raise member_erased()
+    old = found[member_id]
+    asked, into = into, found[into].merged_into or into
+    if old.merged_into is not None and (old.merged_into != into or asked == member_id):
+        raise Refusal("member_merged", status=409, into=old.merged_into)
+    if into == member_id:
+        # Into themselves, or into one who was merged into them.
+        raise Refusal("member_merged", status=409, into=into)
+    if into not in found:
+        await lock_profiles(conn, program_id, [into])
+    return (old if old.merged_into is None else None), into
+
+
+async def _move_all(
+    parts: Parts, conn: AsyncConnection, key: Key, into: str, *, now: datetime, outbox_id: UUID
+) -> list[BalanceChange]:
+    """The balances that changed. Raises Overtaken, and Refusal points_held."""
+    survivor, wall = (key[0], into), parts.clock.wall()
+    await lock_orders(conn, key[0], [key[1], into])
+    credits = await lock_credits(conn, key)
+    runs = _runs(parts.programs.versions(key[0]))
+    placed = await ledger.take_places(conn, key, into, without=runs, now=now)
+    await lock_balances(conn, [key, survivor])
+    holds = await closed_holds(conn, key)
+    accounts = await open_accounts(
+        conn, [key, survivor], now=now, credit_ids=[c.id for c in credits], hold_ids=holds
+    )
+    old = accounts.by_key[key]
+    check_told(old, credits)
+    whole = _whole(old, credits, accounts)
+    await ledger.add_transfers(conn, key, into, _transfers(credits, whole, placed), now=now)
+    await ledger.fill_places(conn, key, into, sorted(whole))
+    await reverse_pending(conn, key, now=now)
+    _move(accounts, key, survivor, whole, now=now)
+    changes = await post(conn, accounts, cause=CAUSE, wall=wall, outbox_id=outbox_id)
+    await ledger.move_holds(conn, key, into)
+    await merge_rows(conn, key, into, now=now, wall=wall)
+    await close_accounts(conn, key[0], [key[1]])
+    return changes
+
+
+async def closed_holds(conn: AsyncConnection, key: Key) -> list[UUID]:
+    """The holds of a member whose balance is locked. Raises Refusal points_held where one is open."""
+    holds = await read_hold_states(conn, key)
+    if "open" in holds.values():
+        raise Refusal("points_held", status=409, member_id=key[1])
+    return list(holds)
+
+
+def check_told(account: Account, credits: Collection[Closing]) -> None:
+    """Raises Overtaken where the account has more than these credits: they were read too early."""
+    pending = sum(credit.points for credit in credits if credit.state == "pending")
+    if account.pending != pending or not account.lots.keys() <= {credit.id for credit in credits}:
+        raise Overtaken
+
+
+def _runs(versions: Iterable[Program]) -> set[str]:
+    """The rules that count days in a row: two runs of days are not one."""
+    found: set[str] = set()
+    for version in versions:
+        days = {rule.id for rule in version.rules if isinstance(rule.limit, DailyStreak)}
+        found |= days
+        found |= {
+            rule.id for rule in version.rules if isinstance(rule.limit, SameAs) and rule.limit.rule in days
+        }
+    return found
+
+
+def _whole(account: Account, credits: Collection[Closing], accounts: Accounts) -> set[UUID]:
+    """The credits that go on with what they are worth: those that are pending, that have something left, that
+    were spent where it may come back, or that may be taken back. Of all others only the place is kept.
+    """
+    spent = {take.credit_id for takes in accounts.takes.values() for take in takes}
+    return {
+        credit.id
+        for credit in credits
+        if credit.state == "pending"
+        or (
+            (lot := account.lots.get(credit.id)) is not None
+            and (lot.remaining or credit.id in spent or credit.reference is not None)
+        )
+    }
+
+
+def _transfers(
+    credits: Collection[Closing], whole: set[UUID], placed: set[UUID]
+) -> list[tuple[UUID, str | None]]:
+    """Those that go on under a key of their own. One of each reference keeps it: the first."""
+    known: set[str] = set()
+    transfers = []
+    for credit in credits:
+        if credit.id in whole - placed:
+            kept = None if credit.reference in known else credit.reference
+            if kept is not None:
+                known.add(kept)
+            transfers.append((credit.id, kept))
+    return transfers
+
+
+def _move(accounts: Accounts, key: Key, survivor: Key, whole: set[UUID], *, now: datetime) -> None:
+    """All points, and what is owed, from one account to the other."""
+    old, new = accounts.by_key[key], accounts.by_key[survivor]
+    lots = [replace(lot) for lot in sorted(old.lots.values(), key=age) if lot.credit_id in whole]
+    taken: dict[UUID, list[tuple[UUID, Take]]] = {}
+    for hold_id, takes in accounts.takes.items():
+        for take in takes:
+            taken.setdefault(take.credit_id, []).append((hold_id, take))
+    owed = old.debt
+    to, from_ = f"merge:{survivor[1]}", f"merge:{key[1]}"
+    if old.active:
+        old.take_out(old.active, now, kind="transfer", into="transferred", reference=to)
+    old.owe(-owed, now, kind="transfer", into="transferred", reference=to)
+    new.add_pending(old.pending)
+    old.drop_pending(old.pending)
+    for lot in lots:
+        spent: list[tuple[UUID | None, int]] = [
+            (hold_id, take.points) for hold_id, take in taken.get(lot.credit_id, [])
+        ]
+        rest = lot.points - lot.remaining - sum(points for _, points in spent)
+        new.move_in(lot, [*spent, *([(None, rest)] if rest else [])], now, reference=from_)
+    new.owe(owed, now, kind="transfer", into="transferred", reference=from_)
+
+
+async def tell_closed(
+    parts: Parts, key: Key, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
+) -> None:
+    """This process knows at once who is gone, and feeds hear of it; the gate asks the database anew about the
+    member who is there.
+    """
+    await parts.members.refresh(parts.db)
+    there = await parts.members.find(parts.db, [key])
+    for change in changes:
+        stayed = key in there and (change.program_id, change.member_id) == key
+        parts.after.add(changes=[change], cause=cause if stayed else CLOSED, outbox_id=outbox_id)
+    try:
+        await parts.gate.forget([key])
+    except Unavailable:
+        return  # What it grants too much, the database refuses.

@@ -1,0 +1,80 @@
+"""What an operator sees of a member: enough to help them, and no more."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from engage.domain.accounts.balance import Balance
+from engage.domain.members.phone import masked
+from engage.ledger.balances import read_balances
+from engage.runtime.database import snapshot
+from engage.runtime.member_cache import may_be_member, unknown_member
+from engage.runtime.services import Parts
+from engage.store.members import Profile, member_erased, read_cards, read_merged_into, read_profiles
+
+
+class MemberProfile(Struct, frozen=True, kw_only=True):
+    """Of a phone number only the end is told. `merged` are the ids of those who were merged into this one;
+    one who was merged has nothing: it is with `merged_into`.
+    """
+
+    program: str
+    member_id: str
+    state: Literal["active", "merged"]
+    merged_into: str | None
+    merged: list[str]
+    country: str
+    kind: str
+    joined_at: datetime
+    phone: str | None
+    phone_changed_at: datetime | None
+    card_numbers: list[str]
+    balance: Balance
+
+
+class SeveralPrograms(Exception):
+    """The id is one of several members, each of another program."""
+
+
+async def program_of(parts: Parts, member_id: str, program_id: str | None) -> str:
+    """The program of a member, where it was not said. Raises Refusal unknown_member, SeveralPrograms."""
+    return (await _find(parts, member_id, program_id)).program_id
+
+
+async def read_profile(parts: Parts, member_id: str, program_id: str | None) -> MemberProfile:
+    """Raises Refusal unknown_member or member_erased, SeveralPrograms where a program has to be said."""
+    found = await _find(parts, member_id, program_id)
+    if found.erased_at is not None:
+        raise member_erased()
+    async with snapshot(parts.db) as conn:
+        cards = await read_cards(conn, found.key)
+        merged = await read_merged_into(conn, found.key)
+        balance = (await read_balances(conn, [found.key]))[found.key]
+    return MemberProfile(
+        program=found.program_id,
+        member_id=member_id,
+        state="active" if found.merged_into is None else "merged",
+        merged_into=found.merged_into,
+        merged=merged,
+        country=found.country,
+        kind=found.kind,
+        joined_at=found.joined_at,
+        phone=None if found.phone is None else masked(found.phone),
+        phone_changed_at=found.phone_changed_at,
+        card_numbers=[masked(card) if card == found.phone else card for card in cards],
+        balance=balance,
+    )
+
+
+async def _find(parts: Parts, member_id: str, program_id: str | None) -> Profile:
+    programs = [known for known in parts.programs.ids() if program_id in (None, known)]
+    if not may_be_member(member_id):
+        raise unknown_member()
+    async with snapshot(parts.db) as conn:
+        found = await read_profiles(conn, programs, member_id)
+    if not found:
+        raise unknown_member()
+    if len(found) > 1:
+        raise SeveralPrograms
+    return found[0]

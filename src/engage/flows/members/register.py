@@ -1,0 +1,146 @@
+"""A member joins: checked against the program's rules, kept, and paid for registering, in one transaction."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from engage.domain import calendar
+from engage.domain.activity import ONE_LINE, MemberId, Registration
+from engage.domain.earning.decide import decide
+from engage.domain.earning.slots import Grant, wanted
+from engage.domain.members import cards
+from engage.domain.members.eligibility import reasons_against
+from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
+from engage.domain.program.program import Country, Eligibility, Program, ProgramId
+from engage.domain.refusals import Refusal, Unavailable
+from engage.flows.activities.record import CreditView
+from engage.ledger.accept import Accepting, accept
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.services import Parts
+from engage.store.members import Member, NewMember, add_member, person_hash
+
+# Patterns rule out the newline that a $ alone lets through at the end.
+CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+() -]+(?!\n)$")]
+Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
+
+
+class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person or company as the shop registers it. Without `birth_date` the shop has checked the age.
+
+    `person_ref` is whatever the shop knows a person by; only a keyed hash of it is kept. Numbers may be
+    written in any way: phone numbers are kept in E.164, cards without spaces and hyphens. Where the program
+    says so, the phone number is a card number too.
+    """
+
+    member_id: MemberId
+    program: ProgramId
+    country: Country
+    birth_date: date | None = None
+    kind: Literal["person", "company"] = "person"
+    person_ref: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    phone: Phone | None = None
+    card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
+    referral_code: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
+
+
+class Joined(Struct, frozen=True):
+    member_id: str
+    program: str
+    country: str
+    joined_at: datetime
+    credits: list[CreditView]
+
+
+async def register_member(parts: Parts, joining: Joining) -> Joined:
+    """Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
+    person_has_account or card_taken.
+    """
+    now = parts.clock.now()
+    program, zone = offered(parts, joining, now)
+    check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
+    member = new_member(parts, program, joining)
+    outbox_id = new_id()
+    slots = wanted(program, Registration(), at=now, zone=zone)
+    # Whoever joins has used no place of any limit yet, so the first one is free without asking.
+    grants = [Grant(slot, 1) for slot in slots]
+    credits = decide(program, Registration(), at=now, zone=zone, grants=grants)
+    rows = [Accepting(program.id, joining.member_id, new_id(), credit) for credit in credits]
+    changes = []
+    async with transaction(parts.db) as conn:
+        await add_member(conn, member, now=now)
+        if rows:
+            accepted = await accept(conn, rows, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
+            changes = accepted.changes
+    await _introduce(parts, Member(program.id, joining.member_id, joining.country), now=now)
+    due = [due for row in rows if (due := row.credit.due_at) is not None]
+    parts.after.add(changes=changes, cause="pending", due=due, outbox_id=outbox_id)
+    shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
+    return Joined(joining.member_id, program.id, joining.country, now, shown)
+
+
+def offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
+    """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
+    versions = parts.programs.known(joining.program)
+    try:
+        program, market = parts.programs.in_force(joining.program, at=now, country=joining.country)
+    except Refusal:
+        # What else is against them: by the newest rules, and by a day that is the same for everyone.
+        rules, today = versions[-1].eligibility, now.astimezone(UTC).date()
+        reasons = reasons_against(rules, kind=joining.kind, birth_date=joining.birth_date, today=today)
+        raise Refusal("not_eligible", status=422, reasons=["country", *reasons]) from None
+    return program, market.zone
+
+
+def check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> None:
+    """`today` is that of the member's zone. Raises Refusal not_eligible."""
+    reasons = reasons_against(rules, kind=joining.kind, birth_date=joining.birth_date, today=today)
+    if reasons:
+        raise Refusal("not_eligible", status=422, reasons=reasons)
+
+
+def phone_of(program: Program, phone: str, *, country: str) -> str:
+    """A phone number as it is kept. Raises Refusal invalid_phone, where it is to be a card number also for
+    one that is not mobile.
+    """
+    try:
+        number = normalized(phone, country)
+    except NotAPhoneNumber:
+        number = ""
+    if not number or (program.cards.phone_is_card and not is_mobile(number)):
+        raise Refusal("invalid_phone", status=422)
+    return number
+
+
+def new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
+    """What is kept of whoever joins. Raises Refusal invalid_phone."""
+    hashed = None
+    if joining.person_ref is not None and program.eligibility.one_account_a_person:
+        hashed = person_hash(joining.person_ref, program_id=program.id, pepper=parts.settings.pepper)
+    phone = None if joining.phone is None else phone_of(program, joining.phone, country=joining.country)
+    numbers = [cards.kept(program, joining.country, card_number) for card_number in joining.card_numbers]
+    if phone is not None and program.cards.phone_is_card:
+        numbers.insert(0, phone)
+    return NewMember(
+        program_id=program.id,
+        member_id=joining.member_id,
+        country=joining.country,
+        kind=joining.kind,
+        birth_date=joining.birth_date,
+        person_hash=hashed,
+        phone=phone,
+        referral_code=joining.referral_code,
+        card_numbers=list(dict.fromkeys(numbers)),
+    )
+
+
+async def _introduce(parts: Parts, member: Member, *, now: datetime) -> None:
+    """Tells the gate of somebody who has used nothing yet, which saves their first tap a question."""
+    parts.members.add(member)
+    day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
+    try:
+        await parts.gate.load([(member.program_id, member.member_id, [])], day=day, month=month)
+    except Unavailable:
+        # It will ask the database at their first tap.
+        return

@@ -1,0 +1,80 @@
+"""The audit: every promise of the ledger checked in one snapshot, while the system runs or stands."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.clock import Clock
+from engage.ledger import audit as ledger
+from engage.ledger.audit import Finding, Totals
+from engage.ledger.checks import CHECKS, Check
+from engage.runtime.database import open_database, snapshot
+from engage.runtime.program_cache import parsed
+from engage.runtime.services import clock_of
+from engage.settings import Settings
+from engage.store import programs
+
+__all__ = ["CHECKS", "Audit", "Check", "Finding", "Totals", "audit", "audit_snapshot"]
+
+ROWS_SHOWN = 10
+
+# The checks sort and join whole tables; one of them runs at a time.
+_WORK_MEMORY = text("SET LOCAL work_mem = '128MB'")
+
+
+class Audit(Struct, frozen=True):
+    """What there was, and what of it is `broken` or late. Nothing broken: every point is accounted for."""
+
+    totals: Totals
+    broken: list[Finding]
+    late: list[Finding]
+
+
+Told = Callable[[int, Check], None]
+
+
+def _untold(_done: int, _check: Check) -> None:
+    pass
+
+
+async def audit(settings: Settings, *, told: Told = _untold) -> Audit:
+    """Checks everything; `told` hears of each check when it begins, and how many were done before.
+
+    Raises Unavailable, and DocumentError where a published version cannot be read.
+    """
+    # As long as it takes: a large ledger is read several times over.
+    db = open_database(settings.database_url, pool_size=1, command_timeout_s=None)
+    try:
+        async with snapshot(db) as conn:
+            await conn.execute(_WORK_MEMORY)
+            return await audit_snapshot(conn, await clock_of(settings, conn), told=told)
+    finally:
+        await db.dispose()
+
+
+async def audit_snapshot(
+    conn: AsyncConnection, clock: Clock, *, checks: Sequence[Check] = CHECKS, told: Told = _untold
+) -> Audit:
+    """The same on a connection whose transaction sees one snapshot."""
+    rules = await _rules(conn)
+    found = []
+    for done, check in enumerate(checks):
+        told(done, check)
+        finding = await ledger.find(
+            conn, check, rules=rules, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
+        )
+        if finding.count:
+            found.append(finding)
+    return Audit(
+        await ledger.read_totals(conn),
+        broken=[finding for finding in found if not finding.check.warning],
+        late=[finding for finding in found if finding.check.warning],
+    )
+
+
+async def _rules(conn: AsyncConnection) -> dict[str, list[Any]]:
+    by_program = parsed(await programs.read_all(conn))
+    return ledger.rules_as_rows([version for versions in by_program.values() for version in versions])

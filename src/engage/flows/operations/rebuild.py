@@ -1,0 +1,84 @@
+"""Valkey's state made again from PostgreSQL, while the system runs.
+
+Nothing depends on its being whole: a member that the gate does not know is loaded when they come. It spares
+everyone's first request that question, and it is how to be sure that the gate says what the database says.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+
+from engage.flows.activities.limits_from_ledger import load_gate
+from engage.ledger.settle import due_times, is_due
+from engage.ledger.truth import active_since
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts, follow_sandbox_clock
+from engage.signals.doorbell import TICK
+from engage.store.members import Member, count_members, members_after
+
+# The gate forgets whoever stays away for so long; longer ago there is nothing that it would need to know.
+ACTIVE_WITHIN = timedelta(days=40)
+MEMBERS_PER_BATCH = 1_000
+BELLS_PER_BATCH = 500
+
+Told = Callable[[str, int, int], None]
+
+
+class Rebuilt(Struct, frozen=True):
+    """How many members there are, how many of them the gate was told of, how many doorbells were rung."""
+
+    members: int
+    loaded: int
+    bells: int
+
+
+def _untold(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+async def rebuild(parts: Parts, *, told: Told = _untold) -> Rebuilt:
+    """`told` hears what is being done, how much of it is done, and of how much.
+
+    Raises Unavailable; doing it again is safe.
+    """
+    await parts.programs.refresh(parts.db)
+    await follow_sandbox_clock(parts)
+    await parts.gate.install()
+    await parts.gate.forget_all()
+    members, loaded = await _load_members(parts, told)
+    return Rebuilt(members, loaded, await _ring(parts, told))
+
+
+async def _load_members(parts: Parts, told: Told) -> tuple[int, int]:
+    async with transaction(parts.db) as conn:
+        total = await count_members(conn)
+    seen, loaded, last = 0, 0, ("", "")
+    while True:
+        told("members", seen, total)
+        async with transaction(parts.db) as conn:
+            batch = await members_after(conn, last, limit=MEMBERS_PER_BATCH)
+            now = parts.clock.now()
+            keys = [(member.program_id, member.member_id) for member in batch]
+            active = await active_since(conn, keys, now - ACTIVE_WITHIN)
+            known: Sequence[Member] = [m for m in batch if (m.program_id, m.member_id) in active]
+            if known:
+                await load_gate(parts, conn, [(member, now) for member in known])
+        seen, loaded = seen + len(batch), loaded + len(known)
+        if len(batch) < MEMBERS_PER_BATCH:
+            told("members", seen, seen)
+            return seen, loaded
+        last = keys[-1]
+
+
+async def _ring(parts: Parts, told: Told) -> int:
+    now = parts.clock.now()
+    async with transaction(parts.db) as conn:
+        times = await due_times(conn, after=now, step=TICK)
+        if await is_due(conn, now=now):
+            times.insert(0, now)
+    for first in range(0, len(times), BELLS_PER_BATCH):
+        told("doorbells", first, len(times))
+        await parts.doorbell.ring(times[first : first + BELLS_PER_BATCH])
+    told("doorbells", len(times), len(times))
+    return len(times)

@@ -1,0 +1,88 @@
+"""Programs and their versions, as operators see them."""
+
+from datetime import date
+
+from msgspec import Struct
+
+from engage.domain.program.program import Program
+from engage.domain.refusals import Refusal
+from engage.runtime.database import one_statement
+from engage.runtime.services import Parts
+from engage.store import programs as store
+
+
+class ProgramView(Struct, frozen=True, kw_only=True):
+    """`newest` is the version with the latest first day, be it to come."""
+
+    id: str
+    title: str
+    newest: str
+    versions: int
+    countries: list[str]
+
+
+class VersionView(Struct, frozen=True, kw_only=True):
+    """In force from the start of its first day in each member's zone, until another one is."""
+
+    program: str
+    version: str
+    title: str
+    in_force_from: date
+    source: str | None
+    countries: list[str]
+    rules: list[str]
+    rewards: list[str]
+
+
+class VersionDocument(Struct, frozen=True):
+    """The TOML as it was published, comments included."""
+
+    program: str
+    version: str
+    document: str
+
+
+def list_programs(parts: Parts) -> list[ProgramView]:
+    found = []
+    for program_id in parts.programs.ids():
+        versions = parts.programs.versions(program_id)
+        newest = versions[-1]
+        found.append(
+            ProgramView(
+                id=program_id,
+                title=newest.title,
+                newest=newest.version,
+                versions=len(versions),
+                countries=sorted({country for version in versions for country in version.countries}),
+            )
+        )
+    return found
+
+
+def list_versions(parts: Parts, program_id: str) -> list[VersionView]:
+    """Oldest first. Raises Refusal unknown_program."""
+    return [view_of(version) for version in parts.programs.known(program_id)]
+
+
+async def read_document(parts: Parts, program_id: str, version: str) -> VersionDocument:
+    """Raises Refusal unknown_program, or not_found for a version that it does not have."""
+    parts.programs.known(program_id)
+    async with one_statement(parts.db) as conn:
+        published = await store.read_all(conn)
+    for one in published:
+        if (one.program_id, one.version) == (program_id, version):
+            return VersionDocument(program_id, version, one.document)
+    raise Refusal("not_found", status=404)
+
+
+def view_of(version: Program) -> VersionView:
+    return VersionView(
+        program=version.id,
+        version=version.version,
+        title=version.title,
+        in_force_from=version.in_force_from,
+        source=version.source,
+        countries=sorted(version.countries),
+        rules=[rule.id for rule in version.rules],
+        rewards=[reward.id for reward in version.rewards],
+    )

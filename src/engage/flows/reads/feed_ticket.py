@@ -1,0 +1,12 @@
+"""A ticket for the feed, for clients that cannot send a header with a websocket."""
+
+from datetime import datetime
+
+from engage.flows.reads.statement import check_member
+from engage.runtime.services import Parts
+
+
+async def issue_ticket(parts: Parts, program_id: str, member_id: str) -> tuple[str, datetime]:
+    """(ticket, the wall time at which it expires). Raises Refusal unknown_member, or Unavailable."""
+    member = await check_member(parts, program_id, member_id)
+    return await parts.topics.issue_ticket(program_id, member.member_id)

@@ -1,0 +1,111 @@
+"""What finance asks: what members' points are at an instant, and what one member had then.
+
+A report reads a large ledger several times over, so it has a connection of its own and never one that
+members wait for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.clock import Clock
+from engage.domain.accounts import liability
+from engage.domain.accounts.liability import LiabilityReport
+from engage.domain.program.program import Program
+from engage.domain.refusals import Refusal
+from engage.ledger.reports import PastBalance, read_past_balance, read_sums
+from engage.runtime.database import open_database, snapshot
+from engage.runtime.member_cache import unknown_member
+from engage.runtime.program_cache import parsed
+from engage.runtime.services import clock_of
+from engage.settings import Settings
+from engage.store import programs
+from engage.store.members import read_profiles
+
+# One at a time in a process: each takes all that a connection's memory may have.
+_reporting = asyncio.Lock()
+
+
+class MemberThen(Struct, frozen=True, kw_only=True):
+    """What a member had at an instant, all that happened at it included."""
+
+    program: str
+    member_id: str
+    at: datetime
+    balance: PastBalance
+
+
+async def report_liability(
+    settings: Settings,
+    *,
+    at: str | None = None,
+    since: str | None = None,
+    program_id: str | None = None,
+    clock: Clock | None = None,
+    timeout_s: float | None = None,
+) -> LiabilityReport:
+    """`at` and `since` are instants in RFC 3339, or dates (`engage.domain.accounts.liability`).
+    Default: now, and since ever.
+
+    The clock is the installation's if none is given. Raises NotAPeriod, Refusal unknown_program, Unavailable,
+    and DocumentError where a published version cannot be read.
+    """
+    async with _reporting, _reading(settings, timeout_s) as conn:
+        of = liability.period(at, since, now=(clock or await clock_of(settings, conn)).now())
+        published = await _published(conn, program_id)
+        return liability.report(await read_sums(conn, of, program_id), published, of)
+
+
+async def report_balance(
+    settings: Settings,
+    member_id: str,
+    *,
+    program_id: str | None = None,
+    at: str | None = None,
+    clock: Clock | None = None,
+    timeout_s: float | None = None,
+) -> list[MemberThen]:
+    """In each program that has or had this member, or in one; who was merged or erased is found too.
+
+    Raises as `report_liability`, and Refusal unknown_member.
+    """
+    if "\0" in member_id:
+        raise unknown_member()  # PostgreSQL has no such text.
+    async with _reading(settings, timeout_s) as conn:
+        of = liability.period(at, None, now=(clock or await clock_of(settings, conn)).now())
+        published = await _published(conn, program_id)
+        ids = sorted(published) if program_id is None else [program_id]
+        profiles = await read_profiles(conn, ids, member_id)
+        if not profiles:
+            raise unknown_member()
+        return [
+            MemberThen(
+                program=profile.program_id,
+                member_id=member_id,
+                at=of.at,
+                balance=await read_past_balance(conn, profile.program_id, member_id, at=of.at),
+            )
+            for profile in sorted(profiles, key=lambda each: each.program_id)
+        ]
+
+
+@asynccontextmanager
+async def _reading(settings: Settings, timeout_s: float | None) -> AsyncIterator[AsyncConnection]:
+    db = open_database(settings.database_url, pool_size=1, command_timeout_s=timeout_s)
+    try:
+        async with snapshot(db) as conn:
+            yield conn
+    finally:
+        await db.dispose()
+
+
+async def _published(conn: AsyncConnection, program_id: str | None) -> dict[str, list[Program]]:
+    """The versions of each program, the oldest first. Raises Refusal unknown_program."""
+    found = parsed(await programs.read_all(conn))
+    if program_id is not None and program_id not in found:
+        raise Refusal("unknown_program", status=404, program=program_id)
+    return found

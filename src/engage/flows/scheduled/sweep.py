@@ -1,0 +1,42 @@
+"""What workers do every few seconds: what has fallen due, balances nobody was told of, old answers."""
+
+from datetime import timedelta
+
+from engage.flows.scheduled.due_work import Work
+from engage.ledger.balances import read_balances
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
+from engage.signals.topics import change_of
+from engage.store import idempotency, outbox
+
+UNTOLD_AFTER = timedelta(seconds=5)
+ROWS_PER_SWEEP = 500
+ANSWERS_KEPT = timedelta(hours=72)
+
+
+async def sweep(parts: Parts, work: Work) -> int:
+    """Does what is due of one kind of work; how many. Raises Unavailable."""
+    if work.together is not None:
+        return await work.together(parts)
+    return await work.do(parts, now=parts.clock.now(), on_time=False)
+
+
+async def tell_left_over(parts: Parts) -> int:
+    """Publishes the newest balances of members whose news may not have been told; how many rows."""
+    async with transaction(parts.db) as conn:
+        rows = await outbox.left_over(conn, before=parts.clock.wall() - UNTOLD_AFTER, limit=ROWS_PER_SWEEP)
+        if not rows:
+            return 0
+        causes = {key: cause for _, cause, keys in rows for key in keys}
+        balances = await read_balances(conn, list(causes))
+        await parts.topics.publish(
+            [change_of(*key, balance, causes[key]) for key, balance in balances.items()]
+        )
+        await outbox.forget(conn, [id_ for id_, _, _ in rows])
+    return len(rows)
+
+
+async def forget_old_answers(parts: Parts) -> int:
+    """Drops the answers kept for Idempotency-Keys that have had their time; how many."""
+    async with transaction(parts.db) as conn:
+        return await idempotency.forget(conn, before=parts.clock.wall() - ANSWERS_KEPT)

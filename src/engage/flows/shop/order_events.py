@@ -1,0 +1,145 @@
+"""What the shop tells of orders: each event is one more fact, and the points follow from all of them.
+
+A batch is one transaction: the facts, what follows from them in the ledger, and the events' ids. So an event
+that is told again, or that comes before one it should have come after, does what it would have done.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.refusals import Refusal
+from engage.flows.shop.events import (
+    Known,
+    OrderCancelledEvent,
+    OrderDeliveredEvent,
+    OrderNamed,
+    OrderPaid,
+    OrderPaidEvent,
+    OrderReturned,
+    OrderReturnedEvent,
+    RefusedEvent,
+)
+from engage.flows.shop.order_changes import Turn
+from engage.flows.shop.post_orders import News, square
+from engage.ledger.holds import Hold, read_holds
+from engage.runtime.database import transaction
+from engage.runtime.services import Parts
+from engage.store.events import add_events
+from engage.store.orders import OrderKey, lock_orders, open_orders, write_orders
+
+
+async def take_order_events(
+    parts: Parts, known: list[Known], refused: list[RefusedEvent], *, now: datetime
+) -> tuple[int, int]:
+    """(how many are done, how many of these nobody else has done); the others are added to `refused`.
+
+    Raises Unavailable: nothing was done then.
+    """
+    if not known:
+        return 0, 0
+    no: list[RefusedEvent] = []
+    async with transaction(parts.db) as conn:
+        before = await open_orders(conn, [_key(one) for one in known])
+        hold_ids = [hold_id for one in known if (hold_id := _hold_id(one)) is not None]
+        holds = await read_holds(conn, hold_ids) if hold_ids else {}
+        after, done = dict(before), []
+        for one in known:
+            try:
+                after[_key(one)] = _with(parts, one, after[_key(one)], holds, now=now)
+            except Refusal as refusal:
+                no.append(RefusedEvent(one.event.id, refusal.code, refusal.facts))
+            else:
+                done.append(one)
+        changed = {key: facts for key, facts in after.items() if facts != before[key]}
+        news: list[News] = []
+        if changed:
+            await write_orders(conn, changed)
+            turns = [Turn(key, before[key], facts) for key, facts in changed.items()]
+            news = await square(parts, conn, turns, now=now)
+        kept = await add_events(conn, [one.seen for one in done], now=now)
+    _tell(parts, news)
+    refused += no
+    return len(done), kept
+
+
+async def follow_captures(parts: Parts, keys: Iterable[OrderKey]) -> None:
+    """Points that have just been spent on orders of which something came back before: its share goes back to
+    the member. Whoever captures holds asks for it, after the commit, and may ask again. Raises Unavailable.
+    """
+    async with transaction(parts.db) as conn:
+        found = await lock_orders(conn, keys)
+        turns = [
+            Turn(key, facts, facts, again=True)
+            for key, facts in found.items()
+            if facts.returns or facts.cancelled_at is not None
+        ]
+        news = await square(parts, conn, turns, now=parts.clock.now()) if turns else []
+    _tell(parts, news)
+
+
+def _tell(parts: Parts, news: Sequence[News]) -> None:
+    for told in news:
+        parts.after.add(changes=told.changes, cause=told.cause, due=told.due, outbox_id=told.outbox_id)
+
+
+def _key(one: Known) -> OrderKey:
+    data = one.event.data
+    assert isinstance(data, OrderNamed)
+    return one.member.program_id, one.member.member_id, data.order_id
+
+
+def _hold_id(one: Known) -> UUID | None:
+    return one.event.data.hold_id if isinstance(one.event, OrderPaidEvent) else None
+
+
+def _with(parts: Parts, one: Known, facts: Facts, holds: Mapping[UUID, Hold], *, now: datetime) -> Facts:
+    """The facts with one more. Raises Refusal."""
+    match one.event:
+        case OrderPaidEvent(data=told, time=at):
+            return _paid(parts, one, facts, told, at=at, holds=holds, now=now)
+        case OrderDeliveredEvent(time=at):
+            return facts.deliver(at)
+        case OrderCancelledEvent(time=at):
+            return facts.cancel(at)
+        case OrderReturnedEvent(data=OrderReturned(return_id=return_id, lines=lines)):
+            return facts.give_back(Return(return_id, lines))
+        case _:
+            raise AssertionError(f"{one.event.id} is not about an order")
+
+
+def _paid(
+    parts: Parts,
+    one: Known,
+    facts: Facts,
+    told: OrderPaid,
+    *,
+    at: datetime,
+    holds: Mapping[UUID, Hold],
+    now: datetime,
+) -> Facts:
+    """Raises Refusal order_conflict, not_offered, wrong_currency or unknown_hold."""
+    if facts.knows(told.order(), told.hold_id):
+        return facts
+    member = one.member
+    program, market = parts.programs.in_force(member.program_id, at=at, country=member.country)
+    if told.currency != market.currency:
+        raise Refusal("wrong_currency", status=422, currency=market.currency)
+    discount = 0 if told.hold_id is None else _discount(_key(one), holds.get(told.hold_id), now=now)
+    order = told.order(discount=discount)
+    return facts.pay(Paid(order, at, told.hold_id, program.version, market.zone))
+
+
+def _discount(key: OrderKey, hold: Hold | None, *, now: datetime) -> int:
+    """What a hold pays of its order, in minor units; nothing any more where it was let go or has timed out.
+
+    Raises Refusal unknown_hold where it is none, or somebody else's, or for another order.
+    """
+    if hold is None or (*hold.key, hold.order_id) != key:
+        raise Refusal("unknown_hold", status=404)
+    return hold.discount_minor if hold.state == "captured" or _is_open(hold, now) else 0
+
+
+def _is_open(hold: Hold, now: datetime) -> bool:
+    return hold.state == "open" and (hold.expires_at is None or hold.expires_at > now)

@@ -1,0 +1,184 @@
+"""Request a withdrawal: points become money, paid by `engage.flows.withdrawals.pay_out` or at a counter."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from msgspec import Struct
+
+from engage.domain import calendar
+from engage.domain.members.phone import NotAPhoneNumber, is_mobile, is_of, normalized
+from engage.domain.money import Money
+from engage.domain.program import versions
+from engage.domain.program.program import Program
+from engage.domain.program.program import Withdrawal as Rules
+from engage.domain.refusals import Refusal
+from engage.domain.withdrawals.withdrawal import (
+    Method,
+    State,
+    Withdrawal,
+    check_balance,
+    check_caps,
+    check_number_age,
+    check_offered,
+    worth_minor,
+)
+from engage.ledger.accounts import open_accounts, post
+from engage.ledger.holds import Hold, add_hold
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.member_cache import unknown_member
+from engage.runtime.services import Parts
+from engage.store import withdrawals as store
+
+
+class WithdrawalView(Struct, frozen=True, kw_only=True):
+    """`failure` is the reason of one that has failed; its points are the member's again.
+
+    `unknown`: the provider has not said yet whether it was paid. It is being asked.
+    """
+
+    id: UUID
+    state: State
+    method: Method
+    points: int
+    amount: Money
+    phone: str | None
+    requested_at: datetime
+    closed_at: datetime | None
+    failure: str | None
+
+
+class _Terms(Struct, frozen=True):
+    """What holds for a member who asks now."""
+
+    program: Program
+    rules: Rules
+    member_id: str
+    country: str
+    zone: str
+    currency: str
+
+
+async def withdraw(
+    parts: Parts, program_id: str, member_id: str, *, points: int, method: Method, phone: str | None = None
+) -> WithdrawalView:
+    """Sets the points aside and asks for their worth to be paid out.
+
+    Raises Refusal unknown_member, not_offered, not_open_yet, not_whole_money, number_changed, invalid_phone,
+    phone_unusable, below_minimum, insufficient_points, limit_reached or daily_points_reached.
+    """
+    now = parts.clock.now()
+    terms = await _terms(parts, program_id, member_id, method, now)
+    assert terms.program.worth is not None, "no document with withdrawals is sound without it"
+    amount_minor = worth_minor(terms.program.worth, points)
+    outbox_id = new_id()
+    async with transaction(parts.db) as conn:
+        payee = await store.read_payee(conn, program_id, terms.member_id)
+        if payee is None:
+            raise unknown_member()
+        registered, changed_at = payee
+        if method == "mobile_money":
+            check_number_age(terms.rules, changed_at, at=now, zone=terms.zone)
+        number = _number(terms, method, phone or registered, given=phone is not None)
+        key = (program_id, terms.member_id)
+        accounts = await open_accounts(conn, [key], now=now)
+        account = accounts.by_key[key]
+        check_balance(terms.rules, points, active=account.active)
+        day = calendar.window("day", now, terms.zone)
+        taken = await store.read_taken(conn, *key, since=day.start, until=day.end)
+        check_caps(terms.rules, points, taken, resets_at=day.end, zone=terms.zone)
+        withdrawal = Withdrawal(
+            program_id=program_id,
+            member_id=terms.member_id,
+            id=uuid4(),  # Providers take it for a reference, and some of them take version 4 alone.
+            hold_id=new_id(),
+            state="requested",
+            method=method,
+            points=points,
+            amount_minor=amount_minor,
+            currency=terms.currency,
+            phone=number,
+            requested_at=now,
+            # A counter is not asked; it tells.
+            ask_at=now if method == "mobile_money" else None,
+        )
+        account.hold(points, withdrawal.hold_id, now)
+        await add_hold(conn, _hold(withdrawal))
+        await store.add_withdrawal(conn, withdrawal)
+        changes = await post(conn, accounts, cause="withdrawal", wall=parts.clock.wall(), outbox_id=outbox_id)
+    parts.after.add(changes=changes, cause="withdrawal", outbox_id=outbox_id)
+    return view(withdrawal)
+
+
+async def read_withdrawal(parts: Parts, program_id: str, member_id: str, id_: UUID) -> WithdrawalView:
+    """Raises Refusal unknown_member, or not_found, also for that of another member."""
+    key = (program_id, member_id)
+    member = (await parts.members.find(parts.db, [key])).get(key)
+    if member is None:
+        raise unknown_member()
+    async with transaction(parts.db) as conn:
+        found = await store.read_withdrawal(conn, id_)
+    # One that was asked for before a merger is still that of the card it was asked with.
+    if found is None or found.key not in (key, (program_id, member.member_id)):
+        raise Refusal("not_found", status=404)
+    return view(found)
+
+
+def view(withdrawal: Withdrawal) -> WithdrawalView:
+    return WithdrawalView(
+        id=withdrawal.id,
+        state=withdrawal.state,
+        method=withdrawal.method,
+        points=withdrawal.points,
+        amount=Money(withdrawal.amount_minor, withdrawal.currency),
+        phone=withdrawal.phone,
+        requested_at=withdrawal.requested_at,
+        closed_at=withdrawal.closed_at,
+        failure=withdrawal.failure,
+    )
+
+
+async def _terms(parts: Parts, program_id: str, member_id: str, method: Method, now: datetime) -> _Terms:
+    """Raises Refusal unknown_member, not_offered or not_open_yet."""
+    key = (program_id, member_id)
+    member = (await parts.members.find(parts.db, [key])).get(key)
+    if member is None:
+        raise unknown_member()
+    program, market = parts.programs.in_force(program_id, at=now, country=member.country)
+    planned = versions.opens_at(parts.programs.versions(program_id), now, member.country)
+    rules = check_offered(program.withdrawal, method, zone=market.zone, planned=planned)
+    return _Terms(program, rules, member.member_id, member.country, market.zone, market.currency)
+
+
+def _number(terms: _Terms, method: Method, written: str | None, *, given: bool) -> str | None:
+    """The number to pay to, in E.164. Raises Refusal invalid_phone, or phone_unusable.
+
+    Cash needs none, so one that is registered in whatever form is no reason to refuse it.
+    """
+    if written is None and method == "mobile_money":
+        raise Refusal("phone_unusable", status=422, reasons=["phone_missing"])
+    if written is None or (method == "cash" and not given):
+        return None
+    try:
+        number = normalized(written, terms.country)
+    except NotAPhoneNumber:
+        raise Refusal("invalid_phone", status=422) from None
+    if not is_mobile(number):
+        raise Refusal("invalid_phone", status=422)
+    if not is_of(number, terms.country):
+        raise Refusal("phone_unusable", status=422, reasons=["phone_country"])
+    return number
+
+
+def _hold(withdrawal: Withdrawal) -> Hold:
+    """Without an end: a provider takes as long as it takes."""
+    return Hold(
+        program_id=withdrawal.program_id,
+        member_id=withdrawal.member_id,
+        id=withdrawal.hold_id,
+        purpose="withdrawal",
+        state="open",
+        points=withdrawal.points,
+        currency=withdrawal.currency,
+        created_at=withdrawal.requested_at,
+    )

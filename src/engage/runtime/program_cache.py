@@ -1,0 +1,97 @@
+"""The programs in force, kept in memory: which version decides for a country at an instant."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.domain.document.errors import DocumentError
+from engage.domain.program import parse, versions
+from engage.domain.program.program import Market, Program
+from engage.domain.refusals import Refusal, Unavailable, not_offered
+from engage.runtime.database import transaction
+from engage.store import programs as store
+
+log = structlog.get_logger()
+
+REFRESH_S = 2.0
+IN_FORCE_KEPT = 10_000
+
+
+class ProgramBook:
+    """All published versions. A version never changes, so only the arrival of new ones is looked for."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, list[Program]] = {}
+        self._in_force: dict[tuple[str, str, int], Program | None] = {}
+        self._count = 0
+
+    async def refresh(self, db: AsyncEngine) -> None:
+        """Raises Unavailable, and DocumentError where a published version cannot be read."""
+        async with transaction(db) as conn:
+            if await store.count(conn) == self._count:
+                return
+            published = await store.read_all(conn)
+        self._programs, self._in_force, self._count = parsed(published), {}, len(published)
+
+    def ids(self) -> list[str]:
+        return sorted(self._programs)
+
+    def versions(self, program_id: str) -> list[Program]:
+        """Oldest first; empty when there is no such program."""
+        return self._programs.get(program_id, [])
+
+    def known(self, program_id: str) -> list[Program]:
+        """The same, at least one. Raises Refusal unknown_program."""
+        versions = self.versions(program_id)
+        if not versions:
+            raise Refusal("unknown_program", status=404, program=program_id)
+        return versions
+
+    def in_force(self, program_id: str, *, at: datetime, country: str) -> tuple[Program, Market]:
+        """Raises Refusal not_offered where no version runs in that country at that time."""
+        # Versions change at local midnights, which everywhere fall on a quarter of an hour of UTC.
+        quarter = (program_id, country, int(at.timestamp()) // 900)
+        if quarter not in self._in_force:
+            if len(self._in_force) >= IN_FORCE_KEPT:
+                self._in_force.clear()
+            self._in_force[quarter] = versions.in_force(self.versions(program_id), at, country)
+        program = self._in_force[quarter]
+        if program is None:
+            raise not_offered()
+        return program, program.countries[country]
+
+    def latest(self, program_id: str, *, at: datetime, country: str) -> Program:
+        """The version in force; where none is, as where a program has left a country, the newest of all.
+
+        Raises Refusal unknown_program.
+        """
+        versions = self.known(program_id)
+        try:
+            return self.in_force(program_id, at=at, country=country)[0]
+        except Refusal:
+            return versions[-1]
+
+
+def parsed(published: Sequence[store.Published]) -> dict[str, list[Program]]:
+    """The versions of each program, in their order. Raises DocumentError where one cannot be read."""
+    programs: dict[str, list[Program]] = {}
+    for version in published:
+        source = f"{version.program_id} {version.version}"
+        programs.setdefault(version.program_id, []).append(parse.read(version.document, source=source))
+    return programs
+
+
+async def keep_fresh(book: ProgramBook, db: AsyncEngine) -> None:
+    """Looks for new versions for as long as it runs; a database that is away is tried again."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await book.refresh(db)
+        except Unavailable:
+            continue
+        except DocumentError:
+            # A version that a newer release wrote. What is known goes on until this release is replaced too.
+            log.exception("a published version cannot be read")

@@ -1,0 +1,223 @@
+"""A member's account: whatever is done to it in whatever order, no point comes or goes unsaid."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from engage.domain.accounts.account import Account, Lot, Take, age
+from engage.domain.accounts.balance import Balance
+
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def uuid(number: int) -> UUID:
+    return UUID(int=number)
+
+
+def lot(number: int, points: int, *, ends: int | None = None) -> Lot:
+    """Active since that many days after START, ending so many days after it."""
+    active_at = START + number * DAY
+    return Lot(uuid(number), points, points, 0, active_at, None if ends is None else START + ends * DAY)
+
+
+def account(*lots: Lot, debt: int = 0, held: int = 0) -> Account:
+    return Account(Balance(sum(each.remaining for each in lots), 0, held, debt), lots)
+
+
+def remaining(opened: Account) -> list[int]:
+    return [each.remaining for each in sorted(opened.lots.values(), key=lambda each: each.credit_id)]
+
+
+def kinds(opened: Account) -> list[str]:
+    return [movement.kind for movement in opened.movements]
+
+
+def test_points_are_spent_oldest_first_by_their_end() -> None:
+    opened = account(lot(1, 5), lot(2, 5, ends=90), lot(3, 5, ends=80))
+    assert opened.hold(7, uuid(99), START) == [Take(uuid(3), 5), Take(uuid(2), 2)]
+    assert opened.hold(8, uuid(98), START) == [Take(uuid(2), 3), Take(uuid(1), 5)], "what never ends is last"
+    assert (opened.active, opened.held) == (0, 15)
+
+
+def test_lots_that_have_ended_end_once() -> None:
+    opened = account(lot(1, 5, ends=10), lot(2, 5, ends=11))
+    assert opened.expire(START + 10 * DAY) == 5
+    assert opened.expire(START + 10 * DAY) == 0
+    assert (opened.active, remaining(opened), kinds(opened)) == (5, [0, 5], ["expiration"])
+
+
+def test_what_is_released_into_a_lot_that_has_ended_ends_at_once() -> None:
+    opened = account(lot(1, 5, ends=10), lot(2, 5))
+    takes = opened.hold(7, uuid(99), START)
+    opened.release(takes, uuid(99), START + 20 * DAY)
+    assert (opened.active, opened.held, remaining(opened)) == (5, 0, [0, 5])
+    assert opened.lots[uuid(1)].expired == 5
+
+
+def test_what_is_reinstated_into_a_lot_that_has_ended_lives_on_for_the_grace() -> None:
+    opened = account(lot(1, 5, ends=10), lot(2, 5, ends=90))
+    takes = opened.redeem(7, uuid(99), START)
+    now = START + 20 * DAY
+    opened.reinstate(takes, uuid(99), now, grace_until=now + DAY)
+    assert (opened.active, remaining(opened)) == (10, [5, 5])
+    assert opened.lots[uuid(1)].expires_at == now + DAY
+    assert opened.lots[uuid(2)].expires_at == START + 90 * DAY
+
+
+def test_what_was_spent_is_owed_and_paid_by_what_comes() -> None:
+    opened = account(lot(1, 10))
+    opened.redeem(8, uuid(99), START)
+    assert opened.claw_back(uuid(1), 10, START, taken_back=0, corrects=1) == 10
+    assert (opened.active, opened.debt) == (0, 8)
+    opened.open_lot(lot(2, 5), START, kind="adjustment", out_of="adjusted", reference="T-1")
+    assert (opened.active, opened.debt, remaining(opened)) == (0, 3, [0, 0])
+    opened.open_lot(lot(3, 5), START, kind="adjustment", out_of="adjusted", reference="T-2")
+    assert (opened.active, opened.debt, remaining(opened)) == (2, 0, [0, 0, 2])
+
+
+def test_points_are_taken_back_from_their_own_lot_then_from_the_oldest() -> None:
+    opened = account(lot(1, 5, ends=10), lot(2, 5, ends=20), lot(3, 5, ends=30))
+    opened.claw_back(uuid(2), 3, START, taken_back=0, corrects=1)
+    assert remaining(opened) == [5, 2, 5]
+    opened.redeem(6, uuid(99), START)
+    assert remaining(opened) == [0, 1, 5]
+    opened.claw_back(uuid(2), 2, START, taken_back=3, corrects=1)
+    assert (remaining(opened), opened.debt) == ([0, 0, 4], 0)
+
+
+def test_what_has_expired_is_not_taken_back_again() -> None:
+    opened = account(lot(1, 10, ends=10), lot(2, 10))
+    opened.redeem(4, uuid(99), START)
+    opened.expire(START + 10 * DAY)
+    assert opened.claw_back(uuid(1), 10, START + 10 * DAY, taken_back=0, corrects=1) == 4
+    assert opened.claw_back(uuid(1), 6, START + 10 * DAY, taken_back=4, corrects=1) == 0
+    assert (opened.active, opened.debt) == (6, 0)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.data())
+def test_a_hold_takes_exactly_what_it_says_from_lots_in_order(sizes: list[int], data: st.DataObject) -> None:
+    ends = data.draw(st.lists(st.none() | st.integers(1, 9), min_size=len(sizes), max_size=len(sizes)))
+    lots = [lot(n, points, ends=end) for n, (points, end) in enumerate(zip(sizes, ends, strict=True))]
+    points = data.draw(st.integers(0, sum(sizes)))
+    in_order = [each.credit_id for each in sorted(lots, key=age)]
+    takes = account(*lots).hold(points, uuid(99), START)
+    assert sum(take.points for take in takes) == points
+    assert [take.credit_id for take in takes] == in_order[: len(takes)]
+    assert all(take.points == sizes[take.credit_id.int] for take in takes[:-1]), (
+        "each but the last is emptied"
+    )
+
+
+class Lives(RuleBasedStateMachine):
+    """Any operations in any order. What has to hold is held after each of them."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.account = account()
+        self.now = START
+        self.number = 0
+        self.open: dict[UUID, list[Take]] = {}
+        self.spent: dict[UUID, list[Take]] = {}
+        self.taken: Counter[UUID] = Counter()
+
+    def next(self) -> UUID:
+        self.number += 1
+        return uuid(self.number)
+
+    @rule(points=st.integers(1, 50), ends=st.none() | st.integers(1, 9))
+    def earn(self, points: int, ends: int | None) -> None:
+        end = None if ends is None else self.now + ends * DAY
+        born = Lot(self.next(), points, points, 0, self.now, end)
+        self.account.open_lot(born, self.now, kind="opening", out_of="opening")
+
+    @rule(days=st.integers(0, 5))
+    def wait(self, days: int) -> None:
+        self.now += days * DAY
+        self.account.expire(self.now)
+
+    @precondition(lambda self: self.account.active)
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        hold_id = self.next()
+        points = data.draw(st.integers(1, self.account.active))
+        self.open[hold_id] = self.account.hold(points, hold_id, self.now)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), capture=st.booleans())
+    def end(self, data: st.DataObject, capture: bool) -> None:
+        hold_id = data.draw(st.sampled_from(sorted(self.open)))
+        takes = self.open.pop(hold_id)
+        if capture:
+            self.account.capture(takes, hold_id, self.now)
+            self.spent[hold_id] = takes
+        else:
+            self.account.release(takes, hold_id, self.now)
+
+    @precondition(lambda self: self.account.active)
+    @rule(data=st.data())
+    def redeem(self, data: st.DataObject) -> None:
+        hold_id = self.next()
+        points = data.draw(st.integers(1, self.account.active))
+        self.spent[hold_id] = self.account.redeem(points, hold_id, self.now)
+
+    @precondition(lambda self: self.spent)
+    @rule(data=st.data())
+    def reinstate(self, data: st.DataObject) -> None:
+        hold_id = data.draw(st.sampled_from(sorted(self.spent)))
+        self.account.reinstate(self.spent.pop(hold_id), hold_id, self.now, grace_until=self.now + 2 * DAY)
+
+    @precondition(lambda self: self.account.lots)
+    @rule(data=st.data())
+    def claw_back(self, data: st.DataObject) -> None:
+        credit_id = data.draw(st.sampled_from(sorted(self.account.lots)))
+        granted = self.account.lots[credit_id].points
+        points = data.draw(st.integers(0, granted - self.taken[credit_id]))
+        gone = self.account.claw_back(
+            credit_id, points, self.now, taken_back=self.taken[credit_id], corrects=1
+        )
+        assert 0 <= gone <= points
+        self.taken[credit_id] += gone
+
+    @precondition(lambda self: self.account.active)
+    @rule(data=st.data())
+    def take_out(self, data: st.DataObject) -> None:
+        points = data.draw(st.integers(1, self.account.active))
+        self.account.take_out(points, self.now, kind="adjustment", into="adjusted", reference="T-1")
+
+    @invariant()
+    def lots_are_what_can_be_spent(self) -> None:
+        lots = self.account.lots.values()
+        assert sum(each.remaining for each in lots) == self.account.active
+        assert all(0 <= each.remaining <= each.points - each.expired for each in lots)
+        assert sum(take.points for takes in self.open.values() for take in takes) == self.account.held
+
+    @invariant()
+    def nobody_owes_and_has(self) -> None:
+        assert not (self.account.active and self.account.debt)
+
+    @invariant()
+    def entries_tell_all(self) -> None:
+        moves = self.account.movements
+        assert sum(one.active for one in moves) == self.account.active
+        assert sum(one.held for one in moves) == self.account.held
+        assert sum(one.debt for one in moves) == self.account.debt
+        if moves:
+            assert moves[-1].balance_after == self.account.active
+
+    @invariant()
+    def moves_tell_of_each_lot(self) -> None:
+        told: Counter[UUID] = Counter()
+        for one in self.account.movements:
+            if one.credit_id is not None and one.kind != "clawback":
+                told[one.credit_id] += one.active
+            for move in one.moves:
+                told[move.credit_id] += move.active
+        assert all(told[each.credit_id] == each.remaining for each in self.account.lots.values())
+
+
+test_whatever_is_done_no_point_comes_or_goes_unsaid = Lives.TestCase

@@ -1,0 +1,307 @@
+"""What of an order points and coupons pay: the caps of the programs, and what holds of any order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engage.domain.activity import Channel, Line, Payment
+from engage.domain.checkout.offers import (
+    Basket,
+    Plan,
+    PointsOffer,
+    Voucher,
+    offer_coupon,
+    offer_points,
+    plan,
+    worth_minor,
+)
+from engage.domain.program.program import Checkout, CouponReward, Coupons, Market, OrderScope, Program, Worth
+from engage.domain.refusals import Refusal
+from engage.programs import preset
+
+MARKET = Market(zone="Europe/Madrid", currency="EUR")
+COUPON = CouponReward(id="five", title="5 EUR", points=500, value_minor=500)
+
+
+def program(
+    checkout: Checkout | None = None, worth: Worth | None = None, coupons: Coupons | None = None
+) -> Program:
+    return msgspec.structs.replace(
+        preset("eu-mi-points/2022"),
+        checkout=checkout,
+        worth=worth or Worth(points=1, minor=1),
+        coupons=coupons or Coupons(),
+    )
+
+
+def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
+    return Line(line_id=f"l-{product}-{paid}", product_id=product, paid=paid, promotion=promotion)
+
+
+def basket(
+    *lines: Line,
+    shipping: int = 0,
+    method: str = "card",
+    at_pickup: bool | None = None,
+    channel: Channel | None = "web",
+) -> Basket:
+    payment = Payment(method=method, at_pickup=at_pickup)
+    return Basket(lines=lines, payment=payment, currency="EUR", shipping=shipping, channel=channel)
+
+
+def voucher(code: str = "A", value: int = 500, **what: Any) -> Voucher:
+    fields: dict[str, Any] = {"state": "issued", "currency": "EUR", "reward": COUPON} | what
+    return Voucher(code=code, value_minor=value, **fields)
+
+
+def offered(checkout: Checkout, *lines: Line, active: int, **what: Any) -> PointsOffer:
+    return offer_points(program(checkout), MARKET, basket(*lines, **what), active=active)
+
+
+def refusal(
+    of: Program, what: Basket, *, active: int, points: Any = "max", vouchers: Sequence[Voucher] = ()
+) -> Refusal:
+    with pytest.raises(Refusal) as found:
+        plan(of, MARKET, what, active=active, points=points, vouchers=vouchers)
+    return found.value
+
+
+# The five documents: docs of each rule are in their programs.
+
+
+def test_a_balance_of_at_least_a_thousand_and_then_up_to_all_of_it() -> None:
+    rules = Checkout(min_balance=1_000)
+    below = offered(rules, line(50_00), active=999)
+    assert (below.max_points, below.reasons) == (0, ["below_minimum"])
+    assert offered(rules, line(50_00), active=1_000) == PointsOffer(1_000, 1_000, 1_000, [])
+    assert offered(rules, line(5_00), active=1_000) == PointsOffer(500, 500, 500, ["order_total"])
+
+
+def test_a_point_is_worth_a_hundred_francs_which_have_no_minor_unit() -> None:
+    rules = program(Checkout(min_balance=10), Worth(points=1, minor=100))
+    found = offer_points(rules, MARKET, basket(line(12_345)), active=1_000)
+    assert found == PointsOffer(123, 12_300, 123, ["order_total"])
+
+
+def test_thirty_percent_of_the_lines_that_may_be_paid_floored_to_whole_points() -> None:
+    rules = program(
+        Checkout(
+            max_percent=30,
+            orders=OrderScope(
+                promotion_lines=False, refused_methods=["credit", "instalments"], online_at_pickup=True
+            ),
+        ),
+        Worth(points=1, minor=100),
+    )
+    lines = [line(99_99), line(50_00, "mouse", promotion=True)]
+    found = offer_points(rules, MARKET, basket(*lines, shipping=10_00, at_pickup=True), active=500)
+    # 29.997 BYN of 99.99; neither the promotion nor the shipping counts.
+    assert found == PointsOffer(29, 29_00, 29, ["promotion_lines", "max_percent"])
+
+
+@pytest.mark.parametrize(
+    ("scope", "what", "reason"),
+    [
+        ({"channels": ["web", "app"]}, {"channel": "store"}, "channel"),
+        ({"refused_methods": ["credit"]}, {"method": "credit"}, "payment_method"),
+        ({"online_at_pickup": True}, {"channel": "app"}, "not_at_pickup"),
+        ({"online_at_pickup": True}, {"channel": None, "at_pickup": False}, "not_at_pickup"),
+    ],
+)
+def test_an_order_that_is_out_of_scope_says_why(
+    scope: dict[str, Any], what: dict[str, Any], reason: str
+) -> None:
+    rules = Checkout(orders=OrderScope(**scope))
+    found = offered(rules, line(10_00), active=100, **what)
+    assert (found.max_points, found.cap, found.reasons) == (0, 0, [reason])
+    refused = refusal(program(rules), basket(line(10_00), **what), active=100, points=1)
+    assert (refused.code, refused.facts["reasons"]) == ("not_payable_with_points", [reason])
+
+
+@pytest.mark.parametrize("scope", [{"channels": ["web", "app"]}, {"online_at_pickup": True}])
+def test_what_the_shop_does_not_tell_refuses_no_order(scope: dict[str, Any]) -> None:
+    rules = Checkout(orders=OrderScope(**scope))
+    assert offered(rules, line(10_00), active=100, channel=None).max_points == 100
+
+
+def test_an_order_of_promotions_only_cannot_be_paid_with_points() -> None:
+    rules = Checkout(orders=OrderScope(promotion_lines=False))
+    found = offered(rules, line(10_00, promotion=True), active=100)
+    assert (found.max_points, found.reasons) == (0, ["promotion_lines", "order_total"])
+
+
+def test_a_program_without_a_checkout_offers_none() -> None:
+    refused = refusal(program(), basket(line(10_00)), active=100)
+    assert (refused.code, refused.facts) == (
+        "not_payable_with_points",
+        {"max_points": 0, "reasons": ["not_offered"]},
+    )
+
+
+def test_another_currency_is_refused() -> None:
+    pounds = msgspec.structs.replace(basket(line(10_00)), currency="GBP")
+    assert offer_points(program(Checkout()), MARKET, pounds, active=5).reasons == ["currency"]
+    assert offer_coupon(program(), pounds, voucher()).reasons == ["currency"]
+
+
+@pytest.mark.parametrize(
+    ("points", "active", "code"),
+    [
+        (101, 100, "insufficient_points"),
+        (5, 9, "below_minimum"),
+        ("max", 9, "below_minimum"),
+        (51, 100, "not_payable_with_points"),
+    ],
+)
+def test_what_is_asked_too_much_of_is_refused_by_its_own_name(points: Any, active: int, code: str) -> None:
+    rules = program(Checkout(min_balance=10, max_percent=50))
+    assert refusal(rules, basket(line(100)), active=active, points=points).code == code
+
+
+def test_points_that_would_buy_nothing_are_kept() -> None:
+    rules = program(Checkout(), Worth(points=3, minor=1))
+    found = offer_points(rules, MARKET, basket(line(100)), active=10)
+    assert (found.max_points, found.value_minor, found.cap) == (9, 3, 10)
+    assert plan(rules, MARKET, basket(line(100)), active=10, points="max").points == 9
+    assert plan(rules, MARKET, basket(line(100)), active=10, points=10).points_minor == 3
+
+
+# Coupons.
+
+
+def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
+    only_mouse = msgspec.structs.replace(COUPON, excluded_products=["band"])
+    lines = basket(line(3_00, "mouse"), line(20_00))
+    found = offer_coupon(program(), lines, voucher(reward=only_mouse))
+    assert (found.discount_minor, found.off) == (300, {0: 300})
+    assert offer_coupon(program(), basket(line(20_00)), voucher(reward=only_mouse)).reasons == [
+        "excluded_products"
+    ]
+    for_all = program(coupons=Coupons(excluded_products=["band", "mouse"]))
+    assert offer_coupon(for_all, lines, voucher()).reasons == ["excluded_products"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "what", "reason"),
+    [
+        ({"suspended": True}, {}, "suspended"),
+        ({}, {"reward": msgspec.structs.replace(COUPON, min_order_minor=20_01)}, "minimum_order"),
+        ({}, {"state": "applied"}, "applied"),
+        ({}, {"state": "used"}, "used"),
+        ({}, {"state": "void"}, "void"),
+        ({}, {"state": "expired"}, "expired"),
+        ({}, {"kind": "f_code"}, "f_code"),
+    ],
+)
+def test_a_coupon_that_is_not_to_be_used_says_why(
+    rules: dict[str, Any], what: dict[str, Any], reason: str
+) -> None:
+    found = offer_coupon(program(coupons=Coupons(**rules)), basket(line(20_00)), voucher(**what))
+    assert (found.discount_minor, found.reasons) == (0, [reason])
+    refused = refusal(
+        program(coupons=Coupons(**rules)),
+        basket(line(20_00)),
+        active=0,
+        points=0,
+        vouchers=[voucher(**what)],
+    )
+    assert (refused.code, refused.facts["reasons"]) == ("coupon_not_applicable", [reason])
+
+
+def test_so_many_coupons_an_order_and_none_that_has_nothing_left_to_take_off() -> None:
+    two = [voucher("A"), voucher("B")]
+    refused = refusal(program(), basket(line(20_00)), active=0, points=0, vouchers=two)
+    assert (refused.facts["coupon_code"], refused.facts["reasons"]) == ("B", ["per_order"])
+    many = program(coupons=Coupons(per_order=2))
+    assert plan(many, MARKET, basket(line(7_00)), active=0, points=0, vouchers=two).coupons == {
+        "A": 500,
+        "B": 200,
+    }
+    assert refusal(many, basket(line(5_00)), active=0, points=0, vouchers=two).facts["reasons"] == [
+        "order_total"
+    ]
+
+
+def test_a_coupon_leaves_to_points_what_only_points_can_pay() -> None:
+    rules = program(Checkout(orders=OrderScope(promotion_lines=False)))
+    lines = basket(line(10_00), line(6_00, "mouse", promotion=True))
+    found = plan(rules, MARKET, lines, active=5_000, points="max", vouchers=[voucher()])
+    assert (found.points_minor, found.coupons) == (10_00, {"A": 5_00})
+
+
+# What holds of any order.
+
+lines = st.lists(
+    st.builds(
+        line,
+        st.integers(0, 300_00),
+        st.sampled_from(["band", "mouse", "phone"]),
+        promotion=st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+checkouts = st.builds(
+    Checkout,
+    min_balance=st.sampled_from([1, 10, 1_000]),
+    max_percent=st.integers(1, 100),
+    shipping=st.booleans(),
+    orders=st.builds(OrderScope, promotion_lines=st.booleans()),
+)
+worths = st.builds(Worth, points=st.sampled_from([1, 3, 100]), minor=st.sampled_from([1, 7, 100]))
+coupon_rules = st.builds(Coupons, per_order=st.just(3), excluded_products=st.sampled_from([[], ["band"]]))
+vouchers_ = st.lists(st.integers(1, 100_00), max_size=3).map(
+    lambda values: [voucher(f"C{n}", value) for n, value in enumerate(values)]
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Program, Basket, int, list[Voucher]]:
+    rules = program(draw(checkouts), draw(worths), draw(coupon_rules))
+    what = basket(*draw(lines), shipping=draw(st.integers(0, 20_00)))
+    return rules, what, draw(st.integers(0, 50_000)), draw(vouchers_)
+
+
+@given(cases(), st.integers(1, 50_000) | st.just("max"))
+def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
+    case: tuple[Program, Basket, int, list[Voucher]], points: Any
+) -> None:
+    rules, what, active, vouchers = case
+    try:
+        found = plan(rules, MARKET, what, active=active, points=points, vouchers=vouchers)
+    except Refusal:
+        return
+    assert rules.checkout is not None
+    assert rules.worth is not None
+    payable = [one for one in what.lines if rules.checkout.orders.promotion_lines or not one.promotion]
+    base = sum(one.paid for one in payable) + (what.shipping if rules.checkout.shipping else 0)
+    assert 0 <= found.discount_minor <= what.total
+    assert found.points_minor == worth_minor(rules.worth, found.points)
+    assert found.points <= active
+    # What the points are worth to the last fraction keeps to the share.
+    assert found.points * rules.worth.minor * 100 <= base * rules.checkout.max_percent * rules.worth.points
+    assert sum(found.coupons.values()) <= sum(one.paid for one in what.lines)
+    assert all(found.coupons.values()), "no coupon is spent on nothing"
+
+
+@given(cases(), st.data())
+def test_all_that_is_offered_can_be_had(
+    case: tuple[Program, Basket, int, list[Voucher]], picking: st.DataObject
+) -> None:
+    rules, what, active, _ = case
+    offer = offer_points(rules, MARKET, what, active=active)
+    assert (offer.max_points == 0) <= bool(offer.reasons)
+    if not offer.max_points:
+        return
+    most = plan(rules, MARKET, what, active=active, points=offer.max_points)
+    assert most == Plan(offer.max_points, offer.value_minor)
+    assert plan(rules, MARKET, what, active=active, points="max") == most
+    fewer = picking.draw(st.integers(1, offer.max_points))
+    assert plan(rules, MARKET, what, active=active, points=fewer).points == fewer
+    if offer.max_points < active:
+        more = offer_points(rules, MARKET, what, active=active * 2)
+        assert more.max_points >= offer.max_points

@@ -1,0 +1,175 @@
+"""Limits as slots, played through the plain model."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engage.domain import calendar
+from engage.domain.activity import AnyActivity, FuelTap, Review, Share
+from engage.domain.earning.decide import NewCredit
+from engage.domain.earning.slots import matches, short_code, wanted
+from engage.domain.program.program import PerWindow, Program
+from engage.domain.refusals import Refusal
+from engage.domain.simulation.limits import MemberModel
+from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, journeys, products
+
+programs = st.sampled_from(EUROPE)
+
+Told = tuple[datetime, AnyActivity]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[str, list[Told]]:
+    """What a member of one zone does, in order; much of it within the same days and months."""
+    zone = draw(st.sampled_from(ZONES))
+    times = draw(journeys(zone))
+    return zone, [(at, draw(activities)) for at in times]
+
+
+shares = st.builds(Share, kind=st.sampled_from(["social", "link"]), product_id=products)
+
+
+@given(programs, lives())
+def test_no_source_key_is_used_twice(program: Program, life: tuple[str, list[Told]]) -> None:
+    zone, told = life
+    keys: Counter[str] = Counter()
+    references: set[str] = set()
+    member = MemberModel()
+    for at, activity in told:
+        repeated = activity.reference in references
+        earned = _record(member, program, activity, at, zone)
+        if not repeated:
+            keys.update(credit.source_key for credit in earned)
+        if earned and activity.reference:
+            references.add(activity.reference)
+    assert all(count == 1 for count in keys.values())
+    assert keys.keys() == member.credits.keys()
+
+
+@given(programs, lives(), st.lists(shares, max_size=40))
+def test_a_window_pays_as_often_as_its_count_and_never_more(
+    program: Program, life: tuple[str, list[Told]], more: list[Share]
+) -> None:
+    zone, told = life
+    last = told[-1][0]
+    told += [(last + timedelta(hours=n), share) for n, share in enumerate(more)]
+    asked: Counter[tuple[str, str]] = Counter()
+    paid: Counter[tuple[str, str]] = Counter()
+    member = MemberModel()
+    for at, activity in told:
+        if not isinstance(activity, Share) or activity.reference:
+            continue
+        month = f"{calendar.local_date(at, zone):%Y-%m}"
+        asked.update((rule.id, month) for rule in program.rules if matches(rule, activity))
+        paid.update((credit.rule_id, month) for credit in _record(member, program, activity, at, zone))
+    for (rule_id, month), times in asked.items():
+        limit = program.rule(rule_id).limit
+        assert isinstance(limit, PerWindow)
+        assert paid[rule_id, month] == min(times, limit.count)
+
+
+@given(lives())
+def test_a_product_is_reviewed_for_points_once(life: tuple[str, list[Told]]) -> None:
+    zone, told = life
+    member = MemberModel()
+    rewarded: set[str] = set()
+    told_before: set[str] = set()
+    for at, activity in told:
+        if isinstance(activity, Review):
+            earned = _record(member, V2022, activity, at, zone)
+            new = activity.product_id not in rewarded and activity.review_id not in told_before
+            assert bool(earned) == new
+            if new:
+                rewarded.add(activity.product_id)
+                told_before.add(activity.review_id)
+
+
+@given(st.sampled_from(ZONES), st.data())
+def test_a_share_told_again_answers_as_the_first_time_and_adds_nothing(
+    zone: str, drawn: st.DataObject
+) -> None:
+    share = Share(kind="link", product_id="mi-band-7", share_id="s-1")
+    times = drawn.draw(journeys(zone))
+    member = MemberModel()
+    answers = [_record(member, V2022, share, at, zone) for at in times]
+    assert all(answer == answers[0] for answer in answers)
+    assert len(member.credits) == 1
+
+
+def test_limits_hold_across_versions() -> None:
+    """A rule's slots are its id's: what was used under the old version stays used under the new one."""
+    member, zone = MemberModel(), "Europe/Madrid"
+    autumn = datetime.fromisoformat("2022-08-30T12:00:00+02:00")
+    days = [autumn + timedelta(days=n) for n in range(7)]
+    earned = [_record(member, V2020 if n < 2 else V2022, FuelTap(), at, zone) for n, at in enumerate(days)]
+    assert [[c.points for c in credits] for credits in earned] == [[10], [10], [2], [2], [2], [2], [2, 50]]
+    review = Review(product_id="mi-10", review_id="r-1")
+    again = Review(product_id="mi-10", review_id="r-2")
+    assert _record(member, V2020, review, autumn, zone)
+    assert not _record(member, V2022, again, days[-1], zone)
+
+
+def test_a_streak_goes_on_in_its_zone_when_the_member_moves() -> None:
+    member = MemberModel()
+    start = datetime.fromisoformat("2022-11-01T23:30:00+00:00")  # Half past midnight of the 2nd in Madrid.
+    days = [start + timedelta(days=n) for n in range(7)]
+    zones = ["Europe/Madrid"] * 3 + ["Europe/London"] * 4
+    earned = [_record(member, V2022, FuelTap(), at, zone) for at, zone in zip(days, zones, strict=True)]
+    assert [credit.source_key for credit in earned[3]] == ["fuel:2022-11-05"]  # The 4th in London.
+    assert [credit.points for credit in earned[-1]] == [2, 50]
+
+
+@given(st.sampled_from(EUROPE), activities, st.sampled_from(ZONES), st.data())
+def test_each_rule_of_its_own_limit_asks_for_one_slot(
+    program: Program, activity: AnyActivity, zone: str, drawn: st.DataObject
+) -> None:
+    at = drawn.draw(journeys(zone, most=0))[0]
+    slots = wanted(program, activity, at=at, zone=zone)
+    rules = [slot.rule_id for slot in slots]
+    assert len(set(rules)) == len(rules)
+    assert set(rules) == {
+        rule.id
+        for rule in program.rules
+        if matches(rule, activity) and rule.limit.__struct_config__.tag != "same_as"
+    }
+
+
+def test_what_is_not_offered_is_refused_so() -> None:
+    link = Share(kind="link", product_id="mi-10")
+    with pytest.raises(Refusal) as refusal:
+        MemberModel().record(V2020, link, datetime.fromisoformat("2021-01-01T12:00:00Z"), "Europe/Paris")
+    assert (refusal.value.code, refusal.value.status) == ("not_offered", 404)
+
+
+def test_a_refusal_says_when_to_come_back() -> None:
+    member, zone = MemberModel(), "Europe/Madrid"
+    at = datetime.fromisoformat("2022-11-21T10:00:00+01:00")
+    midnight = datetime.fromisoformat("2022-11-22T00:00:00+01:00")
+    december = datetime.fromisoformat("2022-12-01T00:00:00+01:00")
+    member.record(V2022, FuelTap(), at, zone)
+    with pytest.raises(Refusal, match="already_tapped") as tapped:
+        member.record(V2022, FuelTap(), at, zone)
+    assert tapped.value.facts["next_tap_at"] == midnight
+    share = Share(kind="social", product_id="mi-band-7")
+    for _ in range(3):
+        member.record(V2022, share, at, zone)
+    with pytest.raises(Refusal, match="limit_reached") as full:
+        member.record(V2022, share, at, zone)
+    assert (full.value.status, full.value.facts["resets_at"]) == (429, december)
+
+
+@given(st.text(max_size=60))
+def test_a_short_code_fits_the_gate(name: str) -> None:
+    assert 0 <= short_code(name) < 2**16
+
+
+def _record(
+    member: MemberModel, program: Program, activity: AnyActivity, at: datetime, zone: str
+) -> list[NewCredit]:
+    try:
+        return member.record(program, activity, at, zone)
+    except Refusal:
+        return []

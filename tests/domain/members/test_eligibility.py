@@ -1,0 +1,84 @@
+"""Who may join, and how numbers are known however they are written."""
+
+from datetime import date
+
+import msgspec
+import pytest
+
+from engage.domain.members.cards import kept, lookups
+from engage.domain.members.eligibility import birthday, reasons_against
+from engage.domain.members.phone import NotAPhoneNumber, is_mobile, masked, normalized
+from engage.domain.program.program import Cards, Eligibility, Program
+from engage.programs import preset
+
+ADULTS = Eligibility(min_age=18)
+
+
+@pytest.mark.parametrize(
+    ("born", "today", "old_enough"),
+    [
+        (date(2008, 11, 21), date(2026, 11, 21), True),
+        (date(2008, 11, 22), date(2026, 11, 21), False),
+        (date(2008, 2, 29), date(2026, 2, 28), False),
+        (date(2008, 2, 29), date(2026, 3, 1), True),
+        (date(2027, 1, 1), date(2026, 11, 21), False),
+        (date(9999, 12, 31), date(2026, 11, 21), False),
+    ],
+)
+def test_an_adult_is_so_from_the_eighteenth_birthday_on(born: date, today: date, old_enough: bool) -> None:
+    reasons = reasons_against(ADULTS, kind="person", birth_date=born, today=today)
+    assert reasons == ([] if old_enough else ["under_age"])
+
+
+def test_who_was_born_on_29_february_has_a_birthday_each_year() -> None:
+    assert [birthday(date(2004, 2, 29), age) for age in (4, 18, 100)] == [
+        date(2008, 2, 29),
+        date(2022, 3, 1),
+        date(2104, 2, 29),
+    ]
+
+
+def test_every_reason_is_told() -> None:
+    both = reasons_against(ADULTS, kind="company", birth_date=date(2020, 1, 1), today=date(2026, 1, 1))
+    assert both == ["under_age", "company"]
+    shops = Eligibility(kinds=["company"])
+    assert reasons_against(shops, kind="person", birth_date=None, today=date(2026, 1, 1)) == ["person"]
+
+
+@pytest.mark.parametrize(
+    "written", ["+375 29 123-45-67", "80291234567", "8 (029) 123-45-67", "375291234567", "291234567"]
+)
+def test_a_phone_number_has_one_form(written: str) -> None:
+    assert normalized(written, "BY") == "+375291234567"
+    assert is_mobile("+375291234567")
+
+
+@pytest.mark.parametrize("written", ["", "12", "call me", "+999 123456789", "29123456789012345"])
+def test_what_is_no_number_is_none(written: str) -> None:
+    with pytest.raises(NotAPhoneNumber):
+        normalized(written, "BY")
+
+
+def test_of_a_number_others_see_how_it_ends() -> None:
+    assert masked("+375291234567") == "••••••••••567"
+
+
+def _program(*, phone_is_card: bool) -> Program:
+    return msgspec.structs.replace(preset("eu-mi-points/2022"), cards=Cards(phone_is_card=phone_is_card))
+
+
+def test_where_phones_are_cards_a_number_is_found_however_it_is_written() -> None:
+    program = _program(phone_is_card=True)
+    number = kept(program, "ES", "+34 600 12-34-56")
+    assert number == "+34600123456"
+    for written in ["600123456", "+34600123456", "0034 600 123 456"]:
+        assert number in lookups([program], written)
+    assert kept(program, "ES", "card-77 01") == "CARD7701"
+    assert lookups([program], "Card 7701") == ["CARD7701"]
+
+
+def test_elsewhere_a_number_is_only_a_number() -> None:
+    program = _program(phone_is_card=False)
+    assert kept(program, "ES", "600 12 34 56") == "600123456"
+    assert lookups([program], "600-123-456") == ["600123456"]
+    assert kept(program, "ES", "----") == "----"

@@ -1,0 +1,137 @@
+"""The documents that come with engage, and that their examples pin down every number of their rules."""
+
+import tomllib
+from datetime import date, timedelta
+
+import jsonschema_rs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from engage import programs
+from engage.domain.playback import examples
+from engage.domain.program.parse import parse, schema
+from engage.domain.program.program import Program
+from tests.domain.mutations import changes
+from tests.domain.strategies import PRESETS, V2020, V2022
+
+
+def _title(program: Program) -> str:
+    return f"{program.id} {program.version}"
+
+
+@pytest.mark.parametrize("program", PRESETS, ids=_title)
+def test_a_preset_does_what_its_examples_say(program: Program) -> None:
+    assert [str(failure) for failure in examples.check(program)] == []
+
+
+def test_presets_are_found_by_version_and_by_program() -> None:
+    assert programs.names() == [
+        "bf-mi-points/2024",
+        "by-mi-bonus/2024",
+        "eu-mi-points/2020",
+        "eu-mi-points/2022",
+        "in-mi-tokens/2017",
+    ]
+    assert programs.preset("eu-mi-points") == programs.preset("eu-mi-points/2022")
+    parsed = [parse(text, source="preset") for text in programs.presets()]
+    assert [f"{program.id}/{program.version}" for program in parsed] == programs.names()
+    for unknown in ("eu-mi-points/2021", "eu", "../programs", ""):
+        with pytest.raises(programs.UnknownPreset):
+            programs.preset(unknown)
+
+
+def test_the_programs_begin_run_and_take_members_as_their_sources_say() -> None:
+    """What no example can show: the table of the sources, cell by cell."""
+    europe = {
+        "ES": ("Europe/Madrid", "EUR"),
+        "FR": ("Europe/Paris", "EUR"),
+        "IT": ("Europe/Rome", "EUR"),
+        "NL": ("Europe/Amsterdam", "EUR"),
+        "DE": ("Europe/Berlin", "EUR"),
+        "GB": ("Europe/London", "GBP"),
+    }
+    in_2020 = {country: europe[country] for country in ("ES", "FR", "IT", "GB")}
+    expected = {
+        "bf-mi-points 2024": (date(2024, 1, 1), {"BF": ("Africa/Ouagadougou", "XOF")}),
+        "by-mi-bonus 2024": (date(2024, 1, 1), {"BY": ("Europe/Minsk", "BYN")}),
+        "eu-mi-points 2020": (date(2020, 5, 4), in_2020),
+        "eu-mi-points 2022": (date(2022, 9, 1), europe),
+        "in-mi-tokens 2017": (date(2017, 6, 15), {"IN": ("Asia/Kolkata", "INR")}),
+    }
+    found = {
+        _title(program): (
+            program.in_force_from,
+            {country: (market.zone, market.currency) for country, market in program.countries.items()},
+        )
+        for program in PRESETS
+    }
+    assert found == expected
+    assert all(program.eligibility.one_account_a_person for program in PRESETS)
+    assert [program.id for program in PRESETS if program.cards.phone_is_card] == ["by-mi-bonus"]
+    assert [program.promise for program in (V2020, V2022)] == [timedelta(days=16), None]
+
+
+def test_a_hundred_points_are_a_euro_and_withdrawing_is_announced_with_its_bounds() -> None:
+    for program in (V2020, V2022):
+        assert program.worth is not None
+        assert program.worth.points == program.worth.minor
+        assert all(reward.points == getattr(reward, "value_minor", None) for reward in program.rewards)
+    withdrawal = programs.preset("bf-mi-points").withdrawal
+    assert withdrawal is not None
+    assert not withdrawal.open
+    assert withdrawal.min_points == 50
+    assert [p.id for p in PRESETS if p.withdrawal] == ["bf-mi-points"]
+    assert [_title(p) for p in PRESETS if p.checkout is None] == ["eu-mi-points 2022", "in-mi-tokens 2017"]
+
+
+CHANGES = [
+    pytest.param(changed, id=f"{_title(program)} {what}")
+    for program in PRESETS
+    for what, changed in changes(program)
+]
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_nothing_of_a_document_changes_unnoticed(changed: Program) -> None:
+    assert examples.check(changed)
+
+
+@pytest.mark.parametrize("program", PRESETS, ids=_title)
+def test_no_rule_and_no_midnight_is_lost_unnoticed(program: Program) -> None:
+    for rule in program.rules:
+        if rule.id == "fuel":  # Its bonus would be lost with it.
+            continue
+        assert examples.check(replace(program, rules=[r for r in program.rules if r.id != rule.id]))
+    for country, market in program.countries.items():
+        elsewhere = program.countries | {country: replace(market, zone="Atlantic/Azores")}
+        assert examples.check(replace(program, countries=elsewhere))
+
+
+VALIDATOR = jsonschema_rs.Draft7Validator(schema())
+
+
+def test_the_schema_is_one_that_editors_understand() -> None:
+    found = schema()
+    assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert found["title"] == "engage program document"
+    assert jsonschema_rs.meta.is_valid(found)
+    assert "$defs" not in msgspec.json.encode(found).decode()
+
+
+@pytest.mark.parametrize("name", programs.names())
+def test_presets_are_valid_by_the_schema(name: str) -> None:
+    # Editors read dates and times of TOML as text.
+    table = msgspec.to_builtins(tomllib.loads(programs.text(name)))
+    assert [error.message for error in VALIDATOR.iter_errors(table)] == []
+
+
+@given(st.sampled_from(PRESETS), st.data())
+def test_the_schema_refuses_what_is_misspelt(program: Program, drawn: st.DataObject) -> None:
+    table = msgspec.to_builtins(tomllib.loads(programs.text(f"{program.id}/{program.version}")))
+    rule = drawn.draw(st.sampled_from(table["rules"]))
+    key = drawn.draw(st.sampled_from(sorted(rule)))
+    rule[key + "x"] = rule.pop(key)
+    assert not VALIDATOR.is_valid(table)

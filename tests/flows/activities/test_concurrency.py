@@ -1,0 +1,143 @@
+"""Two processes at once, everyone asking for everything: exactly what the limits allow."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from engage.domain.activity import AnyActivity, AppSignIn
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import Recorded, record
+from engage.flows.members.register import Joining, register_member
+from engage.flows.operations.audit import audit
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.support.playing import PROGRAM, act, join, keys_of, link, review, rows, social, tap
+
+AT_ONCE = 24
+
+LIMITS: list[tuple[str, Callable[[int], AnyActivity], dict[str, int]]] = [
+    ("once", lambda n: AppSignIn(event_id=f"e-{n}"), {"app_sign_in": 1}),
+    ("once a day", lambda n: tap(), {"fuel": 1}),
+    ("n a month", lambda n: social(), {"share_social": 3, "share_any": 6}),
+    ("n a day", lambda n: link(), {"share_link": 2, "share_any": 6, "share_thanks": 6, "first_link": 1}),
+    ("once a key", lambda n: review("band", f"r-{n}"), {"review": 1}),
+    ("once a key, for each key", lambda n: review(f"p-{n % 3}", f"r-{n}"), {"review": 3}),
+    ("once a reference", lambda n: social("s-1"), {"share_social": 1, "share_any": 1}),
+    ("once a reference, two of them", lambda n: social(f"s-{n % 2}"), {"share_social": 2, "share_any": 2}),
+]
+
+
+@pytest.mark.parametrize("losing", [False, True], ids=["kept", "losing"])
+@pytest.mark.parametrize(
+    ("make", "allowed"), [limit[1:] for limit in LIMITS], ids=[limit[0] for limit in LIMITS]
+)
+async def test_a_limit_holds_however_many_ask(
+    parts: Parts,
+    other: Parts,
+    settings: Settings,
+    make: Callable[[int], AnyActivity],
+    allowed: dict[str, int],
+    losing: bool,
+) -> None:
+    """`losing`: Valkey is emptied again and again meanwhile."""
+    await join(parts)
+    asking = [
+        record(each, [act(each, make(2 * n + m))])
+        for n in range(AT_ONCE // 2)
+        for m, each in enumerate((parts, other))
+    ]
+    losses = [parts.gate.forget_all() for _ in range(6 if losing else 0)]
+    found = await asyncio.gather(*interleaved(asking, losses))
+    answers = [answer for each in found if each is not None for answer in each]
+    credits = Counter(
+        (credit.rule, credit.id) for a in answers if isinstance(a, Recorded) for credit in a.credits
+    )
+    assert Counter(rule for rule, _ in credits) == allowed, "no more and no less was answered"
+    codes = {a.code for a in answers if isinstance(a, Refusal)}
+    assert codes <= {"already_rewarded", "already_tapped", "limit_reached"}
+    assert len(await keys_of(parts)) == 1 + sum(allowed.values()), "and kept"
+    await parts.after.drain()
+    await other.after.drain()
+    assert (await audit(settings)).broken == []
+
+
+def interleaved(
+    many: list[Coroutine[Any, Any, Any]], few: list[Coroutine[Any, Any, Any]]
+) -> list[Coroutine[Any, Any, Any]]:
+    together = list(many)
+    for n, one in enumerate(few):
+        together.insert(2 + n * (len(many) // max(len(few), 1) + 1), one)
+    return together
+
+
+async def test_many_members_at_once_do_not_disturb_each_other(
+    parts: Parts, other: Parts, settings: Settings
+) -> None:
+    members = [f"m-{n}" for n in range(40)]
+    for member in members:
+        await join(parts, member)
+    activities: list[AnyActivity] = [tap(), social(), link(), review(), tap(), social()]
+    asking = [
+        record(each, [act(each, activity, m) for m in members[::step]])
+        for activity in activities
+        for each, step in ((parts, 1), (other, -1))
+    ]
+    await asyncio.gather(*asking)
+    found = await rows(
+        parts.db, "SELECT rule_id, count(*), count(DISTINCT member_id) FROM credits GROUP BY 1 ORDER BY 1"
+    )
+    assert found == [
+        ("first_link", 40, 40),
+        ("fuel", 40, 40),
+        ("registration", 40, 40),
+        ("review", 40, 40),
+        ("share_any", 240, 40),
+        ("share_link", 80, 40),
+        ("share_social", 120, 40),
+        ("share_thanks", 80, 40),
+    ]
+    assert (await audit(settings)).broken == []
+
+
+def joining(n: int, **what: Any) -> Joining:
+    return Joining(**({"member_id": f"m-{n}", "program": PROGRAM, "country": "ES"} | what))
+
+
+@pytest.mark.parametrize(
+    ("what", "codes"),
+    [
+        ({"member_id": "same"}, {"member_exists"}),
+        ({"person_ref": "the same person"}, {"person_has_account"}),
+        ({"card_numbers": ["0000", "1111", "2222"]}, {"card_taken"}),
+        (
+            {"member_id": "same", "person_ref": "the same person", "card_numbers": ["1111"]},
+            {"member_exists", "person_has_account"},
+        ),
+    ],
+    ids=["member", "person", "card", "all"],
+)
+async def test_who_registers_twice_at_once_registers_once(
+    parts: Parts, other: Parts, settings: Settings, what: dict[str, Any], codes: set[str]
+) -> None:
+    registering = [register_member((parts, other)[n % 2], joining(n, **what)) for n in range(20)]
+    found = await asyncio.gather(*registering, return_exceptions=True)
+    won = [answer for answer in found if not isinstance(answer, BaseException)]
+    lost = [answer for answer in found if isinstance(answer, Refusal)]
+    assert (len(won), len(lost)) == (1, 19), found
+    assert {refusal.code for refusal in lost} <= codes
+    kept = await rows(parts.db, "SELECT member_id, pending, version FROM balances")
+    assert kept == [(won[0].member_id, 50, 1)]
+    assert (await audit(settings)).broken == []
+
+
+async def test_cards_in_any_order_do_not_wait_for_each_other_for_ever(parts: Parts, other: Parts) -> None:
+    cards = [f"{n:04}" for n in range(12)]
+    registering = [
+        register_member((parts, other)[n % 2], joining(n, card_numbers=cards[:: 1 if n % 2 else -1]))
+        for n in range(12)
+    ]
+    found = await asyncio.gather(*registering, return_exceptions=True)
+    assert sorted(str(answer) for answer in found if isinstance(answer, BaseException)) == ["card_taken"] * 11

@@ -1,0 +1,146 @@
+"""Two processes at once, everyone after the same points, coupons and holds: each is had once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engage.domain.refusals import Refusal
+from engage.flows.checkout.end_holds import End, Ended, Ending, end_holds, release_overdue
+from engage.flows.checkout.hold import Held, hold
+from engage.flows.operations.audit import audit
+from engage.flows.rewards.catalogue import expire_coupons
+from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.support.checkout import HOLD_FOR, SPENDING, asking, balance, codes, held, redeemed, rich, spending
+from tests.support.playing import rows
+
+AT_ONCE = 20
+
+
+@pytest.fixture
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with spending(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def both(settings: Settings, parts: Parts) -> AsyncIterator[list[Parts]]:
+    """Two processes: the same servers and time, memory and connections of their own."""
+    async with spending(settings, parts.clock) as other:
+        yield [parts, other]
+        for each in (parts, other):
+            await each.after.drain()
+        assert (await audit(settings)).broken == []
+
+
+async def at_once(calls: list[Any]) -> list[Any]:
+    """What each call, of one thing each, is answered."""
+    return [answer for (answer,) in await asyncio.gather(*calls)]
+
+
+async def test_points_are_spent_once_however_many_ask(both: list[Parts]) -> None:
+    await rich(both[0], 300)
+    answers = await at_once([hold(both[n % 2], [asking(f"o-{n}", points=300)]) for n in range(AT_ONCE)])
+    won = [answer for answer in answers if isinstance(answer, Held)]
+    assert len(won) == 1
+    assert codes(answers) == ["insufficient_points"] * (AT_ONCE - 1)
+    assert await balance(both[0]) == (0, 300, 0)
+    await at_once([end_holds(both[0], [Ending(won[0].hold_id, "released")])])
+
+
+async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Parts]) -> None:
+    await rich(both[0], 1_000)
+    spends: list[Any] = [hold(both[n % 2], [asking(f"o-{n}", points=90)]) for n in range(AT_ONCE)]
+    spends += [redeem(both[n % 2], [Wish(SPENDING, "m-1", "one_euro")]) for n in range(AT_ONCE)]
+    answers = await at_once(spends)
+    spent = sum(answer.points for answer in answers if not isinstance(answer, Exception))
+    assert await balance(both[0]) == (1_000 - spent, *(await balance(both[0]))[1:])
+    assert 1_000 - spent < 90
+    assert set(codes(answers)) == {"insufficient_points"} or set(codes(answers)) == {
+        "insufficient_points",
+        "below_minimum",
+    }
+    await at_once(
+        [end_holds(both[0], [Ending(one.hold_id, "captured")]) for one in answers if isinstance(one, Held)]
+    )
+
+
+async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Parts]) -> None:
+    await rich(both[0], 300)
+    answers = await at_once([hold(both[n % 2], [asking(points=100)]) for n in range(AT_ONCE)])
+    assert len({answer.hold_id for answer in answers}) == 1
+    assert await balance(both[0]) == (200, 100, 0)
+    await at_once([end_holds(both[0], [Ending(answers[0].hold_id, "captured")])])
+
+
+async def test_a_coupon_is_applied_at_one_checkout(both: list[Parts]) -> None:
+    await rich(both[0], 100)
+    code = (await redeemed(both[0], "one_euro")).coupon.code
+    answers = await at_once(
+        [hold(both[n % 2], [asking(f"o-{n}", coupon_codes=[code])]) for n in range(AT_ONCE)]
+    )
+    assert Counter(isinstance(answer, Held) for answer in answers) == {True: 1, False: AT_ONCE - 1}
+    assert codes(answers) == ["coupon_not_applicable"] * (AT_ONCE - 1)
+
+
+async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Parts]) -> None:
+    members = [await rich(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
+    wishes = [redeem(both[n % 2], [Wish(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
+    answers = await at_once(wishes)
+    assert Counter(isinstance(answer, Redeemed) for answer in answers) == {True: 3, False: AT_ONCE - 3}
+    assert codes(answers) == ["sold_out"] * (AT_ONCE - 3)
+    assert await rows(both[0].db, "SELECT issued FROM reward_stock") == [(3,)]
+    assert len({one.coupon.code for one in answers if isinstance(one, Redeemed)}) == 3
+
+
+async def test_a_members_limit_holds(both: list[Parts]) -> None:
+    await rich(both[0], 1_000)
+    answers = await at_once(
+        [
+            redeem(both[n % 2], [Wish(SPENDING, "m-1", ("ever", "monthly")[n // 2 % 2])])
+            for n in range(AT_ONCE)
+        ]
+    )
+    won = [answer.coupon.reward_id for answer in answers if isinstance(answer, Redeemed)]
+    assert sorted(won) == ["ever", "monthly"]
+    assert set(codes(answers)) == {"limit_reached", "reward_limit_reached"}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "as its time ends"])
+async def test_a_hold_ends_one_way(both: list[Parts], late: bool) -> None:
+    """Captured, released and timed out at once."""
+    await rich(both[0], 300)
+    made = [await held(both[0], asking(f"o-{n}", points=50)) for n in range(6)]
+    now = both[0].clock.now() + HOLD_FOR
+    ways: tuple[End, ...] = ("captured", "released")
+    endings = [
+        end_holds(both[n % 2], [Ending(one.hold_id, way)])
+        for n, (one, way) in enumerate((one, way) for one in made for way in ways)
+    ]
+    sweeps = [release_overdue(each, now=now) for each in both] if late else []
+    ending, _ = await asyncio.gather(asyncio.gather(*endings), asyncio.gather(*sweeps))
+    answers = [answer for (answer,) in ending]
+    for captured, released in zip(answers[::2], answers[1::2], strict=True):
+        assert isinstance(captured, Ended) != isinstance(released, Ended), "one way, whichever was first"
+        lost = released if isinstance(captured, Ended) else captured
+        assert isinstance(lost, Refusal)
+        assert lost.code == "hold_closed"
+    spent = 50 * sum(isinstance(captured, Ended) for captured in answers[::2])
+    assert await balance(both[0]) == (300 - spent, 0, 0)
+
+
+async def test_sweeps_at_once_release_each_hold_once(both: list[Parts]) -> None:
+    for n in range(8):
+        await rich(both[0], 100, f"m-{n}")
+        await redeemed(both[0], "ever", f"m-{n}")
+        await held(both[0], asking(f"o-{n}", f"m-{n}", points=90))
+    now = both[0].clock.now() + timedelta(days=12)
+    done = await asyncio.gather(*(release_overdue(both[n % 2], now=now) for n in range(4)))
+    assert sum(done) == 8
+    assert await rows(both[0].db, "SELECT sum(held) FROM balances") == [(0,)]
+    await asyncio.gather(*(expire_coupons(both[n % 2], now=now) for n in range(4)))

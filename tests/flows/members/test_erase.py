@@ -1,0 +1,279 @@
+"""A member who is erased is nobody any more, and the books are whole."""
+
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+
+import pytest
+
+from engage.domain.activity import AnyActivity, FuelTap, Review, Share
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import Act, record
+from engage.flows.members.adjust import Adjusting, adjust
+from engage.flows.members.change import Changing, change_member
+from engage.flows.members.erase import erase_member
+from engage.flows.members.merge import merge_members
+from engage.flows.members.register import Joining, register_member
+from engage.flows.reads.home import read_home
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.withdrawals.pay_out import pay_out_due
+from engage.runtime.idempotency import begin_answer, keep_answer
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from engage.store.idempotency import KeptAnswer
+from tests.support import checkout, orders, playing, withdrawals
+from tests.support.audit import broken
+from tests.support.orders import (
+    balance,
+    buy,
+    delivered,
+    join,
+    line,
+    paid,
+    returned,
+    spend,
+    tell,
+    write_review,
+)
+from tests.support.playing import advance, rows
+
+# What is personal, or tells what a person did: none of it may be found afterwards, in any table.
+PERSONAL = [
+    "1984-05-17",
+    "60012345",
+    "PERSON-REF-7",
+    "CARDNUMBER77",
+    "FRIENDCODE",
+    "SECRETPRODUCT",
+    "SECRETREVIEW",
+    "SECRETSHARE",
+    "SECRETORDER",
+    "SECRETLINE",
+    "SECRETEVENT",
+    "SECRETTICKET",
+    "Angry on the telephone",
+    "Their other card",
+    "SECRETNETWORK",
+    "SECRETANSWER",
+    "SECRETRETURN",
+]
+
+
+@pytest.fixture
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Whatever a test does, the books are right after it."""
+    async with orders.ordering(settings) as opened:
+        yield opened
+        assert await broken(opened) == []
+
+
+async def erase(parts: Parts, member_id: str = "m-1", program: str = orders.PROGRAM) -> None:
+    await erase_member(parts, program, member_id, operator="key-1")
+
+
+async def dump(parts: Parts) -> str:
+    """Every row of every table, as text."""
+    tables = await rows(
+        parts.db,
+        "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
+        " AND tablename <> 'program_versions'",
+    )
+    found = [
+        str(row) for (table,) in tables for row in await rows(parts.db, f"SELECT t::text FROM {table} t")
+    ]
+    found += [
+        str(row) for row in await rows(parts.db, "SELECT convert_from(body, 'UTF8') FROM idempotency_keys")
+    ]
+    return "\n".join(found)
+
+
+async def test_nothing_personal_is_left_in_any_table(parts: Parts) -> None:
+    program = orders.PROGRAM
+    for member_id, cards in [("m-1", ["CARD-NUMBER-77"]), ("m-0", ["CARDNUMBER770"])]:
+        await register_member(
+            parts,
+            Joining(
+                member_id=member_id,
+                program=program,
+                country="ES",
+                birth_date=date(1984, 5, 17),
+                person_ref=f"PERSON-REF-7-{member_id}",
+                phone="+34 600 12 34 56",
+                card_numbers=cards,
+                referral_code="FRIENDCODE",
+            ),
+        )
+    await change_member(
+        parts, "m-1", Changing(program=program, phone="+34 600 12 34 57", card_numbers=["CARDNUMBER779"])
+    )
+    for member_id in ("m-0", "m-1"):
+        acts = [Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW")]
+        await record(parts, [Act(program, member_id, act, parts.clock.now()) for act in acts])
+        order = f"SECRETORDER-{member_id}"
+        await buy(parts, line("SECRETLINE", paid=50_00, quantity=2), order_id=order, member_id=member_id)
+        await tell(parts, returned(parts, {"SECRETLINE": 1}, order_id=order, member_id=member_id))
+        await tell(
+            parts, paid(parts, line(paid=3), order_id=f"SECRETORDER-x{member_id}", member_id=member_id)
+        )
+    event = paid(parts, order_id="SECRETORDER-9")
+    await tell(
+        parts,
+        type(event)(id="SECRETEVENT", time=event.time, program=program, member_id="m-1", data=event.data),
+    )
+    # A pending credit that shrank, and a return that is known by its id.
+    await tell(parts, paid(parts, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
+    await tell(parts, returned(parts, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN"))
+    await spend(parts, 5, "SECRETORDER-spent")
+    await tell(parts, returned(parts, order_id="SECRETORDER-m-1"))
+    adjusting = Adjusting(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
+    await adjust(parts, program, "m-1", adjusting, operator="key-1")
+    await merge_members(parts, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
+    for caller in ("m-0", "m-1"):
+        name = f"member:{program}:{caller}"
+        await begin_answer(parts, name, "k", fingerprint=b"f")
+        await keep_answer(parts, name, "k", KeptAnswer(200, [], b"SECRETANSWER"))
+    before = await dump(parts)
+    assert [word for word in PERSONAL if word not in before] == [
+        "PERSON-REF-7",
+        "SECRETSHARE",
+        "SECRETNETWORK",
+    ]
+    await erase(parts)
+    await parts.after.drain()
+    after = await dump(parts)
+    assert [word for word in PERSONAL if word in after] == []
+    assert await rows(parts.db, "SELECT 1 FROM members WHERE person_hash IS NOT NULL") == []
+
+
+async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
+    async with playing.playing(settings) as parts:
+        await playing.join(parts)
+        acts: list[AnyActivity] = [
+            FuelTap(),
+            Share(kind="link", product_id="SECRETPRODUCT", network="SECRETNETWORK", share_id="SECRETSHARE"),
+            Share(kind="social", product_id="SECRETPRODUCT", network="SECRETNETWORK"),
+            Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW"),
+        ]
+        for act in acts:
+            await playing.do(parts, act)
+        advance(parts, playing.DAY)
+        await settle_due(parts, now=parts.clock.now())
+        await playing.do(parts, FuelTap())
+        before = await dump(parts)
+        words = [word for word in PERSONAL if word in before]
+        assert words == ["SECRETPRODUCT", "SECRETREVIEW", "SECRETSHARE", "SECRETNETWORK"]
+        await erase(parts, program=playing.PROGRAM)
+        after = await dump(parts)
+        assert [word for word in PERSONAL if word in after] == []
+        assert await broken(parts) == []
+
+
+async def test_points_that_are_left_are_forfeited_and_debts_written_off(parts: Parts) -> None:
+    for n in (1, 2):
+        await join(parts, f"m-{n}")
+        await buy(parts, line(paid=5000), order_id=f"o-{n}", member_id=f"m-{n}")
+    await write_review(parts)
+    await spend(parts, 50, member_id="m-2")
+    assert await tell(parts, returned(parts, order_id="o-2", member_id="m-2")) == []
+    assert await balance(parts, "m-2") == {"debt": 50}
+    for n in (1, 2):
+        await erase(parts, f"m-{n}")
+        assert await balance(parts, f"m-{n}") == {}
+    houses = await rows(
+        parts.db,
+        "SELECT member_id, kind, house_account, house_delta FROM entries WHERE reference = 'erasure'"
+        " ORDER BY 1",
+    )
+    assert houses == [("m-1", "adjustment", "expired", 50), ("m-2", "adjustment", "adjusted", -50)]
+    advance(parts, timedelta(days=1))
+    assert await settle_due(parts, now=parts.clock.now()) == 0
+
+
+async def test_who_is_erased_is_unknown_everywhere(settings: Settings, parts: Parts) -> None:
+    async with orders.ordering(settings, parts.clock) as other:
+        await join(parts)
+        await buy(parts, line(paid=5000))
+        await buy(other, line(paid=1000), order_id="o-2")
+        await erase(parts)
+        for process in (parts, other):
+            assert await tell(process, paid(process, order_id="o-9")) == ["unknown_member"]
+            await process.members.refresh(process.db)
+            assert await tell(process, delivered(process, "o-9")) == ["unknown_member"]
+            with pytest.raises(Refusal, match="unknown_member"):
+                await read_home(process, orders.PROGRAM, "m-1")
+            act = Act(orders.PROGRAM, "m-1", Review(product_id="p", review_id="r"), parts.clock.now())
+            (answer,) = await record(process, [act])
+            assert isinstance(answer, Refusal)
+            assert answer.code == "unknown_member"
+
+
+async def test_the_person_may_join_again_under_a_new_id(parts: Parts) -> None:
+    joining = Joining(
+        member_id="m-1", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
+    )
+    await register_member(parts, joining)
+    await erase(parts)
+    with pytest.raises(Refusal, match="member_erased"):
+        await register_member(parts, joining)
+    again = Joining(
+        member_id="m-2", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
+    )
+    assert (await register_member(parts, again)).member_id == "m-2"
+
+
+async def test_erasing_again_and_erasing_by_a_merged_id_is_the_same(parts: Parts) -> None:
+    await join(parts)
+    await join(parts, "m-2")
+    await buy(parts, line(paid=5000))
+    await merge_members(parts, orders.PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+    await erase(parts, "m-1")
+    await erase(parts, "m-2")
+    await erase(parts, "m-1")
+    assert await rows(parts.db, "SELECT member_id FROM members WHERE erased_at IS NULL") == []
+    assert len(await rows(parts.db, "SELECT 1 FROM closings WHERE what = 'erased'")) == 2
+
+
+async def test_what_is_held_has_to_end_first(parts: Parts) -> None:
+    await join(parts)
+    await buy(parts, line(paid=5000))
+    await spend(parts, 20, "o-9", capture=False)
+    with pytest.raises(Refusal, match="points_held"):
+        await erase(parts)
+    assert await balance(parts) == {"active": 30, "held": 20}
+    with pytest.raises(Refusal, match="unknown_member"):
+        await erase(parts, "nobody")
+
+
+async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -> None:
+    async with checkout.spending(settings) as parts:
+        await checkout.rich(parts, 500)
+        code = (await checkout.redeemed(parts, "one_euro")).coupon.code
+        applied = (await checkout.redeemed(parts, "one_euro")).coupon.code
+        asked = checkout.asking("SECRETORDER", points=100, coupon_codes=[applied])
+        await checkout.ended(parts, await checkout.held(parts, asked), "captured")
+        before = await dump(parts)
+        assert code in before
+        assert applied in before
+        await erase(parts, program=checkout.SPENDING)
+        after = await dump(parts)
+        assert [word for word in (code, applied, "SECRETORDER", "band") if word in after] == []
+        states = await rows(parts.db, "SELECT state FROM coupons ORDER BY 1")
+        assert states == [("used",), ("void",)]
+        assert await broken(parts) == []
+
+
+async def test_what_was_paid_out_stays_in_the_books_without_its_number(settings: Settings) -> None:
+    async with withdrawals.paying(settings, withdrawals.Bank()) as parts:
+        await withdrawals.join(parts)
+        await withdrawals.take_out(parts)
+        with pytest.raises(Refusal, match="points_held"):
+            await erase(parts, program=withdrawals.PROGRAM)
+        for _ in range(3):
+            await pay_out_due(parts, now=advance(parts, timedelta(minutes=5)))
+        assert await withdrawals.states(parts) == ["settled"]
+        assert withdrawals.PHONE in await dump(parts)
+        await erase(parts, program=withdrawals.PROGRAM)
+        assert withdrawals.PHONE not in await dump(parts)
+        assert await rows(parts.db, "SELECT state, points, amount_minor FROM withdrawals") == [
+            ("settled", 60, 6_000)
+        ]
+        assert await broken(parts) == []

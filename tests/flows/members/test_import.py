@@ -1,0 +1,290 @@
+"""Members and opening balances from a file: each row once, whatever happens, and none lost."""
+
+import asyncio
+import csv
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import record
+from engage.flows.members.import_file import (
+    NotATable,
+    RejectedFile,
+    Row,
+    cells,
+    look_through,
+    name_of,
+    rows_of,
+)
+from engage.flows.members.import_members import Counts, Rejections, import_members
+from engage.flows.members.register import Joining, register_member
+from engage.flows.scheduled.settle import settle_due
+from engage.runtime.services import Parts
+from tests.support.audit import broken
+from tests.support.playing import NOON, PROGRAM, act, advance, join, rows, tap
+
+HEADER = "member_id,country,birth_date,kind,person_ref,phone,card_numbers,points,expires_at,earned_at\n"
+
+
+def write(folder: Path, text: str, name: str = "members.csv") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def many(count: int) -> str:
+    return HEADER + "".join(f"i-{n},ES,,,person {n},,C-{n:04d},{n % 7 * 10},,\n" for n in range(count))
+
+
+async def bring(
+    parts: Parts, file: Path, *, name: str = "old", rows_per_batch: int = 100, stop_after: int | None = None
+) -> tuple[Counts, dict[int, str]]:
+    """(what it came to, the reasons by line)"""
+    reasons: dict[int, str] = {}
+
+    def rejected(bad: Rejections) -> None:
+        reasons.update({row.line: reason for row, reason in bad})
+
+    def told(counts: Counts) -> None:
+        if stop_after is not None and counts.rows >= stop_after:
+            raise KeyboardInterrupt
+
+    table = look_through(file)
+    counts = await import_members(
+        parts,
+        table,
+        program_id=PROGRAM,
+        name=name,
+        rejected=rejected,
+        told=told,
+        rows_per_batch=rows_per_batch,
+    )
+    assert counts.rows == table.rows == counts.imported + counts.existing + counts.rejected
+    assert counts.rejected == len(reasons)
+    return counts, reasons
+
+
+async def test_members_come_with_their_balances_and_all_is_accounted_for(
+    parts: Parts, tmp_path: Path
+) -> None:
+    file = write(tmp_path, many(1000))
+    counts, reasons = await bring(parts, file)
+    points = sum(n % 7 * 10 for n in range(1000))
+    assert counts == Counts(1000, 1000, 0, 0, 1000, points)
+    assert reasons == {}
+    assert await rows(parts.db, "SELECT count(*), sum(active), sum(pending) FROM balances") == [
+        (1000, points, 0)
+    ]
+    assert await rows(parts.db, "SELECT count(*) FROM card_numbers") == [(1000,)]
+    assert await rows(parts.db, "SELECT DISTINCT kind, house_account, reference FROM entries") == [
+        ("opening", "opening", "opening:old")
+    ]
+    # They do what members do, and nothing was earned for registering.
+    await record(parts, [act(parts, tap(), "i-5")])
+    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
+    assert await rows(parts.db, "SELECT active, pending FROM balances WHERE member_id = 'i-5'") == [(52, 0)]
+    assert await broken(parts) == []
+    assert await rows(parts.db, "SELECT * FROM outbox") == []
+
+
+async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(parts: Parts, tmp_path: Path) -> None:
+    file = write(tmp_path, many(500))
+    with pytest.raises(KeyboardInterrupt):
+        await bring(parts, file, stop_after=200)
+    assert await rows(parts.db, "SELECT count(*) FROM members") == [(200,)]
+    with pytest.raises(KeyboardInterrupt):
+        await bring(parts, file, rows_per_batch=70, stop_after=300)
+    counts, _ = await bring(parts, file)
+    assert (counts.imported, counts.existing) == (500 - 350, 350)
+    again, _ = await bring(parts, file)
+    assert again == Counts(500, 0, 500, 0, 0, 0)
+    assert await rows(parts.db, "SELECT sum(active) FROM balances") == [
+        (sum(n % 7 * 10 for n in range(500)),)
+    ]
+    assert await broken(parts) == []
+
+
+async def test_bad_rows_are_told_by_line_and_the_others_come(parts: Parts, tmp_path: Path) -> None:
+    await register_member(
+        parts,
+        Joining(member_id="m-1", program=PROGRAM, country="ES", person_ref="juan", card_numbers=["CARD-1"]),
+    )
+    await join(parts, "m-2", "GB")
+    lines = [
+        "ok-1,ES,1990-02-28,person,p1,,OLD-1;OLD-2,100,,",
+        "bad id!,ES,,,,,,1,,",
+        "i-4,DE,,,,,,1,,",
+        "i-5,ES,2020-01-01,,,,,1,,",
+        "i-6,ES,,company,,,,1,,",
+        "i-7,ES,,,juan,,,1,,",
+        "i-8,ES,,,,,CARD-1,1,,",
+        "i-9,ES,,,,,,ten,,",
+        "i-10,ES,,,,,,-3,,",
+        "i-11,ES,,,,,,1,2026-11-01,",
+        "i-12,ES,,,,,,1,,2026-12-24",
+        "i-13,ES,,,,,,1,tomorrow,",
+        "ok-1,ES,,,,,,5,,",
+        "i-15,ES,,,p1,,,1,,",
+        "i-16,ES,,,,,OLD-2,1,,",
+        "i-17,ES,1990-13-01,,,,,1,,",
+        "m-2,ES,,,,,,1,,",
+        "i-19,ES,,,,,,1,,,,",
+        "m-1,ES,,,,,,70,,",
+        "ok-2,GB,,,,,OLD-3,,,",
+    ]
+    counts, reasons = await bring(parts, write(tmp_path, HEADER + "\n".join(lines) + "\n"))
+    assert (counts.imported, counts.members, counts.points, counts.rejected) == (3, 2, 170, 17)
+    expected = {
+        3: "member_id bad id!:",
+        4: "not_eligible: country",
+        5: "not_eligible: under_age",
+        6: "not_eligible: company",
+        7: "person_has_account",
+        8: "card_taken: CARD1",
+        9: "points ten:",
+        10: "points -3:",
+        11: "expires_at 2026-11-01: these points have expired",
+        12: "earned_at 2026-12-24: in the future",
+        13: "expires_at tomorrow: neither a date nor a time",
+        14: "line 2 is of ok-1 already",
+        15: "person_has_account",
+        16: "card_taken: OLD2",
+        17: "birth_date 1990-13-01:",
+        18: "m-2 is a member in GB",
+        19: "12 fields and not 10",
+    }
+    assert reasons.keys() == expected.keys()
+    for line, reason in expected.items():
+        assert reasons[line].startswith(reason), reasons[line]
+    found = await rows(parts.db, "SELECT member_id, active FROM balances WHERE active > 0 ORDER BY 1")
+    assert found == [("m-1", 70), ("ok-1", 100)]
+    assert await broken(parts) == []
+
+
+async def test_points_end_when_the_file_says_or_as_the_program_does(parts: Parts, tmp_path: Path) -> None:
+    text = "member_id,country,points,expires_at,earned_at\n"
+    text += "a,ES,1,2027-06-30,2025-01-31\nb,ES,1,2027-06-30T12:00:00+02:00,2025-01-31T00:00:00Z\nc,ES,1,,\n"
+    await bring(parts, write(tmp_path, text))
+    found = await rows(
+        parts.db,
+        """
+        SELECT c.member_id, c.activity_at, c.active_at, l.expires_at
+        FROM credits c JOIN lots l ON l.credit_id = c.id ORDER BY 1
+        """,
+    )
+    assert [row[:1] + tuple(str(at) for at in row[1:]) for row in found] == [
+        # A day of Madrid: two hours ahead of UTC in summer, one in winter.
+        ("a", "2025-01-30 23:00:00+00:00", str(NOON), "2027-06-30 22:00:00+00:00"),
+        ("b", "2025-01-31 00:00:00+00:00", str(NOON), "2027-06-30 10:00:00+00:00"),
+        ("c", str(NOON), str(NOON), "2027-11-21 12:00:00+00:00"),
+    ]
+
+
+async def test_under_one_name_a_member_has_one_opening_balance(parts: Parts, tmp_path: Path) -> None:
+    text = "member_id,country,points\na,ES,{}\n"
+    await bring(parts, write(tmp_path, text.format(10)))
+    _, reasons = await bring(parts, write(tmp_path, text.format(11)))
+    assert reasons == {2: "a has an opening balance of 10 points by old already"}
+    counts, _ = await bring(parts, write(tmp_path, text.format(11)), name="other")
+    assert (counts.imported, counts.members) == (1, 0)
+    assert await rows(parts.db, "SELECT active FROM balances") == [(21,)]
+
+
+async def test_what_a_member_owes_is_paid_of_the_opening_balance(parts: Parts, tmp_path: Path) -> None:
+    await join(parts)
+    async with parts.db.begin() as conn:
+        await conn.exec_driver_sql("UPDATE balances SET debt = 30")
+    await bring(parts, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
+    assert await rows(parts.db, "SELECT active, debt FROM balances") == [(70, 0)]
+
+
+async def test_who_was_erased_or_merged_gets_nothing(parts: Parts, tmp_path: Path) -> None:
+    await join(parts)
+    async with parts.db.begin() as conn:
+        await conn.exec_driver_sql("UPDATE members SET erased_at = now()")
+    _, reasons = await bring(parts, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
+    assert "erased" in reasons[2]
+
+
+async def test_two_imports_at_once_bring_each_member_once(parts: Parts, other: Parts, tmp_path: Path) -> None:
+    file = write(tmp_path, many(400))
+    found = await asyncio.gather(bring(parts, file, rows_per_batch=50), bring(other, file, rows_per_batch=70))
+    assert sum(counts.imported for counts, _ in found) == 400
+    assert await rows(parts.db, "SELECT count(*), sum(active) FROM balances") == [
+        (400, sum(n % 7 * 10 for n in range(400)))
+    ]
+
+
+async def test_a_program_that_is_not_there_is_refused(parts: Parts, tmp_path: Path) -> None:
+    table = look_through(write(tmp_path, many(1)))
+    with pytest.raises(Refusal, match="unknown_program"):
+        await import_members(
+            parts, table, program_id="nowhere", name="x", rejected=lambda _: None, told=lambda _: None
+        )
+
+
+def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    text = '\ufeff"Member_ID",country,person_ref,points\r\n\r\na,ES,"Dr. ""X"", of\r\nMadrid",5\r\nb,FR,,\r\n'
+    table = look_through(write(tmp_path, text))
+    assert (table.columns, table.rows) == (["member_id", "country", "person_ref", "points"], 2)
+    first, second = rows_of(table)
+    assert cells(table, first) == {
+        "member_id": "a",
+        "country": "ES",
+        "person_ref": 'Dr. "X", of\r\nMadrid',
+        "points": "5",
+    }
+    assert (first.line, second.line) == (3, 5)
+    assert cells(table, second) == {"member_id": "b", "country": "FR"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty; it begins with a line of column names"),
+        (b"PK\x03\x04 and so on", "a spreadsheet"),
+        ("member_id,country\n".encode("utf-16"), "not text in UTF-8"),
+        (b"member_id;country;points\n", "separated by semicolons"),
+        (b"member_id\tcountry\n", "separated by tabs"),
+        (b"member_id,points\n", "there is no column country"),
+        (b"member,country\n", "member is no column; member_id is meant?"),
+        (b"member_id,country,country\n", "there are 2 columns country"),
+        (b'member_id,country\na,ES\nb,"ES\nc,ES\n', "line 3: unexpected end of data; is a quotation"),
+        (b"member_id,country\na," + b"x" * 10_000 + b"\n", "line 2: field larger than field limit"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_as_a_whole(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "members.csv"
+    file.write_bytes(content)
+    with pytest.raises(NotATable, match=said.replace("?", ".")):
+        look_through(file)
+
+
+async def test_a_row_that_is_not_utf8_is_a_bad_row(parts: Parts, tmp_path: Path) -> None:
+    file = tmp_path / "members.csv"
+    file.write_bytes(b"member_id,country,person_ref\na,ES,Jos\xe9\nb,ES,Jos\xc3\xa9\n")
+    counts, reasons = await bring(parts, file)
+    assert (counts.imported, reasons) == (1, {2: "not UTF-8"})
+    table = look_through(file)
+    kept = RejectedFile(table)
+    kept.add([(next(rows_of(table)), "not UTF-8")])
+    assert b"a,ES,Jos\xe9,2,not UTF-8" in kept.path.read_bytes()
+
+
+async def test_rejected_rows_are_put_right_and_brought(parts: Parts, tmp_path: Path) -> None:
+    file = write(tmp_path, "member_id,country,points\na,ES,5\nb,ES,five\n")
+    table = look_through(file)
+    kept = RejectedFile(table)
+    kept.add([(Row(3, ["b", "ES", "five"]), "points five: no number")])
+    with kept.path.open(newline="") as opened:
+        assert list(csv.reader(opened)) == [
+            ["member_id", "country", "points", "line", "reason"],
+            ["b", "ES", "five", "3", "points five: no number"],
+        ]
+    kept.path.write_text(kept.path.read_text().replace("ES,five", "ES,5"))
+    assert name_of(kept.path) == name_of(file) == "members"
+    counts, _ = await bring(parts, kept.path, name=name_of(kept.path))
+    assert counts.imported == 1
+    assert not RejectedFile(table).path.exists(), "an earlier run's is not left to be taken for this one's"

@@ -1,0 +1,98 @@
+"""The audit finds each broken promise, and nothing in a database that is merely busy."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import get_args
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from engage.clock import Clock, StoppedClock
+from engage.domain.accounts.account import EntryKind
+from engage.flows.activities.record import record
+from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
+from engage.flows.scheduled.settle import settle_due
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.flows.busy import BEGAN, be_busy
+from tests.flows.operations.broken_books import BROKEN, LATE, UNGUARDED
+from tests.support.playing import DAY, act, join, link, playing, rows
+
+
+@pytest.fixture(scope="module")
+async def busy(module_database: Settings) -> AsyncIterator[Parts]:
+    async with Redis.from_url(module_database.state_url) as valkey:
+        await valkey.flushall()
+    async with playing(module_database, StoppedClock(BEGAN)) as parts:
+        await be_busy(parts)
+        yield parts
+
+
+async def audited(parts: Parts, breaking: str | None = None, *, check: str | None = None) -> Audit:
+    """As the database would be after that, which is then taken back. All checks, or the one."""
+    checks = [each for each in CHECKS if check in (None, each.name)]
+    async with parts.db.connect() as conn, conn.begin() as change:
+        if breaking is not None:
+            await conn.execute(text(UNGUARDED))
+            changed = await conn.execute(text(breaking))
+            assert changed.rowcount > 0, "there was nothing to break"
+        found = await audit_snapshot(conn, parts.clock, checks=checks)
+        await change.rollback()
+    return found
+
+
+async def test_a_busy_database_is_clean(busy: Parts) -> None:
+    found = await audited(busy)
+    assert found.broken == []
+    assert found.late == []
+    kinds = await rows(busy.db, "SELECT DISTINCT state FROM credits ORDER BY 1")
+    assert [kind for (kind,) in kinds] == ["active", "pending", "reversed"]
+    kinds = await rows(busy.db, "SELECT DISTINCT kind FROM entries")
+    assert {kind for (kind,) in kinds} == set(get_args(EntryKind))
+    for table in ("holds", "coupons", "withdrawals"):
+        found_states = await rows(busy.db, f"SELECT DISTINCT state FROM {table}")
+        assert len(found_states) >= 3
+    totals = await rows(busy.db, "SELECT sum(active), sum(pending), count(*) FROM balances")
+    assert totals == [(found.totals.active_points, found.totals.pending_points, found.totals.members)]
+
+
+@pytest.mark.parametrize(("name", "breaking"), BROKEN)
+async def test_a_broken_promise_is_found(busy: Parts, name: str, breaking: str) -> None:
+    (finding,) = (await audited(busy, breaking, check=name)).broken
+    assert finding.check.name == name
+    assert finding.count >= len(finding.rows) > 0
+    assert all(len(row) == len(finding.columns) for row in finding.rows)
+
+
+@pytest.mark.parametrize(("name", "breaking"), LATE)
+async def test_what_is_late_is_told_and_breaks_nothing(busy: Parts, name: str, breaking: str) -> None:
+    found = await audited(busy, breaking, check=name)
+    assert [finding.check.name for finding in found.late] == [name]
+    assert found.broken == []
+
+
+def test_every_check_has_been_seen_to_fail() -> None:
+    assert {check.name for check in CHECKS if not check.warning} == {name for name, _ in BROKEN}
+    assert {check.name for check in CHECKS if check.warning} == {name for name, _ in LATE}
+
+
+async def test_an_audit_sees_one_moment_while_points_move(settings: Settings) -> None:
+    async with playing(settings, Clock()) as parts:
+        for n in range(20):
+            await join(parts, f"m-{n}")
+        stop = asyncio.Event()
+
+        async def move() -> None:
+            n = 0
+            while not stop.is_set():
+                n += 1
+                await record(parts, [act(parts, link(f"s-{n}-{m}"), f"m-{m}") for m in range(20)])
+                await settle_due(parts, now=parts.clock.now() + DAY)
+
+        moving = asyncio.create_task(move())
+        found = [await audit(settings) for _ in range(5)]
+        stop.set()
+        await moving
+        assert [broken for each in found for broken in each.broken] == []
+        assert found[-1].totals.credits > found[0].totals.credits

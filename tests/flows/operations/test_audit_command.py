@@ -1,0 +1,86 @@
+"""`engage audit` and `engage rebuild` as an operator runs them."""
+
+import asyncio
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from redis.asyncio import Redis
+
+from engage.clock import Clock
+from engage.flows.operations.audit import CHECKS
+from engage.runtime.services import Parts
+from engage.settings import Settings, to_environment
+from engage.store import sandbox_clock
+from tests.support.playing import DAY, NOON, advance, do, join, link, playing, rows, tap
+
+
+async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[int | None, str]:
+    """(exit status, what it said)"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
+    if settings is not None:
+        environment |= to_environment(settings)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "engage.cli", *arguments),
+        cwd=cwd,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await running.communicate()
+    return running.returncode, said.decode()
+
+
+async def show(parts: Parts, at: datetime) -> None:
+    """The commands have a clock of their own, which follows the sandbox's."""
+    async with parts.db.begin() as conn:
+        await sandbox_clock.set_ahead(conn, at - Clock().wall())
+
+
+async def test_an_operator_proves_and_rebuilds_an_installation(
+    settings: Settings, valkey: Redis, tmp_path: Path
+) -> None:
+    async with playing(settings) as parts:
+        await join(parts)
+        await join(parts, "m-2")
+        await do(parts, tap())
+        await do(parts, link())
+        await parts.after.drain()
+        await valkey.flushall()
+        await show(parts, NOON)
+
+        status, said = await run(settings, "rebuild", cwd=tmp_path)
+        assert status == 0, said
+        assert "2 of 2 members" in said
+        assert len(await parts.gate.known("playground", "m-1") or []) == 3
+
+        await show(parts, NOON + DAY)
+        status, said = await run(settings, "audit", cwd=tmp_path)
+        assert status == 0, said
+        assert "2 members, 7 credits, 0 entries; 0 points active, 123 pending" in said
+        assert "every point is accounted for" in said
+        assert "settled_in_time" in said, "these credits were due long ago: late, and not broken"
+
+        await rows(parts.db, "SELECT 1")
+        async with parts.db.begin() as conn:
+            await conn.exec_driver_sql("UPDATE balances SET active = 7 WHERE member_id = 'm-2'")
+        status, said = await run(settings, "audit", cwd=tmp_path)
+        assert status == 1
+        assert "broken balances_are_sums: What is active, held and owed" in said
+        assert "m-2" in said
+        assert f"2 of {len(CHECKS)} promises are broken" in said
+        advance(parts, DAY)
+
+
+async def test_what_is_not_there_is_said_in_a_line(settings: Settings, tmp_path: Path) -> None:
+    status, said = await run(None, "audit", "--data", "nowhere", cwd=tmp_path)
+    assert status == 1
+    assert "nowhere is not a data folder" in said
+    away = msgspec.structs.replace(settings, database_url="postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    status, said = await run(away, "audit", cwd=tmp_path)
+    assert status == 1
+    assert "postgres does not answer" in said
+    assert "Traceback" not in said

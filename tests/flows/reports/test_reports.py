@@ -1,0 +1,214 @@
+"""A report is by the rules and the members of its instant, and its dates are days of UTC."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import astuple
+from sqlalchemy import text
+
+from engage.domain.accounts.liability import BUCKETS, DAYS, LiabilityReport, NotAPeriod, period
+from engage.flows.members.erase import erase_member
+from engage.flows.members.merge import merge_members
+from engage.flows.members.register import Joining, register_member
+from engage.flows.programs.publish import publish
+from engage.flows.reports.reports import report_balance, report_liability
+from engage.flows.scheduled.expire import expire_due
+from engage.flows.scheduled.settle import settle_due
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.support import orders
+from tests.support.audit import broken
+from tests.support.playing import DAY, NOON, PROGRAM, advance, join, rows
+
+BODY = """
+id = "worthy"
+version = "{version}"
+title = "Points of changing worth"
+in_force_from = {since}
+eligibility = {{}}
+expiry = {{ type = "rolling", months = 12 }}
+{worth}
+
+[countries]
+ES = {{ zone = "Europe/Madrid", currency = "EUR" }}
+{more}
+
+[[rules]]
+id = "registration"
+title = "Join"
+on = {{ activity = "registration" }}
+limit = {{ type = "once" }}
+award = {{ type = "fixed", points = 50 }}
+due = {{ type = "after", delay = "PT5M" }}
+"""
+FRANCE = 'FR = { zone = "Europe/Paris", currency = "EUR" }'
+
+
+def worth_of(report: LiabilityReport) -> list[tuple[str, int, int | None]]:
+    return [
+        (item.currency, item.outstanding, None if item.worth is None else item.worth.amount)
+        for item in report.items
+    ]
+
+
+async def test_points_are_worth_what_the_version_of_then_says(parts: Parts) -> None:
+    versions = [
+        BODY.format(
+            version="one", since="2026-01-01", worth="worth = { points = 1, minor = 1 }", more=FRANCE
+        ),
+        BODY.format(version="two", since="2026-11-25", worth="worth = { points = 1, minor = 3 }", more=""),
+        BODY.format(version="three", since="2026-11-28", worth="", more=""),
+    ]
+    for document in versions:
+        await publish(parts.db, document, source="worthy", now=NOON)
+    await parts.programs.refresh(parts.db)
+    for country in ("ES", "FR"):
+        await register_member(parts, Joining(member_id=f"w-{country}", program="worthy", country=country))
+    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
+    advance(parts, 9 * DAY)
+    settings, clock = parts.settings, parts.clock
+    said = [
+        worth_of(await report_liability(settings, at=at, program_id="worthy", clock=clock))
+        for at in ("2026-11-23", "2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-29")
+    ]
+    # Version two begins with a day of Madrid and has left France out, where version one goes on.
+    assert said == [
+        [("EUR", 100, 100)],
+        [("EUR", 100, 100)],
+        [("EUR", 100, 200)],
+        [("EUR", 100, None)],
+    ]
+
+
+class Then(Struct, frozen=True):
+    """What the tables of what is now said at an instant."""
+
+    at: datetime
+    balances: dict[str, tuple[int, ...]]
+    by_end: dict[str, int]  # Of lots, by bucket.
+
+
+async def look(parts: Parts) -> Then:
+    """The newest state, and on to the next hour."""
+    now = parts.clock.now()
+    balances = await rows(parts.db, "SELECT member_id, active, pending, held, debt FROM balances")
+    lots = await rows(
+        parts.db,
+        """
+        SELECT l.expires_at, CAST(l.remaining + coalesce((
+            SELECT sum(held_delta) FROM lot_moves m
+            WHERE (m.program_id, m.member_id, m.credit_id) = (l.program_id, l.member_id, l.credit_id)
+        ), 0) AS bigint)
+        FROM lots l
+        """,
+    )
+    by_end: Counter[str] = Counter()
+    for end, points in lots:
+        assert isinstance(end, datetime)
+        assert isinstance(points, int)
+        place = next((n for n, days in enumerate(DAYS) if end <= now + days * DAY), len(DAYS))
+        by_end[BUCKETS[place]] += points
+    advance(parts, timedelta(hours=1))
+    return Then(now, {str(m): tuple(map(int, map(str, had))) for m, *had in balances}, dict(by_end))
+
+
+async def live(parts: Parts) -> list[Then]:
+    """Everything that happens to points, and what there was after each of it."""
+    then = [await look(parts)]
+    for member in ("m-1", "m-2", "m-3"):
+        await orders.join(parts, member)
+    many = orders.line(paid=100_00, quantity=4, tag_points=3)
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: orders.buy(parts, order_id="o-1"),
+        lambda: orders.write_review(parts),
+        lambda: orders.tell(parts, orders.paid(parts, many, order_id="o-2")),
+        lambda: orders.tell(parts, orders.returned(parts, {"1": 1}, order_id="o-2")),
+        lambda: orders.tell(parts, orders.returned(parts, {"1": 1}, order_id="o-2")),
+        lambda: settle_due(parts, now=parts.clock.now()),
+        lambda: orders.tell(parts, orders.delivered(parts, order_id="o-2")),
+        lambda: settle_due(parts, now=parts.clock.now()),
+        lambda: orders.buy(parts, orders.line(paid=3000), order_id="o-3", member_id="m-2"),
+        lambda: orders.spend(parts, 25, member_id="m-2", capture=False),
+        lambda: orders.spend(parts, 30, "o-4"),
+        lambda: orders.tell(parts, orders.paid(parts, order_id="o-5")),
+        lambda: orders.tell(parts, orders.cancelled(parts, order_id="o-5")),
+        lambda: orders.tell(parts, orders.paid(parts, order_id="o-6")),
+        lambda: orders.tell(parts, orders.returned(parts, order_id="o-2")),
+        lambda: orders.tell(parts, orders.review_removed(parts, "r-1")),
+        lambda: merge_members(parts, orders.PROGRAM, "m-1", into="m-3", reason="one", operator="key-1"),
+        lambda: orders.tell(parts, orders.delivered(parts, order_id="o-6")),
+        lambda: settle_due(parts, now=parts.clock.now()),
+        lambda: expire_due(parts, now=advance(parts, 400 * DAY)),
+        lambda: orders.buy(parts, orders.line(paid=9000), order_id="o-7", member_id="m-3"),
+        lambda: erase_member(parts, orders.PROGRAM, "m-3", operator="key-1"),
+    ]
+    for step in steps:
+        await step()
+        then.append(await look(parts))
+    return then
+
+
+async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Settings) -> None:
+    async with orders.ordering(settings) as parts:
+        then = await live(parts)
+        ever = list(zip(*(had for one in then for had in one.balances.values()), strict=True))
+        assert all(map(any, ever)), "points were active, pending, held and owed at some time"
+        for one in then:
+            at, clock = one.at.isoformat(), parts.clock
+            found = (await report_liability(settings, at=at, clock=clock)).items
+            in_all = [sum(column) for column in zip(*one.balances.values(), strict=True)] or [0, 0, 0, 0]
+            told = [[item.active, item.pending, item.held, item.debt] for item in found] or [[0, 0, 0, 0]]
+            assert told == [in_all], one.at
+            for item in found:
+                assert item.reconciled
+                by_end = {each.bucket: each.points for each in item.expiring if each.points}
+                assert by_end == {name: points for name, points in one.by_end.items() if points}
+            for member, had in one.balances.items():
+                (balance,) = await report_balance(settings, member, at=at, clock=clock)
+                assert astuple(balance.balance) == had, (member, one.at)
+        assert await broken(parts) == []
+
+
+async def test_who_was_erased_is_still_in_the_books(parts: Parts) -> None:
+    await join(parts)
+    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
+    before = parts.clock.now()
+    advance(parts, DAY)
+    async with parts.db.begin() as conn:
+        await conn.execute(text("UPDATE members SET erased_at = :now"), {"now": parts.clock.now()})
+    report = await report_liability(parts.settings, at=before.isoformat(), clock=parts.clock)
+    assert worth_of(report) == [("EUR", 50, None)]
+    (then,) = await report_balance(parts.settings, "m-1", at=before.isoformat(), clock=parts.clock)
+    assert (then.program, then.balance.active) == (PROGRAM, 50)
+
+
+def at(*fields: int) -> datetime:
+    return datetime(*fields, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def test_dates_are_whole_days_that_follow_each_other_without_gap() -> None:
+    now = at(2027, 1, 5, 12)
+    december = period("2026-12-31", "2026-12-01", now=now)
+    january = period(None, "2027-01-01", now=now)
+    assert (december.since, december.at) == (at(2026, 12, 1), at(2026, 12, 31, 23, 59, 59, 999_999))
+    assert january.since == december.at + timedelta(microseconds=1)
+    assert january.at == now
+    assert period("2027-01-04T01:00:00+02:00", None, now=now).at == at(2027, 1, 3, 23)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "2026", "2026-13-01", "20261231", "2026-12-31T10:00", "2026-12-31T10:00:00", "12/31/2026"]
+)
+def test_what_is_no_time_is_told(said: str) -> None:
+    with pytest.raises(NotAPeriod, match="neither a date nor a time"):
+        period(said, None, now=NOON)
+
+
+@pytest.mark.parametrize("said", ["2026-11-21", "2026-11-21T12:00:00.000001Z", "9999-12-31", "2026-11-22"])
+def test_the_future_is_not_told(said: str) -> None:
+    with pytest.raises(NotAPeriod, match="in the future"):
+        period(said, None, now=NOON)
+    assert period("2026-11-20", None, now=NOON).at < NOON

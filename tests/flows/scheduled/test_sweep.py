@@ -1,0 +1,100 @@
+"""What was missed is made up for: credits nobody rang for, balances nobody was told of, old answers."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from engage.domain.accounts.balance import Balance
+from engage.flows.scheduled.due_work import DUE_WORK
+from engage.flows.scheduled.sweep import forget_old_answers, sweep, tell_left_over
+from engage.runtime.idempotency import begin_answer, keep_answer
+from engage.runtime.services import Parts
+from engage.signals.topics import Change, Reconnected
+from engage.store.idempotency import KeptAnswer
+from tests.support.playing import FIVE_MINUTES, PROGRAM, advance, do, join, rows, tap
+
+
+async def leave_untold(parts: Parts) -> None:
+    """Its news are lost with the process, and that was a while ago."""
+    await parts.after.drain()
+    await do(parts, tap())
+    parts.after._changes.clear()
+    parts.after._untold.clear()
+    await parts.after.drain()
+    async with parts.db.begin() as conn:
+        await conn.execute(text("UPDATE outbox SET created_at = created_at - interval '10 seconds'"))
+
+
+async def test_a_change_that_was_not_told_is_told_by_the_sweep(parts: Parts) -> None:
+    await join(parts)
+    await leave_untold(parts)
+    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(1,)]
+    async with aclosing(parts.topics.subscribe()) as heard:
+        assert isinstance(await anext(heard), Reconnected)
+        assert await tell_left_over(parts) == 1
+        changes = await asyncio.wait_for(anext(heard), 5)
+    assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
+    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
+    assert await tell_left_over(parts) == 0
+
+
+async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_for(parts: Parts) -> None:
+    await join(parts)
+    await leave_untold(parts)
+    advance(parts, FIVE_MINUTES)
+    async with aclosing(parts.topics.subscribe()) as heard:
+        assert isinstance(await anext(heard), Reconnected)
+        assert await sweep(parts, DUE_WORK[0]) == 2
+        await parts.after.drain()
+        newest = Balance()
+        while newest.seq < 4:
+            changes = await asyncio.wait_for(anext(heard), 5)
+            assert isinstance(changes, list)
+            newest = changes[-1].balance
+    assert newest == Balance(active=52, seq=4)
+
+
+async def test_fresh_news_are_left_to_those_who_made_them(parts: Parts) -> None:
+    await join(parts)
+    await parts.after.drain()
+    await do(parts, tap())
+    assert await tell_left_over(parts) == 0
+    await parts.after.drain()
+    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
+
+
+async def test_two_sweeps_at_once_tell_everything(parts: Parts, other: Parts) -> None:
+    for n in range(5):
+        await join(parts, f"m-{n}")
+    await parts.after.drain()
+    async with parts.db.begin() as conn:
+        for n in range(40):
+            await conn.execute(
+                text(
+                    "INSERT INTO outbox VALUES (uuidv7(), now() - interval '1 minute', 'active',"
+                    " ARRAY['playground'], ARRAY[:member])"
+                ),
+                {"member": f"m-{n % 5}"},
+            )
+    told = await asyncio.gather(*(tell_left_over(each) for each in (parts, other) * 3))
+    assert sum(told) == 40
+    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
+
+
+async def test_answers_are_kept_for_three_days(parts: Parts) -> None:
+    for key in ("old", "new"):
+        assert await begin_answer(parts, "m-1", key, fingerprint=b"f") is None
+        await keep_answer(parts, "m-1", key, KeptAnswer(202, [], b"{}"))
+    async with parts.db.begin() as conn:
+        age = timedelta(hours=72, minutes=1)
+        await conn.execute(
+            text(
+                "UPDATE idempotency_keys SET created_at = created_at - CAST(:age AS interval)"
+                " WHERE key = 'old'"
+            ),
+            {"age": age},
+        )
+    assert await forget_old_answers(parts) == 1
+    assert await rows(parts.db, "SELECT key FROM idempotency_keys") == [("new",)]

@@ -1,0 +1,192 @@
+"""A program in which points are spent, and members who have some.
+
+Every review pays a hundred points at once, which last for a month.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any, TypeVar
+
+from engage.clock import Clock
+from engage.domain.accounts.balance import Balance
+from engage.domain.activity import Line, Payment, Review
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import Act, record
+from engage.flows.checkout.end_holds import End, Ended, Ending, end_holds
+from engage.flows.checkout.hold import Held, HoldRequest, hold
+from engage.flows.members.register import Joining, register_member
+from engage.flows.reads.balances import read_balances
+from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.flows.scheduled.settle import settle_due
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.support.playing import publishing
+
+SPENDING = "spending"
+HOLD_FOR = timedelta(minutes=30)
+MONTH = timedelta(days=31)
+
+T = TypeVar("T")
+
+_numbers = count(1)
+
+DOCUMENT = """
+id = "spending"
+version = "first"
+title = "Points to spend"
+in_force_from = 2020-01-01
+eligibility = {}
+expiry = { type = "rolling", months = 1 }
+grace = "P7D"
+worth = { points = 1, minor = 1 }
+
+[checkout]
+min_balance = 10
+max_percent = 50
+hold_for = "PT30M"
+orders = { promotion_lines = false, refused_methods = ["credit"] }
+
+[coupons]
+per_order = 2
+excluded_products = ["gift_card"]
+
+[countries]
+ES = { zone = "Europe/Madrid", currency = "EUR" }
+
+[[rewards]]
+type = "coupon"
+id = "one_euro"
+title = "1 EUR off"
+points = 100
+value_minor = 100
+valid_for = "P10D"
+
+[[rewards]]
+type = "coupon"
+id = "scarce"
+title = "2 EUR off, for three"
+points = 100
+value_minor = 200
+stock = 3
+excluded_products = ["mouse"]
+
+[[rewards]]
+type = "coupon"
+id = "monthly"
+title = "Once a month"
+points = 10
+value_minor = 50
+min_order_minor = 1000
+per_member = { count = 1, window = "month" }
+
+[[rewards]]
+type = "coupon"
+id = "ever"
+title = "Once"
+points = 10
+value_minor = 50
+per_member = { count = 1 }
+
+[[rewards]]
+type = "f_code"
+id = "phone_first"
+title = "The phone before others"
+points = 50
+product_id = "phone"
+
+[[rewards]]
+type = "coupon"
+id = "gone"
+title = "Not now"
+points = 1
+value_minor = 1
+suspended = true
+
+[[rules]]
+id = "review"
+title = "Review"
+on = { activity = "review" }
+limit = { type = "once_per", field = "product_id" }
+award = { type = "fixed", points = 100 }
+due = { type = "after", delay = "PT0S" }
+"""
+
+
+@asynccontextmanager
+async def spending(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """The parts of one process; the clock stands at NOON if none is given."""
+    async with publishing(settings, DOCUMENT, clock=clock) as parts:
+        yield parts
+
+
+async def rich(parts: Parts, points: int, member_id: str = "m-1") -> str:
+    """A new member with so many points, a multiple of 100."""
+    await register_member(parts, Joining(member_id=member_id, program=SPENDING, country="ES"))
+    await earn(parts, points, member_id)
+    return member_id
+
+
+async def earn(parts: Parts, points: int, member_id: str = "m-1") -> None:
+    """As many reviews as that takes, of products of their own, in lots of 100."""
+    reviews = [
+        Review(product_id=f"p-{n}", review_id=f"r-{n}")
+        for n in (next(_numbers) for _ in range(points // 100))
+    ]
+    now = parts.clock.now()
+    answers = await record(parts, [Act(SPENDING, member_id, review, now) for review in reviews])
+    assert not [answer for answer in answers if isinstance(answer, Exception)]
+    await settle_due(parts, now=parts.clock.now())
+
+
+async def balance(parts: Parts, member_id: str = "m-1") -> tuple[int, int, int]:
+    """(active, held, debt)."""
+    found: Balance = (await read_balances(parts, [(SPENDING, member_id)]))[SPENDING, member_id]
+    return found.active, found.held, found.debt
+
+
+def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
+    return Line(line_id=f"{product}-{paid}", product_id=product, paid=paid, promotion=promotion)
+
+
+def asking(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRequest:
+    """A hold for a line of 100 EUR, if nothing else is said."""
+    fields: dict[str, Any] = {
+        "program": SPENDING,
+        "lines": [line(100_00)],
+        "payment": Payment(method="card"),
+        "currency": "EUR",
+    }
+    return HoldRequest(order_id=order_id, member_id=member_id, **fields | what)
+
+
+async def held(parts: Parts, request: HoldRequest) -> Held:
+    """Raises what it is refused with."""
+    (answer,) = await hold(parts, [request])
+    return _raised(answer)
+
+
+async def ended(parts: Parts, made: Held, end: End) -> Ended:
+    """Raises what it is refused with."""
+    (answer,) = await end_holds(parts, [Ending(made.hold_id, end)])
+    return _raised(answer)
+
+
+async def redeemed(parts: Parts, reward_id: str, member_id: str = "m-1") -> Redeemed:
+    """Raises what it is refused with."""
+    (answer,) = await redeem(parts, [Wish(SPENDING, member_id, reward_id)])
+    return _raised(answer)
+
+
+def codes(answers: list[Any]) -> list[str]:
+    """What was refused, by code; anything else that was raised is a mistake."""
+    refused = [answer for answer in answers if isinstance(answer, Exception)]
+    assert all(isinstance(answer, Refusal) for answer in refused), refused
+    return sorted(answer.code for answer in refused if isinstance(answer, Refusal))
+
+
+def _raised(answer: T | Exception) -> T:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

@@ -1,0 +1,210 @@
+"""A program whose members buy, and what the shop tells of their orders."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from engage.clock import Clock
+from engage.domain.activity import Line, Payment, Review
+from engage.domain.earning.order_facts import ReturnedLine
+from engage.flows.activities.record import Act, record
+from engage.flows.members.register import Joining, register_member
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.events import (
+    AnyEvent,
+    OrderCancelledEvent,
+    OrderDeliveredEvent,
+    OrderNamed,
+    OrderPaid,
+    OrderPaidEvent,
+    OrderReturned,
+    OrderReturnedEvent,
+    ReviewRemoved,
+    ReviewRemovedEvent,
+)
+from engage.flows.shop.take_events import take_events
+from engage.ledger.accounts import open_accounts, post
+from engage.ledger.holds import Hold, add_hold
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.support.playing import publishing, rows
+
+PROGRAM = "corner-shop"
+
+DOCUMENT = """
+id = "corner-shop"
+version = "1"
+title = "Orders"
+in_force_from = 2020-01-01
+eligibility = { min_age = 18 }
+expiry = { type = "rolling", months = 12 }
+grace = "P10D"
+worth = { points = 1, minor = 1 }
+checkout = { orders = { promotion_lines = false } }
+countries.ES = { zone = "Europe/Madrid", currency = "EUR" }
+countries.GB = { zone = "Europe/London", currency = "GBP" }
+
+[[rules]]
+id = "purchase"
+title = "Each euro"
+on = { activity = "order" }
+limit = { type = "once_per", field = "order_id" }
+award = { type = "per_spend", points = 1, step_minor = 100, shipping = true }
+due = { type = "on_delivery" }
+orders = { channels = ["web", "app"] }
+
+[[rules]]
+id = "tags"
+title = "The price tags"
+on = { activity = "order" }
+limit = { type = "once_per", field = "order_id" }
+award = { type = "tag_points" }
+due = { type = "next_day" }
+orders = { promotion_lines = false }
+
+[[rules]]
+id = "review"
+title = "Review"
+on = { activity = "review" }
+limit = { type = "once_per", field = "product_id" }
+award = { type = "fixed", points = 20 }
+due = { type = "after", delay = "PT5M" }
+"""
+
+_numbers = count(1)
+
+
+@asynccontextmanager
+async def ordering(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """The parts of one process, with the program published; the clock stands at NOON if none is given."""
+    async with publishing(settings, DOCUMENT, clock=clock) as parts:
+        yield parts
+
+
+async def join(parts: Parts, member_id: str = "m-1", country: str = "ES") -> None:
+    await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country=country))
+
+
+def line(line_id: str = "1", paid: int = 1000, quantity: int = 1, **rest: Any) -> Line:
+    return Line(line_id=line_id, product_id="band", paid=paid, quantity=quantity, **rest)
+
+
+def paid(parts: Parts, *lines: Line, order_id: str = "o-1", **rest: Any) -> OrderPaidEvent:
+    """An order of 10 euros, if nothing else is said."""
+    fields: dict[str, Any] = {"channel": "web", "payment": Payment(method="card"), "currency": "EUR"}
+    event = {name: rest.pop(name) for name in ("member_id", "at") if name in rest}
+    told = OrderPaid(order_id=order_id, **(fields | {"lines": list(lines) or [line()]} | rest))
+    return OrderPaidEvent(**_event(parts, **event), data=told)
+
+
+def delivered(parts: Parts, order_id: str = "o-1", **event: Any) -> OrderDeliveredEvent:
+    return OrderDeliveredEvent(**_event(parts, **event), data=OrderNamed(order_id=order_id))
+
+
+def cancelled(parts: Parts, order_id: str = "o-1", **event: Any) -> OrderCancelledEvent:
+    return OrderCancelledEvent(**_event(parts, **event), data=OrderNamed(order_id=order_id))
+
+
+def returned(
+    parts: Parts,
+    back: dict[str, int] | None = None,
+    *,
+    order_id: str = "o-1",
+    return_id: str = "",
+    **event: Any,
+) -> OrderReturnedEvent:
+    """These quantities by line, or everything."""
+    lines = None if back is None else [ReturnedLine(one, quantity) for one, quantity in back.items()]
+    told = OrderReturned(order_id=order_id, return_id=return_id or f"r-{next(_numbers)}", lines=lines)
+    return OrderReturnedEvent(**_event(parts, **event), data=told)
+
+
+def review_removed(parts: Parts, review_id: str) -> ReviewRemovedEvent:
+    return ReviewRemovedEvent(**_event(parts), data=ReviewRemoved(review_id=review_id))
+
+
+def _event(parts: Parts, member_id: str = "m-1", at: datetime | None = None) -> dict[str, Any]:
+    return {
+        "id": f"e-{next(_numbers)}",
+        "time": at or parts.clock.now(),
+        "program": PROGRAM,
+        "member_id": member_id,
+    }
+
+
+async def tell(parts: Parts, *events: AnyEvent) -> list[str]:
+    """The codes of what is refused; everything else is done."""
+    taken = await take_events(parts, events)
+    assert taken.accepted + taken.repeated + len(taken.refused) == len(events)
+    return [refused.code for refused in taken.refused]
+
+
+async def buy(parts: Parts, *lines: Line, **rest: Any) -> None:
+    """Paid and delivered, and the points that are due are active."""
+    order_id, member_id = rest.get("order_id", "o-1"), rest.get("member_id", "m-1")
+    told: list[AnyEvent] = [paid(parts, *lines, **rest), delivered(parts, order_id, member_id=member_id)]
+    assert await tell(parts, *told) == []
+    await settle_due(parts, now=parts.clock.now())
+
+
+async def write_review(parts: Parts, review_id: str = "r-1", member_id: str = "m-1") -> None:
+    activity = Review(product_id=review_id, review_id=review_id)
+    (answer,) = await record(parts, [Act(PROGRAM, member_id, activity, parts.clock.now())])
+    assert not isinstance(answer, Exception), answer
+
+
+async def spend(
+    parts: Parts, points: int, order_id: str | None = None, *, member_id: str = "m-1", capture: bool = True
+) -> UUID:
+    """Points are held for an order, and captured at once if nothing else is said."""
+    key, now, hold_id = (PROGRAM, member_id), parts.clock.now(), new_id()
+    async with transaction(parts.db) as conn:
+        accounts = await open_accounts(conn, [key], now=now)
+        account = accounts.by_key[key]
+        takes = account.hold(points, hold_id, now)
+        if capture:
+            account.capture(takes, hold_id, now)
+        hold = Hold(
+            program_id=PROGRAM,
+            member_id=member_id,
+            id=hold_id,
+            purpose="checkout",
+            state="captured" if capture else "open",
+            points=points,
+            order_id=order_id,
+            discount_minor=points,
+            currency="EUR",
+            created_at=now,
+            expires_at=now + timedelta(days=1),
+            closed_at=now if capture else None,
+        )
+        await add_hold(conn, hold)
+        await post(conn, accounts, cause="held", wall=parts.clock.wall(), outbox_id=new_id())
+    return hold_id
+
+
+async def balance(parts: Parts, member_id: str = "m-1") -> dict[str, int]:
+    """What is not zero of a member's balance."""
+    (found,) = await rows(
+        parts.db, "SELECT active, pending, held, debt FROM balances WHERE member_id = :m", m=member_id
+    )
+    return {
+        name: int(str(value))
+        for name, value in zip(("active", "pending", "held", "debt"), found, strict=True)
+        if value
+    }
+
+
+async def credits(parts: Parts, member_id: str = "m-1") -> list[tuple[object, ...]]:
+    """(rule, state, points, taken back), by source key."""
+    return await rows(
+        parts.db,
+        """SELECT rule_id, state, points, taken_back FROM credits
+           WHERE member_id = :m ORDER BY source_key""",
+        m=member_id,
+    )

@@ -1,0 +1,135 @@
+"""Members of a program whose withdrawals are open, and a provider that does what a test tells it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from engage.clock import Clock
+from engage.domain.withdrawals.withdrawal import Accepted, Method, NeverHeard, Outcome, Paid
+from engage.flows.members.register import Joining, register_member
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw
+from engage.payouts.port import Payout, Provider
+from engage.runtime.services import Parts
+from engage.settings import Settings
+from tests.support.playing import FIVE_MINUTES, advance, publishing, rows
+
+PROGRAM = "market"
+PHONE = "+22670123456"
+
+RULES = """
+id = "market"
+title = "A market with withdrawals"
+eligibility = {}
+expiry = { type = "never" }
+worth = { points = 1, minor = 100 }
+
+[countries]
+BF = { zone = "Africa/Ouagadougou", currency = "XOF" }
+IN = { zone = "Asia/Kolkata", currency = "XOF" }
+
+[[rules]]
+id = "registration"
+title = "Join"
+on = { activity = "registration" }
+limit = { type = "once" }
+award = { type = "fixed", points = 100 }
+due = { type = "after", delay = "PT5M" }
+"""
+
+OPEN = """
+[withdrawal]
+open = true
+methods = ["cash", "mobile_money"]
+min_points = 50
+max_points_a_day = 80
+max_count_a_day = 3
+number_cooldown = "PT24H"
+"""
+
+SHUT = """
+[withdrawal]
+open = false
+opens_at = 2027-03-01T00:00:00Z
+methods = ["cash", "mobile_money"]
+min_points = 50
+"""
+
+
+def document(withdrawal: str, *, version: str = "first", since: str = "2020-01-01") -> str:
+    return f'version = "{version}"\nin_force_from = {since}\n{RULES}{withdrawal}'
+
+
+class Bank:
+    """A provider with a memory: what it was sent, what it paid. It takes everything, and has paid it when it
+    is asked; a test may have it do otherwise.
+    """
+
+    name = "bank"
+
+    def __init__(self) -> None:
+        self.sent: list[UUID] = []
+        self.paid: list[UUID] = []
+        self.ends: dict[UUID, Outcome] = {}
+
+    async def send(self, payout: Payout, *, at: datetime) -> Outcome:
+        self.take(payout)
+        return Accepted()
+
+    async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
+        return self.ends.get(payout.reference, NeverHeard())
+
+    async def close(self) -> None:
+        return
+
+    def take(self, payout: Payout, end: Outcome | None = None) -> None:
+        """It has it now; unless it ends otherwise, it is paid."""
+        self.sent.append(payout.reference)
+        self.ends[payout.reference] = end or Paid("b-1", payout.amount_minor, payout.currency)
+        if end is None:
+            self.paid.append(payout.reference)
+
+
+@asynccontextmanager
+async def paying(
+    settings: Settings,
+    provider: Provider | None = None,
+    *,
+    clock: Clock | None = None,
+    withdrawal: str = OPEN,
+) -> AsyncIterator[Parts]:
+    """One process; without a provider that of its settings."""
+    async with publishing(settings, document(withdrawal), clock=clock) as parts:
+        yield parts if provider is None else msgspec.structs.replace(parts, payouts=provider)
+
+
+async def join(
+    parts: Parts, member_id: str = "m-1", *, phone: str | None = PHONE, country: str = "BF"
+) -> str:
+    """A member who can spend 100 points, five minutes later."""
+    await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country=country, phone=phone))
+    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
+    return member_id
+
+
+async def take_out(
+    parts: Parts, points: int = 60, *, phone: str | None = None, method: Method = "mobile_money"
+) -> WithdrawalView:
+    return await withdraw(parts, PROGRAM, "m-1", points=points, method=method, phone=phone)
+
+
+async def states(parts: Parts) -> list[str]:
+    """Of all withdrawals, sorted."""
+    return [str(state) for (state,) in await rows(parts.db, "SELECT state FROM withdrawals ORDER BY 1")]
+
+
+async def balance(parts: Parts, member_id: str = "m-1") -> tuple[int, int]:
+    """(active, held)"""
+    found = await rows(parts.db, "SELECT active, held FROM balances WHERE member_id = :id", id=member_id)
+    active, held = found[0]
+    assert isinstance(active, int)
+    assert isinstance(held, int)
+    return active, held
