@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 
 from engage.clock import Clock
 from engage.domain.activity import MemberId
-from engage.domain.program.program import ProgramId
+from engage.domain.document.fields import ProgramId
 from engage.domain.refusals import Refusal, Unavailable
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings, SettingsError

@@ -10,29 +10,24 @@ from typing import Any, TypeVar, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.activity import Channel
-from engage.domain.program.program import (
+from engage.domain.document.order_scope import OrderScope
+from engage.domain.earning.rules import (
     After,
-    AnyReward,
     Award,
     Brackets,
-    CouponReward,
-    EndOfYear,
     EveryNthDay,
-    Expiry,
     Fixed,
-    Never,
     NextDay,
     OnDelivery,
-    OrderScope,
     PerSpend,
     PerWindow,
-    Program,
-    Rolling,
     Rule,
     TagPoints,
-    Yearly,
 )
+from engage.domain.program.program import Program
+from engage.domain.rewards.definition import AnyReward, CouponReward
 
 SECOND = timedelta(seconds=1)
 CHANNELS: Sequence[Channel] = get_args(Channel)

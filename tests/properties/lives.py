@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import NewCredit, limited_rules, streak_rule
+from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import Grant, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import StreakView, view
-from engage.domain.program.program import PerWindow, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.simulation.limits import MemberModel
 

@@ -17,7 +17,7 @@ from engage.api.problems import FieldError, invalid
 from engage.api.shop.members import JOINING_REFUSALS
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
-from engage.domain.program.program import Country
+from engage.domain.document.fields import Country
 from engage.domain.refusals import Refusal
 from engage.flows.members.register import Joining, register_member
 from engage.flows.scheduled.time_travel import move_clock

@@ -14,8 +14,9 @@ from engage.bench.scene import COUNTRY, PROGRAM
 from engage.clock import Clock
 from engage.domain import calendar
 from engage.domain.earning.decide import limited_rules, streak_rule
+from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import StreakSlot
-from engage.domain.program.program import PerWindow, Program
+from engage.domain.program.program import Program
 from engage.gate import keys
 from engage.gate.client import Asked, Gate, Status, open_gate
 from engage.programs import preset

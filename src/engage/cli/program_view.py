@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engage.cli import program_words as words
-from engage.domain.program.program import Never, Program
+from engage.domain.accounts.expiry import Never
+from engage.domain.program.program import Program
 
 # Plain text is for other programs and for files: a line stays a line.
 PLAIN_WIDTH = 10_000

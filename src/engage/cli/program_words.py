@@ -4,38 +4,33 @@ from calendar import month_name
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
+from engage.domain.checkout.definition import Checkout
 from engage.domain.document import iso_codes
-from engage.domain.program.program import (
+from engage.domain.document.order_scope import OrderScope
+from engage.domain.earning.rules import (
     After,
-    AnyReward,
     Award,
     Brackets,
-    Checkout,
-    CouponReward,
     DailyStreak,
     Due,
-    Eligibility,
-    EndOfYear,
     EveryNthDay,
-    Expiry,
     Fixed,
     Limit,
-    Never,
     NextDay,
     Once,
     OncePer,
     OnDelivery,
-    OrderScope,
     PerSpend,
     PerWindow,
-    Program,
-    Rolling,
     Rule,
     SameAs,
     TagPoints,
-    Withdrawal,
-    Yearly,
 )
+from engage.domain.members.definition import Eligibility
+from engage.domain.program.program import Program
+from engage.domain.rewards.definition import AnyReward, CouponReward
+from engage.domain.withdrawals.definition import Withdrawal
 
 
 def money(minor: int, program: Program) -> str:

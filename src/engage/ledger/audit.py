@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.program.program import DailyStreak, Once, OncePer, PerWindow, Program, Rule, SameAs
+from engage.domain.earning.rules import DailyStreak, Once, OncePer, PerWindow, Rule, SameAs
+from engage.domain.program.program import Program
 from engage.ledger import adjustments, merge, opening
 from engage.ledger.checks import Check
 

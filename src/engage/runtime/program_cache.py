@@ -8,8 +8,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.document.errors import DocumentError
+from engage.domain.market import Market
 from engage.domain.program import parse, versions
-from engage.domain.program.program import Market, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable, not_offered
 from engage.runtime.database import transaction
 from engage.store import programs as store

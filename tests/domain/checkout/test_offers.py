@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage.domain.activity import Channel, Line, Payment
+from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import (
     Basket,
     Plan,
@@ -19,8 +20,12 @@ from engage.domain.checkout.offers import (
     plan,
     worth_minor,
 )
-from engage.domain.program.program import Checkout, CouponReward, Coupons, Market, OrderScope, Program, Worth
+from engage.domain.document.order_scope import OrderScope
+from engage.domain.document.worth import Worth
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
+from engage.domain.rewards.definition import CouponReward, Coupons
 from engage.programs import preset
 
 MARKET = Market(zone="Europe/Madrid", currency="EUR")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from engage.domain.activity import AnyActivity, FuelTap, Share
 from engage.domain.calendar import months_later
 from engage.domain.earning.decide import NewCredit, Why, decide, limited_rules, streak_rule
+from engage.domain.earning.rules import After, Fixed, On, Once, PerWindow, Rule, SameAs
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, WindowSlot, wanted
-from engage.domain.program.program import After, Fixed, On, Once, PerWindow, Program, Rule, SameAs
+from engage.domain.program.program import Program
 from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, instants_in
 
 

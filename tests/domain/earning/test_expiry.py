@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.earning.decide import expires_at
-from engage.domain.program.program import EndOfYear, Expiry, Never, Rolling, Yearly
 from tests.domain.strategies import zoned_instants
 
 ROLLING = Rolling(months=12)

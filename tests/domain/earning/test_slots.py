@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.domain.earning.decide import NewCredit
+from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import matches, short_code, wanted
-from engage.domain.program.program import PerWindow, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.simulation.limits import MemberModel
 from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, journeys, products

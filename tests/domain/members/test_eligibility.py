@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from engage.domain.members.cards import kept, lookups
+from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.members.eligibility import birthday, reasons_against
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, masked, normalized
-from engage.domain.program.program import Cards, Eligibility, Program
+from engage.domain.program.program import Program
 from engage.programs import preset
 
 ADULTS = Eligibility(min_age=18)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from engage import programs
 from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError
+from engage.domain.earning.rules import After
 from engage.domain.playback import examples
 from engage.domain.program import validation
 from engage.domain.program.parse import LONGEST_DOCUMENT, parse
-from engage.domain.program.program import After, Program
+from engage.domain.program.program import Program
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
 from tests.domain.broken_shops import BROKEN_SHOPS, SHOP
 

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engage.domain.program.program import CouponReward, FCodeReward, Fixed, Market, Once, Program
+from engage.domain.earning.rules import Fixed, Once
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.program.versions import conflicts, in_force
+from engage.domain.rewards.definition import CouponReward, FCodeReward
 from tests.domain.strategies import EUROPE, V2020, V2022, instants
 
 # Names with the same sixteen bits.

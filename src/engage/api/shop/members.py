@@ -13,7 +13,7 @@ from engage.api.callers import key_of
 from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import MemberId
-from engage.domain.program.program import ProgramId
+from engage.domain.document.fields import ProgramId
 from engage.flows.members.adjust import Reason
 from engage.flows.members.change import Changed, Changing, change_member
 from engage.flows.members.merge import Merged, merge_members

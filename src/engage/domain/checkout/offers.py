@@ -12,9 +12,14 @@ from typing import Literal
 from msgspec import Struct, field
 
 from engage.domain.activity import Channel, Line, Payment
+from engage.domain.checkout.definition import Checkout
+from engage.domain.document.order_scope import OrderScope
+from engage.domain.document.worth import Worth
 from engage.domain.earning.orders import lines_in
-from engage.domain.program.program import Checkout, CouponReward, Market, OrderScope, Program, Worth
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, below_minimum, insufficient_points
+from engage.domain.rewards.definition import CouponReward
 
 # Why no points, or no more. `order_total`: there is no more to pay.
 PointsReason = Literal[

@@ -9,29 +9,25 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain import calendar
+from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches
-from engage.domain.program.program import (
+from engage.domain.earning.rules import (
     After,
     Brackets,
     DailyStreak,
     Due,
-    EndOfYear,
     EveryNthDay,
-    Expiry,
     Fixed,
-    Never,
     NextDay,
     OnDelivery,
     PerSpend,
     PerWindow,
-    Program,
-    Rolling,
     Rule,
     SameAs,
     TagPoints,
-    Yearly,
 )
+from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 
 

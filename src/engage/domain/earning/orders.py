@@ -11,18 +11,10 @@ from fractions import Fraction
 from msgspec import Struct
 
 from engage.domain.activity import Line, Order
+from engage.domain.document.order_scope import OrderScope
 from engage.domain.earning.decide import NewCredit, credit_of, expires_at
-from engage.domain.program.program import (
-    Brackets,
-    EveryNthDay,
-    Fixed,
-    OnDelivery,
-    OrderScope,
-    PerSpend,
-    Program,
-    Rule,
-    TagPoints,
-)
+from engage.domain.earning.rules import Brackets, EveryNthDay, Fixed, OnDelivery, PerSpend, Rule, TagPoints
+from engage.domain.program.program import Program
 
 
 class Standing(Struct, frozen=True):

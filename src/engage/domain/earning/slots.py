@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
+from engage.domain.earning.rules import DailyStreak, Once, OncePer, PerWindow, Rule, SameAs
 from engage.domain.earning.streak import Streak, day_of, running
-from engage.domain.program.program import DailyStreak, Once, OncePer, PerWindow, Program, Rule, SameAs
+from engage.domain.program.program import Program
 
 
 class StreakSlot(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Literal
 
-from engage.domain.program.program import Eligibility
+from engage.domain.members.definition import Eligibility
 
 Reason = Literal["under_age", "country", "company", "person"]
 

@@ -17,7 +17,7 @@ from engage.domain.examples.steps import (
     Step,
 )
 from engage.domain.playback.play import Outcome
-from engage.domain.program.program import CouponReward
+from engage.domain.rewards.definition import CouponReward
 from engage.domain.simulation.member import KeptCode, QuoteAnswer, ShopModel
 
 NOTHING = "nothing"

@@ -4,16 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from engage.domain.document.errors import Problem, shown
-from engage.domain.program.program import (
-    Brackets,
-    EveryNthDay,
-    OncePer,
-    OnDelivery,
-    OrderScope,
-    PerSpend,
-    Rule,
-    TagPoints,
-)
+from engage.domain.document.order_scope import OrderScope
+from engage.domain.earning.rules import Brackets, EveryNthDay, OncePer, OnDelivery, PerSpend, Rule, TagPoints
 
 
 def order_problems(rule: Rule, path: str) -> Iterator[Problem]:

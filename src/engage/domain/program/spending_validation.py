@@ -6,8 +6,11 @@ from datetime import timedelta
 from engage.domain.document import iso_codes
 from engage.domain.document.durations import iso, outside
 from engage.domain.document.errors import Problem, shown
+from engage.domain.earning.rules import After, Brackets, PerSpend
 from engage.domain.program.order_validation import scope_problems
-from engage.domain.program.program import After, Brackets, CouponReward, PerSpend, Program, Withdrawal
+from engage.domain.program.program import Program
+from engage.domain.rewards.definition import CouponReward
+from engage.domain.withdrawals.definition import Withdrawal
 
 NOTHING = timedelta()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

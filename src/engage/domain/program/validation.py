@@ -10,25 +10,16 @@ from typing import get_args
 
 import msgspec
 
+from engage.domain.accounts.expiry import Yearly
 from engage.domain.activity import AnyActivity
 from engage.domain.document import iso_codes
 from engage.domain.document.durations import outside
 from engage.domain.document.errors import Problem, join, nearest, shown
+from engage.domain.earning.rules import After, DailyStreak, EveryNthDay, On, Once, OncePer, Rule, SameAs
 from engage.domain.earning.slots import short_code
 from engage.domain.playback.validation import example_problems
 from engage.domain.program.order_validation import order_problems, pays_by_itself
-from engage.domain.program.program import (
-    After,
-    DailyStreak,
-    EveryNthDay,
-    On,
-    Once,
-    OncePer,
-    Program,
-    Rule,
-    SameAs,
-    Yearly,
-)
+from engage.domain.program.program import Program
 from engage.domain.program.spending_validation import LONGEST_WAIT, NOTHING, spending_problems
 
 # Days since 1970 have to fit the gate's sixteen bits.

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from engage.domain.calendar import start_of_day
 from engage.domain.document.errors import Problem, shown
-from engage.domain.program.program import Program, Rule
+from engage.domain.earning.rules import Rule
+from engage.domain.program.program import Program
 from engage.domain.program.validation import same_codes
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from msgspec import Struct
 
 from engage.domain import calendar
-from engage.domain.program.program import AnyReward, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, insufficient_points
+from engage.domain.rewards.definition import AnyReward
 
 
 class Allowance(Struct, frozen=True):

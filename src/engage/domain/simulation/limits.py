@@ -8,9 +8,10 @@ from datetime import datetime
 
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import NewCredit, decide, refused
+from engage.domain.earning.rules import DailyStreak
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches, wanted
 from engage.domain.earning.streak import Streak, extend
-from engage.domain.program.program import DailyStreak, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import not_offered
 
 

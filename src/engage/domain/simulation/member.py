@@ -12,15 +12,17 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date, window
 from engage.domain.checkout import offers
+from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import Basket, Plan, Voucher
 from engage.domain.earning import orders
 from engage.domain.earning.decide import NewCredit
 from engage.domain.earning.order_facts import Facts, Paid, Return
 from engage.domain.earning.slots import matches
 from engage.domain.members.eligibility import reasons_against
-from engage.domain.program.program import AnyReward, Checkout, CouponReward, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards import allowance
+from engage.domain.rewards.definition import AnyReward, CouponReward
 from engage.domain.simulation.account import AccountModel, KeptHold
 from engage.domain.simulation.limits import MemberModel
 from engage.domain.withdrawals import withdrawal

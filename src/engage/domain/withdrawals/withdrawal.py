@@ -17,9 +17,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain.program.program import Withdrawal as Rules
-from engage.domain.program.program import Worth
+from engage.domain.document.worth import Worth
 from engage.domain.refusals import Refusal, below_minimum, insufficient_points, not_offered
+from engage.domain.withdrawals.definition import Withdrawal as Rules
 
 State = Literal["requested", "submitted", "unknown", "settled", "failed"]
 Method = Literal["cash", "mobile_money"]

@@ -6,9 +6,10 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
+from engage.domain.earning.rules import DailyStreak, PerWindow
 from engage.domain.earning.slots import restored_streak
 from engage.domain.earning.streak import Streak
-from engage.domain.program.program import DailyStreak, PerWindow, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.gate import keys
 from engage.ledger.truth import Asking, read_places, read_streaks

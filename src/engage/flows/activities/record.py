@@ -13,9 +13,10 @@ import msgspec
 
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import NewCredit, refused
+from engage.domain.earning.rules import SameAs
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import Streak, StreakView
-from engage.domain.program.program import Program, SameAs
+from engage.domain.program.program import Program
 from engage.domain.refusals import AccountClosed, Refusal, Unavailable, not_offered
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks, load_gate

@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import ONE_LINE, Identifier
+from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import Plan, plan
+from engage.domain.market import Market
 from engage.domain.money import Money
-from engage.domain.program.program import Checkout, Market, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.coupon_codes import read_code
 from engage.flows.checkout.end_holds import end_overdue, post_news, tell

@@ -17,8 +17,9 @@ from engage.domain.checkout.offers import (
 )
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.money import Money
-from engage.domain.program.program import CouponReward, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
+from engage.domain.rewards.definition import CouponReward
 from engage.ledger.accounts import Key
 from engage.ledger.balances import read_spendable
 from engage.runtime.database import transaction

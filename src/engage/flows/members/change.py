@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from engage.domain.document.fields import ProgramId
 from engage.domain.members import cards
-from engage.domain.program.program import ProgramId
 from engage.flows.members.register import CardNumber, Phone, phone_of
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member

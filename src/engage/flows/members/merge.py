@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account, Take, age
 from engage.domain.accounts.balance import Balance
-from engage.domain.program.program import DailyStreak, Program, SameAs
+from engage.domain.earning.rules import DailyStreak, SameAs
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
 from engage.ledger import merge as ledger
 from engage.ledger.accounts import Accounts, Key, lock_balances, open_accounts, post

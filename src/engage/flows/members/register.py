@@ -7,12 +7,14 @@ from msgspec import Meta, Struct
 
 from engage.domain import calendar
 from engage.domain.activity import ONE_LINE, MemberId, Registration
+from engage.domain.document.fields import Country, ProgramId
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.members import cards
+from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import reasons_against
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
-from engage.domain.program.program import Country, Eligibility, Program, ProgramId
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.record import CreditView
 from engage.ledger.accept import Accepting, accept

@@ -7,8 +7,9 @@ from msgspec import Struct
 from engage.domain import calendar
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.decide import limited_rules, streak_rule
+from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.streak import StreakView, view
-from engage.domain.program.program import PerWindow, Program
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import LimitView
 from engage.ledger import home as ledger

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from engage.domain.market import Market
 from engage.domain.money import Money
-from engage.domain.program.program import AnyReward, CouponReward, FCodeReward, Market, Program
+from engage.domain.program.program import Program
 from engage.domain.rewards import allowance
+from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Parts

@@ -12,10 +12,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from engage.domain.program.program import AnyReward, CouponReward, FCodeReward, Market, Program
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
+from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
 from engage.flows.checkout.end_holds import end_overdue, post_news, tell
 from engage.ledger.accounts import Accounts, Key, open_accounts
 from engage.ledger.holds import Hold, add_holds

@@ -10,8 +10,8 @@ from engage.domain.members.phone import NotAPhoneNumber, is_mobile, is_of, norma
 from engage.domain.money import Money
 from engage.domain.program import versions
 from engage.domain.program.program import Program
-from engage.domain.program.program import Withdrawal as Rules
 from engage.domain.refusals import Refusal
+from engage.domain.withdrawals.definition import Withdrawal as Rules
 from engage.domain.withdrawals.withdrawal import (
     Method,
     State,

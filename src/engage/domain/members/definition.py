@@ -1,0 +1,21 @@
+"""What a program document says about members: who may join, and which cards they have."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from engage.domain.document.fields import Part
+
+
+class Eligibility(Part, frozen=True):
+    """Who may join. Without a birth date the shop has vouched for the age."""
+
+    min_age: Annotated[int, Meta(ge=0, le=120)] | None = None
+    kinds: list[Literal["person", "company"]] = field(default_factory=lambda: ["person"])
+    one_account_a_person: bool = True
+
+
+class Cards(Part, frozen=True, kw_only=True):
+    """`phone_is_card`: a member's mobile phone number is their card number; older cards stay good too."""
+
+    phone_is_card: bool = False

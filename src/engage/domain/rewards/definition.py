@@ -1,0 +1,59 @@
+"""What a program document says about rewards: coupons and F-codes."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from engage.domain.activity import Identifier
+from engage.domain.calendar import WindowKind
+from engage.domain.document.fields import Part, Points, RuleId, Title
+
+
+class RewardLimit(Part, frozen=True):
+    """So many of a reward for a member, in all or in each calendar window of their zone."""
+
+    count: Annotated[int, Meta(ge=1, le=10_000)]
+    window: WindowKind | None = None
+
+
+class Reward(Part, frozen=True, kw_only=True):
+    """What points can be exchanged for. A reward that is suspended is neither shown nor issued.
+
+    `stock` is how many there are for all members, ever, over all versions.
+    """
+
+    id: RuleId
+    title: Title
+    points: Points
+    valid_for: Annotated[timedelta | None, Meta(description="a duration (ISO 8601), such as P90D")] = None
+    stock: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+    per_member: RewardLimit | None = None
+    suspended: bool = False
+
+
+class CouponReward(Reward, frozen=True, kw_only=True, tag="coupon"):
+    """A discount on one order, in minor units of the member's currency, of what is left to pay of the lines
+    that it may be used for.
+    """
+
+    value_minor: Annotated[int, Meta(ge=1, le=1_000_000_000)]
+    min_order_minor: Annotated[int, Meta(ge=0)] = 0
+    excluded_products: list[Identifier] = field(default_factory=list)
+
+
+class FCodeReward(Reward, frozen=True, kw_only=True, tag="f_code"):
+    """The right to buy a scarce product ahead of others; whoever has the code may use it."""
+
+    product_id: Identifier
+
+
+AnyReward = CouponReward | FCodeReward
+
+
+class Coupons(Part, frozen=True, kw_only=True):
+    """What holds for all coupons at checkout. While they are `suspended` none can be applied."""
+
+    suspended: bool = False
+    excluded_products: list[Identifier] = field(default_factory=list)
+    per_order: Annotated[int, Meta(ge=1, le=10)] = 1

@@ -1,0 +1,23 @@
+"""What a program document says about withdrawals."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from engage.domain.document.fields import Part, Points
+
+
+class Withdrawal(Part, frozen=True, kw_only=True):
+    """Taking points out as money. Announced while `open` is false; `opens_at`, where it is known, says when.
+
+    After a member's phone number has changed, nothing is paid out to it for `number_cooldown`.
+    """
+
+    open: bool
+    opens_at: datetime | None = None
+    methods: Annotated[list[Literal["cash", "mobile_money"]], Meta(min_length=1)]
+    min_points: Points = 1
+    max_points_a_day: Points | None = None
+    max_count_a_day: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    number_cooldown: timedelta = timedelta()
