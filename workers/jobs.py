@@ -11,7 +11,7 @@ from engage.flows.scheduled import settle as settling
 from engage.flows.scheduled import sweep as sweeping
 from engage.flows.scheduled.due_work import Work
 from engage.flows.withdrawals import reconcile as reconciling
-from engage.runtime.services import Parts, follow_sandbox_clock
+from engage.runtime.services import Services, follow_sandbox_clock
 
 log = structlog.get_logger()
 
@@ -21,20 +21,20 @@ SETTLERS = 4
 
 async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:
     """The doorbell's job: what has fallen due becomes active. How many credits did."""
-    parts: Parts = ctx["parts"]
+    services: Services = ctx["services"]
     try:
-        await follow_sandbox_clock(parts)
-        return await settling.settle_together(parts, tick=tick, settlers=0 if settler else SETTLERS)
+        await follow_sandbox_clock(services)
+        return await settling.settle_together(services, tick=tick, settlers=0 if settler else SETTLERS)
     except Unavailable as away:
         return _left_for_later("settle", away)
 
 
 async def expire(ctx: dict[str, Any], tick: int, other: int) -> int:
     """A great many points end at once, and a sweep has asked others to join in. How many lots ended."""
-    parts: Parts = ctx["parts"]
+    services: Services = ctx["services"]
     try:
-        await follow_sandbox_clock(parts)
-        return await expiring.expire_together(parts, others=0)
+        await follow_sandbox_clock(services)
+        return await expiring.expire_together(services, others=0)
     except Unavailable as away:
         return _left_for_later("expire", away)
 
@@ -43,10 +43,10 @@ def sweep(work: Work) -> WorkerCoroutine:
     """A job that does what is due of one kind of work: none waits for another, however much there is."""
 
     async def sweep_kind(ctx: dict[str, Any]) -> int:
-        parts: Parts = ctx["parts"]
+        services: Services = ctx["services"]
         try:
-            await follow_sandbox_clock(parts)
-            return await sweeping.sweep(parts, work)
+            await follow_sandbox_clock(services)
+            return await sweeping.sweep(services, work)
         except Unavailable as away:
             return _left_for_later(f"sweep {work.name}", away)
 
@@ -56,7 +56,7 @@ def sweep(work: Work) -> WorkerCoroutine:
 async def tell_left_over(ctx: dict[str, Any]) -> int:
     """What was not told is told. How many changes."""
     try:
-        return await sweeping.tell_left_over(ctx["parts"])
+        return await sweeping.tell_left_over(ctx["services"])
     except Unavailable as away:
         return _left_for_later("tell_left_over", away)
 
@@ -64,17 +64,17 @@ async def tell_left_over(ctx: dict[str, Any]) -> int:
 async def forget_old_answers(ctx: dict[str, Any]) -> int:
     """Answers kept for Idempotency-Keys go after their time. How many did."""
     try:
-        return await sweeping.forget_old_answers(ctx["parts"])
+        return await sweeping.forget_old_answers(ctx["services"])
     except Unavailable as away:
         return _left_for_later("forget_old_answers", away)
 
 
 async def reconcile_payouts(ctx: dict[str, Any]) -> int:
     """Payouts are compared with what the provider has. How many were."""
-    parts: Parts = ctx["parts"]
+    services: Services = ctx["services"]
     try:
-        await follow_sandbox_clock(parts)
-        return (await reconciling.reconcile_in_turn(parts)).compared
+        await follow_sandbox_clock(services)
+        return (await reconciling.reconcile_in_turn(services)).compared
     except Unavailable as away:
         return _left_for_later("reconcile_payouts", away)
 

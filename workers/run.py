@@ -7,7 +7,7 @@ from contextlib import suppress
 import uvloop
 
 from engage import logs
-from engage.runtime.services import open_parts
+from engage.runtime.services import open_services
 from engage.settings import Settings
 from workers.settings import make_worker
 
@@ -19,8 +19,8 @@ def run(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    async with open_parts(settings) as parts:
-        worker = make_worker(settings, parts)
+    async with open_services(settings) as services:
+        worker = make_worker(settings, services)
         working = asyncio.create_task(worker.async_run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ from arq import cron, func
 from arq.worker import Worker
 
 from engage.flows.scheduled.due_work import DUE_WORK
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.doorbell import (
     EXPIRE_JOB,
@@ -29,9 +29,9 @@ SWEEP_SECONDS = set(range(0, 60, 5))
 CONNECT_ATTEMPTS = 60
 
 
-def make_worker(settings: Settings, parts: Parts) -> Worker:
+def make_worker(settings: Settings, services: Services) -> Worker:
     """A worker over opened parts; it has to be made in the running loop."""
-    context: dict[str, Any] = {"parts": parts}
+    context: dict[str, Any] = {"services": services}
     return Worker(
         functions=[func(jobs.settle, name=SETTLE_JOB), func(jobs.expire, name=EXPIRE_JOB)],
         cron_jobs=[

@@ -53,7 +53,7 @@ class Calling:
     def __init__(self, client: httpx.AsyncClient, api: Api) -> None:
         self.client = client
         self.api = api
-        self.parts = api.parts
+        self.services = api.services
         self.nobody = Caller(client, "")
         assert api.sandbox is not None
         self.secrets = api.sandbox
@@ -75,7 +75,7 @@ class Calling:
 
     async def credits(self, member: Caller) -> list[tuple[str, str]]:
         """(source key, state) as the database has them."""
-        async with self.parts.db.connect() as conn:
+        async with self.services.db.connect() as conn:
             found = await conn.execute(
                 text("SELECT source_key, state FROM credits WHERE member_id = :id ORDER BY 1"),
                 {"id": member.member_id},
@@ -87,7 +87,7 @@ class Calling:
         return {
             "id": f"e-{next(_numbers)}",
             "type": kind,
-            "time": (at or self.parts.clock.now()).isoformat(),
+            "time": (at or self.services.clock.now()).isoformat(),
             "program": PROGRAM,
             "member_id": member.member_id,
             "data": facts,

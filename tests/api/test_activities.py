@@ -139,7 +139,7 @@ async def test_a_body_that_is_wrong_is_refused_with_the_field(
 
 async def test_what_the_program_does_not_offer_is_not_found(api: Calling) -> None:
     """In 2021 there was no rule about links."""
-    clock = api.parts.clock
+    clock = api.services.clock
     assert isinstance(clock, StoppedClock)
     clock.at = datetime(2021, 6, 1, tzinfo=UTC)
     try:
@@ -151,7 +151,7 @@ async def test_what_the_program_does_not_offer_is_not_found(api: Calling) -> Non
 
 
 async def test_seven_days_in_a_row_pay_the_bonus_besides(api: Calling) -> None:
-    clock = api.parts.clock
+    clock = api.services.clock
     assert isinstance(clock, StoppedClock)
     member = await api.joined()
     try:

@@ -180,8 +180,8 @@ async def test_a_version_is_published_and_decides(api: Calling) -> None:
     assert (published.json()["version"], published.json()["in_force_from"]) == ("2027", "2027-01-01")
     assert (await publish(api, next_year)).status_code == 200
     problem(await publish(api, next_year + "\n# changed"), 409, "version_exists")
-    program, _ = api.parts.programs.in_force(
-        PROGRAM, at=api.parts.clock.now() + timedelta(days=60), country="ES"
+    program, _ = api.services.programs.in_force(
+        PROGRAM, at=api.services.clock.now() + timedelta(days=60), country="ES"
     )
     assert program.version == "2027"
 

@@ -69,9 +69,9 @@ async def joined(api: Calling) -> Caller:
 
 async def down(api: Calling) -> set[str]:
     answer = await api.nobody.get(READY)
-    parts: dict[str, str] = answer.json()["parts"]
-    assert parts.keys() == ALL
-    found = {name for name, sign in parts.items() if sign == "down"}
+    services: dict[str, str] = answer.json()["parts"]
+    assert services.keys() == ALL
+    found = {name for name, sign in services.items() if sign == "down"}
     assert answer.status_code == (503 if found else 200)
     assert answer.json()["status"] == ("down" if found else "up")
     return found
@@ -79,8 +79,8 @@ async def down(api: Calling) -> set[str]:
 
 async def give_signs_of_life(api: Calling) -> None:
     """As a worker and a feed do."""
-    await api.parts.topics.heartbeat("feed")
-    async with Redis.from_url(api.parts.settings.queue_url) as queue:
+    await api.services.topics.heartbeat("feed")
+    async with Redis.from_url(api.services.settings.queue_url) as queue:
         await queue.set(f"{WORKER_HEALTH_PREFIX}test", "alive", ex=60)
 
 
@@ -90,7 +90,7 @@ async def taps_of(api: Calling, member: Caller) -> int:
 
 async def test_health_says_what_is_missing(api: Calling) -> None:
     assert (await api.nobody.get("/health/live")).json() == {"status": "up"}
-    async with Redis.from_url(api.parts.settings.queue_url) as queue:
+    async with Redis.from_url(api.services.settings.queue_url) as queue:
         await queue.flushall()
     assert await down(api) == {"worker", "feed"}
     await give_signs_of_life(api)
@@ -165,10 +165,10 @@ async def test_a_tap_that_was_under_way_when_postgresql_died_counts_once(
     api: Calling, servers: Servers
 ) -> None:
     member = await api.joined()
-    async with api.parts.db.connect() as holder:
+    async with api.services.db.connect() as holder:
         await holder.execute(text("LOCK TABLE credits IN EXCLUSIVE MODE"))
         tap = asyncio.create_task(member.post(TAPS))
-        async with asyncio.timeout(BACK_WITHIN_S), api.parts.db.connect() as other:
+        async with asyncio.timeout(BACK_WITHIN_S), api.services.db.connect() as other:
             while not (await other.execute(WAITING)).scalar_one():
                 await asyncio.sleep(0.01)
         await servers.postgres.kill()
@@ -181,7 +181,7 @@ async def test_a_tap_that_was_under_way_when_postgresql_died_counts_once(
 
 async def test_many_who_tap_through_an_outage_have_one_credit_each(api: Calling, servers: Servers) -> None:
     members = [await api.joined() for _ in range(12)]
-    await api.parts.after.drain()
+    await api.services.post_commit.drain()
 
     async def keep_tapping(member: Caller) -> set[int]:
         return {await answered(member) for _ in range(3)}

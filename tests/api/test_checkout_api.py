@@ -27,14 +27,14 @@ AT_ONCE = 20
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     """With a program in which points can be spent, besides the presets."""
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.parts.db, DOCUMENT, source="spending", now=NOON)
-        await opened.parts.programs.refresh(opened.parts.db)
+        await publish(opened.services.db, DOCUMENT, source="spending", now=NOON)
+        await opened.services.programs.refresh(opened.services.db)
         yield opened
 
 
 async def spender(api: Calling, points: int = 300) -> Caller:
     """A new member, with points."""
-    member_id = await rich(api.parts, points, f"s-{uuid4().hex[:12]}")
+    member_id = await rich(api.services, points, f"s-{uuid4().hex[:12]}")
     return api.member_of(SPENDING, member_id)
 
 
@@ -276,8 +276,8 @@ async def test_one_balance_is_spent_once_from_many_connections(installed: Settin
             headers={"authorization": f"Bearer {here.secrets.shop_key}"},
         ) as client,
     ):
-        await publish(here.parts.db, DOCUMENT, source="spending", now=NOON)
-        await here.parts.programs.refresh(here.parts.db)
+        await publish(here.services.db, DOCUMENT, source="spending", now=NOON)
+        await here.services.programs.refresh(here.services.db)
         member = await spender(here)
         bodies = [order(member, str(n), points=300) for n in range(AT_ONCE)]
         answers = await asyncio.gather(*(client.post(HOLDS, json=body) for body in bodies))

@@ -16,14 +16,14 @@ NOBODYS = "01a1f0a0-0000-7000-8000-000000000000"
 
 async def later(api: Calling, by: timedelta) -> None:
     """What falls due until then is settled."""
-    assert isinstance(api.parts.clock, StoppedClock)
-    await settle_due(api.parts, now=api.parts.clock.advance(by))
+    assert isinstance(api.services.clock, StoppedClock)
+    await settle_due(api.services, now=api.services.clock.advance(by))
 
 
 @pytest.fixture(autouse=True)
 def _at_noon(api: Calling) -> None:
-    assert isinstance(api.parts.clock, StoppedClock)
-    api.parts.clock.at = NOON
+    assert isinstance(api.services.clock, StoppedClock)
+    api.services.clock.at = NOON
 
 
 async def shared(api: Calling, member: Caller, times: int = 3) -> None:
@@ -172,7 +172,7 @@ async def test_a_feed_ticket_is_good_once(api: Calling) -> None:
     answer = await member.post("/v1/feed/tickets")
     assert answer.status_code == 201
     ticket = answer.json()
-    assert ticket["url"] == api.parts.settings.feed_url
+    assert ticket["url"] == api.services.settings.feed_url
     assert ticket["expires_at"].endswith("Z")
-    assert await api.parts.topics.redeem_ticket(ticket["ticket"]) == (PROGRAM, member.member_id)
-    assert await api.parts.topics.redeem_ticket(ticket["ticket"]) is None
+    assert await api.services.topics.redeem_ticket(ticket["ticket"]) == (PROGRAM, member.member_id)
+    assert await api.services.topics.redeem_ticket(ticket["ticket"]) is None

@@ -30,9 +30,9 @@ def order(order_id: str, **changed: Any) -> dict[str, Any]:
 
 async def joined(api: Calling, member_id: str) -> Caller:
     """A member of a program that has orders."""
-    parts = api.parts
-    await publish(parts.db, DOCUMENT, source="corner-shop", now=parts.clock.now())
-    await parts.programs.refresh(parts.db)
+    services = api.services
+    await publish(services.db, DOCUMENT, source="corner-shop", now=services.clock.now())
+    await services.programs.refresh(services.db)
     await api.joined(program=PROGRAM, member_id=member_id)
     return api.member_of(PROGRAM, member_id)
 
@@ -46,7 +46,7 @@ async def send(api: Calling, *events: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling) -> None:
     member = await joined(api, "buyer-1")
-    at = api.parts.clock.now().isoformat()
+    at = api.services.clock.now().isoformat()
 
     async def seen() -> list[tuple[Any, ...]]:
         found = (await member.get("/v1/me/credits")).json()["items"]
@@ -59,7 +59,7 @@ async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling)
     assert await send(api, back) == []
     assert await seen() == [("purchase", 10, 10, "pending")]
     assert await send(api, event("order.delivered", "buyer-1", at, order_id="o-1")) == []
-    await settle_due(api.parts, now=api.parts.clock.now())
+    await settle_due(api.services, now=api.services.clock.now())
     assert await seen() == [("purchase", 10, 10, "active")]
     assert await send(api, event("order.returned", "buyer-1", at, order_id="o-1", return_id="r-2")) == []
     assert await seen() == [("purchase", 10, 20, "reversed")]
@@ -72,7 +72,7 @@ async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling)
 
 async def test_an_order_that_cannot_be_read_says_where(api: Calling) -> None:
     await joined(api, "buyer-2")
-    at = api.parts.clock.now().isoformat()
+    at = api.services.clock.now().isoformat()
     line = {"line_id": "1", "product_id": "band", "paid": 5}
     wrong = [
         order("o-2", lines=[]),
@@ -93,7 +93,7 @@ async def test_an_order_that_cannot_be_read_says_where(api: Calling) -> None:
 
 async def test_refusals_of_orders_are_told_in_words(api: Calling) -> None:
     await joined(api, "buyer-3")
-    at = api.parts.clock.now().isoformat()
+    at = api.services.clock.now().isoformat()
     unknown = "01a20099-d15c-71ea-92f0-71618a34a9e5"
     refused = await send(
         api,

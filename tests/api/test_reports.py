@@ -18,9 +18,9 @@ LIABILITY = "/v1/admin/reports/liability"
 async def lived(api: Calling) -> Calling:
     """Two members: one who registered at NOON and tapped a day later, and one in Great Britain."""
     member, _ = await joined(api, "fin-1"), await joined(api, "fin-2", country="GB")
-    await settle_due(api.parts, now=advance(api.parts, DAY))
+    await settle_due(api.services, now=advance(api.services, DAY))
     assert (await member.post("/v1/fuel/taps")).status_code == 202
-    await settle_due(api.parts, now=advance(api.parts, timedelta(hours=1)))
+    await settle_due(api.services, now=advance(api.services, timedelta(hours=1)))
     assert (await member.post("/v1/shares", {"kind": "link", "product_id": "band"})).status_code == 202
     return api
 

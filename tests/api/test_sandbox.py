@@ -38,11 +38,11 @@ async def balance(member: Caller) -> tuple[int, int]:
 
 async def test_the_sandbox_tells_how_to_reach_everything(sandbox: Calling) -> None:
     told = (await sandbox.nobody.get(SANDBOX)).json()
-    assert told["feed_url"] == sandbox.parts.settings.feed_url
+    assert told["feed_url"] == sandbox.services.settings.feed_url
     assert (await Caller(sandbox.client, f"Bearer {told['shop_key']}").post("/v1/shop/events", [])).is_success
     assert told["admin_key"] == sandbox.secrets.admin_key
     now = datetime.fromisoformat(told["now"])
-    assert abs(now - sandbox.parts.clock.now()) < timedelta(seconds=10)
+    assert abs(now - sandbox.services.clock.now()) < timedelta(seconds=10)
 
 
 async def test_a_made_up_member_is_an_eligible_adult_with_a_token_for_a_day(sandbox: Calling) -> None:
@@ -83,7 +83,7 @@ async def test_a_token_is_good_for_a_day_of_the_machine_whatever_the_clock_does(
     later = await made_up(sandbox)
     token = (later._headers["authorization"]).removeprefix("Bearer ")
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-    wall = sandbox.parts.clock.wall().timestamp()
+    wall = sandbox.services.clock.wall().timestamp()
     assert claims["exp"] - claims["iat"] == 86_400
     assert abs(claims["iat"] - wall) < 10
 
@@ -92,7 +92,7 @@ async def test_points_are_active_when_the_clock_has_moved_past_their_time(sandbo
     member = await made_up(sandbox)
     await member.post("/v1/fuel/taps")
     assert await balance(member) == (0, 52)
-    before = sandbox.parts.clock.now()
+    before = sandbox.services.clock.now()
     moved = await sandbox.nobody.post(CLOCK, {"advance": "PT5M"})
     now = datetime.fromisoformat(moved.json()["now"])
     assert timedelta(minutes=5) <= now - before < timedelta(minutes=5, seconds=30)
@@ -110,7 +110,7 @@ async def test_a_day_on_there_is_a_tap_again(sandbox: Calling) -> None:
 
 
 async def test_the_clock_moves_to_a_time_and_never_back(sandbox: Calling) -> None:
-    to = (sandbox.parts.clock.now() + timedelta(days=40)).replace(microsecond=0)
+    to = (sandbox.services.clock.now() + timedelta(days=40)).replace(microsecond=0)
     moved = await sandbox.nobody.post(CLOCK, {"to": to.isoformat()})
     assert abs(datetime.fromisoformat(moved.json()["now"]) - to) < timedelta(seconds=10)
     back = (to - timedelta(days=1)).astimezone(UTC).isoformat()
@@ -139,16 +139,16 @@ async def test_a_move_that_is_wrong_is_refused_and_the_clock_stays(
 ) -> None:
     refused = problem(await sandbox.nobody.post(CLOCK, body), 400, "invalid_request")
     assert fields(refused) == [where]
-    assert sandbox.parts.clock.offset == timedelta()
+    assert sandbox.services.clock.offset == timedelta()
 
 
 async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(settings: Settings) -> None:
     await install(settings)
     async with calling(settings) as before:
         await before.nobody.post(CLOCK, {"advance": "P30D"})
-        offset = before.parts.clock.offset
+        offset = before.services.clock.offset
     async with calling(settings) as after:
-        assert after.parts.clock.offset == offset
+        assert after.services.clock.offset == offset
 
 
 async def test_outside_the_sandbox_there_is_none(settings: Settings) -> None:

@@ -135,7 +135,7 @@ async def test_an_event_can_name_a_card(api: Calling) -> None:
 async def test_a_mistake_in_one_event_does_not_spoil_the_others(api: Calling) -> None:
     member = await api.joined()
     good = api.event("app.signed_in", member)
-    future = (api.parts.clock.now() + timedelta(hours=1)).isoformat()
+    future = (api.services.clock.now() + timedelta(hours=1)).isoformat()
     wrong: list[tuple[Any, str, str | None]] = [
         (good | {"id": "w-1", "type": "app.closed"}, "unknown_type", "w-1"),
         (good | {"id": "w-2", "time": "yesterday"}, "invalid_event", "w-2"),
@@ -201,7 +201,7 @@ async def test_only_keys_of_the_shop_open_its_doors(api: Calling, path: str, bod
 
 
 async def test_a_revoked_key_ends_within_seconds(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
-    db = api.parts.db
+    db = api.services.db
     key = await create_key(db, name="till", scopes=["shop"])
     till = Caller(api.client, f"Bearer {key}")
     assert (await till.post(EVENTS, [])).status_code == 200

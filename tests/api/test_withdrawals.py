@@ -24,8 +24,8 @@ ASKED = {"points": 60, "method": "mobile_money"}
 async def market(installed: Settings) -> AsyncIterator[Calling]:
     """With an open market among the preset programs; its provider is the sandbox's."""
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.parts.db, document(OPEN), source="market", now=NOON)
-        await opened.parts.programs.refresh(opened.parts.db)
+        await publish(opened.services.db, document(OPEN), source="market", now=NOON)
+        await opened.services.programs.refresh(opened.services.db)
         yield opened
 
 
@@ -33,9 +33,9 @@ async def joined(market: Calling, program: str = PROGRAM, **other: str) -> Calle
     """A member with 100 points."""
     known = await market.joined(program=program, country="BF", **({"phone": PHONE} | other))
     member = market.member_of(program, known.member_id)
-    clock = market.parts.clock
+    clock = market.services.clock
     assert isinstance(clock, StoppedClock)
-    await settle_due(market.parts, now=clock.advance(FIVE_MINUTES))
+    await settle_due(market.services, now=clock.advance(FIVE_MINUTES))
     return member
 
 
@@ -64,9 +64,9 @@ async def test_an_app_withdraws_and_sees_what_becomes_of_it(market: Calling) -> 
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (40, 60)
     for expected in ("submitted", "settled"):
-        clock = market.parts.clock
+        clock = market.services.clock
         assert isinstance(clock, StoppedClock)
-        await pay_out_due(market.parts, now=clock.advance(FIVE_MINUTES))
+        await pay_out_due(market.services, now=clock.advance(FIVE_MINUTES))
         assert (await told(member, answer.json()["id"]))["state"] == expected
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (40, 0)
@@ -108,8 +108,8 @@ async def test_an_operator_opens_what_is_announced_by_a_version(market: Calling)
     today = f"in_force_from = {NOON:%Y-%m-%d}"
     opened = re.sub(r"^in_force_from = .*$", today, opened, flags=re.MULTILINE)
     opened = opened.partition("[[examples]]")[0]  # They play in the days of the first version.
-    await publish(market.parts.db, opened, source="open", now=NOON)
-    await market.parts.programs.refresh(market.parts.db)
+    await publish(market.services.db, opened, source="open", now=NOON)
+    await market.services.programs.refresh(market.services.db)
     refused = problem(await member.post(PATH, ASKED), 409, "below_minimum")
     assert (refused["minimum"], refused["active"]) == (50, 0)
 

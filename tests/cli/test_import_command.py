@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from engage.cli import main
 from engage.clock import Clock
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from engage.store import sandbox_clock
 from tests.support.eventually import LOOK_AGAIN_S
@@ -32,9 +32,9 @@ async def run(environment: dict[str, str | None], *arguments: object) -> Result:
     )
 
 
-async def show_noon(parts: Parts) -> None:
+async def show_noon(services: Services) -> None:
     """The command has a clock of its own, which follows the sandbox's."""
-    async with parts.db.begin() as conn:
+    async with services.db.begin() as conn:
         await sandbox_clock.set_ahead(conn, NOON - Clock().wall())
 
 
@@ -43,8 +43,8 @@ async def test_it_says_what_came_and_keeps_what_did_not(
 ) -> None:
     file = tmp_path / "old-cards.csv"
     file.write_text("member_id,country,points\na,ES,100\nb,[red]US,5\nc,ES,[bold]7\nd,GB,\n")
-    async with playing(settings) as parts:
-        await show_noon(parts)
+    async with playing(settings) as services:
+        await show_noon(services)
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 1, done.output
         assert "line 3 country [red]US: " in done.output
@@ -55,7 +55,7 @@ async def test_it_says_what_came_and_keeps_what_did_not(
         assert str(kept) in done.output.replace("\n", "")
         assert kept.read_text().splitlines()[1].startswith("b,[red]US,5,3,country")
 
-        found = await rows(parts.db, "SELECT source_key, activity_at FROM credits")
+        found = await rows(services.db, "SELECT source_key, activity_at FROM credits")
         assert [(key, str(at)[:13]) for key, at in found] == [("opening:old-cards", "2026-11-21 12")]
 
         kept.write_text(kept.read_text().replace("[red]US", "ES").replace("[bold]", ""))
@@ -66,7 +66,7 @@ async def test_it_says_what_came_and_keeps_what_did_not(
         )
         last = await run(environment, file, "--program", PROGRAM)
         assert "4 rows: 0 imported, 2 there already, 2 rejected" in last.output
-        assert await rows(parts.db, "SELECT sum(active) FROM balances") == [(112,)]
+        assert await rows(services.db, "SELECT sum(active) FROM balances") == [(112,)]
 
 
 async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
@@ -75,7 +75,7 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
     file = tmp_path / "many.csv"
     lines = [f"i-{n},ES,person {n},C-{n:05d},{n % 100}\n" for n in range(9_000)]
     file.write_text("member_id,country,person_ref,card_numbers,points\n" + "".join(lines))
-    async with playing(settings) as parts:
+    async with playing(settings) as services:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "engage.cli", "import", str(file), "--program", PROGRAM),
@@ -83,12 +83,12 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
             stdout=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(WITHIN_S):
-            while await rows(parts.db, "SELECT count(*) FROM members") == [(0,)]:
+            while await rows(services.db, "SELECT count(*) FROM members") == [(0,)]:
                 await asyncio.sleep(LOOK_AGAIN_S)
         running.send_signal(signal.SIGKILL)
         assert await running.wait() == -signal.SIGKILL
         ((there, points, credits),) = await rows(
-            parts.db,
+            services.db,
             """
             SELECT count(*), sum(active),
                    (SELECT count(*) FROM members m JOIN card_numbers USING (program_id, member_id))
@@ -102,7 +102,7 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 0, done.output
         assert f"9,000 rows: {9_000 - there:,} imported, {there:,} there already" in done.output
-        assert await rows(parts.db, "SELECT count(*), sum(active) FROM balances") == [
+        assert await rows(services.db, "SELECT count(*), sum(active) FROM balances") == [
             (9_000, sum(n % 100 for n in range(9_000)))
         ]
 
@@ -110,7 +110,7 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
 async def test_what_cannot_be_begun_is_said_in_a_line_and_writes_nothing(
     settings: Settings, environment: dict[str, str | None], tmp_path: Path
 ) -> None:
-    async with playing(settings) as parts:
+    async with playing(settings) as services:
         good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
         good.write_text("member_id,country\na,ES\n")
         bad.write_text("member_id;country\na;ES\n")
@@ -125,7 +125,7 @@ async def test_what_cannot_be_begun_is_said_in_a_line_and_writes_nothing(
             assert failed.exit_code in (1, 2)
             assert said in " ".join(failed.output.replace("│", " ").split())
             assert "Traceback" not in failed.output
-        assert await rows(parts.db, "SELECT count(*) FROM members") == [(0,)]
+        assert await rows(services.db, "SELECT count(*) FROM members") == [(0,)]
         assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.csv", "good.csv"]
         nowhere = environment | {"ENGAGE_DATABASE_URL": "postgresql+asyncpg://postgres@127.0.0.1:1/engage"}
         failed = await run(nowhere, good, "--program", PROGRAM)

@@ -15,34 +15,34 @@ from click.testing import CliRunner, Result
 from engage.cli import main
 from engage.clock import Clock
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from engage.store import sandbox_clock
 from tests.support.playing import NOON, advance, do, join, link, playing, rows
 
 
 @pytest.fixture
-async def lived(settings: Settings) -> AsyncIterator[Parts]:
+async def lived(settings: Settings) -> AsyncIterator[Services]:
     """50 points active in ES and in GB, 21 pending in ES; two hours after NOON."""
-    async with playing(settings) as parts:
-        await join(parts)
-        await join(parts, "m-2", "GB")
-        await settle_due(parts, now=advance(parts, timedelta(hours=1)))
-        await do(parts, link())
-        async with parts.db.begin() as conn:
+    async with playing(settings) as services:
+        await join(services)
+        await join(services, "m-2", "GB")
+        await settle_due(services, now=advance(services, timedelta(hours=1)))
+        await do(services, link())
+        async with services.db.begin() as conn:
             await sandbox_clock.set_ahead(conn, NOON + timedelta(hours=2) - Clock().wall())
-        yield parts
+        yield services
 
 
-async def run(parts: Parts, *arguments: object) -> Result:
+async def run(services: Services, *arguments: object) -> Result:
     """In a thread, as the command runs a loop of its own."""
-    environment = {**to_environment(parts.settings), "COLUMNS": "120"}
+    environment = {**to_environment(services.settings), "COLUMNS": "120"}
     return await asyncio.to_thread(
         CliRunner().invoke, main, ["report", *map(str, arguments)], env=environment
     )
 
 
-async def test_it_is_a_table_of_plain_columns(lived: Parts) -> None:
+async def test_it_is_a_table_of_plain_columns(lived: Services) -> None:
     done = await run(lived, "liability", "--from", "2026-11-21T12:00:00.000001Z")
     assert done.exit_code == 0, done.output
     euros, pounds = done.output.split("members owe")[1:]
@@ -57,7 +57,7 @@ async def test_it_is_a_table_of_plain_columns(lived: Parts) -> None:
     assert "\x1b" not in done.output
 
 
-async def test_it_is_json_and_csv_and_a_picture(lived: Parts, tmp_path: Path) -> None:
+async def test_it_is_json_and_csv_and_a_picture(lived: Services, tmp_path: Path) -> None:
     found = json.loads((await run(lived, "liability", "--at", "2026-11-21T13:00:00Z", "--json")).output)
     assert found["at"] == "2026-11-21T13:00:00Z"
     assert [(item["currency"], item["outstanding"]) for item in found["items"]] == [("EUR", 50), ("GBP", 50)]
@@ -78,7 +78,7 @@ async def test_it_is_json_and_csv_and_a_picture(lived: Parts, tmp_path: Path) ->
     assert {"playground, EUR", "playground, GBP", "+50", "issued", "181 to 365 days"} <= set(texts)
 
 
-async def test_a_member_had_what_they_had(lived: Parts) -> None:
+async def test_a_member_had_what_they_had(lived: Services) -> None:
     done = await run(lived, "balance", "m-1", "--at", "2026-11-21T13:00:00Z")
     assert done.output.splitlines()[-1].split() == ["playground", "50", "21", "0", "0"]
     (found,) = json.loads(
@@ -87,7 +87,7 @@ async def test_a_member_had_what_they_had(lived: Parts) -> None:
     assert found["balance"] == {"active": 0, "pending": 50, "held": 0, "debt": 0}
 
 
-async def test_books_that_do_not_agree_fail(lived: Parts) -> None:
+async def test_books_that_do_not_agree_fail(lived: Services) -> None:
     await rows(lived.db, "SELECT 1")
     async with lived.db.begin() as conn:
         await conn.exec_driver_sql(
@@ -112,7 +112,9 @@ async def test_books_that_do_not_agree_fail(lived: Parts) -> None:
         (["balance", "nobody"], "no such member"),
     ],
 )
-async def test_what_cannot_be_told_is_said_in_a_line(lived: Parts, arguments: list[str], said: str) -> None:
+async def test_what_cannot_be_told_is_said_in_a_line(
+    lived: Services, arguments: list[str], said: str
+) -> None:
     failed = await run(lived, *arguments)
     assert failed.exit_code in (1, 2)
     assert said in " ".join(failed.output.replace("│", " ").split())

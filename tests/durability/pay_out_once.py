@@ -6,13 +6,13 @@ from datetime import datetime
 
 from engage.clock import StoppedClock
 from engage.flows.withdrawals.pay_out import pay_out_due
-from engage.runtime.services import open_parts
+from engage.runtime.services import open_services
 from engage.settings import from_environment
 
 
 async def main(now: datetime) -> None:
-    async with open_parts(from_environment(), StoppedClock(now)) as parts:
-        await pay_out_due(parts, now=now)
+    async with open_services(from_environment(), StoppedClock(now)) as services:
+        await pay_out_due(services, now=now)
 
 
 if __name__ == "__main__":

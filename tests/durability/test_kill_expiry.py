@@ -11,7 +11,7 @@ from sqlalchemy import text
 from engage.clock import Clock
 from engage.embedded.child import Child, Part, engage_command, start
 from engage.flows.operations.audit import audit
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from tests.support.playing import PROGRAM, playing, rows
 
@@ -51,33 +51,33 @@ CROWD = [
 async def test_points_end_once_when_the_worker_that_ends_them_is_killed(
     settings: Settings, tmp_path: Path
 ) -> None:
-    async with playing(settings, Clock()) as parts:
-        await _gather(parts)
+    async with playing(settings, Clock()) as services:
+        await _gather(services)
         async with _worker(settings, tmp_path) as child:
-            await _until_ended(parts, 1)
+            await _until_ended(services, 1)
             child.kill()
             await child.ended()
-        ended, left = await _lots(parts)
+        ended, left = await _lots(services)
         assert ended > 0
         assert left > 0, "it was killed in the middle"
         assert ended + left == MEMBERS
         assert (await audit(settings)).broken == []
         async with _worker(settings, tmp_path):
-            await _until_ended(parts, MEMBERS)
-        assert await rows(parts.db, "SELECT DISTINCT active, version FROM balances") == [(0, 2)]
-        found = await rows(parts.db, "SELECT sum(house_delta) FROM entries WHERE kind = 'expiration'")
+            await _until_ended(services, MEMBERS)
+        assert await rows(services.db, "SELECT DISTINCT active, version FROM balances") == [(0, 2)]
+        found = await rows(services.db, "SELECT sum(house_delta) FROM entries WHERE kind = 'expiration'")
         assert found == [(50 * MEMBERS,)]
         assert (await audit(settings)).broken == []
 
 
-async def _gather(parts: Parts) -> None:
+async def _gather(services: Services) -> None:
     values = {
         "program": PROGRAM,
         "members": MEMBERS,
-        "at": parts.clock.now() - timedelta(days=366),
-        "ends_at": parts.clock.now() - timedelta(hours=1),
+        "at": services.clock.now() - timedelta(days=366),
+        "ends_at": services.clock.now() - timedelta(hours=1),
     }
-    async with parts.db.begin() as conn:
+    async with services.db.begin() as conn:
         for statement in CROWD:
             named = {name: value for name, value in values.items() if f":{name}" in statement}
             await conn.execute(text(statement), named)
@@ -101,16 +101,16 @@ async def _worker(settings: Settings, folder: Path) -> AsyncIterator[Child]:
         await child.stop()
 
 
-async def _until_ended(parts: Parts, count: int) -> None:
+async def _until_ended(services: Services, count: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while (await _lots(parts))[0] < count:
+        while (await _lots(services))[0] < count:
             await asyncio.sleep(LOOK_AGAIN_S)
 
 
-async def _lots(parts: Parts) -> tuple[int, int]:
+async def _lots(services: Services) -> tuple[int, int]:
     """(how many have ended, how many are left)."""
     ((ended, left),) = await rows(
-        parts.db,
+        services.db,
         "SELECT count(*) FILTER (WHERE remaining = 0), count(*) FILTER (WHERE remaining > 0) FROM lots",
     )
     assert isinstance(ended, int)

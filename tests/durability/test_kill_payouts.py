@@ -11,7 +11,7 @@ import pytest
 
 from engage.domain.withdrawals.withdrawal import NEVER_HEARD_AFTER
 from engage.flows.withdrawals.pay_out import pay_out_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from tests.payouts.momo_server import Momo, momo
 from tests.support.audit import broken
@@ -30,19 +30,19 @@ async def server() -> AsyncIterator[Momo]:
 
 
 @pytest.fixture
-async def parts(settings: Settings, server: Momo) -> AsyncIterator[Parts]:
+async def services(settings: Settings, server: Momo) -> AsyncIterator[Services]:
     async with paying(server.settings(settings)) as opened:
         await join(opened)
         yield opened
         assert await broken(opened) == []
 
 
-async def killed_when_it_hangs(parts: Parts, server: Momo, path: str) -> None:
+async def killed_when_it_hangs(services: Services, server: Momo, path: str) -> None:
     """A worker takes its turn in a process of its own, and dies where the provider keeps it waiting."""
     server.hanging, server.arrived = {path}, asyncio.Event()
-    environment = {**os.environ, **to_environment(parts.settings)}
+    environment = {**os.environ, **to_environment(services.settings)}
     worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.durability.pay_out_once", parts.clock.now().isoformat()),
+        *(sys.executable, "-m", "tests.durability.pay_out_once", services.clock.now().isoformat()),
         cwd=ROOT,
         env=environment,
     )
@@ -53,41 +53,43 @@ async def killed_when_it_hangs(parts: Parts, server: Momo, path: str) -> None:
     server.hanging.clear()
 
 
-async def turn(parts: Parts, after: timedelta) -> list[str]:
-    await pay_out_due(parts, now=advance(parts, after))
-    return await states(parts)
+async def turn(services: Services, after: timedelta) -> list[str]:
+    await pay_out_due(services, now=advance(services, after))
+    return await states(services)
 
 
-async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(parts: Parts, server: Momo) -> None:
-    asked = await take_out(parts)
-    await killed_when_it_hangs(parts, server, "transfer")
-    assert await states(parts) == ["submitted"]
-    assert await turn(parts, timedelta()) == ["submitted"], "nobody else takes it up"
+async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(
+    services: Services, server: Momo
+) -> None:
+    asked = await take_out(services)
+    await killed_when_it_hangs(services, server, "transfer")
+    assert await states(services) == ["submitted"]
+    assert await turn(services, timedelta()) == ["submitted"], "nobody else takes it up"
     server.transfers[asked.id].status = "SUCCESSFUL"
-    assert await turn(parts, MINUTE) == ["settled"]
-    assert await balance(parts) == (40, 0)
+    assert await turn(services, MINUTE) == ["settled"]
+    assert await balance(services) == (40, 0)
     assert [path for path, _ in server.requests].count("transfer") == len(server.transfers) == 1
 
 
 async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
-    parts: Parts, server: Momo
+    services: Services, server: Momo
 ) -> None:
-    await take_out(parts)
-    await killed_when_it_hangs(parts, server, "token")
-    assert await states(parts) == ["submitted"]
-    assert await turn(parts, MINUTE) == ["unknown"]
-    assert await balance(parts) == (40, 60)
-    assert await turn(parts, NEVER_HEARD_AFTER) == ["failed"]
-    assert await balance(parts) == (100, 0)
+    await take_out(services)
+    await killed_when_it_hangs(services, server, "token")
+    assert await states(services) == ["submitted"]
+    assert await turn(services, MINUTE) == ["unknown"]
+    assert await balance(services) == (40, 60)
+    assert await turn(services, NEVER_HEARD_AFTER) == ["failed"]
+    assert await balance(services) == (100, 0)
     assert server.transfers == {}
 
 
-async def test_killed_while_it_asked_it_is_asked_again(parts: Parts, server: Momo) -> None:
-    asked = await take_out(parts)
-    await turn(parts, timedelta())
+async def test_killed_while_it_asked_it_is_asked_again(services: Services, server: Momo) -> None:
+    asked = await take_out(services)
+    await turn(services, timedelta())
     server.transfers[asked.id].status = "SUCCESSFUL"
-    advance(parts, MINUTE)
-    await killed_when_it_hangs(parts, server, "status")
-    assert await states(parts) == ["submitted"]
-    assert await turn(parts, 2 * MINUTE) == ["settled"]
+    advance(services, MINUTE)
+    await killed_when_it_hangs(services, server, "status")
+    assert await states(services) == ["submitted"]
+    assert await turn(services, 2 * MINUTE) == ["settled"]
     assert len(server.transfers) == 1

@@ -21,7 +21,7 @@ from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import Joining, register_member
 from engage.flows.operations.install import install
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
 from engage.tokens import sign
 from tests.feed.feeds import PROGRAM, message_of
@@ -37,10 +37,10 @@ async def installed(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def parts(installed: Settings) -> AsyncIterator[Parts]:
-    async with open_parts(installed) as parts:
-        await parts.programs.refresh(parts.db)
-        yield parts
+async def services(installed: Settings) -> AsyncIterator[Services]:
+    async with open_services(installed) as services:
+        await services.programs.refresh(services.db)
+        yield services
 
 
 @asynccontextmanager
@@ -74,20 +74,20 @@ def token_of(settings: Settings, member_id: str) -> str:
     return sign(sandbox_secrets.read(Path(settings.sandbox)), PROGRAM, member_id, timedelta(hours=1))
 
 
-async def test_a_tap_is_seen_on_the_screen(installed: Settings, parts: Parts) -> None:
+async def test_a_tap_is_seen_on_the_screen(installed: Settings, services: Services) -> None:
     joining = Joining(member_id="m1", program=PROGRAM, country="ES")
-    await register_member(parts, joining)
-    await parts.after.drain()
+    await register_member(services, joining)
+    await services.post_commit.drain()
     headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
     url = f"ws://{HOST}:{installed.feed_port}/"
     async with engage_feed(installed) as running, asyncio.timeout(WITHIN_S * 2):
         async with connect(url, additional_headers=headers) as screen, connect(url) as browser:
-            ticket, _ = await parts.topics.issue_ticket(PROGRAM, "m1")
+            ticket, _ = await services.topics.issue_ticket(PROGRAM, "m1")
             await browser.send(f'{{"type":"auth","ticket":"{ticket}"}}')
             for client in (screen, browser):
                 first = message_of(await client.recv())
                 assert (first["type"], first["balance"]["pending"]) == ("snapshot", 50)
-            await record(parts, [Act(PROGRAM, "m1", FuelTap(), parts.clock.now())])
+            await record(services, [Act(PROGRAM, "m1", FuelTap(), services.clock.now())])
             for client in (screen, browser):
                 then = message_of(await client.recv())
                 assert (then["type"], then["balance"]["pending"]) == ("balance", 52)
@@ -100,24 +100,24 @@ async def test_a_tap_is_seen_on_the_screen(installed: Settings, parts: Parts) ->
 
 
 async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_not(
-    installed: Settings, parts: Parts
+    installed: Settings, services: Services
 ) -> None:
     for member_id in ("m1", "m2"):
-        await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country="ES"))
-    await parts.after.drain()
+        await register_member(services, Joining(member_id=member_id, program=PROGRAM, country="ES"))
+    await services.post_commit.drain()
     headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
     url = f"ws://{HOST}:{installed.feed_port}/"
     async with engage_feed(installed), asyncio.timeout(WITHIN_S * 3):
         async with connect(url, additional_headers=headers) as screen:
             assert message_of(await screen.recv())["balance"]["pending"] == 50
-            await merge_members(parts, PROGRAM, "m1", into="m2", reason="one person", operator="key-1")
+            await merge_members(services, PROGRAM, "m1", into="m2", reason="one person", operator="key-1")
             await screen.wait_closed()
             assert screen.close_code == 1012
         async with connect(url, additional_headers=headers) as screen:
             assert message_of(await screen.recv())["balance"]["pending"] == 100
-            await record(parts, [Act(PROGRAM, "m2", FuelTap(), parts.clock.now())])
+            await record(services, [Act(PROGRAM, "m2", FuelTap(), services.clock.now())])
             assert message_of(await screen.recv())["balance"]["pending"] == 102
-            await erase_member(parts, PROGRAM, "m2", operator="key-1")
+            await erase_member(services, PROGRAM, "m2", operator="key-1")
             await screen.wait_closed()
             assert screen.close_code == 1012
         async with connect(url, additional_headers=headers) as screen:
@@ -125,7 +125,9 @@ async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_
             assert screen.close_code == 3000
 
 
-async def test_a_token_of_somebody_unknown_or_of_nobody_is_refused(installed: Settings, parts: Parts) -> None:
+async def test_a_token_of_somebody_unknown_or_of_nobody_is_refused(
+    installed: Settings, services: Services
+) -> None:
     url = f"ws://{HOST}:{installed.feed_port}/"
     async with engage_feed(installed), asyncio.timeout(WITHIN_S * 2):
         for token in (token_of(installed, "nobody"), token_of(installed, "m1")[:-5] + "AAAAA"):

@@ -43,7 +43,7 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import NewMember, add_member
 from tests.support.playing import rows
 
@@ -95,8 +95,8 @@ class Actor:
     any points.
     """
 
-    def __init__(self, parts: Parts, program_id: str, country: str, currency: str) -> None:
-        self.parts = parts
+    def __init__(self, services: Services, program_id: str, country: str, currency: str) -> None:
+        self.services = services
         self.program_id, self.country, self.currency = program_id, country, currency
         self.member_id = f"actor-{next(_numbers)}"
         self.joined = False
@@ -113,21 +113,21 @@ class Actor:
         except Refusal as refusal:
             came = Came(refusal=refusal.code)
         await self.pass_to(at)
-        await self.parts.after.drain()
+        await self.services.post_commit.drain()
         return came
 
     async def pass_to(self, at: datetime) -> None:
         """Everything that falls due happens at its own time."""
-        clock = self.parts.clock
+        clock = self.services.clock
         assert isinstance(clock, StoppedClock)
         while (stop := await self._next_stop(clock.at, at)) is not None:
             clock.at = stop
-            await do_due(self.parts, now=stop, on_time=True)
+            await do_due(self.services, now=stop, on_time=True)
         clock.at = at
-        await do_due(self.parts, now=at, on_time=True)
+        await do_due(self.services, now=at, on_time=True)
 
     async def _next_stop(self, after: datetime, until: datetime) -> datetime | None:
-        async with transaction(self.parts.db) as conn:
+        async with transaction(self.services.db) as conn:
             times = [await work.next_at(conn, after=after) for work in DUE_WORK]
         return min((at for at in times if at is not None and at < until), default=None)
 
@@ -144,13 +144,13 @@ class Actor:
             referral_code=None,
             card_numbers=[],
         )
-        async with transaction(self.parts.db) as conn:
-            await add_member(conn, member, now=self.parts.clock.now())
+        async with transaction(self.services.db) as conn:
+            await add_member(conn, member, now=self.services.clock.now())
         self.joined = True
 
     async def active(self) -> tuple[int, int, int, int]:
         """(active, pending, held, debt)."""
-        found = (await read_balances(self.parts, [self.key])).get(self.key)
+        found = (await read_balances(self.services, [self.key])).get(self.key)
         return (0, 0, 0, 0) if found is None else (found.active, found.pending, found.held, found.debt)
 
     async def _do(self, step: Step) -> Came:
@@ -169,22 +169,22 @@ class Actor:
             case Hold() as deed:
                 return Came(held=await self._hold(deed))
             case Quote() as deed:
-                return Came(quote=await quote(self.parts, QuoteRequest(**self._basket(deed))))
+                return Came(quote=await quote(self.services, QuoteRequest(**self._basket(deed))))
             case Capture(order_id=order_id):
                 await self._end(order_id, "captured")
             case Release(order_id=order_id):
                 await self._end(order_id, "released")
             case Redeem(reward_id=reward_id):
-                (answer,) = await redeem(self.parts, [Wish(*self.key, reward_id)])
+                (answer,) = await redeem(self.services, [Wish(*self.key, reward_id)])
                 return Came(redeemed=_raised(answer))
             case Withdraw(points=points, method=method):
-                await withdraw(self.parts, *self.key, points=points, method=method)
+                await withdraw(self.services, *self.key, points=points, method=method)
             case Wait():
                 pass
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
                 await self._tell(_event_of(step.do, self._named()))
             case activity:
-                (done,) = await record(self.parts, [Act(*self.key, activity, self.parts.clock.now())])
+                (done,) = await record(self.services, [Act(*self.key, activity, self.services.clock.now())])
                 recorded = _raised(done)
                 return Came(credits=await self._earned([credit.id for credit in recorded.credits]))
         return Came()
@@ -193,7 +193,7 @@ class Actor:
         """Whoever joins after the first who did is somebody else."""
         member_id = f"{self.member_id}-{next(_numbers)}" if self.joined else self.member_id
         joining = Joining(member_id=member_id, program=self.program_id, country=self.country, **who)
-        joined = await register_member(self.parts, joining)
+        joined = await register_member(self.services, joining)
         self.joined = True
         return await self._earned([credit.id for credit in joined.credits], member_id)
 
@@ -202,7 +202,11 @@ class Actor:
         paid = events.OrderPaid(**told, hold_id=self.holds.get(order.order_id))
         await self._tell(events.OrderPaidEvent(**self._named(), data=paid))
         ids = await rows(
-            self.parts.db, _OF_ORDER, program=self.program_id, member=self.member_id, order_id=order.order_id
+            self.services.db,
+            _OF_ORDER,
+            program=self.program_id,
+            member=self.member_id,
+            order_id=order.order_id,
         )
         return await self._earned([id_ for (id_,) in ids])
 
@@ -211,24 +215,28 @@ class Actor:
         asked = HoldRequest(
             **self._basket(deed), order_id=deed.order_id, points=deed.points, coupon_codes=codes
         )
-        (answer,) = await hold(self.parts, [asked])
+        (answer,) = await hold(self.services, [asked])
         held: Held = _raised(answer)
         self.holds[deed.order_id] = held.hold_id
         return held
 
     async def _end(self, order_id: str, end: End) -> None:
-        (answer,) = await end_holds(self.parts, [Ending(self.holds[order_id], end)])
+        (answer,) = await end_holds(self.services, [Ending(self.holds[order_id], end)])
         _raised(answer)
 
     async def _code(self, reward: str) -> str:
         found = await rows(
-            self.parts.db, _CODES, program=self.program_id, member=self.member_id, reward=reward
+            self.services.db, _CODES, program=self.program_id, member=self.member_id, reward=reward
         )
         return str(found[0][0])
 
     async def _earned(self, ids: Sequence[object], member_id: str | None = None) -> list[Earned]:
         found = await rows(
-            self.parts.db, _EARNED, program=self.program_id, member=member_id or self.member_id, ids=list(ids)
+            self.services.db,
+            _EARNED,
+            program=self.program_id,
+            member=member_id or self.member_id,
+            ids=list(ids),
         )
         return [
             msgspec.convert(dict(zip(Earned.__struct_fields__, row, strict=True)), Earned) for row in found
@@ -236,14 +244,14 @@ class Actor:
 
     async def _tell(self, event: AnyEvent) -> None:
         """Raises Refusal, of which only the code is known."""
-        taken = await take_events(self.parts, [event])
+        taken = await take_events(self.services, [event])
         for refused in taken.refused:
             raise Refusal(refused.code, status=409)
 
     def _named(self) -> dict[str, Any]:
         return {
             "id": f"told-{next(_numbers)}",
-            "time": self.parts.clock.now(),
+            "time": self.services.clock.now(),
             "program": self.program_id,
             "member_id": self.member_id,
         }

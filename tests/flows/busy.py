@@ -21,7 +21,7 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.outcome import confirm
 from engage.flows.withdrawals.withdraw import withdraw
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from tests.support import checkout, orders, withdrawals
 from tests.support.checkout import asking, earn, held, redeemed
 from tests.support.orders import buy, cancelled, delivered, line, paid, returned, tell
@@ -44,7 +44,7 @@ MEMBERS = ["m-1", "m-2", "m-3"]
 BEGAN = NOON - timedelta(days=400)
 
 
-async def be_busy(parts: Parts) -> None:
+async def be_busy(services: Services) -> None:
     """Begins at BEGAN; what is open at the end is not late."""
     documents = (
         orders.DOCUMENT.replace('grace = "P10D"', 'grace = "P10D"\npromise = "P16D"'),
@@ -52,26 +52,26 @@ async def be_busy(parts: Parts) -> None:
         withdrawals.document(withdrawals.OPEN),
     )
     for document in documents:
-        await publish(parts.db, document, source="busy", now=BEGAN)
-    await parts.programs.refresh(parts.db)
-    await _import(parts)
-    await _orders_long_ago(parts)
-    await _orders(parts)
-    await _corrections(parts)
-    await _rewards(parts)
-    await _withdrawals(parts)
-    await _advance_to_noon(parts)
-    await _five_days(parts)
-    await _leave_open(parts)
-    await parts.after.drain()
+        await publish(services.db, document, source="busy", now=BEGAN)
+    await services.programs.refresh(services.db)
+    await _import(services)
+    await _orders_long_ago(services)
+    await _orders(services)
+    await _corrections(services)
+    await _rewards(services)
+    await _withdrawals(services)
+    await _advance_to_noon(services)
+    await _five_days(services)
+    await _leave_open(services)
+    await services.post_commit.drain()
 
 
-async def _import(parts: Parts) -> None:
+async def _import(services: Services) -> None:
     with tempfile.TemporaryDirectory(prefix="busy-") as folder:
         file = Path(folder) / "old-cards.csv"
         file.write_text("member_id,country,points\ni-1,ES,40\ni-2,GB,60\ni-3,ES,0\n")
         counts = await import_members(
-            parts,
+            services,
             look_through(file),
             program_id=orders.PROGRAM,
             name="old",
@@ -81,112 +81,117 @@ async def _import(parts: Parts) -> None:
     assert counts.imported == 3
 
 
-async def _orders_long_ago(parts: Parts) -> None:
+async def _orders_long_ago(services: Services) -> None:
     """Points that end, some of them after they came back."""
     for number in range(1, 6):
-        await orders.join(parts, f"b-{number}")
-    await buy(parts, line(paid=100_00), order_id="o-1", member_id="b-1")
-    await buy(parts, line(paid=50_00), order_id="o-1", member_id="b-5")
-    hold_id = await orders.spend(parts, 90, "o-2", member_id="b-1")
-    bought = paid(parts, line(paid=99_00, quantity=3), order_id="o-2", member_id="b-1", hold_id=hold_id)
-    back = returned(parts, {"1": 1}, order_id="o-2", member_id="b-1")
-    assert await tell(parts, bought, back, delivered(parts, "o-2", member_id="b-1")) == []
-    await do_due(parts, now=advance(parts, 370 * DAY))
+        await orders.join(services, f"b-{number}")
+    await buy(services, line(paid=100_00), order_id="o-1", member_id="b-1")
+    await buy(services, line(paid=50_00), order_id="o-1", member_id="b-5")
+    hold_id = await orders.spend(services, 90, "o-2", member_id="b-1")
+    bought = paid(services, line(paid=99_00, quantity=3), order_id="o-2", member_id="b-1", hold_id=hold_id)
+    back = returned(services, {"1": 1}, order_id="o-2", member_id="b-1")
+    assert await tell(services, bought, back, delivered(services, "o-2", member_id="b-1")) == []
+    await do_due(services, now=advance(services, 370 * DAY))
     # To a lot that has ended meanwhile; these points end with their grace.
-    assert await tell(parts, returned(parts, {"1": 1}, order_id="o-2", member_id="b-1")) == []
-    await do_due(parts, now=advance(parts, 11 * DAY))
+    assert await tell(services, returned(services, {"1": 1}, order_id="o-2", member_id="b-1")) == []
+    await do_due(services, now=advance(services, 11 * DAY))
 
 
-async def _orders(parts: Parts) -> None:
+async def _orders(services: Services) -> None:
     """Points that are taken back, before and after they are active and spent."""
-    await buy(parts, line(paid=50_00), order_id="o-2", member_id="b-5")
-    await orders.spend(parts, 50, member_id="b-5")
-    assert await tell(parts, returned(parts, order_id="o-2", member_id="b-5")) == []
-    await buy(parts, line(paid=30_00), order_id="o-3", member_id="b-5")  # It goes towards the debt.
-    await buy(parts, line(paid=80_00, quantity=4), order_id="o-3", member_id="b-1")
+    await buy(services, line(paid=50_00), order_id="o-2", member_id="b-5")
+    await orders.spend(services, 50, member_id="b-5")
+    assert await tell(services, returned(services, order_id="o-2", member_id="b-5")) == []
+    await buy(services, line(paid=30_00), order_id="o-3", member_id="b-5")  # It goes towards the debt.
+    await buy(services, line(paid=80_00, quantity=4), order_id="o-3", member_id="b-1")
     told: list[AnyEvent] = [
-        returned(parts, {"1": 1}, order_id="o-3", member_id="b-1"),
-        paid(parts, line(paid=20_00, quantity=2), order_id="o-1", member_id="b-2"),
-        returned(parts, {"1": 1}, order_id="o-1", member_id="b-2"),
-        paid(parts, line(paid=20_00), order_id="o-2", member_id="b-2"),
-        cancelled(parts, "o-2", member_id="b-2"),
-        delivered(parts, "o-1", member_id="b-2"),
+        returned(services, {"1": 1}, order_id="o-3", member_id="b-1"),
+        paid(services, line(paid=20_00, quantity=2), order_id="o-1", member_id="b-2"),
+        returned(services, {"1": 1}, order_id="o-1", member_id="b-2"),
+        paid(services, line(paid=20_00), order_id="o-2", member_id="b-2"),
+        cancelled(services, "o-2", member_id="b-2"),
+        delivered(services, "o-1", member_id="b-2"),
     ]
-    assert await tell(parts, *told) == []
+    assert await tell(services, *told) == []
 
 
-async def _corrections(parts: Parts) -> None:
+async def _corrections(services: Services) -> None:
     """Operators give and take; a member is merged into another, and one is erased."""
     for points, reference in ((15, "ticket-1"), (-5, "ticket-2")):
         correction = Adjusting(points=points, reason="goodwill", reference=reference)
-        await adjust(parts, orders.PROGRAM, "b-2", correction, operator="key-1")
+        await adjust(services, orders.PROGRAM, "b-2", correction, operator="key-1")
     for member in ("b-3", "b-4"):
-        await buy(parts, line(paid=70_00), order_id=f"of-{member}", member_id=member)
-        await orders.spend(parts, 10, f"by-{member}", member_id=member)
-        await orders.write_review(parts, f"r-{member}", member_id=member)
-    await merge_members(parts, orders.PROGRAM, "b-3", into="b-1", reason="one person", operator="key-1")
-    await erase_member(parts, orders.PROGRAM, "b-4", operator="key-1")
+        await buy(services, line(paid=70_00), order_id=f"of-{member}", member_id=member)
+        await orders.spend(services, 10, f"by-{member}", member_id=member)
+        await orders.write_review(services, f"r-{member}", member_id=member)
+    await merge_members(services, orders.PROGRAM, "b-3", into="b-1", reason="one person", operator="key-1")
+    await erase_member(services, orders.PROGRAM, "b-4", operator="key-1")
 
 
-async def _rewards(parts: Parts) -> None:
+async def _rewards(services: Services) -> None:
     """Coupons and codes in every state but the one of those that are at a checkout."""
-    await checkout.rich(parts, 1000, "s-1")
-    coupons = [await redeemed(parts, "one_euro", "s-1") for _ in range(3)]
-    await redeemed(parts, "scarce", "s-1")
-    code = (await redeemed(parts, "phone_first", "s-1")).coupon.code
-    await use_f_code(parts, checkout.SPENDING, code, product_id="phone", order_id="o-9")
-    await void_coupon(parts, checkout.SPENDING, coupons[0].coupon.code)
+    await checkout.rich(services, 1000, "s-1")
+    coupons = [await redeemed(services, "one_euro", "s-1") for _ in range(3)]
+    await redeemed(services, "scarce", "s-1")
+    code = (await redeemed(services, "phone_first", "s-1")).coupon.code
+    await use_f_code(services, checkout.SPENDING, code, product_id="phone", order_id="o-9")
+    await void_coupon(services, checkout.SPENDING, coupons[0].coupon.code)
     used = asking("o-1", "s-1", points=50, coupon_codes=[coupons[1].coupon.code])
-    await checkout.ended(parts, await held(parts, used), "captured")
-    await checkout.ended(parts, await held(parts, asking("o-2", "s-1", points=20)), "released")
-    await held(parts, asking("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
-    await do_due(parts, now=advance(parts, 11 * DAY))  # The hold times out, the coupons end.
+    await checkout.ended(services, await held(services, used), "captured")
+    await checkout.ended(services, await held(services, asking("o-2", "s-1", points=20)), "released")
+    await held(services, asking("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
+    await do_due(services, now=advance(services, 11 * DAY))  # The hold times out, the coupons end.
 
 
-async def _withdrawals(parts: Parts) -> None:
+async def _withdrawals(services: Services) -> None:
     """One that was paid, and one that was not."""
     for member in ("w-1", "w-2", "w-3"):
         await register_member(
-            parts, Joining(member_id=member, program=withdrawals.PROGRAM, country="BF", phone=None)
+            services, Joining(member_id=member, program=withdrawals.PROGRAM, country="BF", phone=None)
         )
-    await settle_due(parts, now=advance(parts, timedelta(minutes=5)))
+    await settle_due(services, now=advance(services, timedelta(minutes=5)))
     for member, is_paid in (("w-1", True), ("w-2", False)):
-        asked = await withdraw(parts, withdrawals.PROGRAM, member, points=60, method="cash")
-        await confirm(parts, asked.id, paid=is_paid)
+        asked = await withdraw(services, withdrawals.PROGRAM, member, points=60, method="cash")
+        await confirm(services, asked.id, paid=is_paid)
 
 
-async def _advance_to_noon(parts: Parts) -> None:
-    assert isinstance(parts.clock, StoppedClock)
-    await do_due(parts, now=advance(parts, NOON - parts.clock.now()))
+async def _advance_to_noon(services: Services) -> None:
+    assert isinstance(services.clock, StoppedClock)
+    await do_due(services, now=advance(services, NOON - services.clock.now()))
 
 
-async def _five_days(parts: Parts) -> None:
+async def _five_days(services: Services) -> None:
     """Three members of the playground: everything that activities can come to."""
     for member, country in zip(MEMBERS, ("ES", "GB", "NZ"), strict=True):
-        await join(parts, member, country)
+        await join(services, member, country)
     for day in range(5):
         for member in MEMBERS[: 3 - day % 2]:
             activities: list[AnyActivity] = [tap(), tap(), review(f"p-{day}", f"r-{day}")]
             activities += [link(f"l-{day}"), link(f"l-{day}"), social(f"s-{day}"), social()]
-            await record(parts, [act(parts, activity, member) for activity in activities])
+            await record(services, [act(services, activity, member) for activity in activities])
         member = MEMBERS[day % 2]
-        await take_events(parts, [signed_in(parts, member), review_removed(parts, f"r-{day}", member)])
-        await settle_due(parts, now=advance(parts, timedelta(hours=2)))
         await take_events(
-            parts,
-            [share_removed(parts, f"l-{day - 1}", member), review_removed(parts, f"r-{day + 3}", member)],
+            services, [signed_in(services, member), review_removed(services, f"r-{day}", member)]
         )
-        advance(parts, DAY - timedelta(hours=2))
-    await record(parts, [act(parts, tap(), member) for member in MEMBERS])
+        await settle_due(services, now=advance(services, timedelta(hours=2)))
+        await take_events(
+            services,
+            [
+                share_removed(services, f"l-{day - 1}", member),
+                review_removed(services, f"r-{day + 3}", member),
+            ],
+        )
+        advance(services, DAY - timedelta(hours=2))
+    await record(services, [act(services, tap(), member) for member in MEMBERS])
 
 
-async def _leave_open(parts: Parts) -> None:
+async def _leave_open(services: Services) -> None:
     """An order that is to be delivered, a checkout with a coupon, a withdrawal."""
-    await do_due(parts, now=parts.clock.now() - timedelta(minutes=1))
-    assert await tell(parts, paid(parts, line(paid=20_00), order_id="o-5", member_id="b-5")) == []
-    await orders.spend(parts, 10, "o-4", member_id="b-1", capture=False)
-    await earn(parts, 300, "s-1")
-    coupon = (await redeemed(parts, "one_euro", "s-1")).coupon
-    await redeemed(parts, "one_euro", "s-1")
-    await held(parts, asking("o-4", "s-1", points=40, coupon_codes=[coupon.code]))
-    await withdraw(parts, withdrawals.PROGRAM, "w-3", points=60, method="cash")
+    await do_due(services, now=services.clock.now() - timedelta(minutes=1))
+    assert await tell(services, paid(services, line(paid=20_00), order_id="o-5", member_id="b-5")) == []
+    await orders.spend(services, 10, "o-4", member_id="b-1", capture=False)
+    await earn(services, 300, "s-1")
+    coupon = (await redeemed(services, "one_euro", "s-1")).coupon
+    await redeemed(services, "one_euro", "s-1")
+    await held(services, asking("o-4", "s-1", points=40, coupon_codes=[coupon.code]))
+    await withdraw(services, withdrawals.PROGRAM, "w-3", points=60, method="cash")

@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import playing
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     async with playing(settings) as opened:
         yield opened
 
 
 @pytest.fixture
-async def other(settings: Settings, parts: Parts) -> AsyncIterator[Parts]:
+async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
     """As a second API would be: the same servers and time, memory of its own."""
-    async with playing(settings, parts.clock) as opened:
+    async with playing(settings, services.clock) as opened:
         yield opened

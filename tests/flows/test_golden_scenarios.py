@@ -18,7 +18,7 @@ from engage.domain.program.program import Program
 from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
 from engage.flows.reads.home import read_home
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.flows.acting import Actor, Came, Earned
 
@@ -37,8 +37,8 @@ def _scenarios(program: Program) -> list[Example]:
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    async with open_parts(settings, StoppedClock(THEN)) as opened:
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    async with open_services(settings, StoppedClock(THEN)) as opened:
         for document in programs.presets():
             await publish(opened.db, document, source="preset", now=THEN)
         await opened.programs.refresh(opened.db)
@@ -46,20 +46,22 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 @pytest.mark.parametrize("name", programs.names())
-async def test_what_a_document_says_of_itself_is_so(name: str, parts: Parts, settings: Settings) -> None:
+async def test_what_a_document_says_of_itself_is_so(
+    name: str, services: Services, settings: Settings
+) -> None:
     program = programs.preset(name)
     found = []
     for example in _scenarios(program):
-        found += await _live(parts, program, example)
+        found += await _live(services, program, example)
     assert found == []
     assert (await audit(settings)).broken == []
 
 
-async def _live(parts: Parts, program: Program, example: Example) -> list[str]:
+async def _live(services: Services, program: Program, example: Example) -> list[str]:
     """What did not come as the example says."""
     market = program.countries[example.country]
-    actor = Actor(parts, program.id, example.country, market.currency)
-    clock = parts.clock
+    actor = Actor(services, program.id, example.country, market.currency)
+    clock = services.clock
     assert isinstance(clock, StoppedClock)
     # Each example begins at its own time, whenever those before it ended.
     clock.at = instants(example.steps[0], market.zone)[0]
@@ -128,7 +130,7 @@ async def _afterwards(actor: Actor, step: Step, zone: str) -> list[tuple[Any, An
         expected = wanted.active, wanted.pending, wanted.held, wanted.debt
         pairs.append((expected, await actor.active()))
     if step.expiring is not None:
-        home = await read_home(actor.parts, *actor.key)
+        home = await read_home(actor.services, *actor.key)
         ending = [(end.points, instant(end.expires_at, zone)) for end in step.expiring if end.expires_at]
         pairs.append((ending, [(end.points, end.expires_at) for end in home.expiring]))
     return pairs

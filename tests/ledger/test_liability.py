@@ -22,7 +22,7 @@ from engage.flows.reports.reports import report_balance, report_liability
 from engage.ledger.accounts import Accounts, open_accounts, post
 from engage.ledger.holds import Hold, add_hold
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import DAY, NOON, advance, playing
 
@@ -88,8 +88,8 @@ class Tally(Struct):
 class Life:
     """Random operations on accounts, each at an instant of its own, and the tally after each."""
 
-    def __init__(self, parts: Parts, seed: int) -> None:
-        self.parts = parts
+    def __init__(self, services: Services, seed: int) -> None:
+        self.services = services
         self.dice = random.Random(seed)
         self.tally = Tally()
         self.then: list[tuple[datetime, Tally]] = []
@@ -98,8 +98,8 @@ class Life:
     async def live(self, steps: int) -> None:
         step = [self.earn, self.earn, self.wait, self.hold, self.close, self.redeem, self.undo, self.undo]
         for _ in range(steps):
-            self.now = advance(self.parts, timedelta(hours=self.dice.randint(1, 400)))
-            async with self.parts.db.begin() as conn:
+            self.now = advance(self.services, timedelta(hours=self.dice.randint(1, 400)))
+            async with self.services.db.begin() as conn:
                 await self.dice.choice(step)(conn, self.dice.choice(list(MEMBERS)))
             self.then.append((self.now, copy.deepcopy(self.tally)))
 
@@ -258,12 +258,12 @@ INSERT INTO balances (program_id, member_id) SELECT program_id, member_id FROM j
 
 @pytest.fixture(scope="module")
 async def life(module_database: Settings) -> AsyncIterator[Life]:
-    async with playing(module_database, StoppedClock(NOON - 900 * DAY)) as parts:
-        await publish(parts.db, DOCUMENT, source="tally", now=NOON)
-        async with parts.db.begin() as conn:
+    async with playing(module_database, StoppedClock(NOON - 900 * DAY)) as services:
+        await publish(services.db, DOCUMENT, source="tally", now=NOON)
+        async with services.db.begin() as conn:
             for member, country in MEMBERS.items():
-                await conn.execute(JOIN, {"member": member, "country": country, "now": parts.clock.now()})
-        lived = Life(parts, seed=7)
+                await conn.execute(JOIN, {"member": member, "country": country, "now": services.clock.now()})
+        lived = Life(services, seed=7)
         await lived.live(250)
         yield lived
 
@@ -271,11 +271,11 @@ async def life(module_database: Settings) -> AsyncIterator[Life]:
 async def read(life: Life, at: datetime, since: datetime | None = None) -> dict[str, Liability]:
     """By currency."""
     found = await report_liability(
-        life.parts.settings,
+        life.services.settings,
         at=at.isoformat(),
         since=None if since is None else since.isoformat(),
         program_id=PROGRAM,
-        clock=life.parts.clock,
+        clock=life.services.clock,
     )
     return {item.currency: item for item in found.items}
 
@@ -321,7 +321,7 @@ async def test_each_member_has_the_balance_of_then(life: Life) -> None:
     for at, tally in life.then[::25]:
         for member in MEMBERS:
             (found,) = await report_balance(
-                life.parts.settings, member, at=at.isoformat(), clock=life.parts.clock
+                life.services.settings, member, at=at.isoformat(), clock=life.services.clock
             )
             had = found.balance
             assert (had.active, had.pending, had.held, had.debt) == tally.balance(member)
@@ -369,9 +369,9 @@ async def test_books_that_do_not_agree_are_told(life: Life) -> None:
     assert all(item.reconciled for item in (await read(life, at)).values())
     wrong = "UPDATE lot_moves SET active_delta = active_delta + :by WHERE (member_id, entry_seq) = ("
     wrong += "SELECT member_id, min(entry_seq) FROM lot_moves WHERE member_id = 'a' GROUP BY 1)"
-    async with life.parts.db.begin() as conn:
+    async with life.services.db.begin() as conn:
         await conn.execute(text(wrong), {"by": 1})
     found = await read(life, at)
-    async with life.parts.db.begin() as conn:
+    async with life.services.db.begin() as conn:
         await conn.execute(text(wrong), {"by": -1})
     assert {currency: item.reconciled for currency, item in found.items()} == {"EUR": False, "GBP": True}

@@ -12,7 +12,7 @@ from engage.ledger.balances import BalanceChange
 from engage.ledger.expire import expire_lots, lock_ending, next_end, next_stop
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.holds import end_hold, hold, spend
 from tests.support.playing import DAY, FIVE_MINUTES, NOON, advance, do, join, playing, review, rows, tap
@@ -22,48 +22,50 @@ JOINED_ENDS = (NOON + FIVE_MINUTES).replace(year=2027)  # The 50 points of joini
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     async with playing(settings) as opened:
         yield opened
 
 
-async def earn(parts: Parts, *members: str) -> None:
+async def earn(services: Services, *members: str) -> None:
     """50 points that end at JOINED_ENDS, and 22 that end a day later."""
     for member in members:
-        await join(parts, member)
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
-    advance(parts, DAY - FIVE_MINUTES)
+        await join(services, member)
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
+    advance(services, DAY - FIVE_MINUTES)
     for member in members:
-        await do(parts, tap(), member)
-        await do(parts, review(), member)
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
+        await do(services, tap(), member)
+        await do(services, review(), member)
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
 
 
 async def expire(
-    parts: Parts, now: datetime, *, on_time: bool = False, batch: int = 1000
+    services: Services, now: datetime, *, on_time: bool = False, batch: int = 1000
 ) -> tuple[int, list[BalanceChange]]:
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         _, members = await lock_ending(conn, now=now, batch=batch)
         return await expire_lots(
-            conn, members, now=now, wall=parts.clock.wall(), outbox_id=new_id(), on_time=on_time
+            conn, members, now=now, wall=services.clock.wall(), outbox_id=new_id(), on_time=on_time
         )
 
 
-async def balances(parts: Parts) -> list[tuple[object, ...]]:
+async def balances(services: Services) -> list[tuple[object, ...]]:
     """(member, active, held, debt)."""
-    return await rows(parts.db, "SELECT member_id, active, held, debt FROM balances ORDER BY 1")
+    return await rows(services.db, "SELECT member_id, active, held, debt FROM balances ORDER BY 1")
 
 
-async def test_points_end_at_their_time_and_not_a_moment_sooner(parts: Parts, settings: Settings) -> None:
-    await earn(parts, "m-1")
-    assert await expire(parts, JOINED_ENDS - MOMENT) == (0, [])
-    ended, (change,) = await expire(parts, JOINED_ENDS)
+async def test_points_end_at_their_time_and_not_a_moment_sooner(
+    services: Services, settings: Settings
+) -> None:
+    await earn(services, "m-1")
+    assert await expire(services, JOINED_ENDS - MOMENT) == (0, [])
+    ended, (change,) = await expire(services, JOINED_ENDS)
     assert (ended, change.balance.active, change.balance.pending) == (1, 22, 0)
-    assert await expire(parts, JOINED_ENDS + DAY - MOMENT) == (0, [])
-    assert (await expire(parts, JOINED_ENDS + DAY))[0] == 2
-    assert await expire(parts, JOINED_ENDS + 1000 * DAY) == (0, [])
+    assert await expire(services, JOINED_ENDS + DAY - MOMENT) == (0, [])
+    assert (await expire(services, JOINED_ENDS + DAY))[0] == 2
+    assert await expire(services, JOINED_ENDS + 1000 * DAY) == (0, [])
     found = await rows(
-        parts.db,
+        services.db,
         "SELECT seq, kind, at, active_delta, house_account, house_delta, balance_after FROM entries"
         " WHERE kind = 'expiration' ORDER BY seq",
     )
@@ -72,62 +74,62 @@ async def test_points_end_at_their_time_and_not_a_moment_sooner(parts: Parts, se
     assert sorted(row[3] for row in found[1:]) == [-20, -2]  # type: ignore[type-var]
     assert [(row[0], row[2]) for row in found[1:]] == [(8, later), (9, later)]
     assert found[-1][-1] == 0
-    lots = await rows(parts.db, "SELECT points, remaining, expired FROM lots ORDER BY 1")
+    lots = await rows(services.db, "SELECT points, remaining, expired FROM lots ORDER BY 1")
     assert lots == [(2, 0, 2), (20, 0, 20), (50, 0, 50)]
-    advance(parts, 1000 * DAY)
+    advance(services, 1000 * DAY)
     assert (await audit(settings)).broken == []
 
 
-async def test_only_what_is_left_of_a_lot_ends(parts: Parts, settings: Settings) -> None:
-    await earn(parts, "m-1", "m-2")
-    assert await spend(parts, 45, "m-1", now=parts.clock.now()) == 45
-    assert await spend(parts, 50, "m-2", now=parts.clock.now()) == 50
-    ended, changes = await expire(parts, JOINED_ENDS)
+async def test_only_what_is_left_of_a_lot_ends(services: Services, settings: Settings) -> None:
+    await earn(services, "m-1", "m-2")
+    assert await spend(services, 45, "m-1", now=services.clock.now()) == 45
+    assert await spend(services, 50, "m-2", now=services.clock.now()) == 50
+    ended, changes = await expire(services, JOINED_ENDS)
     assert (ended, [change.member_id for change in changes]) == (1, ["m-1"])
-    assert await balances(parts) == [("m-1", 22, 0, 0), ("m-2", 22, 0, 0)]
+    assert await balances(services) == [("m-1", 22, 0, 0), ("m-2", 22, 0, 0)]
     found = await rows(
-        parts.db, "SELECT member_id, remaining, expired FROM lots WHERE points = 50 ORDER BY 1"
+        services.db, "SELECT member_id, remaining, expired FROM lots WHERE points = 50 ORDER BY 1"
     )
     assert found == [("m-1", 0, 5), ("m-2", 0, 0)]
     assert (await audit(settings)).broken == []
 
 
-async def test_held_points_do_not_end_while_the_hold_goes_on(parts: Parts, settings: Settings) -> None:
-    await earn(parts, "m-1", "m-2", "m-3")
+async def test_held_points_do_not_end_while_the_hold_goes_on(services: Services, settings: Settings) -> None:
+    await earn(services, "m-1", "m-2", "m-3")
     before = JOINED_ENDS - timedelta(minutes=10)
-    captured = await hold(parts, 60, "m-1", now=before)
-    released = await hold(parts, 60, "m-2", now=before)
-    in_time = await hold(parts, 60, "m-3", now=before)
-    await end_hold(parts, in_time, "released", "m-3", now=JOINED_ENDS - MOMENT)
-    assert [change.member_id for change in (await expire(parts, JOINED_ENDS))[1]] == ["m-3"]
-    assert await balances(parts) == [("m-1", 12, 60, 0), ("m-2", 12, 60, 0), ("m-3", 22, 0, 0)]
+    captured = await hold(services, 60, "m-1", now=before)
+    released = await hold(services, 60, "m-2", now=before)
+    in_time = await hold(services, 60, "m-3", now=before)
+    await end_hold(services, in_time, "released", "m-3", now=JOINED_ENDS - MOMENT)
+    assert [change.member_id for change in (await expire(services, JOINED_ENDS))[1]] == ["m-3"]
+    assert await balances(services) == [("m-1", 12, 60, 0), ("m-2", 12, 60, 0), ("m-3", 22, 0, 0)]
     # The checkout goes through, with points whose time has come meanwhile.
     after = JOINED_ENDS + timedelta(minutes=10)
-    await end_hold(parts, captured, "captured", "m-1", now=after)
+    await end_hold(services, captured, "captured", "m-1", now=after)
     # Given back, they end at once, each lot by itself: the younger points are spendable again.
-    await end_hold(parts, released, "released", "m-2", now=after)
-    assert await balances(parts) == [("m-1", 12, 0, 0), ("m-2", 22, 0, 0), ("m-3", 22, 0, 0)]
-    assert await expire(parts, after) == (0, [])
-    advance(parts, JOINED_ENDS + timedelta(hours=1) - parts.clock.now())
+    await end_hold(services, released, "released", "m-2", now=after)
+    assert await balances(services) == [("m-1", 12, 0, 0), ("m-2", 22, 0, 0), ("m-3", 22, 0, 0)]
+    assert await expire(services, after) == (0, [])
+    advance(services, JOINED_ENDS + timedelta(hours=1) - services.clock.now())
     assert (await audit(settings)).broken == []
 
 
-async def test_whoever_is_at_work_on_a_balance_is_left_to_the_next_round(parts: Parts) -> None:
-    await earn(parts, "m-1", "m-2", "m-3")
-    async with parts.db.connect() as spender:
+async def test_whoever_is_at_work_on_a_balance_is_left_to_the_next_round(services: Services) -> None:
+    await earn(services, "m-1", "m-2", "m-3")
+    async with services.db.connect() as spender:
         await spender.execute(text("SELECT FROM balances WHERE member_id = 'm-2' FOR UPDATE"))
-        ended, changes = await expire(parts, JOINED_ENDS)
+        ended, changes = await expire(services, JOINED_ENDS)
         assert (ended, [change.member_id for change in changes]) == (2, ["m-1", "m-3"])
-        assert await expire(parts, JOINED_ENDS) == (0, [])
+        assert await expire(services, JOINED_ENDS) == (0, [])
         await spender.rollback()
-    ended, changes = await expire(parts, JOINED_ENDS)
+    ended, changes = await expire(services, JOINED_ENDS)
     assert (ended, [change.member_id for change in changes]) == (1, ["m-2"])
 
 
-async def test_two_at_once_take_different_members(parts: Parts) -> None:
+async def test_two_at_once_take_different_members(services: Services) -> None:
     members = [f"m-{n}" for n in range(6)]
-    await earn(parts, *members)
-    async with parts.db.connect() as one, parts.db.connect() as two:
+    await earn(services, *members)
+    async with services.db.connect() as one, services.db.connect() as two:
         taken = [
             {found.member_id for found in (await lock_ending(conn, now=JOINED_ENDS, batch=3))[1]}
             for conn in (one, two)
@@ -138,60 +140,65 @@ async def test_two_at_once_take_different_members(parts: Parts) -> None:
     assert taken[0] | taken[1] == set(members)
 
 
-async def test_what_has_been_spent_while_waiting_for_the_lots_does_not_end(parts: Parts) -> None:
-    await earn(parts, "m-1")
-    async with parts.db.connect() as conn, conn.begin():
+async def test_what_has_been_spent_while_waiting_for_the_lots_does_not_end(services: Services) -> None:
+    await earn(services, "m-1")
+    async with services.db.connect() as conn, conn.begin():
         # Its snapshot is older than the spending, as that of a statement that had to wait may be.
         await conn.execute(text("SELECT count(*) FROM lots"))
-        assert await spend(parts, 30, now=parts.clock.now()) == 30
+        assert await spend(services, 30, now=services.clock.now()) == 30
         found, members = await lock_ending(conn, now=JOINED_ENDS)
         assert (found, [(m.active, m.version) for m in members]) == (1, [(42, 7)])
         ended, (change,) = await expire_lots(
-            conn, members, now=JOINED_ENDS, wall=parts.clock.wall(), outbox_id=new_id()
+            conn, members, now=JOINED_ENDS, wall=services.clock.wall(), outbox_id=new_id()
         )
     assert (ended, change.balance.active) == (1, 22)
 
 
-async def test_a_clock_that_passes_over_it_writes_the_time_at_which_each_lot_ended(parts: Parts) -> None:
-    await earn(parts, "m-1")
-    assert (await expire(parts, JOINED_ENDS + 30 * DAY, on_time=True))[0] == 3
+async def test_a_clock_that_passes_over_it_writes_the_time_at_which_each_lot_ended(
+    services: Services,
+) -> None:
+    await earn(services, "m-1")
+    assert (await expire(services, JOINED_ENDS + 30 * DAY, on_time=True))[0] == 3
     found = await rows(
-        parts.db, "SELECT at, active_delta, balance_after FROM entries WHERE kind = 'expiration' ORDER BY seq"
+        services.db,
+        "SELECT at, active_delta, balance_after FROM entries WHERE kind = 'expiration' ORDER BY seq",
     )
     assert found[0] == (JOINED_ENDS, -50, 22)
     assert [at for at, *_ in found] == [JOINED_ENDS, JOINED_ENDS + DAY, JOINED_ENDS + DAY]
     assert found[-1][-1] == 0
 
 
-async def test_it_is_known_when_points_end_next(parts: Parts) -> None:
-    await earn(parts, "m-1")
+async def test_it_is_known_when_points_end_next(services: Services) -> None:
+    await earn(services, "m-1")
 
     async def after(at: datetime) -> datetime | None:
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             return await next_end(conn, after=at)
 
     assert await after(NOON) == JOINED_ENDS
     assert await after(JOINED_ENDS) == JOINED_ENDS + DAY
     assert await after(JOINED_ENDS + DAY) is None
-    assert await spend(parts, 50, now=parts.clock.now()) == 50
+    assert await spend(services, 50, now=services.clock.now()) == 50
     assert await after(NOON) == JOINED_ENDS + DAY
 
 
-async def test_a_travelling_clock_stops_before_points_that_come_after_others_have_ended(parts: Parts) -> None:
-    await earn(parts, "m-1", "m-2")
+async def test_a_travelling_clock_stops_before_points_that_come_after_others_have_ended(
+    services: Services,
+) -> None:
+    await earn(services, "m-1", "m-2")
     far = JOINED_ENDS + 10 * DAY
 
     async def stop(after: datetime, until: datetime) -> datetime | None:
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             return await next_stop(conn, after=after, until=until)
 
     async def change(statement: str) -> None:
-        async with parts.db.begin() as conn:
+        async with services.db.begin() as conn:
             await conn.execute(text(statement), {"due": due} if ":due" in statement else {})
 
     assert await stop(NOON, far) is None
-    advance(parts, JOINED_ENDS - timedelta(minutes=4) - parts.clock.now())
-    await do(parts, tap(), "m-1")
+    advance(services, JOINED_ENDS - timedelta(minutes=4) - services.clock.now())
+    await do(services, tap(), "m-1")
     due = JOINED_ENDS + timedelta(minutes=1)
     assert await stop(NOON, far) == due - MOMENT
     assert await stop(NOON, due) == due - MOMENT
@@ -212,12 +219,12 @@ async def test_a_travelling_clock_stops_before_points_that_come_after_others_hav
     assert await stop(NOON, far) == due - MOMENT
 
 
-async def test_a_travelling_clock_stops_where_a_debt_is_paid(parts: Parts) -> None:
-    await earn(parts, "m-1", "m-2")
+async def test_a_travelling_clock_stops_where_a_debt_is_paid(services: Services) -> None:
+    await earn(services, "m-1", "m-2")
     for member in ("m-1", "m-2"):
-        await do(parts, review("watch", "r-2"), member)
-    due = parts.clock.now() + FIVE_MINUTES
-    async with parts.db.begin() as conn:
+        await do(services, review("watch", "r-2"), member)
+    due = services.clock.now() + FIVE_MINUTES
+    async with services.db.begin() as conn:
         await conn.execute(text("UPDATE balances SET debt = 5 WHERE member_id = 'm-2'"))
         assert await next_stop(conn, after=NOON, until=due + DAY) == due
         assert await next_stop(conn, after=due, until=due + DAY) is None

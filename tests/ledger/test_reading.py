@@ -10,7 +10,7 @@ from engage.flows.shop.take_events import take_events
 from engage.ledger.credits import list_credits, list_entries, read_credit
 from engage.ledger.home import Expiring, read_home
 from engage.runtime.database import one_statement
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import (
     DAY,
@@ -28,26 +28,27 @@ from tests.support.playing import (
 
 
 @pytest.fixture
-async def parts(settings: Settings):  # type: ignore[no-untyped-def]
+async def services(settings: Settings):  # type: ignore[no-untyped-def]
     async with playing(settings) as opened:
         yield opened
 
 
-async def busy(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
+async def busy(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
     for n in range(4):
         await record(
-            parts, [act(parts, tap()), act(parts, review(f"p-{n}", f"r-{n}")), act(parts, tap(), "m-2")]
+            services,
+            [act(services, tap()), act(services, review(f"p-{n}", f"r-{n}")), act(services, tap(), "m-2")],
         )
-        await settle_due(parts, now=advance(parts, DAY))
-    await record(parts, [act(parts, tap())])
-    await take_events(parts, [review_removed(parts, "r-2"), share_removed(parts, "never-came")])
+        await settle_due(services, now=advance(services, DAY))
+    await record(services, [act(services, tap())])
+    await take_events(services, [review_removed(services, "r-2"), share_removed(services, "never-came")])
 
 
-async def test_credits_are_read_page_by_page_newest_first(parts: Parts) -> None:
-    await busy(parts)
-    async with one_statement(parts.db) as conn:
+async def test_credits_are_read_page_by_page_newest_first(services: Services) -> None:
+    await busy(services)
+    async with one_statement(services.db) as conn:
         everything = await list_credits(conn, PROGRAM, "m-1", state=None, before=None, limit=100)
         pages, before = [], None
         while page := await list_credits(conn, PROGRAM, "m-1", state=None, before=before, limit=3):
@@ -65,9 +66,9 @@ async def test_credits_are_read_page_by_page_newest_first(parts: Parts) -> None:
     assert (one, other) == (everything[0], None)
 
 
-async def test_the_statement_adds_up_page_by_page(parts: Parts) -> None:
-    await busy(parts)
-    async with one_statement(parts.db) as conn:
+async def test_the_statement_adds_up_page_by_page(services: Services) -> None:
+    await busy(services)
+    async with one_statement(services.db) as conn:
         entries, before = [], None
         while page := await list_entries(conn, PROGRAM, "m-1", before=before, limit=4):
             entries += page
@@ -82,17 +83,17 @@ async def test_the_statement_adds_up_page_by_page(parts: Parts) -> None:
     assert corrected.credit_id == clawback.credit_id
 
 
-async def test_what_ends_is_told_by_when(parts: Parts) -> None:
-    await busy(parts)
-    ending = await _ending(parts, now=parts.clock.now(), shown=3)
-    later = await _ending(parts, now=ending[0].expires_at, shown=100)
+async def test_what_ends_is_told_by_when(services: Services) -> None:
+    await busy(services)
+    ending = await _ending(services, now=services.clock.now(), shown=3)
+    later = await _ending(services, now=ending[0].expires_at, shown=100)
     first = NOON.replace(year=2027) + timedelta(minutes=5)
     assert (ending[0].points, ending[0].expires_at) == (50 + 2 + 20, first)
     assert [each.points for each in [ending[0], *later]] == [72, 22, 22, 22], "no points that were taken back"
 
 
-async def _ending(parts: Parts, *, now: datetime, shown: int) -> list[Expiring]:
-    async with one_statement(parts.db) as conn:
+async def _ending(services: Services, *, now: datetime, shown: int) -> list[Expiring]:
+    async with one_statement(services.db) as conn:
         read = await read_home(
             conn, PROGRAM, "m-1", now=now, expiring_shown=shown, streak_rule=None, prefixes=[]
         )

@@ -28,7 +28,7 @@ from engage.flows.rewards.redeem import Wish, redeem
 from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.properties.plain import SHOPS, Credit, Hold, Line, Member, Order
 from tests.support.playing import NOON
@@ -49,9 +49,9 @@ class TravellingClock(Clock):
 class World:
     """What all streets have in common: the servers, and a loop to ask them in."""
 
-    def __init__(self, settings: Settings, parts: Parts, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
-        self.parts = parts
+        self.services = services
         self.loop = loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -74,11 +74,11 @@ class Street:
         self.program = program
         self.shop = SHOPS[program]
         self.member_id = f"{self.shop.country}-{next(_numbers)}"
-        self.member = Member(self.shop, world.parts.clock.now())
+        self.member = Member(self.shop, world.services.clock.now())
         self.orders: list[Bought] = []
         self.steps: list[str] = []
         joining = Joining(member_id=self.member_id, program=program, country=self.shop.country)
-        world.run(register_member(world.parts, joining))
+        world.run(register_member(world.services, joining))
         self.codes: dict[int, str] = {}  # Of the model's coupons, by identity.
         if self.shop.country == "IN":
             self.tell(("app.signed_in", {}))
@@ -90,7 +90,7 @@ class Street:
 
     def tell(self, *told: tuple[str, dict[str, Any]], together: bool = False, refused: int = 0) -> None:
         """Sends events, each twice over: in one list, or each in a call of its own and all at once."""
-        now = self.world.parts.clock.now()
+        now = self.world.services.clock.now()
         events = [
             _event.decode(
                 msgspec.json.encode(
@@ -110,8 +110,8 @@ class Street:
         async def sent() -> list[Any]:
             calls = [[event] for event in events] * 2 if together else [events, events]
             if together:
-                return await asyncio.gather(*(take_events(self.world.parts, call) for call in calls))
-            return [await take_events(self.world.parts, call) for call in calls]
+                return await asyncio.gather(*(take_events(self.world.services, call) for call in calls))
+            return [await take_events(self.world.services, call) for call in calls]
 
         taken = self.world.run(sent())
         assert sum(one.accepted for one in taken) == len(events) - refused, taken
@@ -225,11 +225,11 @@ class Street:
         """Asks for so many points, or for as many as can be; None where it is refused."""
         basket = self.basket(lines, shipping, channel, method)
         most = self.member.most(lines, shipping=shipping, channel=channel, method=method)
-        quoted = self.world.run(quote(self.world.parts, QuoteRequest(**basket)))
+        quoted = self.world.run(quote(self.world.services, QuoteRequest(**basket)))
         assert quoted.max_points == most
         asked = min(points, most) or points
         (answer,) = self.world.run(
-            hold(self.world.parts, [HoldRequest(**basket, order_id=order_id, points=asked)])
+            hold(self.world.services, [HoldRequest(**basket, order_id=order_id, points=asked)])
         )
         if most == 0:
             assert isinstance(answer, Refusal), answer
@@ -273,7 +273,7 @@ class Street:
             order_id=order_id,
             coupon_codes=[self.codes[id(usable[0])]],
         )
-        (answer,) = self.world.run(hold(self.world.parts, [asked]))
+        (answer,) = self.world.run(hold(self.world.services, [asked]))
         assert not isinstance(answer, Exception), answer
         kept = self.member.hold(0, lines, usable[0])
         assert answer.discount.amount == kept.minor
@@ -284,7 +284,7 @@ class Street:
         if self.shop.coupon is None:
             return
         reward, points, *_ = self.shop.coupon
-        (answer,) = self.world.run(redeem(self.world.parts, [Wish(self.program, self.member_id, reward)]))
+        (answer,) = self.world.run(redeem(self.world.services, [Wish(self.program, self.member_id, reward)]))
         if self.member.active < points:
             assert isinstance(answer, Refusal)
             assert answer.code == "insufficient_points"
@@ -299,22 +299,24 @@ class Street:
             self.end(*kept, "released")
 
     def end(self, hold_id: str, kept: Hold, how: Literal["captured", "released"]) -> None:
-        (ended,) = self.world.run(end_holds(self.world.parts, [Ending(UUID(hold_id), how)]))
+        (ended,) = self.world.run(end_holds(self.world.services, [Ending(UUID(hold_id), how)]))
         assert not isinstance(ended, Exception), ended
         self.member.close(kept, how)
         self.compare()
 
     def wait(self, by: timedelta) -> None:
-        now = self.world.run(move_clock(self.world.parts, by=by))
+        now = self.world.run(move_clock(self.world.services, by=by))
         self.member.until(now)
         self.compare()
 
     def compare(self) -> None:
-        home = self.world.run(read_home(self.world.parts, self.program, self.member_id))
+        home = self.world.run(read_home(self.world.services, self.program, self.member_id))
         balance = home.balance
-        now = self.world.parts.clock.now()
+        now = self.world.services.clock.now()
         listed = self.world.run(
-            read_coupons(self.world.parts, self.program, self.member_id, state=None, before=None, limit=100)
+            read_coupons(
+                self.world.services, self.program, self.member_id, state=None, before=None, limit=100
+            )
         )
         states = [
             "expired" if one.state == "issued" and one.ends <= now else one.state
@@ -335,7 +337,7 @@ class Street:
     def close(self) -> None:
         """All that can end ends, and every point is accounted for."""
         self.wait(timedelta(days=1))
-        self.world.run(self.world.parts.after.drain())
+        self.world.run(self.world.services.post_commit.drain())
         broken = self.world.run(audit(self.world.settings)).broken
         told = [f"{one.check.name}: {one.columns}, {one.rows[:3]}" for one in broken]
         assert not told, "\n".join(told)

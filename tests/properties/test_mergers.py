@@ -10,7 +10,7 @@ from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
 from tests.support.playing import (
@@ -33,7 +33,7 @@ from tests.support.playing import (
 MEMBERS = ("m-1", "m-2")
 
 
-async def live(parts: Parts, chance: random.Random, *, days: int) -> None:
+async def live(services: Services, chance: random.Random, *, days: int) -> None:
     """What members do, each day some of it, and what the shop takes back of it."""
     for _ in range(days):
         for member_id in MEMBERS:
@@ -47,22 +47,22 @@ async def live(parts: Parts, chance: random.Random, *, days: int) -> None:
                 review(f"p-{chance.randrange(6)}", f"r-{chance.randrange(12)}"),
             ]
             chosen = chance.sample(deeds, chance.randrange(len(deeds) + 1))
-            await record(parts, [act(parts, deed, member_id) for deed in chosen])
+            await record(services, [act(services, deed, member_id) for deed in chosen])
             if chance.random() < 0.4:
                 await take_events(
-                    parts,
+                    services,
                     [
-                        signed_in(parts, member_id),
-                        review_removed(parts, f"r-{chance.randrange(12)}", member_id),
-                        share_removed(parts, shares[2], member_id),
+                        signed_in(services, member_id),
+                        review_removed(services, f"r-{chance.randrange(12)}", member_id),
+                        share_removed(services, shares[2], member_id),
                     ],
                 )
-        await settle_due(parts, now=advance(parts, DAY * chance.choice([0.4, 1, 1, 1, 2])))
+        await settle_due(services, now=advance(services, DAY * chance.choice([0.4, 1, 1, 1, 2])))
 
 
-async def total(parts: Parts) -> int:
+async def total(services: Services) -> int:
     ((points,),) = await rows(
-        parts.db, "SELECT CAST(sum(active + pending + held - debt) AS int) FROM balances"
+        services.db, "SELECT CAST(sum(active + pending + held - debt) AS int) FROM balances"
     )
     assert isinstance(points, int)
     return points
@@ -71,17 +71,19 @@ async def total(parts: Parts) -> int:
 @pytest.mark.parametrize("seed", range(6))
 async def test_two_lives_become_one(settings: Settings, seed: int) -> None:
     chance = random.Random(seed)  # A life, not a secret.
-    async with playing(settings) as parts:
+    async with playing(settings) as services:
         for member_id in MEMBERS:
-            await join(parts, member_id)
-        await live(parts, chance, days=6)
-        before = await total(parts)
-        await merge_members(parts, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
-        assert await total(parts) == before
-        assert await broken(parts) == []
-        await live(parts, chance, days=4)
-        assert await rows(parts.db, "SELECT active + pending FROM balances WHERE member_id = 'm-1'") == [(0,)]
-        assert await broken(parts) == []
-        await erase_member(parts, PROGRAM, "m-1", operator="key-1")
-        assert await total(parts) == 0
-        assert await broken(parts) == []
+            await join(services, member_id)
+        await live(services, chance, days=6)
+        before = await total(services)
+        await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+        assert await total(services) == before
+        assert await broken(services) == []
+        await live(services, chance, days=4)
+        assert await rows(services.db, "SELECT active + pending FROM balances WHERE member_id = 'm-1'") == [
+            (0,)
+        ]
+        assert await broken(services) == []
+        await erase_member(services, PROGRAM, "m-1", operator="key-1")
+        assert await total(services) == 0
+        assert await broken(services) == []

@@ -35,7 +35,7 @@ from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.flows.withdrawals.reconcile import reconcile
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.payouts.port import Payout
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
 from tests.support.playing import advance, rows
@@ -160,8 +160,8 @@ lives = st.lists(
 class World:
     """The servers, and a loop that runs only while something is asked."""
 
-    def __init__(self, parts: Parts, provider: Fickle, loop: asyncio.AbstractEventLoop) -> None:
-        self.parts = parts
+    def __init__(self, services: Services, provider: Fickle, loop: asyncio.AbstractEventLoop) -> None:
+        self.services = services
         self.provider = provider
         self.loop = loop
 
@@ -196,54 +196,54 @@ def test_money_is_paid_once_and_points_go_exactly_when_it_is(world: World) -> No
 
 
 async def _live(world: World, drawn: list[Withdraw | Work | Wait | Decide]) -> None:
-    parts, provider = world.parts, world.provider
+    services, provider = world.services, world.provider
     member_id = f"m-{next(_numbers)}"
-    await join(parts, member_id)
+    await join(services, member_id)
     for step in drawn:
         match step:
             case Withdraw(points=points):
                 with suppress(Refusal):  # What is held already cannot be withdrawn again.
-                    await withdraw(parts, PROGRAM, member_id, points=points, method="mobile_money")
+                    await withdraw(services, PROGRAM, member_id, points=points, method="mobile_money")
             case Work():
-                await _work(parts, provider, step)
+                await _work(services, provider, step)
             case Wait(minutes=minutes):
-                advance(parts, timedelta(minutes=minutes))
+                advance(services, timedelta(minutes=minutes))
             case Decide(pays=pays):
                 provider.decide(pays=pays)
-        await _check(parts, provider, member_id)
-    await _end(parts, provider)
-    await _check(parts, provider, member_id)
+        await _check(services, provider, member_id)
+    await _end(services, provider)
+    await _check(services, provider, member_id)
     found = await rows(
-        parts.db, "SELECT id, state FROM withdrawals WHERE member_id = :member", member=member_id
+        services.db, "SELECT id, state FROM withdrawals WHERE member_id = :member", member=member_id
     )
     assert {state for _, state in found} <= {"settled", "failed"}
     assert {id_ for id_, state in found if state == "settled"} == {id_ for id_, _ in found} & provider.paid
-    assert (await reconcile(parts)).differences == []
-    assert await broken(parts) == []
+    assert (await reconcile(services)).differences == []
+    assert await broken(services) == []
 
 
-async def _work(parts: Parts, provider: Fickle, step: Work) -> None:
+async def _work(services: Services, provider: Fickle, step: Work) -> None:
     provider.sendings, provider.asking = list(step.sendings), step.asking
-    now = parts.clock.now()
-    turns = (pay_out_due(parts, now=now) for _ in range(step.workers))
+    now = services.clock.now()
+    turns = (pay_out_due(services, now=now) for _ in range(step.workers))
     for done in await asyncio.gather(*turns, return_exceptions=True):
         assert not isinstance(done, BaseException) or isinstance(done, Died)
     provider.sendings, provider.asking = [], "answers"
 
 
-async def _end(parts: Parts, provider: Fickle) -> None:
+async def _end(services: Services, provider: Fickle) -> None:
     """Everybody lives and answers from now on."""
     for _ in range(12):
-        await pay_out_due(parts, now=advance(parts, timedelta(hours=6)))
+        await pay_out_due(services, now=advance(services, timedelta(hours=6)))
         provider.decide(pays=True)
 
 
-async def _check(parts: Parts, provider: Fickle, member_id: str) -> None:
+async def _check(services: Services, provider: Fickle, member_id: str) -> None:
     """At every moment: sent once; and what is neither to be spent, nor held, nor paid, is nowhere."""
     assert set(provider.arrived.values()) <= {1}
-    active, held = await balance(parts, member_id)
+    active, held = await balance(services, member_id)
     found = await rows(
-        parts.db, "SELECT id, state, points FROM withdrawals WHERE member_id = :member", member=member_id
+        services.db, "SELECT id, state, points FROM withdrawals WHERE member_id = :member", member=member_id
     )
     points: Counter[str] = Counter()
     for id_, state, of in found:

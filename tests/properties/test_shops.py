@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from engage.flows.operations.install import install
-from engage.runtime.services import open_parts
+from engage.runtime.services import open_services
 from engage.settings import Settings
 from tests.properties.plain import SHOPS, Line
 from tests.properties.street import Street, TravellingClock, World
@@ -172,12 +172,12 @@ def test_every_point_of_a_program_goes_as_the_model_says(world: World, program: 
 def world(own_database: Settings) -> Iterator[World]:
     """Its loop runs only while something is asked."""
     loop = asyncio.new_event_loop()
-    context = open_parts(own_database, TravellingClock())
+    context = open_services(own_database, TravellingClock())
     try:
         loop.run_until_complete(install(own_database))
-        parts = loop.run_until_complete(context.__aenter__())
-        loop.run_until_complete(parts.programs.refresh(parts.db))
-        yield World(own_database, parts, loop)
+        services = loop.run_until_complete(context.__aenter__())
+        loop.run_until_complete(services.programs.refresh(services.db))
+        yield World(own_database, services, loop)
         loop.run_until_complete(context.__aexit__(None, None, None))
     finally:
         loop.close()

@@ -21,7 +21,7 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.client import Asked
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.properties.lives import Expected, Life
 from tests.support.playing import NOON, PROGRAM, join, review_removed, rows, share_removed, signed_in
@@ -40,10 +40,10 @@ class World:
     """What all towns have in common: the servers, and a loop to ask them in."""
 
     def __init__(
-        self, settings: Settings, parts: Parts, valkey: Redis, loop: asyncio.AbstractEventLoop
+        self, settings: Settings, services: Services, valkey: Redis, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.settings = settings
-        self.parts = parts
+        self.services = services
         self.valkey = valkey
         self.loop = loop
 
@@ -55,25 +55,25 @@ class Town:
     def __init__(self, world: World, *, hours: int) -> None:
         """Members join `hours` after NOON: the second version comes into force in their days."""
         self.world = world
-        self.parts = world.parts
+        self.services = world.services
         self.lives: list[Life] = []
         self.died = False  # Whether a caller has died with places claimed.
-        assert isinstance(self.parts.clock, StoppedClock)
-        self.clock = self.parts.clock
+        assert isinstance(self.services.clock, StoppedClock)
+        self.clock = self.services.clock
         self.clock.at = NOON + timedelta(hours=hours)
         number = next(_numbers)
         for country in COUNTRIES:
             self.join(Life(f"{country}-{number}", country))
 
     def join(self, life: Life) -> None:
-        joined = self.world.run(join(self.parts, life.member_id, life.country))
+        joined = self.world.run(join(self.services, life.member_id, life.country))
         program, zone = self.in_force(life)
         life.foresee(program, Registration(), self.clock.now(), zone)
         life.happened({credit.rule: credit.rule for credit in joined.credits})
         self.lives.append(life)
 
     def in_force(self, life: Life) -> tuple[Program, str]:
-        program, market = self.parts.programs.in_force(PROGRAM, at=self.clock.now(), country=life.country)
+        program, market = self.services.programs.in_force(PROGRAM, at=self.clock.now(), country=life.country)
         return program, market.zone
 
     def do(self, who: int, activity: AnyActivity) -> None:
@@ -95,21 +95,21 @@ class Town:
         life = self.lives[who]
         program, zone = self.in_force(life)
         slots = wanted(program, activity, at=self.clock.now(), zone=zone)
-        self.world.run(self.parts.gate.claim([Asked(PROGRAM, life.member_id, slot) for slot in slots]))
+        self.world.run(self.services.gate.claim([Asked(PROGRAM, life.member_id, slot) for slot in slots]))
         self.died = True
 
     async def recorded(
         self, acts: list[tuple[int, AnyActivity]], *, dying: bool = False
     ) -> list[tuple[Life, AnyActivity, Recorded | Exception]]:
-        await self.parts.after.drain()
+        await self.services.post_commit.drain()
         now = self.clock.now()
         asked = [Act(PROGRAM, self.lives[n].member_id, activity, now) for n, activity in acts]
-        answers = await record(self.parts, asked)
+        answers = await record(self.services, asked)
         if dying:
-            self.parts.after._confirmed.clear()
-            self.parts.after._changes.clear()
-            self.parts.after._untold.clear()
-            self.parts.after._due.clear()
+            self.services.post_commit._confirmed.clear()
+            self.services.post_commit._changes.clear()
+            self.services.post_commit._untold.clear()
+            self.services.post_commit._due.clear()
         return [(self.lives[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]
 
     def check(self, recorded: list[tuple[Life, AnyActivity, Recorded | Exception]]) -> None:
@@ -138,7 +138,7 @@ class Town:
             assert answer.streak.days == expected.days
         ids = [credit.id for credit in answer.credits]
         found = self.world.run(
-            rows(self.parts.db, "SELECT rule_id, source_key FROM credits WHERE id = ANY(:ids)", ids=ids)
+            rows(self.services.db, "SELECT rule_id, source_key FROM credits WHERE id = ANY(:ids)", ids=ids)
         )
         taken = {str(rule_id): str(key) for rule_id, key in found}
         if not self.died:
@@ -147,8 +147,8 @@ class Town:
 
     def sign_in(self, who: int) -> None:
         life = self.lives[who]
-        event = signed_in(self.parts, life.member_id)
-        taken = self.world.run(take_events(self.parts, [event]))
+        event = signed_in(self.services, life.member_id)
+        taken = self.world.run(take_events(self.services, [event]))
         assert (taken.accepted, taken.refused) == (1, [])
         program, zone = self.in_force(life)
         expected = life.foresee(program, AppSignIn(event_id=event.id), self.clock.now(), zone)
@@ -158,7 +158,7 @@ class Town:
     def remove(self, who: int, kind: str, name: str) -> None:
         life = self.lives[who]
         removal = share_removed if kind == "share" else review_removed
-        taken = self.world.run(take_events(self.parts, [removal(self.parts, name, life.member_id)]))
+        taken = self.world.run(take_events(self.services, [removal(self.services, name, life.member_id)]))
         assert (taken.accepted, taken.refused) == (1, [])
         life.remove(f"{kind}:{name}")
 
@@ -167,14 +167,14 @@ class Town:
 
     def settle(self) -> None:
         now = self.clock.now()
-        self.world.run(settle_due(self.parts, now=now))
+        self.world.run(settle_due(self.services, now=now))
         for life in self.lives:
             life.settle(now)
 
     def lose_valkey(self, how: Loss) -> None:
-        self.world.run(self.parts.gate.forget_all())
+        self.world.run(self.services.gate.forget_all())
         if how == "rebuilt":
-            self.world.run(rebuild(self.parts))
+            self.world.run(rebuild(self.services))
 
     def fall_behind(self, who: int, activities: list[AnyActivity]) -> None:
         """Valkey knows nothing of these, as after a failover to a replica that had not heard of them yet."""
@@ -184,20 +184,20 @@ class Town:
         self.world.run(self._put_back(before))
 
     async def _dumped(self) -> dict[bytes, bytes]:
-        await self.parts.after.drain()
+        await self.services.post_commit.drain()
         valkey = self.world.valkey
         found = [key async for key in valkey.scan_iter(match=f"{keys.PREFIX}*", count=1000)]
         return {key: await valkey.dump(key) for key in found}
 
     async def _put_back(self, before: dict[bytes, bytes]) -> None:
-        await self.parts.after.drain()
-        await self.parts.gate.forget_all()
+        await self.services.post_commit.drain()
+        await self.services.gate.forget_all()
         for key, dump in before.items():
             await self.world.valkey.restore(key, 0, dump)
 
     def look_at_home(self, who: int) -> None:
         life = self.lives[who]
-        home = self.world.run(read_home(self.parts, PROGRAM, life.member_id))
+        home = self.world.run(read_home(self.services, PROGRAM, life.member_id))
         program, zone = self.in_force(life)
         now = self.clock.now()
         assert (home.balance.active, home.balance.pending) == life.balance()
@@ -212,13 +212,13 @@ class Town:
             self.look_at_home(who)
             found = self.world.run(
                 rows(
-                    self.parts.db,
+                    self.services.db,
                     "SELECT source_key, state FROM credits WHERE member_id = :member AND points > 0",
                     member=life.member_id,
                 )
             )
             assert {str(key): state for key, state in found} == {k: had.state for k, had in life.had.items()}
-        self.world.run(self.parts.after.drain())
+        self.world.run(self.services.post_commit.drain())
         audited = self.world.run(audit(self.world.settings))
         assert audited.broken == []
         # Whoever died has told nobody, and no sweep runs here.

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.refusals import Unavailable
 from engage.runtime.database import COMMAND_TIMEOUT_S, one_statement, open_database, transaction
-from engage.runtime.services import open_parts
+from engage.runtime.services import open_services
 from engage.settings import Settings
 
 NEVER = text("SELECT pg_sleep(3600)")
@@ -69,7 +69,7 @@ async def test_a_server_that_dies_while_one_connects_is_away(last_words: bytes) 
 async def test_whoever_serves_members_waits_for_no_statement_longer_than_an_app_would(
     settings: Settings,
 ) -> None:
-    async with open_parts(settings) as parts, transaction(parts.db) as conn:
+    async with open_services(settings) as services, transaction(services.db) as conn:
         raw = await conn.get_raw_connection()
         assert raw.driver_connection is not None
         assert raw.driver_connection._config.command_timeout == COMMAND_TIMEOUT_S <= 10

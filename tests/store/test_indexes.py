@@ -1,6 +1,6 @@
 """Indexes serve batches: a plan that was made while a table was small stays good when it has grown."""
 
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import playing, rows
 
@@ -19,9 +19,9 @@ async def test_only_a_members_rows_are_found_by_the_program_first(settings: Sett
     """For the planner an index that begins with the program is as good as the primary key while there are few
     rows; of a thousand rows that are looked for, each would later walk over all of the program's.
     """
-    parts: Parts
-    async with playing(settings) as parts:
-        found = await rows(parts.db, INDEXES)
+    services: Services
+    async with playing(settings) as services:
+        found = await rows(services.db, INDEXES)
     assert found
     wrong = [
         index

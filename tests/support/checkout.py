@@ -20,7 +20,7 @@ from engage.flows.members.register import Joining, register_member
 from engage.flows.reads.balances import read_balances
 from engage.flows.rewards.redeem import Redeemed, Wish, redeem
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import publishing
 
@@ -115,34 +115,34 @@ due = { type = "after", delay = "PT0S" }
 
 
 @asynccontextmanager
-async def spending(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+async def spending(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """The parts of one process; the clock stands at NOON if none is given."""
-    async with publishing(settings, DOCUMENT, clock=clock) as parts:
-        yield parts
+    async with publishing(settings, DOCUMENT, clock=clock) as services:
+        yield services
 
 
-async def rich(parts: Parts, points: int, member_id: str = "m-1") -> str:
+async def rich(services: Services, points: int, member_id: str = "m-1") -> str:
     """A new member with so many points, a multiple of 100."""
-    await register_member(parts, Joining(member_id=member_id, program=SPENDING, country="ES"))
-    await earn(parts, points, member_id)
+    await register_member(services, Joining(member_id=member_id, program=SPENDING, country="ES"))
+    await earn(services, points, member_id)
     return member_id
 
 
-async def earn(parts: Parts, points: int, member_id: str = "m-1") -> None:
+async def earn(services: Services, points: int, member_id: str = "m-1") -> None:
     """As many reviews as that takes, of products of their own, in lots of 100."""
     reviews = [
         Review(product_id=f"p-{n}", review_id=f"r-{n}")
         for n in (next(_numbers) for _ in range(points // 100))
     ]
-    now = parts.clock.now()
-    answers = await record(parts, [Act(SPENDING, member_id, review, now) for review in reviews])
+    now = services.clock.now()
+    answers = await record(services, [Act(SPENDING, member_id, review, now) for review in reviews])
     assert not [answer for answer in answers if isinstance(answer, Exception)]
-    await settle_due(parts, now=parts.clock.now())
+    await settle_due(services, now=services.clock.now())
 
 
-async def balance(parts: Parts, member_id: str = "m-1") -> tuple[int, int, int]:
+async def balance(services: Services, member_id: str = "m-1") -> tuple[int, int, int]:
     """(active, held, debt)."""
-    found: Balance = (await read_balances(parts, [(SPENDING, member_id)]))[SPENDING, member_id]
+    found: Balance = (await read_balances(services, [(SPENDING, member_id)]))[SPENDING, member_id]
     return found.active, found.held, found.debt
 
 
@@ -161,21 +161,21 @@ def asking(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRe
     return HoldRequest(order_id=order_id, member_id=member_id, **fields | what)
 
 
-async def held(parts: Parts, request: HoldRequest) -> Held:
+async def held(services: Services, request: HoldRequest) -> Held:
     """Raises what it is refused with."""
-    (answer,) = await hold(parts, [request])
+    (answer,) = await hold(services, [request])
     return _raised(answer)
 
 
-async def ended(parts: Parts, made: Held, end: End) -> Ended:
+async def ended(services: Services, made: Held, end: End) -> Ended:
     """Raises what it is refused with."""
-    (answer,) = await end_holds(parts, [Ending(made.hold_id, end)])
+    (answer,) = await end_holds(services, [Ending(made.hold_id, end)])
     return _raised(answer)
 
 
-async def redeemed(parts: Parts, reward_id: str, member_id: str = "m-1") -> Redeemed:
+async def redeemed(services: Services, reward_id: str, member_id: str = "m-1") -> Redeemed:
     """Raises what it is refused with."""
-    (answer,) = await redeem(parts, [Wish(SPENDING, member_id, reward_id)])
+    (answer,) = await redeem(services, [Wish(SPENDING, member_id, reward_id)])
     return _raised(answer)
 
 

@@ -11,13 +11,13 @@ from engage.ledger.accounts import open_accounts, post
 from engage.ledger.holds import Hold, HoldState, add_hold, read_holds, write_holds
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from tests.support.playing import PROGRAM
 
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
-async def spend(parts: Parts, points: int, member_id: str = "m-1", *, now: datetime) -> int:
+async def spend(services: Services, points: int, member_id: str = "m-1", *, now: datetime) -> int:
     """Spends as much of these points as there is; how many."""
     spent = 0
     hold_id = new_id()
@@ -31,41 +31,41 @@ async def spend(parts: Parts, points: int, member_id: str = "m-1", *, now: datet
     def taken() -> Hold | None:
         return _hold(member_id, hold_id, "captured", spent, now, None) if spent else None
 
-    await _change(parts, member_id, redeem, now=now, add=taken)
+    await _change(services, member_id, redeem, now=now, add=taken)
     return spent
 
 
 async def hold(
-    parts: Parts, points: int, member_id: str = "m-1", *, now: datetime, ttl: timedelta = HALF_AN_HOUR
+    services: Services, points: int, member_id: str = "m-1", *, now: datetime, ttl: timedelta = HALF_AN_HOUR
 ) -> UUID:
     """Sets these points aside for a checkout; the hold's id."""
     hold_id = new_id()
     made = _hold(member_id, hold_id, "open", points, now, now + ttl)
     await _change(
-        parts, member_id, lambda account: account.hold(points, hold_id, now), now=now, add=lambda: made
+        services, member_id, lambda account: account.hold(points, hold_id, now), now=now, add=lambda: made
     )
     return hold_id
 
 
 async def end_hold(
-    parts: Parts, hold_id: UUID, state: HoldState, member_id: str = "m-1", *, now: datetime
+    services: Services, hold_id: UUID, state: HoldState, member_id: str = "m-1", *, now: datetime
 ) -> None:
     """Captured, released, or expired."""
     key = (PROGRAM, member_id)
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [key], now=now, hold_ids=[hold_id])
         account, takes = accounts.by_key[key], accounts.takes[hold_id]
         if state == "captured":
             account.capture(takes, hold_id, now)
         else:
             account.release(takes, hold_id, now)
-        await post(conn, accounts, cause=state, wall=parts.clock.wall(), outbox_id=new_id())
+        await post(conn, accounts, cause=state, wall=services.clock.wall(), outbox_id=new_id())
         found = (await read_holds(conn, [hold_id]))[hold_id]
         await write_holds(conn, [replace(found, state=state, closed_at=now)])
 
 
 async def _change(
-    parts: Parts,
+    services: Services,
     member_id: str,
     change: Callable[[Account], object],
     *,
@@ -73,10 +73,10 @@ async def _change(
     add: Callable[[], Hold | None],
 ) -> None:
     key = (PROGRAM, member_id)
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [key], now=now)
         change(accounts.by_key[key])
-        await post(conn, accounts, cause="spent", wall=parts.clock.wall(), outbox_id=new_id())
+        await post(conn, accounts, cause="spent", wall=services.clock.wall(), outbox_id=new_id())
         made = add()
         if made is not None:
             await add_hold(conn, made)

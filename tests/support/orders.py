@@ -30,7 +30,7 @@ from engage.ledger.accounts import open_accounts, post
 from engage.ledger.holds import Hold, add_hold
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import publishing, rows
 
@@ -80,38 +80,38 @@ _numbers = count(1)
 
 
 @asynccontextmanager
-async def ordering(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+async def ordering(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """The parts of one process, with the program published; the clock stands at NOON if none is given."""
-    async with publishing(settings, DOCUMENT, clock=clock) as parts:
-        yield parts
+    async with publishing(settings, DOCUMENT, clock=clock) as services:
+        yield services
 
 
-async def join(parts: Parts, member_id: str = "m-1", country: str = "ES") -> None:
-    await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country=country))
+async def join(services: Services, member_id: str = "m-1", country: str = "ES") -> None:
+    await register_member(services, Joining(member_id=member_id, program=PROGRAM, country=country))
 
 
 def line(line_id: str = "1", paid: int = 1000, quantity: int = 1, **rest: Any) -> Line:
     return Line(line_id=line_id, product_id="band", paid=paid, quantity=quantity, **rest)
 
 
-def paid(parts: Parts, *lines: Line, order_id: str = "o-1", **rest: Any) -> OrderPaidEvent:
+def paid(services: Services, *lines: Line, order_id: str = "o-1", **rest: Any) -> OrderPaidEvent:
     """An order of 10 euros, if nothing else is said."""
     fields: dict[str, Any] = {"channel": "web", "payment": Payment(method="card"), "currency": "EUR"}
     event = {name: rest.pop(name) for name in ("member_id", "at") if name in rest}
     told = OrderPaid(order_id=order_id, **(fields | {"lines": list(lines) or [line()]} | rest))
-    return OrderPaidEvent(**_event(parts, **event), data=told)
+    return OrderPaidEvent(**_event(services, **event), data=told)
 
 
-def delivered(parts: Parts, order_id: str = "o-1", **event: Any) -> OrderDeliveredEvent:
-    return OrderDeliveredEvent(**_event(parts, **event), data=OrderNamed(order_id=order_id))
+def delivered(services: Services, order_id: str = "o-1", **event: Any) -> OrderDeliveredEvent:
+    return OrderDeliveredEvent(**_event(services, **event), data=OrderNamed(order_id=order_id))
 
 
-def cancelled(parts: Parts, order_id: str = "o-1", **event: Any) -> OrderCancelledEvent:
-    return OrderCancelledEvent(**_event(parts, **event), data=OrderNamed(order_id=order_id))
+def cancelled(services: Services, order_id: str = "o-1", **event: Any) -> OrderCancelledEvent:
+    return OrderCancelledEvent(**_event(services, **event), data=OrderNamed(order_id=order_id))
 
 
 def returned(
-    parts: Parts,
+    services: Services,
     back: dict[str, int] | None = None,
     *,
     order_id: str = "o-1",
@@ -121,49 +121,57 @@ def returned(
     """These quantities by line, or everything."""
     lines = None if back is None else [ReturnedLine(one, quantity) for one, quantity in back.items()]
     told = OrderReturned(order_id=order_id, return_id=return_id or f"r-{next(_numbers)}", lines=lines)
-    return OrderReturnedEvent(**_event(parts, **event), data=told)
+    return OrderReturnedEvent(**_event(services, **event), data=told)
 
 
-def review_removed(parts: Parts, review_id: str) -> ReviewRemovedEvent:
-    return ReviewRemovedEvent(**_event(parts), data=ReviewRemoved(review_id=review_id))
+def review_removed(services: Services, review_id: str) -> ReviewRemovedEvent:
+    return ReviewRemovedEvent(**_event(services), data=ReviewRemoved(review_id=review_id))
 
 
-def _event(parts: Parts, member_id: str = "m-1", at: datetime | None = None) -> dict[str, Any]:
+def _event(services: Services, member_id: str = "m-1", at: datetime | None = None) -> dict[str, Any]:
     return {
         "id": f"e-{next(_numbers)}",
-        "time": at or parts.clock.now(),
+        "time": at or services.clock.now(),
         "program": PROGRAM,
         "member_id": member_id,
     }
 
 
-async def tell(parts: Parts, *events: AnyEvent) -> list[str]:
+async def tell(services: Services, *events: AnyEvent) -> list[str]:
     """The codes of what is refused; everything else is done."""
-    taken = await take_events(parts, events)
+    taken = await take_events(services, events)
     assert taken.accepted + taken.repeated + len(taken.refused) == len(events)
     return [refused.code for refused in taken.refused]
 
 
-async def buy(parts: Parts, *lines: Line, **rest: Any) -> None:
+async def buy(services: Services, *lines: Line, **rest: Any) -> None:
     """Paid and delivered, and the points that are due are active."""
     order_id, member_id = rest.get("order_id", "o-1"), rest.get("member_id", "m-1")
-    told: list[AnyEvent] = [paid(parts, *lines, **rest), delivered(parts, order_id, member_id=member_id)]
-    assert await tell(parts, *told) == []
-    await settle_due(parts, now=parts.clock.now())
+    told: list[AnyEvent] = [
+        paid(services, *lines, **rest),
+        delivered(services, order_id, member_id=member_id),
+    ]
+    assert await tell(services, *told) == []
+    await settle_due(services, now=services.clock.now())
 
 
-async def write_review(parts: Parts, review_id: str = "r-1", member_id: str = "m-1") -> None:
+async def write_review(services: Services, review_id: str = "r-1", member_id: str = "m-1") -> None:
     activity = Review(product_id=review_id, review_id=review_id)
-    (answer,) = await record(parts, [Act(PROGRAM, member_id, activity, parts.clock.now())])
+    (answer,) = await record(services, [Act(PROGRAM, member_id, activity, services.clock.now())])
     assert not isinstance(answer, Exception), answer
 
 
 async def spend(
-    parts: Parts, points: int, order_id: str | None = None, *, member_id: str = "m-1", capture: bool = True
+    services: Services,
+    points: int,
+    order_id: str | None = None,
+    *,
+    member_id: str = "m-1",
+    capture: bool = True,
 ) -> UUID:
     """Points are held for an order, and captured at once if nothing else is said."""
-    key, now, hold_id = (PROGRAM, member_id), parts.clock.now(), new_id()
-    async with transaction(parts.db) as conn:
+    key, now, hold_id = (PROGRAM, member_id), services.clock.now(), new_id()
+    async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [key], now=now)
         account = accounts.by_key[key]
         takes = account.hold(points, hold_id, now)
@@ -184,14 +192,14 @@ async def spend(
             closed_at=now if capture else None,
         )
         await add_hold(conn, hold)
-        await post(conn, accounts, cause="held", wall=parts.clock.wall(), outbox_id=new_id())
+        await post(conn, accounts, cause="held", wall=services.clock.wall(), outbox_id=new_id())
     return hold_id
 
 
-async def balance(parts: Parts, member_id: str = "m-1") -> dict[str, int]:
+async def balance(services: Services, member_id: str = "m-1") -> dict[str, int]:
     """What is not zero of a member's balance."""
     (found,) = await rows(
-        parts.db, "SELECT active, pending, held, debt FROM balances WHERE member_id = :m", m=member_id
+        services.db, "SELECT active, pending, held, debt FROM balances WHERE member_id = :m", m=member_id
     )
     return {
         name: int(str(value))
@@ -200,10 +208,10 @@ async def balance(parts: Parts, member_id: str = "m-1") -> dict[str, int]:
     }
 
 
-async def credits(parts: Parts, member_id: str = "m-1") -> list[tuple[object, ...]]:
+async def credits(services: Services, member_id: str = "m-1") -> list[tuple[object, ...]]:
     """(rule, state, points, taken back), by source key."""
     return await rows(
-        parts.db,
+        services.db,
         """SELECT rule_id, state, points, taken_back FROM credits
            WHERE member_id = :m ORDER BY source_key""",
         m=member_id,

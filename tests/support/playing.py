@@ -25,7 +25,7 @@ from engage.flows.shop.events import (
     ShareRemoved,
     ShareRemovedEvent,
 )
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 
 PROGRAM = "playground"
@@ -158,41 +158,43 @@ NZ = {{ zone = "America/Los_Angeles", currency = "NZD" }}
 
 
 @asynccontextmanager
-async def publishing(settings: Settings, *documents: str, clock: Clock | None = None) -> AsyncIterator[Parts]:
+async def publishing(
+    settings: Settings, *documents: str, clock: Clock | None = None
+) -> AsyncIterator[Services]:
     """The parts of one process, with these documents published; the clock stands at NOON if none is given."""
-    async with open_parts(settings, clock or StoppedClock(NOON)) as parts:
+    async with open_services(settings, clock or StoppedClock(NOON)) as services:
         for document in documents:
-            await publish(parts.db, document, source="test", now=NOON)
-        await parts.programs.refresh(parts.db)
-        yield parts
+            await publish(services.db, document, source="test", now=NOON)
+        await services.programs.refresh(services.db)
+        yield services
 
 
 @asynccontextmanager
-async def playing(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Parts]:
+async def playing(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
     """The parts of one process, with the playground published."""
-    async with publishing(settings, FIRST, SECOND, clock=clock) as parts:
-        yield parts
+    async with publishing(settings, FIRST, SECOND, clock=clock) as services:
+        yield services
 
 
-async def join(parts: Parts, member_id: str = "m-1", country: str = "ES") -> Joined:
-    return await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country=country))
+async def join(services: Services, member_id: str = "m-1", country: str = "ES") -> Joined:
+    return await register_member(services, Joining(member_id=member_id, program=PROGRAM, country=country))
 
 
-def act(parts: Parts, activity: AnyActivity, member_id: str = "m-1") -> Act:
-    return Act(PROGRAM, member_id, activity, parts.clock.now())
+def act(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Act:
+    return Act(PROGRAM, member_id, activity, services.clock.now())
 
 
-async def do(parts: Parts, activity: AnyActivity, member_id: str = "m-1") -> Recorded:
+async def do(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Recorded:
     """Raises what the activity is refused with."""
-    (answer,) = await record(parts, [act(parts, activity, member_id)])
+    (answer,) = await record(services, [act(services, activity, member_id)])
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
-def advance(parts: Parts, by: timedelta) -> datetime:
-    assert isinstance(parts.clock, StoppedClock)
-    return parts.clock.advance(by)
+def advance(services: Services, by: timedelta) -> datetime:
+    assert isinstance(services.clock, StoppedClock)
+    return services.clock.advance(by)
 
 
 def tap() -> FuelTap:
@@ -211,27 +213,27 @@ def review(product_id: str = "band", review_id: str = "r-1") -> Review:
     return Review(product_id=product_id, review_id=review_id)
 
 
-def signed_in(parts: Parts, member_id: str = "m-1", *, at: datetime | None = None) -> AppSignedInEvent:
-    return AppSignedInEvent(**_event(parts, member_id, at))
+def signed_in(services: Services, member_id: str = "m-1", *, at: datetime | None = None) -> AppSignedInEvent:
+    return AppSignedInEvent(**_event(services, member_id, at))
 
 
 def review_removed(
-    parts: Parts, review_id: str, member_id: str = "m-1", *, at: datetime | None = None
+    services: Services, review_id: str, member_id: str = "m-1", *, at: datetime | None = None
 ) -> ReviewRemovedEvent:
-    return ReviewRemovedEvent(**_event(parts, member_id, at), data=ReviewRemoved(review_id=review_id))
+    return ReviewRemovedEvent(**_event(services, member_id, at), data=ReviewRemoved(review_id=review_id))
 
 
 def share_removed(
-    parts: Parts, share_id: str, member_id: str = "m-1", *, at: datetime | None = None
+    services: Services, share_id: str, member_id: str = "m-1", *, at: datetime | None = None
 ) -> ShareRemovedEvent:
-    return ShareRemovedEvent(**_event(parts, member_id, at), data=ShareRemoved(share_id=share_id))
+    return ShareRemovedEvent(**_event(services, member_id, at), data=ShareRemoved(share_id=share_id))
 
 
-def _event(parts: Parts, member_id: str, at: datetime | None) -> dict[str, Any]:
+def _event(services: Services, member_id: str, at: datetime | None) -> dict[str, Any]:
     """Each has an id of its own."""
     return {
         "id": f"e-{next(_numbers)}",
-        "time": at or parts.clock.now(),
+        "time": at or services.clock.now(),
         "program": PROGRAM,
         "member_id": member_id,
     }
@@ -242,10 +244,10 @@ async def rows(db: AsyncEngine, query: str, **values: object) -> list[tuple[obje
         return [tuple(row) for row in await conn.execute(text(query), values)]
 
 
-async def keys_of(parts: Parts, member_id: str = "m-1") -> list[str]:
+async def keys_of(services: Services, member_id: str = "m-1") -> list[str]:
     """The source keys of a member's credits, in order."""
     found = await rows(
-        parts.db,
+        services.db,
         "SELECT source_key FROM credits WHERE member_id = :member AND points > 0 ORDER BY 1",
         member=member_id,
     )

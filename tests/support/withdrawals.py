@@ -13,7 +13,7 @@ from engage.flows.members.register import Joining, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw
 from engage.payouts.port import Payout, Provider
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import FIVE_MINUTES, advance, publishing, rows
 
@@ -100,35 +100,37 @@ async def paying(
     *,
     clock: Clock | None = None,
     withdrawal: str = OPEN,
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[Services]:
     """One process; without a provider that of its settings."""
-    async with publishing(settings, document(withdrawal), clock=clock) as parts:
-        yield parts if provider is None else msgspec.structs.replace(parts, payouts=provider)
+    async with publishing(settings, document(withdrawal), clock=clock) as services:
+        yield services if provider is None else msgspec.structs.replace(services, payouts=provider)
 
 
 async def join(
-    parts: Parts, member_id: str = "m-1", *, phone: str | None = PHONE, country: str = "BF"
+    services: Services, member_id: str = "m-1", *, phone: str | None = PHONE, country: str = "BF"
 ) -> str:
     """A member who can spend 100 points, five minutes later."""
-    await register_member(parts, Joining(member_id=member_id, program=PROGRAM, country=country, phone=phone))
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
+    await register_member(
+        services, Joining(member_id=member_id, program=PROGRAM, country=country, phone=phone)
+    )
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
     return member_id
 
 
 async def take_out(
-    parts: Parts, points: int = 60, *, phone: str | None = None, method: Method = "mobile_money"
+    services: Services, points: int = 60, *, phone: str | None = None, method: Method = "mobile_money"
 ) -> WithdrawalView:
-    return await withdraw(parts, PROGRAM, "m-1", points=points, method=method, phone=phone)
+    return await withdraw(services, PROGRAM, "m-1", points=points, method=method, phone=phone)
 
 
-async def states(parts: Parts) -> list[str]:
+async def states(services: Services) -> list[str]:
     """Of all withdrawals, sorted."""
-    return [str(state) for (state,) in await rows(parts.db, "SELECT state FROM withdrawals ORDER BY 1")]
+    return [str(state) for (state,) in await rows(services.db, "SELECT state FROM withdrawals ORDER BY 1")]
 
 
-async def balance(parts: Parts, member_id: str = "m-1") -> tuple[int, int]:
+async def balance(services: Services, member_id: str = "m-1") -> tuple[int, int]:
     """(active, held)"""
-    found = await rows(parts.db, "SELECT active, held FROM balances WHERE member_id = :id", id=member_id)
+    found = await rows(services.db, "SELECT active, held FROM balances WHERE member_id = :id", id=member_id)
     active, held = found[0]
     assert isinstance(active, int)
     assert isinstance(held, int)

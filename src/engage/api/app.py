@@ -66,7 +66,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
 
 def app_of(api: Api) -> Litestar:
     """Over what is open already; its lifespan does nothing."""
-    app = _app(api.parts.settings, lifespan=[])
+    app = _app(api.services.settings, lifespan=[])
     app.state[STATE] = api
     return app
 

@@ -19,7 +19,7 @@ from engage.flows.activities.record import Act, Recorded, record
 from engage.flows.checkout.end_holds import Ended, Ending, end_holds
 from engage.flows.checkout.hold import Held, HoldRequest, hold
 from engage.flows.rewards.redeem import Redeemed, Wish, redeem
-from engage.runtime.services import Parts, follow_sandbox_clock, open_parts
+from engage.runtime.services import Services, follow_sandbox_clock, open_services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
 from engage.tokens import TokenVerifier, open_verifier
@@ -44,7 +44,7 @@ class Deed(Struct, frozen=True):
 class Api(Struct):
     """An API that is open. Until it has `started` it knows no programs, so it decides nothing."""
 
-    parts: Parts
+    services: Services
     verifier: TokenVerifier
     keys: KeyRing
     recorder: Batcher[Deed, Recorded]
@@ -74,14 +74,14 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
 
     Raises SettingsError.
     """
-    async with open_parts(settings, clock) as parts:
-        verifier = await open_verifier(settings, parts.clock)
+    async with open_services(settings, clock) as services:
+        verifier = await open_verifier(settings, services.clock)
         recorder: Batcher[Deed, Recorded] = Batcher(
-            partial(_record, parts), max_size=ACTS_PER_BATCH, in_flight=BATCHES_IN_FLIGHT
+            partial(_record, services), max_size=ACTS_PER_BATCH, in_flight=BATCHES_IN_FLIGHT
         )
-        holder, ender, redeemer = _spending(parts)
+        holder, ender, redeemer = _spending(services)
         secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
-        api = Api(parts, verifier, KeyRing(parts.db), recorder, holder, ender, redeemer, secrets)
+        api = Api(services, verifier, KeyRing(services.db), recorder, holder, ender, redeemer, secrets)
         await _try_to_start(api)
         starting = asyncio.create_task(_start(api))
         try:
@@ -96,22 +96,24 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
 
 
 def _spending(
-    parts: Parts,
+    services: Services,
 ) -> tuple[Batcher[HoldRequest, Held], Batcher[Ending, Ended], Batcher[Wish, Redeemed]]:
     """What spends points: many requests share a transaction, too. One transaction at a time is the faster
     way: each takes more with it, and none waits for balances that another one has locked.
     """
     sizes = {"max_size": SPENDS_PER_BATCH, "in_flight": 1}
     return (
-        Batcher(partial(hold, parts), **sizes),
-        Batcher(partial(end_holds, parts), **sizes),
-        Batcher(partial(redeem, parts), **sizes),
+        Batcher(partial(hold, services), **sizes),
+        Batcher(partial(end_holds, services), **sizes),
+        Batcher(partial(redeem, services), **sizes),
     )
 
 
-async def _record(parts: Parts, deeds: list[Deed]) -> Sequence[Recorded | Exception]:
-    now = parts.clock.now()
-    return await record(parts, [Act(deed.program_id, deed.member_id, deed.activity, now) for deed in deeds])
+async def _record(services: Services, deeds: list[Deed]) -> Sequence[Recorded | Exception]:
+    now = services.clock.now()
+    return await record(
+        services, [Act(deed.program_id, deed.member_id, deed.activity, now) for deed in deeds]
+    )
 
 
 async def _start(api: Api) -> None:
@@ -122,9 +124,9 @@ async def _start(api: Api) -> None:
 
 async def _try_to_start(api: Api) -> None:
     try:
-        await api.parts.programs.refresh(api.parts.db)
-        await api.parts.members.refresh(api.parts.db)
-        await follow_sandbox_clock(api.parts)
+        await api.services.programs.refresh(api.services.db)
+        await api.services.members.refresh(api.services.db)
+        await follow_sandbox_clock(api.services)
         api.started = True
     except Unavailable as away:
         log.warning("waiting for a part", part=away.facts["part"])

@@ -75,16 +75,19 @@ class HealthController(Controller):
 
 async def check(api: Api) -> PartsHealth:
     """Asks all parts at once; one that takes long is down."""
-    parts = api.parts
+    services = api.services
 
     async def worker() -> int:
-        return await parts.doorbell.workers_alive()
+        return await services.doorbell.workers_alive()
 
     async def feed() -> int:
-        return await parts.topics.parts_alive("feed")
+        return await services.topics.parts_alive("feed")
 
     postgres, state, workers, feeds = await asyncio.gather(
-        _answer(lambda: database_answers(parts)), _answer(parts.gate.ping), _answer(worker), _answer(feed)
+        _answer(lambda: database_answers(services)),
+        _answer(services.gate.ping),
+        _answer(worker),
+        _answer(feed),
     )
     return PartsHealth(
         postgres=_sign(postgres[0]),

@@ -61,7 +61,7 @@ async def _answered(
     # All of these are POSTs, so the path and the query say which request it is.
     named = scope["path"].encode() + b"?" * bool(scope["query_string"]) + scope["query_string"]
     fingerprint = hashlib.sha256(named + b"\n" + body).digest()
-    kept = await begin_answer(api.parts, caller, key, fingerprint=fingerprint)
+    kept = await begin_answer(api.services, caller, key, fingerprint=fingerprint)
     if kept is not None:
         return kept, True
     try:
@@ -69,12 +69,12 @@ async def _answered(
         decided = given.status < 500 and given.status not in ASK_AGAIN
         if decided:
             # Before it is sent: whoever has seen an answer gets the same one again.
-            await keep_answer(api.parts, caller, key, given)
+            await keep_answer(api.services, caller, key, given)
     except BaseException:
-        await abandon_answer(api.parts, caller, key)
+        await abandon_answer(api.services, caller, key)
         raise
     if not decided:
-        await abandon_answer(api.parts, caller, key)
+        await abandon_answer(api.services, caller, key)
     return given, False
 
 

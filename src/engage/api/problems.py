@@ -110,7 +110,7 @@ def _headers(refusal: Refusal, scope: Scope) -> Headers:
     resets_at = refusal.facts.get("resets_at")
     if wait_s is None and refusal.status == 429 and isinstance(resets_at, datetime):
         # By the clock that the limit follows, which in the sandbox is not the machine's.
-        wait = resets_at - api_of(scope).parts.clock.now()
+        wait = resets_at - api_of(scope).services.clock.now()
         wait_s = max(math.ceil(wait.total_seconds()), 1)
     if wait_s is not None:
         headers.append((b"retry-after", b"%d" % wait_s))

@@ -21,7 +21,7 @@ from engage.domain.document.fields import Country
 from engage.domain.refusals import Refusal
 from engage.flows.members.register import Joining, register_member
 from engage.flows.scheduled.time_travel import move_clock
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.tokens import SANDBOX_LIFE, sign
 
@@ -85,8 +85,8 @@ class SandboxController(Controller):
     async def show(self, request: Request[Any, Any, Any]) -> Answer[Sandbox]:
         """All that one needs to try the rest: a sandbox gives its keys to whoever reaches it."""
         api, known = _open(request.scope)
-        now = api.parts.clock.now()
-        return answer(Sandbox(now, api.parts.settings.feed_url, known.shop_key, known.admin_key))
+        now = api.services.clock.now()
+        return answer(Sandbox(now, api.services.settings.feed_url, known.shop_key, known.admin_key))
 
     @post(
         "/members",
@@ -99,9 +99,9 @@ class SandboxController(Controller):
     async def make_up(self, request: Request[Any, Any, Any]) -> Answer[MadeUp]:
         """Registers an eligible adult, unless told otherwise, and gives a token to act as them."""
         api, known = _open(request.scope)
-        joining = _made_up_joining(api.parts, await read_json(request, _made_up))
-        joined = await register_member(api.parts, joining)
-        settings = api.parts.settings
+        joining = _made_up_joining(api.services, await read_json(request, _made_up))
+        joined = await register_member(api.services, joining)
+        settings = api.services.settings
         token = sign(
             known,
             joined.program,
@@ -126,11 +126,11 @@ class SandboxController(Controller):
         asked = await read_json(request, _move)
         if (asked.advance is None) == (asked.to is None):
             raise invalid(FieldError("$", "either `advance` or `to`"))
-        now = api.parts.clock.now()
+        now = api.services.clock.now()
         latest = FieldError("advance" if asked.to is None else "to", f"not beyond {LATEST:%Y-%m-%d}")
         if (asked.to or now) > LATEST or (asked.advance or timedelta()) > LATEST - now:
             raise invalid(latest)
-        return answer(Moved(await move_clock(api.parts, to=asked.to, by=asked.advance)))
+        return answer(Moved(await move_clock(api.services, to=asked.to, by=asked.advance)))
 
 
 def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
@@ -139,13 +139,13 @@ def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
     return api, api.sandbox
 
 
-def _made_up_joining(parts: Parts, asked: MadeUpMember) -> Joining:
+def _made_up_joining(services: Services, asked: MadeUpMember) -> Joining:
     """Raises Refusal unknown_program."""
-    now = parts.clock.now()
+    now = services.clock.now()
     return Joining(
         member_id=asked.member_id or f"m-{secrets.token_hex(8)}",
         program=asked.program,
-        country=asked.country or _first_country(parts, asked.program, now),
+        country=asked.country or _first_country(services, asked.program, now),
         birth_date=asked.birth_date or add_months(now.date(), -12 * ADULT_YEARS),
         kind=asked.kind,
         person_ref=asked.person_ref,
@@ -155,13 +155,13 @@ def _made_up_joining(parts: Parts, asked: MadeUpMember) -> Joining:
     )
 
 
-def _first_country(parts: Parts, program_id: str, now: datetime) -> str:
+def _first_country(services: Services, program_id: str, now: datetime) -> str:
     """Of the program's newest version in force. Raises Refusal unknown_program."""
-    versions = parts.programs.known(program_id)
+    versions = services.programs.known(program_id)
     for version in reversed(versions):
         for country in version.countries:
             try:
-                in_force, _ = parts.programs.in_force(program_id, at=now, country=country)
+                in_force, _ = services.programs.in_force(program_id, at=now, country=country)
             except Refusal:
                 continue
             if in_force is version:

@@ -23,7 +23,7 @@ from engage.embedded.child import Part
 from engage.flows.operations.keys import create_key
 from engage.programs import preset
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import to_environment
 
 # A program that takes points at checkout, and a country of it.
@@ -68,16 +68,16 @@ class Found(Struct, frozen=True):
 
 
 async def run(ground: Ground) -> list[Figure]:
-    async with open_parts(ground.settings) as parts:
-        await _add_members(ground, parts)
-        key = await create_key(parts.db, name="tills", scopes=["shop"])
+    async with open_services(ground.settings) as services:
+        await _add_members(ground, services)
+        key = await create_key(services.db, name="tills", scopes=["shop"])
         async with _servers(ground, key) as servers:
             await _warm_up(ground, servers)
             found = Found()
             for turn in range(ground.sizes.rounds):
                 ground.say(f"checkout: round {turn + 1} of {ground.sizes.rounds}")
                 await _round(ground, servers, found, turn)
-        await _prove(ground, parts)
+        await _prove(ground, services)
     return _figures(found)
 
 
@@ -85,7 +85,7 @@ def _few(ground: Ground, share: int) -> int:
     return max(ground.sizes.payments // share, ground.sizes.connections)
 
 
-async def _add_members(ground: Ground, parts: Parts) -> None:
+async def _add_members(ground: Ground, services: Services) -> None:
     """By SQL. Of whom the plain way is asked, others are asked nothing."""
     program, rounds = preset(PROGRAM), ground.sizes.rounds
     plain = _few(ground, PLAIN_SHARE)
@@ -98,16 +98,16 @@ async def _add_members(ground: Ground, parts: Parts) -> None:
     }
     ground.say(f"checkout: adding {sum(count for count, _ in crowds.values()):,} members")
     for prefix, (count, points) in crowds.items():
-        await _add(parts, program, prefix, count, points)
-    await crowd.tidy(parts.db)
+        await _add(services, program, prefix, count, points)
+    await crowd.tidy(services.db)
 
 
-async def _add(parts: Parts, program: Program, prefix: str, count: int, points: int) -> None:
-    at = parts.clock.now()
-    await crowd.add_members(parts.db, program, prefix, count, now=at, country=COUNTRY)
-    await savers.add_earned(parts, program, prefix, count, each=LOTS, points=points, at=at)
+async def _add(services: Services, program: Program, prefix: str, count: int, points: int) -> None:
+    at = services.clock.now()
+    await crowd.add_members(services.db, program, prefix, count, now=at, country=COUNTRY)
+    await savers.add_earned(services, program, prefix, count, each=LOTS, points=points, at=at)
     for span in crowd.spans(count):
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             await savers.add_lots(conn, program, prefix, span, ends_at=None)
 
 
@@ -187,13 +187,13 @@ async def _pay(
     return load
 
 
-async def _prove(ground: Ground, parts: Parts) -> None:
+async def _prove(ground: Ground, services: Services) -> None:
     """Each order was paid once, and what it took is gone from balances and lots."""
     rounds = ground.sizes.rounds
     counts = {"many-": ground.sizes.payments * rounds, "hot-": _few(ground, HOT_SHARE) * rounds}
     given = {"many-": counts["many-"] * LOTS * POINTS, "hot-": LOTS * HOT_POINTS}
     for prefix, count in counts.items():
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             captured, holds, spent, active, left = (await conn.execute(_SUMS, {"prefix": prefix})).one()
         assert captured == holds == count, f"{count} orders made {holds} holds, {captured} of them captured"
         assert spent == count * POINTS, f"{spent} points were spent for {count} orders"

@@ -7,7 +7,7 @@ import msgspec
 from engage.bench.ground import Ground
 from engage.embedded import parts as children
 from engage.embedded.child import Part
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 START_S = 30.0
 LOOK_S = 0.05
@@ -22,7 +22,7 @@ def crew(ground: Ground) -> list[Part]:
     ]
 
 
-async def until_alive(parts: Parts, count: int) -> None:
+async def until_alive(services: Services, count: int) -> None:
     async with asyncio.timeout(START_S):
-        while await parts.doorbell.workers_alive() < count:  # noqa: ASYNC110 — They are other processes.
+        while await services.doorbell.workers_alive() < count:  # noqa: ASYNC110 — They are other processes.
             await asyncio.sleep(LOOK_S)

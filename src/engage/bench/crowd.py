@@ -14,7 +14,7 @@ from engage.domain.program.program import Program
 from engage.gate import keys
 from engage.ledger.accept import why_json
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 ROWS_PER_STATEMENT = 20_000
 MEMBERS_PER_LOAD = 1_000
@@ -58,14 +58,14 @@ async def add_members(
             await conn.execute(_BALANCES, {k: v for k, v in (row | span).items() if k != "country"})
 
 
-async def introduce(parts: Parts, program: Program, prefix: str, count: int, *, now: datetime) -> None:
+async def introduce(services: Services, program: Program, prefix: str, count: int, *, now: datetime) -> None:
     """The gate gets to know them, as it does when a member registers."""
     day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
     nothing: list[keys.Record] = []
     for first in range(0, count, MEMBERS_PER_LOAD):
         numbers = range(first, min(first + MEMBERS_PER_LOAD, count))
         known = [(program.id, member_id(prefix, n), nothing) for n in numbers]
-        await parts.gate.load(known, day=day, month=month)
+        await services.gate.load(known, day=day, month=month)
 
 
 async def add_pending(

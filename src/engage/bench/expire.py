@@ -18,7 +18,7 @@ from engage.domain.program.program import Program
 from engage.embedded import parts as children
 from engage.programs import preset
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 
 MOST_S = 60.0
 LOTS_A_MEMBER = 4
@@ -43,21 +43,21 @@ SELECT (SELECT count(*) FROM entries WHERE kind = 'expiration'),
 
 
 async def run(ground: Ground) -> list[Figure]:
-    async with open_parts(ground.settings) as parts:
-        await parts.programs.refresh(parts.db)
+    async with open_services(ground.settings) as services:
+        await services.programs.refresh(services.db)
         program = preset(PROGRAM)
-        await _add_members(ground, parts, program)
+        await _add_members(ground, services, program)
         engage = [make(ground.folder, ground.settings) for make in (children.api, children.feed)]
         async with (
             running(*engage, *crew(ground)),
             hand("engage.bench.http_load", ground.folder.logs) as load,
         ):
-            await until_alive(parts, ground.sizes.workers)
+            await until_alive(services, ground.sizes.workers)
             await load.ask(Sign(str(ground.folder.sandbox), PROGRAM, TAPPERS, _tappers(ground)), Signed)
             quiet = [await _tap(ground, load, turn) for turn in range(QUIET_STREAMS)]
-            ends_at = await _add_lots(ground, parts, program)
-            took, busy = await _until_ended(ground, parts, load, ends_at)
-        await _prove(ground, parts, ends_at)
+            ends_at = await _add_lots(ground, services, program)
+            took, busy = await _until_ended(ground, services, load, ends_at)
+        await _prove(ground, services, ends_at)
     return _figures(ground, took, quiet, busy)
 
 
@@ -70,33 +70,33 @@ def _tappers(ground: Ground) -> int:
     return int(ground.sizes.rate * (QUIET_STREAMS * LONGEST_STREAM_S + MOST_S))
 
 
-async def _add_members(ground: Ground, parts: Parts, program: Program) -> None:
+async def _add_members(ground: Ground, services: Services, program: Program) -> None:
     """They have all but their lots."""
-    count, at = _members(ground), parts.clock.now() - timedelta(days=400)
+    count, at = _members(ground), services.clock.now() - timedelta(days=400)
     ground.say(f"expire: adding {count:,} members with {LOTS_A_MEMBER} credits each")
-    await crowd.add_members(parts.db, program, PREFIX, count, now=at)
-    await savers.add_earned(parts, program, PREFIX, count, each=LOTS_A_MEMBER, points=POINTS_A_LOT, at=at)
-    now = parts.clock.now()
-    await crowd.add_members(parts.db, program, TAPPERS, _tappers(ground), now=now)
-    await crowd.introduce(parts, program, TAPPERS, _tappers(ground), now=now)
-    await crowd.tidy(parts.db)
+    await crowd.add_members(services.db, program, PREFIX, count, now=at)
+    await savers.add_earned(services, program, PREFIX, count, each=LOTS_A_MEMBER, points=POINTS_A_LOT, at=at)
+    now = services.clock.now()
+    await crowd.add_members(services.db, program, TAPPERS, _tappers(ground), now=now)
+    await crowd.introduce(services, program, TAPPERS, _tappers(ground), now=now)
+    await crowd.tidy(services.db)
 
 
-async def _add_lots(ground: Ground, parts: Parts, program: Program) -> datetime:
+async def _add_lots(ground: Ground, services: Services, program: Program) -> datetime:
     """When all of them end, which is a little after this returns."""
     spans = crowd.spans(_members(ground))
     ground.say(f"expire: adding {_members(ground) * LOTS_A_MEMBER:,} lots")
     began = time.perf_counter()
-    async with transaction(parts.db) as conn:
-        tomorrow = parts.clock.now() + timedelta(days=1)
+    async with transaction(services.db) as conn:
+        tomorrow = services.clock.now() + timedelta(days=1)
         await savers.add_lots(conn, program, PREFIX, spans[0], ends_at=tomorrow)
         await conn.rollback()
     a_span_s = time.perf_counter() - began
-    ends_at = parts.clock.now() + timedelta(seconds=SPARE_S + 3 * a_span_s * len(spans))
+    ends_at = services.clock.now() + timedelta(seconds=SPARE_S + 3 * a_span_s * len(spans))
     for span in spans:
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             await savers.add_lots(conn, program, PREFIX, span, ends_at=ends_at)
-    await crowd.tidy(parts.db)
+    await crowd.tidy(services.db)
     return ends_at
 
 
@@ -124,14 +124,14 @@ async def _tap(ground: Ground, load: Hand, turn: int) -> Load:
 
 
 async def _until_ended(
-    ground: Ground, parts: Parts, load: Hand, ends_at: datetime
+    ground: Ground, services: Services, load: Hand, ends_at: datetime
 ) -> tuple[float, list[Load]]:
     """Seconds from the instant until no lot is left, and the taps that were answered all the while."""
-    wait_s = (ends_at - parts.clock.now()).total_seconds()
+    wait_s = (ends_at - services.clock.now()).total_seconds()
     ground.say(f"expire: the lots end in {wait_s:.0f} s")
     assert wait_s > 0, "the lots ended before they were there: this machine is too busy"
     await asyncio.sleep(wait_s)
-    ended = asyncio.create_task(_watch(parts, ends_at))
+    ended = asyncio.create_task(_watch(services, ends_at))
     try:
         ground.say("expire: the lots are ended, and others tap")
         streams = []
@@ -144,20 +144,20 @@ async def _until_ended(
         ended.cancel()
 
 
-async def _watch(parts: Parts, ends_at: datetime) -> float:
+async def _watch(services: Services, ends_at: datetime) -> float:
     began = time.perf_counter()
     async with asyncio.timeout(LONGEST_S):
         while True:
-            async with transaction(parts.db) as conn:
+            async with transaction(services.db) as conn:
                 if not (await conn.execute(_LEFT, {"at": ends_at})).scalar_one():
                     return time.perf_counter() - began
             await asyncio.sleep(LOOK_S)
 
 
-async def _prove(ground: Ground, parts: Parts, ends_at: datetime) -> None:
+async def _prove(ground: Ground, services: Services, ends_at: datetime) -> None:
     """A benchmark that were fast and wrong would be worth nothing."""
     count = _members(ground) * LOTS_A_MEMBER
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         entries, points, expired, first, active = (await conn.execute(_SUMS)).one()
     assert entries == count, f"{entries} of {count} lots ended"
     assert -points == expired == count * POINTS_A_LOT, f"{points} points in entries, {expired} in lots"

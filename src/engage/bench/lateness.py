@@ -16,7 +16,7 @@ from engage.embedded import parts as children
 from engage.flows.programs.publish import publish
 from engage.programs import text as preset_text
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 
 PROGRAM = "bench"
 PREFIX = "late-"
@@ -42,16 +42,16 @@ WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
 
 async def run(ground: Ground) -> list[Figure]:
     many_files()
-    async with open_parts(ground.settings) as parts:
+    async with open_services(ground.settings) as services:
         program, _ = await publish(
-            parts.db, document(ground.sizes.delay_s), source=PROGRAM, now=parts.clock.now()
+            services.db, document(ground.sizes.delay_s), source=PROGRAM, now=services.clock.now()
         )
-        await parts.programs.refresh(parts.db)
+        await services.programs.refresh(services.db)
         count = ground.sizes.rate * ground.sizes.seconds
         ground.say(f"lateness: adding {count:,} members")
-        await crowd.add_members(parts.db, program, PREFIX, count, now=parts.clock.now())
-        await crowd.introduce(parts, program, PREFIX, count, now=parts.clock.now())
-        await crowd.tidy(parts.db)
+        await crowd.add_members(services.db, program, PREFIX, count, now=services.clock.now())
+        await crowd.introduce(services, program, PREFIX, count, now=services.clock.now())
+        await crowd.tidy(services.db)
         engage = (
             make(ground.folder, ground.settings) for make in (children.api, children.feed, children.worker)
         )
@@ -61,8 +61,8 @@ async def run(ground: Ground) -> list[Figure]:
             hand("engage.bench.http_load", logs) as load,
             hand("engage.bench.sockets", logs) as clients,
         ):
-            streamed, noted = await _stream(ground, parts, load, clients, count)
-        return await _figures(parts, streamed, noted, count)
+            streamed, noted = await _stream(ground, services, load, clients, count)
+        return await _figures(services, streamed, noted, count)
 
 
 def document(delay_s: int) -> str:
@@ -72,7 +72,9 @@ def document(delay_s: int) -> str:
     return named.replace('delay = "PT5M"', f'delay = "PT{delay_s}S"')
 
 
-async def _stream(ground: Ground, parts: Parts, load: Hand, clients: Hand, count: int) -> tuple[Load, Noted]:
+async def _stream(
+    ground: Ground, services: Services, load: Hand, clients: Hand, count: int
+) -> tuple[Load, Noted]:
     secrets = str(ground.folder.sandbox)
     ground.say(f"lateness: signing {count:,} tokens")
     await load.ask(Sign(secrets, PROGRAM, PREFIX, count), Signed)
@@ -88,25 +90,25 @@ async def _stream(ground: Ground, parts: Parts, load: Hand, clients: Hand, count
     streamed = await load.ask(order, Load)
     if streamed.statuses != {202: count}:
         raise BenchmarkFailed(f"taps were answered {streamed.statuses}, expected {count} times 202")
-    await _until_active(parts)
+    await _until_active(services)
     await asyncio.sleep(LOOK_S)  # The last ones are on their way to the clients.
     return streamed, await clients.ask(Heard(), Noted)
 
 
-async def _until_active(parts: Parts) -> None:
+async def _until_active(services: Services) -> None:
     async with asyncio.timeout(DONE_S):
         while True:
-            async with transaction(parts.db) as conn:
+            async with transaction(services.db) as conn:
                 if not (await conn.execute(_LEFT, {"program_id": PROGRAM})).scalar_one():
                     return
             await asyncio.sleep(LOOK_S)
 
 
-async def _figures(parts: Parts, streamed: Load, noted: Noted, count: int) -> list[Figure]:
-    async with transaction(parts.db) as conn:
+async def _figures(services: Services, streamed: Load, noted: Noted, count: int) -> list[Figure]:
+    async with transaction(services.db) as conn:
         late = [float(row[0]) for row in await conn.execute(_LATENESS, {"program_id": PROGRAM})]
     assert len(late) == count, f"{count} taps made {len(late)} credits active"
-    heard = await _heard_late(parts, noted)
+    heard = await _heard_late(services, noted)
     tap_ms = [seconds * 1000 for seconds in (streamed.p50_s, streamed.p99_s, streamed.max_s)]
     return [
         Figure(
@@ -146,10 +148,10 @@ def _of(seconds: list[float]) -> str:
     return f"p50 {percentile(seconds, 50):.3f}, at most {max(seconds):.3f}"
 
 
-async def _heard_late(parts: Parts, noted: Noted) -> list[float]:
+async def _heard_late(services: Services, noted: Noted) -> list[float]:
     """Seconds from the due time until a client had the push."""
     heard_at = {member_id(PREFIX, number): at for number, at in noted.first_heard.items()}
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         rows = await conn.execute(_DUE, {"program_id": PROGRAM, "member_ids": list(heard_at)})
         found = [(heard_at[member] - due_at).total_seconds() for member, due_at in rows]
     assert found, "no client heard of active points"

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.accounts.balance import Balance
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.signals.topics import change_of
 
 Key = tuple[str, str, UUID]  # Program, member, credit.
@@ -54,16 +54,16 @@ async def due_keys(db: AsyncEngine, *, now: datetime, limit: int) -> list[Key]:
         return [(row[0], row[1], row[2]) for row in await conn.execute(_DUE, {"now": now, "limit": limit})]
 
 
-async def settle_credit(parts: Parts, key: Key, *, now: datetime) -> None:
+async def settle_credit(services: Services, key: Key, *, now: datetime) -> None:
     """Lock, activate, move the balance, write the entry and the lot, commit, tell."""
     program_id, member_id, id_ = key
     one = {"program_id": program_id, "member_id": member_id, "id": id_}
     of_member = {"program_id": program_id, "member_id": member_id}
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         points, expires_at = (await conn.execute(_LOCK, one)).one()
         await conn.execute(_ACTIVATE, one | {"now": now})
         balance = Balance(*(await conn.execute(_MOVE, of_member | {"points": points})).one())
         dated = one | {"now": now, "seq": balance.seq, "points": points}
         await conn.execute(_ENTRY, dated | {"balance_after": balance.active})
         await conn.execute(_LOT, dated | {"expires_at": expires_at})
-    await parts.topics.publish([change_of(program_id, member_id, balance, "active")])
+    await services.topics.publish([change_of(program_id, member_id, balance, "active")])

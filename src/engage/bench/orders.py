@@ -27,7 +27,7 @@ from engage.flows.shop.events import (
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 from engage.programs import preset
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 
 Kind = Literal["paid", "delivered", "returned"]
 KINDS: tuple[Kind, ...] = ("paid", "delivered", "returned")
@@ -52,38 +52,38 @@ async def run(ground: Ground) -> list[Figure]:
     batches: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
     singles: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
     sizes, program = ground.sizes, preset(PROGRAM)
-    async with open_parts(ground.settings) as parts:
-        await parts.programs.refresh(parts.db)
+    async with open_services(ground.settings) as services:
+        await services.programs.refresh(services.db)
         for turn in range(sizes.rounds):
             ground.say(f"orders: round {turn + 1} of {sizes.rounds}")
-            await _round(parts, program, f"single-{turn}-", sizes.singles, 1, singles)
-            await _round(parts, program, f"batch-{turn}-", sizes.orders, EVENTS_PER_CALL, batches)
-        await _prove(parts, orders=sizes.rounds * (sizes.singles + sizes.orders))
+            await _round(services, program, f"single-{turn}-", sizes.singles, 1, singles)
+            await _round(services, program, f"batch-{turn}-", sizes.orders, EVENTS_PER_CALL, batches)
+        await _prove(services, orders=sizes.rounds * (sizes.singles + sizes.orders))
     return [_figure(kind, batches[kind], singles[kind]) for kind in KINDS]
 
 
 async def _round(
-    parts: Parts, program: Program, prefix: str, count: int, size: int, rates: dict[Kind, list[float]]
+    services: Services, program: Program, prefix: str, count: int, size: int, rates: dict[Kind, list[float]]
 ) -> None:
     """`count` orders in batches of `size`; the events a second of each kind are added to `rates`."""
-    now = parts.clock.now()
-    await crowd.add_members(parts.db, program, prefix, count, now=now)
-    await crowd.tidy(parts.db)
+    now = services.clock.now()
+    await crowd.add_members(services.db, program, prefix, count, now=now)
+    await crowd.tidy(services.db)
     members = [member_id(prefix, n) for n in range(count)]
-    await parts.members.find(parts.db, [(program.id, member) for member in members])
+    await services.members.find(services.db, [(program.id, member) for member in members])
     currency = program.countries[COUNTRY].currency
     for kind in KINDS:
         events = [_event(kind, program.id, member, now, currency) for member in members]
-        rates[kind].append(await _sent(parts, events, size))
-        await settle_due(parts, now=parts.clock.now())
-        await parts.after.drain()
+        rates[kind].append(await _sent(services, events, size))
+        await settle_due(services, now=services.clock.now())
+        await services.post_commit.drain()
 
 
-async def _sent(parts: Parts, events: Sequence[AnyEvent], size: int) -> float:
+async def _sent(services: Services, events: Sequence[AnyEvent], size: int) -> float:
     began = time.perf_counter()
     for first in range(0, len(events), size):
         batch = events[first : first + size]
-        taken = await take_events(parts, batch)
+        taken = await take_events(services, batch)
         assert taken.accepted == len(batch), taken
     return len(events) / (time.perf_counter() - began)
 
@@ -126,9 +126,9 @@ def _figure(kind: Kind, batches: list[float], singles: list[float]) -> Figure:
     )
 
 
-async def _prove(parts: Parts, *, orders: int) -> None:
+async def _prove(services: Services, *, orders: int) -> None:
     """A benchmark that were fast and wrong would be worth nothing."""
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         kept, active, pending, remaining = (await conn.execute(_SUMS)).one()
     assert kept == orders, f"{kept} orders of {orders}"
     assert active == remaining == orders * KEPT, f"{active} points are active, {remaining} in lots"

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.bench import crowd
 from engage.domain.program.program import Program
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 _CREDITS = text("""
 INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
@@ -49,7 +49,7 @@ WHERE program_id = :program_id AND member_id IN (
 
 
 async def add_earned(
-    parts: Parts, program: Program, prefix: str, count: int, *, each: int, points: int, at: datetime
+    services: Services, program: Program, prefix: str, count: int, *, each: int, points: int, at: datetime
 ) -> None:
     """`count` members of that prefix get `each` credits of so many points, active since `at`. Their lots are
     still to be added.
@@ -57,7 +57,7 @@ async def add_earned(
     row = {"program_id": program.id, "prefix": prefix}
     for span in crowd.spans(count):
         members = row | span
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             credits = {"each": each, "points": points, "version": program.version, "at": at}
             await conn.execute(_CREDITS, members | credits)
             await conn.execute(_ENTRIES, members | {"points": points, "at": at})

@@ -21,7 +21,7 @@ from engage.embedded import ports
 from engage.embedded.child import Part
 from engage.programs import preset
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import to_environment
 
 OVER_EMPTY = 0.30
@@ -54,8 +54,8 @@ class Found(Struct, frozen=True):
 
 
 async def run(ground: Ground) -> list[Figure]:
-    async with open_parts(ground.settings) as parts:
-        await _add_members(ground, parts)
+    async with open_services(ground.settings) as services:
+        await _add_members(ground, services)
         async with _servers(ground) as servers:
             await _sign(ground, servers.load)
             ceiling = await _rush(ground, servers, servers.canned, "plain-", 0, _plain_count(ground))
@@ -63,23 +63,23 @@ async def run(ground: Ground) -> list[Figure]:
             found = Found()
             for turn in range(ground.sizes.rounds):
                 ground.say(f"tap: round {turn + 1} of {ground.sizes.rounds}")
-                await _round(ground, parts, servers, found, turn)
+                await _round(ground, services, servers, found, turn)
             ground.say("tap: members that nobody knows yet")
             cold = await _rush(ground, servers, servers.api, "cold-", 0, _plain_count(ground))
-        await _prove(ground, parts)
+        await _prove(ground, services)
     return _figures(found, cold, ceiling)
 
 
-async def _add_members(ground: Ground, parts: Parts) -> None:
+async def _add_members(ground: Ground, services: Services) -> None:
     """By SQL, and made known to the gate, as registering does. Of the cold ones the gate knows nothing."""
-    sizes, program, now = ground.sizes, preset(PROGRAM), parts.clock.now()
+    sizes, program, now = ground.sizes, preset(PROGRAM), services.clock.now()
     taps = sizes.taps * sizes.rounds
     ground.say(f"tap: adding {taps:,} members")
     for prefix, count in (("tap-", taps), ("warm-", _plain_count(ground)), ("cold-", _plain_count(ground))):
-        await crowd.add_members(parts.db, program, prefix, count, now=now)
+        await crowd.add_members(services.db, program, prefix, count, now=now)
         if prefix != "cold-":
-            await crowd.introduce(parts, program, prefix, count, now=now)
-    await crowd.tidy(parts.db)
+            await crowd.introduce(services, program, prefix, count, now=now)
+    await crowd.tidy(services.db)
 
 
 @asynccontextmanager
@@ -136,7 +136,7 @@ async def _warm_up(ground: Ground, servers: Servers) -> None:
     await _rush(ground, servers, servers.api, "warm-", 0, count)
 
 
-async def _round(ground: Ground, parts: Parts, servers: Servers, found: Found, turn: int) -> None:
+async def _round(ground: Ground, services: Services, servers: Servers, found: Found, turn: int) -> None:
     taps, few = ground.sizes.taps, _plain_count(ground)
     # An app opens with the home screen; from then on its token is known.
     found.homes.append(
@@ -145,7 +145,7 @@ async def _round(ground: Ground, parts: Parts, servers: Servers, found: Found, t
     # It answers so fast that a round of its own length would be over at once.
     found.empty.append(await _rush(ground, servers, servers.empty, "tap-", 0, taps * ground.sizes.rounds))
     found.taps.append(await _rush(ground, servers, servers.api, "tap-", turn * taps, taps))
-    await _all_told(parts)
+    await _all_told(services)
     found.plain.append(await _rush(ground, servers, servers.plain, "plain-", turn * few, few))
 
 
@@ -170,20 +170,20 @@ async def _rush(
     return load
 
 
-async def _all_told(parts: Parts) -> None:
+async def _all_told(services: Services) -> None:
     """What comes after the answers has been done, so that it burdens nobody else's round."""
     async with asyncio.timeout(DONE_S):
         while True:
-            async with transaction(parts.db) as conn:
+            async with transaction(services.db) as conn:
                 if not (await conn.execute(text("SELECT EXISTS (SELECT FROM outbox)"))).scalar_one():
                     return
             await asyncio.sleep(LOOK_S)
 
 
-async def _prove(ground: Ground, parts: Parts) -> None:
+async def _prove(ground: Ground, services: Services) -> None:
     """Each 202 has its credit, and each credit is in its balance."""
     taps = ground.sizes.taps * ground.sizes.rounds
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         credits, members, points, pending = (
             await conn.execute(
                 text("""

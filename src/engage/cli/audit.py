@@ -19,7 +19,7 @@ from engage.flows.operations.audit import CHECKS, Audit, Finding
 from engage.flows.operations.audit import audit as audit_ledger
 from engage.flows.operations.rebuild import Rebuilt
 from engage.flows.operations.rebuild import rebuild as rebuild_state
-from engage.runtime.services import open_parts
+from engage.runtime.services import open_services
 
 T = TypeVar("T")
 
@@ -74,11 +74,14 @@ async def _audit(data: Path | None, console: Console) -> Audit:
 
 
 async def _rebuild(data: Path | None, console: Console) -> Rebuilt:
-    async with open_installation(data) as settings, open_parts(settings, command_timeout_s=None) as parts:
+    async with (
+        open_installation(data) as settings,
+        open_services(settings, command_timeout_s=None) as services,
+    ):
         with _progress(console) as progress:
             bars = {what: progress.add_task(what, total=None) for what in ("members", "doorbells")}
             return await rebuild_state(
-                parts,
+                services,
                 told=lambda what, done, total: progress.update(bars[what], completed=done, total=total),
             )
 

@@ -14,7 +14,7 @@ from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded.installation import open_installation
 from engage.flows.members.import_file import COLUMNS, NotATable, RejectedFile, Table, look_through, name_of
 from engage.flows.members.import_members import Counts, Rejections, import_members
-from engage.runtime.services import follow_sandbox_clock, open_parts
+from engage.runtime.services import follow_sandbox_clock, open_services
 
 LINES_SHOWN = 20
 
@@ -80,13 +80,16 @@ async def _import(
     )
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     told = _Told(console, bar, kept)
-    async with open_installation(data) as settings, open_parts(settings, command_timeout_s=None) as parts:
-        await parts.programs.refresh(parts.db)
-        await follow_sandbox_clock(parts)
+    async with (
+        open_installation(data) as settings,
+        open_services(settings, command_timeout_s=None) as services,
+    ):
+        await services.programs.refresh(services.db)
+        await follow_sandbox_clock(services)
         with bar:
             told.task = bar.add_task(escape(table.path.name), total=table.rows, rejected="")
             return await import_members(
-                parts,
+                services,
                 table,
                 program_id=program_id,
                 name=name,

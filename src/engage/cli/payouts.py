@@ -14,7 +14,7 @@ from engage.domain.refusals import Unavailable
 from engage.embedded.installation import open_installation
 from engage.flows.withdrawals.reconcile import Difference, Reconciled
 from engage.flows.withdrawals.reconcile import reconcile as reconcile_payouts
-from engage.runtime.services import follow_sandbox_clock, open_parts
+from engage.runtime.services import follow_sandbox_clock, open_services
 
 # A pipe has no width of its own; what is cut off there could not be looked up.
 PIPE_WIDTH = 200
@@ -57,9 +57,12 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
 async def _reconcile(data: Path | None) -> Reconciled:
     # What is told of each withdrawal is for workers' logs; here the table says it.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
-    async with open_installation(data) as settings, open_parts(settings, command_timeout_s=None) as parts:
-        await follow_sandbox_clock(parts)
-        return await reconcile_payouts(parts)
+    async with (
+        open_installation(data) as settings,
+        open_services(settings, command_timeout_s=None) as services,
+    ):
+        await follow_sandbox_clock(services)
+        return await reconcile_payouts(services)
 
 
 def _table(differences: list[Difference]) -> Table:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engage.domain.document.fields import Currency, Part
+from engage.domain.document.fields import Currency, DocumentStruct
 
 
-class Market(Part, frozen=True):
+class Market(DocumentStruct, frozen=True):
     """What a country has of its own. The zone is that of its members' days and months."""
 
     zone: Annotated[str, Meta(description="an IANA time zone, such as Europe/Madrid")]

@@ -17,7 +17,7 @@ from engage.domain.refusals import Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member
 from engage.flows.reads.balances import read_balances
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from engage.tokens import Identity, TokenVerifier, open_verifier
 
@@ -43,30 +43,30 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_parts(settings) as parts:
-        verifier = await open_verifier(settings, parts.clock)
+    async with open_services(settings) as services:
+        verifier = await open_verifier(settings, services.clock)
         try:
-            await _serve_until(stop, parts, verifier)
+            await _serve_until(stop, services, verifier)
         finally:
             await verifier.close()
 
 
-async def _serve_until(stop: asyncio.Event, parts: Parts, verifier: TokenVerifier) -> None:
+async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenVerifier) -> None:
     async def read(members: list[Member]) -> Mapping[Member, Balance]:
-        return await read_balances(parts, members)
+        return await read_balances(services, members)
 
     def verify(token: str) -> Identity:
         """Who was merged hears of the member they were merged into."""
         who = verifier.verify(token)
-        return Identity(who.program_id, parts.members.now_called(who.program_id, who.member_id))
+        return Identity(who.program_id, services.members.now_called(who.program_id, who.member_id))
 
     with suppress(Unavailable):  # It is looked for again, all the time.
-        await parts.members.refresh(parts.db)
+        await services.members.refresh(services.db)
     limits = _limits()
     async with open_feed(
-        host=parts.settings.feed_host,
-        port=parts.settings.feed_port,
-        topics=parts.topics,
+        host=services.settings.feed_host,
+        port=services.settings.feed_port,
+        topics=services.topics,
         verify=verify,
         read_balances=read,
         limits=limits,

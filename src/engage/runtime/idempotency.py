@@ -5,19 +5,19 @@ Each step commits by itself, so that whoever asks meanwhile sees that the answer
 
 from engage.domain.refusals import Refusal
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import idempotency
 from engage.store.idempotency import KeptAnswer
 
 
-async def begin_answer(parts: Parts, caller: str, key: str, *, fingerprint: bytes) -> KeptAnswer | None:
+async def begin_answer(services: Services, caller: str, key: str, *, fingerprint: bytes) -> KeptAnswer | None:
     """The answer that was given before; None when this request is to be answered now.
 
     Raises Refusal request_in_flight while another one with this key is being answered,
     idempotency_key_reused where the key belongs to a request with another fingerprint.
     """
-    async with transaction(parts.db) as conn:
-        begun = await idempotency.begin(conn, caller, key, fingerprint=fingerprint, now=parts.clock.wall())
+    async with transaction(services.db) as conn:
+        begun = await idempotency.begin(conn, caller, key, fingerprint=fingerprint, now=services.clock.wall())
     match begun:
         case KeptAnswer():
             return begun
@@ -29,13 +29,13 @@ async def begin_answer(parts: Parts, caller: str, key: str, *, fingerprint: byte
             raise Refusal("idempotency_key_reused", status=422)
 
 
-async def keep_answer(parts: Parts, caller: str, key: str, answer: KeptAnswer) -> None:
+async def keep_answer(services: Services, caller: str, key: str, answer: KeptAnswer) -> None:
     """To be given again for as long as `engage.flows.scheduled.sweep` keeps it."""
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         await idempotency.finish(conn, caller, key, answer)
 
 
-async def abandon_answer(parts: Parts, caller: str, key: str) -> None:
+async def abandon_answer(services: Services, caller: str, key: str) -> None:
     """Nothing was decided: the same request may come again and be answered anew."""
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         await idempotency.abandon(conn, caller, key)

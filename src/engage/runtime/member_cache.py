@@ -24,7 +24,7 @@ REFRESH_S = 2.0
 COMMITS_WITHIN = timedelta(minutes=1)
 
 
-class MemberBook:
+class MemberCache:
     def __init__(self) -> None:
         self._members: dict[Key, Member] = {}  # By the id that was asked for.
         self._merged: dict[Key, str] = {}
@@ -72,7 +72,7 @@ class MemberBook:
         self._members[key] = member
 
 
-async def keep_up(book: MemberBook, db: AsyncEngine) -> None:
+async def keep_members_fresh(book: MemberCache, db: AsyncEngine) -> None:
     """Looks for members who are gone for as long as it runs; a database that is away is tried again."""
     while True:
         await asyncio.sleep(REFRESH_S)

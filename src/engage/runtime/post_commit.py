@@ -35,7 +35,7 @@ FORGET_AFTER_S = 1.0
 CHANGES_KEPT = 50_000
 
 
-class Aftermath:
+class PostCommit:
     """Gathers what is to be done after commits and does it, everything that has gathered at once."""
 
     def __init__(self, db: AsyncEngine, gate: Gate, topics: Topics, doorbell: Doorbell) -> None:

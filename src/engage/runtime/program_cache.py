@@ -21,7 +21,7 @@ REFRESH_S = 2.0
 IN_FORCE_KEPT = 10_000
 
 
-class ProgramBook:
+class ProgramCache:
     """All published versions. A version never changes, so only the arrival of new ones is looked for."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ def parsed(published: Sequence[store.Published]) -> dict[str, list[Program]]:
     return programs
 
 
-async def keep_fresh(book: ProgramBook, db: AsyncEngine) -> None:
+async def keep_programs_fresh(book: ProgramCache, db: AsyncEngine) -> None:
     """Looks for new versions for as long as it runs; a database that is away is tried again."""
     while True:
         await asyncio.sleep(REFRESH_S)

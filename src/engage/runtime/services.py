@@ -12,33 +12,33 @@ from engage.clock import Clock
 from engage.gate.client import Gate, open_gate
 from engage.payouts.port import Provider
 from engage.runtime.database import COMMAND_TIMEOUT_S, open_database, transaction
-from engage.runtime.member_cache import MemberBook, keep_up
+from engage.runtime.member_cache import MemberCache, keep_members_fresh
 from engage.runtime.payout_provider import open_provider
-from engage.runtime.post_commit import Aftermath
-from engage.runtime.program_cache import ProgramBook, keep_fresh
+from engage.runtime.post_commit import PostCommit
+from engage.runtime.program_cache import ProgramCache, keep_programs_fresh
 from engage.settings import Settings
 from engage.signals.doorbell import Doorbell, queue_settings
 from engage.signals.topics import Topics
 from engage.store import sandbox_clock
 
 
-class Parts(msgspec.Struct, frozen=True):
+class Services(msgspec.Struct, frozen=True):
     settings: Settings
     clock: Clock
     db: AsyncEngine
     gate: Gate
     topics: Topics
     doorbell: Doorbell
-    programs: ProgramBook
-    members: MemberBook
-    after: Aftermath
+    programs: ProgramCache
+    members: MemberCache
+    post_commit: PostCommit
     payouts: Provider | None  # Who pays withdrawals out.
 
 
 @asynccontextmanager
-async def open_parts(
+async def open_services(
     settings: Settings, clock: Clock | None = None, *, command_timeout_s: float | None = COMMAND_TIMEOUT_S
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[Services]:
     """Everything a flow needs. Servers that are away are found when they are back.
 
     `command_timeout_s` is that of `open_database`. Raises SettingsError.
@@ -52,20 +52,22 @@ async def open_parts(
     topics_client = Redis.from_url(settings.topics_url, socket_connect_timeout=2.0)
     topics = Topics(topics_client, clock)
     doorbell = Doorbell(queue_settings(settings.queue_url), clock)
-    after = Aftermath(db, gate, topics, doorbell)
-    parts = Parts(settings, clock, db, gate, topics, doorbell, ProgramBook(), MemberBook(), after, payouts)
+    post_commit = PostCommit(db, gate, topics, doorbell)
+    services = Services(
+        settings, clock, db, gate, topics, doorbell, ProgramCache(), MemberCache(), post_commit, payouts
+    )
     refreshing = [
-        asyncio.create_task(keep_fresh(parts.programs, db)),
-        asyncio.create_task(keep_up(parts.members, db)),
+        asyncio.create_task(keep_programs_fresh(services.programs, db)),
+        asyncio.create_task(keep_members_fresh(services.members, db)),
     ]
     try:
-        yield parts
+        yield services
     finally:
         for task in refreshing:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await after.drain()
+        await post_commit.drain()
         if payouts is not None:
             await payouts.close()
         await doorbell.close()
@@ -79,9 +81,9 @@ async def clock_of(settings: Settings, conn: AsyncConnection) -> Clock:
     return Clock() if settings.sandbox is None else Clock(await sandbox_clock.read(conn))
 
 
-async def follow_sandbox_clock(parts: Parts) -> None:
+async def follow_sandbox_clock(services: Services) -> None:
     """Sets this part's clock by the sandbox's. Outside the sandbox there is none to follow."""
-    if parts.settings.sandbox is None:
+    if services.settings.sandbox is None:
         return
-    async with transaction(parts.db) as conn:
-        parts.clock.offset = await sandbox_clock.read(conn)
+    async with transaction(services.db) as conn:
+        services.clock.offset = await sandbox_clock.read(conn)

@@ -12,7 +12,7 @@ from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Recorded, record
 from engage.flows.members.register import Joining, register_member
 from engage.flows.operations.audit import audit
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import PROGRAM, act, join, keys_of, link, review, rows, social, tap
 
@@ -35,21 +35,21 @@ LIMITS: list[tuple[str, Callable[[int], AnyActivity], dict[str, int]]] = [
     ("make", "allowed"), [limit[1:] for limit in LIMITS], ids=[limit[0] for limit in LIMITS]
 )
 async def test_a_limit_holds_however_many_ask(
-    parts: Parts,
-    other: Parts,
+    services: Services,
+    other: Services,
     settings: Settings,
     make: Callable[[int], AnyActivity],
     allowed: dict[str, int],
     losing: bool,
 ) -> None:
     """`losing`: Valkey is emptied again and again meanwhile."""
-    await join(parts)
+    await join(services)
     asking = [
         record(each, [act(each, make(2 * n + m))])
         for n in range(AT_ONCE // 2)
-        for m, each in enumerate((parts, other))
+        for m, each in enumerate((services, other))
     ]
-    losses = [parts.gate.forget_all() for _ in range(6 if losing else 0)]
+    losses = [services.gate.forget_all() for _ in range(6 if losing else 0)]
     found = await asyncio.gather(*interleaved(asking, losses))
     answers = [answer for each in found if each is not None for answer in each]
     credits = Counter(
@@ -58,9 +58,9 @@ async def test_a_limit_holds_however_many_ask(
     assert Counter(rule for rule, _ in credits) == allowed, "no more and no less was answered"
     codes = {a.code for a in answers if isinstance(a, Refusal)}
     assert codes <= {"already_rewarded", "already_tapped", "limit_reached"}
-    assert len(await keys_of(parts)) == 1 + sum(allowed.values()), "and kept"
-    await parts.after.drain()
-    await other.after.drain()
+    assert len(await keys_of(services)) == 1 + sum(allowed.values()), "and kept"
+    await services.post_commit.drain()
+    await other.post_commit.drain()
     assert (await audit(settings)).broken == []
 
 
@@ -74,20 +74,20 @@ def interleaved(
 
 
 async def test_many_members_at_once_do_not_disturb_each_other(
-    parts: Parts, other: Parts, settings: Settings
+    services: Services, other: Services, settings: Settings
 ) -> None:
     members = [f"m-{n}" for n in range(40)]
     for member in members:
-        await join(parts, member)
+        await join(services, member)
     activities: list[AnyActivity] = [tap(), social(), link(), review(), tap(), social()]
     asking = [
         record(each, [act(each, activity, m) for m in members[::step]])
         for activity in activities
-        for each, step in ((parts, 1), (other, -1))
+        for each, step in ((services, 1), (other, -1))
     ]
     await asyncio.gather(*asking)
     found = await rows(
-        parts.db, "SELECT rule_id, count(*), count(DISTINCT member_id) FROM credits GROUP BY 1 ORDER BY 1"
+        services.db, "SELECT rule_id, count(*), count(DISTINCT member_id) FROM credits GROUP BY 1 ORDER BY 1"
     )
     assert found == [
         ("first_link", 40, 40),
@@ -120,23 +120,25 @@ def joining(n: int, **what: Any) -> Joining:
     ids=["member", "person", "card", "all"],
 )
 async def test_who_registers_twice_at_once_registers_once(
-    parts: Parts, other: Parts, settings: Settings, what: dict[str, Any], codes: set[str]
+    services: Services, other: Services, settings: Settings, what: dict[str, Any], codes: set[str]
 ) -> None:
-    registering = [register_member((parts, other)[n % 2], joining(n, **what)) for n in range(20)]
+    registering = [register_member((services, other)[n % 2], joining(n, **what)) for n in range(20)]
     found = await asyncio.gather(*registering, return_exceptions=True)
     won = [answer for answer in found if not isinstance(answer, BaseException)]
     lost = [answer for answer in found if isinstance(answer, Refusal)]
     assert (len(won), len(lost)) == (1, 19), found
     assert {refusal.code for refusal in lost} <= codes
-    kept = await rows(parts.db, "SELECT member_id, pending, version FROM balances")
+    kept = await rows(services.db, "SELECT member_id, pending, version FROM balances")
     assert kept == [(won[0].member_id, 50, 1)]
     assert (await audit(settings)).broken == []
 
 
-async def test_cards_in_any_order_do_not_wait_for_each_other_for_ever(parts: Parts, other: Parts) -> None:
+async def test_cards_in_any_order_do_not_wait_for_each_other_for_ever(
+    services: Services, other: Services
+) -> None:
     cards = [f"{n:04}" for n in range(12)]
     registering = [
-        register_member((parts, other)[n % 2], joining(n, card_numbers=cards[:: 1 if n % 2 else -1]))
+        register_member((services, other)[n % 2], joining(n, card_numbers=cards[:: 1 if n % 2 else -1]))
         for n in range(12)
     ]
     found = await asyncio.gather(*registering, return_exceptions=True)

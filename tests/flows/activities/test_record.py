@@ -13,7 +13,7 @@ from engage.flows.reads.home import read_home
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.client import Asked, Status
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from tests.support.playing import (
     DAY,
     NOON,
@@ -33,16 +33,16 @@ from tests.support.playing import (
 )
 
 
-async def refused(parts: Parts, activity: AnyActivity, member_id: str = "m-1") -> Refusal:
-    (answer,) = await record(parts, [act(parts, activity, member_id)])
+async def refused(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Refusal:
+    (answer,) = await record(services, [act(services, activity, member_id)])
     assert isinstance(answer, Refusal), answer
     return answer
 
 
-async def lose(parts: Parts) -> None:
+async def lose(services: Services) -> None:
     """Valkey is emptied, once everything that follows an answer has been done."""
-    await parts.after.drain()
-    await parts.gate.forget_all()
+    await services.post_commit.drain()
+    await services.gate.forget_all()
 
 
 def days(answer: Recorded) -> int:
@@ -55,48 +55,48 @@ def left(answer: Recorded) -> int:
     return answer.limit.remaining
 
 
-async def test_a_tap_is_answered_with_what_it_earned_and_what_is_next(parts: Parts) -> None:
-    await join(parts)
-    answer = await do(parts, tap())
+async def test_a_tap_is_answered_with_what_it_earned_and_what_is_next(services: Services) -> None:
+    await join(services)
+    answer = await do(services, tap())
     (credit,) = answer.credits
     assert (credit.rule, credit.points, credit.state) == ("fuel", 2, "pending")
     assert credit.due_at == NOON + timedelta(minutes=5)
     assert answer.streak is not None
     assert (answer.streak.days, answer.streak.next_bonus_in) == (1, 2)
     assert answer.streak.next_tap_at == datetime(2026, 11, 21, 23, tzinfo=UTC), "midnight in Madrid"
-    again = await refused(parts, tap())
+    again = await refused(services, tap())
     assert (again.code, again.status) == ("already_tapped", 409)
     assert again.facts["next_tap_at"] == answer.streak.next_tap_at
 
 
-async def test_a_bonus_comes_besides_the_day_it_is_for(parts: Parts) -> None:
-    await join(parts)
+async def test_a_bonus_comes_besides_the_day_it_is_for(services: Services) -> None:
+    await join(services)
     earned = []
     for _ in range(6):
-        earned.append([(c.rule, c.points) for c in (await do(parts, tap())).credits])
-        advance(parts, DAY)
+        earned.append([(c.rule, c.points) for c in (await do(services, tap())).credits])
+        advance(services, DAY)
     assert earned == [[("fuel", 2)], [("fuel", 2)], [("fuel", 2), ("fuel_streak", 20)]] * 2
 
 
-async def test_an_activity_that_several_rules_are_about_takes_a_place_of_each(parts: Parts) -> None:
-    await join(parts)
-    answer = await do(parts, link())
+async def test_an_activity_that_several_rules_are_about_takes_a_place_of_each(services: Services) -> None:
+    await join(services)
+    answer = await do(services, link())
     assert {c.rule for c in answer.credits} == {"share_link", "share_any", "share_thanks", "first_link"}
-    answer = await do(parts, link())
+    answer = await do(services, link())
     assert {c.rule for c in answer.credits} == {"share_link", "share_any", "share_thanks"}
-    answer = await do(parts, link())
+    answer = await do(services, link())
     assert {c.rule for c in answer.credits} == {"share_any", "share_thanks"}, "two links a day"
     for _ in range(3):
-        await do(parts, social())
-    full = await refused(parts, social())
+        await do(services, social())
+    full = await refused(services, social())
     assert full.code == "limit_reached"
     assert full.facts["rule"] == "share_social"
     assert full.facts["resets_at"] == datetime(2026, 11, 30, 23, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("losing", [False, True])
-async def test_every_limit_holds_with_valkey_emptied(parts: Parts, losing: bool) -> None:
-    await join(parts)
+async def test_every_limit_holds_with_valkey_emptied(services: Services, losing: bool) -> None:
+    await join(services)
     activities: list[AnyActivity] = [
         tap(),
         tap(),
@@ -108,11 +108,11 @@ async def test_every_limit_holds_with_valkey_emptied(parts: Parts, losing: bool)
     answers = []
     for activity in activities:
         if losing:
-            await lose(parts)
-        (answer,) = await record(parts, [act(parts, activity)])
+            await lose(services)
+        (answer,) = await record(services, [act(services, activity)])
         assert isinstance(answer, Recorded | Refusal), answer
         answers.append(answer.code if isinstance(answer, Refusal) else [c.rule for c in answer.credits])
-        advance(parts, timedelta(minutes=1))
+        advance(services, timedelta(minutes=1))
     assert answers == [
         ["fuel"],
         "already_tapped",
@@ -125,46 +125,46 @@ async def test_every_limit_holds_with_valkey_emptied(parts: Parts, losing: bool)
     ]
 
 
-async def test_a_streak_outlives_the_loss_of_valkey(parts: Parts) -> None:
-    await join(parts)
+async def test_a_streak_outlives_the_loss_of_valkey(services: Services) -> None:
+    await join(services)
     for expected in range(1, 8):
-        await lose(parts)
-        assert days(await do(parts, tap())) == expected
-        advance(parts, DAY)
+        await lose(services)
+        assert days(await do(services, tap())) == expected
+        advance(services, DAY)
 
 
-async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(parts: Parts) -> None:
+async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(services: Services) -> None:
     """It comes back with yesterday's tap missing, and nothing that says so."""
-    await join(parts)
-    await do(parts, tap())
-    await parts.after.drain()
-    before = await parts.gate.known(PROGRAM, "m-1")
-    advance(parts, DAY)
-    assert days(await do(parts, tap())) == 2
-    advance(parts, DAY)
-    await lose(parts)
+    await join(services)
+    await do(services, tap())
+    await services.post_commit.drain()
+    before = await services.gate.known(PROGRAM, "m-1")
+    advance(services, DAY)
+    assert days(await do(services, tap())) == 2
+    advance(services, DAY)
+    await lose(services)
     assert before is not None
-    await parts.gate.load([(PROGRAM, "m-1", before)], day=0, month=0)
-    third = await do(parts, tap())
+    await services.gate.load([(PROGRAM, "m-1", before)], day=0, month=0)
+    third = await do(services, tap())
     assert days(third) == 3
     assert [c.rule for c in third.credits] == ["fuel", "fuel_streak"]
-    assert [c for _, c in await streak_days(parts)] == [1, 2, 3]
+    assert [c for _, c in await streak_days(services)] == [1, 2, 3]
 
 
-async def test_places_outlive_a_valkey_that_forgot_some_of_them(parts: Parts) -> None:
-    await join(parts)
+async def test_places_outlive_a_valkey_that_forgot_some_of_them(services: Services) -> None:
+    await join(services)
     for _ in range(2):
-        await do(parts, social())
-    await lose(parts)
-    await parts.gate.load([(PROGRAM, "m-1", [])], day=0, month=0)
-    assert [left(await do(parts, social())) for _ in range(4)] == [3, 2, 1, 0]
-    assert (await refused(parts, social())).code == "limit_reached"
-    assert len(await keys_of(parts)) == 1 + 3 + 6
+        await do(services, social())
+    await lose(services)
+    await services.gate.load([(PROGRAM, "m-1", [])], day=0, month=0)
+    assert [left(await do(services, social())) for _ in range(4)] == [3, 2, 1, 0]
+    assert (await refused(services, social())).code == "limit_reached"
+    assert len(await keys_of(services)) == 1 + 3 + 6
 
 
-async def streak_days(parts: Parts) -> list[tuple[object, ...]]:
+async def streak_days(services: Services) -> list[tuple[object, ...]]:
     return await rows(
-        parts.db,
+        services.db,
         """
         SELECT source_key, CAST(why -> 'inputs' ->> 'streak_days' AS int) FROM credits
         WHERE rule_id = 'fuel' ORDER BY 1
@@ -172,133 +172,135 @@ async def streak_days(parts: Parts) -> list[tuple[object, ...]]:
     )
 
 
-async def test_a_caller_that_died_after_its_claim_took_nothing(parts: Parts, other: Parts) -> None:
-    await join(parts)
+async def test_a_caller_that_died_after_its_claim_took_nothing(services: Services, other: Services) -> None:
+    await join(services)
     for activity in (tap(), social(), review(), link()):
         await half_done(other, activity)
-    assert days(await do(parts, tap())) == 1
-    assert {c.rule for c in (await do(parts, review())).credits} == {"review"}
+    assert days(await do(services, tap())) == 1
+    assert {c.rule for c in (await do(services, review())).credits} == {"review"}
     for _ in range(3):
-        assert "share_social" in {c.rule for c in (await do(parts, social())).credits}
-    assert (await refused(parts, tap())).code == "already_tapped"
-    taken = [key for key in await keys_of(parts) if key.startswith("share_social")]
+        assert "share_social" in {c.rule for c in (await do(services, social())).credits}
+    assert (await refused(services, tap())).code == "already_tapped"
+    taken = [key for key in await keys_of(services) if key.startswith("share_social")]
     assert taken == [f"share_social:2026-11:{n}" for n in (1, 2, 3)]
 
 
-async def test_a_day_after_a_dead_callers_day_begins_again(parts: Parts, other: Parts) -> None:
-    await join(parts)
-    await do(parts, tap())
-    advance(parts, DAY)
-    await parts.after.drain()
+async def test_a_day_after_a_dead_callers_day_begins_again(services: Services, other: Services) -> None:
+    await join(services)
+    await do(services, tap())
+    advance(services, DAY)
+    await services.post_commit.drain()
     await half_done(other, tap())
-    advance(parts, DAY)
-    assert days(await do(parts, tap())) == 1, "yesterday's tap had no answer, so there was none"
+    advance(services, DAY)
+    assert days(await do(services, tap())) == 1, "yesterday's tap had no answer, so there was none"
 
 
-async def test_a_credit_whose_confirmation_was_lost_counts(parts: Parts) -> None:
-    await join(parts)
-    assert days(await do_and_die(parts, tap())) == 1
-    assert left(await do_and_die(parts, social())) == 5
-    assert (await refused(parts, tap())).code == "already_tapped"
-    advance(parts, DAY)
-    assert days(await do_and_die(parts, tap())) == 2
-    assert [left(await do_and_die(parts, social())) for _ in range(5)] == [4, 3, 2, 1, 0]
-    assert (await refused(parts, social())).code == "limit_reached"
-    await do_and_die(parts, review())
-    assert (await refused(parts, review("band", "r-2"))).code == "already_rewarded"
+async def test_a_credit_whose_confirmation_was_lost_counts(services: Services) -> None:
+    await join(services)
+    assert days(await do_and_die(services, tap())) == 1
+    assert left(await do_and_die(services, social())) == 5
+    assert (await refused(services, tap())).code == "already_tapped"
+    advance(services, DAY)
+    assert days(await do_and_die(services, tap())) == 2
+    assert [left(await do_and_die(services, social())) for _ in range(5)] == [4, 3, 2, 1, 0]
+    assert (await refused(services, social())).code == "limit_reached"
+    await do_and_die(services, review())
+    assert (await refused(services, review("band", "r-2"))).code == "already_rewarded"
 
 
-async def half_done(parts: Parts, activity: AnyActivity, member_id: str = "m-1") -> None:
+async def half_done(services: Services, activity: AnyActivity, member_id: str = "m-1") -> None:
     """As far as a process comes that is killed between the claim and the database."""
-    one = act(parts, activity, member_id)
-    program, market = parts.programs.in_force(PROGRAM, at=one.at, country="ES")
+    one = act(services, activity, member_id)
+    program, market = services.programs.in_force(PROGRAM, at=one.at, country="ES")
     slots = wanted(program, activity, at=one.at, zone=market.zone)
-    claimed = await parts.gate.claim([Asked(PROGRAM, member_id, slot) for slot in slots])
+    claimed = await services.gate.claim([Asked(PROGRAM, member_id, slot) for slot in slots])
     assert {answer.status for answer in claimed} == {Status.GRANTED}
 
 
-async def do_and_die(parts: Parts, activity: AnyActivity) -> Recorded:
+async def do_and_die(services: Services, activity: AnyActivity) -> Recorded:
     """As when the process dies right after its answer: nothing that follows is done."""
-    await parts.after.drain()
-    answer = await do(parts, activity)
-    assert parts.after._confirmed, "nothing of it has been done yet"
-    parts.after._confirmed.clear()
-    parts.after._changes.clear()
-    parts.after._due.clear()
+    await services.post_commit.drain()
+    answer = await do(services, activity)
+    assert services.post_commit._confirmed, "nothing of it has been done yet"
+    services.post_commit._confirmed.clear()
+    services.post_commit._changes.clear()
+    services.post_commit._due.clear()
     return answer
 
 
-async def test_a_share_told_again_earns_what_it_earned(parts: Parts) -> None:
-    await join(parts)
-    first = await do(parts, link("s-1"))
+async def test_a_share_told_again_earns_what_it_earned(services: Services) -> None:
+    await join(services)
+    first = await do(services, link("s-1"))
     for again in (link("s-1"), social("s-1")):
         for _ in range(3):
-            answer = await do(parts, again)
+            answer = await do(services, again)
             assert answer.repeated
             assert {c.id for c in answer.credits} == {c.id for c in first.credits}
-            assert left(answer) == left(await do(parts, again)), "what is left is told, and stays"
-        await lose(parts)
-    assert len(await keys_of(parts)) == 1 + len(first.credits)
-    assert left(await do(parts, social("s-2"))) == 4, "the repeats took no place"
+            assert left(answer) == left(await do(services, again)), "what is left is told, and stays"
+        await lose(services)
+    assert len(await keys_of(services)) == 1 + len(first.credits)
+    assert left(await do(services, social("s-2"))) == 4, "the repeats took no place"
 
 
-async def test_a_share_told_again_in_another_version_earns_nothing_more(parts: Parts) -> None:
-    await join(parts)
-    first = await do(parts, social("s-1"))
+async def test_a_share_told_again_in_another_version_earns_nothing_more(services: Services) -> None:
+    await join(services)
+    first = await do(services, social("s-1"))
     assert {c.rule for c in first.credits} == {"share_social", "share_any"}
-    advance(parts, SECOND_FROM - NOON)
-    assert {c.rule for c in (await do(parts, social("s-2"))).credits} >= {"more_thanks"}
-    again = await do(parts, social("s-1"))
+    advance(services, SECOND_FROM - NOON)
+    assert {c.rule for c in (await do(services, social("s-2"))).credits} >= {"more_thanks"}
+    again = await do(services, social("s-1"))
     assert again.repeated
     assert {c.id for c in again.credits} == {c.id for c in first.credits}
 
 
-async def test_a_product_is_not_closed_by_a_review_that_was_for_another(parts: Parts) -> None:
-    await join(parts)
-    await do(parts, review("band", "r-1"))
-    assert (await refused(parts, review("watch", "r-1"))).code == "already_rewarded"
-    assert (await refused(parts, review("watch", "r-1"))).code == "already_rewarded"
-    assert [c.points for c in (await do(parts, review("watch", "r-2"))).credits] == [20]
-    assert (await refused(parts, review("watch", "r-3"))).code == "already_rewarded"
+async def test_a_product_is_not_closed_by_a_review_that_was_for_another(services: Services) -> None:
+    await join(services)
+    await do(services, review("band", "r-1"))
+    assert (await refused(services, review("watch", "r-1"))).code == "already_rewarded"
+    assert (await refused(services, review("watch", "r-1"))).code == "already_rewarded"
+    assert [c.points for c in (await do(services, review("watch", "r-2"))).credits] == [20]
+    assert (await refused(services, review("watch", "r-3"))).code == "already_rewarded"
 
 
-async def test_two_rules_of_an_activity_are_each_kept_to_the_end(parts: Parts) -> None:
+async def test_two_rules_of_an_activity_are_each_kept_to_the_end(services: Services) -> None:
     """The gate has forgotten the places of one of them; the other has some left."""
-    await join(parts)
+    await join(services)
     for _ in range(2):
-        await do(parts, social())
-    await lose(parts)
-    program, market = parts.programs.in_force(PROGRAM, at=parts.clock.now(), country="ES")
-    _, any_slot = wanted(program, social(), at=parts.clock.now(), zone=market.zone)
+        await do(services, social())
+    await lose(services)
+    program, market = services.programs.in_force(PROGRAM, at=services.clock.now(), country="ES")
+    _, any_slot = wanted(program, social(), at=services.clock.now(), zone=market.zone)
     assert isinstance(any_slot, WindowSlot)
     record_of_any = keys.window_record("share_any", "month", any_slot.period, [1, 2])
-    await parts.gate.load([(PROGRAM, "m-1", [record_of_any])], day=0, month=0)
-    answer = await do(parts, social())
+    await services.gate.load([(PROGRAM, "m-1", [record_of_any])], day=0, month=0)
+    answer = await do(services, social())
     assert {c.rule for c in answer.credits} == {"share_social", "share_any"}
-    assert await keys_of(parts) == [
+    assert await keys_of(services) == [
         "registration",
         *[f"share_any:2026-11:{n}" for n in (1, 2, 3)],
         *[f"share_social:2026-11:{n}" for n in (1, 2, 3)],
     ]
 
 
-async def test_one_kind_of_place_that_is_gone_does_not_keep_an_activity_going_round(parts: Parts) -> None:
-    await join(parts)
+async def test_one_kind_of_place_that_is_gone_does_not_keep_an_activity_going_round(
+    services: Services,
+) -> None:
+    await join(services)
     for _ in range(3):
-        await do(parts, link())
+        await do(services, link())
     for _ in range(3):
-        await do(parts, social())
-    await lose(parts)
-    await parts.gate.load([(PROGRAM, "m-1", [])], day=0, month=0)
-    assert (await refused(parts, link())).code == "limit_reached"
+        await do(services, social())
+    await lose(services)
+    await services.gate.load([(PROGRAM, "m-1", [])], day=0, month=0)
+    assert (await refused(services, link())).code == "limit_reached"
 
 
-async def test_days_are_those_of_the_members_zone(parts: Parts) -> None:
+async def test_days_are_those_of_the_members_zone(services: Services) -> None:
     for member, country in (("es", "ES"), ("gb", "GB"), ("nz", "NZ")):
-        await join(parts, member, country)
+        await join(services, member, country)
     zones = {}
     for member in ("es", "gb", "nz"):
-        answer = await do(parts, tap(), member)
+        answer = await do(services, tap(), member)
         assert answer.streak is not None
         zones[member] = answer.streak.next_tap_at
     assert zones == {
@@ -310,35 +312,35 @@ async def test_days_are_those_of_the_members_zone(parts: Parts) -> None:
 
 @pytest.mark.parametrize("losing", [False, True])
 async def test_a_running_streak_keeps_its_zone_when_the_country_changes_its_own(
-    parts: Parts, losing: bool
+    services: Services, losing: bool
 ) -> None:
-    await join(parts, country="NZ")
-    advance(parts, datetime(2026, 11, 22, 23, tzinfo=UTC) - NOON)  # The 23rd in Auckland.
+    await join(services, country="NZ")
+    advance(services, datetime(2026, 11, 22, 23, tzinfo=UTC) - NOON)  # The 23rd in Auckland.
     zones = []
     for _ in range(5):
         if losing:
-            await lose(parts)
-        answer = await do(parts, tap())
+            await lose(services)
+        answer = await do(services, tap())
         assert answer.streak is not None
         zones.append((answer.streak.days, answer.streak.next_tap_at.hour))
-        advance(parts, DAY)
+        advance(services, DAY)
     assert zones == [(n, 11) for n in range(1, 6)], "midnight in Auckland is 11 o'clock UTC"
-    advance(parts, 3 * DAY)
-    answer = await do(parts, tap())
+    advance(services, 3 * DAY)
+    answer = await do(services, tap())
     assert answer.streak is not None
     assert (answer.streak.days, answer.streak.next_tap_at.hour) == (1, 8), "then days are Los Angeles'"
 
 
-async def test_a_batch_across_midnight_decides_each_at_its_own_time(parts: Parts) -> None:
-    await join(parts)
+async def test_a_batch_across_midnight_decides_each_at_its_own_time(services: Services) -> None:
+    await join(services)
     midnight = datetime(2026, 11, 30, 23, tzinfo=UTC)
-    advance(parts, midnight - timedelta(days=1, hours=1) - parts.clock.now())
-    assert days(await do(parts, tap())) == 1
-    await lose(parts)
+    advance(services, midnight - timedelta(days=1, hours=1) - services.clock.now())
+    assert days(await do(services, tap())) == 1
+    await lose(services)
     moment = timedelta(milliseconds=1)
     late, early = midnight + moment, midnight - moment
     answers = await record(
-        parts,
+        services,
         [
             Act(PROGRAM, "m-1", social(), late),
             Act(PROGRAM, "m-1", social(), early),
@@ -348,7 +350,7 @@ async def test_a_batch_across_midnight_decides_each_at_its_own_time(parts: Parts
     )
     for answer in answers:
         assert isinstance(answer, Recorded), answer
-    assert [key for key in await keys_of(parts) if key.startswith(("fuel", "share_social"))] == [
+    assert [key for key in await keys_of(services) if key.startswith(("fuel", "share_social"))] == [
         "fuel:2026-11-29",
         "fuel:2026-11-30",
         "fuel:2026-12-01",
@@ -356,18 +358,18 @@ async def test_a_batch_across_midnight_decides_each_at_its_own_time(parts: Parts
         "share_social:2026-11:1",
         "share_social:2026-12:1",
     ]
-    assert [number for _, number in await streak_days(parts)] == [1, 2, 3]
+    assert [number for _, number in await streak_days(services)] == [1, 2, 3]
 
 
-async def test_who_is_unknown_and_what_is_not_offered_is_refused(parts: Parts) -> None:
-    await join(parts)
+async def test_who_is_unknown_and_what_is_not_offered_is_refused(services: Services) -> None:
+    await join(services)
     answers = await record(
-        parts,
+        services,
         [
-            act(parts, tap(), "nobody"),
+            act(services, tap(), "nobody"),
             Act("no-program", "m-1", tap(), NOON),
             Act(PROGRAM, "m-1", tap(), datetime(2019, 1, 1, tzinfo=UTC)),
-            act(parts, tap()),
+            act(services, tap()),
         ],
     )
     codes = [answer.code if isinstance(answer, Refusal) else "ok" for answer in answers]
@@ -375,38 +377,38 @@ async def test_who_is_unknown_and_what_is_not_offered_is_refused(parts: Parts) -
 
 
 async def test_what_was_answered_before_a_part_went_away_stays_answered(
-    parts: Parts, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+    services: Services, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await do(parts, tap(), "m-2")
-    await parts.after.drain()
-    await parts.gate.undo([Asked(PROGRAM, "m-2", StreakSlot("fuel", NOON.date(), "Europe/Madrid"))])
+    await join(services)
+    await join(services, "m-2")
+    await do(services, tap(), "m-2")
+    await services.post_commit.drain()
+    await services.gate.undo([Asked(PROGRAM, "m-2", StreakSlot("fuel", NOON.date(), "Europe/Madrid"))])
 
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("valkey")
 
-    monkeypatch.setattr(type(parts.gate), "load", away)
-    first, second = await record(parts, [act(parts, tap()), act(parts, tap(), "m-2")])
+    monkeypatch.setattr(type(services.gate), "load", away)
+    first, second = await record(services, [act(services, tap()), act(services, tap(), "m-2")])
     assert isinstance(first, Recorded)
     assert isinstance(second, Unavailable)
     monkeypatch.undo()
-    again = await record(parts, [act(parts, tap()), act(parts, tap(), "m-2")])
+    again = await record(services, [act(services, tap()), act(services, tap(), "m-2")])
     assert [answer.code for answer in again if isinstance(answer, Refusal)] == ["already_tapped"] * 2
 
 
-async def test_home_tells_what_is_left_as_the_gate_does(parts: Parts) -> None:
-    await join(parts)
-    await do(parts, social())
-    await do(parts, link())
-    home = await read_home(parts, PROGRAM, "m-1")
+async def test_home_tells_what_is_left_as_the_gate_does(services: Services) -> None:
+    await join(services)
+    await do(services, social())
+    await do(services, link())
+    home = await read_home(services, PROGRAM, "m-1")
     assert {limit.rule: limit.remaining for limit in home.limits} == {
         "share_social": 2,
         "share_link": 1,
         "share_any": 4,
     }
-    advance(parts, SECOND_FROM - NOON)
-    home = await read_home(parts, PROGRAM, "m-1")
+    advance(services, SECOND_FROM - NOON)
+    home = await read_home(services, PROGRAM, "m-1")
     assert {limit.rule: limit.remaining for limit in home.limits} == {
         "share_social": 1,
         "share_link": 3,
@@ -414,13 +416,13 @@ async def test_home_tells_what_is_left_as_the_gate_does(parts: Parts) -> None:
     }
 
 
-async def test_a_removed_review_is_answered_alike_whatever_the_gate_remembers(parts: Parts) -> None:
-    await join(parts)
-    await do(parts, review("band", "r-1"))
-    await take_events(parts, [review_removed(parts, "r-1"), review_removed(parts, "r-2")])
+async def test_a_removed_review_is_answered_alike_whatever_the_gate_remembers(services: Services) -> None:
+    await join(services)
+    await do(services, review("band", "r-1"))
+    await take_events(services, [review_removed(services, "r-1"), review_removed(services, "r-2")])
     for _ in range(2):
-        await parts.after.drain()
-        assert (await refused(parts, review("band", "r-1"))).code == "activity_removed"
-        assert (await refused(parts, review("band", "r-2"))).code == "activity_removed"
-        assert (await refused(parts, review("band", "r-3"))).code == "already_rewarded"
-        await lose(parts)
+        await services.post_commit.drain()
+        assert (await refused(services, review("band", "r-1"))).code == "activity_removed"
+        assert (await refused(services, review("band", "r-2"))).code == "activity_removed"
+        assert (await refused(services, review("band", "r-3"))).code == "already_rewarded"
+        await lose(services)

@@ -9,38 +9,38 @@ import pytest
 from engage.clock import Clock
 from engage.flows.operations.audit import audit
 from engage.flows.scheduled.time_travel import move_clock
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import HOLD_FOR, asking, balance, ended, held, redeemed, rich, spending
 from tests.support.playing import rows
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """With a clock that runs, as the sandbox's does."""
     async with spending(settings, Clock()) as opened:
         yield opened
 
 
-async def test_holds_coupons_and_lots_end_each_in_its_turn(parts: Parts, settings: Settings) -> None:
-    await rich(parts, 300)
-    codes = [(await redeemed(parts, "one_euro")).coupon.code for _ in range(2)]
-    made = await held(parts, asking(points=40, coupon_codes=codes[:1]))
-    await move_clock(parts, by=HOLD_FOR - timedelta(minutes=1))
-    assert await balance(parts) == (60, 40, 0)
-    other = await held(parts, asking("o-2", points=60))
-    await move_clock(parts, by=timedelta(minutes=2))
-    assert await balance(parts) == (40, 60, 0), "the first is over, the second is not"
-    await ended(parts, other, "captured")
-    await move_clock(parts, by=timedelta(days=40))
-    assert await balance(parts) == (0, 0, 0)
+async def test_holds_coupons_and_lots_end_each_in_its_turn(services: Services, settings: Settings) -> None:
+    await rich(services, 300)
+    codes = [(await redeemed(services, "one_euro")).coupon.code for _ in range(2)]
+    made = await held(services, asking(points=40, coupon_codes=codes[:1]))
+    await move_clock(services, by=HOLD_FOR - timedelta(minutes=1))
+    assert await balance(services) == (60, 40, 0)
+    other = await held(services, asking("o-2", points=60))
+    await move_clock(services, by=timedelta(minutes=2))
+    assert await balance(services) == (40, 60, 0), "the first is over, the second is not"
+    await ended(services, other, "captured")
+    await move_clock(services, by=timedelta(days=40))
+    assert await balance(services) == (0, 0, 0)
     holds = await rows(
-        parts.db, "SELECT id, state, closed_at = expires_at FROM holds WHERE purpose = 'checkout'"
+        services.db, "SELECT id, state, closed_at = expires_at FROM holds WHERE purpose = 'checkout'"
     )
     assert set(holds) == {(made.hold_id, "expired", True), (other.hold_id, "captured", False)}
-    coupons = await rows(parts.db, "SELECT state, closed_at = expires_at FROM coupons")
+    coupons = await rows(services.db, "SELECT state, closed_at = expires_at FROM coupons")
     assert coupons == [("expired", True)] * 2, "the one that came back too"
-    entries = await rows(parts.db, "SELECT kind, at FROM entries ORDER BY seq")
+    entries = await rows(services.db, "SELECT kind, at FROM entries ORDER BY seq")
     kinds = [kind for kind, _ in entries if kind not in ("earning", "redemption")]
     assert kinds == ["hold", "hold", "release", "capture", "expiration"]
     times = [at for _, at in entries if isinstance(at, datetime)]

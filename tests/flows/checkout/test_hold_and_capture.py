@@ -21,7 +21,7 @@ from engage.flows.rewards.close_coupon import void_coupon
 from engage.flows.scheduled.expire import expire_due
 from engage.ledger.holds import next_hold_end
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.coupons import next_coupon_end, return_coupons
 from tests.support.checkout import (
@@ -45,156 +45,160 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     async with spending(settings) as opened:
         yield opened
-        await opened.after.drain()
+        await opened.post_commit.drain()
         assert (await audit(settings)).broken == []
 
 
-def advance(parts: Parts, by: timedelta) -> None:
-    assert isinstance(parts.clock, StoppedClock)
-    parts.clock.advance(by)
+def advance(services: Services, by: timedelta) -> None:
+    assert isinstance(services.clock, StoppedClock)
+    services.clock.advance(by)
 
 
-async def states(parts: Parts) -> list[tuple[object, ...]]:
+async def states(services: Services) -> list[tuple[object, ...]]:
     """(state, points) of all holds, oldest first."""
-    return await rows(parts.db, "SELECT state, points FROM holds WHERE purpose = 'checkout' ORDER BY id")
+    return await rows(services.db, "SELECT state, points FROM holds WHERE purpose = 'checkout' ORDER BY id")
 
 
-async def coupon_states(parts: Parts) -> list[object]:
-    return [state for (state,) in await rows(parts.db, "SELECT state FROM coupons ORDER BY id")]
+async def coupon_states(services: Services) -> list[object]:
+    return [state for (state,) in await rows(services.db, "SELECT state FROM coupons ORDER BY id")]
 
 
-async def refused(parts: Parts, request: HoldRequest) -> Refusal:
+async def refused(services: Services, request: HoldRequest) -> Refusal:
     with pytest.raises(Refusal) as found:
-        await held(parts, request)
+        await held(services, request)
     return found.value
 
 
-async def test_held_points_cannot_be_spent_and_are_spent_when_the_order_is_paid(parts: Parts) -> None:
-    await rich(parts, 300)
-    made = await held(parts, asking(points=250))
+async def test_held_points_cannot_be_spent_and_are_spent_when_the_order_is_paid(services: Services) -> None:
+    await rich(services, 300)
+    made = await held(services, asking(points=250))
     assert (made.points, made.discount, made.coupons) == (250, Money(250, "EUR"), [])
     assert made.expires_at == NOON + HOLD_FOR
-    assert await balance(parts) == (50, 250, 0)
-    assert (await refused(parts, asking("o-2", points=51))).facts == {"active": 50, "points": 51}
-    done = await ended(parts, made, "captured")
+    assert await balance(services) == (50, 250, 0)
+    assert (await refused(services, asking("o-2", points=51))).facts == {"active": 50, "points": 51}
+    done = await ended(services, made, "captured")
     assert (done.state, done.points, done.order_id, done.closed_at) == ("captured", 250, "o-1", NOON)
-    assert await balance(parts) == (50, 0, 0)
+    assert await balance(services) == (50, 0, 0)
 
 
-async def test_released_points_are_back(parts: Parts) -> None:
-    await rich(parts, 300)
-    made = await held(parts, asking(points="max"))
+async def test_released_points_are_back(services: Services) -> None:
+    await rich(services, 300)
+    made = await held(services, asking(points="max"))
     assert made.points == 300
-    await ended(parts, made, "released")
-    assert await balance(parts) == (300, 0, 0)
-    lots = await rows(parts.db, "SELECT remaining FROM lots")
+    await ended(services, made, "released")
+    assert await balance(services) == (300, 0, 0)
+    lots = await rows(services.db, "SELECT remaining FROM lots")
     assert lots == [(100,), (100,), (100,)]
 
 
 @pytest.mark.parametrize(("first", "then"), [("captured", "released"), ("released", "captured")])
 async def test_a_hold_ends_once_and_the_same_way_again_is_the_same(
-    parts: Parts, first: Any, then: Any
+    services: Services, first: Any, then: Any
 ) -> None:
-    await rich(parts, 100)
-    made = await held(parts, asking(points=100))
-    once = await ended(parts, made, first)
-    advance(parts, SECOND)
-    assert await ended(parts, made, first) == once
+    await rich(services, 100)
+    made = await held(services, asking(points=100))
+    once = await ended(services, made, first)
+    advance(services, SECOND)
+    assert await ended(services, made, first) == once
     with pytest.raises(Refusal) as found:
-        await ended(parts, made, then)
+        await ended(services, made, then)
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", first)
-    assert await balance(parts) == ((0, 0, 0) if first == "captured" else (100, 0, 0))
+    assert await balance(services) == ((0, 0, 0) if first == "captured" else (100, 0, 0))
 
 
-async def test_after_its_time_a_hold_is_not_captured_though_no_sweep_has_come_round(parts: Parts) -> None:
-    await rich(parts, 100)
-    made = await held(parts, asking(points=100))
-    advance(parts, HOLD_FOR)
+async def test_after_its_time_a_hold_is_not_captured_though_no_sweep_has_come_round(
+    services: Services,
+) -> None:
+    await rich(services, 100)
+    made = await held(services, asking(points=100))
+    advance(services, HOLD_FOR)
     with pytest.raises(Refusal) as found:
-        await ended(parts, made, "captured")
+        await ended(services, made, "captured")
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", "expired")
-    assert await balance(parts) == (100, 0, 0), "the points are back"
-    assert (await ended(parts, made, "released")).state == "expired", "which is what a release asks for"
-    assert await release_overdue(parts, now=parts.clock.now()) == 0
+    assert await balance(services) == (100, 0, 0), "the points are back"
+    assert (await ended(services, made, "released")).state == "expired", "which is what a release asks for"
+    assert await release_overdue(services, now=services.clock.now()) == 0
 
 
-async def test_just_before_its_time_a_hold_is_captured(parts: Parts) -> None:
-    await rich(parts, 100)
-    made = await held(parts, asking(points=100))
-    advance(parts, HOLD_FOR - SECOND)
-    assert (await ended(parts, made, "captured")).state == "captured"
+async def test_just_before_its_time_a_hold_is_captured(services: Services) -> None:
+    await rich(services, 100)
+    made = await held(services, asking(points=100))
+    advance(services, HOLD_FOR - SECOND)
+    assert (await ended(services, made, "captured")).state == "captured"
 
 
 async def test_holds_time_out_in_batches_each_at_its_time(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engage.flows.checkout.end_holds.HOLDS_PER_BATCH", 2)
     for n in range(5):
-        await rich(parts, 100, f"m-{n}")
-        await held(parts, asking(f"o-{n}", f"m-{n}", points=100))
-        advance(parts, SECOND)
-    async with transaction(parts.db) as conn:
+        await rich(services, 100, f"m-{n}")
+        await held(services, asking(f"o-{n}", f"m-{n}", points=100))
+        advance(services, SECOND)
+    async with transaction(services.db) as conn:
         assert await next_hold_end(conn, after=NOON) == NOON + HOLD_FOR
         assert await next_hold_end(conn, after=NOON + HOLD_FOR + 4 * SECOND) is None
-    assert await release_overdue(parts, now=NOON + HOLD_FOR + 2 * SECOND, on_time=True) == 3
-    found = await rows(parts.db, "SELECT state, closed_at = expires_at FROM holds ORDER BY id")
+    assert await release_overdue(services, now=NOON + HOLD_FOR + 2 * SECOND, on_time=True) == 3
+    found = await rows(services.db, "SELECT state, closed_at = expires_at FROM holds ORDER BY id")
     assert found == [("expired", True)] * 3 + [("open", None)] * 2
-    assert await release_overdue(parts, now=NOON + DAY) == 2
-    assert [await balance(parts, f"m-{n}") for n in range(5)] == [(100, 0, 0)] * 5
+    assert await release_overdue(services, now=NOON + DAY) == 2
+    assert [await balance(services, f"m-{n}") for n in range(5)] == [(100, 0, 0)] * 5
 
 
-async def test_the_same_request_again_is_answered_with_the_same_hold(parts: Parts) -> None:
-    await rich(parts, 300)
-    made = await held(parts, asking(points="max"))
-    assert await held(parts, asking(points="max")) == made
-    other = await refused(parts, asking(points=5))
+async def test_the_same_request_again_is_answered_with_the_same_hold(services: Services) -> None:
+    await rich(services, 300)
+    made = await held(services, asking(points="max"))
+    assert await held(services, asking(points="max")) == made
+    other = await refused(services, asking(points=5))
     assert (other.code, other.status) == ("order_has_hold", 409)
     assert other.facts == {"hold_id": str(made.hold_id), "state": "open"}
-    await ended(parts, made, "captured")
-    assert await held(parts, asking(points="max")) == made, "an order is paid once"
-    assert (await refused(parts, asking(points=5))).facts["state"] == "captured"
-    assert await balance(parts) == (0, 0, 0)
+    await ended(services, made, "captured")
+    assert await held(services, asking(points="max")) == made, "an order is paid once"
+    assert (await refused(services, asking(points=5))).facts["state"] == "captured"
+    assert await balance(services) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-async def test_an_order_can_have_another_hold_after_the_first_is_gone(parts: Parts, by_time: bool) -> None:
-    await rich(parts, 300)
-    made = await held(parts, asking(points="max"))
+async def test_an_order_can_have_another_hold_after_the_first_is_gone(
+    services: Services, by_time: bool
+) -> None:
+    await rich(services, 300)
+    made = await held(services, asking(points="max"))
     if by_time:
-        advance(parts, HOLD_FOR)
+        advance(services, HOLD_FOR)
     else:
-        await ended(parts, made, "released")
-    other = await held(parts, asking(points="max"))
+        await ended(services, made, "released")
+    other = await held(services, asking(points="max"))
     assert other.hold_id != made.hold_id
-    assert await states(parts) == [("expired" if by_time else "released", 300), ("open", 300)]
-    assert await balance(parts) == (0, 300, 0)
+    assert await states(services) == [("expired" if by_time else "released", 300), ("open", 300)]
+    assert await balance(services) == (0, 300, 0)
 
 
-async def test_held_points_do_not_expire_until_they_are_back(parts: Parts) -> None:
-    await rich(parts, 100)
-    advance(parts, 29 * DAY)
-    await earn(parts, 100)
-    advance(parts, DAY - 5 * SECOND)
-    first, second = [await held(parts, asking(f"o-{n}", points=50)) for n in range(2)]
-    advance(parts, 10 * SECOND)
-    await expire_due(parts, now=parts.clock.now())
-    assert await balance(parts) == (100, 100, 0), "the first lot has ended, all of it held"
-    await ended(parts, first, "captured")
-    await ended(parts, second, "released")
-    assert await balance(parts) == (100, 0, 0), "what comes back to a lot that has ended ends"
-    found = await rows(parts.db, "SELECT remaining, expired FROM lots ORDER BY active_at")
+async def test_held_points_do_not_expire_until_they_are_back(services: Services) -> None:
+    await rich(services, 100)
+    advance(services, 29 * DAY)
+    await earn(services, 100)
+    advance(services, DAY - 5 * SECOND)
+    first, second = [await held(services, asking(f"o-{n}", points=50)) for n in range(2)]
+    advance(services, 10 * SECOND)
+    await expire_due(services, now=services.clock.now())
+    assert await balance(services) == (100, 100, 0), "the first lot has ended, all of it held"
+    await ended(services, first, "captured")
+    await ended(services, second, "released")
+    assert await balance(services) == (100, 0, 0), "what comes back to a lot that has ended ends"
+    found = await rows(services.db, "SELECT remaining, expired FROM lots ORDER BY active_at")
     assert found == [(0, 50), (100, 0)]
 
 
-async def test_what_has_ended_is_not_held_however_late_the_sweep_is(parts: Parts) -> None:
-    await rich(parts, 100)
-    advance(parts, 31 * DAY)
-    assert (await quote(parts, asked())).max_points == 0
-    assert (await refused(parts, asking(points=100))).code == "insufficient_points"
-    assert await balance(parts) == (0, 0, 0)
+async def test_what_has_ended_is_not_held_however_late_the_sweep_is(services: Services) -> None:
+    await rich(services, 100)
+    advance(services, 31 * DAY)
+    assert (await quote(services, asked())).max_points == 0
+    assert (await refused(services, asking(points=100))).code == "insufficient_points"
+    assert await balance(services) == (0, 0, 0)
 
 
 def asked(**what: Any) -> QuoteRequest:
@@ -207,27 +211,27 @@ def asked(**what: Any) -> QuoteRequest:
     return QuoteRequest(**fields | what)
 
 
-async def test_a_quote_says_how_much_and_why_no_more(parts: Parts) -> None:
-    await rich(parts, 300)
-    await redeemed(parts, "one_euro")
-    await redeemed(parts, "monthly")
+async def test_a_quote_says_how_much_and_why_no_more(services: Services) -> None:
+    await rich(services, 300)
+    await redeemed(services, "one_euro")
+    await redeemed(services, "monthly")
     lines = [line(3_00), line(50_00, "mouse", promotion=True)]
-    found = await quote(parts, asked(lines=lines))
+    found = await quote(services, asked(lines=lines))
     assert (found.max_points, found.discount_max) == (150, Money(150, "EUR"))
     assert found.reasons == ["promotion_lines", "max_percent"]
     shown = [(one.reward_id, one.title, one.value.amount, one.applies) for one in found.coupons]
     assert shown == [("one_euro", "1 EUR off", 100, True), ("monthly", "Once a month", 50, True)]
-    small = await quote(parts, asked(lines=[line(9_99), line(5_00, "gift_card")]))
+    small = await quote(services, asked(lines=[line(9_99), line(5_00, "gift_card")]))
     assert [(one.applies, one.reasons) for one in small.coupons] == [(True, []), (False, ["minimum_order"])]
-    credit = await quote(parts, asked(payment=Payment(method="credit")))
+    credit = await quote(services, asked(payment=Payment(method="credit")))
     assert (credit.max_points, credit.reasons) == (0, ["payment_method"])
 
 
-async def test_all_that_is_quoted_can_be_held(parts: Parts) -> None:
-    await rich(parts, 300)
-    offered = await quote(parts, asked(lines=[line(4_01)]))
+async def test_all_that_is_quoted_can_be_held(services: Services) -> None:
+    await rich(services, 300)
+    offered = await quote(services, asked(lines=[line(4_01)]))
     assert offered.max_points == 200
-    made = await held(parts, asking(lines=[line(4_01)], points=offered.max_points))
+    made = await held(services, asking(lines=[line(4_01)], points=offered.max_points))
     assert (made.points, made.discount) == (200, offered.discount_max)
 
 
@@ -244,158 +248,158 @@ CANNOT: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 ]
 
 
-async def test_what_cannot_be_held_says_why(parts: Parts) -> None:
-    await rich(parts, 1_000)
+async def test_what_cannot_be_held_says_why(services: Services) -> None:
+    await rich(services, 1_000)
     for what, code, facts in CANNOT:
-        found = await refused(parts, asking(**what))
+        found = await refused(services, asking(**what))
         assert found.code == code
         assert found.facts | facts == found.facts
-    assert await balance(parts) == (1_000, 0, 0)
+    assert await balance(services) == (1_000, 0, 0)
 
 
-async def test_a_balance_below_the_minimum_pays_nothing(parts: Parts) -> None:
-    await rich(parts, 100)
-    await ended(parts, await held(parts, asking("o-0", points=95)), "captured")
-    found = await refused(parts, asking(points=5))
+async def test_a_balance_below_the_minimum_pays_nothing(services: Services) -> None:
+    await rich(services, 100)
+    await ended(services, await held(services, asking("o-0", points=95)), "captured")
+    found = await refused(services, asking(points=5))
     assert (found.code, found.facts) == ("below_minimum", {"active": 5, "minimum": 10})
-    assert (await refused(parts, asking(points="max"))).code == "below_minimum"
-    assert (await quote(parts, asked())).reasons == ["below_minimum"]
+    assert (await refused(services, asking(points="max"))).code == "below_minimum"
+    assert (await quote(services, asked())).reasons == ["below_minimum"]
 
 
-async def test_a_member_is_found_without_a_program_where_there_is_only_one(parts: Parts) -> None:
-    await rich(parts, 100)
+async def test_a_member_is_found_without_a_program_where_there_is_only_one(services: Services) -> None:
+    await rich(services, 100)
     other = DOCUMENT.replace('id = "spending"', 'id = "other-points"', 1)
-    await publish(parts.db, other, source="other", now=NOON)
-    await parts.programs.refresh(parts.db)
-    assert (await quote(parts, asked())).max_points == 100
-    await register_member(parts, Joining(member_id="m-1", program="other-points", country="ES"))
+    await publish(services.db, other, source="other", now=NOON)
+    await services.programs.refresh(services.db)
+    assert (await quote(services, asked())).max_points == 100
+    await register_member(services, Joining(member_id="m-1", program="other-points", country="ES"))
     with pytest.raises(Refusal) as found:
-        await quote(parts, asked())
+        await quote(services, asked())
     assert (found.value.code, found.value.facts["errors"][0]["field"]) == ("invalid_request", "program")
-    assert (await quote(parts, asked(program=SPENDING))).max_points == 100
+    assert (await quote(services, asked(program=SPENDING))).max_points == 100
     pounds = other.replace("other-points", "pound-points").replace("EUR", "GBP")
-    await publish(parts.db, pounds, source="pounds", now=NOON)
-    await parts.programs.refresh(parts.db)
-    await register_member(parts, Joining(member_id="m-1", program="pound-points", country="ES"))
-    assert (await quote(parts, asked(currency="GBP"))).reasons == ["below_minimum"], "the one of pounds"
+    await publish(services.db, pounds, source="pounds", now=NOON)
+    await services.programs.refresh(services.db)
+    await register_member(services, Joining(member_id="m-1", program="pound-points", country="ES"))
+    assert (await quote(services, asked(currency="GBP"))).reasons == ["below_minimum"], "the one of pounds"
 
 
-async def test_a_coupon_is_applied_used_and_never_used_again(parts: Parts) -> None:
-    await rich(parts, 300)
-    code = (await redeemed(parts, "one_euro")).coupon.code
-    made = await held(parts, asking(points=50, coupon_codes=[code.lower().replace("-", " ")]))
+async def test_a_coupon_is_applied_used_and_never_used_again(services: Services) -> None:
+    await rich(services, 300)
+    code = (await redeemed(services, "one_euro")).coupon.code
+    made = await held(services, asking(points=50, coupon_codes=[code.lower().replace("-", " ")]))
     assert (made.points, made.discount) == (50, Money(150, "EUR"))
     assert [(one.code, one.discount.amount) for one in made.coupons] == [(code, 100)]
-    assert await coupon_states(parts) == ["applied"]
-    at_once = await refused(parts, asking("o-2", coupon_codes=[code]))
+    assert await coupon_states(services) == ["applied"]
+    at_once = await refused(services, asking("o-2", coupon_codes=[code]))
     assert (at_once.code, at_once.facts["reasons"]) == ("coupon_not_applicable", ["applied"])
-    await ended(parts, made, "captured")
-    assert await coupon_states(parts) == ["used"]
-    again = await refused(parts, asking("o-2", coupon_codes=[code]))
+    await ended(services, made, "captured")
+    assert await coupon_states(services) == ["used"]
+    again = await refused(services, asking("o-2", coupon_codes=[code]))
     assert again.facts == {"coupon_code": code, "reasons": ["used"]}
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-async def test_a_coupon_is_back_when_its_order_is_not_paid(parts: Parts, by_time: bool) -> None:
-    await rich(parts, 100)
-    code = (await redeemed(parts, "one_euro")).coupon.code
-    made = await held(parts, asking(coupon_codes=[code]))
+async def test_a_coupon_is_back_when_its_order_is_not_paid(services: Services, by_time: bool) -> None:
+    await rich(services, 100)
+    code = (await redeemed(services, "one_euro")).coupon.code
+    made = await held(services, asking(coupon_codes=[code]))
     assert made.points == 0
     if by_time:
-        advance(parts, HOLD_FOR)
+        advance(services, HOLD_FOR)
     else:
-        await ended(parts, made, "released")
-        assert await coupon_states(parts) == ["issued"]
-    assert (await held(parts, asking("o-2", coupon_codes=[code]))).discount == Money(100, "EUR")
+        await ended(services, made, "released")
+        assert await coupon_states(services) == ["issued"]
+    assert (await held(services, asking("o-2", coupon_codes=[code]))).discount == Money(100, "EUR")
 
 
-async def test_a_coupon_of_somebody_else_is_unknown(parts: Parts) -> None:
-    await rich(parts, 100)
-    await rich(parts, 100, "m-2")
-    code = (await redeemed(parts, "one_euro", "m-2")).coupon.code
-    assert (await refused(parts, asking(coupon_codes=[code]))).code == "unknown_coupon"
+async def test_a_coupon_of_somebody_else_is_unknown(services: Services) -> None:
+    await rich(services, 100)
+    await rich(services, 100, "m-2")
+    code = (await redeemed(services, "one_euro", "m-2")).coupon.code
+    assert (await refused(services, asking(coupon_codes=[code]))).code == "unknown_coupon"
 
 
-async def test_so_many_coupons_and_points_as_there_is_to_pay(parts: Parts) -> None:
-    await rich(parts, 1_000)
-    found = [(await redeemed(parts, "one_euro")).coupon.code for _ in range(3)]
-    three = await refused(parts, asking(coupon_codes=found))
+async def test_so_many_coupons_and_points_as_there_is_to_pay(services: Services) -> None:
+    await rich(services, 1_000)
+    found = [(await redeemed(services, "one_euro")).coupon.code for _ in range(3)]
+    three = await refused(services, asking(coupon_codes=found))
     assert (three.facts["coupon_code"], three.facts["reasons"]) == (found[2], ["per_order"])
-    made = await held(parts, asking(lines=[line(2_50)], coupon_codes=found[:2], points="max"))
+    made = await held(services, asking(lines=[line(2_50)], coupon_codes=found[:2], points="max"))
     assert made.points == 50, "what two coupons leave to pay"
     assert made.discount == Money(250, "EUR")
 
 
-async def test_a_coupon_ends_with_its_time_but_not_at_a_checkout(parts: Parts) -> None:
-    await rich(parts, 300)
-    first, second = [(await redeemed(parts, "one_euro")).coupon.code for _ in range(2)]
-    advance(parts, 10 * DAY - SECOND)
-    made = await held(parts, asking(coupon_codes=[first]))
-    async with transaction(parts.db) as conn:
+async def test_a_coupon_ends_with_its_time_but_not_at_a_checkout(services: Services) -> None:
+    await rich(services, 300)
+    first, second = [(await redeemed(services, "one_euro")).coupon.code for _ in range(2)]
+    advance(services, 10 * DAY - SECOND)
+    made = await held(services, asking(coupon_codes=[first]))
+    async with transaction(services.db) as conn:
         assert await next_coupon_end(conn, after=NOON) == NOON + 10 * DAY
-    advance(parts, SECOND)
-    assert (await quote(parts, asked())).coupons == []
-    late = await refused(parts, asking("o-2", coupon_codes=[second]))
+    advance(services, SECOND)
+    assert (await quote(services, asked())).coupons == []
+    late = await refused(services, asking("o-2", coupon_codes=[second]))
     assert late.facts["reasons"] == ["expired"]
-    assert await expire_coupons(parts, now=parts.clock.now()) == 1
-    assert await coupon_states(parts) == ["applied", "expired"]
-    await ended(parts, made, "released")
-    assert await coupon_states(parts) == ["expired", "expired"], "its time ended meanwhile"
+    assert await expire_coupons(services, now=services.clock.now()) == 1
+    assert await coupon_states(services) == ["applied", "expired"]
+    await ended(services, made, "released")
+    assert await coupon_states(services) == ["expired", "expired"], "its time ended meanwhile"
 
 
-async def test_a_coupon_of_a_returned_order_can_be_used_for_the_grace(parts: Parts) -> None:
-    await rich(parts, 100)
-    code = (await redeemed(parts, "one_euro")).coupon.code
-    made = await held(parts, asking(coupon_codes=[code]))
-    await ended(parts, made, "captured")
-    advance(parts, 20 * DAY)
-    now = parts.clock.now()
-    async with transaction(parts.db) as conn:
+async def test_a_coupon_of_a_returned_order_can_be_used_for_the_grace(services: Services) -> None:
+    await rich(services, 100)
+    code = (await redeemed(services, "one_euro")).coupon.code
+    made = await held(services, asking(coupon_codes=[code]))
+    await ended(services, made, "captured")
+    advance(services, 20 * DAY)
+    now = services.clock.now()
+    async with transaction(services.db) as conn:
         keys = [(SPENDING, "m-1", made.hold_id)]
         (back,) = await return_coupons(conn, keys, now=now, grace=7 * DAY)
         assert await return_coupons(conn, keys, now=now, grace=7 * DAY) == [], "once"
     assert (back.state, back.expires_at) == ("issued", now + 7 * DAY)
-    assert (await held(parts, asking("o-2", coupon_codes=[code]))).discount == Money(100, "EUR")
+    assert (await held(services, asking("o-2", coupon_codes=[code]))).discount == Money(100, "EUR")
 
 
-async def test_a_coupon_that_is_void_is_not_used(parts: Parts) -> None:
-    await rich(parts, 200)
-    first, second = [(await redeemed(parts, "one_euro")).coupon.code for _ in range(2)]
-    assert (await void_coupon(parts, SPENDING, first)).state == "void"
-    assert (await void_coupon(parts, SPENDING, first)).state == "void"
-    assert (await refused(parts, asking(coupon_codes=[first]))).facts["reasons"] == ["void"]
-    await held(parts, asking(coupon_codes=[second]))
+async def test_a_coupon_that_is_void_is_not_used(services: Services) -> None:
+    await rich(services, 200)
+    first, second = [(await redeemed(services, "one_euro")).coupon.code for _ in range(2)]
+    assert (await void_coupon(services, SPENDING, first)).state == "void"
+    assert (await void_coupon(services, SPENDING, first)).state == "void"
+    assert (await refused(services, asking(coupon_codes=[first]))).facts["reasons"] == ["void"]
+    await held(services, asking(coupon_codes=[second]))
     with pytest.raises(Refusal) as found:
-        await void_coupon(parts, SPENDING, second)
+        await void_coupon(services, SPENDING, second)
     assert (found.value.code, found.value.facts["state"]) == ("coupon_closed", "applied")
 
 
-async def test_many_holds_of_a_member_in_one_batch_see_each_other(parts: Parts) -> None:
-    await rich(parts, 300)
+async def test_many_holds_of_a_member_in_one_batch_see_each_other(services: Services) -> None:
+    await rich(services, 300)
     requests = [asking(f"o-{n % 3}", points=100 + n % 2) for n in range(4)]
-    answers = await hold(parts, requests)
+    answers = await hold(services, requests)
     assert [getattr(answer, "points", None) for answer in answers] == [100, 101, None, None]
     assert [answer.code for answer in answers if isinstance(answer, Refusal)] == [
         "insufficient_points",
         "order_has_hold",
     ]
-    assert await balance(parts) == (99, 201, 0)
+    assert await balance(services) == (99, 201, 0)
 
 
-async def test_each_change_is_told_with_its_cause(parts: Parts) -> None:
-    await rich(parts, 300)
-    await parts.after.drain()
+async def test_each_change_is_told_with_its_cause(services: Services) -> None:
+    await rich(services, 300)
+    await services.post_commit.drain()
     told: list[str] = []
-    add = parts.after.add
+    add = services.post_commit.add
 
     def listen(**what: Any) -> None:
         told.append(what["cause"])
         add(**what)
 
-    parts.after.add = listen  # type: ignore[method-assign]
-    await redeemed(parts, "one_euro")
-    await ended(parts, await held(parts, asking("o-1", points=50)), "captured")
-    await ended(parts, await held(parts, asking("o-2", points=50)), "released")
-    await held(parts, asking("o-3", points=50))
-    await release_overdue(parts, now=NOON + HOLD_FOR)
+    services.post_commit.add = listen  # type: ignore[method-assign]
+    await redeemed(services, "one_euro")
+    await ended(services, await held(services, asking("o-1", points=50)), "captured")
+    await ended(services, await held(services, asking("o-2", points=50)), "released")
+    await held(services, asking("o-3", points=50))
+    await release_overdue(services, now=NOON + HOLD_FOR)
     assert told == ["redeemed", "held", "captured", "held", "released", "held", "released"]

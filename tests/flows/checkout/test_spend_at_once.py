@@ -14,7 +14,7 @@ from engage.flows.checkout.hold import Held, hold
 from engage.flows.operations.audit import audit
 from engage.flows.rewards.catalogue import expire_coupons
 from engage.flows.rewards.redeem import Redeemed, Wish, redeem
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import HOLD_FOR, SPENDING, asking, balance, codes, held, redeemed, rich, spending
 from tests.support.playing import rows
@@ -23,18 +23,18 @@ AT_ONCE = 20
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     async with spending(settings) as opened:
         yield opened
 
 
 @pytest.fixture
-async def both(settings: Settings, parts: Parts) -> AsyncIterator[list[Parts]]:
+async def both(settings: Settings, services: Services) -> AsyncIterator[list[Services]]:
     """Two processes: the same servers and time, memory and connections of their own."""
-    async with spending(settings, parts.clock) as other:
-        yield [parts, other]
-        for each in (parts, other):
-            await each.after.drain()
+    async with spending(settings, services.clock) as other:
+        yield [services, other]
+        for each in (services, other):
+            await each.post_commit.drain()
         assert (await audit(settings)).broken == []
 
 
@@ -43,7 +43,7 @@ async def at_once(calls: list[Any]) -> list[Any]:
     return [answer for (answer,) in await asyncio.gather(*calls)]
 
 
-async def test_points_are_spent_once_however_many_ask(both: list[Parts]) -> None:
+async def test_points_are_spent_once_however_many_ask(both: list[Services]) -> None:
     await rich(both[0], 300)
     answers = await at_once([hold(both[n % 2], [asking(f"o-{n}", points=300)]) for n in range(AT_ONCE)])
     won = [answer for answer in answers if isinstance(answer, Held)]
@@ -53,7 +53,7 @@ async def test_points_are_spent_once_however_many_ask(both: list[Parts]) -> None
     await at_once([end_holds(both[0], [Ending(won[0].hold_id, "released")])])
 
 
-async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Parts]) -> None:
+async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Services]) -> None:
     await rich(both[0], 1_000)
     spends: list[Any] = [hold(both[n % 2], [asking(f"o-{n}", points=90)]) for n in range(AT_ONCE)]
     spends += [redeem(both[n % 2], [Wish(SPENDING, "m-1", "one_euro")]) for n in range(AT_ONCE)]
@@ -70,7 +70,7 @@ async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Parts]
     )
 
 
-async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Parts]) -> None:
+async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Services]) -> None:
     await rich(both[0], 300)
     answers = await at_once([hold(both[n % 2], [asking(points=100)]) for n in range(AT_ONCE)])
     assert len({answer.hold_id for answer in answers}) == 1
@@ -78,7 +78,7 @@ async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Pa
     await at_once([end_holds(both[0], [Ending(answers[0].hold_id, "captured")])])
 
 
-async def test_a_coupon_is_applied_at_one_checkout(both: list[Parts]) -> None:
+async def test_a_coupon_is_applied_at_one_checkout(both: list[Services]) -> None:
     await rich(both[0], 100)
     code = (await redeemed(both[0], "one_euro")).coupon.code
     answers = await at_once(
@@ -88,7 +88,7 @@ async def test_a_coupon_is_applied_at_one_checkout(both: list[Parts]) -> None:
     assert codes(answers) == ["coupon_not_applicable"] * (AT_ONCE - 1)
 
 
-async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Parts]) -> None:
+async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Services]) -> None:
     members = [await rich(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
     wishes = [redeem(both[n % 2], [Wish(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
     answers = await at_once(wishes)
@@ -98,7 +98,7 @@ async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Parts]) -> 
     assert len({one.coupon.code for one in answers if isinstance(one, Redeemed)}) == 3
 
 
-async def test_a_members_limit_holds(both: list[Parts]) -> None:
+async def test_a_members_limit_holds(both: list[Services]) -> None:
     await rich(both[0], 1_000)
     answers = await at_once(
         [
@@ -112,7 +112,7 @@ async def test_a_members_limit_holds(both: list[Parts]) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "as its time ends"])
-async def test_a_hold_ends_one_way(both: list[Parts], late: bool) -> None:
+async def test_a_hold_ends_one_way(both: list[Services], late: bool) -> None:
     """Captured, released and timed out at once."""
     await rich(both[0], 300)
     made = [await held(both[0], asking(f"o-{n}", points=50)) for n in range(6)]
@@ -134,7 +134,7 @@ async def test_a_hold_ends_one_way(both: list[Parts], late: bool) -> None:
     assert await balance(both[0]) == (300 - spent, 0, 0)
 
 
-async def test_sweeps_at_once_release_each_hold_once(both: list[Parts]) -> None:
+async def test_sweeps_at_once_release_each_hold_once(both: list[Services]) -> None:
     for n in range(8):
         await rich(both[0], 100, f"m-{n}")
         await redeemed(both[0], "ever", f"m-{n}")

@@ -9,7 +9,7 @@ from engage.domain.refusals import Refusal
 from engage.flows.members.adjust import Adjusted, Adjusting, adjust
 from engage.flows.members.merge import merge_members
 from engage.flows.reads.statement import read_credits
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
 from tests.support.orders import PROGRAM, balance, buy, join, line, ordering, returned, spend, tell
@@ -17,7 +17,7 @@ from tests.support.playing import NOON, advance, rows
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test does, the books are right after it."""
     async with ordering(settings) as opened:
         await join(opened)
@@ -26,84 +26,88 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 async def correct(
-    parts: Parts, points: int, reference: str = "T-1", reason: str = "a wrong order", member_id: str = "m-1"
+    services: Services,
+    points: int,
+    reference: str = "T-1",
+    reason: str = "a wrong order",
+    member_id: str = "m-1",
 ) -> Adjusted:
     adjusting = Adjusting(points=points, reason=reason, reference=reference)
-    return await adjust(parts, PROGRAM, member_id, adjusting, operator="key-1")
+    return await adjust(services, PROGRAM, member_id, adjusting, operator="key-1")
 
 
-async def test_points_that_are_given_can_be_spent_at_once_and_end_like_others(parts: Parts) -> None:
-    given = await correct(parts, 40)
+async def test_points_that_are_given_can_be_spent_at_once_and_end_like_others(services: Services) -> None:
+    given = await correct(services, 40)
     assert (given.entry.kind, given.entry.points, given.entry.balance_after) == ("adjustment", 40, 40)
     assert (given.balance.active, given.balance.pending) == (40, 0)
-    (credit,) = await read_credits(parts, PROGRAM, "m-1", state="active", before=None, limit=5)
+    (credit,) = await read_credits(services, PROGRAM, "m-1", state="active", before=None, limit=5)
     assert (credit.rule, credit.source_key) == ("adjustment", "adjustment:T-1")
     assert credit.expires_at == NOON.replace(year=NOON.year + 1)
     assert credit.why["trace"] == ["a wrong order"]
-    await spend(parts, 30)
-    assert await balance(parts) == {"active": 10}
-    who = await rows(parts.db, "SELECT points, reason, operator FROM adjustments")
+    await spend(services, 30)
+    assert await balance(services) == {"active": 10}
+    who = await rows(services.db, "SELECT points, reason, operator FROM adjustments")
     assert who == [(40, "a wrong order", "key-1")]
 
 
-async def test_points_that_are_taken_are_the_oldest(parts: Parts) -> None:
-    await buy(parts, line(paid=5000))
-    advance(parts, NOON.replace(month=12) - NOON)
-    await buy(parts, line(paid=3000), order_id="o-2")
-    taken = await correct(parts, -60)
+async def test_points_that_are_taken_are_the_oldest(services: Services) -> None:
+    await buy(services, line(paid=5000))
+    advance(services, NOON.replace(month=12) - NOON)
+    await buy(services, line(paid=3000), order_id="o-2")
+    taken = await correct(services, -60)
     assert (taken.entry.points, taken.balance.active) == (-60, 20)
-    left = await rows(parts.db, "SELECT points, remaining FROM lots ORDER BY active_at")
+    left = await rows(services.db, "SELECT points, remaining FROM lots ORDER BY active_at")
     assert left == [(50, 0), (30, 20)]
 
 
-async def test_no_more_is_taken_than_there_is(parts: Parts) -> None:
-    await correct(parts, 10)
+async def test_no_more_is_taken_than_there_is(services: Services) -> None:
+    await correct(services, 10)
     with pytest.raises(Refusal) as refused:
-        await correct(parts, -11, "T-2")
+        await correct(services, -11, "T-2")
     assert (refused.value.code, refused.value.facts) == ("insufficient_points", {"active": 10, "points": 11})
-    assert await balance(parts) == {"active": 10}
-    assert len(await rows(parts.db, "SELECT 1 FROM adjustments")) == 1
+    assert await balance(services) == {"active": 10}
+    assert len(await rows(services.db, "SELECT 1 FROM adjustments")) == 1
 
 
-async def test_what_is_owed_is_paid_of_what_is_given(parts: Parts) -> None:
-    await buy(parts, line(paid=5000))
-    await spend(parts, 50)
-    assert await tell(parts, returned(parts)) == []
-    assert await balance(parts) == {"debt": 50}
-    given = await correct(parts, 60)
+async def test_what_is_owed_is_paid_of_what_is_given(services: Services) -> None:
+    await buy(services, line(paid=5000))
+    await spend(services, 50)
+    assert await tell(services, returned(services)) == []
+    assert await balance(services) == {"debt": 50}
+    given = await correct(services, 60)
     assert (given.entry.points, given.balance.active, given.balance.debt) == (60, 10, 0)
 
 
 @pytest.mark.parametrize("points", [5, -5])
-async def test_a_reference_is_used_once(parts: Parts, points: int) -> None:
-    await correct(parts, 100, "T-0")
-    first = await correct(parts, points)
-    assert await correct(parts, points) == first
+async def test_a_reference_is_used_once(services: Services, points: int) -> None:
+    await correct(services, 100, "T-0")
+    first = await correct(services, points)
+    assert await correct(services, points) == first
     for changed in [{"points": 6}, {"points": points, "reason": "another"}]:
         with pytest.raises(Refusal, match="reference_used"):
-            await correct(parts, **changed)  # type: ignore[arg-type]
-    assert await balance(parts) == {"active": 100 + points}
-    await correct(parts, points, "T-2")
-    assert await balance(parts) == {"active": 100 + 2 * points}
+            await correct(services, **changed)  # type: ignore[arg-type]
+    assert await balance(services) == {"active": 100 + points}
+    await correct(services, points, "T-2")
+    assert await balance(services) == {"active": 100 + 2 * points}
 
 
-async def test_told_by_many_at_once_it_is_made_once(parts: Parts) -> None:
-    await correct(parts, 100, "T-0")
-    given = await asyncio.gather(*(correct(parts, 7) for _ in range(8)))
-    taken = await asyncio.gather(*(correct(parts, -3, "T-2") for _ in range(8)))
+async def test_told_by_many_at_once_it_is_made_once(services: Services) -> None:
+    await correct(services, 100, "T-0")
+    given = await asyncio.gather(*(correct(services, 7) for _ in range(8)))
+    taken = await asyncio.gather(*(correct(services, -3, "T-2") for _ in range(8)))
     assert len({one.entry.seq for one in given}) == len({one.entry.seq for one in taken}) == 1
-    assert await balance(parts) == {"active": 104}
+    assert await balance(services) == {"active": 104}
 
 
-async def test_a_reference_stays_used_through_a_merger(parts: Parts) -> None:
-    await correct(parts, 100)
-    await join(parts, "m-2")
-    await merge_members(parts, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
-    again = await correct(parts, 100)
+async def test_a_reference_stays_used_through_a_merger(services: Services) -> None:
+    await correct(services, 100)
+    await join(services, "m-2")
+    await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+    again = await correct(services, 100)
     assert (again.entry.points, again.balance.active) == (100, 100)
-    assert await balance(parts, "m-2") == {"active": 100}
+    assert await balance(services, "m-2") == {"active": 100}
 
 
-async def test_nobody_is_corrected_who_is_not_a_member(parts: Parts) -> None:
+async def test_nobody_is_corrected_who_is_not_a_member(services: Services) -> None:
     with pytest.raises(Refusal, match="unknown_member"):
-        await correct(parts, 5, member_id="nobody")
+        await correct(services, 5, member_id="nobody")

@@ -17,7 +17,7 @@ from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.runtime.idempotency import begin_answer, keep_answer
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.idempotency import KeptAnswer
 from tests.support import checkout, orders, playing, withdrawals
@@ -59,38 +59,38 @@ PERSONAL = [
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test does, the books are right after it."""
     async with orders.ordering(settings) as opened:
         yield opened
         assert await broken(opened) == []
 
 
-async def erase(parts: Parts, member_id: str = "m-1", program: str = orders.PROGRAM) -> None:
-    await erase_member(parts, program, member_id, operator="key-1")
+async def erase(services: Services, member_id: str = "m-1", program: str = orders.PROGRAM) -> None:
+    await erase_member(services, program, member_id, operator="key-1")
 
 
-async def dump(parts: Parts) -> str:
+async def dump(services: Services) -> str:
     """Every row of every table, as text."""
     tables = await rows(
-        parts.db,
+        services.db,
         "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
         " AND tablename <> 'program_versions'",
     )
     found = [
-        str(row) for (table,) in tables for row in await rows(parts.db, f"SELECT t::text FROM {table} t")
+        str(row) for (table,) in tables for row in await rows(services.db, f"SELECT t::text FROM {table} t")
     ]
     found += [
-        str(row) for row in await rows(parts.db, "SELECT convert_from(body, 'UTF8') FROM idempotency_keys")
+        str(row) for row in await rows(services.db, "SELECT convert_from(body, 'UTF8') FROM idempotency_keys")
     ]
     return "\n".join(found)
 
 
-async def test_nothing_personal_is_left_in_any_table(parts: Parts) -> None:
+async def test_nothing_personal_is_left_in_any_table(services: Services) -> None:
     program = orders.PROGRAM
     for member_id, cards in [("m-1", ["CARD-NUMBER-77"]), ("m-0", ["CARDNUMBER770"])]:
         await register_member(
-            parts,
+            services,
             Joining(
                 member_id=member_id,
                 program=program,
@@ -103,50 +103,50 @@ async def test_nothing_personal_is_left_in_any_table(parts: Parts) -> None:
             ),
         )
     await change_member(
-        parts, "m-1", Changing(program=program, phone="+34 600 12 34 57", card_numbers=["CARDNUMBER779"])
+        services, "m-1", Changing(program=program, phone="+34 600 12 34 57", card_numbers=["CARDNUMBER779"])
     )
     for member_id in ("m-0", "m-1"):
         acts = [Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW")]
-        await record(parts, [Act(program, member_id, act, parts.clock.now()) for act in acts])
+        await record(services, [Act(program, member_id, act, services.clock.now()) for act in acts])
         order = f"SECRETORDER-{member_id}"
-        await buy(parts, line("SECRETLINE", paid=50_00, quantity=2), order_id=order, member_id=member_id)
-        await tell(parts, returned(parts, {"SECRETLINE": 1}, order_id=order, member_id=member_id))
+        await buy(services, line("SECRETLINE", paid=50_00, quantity=2), order_id=order, member_id=member_id)
+        await tell(services, returned(services, {"SECRETLINE": 1}, order_id=order, member_id=member_id))
         await tell(
-            parts, paid(parts, line(paid=3), order_id=f"SECRETORDER-x{member_id}", member_id=member_id)
+            services, paid(services, line(paid=3), order_id=f"SECRETORDER-x{member_id}", member_id=member_id)
         )
-    event = paid(parts, order_id="SECRETORDER-9")
+    event = paid(services, order_id="SECRETORDER-9")
     await tell(
-        parts,
+        services,
         type(event)(id="SECRETEVENT", time=event.time, program=program, member_id="m-1", data=event.data),
     )
     # A pending credit that shrank, and a return that is known by its id.
-    await tell(parts, paid(parts, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
-    await tell(parts, returned(parts, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN"))
-    await spend(parts, 5, "SECRETORDER-spent")
-    await tell(parts, returned(parts, order_id="SECRETORDER-m-1"))
+    await tell(services, paid(services, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
+    await tell(services, returned(services, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN"))
+    await spend(services, 5, "SECRETORDER-spent")
+    await tell(services, returned(services, order_id="SECRETORDER-m-1"))
     adjusting = Adjusting(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
-    await adjust(parts, program, "m-1", adjusting, operator="key-1")
-    await merge_members(parts, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
+    await adjust(services, program, "m-1", adjusting, operator="key-1")
+    await merge_members(services, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
     for caller in ("m-0", "m-1"):
         name = f"member:{program}:{caller}"
-        await begin_answer(parts, name, "k", fingerprint=b"f")
-        await keep_answer(parts, name, "k", KeptAnswer(200, [], b"SECRETANSWER"))
-    before = await dump(parts)
+        await begin_answer(services, name, "k", fingerprint=b"f")
+        await keep_answer(services, name, "k", KeptAnswer(200, [], b"SECRETANSWER"))
+    before = await dump(services)
     assert [word for word in PERSONAL if word not in before] == [
         "PERSON-REF-7",
         "SECRETSHARE",
         "SECRETNETWORK",
     ]
-    await erase(parts)
-    await parts.after.drain()
-    after = await dump(parts)
+    await erase(services)
+    await services.post_commit.drain()
+    after = await dump(services)
     assert [word for word in PERSONAL if word in after] == []
-    assert await rows(parts.db, "SELECT 1 FROM members WHERE person_hash IS NOT NULL") == []
+    assert await rows(services.db, "SELECT 1 FROM members WHERE person_hash IS NOT NULL") == []
 
 
 async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
-    async with playing.playing(settings) as parts:
-        await playing.join(parts)
+    async with playing.playing(settings) as services:
+        await playing.join(services)
         acts: list[AnyActivity] = [
             FuelTap(),
             Share(kind="link", product_id="SECRETPRODUCT", network="SECRETNETWORK", share_id="SECRETSHARE"),
@@ -154,126 +154,126 @@ async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
             Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW"),
         ]
         for act in acts:
-            await playing.do(parts, act)
-        advance(parts, playing.DAY)
-        await settle_due(parts, now=parts.clock.now())
-        await playing.do(parts, FuelTap())
-        before = await dump(parts)
+            await playing.do(services, act)
+        advance(services, playing.DAY)
+        await settle_due(services, now=services.clock.now())
+        await playing.do(services, FuelTap())
+        before = await dump(services)
         words = [word for word in PERSONAL if word in before]
         assert words == ["SECRETPRODUCT", "SECRETREVIEW", "SECRETSHARE", "SECRETNETWORK"]
-        await erase(parts, program=playing.PROGRAM)
-        after = await dump(parts)
+        await erase(services, program=playing.PROGRAM)
+        after = await dump(services)
         assert [word for word in PERSONAL if word in after] == []
-        assert await broken(parts) == []
+        assert await broken(services) == []
 
 
-async def test_points_that_are_left_are_forfeited_and_debts_written_off(parts: Parts) -> None:
+async def test_points_that_are_left_are_forfeited_and_debts_written_off(services: Services) -> None:
     for n in (1, 2):
-        await join(parts, f"m-{n}")
-        await buy(parts, line(paid=5000), order_id=f"o-{n}", member_id=f"m-{n}")
-    await write_review(parts)
-    await spend(parts, 50, member_id="m-2")
-    assert await tell(parts, returned(parts, order_id="o-2", member_id="m-2")) == []
-    assert await balance(parts, "m-2") == {"debt": 50}
+        await join(services, f"m-{n}")
+        await buy(services, line(paid=5000), order_id=f"o-{n}", member_id=f"m-{n}")
+    await write_review(services)
+    await spend(services, 50, member_id="m-2")
+    assert await tell(services, returned(services, order_id="o-2", member_id="m-2")) == []
+    assert await balance(services, "m-2") == {"debt": 50}
     for n in (1, 2):
-        await erase(parts, f"m-{n}")
-        assert await balance(parts, f"m-{n}") == {}
+        await erase(services, f"m-{n}")
+        assert await balance(services, f"m-{n}") == {}
     houses = await rows(
-        parts.db,
+        services.db,
         "SELECT member_id, kind, house_account, house_delta FROM entries WHERE reference = 'erasure'"
         " ORDER BY 1",
     )
     assert houses == [("m-1", "adjustment", "expired", 50), ("m-2", "adjustment", "adjusted", -50)]
-    advance(parts, timedelta(days=1))
-    assert await settle_due(parts, now=parts.clock.now()) == 0
+    advance(services, timedelta(days=1))
+    assert await settle_due(services, now=services.clock.now()) == 0
 
 
-async def test_who_is_erased_is_unknown_everywhere(settings: Settings, parts: Parts) -> None:
-    async with orders.ordering(settings, parts.clock) as other:
-        await join(parts)
-        await buy(parts, line(paid=5000))
+async def test_who_is_erased_is_unknown_everywhere(settings: Settings, services: Services) -> None:
+    async with orders.ordering(settings, services.clock) as other:
+        await join(services)
+        await buy(services, line(paid=5000))
         await buy(other, line(paid=1000), order_id="o-2")
-        await erase(parts)
-        for process in (parts, other):
+        await erase(services)
+        for process in (services, other):
             assert await tell(process, paid(process, order_id="o-9")) == ["unknown_member"]
             await process.members.refresh(process.db)
             assert await tell(process, delivered(process, "o-9")) == ["unknown_member"]
             with pytest.raises(Refusal, match="unknown_member"):
                 await read_home(process, orders.PROGRAM, "m-1")
-            act = Act(orders.PROGRAM, "m-1", Review(product_id="p", review_id="r"), parts.clock.now())
+            act = Act(orders.PROGRAM, "m-1", Review(product_id="p", review_id="r"), services.clock.now())
             (answer,) = await record(process, [act])
             assert isinstance(answer, Refusal)
             assert answer.code == "unknown_member"
 
 
-async def test_the_person_may_join_again_under_a_new_id(parts: Parts) -> None:
+async def test_the_person_may_join_again_under_a_new_id(services: Services) -> None:
     joining = Joining(
         member_id="m-1", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
     )
-    await register_member(parts, joining)
-    await erase(parts)
+    await register_member(services, joining)
+    await erase(services)
     with pytest.raises(Refusal, match="member_erased"):
-        await register_member(parts, joining)
+        await register_member(services, joining)
     again = Joining(
         member_id="m-2", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
     )
-    assert (await register_member(parts, again)).member_id == "m-2"
+    assert (await register_member(services, again)).member_id == "m-2"
 
 
-async def test_erasing_again_and_erasing_by_a_merged_id_is_the_same(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000))
-    await merge_members(parts, orders.PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
-    await erase(parts, "m-1")
-    await erase(parts, "m-2")
-    await erase(parts, "m-1")
-    assert await rows(parts.db, "SELECT member_id FROM members WHERE erased_at IS NULL") == []
-    assert len(await rows(parts.db, "SELECT 1 FROM closings WHERE what = 'erased'")) == 2
+async def test_erasing_again_and_erasing_by_a_merged_id_is_the_same(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000))
+    await merge_members(services, orders.PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+    await erase(services, "m-1")
+    await erase(services, "m-2")
+    await erase(services, "m-1")
+    assert await rows(services.db, "SELECT member_id FROM members WHERE erased_at IS NULL") == []
+    assert len(await rows(services.db, "SELECT 1 FROM closings WHERE what = 'erased'")) == 2
 
 
-async def test_what_is_held_has_to_end_first(parts: Parts) -> None:
-    await join(parts)
-    await buy(parts, line(paid=5000))
-    await spend(parts, 20, "o-9", capture=False)
+async def test_what_is_held_has_to_end_first(services: Services) -> None:
+    await join(services)
+    await buy(services, line(paid=5000))
+    await spend(services, 20, "o-9", capture=False)
     with pytest.raises(Refusal, match="points_held"):
-        await erase(parts)
-    assert await balance(parts) == {"active": 30, "held": 20}
+        await erase(services)
+    assert await balance(services) == {"active": 30, "held": 20}
     with pytest.raises(Refusal, match="unknown_member"):
-        await erase(parts, "nobody")
+        await erase(services, "nobody")
 
 
 async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -> None:
-    async with checkout.spending(settings) as parts:
-        await checkout.rich(parts, 500)
-        code = (await checkout.redeemed(parts, "one_euro")).coupon.code
-        applied = (await checkout.redeemed(parts, "one_euro")).coupon.code
+    async with checkout.spending(settings) as services:
+        await checkout.rich(services, 500)
+        code = (await checkout.redeemed(services, "one_euro")).coupon.code
+        applied = (await checkout.redeemed(services, "one_euro")).coupon.code
         asked = checkout.asking("SECRETORDER", points=100, coupon_codes=[applied])
-        await checkout.ended(parts, await checkout.held(parts, asked), "captured")
-        before = await dump(parts)
+        await checkout.ended(services, await checkout.held(services, asked), "captured")
+        before = await dump(services)
         assert code in before
         assert applied in before
-        await erase(parts, program=checkout.SPENDING)
-        after = await dump(parts)
+        await erase(services, program=checkout.SPENDING)
+        after = await dump(services)
         assert [word for word in (code, applied, "SECRETORDER", "band") if word in after] == []
-        states = await rows(parts.db, "SELECT state FROM coupons ORDER BY 1")
+        states = await rows(services.db, "SELECT state FROM coupons ORDER BY 1")
         assert states == [("used",), ("void",)]
-        assert await broken(parts) == []
+        assert await broken(services) == []
 
 
 async def test_what_was_paid_out_stays_in_the_books_without_its_number(settings: Settings) -> None:
-    async with withdrawals.paying(settings, withdrawals.Bank()) as parts:
-        await withdrawals.join(parts)
-        await withdrawals.take_out(parts)
+    async with withdrawals.paying(settings, withdrawals.Bank()) as services:
+        await withdrawals.join(services)
+        await withdrawals.take_out(services)
         with pytest.raises(Refusal, match="points_held"):
-            await erase(parts, program=withdrawals.PROGRAM)
+            await erase(services, program=withdrawals.PROGRAM)
         for _ in range(3):
-            await pay_out_due(parts, now=advance(parts, timedelta(minutes=5)))
-        assert await withdrawals.states(parts) == ["settled"]
-        assert withdrawals.PHONE in await dump(parts)
-        await erase(parts, program=withdrawals.PROGRAM)
-        assert withdrawals.PHONE not in await dump(parts)
-        assert await rows(parts.db, "SELECT state, points, amount_minor FROM withdrawals") == [
+            await pay_out_due(services, now=advance(services, timedelta(minutes=5)))
+        assert await withdrawals.states(services) == ["settled"]
+        assert withdrawals.PHONE in await dump(services)
+        await erase(services, program=withdrawals.PROGRAM)
+        assert withdrawals.PHONE not in await dump(services)
+        assert await rows(services.db, "SELECT state, points, amount_minor FROM withdrawals") == [
             ("settled", 60, 6_000)
         ]
-        assert await broken(parts) == []
+        assert await broken(services) == []

@@ -21,7 +21,7 @@ from engage.flows.members.import_file import (
 from engage.flows.members.import_members import Counts, Rejections, import_members
 from engage.flows.members.register import Joining, register_member
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from tests.support.audit import broken
 from tests.support.playing import NOON, PROGRAM, act, advance, join, rows, tap
 
@@ -39,7 +39,12 @@ def many(count: int) -> str:
 
 
 async def bring(
-    parts: Parts, file: Path, *, name: str = "old", rows_per_batch: int = 100, stop_after: int | None = None
+    services: Services,
+    file: Path,
+    *,
+    name: str = "old",
+    rows_per_batch: int = 100,
+    stop_after: int | None = None,
 ) -> tuple[Counts, dict[int, str]]:
     """(what it came to, the reasons by line)"""
     reasons: dict[int, str] = {}
@@ -53,7 +58,7 @@ async def bring(
 
     table = look_through(file)
     counts = await import_members(
-        parts,
+        services,
         table,
         program_id=PROGRAM,
         name=name,
@@ -67,51 +72,53 @@ async def bring(
 
 
 async def test_members_come_with_their_balances_and_all_is_accounted_for(
-    parts: Parts, tmp_path: Path
+    services: Services, tmp_path: Path
 ) -> None:
     file = write(tmp_path, many(1000))
-    counts, reasons = await bring(parts, file)
+    counts, reasons = await bring(services, file)
     points = sum(n % 7 * 10 for n in range(1000))
     assert counts == Counts(1000, 1000, 0, 0, 1000, points)
     assert reasons == {}
-    assert await rows(parts.db, "SELECT count(*), sum(active), sum(pending) FROM balances") == [
+    assert await rows(services.db, "SELECT count(*), sum(active), sum(pending) FROM balances") == [
         (1000, points, 0)
     ]
-    assert await rows(parts.db, "SELECT count(*) FROM card_numbers") == [(1000,)]
-    assert await rows(parts.db, "SELECT DISTINCT kind, house_account, reference FROM entries") == [
+    assert await rows(services.db, "SELECT count(*) FROM card_numbers") == [(1000,)]
+    assert await rows(services.db, "SELECT DISTINCT kind, house_account, reference FROM entries") == [
         ("opening", "opening", "opening:old")
     ]
     # They do what members do, and nothing was earned for registering.
-    await record(parts, [act(parts, tap(), "i-5")])
-    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
-    assert await rows(parts.db, "SELECT active, pending FROM balances WHERE member_id = 'i-5'") == [(52, 0)]
-    assert await broken(parts) == []
-    assert await rows(parts.db, "SELECT * FROM outbox") == []
+    await record(services, [act(services, tap(), "i-5")])
+    await settle_due(services, now=advance(services, timedelta(hours=1)))
+    assert await rows(services.db, "SELECT active, pending FROM balances WHERE member_id = 'i-5'") == [
+        (52, 0)
+    ]
+    assert await broken(services) == []
+    assert await rows(services.db, "SELECT * FROM outbox") == []
 
 
-async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(parts: Parts, tmp_path: Path) -> None:
+async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(services: Services, tmp_path: Path) -> None:
     file = write(tmp_path, many(500))
     with pytest.raises(KeyboardInterrupt):
-        await bring(parts, file, stop_after=200)
-    assert await rows(parts.db, "SELECT count(*) FROM members") == [(200,)]
+        await bring(services, file, stop_after=200)
+    assert await rows(services.db, "SELECT count(*) FROM members") == [(200,)]
     with pytest.raises(KeyboardInterrupt):
-        await bring(parts, file, rows_per_batch=70, stop_after=300)
-    counts, _ = await bring(parts, file)
+        await bring(services, file, rows_per_batch=70, stop_after=300)
+    counts, _ = await bring(services, file)
     assert (counts.imported, counts.existing) == (500 - 350, 350)
-    again, _ = await bring(parts, file)
+    again, _ = await bring(services, file)
     assert again == Counts(500, 0, 500, 0, 0, 0)
-    assert await rows(parts.db, "SELECT sum(active) FROM balances") == [
+    assert await rows(services.db, "SELECT sum(active) FROM balances") == [
         (sum(n % 7 * 10 for n in range(500)),)
     ]
-    assert await broken(parts) == []
+    assert await broken(services) == []
 
 
-async def test_bad_rows_are_told_by_line_and_the_others_come(parts: Parts, tmp_path: Path) -> None:
+async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services, tmp_path: Path) -> None:
     await register_member(
-        parts,
+        services,
         Joining(member_id="m-1", program=PROGRAM, country="ES", person_ref="juan", card_numbers=["CARD-1"]),
     )
-    await join(parts, "m-2", "GB")
+    await join(services, "m-2", "GB")
     lines = [
         "ok-1,ES,1990-02-28,person,p1,,OLD-1;OLD-2,100,,",
         "bad id!,ES,,,,,,1,,",
@@ -134,7 +141,7 @@ async def test_bad_rows_are_told_by_line_and_the_others_come(parts: Parts, tmp_p
         "m-1,ES,,,,,,70,,",
         "ok-2,GB,,,,,OLD-3,,,",
     ]
-    counts, reasons = await bring(parts, write(tmp_path, HEADER + "\n".join(lines) + "\n"))
+    counts, reasons = await bring(services, write(tmp_path, HEADER + "\n".join(lines) + "\n"))
     assert (counts.imported, counts.members, counts.points, counts.rejected) == (3, 2, 170, 17)
     expected = {
         3: "member_id bad id!:",
@@ -158,17 +165,19 @@ async def test_bad_rows_are_told_by_line_and_the_others_come(parts: Parts, tmp_p
     assert reasons.keys() == expected.keys()
     for line, reason in expected.items():
         assert reasons[line].startswith(reason), reasons[line]
-    found = await rows(parts.db, "SELECT member_id, active FROM balances WHERE active > 0 ORDER BY 1")
+    found = await rows(services.db, "SELECT member_id, active FROM balances WHERE active > 0 ORDER BY 1")
     assert found == [("m-1", 70), ("ok-1", 100)]
-    assert await broken(parts) == []
+    assert await broken(services) == []
 
 
-async def test_points_end_when_the_file_says_or_as_the_program_does(parts: Parts, tmp_path: Path) -> None:
+async def test_points_end_when_the_file_says_or_as_the_program_does(
+    services: Services, tmp_path: Path
+) -> None:
     text = "member_id,country,points,expires_at,earned_at\n"
     text += "a,ES,1,2027-06-30,2025-01-31\nb,ES,1,2027-06-30T12:00:00+02:00,2025-01-31T00:00:00Z\nc,ES,1,,\n"
-    await bring(parts, write(tmp_path, text))
+    await bring(services, write(tmp_path, text))
     found = await rows(
-        parts.db,
+        services.db,
         """
         SELECT c.member_id, c.activity_at, c.active_at, l.expires_at
         FROM credits c JOIN lots l ON l.credit_id = c.id ORDER BY 1
@@ -182,46 +191,50 @@ async def test_points_end_when_the_file_says_or_as_the_program_does(parts: Parts
     ]
 
 
-async def test_under_one_name_a_member_has_one_opening_balance(parts: Parts, tmp_path: Path) -> None:
+async def test_under_one_name_a_member_has_one_opening_balance(services: Services, tmp_path: Path) -> None:
     text = "member_id,country,points\na,ES,{}\n"
-    await bring(parts, write(tmp_path, text.format(10)))
-    _, reasons = await bring(parts, write(tmp_path, text.format(11)))
+    await bring(services, write(tmp_path, text.format(10)))
+    _, reasons = await bring(services, write(tmp_path, text.format(11)))
     assert reasons == {2: "a has an opening balance of 10 points by old already"}
-    counts, _ = await bring(parts, write(tmp_path, text.format(11)), name="other")
+    counts, _ = await bring(services, write(tmp_path, text.format(11)), name="other")
     assert (counts.imported, counts.members) == (1, 0)
-    assert await rows(parts.db, "SELECT active FROM balances") == [(21,)]
+    assert await rows(services.db, "SELECT active FROM balances") == [(21,)]
 
 
-async def test_what_a_member_owes_is_paid_of_the_opening_balance(parts: Parts, tmp_path: Path) -> None:
-    await join(parts)
-    async with parts.db.begin() as conn:
+async def test_what_a_member_owes_is_paid_of_the_opening_balance(services: Services, tmp_path: Path) -> None:
+    await join(services)
+    async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE balances SET debt = 30")
-    await bring(parts, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
-    assert await rows(parts.db, "SELECT active, debt FROM balances") == [(70, 0)]
+    await bring(services, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
+    assert await rows(services.db, "SELECT active, debt FROM balances") == [(70, 0)]
 
 
-async def test_who_was_erased_or_merged_gets_nothing(parts: Parts, tmp_path: Path) -> None:
-    await join(parts)
-    async with parts.db.begin() as conn:
+async def test_who_was_erased_or_merged_gets_nothing(services: Services, tmp_path: Path) -> None:
+    await join(services)
+    async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE members SET erased_at = now()")
-    _, reasons = await bring(parts, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
+    _, reasons = await bring(services, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
     assert "erased" in reasons[2]
 
 
-async def test_two_imports_at_once_bring_each_member_once(parts: Parts, other: Parts, tmp_path: Path) -> None:
+async def test_two_imports_at_once_bring_each_member_once(
+    services: Services, other: Services, tmp_path: Path
+) -> None:
     file = write(tmp_path, many(400))
-    found = await asyncio.gather(bring(parts, file, rows_per_batch=50), bring(other, file, rows_per_batch=70))
+    found = await asyncio.gather(
+        bring(services, file, rows_per_batch=50), bring(other, file, rows_per_batch=70)
+    )
     assert sum(counts.imported for counts, _ in found) == 400
-    assert await rows(parts.db, "SELECT count(*), sum(active) FROM balances") == [
+    assert await rows(services.db, "SELECT count(*), sum(active) FROM balances") == [
         (400, sum(n % 7 * 10 for n in range(400)))
     ]
 
 
-async def test_a_program_that_is_not_there_is_refused(parts: Parts, tmp_path: Path) -> None:
+async def test_a_program_that_is_not_there_is_refused(services: Services, tmp_path: Path) -> None:
     table = look_through(write(tmp_path, many(1)))
     with pytest.raises(Refusal, match="unknown_program"):
         await import_members(
-            parts, table, program_id="nowhere", name="x", rejected=lambda _: None, told=lambda _: None
+            services, table, program_id="nowhere", name="x", rejected=lambda _: None, told=lambda _: None
         )
 
 
@@ -262,10 +275,10 @@ def test_a_file_that_is_no_table_is_refused_as_a_whole(tmp_path: Path, content: 
         look_through(file)
 
 
-async def test_a_row_that_is_not_utf8_is_a_bad_row(parts: Parts, tmp_path: Path) -> None:
+async def test_a_row_that_is_not_utf8_is_a_bad_row(services: Services, tmp_path: Path) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(b"member_id,country,person_ref\na,ES,Jos\xe9\nb,ES,Jos\xc3\xa9\n")
-    counts, reasons = await bring(parts, file)
+    counts, reasons = await bring(services, file)
     assert (counts.imported, reasons) == (1, {2: "not UTF-8"})
     table = look_through(file)
     kept = RejectedFile(table)
@@ -273,7 +286,7 @@ async def test_a_row_that_is_not_utf8_is_a_bad_row(parts: Parts, tmp_path: Path)
     assert b"a,ES,Jos\xe9,2,not UTF-8" in kept.path.read_bytes()
 
 
-async def test_rejected_rows_are_put_right_and_brought(parts: Parts, tmp_path: Path) -> None:
+async def test_rejected_rows_are_put_right_and_brought(services: Services, tmp_path: Path) -> None:
     file = write(tmp_path, "member_id,country,points\na,ES,5\nb,ES,five\n")
     table = look_through(file)
     kept = RejectedFile(table)
@@ -285,6 +298,6 @@ async def test_rejected_rows_are_put_right_and_brought(parts: Parts, tmp_path: P
         ]
     kept.path.write_text(kept.path.read_text().replace("ES,five", "ES,5"))
     assert name_of(kept.path) == name_of(file) == "members"
-    counts, _ = await bring(parts, kept.path, name=name_of(kept.path))
+    counts, _ = await bring(services, kept.path, name=name_of(kept.path))
     assert counts.imported == 1
     assert not RejectedFile(table).path.exists(), "an earlier run's is not left to be taken for this one's"

@@ -15,7 +15,7 @@ from engage.flows.members.register import Joining, register_member
 from engage.flows.reads.home import read_home
 from engage.flows.reads.statement import read_credits
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import checkout
 from tests.support.audit import broken
@@ -40,7 +40,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test does, the books are right after it."""
     async with ordering(settings) as opened:
         yield opened
@@ -48,74 +48,74 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 @pytest.fixture
-async def other(settings: Settings, parts: Parts) -> AsyncIterator[Parts]:
+async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
     """Another process, which hears of things later."""
-    async with ordering(settings, parts.clock) as opened:
+    async with ordering(settings, services.clock) as opened:
         yield opened
 
 
-async def merge(parts: Parts, member_id: str = "m-1", into: str = "m-2") -> Merged:
-    return await merge_members(parts, PROGRAM, member_id, into=into, reason="one person", operator="key-1")
+async def merge(services: Services, member_id: str = "m-1", into: str = "m-2") -> Merged:
+    return await merge_members(services, PROGRAM, member_id, into=into, reason="one person", operator="key-1")
 
 
-async def refused(parts: Parts, member_id: str, into: str) -> Refusal:
+async def refused(services: Services, member_id: str, into: str) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        await merge(parts, member_id, into)
+        await merge(services, member_id, into)
     return caught.value
 
 
-async def lots(parts: Parts, member_id: str) -> list[tuple[object, ...]]:
+async def lots(services: Services, member_id: str) -> list[tuple[object, ...]]:
     return await rows(
-        parts.db,
+        services.db,
         "SELECT points, remaining, expires_at FROM lots WHERE member_id = :m AND remaining > 0 ORDER BY 3, 1",
         m=member_id,
     )
 
 
-async def transferred(parts: Parts) -> int:
+async def transferred(services: Services) -> int:
     ((total,),) = await rows(
-        parts.db,
+        services.db,
         "SELECT coalesce(sum(house_delta), 0)::int FROM entries WHERE house_account = 'transferred'",
     )
     assert isinstance(total, int)
     return total
 
 
-async def test_points_come_with_their_dates_and_what_is_pending_comes_too(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000))
-    advance(parts, 30 * DAY)
-    await buy(parts, line(paid=3000), order_id="o-2")
-    await buy(parts, line(paid=700), order_id="o-3", member_id="m-2")
-    await write_review(parts)
-    before = await lots(parts, "m-1") + await lots(parts, "m-2")
-    merged = await merge(parts)
+async def test_points_come_with_their_dates_and_what_is_pending_comes_too(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000))
+    advance(services, 30 * DAY)
+    await buy(services, line(paid=3000), order_id="o-2")
+    await buy(services, line(paid=700), order_id="o-3", member_id="m-2")
+    await write_review(services)
+    before = await lots(services, "m-1") + await lots(services, "m-2")
+    merged = await merge(services)
     assert (merged.member_id, merged.balance.active, merged.balance.pending) == ("m-2", 87, 20)
-    assert await balance(parts, "m-1") == {}
-    assert sorted(await lots(parts, "m-2"), key=str) == sorted(before, key=str)
-    assert await transferred(parts) == 0
-    advance(parts, timedelta(minutes=5))
-    await settle_due(parts, now=parts.clock.now())
-    assert await balance(parts, "m-2") == {"active": 107}
+    assert await balance(services, "m-1") == {}
+    assert sorted(await lots(services, "m-2"), key=str) == sorted(before, key=str)
+    assert await transferred(services) == 0
+    advance(services, timedelta(minutes=5))
+    await settle_due(services, now=services.clock.now())
+    assert await balance(services, "m-2") == {"active": 107}
 
 
-async def test_merging_again_is_answered_again(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000))
-    first = await merge(parts)
-    assert await merge(parts) == first
-    assert await balance(parts, "m-2") == {"active": 50}
+async def test_merging_again_is_answered_again(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000))
+    first = await merge(services)
+    assert await merge(services) == first
+    assert await balance(services, "m-2") == {"active": 50}
 
 
-async def test_of_two_mergings_in_opposite_directions_one_wins(parts: Parts, other: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000))
-    await buy(parts, line(paid=700), order_id="o-2", member_id="m-2")
+async def test_of_two_mergings_in_opposite_directions_one_wins(services: Services, other: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000))
+    await buy(services, line(paid=700), order_id="o-2", member_id="m-2")
     answers = await asyncio.gather(
-        *(merge(one, *pair) for pair in [("m-1", "m-2"), ("m-2", "m-1")] for one in (parts, other)),
+        *(merge(one, *pair) for pair in [("m-1", "m-2"), ("m-2", "m-1")] for one in (services, other)),
         return_exceptions=True,
     )
     merged = [answer for answer in answers if isinstance(answer, Merged)]
@@ -123,178 +123,180 @@ async def test_of_two_mergings_in_opposite_directions_one_wins(parts: Parts, oth
     stayed = merged[0].member_id
     assert {one.code for one in answers if isinstance(one, Refusal)} <= {"member_merged", "unavailable"}
     gone = "m-1" if stayed == "m-2" else "m-2"
-    assert await balance(parts, stayed) == {"active": 57}
-    assert await balance(parts, gone) == {}
+    assert await balance(services, stayed) == {"active": 57}
+    assert await balance(services, gone) == {}
 
 
-async def test_who_was_merged_goes_on_as_the_other_one(parts: Parts, other: Parts) -> None:
+async def test_who_was_merged_goes_on_as_the_other_one(services: Services, other: Services) -> None:
     await register_member(
-        parts, Joining(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["CARD-1"])
+        services, Joining(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["CARD-1"])
     )
-    await join(parts, "m-2")
+    await join(services, "m-2")
     await write_review(other, "r-0")
-    await merge(parts)
+    await merge(services)
     # By the id, by the card, and in a process that had known the member before.
     assert await tell(other, paid(other, line(paid=5000)), delivered(other)) == []
-    assert await members_of_cards(parts, [(PROGRAM, "CARD-1")]) == {(PROGRAM, "CARD-1"): "m-2"}
+    assert await members_of_cards(services, [(PROGRAM, "CARD-1")]) == {(PROGRAM, "CARD-1"): "m-2"}
     await write_review(other, "r-9")
-    await settle_due(parts, now=parts.clock.now())
-    assert await balance(parts, "m-2") == {"active": 50, "pending": 40}
-    home = await read_home(parts, PROGRAM, "m-1")
+    await settle_due(services, now=services.clock.now())
+    assert await balance(services, "m-2") == {"active": 50, "pending": 40}
+    home = await read_home(services, PROGRAM, "m-1")
     assert (home.member.member_id, home.balance.active) == ("m-2", 50)
-    shown = await read_credits(parts, PROGRAM, "m-1", state="pending", before=None, limit=10)
+    shown = await read_credits(services, PROGRAM, "m-1", state="pending", before=None, limit=10)
     assert [credit.points for credit in shown] == [20, 20]
 
 
 async def test_a_process_that_has_not_heard_loses_nothing_that_moves_no_points(
-    parts: Parts, other: Parts
+    services: Services, other: Services
 ) -> None:
-    await join(parts)
-    await join(parts, "m-2")
+    await join(services)
+    await join(services, "m-2")
     await write_review(other)
-    await merge(parts)
+    await merge(services)
     assert await tell(other, delivered(other)) == []
-    assert await tell(parts, paid(parts, line(paid=5000), member_id="m-2")) == []
-    await settle_due(parts, now=parts.clock.now())
-    assert await balance(parts, "m-2") == {"active": 50, "pending": 20}
+    assert await tell(services, paid(services, line(paid=5000), member_id="m-2")) == []
+    await settle_due(services, now=services.clock.now())
+    assert await balance(services, "m-2") == {"active": 50, "pending": 20}
 
 
-async def test_events_and_mergers_at_once_end_well(parts: Parts, other: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
+async def test_events_and_mergers_at_once_end_well(services: Services, other: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
 
     async def sell(n: int) -> list[str]:
         told = await tell(other, delivered(other, f"o-{n}"))
         return told + await tell(other, paid(other, line(paid=1000), order_id=f"o-{n}"))
 
-    *told, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(parts))
+    *told, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(services))
     assert told == [[]] * 12
     assert isinstance(merged, Merged)
-    await settle_due(parts, now=parts.clock.now())
-    assert await balance(parts, "m-2") == {"active": 120}
-    assert await rows(parts.db, "SELECT 1 FROM orders WHERE member_id = 'm-1'") == []
+    await settle_due(services, now=services.clock.now())
+    assert await balance(services, "m-2") == {"active": 120}
+    assert await rows(services.db, "SELECT 1 FROM orders WHERE member_id = 'm-1'") == []
 
 
-async def test_chains_of_mergers_end_with_the_last(parts: Parts, other: Parts) -> None:
+async def test_chains_of_mergers_end_with_the_last(services: Services, other: Services) -> None:
     for n in (1, 2, 3):
-        await join(parts, f"m-{n}")
-        await buy(parts, line(paid=n * 1000), order_id=f"o-{n}", member_id=f"m-{n}")
-    await merge(parts, "m-1", "m-2")
-    await merge(parts, "m-2", "m-3")
-    assert await balance(parts, "m-3") == {"active": 60}
-    assert (await merge(parts, "m-1", "m-2")).member_id == "m-3"
+        await join(services, f"m-{n}")
+        await buy(services, line(paid=n * 1000), order_id=f"o-{n}", member_id=f"m-{n}")
+    await merge(services, "m-1", "m-2")
+    await merge(services, "m-2", "m-3")
+    assert await balance(services, "m-3") == {"active": 60}
+    assert (await merge(services, "m-1", "m-2")).member_id == "m-3"
     assert (await read_home(other, PROGRAM, "m-1")).member.member_id == "m-3"
-    assert (await refused(parts, "m-3", "m-1")).code == "member_merged"
-    assert (await refused(parts, "m-2", "m-2")).facts == {"into": "m-3"}
-    assert await transferred(parts) == 0
+    assert (await refused(services, "m-3", "m-1")).code == "member_merged"
+    assert (await refused(services, "m-2", "m-2")).facts == {"into": "m-3"}
+    assert await transferred(services) == 0
 
 
-async def test_what_was_earned_once_is_not_earned_again(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await write_review(parts, "r-1")
-    await write_review(parts, "r-2", member_id="m-2")
-    advance(parts, timedelta(minutes=5))
-    await settle_due(parts, now=parts.clock.now())
-    await merge(parts)
+async def test_what_was_earned_once_is_not_earned_again(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await write_review(services, "r-1")
+    await write_review(services, "r-2", member_id="m-2")
+    advance(services, timedelta(minutes=5))
+    await settle_due(services, now=services.clock.now())
+    await merge(services)
     for product, review in [("r-1", "again"), ("r-2", "again-2")]:
-        act = Act(PROGRAM, "m-2", Review(product_id=product, review_id=review), parts.clock.now())
-        (answer,) = await record(parts, [act])
+        act = Act(PROGRAM, "m-2", Review(product_id=product, review_id=review), services.clock.now())
+        (answer,) = await record(services, [act])
         assert isinstance(answer, Refusal)
         assert answer.code == "already_rewarded"
-    assert await balance(parts, "m-2") == {"active": 40}
+    assert await balance(services, "m-2") == {"active": 40}
 
 
-async def test_an_order_that_was_paid_before_can_come_back_after(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000, quantity=2))
-    assert await tell(parts, returned(parts, {"1": 1})) == []
-    assert await balance(parts) == {"active": 25}
-    await merge(parts)
-    assert await tell(parts, returned(parts, {"1": 1})) == []
-    assert await balance(parts, "m-2") == {}
+async def test_an_order_that_was_paid_before_can_come_back_after(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000, quantity=2))
+    assert await tell(services, returned(services, {"1": 1})) == []
+    assert await balance(services) == {"active": 25}
+    await merge(services)
+    assert await tell(services, returned(services, {"1": 1})) == []
+    assert await balance(services, "m-2") == {}
 
 
-async def test_an_order_that_waits_for_its_delivery_is_delivered_after(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    assert await tell(parts, paid(parts, line(paid=5000))) == []
-    await merge(parts)
-    assert await balance(parts, "m-2") == {"pending": 50}
-    assert await tell(parts, delivered(parts)) == []
-    await settle_due(parts, now=parts.clock.now())
-    assert await balance(parts, "m-2") == {"active": 50}
+async def test_an_order_that_waits_for_its_delivery_is_delivered_after(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    assert await tell(services, paid(services, line(paid=5000))) == []
+    await merge(services)
+    assert await balance(services, "m-2") == {"pending": 50}
+    assert await tell(services, delivered(services)) == []
+    await settle_due(services, now=services.clock.now())
+    assert await balance(services, "m-2") == {"active": 50}
 
 
-async def test_a_removed_review_is_taken_back_from_the_other_one(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await write_review(parts, "r-1")
-    await write_review(parts, "r-2", member_id="m-2")
-    advance(parts, timedelta(minutes=5))
-    await settle_due(parts, now=parts.clock.now())
-    await merge(parts)
-    assert await tell(parts, review_removed(parts, "r-1")) == []
-    assert await balance(parts, "m-2") == {"active": 20}
+async def test_a_removed_review_is_taken_back_from_the_other_one(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await write_review(services, "r-1")
+    await write_review(services, "r-2", member_id="m-2")
+    advance(services, timedelta(minutes=5))
+    await settle_due(services, now=services.clock.now())
+    await merge(services)
+    assert await tell(services, review_removed(services, "r-1")) == []
+    assert await balance(services, "m-2") == {"active": 20}
 
 
-async def test_points_that_were_spent_come_back_after(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=10000))
-    hold_id = await spend(parts, 60, "o-2")
-    assert await tell(parts, paid(parts, line(paid=60), order_id="o-2", hold_id=hold_id)) == []
-    await merge(parts)
-    assert await balance(parts, "m-2") == {"active": 40}
-    assert await tell(parts, returned(parts, order_id="o-2")) == []
-    assert await balance(parts, "m-2") == {"active": 100}
+async def test_points_that_were_spent_come_back_after(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=10000))
+    hold_id = await spend(services, 60, "o-2")
+    assert await tell(services, paid(services, line(paid=60), order_id="o-2", hold_id=hold_id)) == []
+    await merge(services)
+    assert await balance(services, "m-2") == {"active": 40}
+    assert await tell(services, returned(services, order_id="o-2")) == []
+    assert await balance(services, "m-2") == {"active": 100}
     # And what earned them is owed, once spent.
-    await spend(parts, 100, "o-3", member_id="m-2")
-    assert await tell(parts, returned(parts)) == []
-    assert await balance(parts, "m-2") == {"debt": 100}
+    await spend(services, 100, "o-3", member_id="m-2")
+    assert await tell(services, returned(services)) == []
+    assert await balance(services, "m-2") == {"debt": 100}
 
 
-async def test_what_one_owes_the_other_pays(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000))
-    await spend(parts, 50)
-    assert await tell(parts, returned(parts)) == []
-    assert await balance(parts) == {"debt": 50}
-    await buy(parts, line(paid=3000), order_id="o-2", member_id="m-2")
-    await merge(parts)
-    assert await balance(parts, "m-2") == {"debt": 20}
-    assert await transferred(parts) == 0
-    await buy(parts, line(paid=3000), order_id="o-4", member_id="m-2")
-    assert await balance(parts, "m-2") == {"active": 10}
+async def test_what_one_owes_the_other_pays(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000))
+    await spend(services, 50)
+    assert await tell(services, returned(services)) == []
+    assert await balance(services) == {"debt": 50}
+    await buy(services, line(paid=3000), order_id="o-2", member_id="m-2")
+    await merge(services)
+    assert await balance(services, "m-2") == {"debt": 20}
+    assert await transferred(services) == 0
+    await buy(services, line(paid=3000), order_id="o-4", member_id="m-2")
+    assert await balance(services, "m-2") == {"active": 10}
 
 
-async def test_an_open_hold_keeps_a_member_from_being_merged(parts: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
-    await buy(parts, line(paid=5000))
-    await spend(parts, 20, "o-9", capture=False)
-    held = await refused(parts, "m-1", "m-2")
+async def test_an_open_hold_keeps_a_member_from_being_merged(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await buy(services, line(paid=5000))
+    await spend(services, 20, "o-9", capture=False)
+    held = await refused(services, "m-1", "m-2")
     assert (held.code, held.facts) == ("points_held", {"member_id": "m-1"})
-    assert await balance(parts) == {"active": 30, "held": 20}
+    assert await balance(services) == {"active": 30, "held": 20}
     # The one who stays may have as many as they like.
-    await merge(parts, "m-2", "m-1")
-    assert await balance(parts) == {"active": 30, "held": 20}
+    await merge(services, "m-2", "m-1")
+    assert await balance(services) == {"active": 30, "held": 20}
 
 
-async def test_who_is_unknown_is_not_merged(parts: Parts) -> None:
-    await join(parts)
-    assert (await refused(parts, "m-1", "nobody")).code == "unknown_member"
-    assert (await refused(parts, "nobody", "m-1")).code == "unknown_member"
-    assert (await refused(parts, "m-1", "m-1")).code == "member_merged"
+async def test_who_is_unknown_is_not_merged(services: Services) -> None:
+    await join(services)
+    assert (await refused(services, "m-1", "nobody")).code == "unknown_member"
+    assert (await refused(services, "nobody", "m-1")).code == "unknown_member"
+    assert (await refused(services, "m-1", "m-1")).code == "member_merged"
 
 
-async def test_nothing_is_lost_that_is_earned_while_they_are_merged(parts: Parts, other: Parts) -> None:
-    await join(parts)
-    await join(parts, "m-2")
+async def test_nothing_is_lost_that_is_earned_while_they_are_merged(
+    services: Services, other: Services
+) -> None:
+    await join(services)
+    await join(services, "m-2")
     acts = [
-        Act(PROGRAM, "m-1", Review(product_id=f"p-{n}", review_id=f"r-{n}"), parts.clock.now())
+        Act(PROGRAM, "m-1", Review(product_id=f"p-{n}", review_id=f"r-{n}"), services.clock.now())
         for n in range(60)
     ]
 
@@ -305,26 +307,26 @@ async def test_nothing_is_lost_that_is_earned_while_they_are_merged(parts: Parts
             done += sum(not isinstance(answer, Exception) for answer in answers)
         return done
 
-    earned, merged = await asyncio.gather(earn(), merge(parts))
+    earned, merged = await asyncio.gather(earn(), merge(services))
     assert isinstance(merged, Merged)
     assert earned == 60
-    assert await balance(parts, "m-1") == {}
-    assert await balance(parts, "m-2") == {"pending": 60 * 20}
+    assert await balance(services, "m-1") == {}
+    assert await balance(services, "m-2") == {"pending": 60 * 20}
 
 
 async def test_coupons_and_what_was_had_of_a_reward_come_along(settings: Settings) -> None:
-    async with checkout.spending(settings) as parts:
+    async with checkout.spending(settings) as services:
         for member_id in ("m-1", "m-2"):
-            await checkout.rich(parts, 300, member_id)
-        code = (await checkout.redeemed(parts, "one_euro")).coupon.code
-        await checkout.redeemed(parts, "ever")
-        await merge_members(parts, checkout.SPENDING, "m-1", into="m-2", reason="one", operator="key-1")
+            await checkout.rich(services, 300, member_id)
+        code = (await checkout.redeemed(services, "one_euro")).coupon.code
+        await checkout.redeemed(services, "ever")
+        await merge_members(services, checkout.SPENDING, "m-1", into="m-2", reason="one", operator="key-1")
         with pytest.raises(Refusal, match="limit_reached"):
-            await checkout.redeemed(parts, "ever", "m-2")
+            await checkout.redeemed(services, "ever", "m-2")
         asked = checkout.asking(member_id="m-2", points=100, coupon_codes=[code])
-        await checkout.ended(parts, await checkout.held(parts, asked), "captured")
+        await checkout.ended(services, await checkout.held(services, asked), "captured")
         # The old card does as well.
         again = checkout.asking("o-2", member_id="m-1", points=100)
-        await checkout.ended(parts, await checkout.held(parts, again), "released")
-        assert await checkout.balance(parts, "m-2") == (390, 0, 0)
-        assert await broken(parts) == []
+        await checkout.ended(services, await checkout.held(services, again), "released")
+        assert await checkout.balance(services, "m-2") == (390, 0, 0)
+        assert await broken(services) == []

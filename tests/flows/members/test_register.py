@@ -14,7 +14,7 @@ from engage.flows.members.cards import members_of_cards
 from engage.flows.members.change import Changed, Changing, change_member
 from engage.flows.members.register import Joined, Joining, register_member
 from engage.flows.programs.publish import publish
-from engage.runtime.services import Parts, open_parts
+from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.support.playing import NOON, advance, rows
 
@@ -23,8 +23,8 @@ EU = "eu-mi-points"
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    async with open_parts(settings, StoppedClock(NOON)) as opened:
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    async with open_services(settings, StoppedClock(NOON)) as opened:
         for preset in programs.presets():
             await publish(opened.db, preset, source="preset", now=NOON)
         await opened.programs.refresh(opened.db)
@@ -32,102 +32,104 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 async def enrol(
-    parts: Parts, member_id: str, program: str = BY, country: str = "BY", **what: object
+    services: Services, member_id: str, program: str = BY, country: str = "BY", **what: object
 ) -> Joined:
     joining = {"member_id": member_id, "program": program, "country": country} | what
-    return await register_member(parts, Joining(**joining))  # type: ignore[arg-type]
+    return await register_member(services, Joining(**joining))  # type: ignore[arg-type]
 
 
 async def refusal(
-    parts: Parts, member_id: str, program: str = BY, country: str = "BY", **what: object
+    services: Services, member_id: str, program: str = BY, country: str = "BY", **what: object
 ) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        await enrol(parts, member_id, program, country, **what)
+        await enrol(services, member_id, program, country, **what)
     return caught.value
 
 
-async def owner(parts: Parts, card_number: str, program: str = BY) -> str | None:
-    return (await members_of_cards(parts, [(program, card_number)])).get((program, card_number))
+async def owner(services: Services, card_number: str, program: str = BY) -> str | None:
+    return (await members_of_cards(services, [(program, card_number)])).get((program, card_number))
 
 
-async def change(parts: Parts, member_id: str, **what: object) -> Changed:
-    return await change_member(parts, member_id, Changing(program=BY, **what))  # type: ignore[arg-type]
+async def change(services: Services, member_id: str, **what: object) -> Changed:
+    return await change_member(services, member_id, Changing(program=BY, **what))  # type: ignore[arg-type]
 
 
-async def test_a_mobile_number_is_the_card_and_older_cards_stay_good(parts: Parts) -> None:
-    await enrol(parts, "m-1", phone="+375 29 123-45-67", card_numbers=["2900 0000 1234"])
+async def test_a_mobile_number_is_the_card_and_older_cards_stay_good(services: Services) -> None:
+    await enrol(services, "m-1", phone="+375 29 123-45-67", card_numbers=["2900 0000 1234"])
     for written in ["+375291234567", "80291234567", "8 (029) 123-45-67", "375 29 1234567", "290000001234"]:
-        assert await owner(parts, written) == "m-1", written
-    assert await owner(parts, "80297654321") is None
-    taken = await refusal(parts, "m-2", phone="80291234567")
+        assert await owner(services, written) == "m-1", written
+    assert await owner(services, "80297654321") is None
+    taken = await refusal(services, "m-2", phone="80291234567")
     assert (taken.code, taken.facts) == ("card_taken", {"card_numbers": ["+375291234567"]})
 
 
-async def test_a_number_of_no_mobile_phone_is_no_card(parts: Parts) -> None:
+async def test_a_number_of_no_mobile_phone_is_no_card(services: Services) -> None:
     for wrong in ["+375 17 222 33 44", "12345", "+375 29 1"]:
-        assert (await refusal(parts, "m-1", phone=wrong)).code == "invalid_phone"
-    assert await rows(parts.db, "SELECT 1 FROM members") == []
+        assert (await refusal(services, "m-1", phone=wrong)).code == "invalid_phone"
+    assert await rows(services.db, "SELECT 1 FROM members") == []
 
 
-async def test_a_new_phone_number_takes_the_place_of_the_old_one(parts: Parts) -> None:
-    await enrol(parts, "m-1", phone="+375291234567", card_numbers=["PLASTIC1"])
-    advance(parts, timedelta(days=1))
-    changed = await change(parts, "m-1", phone="8 029 765 43 21", card_numbers=["PLASTIC-2"])
+async def test_a_new_phone_number_takes_the_place_of_the_old_one(services: Services) -> None:
+    await enrol(services, "m-1", phone="+375291234567", card_numbers=["PLASTIC1"])
+    advance(services, timedelta(days=1))
+    changed = await change(services, "m-1", phone="8 029 765 43 21", card_numbers=["PLASTIC-2"])
     assert changed == Changed("m-1", BY, "+375297654321", ["+375297654321", "PLASTIC1", "PLASTIC2"])
-    assert await owner(parts, "80291234567") is None
-    assert await rows(parts.db, "SELECT phone_changed_at FROM members") == [(NOON + timedelta(days=1),)]
+    assert await owner(services, "80291234567") is None
+    assert await rows(services.db, "SELECT phone_changed_at FROM members") == [(NOON + timedelta(days=1),)]
     # Whoever has the old number next may join with it.
-    await enrol(parts, "m-2", phone="80291234567")
-    assert await owner(parts, "80291234567") == "m-2"
+    await enrol(services, "m-2", phone="80291234567")
+    assert await owner(services, "80291234567") == "m-2"
 
 
-async def test_the_same_change_again_changes_nothing(parts: Parts) -> None:
-    await enrol(parts, "m-1", phone="+375291234567")
+async def test_the_same_change_again_changes_nothing(services: Services) -> None:
+    await enrol(services, "m-1", phone="+375291234567")
     for _ in range(2):
-        assert (await change(parts, "m-1", phone="80291234567", card_numbers=["A-123"])).card_numbers == [
+        assert (await change(services, "m-1", phone="80291234567", card_numbers=["A-123"])).card_numbers == [
             "+375291234567",
             "A123",
         ]
-    assert await rows(parts.db, "SELECT phone_changed_at FROM members") == [(None,)]
+    assert await rows(services.db, "SELECT phone_changed_at FROM members") == [(None,)]
 
 
-async def test_a_change_that_is_refused_changes_nothing(parts: Parts) -> None:
-    await enrol(parts, "m-1", phone="+375291234567")
-    await enrol(parts, "m-2", phone="+375297654321", card_numbers=["PLASTIC"])
+async def test_a_change_that_is_refused_changes_nothing(services: Services) -> None:
+    await enrol(services, "m-1", phone="+375291234567")
+    await enrol(services, "m-2", phone="+375297654321", card_numbers=["PLASTIC"])
     taken: list[dict[str, Any]] = [
         {"phone": "80297654321"},
         {"phone": "80441112233", "card_numbers": ["plastic"]},
     ]
     for what in taken:
         with pytest.raises(Refusal, match="card_taken"):
-            await change(parts, "m-1", **what)
+            await change(services, "m-1", **what)
     with pytest.raises(Refusal, match="invalid_phone"):
-        await change(parts, "m-1", phone="17")
+        await change(services, "m-1", phone="17")
     with pytest.raises(Refusal, match="unknown_member"):
-        await change(parts, "nobody", phone="80441112233")
-    assert await owner(parts, "80291234567") == "m-1"
-    assert await rows(parts.db, "SELECT phone_changed_at FROM members WHERE member_id = 'm-1'") == [(None,)]
+        await change(services, "nobody", phone="80441112233")
+    assert await owner(services, "80291234567") == "m-1"
+    assert await rows(services.db, "SELECT phone_changed_at FROM members WHERE member_id = 'm-1'") == [
+        (None,)
+    ]
 
 
-async def test_of_many_who_join_with_one_phone_number_one_has_it(parts: Parts) -> None:
+async def test_of_many_who_join_with_one_phone_number_one_has_it(services: Services) -> None:
     answers = await asyncio.gather(
-        *(enrol(parts, f"m-{n}", phone="+375291234567") for n in range(12)), return_exceptions=True
+        *(enrol(services, f"m-{n}", phone="+375291234567") for n in range(12)), return_exceptions=True
     )
     joined = [answer for answer in answers if isinstance(answer, Joined)]
-    assert [answer.member_id for answer in joined] == [await owner(parts, "80291234567")]
+    assert [answer.member_id for answer in joined] == [await owner(services, "80291234567")]
     assert {one.code for one in answers if isinstance(one, Refusal)} == {"card_taken"}
 
 
 async def test_a_person_has_one_account_however_many_are_asked_for_at_once(
-    settings: Settings, parts: Parts
+    settings: Settings, services: Services
 ) -> None:
-    async with open_parts(settings, parts.clock) as other:
+    async with open_services(settings, services.clock) as other:
         await other.programs.refresh(other.db)
         answers = await asyncio.gather(
             *(
                 enrol(process, f"m-{n}", EU, "ES", person_ref="DNI 1")
                 for n in range(10)
-                for process in (parts, other)
+                for process in (services, other)
             ),
             return_exceptions=True,
         )
@@ -135,28 +137,28 @@ async def test_a_person_has_one_account_however_many_are_asked_for_at_once(
     assert len(joined) == 1
     refused = {one.code for one in answers if isinstance(one, Refusal)}
     assert refused <= {"person_has_account", "member_exists"}
-    assert len(await rows(parts.db, "SELECT 1 FROM credits WHERE rule_id = 'registration'")) == 1
+    assert len(await rows(services.db, "SELECT 1 FROM credits WHERE rule_id = 'registration'")) == 1
     # In another program it is another matter, and without the reference the shop vouches for the person.
-    await enrol(parts, "m-1", BY, "BY", person_ref="DNI 1")
-    await enrol(parts, "m-99", EU, "ES")
+    await enrol(services, "m-1", BY, "BY", person_ref="DNI 1")
+    await enrol(services, "m-99", EU, "ES")
 
 
-async def test_the_day_of_a_birthday_is_that_of_where_they_live(parts: Parts) -> None:
+async def test_the_day_of_a_birthday_is_that_of_where_they_live(services: Services) -> None:
     # Half past eleven in the evening of the 20th in London, half past midnight of the 21st in Madrid.
-    assert isinstance(parts.clock, StoppedClock)
-    parts.clock.at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+    assert isinstance(services.clock, StoppedClock)
+    services.clock.at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
     born = date(2008, 11, 21)
-    assert (await refusal(parts, "m-1", EU, "GB", birth_date=born)).facts == {"reasons": ["under_age"]}
-    await enrol(parts, "m-1", EU, "ES", birth_date=born)
+    assert (await refusal(services, "m-1", EU, "GB", birth_date=born)).facts == {"reasons": ["under_age"]}
+    await enrol(services, "m-1", EU, "ES", birth_date=born)
 
 
-async def test_all_that_is_against_somebody_is_told_at_once(parts: Parts) -> None:
+async def test_all_that_is_against_somebody_is_told_at_once(services: Services) -> None:
     child = {"birth_date": date(2020, 1, 1), "kind": "company"}
-    assert (await refusal(parts, "m-1", EU, "US", **child)).facts["reasons"] == [
+    assert (await refusal(services, "m-1", EU, "US", **child)).facts["reasons"] == [
         "country",
         "under_age",
         "company",
     ]
-    assert (await refusal(parts, "m-1", BY, "BY", kind="company")).facts["reasons"] == ["company"]
+    assert (await refusal(services, "m-1", BY, "BY", kind="company")).facts["reasons"] == ["company"]
     # In Burkina Faso nobody asks.
-    await enrol(parts, "m-1", "bf-mi-points", "BF", **child)
+    await enrol(services, "m-1", "bf-mi-points", "BF", **child)

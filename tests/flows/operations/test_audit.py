@@ -13,7 +13,7 @@ from engage.domain.accounts.account import EntryKind
 from engage.flows.activities.record import record
 from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.flows.busy import BEGAN, be_busy
 from tests.flows.operations.broken_books import BROKEN, LATE, UNGUARDED
@@ -21,28 +21,28 @@ from tests.support.playing import DAY, act, join, link, playing, rows
 
 
 @pytest.fixture(scope="module")
-async def busy(module_database: Settings) -> AsyncIterator[Parts]:
+async def busy(module_database: Settings) -> AsyncIterator[Services]:
     async with Redis.from_url(module_database.state_url) as valkey:
         await valkey.flushall()
-    async with playing(module_database, StoppedClock(BEGAN)) as parts:
-        await be_busy(parts)
-        yield parts
+    async with playing(module_database, StoppedClock(BEGAN)) as services:
+        await be_busy(services)
+        yield services
 
 
-async def audited(parts: Parts, breaking: str | None = None, *, check: str | None = None) -> Audit:
+async def audited(services: Services, breaking: str | None = None, *, check: str | None = None) -> Audit:
     """As the database would be after that, which is then taken back. All checks, or the one."""
     checks = [each for each in CHECKS if check in (None, each.name)]
-    async with parts.db.connect() as conn, conn.begin() as change:
+    async with services.db.connect() as conn, conn.begin() as change:
         if breaking is not None:
             await conn.execute(text(UNGUARDED))
             changed = await conn.execute(text(breaking))
             assert changed.rowcount > 0, "there was nothing to break"
-        found = await audit_snapshot(conn, parts.clock, checks=checks)
+        found = await audit_snapshot(conn, services.clock, checks=checks)
         await change.rollback()
     return found
 
 
-async def test_a_busy_database_is_clean(busy: Parts) -> None:
+async def test_a_busy_database_is_clean(busy: Services) -> None:
     found = await audited(busy)
     assert found.broken == []
     assert found.late == []
@@ -58,7 +58,7 @@ async def test_a_busy_database_is_clean(busy: Parts) -> None:
 
 
 @pytest.mark.parametrize(("name", "breaking"), BROKEN)
-async def test_a_broken_promise_is_found(busy: Parts, name: str, breaking: str) -> None:
+async def test_a_broken_promise_is_found(busy: Services, name: str, breaking: str) -> None:
     (finding,) = (await audited(busy, breaking, check=name)).broken
     assert finding.check.name == name
     assert finding.count >= len(finding.rows) > 0
@@ -66,7 +66,7 @@ async def test_a_broken_promise_is_found(busy: Parts, name: str, breaking: str) 
 
 
 @pytest.mark.parametrize(("name", "breaking"), LATE)
-async def test_what_is_late_is_told_and_breaks_nothing(busy: Parts, name: str, breaking: str) -> None:
+async def test_what_is_late_is_told_and_breaks_nothing(busy: Services, name: str, breaking: str) -> None:
     found = await audited(busy, breaking, check=name)
     assert [finding.check.name for finding in found.late] == [name]
     assert found.broken == []
@@ -78,17 +78,17 @@ def test_every_check_has_been_seen_to_fail() -> None:
 
 
 async def test_an_audit_sees_one_moment_while_points_move(settings: Settings) -> None:
-    async with playing(settings, Clock()) as parts:
+    async with playing(settings, Clock()) as services:
         for n in range(20):
-            await join(parts, f"m-{n}")
+            await join(services, f"m-{n}")
         stop = asyncio.Event()
 
         async def move() -> None:
             n = 0
             while not stop.is_set():
                 n += 1
-                await record(parts, [act(parts, link(f"s-{n}-{m}"), f"m-{m}") for m in range(20)])
-                await settle_due(parts, now=parts.clock.now() + DAY)
+                await record(services, [act(services, link(f"s-{n}-{m}"), f"m-{m}") for m in range(20)])
+                await settle_due(services, now=services.clock.now() + DAY)
 
         moving = asyncio.create_task(move())
         found = [await audit(settings) for _ in range(5)]

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from engage.clock import Clock
 from engage.flows.operations.audit import CHECKS
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from engage.store import sandbox_clock
 from tests.support.playing import DAY, NOON, advance, do, join, link, playing, rows, tap
@@ -34,45 +34,45 @@ async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[in
     return running.returncode, said.decode()
 
 
-async def show(parts: Parts, at: datetime) -> None:
+async def show(services: Services, at: datetime) -> None:
     """The commands have a clock of their own, which follows the sandbox's."""
-    async with parts.db.begin() as conn:
+    async with services.db.begin() as conn:
         await sandbox_clock.set_ahead(conn, at - Clock().wall())
 
 
 async def test_an_operator_proves_and_rebuilds_an_installation(
     settings: Settings, valkey: Redis, tmp_path: Path
 ) -> None:
-    async with playing(settings) as parts:
-        await join(parts)
-        await join(parts, "m-2")
-        await do(parts, tap())
-        await do(parts, link())
-        await parts.after.drain()
+    async with playing(settings) as services:
+        await join(services)
+        await join(services, "m-2")
+        await do(services, tap())
+        await do(services, link())
+        await services.post_commit.drain()
         await valkey.flushall()
-        await show(parts, NOON)
+        await show(services, NOON)
 
         status, said = await run(settings, "rebuild", cwd=tmp_path)
         assert status == 0, said
         assert "2 of 2 members" in said
-        assert len(await parts.gate.known("playground", "m-1") or []) == 3
+        assert len(await services.gate.known("playground", "m-1") or []) == 3
 
-        await show(parts, NOON + DAY)
+        await show(services, NOON + DAY)
         status, said = await run(settings, "audit", cwd=tmp_path)
         assert status == 0, said
         assert "2 members, 7 credits, 0 entries; 0 points active, 123 pending" in said
         assert "every point is accounted for" in said
         assert "settled_in_time" in said, "these credits were due long ago: late, and not broken"
 
-        await rows(parts.db, "SELECT 1")
-        async with parts.db.begin() as conn:
+        await rows(services.db, "SELECT 1")
+        async with services.db.begin() as conn:
             await conn.exec_driver_sql("UPDATE balances SET active = 7 WHERE member_id = 'm-2'")
         status, said = await run(settings, "audit", cwd=tmp_path)
         assert status == 1
         assert "broken balances_are_sums: What is active, held and owed" in said
         assert "m-2" in said
         assert f"2 of {len(CHECKS)} promises are broken" in said
-        advance(parts, DAY)
+        advance(services, DAY)
 
 
 async def test_what_is_not_there_is_said_in_a_line(settings: Settings, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from engage import programs
 from engage.clock import StoppedClock
 from engage.flows.operations.install import install
 from engage.flows.programs.publish import publish
-from engage.runtime.services import open_parts
+from engage.runtime.services import open_services
 from engage.settings import Settings
 from tests.support.playing import NOON, rows
 
@@ -12,19 +12,19 @@ from tests.support.playing import NOON, rows
 async def test_all_presets_are_published_once_however_often_it_is_made_ready(settings: Settings) -> None:
     for _ in range(2):
         await install(settings)
-    async with open_parts(settings, StoppedClock(NOON)) as parts:
+    async with open_services(settings, StoppedClock(NOON)) as services:
         published = await rows(
-            parts.db, "SELECT program_id || '/' || version FROM program_versions ORDER BY 1"
+            services.db, "SELECT program_id || '/' || version FROM program_versions ORDER BY 1"
         )
     assert [name for (name,) in published] == programs.names()
 
 
 async def test_what_an_earlier_installation_published_stays(settings: Settings) -> None:
     text = programs.text("eu-mi-points/2022").replace("Join Mi Points", "Join us")
-    async with open_parts(settings, StoppedClock(NOON)) as parts:
-        await publish(parts.db, text, source="earlier", now=NOON)
+    async with open_services(settings, StoppedClock(NOON)) as services:
+        await publish(services.db, text, source="earlier", now=NOON)
         await install(settings)
         kept = await rows(
-            parts.db, "SELECT document FROM program_versions WHERE version = '2022' ORDER BY program_id"
+            services.db, "SELECT document FROM program_versions WHERE version = '2022' ORDER BY program_id"
         )
     assert kept == [(text,)]

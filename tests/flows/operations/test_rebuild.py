@@ -22,7 +22,7 @@ from engage.flows.operations.rebuild import rebuild
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.doorbell import QUEUE
 from tests.support.playing import (
@@ -59,33 +59,34 @@ def something(chance: random.Random, number: int) -> AnyActivity:
     return chance.choice(some)
 
 
-async def live(parts: Parts, chance: random.Random, days: int) -> None:
+async def live(services: Services, chance: random.Random, days: int) -> None:
     for day in range(days):
         for hour in (0, 7, 16):
             acts = [
-                act(parts, something(chance, n), chance.choice(MEMBERS)) for n in range(chance.randrange(12))
+                act(services, something(chance, n), chance.choice(MEMBERS))
+                for n in range(chance.randrange(12))
             ]
-            await record(parts, acts)
-            advance(parts, timedelta(hours=8) if hour else timedelta(hours=7))
-        await take_events(parts, [review_removed(parts, f"r-{day}", chance.choice(MEMBERS))])
-        await settle_due(parts, now=parts.clock.now())
-        advance(parts, timedelta(hours=1))
-    await parts.after.drain()
+            await record(services, acts)
+            advance(services, timedelta(hours=8) if hour else timedelta(hours=7))
+        await take_events(services, [review_removed(services, f"r-{day}", chance.choice(MEMBERS))])
+        await settle_due(services, now=services.clock.now())
+        advance(services, timedelta(hours=1))
+    await services.post_commit.drain()
 
 
-async def decisions(parts: Parts, chance: random.Random) -> list[object]:
+async def decisions(services: Services, chance: random.Random) -> list[object]:
     """What the members are answered on this day and some later ones."""
     found: list[object] = []
     for _ in range(4):
         acts = [
-            Act(PROGRAM, member, something(chance, n), parts.clock.now())
+            Act(PROGRAM, member, something(chance, n), services.clock.now())
             for member in MEMBERS
             for n in range(6)
         ]
         # One by one, as a batch leaves it open which of two places an activity gets.
         for one in acts:
-            found += [told(answer) for answer in await record(parts, [one])]
-        advance(parts, timedelta(hours=21))
+            found += [told(answer) for answer in await record(services, [one])]
+        advance(services, timedelta(hours=21))
     return found
 
 
@@ -106,21 +107,21 @@ async def test_after_a_loss_everything_is_decided_as_before(
     own_database: Settings, valkey: Redis, seed: int
 ) -> None:
     chance = random.Random(seed)
-    async with playing(own_database) as parts:
+    async with playing(own_database) as services:
         for n, member in enumerate(MEMBERS):
-            await join(parts, member, COUNTRIES[n % 3])
-        await live(parts, chance, days=5 + seed)
-        now = parts.clock.now()
+            await join(services, member, COUNTRIES[n % 3])
+        await live(services, chance, days=5 + seed)
+        now = services.clock.now()
     answers = {}
     for loss in ("none", "emptied", "rebuilt"):
         async with copy_of(own_database, f"after_{loss}_{seed}") as settings:
-            async with playing(settings, StoppedClock(now)) as parts:
+            async with playing(settings, StoppedClock(now)) as services:
                 if loss == "emptied":
                     await valkey.flushall()
                 if loss == "rebuilt":
-                    await rebuild(parts)
-                answers[loss] = await decisions(parts, random.Random(seed))
-                await parts.after.drain()
+                    await rebuild(services)
+                answers[loss] = await decisions(services, random.Random(seed))
+                await services.post_commit.drain()
             assert (await audit(settings)).broken == []
     assert answers["emptied"] == answers["none"]
     assert answers["rebuilt"] == answers["none"]
@@ -145,17 +146,17 @@ async def copy_of(settings: Settings, name: str) -> AsyncIterator[Settings]:
         await connection.close()
 
 
-async def test_a_rebuilt_gate_knows_what_it_knew(parts: Parts) -> None:
+async def test_a_rebuilt_gate_knows_what_it_knew(services: Services) -> None:
     for n, member in enumerate(MEMBERS):
-        await join(parts, member, COUNTRIES[n % 3])
-    await live(parts, random.Random(1), days=3)
-    await record(parts, [act(parts, activity, m) for m in MEMBERS for activity in (tap(), social())])
-    await parts.after.drain()
-    before = {member: known(await parts.gate.known(PROGRAM, member)) for member in MEMBERS}
-    rebuilt = await rebuild(parts)
+        await join(services, member, COUNTRIES[n % 3])
+    await live(services, random.Random(1), days=3)
+    await record(services, [act(services, activity, m) for m in MEMBERS for activity in (tap(), social())])
+    await services.post_commit.drain()
+    before = {member: known(await services.gate.known(PROGRAM, member)) for member in MEMBERS}
+    rebuilt = await rebuild(services)
     assert (rebuilt.members, rebuilt.loaded) == (9, 9)
     for member in MEMBERS:
-        after = known(await parts.gate.known(PROGRAM, member))
+        after = known(await services.gate.known(PROGRAM, member))
         assert after <= before[member], "nothing but what it knew"
         assert before[member] - after <= {r for r in before[member] if r[1] == keys.DAY}, "of the present"
 
@@ -165,18 +166,18 @@ def known(records: list[keys.Record] | None) -> set[tuple[int, int, int, int]]:
     return {(r.code, r.kind, r.period, r.value) for r in records}
 
 
-async def test_whoever_stayed_away_is_loaded_when_they_come(parts: Parts) -> None:
-    await join(parts)
-    await do(parts, social())
-    advance(parts, 41 * DAY)
-    await join(parts, "m-2")
-    await parts.after.drain()
+async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) -> None:
+    await join(services)
+    await do(services, social())
+    advance(services, 41 * DAY)
+    await join(services, "m-2")
+    await services.post_commit.drain()
     told: list[tuple[str, int, int]] = []
-    rebuilt = await rebuild(parts, told=lambda *heard: told.append(heard))
+    rebuilt = await rebuild(services, told=lambda *heard: told.append(heard))
     assert (rebuilt.members, rebuilt.loaded) == (2, 1)
-    assert await parts.gate.known(PROGRAM, "m-1") is None
-    assert await parts.gate.known(PROGRAM, "m-2") == []
-    assert (await do(parts, social())).limit is not None
+    assert await services.gate.known(PROGRAM, "m-1") is None
+    assert await services.gate.known(PROGRAM, "m-2") == []
+    assert (await do(services, social())).limit is not None
     assert told[0] == ("members", 0, 2)
     assert ("members", 2, 2) in told
     assert told[-1] == ("doorbells", rebuilt.bells, rebuilt.bells)
@@ -184,38 +185,40 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(parts: Parts) -> Non
 
 async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settings) -> None:
     clock = StoppedClock(Clock().wall() + DAY)  # Then no two of them are rung for at once.
-    async with playing(settings, clock) as parts:
-        await join(parts)
-        await do(parts, link())
-        advance(parts, timedelta(minutes=3))
-        await do(parts, tap())
-        advance(parts, timedelta(minutes=3))
-    async with ArqRedis.from_url(settings.queue_url) as queue, playing(settings, clock) as parts:
+    async with playing(settings, clock) as services:
+        await join(services)
+        await do(services, link())
+        advance(services, timedelta(minutes=3))
+        await do(services, tap())
+        advance(services, timedelta(minutes=3))
+    async with ArqRedis.from_url(settings.queue_url) as queue, playing(settings, clock) as services:
         await queue.flushdb()
-        rebuilt = await rebuild(parts)
+        rebuilt = await rebuild(services)
         assert rebuilt.bells == 3, "what is overdue, the tap, and the credit of a day"
         assert await queue.zcard(QUEUE) == 3
 
 
-async def test_the_system_runs_on_while_it_is_rebuilt(parts: Parts, other: Parts, settings: Settings) -> None:
+async def test_the_system_runs_on_while_it_is_rebuilt(
+    services: Services, other: Services, settings: Settings
+) -> None:
     for n, member in enumerate(MEMBERS):
-        await join(parts, member, COUNTRIES[n % 3])
+        await join(services, member, COUNTRIES[n % 3])
     for _ in range(5):
         turns = [
             record(each, [act(each, a, m)])
             for m in MEMBERS
-            for each in (parts, other)
+            for each in (services, other)
             for a in (tap(), social())
         ]
-        await asyncio.gather(*turns, rebuild(parts), rebuild(other))
-        await settle_due(parts, now=advance(parts, DAY))
+        await asyncio.gather(*turns, rebuild(services), rebuild(other))
+        await settle_due(services, now=advance(services, DAY))
     days = await rows(
-        parts.db,
+        services.db,
         "SELECT DISTINCT why -> 'inputs' ->> 'streak_days' FROM credits WHERE rule_id = 'fuel' ORDER BY 1",
     )
     assert [day for (day,) in days] == ["1", "2", "3", "4", "5"]
     shared = await rows(
-        parts.db, "SELECT rule_id, count(*) FROM credits WHERE reference IS NULL GROUP BY 1 ORDER BY 1"
+        services.db, "SELECT rule_id, count(*) FROM credits WHERE reference IS NULL GROUP BY 1 ORDER BY 1"
     )
     assert ("share_any", 6 * 9) in shared
     found = await audit(settings)

@@ -17,7 +17,7 @@ from engage.flows.programs.publish import publish
 from engage.flows.reports.reports import report_balance, report_liability
 from engage.flows.scheduled.expire import expire_due
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import orders
 from tests.support.audit import broken
@@ -54,7 +54,7 @@ def worth_of(report: LiabilityReport) -> list[tuple[str, int, int | None]]:
     ]
 
 
-async def test_points_are_worth_what_the_version_of_then_says(parts: Parts) -> None:
+async def test_points_are_worth_what_the_version_of_then_says(services: Services) -> None:
     versions = [
         BODY.format(
             version="one", since="2026-01-01", worth="worth = { points = 1, minor = 1 }", more=FRANCE
@@ -63,13 +63,13 @@ async def test_points_are_worth_what_the_version_of_then_says(parts: Parts) -> N
         BODY.format(version="three", since="2026-11-28", worth="", more=""),
     ]
     for document in versions:
-        await publish(parts.db, document, source="worthy", now=NOON)
-    await parts.programs.refresh(parts.db)
+        await publish(services.db, document, source="worthy", now=NOON)
+    await services.programs.refresh(services.db)
     for country in ("ES", "FR"):
-        await register_member(parts, Joining(member_id=f"w-{country}", program="worthy", country=country))
-    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
-    advance(parts, 9 * DAY)
-    settings, clock = parts.settings, parts.clock
+        await register_member(services, Joining(member_id=f"w-{country}", program="worthy", country=country))
+    await settle_due(services, now=advance(services, timedelta(hours=1)))
+    advance(services, 9 * DAY)
+    settings, clock = services.settings, services.clock
     said = [
         worth_of(await report_liability(settings, at=at, program_id="worthy", clock=clock))
         for at in ("2026-11-23", "2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-29")
@@ -91,12 +91,12 @@ class Then(Struct, frozen=True):
     by_end: dict[str, int]  # Of lots, by bucket.
 
 
-async def look(parts: Parts) -> Then:
+async def look(services: Services) -> Then:
     """The newest state, and on to the next hour."""
-    now = parts.clock.now()
-    balances = await rows(parts.db, "SELECT member_id, active, pending, held, debt FROM balances")
+    now = services.clock.now()
+    balances = await rows(services.db, "SELECT member_id, active, pending, held, debt FROM balances")
     lots = await rows(
-        parts.db,
+        services.db,
         """
         SELECT l.expires_at, CAST(l.remaining + coalesce((
             SELECT sum(held_delta) FROM lot_moves m
@@ -111,53 +111,53 @@ async def look(parts: Parts) -> Then:
         assert isinstance(points, int)
         place = next((n for n, days in enumerate(DAYS) if end <= now + days * DAY), len(DAYS))
         by_end[BUCKETS[place]] += points
-    advance(parts, timedelta(hours=1))
+    advance(services, timedelta(hours=1))
     return Then(now, {str(m): tuple(map(int, map(str, had))) for m, *had in balances}, dict(by_end))
 
 
-async def live(parts: Parts) -> list[Then]:
+async def live(services: Services) -> list[Then]:
     """Everything that happens to points, and what there was after each of it."""
-    then = [await look(parts)]
+    then = [await look(services)]
     for member in ("m-1", "m-2", "m-3"):
-        await orders.join(parts, member)
+        await orders.join(services, member)
     many = orders.line(paid=100_00, quantity=4, tag_points=3)
     steps: list[Callable[[], Awaitable[object]]] = [
-        lambda: orders.buy(parts, order_id="o-1"),
-        lambda: orders.write_review(parts),
-        lambda: orders.tell(parts, orders.paid(parts, many, order_id="o-2")),
-        lambda: orders.tell(parts, orders.returned(parts, {"1": 1}, order_id="o-2")),
-        lambda: orders.tell(parts, orders.returned(parts, {"1": 1}, order_id="o-2")),
-        lambda: settle_due(parts, now=parts.clock.now()),
-        lambda: orders.tell(parts, orders.delivered(parts, order_id="o-2")),
-        lambda: settle_due(parts, now=parts.clock.now()),
-        lambda: orders.buy(parts, orders.line(paid=3000), order_id="o-3", member_id="m-2"),
-        lambda: orders.spend(parts, 25, member_id="m-2", capture=False),
-        lambda: orders.spend(parts, 30, "o-4"),
-        lambda: orders.tell(parts, orders.paid(parts, order_id="o-5")),
-        lambda: orders.tell(parts, orders.cancelled(parts, order_id="o-5")),
-        lambda: orders.tell(parts, orders.paid(parts, order_id="o-6")),
-        lambda: orders.tell(parts, orders.returned(parts, order_id="o-2")),
-        lambda: orders.tell(parts, orders.review_removed(parts, "r-1")),
-        lambda: merge_members(parts, orders.PROGRAM, "m-1", into="m-3", reason="one", operator="key-1"),
-        lambda: orders.tell(parts, orders.delivered(parts, order_id="o-6")),
-        lambda: settle_due(parts, now=parts.clock.now()),
-        lambda: expire_due(parts, now=advance(parts, 400 * DAY)),
-        lambda: orders.buy(parts, orders.line(paid=9000), order_id="o-7", member_id="m-3"),
-        lambda: erase_member(parts, orders.PROGRAM, "m-3", operator="key-1"),
+        lambda: orders.buy(services, order_id="o-1"),
+        lambda: orders.write_review(services),
+        lambda: orders.tell(services, orders.paid(services, many, order_id="o-2")),
+        lambda: orders.tell(services, orders.returned(services, {"1": 1}, order_id="o-2")),
+        lambda: orders.tell(services, orders.returned(services, {"1": 1}, order_id="o-2")),
+        lambda: settle_due(services, now=services.clock.now()),
+        lambda: orders.tell(services, orders.delivered(services, order_id="o-2")),
+        lambda: settle_due(services, now=services.clock.now()),
+        lambda: orders.buy(services, orders.line(paid=3000), order_id="o-3", member_id="m-2"),
+        lambda: orders.spend(services, 25, member_id="m-2", capture=False),
+        lambda: orders.spend(services, 30, "o-4"),
+        lambda: orders.tell(services, orders.paid(services, order_id="o-5")),
+        lambda: orders.tell(services, orders.cancelled(services, order_id="o-5")),
+        lambda: orders.tell(services, orders.paid(services, order_id="o-6")),
+        lambda: orders.tell(services, orders.returned(services, order_id="o-2")),
+        lambda: orders.tell(services, orders.review_removed(services, "r-1")),
+        lambda: merge_members(services, orders.PROGRAM, "m-1", into="m-3", reason="one", operator="key-1"),
+        lambda: orders.tell(services, orders.delivered(services, order_id="o-6")),
+        lambda: settle_due(services, now=services.clock.now()),
+        lambda: expire_due(services, now=advance(services, 400 * DAY)),
+        lambda: orders.buy(services, orders.line(paid=9000), order_id="o-7", member_id="m-3"),
+        lambda: erase_member(services, orders.PROGRAM, "m-3", operator="key-1"),
     ]
     for step in steps:
         await step()
-        then.append(await look(parts))
+        then.append(await look(services))
     return then
 
 
 async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Settings) -> None:
-    async with orders.ordering(settings) as parts:
-        then = await live(parts)
+    async with orders.ordering(settings) as services:
+        then = await live(services)
         ever = list(zip(*(had for one in then for had in one.balances.values()), strict=True))
         assert all(map(any, ever)), "points were active, pending, held and owed at some time"
         for one in then:
-            at, clock = one.at.isoformat(), parts.clock
+            at, clock = one.at.isoformat(), services.clock
             found = (await report_liability(settings, at=at, clock=clock)).items
             in_all = [sum(column) for column in zip(*one.balances.values(), strict=True)] or [0, 0, 0, 0]
             told = [[item.active, item.pending, item.held, item.debt] for item in found] or [[0, 0, 0, 0]]
@@ -169,19 +169,19 @@ async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Setting
             for member, had in one.balances.items():
                 (balance,) = await report_balance(settings, member, at=at, clock=clock)
                 assert astuple(balance.balance) == had, (member, one.at)
-        assert await broken(parts) == []
+        assert await broken(services) == []
 
 
-async def test_who_was_erased_is_still_in_the_books(parts: Parts) -> None:
-    await join(parts)
-    await settle_due(parts, now=advance(parts, timedelta(hours=1)))
-    before = parts.clock.now()
-    advance(parts, DAY)
-    async with parts.db.begin() as conn:
-        await conn.execute(text("UPDATE members SET erased_at = :now"), {"now": parts.clock.now()})
-    report = await report_liability(parts.settings, at=before.isoformat(), clock=parts.clock)
+async def test_who_was_erased_is_still_in_the_books(services: Services) -> None:
+    await join(services)
+    await settle_due(services, now=advance(services, timedelta(hours=1)))
+    before = services.clock.now()
+    advance(services, DAY)
+    async with services.db.begin() as conn:
+        await conn.execute(text("UPDATE members SET erased_at = :now"), {"now": services.clock.now()})
+    report = await report_liability(services.settings, at=before.isoformat(), clock=services.clock)
     assert worth_of(report) == [("EUR", 50, None)]
-    (then,) = await report_balance(parts.settings, "m-1", at=before.isoformat(), clock=parts.clock)
+    (then,) = await report_balance(services.settings, "m-1", at=before.isoformat(), clock=services.clock)
     assert (then.program, then.balance.active) == (PROGRAM, 50)
 
 

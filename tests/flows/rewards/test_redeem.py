@@ -14,7 +14,7 @@ from engage.flows.programs.publish import publish
 from engage.flows.rewards.catalogue import RewardView, read_catalogue, read_coupons
 from engage.flows.rewards.close_coupon import use_f_code
 from engage.flows.rewards.redeem import Wish, redeem
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import (
     DOCUMENT,
@@ -34,41 +34,41 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     async with spending(settings) as opened:
         yield opened
-        await opened.after.drain()
+        await opened.post_commit.drain()
         assert (await audit(settings)).broken == []
 
 
-async def catalogue(parts: Parts, member_id: str = "m-1") -> dict[str, RewardView]:
-    return {reward.id: reward for reward in await read_catalogue(parts, SPENDING, member_id)}
+async def catalogue(services: Services, member_id: str = "m-1") -> dict[str, RewardView]:
+    return {reward.id: reward for reward in await read_catalogue(services, SPENDING, member_id)}
 
 
-async def refused(parts: Parts, reward_id: str, member_id: str = "m-1") -> Refusal:
+async def refused(services: Services, reward_id: str, member_id: str = "m-1") -> Refusal:
     with pytest.raises(Refusal) as found:
-        await redeemed(parts, reward_id, member_id)
+        await redeemed(services, reward_id, member_id)
     return found.value
 
 
-async def test_points_become_a_coupon_with_a_code_of_its_own(parts: Parts) -> None:
-    await rich(parts, 300)
-    first, second = [await redeemed(parts, "one_euro") for _ in range(2)]
+async def test_points_become_a_coupon_with_a_code_of_its_own(services: Services) -> None:
+    await rich(services, 300)
+    first, second = [await redeemed(services, "one_euro") for _ in range(2)]
     assert (first.points, first.coupon.value_minor, first.coupon.currency) == (100, 100, "EUR")
     assert (first.coupon.issued_at, first.coupon.expires_at) == (NOON, NOON + 10 * DAY)
     assert first.coupon.code != second.coupon.code
-    assert await balance(parts) == (100, 0, 0)
+    assert await balance(services) == (100, 0, 0)
     found = await rows(
-        parts.db, "SELECT kind, active_delta, house_account FROM entries WHERE kind = 'redemption'"
+        services.db, "SELECT kind, active_delta, house_account FROM entries WHERE kind = 'redemption'"
     )
     assert found == [("redemption", -100, "redeemed")] * 2
-    kept = await rows(parts.db, "SELECT id, purpose, state, points FROM holds ORDER BY id")
+    kept = await rows(services.db, "SELECT id, purpose, state, points FROM holds ORDER BY id")
     assert kept == [(one.redemption_id, "redemption", "captured", 100) for one in (first, second)]
 
 
-async def test_the_catalogue_says_what_there_is_and_what_is_left(parts: Parts) -> None:
-    await rich(parts, 300)
-    before = await catalogue(parts)
+async def test_the_catalogue_says_what_there_is_and_what_is_left(services: Services) -> None:
+    await rich(services, 300)
+    before = await catalogue(services)
     assert list(before) == ["one_euro", "scarce", "monthly", "ever", "phone_first"], "nothing suspended"
     assert (before["one_euro"].stock, before["one_euro"].limit) == (None, None)
     assert before["one_euro"].value == Money(100, "EUR")
@@ -78,84 +78,84 @@ async def test_the_catalogue_says_what_there_is_and_what_is_left(parts: Parts) -
     madrid = datetime(2026, 11, 30, 23, tzinfo=UTC)
     assert [(limit.remaining, limit.resets_at) for limit in limits] == [(1, madrid), (1, None)]
     for reward_id in ("scarce", "monthly", "ever"):
-        await redeemed(parts, reward_id)
-    after = await catalogue(parts)
+        await redeemed(services, reward_id)
+    after = await catalogue(services)
     assert (before["scarce"].stock, after["scarce"].stock) == (3, 2)
     left = [limit.remaining for name in ("monthly", "ever") if (limit := after[name].limit)]
     assert left == [0, 0]
 
 
 @pytest.mark.parametrize("reward_id", ["nothing", "gone"])
-async def test_what_is_not_in_the_catalogue_is_unknown(parts: Parts, reward_id: str) -> None:
-    await rich(parts, 100)
-    found = await refused(parts, reward_id)
+async def test_what_is_not_in_the_catalogue_is_unknown(services: Services, reward_id: str) -> None:
+    await rich(services, 100)
+    found = await refused(services, reward_id)
     assert (found.code, found.status) == ("unknown_reward", 404)
 
 
-async def test_what_the_points_do_not_reach_is_refused(parts: Parts) -> None:
-    await rich(parts, 100)
-    await held(parts, asking(points=10))
-    assert (await refused(parts, "one_euro")).facts == {"active": 90, "points": 100}
-    assert (await redeemed(parts, "phone_first")).points == 50
+async def test_what_the_points_do_not_reach_is_refused(services: Services) -> None:
+    await rich(services, 100)
+    await held(services, asking(points=10))
+    assert (await refused(services, "one_euro")).facts == {"active": 90, "points": 100}
+    assert (await redeemed(services, "phone_first")).points == 50
 
 
-async def test_a_limit_of_a_month_starts_anew_and_one_of_a_life_does_not(parts: Parts) -> None:
-    await rich(parts, 100)
-    await redeemed(parts, "monthly")
-    await redeemed(parts, "ever")
-    monthly = await refused(parts, "monthly")
+async def test_a_limit_of_a_month_starts_anew_and_one_of_a_life_does_not(services: Services) -> None:
+    await rich(services, 100)
+    await redeemed(services, "monthly")
+    await redeemed(services, "ever")
+    monthly = await refused(services, "monthly")
     assert (monthly.code, monthly.status) == ("limit_reached", 429)
     assert monthly.facts["resets_at"] == datetime(2026, 11, 30, 23, tzinfo=UTC), "in Madrid"
-    assert isinstance(parts.clock, StoppedClock)
-    parts.clock.at = datetime(2026, 11, 30, 23, tzinfo=UTC)
-    await redeemed(parts, "monthly")
-    ever = await refused(parts, "ever")
+    assert isinstance(services.clock, StoppedClock)
+    services.clock.at = datetime(2026, 11, 30, 23, tzinfo=UTC)
+    await redeemed(services, "monthly")
+    ever = await refused(services, "ever")
     assert (ever.code, ever.status, ever.facts["limit"]) == ("reward_limit_reached", 409, 1)
 
 
-async def test_what_is_sold_out_is_gone_for_everybody(parts: Parts) -> None:
+async def test_what_is_sold_out_is_gone_for_everybody(services: Services) -> None:
     for n in range(2):
-        await rich(parts, 200, f"m-{n}")
-    answers = await redeem(parts, [Wish(SPENDING, f"m-{n % 2}", "scarce") for n in range(4)])
+        await rich(services, 200, f"m-{n}")
+    answers = await redeem(services, [Wish(SPENDING, f"m-{n % 2}", "scarce") for n in range(4)])
     assert codes(answers) == ["sold_out"]
-    assert (await catalogue(parts, "m-0"))["scarce"].stock == 0
-    assert [await balance(parts, f"m-{n}") for n in range(2)] == [(0, 0, 0), (100, 0, 0)]
+    assert (await catalogue(services, "m-0"))["scarce"].stock == 0
+    assert [await balance(services, f"m-{n}") for n in range(2)] == [(0, 0, 0), (100, 0, 0)]
 
 
-async def test_a_stock_counts_what_was_given_before_there_was_one(parts: Parts) -> None:
-    await rich(parts, 500)
+async def test_a_stock_counts_what_was_given_before_there_was_one(services: Services) -> None:
+    await rich(services, 500)
     for _ in range(2):
-        await redeemed(parts, "one_euro")
+        await redeemed(services, "one_euro")
     limited = DOCUMENT.replace('version = "first"', 'version = "second"').replace(
         'id = "one_euro"', 'id = "one_euro"\nstock = 3'
     )
     later = limited.replace("in_force_from = 2020-01-01", "in_force_from = 2026-11-22")
-    await publish(parts.db, later, source="later", now=NOON)
-    await parts.programs.refresh(parts.db)
-    assert isinstance(parts.clock, StoppedClock)
-    parts.clock.advance(DAY)
-    assert (await catalogue(parts))["one_euro"].stock == 1
-    await redeemed(parts, "one_euro")
-    assert (await refused(parts, "one_euro")).code == "sold_out"
+    await publish(services.db, later, source="later", now=NOON)
+    await services.programs.refresh(services.db)
+    assert isinstance(services.clock, StoppedClock)
+    services.clock.advance(DAY)
+    assert (await catalogue(services))["one_euro"].stock == 1
+    await redeemed(services, "one_euro")
+    assert (await refused(services, "one_euro")).code == "sold_out"
 
 
-async def test_wishes_of_a_batch_see_each_other(parts: Parts) -> None:
-    await rich(parts, 100)
+async def test_wishes_of_a_batch_see_each_other(services: Services) -> None:
+    await rich(services, 100)
     names = ["monthly", "monthly", "ever", "one_euro", "phone_first", "phone_first"]
-    answers = await redeem(parts, [Wish(SPENDING, "m-1", name) for name in names])
+    answers = await redeem(services, [Wish(SPENDING, "m-1", name) for name in names])
     found = [answer.code if isinstance(answer, Refusal) else "" for answer in answers]
     assert found == ["", "limit_reached", "", "insufficient_points", "", "insufficient_points"]
-    assert await balance(parts) == (30, 0, 0)
+    assert await balance(services) == (30, 0, 0)
 
 
-async def test_coupons_are_listed_newest_first_as_they_are_now(parts: Parts) -> None:
-    await rich(parts, 600)
-    made = [(await redeemed(parts, name)).coupon.code for name in ("one_euro", "one_euro", "ever")]
-    await ended(parts, await held(parts, asking("o-1", coupon_codes=made[:1])), "captured")
-    await held(parts, asking("o-2", coupon_codes=made[2:]))
+async def test_coupons_are_listed_newest_first_as_they_are_now(services: Services) -> None:
+    await rich(services, 600)
+    made = [(await redeemed(services, name)).coupon.code for name in ("one_euro", "one_euro", "ever")]
+    await ended(services, await held(services, asking("o-1", coupon_codes=made[:1])), "captured")
+    await held(services, asking("o-2", coupon_codes=made[2:]))
 
     async def listed(state: Any = None, limit: int = 10, before: Any = None) -> list[Any]:
-        return await read_coupons(parts, SPENDING, "m-1", state=state, before=before, limit=limit)
+        return await read_coupons(services, SPENDING, "m-1", state=state, before=before, limit=limit)
 
     shown = [one for _, one in await listed()]
     assert [(one.code, one.state, one.order_id) for one in shown] == [
@@ -167,20 +167,20 @@ async def test_coupons_are_listed_newest_first_as_they_are_now(parts: Parts) -> 
     assert [one.code for _, one in await listed("used")] == made[:1]
     first = await listed(limit=2)
     assert [one.code for _, one in await listed(before=first[-1][0])] == made[:1]
-    assert isinstance(parts.clock, StoppedClock)
-    parts.clock.advance(11 * DAY)
+    assert isinstance(services.clock, StoppedClock)
+    services.clock.advance(11 * DAY)
     assert [one.code for _, one in await listed("expired")] == made[1:2], "without any sweep"
     assert await listed("issued") == []
 
 
-async def test_an_f_code_is_used_once_by_whoever_has_it(parts: Parts) -> None:
-    await rich(parts, 100)
-    code = (await redeemed(parts, "phone_first")).coupon.code
-    used = await use_f_code(parts, SPENDING, code.lower(), product_id="phone", order_id="o-1")
+async def test_an_f_code_is_used_once_by_whoever_has_it(services: Services) -> None:
+    await rich(services, 100)
+    code = (await redeemed(services, "phone_first")).coupon.code
+    used = await use_f_code(services, SPENDING, code.lower(), product_id="phone", order_id="o-1")
     assert (used.state, used.order_id, used.closed_at) == ("used", "o-1", NOON)
-    assert await use_f_code(parts, SPENDING, code, product_id="phone", order_id="o-1") == used
+    assert await use_f_code(services, SPENDING, code, product_id="phone", order_id="o-1") == used
     with pytest.raises(Refusal, match="coupon_closed"):
-        await use_f_code(parts, SPENDING, code, product_id="phone", order_id="o-2")
+        await use_f_code(services, SPENDING, code, product_id="phone", order_id="o-2")
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ async def test_an_f_code_is_used_once_by_whoever_has_it(parts: Parts) -> None:
     [("phone_first", "band", ["excluded_products"]), ("ever", "phone", ["coupon"])],
 )
 async def test_an_f_code_is_for_its_product(
-    parts: Parts, reward_id: str, product_id: str, reasons: list[str]
+    services: Services, reward_id: str, product_id: str, reasons: list[str]
 ) -> None:
-    await rich(parts, 100)
-    code = (await redeemed(parts, reward_id)).coupon.code
+    await rich(services, 100)
+    code = (await redeemed(services, reward_id)).coupon.code
     with pytest.raises(Refusal) as found:
-        await use_f_code(parts, SPENDING, code, product_id=product_id, order_id="o-1")
+        await use_f_code(services, SPENDING, code, product_id=product_id, order_id="o-1")
     assert (found.value.code, found.value.facts["reasons"]) == ("coupon_not_applicable", reasons)

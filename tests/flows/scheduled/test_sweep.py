@@ -10,44 +10,46 @@ from engage.domain.accounts.balance import Balance
 from engage.flows.scheduled.due_work import DUE_WORK
 from engage.flows.scheduled.sweep import forget_old_answers, sweep, tell_left_over
 from engage.runtime.idempotency import begin_answer, keep_answer
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.signals.topics import Change, Reconnected
 from engage.store.idempotency import KeptAnswer
 from tests.support.playing import FIVE_MINUTES, PROGRAM, advance, do, join, rows, tap
 
 
-async def leave_untold(parts: Parts) -> None:
+async def leave_untold(services: Services) -> None:
     """Its news are lost with the process, and that was a while ago."""
-    await parts.after.drain()
-    await do(parts, tap())
-    parts.after._changes.clear()
-    parts.after._untold.clear()
-    await parts.after.drain()
-    async with parts.db.begin() as conn:
+    await services.post_commit.drain()
+    await do(services, tap())
+    services.post_commit._changes.clear()
+    services.post_commit._untold.clear()
+    await services.post_commit.drain()
+    async with services.db.begin() as conn:
         await conn.execute(text("UPDATE outbox SET created_at = created_at - interval '10 seconds'"))
 
 
-async def test_a_change_that_was_not_told_is_told_by_the_sweep(parts: Parts) -> None:
-    await join(parts)
-    await leave_untold(parts)
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(1,)]
-    async with aclosing(parts.topics.subscribe()) as heard:
+async def test_a_change_that_was_not_told_is_told_by_the_sweep(services: Services) -> None:
+    await join(services)
+    await leave_untold(services)
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
+    async with aclosing(services.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)
-        assert await tell_left_over(parts) == 1
+        assert await tell_left_over(services) == 1
         changes = await asyncio.wait_for(anext(heard), 5)
     assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
-    assert await tell_left_over(parts) == 0
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
+    assert await tell_left_over(services) == 0
 
 
-async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_for(parts: Parts) -> None:
-    await join(parts)
-    await leave_untold(parts)
-    advance(parts, FIVE_MINUTES)
-    async with aclosing(parts.topics.subscribe()) as heard:
+async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_for(
+    services: Services,
+) -> None:
+    await join(services)
+    await leave_untold(services)
+    advance(services, FIVE_MINUTES)
+    async with aclosing(services.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)
-        assert await sweep(parts, DUE_WORK[0]) == 2
-        await parts.after.drain()
+        assert await sweep(services, DUE_WORK[0]) == 2
+        await services.post_commit.drain()
         newest = Balance()
         while newest.seq < 4:
             changes = await asyncio.wait_for(anext(heard), 5)
@@ -56,20 +58,20 @@ async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_f
     assert newest == Balance(active=52, seq=4)
 
 
-async def test_fresh_news_are_left_to_those_who_made_them(parts: Parts) -> None:
-    await join(parts)
-    await parts.after.drain()
-    await do(parts, tap())
-    assert await tell_left_over(parts) == 0
-    await parts.after.drain()
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
+async def test_fresh_news_are_left_to_those_who_made_them(services: Services) -> None:
+    await join(services)
+    await services.post_commit.drain()
+    await do(services, tap())
+    assert await tell_left_over(services) == 0
+    await services.post_commit.drain()
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_two_sweeps_at_once_tell_everything(parts: Parts, other: Parts) -> None:
+async def test_two_sweeps_at_once_tell_everything(services: Services, other: Services) -> None:
     for n in range(5):
-        await join(parts, f"m-{n}")
-    await parts.after.drain()
-    async with parts.db.begin() as conn:
+        await join(services, f"m-{n}")
+    await services.post_commit.drain()
+    async with services.db.begin() as conn:
         for n in range(40):
             await conn.execute(
                 text(
@@ -78,16 +80,16 @@ async def test_two_sweeps_at_once_tell_everything(parts: Parts, other: Parts) ->
                 ),
                 {"member": f"m-{n % 5}"},
             )
-    told = await asyncio.gather(*(tell_left_over(each) for each in (parts, other) * 3))
+    told = await asyncio.gather(*(tell_left_over(each) for each in (services, other) * 3))
     assert sum(told) == 40
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_answers_are_kept_for_three_days(parts: Parts) -> None:
+async def test_answers_are_kept_for_three_days(services: Services) -> None:
     for key in ("old", "new"):
-        assert await begin_answer(parts, "m-1", key, fingerprint=b"f") is None
-        await keep_answer(parts, "m-1", key, KeptAnswer(202, [], b"{}"))
-    async with parts.db.begin() as conn:
+        assert await begin_answer(services, "m-1", key, fingerprint=b"f") is None
+        await keep_answer(services, "m-1", key, KeptAnswer(202, [], b"{}"))
+    async with services.db.begin() as conn:
         age = timedelta(hours=72, minutes=1)
         await conn.execute(
             text(
@@ -96,5 +98,5 @@ async def test_answers_are_kept_for_three_days(parts: Parts) -> None:
             ),
             {"age": age},
         )
-    assert await forget_old_answers(parts) == 1
-    assert await rows(parts.db, "SELECT key FROM idempotency_keys") == [("new",)]
+    assert await forget_old_answers(services) == 1
+    assert await rows(services.db, "SELECT key FROM idempotency_keys") == [("new",)]

@@ -16,7 +16,7 @@ from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.take_events import take_events
-from engage.runtime.services import Parts, follow_sandbox_clock
+from engage.runtime.services import Services, follow_sandbox_clock
 from engage.settings import Settings
 from tests.support.holds import hold, spend
 from tests.support.playing import (
@@ -36,16 +36,16 @@ from tests.support.playing import (
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """With a clock that runs, as the sandbox's does."""
     async with playing(settings, Clock()) as opened:
         yield opened
 
 
-async def activated(parts: Parts) -> list[tuple[datetime, datetime]]:
+async def activated(services: Services) -> list[tuple[datetime, datetime]]:
     """(due, active) of all credits that are active, in the order of the statement."""
     found = await rows(
-        parts.db,
+        services.db,
         "SELECT c.due_at, c.active_at FROM credits c JOIN entries e ON e.credit_id = c.id ORDER BY e.seq",
     )
     return [
@@ -54,117 +54,117 @@ async def activated(parts: Parts) -> list[tuple[datetime, datetime]]:
 
 
 async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
-    parts: Parts, settings: Settings
+    services: Services, settings: Settings
 ) -> None:
-    await join(parts)
+    await join(services)
     for activity in (tap(), link(), social(), review("a", "r-1"), review("b", "r-2")):
-        await do(parts, activity)
-    began = parts.clock.now()
-    now = await move_clock(parts, by=timedelta(days=2))
+        await do(services, activity)
+    began = services.clock.now()
+    now = await move_clock(services, by=timedelta(days=2))
     assert now >= began + timedelta(days=2)
-    found = await activated(parts)
+    found = await activated(services)
     assert len(found) == 10
     assert [due for due, _ in found] == sorted(due for due, _ in found)
     assert all(active == due for due, active in found)
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
     assert (await audit(settings)).broken == []
 
 
-async def test_the_clock_goes_to_where_it_is_told(parts: Parts) -> None:
-    target = parts.clock.now() + 400 * DAY
-    assert timedelta() <= await move_clock(parts, to=target) - target < timedelta(seconds=10)
-    assert timedelta() <= parts.clock.now() - target < timedelta(seconds=10)
+async def test_the_clock_goes_to_where_it_is_told(services: Services) -> None:
+    target = services.clock.now() + 400 * DAY
+    assert timedelta() <= await move_clock(services, to=target) - target < timedelta(seconds=10)
+    assert timedelta() <= services.clock.now() - target < timedelta(seconds=10)
 
 
-async def test_the_clock_does_not_go_back(parts: Parts) -> None:
-    await move_clock(parts, by=DAY)
-    before = parts.clock.now()
+async def test_the_clock_does_not_go_back(services: Services) -> None:
+    await move_clock(services, by=DAY)
+    before = services.clock.now()
     for wrong in ({"to": before - timedelta(minutes=1)}, {"by": -timedelta(seconds=5)}):
         with pytest.raises(Refusal) as refused:
-            await move_clock(parts, **wrong)
+            await move_clock(services, **wrong)
         assert (refused.value.code, refused.value.status) == ("clock_backwards", 409)
-    assert parts.clock.now() >= before
+    assert services.clock.now() >= before
 
 
-async def test_other_parts_follow(parts: Parts, settings: Settings) -> None:
-    await move_clock(parts, by=10 * DAY)
+async def test_other_parts_follow(services: Services, settings: Settings) -> None:
+    await move_clock(services, by=10 * DAY)
     assert settings.sandbox is not None
     async with playing(settings, Clock()) as other:
         await follow_sandbox_clock(other)
-        assert abs(other.clock.now() - parts.clock.now()) < timedelta(seconds=1)
+        assert abs(other.clock.now() - services.clock.now()) < timedelta(seconds=1)
 
 
-async def test_travellers_at_once_do_all_the_work_once(parts: Parts, settings: Settings) -> None:
+async def test_travellers_at_once_do_all_the_work_once(services: Services, settings: Settings) -> None:
     for n in range(10):
-        await join(parts, f"m-{n}")
-        await do(parts, link(), f"m-{n}")
-    began = parts.clock.now()
-    await asyncio.gather(*(move_clock(parts, by=timedelta(minutes=4)) for _ in range(3)))
-    assert parts.clock.now() >= began + timedelta(minutes=12)
-    found = await activated(parts)
+        await join(services, f"m-{n}")
+        await do(services, link(), f"m-{n}")
+    began = services.clock.now()
+    await asyncio.gather(*(move_clock(services, by=timedelta(minutes=4)) for _ in range(3)))
+    assert services.clock.now() >= began + timedelta(minutes=12)
+    found = await activated(services)
     assert len(found) == 40
     assert all(active == due for due, active in found)
     assert (await audit(settings)).broken == []
 
 
-async def test_what_a_worker_has_in_hand_is_waited_for(parts: Parts) -> None:
-    await join(parts)
-    async with parts.db.connect() as worker:
+async def test_what_a_worker_has_in_hand_is_waited_for(services: Services) -> None:
+    await join(services)
+    async with services.db.connect() as worker:
         await worker.execute(text("SELECT 1 FROM credits WHERE state = 'pending' FOR UPDATE"))
-        moving = asyncio.create_task(move_clock(parts, by=FIVE_MINUTES))
-        while (await rows(parts.db, "SELECT count(*) FROM sandbox_clock"))[0] == (0,):
+        moving = asyncio.create_task(move_clock(services, by=FIVE_MINUTES))
+        while (await rows(services.db, "SELECT count(*) FROM sandbox_clock"))[0] == (0,):
             await asyncio.sleep(0.01)
         done, _ = await asyncio.wait([moving], timeout=0.2)
         assert not done
         await worker.rollback()
     await moving
-    assert await rows(parts.db, "SELECT active, pending FROM balances") == [(50, 0)]
+    assert await rows(services.db, "SELECT active, pending FROM balances") == [(50, 0)]
 
 
-async def test_a_worker_settles_by_the_same_clock(parts: Parts, settings: Settings) -> None:
-    await join(parts)
+async def test_a_worker_settles_by_the_same_clock(services: Services, settings: Settings) -> None:
+    await join(services)
     async with playing(settings, Clock()) as worker:
         assert await settle_due(worker, now=worker.clock.now()) == 0
-        await move_clock(parts, by=FIVE_MINUTES - timedelta(seconds=30))
+        await move_clock(services, by=FIVE_MINUTES - timedelta(seconds=30))
         await follow_sandbox_clock(worker)
         assert await settle_due(worker, now=worker.clock.now()) == 0
-        await move_clock(parts, by=timedelta(seconds=30))
-        assert await rows(parts.db, "SELECT active FROM balances") == [(50,)]
+        await move_clock(services, by=timedelta(seconds=30))
+        assert await rows(services.db, "SELECT active FROM balances") == [(50,)]
 
 
-async def test_what_fell_due_long_ago_is_told_at_once(parts: Parts) -> None:
-    await join(parts)
-    await do(parts, tap())
-    await move_clock(parts, by=100 * DAY)
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)]
+async def test_what_fell_due_long_ago_is_told_at_once(services: Services) -> None:
+    await join(services)
+    await do(services, tap())
+    await move_clock(services, by=100 * DAY)
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
 YEAR = 366 * DAY
 MOMENT = timedelta(microseconds=1)
 
 
-async def statement(parts: Parts, member_id: str = "m-1") -> list[tuple[object, ...]]:
+async def statement(services: Services, member_id: str = "m-1") -> list[tuple[object, ...]]:
     """(kind, points, at) of all a member's entries, in the order in which they were written."""
     return await rows(
-        parts.db,
+        services.db,
         "SELECT kind, active_delta, at FROM entries WHERE member_id = :member ORDER BY seq",
         member=member_id,
     )
 
 
-async def ends_of(parts: Parts, member_id: str = "m-1") -> datetime:
+async def ends_of(services: Services, member_id: str = "m-1") -> datetime:
     """When the first of the member's points end, active or not."""
     ((found,),) = await rows(
-        parts.db, "SELECT min(expires_at) FROM credits WHERE member_id = :member", member=member_id
+        services.db, "SELECT min(expires_at) FROM credits WHERE member_id = :member", member=member_id
     )
     assert isinstance(found, datetime)
     return found
 
 
-async def is_in_order(parts: Parts, settings: Settings) -> None:
+async def is_in_order(services: Services, settings: Settings) -> None:
     """Each entry is as old as the one before it or younger, and nothing is wrong with any."""
     found = await rows(
-        parts.db,
+        services.db,
         """
         SELECT * FROM (
             SELECT member_id, seq, kind, at, lag(at) OVER (PARTITION BY member_id ORDER BY seq) AS before
@@ -176,39 +176,39 @@ async def is_in_order(parts: Parts, settings: Settings) -> None:
     assert (await audit(settings)).broken == []
 
 
-async def test_points_become_active_and_end_on_one_way(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    ((due, ends),) = await rows(parts.db, "SELECT due_at, expires_at FROM credits")
-    await move_clock(parts, by=YEAR + DAY)
-    assert await statement(parts) == [("earning", 50, due), ("expiration", -50, ends)]
-    assert await rows(parts.db, "SELECT active, pending FROM balances") == [(0, 0)]
-    assert await rows(parts.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
-    await is_in_order(parts, settings)
+async def test_points_become_active_and_end_on_one_way(services: Services, settings: Settings) -> None:
+    await join(services)
+    ((due, ends),) = await rows(services.db, "SELECT due_at, expires_at FROM credits")
+    await move_clock(services, by=YEAR + DAY)
+    assert await statement(services) == [("earning", 50, due), ("expiration", -50, ends)]
+    assert await rows(services.db, "SELECT active, pending FROM balances") == [(0, 0)]
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
+    await is_in_order(services, settings)
 
 
-async def test_points_end_when_the_clock_shows_their_time_and_not_before(parts: Parts) -> None:
-    await join(parts)
-    ends = await ends_of(parts)
-    await move_clock(parts, to=ends - timedelta(minutes=1))
-    assert await rows(parts.db, "SELECT active FROM balances") == [(50,)]
-    await move_clock(parts, to=ends)
-    assert await rows(parts.db, "SELECT active FROM balances") == [(0,)]
+async def test_points_end_when_the_clock_shows_their_time_and_not_before(services: Services) -> None:
+    await join(services)
+    ends = await ends_of(services)
+    await move_clock(services, to=ends - timedelta(minutes=1))
+    assert await rows(services.db, "SELECT active FROM balances") == [(50,)]
+    await move_clock(services, to=ends)
+    assert await rows(services.db, "SELECT active FROM balances") == [(0,)]
 
 
 async def test_points_that_come_after_others_have_ended_stand_after_them(
-    parts: Parts, settings: Settings
+    services: Services, settings: Settings
 ) -> None:
     for member in ("m-1", "m-2", "m-3"):
-        await join(parts, member)
-    await move_clock(parts, by=FIVE_MINUTES)
-    ends = {member: await ends_of(parts, member) for member in ("m-1", "m-2")}
-    await move_clock(parts, to=ends["m-1"] - timedelta(minutes=4))
-    await do(parts, tap(), "m-1")
-    await do(parts, social(), "m-1")
-    await do(parts, tap(), "m-2")
-    await move_clock(parts, by=YEAR + 3 * DAY)
+        await join(services, member)
+    await move_clock(services, by=FIVE_MINUTES)
+    ends = {member: await ends_of(services, member) for member in ("m-1", "m-2")}
+    await move_clock(services, to=ends["m-1"] - timedelta(minutes=4))
+    await do(services, tap(), "m-1")
+    await do(services, social(), "m-1")
+    await do(services, tap(), "m-2")
+    await move_clock(services, by=YEAR + 3 * DAY)
     for member, points in (("m-1", [2, 2, 5, 1]), ("m-2", [2])):
-        found = await statement(parts, member)
+        found = await statement(services, member)
         assert [row[:2] for row in found] == [
             ("earning", 50),
             ("expiration", -50),
@@ -216,56 +216,56 @@ async def test_points_that_come_after_others_have_ended_stand_after_them(
             *(("expiration", -each) for each in points),
         ]
         assert found[1][2] == ends[member]
-    await is_in_order(parts, settings)
+    await is_in_order(services, settings)
 
 
 async def test_a_hold_that_times_out_gives_back_points_that_end_later(
-    parts: Parts, settings: Settings
+    services: Services, settings: Settings
 ) -> None:
-    await join(parts)
-    await move_clock(parts, by=FIVE_MINUTES)
-    now = parts.clock.now()
-    await hold(parts, 30, now=now)
-    ends = await ends_of(parts)
-    await move_clock(parts, by=YEAR + DAY)
-    assert (await statement(parts))[1:] == [
+    await join(services)
+    await move_clock(services, by=FIVE_MINUTES)
+    now = services.clock.now()
+    await hold(services, 30, now=now)
+    ends = await ends_of(services)
+    await move_clock(services, by=YEAR + DAY)
+    assert (await statement(services))[1:] == [
         ("hold", -30, now),
         ("release", 30, now + timedelta(minutes=30)),
         ("expiration", -50, ends),
     ]
-    await is_in_order(parts, settings)
+    await is_in_order(services, settings)
 
 
 async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
-    parts: Parts, settings: Settings
+    services: Services, settings: Settings
 ) -> None:
-    await join(parts)
-    await move_clock(parts, by=FIVE_MINUTES)
-    ends = await ends_of(parts)
-    await move_clock(parts, to=ends - timedelta(minutes=10))
-    now = parts.clock.now()
-    await hold(parts, 30, now=now)
-    await do(parts, tap())
-    await move_clock(parts, by=DAY)
+    await join(services)
+    await move_clock(services, by=FIVE_MINUTES)
+    ends = await ends_of(services)
+    await move_clock(services, to=ends - timedelta(minutes=10))
+    now = services.clock.now()
+    await hold(services, 30, now=now)
+    await do(services, tap())
+    await move_clock(services, by=DAY)
     later = now + timedelta(minutes=30)
-    kinds = [row[:2] for row in (await statement(parts))[2:]]
+    kinds = [row[:2] for row in (await statement(services))[2:]]
     assert kinds == [("earning", 2), ("expiration", -20), ("release", 30), ("expiration", -30)]
-    assert [at for *_, at in (await statement(parts))[3:]] == [ends, later, later]
-    assert await rows(parts.db, "SELECT active, held FROM balances") == [(2, 0)]
-    await is_in_order(parts, settings)
+    assert [at for *_, at in (await statement(services))[3:]] == [ends, later, later]
+    assert await rows(services.db, "SELECT active, held FROM balances") == [(2, 0)]
+    await is_in_order(services, settings)
 
 
-async def test_what_is_owed_is_paid_before_what_is_left_ends(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    await do(parts, review("band", "r-1"))
-    await move_clock(parts, by=FIVE_MINUTES)
-    assert await spend(parts, 70, now=parts.clock.now()) == 70
-    await take_events(parts, [review_removed(parts, "r-1")])
-    assert await rows(parts.db, "SELECT active, debt FROM balances") == [(0, 20)]
-    await do(parts, review("watch", "r-2"))
-    await do(parts, social())
-    await move_clock(parts, by=YEAR + 2 * DAY)
-    found = await statement(parts)
+async def test_what_is_owed_is_paid_before_what_is_left_ends(services: Services, settings: Settings) -> None:
+    await join(services)
+    await do(services, review("band", "r-1"))
+    await move_clock(services, by=FIVE_MINUTES)
+    assert await spend(services, 70, now=services.clock.now()) == 70
+    await take_events(services, [review_removed(services, "r-1")])
+    assert await rows(services.db, "SELECT active, debt FROM balances") == [(0, 20)]
+    await do(services, review("watch", "r-2"))
+    await do(services, social())
+    await move_clock(services, by=YEAR + 2 * DAY)
+    found = await statement(services)
     assert [row[:2] for row in found[4:]] == [
         ("earning", 20),
         ("recovery", -20),
@@ -275,63 +275,67 @@ async def test_what_is_owed_is_paid_before_what_is_left_ends(parts: Parts, setti
         ("expiration", -1),
     ]
     assert found[4][2] == found[5][2]
-    assert await rows(parts.db, "SELECT active, debt FROM balances") == [(0, 0)]
-    await is_in_order(parts, settings)
+    assert await rows(services.db, "SELECT active, debt FROM balances") == [(0, 0)]
+    await is_in_order(services, settings)
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_happens_on_the_way_statements_are_in_order(
-    parts: Parts, settings: Settings, seed: int
+    services: Services, settings: Settings, seed: int
 ) -> None:
     chance = random.Random(seed)
     members = ["m-1", "m-2", "m-3"]
     for member in members:
-        await join(parts, member)
+        await join(services, member)
     jumps = [timedelta(minutes=7), timedelta(hours=5), 2 * DAY, 170 * DAY, YEAR - timedelta(minutes=4)]
     for turn in range(15):
         for member in chance.sample(members, 2):
-            await do(parts, review(f"p-{turn}", f"r-{turn}"), member)
+            await do(services, review(f"p-{turn}", f"r-{turn}"), member)
         member = chance.choice(members)
         match chance.randrange(4):
             case 0:
-                await spend(parts, chance.randrange(1, 60), member, now=parts.clock.now())
+                await spend(services, chance.randrange(1, 60), member, now=services.clock.now())
             case 1:
-                await _hold_some(parts, member, chance)
+                await _hold_some(services, member, chance)
             case 2:
-                await take_events(parts, [review_removed(parts, f"r-{chance.randrange(turn + 1)}", member)])
-        await move_clock(parts, by=chance.choice(jumps))
-    await move_clock(parts, by=2 * YEAR)
-    assert await rows(parts.db, "SELECT sum(active), sum(pending), sum(held) FROM balances") == [(0, 0, 0)]
-    await is_in_order(parts, settings)
+                await take_events(
+                    services, [review_removed(services, f"r-{chance.randrange(turn + 1)}", member)]
+                )
+        await move_clock(services, by=chance.choice(jumps))
+    await move_clock(services, by=2 * YEAR)
+    assert await rows(services.db, "SELECT sum(active), sum(pending), sum(held) FROM balances") == [(0, 0, 0)]
+    await is_in_order(services, settings)
 
 
-async def _hold_some(parts: Parts, member: str, chance: random.Random) -> None:
+async def _hold_some(services: Services, member: str, chance: random.Random) -> None:
     """Of what can be spent, for an hour or for more than a year."""
-    home = await read_home(parts, PROGRAM, member)
+    home = await read_home(services, PROGRAM, member)
     if home.balance.active:
         ttl = chance.choice([timedelta(hours=1), 30 * DAY, YEAR + DAY])
-        await hold(parts, min(home.balance.active, 30), member, now=parts.clock.now(), ttl=ttl)
+        await hold(services, min(home.balance.active, 30), member, now=services.clock.now(), ttl=ttl)
 
 
-async def test_a_year_with_ten_thousand_credits_passes_in_seconds(parts: Parts, settings: Settings) -> None:
+async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
+    services: Services, settings: Settings
+) -> None:
     members = [f"m-{n}" for n in range(100)]
     for member in members:
-        await join(parts, member)
-    began = await move_clock(parts, by=FIVE_MINUTES)
+        await join(services, member)
+    began = await move_clock(services, by=FIVE_MINUTES)
     # Each of an instant of its own, so that none of the ends falls together with another.
     for turn in range(100):
         acts = [
             Act(PROGRAM, member, review(f"p-{turn}", f"r-{turn}"), began - (turn * 100 + n) * 300 * MOMENT)
             for n, member in enumerate(members)
         ]
-        await record(parts, acts)
+        await record(services, acts)
     for member in members[:20]:
-        await hold(parts, 30, member, now=began, ttl=timedelta(days=10 + int(member[2:])))
+        await hold(services, 30, member, now=began, ttl=timedelta(days=10 + int(member[2:])))
     loop = asyncio.get_running_loop()
     left_at = loop.time()
-    await move_clock(parts, by=YEAR + DAY)
+    await move_clock(services, by=YEAR + DAY)
     assert loop.time() - left_at < 30.0
-    found = await rows(parts.db, "SELECT kind, count(*) FROM entries GROUP BY 1 ORDER BY 1")
+    found = await rows(services.db, "SELECT kind, count(*) FROM entries GROUP BY 1 ORDER BY 1")
     assert found == [("earning", 10_100), ("expiration", 10_100), ("hold", 20), ("release", 20)]
-    assert await rows(parts.db, "SELECT DISTINCT active, pending FROM balances") == [(0, 0)]
-    await is_in_order(parts, settings)
+    assert await rows(services.db, "SELECT DISTINCT active, pending FROM balances") == [(0, 0)]
+    await is_in_order(services, settings)

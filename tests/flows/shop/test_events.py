@@ -13,7 +13,7 @@ from engage.flows.operations.audit import audit
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EventsTaken, take_events
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import (
     DAY,
@@ -39,145 +39,151 @@ def told(taken: EventsTaken) -> tuple[int, int, list[str]]:
     return taken.accepted, taken.repeated, [refused.code for refused in taken.refused]
 
 
-async def balance(parts: Parts) -> tuple[object, ...]:
-    (found,) = await rows(parts.db, "SELECT active, pending FROM balances WHERE member_id = 'm-1'")
+async def balance(services: Services) -> tuple[object, ...]:
+    (found,) = await rows(services.db, "SELECT active, pending FROM balances WHERE member_id = 'm-1'")
     return found
 
 
-async def code_of(parts: Parts, activity: object) -> str:
-    (answer,) = await record(parts, [act(parts, activity)])  # type: ignore[arg-type]
+async def code_of(services: Services, activity: object) -> str:
+    (answer,) = await record(services, [act(services, activity)])  # type: ignore[arg-type]
     assert isinstance(answer, Refusal), answer
     return answer.code
 
 
-async def test_an_event_told_again_does_nothing(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    await do(parts, review())
-    events: list[AnyEvent] = [signed_in(parts), review_removed(parts, "r-1")]
-    assert told(await take_events(parts, events)) == (2, 0, [])
-    assert told(await take_events(parts, events)) == (0, 2, [])
-    assert told(await take_events(parts, [*events, *events, signed_in(parts)])) == (1, 4, [])
-    assert await balance(parts) == (0, 80), "registered and signed in, once"
+async def test_an_event_told_again_does_nothing(services: Services, settings: Settings) -> None:
+    await join(services)
+    await do(services, review())
+    events: list[AnyEvent] = [signed_in(services), review_removed(services, "r-1")]
+    assert told(await take_events(services, events)) == (2, 0, [])
+    assert told(await take_events(services, events)) == (0, 2, [])
+    assert told(await take_events(services, [*events, *events, signed_in(services)])) == (1, 4, [])
+    assert await balance(services) == (0, 80), "registered and signed in, once"
     assert (await audit(settings)).broken == []
 
 
-async def test_only_the_first_sign_in_pays_and_the_others_are_no_mistake(parts: Parts) -> None:
-    await join(parts)
-    assert told(await take_events(parts, [signed_in(parts) for _ in range(3)])) == (3, 0, [])
-    assert await balance(parts) == (0, 80)
+async def test_only_the_first_sign_in_pays_and_the_others_are_no_mistake(services: Services) -> None:
+    await join(services)
+    assert told(await take_events(services, [signed_in(services) for _ in range(3)])) == (3, 0, [])
+    assert await balance(services) == (0, 80)
 
 
-async def test_a_review_is_taken_back_before_and_after_it_is_active(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    await do(parts, review("a", "r-1"))
-    await do(parts, review("b", "r-2"))
-    assert told(await take_events(parts, [review_removed(parts, "r-1")])) == DONE
-    assert await balance(parts) == (0, 70)
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
-    assert told(await take_events(parts, [review_removed(parts, "r-2")])) == DONE
-    assert await balance(parts) == (50, 0)
-    assert told(await take_events(parts, [review_removed(parts, "r-2")])) == DONE, (
+async def test_a_review_is_taken_back_before_and_after_it_is_active(
+    services: Services, settings: Settings
+) -> None:
+    await join(services)
+    await do(services, review("a", "r-1"))
+    await do(services, review("b", "r-2"))
+    assert told(await take_events(services, [review_removed(services, "r-1")])) == DONE
+    assert await balance(services) == (0, 70)
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
+    assert told(await take_events(services, [review_removed(services, "r-2")])) == DONE
+    assert await balance(services) == (50, 0)
+    assert told(await take_events(services, [review_removed(services, "r-2")])) == DONE, (
         "another event, nothing to do"
     )
     statement = await rows(
-        parts.db, "SELECT kind, active_delta, balance_after, corrects FROM entries ORDER BY seq"
+        services.db, "SELECT kind, active_delta, balance_after, corrects FROM entries ORDER BY seq"
     )
     assert [entry[1:3] for entry in statement] == [(50, 50), (20, 70), (-20, 50)]
     assert statement[-1][0::3] == ("clawback", 6), "it names the entry that it takes back"
-    assert await code_of(parts, review("a", "r-3")) == "already_rewarded", "the first review only"
+    assert await code_of(services, review("a", "r-3")) == "already_rewarded", "the first review only"
     assert (await audit(settings)).broken == []
 
 
-async def test_an_activity_told_of_twice_at_once_is_taken_back_once(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    await do(parts, review())
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
-    twice: list[AnyEvent] = [review_removed(parts, "r-1"), review_removed(parts, "r-1")]
-    assert told(await take_events(parts, twice)) == (2, 0, [])
-    assert await balance(parts) == (50, 0)
+async def test_an_activity_told_of_twice_at_once_is_taken_back_once(
+    services: Services, settings: Settings
+) -> None:
+    await join(services)
+    await do(services, review())
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
+    twice: list[AnyEvent] = [review_removed(services, "r-1"), review_removed(services, "r-1")]
+    assert told(await take_events(services, twice)) == (2, 0, [])
+    assert await balance(services) == (50, 0)
     assert (await audit(settings)).broken == []
 
 
-async def test_all_that_a_share_earned_goes_with_it(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    await do(parts, link("s-1"))
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
-    assert await balance(parts) == (70, 1), "one of its credits is pending for a day"
-    assert told(await take_events(parts, [share_removed(parts, "s-1")])) == DONE
-    assert await balance(parts) == (50, 0)
-    (again,) = await record(parts, [act(parts, link("s-1"))])
+async def test_all_that_a_share_earned_goes_with_it(services: Services, settings: Settings) -> None:
+    await join(services)
+    await do(services, link("s-1"))
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
+    assert await balance(services) == (70, 1), "one of its credits is pending for a day"
+    assert told(await take_events(services, [share_removed(services, "s-1")])) == DONE
+    assert await balance(services) == (50, 0)
+    (again,) = await record(services, [act(services, link("s-1"))])
     assert isinstance(again, Refusal)
     assert (again.code, again.status) == ("activity_removed", 409)
     assert (await audit(settings)).broken == []
 
 
-async def test_a_removal_may_come_before_its_activity(parts: Parts, settings: Settings) -> None:
-    await join(parts)
-    early: list[AnyEvent] = [review_removed(parts, "r-1"), share_removed(parts, "s-1")]
-    assert told(await take_events(parts, early)) == (2, 0, [])
-    assert await code_of(parts, review("a", "r-1")) == "activity_removed"
-    assert await code_of(parts, link("s-1")) == "activity_removed"
-    assert await code_of(parts, social("s-1")) == "activity_removed"
-    assert [c.rule for c in (await do(parts, review("a", "r-2"))).credits] == ["review"]
-    assert await do(parts, link("s-2"))
+async def test_a_removal_may_come_before_its_activity(services: Services, settings: Settings) -> None:
+    await join(services)
+    early: list[AnyEvent] = [review_removed(services, "r-1"), share_removed(services, "s-1")]
+    assert told(await take_events(services, early)) == (2, 0, [])
+    assert await code_of(services, review("a", "r-1")) == "activity_removed"
+    assert await code_of(services, link("s-1")) == "activity_removed"
+    assert await code_of(services, social("s-1")) == "activity_removed"
+    assert [c.rule for c in (await do(services, review("a", "r-2"))).credits] == ["review"]
+    assert await do(services, link("s-2"))
     assert (await audit(settings)).broken == []
 
 
 @pytest.mark.parametrize("turn", range(8))
 async def test_a_removal_and_its_activity_at_once_agree(
-    parts: Parts, other: Parts, settings: Settings, turn: int
+    services: Services, other: Services, settings: Settings, turn: int
 ) -> None:
-    await join(parts)
+    await join(services)
     removals = [take_events(other, [share_removed(other, f"s-{n}")]) for n in range(3)]
-    shares = [record(parts, [act(parts, social(f"s-{n}"))]) for n in range(3)]
+    shares = [record(services, [act(services, social(f"s-{n}"))]) for n in range(3)]
     both = [*removals, *shares] if turn % 2 else [*shares, *removals]
     await asyncio.gather(*both)
-    await settle_due(parts, now=advance(parts, 2 * DAY))
-    assert await balance(parts) == (50, 0)
+    await settle_due(services, now=advance(services, 2 * DAY))
+    assert await balance(services) == (50, 0)
     assert (await audit(settings)).broken == []
 
 
 async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
-    parts: Parts, other: Parts, settings: Settings
+    services: Services, other: Services, settings: Settings
 ) -> None:
     members = [f"m-{n}" for n in range(10)]
     for member in members:
-        await join(parts, member)
-        await do(parts, review(), member)
-    await settle_due(parts, now=advance(parts, FIVE_MINUTES))
-    events = [event for m in members for event in (signed_in(parts, m), review_removed(parts, "r-1", m))]
+        await join(services, member)
+        await do(services, review(), member)
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
+    events = [
+        event for m in members for event in (signed_in(services, m), review_removed(services, "r-1", m))
+    ]
     backwards = list(reversed(events))
     await asyncio.gather(
-        *(take_events(each, some) for each in (parts, other) for some in (events, backwards))
+        *(take_events(each, some) for each in (services, other) for some in (events, backwards))
     )
-    assert told(await take_events(parts, events)) == (0, 20, [])
-    found = await rows(parts.db, "SELECT DISTINCT active, pending FROM balances")
+    assert told(await take_events(services, events)) == (0, 20, [])
+    found = await rows(services.db, "SELECT DISTINCT active, pending FROM balances")
     assert found == [(50, 30)]
     assert (await audit(settings)).broken == []
 
 
-async def test_an_event_names_its_member_by_a_card_too(parts: Parts) -> None:
+async def test_an_event_names_its_member_by_a_card_too(services: Services) -> None:
     joining = Joining(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["0001", "0002"])
-    await register_member(parts, joining)
+    await register_member(services, joining)
     for number, expected in (("0002", (1, 0, [])), ("0003", (0, 0, ["unknown_member"]))):
-        event = msgspec.structs.replace(signed_in(parts), member_id=None, card_number=number)
-        assert told(await take_events(parts, [event])) == expected
-    assert await balance(parts) == (0, 80)
+        event = msgspec.structs.replace(signed_in(services), member_id=None, card_number=number)
+        assert told(await take_events(services, [event])) == expected
+    assert await balance(services) == (0, 80)
 
 
-async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(parts: Parts) -> None:
-    await join(parts)
+async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: Services) -> None:
+    await join(services)
     replace = msgspec.structs.replace
     events: list[AnyEvent] = [
-        signed_in(parts, "nobody"),
-        replace(signed_in(parts), member_id=None),
-        replace(signed_in(parts), program="no-program"),
-        signed_in(parts, at=parts.clock.now() + timedelta(minutes=6)),
-        signed_in(parts, at=parts.clock.now().replace(year=2019)),
-        signed_in(parts),
-        signed_in(parts, at=parts.clock.now() + timedelta(minutes=4)),
+        signed_in(services, "nobody"),
+        replace(signed_in(services), member_id=None),
+        replace(signed_in(services), program="no-program"),
+        signed_in(services, at=services.clock.now() + timedelta(minutes=6)),
+        signed_in(services, at=services.clock.now().replace(year=2019)),
+        signed_in(services),
+        signed_in(services, at=services.clock.now() + timedelta(minutes=4)),
     ]
-    taken = await take_events(parts, events)
+    taken = await take_events(services, events)
     assert told(taken) == (
         2,
         0,
@@ -185,33 +191,33 @@ async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(parts: Part
     )
     assert [refused.id for refused in taken.refused] == [event.id for event in events[:5]]
     assert [refused.facts for refused in taken.refused[1:4]] == [{}, {"program": "no-program"}, {}]
-    await join(parts, "nobody")
-    assert told(await take_events(parts, events[:1])) == DONE, "refused is not seen: it may come again"
+    await join(services, "nobody")
+    assert told(await take_events(services, events[:1])) == DONE, "refused is not seen: it may come again"
 
 
 async def test_an_event_of_long_ago_is_decided_as_of_then_and_due_at_once(
-    parts: Parts, settings: Settings
+    services: Services, settings: Settings
 ) -> None:
-    await join(parts)
-    await take_events(parts, [signed_in(parts, at=parts.clock.now() - 30 * DAY)])
-    assert await settle_due(parts, now=parts.clock.now()) == 1
-    assert await balance(parts) == (30, 50)
+    await join(services)
+    await take_events(services, [signed_in(services, at=services.clock.now() - 30 * DAY)])
+    assert await settle_due(services, now=services.clock.now()) == 1
+    assert await balance(services) == (30, 50)
     assert (await audit(settings)).broken == []
 
 
 async def test_nothing_is_kept_as_seen_when_a_part_is_away(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await join(parts)
-    await do(parts, review())
-    events: list[AnyEvent] = [signed_in(parts), review_removed(parts, "r-1")]
+    await join(services)
+    await do(services, review())
+    events: list[AnyEvent] = [signed_in(services), review_removed(services, "r-1")]
 
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("valkey")
 
-    monkeypatch.setattr(type(parts.gate), "claim", away)
+    monkeypatch.setattr(type(services.gate), "claim", away)
     with pytest.raises(Unavailable):
-        await take_events(parts, events)
+        await take_events(services, events)
     monkeypatch.undo()
-    assert told(await take_events(parts, events)) == (2, 0, [])
-    assert await balance(parts) == (0, 80)
+    assert told(await take_events(services, events)) == (2, 0, [])
+    assert await balance(services) == (0, 80)

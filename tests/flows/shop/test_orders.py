@@ -12,7 +12,7 @@ from engage.flows.checkout.end_holds import release_overdue
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent, OrderPaid
 from engage.flows.shop.take_events import take_events
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
 from tests.support.orders import (
@@ -34,7 +34,7 @@ MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # Of Madrid.
 
 
 @pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test did, the audit has nothing to say."""
     async with ordering(settings) as opened:
         await join(opened)
@@ -43,132 +43,141 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 @pytest.fixture
-async def other(settings: Settings, parts: Parts) -> AsyncIterator[Parts]:
-    async with ordering(settings, parts.clock) as opened:
+async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
+    async with ordering(settings, services.clock) as opened:
         yield opened
 
 
-async def due(parts: Parts) -> dict[str, object]:
+async def due(services: Services) -> dict[str, object]:
     """Due times of pending credits, by rule."""
-    found = await rows(parts.db, "SELECT rule_id, due_at FROM credits WHERE state = 'pending'")
+    found = await rows(services.db, "SELECT rule_id, due_at FROM credits WHERE state = 'pending'")
     return {str(rule): at for rule, at in found}
 
 
-async def test_points_wait_for_the_delivery(parts: Parts) -> None:
-    assert await tell(parts, paid(parts, line(paid=1999), line("2", 1), shipping=500)) == []
-    assert await balance(parts) == {"pending": 25}
-    assert await due(parts) == {"purchase": None}
-    advance(parts, DAY)
-    assert await settle_due(parts, now=parts.clock.now()) == 0
-    assert await tell(parts, delivered(parts)) == []
-    assert await settle_due(parts, now=parts.clock.now()) == 1
-    assert await balance(parts) == {"active": 25}
-    (lot,) = await rows(parts.db, "SELECT expires_at FROM lots")
+async def test_points_wait_for_the_delivery(services: Services) -> None:
+    assert await tell(services, paid(services, line(paid=1999), line("2", 1), shipping=500)) == []
+    assert await balance(services) == {"pending": 25}
+    assert await due(services) == {"purchase": None}
+    advance(services, DAY)
+    assert await settle_due(services, now=services.clock.now()) == 0
+    assert await tell(services, delivered(services)) == []
+    assert await settle_due(services, now=services.clock.now()) == 1
+    assert await balance(services) == {"active": 25}
+    (lot,) = await rows(services.db, "SELECT expires_at FROM lots")
     assert lot == (NOON.replace(year=2027) + DAY,), "twelve months from the delivery"
 
 
-async def test_a_delivery_of_yesterday_is_due_at_once(parts: Parts) -> None:
-    await tell(parts, paid(parts, at=NOON - 3 * DAY), delivered(parts, at=NOON - DAY))
-    assert await due(parts) == {"purchase": NOON - DAY}
-    assert await settle_due(parts, now=parts.clock.now()) == 1
+async def test_a_delivery_of_yesterday_is_due_at_once(services: Services) -> None:
+    await tell(services, paid(services, at=NOON - 3 * DAY), delivered(services, at=NOON - DAY))
+    assert await due(services) == {"purchase": NOON - DAY}
+    assert await settle_due(services, now=services.clock.now()) == 1
 
 
-async def test_the_doorbell_is_rung_for_a_delivery(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_doorbell_is_rung_for_a_delivery(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rung: list[datetime] = []
 
     async def ring(due: set[datetime]) -> None:
         rung.extend(due)
 
-    monkeypatch.setattr(parts.doorbell, "ring", ring)
-    await tell(parts, paid(parts))
-    await tell(parts, delivered(parts))
-    await parts.after.drain()
+    monkeypatch.setattr(services.doorbell, "ring", ring)
+    await tell(services, paid(services))
+    await tell(services, delivered(services))
+    await services.post_commit.drain()
     assert rung == [NOON]
 
 
-async def test_other_points_of_the_order_are_due_on_the_next_local_day(parts: Parts) -> None:
-    await tell(parts, paid(parts, line(quantity=2, tag_points=4)))
-    assert await due(parts) == {"purchase": None, "tags": MIDNIGHT}
-    await tell(parts, delivered(parts))
-    assert await due(parts) == {"purchase": NOON, "tags": MIDNIGHT}
-    assert [row[:3] for row in await credits(parts)] == [("purchase", "pending", 10), ("tags", "pending", 8)]
+async def test_other_points_of_the_order_are_due_on_the_next_local_day(services: Services) -> None:
+    await tell(services, paid(services, line(quantity=2, tag_points=4)))
+    assert await due(services) == {"purchase": None, "tags": MIDNIGHT}
+    await tell(services, delivered(services))
+    assert await due(services) == {"purchase": NOON, "tags": MIDNIGHT}
+    assert [row[:3] for row in await credits(services)] == [
+        ("purchase", "pending", 10),
+        ("tags", "pending", 8),
+    ]
 
 
-async def test_what_points_paid_earns_nothing(parts: Parts) -> None:
-    await tell(parts, paid(parts, order_id="o-0"), delivered(parts, "o-0"))
-    await settle_due(parts, now=NOON)
-    hold_id = await spend(parts, 3, "o-1")
-    await tell(parts, paid(parts, line(paid=300), hold_id=hold_id))
-    assert await balance(parts) == {"active": 7, "pending": 2}
+async def test_what_points_paid_earns_nothing(services: Services) -> None:
+    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await settle_due(services, now=NOON)
+    hold_id = await spend(services, 3, "o-1")
+    await tell(services, paid(services, line(paid=300), hold_id=hold_id))
+    assert await balance(services) == {"active": 7, "pending": 2}
 
 
-async def test_an_order_that_no_rule_pays_for_is_taken_and_earns_nothing(parts: Parts) -> None:
-    assert await tell(parts, paid(parts, channel="store"), delivered(parts), returned(parts)) == []
-    assert await balance(parts) == {}
+async def test_an_order_that_no_rule_pays_for_is_taken_and_earns_nothing(services: Services) -> None:
+    assert (
+        await tell(services, paid(services, channel="store"), delivered(services), returned(services)) == []
+    )
+    assert await balance(services) == {}
 
 
-async def test_every_order_of_events_comes_to_the_same(parts: Parts) -> None:
+async def test_every_order_of_events_comes_to_the_same(services: Services) -> None:
     """Half of the order stays, and is due by its delivery."""
     for number, way in enumerate(permutations(range(3))):
         order_id = f"o-{number}"
         events: list[AnyEvent] = [
-            paid(parts, line(quantity=2), line("2", 0), order_id=order_id),
-            delivered(parts, order_id, at=NOON - DAY),
-            returned(parts, {"1": 1}, order_id=order_id),
+            paid(services, line(quantity=2), line("2", 0), order_id=order_id),
+            delivered(services, order_id, at=NOON - DAY),
+            returned(services, {"1": 1}, order_id=order_id),
         ]
         for n in way:
-            assert await tell(parts, events[n]) == []
-    found = await rows(parts.db, "SELECT DISTINCT points, state, due_at FROM credits")
+            assert await tell(services, events[n]) == []
+    found = await rows(services.db, "SELECT DISTINCT points, state, due_at FROM credits")
     assert found == [(5, "pending", NOON)], "not before the payment"
-    assert await balance(parts) == {"pending": 30}
+    assert await balance(services) == {"pending": 30}
 
 
-async def test_an_order_that_was_cancelled_before_its_payment_keeps_nothing(parts: Parts) -> None:
-    assert await tell(parts, cancelled(parts)) == []
-    assert await tell(parts, paid(parts), delivered(parts)) == []
-    assert await balance(parts) == {}
-    assert await credits(parts) == [("purchase", "reversed", 10, 0)]
+async def test_an_order_that_was_cancelled_before_its_payment_keeps_nothing(services: Services) -> None:
+    assert await tell(services, cancelled(services)) == []
+    assert await tell(services, paid(services), delivered(services)) == []
+    assert await balance(services) == {}
+    assert await credits(services) == [("purchase", "reversed", 10, 0)]
 
 
-async def test_a_cancelled_order_keeps_nothing_though_it_was_delivered(parts: Parts) -> None:
-    await tell(parts, paid(parts), delivered(parts))
-    await settle_due(parts, now=NOON)
-    assert await tell(parts, cancelled(parts)) == []
-    assert await balance(parts) == {}
-    assert await credits(parts) == [("purchase", "reversed", 10, 10)]
-    assert await tell(parts, delivered(parts), cancelled(parts), returned(parts)) == [], "nothing more"
-    assert await balance(parts) == {}
+async def test_a_cancelled_order_keeps_nothing_though_it_was_delivered(services: Services) -> None:
+    await tell(services, paid(services), delivered(services))
+    await settle_due(services, now=NOON)
+    assert await tell(services, cancelled(services)) == []
+    assert await balance(services) == {}
+    assert await credits(services) == [("purchase", "reversed", 10, 10)]
+    assert await tell(services, delivered(services), cancelled(services), returned(services)) == [], (
+        "nothing more"
+    )
+    assert await balance(services) == {}
 
 
-async def test_a_payment_told_again_does_nothing_and_another_one_is_refused(parts: Parts) -> None:
-    two = paid(parts, line("1"), line("2"))
-    assert await tell(parts, two, two) == []
-    again = paid(parts, line("2"), line("1"), at=NOON - DAY)
-    assert await tell(parts, again) == [], "the same under another id and time"
-    taken = await take_events(parts, [paid(parts, line("1"))])
+async def test_a_payment_told_again_does_nothing_and_another_one_is_refused(services: Services) -> None:
+    two = paid(services, line("1"), line("2"))
+    assert await tell(services, two, two) == []
+    again = paid(services, line("2"), line("1"), at=NOON - DAY)
+    assert await tell(services, again) == [], "the same under another id and time"
+    taken = await take_events(services, [paid(services, line("1"))])
     assert [(one.code, one.facts) for one in taken.refused] == [("order_conflict", {"order_id": "o-1"})]
-    assert await balance(parts) == {"pending": 20}
+    assert await balance(services) == {"pending": 20}
 
 
-async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(parts: Parts) -> None:
-    await join(parts, "brit", "GB")
-    await join(parts, "m-2")
-    await tell(parts, paid(parts, order_id="o-0"), delivered(parts, "o-0"))
-    await settle_due(parts, now=NOON)
-    hold_id = await spend(parts, 2, "o-5")
+async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: Services) -> None:
+    await join(services, "brit", "GB")
+    await join(services, "m-2")
+    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await settle_due(services, now=NOON)
+    hold_id = await spend(services, 2, "o-5")
     refused = await tell(
-        parts,
-        paid(parts, order_id="o-1", member_id="nobody"),
-        paid(parts, order_id="o-2", member_id="brit"),
-        paid(parts, order_id="o-3", at=NOON + timedelta(minutes=6)),
-        paid(parts, order_id="o-4", at=datetime(2019, 1, 1, tzinfo=UTC)),
-        paid(parts, order_id="o-5", hold_id=hold_id, member_id="m-2"),
-        paid(parts, order_id="o-6", hold_id=hold_id),
-        paid(parts, order_id="o-7"),
-        returned(parts, {"9": 1}, order_id="o-7"),
-        returned(parts, {"1": 2}, order_id="o-7"),
-        delivered(parts, "never-paid"),
-        returned(parts, {"1": 2}, order_id="never-paid"),
+        services,
+        paid(services, order_id="o-1", member_id="nobody"),
+        paid(services, order_id="o-2", member_id="brit"),
+        paid(services, order_id="o-3", at=NOON + timedelta(minutes=6)),
+        paid(services, order_id="o-4", at=datetime(2019, 1, 1, tzinfo=UTC)),
+        paid(services, order_id="o-5", hold_id=hold_id, member_id="m-2"),
+        paid(services, order_id="o-6", hold_id=hold_id),
+        paid(services, order_id="o-7"),
+        returned(services, {"9": 1}, order_id="o-7"),
+        returned(services, {"1": 2}, order_id="o-7"),
+        delivered(services, "never-paid"),
+        returned(services, {"1": 2}, order_id="never-paid"),
     )
     assert refused == [
         "unknown_member",
@@ -180,100 +189,102 @@ async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(parts: Part
         "not_bought",
         "not_bought",
     ]
-    assert await balance(parts) == {"active": 8, "pending": 10}
+    assert await balance(services) == {"active": 8, "pending": 10}
 
 
-async def test_what_is_refused_may_be_sent_again(parts: Parts) -> None:
-    early = returned(parts, {"1": 2})
-    await tell(parts, paid(parts, line(quantity=1)))
-    assert await tell(parts, early) == ["not_bought"]
-    fixed = msgspec.structs.replace(early, data=returned(parts, {"1": 1}).data)
-    assert await tell(parts, fixed) == []
-    assert await tell(parts, fixed) == [], "now it is a repeat"
-    assert await balance(parts) == {}
+async def test_what_is_refused_may_be_sent_again(services: Services) -> None:
+    early = returned(services, {"1": 2})
+    await tell(services, paid(services, line(quantity=1)))
+    assert await tell(services, early) == ["not_bought"]
+    fixed = msgspec.structs.replace(early, data=returned(services, {"1": 1}).data)
+    assert await tell(services, fixed) == []
+    assert await tell(services, fixed) == [], "now it is a repeat"
+    assert await balance(services) == {}
 
 
-async def test_points_of_a_hold_that_was_let_go_earn(parts: Parts) -> None:
+async def test_points_of_a_hold_that_was_let_go_earn(services: Services) -> None:
     """The order was paid otherwise then."""
-    await tell(parts, paid(parts, order_id="o-0"), delivered(parts, "o-0"))
-    await settle_due(parts, now=NOON)
-    hold_id = await spend(parts, 10, "o-1", capture=False)
-    advance(parts, 2 * DAY)
-    await tell(parts, paid(parts, line(paid=200), hold_id=hold_id))
-    assert await balance(parts) == {"held": 10, "pending": 2}
+    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await settle_due(services, now=NOON)
+    hold_id = await spend(services, 10, "o-1", capture=False)
+    advance(services, 2 * DAY)
+    await tell(services, paid(services, line(paid=200), hold_id=hold_id))
+    assert await balance(services) == {"held": 10, "pending": 2}
 
 
-async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(parts: Parts) -> None:
-    await tell(parts, paid(parts, order_id="o-0"), delivered(parts, "o-0"))
-    await settle_due(parts, now=NOON)
-    hold_id = await spend(parts, 3, "o-1", capture=False)
-    await tell(parts, paid(parts, line(paid=300), hold_id=hold_id))
-    advance(parts, 2 * DAY)
-    await release_overdue(parts, now=parts.clock.now(), on_time=False)
-    assert await balance(parts) == {"active": 10, "pending": 2}
+async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(services: Services) -> None:
+    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await settle_due(services, now=NOON)
+    hold_id = await spend(services, 3, "o-1", capture=False)
+    await tell(services, paid(services, line(paid=300), hold_id=hold_id))
+    advance(services, 2 * DAY)
+    await release_overdue(services, now=services.clock.now(), on_time=False)
+    assert await balance(services) == {"active": 10, "pending": 2}
 
 
-async def test_a_rule_that_paid_is_asked_for_ever(parts: Parts) -> None:
+async def test_a_rule_that_paid_is_asked_for_ever(services: Services) -> None:
     """The version and the zone that decided stay with the order."""
-    await tell(parts, paid(parts))
-    (kept,) = await rows(parts.db, "SELECT program_version, zone FROM orders")
+    await tell(services, paid(services))
+    (kept,) = await rows(services.db, "SELECT program_version, zone FROM orders")
     assert kept == ("1", "Europe/Madrid")
 
 
 @pytest.mark.parametrize("turn", range(3))
 async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
-    parts: Parts, other: Parts, turn: int
+    services: Services, other: Services, turn: int
 ) -> None:
     orders = [f"o-{n}" for n in range(20)]
     events: list[AnyEvent] = []
     for order_id in orders:
         events += [
-            paid(parts, line(quantity=2), order_id=order_id),
-            delivered(parts, order_id),
-            returned(parts, {"1": 1}, order_id=order_id),
+            paid(services, line(quantity=2), order_id=order_id),
+            delivered(services, order_id),
+            returned(services, {"1": 1}, order_id=order_id),
         ]
     await asyncio.gather(
-        *(take_events(each, some) for each in (parts, other) for some in (events, events[::-1]))
+        *(take_events(each, some) for each in (services, other) for some in (events, events[::-1]))
     )
-    assert (await take_events(parts, events)).repeated == 60
-    assert await balance(parts) == {"pending": 100}
+    assert (await take_events(services, events)).repeated == 60
+    assert await balance(services) == {"pending": 100}
 
 
 @pytest.mark.parametrize("turn", range(3))
-async def test_orders_of_many_members_do_not_wait_in_a_circle(parts: Parts, other: Parts, turn: int) -> None:
+async def test_orders_of_many_members_do_not_wait_in_a_circle(
+    services: Services, other: Services, turn: int
+) -> None:
     members = [f"m-{n}" for n in range(2, 22)]
     for member in members:
-        await join(parts, member)
-    old: list[AnyEvent] = [paid(parts, order_id="old", member_id=member) for member in members]
-    await tell(parts, *old)
+        await join(services, member)
+    old: list[AnyEvent] = [paid(services, order_id="old", member_id=member) for member in members]
+    await tell(services, *old)
     mixed: list[AnyEvent] = []
     for n, member in enumerate(members):
         if n % 2:
-            mixed.append(paid(parts, order_id="new", member_id=member))
+            mixed.append(paid(services, order_id="new", member_id=member))
         else:
-            mixed.append(returned(parts, order_id="old", member_id=member))
+            mixed.append(returned(services, order_id="old", member_id=member))
     rest: list[AnyEvent] = [
-        paid(parts, order_id="new", member_id=member)
+        paid(services, order_id="new", member_id=member)
         if n % 2 == 0
-        else returned(parts, order_id="old", member_id=member)
+        else returned(services, order_id="old", member_id=member)
         for n, member in enumerate(members)
     ]
-    answers = await asyncio.gather(take_events(parts, mixed), take_events(other, rest[::-1]))
+    answers = await asyncio.gather(take_events(services, mixed), take_events(other, rest[::-1]))
     assert [answer.accepted for answer in answers] == [20, 20]
     for member in members:
-        assert await balance(parts, member) == {"pending": 10}
+        assert await balance(services, member) == {"pending": 10}
 
 
-async def test_a_thousand_events_are_one_call(parts: Parts) -> None:
+async def test_a_thousand_events_are_one_call(services: Services) -> None:
     events = [
-        paid(parts, line(str(n), 100), order_id=f"o-{n % 400}")
+        paid(services, line(str(n), 100), order_id=f"o-{n % 400}")
         if n < 400
-        else delivered(parts, f"o-{n % 400}")
+        else delivered(services, f"o-{n % 400}")
         for n in range(1000)
     ]
-    assert await tell(parts, *events) == []
-    assert await balance(parts) == {"pending": 400}
-    assert await settle_due(parts, now=NOON) == 400
+    assert await tell(services, *events) == []
+    assert await balance(services) == {"pending": 400}
+    assert await settle_due(services, now=NOON) == 400
 
 
 def test_an_order_has_no_two_lines_of_one_id() -> None:

@@ -27,7 +27,7 @@ from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.flows.withdrawals.withdraw import read_withdrawal, withdraw
 from engage.payouts.port import Payout
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.withdrawals import next_payout
 from tests.support.audit import broken
@@ -56,79 +56,79 @@ def bank() -> Bank:
 
 
 @pytest.fixture
-async def parts(settings: Settings, bank: Bank) -> AsyncIterator[Parts]:
+async def services(settings: Settings, bank: Bank) -> AsyncIterator[Services]:
     async with paying(settings, bank) as opened:
         await join(opened)
         yield opened
         assert await broken(opened) == []
 
 
-async def pay(parts: Parts, *, after: timedelta = timedelta()) -> int:
-    return await pay_out_due(parts, now=advance(parts, after))
+async def pay(services: Services, *, after: timedelta = timedelta()) -> int:
+    return await pay_out_due(services, now=advance(services, after))
 
 
-async def next_question(parts: Parts) -> datetime:
-    async with transaction(parts.db) as conn:
-        due = await next_payout(conn, after=parts.clock.now())
+async def next_question(services: Services) -> datetime:
+    async with transaction(services.db) as conn:
+        due = await next_payout(conn, after=services.clock.now())
     assert due is not None
     return due
 
 
-async def refused(parts: Parts, points: int = 60, *, phone: str | None = None) -> Refusal:
+async def refused(services: Services, points: int = 60, *, phone: str | None = None) -> Refusal:
     with pytest.raises(Refusal) as error:
-        await take_out(parts, points, phone=phone)
+        await take_out(services, points, phone=phone)
     return error.value
 
 
-async def test_points_become_money_by_way_of_a_hold(parts: Parts, bank: Bank) -> None:
-    asked = await take_out(parts)
+async def test_points_become_money_by_way_of_a_hold(services: Services, bank: Bank) -> None:
+    asked = await take_out(services)
     assert (asked.state, asked.amount.amount, asked.amount.currency) == ("requested", 6_000, "XOF")
     assert asked.phone == PHONE
-    assert await balance(parts) == (40, 60)
+    assert await balance(services) == (40, 60)
 
-    await pay(parts)
-    assert await states(parts) == ["submitted"]
-    assert await balance(parts) == (40, 60), "nothing is gone before it is known to be paid"
+    await pay(services)
+    assert await states(services) == ["submitted"]
+    assert await balance(services) == (40, 60), "nothing is gone before it is known to be paid"
 
-    await pay(parts, after=MINUTE)
-    known = await read_withdrawal(parts, PROGRAM, "m-1", asked.id)
-    assert (known.state, known.closed_at) == ("settled", parts.clock.now())
-    assert await balance(parts) == (40, 0)
+    await pay(services, after=MINUTE)
+    known = await read_withdrawal(services, PROGRAM, "m-1", asked.id)
+    assert (known.state, known.closed_at) == ("settled", services.clock.now())
+    assert await balance(services) == (40, 0)
     assert bank.sent == bank.paid == [asked.id]
-    assert await rows(parts.db, "SELECT house_account, house_delta FROM entries WHERE kind = 'capture'") == [
-        ("withdrawn", 60)
-    ]
-    assert await rows(parts.db, "SELECT purpose, state FROM holds") == [("withdrawal", "captured")]
+    assert await rows(
+        services.db, "SELECT house_account, house_delta FROM entries WHERE kind = 'capture'"
+    ) == [("withdrawn", 60)]
+    assert await rows(services.db, "SELECT purpose, state FROM holds") == [("withdrawal", "captured")]
 
 
-async def test_what_is_not_paid_is_the_members_again(parts: Parts, bank: Bank) -> None:
+async def test_what_is_not_paid_is_the_members_again(services: Services, bank: Bank) -> None:
     async def declines(payout: Payout, *, at: datetime) -> Outcome:
         return Declined("payee_not_found")
 
     bank.send = declines  # type: ignore[method-assign]
-    asked = await take_out(parts)
-    await pay(parts)
-    known = await read_withdrawal(parts, PROGRAM, "m-1", asked.id)
+    asked = await take_out(services)
+    await pay(services)
+    known = await read_withdrawal(services, PROGRAM, "m-1", asked.id)
     assert (known.state, known.failure) == ("failed", "payee_not_found")
-    assert await balance(parts) == (100, 0)
-    assert await pay(parts, after=DAY) == 0
+    assert await balance(services) == (100, 0)
+    assert await pay(services, after=DAY) == 0
 
 
-async def test_a_timeout_is_asked_about_and_never_sent_again(parts: Parts, bank: Bank) -> None:
+async def test_a_timeout_is_asked_about_and_never_sent_again(services: Services, bank: Bank) -> None:
     async def takes_it_and_times_out(payout: Payout, *, at: datetime) -> Outcome:
         bank.take(payout)
         return Unclear("ReadTimeout")
 
     bank.send = takes_it_and_times_out  # type: ignore[method-assign]
-    asked = await take_out(parts)
-    await pay(parts)
-    assert await states(parts) == ["unknown"]
-    await pay(parts, after=MINUTE)
-    assert await states(parts) == ["settled"]
+    asked = await take_out(services)
+    await pay(services)
+    assert await states(services) == ["unknown"]
+    await pay(services, after=MINUTE)
+    assert await states(services) == ["settled"]
     assert bank.sent == [asked.id]
 
 
-async def test_questions_grow_rarer_and_do_not_end(parts: Parts, bank: Bank) -> None:
+async def test_questions_grow_rarer_and_do_not_end(services: Services, bank: Bank) -> None:
     asked_at = []
 
     async def says_nothing(payout: Payout, *, at: datetime) -> Outcome:
@@ -136,51 +136,53 @@ async def test_questions_grow_rarer_and_do_not_end(parts: Parts, bank: Bank) -> 
         return Unclear("status 503")
 
     bank.ask = says_nothing  # type: ignore[method-assign]
-    await take_out(parts)
-    await pay(parts)
-    until = parts.clock.now() + DAY
-    while (due := await next_question(parts)) <= until:
+    await take_out(services)
+    await pay(services)
+    until = services.clock.now() + DAY
+    while (due := await next_question(services)) <= until:
         already = len(asked_at)
-        await pay(parts, after=due - MOMENT - parts.clock.now())
+        await pay(services, after=due - MOMENT - services.clock.now())
         assert len(asked_at) == already, "never early"
-        await pay(parts, after=MOMENT)
+        await pay(services, after=MOMENT)
         assert asked_at[-1] == due
     pauses = [later - earlier for earlier, later in pairwise(asked_at)]
     assert pauses == sorted(pauses)
     assert 8 < len(asked_at) < 20
     assert pauses[-1] <= LONGEST_PAUSE
-    assert await states(parts) == ["submitted"], "that it was taken is known all the same"
+    assert await states(services) == ["submitted"], "that it was taken is known all the same"
 
 
-async def test_what_never_arrived_fails_but_not_at_once(parts: Parts, bank: Bank) -> None:
+async def test_what_never_arrived_fails_but_not_at_once(services: Services, bank: Bank) -> None:
     async def is_lost(payout: Payout, *, at: datetime) -> Outcome:
         return Unclear("ReadTimeout")
 
     bank.send = is_lost  # type: ignore[method-assign]
-    await take_out(parts)
-    await pay(parts)
-    await pay(parts, after=MINUTE)
-    assert await states(parts) == ["unknown"]
-    assert await balance(parts) == (40, 60), "a provider may be slow to know what it has"
-    await pay(parts, after=NEVER_HEARD_AFTER)
-    assert await states(parts) == ["failed"]
-    assert await balance(parts) == (100, 0)
+    await take_out(services)
+    await pay(services)
+    await pay(services, after=MINUTE)
+    assert await states(services) == ["unknown"]
+    assert await balance(services) == (40, 60), "a provider may be slow to know what it has"
+    await pay(services, after=NEVER_HEARD_AFTER)
+    assert await states(services) == ["failed"]
+    assert await balance(services) == (100, 0)
 
 
-async def test_what_was_taken_once_does_not_fail_because_it_is_forgotten(parts: Parts, bank: Bank) -> None:
-    asked = await take_out(parts)
-    await pay(parts)
-    await pay_out_due(parts, now=advance(parts, timedelta()))
+async def test_what_was_taken_once_does_not_fail_because_it_is_forgotten(
+    services: Services, bank: Bank
+) -> None:
+    asked = await take_out(services)
+    await pay(services)
+    await pay_out_due(services, now=advance(services, timedelta()))
     bank.ends.clear()
-    await pay(parts, after=30 * DAY)
-    assert await states(parts) == ["unknown"]
-    assert await balance(parts) == (40, 60)
-    settled = await confirm(parts, asked.id, paid=True)
+    await pay(services, after=30 * DAY)
+    assert await states(services) == ["unknown"]
+    assert await balance(services) == (40, 60)
+    settled = await confirm(services, asked.id, paid=True)
     assert settled.state == "settled"
-    assert await balance(parts) == (40, 0)
+    assert await balance(services) == (40, 0)
 
 
-async def test_what_never_left_is_sent_later_and_given_up_after_a_day(parts: Parts, bank: Bank) -> None:
+async def test_what_never_left_is_sent_later_and_given_up_after_a_day(services: Services, bank: Bank) -> None:
     tries = []
 
     async def is_away(payout: Payout, *, at: datetime) -> Outcome:
@@ -188,153 +190,156 @@ async def test_what_never_left_is_sent_later_and_given_up_after_a_day(parts: Par
         return NotSent("ConnectError")
 
     send, bank.send = bank.send, is_away  # type: ignore[method-assign]
-    await take_out(parts)
+    await take_out(services)
     for _ in range(5):
-        await pay(parts, after=5 * MINUTE)
-    assert await states(parts) == ["requested"]
+        await pay(services, after=5 * MINUTE)
+    assert await states(services) == ["requested"]
     assert len(tries) == 5
     bank.send = send  # type: ignore[method-assign]
-    await pay(parts, after=DAY / 2)
-    await pay(parts, after=MINUTE)
-    assert (await states(parts), len(bank.sent)) == (["settled"], 1)
+    await pay(services, after=DAY / 2)
+    await pay(services, after=MINUTE)
+    assert (await states(services), len(bank.sent)) == (["settled"], 1)
 
-    advance(parts, DAY)
+    advance(services, DAY)
     bank.send = is_away  # type: ignore[method-assign]
-    await lower_the_minimum(parts)
-    await take_out(parts, 40)
-    await pay(parts)
-    await pay(parts, after=GIVEN_UP_AFTER)
-    assert await states(parts) == ["failed", "settled"]
-    assert await balance(parts) == (40, 0)
+    await lower_the_minimum(services)
+    await take_out(services, 40)
+    await pay(services)
+    await pay(services, after=GIVEN_UP_AFTER)
+    assert await states(services) == ["failed", "settled"]
+    assert await balance(services) == (40, 0)
 
 
-async def lower_the_minimum(parts: Parts) -> None:
+async def lower_the_minimum(services: Services) -> None:
     """The minimum is of the balance, so a program with a smaller one takes over."""
     smaller = OPEN.replace("min_points = 50", "min_points = 1")
-    since = f"{parts.clock.now():%Y-%m-%d}"
+    since = f"{services.clock.now():%Y-%m-%d}"
     await publish(
-        parts.db, document(smaller, version="second", since=since), source="market", now=parts.clock.now()
+        services.db,
+        document(smaller, version="second", since=since),
+        source="market",
+        now=services.clock.now(),
     )
-    await parts.programs.refresh(parts.db)
+    await services.programs.refresh(services.db)
 
 
-async def test_two_workers_send_once(settings: Settings, parts: Parts, bank: Bank) -> None:
+async def test_two_workers_send_once(settings: Settings, services: Services, bank: Bank) -> None:
     async def takes_its_time(payout: Payout, *, at: datetime) -> Outcome:
         await asyncio.sleep(0)
         bank.take(payout)
         return Accepted()
 
     bank.send = takes_its_time  # type: ignore[method-assign]
-    asked = await take_out(parts)
-    async with paying(settings, bank, clock=parts.clock) as other:
-        now = parts.clock.now()
-        done = await asyncio.gather(*(pay_out_due(one, now=now) for one in [parts, other] * 8))
+    asked = await take_out(services)
+    async with paying(settings, bank, clock=services.clock) as other:
+        now = services.clock.now()
+        done = await asyncio.gather(*(pay_out_due(one, now=now) for one in [services, other] * 8))
         assert sum(done) == 1
-        later = advance(parts, MINUTE)
-        await asyncio.gather(*(pay_out_due(one, now=later) for one in [parts, other] * 8))
+        later = advance(services, MINUTE)
+        await asyncio.gather(*(pay_out_due(one, now=later) for one in [services, other] * 8))
     assert bank.sent == [asked.id]
-    assert await states(parts) == ["settled"]
-    assert await balance(parts) == (40, 0)
+    assert await states(services) == ["settled"]
+    assert await balance(services) == (40, 0)
 
 
-async def test_of_many_at_once_no_more_is_held_than_there_is(parts: Parts) -> None:
-    answers = await asyncio.gather(*(take_out(parts, 50) for _ in range(8)), return_exceptions=True)
+async def test_of_many_at_once_no_more_is_held_than_there_is(services: Services) -> None:
+    answers = await asyncio.gather(*(take_out(services, 50) for _ in range(8)), return_exceptions=True)
     codes = [one.code for one in answers if isinstance(one, Refusal)]
     assert len(codes) == 7
     assert set(codes) == {"daily_points_reached"}
-    assert await balance(parts) == (50, 50)
+    assert await balance(services) == (50, 50)
 
 
-async def test_what_is_heard_twice_or_late_changes_nothing(parts: Parts, bank: Bank) -> None:
-    asked = await take_out(parts)
-    await pay(parts)
-    await pay(parts, after=MINUTE)
+async def test_what_is_heard_twice_or_late_changes_nothing(services: Services, bank: Bank) -> None:
+    asked = await take_out(services)
+    await pay(services)
+    await pay(services, after=MINUTE)
     with pytest.raises(Refusal, match="withdrawal_closed"):
-        await confirm(parts, asked.id, paid=False)
-    assert (await confirm(parts, asked.id, paid=True)).state == "settled"
-    assert await balance(parts) == (40, 0)
+        await confirm(services, asked.id, paid=False)
+    assert (await confirm(services, asked.id, paid=True)).state == "settled"
+    assert await balance(services) == (40, 0)
 
 
-async def test_cash_is_paid_by_hand(parts: Parts, bank: Bank) -> None:
-    paid = await take_out(parts, method="cash")
+async def test_cash_is_paid_by_hand(services: Services, bank: Bank) -> None:
+    paid = await take_out(services, method="cash")
     assert paid.state == "requested"
-    assert await pay(parts, after=DAY) == 0
-    assert (await confirm(parts, paid.id, paid=True)).state == "settled"
-    assert await balance(parts) == (40, 0)
-    await lower_the_minimum(parts)
-    fetched_by_nobody = await take_out(parts, 10, method="cash")
-    assert (await confirm(parts, fetched_by_nobody.id, paid=False)).failure == "not_paid_out"
-    assert await balance(parts) == (40, 0)
+    assert await pay(services, after=DAY) == 0
+    assert (await confirm(services, paid.id, paid=True)).state == "settled"
+    assert await balance(services) == (40, 0)
+    await lower_the_minimum(services)
+    fetched_by_nobody = await take_out(services, 10, method="cash")
+    assert (await confirm(services, fetched_by_nobody.id, paid=False)).failure == "not_paid_out"
+    assert await balance(services) == (40, 0)
     assert bank.sent == []
 
 
-async def test_nobody_decides_by_hand_what_a_provider_is_about_to_say(parts: Parts) -> None:
-    asked = await take_out(parts)
+async def test_nobody_decides_by_hand_what_a_provider_is_about_to_say(services: Services) -> None:
+    asked = await take_out(services)
     for _ in range(2):
         with pytest.raises(Refusal, match="withdrawal_under_way"):
-            await confirm(parts, asked.id, paid=False)
-        await pay(parts)
+            await confirm(services, asked.id, paid=False)
+        await pay(services)
 
 
-async def test_where_there_is_no_provider_it_waits(parts: Parts) -> None:
-    await take_out(parts)
-    assert await pay(msgspec.structs.replace(parts, payouts=None)) == 0
-    assert await states(parts) == ["requested"]
-    await pay(parts, after=DAY / 2)
-    await pay(parts, after=MINUTE)
-    assert await states(parts) == ["settled"]
+async def test_where_there_is_no_provider_it_waits(services: Services) -> None:
+    await take_out(services)
+    assert await pay(msgspec.structs.replace(services, payouts=None)) == 0
+    assert await states(services) == ["requested"]
+    await pay(services, after=DAY / 2)
+    await pay(services, after=MINUTE)
+    assert await states(services) == ["settled"]
 
 
-async def test_the_balance_has_to_reach_the_minimum(parts: Parts) -> None:
-    refusal = await refused(parts, 101)
+async def test_the_balance_has_to_reach_the_minimum(services: Services) -> None:
+    refusal = await refused(services, 101)
     assert (refusal.code, refusal.facts["active"]) == ("insufficient_points", 100)
-    await take_out(parts, 51)
-    refusal = await refused(parts, 1)
+    await take_out(services, 51)
+    refusal = await refused(services, 1)
     assert (refusal.code, refusal.status) == ("below_minimum", 409)
     assert (refusal.facts["minimum"], refusal.facts["active"]) == (50, 49)
 
 
 async def test_a_day_has_its_caps_in_the_members_zone(settings: Settings, bank: Bank) -> None:
     # At 20:00 in UTC it is past midnight in India.
-    async with paying(settings, bank) as parts:
-        await join(parts, country="IN", phone="+919876543210")
-        advance(parts, timedelta(hours=6, minutes=20) - timedelta(minutes=5))
-        assert parts.clock.now() == datetime(2026, 11, 21, 18, 20, tzinfo=UTC)
-        await take_out(parts, 1)
-        refusal = await refused(parts, 80)
+    async with paying(settings, bank) as services:
+        await join(services, country="IN", phone="+919876543210")
+        advance(services, timedelta(hours=6, minutes=20) - timedelta(minutes=5))
+        assert services.clock.now() == datetime(2026, 11, 21, 18, 20, tzinfo=UTC)
+        await take_out(services, 1)
+        refusal = await refused(services, 80)
         assert (refusal.code, refusal.status) == ("daily_points_reached", 429)
         assert refusal.facts["remaining"] == 79
         assert refusal.facts["resets_at"] == datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
         for _ in range(2):
-            await take_out(parts, 1)
-        refusal = await refused(parts, 1)
+            await take_out(services, 1)
+        refusal = await refused(services, 1)
         assert (refusal.code, refusal.facts["limit"]) == ("limit_reached", 3)
-        advance(parts, timedelta(minutes=10))
-        await take_out(parts, 80 - 1)
-        assert await broken(parts) == []
+        advance(services, timedelta(minutes=10))
+        await take_out(services, 80 - 1)
+        assert await broken(services) == []
 
 
-async def test_what_failed_uses_up_nothing_of_the_day(parts: Parts, bank: Bank) -> None:
+async def test_what_failed_uses_up_nothing_of_the_day(services: Services, bank: Bank) -> None:
     async def declines(payout: Payout, *, at: datetime) -> Outcome:
         return Declined("not_allowed")
 
     bank.send = declines  # type: ignore[method-assign]
     for _ in range(4):
-        await take_out(parts, 80)
-        await pay(parts)
-    assert await states(parts) == ["failed"] * 4
+        await take_out(services, 80)
+        await pay(services)
+    assert await states(services) == ["failed"] * 4
 
 
-async def test_after_a_change_of_number_nothing_is_paid_to_phones_for_a_while(parts: Parts) -> None:
-    changed_at = parts.clock.now()
-    await change_member(parts, "m-1", Changing(program=PROGRAM, phone="+22676543210"))
+async def test_after_a_change_of_number_nothing_is_paid_to_phones_for_a_while(services: Services) -> None:
+    changed_at = services.clock.now()
+    await change_member(services, "m-1", Changing(program=PROGRAM, phone="+22676543210"))
     for phone in (None, PHONE):
-        refusal = await refused(parts, phone=phone)
+        refusal = await refused(services, phone=phone)
         assert (refusal.code, refusal.status) == ("number_changed", 409)
         assert refusal.facts["allowed_at"] == changed_at + DAY
-    await take_out(parts, 1, method="cash")
-    advance(parts, DAY)
-    assert (await take_out(parts)).phone == "+22676543210"
+    await take_out(services, 1, method="cash")
+    advance(services, DAY)
+    assert (await take_out(services)).phone == "+22676543210"
 
 
 @pytest.mark.parametrize(
@@ -345,8 +350,8 @@ async def test_after_a_change_of_number_nothing_is_paid_to_phones_for_a_while(pa
         ("+226 70 12 34 99", "+22670123499"),
     ],
 )
-async def test_a_number_is_read_as_people_write_it(parts: Parts, written: str, kept: str) -> None:
-    assert (await take_out(parts, phone=written)).phone == kept
+async def test_a_number_is_read_as_people_write_it(services: Services, written: str, kept: str) -> None:
+    assert (await take_out(services, phone=written)).phone == kept
 
 
 @pytest.mark.parametrize(
@@ -357,69 +362,71 @@ async def test_a_number_is_read_as_people_write_it(parts: Parts, written: str, k
         ("+33 6 12 34 56 78", "phone_unusable"),  # Of another country.
     ],
 )
-async def test_a_number_that_cannot_be_paid_to_is_refused(parts: Parts, phone: str, code: str) -> None:
-    refusal = await refused(parts, phone=phone)
+async def test_a_number_that_cannot_be_paid_to_is_refused(services: Services, phone: str, code: str) -> None:
+    refusal = await refused(services, phone=phone)
     assert (refusal.code, refusal.status) == (code, 422)
-    assert await balance(parts) == (100, 0)
+    assert await balance(services) == (100, 0)
 
 
 async def test_without_any_number_there_is_cash_only(settings: Settings, bank: Bank) -> None:
-    async with paying(settings, bank) as parts:
-        await join(parts, phone=None)
-        assert (await refused(parts)).facts["reasons"] == ["phone_missing"]
-        assert (await take_out(parts, method="cash")).phone is None
+    async with paying(settings, bank) as services:
+        await join(services, phone=None)
+        assert (await refused(services)).facts["reasons"] == ["phone_missing"]
+        assert (await take_out(services, method="cash")).phone is None
 
 
 async def test_an_operator_opens_it_by_a_version_of_the_program(settings: Settings, bank: Bank) -> None:
-    async with paying(settings, bank, withdrawal=SHUT) as parts:
-        await join(parts)
-        refusal = await refused(parts)
+    async with paying(settings, bank, withdrawal=SHUT) as services:
+        await join(services)
+        refusal = await refused(services)
         assert (refusal.code, refusal.status) == ("not_open_yet", 403)
         assert refusal.facts["opens_at"] == datetime(2027, 3, 1, tzinfo=UTC)
-        await publish(parts.db, document(OPEN, version="open", since="2026-11-22"), source="market", now=NOON)
-        await parts.programs.refresh(parts.db)
-        refusal = await refused(parts)
+        await publish(
+            services.db, document(OPEN, version="open", since="2026-11-22"), source="market", now=NOON
+        )
+        await services.programs.refresh(services.db)
+        refusal = await refused(services)
         assert refusal.code == "not_open_yet"
         assert refusal.facts["opens_at"] == datetime(2026, 11, 22, tzinfo=UTC), "published, so it is certain"
-        advance(parts, DAY)
-        assert (await take_out(parts)).state == "requested"
+        advance(services, DAY)
+        assert (await take_out(services)).state == "requested"
 
 
 async def test_a_program_without_withdrawals_offers_none(settings: Settings, bank: Bank) -> None:
-    async with paying(settings, bank, withdrawal="") as parts:
-        await join(parts)
-        refusal = await refused(parts)
+    async with paying(settings, bank, withdrawal="") as services:
+        await join(services)
+        refusal = await refused(services)
         assert (refusal.code, refusal.status) == ("not_offered", 404)
         only_cash = OPEN.replace('"cash", "mobile_money"', '"cash"')
         await publish(
-            parts.db, document(only_cash, version="cash", since="2026-11-21"), source="market", now=NOON
+            services.db, document(only_cash, version="cash", since="2026-11-21"), source="market", now=NOON
         )
-        await parts.programs.refresh(parts.db)
-        assert (await refused(parts)).code == "not_offered"
+        await services.programs.refresh(services.db)
+        assert (await refused(services)).code == "not_offered"
 
 
 async def test_a_clock_that_travels_pays_on_the_way(settings: Settings) -> None:
     """With the sandbox's own provider, which tells the end by the number."""
     ends = {"+22670123401": "failed", "+22670123402": "failed", "+22670123403": "settled", PHONE: "settled"}
-    async with paying(settings) as parts:
+    async with paying(settings) as services:
         for n, phone in enumerate([*ends, "+22670123404", "+22670123405"]):
-            await join(parts, f"m-{n}", phone=phone)
-            await withdraw(parts, PROGRAM, f"m-{n}", points=60, method="mobile_money")
-        await travel(parts, 10 * MINUTE)
-        known = await states_by_phone(parts)
+            await join(services, f"m-{n}", phone=phone)
+            await withdraw(services, PROGRAM, f"m-{n}", points=60, method="mobile_money")
+        await travel(services, 10 * MINUTE)
+        known = await states_by_phone(services)
         assert known == ends | {"+22670123404": "submitted", "+22670123405": "unknown"}
-        await travel(parts, timedelta(hours=12))
-        known = await states_by_phone(parts)
+        await travel(services, timedelta(hours=12))
+        known = await states_by_phone(services)
         assert known == ends | {"+22670123404": "settled", "+22670123405": "failed"}
-        assert await broken(parts) == []
+        assert await broken(services) == []
 
 
-async def states_by_phone(parts: Parts) -> dict[str, str]:
-    found = await rows(parts.db, "SELECT phone, state FROM withdrawals")
+async def states_by_phone(services: Services) -> dict[str, str]:
+    found = await rows(services.db, "SELECT phone, state FROM withdrawals")
     return {str(phone): str(state) for phone, state in found}
 
 
-async def travel(parts: Parts, by: timedelta) -> None:
-    target = parts.clock.now() + by
-    await move_clock(parts, to=target)
-    advance(parts, target - parts.clock.now())
+async def travel(services: Services, by: timedelta) -> None:
+    target = services.clock.now() + by
+    await move_clock(services, to=target)
+    advance(services, target - services.clock.now())

@@ -54,4 +54,4 @@ class CouponController(Controller):
         """
         api, _ = await operator_of(request.scope)
         sent = await read_json(request, _voiding)
-        return answer(issued_view(api.parts, await void_coupon(api.parts, sent.program, sent.code)))
+        return answer(issued_view(api.services, await void_coupon(api.services, sent.program, sent.code)))

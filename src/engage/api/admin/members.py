@@ -70,7 +70,7 @@ class OperatorMemberController(Controller):
         api, _ = await operator_of(request.scope)
         check_query(request, "program")
         try:
-            return answer(await read_profile(api.parts, member_id, program or None))
+            return answer(await read_profile(api.services, member_id, program or None))
         except SeveralPrograms:
             raise _which() from None
 
@@ -96,7 +96,7 @@ class OperatorMemberController(Controller):
         if not adjusting.points:
             raise invalid(FieldError("points", "not 0"))
         program = await _program(api, member_id, program)
-        return answer(await adjust(api.parts, program, member_id, adjusting, operator=key.id), 201)
+        return answer(await adjust(api.services, program, member_id, adjusting, operator=key.id), 201)
 
     @post(
         "/merge",
@@ -117,7 +117,7 @@ class OperatorMemberController(Controller):
         merging = await read_json(request, _merging)
         program = await _program(api, member_id, program)
         merged = await merge_members(
-            api.parts, program, member_id, into=merging.into, reason=merging.reason, operator=key.id
+            api.services, program, member_id, into=merging.into, reason=merging.reason, operator=key.id
         )
         return answer(merged)
 
@@ -138,14 +138,14 @@ class OperatorMemberController(Controller):
         api, key = await operator_of(request.scope)
         check_query(request, "program")
         program = await _program(api, member_id, program)
-        await erase_member(api.parts, program, member_id, operator=key.id)
+        await erase_member(api.services, program, member_id, operator=key.id)
         return answer(Erased(program, member_id))
 
 
 async def _program(api: Api, member_id: str, program: str) -> str:
     """Raises Refusal unknown_member, or invalid_request where the program has to be said."""
     try:
-        return await program_of(api.parts, member_id, program or None)
+        return await program_of(api.services, member_id, program or None)
     except SeveralPrograms:
         raise _which() from None
 

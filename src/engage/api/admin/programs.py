@@ -64,7 +64,7 @@ class ProgramController(Controller):
     async def programs(self, request: Request[Any, Any, Any]) -> Answer[ProgramPage]:
         """Each with its newest version."""
         api, _ = await operator_of(request.scope)
-        return answer(ProgramPage(list_programs(api.parts)))
+        return answer(ProgramPage(list_programs(api.services)))
 
     @get(
         "/{program_id:str}/versions",
@@ -78,7 +78,7 @@ class ProgramController(Controller):
     ) -> Answer[VersionPage]:
         """Versions are added and never changed."""
         api, _ = await operator_of(request.scope)
-        return answer(VersionPage(list_versions(api.parts, program_id)))
+        return answer(VersionPage(list_versions(api.services, program_id)))
 
     @get(
         "/{program_id:str}/versions/{version:str}",
@@ -92,7 +92,7 @@ class ProgramController(Controller):
     ) -> Answer[VersionDocument]:
         """What a next version is best begun with."""
         api, _ = await operator_of(request.scope)
-        return answer(await read_document(api.parts, program_id, version))
+        return answer(await read_document(api.services, program_id, version))
 
     @post(
         "/{program_id:str}/versions",
@@ -123,10 +123,10 @@ class ProgramController(Controller):
         text = decode(body, _publishing).document
         try:
             program, new = await publish(
-                api.parts.db, text, source=program_id, now=api.parts.clock.now(), program_id=program_id
+                api.services.db, text, source=program_id, now=api.services.clock.now(), program_id=program_id
             )
         except DocumentError as error:
             problems = [str(problem) for problem in error.problems]
             raise Refusal("invalid_document", status=422, problems=problems) from None
-        await api.parts.programs.refresh(api.parts.db)
+        await api.services.programs.refresh(api.services.db)
         return answer(view_of(program), 201 if new else 200)

@@ -84,11 +84,11 @@ class ReportController(Controller):
         check_query(request, "at", "from", "program", "format")
         try:
             found = await report_liability(
-                api.parts.settings,
+                api.services.settings,
                 at=at or None,
                 since=since or None,
                 program_id=program or None,
-                clock=api.parts.clock,
+                clock=api.services.clock,
                 timeout_s=REPORT_S,
             )
         except NotAPeriod as error:
@@ -124,11 +124,11 @@ class ReportController(Controller):
         check_query(request, "at", "program")
         try:
             found = await report_balance(
-                api.parts.settings,
+                api.services.settings,
                 member_id,
                 program_id=program or None,
                 at=at or None,
-                clock=api.parts.clock,
+                clock=api.services.clock,
                 timeout_s=REPORT_S,
             )
         except NotAPeriod as error:

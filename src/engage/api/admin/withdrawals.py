@@ -45,7 +45,7 @@ class AdminWithdrawalController(Controller):
     ) -> Answer[MemberWithdrawal]:
         """What a counter looks at before it pays."""
         api, _ = await operator_of(request.scope)
-        return answer(_shown(await read(api.parts, withdrawal_id)))
+        return answer(_shown(await read(api.services, withdrawal_id)))
 
     @post(
         "/settle",
@@ -83,7 +83,7 @@ async def _ended(
 ) -> Answer[MemberWithdrawal]:
     api, _ = await operator_of(request.scope)
     await read_nothing(request)
-    return answer(_shown(await confirm(api.parts, withdrawal_id, paid=paid)))
+    return answer(_shown(await confirm(api.services, withdrawal_id, paid=paid)))
 
 
 def _shown(withdrawal: Withdrawal) -> MemberWithdrawal:

@@ -148,7 +148,7 @@ async def _as_told(api: Api, who: Identity, refusal: Refusal) -> Refusal:
     if refusal.code not in ("already_tapped", "limit_reached"):
         return as_unauthorized(refusal)
     key = (who.program_id, who.member_id)
-    member = (await api.parts.members.find(api.parts.db, [key]))[key]
-    now = api.parts.clock.now()
-    _, market = api.parts.programs.in_force(who.program_id, at=now, country=member.country)
+    member = (await api.services.members.find(api.services.db, [key]))[key]
+    now = api.services.clock.now()
+    _, market = api.services.programs.in_force(who.program_id, at=now, country=member.country)
     return Refusal(refusal.code, status=refusal.status, **refusal.facts, zone=market.zone)

@@ -40,5 +40,5 @@ class FeedController(Controller):
         api, who = member_of(request.scope)
         await read_nothing(request)
         with members_only():
-            ticket, expires_at = await issue_ticket(api.parts, who.program_id, who.member_id)
-        return answer(Ticket(api.parts.settings.feed_url, ticket, expires_at), 201)
+            ticket, expires_at = await issue_ticket(api.services, who.program_id, who.member_id)
+        return answer(Ticket(api.services.settings.feed_url, ticket, expires_at), 201)

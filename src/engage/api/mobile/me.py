@@ -49,7 +49,7 @@ class MeController(Controller):
         """
         api, who = member_of(request.scope)
         with members_only():
-            body = encode(await read_home(api.parts, who.program_id, who.member_id))
+            body = encode(await read_home(api.services, who.program_id, who.member_id))
         tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         headers = [(b"etag", tag.encode()), (b"cache-control", b"private, no-cache"), *JSON]
         if _matches(request.headers.getall("if-none-match", []), tag):
@@ -76,7 +76,7 @@ class MeController(Controller):
         before = id_before(cursor)
         with members_only():
             found = await read_credits(
-                api.parts,
+                api.services,
                 who.program_id,
                 who.member_id,
                 state=in_state or None,
@@ -100,7 +100,7 @@ class MeController(Controller):
         """Another member's credit is not found."""
         api, who = member_of(request.scope)
         with members_only():
-            return answer(await read_credit(api.parts, who.program_id, who.member_id, credit_id))
+            return answer(await read_credit(api.services, who.program_id, who.member_id, credit_id))
 
     @get(
         "/entries",
@@ -118,7 +118,7 @@ class MeController(Controller):
         before = seq_before(cursor)
         with members_only():
             found = await read_entries(
-                api.parts, who.program_id, who.member_id, before=before, limit=limit + 1
+                api.services, who.program_id, who.member_id, before=before, limit=limit + 1
             )
         return answer(EntryPage(*cut(found, limit, lambda entry: entry.seq)))
 

@@ -66,7 +66,7 @@ class RewardController(Controller):
         api, who = member_of(request.scope)
         check_query(request)
         with members_only():
-            found = await read_catalogue(api.parts, who.program_id, who.member_id)
+            found = await read_catalogue(api.services, who.program_id, who.member_id)
         return answer(RewardList(found, None))
 
     @post(
@@ -95,7 +95,7 @@ class RewardController(Controller):
         sent = await read_json(request, _redemption)
         with members_only():
             made = await api.redeemer.submit(Wish(who.program_id, who.member_id, sent.reward_id))
-        shown = issued_view(api.parts, made.coupon)
+        shown = issued_view(api.services, made.coupon)
         if shown.kind == "coupon":
             return answer(Redemption(made.redemption_id, made.points, coupon=shown), 201)
         return answer(Redemption(made.redemption_id, made.points, f_code=shown), 201)
@@ -120,7 +120,7 @@ class RewardController(Controller):
         before = id_before(cursor)
         with members_only():
             found = await read_coupons(
-                api.parts,
+                api.services,
                 who.program_id,
                 who.member_id,
                 state=in_state or None,

@@ -61,7 +61,7 @@ class WithdrawalController(Controller):
         sent = await read_json(request, _request)
         with members_only():
             asked = await withdraw(
-                api.parts,
+                api.services,
                 who.program_id,
                 who.member_id,
                 points=sent.points,
@@ -85,5 +85,5 @@ class WithdrawalController(Controller):
         """`unknown` is said while nobody knows whether it was paid; it ends settled or failed."""
         api, who = member_of(request.scope)
         with members_only():
-            found = await read_withdrawal(api.parts, who.program_id, who.member_id, withdrawal_id)
+            found = await read_withdrawal(api.services, who.program_id, who.member_id, withdrawal_id)
         return answer(found)

@@ -58,7 +58,7 @@ class CheckoutController(Controller):
         """The most points for this order, what they are worth, and each coupon that the member has."""
         api = await shop_of(request.scope)
         asked = await read_json(request, _quote)
-        return answer(await quote(api.parts, asked))
+        return answer(await quote(api.services, asked))
 
     @post(
         "/holds",
@@ -134,9 +134,9 @@ class FCodeController(Controller):
         api = await shop_of(request.scope)
         sent = await read_json(request, _use)
         used = await use_f_code(
-            api.parts, sent.program, sent.code, product_id=sent.product_id, order_id=sent.order_id
+            api.services, sent.program, sent.code, product_id=sent.product_id, order_id=sent.order_id
         )
-        return answer(issued_view(api.parts, used))
+        return answer(issued_view(api.services, used))
 
 
 async def _end(request: Request[Any, Any, Any], hold_id: UUID, end: End) -> Answer[Ended]:

@@ -84,7 +84,7 @@ class EventController(Controller):
                 events.append(_read(raw))
             except Refusal as refusal:
                 refused.append(_refused(_head_of(raw).id, refusal, language))
-        taken = await take_events(api.parts, events)
+        taken = await take_events(api.services, events)
         refused += [
             _refused(one.id, Refusal(one.code, status=400, **one.facts), language) for one in taken.refused
         ]

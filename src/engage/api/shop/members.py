@@ -63,7 +63,7 @@ class MemberController(Controller):
         """A person or company joins a program, if its rules let them."""
         api = await shop_of(request.scope)
         joining = await read_json(request, _joining)
-        return answer(await register_member(api.parts, joining), 201)
+        return answer(await register_member(api.services, joining), 201)
 
     @patch(
         "/{member_id:str}",
@@ -88,7 +88,7 @@ class MemberController(Controller):
         """
         api = await shop_of(request.scope)
         changing = await read_json(request, _changing)
-        return answer(await change_member(api.parts, member_id, changing))
+        return answer(await change_member(api.services, member_id, changing))
 
     @post(
         "/{member_id:str}/merge",
@@ -116,7 +116,7 @@ class MemberController(Controller):
         merging = await read_json(request, _merging)
         shop = await key_of(api.keys, request.scope, "shop")
         merged = await merge_members(
-            api.parts,
+            api.services,
             merging.program,
             member_id,
             into=merging.into,

@@ -5,20 +5,20 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engage.domain.document.fields import Part
+from engage.domain.document.fields import DocumentStruct
 
 
-class Never(Part, frozen=True, tag="never"):
+class Never(DocumentStruct, frozen=True, tag="never"):
     """Points do not expire."""
 
 
-class Rolling(Part, frozen=True, tag="rolling"):
+class Rolling(DocumentStruct, frozen=True, tag="rolling"):
     """So many months after they became active, at the same local time."""
 
     months: Annotated[int, Meta(ge=1, le=120)]
 
 
-class Yearly(Part, frozen=True, tag="yearly"):
+class Yearly(DocumentStruct, frozen=True, tag="yearly"):
     """At one instant of the year for all points that are older: the first such instant, in the member's zone,
     that is strictly later than `months` after they became active.
     """
@@ -29,7 +29,7 @@ class Yearly(Part, frozen=True, tag="yearly"):
     months: Annotated[int, Meta(ge=0, le=120)]
 
 
-class EndOfYear(Part, frozen=True, tag="end_of_year"):
+class EndOfYear(DocumentStruct, frozen=True, tag="end_of_year"):
     """With the end of the year, in the member's zone, that lies `years_later` after the one they became
     active in.
     """

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engage.domain.document.fields import Part
+from engage.domain.document.fields import DocumentStruct
 from engage.domain.document.order_scope import OrderScope
 
 
-class Checkout(Part, frozen=True, kw_only=True):
+class Checkout(DocumentStruct, frozen=True, kw_only=True):
     """Paying an order with points.
 
     `max_percent` is of the lines that may be paid with points, and of the shipping where `shipping` says so.

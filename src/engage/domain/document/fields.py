@@ -46,5 +46,5 @@ Currency = Annotated[
 Points = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
-class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DocumentStruct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every struct of a document: a field that nobody knows is a mistake, and is said."""

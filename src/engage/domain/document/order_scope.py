@@ -5,10 +5,10 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from engage.domain.activity import Channel, PaymentMethod
-from engage.domain.document.fields import Part
+from engage.domain.document.fields import DocumentStruct
 
 
-class OrderScope(Part, frozen=True):
+class OrderScope(DocumentStruct, frozen=True):
     """Which orders a rule is about, and which of their lines; or which may be paid with points.
 
     `online_at_pickup`: orders of the web shop and the app only when they are paid where they are picked up.

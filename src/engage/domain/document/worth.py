@@ -4,10 +4,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engage.domain.document.fields import Part, Points
+from engage.domain.document.fields import DocumentStruct, Points
 
 
-class Worth(Part, frozen=True):
+class Worth(DocumentStruct, frozen=True):
     """So many points are worth so much money of the member's country."""
 
     points: Points

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from engage.domain.calendar import WindowKind
-from engage.domain.document.fields import Part, Points, RuleId, Title
+from engage.domain.document.fields import DocumentStruct, Points, RuleId, Title
 from engage.domain.document.order_scope import OrderScope
 
 # The gate keeps the slots of a window as bits of one 32-bit number.
@@ -16,7 +16,7 @@ SLOTS_PER_WINDOW = 32
 # What a rule is about: an activity, and for shares which kind of share.
 
 
-class On(Part, frozen=True):
+class On(DocumentStruct, frozen=True):
     activity: Literal["registration", "app_sign_in", "fuel_tap", "share", "review", "order"]
     kind: Literal["social", "link"] | None = None
 
@@ -24,28 +24,28 @@ class On(Part, frozen=True):
 # How often a rule pays. Each limit names the slots that a credit can take (`engage.domain.earning.slots`).
 
 
-class Once(Part, frozen=True, tag="once"):
+class Once(DocumentStruct, frozen=True, tag="once"):
     """Once in a member's life."""
 
 
-class OncePer(Part, frozen=True, tag="once_per"):
+class OncePer(DocumentStruct, frozen=True, tag="once_per"):
     """Once for each value of a field of the activity: the first review of each product, an order."""
 
     field: Literal["product_id", "order_id"]
 
 
-class PerWindow(Part, frozen=True, tag="per_window"):
+class PerWindow(DocumentStruct, frozen=True, tag="per_window"):
     """So many times in a calendar window of the member's zone."""
 
     count: Annotated[int, Meta(ge=1, le=SLOTS_PER_WINDOW)]
     window: WindowKind
 
 
-class DailyStreak(Part, frozen=True, tag="daily_streak"):
+class DailyStreak(DocumentStruct, frozen=True, tag="daily_streak"):
     """Once a day, counting the days in a row."""
 
 
-class SameAs(Part, frozen=True, tag="same_as"):
+class SameAs(DocumentStruct, frozen=True, tag="same_as"):
     """Whenever that other rule of the same activity gets its slot; takes none of its own."""
 
     rule: RuleId
@@ -57,18 +57,18 @@ Limit = Once | OncePer | PerWindow | DailyStreak | SameAs
 # What a rule pays.
 
 
-class Fixed(Part, frozen=True, tag="fixed"):
+class Fixed(DocumentStruct, frozen=True, tag="fixed"):
     points: Points
 
 
-class EveryNthDay(Part, frozen=True, tag="every_nth_day"):
+class EveryNthDay(DocumentStruct, frozen=True, tag="every_nth_day"):
     """On day `days` of a streak, and again on day 2 × `days`, and so on."""
 
     points: Points
     days: Annotated[int, Meta(ge=2, le=366)]
 
 
-class PerSpend(Part, frozen=True, tag="per_spend"):
+class PerSpend(DocumentStruct, frozen=True, tag="per_spend"):
     """For each whole step of what an order's lines cost, with or without shipping.
 
     Rounded down once an order, never a line. What points or coupons paid earns nothing.
@@ -80,16 +80,16 @@ class PerSpend(Part, frozen=True, tag="per_spend"):
     shipping: bool = False
 
 
-class TagPoints(Part, frozen=True, tag="tag_points"):
+class TagPoints(DocumentStruct, frozen=True, tag="tag_points"):
     """The points that are printed on the price tags of an order's products."""
 
 
-class Bracket(Part, frozen=True):
+class Bracket(DocumentStruct, frozen=True):
     from_minor: Annotated[int, Meta(ge=0)]
     points: Points
 
 
-class Brackets(Part, frozen=True, tag="brackets"):
+class Brackets(DocumentStruct, frozen=True, tag="brackets"):
     """By the order's amount: the points of the highest bracket that it reaches."""
 
     brackets: Annotated[list[Bracket], Meta(min_length=1, max_length=50)]
@@ -102,24 +102,24 @@ Award = Fixed | EveryNthDay | PerSpend | TagPoints | Brackets
 # When points become active.
 
 
-class After(Part, frozen=True, tag="after"):
+class After(DocumentStruct, frozen=True, tag="after"):
     """A fixed time after the activity."""
 
     delay: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as PT5M, PT24H or P1D")]
 
 
-class OnDelivery(Part, frozen=True, tag="on_delivery"):
+class OnDelivery(DocumentStruct, frozen=True, tag="on_delivery"):
     """When the order is delivered. Until then nobody knows when."""
 
 
-class NextDay(Part, frozen=True, tag="next_day"):
+class NextDay(DocumentStruct, frozen=True, tag="next_day"):
     """At the start of the next day in the member's zone."""
 
 
 Due = After | OnDelivery | NextDay
 
 
-class Rule(Part, frozen=True):
+class Rule(DocumentStruct, frozen=True):
     id: RuleId
     title: Title
     on: On

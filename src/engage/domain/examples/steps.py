@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from engage.domain.activity import AnyActivity, Channel, Identifier, Lines, MinorUnits, Payment
-from engage.domain.document.fields import Country, Currency, Part, Points, RuleId, Title
+from engage.domain.document.fields import Country, Currency, DocumentStruct, Points, RuleId, Title
 
 # The codes of the refusals that a step can end in.
 RefusalCode = Literal[
@@ -40,7 +40,7 @@ RefusalCode = Literal[
 Spent = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
-class Deed(Part, frozen=True, tag_field="activity"):
+class Deed(DocumentStruct, frozen=True, tag_field="activity"):
     """Base of what a member or the shop does that is no activity."""
 
 
@@ -150,7 +150,7 @@ AnyDeed = (
 # What has to come of a step. Times without an offset are the local time of the example's country.
 
 
-class ExpectedCredit(Part, frozen=True):
+class ExpectedCredit(DocumentStruct, frozen=True):
     """`waits_for` is written instead of `due_at` where nobody knows yet when the points become active."""
 
     rule: RuleId
@@ -161,7 +161,7 @@ class ExpectedCredit(Part, frozen=True):
     waits_for: Literal["delivery"] | None = None
 
 
-class ExpectedBalance(Part, frozen=True):
+class ExpectedBalance(DocumentStruct, frozen=True):
     """What is not written is 0."""
 
     active: Spent = 0
@@ -170,14 +170,14 @@ class ExpectedBalance(Part, frozen=True):
     debt: Spent = 0
 
 
-class ExpectedEnd(Part, frozen=True):
+class ExpectedEnd(DocumentStruct, frozen=True):
     """So many active points end then, or never."""
 
     points: Points
     expires_at: datetime | None = None
 
 
-class ExpectedCoupon(Part, frozen=True):
+class ExpectedCoupon(DocumentStruct, frozen=True):
     """What the checkout says of a coupon: what it takes off, or else why it takes off nothing."""
 
     reward: RuleId
@@ -185,7 +185,7 @@ class ExpectedCoupon(Part, frozen=True):
     reasons: list[str] = field(default_factory=list)
 
 
-class ExpectedQuote(Part, frozen=True):
+class ExpectedQuote(DocumentStruct, frozen=True):
     """The most points that may be paid with, what they are worth, and why no more."""
 
     max_points: Spent
@@ -194,14 +194,14 @@ class ExpectedQuote(Part, frozen=True):
     coupons: list[ExpectedCoupon] | None = None
 
 
-class ExpectedPayment(Part, frozen=True):
+class ExpectedPayment(DocumentStruct, frozen=True):
     """What points and coupons pay of an order."""
 
     points: Spent
     discount_minor: Spent
 
 
-class ExpectedCode(Part, frozen=True):
+class ExpectedCode(DocumentStruct, frozen=True):
     """What a reward gives: a coupon's value, or the product that an F-code is for."""
 
     value_minor: Spent | None = None
@@ -209,7 +209,7 @@ class ExpectedCode(Part, frozen=True):
     expires_at: datetime | None = None
 
 
-class Step(Part, frozen=True):
+class Step(DocumentStruct, frozen=True):
     """Something done once, or again each day, and what has to come of it.
 
     `balance` and `expiring`, all that is active by when it ends, are as they are after the last of the days.
@@ -227,7 +227,7 @@ class Step(Part, frozen=True):
     days: Annotated[int, Meta(ge=1, le=1000)] = 1
 
 
-class Example(Part, frozen=True):
+class Example(DocumentStruct, frozen=True):
     title: Title
     country: Country
     steps: Annotated[list[Step], Meta(min_length=1)]

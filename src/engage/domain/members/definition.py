@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from engage.domain.document.fields import Part
+from engage.domain.document.fields import DocumentStruct
 
 
-class Eligibility(Part, frozen=True):
+class Eligibility(DocumentStruct, frozen=True):
     """Who may join. Without a birth date the shop has vouched for the age."""
 
     min_age: Annotated[int, Meta(ge=0, le=120)] | None = None
@@ -15,7 +15,7 @@ class Eligibility(Part, frozen=True):
     one_account_a_person: bool = True
 
 
-class Cards(Part, frozen=True, kw_only=True):
+class Cards(DocumentStruct, frozen=True, kw_only=True):
     """`phone_is_card`: a member's mobile phone number is their card number; older cards stay good too."""
 
     phone_is_card: bool = False

@@ -12,7 +12,7 @@ from msgspec import Meta, field
 
 from engage.domain.accounts.expiry import Expiry
 from engage.domain.checkout.definition import Checkout
-from engage.domain.document.fields import Country, Part, ProgramId, Title, VersionName
+from engage.domain.document.fields import Country, DocumentStruct, ProgramId, Title, VersionName
 from engage.domain.document.worth import Worth
 from engage.domain.earning.rules import Rule
 from engage.domain.examples.steps import Example
@@ -22,7 +22,7 @@ from engage.domain.rewards.definition import AnyReward, Coupons
 from engage.domain.withdrawals.definition import Withdrawal
 
 
-class Program(Part, frozen=True, kw_only=True):
+class Program(DocumentStruct, frozen=True, kw_only=True):
     """One version of a program. Published versions never change; a change is a new version."""
 
     id: ProgramId

@@ -7,17 +7,17 @@ from msgspec import Meta, field
 
 from engage.domain.activity import Identifier
 from engage.domain.calendar import WindowKind
-from engage.domain.document.fields import Part, Points, RuleId, Title
+from engage.domain.document.fields import DocumentStruct, Points, RuleId, Title
 
 
-class RewardLimit(Part, frozen=True):
+class RewardLimit(DocumentStruct, frozen=True):
     """So many of a reward for a member, in all or in each calendar window of their zone."""
 
     count: Annotated[int, Meta(ge=1, le=10_000)]
     window: WindowKind | None = None
 
 
-class Reward(Part, frozen=True, kw_only=True):
+class Reward(DocumentStruct, frozen=True, kw_only=True):
     """What points can be exchanged for. A reward that is suspended is neither shown nor issued.
 
     `stock` is how many there are for all members, ever, over all versions.
@@ -51,7 +51,7 @@ class FCodeReward(Reward, frozen=True, kw_only=True, tag="f_code"):
 AnyReward = CouponReward | FCodeReward
 
 
-class Coupons(Part, frozen=True, kw_only=True):
+class Coupons(DocumentStruct, frozen=True, kw_only=True):
     """What holds for all coupons at checkout. While they are `suspended` none can be applied."""
 
     suspended: bool = False

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from engage.domain.document.fields import Part, Points
+from engage.domain.document.fields import DocumentStruct, Points
 
 
-class Withdrawal(Part, frozen=True, kw_only=True):
+class Withdrawal(DocumentStruct, frozen=True, kw_only=True):
     """Taking points out as money. Announced while `open` is false; `opens_at`, where it is known, says when.
 
     After a member's phone number has changed, nothing is paid out to it for `number_cooldown`.

@@ -13,14 +13,14 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.gate import keys
 from engage.ledger.truth import Asking, read_places, read_streaks
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Member
 
 Streaks = dict[tuple[str, str, str], Streak]  # By (program, member, rule).
 
 
 async def load_gate(
-    parts: Parts, conn: AsyncConnection, members: Sequence[tuple[Member, datetime]]
+    services: Services, conn: AsyncConnection, members: Sequence[tuple[Member, datetime]]
 ) -> Streaks:
     """Loads the gate with these members' slots, each as of an instant, where it does not know them.
 
@@ -31,7 +31,7 @@ async def load_gate(
     plans: list[tuple[Member, Program, str, datetime]] = []
     for member, at in members:
         try:
-            program, market = parts.programs.in_force(member.program_id, at=at, country=member.country)
+            program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
         except Refusal:
             continue  # Nothing is offered where they are, so there is nothing to know.
         plans.append((member, program, market.zone, at))
@@ -55,7 +55,7 @@ async def load_gate(
     # Zones lie up to 14 hours apart; what is yesterday somewhere is still kept.
     at = min(at for _, at in members)
     day, month = calendar.window("day", at, "UTC").period, calendar.window("month", at, "UTC").period
-    await parts.gate.load(known, day=day, month=month)
+    await services.gate.load(known, day=day, month=month)
     return {(a.program_id, a.member_id, a.name): streak for a, streak in streaks.items()}
 
 

@@ -27,7 +27,7 @@ from engage.ledger.truth import Asking, read_places
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Member
 
 # A lost race costs a round, and every round somebody wins a place; a window has at most 32.
@@ -105,30 +105,30 @@ class _Open(msgspec.Struct):
         self.rows = [*self.rows, *rows]
 
 
-async def record(parts: Parts, acts: Sequence[Act]) -> list[Recorded | Exception]:
+async def record(services: Services, acts: Sequence[Act]) -> list[Recorded | Exception]:
     """The answer to each activity, in order: what it earned, or a Refusal.
 
     It is Unavailable where a part was away before there was an answer: nothing was promised then, and asking
     again loses and doubles nothing.
     """
-    answers = await _record(parts, acts)
+    answers = await _record(services, acts)
     closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
     if closed:
         # One of a batch was merged or erased just now, and none of it was taken.
-        await parts.members.refresh(parts.db)
-        again = await _record(parts, [acts[n] for n in closed])
+        await services.members.refresh(services.db)
+        again = await _record(services, [acts[n] for n in closed])
         for n, answer in zip(closed, again, strict=True):
             answers[n] = answer
     return answers
 
 
-async def _record(parts: Parts, acts: Sequence[Act]) -> list[Recorded | Exception]:
+async def _record(services: Services, acts: Sequence[Act]) -> list[Recorded | Exception]:
     answers: Answers = [None] * len(acts)
     away = Unavailable("valkey")
     open_: list[_Open] = []
     try:
-        open_ = await _prepare(parts, acts, answers)
-        await _rounds(parts, open_, answers)
+        open_ = await _prepare(services, acts, answers)
+        await _rounds(services, open_, answers)
     except Unavailable as error:
         away = error
     for one in open_:
@@ -137,19 +137,19 @@ async def _record(parts: Parts, acts: Sequence[Act]) -> list[Recorded | Exceptio
     return [away if answer is None else answer for answer in answers]
 
 
-async def _rounds(parts: Parts, open_: list[_Open], answers: Answers) -> None:
+async def _rounds(services: Services, open_: list[_Open], answers: Answers) -> None:
     for _ in range(ROUNDS):
         if not open_:
             return
-        granted, unsure = await _claim(parts, open_, answers)
-        unsure += await _accept(parts, granted, answers)
+        granted, unsure = await _claim(services, open_, answers)
+        unsure += await _accept(services, granted, answers)
         if unsure:
-            await _reload(parts, unsure)
+            await _reload(services, unsure)
         open_ = unsure
 
 
-async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[_Open]:
-    members = await parts.members.find(parts.db, [(act.program_id, act.member_id) for act in acts])
+async def _prepare(services: Services, acts: Sequence[Act], answers: Answers) -> list[_Open]:
+    members = await services.members.find(services.db, [(act.program_id, act.member_id) for act in acts])
     decisions = Decisions()
     open_ = []
     for index, act in enumerate(acts):
@@ -157,7 +157,7 @@ async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[
         try:
             if member is None:
                 raise unknown_member()
-            program, market = parts.programs.in_force(act.program_id, at=act.at, country=member.country)
+            program, market = services.programs.in_force(act.program_id, at=act.at, country=member.country)
             slots = decisions.wanted(program, act.activity, at=act.at, zone=market.zone)
             if not slots:
                 raise not_offered()
@@ -170,10 +170,10 @@ async def _prepare(parts: Parts, acts: Sequence[Act], answers: Answers) -> list[
     return open_
 
 
-async def _claim(parts: Parts, open_: list[_Open], answers: Answers) -> tuple[list[_Open], list[_Open]]:
+async def _claim(services: Services, open_: list[_Open], answers: Answers) -> tuple[list[_Open], list[_Open]]:
     """(granted, unsure). Firm refusals are answered, unless the same activity has been recorded before."""
     sought = [(one, one.sought) for one in open_]
-    claims = iter(await parts.gate.claim([one.asked(slot) for one, slots in sought for slot in slots]))
+    claims = iter(await services.gate.claim([one.asked(slot) for one, slots in sought for slot in slots]))
     granted, unsure, no = [], [], []
     told: set[tuple[str, str, str]] = set()
     for one, slots in sought:
@@ -189,22 +189,22 @@ async def _claim(parts: Parts, open_: list[_Open], answers: Answers) -> tuple[li
             granted.append(one)
             if one.name is not None:
                 told.add(one.name)
-    known = await _recorded_before(parts, [one for one in no if not one.rows])
+    known = await _recorded_before(services, [one for one in no if not one.rows])
     for one in no:
         answers[one.index] = known.get(one.index) or _outcome(one)
     return granted, unsure
 
 
-async def _accept(parts: Parts, granted: list[_Open], answers: Answers) -> list[_Open]:
+async def _accept(services: Services, granted: list[_Open], answers: Answers) -> list[_Open]:
     """Answers what the database has taken; returns those whose place it had given away already."""
     if not granted:
         return []
     offers = [(one, grant, rows) for one in granted for grant, rows in _offers(one)]
     accepting = [row for _, _, rows in offers for row in rows]
     outbox_id = new_id()
-    async with one_statement(parts.db) as conn:
+    async with one_statement(services.db) as conn:
         accepted = await accept(
-            conn, accepting, now=parts.clock.now(), wall=parts.clock.wall(), outbox_id=outbox_id
+            conn, accepting, now=services.clock.now(), wall=services.clock.wall(), outbox_id=outbox_id
         )
     confirmed = []
     for one, grant, rows in offers:
@@ -212,7 +212,7 @@ async def _accept(parts: Parts, granted: list[_Open], answers: Answers) -> list[
         if taken:
             one.win(grant, taken)
             confirmed.append((one.asked(grant.slot), grant.number))
-    parts.after.add(
+    services.post_commit.add(
         confirmed=confirmed,
         changes=accepted.changes,
         cause="pending",
@@ -225,7 +225,7 @@ async def _accept(parts: Parts, granted: list[_Open], answers: Answers) -> list[
             answers[one.index] = _outcome(one)
         else:
             lost.append(one)
-    return await _lost(parts, lost, answers) if lost else []
+    return await _lost(services, lost, answers) if lost else []
 
 
 def _offers(one: _Open) -> list[tuple[Grant, list[Accepting]]]:
@@ -269,15 +269,15 @@ def _day_before(grant: Grant) -> str | None:
     return StreakSlot(slot.rule_id, slot.day - timedelta(days=1), slot.zone).source_key(0)
 
 
-async def _lost(parts: Parts, lost: list[_Open], answers: Answers) -> list[_Open]:
+async def _lost(services: Services, lost: list[_Open], answers: Answers) -> list[_Open]:
     """Answers those that the database has no place for; returns those that may find another one."""
-    known = await _recorded_before(parts, [one for one in lost if not one.rows])
-    await _settle_lost(parts, lost)
+    known = await _recorded_before(services, [one for one in lost if not one.rows])
+    await _settle_lost(services, lost)
     again = []
     for one in lost:
         if one.index in known:
             answers[one.index] = known[one.index]
-            await parts.gate.undo([one.asked(slot) for slot in one.sought])
+            await services.gate.undo([one.asked(slot) for slot in one.sought])
         elif one.sought:
             again.append(one)
         else:
@@ -285,7 +285,7 @@ async def _lost(parts: Parts, lost: list[_Open], answers: Answers) -> list[_Open
     return again
 
 
-async def _settle_lost(parts: Parts, lost: list[_Open]) -> None:
+async def _settle_lost(services: Services, lost: list[_Open]) -> None:
     """Of what has one place only, the gate keeps in mind that it is taken. A place that is free all the same
     was not to be had because the rule has paid for this activity under another name.
     """
@@ -297,22 +297,22 @@ async def _settle_lost(parts: Parts, lost: list[_Open]) -> None:
     ]
     if not grants:
         return
-    async with one_statement(parts.db) as conn:
+    async with one_statement(services.db) as conn:
         taken = await taken_keys(conn, [key for _, _, key in grants])
     gone = [(one, grant) for one, grant, key in grants if key not in taken]
     once = [(one, grant) for one, grant, key in grants if key in taken and isinstance(grant.slot, OnceSlot)]
-    await parts.gate.confirm([(one.asked(grant.slot), grant.number) for one, grant in once])
-    await parts.gate.undo([one.asked(grant.slot) for one, grant in gone])
+    await services.gate.confirm([(one.asked(grant.slot), grant.number) for one, grant in once])
+    await services.gate.undo([one.asked(grant.slot) for one, grant in gone])
     for one, grant in [*gone, *once]:
         one.settled.add(grant.slot.rule_id)
 
 
-async def _recorded_before(parts: Parts, open_: list[_Open]) -> dict[int, Recorded | Exception]:
+async def _recorded_before(services: Services, open_: list[_Open]) -> dict[int, Recorded | Exception]:
     """Answers for activities that are known by their name: what they earned, or that they were removed."""
     named = [(one, name) for one in open_ if (name := one.name) is not None]
     if not named:
         return {}
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         found = await by_reference(conn, [name for _, name in named])
         known = [(one, found[name]) for one, name in named if name in found]
         windows = [asking for one, _ in known if (asking := _window_of(one)) is not None]
@@ -341,14 +341,14 @@ def _repeat(one: _Open, held: list[Held], used: dict[Asking, list[int]]) -> Reco
     )
 
 
-async def _reload(parts: Parts, unsure: list[_Open]) -> None:
+async def _reload(services: Services, unsure: list[_Open]) -> None:
     """What the gate is unsure of it forgets, and is told what the database knows."""
-    await parts.gate.undo([one.asked(slot) for one in unsure for slot in one.sought])
+    await services.gate.undo([one.asked(slot) for one in unsure for slot in one.sought])
     members: dict[tuple[str, str], tuple[Member, datetime]] = {}
     for one in sorted(unsure, key=lambda one: one.act.at, reverse=True):
         members[one.act.program_id, one.act.member_id] = (one.member, one.act.at)
-    async with transaction(parts.db) as conn:
-        streaks = await load_gate(parts, conn, list(members.values()))
+    async with transaction(services.db) as conn:
+        streaks = await load_gate(services, conn, list(members.values()))
     for one in unsure:
         streak = _streak_of(one, streaks)
         one.slots = wanted(one.program, one.act.activity, at=one.act.at, zone=one.zone, streak=streak)

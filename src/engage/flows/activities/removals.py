@@ -14,16 +14,16 @@ from engage.flows.shop.events import (
 from engage.ledger.take_back import Removal, take_back
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 
 async def take_removals(
-    parts: Parts, known: list[Known], refused: list[RefusedEvent], *, now: datetime
+    services: Services, known: list[Known], refused: list[RefusedEvent], *, now: datetime
 ) -> list[Known]:
     """Those that are done; the others are added to `refused`. Raises Unavailable."""
     removals, done = [], []
     for one in known:
-        removal = _removal(parts, one)
+        removal = _removal(services, one)
         if removal is None:
             refused.append(RefusedEvent(one.event.id, "not_offered", {}))
         else:
@@ -31,13 +31,15 @@ async def take_removals(
             done.append(one)
     if removals:
         outbox_id = new_id()
-        async with transaction(parts.db) as conn:
-            changes = await take_back(conn, removals, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
-        parts.after.add(changes=changes, cause="clawback", outbox_id=outbox_id)
+        async with transaction(services.db) as conn:
+            changes = await take_back(
+                conn, removals, now=now, wall=services.clock.wall(), outbox_id=outbox_id
+            )
+        services.post_commit.add(changes=changes, cause="clawback", outbox_id=outbox_id)
     return done
 
 
-def _removal(parts: Parts, one: Known) -> Removal | None:
+def _removal(services: Services, one: Known) -> Removal | None:
     """What to take back; None when no version of the program ever paid for such an activity."""
     match one.event:
         case ReviewRemovedEvent(data=ReviewRemoved(review_id=review_id)):
@@ -46,7 +48,7 @@ def _removal(parts: Parts, one: Known) -> Removal | None:
             kind, reference = "share", share_reference(share_id)
         case _:
             return None
-    versions = parts.programs.versions(one.member.program_id)
+    versions = services.programs.versions(one.member.program_id)
     rules = {rule.id for version in versions for rule in version.rules if rule.on.activity == kind}
     if not rules:
         return None

@@ -23,7 +23,7 @@ from engage.ledger.balances import BalanceChange
 from engage.ledger.holds import Hold, HoldState, lock_overdue, overdue_holds, read_holds, write_holds
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import return_coupons, use_coupons
 from engage.store.orders import OrderKey, come_back
 
@@ -52,13 +52,13 @@ class Ended(Struct, frozen=True):
     closed_at: datetime | None
 
 
-async def end_holds(parts: Parts, endings: Sequence[Ending]) -> list[Ended | Exception]:
+async def end_holds(services: Services, endings: Sequence[Ending]) -> list[Ended | Exception]:
     """What became of each hold, in order, or Refusal unknown_hold or hold_closed. Raises Unavailable.
 
     Coupons that a captured hold applied are used; those of one that is released go back to the member.
     """
-    now = parts.clock.now()
-    async with transaction(parts.db) as conn:
+    now = services.clock.now()
+    async with transaction(services.db) as conn:
         known = await read_holds(conn, [one.hold_id for one in endings])
         ids = [hold.id for hold in known.values() if hold.purpose == "checkout"]
         if not ids:
@@ -76,48 +76,48 @@ async def end_holds(parts: Parts, endings: Sequence[Ending]) -> list[Ended | Exc
                 hold = holds[hold.id] = _end(accounts, hold, "expired" if late else ending.end, now)
                 done.append(hold)
             answers.append(_answer(hold, ending.end))
-        news = await _write(parts, conn, accounts, done)
+        news = await _write(services, conn, accounts, done)
         captured = _captured_orders(holds.values())
         back = await come_back(conn, captured) if captured else []
-    tell(parts, news)
+    tell(services, news)
     if back:
-        await follow_captures(parts, back)
+        await follow_captures(services, back)
     return answers
 
 
-async def end_overdue(parts: Parts, members: Iterable[Key], *, now: datetime) -> int:
+async def end_overdue(services: Services, members: Iterable[Key], *, now: datetime) -> int:
     """Releases these members' holds whose time has ended by `now` and that nobody has come round to yet.
     Raises Unavailable.
     """
-    async with one_statement(parts.db) as conn:
+    async with one_statement(services.db) as conn:
         found = await overdue_holds(conn, members, at=now)
     if not found:
         return 0
-    async with transaction(parts.db) as conn:
-        done, news = await _end_late(parts, conn, found, now=now, on_time=False)
-    tell(parts, news)
+    async with transaction(services.db) as conn:
+        done, news = await _end_late(services, conn, found, now=now, on_time=False)
+    tell(services, news)
     return done
 
 
-async def release_overdue(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def release_overdue(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Releases all holds of checkouts whose time has ended by `now` and whose members nobody else has in
     hand; how many. `on_time`: each at its own time, not now. Raises Unavailable.
     """
     total = 0
     while True:
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             ids = await lock_overdue(conn, at=now, limit=HOLDS_PER_BATCH)
             if not ids:
                 return total
             found = (await read_holds(conn, ids)).values()
-            done, news = await _end_late(parts, conn, list(found), now=now, on_time=on_time)
-        tell(parts, news)
+            done, news = await _end_late(services, conn, list(found), now=now, on_time=on_time)
+        tell(services, news)
         total += done
         if len(ids) < HOLDS_PER_BATCH:
             return total
 
 
-async def post_news(parts: Parts, conn: AsyncConnection, accounts: Accounts, causes: Causes) -> News:
+async def post_news(services: Services, conn: AsyncConnection, accounts: Accounts, causes: Causes) -> News:
     """Posts what the accounts went through. Where there is no cause, points had only come to their end."""
     by_cause: dict[str, dict[Key, Account]] = {}
     for key, account in accounts.by_key.items():
@@ -127,20 +127,20 @@ async def post_news(parts: Parts, conn: AsyncConnection, accounts: Accounts, cau
     for cause, by_key in by_cause.items():
         outbox_id = new_id()
         changes = await post(
-            conn, Accounts(by_key, {}), cause=cause, wall=parts.clock.wall(), outbox_id=outbox_id
+            conn, Accounts(by_key, {}), cause=cause, wall=services.clock.wall(), outbox_id=outbox_id
         )
         news.append((cause, outbox_id, changes))
     return news
 
 
-def tell(parts: Parts, news: News) -> None:
+def tell(services: Services, news: News) -> None:
     """After the commit."""
     for cause, outbox_id, changes in news:
-        parts.after.add(changes=changes, cause=cause, outbox_id=outbox_id)
+        services.post_commit.add(changes=changes, cause=cause, outbox_id=outbox_id)
 
 
 async def _end_late(
-    parts: Parts, conn: AsyncConnection, found: Sequence[Hold], *, now: datetime, on_time: bool
+    services: Services, conn: AsyncConnection, found: Sequence[Hold], *, now: datetime, on_time: bool
 ) -> tuple[int, News]:
     accounts, holds = await _open(conn, found, now=now)
     done = []
@@ -148,7 +148,7 @@ async def _end_late(
         if hold.state == "open":
             at = hold.expires_at if on_time and hold.expires_at is not None else now
             done.append(_end(accounts, hold, "expired", at))
-    return len(done), await _write(parts, conn, accounts, done)
+    return len(done), await _write(services, conn, accounts, done)
 
 
 async def _open(
@@ -170,7 +170,7 @@ def _end(accounts: Accounts, hold: Hold, state: HoldState, at: datetime) -> Hold
     return replace(hold, state=state, closed_at=at)
 
 
-async def _write(parts: Parts, conn: AsyncConnection, accounts: Accounts, done: Sequence[Hold]) -> News:
+async def _write(services: Services, conn: AsyncConnection, accounts: Accounts, done: Sequence[Hold]) -> News:
     if done:
         await write_holds(conn, done)
     captured = [(*hold.key, hold.id) for hold in done if _has_coupons(hold) and hold.state == "captured"]
@@ -180,7 +180,7 @@ async def _write(parts: Parts, conn: AsyncConnection, accounts: Accounts, done: 
     if back:
         await return_coupons(conn, back, now={hold.id: _closed_at(hold) for hold in back.values()})
     causes = {hold.key: "captured" if hold.state == "captured" else "released" for hold in done}
-    return await post_news(parts, conn, accounts, causes)
+    return await post_news(services, conn, accounts, causes)
 
 
 def _captured_orders(holds: Iterable[Hold]) -> list[OrderKey]:

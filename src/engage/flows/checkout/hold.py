@@ -30,7 +30,7 @@ from engage.ledger.holds import Hold, OrderKey, add_holds, read_holds_of_orders
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import Coupon, read_by_codes, write_coupons
 from engage.store.members import Member
 
@@ -109,7 +109,7 @@ class _Round(Struct):
     applied: list[Coupon]
 
 
-async def hold(parts: Parts, requests: Sequence[HoldRequest]) -> list[Held | Exception]:
+async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[Held | Exception]:
     """What is set aside for each, in order, or a Refusal: one of `engage.flows.checkout.quote.quote`, or
     insufficient_points, below_minimum, not_payable_with_points, unknown_coupon, coupon_not_applicable or
     order_has_hold. Raises Unavailable.
@@ -117,27 +117,27 @@ async def hold(parts: Parts, requests: Sequence[HoldRequest]) -> list[Held | Exc
     An order has one hold that is open or captured. The same request again is answered with the same hold;
     another one is refused. After a release the order can have a new one.
     """
-    now = parts.clock.now()
+    now = services.clock.now()
     answers: Answers = [None] * len(requests)
-    asked = await _prepare(parts, requests, answers, now=now)
+    asked = await _prepare(services, requests, answers, now=now)
     if asked:
-        await end_overdue(parts, [one.key for one in asked], now=now)
-        await _hold(parts, asked, answers, now=now)
+        await end_overdue(services, [one.key for one in asked], now=now)
+        await _hold(services, asked, answers, now=now)
     done = [answer for answer in answers if answer is not None]
     assert len(done) == len(requests)
     return done
 
 
 async def _prepare(
-    parts: Parts, requests: Sequence[HoldRequest], answers: Answers, *, now: datetime
+    services: Services, requests: Sequence[HoldRequest], answers: Answers, *, now: datetime
 ) -> list[_Asked]:
     asked = []
-    members = await find_members(parts, requests, now=now)
+    members = await find_members(services, requests, now=now)
     for index, (request, member) in enumerate(zip(requests, members, strict=True)):
         try:
             if isinstance(member, Refusal):
                 raise member
-            program, market = parts.programs.in_force(member.program_id, at=now, country=member.country)
+            program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
             one = _Asked(index, request, member, program, market, _codes(request), _fingerprint(request))
         except Refusal as refusal:
             answers[index] = refusal
@@ -164,22 +164,22 @@ def _fingerprint(request: HoldRequest) -> str:
     return hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
 
 
-async def _hold(parts: Parts, asked: Sequence[_Asked], answers: Answers, *, now: datetime) -> None:
-    async with transaction(parts.db) as conn:
+async def _hold(services: Services, asked: Sequence[_Asked], answers: Answers, *, now: datetime) -> None:
+    async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [one.key for one in asked], now=now)
         holds = await read_holds_of_orders(conn, [one.order for one in asked])
         at_hand = _Round(now, accounts, holds, await _coupons(conn, asked), [], [])
         for one in asked:
             try:
-                answers[one.index] = _held(_standing(one, at_hand) or _made(parts, one, at_hand))
+                answers[one.index] = _held(_standing(one, at_hand) or _made(services, one, at_hand))
             except Refusal as refusal:
                 answers[one.index] = refusal
         if at_hand.made:
             await add_holds(conn, at_hand.made)
         if at_hand.applied:
             await write_coupons(conn, at_hand.applied)
-        news = await post_news(parts, conn, accounts, {made.key: "held" for made in at_hand.made})
-    tell(parts, news)
+        news = await post_news(services, conn, accounts, {made.key: "held" for made in at_hand.made})
+    tell(services, news)
 
 
 async def _coupons(conn: AsyncConnection, asked: Sequence[_Asked]) -> dict[tuple[str, str], Coupon]:
@@ -197,7 +197,7 @@ def _standing(one: _Asked, at_hand: _Round) -> Hold | None:
     return None
 
 
-def _made(parts: Parts, one: _Asked, at_hand: _Round) -> Hold:
+def _made(services: Services, one: _Asked, at_hand: _Round) -> Hold:
     """A new hold, worked out on the account. Raises Refusal."""
     account = at_hand.accounts.by_key.get(one.key)
     if account is None:
@@ -209,7 +209,7 @@ def _made(parts: Parts, one: _Asked, at_hand: _Round) -> Hold:
         basket_of(one.request),
         active=account.active,
         points=one.request.points,
-        vouchers=[voucher_of(parts, coupon, at_hand.now) for coupon in coupons],
+        vouchers=[voucher_of(services, coupon, at_hand.now) for coupon in coupons],
     )
     made = _new(one, planned, at_hand.now)
     if made.points:

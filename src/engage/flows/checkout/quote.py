@@ -24,7 +24,7 @@ from engage.ledger.accounts import Key
 from engage.ledger.balances import read_spendable
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import Coupon, read_issued
 from engage.store.members import Member
 
@@ -76,16 +76,16 @@ class Quote(Struct, frozen=True):
     reasons: list[PointsReason]
 
 
-async def quote(parts: Parts, asked: QuoteRequest) -> Quote:
+async def quote(services: Services, asked: QuoteRequest) -> Quote:
     """Raises Refusal unknown_program, unknown_member, not_offered, or invalid_request where the member's id
     is known in several programs; Unavailable.
     """
-    now = parts.clock.now()
-    (found,) = await find_members(parts, [asked], now=now)
+    now = services.clock.now()
+    (found,) = await find_members(services, [asked], now=now)
     if isinstance(found, Refusal):
         raise found
-    program, market = parts.programs.in_force(found.program_id, at=now, country=found.country)
-    async with transaction(parts.db) as conn:
+    program, market = services.programs.in_force(found.program_id, at=now, country=found.country)
+    async with transaction(services.db) as conn:
         active = await read_spendable(conn, found.program_id, found.member_id, now=now)
         if active is None:
             raise unknown_member()
@@ -95,7 +95,7 @@ async def quote(parts: Parts, asked: QuoteRequest) -> Quote:
     return Quote(
         offer.max_points,
         Money(offer.value_minor, asked.currency),
-        [_quoted(parts, program, basket, coupon, now) for coupon in coupons],
+        [_quoted(services, program, basket, coupon, now) for coupon in coupons],
         offer.reasons,
     )
 
@@ -110,7 +110,7 @@ def basket_of(asked: QuoteRequest) -> Basket:
     )
 
 
-def voucher_of(parts: Parts, coupon: Coupon, now: datetime) -> Voucher:
+def voucher_of(services: Services, coupon: Coupon, now: datetime) -> Voucher:
     """A coupon with the terms that it was issued with."""
     return Voucher(
         code=coupon.code,
@@ -118,12 +118,12 @@ def voucher_of(parts: Parts, coupon: Coupon, now: datetime) -> Voucher:
         kind=coupon.kind,
         value_minor=coupon.value_minor,
         currency=coupon.currency,
-        reward=_reward_of(parts, coupon),
+        reward=_reward_of(services, coupon),
     )
 
 
-def _reward_of(parts: Parts, coupon: Coupon) -> CouponReward | None:
-    for program in parts.programs.versions(coupon.program_id):
+def _reward_of(services: Services, coupon: Coupon) -> CouponReward | None:
+    for program in services.programs.versions(coupon.program_id):
         if program.version == coupon.program_version:
             for reward in program.rewards:
                 if reward.id == coupon.reward_id and isinstance(reward, CouponReward):
@@ -131,8 +131,10 @@ def _reward_of(parts: Parts, coupon: Coupon) -> CouponReward | None:
     return None
 
 
-def _quoted(parts: Parts, program: Program, basket: Basket, coupon: Coupon, now: datetime) -> QuotedCoupon:
-    voucher = voucher_of(parts, coupon, now)
+def _quoted(
+    services: Services, program: Program, basket: Basket, coupon: Coupon, now: datetime
+) -> QuotedCoupon:
+    voucher = voucher_of(services, coupon, now)
     offer = offer_coupon(program, basket, voucher)
     assert coupon.value_minor is not None
     assert coupon.currency is not None
@@ -149,30 +151,35 @@ def _quoted(parts: Parts, program: Program, basket: Basket, coupon: Coupon, now:
 
 
 async def find_members(
-    parts: Parts, asked: Sequence[QuoteRequest], *, now: datetime
+    services: Services, asked: Sequence[QuoteRequest], *, now: datetime
 ) -> list[Member | Refusal]:
     """Who each is about. A member's id tells them within a program only: where no program is named and
     several know the id, it is the one that the order's currency is of.
     """
-    programs = parts.programs.ids()
+    programs = services.programs.ids()
     keys = [
         (program, one.member_id)
         for one in asked
         for program in (programs if one.program is None else [one.program])
     ]
-    members = await parts.members.find(parts.db, keys)
-    return [_member(parts, programs, members, one, now=now) for one in asked]
+    members = await services.members.find(services.db, keys)
+    return [_member(services, programs, members, one, now=now) for one in asked]
 
 
 def _member(
-    parts: Parts, programs: Sequence[str], members: dict[Key, Member], asked: QuoteRequest, *, now: datetime
+    services: Services,
+    programs: Sequence[str],
+    members: dict[Key, Member],
+    asked: QuoteRequest,
+    *,
+    now: datetime,
 ) -> Member | Refusal:
     if asked.program is not None and asked.program not in programs:
         return Refusal("unknown_program", status=404, program=asked.program)
     of = programs if asked.program is None else [asked.program]
     found = [member for program in of if (member := members.get((program, asked.member_id))) is not None]
     if len(found) > 1:
-        found = [member for member in found if _currency(parts, member, now) == asked.currency] or found
+        found = [member for member in found if _currency(services, member, now) == asked.currency] or found
     if len(found) > 1:
         several = ", ".join(member.program_id for member in found)
         said = f"say which: there are members of that id in {several}"
@@ -180,10 +187,10 @@ def _member(
     return found[0] if found else unknown_member()
 
 
-def _currency(parts: Parts, member: Member, now: datetime) -> str | None:
+def _currency(services: Services, member: Member, now: datetime) -> str | None:
     """That of the member's country, where their program is in force."""
     try:
-        _, market = parts.programs.in_force(member.program_id, at=now, country=member.country)
+        _, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     except Refusal:
         return None
     return market.currency

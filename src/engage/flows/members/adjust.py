@@ -26,7 +26,7 @@ from engage.ledger.balances import BalanceChange, read_balances
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Member
 
 LARGEST = 1_000_000_000
@@ -54,7 +54,7 @@ class Adjusted(Struct, frozen=True):
 
 
 async def adjust(
-    parts: Parts, program_id: str, member_id: str, adjusting: Adjusting, *, operator: str
+    services: Services, program_id: str, member_id: str, adjusting: Adjusting, *, operator: str
 ) -> Adjusted:
     """Told again under its reference, it is answered again and nothing is posted.
 
@@ -62,28 +62,28 @@ async def adjust(
     insufficient_points where more is to be taken than there is.
     """
     assert adjusting.points
-    now, outbox_id = parts.clock.now(), new_id()
+    now, outbox_id = services.clock.now(), new_id()
     asked = (program_id, member_id)
-    member = (await parts.members.find(parts.db, [asked])).get(asked)
+    member = (await services.members.find(services.db, [asked])).get(asked)
     if member is None:
         raise unknown_member()
     key = (member.program_id, member.member_id)
     changes: list[BalanceChange] = []
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [key], now=now)
         known = await find_adjustment(conn, key, adjusting.reference)
         if known is None:
-            known = await _adjust(parts, conn, member, accounts, adjusting, operator=operator, now=now)
-            changes = await post(conn, accounts, cause=RULE, wall=parts.clock.wall(), outbox_id=outbox_id)
+            known = await _adjust(services, conn, member, accounts, adjusting, operator=operator, now=now)
+            changes = await post(conn, accounts, cause=RULE, wall=services.clock.wall(), outbox_id=outbox_id)
         elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
             raise Refusal("reference_used", status=409, reference=adjusting.reference)
         answer = Adjusted(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
-    parts.after.add(changes=changes, cause=RULE, outbox_id=outbox_id)
+    services.post_commit.add(changes=changes, cause=RULE, outbox_id=outbox_id)
     return answer
 
 
 async def _adjust(
-    parts: Parts,
+    services: Services,
     conn: AsyncConnection,
     member: Member,
     accounts: Accounts,
@@ -96,7 +96,7 @@ async def _adjust(
     key = (member.program_id, member.member_id)
     account = accounts.by_key[key]
     if adjusting.points > 0:
-        program = parts.programs.latest(member.program_id, at=now, country=member.country)
+        program = services.programs.latest(member.program_id, at=now, country=member.country)
         await _give(conn, key, account, program, member.country, adjusting, now=now)
     else:
         _take(account, adjusting, now=now)

@@ -4,23 +4,25 @@ from collections.abc import Iterable
 
 from engage.domain.members.cards import lookups
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import by_card
 
 
-async def members_of_cards(parts: Parts, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+async def members_of_cards(
+    services: Services, asked: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
     """Member ids by the (program, card number) that was asked for; a card that nobody has is missing.
 
     Raises Unavailable.
     """
     written = {
-        (program_id, number): lookups(parts.programs.versions(program_id), number)
+        (program_id, number): lookups(services.programs.versions(program_id), number)
         for program_id, number in asked
     }
     keys = {(program_id, kept) for (program_id, _), numbers in written.items() for kept in numbers}
     if not keys:
         return {}
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         known = await by_card(conn, sorted(keys))
     found = {
         key: next((known[key[0], kept] for kept in numbers if (key[0], kept) in known), None)

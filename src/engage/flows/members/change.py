@@ -9,7 +9,7 @@ from engage.domain.members import cards
 from engage.flows.members.register import CardNumber, Phone, phone_of
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
 
 
@@ -30,22 +30,22 @@ class Changed(Struct, frozen=True):
     card_numbers: list[str]
 
 
-async def change_member(parts: Parts, member_id: str, changing: Changing) -> Changed:
+async def change_member(services: Services, member_id: str, changing: Changing) -> Changed:
     """The same change again changes nothing. Where the phone number is a card number, the old number is the
     member's no more: whoever has it next may join with it.
 
     Raises Refusal unknown_member, invalid_phone or card_taken.
     """
     key = (changing.program, member_id)
-    found = (await parts.members.find(parts.db, [key])).get(key)
+    found = (await services.members.find(services.db, [key])).get(key)
     if found is None:
         raise unknown_member()
     key = (found.program_id, found.member_id)
-    now = parts.clock.now()
-    program = parts.programs.latest(found.program_id, at=now, country=found.country)
+    now = services.clock.now()
+    program = services.programs.latest(found.program_id, at=now, country=found.country)
     numbers = [cards.kept(program, found.country, card_number) for card_number in changing.card_numbers]
     phone = None if changing.phone is None else phone_of(program, changing.phone, country=found.country)
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         member = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
         if member.erased_at is not None or member.merged_into is not None:
             raise unknown_member()  # A moment ago; asking again finds the one they were merged into.

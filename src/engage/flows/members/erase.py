@@ -18,14 +18,14 @@ from engage.ledger.erase import ERASURE, scrub
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.closing import erase_rows, lock_orders, note_closing
 from engage.store.members import lock_profiles, read_merged_into
 
 CAUSE = "erased"
 
 
-async def erase_member(parts: Parts, program_id: str, member_id: str, *, operator: str) -> None:
+async def erase_member(services: Services, program_id: str, member_id: str, *, operator: str) -> None:
     """Erases a member, with all who were merged into them. Doing it again changes nothing.
 
     Points that are left are forfeited, as expired ones are; what is owed is written off; what is pending
@@ -37,14 +37,14 @@ async def erase_member(parts: Parts, program_id: str, member_id: str, *, operato
     for _ in range(ROUNDS):
         outbox_id = new_id()
         try:
-            async with transaction(parts.db) as conn:
+            async with transaction(services.db) as conn:
                 key, names = await _lock(conn, program_id, member_id)
                 if not names:
                     return
-                changes = await _erase(parts, conn, key, names, operator=operator, outbox_id=outbox_id)
+                changes = await _erase(services, conn, key, names, operator=operator, outbox_id=outbox_id)
         except Overtaken:
             continue
-        await tell_closed(parts, key, changes, cause=CAUSE, outbox_id=outbox_id)
+        await tell_closed(services, key, changes, cause=CAUSE, outbox_id=outbox_id)
         return
     raise Unavailable("member")
 
@@ -63,10 +63,10 @@ async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple
 
 
 async def _erase(
-    parts: Parts, conn: AsyncConnection, key: Key, names: list[str], *, operator: str, outbox_id: UUID
+    services: Services, conn: AsyncConnection, key: Key, names: list[str], *, operator: str, outbox_id: UUID
 ) -> list[BalanceChange]:
     """The balances that changed. Raises Overtaken, and Refusal points_held."""
-    now, wall = parts.clock.now(), parts.clock.wall()
+    now, wall = services.clock.now(), services.clock.wall()
     await lock_orders(conn, key[0], names)
     credits = await lock_credits(conn, key)
     await lock_balances(conn, [key])

@@ -26,7 +26,7 @@ from engage.ledger.balances import BalanceChange
 from engage.ledger.opening import RULE, OpeningCredit, add_opening_credits, opened_points, source_key
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import NewMember
 from engage.store.newcomers import Known, add_members, read_known
 
@@ -78,7 +78,7 @@ class _Overtaken(Exception):
 
 
 async def import_members(
-    parts: Parts,
+    services: Services,
     table: Table,
     *,
     program_id: str,
@@ -92,13 +92,13 @@ async def import_members(
     Under one name a member gets one opening balance. Of who is a member already nothing else is taken.
     Raises Refusal unknown_program, Unavailable.
     """
-    parts.programs.known(program_id)
+    services.programs.known(program_id)
     counts = Counts()
     lines: dict[str, int] = {}
     reading = rows_of(table)
     while rows := list(islice(reading, rows_per_batch)):
-        coming, bad = _read(parts, table, rows, program_id, name=name, lines=lines)
-        bad += await _bring(parts, coming, program_id, name=name, counts=counts)
+        coming, bad = _read(services, table, rows, program_id, name=name, lines=lines)
+        bad += await _bring(services, coming, program_id, name=name, counts=counts)
         counts.rows += len(rows)
         counts.rejected += len(bad)
         rejected(sorted(bad, key=lambda each: each[0].line))
@@ -108,7 +108,13 @@ async def import_members(
 
 
 def _read(
-    parts: Parts, table: Table, rows: Sequence[Row], program_id: str, *, name: str, lines: dict[str, int]
+    services: Services,
+    table: Table,
+    rows: Sequence[Row],
+    program_id: str,
+    *,
+    name: str,
+    lines: dict[str, int],
 ) -> tuple[list[Coming], Rejections]:
     """What can be said of rows without asking who is there. `lines` are of the members seen so far."""
     coming: list[Coming] = []
@@ -119,7 +125,7 @@ def _read(
             earlier = lines.setdefault(brought.member_id, row.line)
             if earlier != row.line:
                 raise ValueError(f"line {earlier} is of {brought.member_id} already")
-            coming.append(_coming(parts, row, brought, name=name))
+            coming.append(_coming(services, row, brought, name=name))
         except Refusal as refusal:
             bad.append((row, _reason(refusal)))
         except ValueError as error:
@@ -144,12 +150,12 @@ def _brought(table: Table, row: Row, program_id: str) -> Brought:
         raise ValueError(f"{column}{shown}: {what}" if column else what) from None
 
 
-def _coming(parts: Parts, row: Row, brought: Brought, *, name: str) -> Coming:
+def _coming(services: Services, row: Row, brought: Brought, *, name: str) -> Coming:
     """Raises Refusal not_eligible, ValueError."""
-    now = parts.clock.now()
-    program, zone = offered(parts, brought, now)
+    now = services.clock.now()
+    program, zone = offered(services, brought, now)
     check_eligible(program.eligibility, brought, today=calendar.local_date(now, zone))
-    member = new_member(parts, program, brought)
+    member = new_member(services, program, brought)
     if not brought.points:
         return Coming(row, member, None)
     earned_at = now if brought.earned_at is None else _moment(brought.earned_at, "earned_at", zone, end=False)
@@ -200,20 +206,20 @@ def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> d
 
 
 async def _bring(
-    parts: Parts, coming: Sequence[Coming], program_id: str, *, name: str, counts: Counts
+    services: Services, coming: Sequence[Coming], program_id: str, *, name: str, counts: Counts
 ) -> Rejections:
     """Writes a batch in one transaction; the rows that could not be taken. Raises Unavailable."""
     for _ in range(ATTEMPTS):
         outbox_id = new_id()
         try:
-            async with transaction(parts.db) as conn:
+            async with transaction(services.db) as conn:
                 known = await _known(conn, coming, program_id)
                 opened = await _opened(conn, coming, program_id, name=name)
                 batch, bad = _sort(coming, known, opened, name=name)
-                changes = await _write(parts, conn, batch, name=name, outbox_id=outbox_id)
+                changes = await _write(services, conn, batch, name=name, outbox_id=outbox_id)
         except _Overtaken:
             continue
-        parts.after.add(changes=changes, cause="opening", outbox_id=outbox_id)
+        services.post_commit.add(changes=changes, cause="opening", outbox_id=outbox_id)
         counts.imported += len(coming) - len(bad) - batch.existing
         counts.existing += batch.existing
         counts.members += len(batch.members)
@@ -291,10 +297,10 @@ def _check_known(one: Coming, known: Known, opened: Mapping[str, int], *, name: 
 
 
 async def _write(
-    parts: Parts, conn: AsyncConnection, batch: _Batch, *, name: str, outbox_id: UUID
+    services: Services, conn: AsyncConnection, batch: _Batch, *, name: str, outbox_id: UUID
 ) -> list[BalanceChange]:
     """Raises _Overtaken."""
-    now = parts.clock.now()
+    now = services.clock.now()
     if batch.members and not await add_members(conn, batch.members, now=now):
         raise _Overtaken
     if not batch.credits:
@@ -306,7 +312,7 @@ async def _write(
     for key, credit in zip(keys, batch.credits, strict=True):
         lot = Lot(credit.id, credit.points, credit.points, 0, now, credit.expires_at)
         accounts.by_key[key].open_lot(lot, now, kind="opening", out_of="opening", reference=source_key(name))
-    return await post(conn, accounts, cause="opening", wall=parts.clock.wall(), outbox_id=outbox_id)
+    return await post(conn, accounts, cause="opening", wall=services.clock.wall(), outbox_id=outbox_id)
 
 
 def _reason(refusal: Refusal) -> str:

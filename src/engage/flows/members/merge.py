@@ -23,7 +23,7 @@ from engage.ledger.closing import Closing, close_accounts, lock_credits, read_ho
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import may_be_member, unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
 from engage.store.closing import lock_orders, merge_rows, note_closing
 from engage.store.members import Profile, lock_profiles, member_erased, read_cards
@@ -49,7 +49,7 @@ class Merged(Struct, frozen=True):
 
 
 async def merge_members(
-    parts: Parts, program_id: str, member_id: str, *, into: str, reason: str, operator: str
+    services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
 ) -> Merged:
     """Merges a member into another one, who stays. Doing it again changes nothing.
 
@@ -60,28 +60,28 @@ async def merge_members(
         raise unknown_member()
     for _ in range(ROUNDS):
         try:
-            return await _merge(parts, program_id, member_id, into=into, reason=reason, operator=operator)
+            return await _merge(services, program_id, member_id, into=into, reason=reason, operator=operator)
         except Overtaken:
             continue
     raise Unavailable("member")
 
 
 async def _merge(
-    parts: Parts, program_id: str, member_id: str, *, into: str, reason: str, operator: str
+    services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
 ) -> Merged:
     """Raises Overtaken, and what `merge_members` raises."""
-    now, outbox_id = parts.clock.now(), new_id()
+    now, outbox_id = services.clock.now(), new_id()
     changes: list[BalanceChange] = []
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         old, into = await _pair(conn, program_id, member_id, into)
         if old is not None:
-            changes = await _move_all(parts, conn, old.key, into, now=now, outbox_id=outbox_id)
+            changes = await _move_all(services, conn, old.key, into, now=now, outbox_id=outbox_id)
             await note_closing(
                 conn, program_id, [member_id], into=into, reason=reason, operator=operator, now=now
             )
         key = (program_id, into)
         balance, cards = (await read_balances(conn, [key]))[key], await read_cards(conn, key)
-    await tell_closed(parts, key, changes, cause=CAUSE, outbox_id=outbox_id)
+    await tell_closed(services, key, changes, cause=CAUSE, outbox_id=outbox_id)
     return Merged(program_id, into, member_id, balance, cards)
 
 
@@ -107,13 +107,13 @@ async def _pair(
 
 
 async def _move_all(
-    parts: Parts, conn: AsyncConnection, key: Key, into: str, *, now: datetime, outbox_id: UUID
+    services: Services, conn: AsyncConnection, key: Key, into: str, *, now: datetime, outbox_id: UUID
 ) -> list[BalanceChange]:
     """The balances that changed. Raises Overtaken, and Refusal points_held."""
-    survivor, wall = (key[0], into), parts.clock.wall()
+    survivor, wall = (key[0], into), services.clock.wall()
     await lock_orders(conn, key[0], [key[1], into])
     credits = await lock_credits(conn, key)
-    runs = _runs(parts.programs.versions(key[0]))
+    runs = _runs(services.programs.versions(key[0]))
     placed = await ledger.take_places(conn, key, into, without=runs, now=now)
     await lock_balances(conn, [key, survivor])
     holds = await closed_holds(conn, key)
@@ -217,17 +217,17 @@ def _move(accounts: Accounts, key: Key, survivor: Key, whole: set[UUID], *, now:
 
 
 async def tell_closed(
-    parts: Parts, key: Key, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
+    services: Services, key: Key, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
 ) -> None:
     """This process knows at once who is gone, and feeds hear of it; the gate asks the database anew about the
     member who is there.
     """
-    await parts.members.refresh(parts.db)
-    there = await parts.members.find(parts.db, [key])
+    await services.members.refresh(services.db)
+    there = await services.members.find(services.db, [key])
     for change in changes:
         stayed = key in there and (change.program_id, change.member_id) == key
-        parts.after.add(changes=[change], cause=cause if stayed else CLOSED, outbox_id=outbox_id)
+        services.post_commit.add(changes=[change], cause=cause if stayed else CLOSED, outbox_id=outbox_id)
     try:
-        await parts.gate.forget([key])
+        await services.gate.forget([key])
     except Unavailable:
         return  # What it grants too much, the database refuses.

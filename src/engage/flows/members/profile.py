@@ -10,7 +10,7 @@ from engage.domain.members.phone import masked
 from engage.ledger.balances import read_balances
 from engage.runtime.database import snapshot
 from engage.runtime.member_cache import may_be_member, unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Profile, member_erased, read_cards, read_merged_into, read_profiles
 
 
@@ -37,17 +37,17 @@ class SeveralPrograms(Exception):
     """The id is one of several members, each of another program."""
 
 
-async def program_of(parts: Parts, member_id: str, program_id: str | None) -> str:
+async def program_of(services: Services, member_id: str, program_id: str | None) -> str:
     """The program of a member, where it was not said. Raises Refusal unknown_member, SeveralPrograms."""
-    return (await _find(parts, member_id, program_id)).program_id
+    return (await _find(services, member_id, program_id)).program_id
 
 
-async def read_profile(parts: Parts, member_id: str, program_id: str | None) -> MemberProfile:
+async def read_profile(services: Services, member_id: str, program_id: str | None) -> MemberProfile:
     """Raises Refusal unknown_member or member_erased, SeveralPrograms where a program has to be said."""
-    found = await _find(parts, member_id, program_id)
+    found = await _find(services, member_id, program_id)
     if found.erased_at is not None:
         raise member_erased()
-    async with snapshot(parts.db) as conn:
+    async with snapshot(services.db) as conn:
         cards = await read_cards(conn, found.key)
         merged = await read_merged_into(conn, found.key)
         balance = (await read_balances(conn, [found.key]))[found.key]
@@ -67,11 +67,11 @@ async def read_profile(parts: Parts, member_id: str, program_id: str | None) -> 
     )
 
 
-async def _find(parts: Parts, member_id: str, program_id: str | None) -> Profile:
-    programs = [known for known in parts.programs.ids() if program_id in (None, known)]
+async def _find(services: Services, member_id: str, program_id: str | None) -> Profile:
+    programs = [known for known in services.programs.ids() if program_id in (None, known)]
     if not may_be_member(member_id):
         raise unknown_member()
-    async with snapshot(parts.db) as conn:
+    async with snapshot(services.db) as conn:
         found = await read_profiles(conn, programs, member_id)
     if not found:
         raise unknown_member()

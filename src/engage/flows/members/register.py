@@ -20,7 +20,7 @@ from engage.flows.activities.record import CreditView
 from engage.ledger.accept import Accepting, accept
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Member, NewMember, add_member, person_hash
 
 # Patterns rule out the newline that a $ alone lets through at the end.
@@ -55,14 +55,14 @@ class Joined(Struct, frozen=True):
     credits: list[CreditView]
 
 
-async def register_member(parts: Parts, joining: Joining) -> Joined:
+async def register_member(services: Services, joining: Joining) -> Joined:
     """Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
     person_has_account or card_taken.
     """
-    now = parts.clock.now()
-    program, zone = offered(parts, joining, now)
+    now = services.clock.now()
+    program, zone = offered(services, joining, now)
     check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
-    member = new_member(parts, program, joining)
+    member = new_member(services, program, joining)
     outbox_id = new_id()
     slots = wanted(program, Registration(), at=now, zone=zone)
     # Whoever joins has used no place of any limit yet, so the first one is free without asking.
@@ -70,23 +70,23 @@ async def register_member(parts: Parts, joining: Joining) -> Joined:
     credits = decide(program, Registration(), at=now, zone=zone, grants=grants)
     rows = [Accepting(program.id, joining.member_id, new_id(), credit) for credit in credits]
     changes = []
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         await add_member(conn, member, now=now)
         if rows:
-            accepted = await accept(conn, rows, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
+            accepted = await accept(conn, rows, now=now, wall=services.clock.wall(), outbox_id=outbox_id)
             changes = accepted.changes
-    await _introduce(parts, Member(program.id, joining.member_id, joining.country), now=now)
+    await _introduce(services, Member(program.id, joining.member_id, joining.country), now=now)
     due = [due for row in rows if (due := row.credit.due_at) is not None]
-    parts.after.add(changes=changes, cause="pending", due=due, outbox_id=outbox_id)
+    services.post_commit.add(changes=changes, cause="pending", due=due, outbox_id=outbox_id)
     shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
     return Joined(joining.member_id, program.id, joining.country, now, shown)
 
 
-def offered(parts: Parts, joining: Joining, now: datetime) -> tuple[Program, str]:
+def offered(services: Services, joining: Joining, now: datetime) -> tuple[Program, str]:
     """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
-    versions = parts.programs.known(joining.program)
+    versions = services.programs.known(joining.program)
     try:
-        program, market = parts.programs.in_force(joining.program, at=now, country=joining.country)
+        program, market = services.programs.in_force(joining.program, at=now, country=joining.country)
     except Refusal:
         # What else is against them: by the newest rules, and by a day that is the same for everyone.
         rules, today = versions[-1].eligibility, now.astimezone(UTC).date()
@@ -115,11 +115,11 @@ def phone_of(program: Program, phone: str, *, country: str) -> str:
     return number
 
 
-def new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
+def new_member(services: Services, program: Program, joining: Joining) -> NewMember:
     """What is kept of whoever joins. Raises Refusal invalid_phone."""
     hashed = None
     if joining.person_ref is not None and program.eligibility.one_account_a_person:
-        hashed = person_hash(joining.person_ref, program_id=program.id, pepper=parts.settings.pepper)
+        hashed = person_hash(joining.person_ref, program_id=program.id, pepper=services.settings.pepper)
     phone = None if joining.phone is None else phone_of(program, joining.phone, country=joining.country)
     numbers = [cards.kept(program, joining.country, card_number) for card_number in joining.card_numbers]
     if phone is not None and program.cards.phone_is_card:
@@ -137,12 +137,12 @@ def new_member(parts: Parts, program: Program, joining: Joining) -> NewMember:
     )
 
 
-async def _introduce(parts: Parts, member: Member, *, now: datetime) -> None:
+async def _introduce(services: Services, member: Member, *, now: datetime) -> None:
     """Tells the gate of somebody who has used nothing yet, which saves their first tap a question."""
-    parts.members.add(member)
+    services.members.add(member)
     day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
     try:
-        await parts.gate.load([(member.program_id, member.member_id, [])], day=day, month=month)
+        await services.gate.load([(member.program_id, member.member_id, [])], day=day, month=month)
     except Unavailable:
         # It will ask the database at their first tap.
         return

@@ -3,10 +3,10 @@
 from sqlalchemy import text
 
 from engage.runtime.database import one_statement
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 
-async def database_answers(parts: Parts) -> None:
+async def database_answers(services: Services) -> None:
     """Raises Unavailable."""
-    async with one_statement(parts.db) as conn:
+    async with one_statement(services.db) as conn:
         await conn.execute(text("SELECT 1"))

@@ -13,7 +13,7 @@ from engage.flows.activities.limits_from_ledger import load_gate
 from engage.ledger.settle import due_times, is_due
 from engage.ledger.truth import active_since
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts, follow_sandbox_clock
+from engage.runtime.services import Services, follow_sandbox_clock
 from engage.signals.doorbell import TICK
 from engage.store.members import Member, count_members, members_after
 
@@ -37,33 +37,33 @@ def _untold(_what: str, _done: int, _total: int) -> None:
     pass
 
 
-async def rebuild(parts: Parts, *, told: Told = _untold) -> Rebuilt:
+async def rebuild(services: Services, *, told: Told = _untold) -> Rebuilt:
     """`told` hears what is being done, how much of it is done, and of how much.
 
     Raises Unavailable; doing it again is safe.
     """
-    await parts.programs.refresh(parts.db)
-    await follow_sandbox_clock(parts)
-    await parts.gate.install()
-    await parts.gate.forget_all()
-    members, loaded = await _load_members(parts, told)
-    return Rebuilt(members, loaded, await _ring(parts, told))
+    await services.programs.refresh(services.db)
+    await follow_sandbox_clock(services)
+    await services.gate.install()
+    await services.gate.forget_all()
+    members, loaded = await _load_members(services, told)
+    return Rebuilt(members, loaded, await _ring(services, told))
 
 
-async def _load_members(parts: Parts, told: Told) -> tuple[int, int]:
-    async with transaction(parts.db) as conn:
+async def _load_members(services: Services, told: Told) -> tuple[int, int]:
+    async with transaction(services.db) as conn:
         total = await count_members(conn)
     seen, loaded, last = 0, 0, ("", "")
     while True:
         told("members", seen, total)
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             batch = await members_after(conn, last, limit=MEMBERS_PER_BATCH)
-            now = parts.clock.now()
+            now = services.clock.now()
             keys = [(member.program_id, member.member_id) for member in batch]
             active = await active_since(conn, keys, now - ACTIVE_WITHIN)
             known: Sequence[Member] = [m for m in batch if (m.program_id, m.member_id) in active]
             if known:
-                await load_gate(parts, conn, [(member, now) for member in known])
+                await load_gate(services, conn, [(member, now) for member in known])
         seen, loaded = seen + len(batch), loaded + len(known)
         if len(batch) < MEMBERS_PER_BATCH:
             told("members", seen, seen)
@@ -71,14 +71,14 @@ async def _load_members(parts: Parts, told: Told) -> tuple[int, int]:
         last = keys[-1]
 
 
-async def _ring(parts: Parts, told: Told) -> int:
-    now = parts.clock.now()
-    async with transaction(parts.db) as conn:
+async def _ring(services: Services, told: Told) -> int:
+    now = services.clock.now()
+    async with transaction(services.db) as conn:
         times = await due_times(conn, after=now, step=TICK)
         if await is_due(conn, now=now):
             times.insert(0, now)
     for first in range(0, len(times), BELLS_PER_BATCH):
         told("doorbells", first, len(times))
-        await parts.doorbell.ring(times[first : first + BELLS_PER_BATCH])
+        await services.doorbell.ring(times[first : first + BELLS_PER_BATCH])
     told("doorbells", len(times), len(times))
     return len(times)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.runtime.database import one_statement
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import programs as store
 
 
@@ -42,10 +42,10 @@ class VersionDocument(Struct, frozen=True):
     document: str
 
 
-def list_programs(parts: Parts) -> list[ProgramView]:
+def list_programs(services: Services) -> list[ProgramView]:
     found = []
-    for program_id in parts.programs.ids():
-        versions = parts.programs.versions(program_id)
+    for program_id in services.programs.ids():
+        versions = services.programs.versions(program_id)
         newest = versions[-1]
         found.append(
             ProgramView(
@@ -59,15 +59,15 @@ def list_programs(parts: Parts) -> list[ProgramView]:
     return found
 
 
-def list_versions(parts: Parts, program_id: str) -> list[VersionView]:
+def list_versions(services: Services, program_id: str) -> list[VersionView]:
     """Oldest first. Raises Refusal unknown_program."""
-    return [view_of(version) for version in parts.programs.known(program_id)]
+    return [view_of(version) for version in services.programs.known(program_id)]
 
 
-async def read_document(parts: Parts, program_id: str, version: str) -> VersionDocument:
+async def read_document(services: Services, program_id: str, version: str) -> VersionDocument:
     """Raises Refusal unknown_program, or not_found for a version that it does not have."""
-    parts.programs.known(program_id)
-    async with one_statement(parts.db) as conn:
+    services.programs.known(program_id)
+    async with one_statement(services.db) as conn:
         published = await store.read_all(conn)
     for one in published:
         if (one.program_id, one.version) == (program_id, version):

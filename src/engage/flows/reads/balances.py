@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from engage.domain.accounts.balance import Balance
 from engage.ledger import balances
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 
-async def read_balances(parts: Parts, members: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Balance]:
+async def read_balances(
+    services: Services, members: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Balance]:
     """By (program, member), in one query; who is missing is no member, or none any more.
 
     Raises Unavailable.
     """
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         return await balances.read_balances(conn, members, closed=False)

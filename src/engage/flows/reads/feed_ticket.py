@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from engage.flows.reads.statement import check_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 
 
-async def issue_ticket(parts: Parts, program_id: str, member_id: str) -> tuple[str, datetime]:
+async def issue_ticket(services: Services, program_id: str, member_id: str) -> tuple[str, datetime]:
     """(ticket, the wall time at which it expires). Raises Refusal unknown_member, or Unavailable."""
-    member = await check_member(parts, program_id, member_id)
-    return await parts.topics.issue_ticket(program_id, member.member_id)
+    member = await check_member(services, program_id, member_id)
+    return await services.topics.issue_ticket(program_id, member.member_id)

@@ -16,7 +16,7 @@ from engage.ledger import home as ledger
 from engage.ledger.home import Expiring
 from engage.runtime.database import one_statement
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Member
 
 EXPIRING_SHOWN = 12
@@ -43,23 +43,23 @@ class Home(Struct, frozen=True, kw_only=True):
     campaigns: list[str] = []
 
 
-async def read_home(parts: Parts, program_id: str, member_id: str) -> Home:
+async def read_home(services: Services, program_id: str, member_id: str) -> Home:
     """Raises Refusal unknown_member."""
-    now = parts.clock.now()
+    now = services.clock.now()
     key = (program_id, member_id)
-    member = (await parts.members.find(parts.db, [key])).get(key)
+    member = (await services.members.find(services.db, [key])).get(key)
     if member is None:
         raise unknown_member()
     try:
-        program, market = parts.programs.in_force(program_id, at=now, country=member.country)
+        program, market = services.programs.in_force(program_id, at=now, country=member.country)
     except Refusal:
         # Nothing is offered where they live, or not yet; what they have is theirs all the same.
-        return await _read(parts, member, None, None, None, now)
-    return await _read(parts, member, program, market.zone, market.currency, now)
+        return await _read(services, member, None, None, None, now)
+    return await _read(services, member, program, market.zone, market.currency, now)
 
 
 async def _read(
-    parts: Parts,
+    services: Services,
     member: Member,
     program: Program | None,
     zone: str | None,
@@ -68,7 +68,7 @@ async def _read(
 ) -> Home:
     found = None if program is None else streak_rule(program)
     windows = {} if program is None or zone is None else _windows(program, now, zone)
-    async with one_statement(parts.db) as conn:
+    async with one_statement(services.db) as conn:
         read = await ledger.read_home(
             conn,
             member.program_id,

@@ -10,21 +10,21 @@ from engage.ledger import credits
 from engage.ledger.credits import Credit, CreditState, Entry
 from engage.runtime.database import one_statement
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.members import Member
 
 
-async def check_member(parts: Parts, program_id: str, member_id: str) -> Member:
+async def check_member(services: Services, program_id: str, member_id: str) -> Member:
     """The member, or the one they were merged into. Raises Refusal unknown_member, or Unavailable."""
     key = (program_id, member_id)
-    member = (await parts.members.find(parts.db, [key])).get(key)
+    member = (await services.members.find(services.db, [key])).get(key)
     if member is None:
         raise unknown_member()
     return member
 
 
 async def read_credits(
-    parts: Parts,
+    services: Services,
     program_id: str,
     member_id: str,
     *,
@@ -33,17 +33,17 @@ async def read_credits(
     limit: int,
 ) -> list[Credit]:
     """Up to `limit` credits older than `before`. Raises Refusal unknown_member."""
-    member_id = (await check_member(parts, program_id, member_id)).member_id
-    async with one_statement(parts.db) as conn:
+    member_id = (await check_member(services, program_id, member_id)).member_id
+    async with one_statement(services.db) as conn:
         return await credits.list_credits(
             conn, program_id, member_id, state=state, before=before, limit=limit
         )
 
 
-async def read_credit(parts: Parts, program_id: str, member_id: str, credit_id: UUID) -> Credit:
+async def read_credit(services: Services, program_id: str, member_id: str, credit_id: UUID) -> Credit:
     """Raises Refusal unknown_member; not_found where the member has no such credit, whoever else has."""
-    member_id = (await check_member(parts, program_id, member_id)).member_id
-    async with one_statement(parts.db) as conn:
+    member_id = (await check_member(services, program_id, member_id)).member_id
+    async with one_statement(services.db) as conn:
         credit = await credits.read_credit(conn, program_id, member_id, credit_id)
     if credit is None:
         raise Refusal("not_found", status=404)
@@ -51,9 +51,9 @@ async def read_credit(parts: Parts, program_id: str, member_id: str, credit_id: 
 
 
 async def read_entries(
-    parts: Parts, program_id: str, member_id: str, *, before: int | None, limit: int
+    services: Services, program_id: str, member_id: str, *, before: int | None, limit: int
 ) -> list[Entry]:
     """Up to `limit` entries with a seq below `before`. Raises Refusal unknown_member."""
-    member_id = (await check_member(parts, program_id, member_id)).member_id
-    async with one_statement(parts.db) as conn:
+    member_id = (await check_member(services, program_id, member_id)).member_id
+    async with one_statement(services.db) as conn:
         return await credits.list_entries(conn, program_id, member_id, before=before, limit=limit)

@@ -13,7 +13,7 @@ from engage.domain.rewards import allowance
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import (
     Coupon,
     CouponState,
@@ -70,12 +70,12 @@ class CouponView(Struct, frozen=True):
     order_id: str | None
 
 
-async def read_catalogue(parts: Parts, program_id: str, member_id: str) -> list[RewardView]:
+async def read_catalogue(services: Services, program_id: str, member_id: str) -> list[RewardView]:
     """What the member's program exchanges points for now, in the order of its document. Raises Refusal
     unknown_member, not_offered; Unavailable.
     """
-    member, now = await _member(parts, program_id, member_id), parts.clock.now()
-    program, market = parts.programs.in_force(program_id, at=now, country=member.country)
+    member, now = await _member(services, program_id, member_id), services.clock.now()
+    program, market = services.programs.in_force(program_id, at=now, country=member.country)
     offered = allowance.offered(program)
     scarce = [reward.id for reward in offered if reward.stock is not None]
     limited = [
@@ -83,7 +83,7 @@ async def read_catalogue(parts: Parts, program_id: str, member_id: str) -> list[
         for reward in offered
         if reward.per_member is not None
     ]
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         issued = await read_stock(conn, program_id, scarce) if scarce else {}
         given = await count_given(conn, limited) if limited else {}
     return [
@@ -100,7 +100,7 @@ async def read_catalogue(parts: Parts, program_id: str, member_id: str) -> list[
 
 
 async def read_coupons(
-    parts: Parts,
+    services: Services,
     program_id: str,
     member_id: str,
     *,
@@ -109,30 +109,30 @@ async def read_coupons(
     limit: int,
 ) -> list[tuple[UUID, CouponView]]:
     """The member's coupons and F-codes with their ids, newest first. Raises Refusal unknown_member."""
-    await _member(parts, program_id, member_id)
-    async with transaction(parts.db) as conn:
+    await _member(services, program_id, member_id)
+    async with transaction(services.db) as conn:
         found = await list_coupons(
-            conn, program_id, member_id, state=state, before=before, limit=limit, now=parts.clock.now()
+            conn, program_id, member_id, state=state, before=before, limit=limit, now=services.clock.now()
         )
-    titles = _titles(parts.programs.versions(program_id))
+    titles = _titles(services.programs.versions(program_id))
     return [(coupon.id, coupon_view(coupon, titles)) for coupon in found]
 
 
-async def expire_coupons(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def expire_coupons(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Ends all coupons whose time has come by `now` and whose members nobody else has in hand; how many.
     `on_time`: each at its own time, not now. Raises Unavailable.
     """
     total = 0
     while True:
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             ended = await expire_batch(conn, now=now, on_time=on_time, limit=COUPONS_PER_BATCH)
         total += ended
         if ended < COUPONS_PER_BATCH:
             return total
 
 
-def issued_view(parts: Parts, coupon: Coupon) -> CouponView:
-    return coupon_view(coupon, _titles(parts.programs.versions(coupon.program_id)))
+def issued_view(services: Services, coupon: Coupon) -> CouponView:
+    return coupon_view(coupon, _titles(services.programs.versions(coupon.program_id)))
 
 
 def coupon_view(coupon: Coupon, titles: dict[tuple[str, str], str]) -> CouponView:
@@ -154,9 +154,9 @@ def coupon_view(coupon: Coupon, titles: dict[tuple[str, str], str]) -> CouponVie
     )
 
 
-async def _member(parts: Parts, program_id: str, member_id: str) -> Member:
+async def _member(services: Services, program_id: str, member_id: str) -> Member:
     key = (program_id, member_id)
-    member = (await parts.members.find(parts.db, [key])).get(key)
+    member = (await services.members.find(services.db, [key])).get(key)
     if member is None:
         raise unknown_member()
     return member

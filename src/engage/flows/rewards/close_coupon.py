@@ -10,16 +10,16 @@ from engage.domain.refusals import Refusal
 from engage.domain.rewards.coupon_codes import read_code
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import Coupon, read_by_codes, write_coupons
 
 
-async def void_coupon(parts: Parts, program_id: str, typed: str) -> Coupon:
+async def void_coupon(services: Services, program_id: str, typed: str) -> Coupon:
     """It cannot be used any more; voided again, it stays void. Points that it was exchanged for do not come
     back by this. Raises Refusal unknown_coupon or coupon_closed, for one at a checkout too; Unavailable.
     """
-    now = parts.clock.now()
-    async with transaction(parts.db) as conn:
+    now = services.clock.now()
+    async with transaction(services.db) as conn:
         coupon = await _locked(conn, program_id, typed)
         if coupon.state == "void":
             return coupon
@@ -29,14 +29,16 @@ async def void_coupon(parts: Parts, program_id: str, typed: str) -> Coupon:
     return voided
 
 
-async def use_f_code(parts: Parts, program_id: str, typed: str, *, product_id: str, order_id: str) -> Coupon:
+async def use_f_code(
+    services: Services, program_id: str, typed: str, *, product_id: str, order_id: str
+) -> Coupon:
     """Whoever has the code may buy the product that it is for, once; for the same order again it is the same.
 
     Raises Refusal unknown_coupon, coupon_closed, or coupon_not_applicable where it is a coupon or for another
     product; Unavailable.
     """
-    now = parts.clock.now()
-    async with transaction(parts.db) as conn:
+    now = services.clock.now()
+    async with transaction(services.db) as conn:
         code = await _locked(conn, program_id, typed)
         if code.kind != "f_code" or code.product_id != product_id:
             reason = "coupon" if code.kind == "coupon" else "excluded_products"

@@ -24,7 +24,7 @@ from engage.ledger.holds import Hold, add_holds
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import reward_stock
 from engage.store.coupons import Coupon, add_coupons, count_given
 from engage.store.members import Member
@@ -80,40 +80,42 @@ class _Round(Struct):
     coupons: list[Coupon]
 
 
-async def redeem(parts: Parts, wishes: Sequence[Wish]) -> list[Redeemed | Exception]:
+async def redeem(services: Services, wishes: Sequence[Wish]) -> list[Redeemed | Exception]:
     """What came of each, in order, or Refusal unknown_member, not_offered, unknown_reward, sold_out,
     limit_reached, reward_limit_reached or insufficient_points. Raises Unavailable.
     """
-    now = parts.clock.now()
+    now = services.clock.now()
     answers: Answers = [None] * len(wishes)
-    asked = await _prepare(parts, wishes, answers, now=now)
+    asked = await _prepare(services, wishes, answers, now=now)
     if asked:
-        await end_overdue(parts, [one.key for one in asked], now=now)
-        await _redeem(parts, asked, answers, now=now)
+        await end_overdue(services, [one.key for one in asked], now=now)
+        await _redeem(services, asked, answers, now=now)
     done = [answer for answer in answers if answer is not None]
     assert len(done) == len(wishes)
     return done
 
 
-async def _prepare(parts: Parts, wishes: Sequence[Wish], answers: Answers, *, now: datetime) -> list[_Wish]:
-    members = await parts.members.find(parts.db, [(wish.program_id, wish.member_id) for wish in wishes])
+async def _prepare(
+    services: Services, wishes: Sequence[Wish], answers: Answers, *, now: datetime
+) -> list[_Wish]:
+    members = await services.members.find(services.db, [(wish.program_id, wish.member_id) for wish in wishes])
     asked = []
     for index, wish in enumerate(wishes):
         member = members.get((wish.program_id, wish.member_id))
         try:
             if member is None:
                 raise unknown_member()
-            program, market = parts.programs.in_force(wish.program_id, at=now, country=member.country)
+            program, market = services.programs.in_force(wish.program_id, at=now, country=member.country)
             reward = allowance.find(program, wish.reward_id)
-            is_scarce = reward.id in allowance.scarce(parts.programs.versions(program.id))
+            is_scarce = reward.id in allowance.scarce(services.programs.versions(program.id))
             asked.append(_Wish(index, member, program, market, reward, is_scarce))
         except Refusal as refusal:
             answers[index] = refusal
     return asked
 
 
-async def _redeem(parts: Parts, asked: Sequence[_Wish], answers: Answers, *, now: datetime) -> None:
-    async with transaction(parts.db) as conn:
+async def _redeem(services: Services, asked: Sequence[_Wish], answers: Answers, *, now: datetime) -> None:
+    async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [one.key for one in asked], now=now)
         limited = [
             (*one.given, allowance.counts_since(one.reward, at=now, zone=one.market.zone))
@@ -135,8 +137,8 @@ async def _redeem(parts: Parts, asked: Sequence[_Wish], answers: Answers, *, now
         if at_hand.holds:
             await add_holds(conn, at_hand.holds)
             await add_coupons(conn, at_hand.coupons)
-        news = await post_news(parts, conn, accounts, {hold.key: "redeemed" for hold in at_hand.holds})
-    tell(parts, news)
+        news = await post_news(services, conn, accounts, {hold.key: "redeemed" for hold in at_hand.holds})
+    tell(services, news)
 
 
 def _redeemed(one: _Wish, at_hand: _Round) -> Redeemed:

@@ -17,7 +17,7 @@ from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.ledger.expire import next_end
 from engage.ledger.holds import next_hold_end
 from engage.ledger.settle import next_due
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import next_coupon_end
 from engage.store.withdrawals import next_payout
 
@@ -30,7 +30,7 @@ class NextAt(Protocol):
 
 
 class Do(Protocol):
-    async def __call__(self, parts: Parts, *, now: datetime, on_time: bool) -> int:
+    async def __call__(self, services: Services, *, now: datetime, on_time: bool) -> int:
         """Does all that is due at `now` and that nobody else has in hand; how many.
 
         What it writes is of `now`, or with `on_time` of the time at which each fell due. Raises Unavailable.
@@ -38,7 +38,7 @@ class Do(Protocol):
 
 
 class Together(Protocol):
-    async def __call__(self, parts: Parts) -> int:
+    async def __call__(self, services: Services) -> int:
         """Does what is due now, for as long as a worker's turn may take, asking others to join in where it
         is much; how many. Raises Unavailable.
         """
@@ -69,11 +69,11 @@ DUE_WORK = (
 )
 
 
-async def do_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def do_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Does all work of all kinds that is due at `now`, one kind after the other, as each kind's `do` does it;
     how many. Raises Unavailable.
     """
-    return sum([await work.do(parts, now=now, on_time=on_time) for work in DUE_WORK])
+    return sum([await work.do(services, now=now, on_time=on_time) for work in DUE_WORK])
 
 
 async def is_left(conn: AsyncConnection, *, now: datetime) -> bool:

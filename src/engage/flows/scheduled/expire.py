@@ -6,7 +6,7 @@ from datetime import datetime
 from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_ending
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.signals.doorbell import EXPIRE_JOB, tick_of
 
 # A turn ends where the next sweep begins one, so that of a great backlog each sweep does a part, with those
@@ -15,44 +15,44 @@ TURN_S = 5.0
 OTHERS = 1
 
 
-async def expire_once(parts: Parts, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
+async def expire_once(services: Services, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
     """Ends a batch of lots that end by `now`: (how many, whether there may be more). Raises Unavailable."""
     outbox_id = new_id()
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         found, members = await lock_ending(conn, now=now)
         if not found:
             return 0, False
         ended, changes = await expire_lots(
-            conn, members, now=now, wall=parts.clock.wall(), outbox_id=outbox_id, on_time=on_time
+            conn, members, now=now, wall=services.clock.wall(), outbox_id=outbox_id, on_time=on_time
         )
     if changes:
-        parts.after.add(changes=changes, cause="expired", outbox_id=outbox_id)
+        services.post_commit.add(changes=changes, cause="expired", outbox_id=outbox_id)
     return ended, found == LOTS_PER_BATCH
 
 
-async def expire_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def expire_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Ends all lots that end by `now` and whose members nobody else has in hand; how many.
 
     `on_time`: at its own time each, not now. Raises Unavailable.
     """
     total, more = 0, True
     while more:
-        ended, more = await expire_once(parts, now=now, on_time=on_time)
+        ended, more = await expire_once(services, now=now, on_time=on_time)
         total += ended
     return total
 
 
-async def expire_together(parts: Parts, *, others: int = OTHERS) -> int:
+async def expire_together(services: Services, *, others: int = OTHERS) -> int:
     """Ends lots whose time has come, for a turn at most; how many. Raises Unavailable.
 
     When there are more than a batch, as many `others` are asked to join in.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S
-    total, more = await expire_once(parts, now=parts.clock.now())
+    total, more = await expire_once(services, now=services.clock.now())
     if more and others:
-        await parts.doorbell.call_for_help(EXPIRE_JOB, tick_of(parts.clock.wall()), others)
+        await services.doorbell.call_for_help(EXPIRE_JOB, tick_of(services.clock.wall()), others)
     while more and loop.time() < until:
-        ended, more = await expire_once(parts, now=parts.clock.now())
+        ended, more = await expire_once(services, now=services.clock.now())
         total += ended
     return total

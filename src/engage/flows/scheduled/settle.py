@@ -6,39 +6,39 @@ from datetime import datetime
 from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
 from engage.runtime.database import one_statement
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.signals.doorbell import SETTLE_JOB
 
 # A job that settles a great backlog ends in time and rings for another to go on.
 TURN_S = 10.0
 
 
-async def settle_once(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def settle_once(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Activates one batch of what is due at `now`; how many. Raises Unavailable."""
     outbox_id = new_id()
-    async with one_statement(parts.db) as conn:
+    async with one_statement(services.db) as conn:
         settled, changes = await settle_batch(
-            conn, now=now, wall=parts.clock.wall(), outbox_id=outbox_id, on_time=on_time
+            conn, now=now, wall=services.clock.wall(), outbox_id=outbox_id, on_time=on_time
         )
     if changes:
-        parts.after.add(changes=changes, cause="active", outbox_id=outbox_id)
+        services.post_commit.add(changes=changes, cause="active", outbox_id=outbox_id)
     return settled
 
 
-async def settle_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def settle_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Activates all that is due at `now` and that no other worker holds, in order of due time; how many.
 
     `on_time`: from its own due time each, not from now. Raises Unavailable.
     """
     total = 0
     while True:
-        settled = await settle_once(parts, now=now, on_time=on_time)
+        settled = await settle_once(services, now=now, on_time=on_time)
         total += settled
         if settled < CREDITS_PER_BATCH:
             return total
 
 
-async def settle_together(parts: Parts, *, tick: int, settlers: int) -> int:
+async def settle_together(services: Services, *, tick: int, settlers: int) -> int:
     """Activates what is due by now; when that is more than a batch, `settlers` workers are asked to join in.
 
     Ends after a turn at most, and asks for another when there is more. How many. Raises Unavailable.
@@ -47,12 +47,12 @@ async def settle_together(parts: Parts, *, tick: int, settlers: int) -> int:
     until = loop.time() + TURN_S
     total = 0
     while True:
-        settled = await settle_once(parts, now=parts.clock.now())
+        settled = await settle_once(services, now=services.clock.now())
         if settled == CREDITS_PER_BATCH and total == 0 and settlers:
-            await parts.doorbell.call_for_help(SETTLE_JOB, tick, settlers)
+            await services.doorbell.call_for_help(SETTLE_JOB, tick, settlers)
         total += settled
         if settled < CREDITS_PER_BATCH:
             return total
         if loop.time() > until:
-            await parts.doorbell.call_for_help(SETTLE_JOB, tick + 1, settlers)
+            await services.doorbell.call_for_help(SETTLE_JOB, tick + 1, settlers)
             return total

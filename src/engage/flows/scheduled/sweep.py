@@ -5,7 +5,7 @@ from datetime import timedelta
 from engage.flows.scheduled.due_work import Work
 from engage.ledger.balances import read_balances
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.signals.topics import change_of
 from engage.store import idempotency, outbox
 
@@ -14,29 +14,29 @@ ROWS_PER_SWEEP = 500
 ANSWERS_KEPT = timedelta(hours=72)
 
 
-async def sweep(parts: Parts, work: Work) -> int:
+async def sweep(services: Services, work: Work) -> int:
     """Does what is due of one kind of work; how many. Raises Unavailable."""
     if work.together is not None:
-        return await work.together(parts)
-    return await work.do(parts, now=parts.clock.now(), on_time=False)
+        return await work.together(services)
+    return await work.do(services, now=services.clock.now(), on_time=False)
 
 
-async def tell_left_over(parts: Parts) -> int:
+async def tell_left_over(services: Services) -> int:
     """Publishes the newest balances of members whose news may not have been told; how many rows."""
-    async with transaction(parts.db) as conn:
-        rows = await outbox.left_over(conn, before=parts.clock.wall() - UNTOLD_AFTER, limit=ROWS_PER_SWEEP)
+    async with transaction(services.db) as conn:
+        rows = await outbox.left_over(conn, before=services.clock.wall() - UNTOLD_AFTER, limit=ROWS_PER_SWEEP)
         if not rows:
             return 0
         causes = {key: cause for _, cause, keys in rows for key in keys}
         balances = await read_balances(conn, list(causes))
-        await parts.topics.publish(
+        await services.topics.publish(
             [change_of(*key, balance, causes[key]) for key, balance in balances.items()]
         )
         await outbox.forget(conn, [id_ for id_, _, _ in rows])
     return len(rows)
 
 
-async def forget_old_answers(parts: Parts) -> int:
+async def forget_old_answers(services: Services) -> int:
     """Drops the answers kept for Idempotency-Keys that have had their time; how many."""
-    async with transaction(parts.db) as conn:
-        return await idempotency.forget(conn, before=parts.clock.wall() - ANSWERS_KEPT)
+    async with transaction(services.db) as conn:
+        return await idempotency.forget(conn, before=services.clock.wall() - ANSWERS_KEPT)

@@ -13,7 +13,7 @@ from engage.ledger.accounts import Key
 from engage.ledger.corrections import Locked
 from engage.ledger.holds import Hold
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.orders import OrderKey
 
 
@@ -103,12 +103,12 @@ class Work(Struct):
         return replace(credit, due_at=due.due_at, expires_at=due.expires_at)
 
 
-async def work_of(parts: Parts, turn: Turn) -> Work:
+async def work_of(services: Services, turn: Turn) -> Work:
     """What should be. Raises Unavailable."""
     paid = turn.after.paid
     if paid is None:
-        return Work(turn, None, parts.programs.versions(turn.key[0])[-1].grace)
-    program = await _version(parts, turn.key[0], paid.version)
+        return Work(turn, None, services.programs.versions(turn.key[0])[-1].grace)
+    program = await _version(services, turn.key[0], paid.version)
     standings = standing(
         program,
         paid.order,
@@ -124,13 +124,13 @@ async def work_of(parts: Parts, turn: Turn) -> Work:
     return work
 
 
-async def _version(parts: Parts, program_id: str, name: str) -> Program:
+async def _version(services: Services, program_id: str, name: str) -> Program:
     """Another process may have decided by a version that has not been seen here yet."""
     for _ in range(2):
-        for version in parts.programs.versions(program_id):
+        for version in services.programs.versions(program_id):
             if version.version == name:
                 return version
-        await parts.programs.refresh(parts.db)
+        await services.programs.refresh(services.db)
     raise AssertionError(f"version {name} of {program_id} decided, and is not published")
 
 

@@ -25,13 +25,13 @@ from engage.flows.shop.order_changes import Turn
 from engage.flows.shop.post_orders import News, square
 from engage.ledger.holds import Hold, read_holds
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.events import add_events
 from engage.store.orders import OrderKey, lock_orders, open_orders, write_orders
 
 
 async def take_order_events(
-    parts: Parts, known: list[Known], refused: list[RefusedEvent], *, now: datetime
+    services: Services, known: list[Known], refused: list[RefusedEvent], *, now: datetime
 ) -> tuple[int, int]:
     """(how many are done, how many of these nobody else has done); the others are added to `refused`.
 
@@ -40,14 +40,14 @@ async def take_order_events(
     if not known:
         return 0, 0
     no: list[RefusedEvent] = []
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         before = await open_orders(conn, [_key(one) for one in known])
         hold_ids = [hold_id for one in known if (hold_id := _hold_id(one)) is not None]
         holds = await read_holds(conn, hold_ids) if hold_ids else {}
         after, done = dict(before), []
         for one in known:
             try:
-                after[_key(one)] = _with(parts, one, after[_key(one)], holds, now=now)
+                after[_key(one)] = _with(services, one, after[_key(one)], holds, now=now)
             except Refusal as refusal:
                 no.append(RefusedEvent(one.event.id, refusal.code, refusal.facts))
             else:
@@ -57,31 +57,33 @@ async def take_order_events(
         if changed:
             await write_orders(conn, changed)
             turns = [Turn(key, before[key], facts) for key, facts in changed.items()]
-            news = await square(parts, conn, turns, now=now)
+            news = await square(services, conn, turns, now=now)
         kept = await add_events(conn, [one.seen for one in done], now=now)
-    _tell(parts, news)
+    _tell(services, news)
     refused += no
     return len(done), kept
 
 
-async def follow_captures(parts: Parts, keys: Iterable[OrderKey]) -> None:
+async def follow_captures(services: Services, keys: Iterable[OrderKey]) -> None:
     """Points that have just been spent on orders of which something came back before: its share goes back to
     the member. Whoever captures holds asks for it, after the commit, and may ask again. Raises Unavailable.
     """
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         found = await lock_orders(conn, keys)
         turns = [
             Turn(key, facts, facts, again=True)
             for key, facts in found.items()
             if facts.returns or facts.cancelled_at is not None
         ]
-        news = await square(parts, conn, turns, now=parts.clock.now()) if turns else []
-    _tell(parts, news)
+        news = await square(services, conn, turns, now=services.clock.now()) if turns else []
+    _tell(services, news)
 
 
-def _tell(parts: Parts, news: Sequence[News]) -> None:
+def _tell(services: Services, news: Sequence[News]) -> None:
     for told in news:
-        parts.after.add(changes=told.changes, cause=told.cause, due=told.due, outbox_id=told.outbox_id)
+        services.post_commit.add(
+            changes=told.changes, cause=told.cause, due=told.due, outbox_id=told.outbox_id
+        )
 
 
 def _key(one: Known) -> OrderKey:
@@ -94,11 +96,13 @@ def _hold_id(one: Known) -> UUID | None:
     return one.event.data.hold_id if isinstance(one.event, OrderPaidEvent) else None
 
 
-def _with(parts: Parts, one: Known, facts: Facts, holds: Mapping[UUID, Hold], *, now: datetime) -> Facts:
+def _with(
+    services: Services, one: Known, facts: Facts, holds: Mapping[UUID, Hold], *, now: datetime
+) -> Facts:
     """The facts with one more. Raises Refusal."""
     match one.event:
         case OrderPaidEvent(data=told, time=at):
-            return _paid(parts, one, facts, told, at=at, holds=holds, now=now)
+            return _paid(services, one, facts, told, at=at, holds=holds, now=now)
         case OrderDeliveredEvent(time=at):
             return facts.deliver(at)
         case OrderCancelledEvent(time=at):
@@ -110,7 +114,7 @@ def _with(parts: Parts, one: Known, facts: Facts, holds: Mapping[UUID, Hold], *,
 
 
 def _paid(
-    parts: Parts,
+    services: Services,
     one: Known,
     facts: Facts,
     told: OrderPaid,
@@ -123,7 +127,7 @@ def _paid(
     if facts.knows(told.order(), told.hold_id):
         return facts
     member = one.member
-    program, market = parts.programs.in_force(member.program_id, at=at, country=member.country)
+    program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
     if told.currency != market.currency:
         raise Refusal("wrong_currency", status=422, currency=market.currency)
     discount = 0 if told.hold_id is None else _discount(_key(one), holds.get(told.hold_id), now=now)

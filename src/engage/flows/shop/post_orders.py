@@ -21,7 +21,7 @@ from engage.ledger.balances import BalanceChange
 from engage.ledger.corrections import Correction, Locked, keep, lock_credits, write_corrections
 from engage.ledger.holds import Hold, read_holds_of_orders, write_holds
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.coupons import return_coupons
 
 
@@ -34,19 +34,21 @@ class News(Struct, frozen=True):
     outbox_id: UUID
 
 
-async def square(parts: Parts, conn: AsyncConnection, turns: Sequence[Turn], *, now: datetime) -> list[News]:
+async def square(
+    services: Services, conn: AsyncConnection, turns: Sequence[Turn], *, now: datetime
+) -> list[News]:
     """Posts what follows from the facts of orders that are locked. Raises Unavailable.
 
     Credits are locked here, then balances: whoever calls has locked neither.
     """
-    works = [await work_of(parts, turn) for turn in turns]
+    works = [await work_of(services, turn) for turn in turns]
     await _read(conn, works)
     news = []
     if any(work.accepting for work in works):
         if any(work.moves for work in works):
             await lock_balances(conn, [work.member for work in works])
-        news.append(await _accept(parts, conn, works, now=now))
-    return [*news, await _correct(parts, conn, works, now=now)]
+        news.append(await _accept(services, conn, works, now=now))
+    return [*news, await _correct(services, conn, works, now=now)]
 
 
 async def _read(conn: AsyncConnection, works: list[Work]) -> None:
@@ -69,10 +71,10 @@ async def _read_holds(conn: AsyncConnection, works: list[Work]) -> None:
         work.holds = holds.get(work.turn.key, [])
 
 
-async def _accept(parts: Parts, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
+async def _accept(services: Services, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
     accepting = [one for work in works for one in work.accepting]
     outbox_id = new_id()
-    accepted = await accept(conn, accepting, now=now, wall=parts.clock.wall(), outbox_id=outbox_id)
+    accepted = await accept(conn, accepting, now=now, wall=services.clock.wall(), outbox_id=outbox_id)
     for work in works:
         if work.turn.is_new:
             work.credits = [credit for credit in work.credits if credit.id in accepted.ids]
@@ -80,7 +82,7 @@ async def _accept(parts: Parts, conn: AsyncConnection, works: list[Work], *, now
     return News(accepted.changes, "pending", due, outbox_id)
 
 
-async def _correct(parts: Parts, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
+async def _correct(services: Services, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
     """Gives back what the orders were paid with, then takes back what they earned: in this order a member
     owes no points that are theirs again.
     """
@@ -90,7 +92,7 @@ async def _correct(parts: Parts, conn: AsyncConnection, works: list[Work], *, no
     if moving:
         await lock_balances(conn, [work.member for work in moving])
         # Whoever was waited for may have made points active only now; none are taken back before they came.
-        now = parts.clock.now()
+        now = services.clock.now()
         accounts = await open_accounts(
             conn,
             [work.member for work in moving],
@@ -106,7 +108,7 @@ async def _correct(parts: Parts, conn: AsyncConnection, works: list[Work], *, no
         if (after := _corrected(accounts, work, credit, now=now)) != credit
     ]
     if moving:
-        wall = parts.clock.wall()
+        wall = services.clock.wall()
         changes = await post(conn, accounts, cause="returned", wall=wall, outbox_id=outbox_id)
     if corrections:
         await write_corrections(conn, corrections, now=now)

@@ -24,7 +24,7 @@ from engage.flows.shop.events import (
 )
 from engage.flows.shop.order_events import take_order_events
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store.events import add_events, seen_events
 from engage.store.members import Member
 
@@ -40,61 +40,61 @@ class EventsTaken(Struct, frozen=True):
     refused: list[RefusedEvent]
 
 
-async def take_events(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
+async def take_events(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
     """Raises Unavailable when a part is away; sending all of them again is safe then."""
     try:
-        return await _take(parts, events)
+        return await _take(services, events)
     except AccountClosed:
         # One of their members was merged or erased just now.
-        await parts.members.refresh(parts.db)
-        return await _take(parts, events)
+        await services.members.refresh(services.db)
+        return await _take(services, events)
 
 
-async def _take(parts: Parts, events: Sequence[AnyEvent]) -> EventsTaken:
-    now = parts.clock.now()
-    fresh, repeated = await _fresh(parts, events)
-    known, refused = await _known(parts, fresh, now=now)
-    done = await _sign_ins(parts, [k for k in known if isinstance(k.event, AppSignedInEvent)], refused)
+async def _take(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
+    now = services.clock.now()
+    fresh, repeated = await _fresh(services, events)
+    known, refused = await _known(services, fresh, now=now)
+    done = await _sign_ins(services, [k for k in known if isinstance(k.event, AppSignedInEvent)], refused)
     done += await take_removals(
-        parts, [k for k in known if isinstance(k.event, RemovalEvent)], refused, now=now
+        services, [k for k in known if isinstance(k.event, RemovalEvent)], refused, now=now
     )
     accepted = 0
     if done:
-        async with transaction(parts.db) as conn:
+        async with transaction(services.db) as conn:
             accepted = await add_events(conn, [one.seen for one in done], now=now)
     orders = [k for k in known if isinstance(k.event, OrderEvent)]
     # These keep their ids themselves, with what they did.
-    taken, kept = await take_order_events(parts, orders, refused, now=now)
+    taken, kept = await take_order_events(services, orders, refused, now=now)
     accepted += kept
     # Of an event that two calls bring at once, one of them has done the work.
     repeated += len(done) + taken - accepted
     return EventsTaken(accepted, repeated, refused)
 
 
-async def _fresh(parts: Parts, events: Sequence[AnyEvent]) -> tuple[list[AnyEvent], int]:
+async def _fresh(services: Services, events: Sequence[AnyEvent]) -> tuple[list[AnyEvent], int]:
     """(events not seen before, how many were); the first of the same id counts."""
     first: dict[tuple[str, str], AnyEvent] = {}
     for event in events:
         first.setdefault((event.program, event.id), event)
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         seen = await seen_events(conn, list(first))
     fresh = [event for key, event in first.items() if key not in seen]
     return fresh, len(events) - len(fresh)
 
 
 async def _known(
-    parts: Parts, events: Sequence[AnyEvent], *, now: datetime
+    services: Services, events: Sequence[AnyEvent], *, now: datetime
 ) -> tuple[list[Known], list[RefusedEvent]]:
     cards = [(e.program, e.card_number) for e in events if e.member_id is None and e.card_number is not None]
-    by_number = await members_of_cards(parts, cards)
+    by_number = await members_of_cards(services, cards)
     keys = {
         id(e): (e.program, e.member_id or by_number.get((e.program, e.card_number or ""), "")) for e in events
     }
-    members = await parts.members.find(parts.db, list(keys.values()))
+    members = await services.members.find(services.db, list(keys.values()))
     known, refused = [], []
     for event in events:
         member = members.get(keys[id(event)])
-        code = _mistake(parts, event, member, now=now)
+        code = _mistake(services, event, member, now=now)
         if code is not None or member is None:
             facts = {"program": event.program} if code == "unknown_program" else {}
             refused.append(RefusedEvent(event.id, code or "unknown_member", facts))
@@ -103,8 +103,8 @@ async def _known(
     return known, refused
 
 
-def _mistake(parts: Parts, event: AnyEvent, member: Member | None, *, now: datetime) -> str | None:
-    if not parts.programs.versions(event.program):
+def _mistake(services: Services, event: AnyEvent, member: Member | None, *, now: datetime) -> str | None:
+    if not services.programs.versions(event.program):
         return "unknown_program"
     if event.member_id is None and event.card_number is None:
         return "member_missing"
@@ -115,12 +115,12 @@ def _mistake(parts: Parts, event: AnyEvent, member: Member | None, *, now: datet
     return None
 
 
-async def _sign_ins(parts: Parts, known: list[Known], refused: list[RefusedEvent]) -> list[Known]:
+async def _sign_ins(services: Services, known: list[Known], refused: list[RefusedEvent]) -> list[Known]:
     acts = [
         Act(k.member.program_id, k.member.member_id, AppSignIn(event_id=k.event.id), k.event.time)
         for k in known
     ]
-    answers = await record(parts, acts)
+    answers = await record(services, acts)
     done = []
     for one, answer in zip(known, answers, strict=True):
         match answer:

@@ -13,7 +13,7 @@ from engage.ledger.accounts import Accounts, open_accounts, post
 from engage.ledger.holds import read_hold, write_holds
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import withdrawals as store
 
 # What an operator says of one that was not paid.
@@ -21,7 +21,7 @@ NOT_PAID = "not_paid_out"
 
 
 async def change(
-    parts: Parts, id_: UUID, step: Callable[[Withdrawal], Withdrawal], *, now: datetime
+    services: Services, id_: UUID, step: Callable[[Withdrawal], Withdrawal], *, now: datetime
 ) -> Withdrawal:
     """Makes of a withdrawal what `step` makes of it, as it is while its member's balance is locked.
 
@@ -29,7 +29,7 @@ async def change(
     and what `step` raises.
     """
     outbox_id = new_id()
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         known = await store.read_withdrawal(conn, id_)
         if known is None:
             raise Refusal("not_found", status=404)
@@ -43,27 +43,27 @@ async def change(
         if not after.closed:
             return after
         cause = await _end(conn, accounts, after, now)
-        changes = await post(conn, accounts, cause=cause, wall=parts.clock.wall(), outbox_id=outbox_id)
-    parts.after.add(changes=changes, cause=cause, outbox_id=outbox_id)
+        changes = await post(conn, accounts, cause=cause, wall=services.clock.wall(), outbox_id=outbox_id)
+    services.post_commit.add(changes=changes, cause=cause, outbox_id=outbox_id)
     return after
 
 
-async def read(parts: Parts, id_: UUID) -> Withdrawal:
+async def read(services: Services, id_: UUID) -> Withdrawal:
     """Whoever's it is, for operators. Raises Refusal not_found."""
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         found = await store.read_withdrawal(conn, id_)
     if found is None:
         raise Refusal("not_found", status=404)
     return found
 
 
-async def confirm(parts: Parts, id_: UUID, *, paid: bool) -> Withdrawal:
+async def confirm(services: Services, id_: UUID, *, paid: bool) -> Withdrawal:
     """An operator says how a withdrawal ended: one in cash, or one whose provider does not know.
 
     The same again changes nothing. Raises Refusal not_found, withdrawal_closed where it ended the other way,
     withdrawal_under_way where its provider is to say it.
     """
-    now = parts.clock.now()
+    now = services.clock.now()
 
     def say(withdrawal: Withdrawal) -> Withdrawal:
         if withdrawal.closed:
@@ -74,7 +74,7 @@ async def confirm(parts: Parts, id_: UUID, *, paid: bool) -> Withdrawal:
             raise Refusal("withdrawal_under_way", status=409, state=withdrawal.state)
         return close(withdrawal, None if paid else NOT_PAID, at=now)
 
-    return await change(parts, id_, say, now=now)
+    return await change(services, id_, say, now=now)
 
 
 async def _end(conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal, now: datetime) -> str:

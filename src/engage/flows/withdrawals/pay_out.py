@@ -15,7 +15,7 @@ from engage.domain.withdrawals.withdrawal import Outcome, Paid, Withdrawal, ask,
 from engage.flows.withdrawals.outcome import change
 from engage.payouts.port import Payout, Provider
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import withdrawals as store
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class Turn(Struct, frozen=True):
     sending: bool
 
 
-async def pay_out_due(parts: Parts, *, now: datetime, on_time: bool = False) -> int:
+async def pay_out_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Sends and asks about what is due at `now` and nobody else has in hand, for as long as a turn may take;
     how many.
 
@@ -46,22 +46,22 @@ async def pay_out_due(parts: Parts, *, now: datetime, on_time: bool = False) -> 
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S
     total = 0
-    while turns := await _claim(parts, now):
-        assert parts.payouts is not None, "without a provider it is nobody's turn"
-        await call(parts, parts.payouts, turns, now=now)
+    while turns := await _claim(services, now):
+        assert services.payouts is not None, "without a provider it is nobody's turn"
+        await call(services, services.payouts, turns, now=now)
         total += len(turns)
         if loop.time() > until:
             break
     return total
 
 
-async def call(parts: Parts, provider: Provider, turns: Sequence[Turn], *, now: datetime) -> int:
+async def call(services: Services, provider: Provider, turns: Sequence[Turn], *, now: datetime) -> int:
     """Sends or asks about each of these, all at once, and keeps what is heard; how many have ended.
 
     One whose answer cannot be kept does not keep the others' from being heard. Raises Unavailable.
     """
     send_by = asyncio.get_running_loop().time() + SEND_WITHIN_S
-    calls = (_call(parts, provider, turn, now, send_by) for turn in turns)
+    calls = (_call(services, provider, turn, now, send_by) for turn in turns)
     done = await asyncio.gather(*calls, return_exceptions=True)
     for error in done:
         if isinstance(error, BaseException):
@@ -82,14 +82,14 @@ def payout_of(withdrawal: Withdrawal) -> Payout:
     )
 
 
-async def _claim(parts: Parts, now: datetime) -> list[Turn]:
+async def _claim(services: Services, now: datetime) -> list[Turn]:
     """A batch of what is due. When this returns it is committed that their turn has come."""
     turns: list[Turn] = []
     postponed: list[Withdrawal] = []
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         # Only what can be called for is left when there is something: a batch of others is not the end.
         while not turns and (due := await store.lock_due(conn, now=now, limit=PAYOUTS_PER_BATCH)):
-            ready = [turn_of(one, parts.payouts, now) for one in due]
+            ready = [turn_of(one, services.payouts, now) for one in due]
             turns = [turn for turn in ready if turn is not None]
             postponed = [postpone(one, at=now) for one, turn in zip(due, ready, strict=True) if turn is None]
             await store.write_withdrawals(conn, [*postponed, *(turn.withdrawal for turn in turns)])
@@ -107,7 +107,7 @@ def turn_of(withdrawal: Withdrawal, provider: Provider | None, now: datetime) ->
     return Turn(ask(withdrawal, at=now), sending=False)
 
 
-async def _call(parts: Parts, provider: Provider, turn: Turn, now: datetime, send_by: float) -> bool:
+async def _call(services: Services, provider: Provider, turn: Turn, now: datetime, send_by: float) -> bool:
     """Whether it has ended."""
     payout = payout_of(turn.withdrawal)
     if not turn.sending:
@@ -116,12 +116,14 @@ async def _call(parts: Parts, provider: Provider, turn: Turn, now: datetime, sen
         outcome = await provider.send(payout, at=now)
     else:
         return False  # Whoever asks will hear that it never arrived.
-    return (await hear_of(parts, turn.withdrawal, outcome, now=now)).closed
+    return (await hear_of(services, turn.withdrawal, outcome, now=now)).closed
 
 
-async def hear_of(parts: Parts, withdrawal: Withdrawal, outcome: Outcome, *, now: datetime) -> Withdrawal:
+async def hear_of(
+    services: Services, withdrawal: Withdrawal, outcome: Outcome, *, now: datetime
+) -> Withdrawal:
     """Keeps what was heard. Raises Unavailable; the provider is asked again then."""
-    after = await change(parts, withdrawal.id, lambda known: hear(known, outcome, at=now), now=now)
+    after = await change(services, withdrawal.id, lambda known: hear(known, outcome, at=now), now=now)
     told = log.bind(id=str(after.id), program=after.program_id, state=after.state)
     if isinstance(outcome, Paid) and after.state == "failed":
         told.error("a withdrawal was paid whose points had gone back", failure=after.failure)

@@ -16,7 +16,7 @@ from engage.domain.withdrawals.withdrawal import Unclear, Withdrawal, difference
 from engage.flows.withdrawals.pay_out import PAYOUTS_PER_BATCH, call, payout_of, turn_of
 from engage.payouts.port import Provider
 from engage.runtime.database import transaction
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import withdrawals as store
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ class Reconciled(Struct, frozen=True):
     differences: list[Difference]
 
 
-async def reconcile(parts: Parts, *, turn_s: float | None = None) -> Reconciled:
+async def reconcile(services: Services, *, turn_s: float | None = None) -> Reconciled:
     """Asks and compares, for no longer than a turn where that is given; what is left is for the next one.
 
     Raises Unavailable.
@@ -60,15 +60,15 @@ async def reconcile(parts: Parts, *, turn_s: float | None = None) -> Reconciled:
     loop = asyncio.get_running_loop()
     until = float("inf") if turn_s is None else loop.time() + turn_s
     asked = ended = compared = unanswered = 0
-    if parts.payouts is not None:
-        asked, ended = await _ask_open(parts, parts.payouts, until)
-        compared, unanswered = await _compare(parts, parts.payouts, until)
-    return Reconciled(asked, ended, compared, unanswered, await read_differences(parts))
+    if services.payouts is not None:
+        asked, ended = await _ask_open(services, services.payouts, until)
+        compared, unanswered = await _compare(services, services.payouts, until)
+    return Reconciled(asked, ended, compared, unanswered, await read_differences(services))
 
 
-async def reconcile_in_turn(parts: Parts) -> Reconciled:
+async def reconcile_in_turn(services: Services) -> Reconciled:
     """A turn of it, as workers take them, and what differs in the log. Raises Unavailable."""
-    found = await reconcile(parts, turn_s=TURN_S)
+    found = await reconcile(services, turn_s=TURN_S)
     for one in found.differences:
         log.error("a payout differs", id=str(one.withdrawal.id), difference=one.said)
     log.info(
@@ -82,10 +82,10 @@ async def reconcile_in_turn(parts: Parts) -> Reconciled:
     return found
 
 
-async def read_differences(parts: Parts) -> list[Difference]:
+async def read_differences(services: Services) -> list[Difference]:
     """Those that are known. Raises Unavailable."""
-    now = parts.clock.now()
-    async with transaction(parts.db) as conn:
+    now = services.clock.now()
+    async with transaction(services.db) as conn:
         different = await store.read_different(conn, since=now - MAY_CHANGE_FOR, limit=ROWS_TOLD)
         overdue = await store.read_overdue(conn, before=now - OVERDUE_AFTER, limit=ROWS_TOLD)
     return [
@@ -94,30 +94,30 @@ async def read_differences(parts: Parts) -> list[Difference]:
     ]
 
 
-async def _ask_open(parts: Parts, provider: Provider, until: float) -> tuple[int, int]:
+async def _ask_open(services: Services, provider: Provider, until: float) -> tuple[int, int]:
     """(how many were asked about, how many have ended)"""
     asked = ended = 0
     after = _FIRST
     while asyncio.get_running_loop().time() < until:
-        now = parts.clock.now()
-        async with transaction(parts.db) as conn:
+        now = services.clock.now()
+        async with transaction(services.db) as conn:
             page = await store.lock_open(conn, now=now, after=after, limit=PAYOUTS_PER_BATCH)
             turns = [turn for one in page if (turn := turn_of(one, provider, now)) is not None]
             await store.write_withdrawals(conn, [turn.withdrawal for turn in turns])
         if not page:
             break
         after = page[-1].id
-        ended += await call(parts, provider, turns, now=now)
+        ended += await call(services, provider, turns, now=now)
         asked += len(turns)
     return asked, ended
 
 
-async def _compare(parts: Parts, provider: Provider, until: float) -> tuple[int, int]:
+async def _compare(services: Services, provider: Provider, until: float) -> tuple[int, int]:
     """(how many were compared, how many could not be). Where the provider says nothing, it is left alone."""
     compared = unanswered = 0
     while asyncio.get_running_loop().time() < until and not unanswered:
-        now = parts.clock.now()
-        async with transaction(parts.db) as conn:
+        now = services.clock.now()
+        async with transaction(services.db) as conn:
             page = await store.read_uncompared(
                 conn,
                 provider.name,
@@ -127,8 +127,8 @@ async def _compare(parts: Parts, provider: Provider, until: float) -> tuple[int,
             )
         if not page:
             break
-        said = await _answers(parts, provider, page)
-        async with transaction(parts.db) as conn:
+        said = await _answers(services, provider, page)
+        async with transaction(services.db) as conn:
             await store.write_compared(conn, said, now=now)
         compared += len(said)
         unanswered += len(page) - len(said)
@@ -136,10 +136,10 @@ async def _compare(parts: Parts, provider: Provider, until: float) -> tuple[int,
 
 
 async def _answers(
-    parts: Parts, provider: Provider, page: Sequence[Withdrawal]
+    services: Services, provider: Provider, page: Sequence[Withdrawal]
 ) -> list[tuple[Withdrawal, str | None]]:
     """Each that the provider says something of, with the difference."""
-    now = parts.clock.now()
+    now = services.clock.now()
     outcomes = await asyncio.gather(*(provider.ask(payout_of(one), at=now) for one in page))
     return [
         (one, difference(one, outcome))

@@ -27,7 +27,7 @@ from engage.ledger.holds import Hold, add_hold
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
-from engage.runtime.services import Parts
+from engage.runtime.services import Services
 from engage.store import withdrawals as store
 
 
@@ -60,19 +60,25 @@ class _Terms(Struct, frozen=True):
 
 
 async def withdraw(
-    parts: Parts, program_id: str, member_id: str, *, points: int, method: Method, phone: str | None = None
+    services: Services,
+    program_id: str,
+    member_id: str,
+    *,
+    points: int,
+    method: Method,
+    phone: str | None = None,
 ) -> WithdrawalView:
     """Sets the points aside and asks for their worth to be paid out.
 
     Raises Refusal unknown_member, not_offered, not_open_yet, not_whole_money, number_changed, invalid_phone,
     phone_unusable, below_minimum, insufficient_points, limit_reached or daily_points_reached.
     """
-    now = parts.clock.now()
-    terms = await _terms(parts, program_id, member_id, method, now)
+    now = services.clock.now()
+    terms = await _terms(services, program_id, member_id, method, now)
     assert terms.program.worth is not None, "no document with withdrawals is sound without it"
     amount_minor = worth_minor(terms.program.worth, points)
     outbox_id = new_id()
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         payee = await store.read_payee(conn, program_id, terms.member_id)
         if payee is None:
             raise unknown_member()
@@ -105,18 +111,20 @@ async def withdraw(
         account.hold(points, withdrawal.hold_id, now)
         await add_hold(conn, _hold(withdrawal))
         await store.add_withdrawal(conn, withdrawal)
-        changes = await post(conn, accounts, cause="withdrawal", wall=parts.clock.wall(), outbox_id=outbox_id)
-    parts.after.add(changes=changes, cause="withdrawal", outbox_id=outbox_id)
+        changes = await post(
+            conn, accounts, cause="withdrawal", wall=services.clock.wall(), outbox_id=outbox_id
+        )
+    services.post_commit.add(changes=changes, cause="withdrawal", outbox_id=outbox_id)
     return view(withdrawal)
 
 
-async def read_withdrawal(parts: Parts, program_id: str, member_id: str, id_: UUID) -> WithdrawalView:
+async def read_withdrawal(services: Services, program_id: str, member_id: str, id_: UUID) -> WithdrawalView:
     """Raises Refusal unknown_member, or not_found, also for that of another member."""
     key = (program_id, member_id)
-    member = (await parts.members.find(parts.db, [key])).get(key)
+    member = (await services.members.find(services.db, [key])).get(key)
     if member is None:
         raise unknown_member()
-    async with transaction(parts.db) as conn:
+    async with transaction(services.db) as conn:
         found = await store.read_withdrawal(conn, id_)
     # One that was asked for before a merger is still that of the card it was asked with.
     if found is None or found.key not in (key, (program_id, member.member_id)):
@@ -138,14 +146,16 @@ def view(withdrawal: Withdrawal) -> WithdrawalView:
     )
 
 
-async def _terms(parts: Parts, program_id: str, member_id: str, method: Method, now: datetime) -> _Terms:
+async def _terms(
+    services: Services, program_id: str, member_id: str, method: Method, now: datetime
+) -> _Terms:
     """Raises Refusal unknown_member, not_offered or not_open_yet."""
     key = (program_id, member_id)
-    member = (await parts.members.find(parts.db, [key])).get(key)
+    member = (await services.members.find(services.db, [key])).get(key)
     if member is None:
         raise unknown_member()
-    program, market = parts.programs.in_force(program_id, at=now, country=member.country)
-    planned = versions.opens_at(parts.programs.versions(program_id), now, member.country)
+    program, market = services.programs.in_force(program_id, at=now, country=member.country)
+    planned = versions.opens_at(services.programs.versions(program_id), now, member.country)
     rules = check_offered(program.withdrawal, method, zone=market.zone, planned=planned)
     return _Terms(program, rules, member.member_id, member.country, market.zone, market.currency)
 
