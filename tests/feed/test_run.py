@@ -19,7 +19,7 @@ from engage.embedded.ports import free_port
 from engage.flows.activities.record import Act, record
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.install import install
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
@@ -75,8 +75,8 @@ def token_of(settings: Settings, member_id: str) -> str:
 
 
 async def test_a_tap_is_seen_on_the_screen(installed: Settings, services: Services) -> None:
-    joining = Joining(member_id="m1", program=PROGRAM, country="ES")
-    await register_member(services, joining)
+    registration = MemberRegistration(member_id="m1", program=PROGRAM, country="ES")
+    await register_member(services, registration)
     await services.post_commit.drain()
     headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
     url = f"ws://{HOST}:{installed.feed_port}/"
@@ -103,7 +103,9 @@ async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_
     installed: Settings, services: Services
 ) -> None:
     for member_id in ("m1", "m2"):
-        await register_member(services, Joining(member_id=member_id, program=PROGRAM, country="ES"))
+        await register_member(
+            services, MemberRegistration(member_id=member_id, program=PROGRAM, country="ES")
+        )
     await services.post_commit.drain()
     headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
     url = f"ws://{HOST}:{installed.feed_port}/"

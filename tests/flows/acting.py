@@ -30,13 +30,13 @@ from engage.domain.examples.steps import (
 )
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Act, record
-from engage.flows.checkout.end_holds import End, Ending, end_holds
-from engage.flows.checkout.hold import Held, HoldRequest, hold
+from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_holds
+from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote as Quoted
 from engage.flows.checkout.quote import QuoteRequest, quote
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.reads.balances import read_balances
-from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.flows.scheduled.due_work import DUE_WORK, do_due
 from engage.flows.shop import events
 from engage.flows.shop.events import AnyEvent
@@ -85,8 +85,8 @@ class Came(msgspec.Struct):
 
     credits: list[Earned] | None = None
     quote: Quoted | None = None
-    held: Held | None = None
-    redeemed: Redeemed | None = None
+    held: CheckoutHold | None = None
+    redeemed: Redemption | None = None
     refusal: str | None = None
 
 
@@ -175,7 +175,7 @@ class Actor:
             case Release(order_id=order_id):
                 await self._end(order_id, "released")
             case Redeem(reward_id=reward_id):
-                (answer,) = await redeem(self.services, [Wish(*self.key, reward_id)])
+                (answer,) = await redeem(self.services, [RewardRequest(*self.key, reward_id)])
                 return Came(redeemed=_raised(answer))
             case Withdraw(points=points, method=method):
                 await withdraw(self.services, *self.key, points=points, method=method)
@@ -192,8 +192,10 @@ class Actor:
     async def _join(self, **who: Any) -> list[Earned]:
         """Whoever joins after the first who did is somebody else."""
         member_id = f"{self.member_id}-{next(_numbers)}" if self.joined else self.member_id
-        joining = Joining(member_id=member_id, program=self.program_id, country=self.country, **who)
-        joined = await register_member(self.services, joining)
+        registration = MemberRegistration(
+            member_id=member_id, program=self.program_id, country=self.country, **who
+        )
+        joined = await register_member(self.services, registration)
         self.joined = True
         return await self._earned([credit.id for credit in joined.credits], member_id)
 
@@ -210,18 +212,18 @@ class Actor:
         )
         return await self._earned([id_ for (id_,) in ids])
 
-    async def _hold(self, deed: Hold) -> Held:
+    async def _hold(self, deed: Hold) -> CheckoutHold:
         codes = [await self._code(reward) for reward in deed.coupons]
         asked = HoldRequest(
             **self._basket(deed), order_id=deed.order_id, points=deed.points, coupon_codes=codes
         )
         (answer,) = await hold(self.services, [asked])
-        held: Held = _raised(answer)
+        held: CheckoutHold = _raised(answer)
         self.holds[deed.order_id] = held.hold_id
         return held
 
-    async def _end(self, order_id: str, end: End) -> None:
-        (answer,) = await end_holds(self.services, [Ending(self.holds[order_id], end)])
+    async def _end(self, order_id: str, end: HoldOutcome) -> None:
+        (answer,) = await close_holds(self.services, [HoldClosing(self.holds[order_id], end)])
         _raised(answer)
 
     async def _code(self, reward: str) -> str:

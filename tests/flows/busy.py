@@ -7,12 +7,12 @@ from pathlib import Path
 from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity
 from engage.flows.activities.record import record
-from engage.flows.members.adjust import Adjusting, adjust
+from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
-from engage.flows.members.import_file import look_through
+from engage.flows.members.import_file import check_file
 from engage.flows.members.import_members import import_members
 from engage.flows.members.merge import merge_members
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.close_coupon import use_f_code, void_coupon
 from engage.flows.scheduled.due_work import do_due
@@ -72,7 +72,7 @@ async def _import(services: Services) -> None:
         file.write_text("member_id,country,points\ni-1,ES,40\ni-2,GB,60\ni-3,ES,0\n")
         counts = await import_members(
             services,
-            look_through(file),
+            check_file(file),
             program_id=orders.PROGRAM,
             name="old",
             rejected=lambda _: None,
@@ -118,7 +118,7 @@ async def _orders(services: Services) -> None:
 async def _corrections(services: Services) -> None:
     """Operators give and take; a member is merged into another, and one is erased."""
     for points, reference in ((15, "ticket-1"), (-5, "ticket-2")):
-        correction = Adjusting(points=points, reason="goodwill", reference=reference)
+        correction = AdjustmentRequest(points=points, reason="goodwill", reference=reference)
         await adjust(services, orders.PROGRAM, "b-2", correction, operator="key-1")
     for member in ("b-3", "b-4"):
         await buy(services, line(paid=70_00), order_id=f"of-{member}", member_id=member)
@@ -147,7 +147,8 @@ async def _withdrawals(services: Services) -> None:
     """One that was paid, and one that was not."""
     for member in ("w-1", "w-2", "w-3"):
         await register_member(
-            services, Joining(member_id=member, program=withdrawals.PROGRAM, country="BF", phone=None)
+            services,
+            MemberRegistration(member_id=member, program=withdrawals.PROGRAM, country="BF", phone=None),
         )
     await settle_due(services, now=advance(services, timedelta(minutes=5)))
     for member, is_paid in (("w-1", True), ("w-2", False)):

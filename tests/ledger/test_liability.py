@@ -200,7 +200,7 @@ class Life:
             self.tally.lots[id_] = Left(member, lot.remaining, lot.expires_at)
         self.tally.debt[member] = account.debt
         for movement in account.movements:
-            key = CURRENCY[MEMBERS[member]], name_of(movement)
+            key = CURRENCY[MEMBERS[member]], import_name(movement)
             self.tally.moved[key] += movement.active + movement.held
 
 
@@ -232,7 +232,7 @@ async def add_credit(
     return id_
 
 
-def name_of(movement: Movement) -> str:
+def import_name(movement: Movement) -> str:
     if movement.house_account == "withdrawn":
         return "withdrawn"
     return {

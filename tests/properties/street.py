@@ -17,14 +17,14 @@ from engage.clock import Clock
 from engage.domain.activity import Line as SentLine
 from engage.domain.activity import Payment
 from engage.domain.refusals import Refusal
-from engage.flows.checkout.end_holds import Ending, end_holds
+from engage.flows.checkout.close_holds import HoldClosing, close_holds
 from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.checkout.quote import QuoteRequest, quote
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.flows.reads.home import read_home
 from engage.flows.rewards.catalogue import read_coupons
-from engage.flows.rewards.redeem import Wish, redeem
+from engage.flows.rewards.redeem import RewardRequest, redeem
 from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
@@ -77,8 +77,10 @@ class Street:
         self.member = Member(self.shop, world.services.clock.now())
         self.orders: list[Bought] = []
         self.steps: list[str] = []
-        joining = Joining(member_id=self.member_id, program=program, country=self.shop.country)
-        world.run(register_member(world.services, joining))
+        registration = MemberRegistration(
+            member_id=self.member_id, program=program, country=self.shop.country
+        )
+        world.run(register_member(world.services, registration))
         self.codes: dict[int, str] = {}  # Of the model's coupons, by identity.
         if self.shop.country == "IN":
             self.tell(("app.signed_in", {}))
@@ -284,7 +286,9 @@ class Street:
         if self.shop.coupon is None:
             return
         reward, points, *_ = self.shop.coupon
-        (answer,) = self.world.run(redeem(self.world.services, [Wish(self.program, self.member_id, reward)]))
+        (answer,) = self.world.run(
+            redeem(self.world.services, [RewardRequest(self.program, self.member_id, reward)])
+        )
         if self.member.active < points:
             assert isinstance(answer, Refusal)
             assert answer.code == "insufficient_points"
@@ -299,7 +303,7 @@ class Street:
             self.end(*kept, "released")
 
     def end(self, hold_id: str, kept: Hold, how: Literal["captured", "released"]) -> None:
-        (ended,) = self.world.run(end_holds(self.world.services, [Ending(UUID(hold_id), how)]))
+        (ended,) = self.world.run(close_holds(self.world.services, [HoldClosing(UUID(hold_id), how)]))
         assert not isinstance(ended, Exception), ended
         self.member.close(kept, how)
         self.compare()

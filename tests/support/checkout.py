@@ -14,11 +14,11 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Act, record
-from engage.flows.checkout.end_holds import End, Ended, Ending, end_holds
-from engage.flows.checkout.hold import Held, HoldRequest, hold
-from engage.flows.members.register import Joining, register_member
+from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
+from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.reads.balances import read_balances
-from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -123,7 +123,7 @@ async def spending(settings: Settings, clock: Clock | None = None) -> AsyncItera
 
 async def rich(services: Services, points: int, member_id: str = "m-1") -> str:
     """A new member with so many points, a multiple of 100."""
-    await register_member(services, Joining(member_id=member_id, program=SPENDING, country="ES"))
+    await register_member(services, MemberRegistration(member_id=member_id, program=SPENDING, country="ES"))
     await earn(services, points, member_id)
     return member_id
 
@@ -161,21 +161,21 @@ def asking(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRe
     return HoldRequest(order_id=order_id, member_id=member_id, **fields | what)
 
 
-async def held(services: Services, request: HoldRequest) -> Held:
+async def held(services: Services, request: HoldRequest) -> CheckoutHold:
     """Raises what it is refused with."""
     (answer,) = await hold(services, [request])
     return _raised(answer)
 
 
-async def ended(services: Services, made: Held, end: End) -> Ended:
+async def ended(services: Services, made: CheckoutHold, end: HoldOutcome) -> ClosedHold:
     """Raises what it is refused with."""
-    (answer,) = await end_holds(services, [Ending(made.hold_id, end)])
+    (answer,) = await close_holds(services, [HoldClosing(made.hold_id, end)])
     return _raised(answer)
 
 
-async def redeemed(services: Services, reward_id: str, member_id: str = "m-1") -> Redeemed:
+async def redeemed(services: Services, reward_id: str, member_id: str = "m-1") -> Redemption:
     """Raises what it is refused with."""
-    (answer,) = await redeem(services, [Wish(SPENDING, member_id, reward_id)])
+    (answer,) = await redeem(services, [RewardRequest(SPENDING, member_id, reward_id)])
     return _raised(answer)
 
 

@@ -11,7 +11,7 @@ from engage.clock import Clock
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.earning.order_facts import ReturnedLine
 from engage.flows.activities.record import Act, record
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import (
     AnyEvent,
@@ -87,7 +87,7 @@ async def ordering(settings: Settings, clock: Clock | None = None) -> AsyncItera
 
 
 async def join(services: Services, member_id: str = "m-1", country: str = "ES") -> None:
-    await register_member(services, Joining(member_id=member_id, program=PROGRAM, country=country))
+    await register_member(services, MemberRegistration(member_id=member_id, program=PROGRAM, country=country))
 
 
 def line(line_id: str = "1", paid: int = 1000, quantity: int = 1, **rest: Any) -> Line:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.clock import Clock, StoppedClock
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.flows.activities.record import Act, Recorded, record
-from engage.flows.members.register import Joined, Joining, register_member
+from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.programs.publish import publish
 from engage.flows.shop.events import (
     AppSignedInEvent,
@@ -176,8 +176,10 @@ async def playing(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         yield services
 
 
-async def join(services: Services, member_id: str = "m-1", country: str = "ES") -> Joined:
-    return await register_member(services, Joining(member_id=member_id, program=PROGRAM, country=country))
+async def join(services: Services, member_id: str = "m-1", country: str = "ES") -> RegisteredMember:
+    return await register_member(
+        services, MemberRegistration(member_id=member_id, program=PROGRAM, country=country)
+    )
 
 
 def act(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Act:

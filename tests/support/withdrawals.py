@@ -9,7 +9,7 @@ import msgspec
 
 from engage.clock import Clock
 from engage.domain.withdrawals.withdrawal import Accepted, Method, NeverHeard, Outcome, Paid
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw
 from engage.payouts.port import Payout, Provider
@@ -111,7 +111,7 @@ async def join(
 ) -> str:
     """A member who can spend 100 points, five minutes later."""
     await register_member(
-        services, Joining(member_id=member_id, program=PROGRAM, country=country, phone=phone)
+        services, MemberRegistration(member_id=member_id, program=PROGRAM, country=country, phone=phone)
     )
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     return member_id

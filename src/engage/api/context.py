@@ -16,9 +16,9 @@ from engage.clock import Clock
 from engage.domain.activity import AnyActivity
 from engage.domain.refusals import Unavailable
 from engage.flows.activities.record import Act, Recorded, record
-from engage.flows.checkout.end_holds import Ended, Ending, end_holds
-from engage.flows.checkout.hold import Held, HoldRequest, hold
-from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, close_holds
+from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services, follow_sandbox_clock, open_services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
@@ -48,9 +48,9 @@ class Api(Struct):
     verifier: TokenVerifier
     keys: KeyRing
     recorder: Batcher[Deed, Recorded]
-    holder: Batcher[HoldRequest, Held]
-    ender: Batcher[Ending, Ended]
-    redeemer: Batcher[Wish, Redeemed]
+    holder: Batcher[HoldRequest, CheckoutHold]
+    ender: Batcher[HoldClosing, ClosedHold]
+    redeemer: Batcher[RewardRequest, Redemption]
     sandbox: SandboxSecrets | None
     started: bool = False
 
@@ -97,14 +97,16 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
 
 def _spending(
     services: Services,
-) -> tuple[Batcher[HoldRequest, Held], Batcher[Ending, Ended], Batcher[Wish, Redeemed]]:
+) -> tuple[
+    Batcher[HoldRequest, CheckoutHold], Batcher[HoldClosing, ClosedHold], Batcher[RewardRequest, Redemption]
+]:
     """What spends points: many requests share a transaction, too. One transaction at a time is the faster
     way: each takes more with it, and none waits for balances that another one has locked.
     """
     sizes = {"max_size": SPENDS_PER_BATCH, "in_flight": 1}
     return (
         Batcher(partial(hold, services), **sizes),
-        Batcher(partial(end_holds, services), **sizes),
+        Batcher(partial(close_holds, services), **sizes),
         Batcher(partial(redeem, services), **sizes),
     )
 

@@ -19,7 +19,7 @@ from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country
 from engage.domain.refusals import Refusal
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.time_travel import move_clock
 from engage.runtime.services import Services
 from engage.sandbox_secrets import SandboxSecrets
@@ -40,7 +40,7 @@ class Sandbox(Struct, frozen=True):
     admin_key: str
 
 
-class MadeUpMember(Joining, frozen=True, kw_only=True):
+class MadeUpMember(MemberRegistration, frozen=True, kw_only=True):
     """What is left out is made up: a new id, the program's first country, an adult's birth date."""
 
     member_id: MemberId | None = None  # type: ignore[assignment]  # Filled in before it is a Joining.
@@ -99,8 +99,8 @@ class SandboxController(Controller):
     async def make_up(self, request: Request[Any, Any, Any]) -> Answer[MadeUp]:
         """Registers an eligible adult, unless told otherwise, and gives a token to act as them."""
         api, known = _open(request.scope)
-        joining = _made_up_joining(api.services, await read_json(request, _made_up))
-        joined = await register_member(api.services, joining)
+        registration = _made_up_joining(api.services, await read_json(request, _made_up))
+        joined = await register_member(api.services, registration)
         settings = api.services.settings
         token = sign(
             known,
@@ -139,10 +139,10 @@ def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
     return api, api.sandbox
 
 
-def _made_up_joining(services: Services, asked: MadeUpMember) -> Joining:
+def _made_up_joining(services: Services, asked: MadeUpMember) -> MemberRegistration:
     """Raises Refusal unknown_program."""
     now = services.clock.now()
-    return Joining(
+    return MemberRegistration(
         member_id=asked.member_id or f"m-{secrets.token_hex(8)}",
         program=asked.program,
         country=asked.country or _first_country(services, asked.program, now),

@@ -12,8 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded.installation import open_installation
-from engage.flows.members.import_file import COLUMNS, NotATable, RejectedFile, Table, look_through, name_of
-from engage.flows.members.import_members import Counts, Rejections, import_members
+from engage.flows.members.import_file import (
+    COLUMNS,
+    InvalidFile,
+    RejectedFile,
+    Table,
+    check_file,
+    import_name,
+)
+from engage.flows.members.import_members import ImportCounts, Rejections, import_members
 from engage.runtime.services import follow_sandbox_clock, open_services
 
 LINES_SHOWN = 20
@@ -45,15 +52,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
 )
 @click.pass_context
 def import_(ctx: click.Context, file: Path, program_id: str, name: str | None, data: Path | None) -> None:
-    name = name_of(file) if name is None else name
+    name = import_name(file) if name is None else name
     if not _NAME.fullmatch(name):
         raise click.BadParameter(f"{name!r} is not of letters, digits, '.', '_' and '-', at most 48", ctx)
     console = Console(highlight=False, soft_wrap=True)
     try:
-        table = look_through(file)
+        table = check_file(file)
         kept = RejectedFile(table)
         counts = asyncio.run(_import(console, data, table, kept, program_id=program_id, name=name))
-    except NotATable as problem:
+    except InvalidFile as problem:
         raise click.ClickException(f"{file}: {problem}") from None
     except OSError as error:
         raise click.ClickException(f"{error.filename or file}: {error.strerror or error}") from None
@@ -70,7 +77,7 @@ def import_(ctx: click.Context, file: Path, program_id: str, name: str | None, d
 
 async def _import(
     console: Console, data: Path | None, table: Table, kept: RejectedFile, *, program_id: str, name: str
-) -> Counts:
+) -> ImportCounts:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -114,12 +121,12 @@ class _Told:
             self._console.print(f"[red]line {row.line}[/] {escape(reason)}")
             self._shown += 1
 
-    def progress(self, counts: Counts) -> None:
+    def progress(self, counts: ImportCounts) -> None:
         rejected = f"[red]{counts.rejected:,} rejected[/]" if counts.rejected else ""
         self._bar.update(self.task, completed=counts.rows, rejected=rejected)
 
 
-def _sum_up(console: Console, counts: Counts, kept: Path) -> None:
+def _sum_up(console: Console, counts: ImportCounts, kept: Path) -> None:
     console.print(
         f"{counts.rows:,} rows: [green]{counts.imported:,} imported[/], {counts.existing:,} there already, "
         + (f"[red]{counts.rejected:,} rejected[/]" if counts.rejected else "0 rejected")

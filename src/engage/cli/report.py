@@ -17,7 +17,7 @@ from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded.installation import open_installation
 from engage.flows.reports.csv_export import as_csv
-from engage.flows.reports.reports import MemberThen, report_balance, report_liability
+from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ async def _liability(
 
 async def _balance(
     data: Path | None, member_id: str, *, at: str | None, program_id: str | None
-) -> list[MemberThen]:
+) -> list[PastMemberBalance]:
     async with open_installation(data) as settings:
         return await report_balance(settings, member_id, at=at, program_id=program_id)
 

@@ -10,7 +10,7 @@ import pytest
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Recorded, record
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -102,8 +102,8 @@ async def test_many_members_at_once_do_not_disturb_each_other(
     assert (await audit(settings)).broken == []
 
 
-def joining(n: int, **what: Any) -> Joining:
-    return Joining(**({"member_id": f"m-{n}", "program": PROGRAM, "country": "ES"} | what))
+def registration(n: int, **what: Any) -> MemberRegistration:
+    return MemberRegistration(**({"member_id": f"m-{n}", "program": PROGRAM, "country": "ES"} | what))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def joining(n: int, **what: Any) -> Joining:
 async def test_who_registers_twice_at_once_registers_once(
     services: Services, other: Services, settings: Settings, what: dict[str, Any], codes: set[str]
 ) -> None:
-    registering = [register_member((services, other)[n % 2], joining(n, **what)) for n in range(20)]
+    registering = [register_member((services, other)[n % 2], registration(n, **what)) for n in range(20)]
     found = await asyncio.gather(*registering, return_exceptions=True)
     won = [answer for answer in found if not isinstance(answer, BaseException)]
     lost = [answer for answer in found if isinstance(answer, Refusal)]
@@ -138,7 +138,7 @@ async def test_cards_in_any_order_do_not_wait_for_each_other_for_ever(
 ) -> None:
     cards = [f"{n:04}" for n in range(12)]
     registering = [
-        register_member((services, other)[n % 2], joining(n, card_numbers=cards[:: 1 if n % 2 else -1]))
+        register_member((services, other)[n % 2], registration(n, card_numbers=cards[:: 1 if n % 2 else -1]))
         for n in range(12)
     ]
     found = await asyncio.gather(*registering, return_exceptions=True)

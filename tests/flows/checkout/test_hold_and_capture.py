@@ -10,10 +10,10 @@ from engage.clock import StoppedClock
 from engage.domain.activity import Payment
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
-from engage.flows.checkout.end_holds import release_overdue
+from engage.flows.checkout.close_holds import release_overdue
 from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.checkout.quote import QuoteRequest, quote
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.catalogue import expire_coupons
@@ -133,7 +133,7 @@ async def test_just_before_its_time_a_hold_is_captured(services: Services) -> No
 async def test_holds_time_out_in_batches_each_at_its_time(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engage.flows.checkout.end_holds.HOLDS_PER_BATCH", 2)
+    monkeypatch.setattr("engage.flows.checkout.close_holds.HOLDS_PER_BATCH", 2)
     for n in range(5):
         await rich(services, 100, f"m-{n}")
         await held(services, asking(f"o-{n}", f"m-{n}", points=100))
@@ -272,7 +272,7 @@ async def test_a_member_is_found_without_a_program_where_there_is_only_one(servi
     await publish(services.db, other, source="other", now=NOON)
     await services.programs.refresh(services.db)
     assert (await quote(services, asked())).max_points == 100
-    await register_member(services, Joining(member_id="m-1", program="other-points", country="ES"))
+    await register_member(services, MemberRegistration(member_id="m-1", program="other-points", country="ES"))
     with pytest.raises(Refusal) as found:
         await quote(services, asked())
     assert (found.value.code, found.value.facts["errors"][0]["field"]) == ("invalid_request", "program")
@@ -280,7 +280,7 @@ async def test_a_member_is_found_without_a_program_where_there_is_only_one(servi
     pounds = other.replace("other-points", "pound-points").replace("EUR", "GBP")
     await publish(services.db, pounds, source="pounds", now=NOON)
     await services.programs.refresh(services.db)
-    await register_member(services, Joining(member_id="m-1", program="pound-points", country="ES"))
+    await register_member(services, MemberRegistration(member_id="m-1", program="pound-points", country="ES"))
     assert (await quote(services, asked(currency="GBP"))).reasons == ["below_minimum"], "the one of pounds"
 
 

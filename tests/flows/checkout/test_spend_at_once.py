@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from engage.domain.refusals import Refusal
-from engage.flows.checkout.end_holds import End, Ended, Ending, end_holds, release_overdue
-from engage.flows.checkout.hold import Held, hold
+from engage.flows.checkout.close_holds import (
+    ClosedHold,
+    HoldClosing,
+    HoldOutcome,
+    close_holds,
+    release_overdue,
+)
+from engage.flows.checkout.hold import CheckoutHold, hold
 from engage.flows.operations.audit import audit
 from engage.flows.rewards.catalogue import expire_coupons
-from engage.flows.rewards.redeem import Redeemed, Wish, redeem
+from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import HOLD_FOR, SPENDING, asking, balance, codes, held, redeemed, rich, spending
@@ -46,17 +52,17 @@ async def at_once(calls: list[Any]) -> list[Any]:
 async def test_points_are_spent_once_however_many_ask(both: list[Services]) -> None:
     await rich(both[0], 300)
     answers = await at_once([hold(both[n % 2], [asking(f"o-{n}", points=300)]) for n in range(AT_ONCE)])
-    won = [answer for answer in answers if isinstance(answer, Held)]
+    won = [answer for answer in answers if isinstance(answer, CheckoutHold)]
     assert len(won) == 1
     assert codes(answers) == ["insufficient_points"] * (AT_ONCE - 1)
     assert await balance(both[0]) == (0, 300, 0)
-    await at_once([end_holds(both[0], [Ending(won[0].hold_id, "released")])])
+    await at_once([close_holds(both[0], [HoldClosing(won[0].hold_id, "released")])])
 
 
 async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Services]) -> None:
     await rich(both[0], 1_000)
     spends: list[Any] = [hold(both[n % 2], [asking(f"o-{n}", points=90)]) for n in range(AT_ONCE)]
-    spends += [redeem(both[n % 2], [Wish(SPENDING, "m-1", "one_euro")]) for n in range(AT_ONCE)]
+    spends += [redeem(both[n % 2], [RewardRequest(SPENDING, "m-1", "one_euro")]) for n in range(AT_ONCE)]
     answers = await at_once(spends)
     spent = sum(answer.points for answer in answers if not isinstance(answer, Exception))
     assert await balance(both[0]) == (1_000 - spent, *(await balance(both[0]))[1:])
@@ -66,7 +72,11 @@ async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Servic
         "below_minimum",
     }
     await at_once(
-        [end_holds(both[0], [Ending(one.hold_id, "captured")]) for one in answers if isinstance(one, Held)]
+        [
+            close_holds(both[0], [HoldClosing(one.hold_id, "captured")])
+            for one in answers
+            if isinstance(one, CheckoutHold)
+        ]
     )
 
 
@@ -75,7 +85,7 @@ async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Se
     answers = await at_once([hold(both[n % 2], [asking(points=100)]) for n in range(AT_ONCE)])
     assert len({answer.hold_id for answer in answers}) == 1
     assert await balance(both[0]) == (200, 100, 0)
-    await at_once([end_holds(both[0], [Ending(answers[0].hold_id, "captured")])])
+    await at_once([close_holds(both[0], [HoldClosing(answers[0].hold_id, "captured")])])
 
 
 async def test_a_coupon_is_applied_at_one_checkout(both: list[Services]) -> None:
@@ -84,29 +94,29 @@ async def test_a_coupon_is_applied_at_one_checkout(both: list[Services]) -> None
     answers = await at_once(
         [hold(both[n % 2], [asking(f"o-{n}", coupon_codes=[code])]) for n in range(AT_ONCE)]
     )
-    assert Counter(isinstance(answer, Held) for answer in answers) == {True: 1, False: AT_ONCE - 1}
+    assert Counter(isinstance(answer, CheckoutHold) for answer in answers) == {True: 1, False: AT_ONCE - 1}
     assert codes(answers) == ["coupon_not_applicable"] * (AT_ONCE - 1)
 
 
 async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Services]) -> None:
     members = [await rich(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
-    wishes = [redeem(both[n % 2], [Wish(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
+    wishes = [redeem(both[n % 2], [RewardRequest(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
     answers = await at_once(wishes)
-    assert Counter(isinstance(answer, Redeemed) for answer in answers) == {True: 3, False: AT_ONCE - 3}
+    assert Counter(isinstance(answer, Redemption) for answer in answers) == {True: 3, False: AT_ONCE - 3}
     assert codes(answers) == ["sold_out"] * (AT_ONCE - 3)
     assert await rows(both[0].db, "SELECT issued FROM reward_stock") == [(3,)]
-    assert len({one.coupon.code for one in answers if isinstance(one, Redeemed)}) == 3
+    assert len({one.coupon.code for one in answers if isinstance(one, Redemption)}) == 3
 
 
 async def test_a_members_limit_holds(both: list[Services]) -> None:
     await rich(both[0], 1_000)
     answers = await at_once(
         [
-            redeem(both[n % 2], [Wish(SPENDING, "m-1", ("ever", "monthly")[n // 2 % 2])])
+            redeem(both[n % 2], [RewardRequest(SPENDING, "m-1", ("ever", "monthly")[n // 2 % 2])])
             for n in range(AT_ONCE)
         ]
     )
-    won = [answer.coupon.reward_id for answer in answers if isinstance(answer, Redeemed)]
+    won = [answer.coupon.reward_id for answer in answers if isinstance(answer, Redemption)]
     assert sorted(won) == ["ever", "monthly"]
     assert set(codes(answers)) == {"limit_reached", "reward_limit_reached"}
 
@@ -117,20 +127,22 @@ async def test_a_hold_ends_one_way(both: list[Services], late: bool) -> None:
     await rich(both[0], 300)
     made = [await held(both[0], asking(f"o-{n}", points=50)) for n in range(6)]
     now = both[0].clock.now() + HOLD_FOR
-    ways: tuple[End, ...] = ("captured", "released")
+    ways: tuple[HoldOutcome, ...] = ("captured", "released")
     endings = [
-        end_holds(both[n % 2], [Ending(one.hold_id, way)])
+        close_holds(both[n % 2], [HoldClosing(one.hold_id, way)])
         for n, (one, way) in enumerate((one, way) for one in made for way in ways)
     ]
     sweeps = [release_overdue(each, now=now) for each in both] if late else []
     ending, _ = await asyncio.gather(asyncio.gather(*endings), asyncio.gather(*sweeps))
     answers = [answer for (answer,) in ending]
     for captured, released in zip(answers[::2], answers[1::2], strict=True):
-        assert isinstance(captured, Ended) != isinstance(released, Ended), "one way, whichever was first"
-        lost = released if isinstance(captured, Ended) else captured
+        assert isinstance(captured, ClosedHold) != isinstance(released, ClosedHold), (
+            "one way, whichever was first"
+        )
+        lost = released if isinstance(captured, ClosedHold) else captured
         assert isinstance(lost, Refusal)
         assert lost.code == "hold_closed"
-    spent = 50 * sum(isinstance(captured, Ended) for captured in answers[::2])
+    spent = 50 * sum(isinstance(captured, ClosedHold) for captured in answers[::2])
     assert await balance(both[0]) == (300 - spent, 0, 0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engage.domain.refusals import Refusal
-from engage.flows.members.adjust import Adjusted, Adjusting, adjust
+from engage.flows.members.adjust import AdjustmentRequest, AdjustmentResult, adjust
 from engage.flows.members.merge import merge_members
 from engage.flows.reads.statement import read_credits
 from engage.runtime.services import Services
@@ -31,8 +31,8 @@ async def correct(
     reference: str = "T-1",
     reason: str = "a wrong order",
     member_id: str = "m-1",
-) -> Adjusted:
-    adjusting = Adjusting(points=points, reason=reason, reference=reference)
+) -> AdjustmentResult:
+    adjusting = AdjustmentRequest(points=points, reason=reason, reference=reference)
     return await adjust(services, PROGRAM, member_id, adjusting, operator="key-1")
 
 

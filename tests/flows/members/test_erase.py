@@ -8,11 +8,11 @@ import pytest
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Act, record
-from engage.flows.members.adjust import Adjusting, adjust
-from engage.flows.members.change import Changing, change_member
+from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
+from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.pay_out import pay_out_due
@@ -91,7 +91,7 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
     for member_id, cards in [("m-1", ["CARD-NUMBER-77"]), ("m-0", ["CARDNUMBER770"])]:
         await register_member(
             services,
-            Joining(
+            MemberRegistration(
                 member_id=member_id,
                 program=program,
                 country="ES",
@@ -102,8 +102,10 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
                 referral_code="FRIENDCODE",
             ),
         )
-    await change_member(
-        services, "m-1", Changing(program=program, phone="+34 600 12 34 57", card_numbers=["CARDNUMBER779"])
+    await update_member(
+        services,
+        "m-1",
+        MemberUpdate(program=program, phone="+34 600 12 34 57", card_numbers=["CARDNUMBER779"]),
     )
     for member_id in ("m-0", "m-1"):
         acts = [Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW")]
@@ -124,7 +126,7 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
     await tell(services, returned(services, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN"))
     await spend(services, 5, "SECRETORDER-spent")
     await tell(services, returned(services, order_id="SECRETORDER-m-1"))
-    adjusting = Adjusting(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
+    adjusting = AdjustmentRequest(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
     await adjust(services, program, "m-1", adjusting, operator="key-1")
     await merge_members(services, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
     for caller in ("m-0", "m-1"):
@@ -207,14 +209,14 @@ async def test_who_is_erased_is_unknown_everywhere(settings: Settings, services:
 
 
 async def test_the_person_may_join_again_under_a_new_id(services: Services) -> None:
-    joining = Joining(
+    registration = MemberRegistration(
         member_id="m-1", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
     )
-    await register_member(services, joining)
+    await register_member(services, registration)
     await erase(services)
     with pytest.raises(Refusal, match="member_erased"):
-        await register_member(services, joining)
-    again = Joining(
+        await register_member(services, registration)
+    again = MemberRegistration(
         member_id="m-2", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
     )
     assert (await register_member(services, again)).member_id == "m-2"

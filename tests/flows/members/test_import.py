@@ -10,16 +10,16 @@ import pytest
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import record
 from engage.flows.members.import_file import (
-    NotATable,
+    InvalidFile,
     RejectedFile,
     Row,
-    cells,
-    look_through,
-    name_of,
+    check_file,
+    import_name,
+    read_cells,
     rows_of,
 )
-from engage.flows.members.import_members import Counts, Rejections, import_members
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.import_members import ImportCounts, Rejections, import_members
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from tests.support.audit import broken
@@ -45,18 +45,18 @@ async def bring(
     name: str = "old",
     rows_per_batch: int = 100,
     stop_after: int | None = None,
-) -> tuple[Counts, dict[int, str]]:
+) -> tuple[ImportCounts, dict[int, str]]:
     """(what it came to, the reasons by line)"""
     reasons: dict[int, str] = {}
 
     def rejected(bad: Rejections) -> None:
         reasons.update({row.line: reason for row, reason in bad})
 
-    def told(counts: Counts) -> None:
+    def told(counts: ImportCounts) -> None:
         if stop_after is not None and counts.rows >= stop_after:
             raise KeyboardInterrupt
 
-    table = look_through(file)
+    table = check_file(file)
     counts = await import_members(
         services,
         table,
@@ -77,7 +77,7 @@ async def test_members_come_with_their_balances_and_all_is_accounted_for(
     file = write(tmp_path, many(1000))
     counts, reasons = await bring(services, file)
     points = sum(n % 7 * 10 for n in range(1000))
-    assert counts == Counts(1000, 1000, 0, 0, 1000, points)
+    assert counts == ImportCounts(1000, 1000, 0, 0, 1000, points)
     assert reasons == {}
     assert await rows(services.db, "SELECT count(*), sum(active), sum(pending) FROM balances") == [
         (1000, points, 0)
@@ -106,7 +106,7 @@ async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(services: Service
     counts, _ = await bring(services, file)
     assert (counts.imported, counts.existing) == (500 - 350, 350)
     again, _ = await bring(services, file)
-    assert again == Counts(500, 0, 500, 0, 0, 0)
+    assert again == ImportCounts(500, 0, 500, 0, 0, 0)
     assert await rows(services.db, "SELECT sum(active) FROM balances") == [
         (sum(n % 7 * 10 for n in range(500)),)
     ]
@@ -116,7 +116,9 @@ async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(services: Service
 async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services, tmp_path: Path) -> None:
     await register_member(
         services,
-        Joining(member_id="m-1", program=PROGRAM, country="ES", person_ref="juan", card_numbers=["CARD-1"]),
+        MemberRegistration(
+            member_id="m-1", program=PROGRAM, country="ES", person_ref="juan", card_numbers=["CARD-1"]
+        ),
     )
     await join(services, "m-2", "GB")
     lines = [
@@ -231,7 +233,7 @@ async def test_two_imports_at_once_bring_each_member_once(
 
 
 async def test_a_program_that_is_not_there_is_refused(services: Services, tmp_path: Path) -> None:
-    table = look_through(write(tmp_path, many(1)))
+    table = check_file(write(tmp_path, many(1)))
     with pytest.raises(Refusal, match="unknown_program"):
         await import_members(
             services, table, program_id="nowhere", name="x", rejected=lambda _: None, told=lambda _: None
@@ -240,17 +242,17 @@ async def test_a_program_that_is_not_there_is_refused(services: Services, tmp_pa
 
 def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
     text = '\ufeff"Member_ID",country,person_ref,points\r\n\r\na,ES,"Dr. ""X"", of\r\nMadrid",5\r\nb,FR,,\r\n'
-    table = look_through(write(tmp_path, text))
+    table = check_file(write(tmp_path, text))
     assert (table.columns, table.rows) == (["member_id", "country", "person_ref", "points"], 2)
     first, second = rows_of(table)
-    assert cells(table, first) == {
+    assert read_cells(table, first) == {
         "member_id": "a",
         "country": "ES",
         "person_ref": 'Dr. "X", of\r\nMadrid',
         "points": "5",
     }
     assert (first.line, second.line) == (3, 5)
-    assert cells(table, second) == {"member_id": "b", "country": "FR"}
+    assert read_cells(table, second) == {"member_id": "b", "country": "FR"}
 
 
 @pytest.mark.parametrize(
@@ -271,8 +273,8 @@ def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
 def test_a_file_that_is_no_table_is_refused_as_a_whole(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(content)
-    with pytest.raises(NotATable, match=said.replace("?", ".")):
-        look_through(file)
+    with pytest.raises(InvalidFile, match=said.replace("?", ".")):
+        check_file(file)
 
 
 async def test_a_row_that_is_not_utf8_is_a_bad_row(services: Services, tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ async def test_a_row_that_is_not_utf8_is_a_bad_row(services: Services, tmp_path:
     file.write_bytes(b"member_id,country,person_ref\na,ES,Jos\xe9\nb,ES,Jos\xc3\xa9\n")
     counts, reasons = await bring(services, file)
     assert (counts.imported, reasons) == (1, {2: "not UTF-8"})
-    table = look_through(file)
+    table = check_file(file)
     kept = RejectedFile(table)
     kept.add([(next(rows_of(table)), "not UTF-8")])
     assert b"a,ES,Jos\xe9,2,not UTF-8" in kept.path.read_bytes()
@@ -288,7 +290,7 @@ async def test_a_row_that_is_not_utf8_is_a_bad_row(services: Services, tmp_path:
 
 async def test_rejected_rows_are_put_right_and_brought(services: Services, tmp_path: Path) -> None:
     file = write(tmp_path, "member_id,country,points\na,ES,5\nb,ES,five\n")
-    table = look_through(file)
+    table = check_file(file)
     kept = RejectedFile(table)
     kept.add([(Row(3, ["b", "ES", "five"]), "points five: no number")])
     with kept.path.open(newline="") as opened:
@@ -297,7 +299,7 @@ async def test_rejected_rows_are_put_right_and_brought(services: Services, tmp_p
             ["b", "ES", "five", "3", "points five: no number"],
         ]
     kept.path.write_text(kept.path.read_text().replace("ES,five", "ES,5"))
-    assert name_of(kept.path) == name_of(file) == "members"
-    counts, _ = await bring(services, kept.path, name=name_of(kept.path))
+    assert import_name(kept.path) == import_name(file) == "members"
+    counts, _ = await bring(services, kept.path, name=import_name(kept.path))
     assert counts.imported == 1
     assert not RejectedFile(table).path.exists(), "an earlier run's is not left to be taken for this one's"

@@ -10,8 +10,8 @@ from engage.domain.activity import Review
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Act, record
 from engage.flows.members.cards import members_of_cards
-from engage.flows.members.merge import Merged, merge_members
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.merge import MergeResult, merge_members
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.reads.home import read_home
 from engage.flows.reads.statement import read_credits
 from engage.flows.scheduled.settle import settle_due
@@ -54,7 +54,7 @@ async def other(settings: Settings, services: Services) -> AsyncIterator[Service
         yield opened
 
 
-async def merge(services: Services, member_id: str = "m-1", into: str = "m-2") -> Merged:
+async def merge(services: Services, member_id: str = "m-1", into: str = "m-2") -> MergeResult:
     return await merge_members(services, PROGRAM, member_id, into=into, reason="one person", operator="key-1")
 
 
@@ -118,7 +118,7 @@ async def test_of_two_mergings_in_opposite_directions_one_wins(services: Service
         *(merge(one, *pair) for pair in [("m-1", "m-2"), ("m-2", "m-1")] for one in (services, other)),
         return_exceptions=True,
     )
-    merged = [answer for answer in answers if isinstance(answer, Merged)]
+    merged = [answer for answer in answers if isinstance(answer, MergeResult)]
     assert len({answer.member_id for answer in merged}) == 1
     stayed = merged[0].member_id
     assert {one.code for one in answers if isinstance(one, Refusal)} <= {"member_merged", "unavailable"}
@@ -129,7 +129,7 @@ async def test_of_two_mergings_in_opposite_directions_one_wins(services: Service
 
 async def test_who_was_merged_goes_on_as_the_other_one(services: Services, other: Services) -> None:
     await register_member(
-        services, Joining(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["CARD-1"])
+        services, MemberRegistration(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["CARD-1"])
     )
     await join(services, "m-2")
     await write_review(other, "r-0")
@@ -169,7 +169,7 @@ async def test_events_and_mergers_at_once_end_well(services: Services, other: Se
 
     *told, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(services))
     assert told == [[]] * 12
-    assert isinstance(merged, Merged)
+    assert isinstance(merged, MergeResult)
     await settle_due(services, now=services.clock.now())
     assert await balance(services, "m-2") == {"active": 120}
     assert await rows(services.db, "SELECT 1 FROM orders WHERE member_id = 'm-1'") == []
@@ -308,7 +308,7 @@ async def test_nothing_is_lost_that_is_earned_while_they_are_merged(
         return done
 
     earned, merged = await asyncio.gather(earn(), merge(services))
-    assert isinstance(merged, Merged)
+    assert isinstance(merged, MergeResult)
     assert earned == 60
     assert await balance(services, "m-1") == {}
     assert await balance(services, "m-2") == {"pending": 60 * 20}

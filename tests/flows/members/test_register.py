@@ -11,8 +11,8 @@ from engage import programs
 from engage.clock import StoppedClock
 from engage.domain.refusals import Refusal
 from engage.flows.members.cards import members_of_cards
-from engage.flows.members.change import Changed, Changing, change_member
-from engage.flows.members.register import Joined, Joining, register_member
+from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
+from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
 from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
@@ -33,9 +33,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 async def enrol(
     services: Services, member_id: str, program: str = BY, country: str = "BY", **what: object
-) -> Joined:
-    joining = {"member_id": member_id, "program": program, "country": country} | what
-    return await register_member(services, Joining(**joining))  # type: ignore[arg-type]
+) -> RegisteredMember:
+    registration = {"member_id": member_id, "program": program, "country": country} | what
+    return await register_member(services, MemberRegistration(**registration))  # type: ignore[arg-type]
 
 
 async def refusal(
@@ -50,8 +50,8 @@ async def owner(services: Services, card_number: str, program: str = BY) -> str 
     return (await members_of_cards(services, [(program, card_number)])).get((program, card_number))
 
 
-async def change(services: Services, member_id: str, **what: object) -> Changed:
-    return await change_member(services, member_id, Changing(program=BY, **what))  # type: ignore[arg-type]
+async def change(services: Services, member_id: str, **what: object) -> UpdatedMember:
+    return await update_member(services, member_id, MemberUpdate(program=BY, **what))  # type: ignore[arg-type]
 
 
 async def test_a_mobile_number_is_the_card_and_older_cards_stay_good(services: Services) -> None:
@@ -73,7 +73,7 @@ async def test_a_new_phone_number_takes_the_place_of_the_old_one(services: Servi
     await enrol(services, "m-1", phone="+375291234567", card_numbers=["PLASTIC1"])
     advance(services, timedelta(days=1))
     changed = await change(services, "m-1", phone="8 029 765 43 21", card_numbers=["PLASTIC-2"])
-    assert changed == Changed("m-1", BY, "+375297654321", ["+375297654321", "PLASTIC1", "PLASTIC2"])
+    assert changed == UpdatedMember("m-1", BY, "+375297654321", ["+375297654321", "PLASTIC1", "PLASTIC2"])
     assert await owner(services, "80291234567") is None
     assert await rows(services.db, "SELECT phone_changed_at FROM members") == [(NOON + timedelta(days=1),)]
     # Whoever has the old number next may join with it.
@@ -115,7 +115,7 @@ async def test_of_many_who_join_with_one_phone_number_one_has_it(services: Servi
     answers = await asyncio.gather(
         *(enrol(services, f"m-{n}", phone="+375291234567") for n in range(12)), return_exceptions=True
     )
-    joined = [answer for answer in answers if isinstance(answer, Joined)]
+    joined = [answer for answer in answers if isinstance(answer, RegisteredMember)]
     assert [answer.member_id for answer in joined] == [await owner(services, "80291234567")]
     assert {one.code for one in answers if isinstance(one, Refusal)} == {"card_taken"}
 
@@ -133,7 +133,7 @@ async def test_a_person_has_one_account_however_many_are_asked_for_at_once(
             ),
             return_exceptions=True,
         )
-    joined = [answer for answer in answers if isinstance(answer, Joined)]
+    joined = [answer for answer in answers if isinstance(answer, RegisteredMember)]
     assert len(joined) == 1
     refused = {one.code for one in answers if isinstance(one, Refusal)}
     assert refused <= {"person_has_account", "member_exists"}

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from engage.domain.accounts.liability import BUCKETS, DAYS, LiabilityReport, NotAPeriod, period
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
 from engage.flows.reports.reports import report_balance, report_liability
 from engage.flows.scheduled.expire import expire_due
@@ -66,7 +66,9 @@ async def test_points_are_worth_what_the_version_of_then_says(services: Services
         await publish(services.db, document, source="worthy", now=NOON)
     await services.programs.refresh(services.db)
     for country in ("ES", "FR"):
-        await register_member(services, Joining(member_id=f"w-{country}", program="worthy", country=country))
+        await register_member(
+            services, MemberRegistration(member_id=f"w-{country}", program="worthy", country=country)
+        )
     await settle_due(services, now=advance(services, timedelta(hours=1)))
     advance(services, 9 * DAY)
     settings, clock = services.settings, services.clock

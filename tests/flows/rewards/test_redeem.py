@@ -13,7 +13,7 @@ from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.catalogue import RewardView, read_catalogue, read_coupons
 from engage.flows.rewards.close_coupon import use_f_code
-from engage.flows.rewards.redeem import Wish, redeem
+from engage.flows.rewards.redeem import RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import (
@@ -116,7 +116,7 @@ async def test_a_limit_of_a_month_starts_anew_and_one_of_a_life_does_not(service
 async def test_what_is_sold_out_is_gone_for_everybody(services: Services) -> None:
     for n in range(2):
         await rich(services, 200, f"m-{n}")
-    answers = await redeem(services, [Wish(SPENDING, f"m-{n % 2}", "scarce") for n in range(4)])
+    answers = await redeem(services, [RewardRequest(SPENDING, f"m-{n % 2}", "scarce") for n in range(4)])
     assert codes(answers) == ["sold_out"]
     assert (await catalogue(services, "m-0"))["scarce"].stock == 0
     assert [await balance(services, f"m-{n}") for n in range(2)] == [(0, 0, 0), (100, 0, 0)]
@@ -142,7 +142,7 @@ async def test_a_stock_counts_what_was_given_before_there_was_one(services: Serv
 async def test_wishes_of_a_batch_see_each_other(services: Services) -> None:
     await rich(services, 100)
     names = ["monthly", "monthly", "ever", "one_euro", "phone_first", "phone_first"]
-    answers = await redeem(services, [Wish(SPENDING, "m-1", name) for name in names])
+    answers = await redeem(services, [RewardRequest(SPENDING, "m-1", name) for name in names])
     found = [answer.code if isinstance(answer, Refusal) else "" for answer in answers]
     assert found == ["", "limit_reached", "", "insufficient_points", "", "insufficient_points"]
     assert await balance(services) == (30, 0, 0)

@@ -8,7 +8,7 @@ import pytest
 
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.record import record
-from engage.flows.members.register import Joining, register_member
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent
@@ -163,8 +163,10 @@ async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
 
 
 async def test_an_event_names_its_member_by_a_card_too(services: Services) -> None:
-    joining = Joining(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["0001", "0002"])
-    await register_member(services, joining)
+    registration = MemberRegistration(
+        member_id="m-1", program=PROGRAM, country="ES", card_numbers=["0001", "0002"]
+    )
+    await register_member(services, registration)
     for number, expected in (("0002", (1, 0, [])), ("0003", (0, 0, ["unknown_member"]))):
         event = msgspec.structs.replace(signed_in(services), member_id=None, card_number=number)
         assert told(await take_events(services, [event])) == expected

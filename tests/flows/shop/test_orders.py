@@ -8,7 +8,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from engage.flows.checkout.end_holds import release_overdue
+from engage.flows.checkout.close_holds import release_overdue
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent, OrderPaid
 from engage.flows.shop.take_events import take_events

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engage.flows.checkout.end_holds import Ending, end_holds
+from engage.flows.checkout.close_holds import HoldClosing, close_holds
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
@@ -192,7 +192,7 @@ async def test_what_came_back_before_points_were_captured_follows_the_capture(se
     await tell(services, paid(services, line(quantity=2)), returned(services, {"1": 1}))
     assert await balance(services) == {"held": 10, "pending": 5}
     for _ in range(2):
-        await end_holds(services, [Ending(hold_id, "captured")])
+        await close_holds(services, [HoldClosing(hold_id, "captured")])
         assert await balance(services) == {"active": 5, "pending": 5}
 
 
@@ -331,7 +331,7 @@ async def test_a_capture_and_a_return_at_once_agree(services: Services, other: S
     await tell(services, *bought)
     work = [
         take_events(services, back),
-        *(end_holds(other, [Ending(hold_id, "captured")]) for hold_id in hold_ids),
+        *(close_holds(other, [HoldClosing(hold_id, "captured")]) for hold_id in hold_ids),
     ]
     await asyncio.gather(*(work if turn % 2 else work[::-1]))
     assert await balance(services) == {"active": 150, "pending": 50}

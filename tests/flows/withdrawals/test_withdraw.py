@@ -19,7 +19,7 @@ from engage.domain.withdrawals.withdrawal import (
     Outcome,
     Unclear,
 )
-from engage.flows.members.change import Changing, change_member
+from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.programs.publish import publish
 from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.withdrawals.outcome import confirm
@@ -332,7 +332,7 @@ async def test_what_failed_uses_up_nothing_of_the_day(services: Services, bank: 
 
 async def test_after_a_change_of_number_nothing_is_paid_to_phones_for_a_while(services: Services) -> None:
     changed_at = services.clock.now()
-    await change_member(services, "m-1", Changing(program=PROGRAM, phone="+22676543210"))
+    await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone="+22676543210"))
     for phone in (None, PHONE):
         refusal = await refused(services, phone=phone)
         assert (refusal.code, refusal.status) == ("number_changed", 409)

@@ -14,9 +14,9 @@ from engage.api.context import Api
 from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
 from engage.domain.activity import MemberId
-from engage.flows.members.adjust import Adjusted, Adjusting, Reason, adjust
+from engage.flows.members.adjust import AdjustmentRequest, AdjustmentResult, Reason, adjust
 from engage.flows.members.erase import erase_member
-from engage.flows.members.merge import Merged, merge_members
+from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.profile import MemberProfile, SeveralPrograms, program_of, read_profile
 
 # A default that is no program of anybody's.
@@ -47,7 +47,7 @@ class Erased(Struct, frozen=True):
     member_id: str
 
 
-_adjusting = msgspec.json.Decoder(Adjusting)
+_adjusting = msgspec.json.Decoder(AdjustmentRequest)
 _merging = msgspec.json.Decoder(Merging)
 
 
@@ -80,11 +80,11 @@ class OperatorMemberController(Controller):
         operation_id="adjustPoints",
         summary="Give or take points",
         response_description="The points are given or taken.",
-        opt=contract(*_ALWAYS, "reference_used", "insufficient_points", takes=Adjusting, once=True),
+        opt=contract(*_ALWAYS, "reference_used", "insufficient_points", takes=AdjustmentRequest, once=True),
     )
     async def adjust(
         self, request: Request[Any, Any, Any], member_id: IdParameter, program: ProgramParameter = ANY
-    ) -> Answer[Adjusted]:
+    ) -> Answer[AdjustmentResult]:
         """Once for each `reference`: the same again is answered again, and posts nothing.
 
         Points that are given can be spent at once, and end as the program's points do; what is owed is paid
@@ -108,7 +108,7 @@ class OperatorMemberController(Controller):
     )
     async def merge(
         self, request: Request[Any, Any, Any], member_id: IdParameter, program: ProgramParameter = ANY
-    ) -> Answer[Merged]:
+    ) -> Answer[MergeResult]:
         """Two accounts of one person become one. Points keep their dates; what was earned once is not earned
         again; the cards, the tokens and the events of the merged one are the other one's.
         """

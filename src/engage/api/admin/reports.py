@@ -12,7 +12,7 @@ from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
 from engage.domain.accounts.liability import LiabilityReport, NotAPeriod
 from engage.flows.reports.csv_export import as_csv
-from engage.flows.reports.reports import MemberThen, report_balance, report_liability
+from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
 
 # A report reads a large ledger several times over; behind a proxy nobody waits longer.
 REPORT_S: Final = 60.0
@@ -118,7 +118,7 @@ class ReportController(Controller):
                 max_length=32,
             ),
         ] = ALL,
-    ) -> Answer[MemberThen]:
+    ) -> Answer[PastMemberBalance]:
         """Of who was merged or erased too, as it was."""
         api, _ = await operator_of(request.scope)
         check_query(request, "at", "program")

@@ -15,7 +15,7 @@ from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before
 from engage.domain.activity import Identifier
 from engage.flows.rewards.catalogue import CouponView, RewardView, issued_view, read_catalogue, read_coupons
-from engage.flows.rewards.redeem import Wish
+from engage.flows.rewards.redeem import RewardRequest
 
 State = Literal["issued", "applied", "used", "void", "expired", ""]
 StateParameter = Annotated[State, QueryParameter(name="state", description="Only coupons in this state.")]
@@ -94,7 +94,7 @@ class RewardController(Controller):
         api, who = member_of(request.scope)
         sent = await read_json(request, _redemption)
         with members_only():
-            made = await api.redeemer.submit(Wish(who.program_id, who.member_id, sent.reward_id))
+            made = await api.redeemer.submit(RewardRequest(who.program_id, who.member_id, sent.reward_id))
         shown = issued_view(api.services, made.coupon)
         if shown.kind == "coupon":
             return answer(Redemption(made.redemption_id, made.points, coupon=shown), 201)

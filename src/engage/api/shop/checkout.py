@@ -14,8 +14,8 @@ from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import Identifier
 from engage.domain.document.fields import ProgramId
-from engage.flows.checkout.end_holds import End, Ended, Ending
-from engage.flows.checkout.hold import CouponCode, Held, HoldRequest
+from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome
+from engage.flows.checkout.hold import CheckoutHold, CouponCode, HoldRequest
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
 from engage.flows.rewards.catalogue import CouponView, issued_view
 from engage.flows.rewards.close_coupon import use_f_code
@@ -79,7 +79,7 @@ class CheckoutController(Controller):
             once=True,
         ),
     )
-    async def hold(self, request: Request[Any, Any, Any]) -> Answer[Held]:
+    async def hold(self, request: Request[Any, Any, Any]) -> Answer[CheckoutHold]:
         """So many points, or as many as can be, and these coupons. Coupons are taken off first.
 
         An order has one hold at a time. The same request again is answered with the same hold.
@@ -96,7 +96,7 @@ class CheckoutController(Controller):
         response_description="The points are spent and the coupons used.",
         opt=contract(*_ALWAYS, "unknown_hold", "hold_closed", takes=Nothing, optional=True, once=True),
     )
-    async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[Ended]:
+    async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """Captured again it is answered the same. Once its time has ended, a hold cannot be captured."""
         return await _end(request, hold_id, "captured")
 
@@ -108,7 +108,7 @@ class CheckoutController(Controller):
         response_description="The points and the coupons are back.",
         opt=contract(*_ALWAYS, "unknown_hold", "hold_closed", takes=Nothing, optional=True, once=True),
     )
-    async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[Ended]:
+    async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """Released again it is answered the same; so is a hold whose time has ended."""
         return await _end(request, hold_id, "released")
 
@@ -139,7 +139,7 @@ class FCodeController(Controller):
         return answer(issued_view(api.services, used))
 
 
-async def _end(request: Request[Any, Any, Any], hold_id: UUID, end: End) -> Answer[Ended]:
+async def _end(request: Request[Any, Any, Any], hold_id: UUID, end: HoldOutcome) -> Answer[ClosedHold]:
     api = await shop_of(request.scope)
     await read_nothing(request)
-    return answer(await api.ender.submit(Ending(hold_id, end)))
+    return answer(await api.ender.submit(HoldClosing(hold_id, end)))

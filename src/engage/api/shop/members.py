@@ -15,9 +15,9 @@ from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
 from engage.flows.members.adjust import Reason
-from engage.flows.members.change import Changed, Changing, change_member
-from engage.flows.members.merge import Merged, merge_members
-from engage.flows.members.register import Joined, Joining, register_member
+from engage.flows.members.merge import MergeResult, merge_members
+from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
+from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
 
 JOINING_REFUSALS = (
     "invalid_request",
@@ -39,8 +39,8 @@ class CardMerging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     reason: Reason
 
 
-_joining = msgspec.json.Decoder(Joining)
-_changing = msgspec.json.Decoder(Changing)
+_joining = msgspec.json.Decoder(MemberRegistration)
+_changing = msgspec.json.Decoder(MemberUpdate)
 _merging = msgspec.json.Decoder(CardMerging)
 
 MemberIdParameter = Annotated[str, PathParameter(description="The member's id, as the shop has it.")]
@@ -57,13 +57,13 @@ class MemberController(Controller):
         operation_id="registerMember",
         summary="Register a member",
         response_description="They are a member, and what registering earned is pending.",
-        opt=contract("unauthorized", "forbidden", *JOINING_REFUSALS, takes=Joining, once=True),
+        opt=contract("unauthorized", "forbidden", *JOINING_REFUSALS, takes=MemberRegistration, once=True),
     )
-    async def register(self, request: Request[Any, Any, Any]) -> Answer[Joined]:
+    async def register(self, request: Request[Any, Any, Any]) -> Answer[RegisteredMember]:
         """A person or company joins a program, if its rules let them."""
         api = await shop_of(request.scope)
-        joining = await read_json(request, _joining)
-        return answer(await register_member(api.services, joining), 201)
+        registration = await read_json(request, _joining)
+        return answer(await register_member(api.services, registration), 201)
 
     @patch(
         "/{member_id:str}",
@@ -77,10 +77,12 @@ class MemberController(Controller):
             "invalid_phone",
             "unknown_member",
             "card_taken",
-            takes=Changing,
+            takes=MemberUpdate,
         ),
     )
-    async def change(self, request: Request[Any, Any, Any], member_id: MemberIdParameter) -> Answer[Changed]:
+    async def change(
+        self, request: Request[Any, Any, Any], member_id: MemberIdParameter
+    ) -> Answer[UpdatedMember]:
         """What is left out stays as it is; the same change again changes nothing.
 
         Where phone numbers are card numbers, the old number is the member's no more. Nothing is paid out to a
@@ -88,7 +90,7 @@ class MemberController(Controller):
         """
         api = await shop_of(request.scope)
         changing = await read_json(request, _changing)
-        return answer(await change_member(api.services, member_id, changing))
+        return answer(await update_member(api.services, member_id, changing))
 
     @post(
         "/{member_id:str}/merge",
@@ -108,7 +110,9 @@ class MemberController(Controller):
             once=True,
         ),
     )
-    async def merge(self, request: Request[Any, Any, Any], member_id: MemberIdParameter) -> Answer[Merged]:
+    async def merge(
+        self, request: Request[Any, Any, Any], member_id: MemberIdParameter
+    ) -> Answer[MergeResult]:
         """Where somebody turns out to have two accounts. The member of the path goes on as the one of `into`,
         with all they have; so do their tokens, and events that name them.
         """

@@ -23,7 +23,7 @@ from engage.domain.money import Money
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.coupon_codes import read_code
-from engage.flows.checkout.end_holds import end_overdue, post_news, tell
+from engage.flows.checkout.close_holds import end_overdue, post_news, tell
 from engage.flows.checkout.quote import QuoteRequest, basket_of, find_members, voucher_of
 from engage.ledger.accounts import Accounts, Key, open_accounts
 from engage.ledger.holds import Hold, OrderKey, add_holds, read_holds_of_orders
@@ -48,7 +48,7 @@ CouponCode = Annotated[
 
 
 class HoldRequest(QuoteRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """So many points, or as many as can be, and these coupons, for one order."""
+    """Points, or "max" for as many as the order allows, and coupons to set aside for one order."""
 
     order_id: Identifier
     points: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | Literal["max"] = 0
@@ -60,9 +60,9 @@ class AppliedCoupon(Struct, frozen=True):
     discount: Money
 
 
-class Held(Struct, frozen=True):
-    """What is set aside for an order until it expires. `discount` is all that it takes off, of which
-    `coupons` take theirs.
+class CheckoutHold(Struct, frozen=True):
+    """Points and coupons set aside for an order until `expires_at`. `discount` is the whole reduction,
+    coupons included.
     """
 
     hold_id: UUID
@@ -73,7 +73,7 @@ class Held(Struct, frozen=True):
     expires_at: datetime | None
 
 
-Answers = list[Held | Exception | None]
+Answers = list[CheckoutHold | Exception | None]
 
 
 class _Asked(Struct):
@@ -109,7 +109,7 @@ class _Round(Struct):
     applied: list[Coupon]
 
 
-async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[Held | Exception]:
+async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[CheckoutHold | Exception]:
     """What is set aside for each, in order, or a Refusal: one of `engage.flows.checkout.quote.quote`, or
     insufficient_points, below_minimum, not_payable_with_points, unknown_coupon, coupon_not_applicable or
     order_has_hold. Raises Unavailable.
@@ -254,14 +254,14 @@ def _new(one: _Asked, planned: Plan, now: datetime) -> Hold:
     )
 
 
-def _held(made: Hold) -> Held:
+def _held(made: Hold) -> CheckoutHold:
     assert made.order_id is not None
     assert made.currency is not None
     coupons = [
         AppliedCoupon(code, Money(minor, made.currency)) for code, minor in _kept(made)["coupons"].items()
     ]
     discount = Money(made.discount_minor, made.currency)
-    return Held(made.id, made.order_id, made.points, discount, coupons, made.expires_at)
+    return CheckoutHold(made.id, made.order_id, made.points, discount, coupons, made.expires_at)
 
 
 def _kept(known: Hold) -> dict[str, Any]:

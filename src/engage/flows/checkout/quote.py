@@ -32,9 +32,9 @@ COUPONS_PER_QUOTE = 100
 
 
 class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order that is about to be paid. Lines' `paid` is after the shop's own discounts.
+    """An order that is about to be paid. `paid` of a line is after the shop's own discounts.
 
-    Without `program` the member is looked for in all programs; where several know the id, in those of the
+    Without `program` the member is searched in all programs; if several know the id, in those that use the
     order's currency.
     """
 
@@ -53,8 +53,8 @@ class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class QuotedCoupon(Struct, frozen=True):
-    """A coupon that the member has. `discount` is what it would take off by itself; where it does not apply,
-    `reasons` say why.
+    """A coupon of the member. `discount` is its reduction when used alone; `reasons` say why it does not
+    apply.
     """
 
     code: str
@@ -68,7 +68,7 @@ class QuotedCoupon(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """`max_points` take `discount_max` off. `reasons` say why they are none, or no more."""
+    """The most points this order accepts, and their worth. `reasons` say why there are no more."""
 
     max_points: int
     discount_max: Money

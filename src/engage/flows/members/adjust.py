@@ -33,29 +33,31 @@ LARGEST = 1_000_000_000
 
 # No range can say that it is not 0, so whoever reads it does.
 Signed = Annotated[
-    int, Meta(ge=-LARGEST, le=LARGEST, description="Given where positive, taken where negative; not 0.")
+    int, Meta(ge=-LARGEST, le=LARGEST, description="Points to give, or to take if negative; not 0.")
 ]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=ONE_LINE)]
 
 
-class Adjusting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`reference` is the operator's own, such as a ticket's number: one adjustment of a member has it."""
+class AdjustmentRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points to give or to take. `reference` is the operator's own, such as a ticket number, and unique for a
+    member.
+    """
 
     points: Signed
     reason: Reason
     reference: Identifier
 
 
-class Adjusted(Struct, frozen=True):
-    """The entry that was posted, and the balance now."""
+class AdjustmentResult(Struct, frozen=True):
+    """The posted entry and the current balance."""
 
     entry: Posted
     balance: Balance
 
 
 async def adjust(
-    services: Services, program_id: str, member_id: str, adjusting: Adjusting, *, operator: str
-) -> Adjusted:
+    services: Services, program_id: str, member_id: str, adjusting: AdjustmentRequest, *, operator: str
+) -> AdjustmentResult:
     """Told again under its reference, it is answered again and nothing is posted.
 
     Raises Refusal unknown_member, reference_used where the reference is that of another adjustment,
@@ -77,7 +79,7 @@ async def adjust(
             changes = await post(conn, accounts, cause=RULE, wall=services.clock.wall(), outbox_id=outbox_id)
         elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
             raise Refusal("reference_used", status=409, reference=adjusting.reference)
-        answer = Adjusted(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
+        answer = AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
     services.post_commit.add(changes=changes, cause=RULE, outbox_id=outbox_id)
     return answer
 
@@ -87,7 +89,7 @@ async def _adjust(
     conn: AsyncConnection,
     member: Member,
     accounts: Accounts,
-    adjusting: Adjusting,
+    adjusting: AdjustmentRequest,
     *,
     operator: str,
     now: datetime,
@@ -122,7 +124,7 @@ async def _give(
     account: Account,
     program: Program,
     country: str,
-    adjusting: Adjusting,
+    adjusting: AdjustmentRequest,
     *,
     now: datetime,
 ) -> None:
@@ -153,7 +155,7 @@ async def _give(
     account.open_lot(lot, now, kind="adjustment", out_of="adjusted", reference=reference)
 
 
-def _take(account: Account, adjusting: Adjusting, *, now: datetime) -> None:
+def _take(account: Account, adjusting: AdjustmentRequest, *, now: datetime) -> None:
     points = -adjusting.points
     if points > account.active:
         raise insufficient_points(active=account.active, points=points)

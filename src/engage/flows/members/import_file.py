@@ -33,7 +33,7 @@ LONGEST_FIELD: Final = 8_192  # Characters.
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
-class NotATable(ValueError):
+class InvalidFile(ValueError):
     """The file as a whole cannot be brought; the message says where and why."""
 
 
@@ -53,24 +53,24 @@ class Table(Struct, frozen=True):
     rows: int
 
 
-def look_through(path: Path) -> Table:
+def check_file(path: Path) -> Table:
     """Reads the file once to its end. Raises NotATable, OSError."""
     with path.open("rb") as file:
         start = file.read(4096)
     if start.startswith(_SPREADSHEETS):
-        raise NotATable("a spreadsheet: save it as CSV in UTF-8")
+        raise InvalidFile("a spreadsheet: save it as CSV in UTF-8")
     if b"\0" in start:
-        raise NotATable("not text in UTF-8: save it as CSV in UTF-8")
+        raise InvalidFile("not text in UTF-8: save it as CSV in UTF-8")
     reading = _read(path)
     first = next(reading, None)
     if first is None:
-        raise NotATable(f"empty; it begins with a line of column names: {', '.join(COLUMNS)}")
+        raise InvalidFile(f"empty; it begins with a line of column names: {', '.join(COLUMNS)}")
     columns = _columns(first.fields)
     rows = 0
     for _ in reading:
         rows += 1
         if rows > ROWS_PER_FILE:
-            raise NotATable(f"more than {ROWS_PER_FILE:,} rows: split it")
+            raise InvalidFile(f"more than {ROWS_PER_FILE:,} rows: split it")
     return Table(path, first.fields, columns, rows)
 
 
@@ -81,7 +81,7 @@ def rows_of(table: Table) -> Iterator[Row]:
     return reading
 
 
-def cells(table: Table, row: Row) -> dict[str, str]:
+def read_cells(table: Table, row: Row) -> dict[str, str]:
     """What a row says, by column, without what is empty. Raises ValueError for another number of fields."""
     if len(row.fields) != len(table.columns):
         raise ValueError(f"{len(row.fields)} fields and not {len(table.columns)}")
@@ -122,7 +122,7 @@ class RejectedFile:
         return [fields[n] for n in self._kept]
 
 
-def name_of(path: Path) -> str:
+def import_name(path: Path) -> str:
     """What an import of this file is called: `members` for members.csv and for members.rejected.csv."""
     name = path.name.removesuffix(".csv")
     while name.endswith(".rejected"):
@@ -144,7 +144,7 @@ def _read(path: Path) -> Iterator[Row]:
                         yield Row(line, fields)
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise NotATable(f"line {line}: {error}; is a quotation mark missing?") from error
+                raise InvalidFile(f"line {line}: {error}; is a quotation mark missing?") from error
     finally:
         csv.field_size_limit(before)
 
@@ -153,7 +153,7 @@ def _columns(header: list[str]) -> list[str]:
     columns = [name.strip().lower() for name in header]
     for mark, said in ((";", "semicolons"), ("\t", "tabs")):
         if len(columns) == 1 and mark in columns[0]:
-            raise NotATable(f"its columns are separated by {said}: save it with commas")
+            raise InvalidFile(f"its columns are separated by {said}: save it with commas")
     problems = [_unknown(name) for name in columns if name not in (*COLUMNS, *PASSED_OVER)]
     problems += [f"there is no column {name}" for name in REQUIRED if name not in columns]
     problems += [
@@ -162,7 +162,7 @@ def _columns(header: list[str]) -> list[str]:
         if columns.count(name) > 1
     ]
     if problems:
-        raise NotATable(f"line 1: {'; '.join(problems)}. Columns are {', '.join(COLUMNS)}")
+        raise InvalidFile(f"line 1: {'; '.join(problems)}. Columns are {', '.join(COLUMNS)}")
     return columns
 
 

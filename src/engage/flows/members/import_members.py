@@ -19,8 +19,8 @@ from engage.domain.accounts.account import Lot
 from engage.domain.earning import decide
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
-from engage.flows.members.import_file import Row, Table, cells, is_utf8, rows_of
-from engage.flows.members.register import Joining, check_eligible, new_member, offered
+from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
+from engage.flows.members.register import MemberRegistration, check_eligible, new_member, offered
 from engage.ledger.accounts import open_accounts, post
 from engage.ledger.balances import BalanceChange
 from engage.ledger.opening import RULE, OpeningCredit, add_opening_credits, opened_points, source_key
@@ -35,7 +35,7 @@ MOST_POINTS: Final = 1_000_000_000
 ATTEMPTS: Final = 5
 
 
-class Brought(Joining, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MemberRow(MemberRegistration, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of the file. Dates of `expires_at` and `earned_at` are days in the member's zone."""
 
     points: Annotated[int, Meta(ge=0, le=MOST_POINTS)] = 0
@@ -43,7 +43,7 @@ class Brought(Joining, frozen=True, kw_only=True, forbid_unknown_fields=True):
     earned_at: str | None = None
 
 
-class Coming(Struct, frozen=True):
+class ImportCandidate(Struct, frozen=True):
     """A row that could be read: the member it makes, and the credit if they have one who are members yet."""
 
     row: Row
@@ -51,7 +51,7 @@ class Coming(Struct, frozen=True):
     credit: OpeningCredit | None
 
 
-class Counts(Struct):
+class ImportCounts(Struct):
     """Rows are imported, there already (`existing`) or rejected. `members` are new, `points` were opened."""
 
     rows: int = 0
@@ -84,16 +84,16 @@ async def import_members(
     program_id: str,
     name: str,
     rejected: Callable[[Rejections], None],
-    told: Callable[[Counts], None],
+    told: Callable[[ImportCounts], None],
     rows_per_batch: int = ROWS_PER_BATCH,
-) -> Counts:
+) -> ImportCounts:
     """`rejected` hears of the rows of each batch that were not taken, `told` of what it has come to so far.
 
     Under one name a member gets one opening balance. Of who is a member already nothing else is taken.
     Raises Refusal unknown_program, Unavailable.
     """
     services.programs.known(program_id)
-    counts = Counts()
+    counts = ImportCounts()
     lines: dict[str, int] = {}
     reading = rows_of(table)
     while rows := list(islice(reading, rows_per_batch)):
@@ -115,9 +115,9 @@ def _read(
     *,
     name: str,
     lines: dict[str, int],
-) -> tuple[list[Coming], Rejections]:
+) -> tuple[list[ImportCandidate], Rejections]:
     """What can be said of rows without asking who is there. `lines` are of the members seen so far."""
-    coming: list[Coming] = []
+    coming: list[ImportCandidate] = []
     bad: Rejections = []
     for row in rows:
         try:
@@ -133,16 +133,16 @@ def _read(
     return coming, bad
 
 
-def _brought(table: Table, row: Row, program_id: str) -> Brought:
+def _brought(table: Table, row: Row, program_id: str) -> MemberRow:
     """Raises ValueError, which says what is wrong."""
-    said: dict[str, object] = dict(cells(table, row))
+    said: dict[str, object] = dict(read_cells(table, row))
     if not all(field.isascii() or is_utf8(field) for field in row.fields):
         raise ValueError("not UTF-8")
     if "card_numbers" in said:
         cards = str(said["card_numbers"]).split(";")
         said["card_numbers"] = [card for each in cards if (card := each.strip())]
     try:
-        return msgspec.convert({**said, "program": program_id}, Brought, strict=False)
+        return msgspec.convert({**said, "program": program_id}, MemberRow, strict=False)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         column = where.rstrip("`").partition("[")[0]
@@ -150,14 +150,14 @@ def _brought(table: Table, row: Row, program_id: str) -> Brought:
         raise ValueError(f"{column}{shown}: {what}" if column else what) from None
 
 
-def _coming(services: Services, row: Row, brought: Brought, *, name: str) -> Coming:
+def _coming(services: Services, row: Row, brought: MemberRow, *, name: str) -> ImportCandidate:
     """Raises Refusal not_eligible, ValueError."""
     now = services.clock.now()
     program, zone = offered(services, brought, now)
     check_eligible(program.eligibility, brought, today=calendar.local_date(now, zone))
     member = new_member(services, program, brought)
     if not brought.points:
-        return Coming(row, member, None)
+        return ImportCandidate(row, member, None)
     earned_at = now if brought.earned_at is None else _moment(brought.earned_at, "earned_at", zone, end=False)
     if earned_at > now:
         raise ValueError(f"earned_at {brought.earned_at}: in the future")
@@ -177,7 +177,7 @@ def _coming(services: Services, row: Row, brought: Brought, *, name: str) -> Com
         expires_at=ends_at,
         why=_why(program, row, name=name, at=earned_at, zone=zone),
     )
-    return Coming(row, member, credit)
+    return ImportCandidate(row, member, credit)
 
 
 def _moment(said: str, column: str, zone: str, *, end: bool) -> datetime:
@@ -206,7 +206,7 @@ def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> d
 
 
 async def _bring(
-    services: Services, coming: Sequence[Coming], program_id: str, *, name: str, counts: Counts
+    services: Services, coming: Sequence[ImportCandidate], program_id: str, *, name: str, counts: ImportCounts
 ) -> Rejections:
     """Writes a batch in one transaction; the rows that could not be taken. Raises Unavailable."""
     for _ in range(ATTEMPTS):
@@ -228,7 +228,7 @@ async def _bring(
     raise Unavailable("postgres")
 
 
-async def _known(conn: AsyncConnection, coming: Sequence[Coming], program_id: str) -> Known:
+async def _known(conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str) -> Known:
     return await read_known(
         conn,
         program_id,
@@ -239,14 +239,14 @@ async def _known(conn: AsyncConnection, coming: Sequence[Coming], program_id: st
 
 
 async def _opened(
-    conn: AsyncConnection, coming: Sequence[Coming], program_id: str, *, name: str
+    conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str, *, name: str
 ) -> dict[str, int]:
     ids = [one.credit.member_id for one in coming if one.credit is not None]
     return await opened_points(conn, program_id, ids, name=name)
 
 
 def _sort(
-    coming: Sequence[Coming], known: Known, opened: Mapping[str, int], *, name: str
+    coming: Sequence[ImportCandidate], known: Known, opened: Mapping[str, int], *, name: str
 ) -> tuple[_Batch, Rejections]:
     """Row after row, as if each came alone: of two with one card, the first has it."""
     batch, bad = _Batch([], []), []
@@ -272,7 +272,7 @@ def _sort(
     return batch, bad
 
 
-def _check_known(one: Coming, known: Known, opened: Mapping[str, int], *, name: str) -> bool:
+def _check_known(one: ImportCandidate, known: Known, opened: Mapping[str, int], *, name: str) -> bool:
     """Whether they are new. Raises Refusal person_has_account or card_taken; ValueError where who is a member
     already is another one than the row says.
     """

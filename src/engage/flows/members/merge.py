@@ -38,8 +38,8 @@ class Overtaken(Exception):
     """Something was earned between the lock of the credits and that of the balance."""
 
 
-class Merged(Struct, frozen=True):
-    """The member that there is now; `merged` is the id that is a name of theirs."""
+class MergeResult(Struct, frozen=True):
+    """The surviving member. `merged` is the id that now leads to them."""
 
     program: str
     member_id: str
@@ -50,7 +50,7 @@ class Merged(Struct, frozen=True):
 
 async def merge_members(
     services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
-) -> Merged:
+) -> MergeResult:
     """Merges a member into another one, who stays. Doing it again changes nothing.
 
     Raises Refusal unknown_member, member_erased, member_merged (into somebody else), points_held while a
@@ -68,7 +68,7 @@ async def merge_members(
 
 async def _merge(
     services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
-) -> Merged:
+) -> MergeResult:
     """Raises Overtaken, and what `merge_members` raises."""
     now, outbox_id = services.clock.now(), new_id()
     changes: list[BalanceChange] = []
@@ -82,7 +82,7 @@ async def _merge(
         key = (program_id, into)
         balance, cards = (await read_balances(conn, [key]))[key], await read_cards(conn, key)
     await tell_closed(services, key, changes, cause=CAUSE, outbox_id=outbox_id)
-    return Merged(program_id, into, member_id, balance, cards)
+    return MergeResult(program_id, into, member_id, balance, cards)
 
 
 async def _pair(

@@ -15,8 +15,8 @@ from engage.store.members import Profile, member_erased, read_cards, read_merged
 
 
 class MemberProfile(Struct, frozen=True, kw_only=True):
-    """Of a phone number only the end is told. `merged` are the ids of those who were merged into this one;
-    one who was merged has nothing: it is with `merged_into`.
+    """A member as support sees them; only the end of a phone number is shown. `merged` lists the ids merged
+    into this member. A merged member has nothing left: everything moved to `merged_into`.
     """
 
     program: str

@@ -28,12 +28,12 @@ CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Z
 Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
 
 
-class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person or company as the shop registers it. Without `birth_date` the shop has checked the age.
+class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person or company to register. Without `birth_date` the shop vouches for the age.
 
-    `person_ref` is whatever the shop knows a person by; only a keyed hash of it is kept. Numbers may be
-    written in any way: phone numbers are kept in E.164, cards without spaces and hyphens. Where the program
-    says so, the phone number is a card number too.
+    `person_ref` is the shop's identifier of the person; only a keyed hash of it is stored. Numbers may be
+    formatted freely: phone numbers are stored in E.164, card numbers without spaces and hyphens. In some
+    programs the phone number is also a card number.
     """
 
     member_id: MemberId
@@ -47,7 +47,9 @@ class Joining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     referral_code: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
 
 
-class Joined(Struct, frozen=True):
+class RegisteredMember(Struct, frozen=True):
+    """A new member, with the credits granted for registering."""
+
     member_id: str
     program: str
     country: str
@@ -55,49 +57,53 @@ class Joined(Struct, frozen=True):
     credits: list[CreditView]
 
 
-async def register_member(services: Services, joining: Joining) -> Joined:
+async def register_member(services: Services, registration: MemberRegistration) -> RegisteredMember:
     """Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
     person_has_account or card_taken.
     """
     now = services.clock.now()
-    program, zone = offered(services, joining, now)
-    check_eligible(program.eligibility, joining, today=calendar.local_date(now, zone))
-    member = new_member(services, program, joining)
+    program, zone = offered(services, registration, now)
+    check_eligible(program.eligibility, registration, today=calendar.local_date(now, zone))
+    member = new_member(services, program, registration)
     outbox_id = new_id()
     slots = wanted(program, Registration(), at=now, zone=zone)
     # Whoever joins has used no place of any limit yet, so the first one is free without asking.
     grants = [Grant(slot, 1) for slot in slots]
     credits = decide(program, Registration(), at=now, zone=zone, grants=grants)
-    rows = [Accepting(program.id, joining.member_id, new_id(), credit) for credit in credits]
+    rows = [Accepting(program.id, registration.member_id, new_id(), credit) for credit in credits]
     changes = []
     async with transaction(services.db) as conn:
         await add_member(conn, member, now=now)
         if rows:
             accepted = await accept(conn, rows, now=now, wall=services.clock.wall(), outbox_id=outbox_id)
             changes = accepted.changes
-    await _introduce(services, Member(program.id, joining.member_id, joining.country), now=now)
+    await _introduce(services, Member(program.id, registration.member_id, registration.country), now=now)
     due = [due for row in rows if (due := row.credit.due_at) is not None]
     services.post_commit.add(changes=changes, cause="pending", due=due, outbox_id=outbox_id)
     shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
-    return Joined(joining.member_id, program.id, joining.country, now, shown)
+    return RegisteredMember(registration.member_id, program.id, registration.country, now, shown)
 
 
-def offered(services: Services, joining: Joining, now: datetime) -> tuple[Program, str]:
+def offered(services: Services, registration: MemberRegistration, now: datetime) -> tuple[Program, str]:
     """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
-    versions = services.programs.known(joining.program)
+    versions = services.programs.known(registration.program)
     try:
-        program, market = services.programs.in_force(joining.program, at=now, country=joining.country)
+        program, market = services.programs.in_force(
+            registration.program, at=now, country=registration.country
+        )
     except Refusal:
         # What else is against them: by the newest rules, and by a day that is the same for everyone.
         rules, today = versions[-1].eligibility, now.astimezone(UTC).date()
-        reasons = reasons_against(rules, kind=joining.kind, birth_date=joining.birth_date, today=today)
+        reasons = reasons_against(
+            rules, kind=registration.kind, birth_date=registration.birth_date, today=today
+        )
         raise Refusal("not_eligible", status=422, reasons=["country", *reasons]) from None
     return program, market.zone
 
 
-def check_eligible(rules: Eligibility, joining: Joining, *, today: date) -> None:
+def check_eligible(rules: Eligibility, registration: MemberRegistration, *, today: date) -> None:
     """`today` is that of the member's zone. Raises Refusal not_eligible."""
-    reasons = reasons_against(rules, kind=joining.kind, birth_date=joining.birth_date, today=today)
+    reasons = reasons_against(rules, kind=registration.kind, birth_date=registration.birth_date, today=today)
     if reasons:
         raise Refusal("not_eligible", status=422, reasons=reasons)
 
@@ -115,24 +121,30 @@ def phone_of(program: Program, phone: str, *, country: str) -> str:
     return number
 
 
-def new_member(services: Services, program: Program, joining: Joining) -> NewMember:
+def new_member(services: Services, program: Program, registration: MemberRegistration) -> NewMember:
     """What is kept of whoever joins. Raises Refusal invalid_phone."""
     hashed = None
-    if joining.person_ref is not None and program.eligibility.one_account_a_person:
-        hashed = person_hash(joining.person_ref, program_id=program.id, pepper=services.settings.pepper)
-    phone = None if joining.phone is None else phone_of(program, joining.phone, country=joining.country)
-    numbers = [cards.kept(program, joining.country, card_number) for card_number in joining.card_numbers]
+    if registration.person_ref is not None and program.eligibility.one_account_a_person:
+        hashed = person_hash(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
+    phone = (
+        None
+        if registration.phone is None
+        else phone_of(program, registration.phone, country=registration.country)
+    )
+    numbers = [
+        cards.kept(program, registration.country, card_number) for card_number in registration.card_numbers
+    ]
     if phone is not None and program.cards.phone_is_card:
         numbers.insert(0, phone)
     return NewMember(
         program_id=program.id,
-        member_id=joining.member_id,
-        country=joining.country,
-        kind=joining.kind,
-        birth_date=joining.birth_date,
+        member_id=registration.member_id,
+        country=registration.country,
+        kind=registration.kind,
+        birth_date=registration.birth_date,
         person_hash=hashed,
         phone=phone,
-        referral_code=joining.referral_code,
+        referral_code=registration.referral_code,
         card_numbers=list(dict.fromkeys(numbers)),
     )
 

@@ -32,7 +32,7 @@ class MemberView(Struct, frozen=True):
 
 
 class Home(Struct, frozen=True, kw_only=True):
-    """Everything a home screen shows. `streak` is null where the program has none."""
+    """Everything a home screen shows. `streak` is null if the program has none."""
 
     member: MemberView
     balance: Balance

@@ -30,8 +30,8 @@ from engage.store.members import read_profiles
 _reporting = asyncio.Lock()
 
 
-class MemberThen(Struct, frozen=True, kw_only=True):
-    """What a member had at an instant, all that happened at it included."""
+class PastMemberBalance(Struct, frozen=True, kw_only=True):
+    """A member's balance at an instant, with everything that happened at that instant."""
 
     program: str
     member_id: str
@@ -68,7 +68,7 @@ async def report_balance(
     at: str | None = None,
     clock: Clock | None = None,
     timeout_s: float | None = None,
-) -> list[MemberThen]:
+) -> list[PastMemberBalance]:
     """In each program that has or had this member, or in one; who was merged or erased is found too.
 
     Raises as `report_liability`, and Refusal unknown_member.
@@ -83,7 +83,7 @@ async def report_balance(
         if not profiles:
             raise unknown_member()
         return [
-            MemberThen(
+            PastMemberBalance(
                 program=profile.program_id,
                 member_id=member_id,
                 at=of.at,

@@ -28,15 +28,15 @@ COUPONS_PER_BATCH = 1_000
 
 
 class RewardLimitView(Struct, frozen=True):
-    """How many more the member may have; where the limit is of a day or a month, it starts anew then."""
+    """How many more the member may redeem. A limit per day or month starts again at `resets_at`."""
 
     remaining: int
     resets_at: datetime | None
 
 
 class RewardView(Struct, frozen=True):
-    """`value` and `min_order` are those of a coupon, `product_id` that of an F-code. `stock` is how many are
-    left for all members, null where there is no end of them; `limit` is null where the member has none.
+    """A reward. `value` and `min_order` belong to a coupon, `product_id` to an F-code. `stock`
+    is the number left for all members, null if unlimited; `limit` is null if members have none.
     """
 
     id: str
@@ -53,8 +53,8 @@ class RewardView(Struct, frozen=True):
 
 
 class CouponView(Struct, frozen=True):
-    """A coupon (`value`) or an F-code (`product_id`). `order_id` is the order that it is applied to or was
-    used for.
+    """A coupon (`value`) or an F-code (`product_id`). `order_id` is the order that it is applied to or used
+    for.
     """
 
     code: str

@@ -18,7 +18,7 @@ from engage.domain.refusals import Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
-from engage.flows.checkout.end_holds import end_overdue, post_news, tell
+from engage.flows.checkout.close_holds import end_overdue, post_news, tell
 from engage.ledger.accounts import Accounts, Key, open_accounts
 from engage.ledger.holds import Hold, add_holds
 from engage.runtime.database import transaction
@@ -31,19 +31,23 @@ from engage.store.members import Member
 from engage.store.reward_stock import RewardKey
 
 
-class Wish(Struct, frozen=True):
+class RewardRequest(Struct, frozen=True):
+    """A member and the reward that they want."""
+
     program_id: str
     member_id: str
     reward_id: str
 
 
-class Redeemed(Struct, frozen=True):
+class Redemption(Struct, frozen=True):
+    """Points exchanged for a coupon or an F-code."""
+
     redemption_id: UUID
     points: int
     coupon: Coupon
 
 
-Answers = list[Redeemed | Exception | None]
+Answers = list[Redemption | Exception | None]
 
 
 class _Wish(Struct):
@@ -80,7 +84,7 @@ class _Round(Struct):
     coupons: list[Coupon]
 
 
-async def redeem(services: Services, wishes: Sequence[Wish]) -> list[Redeemed | Exception]:
+async def redeem(services: Services, wishes: Sequence[RewardRequest]) -> list[Redemption | Exception]:
     """What came of each, in order, or Refusal unknown_member, not_offered, unknown_reward, sold_out,
     limit_reached, reward_limit_reached or insufficient_points. Raises Unavailable.
     """
@@ -96,7 +100,7 @@ async def redeem(services: Services, wishes: Sequence[Wish]) -> list[Redeemed | 
 
 
 async def _prepare(
-    services: Services, wishes: Sequence[Wish], answers: Answers, *, now: datetime
+    services: Services, wishes: Sequence[RewardRequest], answers: Answers, *, now: datetime
 ) -> list[_Wish]:
     members = await services.members.find(services.db, [(wish.program_id, wish.member_id) for wish in wishes])
     asked = []
@@ -141,7 +145,7 @@ async def _redeem(services: Services, asked: Sequence[_Wish], answers: Answers, 
     tell(services, news)
 
 
-def _redeemed(one: _Wish, at_hand: _Round) -> Redeemed:
+def _redeemed(one: _Wish, at_hand: _Round) -> Redemption:
     """One redemption, worked out on the account. Raises Refusal."""
     account = at_hand.accounts.by_key.get(one.key)
     if account is None:
@@ -171,7 +175,7 @@ def _redeemed(one: _Wish, at_hand: _Round) -> Redeemed:
     at_hand.issued[one.stock] += 1
     at_hand.holds.append(hold)
     at_hand.coupons.append(coupon)
-    return Redeemed(hold.id, hold.points, coupon)
+    return Redemption(hold.id, hold.points, coupon)
 
 
 def _coupon(one: _Wish, hold: Hold, now: datetime) -> Coupon:

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.flows.checkout.end_holds import release_overdue
+from engage.flows.checkout.close_holds import release_overdue
 from engage.flows.rewards.catalogue import expire_coupons
 from engage.flows.scheduled.expire import expire_due, expire_together
 from engage.flows.scheduled.settle import settle_due

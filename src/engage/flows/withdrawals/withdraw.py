@@ -32,9 +32,9 @@ from engage.store import withdrawals as store
 
 
 class WithdrawalView(Struct, frozen=True, kw_only=True):
-    """`failure` is the reason of one that has failed; its points are the member's again.
+    """A withdrawal. `failure` is the reason why it failed; its points are released.
 
-    `unknown`: the provider has not said yet whether it was paid. It is being asked.
+    `unknown`: the provider has not confirmed the payment yet, and is being asked.
     """
 
     id: UUID

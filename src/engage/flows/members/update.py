@@ -13,16 +13,16 @@ from engage.runtime.services import Services
 from engage.store.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
 
 
-class Changing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is left out stays as it is. `card_numbers` are added to those that the member has."""
+class MemberUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to a member. Fields left out stay; `card_numbers` are added to the existing ones."""
 
     program: ProgramId
     phone: Phone | None = None
     card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
 
 
-class Changed(Struct, frozen=True):
-    """As they are kept now: the phone number in E.164, all cards without spaces."""
+class UpdatedMember(Struct, frozen=True):
+    """The member as stored now: phone number in E.164, card numbers without spaces."""
 
     member_id: str
     program: str
@@ -30,7 +30,7 @@ class Changed(Struct, frozen=True):
     card_numbers: list[str]
 
 
-async def change_member(services: Services, member_id: str, changing: Changing) -> Changed:
+async def update_member(services: Services, member_id: str, changing: MemberUpdate) -> UpdatedMember:
     """The same change again changes nothing. Where the phone number is a card number, the old number is the
     member's no more: whoever has it next may join with it.
 
@@ -56,4 +56,4 @@ async def change_member(services: Services, member_id: str, changing: Changing) 
                 if member.phone is not None:
                     await drop_card(conn, key, member.phone)
         await add_cards(conn, key, list(dict.fromkeys(numbers)))
-        return Changed(key[1], key[0], phone or member.phone, await read_cards(conn, key))
+        return UpdatedMember(key[1], key[0], phone or member.phone, await read_cards(conn, key))

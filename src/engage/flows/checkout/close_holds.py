@@ -29,20 +29,22 @@ from engage.store.orders import OrderKey, come_back
 
 HOLDS_PER_BATCH = 500
 
-End = Literal["captured", "released"]
+HoldOutcome = Literal["captured", "released"]
 
 # Of each balance that a transaction changes, what for.
 Causes = dict[Key, str]
 News = list[tuple[str, UUID, list[BalanceChange]]]
 
 
-class Ending(Struct, frozen=True):
+class HoldClosing(Struct, frozen=True):
+    """A request to capture or to release a hold."""
+
     hold_id: UUID
-    end: End
+    outcome: HoldOutcome
 
 
-class Ended(Struct, frozen=True):
-    """A hold that has ended. `expired`: by its time, so its points are back."""
+class ClosedHold(Struct, frozen=True):
+    """A hold that is closed. `expired`: its time ended before the shop closed it; the points are released."""
 
     hold_id: UUID
     order_id: str | None
@@ -52,7 +54,7 @@ class Ended(Struct, frozen=True):
     closed_at: datetime | None
 
 
-async def end_holds(services: Services, endings: Sequence[Ending]) -> list[Ended | Exception]:
+async def close_holds(services: Services, endings: Sequence[HoldClosing]) -> list[ClosedHold | Exception]:
     """What became of each hold, in order, or Refusal unknown_hold or hold_closed. Raises Unavailable.
 
     Coupons that a captured hold applied are used; those of one that is released go back to the member.
@@ -65,7 +67,7 @@ async def end_holds(services: Services, endings: Sequence[Ending]) -> list[Ended
             return [_unknown() for _ in endings]
         accounts, holds = await _open(conn, [known[id_] for id_ in ids], now=now)
         done: list[Hold] = []
-        answers: list[Ended | Exception] = []
+        answers: list[ClosedHold | Exception] = []
         for ending in endings:
             hold = holds.get(ending.hold_id)
             if hold is None:
@@ -73,9 +75,9 @@ async def end_holds(services: Services, endings: Sequence[Ending]) -> list[Ended
                 continue
             if hold.state == "open":
                 late = hold.expires_at is not None and hold.expires_at <= now
-                hold = holds[hold.id] = _end(accounts, hold, "expired" if late else ending.end, now)
+                hold = holds[hold.id] = _end(accounts, hold, "expired" if late else ending.outcome, now)
                 done.append(hold)
-            answers.append(_answer(hold, ending.end))
+            answers.append(_answer(hold, ending.outcome))
         news = await _write(services, conn, accounts, done)
         captured = _captured_orders(holds.values())
         back = await come_back(conn, captured) if captured else []
@@ -198,13 +200,13 @@ def _has_coupons(hold: Hold) -> bool:
     return bool((hold.request or {}).get("coupons"))
 
 
-def _answer(hold: Hold, end: End) -> Ended | Refusal:
+def _answer(hold: Hold, end: HoldOutcome) -> ClosedHold | Refusal:
     """Points that a release asks back are back, too, where the hold's time had ended before."""
     if hold.state != end and not (end == "released" and hold.state == "expired"):
         return Refusal("hold_closed", status=409, state=hold.state, hold_id=str(hold.id))
     assert hold.currency is not None
     discount = Money(hold.discount_minor, hold.currency)
-    return Ended(hold.id, hold.order_id, hold.state, hold.points, discount, hold.closed_at)
+    return ClosedHold(hold.id, hold.order_id, hold.state, hold.points, discount, hold.closed_at)
 
 
 def _unknown() -> Refusal:
