@@ -44,7 +44,7 @@ from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.members import NewMember, add_member
+from engage.store.members.members import NewMember, add_member
 from tests.support.playing import rows
 
 _numbers = count(1)

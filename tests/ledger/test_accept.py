@@ -13,10 +13,10 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import NewCredit, decide
 from engage.domain.earning.slots import Grant, StreakSlot, wanted
 from engage.domain.program import parse
-from engage.ledger.accept import Accepted, Accepting, accept
-from engage.ledger.credits import by_reference, taken_keys
-from engage.ledger.settle import due_times, is_due, next_due, settle_batch
-from engage.ledger.take_back import Removal, take_back
+from engage.ledger.accept import Accepted, CreditToAccept, accept
+from engage.ledger.clawback import Removal, claw_back
+from engage.ledger.credits import read_by_reference, read_used_keys
+from engage.ledger.settle import is_credit_due, next_settlement, read_due_times, settle_batch
 from engage.runtime.database import one_statement, open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
@@ -41,11 +41,11 @@ def credits(activity: AnyActivity, number: int = 1, *, days: int = 0) -> list[Ne
     return decide(PLAYGROUND, activity, at=at, zone=MADRID, grants=grants)
 
 
-def rows_of(credits: list[NewCredit], member: str = "m-1") -> list[Accepting]:
-    return [Accepting(PROGRAM, member, new_id(), credit) for credit in credits]
+def rows_of(credits: list[NewCredit], member: str = "m-1") -> list[CreditToAccept]:
+    return [CreditToAccept(PROGRAM, member, new_id(), credit) for credit in credits]
 
 
-async def take(db: AsyncEngine, accepting: list[Accepting]) -> Accepted:
+async def take(db: AsyncEngine, accepting: list[CreditToAccept]) -> Accepted:
     async with one_statement(db) as conn:
         return await accept(conn, accepting, now=NOON, wall=NOON, outbox_id=new_id())
 
@@ -58,7 +58,7 @@ async def test_the_same_credits_from_many_connections_are_taken_once(db: AsyncEn
     batches = []
     for _ in range(16):
         chance.shuffle(wanted_credits)
-        batches.append([Accepting(PROGRAM, m, new_id(), credit) for m, credit in wanted_credits[:30]])
+        batches.append([CreditToAccept(PROGRAM, m, new_id(), credit) for m, credit in wanted_credits[:30]])
     accepted = await asyncio.gather(*(take(db, batch) for batch in batches))
     ids = [id_ for each in accepted for id_ in each.ids]
     assert len(ids) == len(set(ids))
@@ -83,11 +83,11 @@ async def test_the_newest_balance_comes_with_the_credits(db: AsyncEngine) -> Non
 async def test_a_credit_that_shares_a_slot_is_not_taken_without_it(db: AsyncEngine) -> None:
     share_any, thanks = (c for c in credits(link()) if c.rule_id in ("share_any", "share_thanks"))
     assert (await take(db, rows_of([share_any]))).ids
-    own = Accepting(PROGRAM, "m-1", new_id(), share_any)
-    beside = Accepting(PROGRAM, "m-1", new_id(), thanks, with_id=own.id)
+    own = CreditToAccept(PROGRAM, "m-1", new_id(), share_any)
+    beside = CreditToAccept(PROGRAM, "m-1", new_id(), thanks, with_id=own.id)
     assert (await take(db, [beside, own])).ids == frozenset()
-    own = Accepting(PROGRAM, "m-2", new_id(), share_any)
-    beside = Accepting(PROGRAM, "m-2", new_id(), thanks, with_id=own.id)
+    own = CreditToAccept(PROGRAM, "m-2", new_id(), share_any)
+    beside = CreditToAccept(PROGRAM, "m-2", new_id(), thanks, with_id=own.id)
     accepted = await take(db, [beside, own])
     assert accepted.ids == {own.id, beside.id}
     assert [change.balance.pending for change in accepted.changes] == [4]
@@ -99,11 +99,13 @@ async def test_what_is_known_by_its_reference_is_taken_under_no_rule(db: AsyncEn
     assert len((await take(db, rows_of(credits(social("s-1"), 2), "m-2"))).ids) == 2, (
         "references are a member's"
     )
-    (known,) = (Accepting(PROGRAM, "m-1", new_id(), c, known=True) for c in credits(social("s-1"), 2)[:1])
+    (known,) = (
+        CreditToAccept(PROGRAM, "m-1", new_id(), c, known=True) for c in credits(social("s-1"), 2)[:1]
+    )
     assert (await take(db, [known])).ids == {known.id}, "unless it is the same activity going on"
     async with one_statement(db) as conn:
-        held = await by_reference(conn, [(PROGRAM, "m-1", "share:s-1"), (PROGRAM, "m-1", "share:s-2")])
-        keys = await taken_keys(conn, [(PROGRAM, "m-1", "first_link"), (PROGRAM, "m-2", "first_link")])
+        held = await read_by_reference(conn, [(PROGRAM, "m-1", "share:s-1"), (PROGRAM, "m-1", "share:s-2")])
+        keys = await read_used_keys(conn, [(PROGRAM, "m-1", "first_link"), (PROGRAM, "m-2", "first_link")])
     assert [len(each) for each in held.values()] == [5]
     assert keys == {(PROGRAM, "m-1", "first_link")}
 
@@ -113,7 +115,9 @@ async def test_a_run_of_days_begins_only_where_the_day_before_is_not_there(db: A
         slot = StreakSlot("fuel", (NOON + days * DAY).date(), zone)
         (credit,) = decide(PLAYGROUND, tap(), at=NOON + days * DAY, zone=zone, grants=[Grant(slot, 1)])
         before = slot.source_key(0).replace(str(slot.day), str(slot.day - DAY))
-        return len((await take(db, [Accepting(PROGRAM, "m-1", new_id(), credit, day_before=before)])).ids)
+        return len(
+            (await take(db, [CreditToAccept(PROGRAM, "m-1", new_id(), credit, day_before=before)])).ids
+        )
 
     assert await begin(10) == 1
     assert await begin(11) == 0, "the day after"
@@ -141,7 +145,7 @@ async def test_writers_in_any_order_do_not_stop_each_other(db: AsyncEngine) -> N
         chance.shuffle(members)
         removals = [Removal(PROGRAM, m, f"review:r-{turn}", ("review",), "first", NOON) for m in members[:8]]
         async with db.begin() as conn:
-            await take_back(conn, removals, now=NOON + FIVE_MINUTES, wall=NOON, outbox_id=new_id())
+            await claw_back(conn, removals, now=NOON + FIVE_MINUTES, wall=NOON, outbox_id=new_id())
 
     for turn in range(5):
         work = [earn(turn), earn(turn), *[settle() for _ in range(6)], remove(turn), remove(turn)]
@@ -166,14 +170,14 @@ async def test_due_times_are_told_late_rather_than_early(db: AsyncEngine) -> Non
         db, rows_of(credits(tap())) + rows_of(credits(link()), "m-2") + rows_of(credits(social(), 2), "m-3")
     )
     async with one_statement(db) as conn:
-        assert await next_due(conn, after=NOON) == NOON + FIVE_MINUTES
-        assert await next_due(conn, after=NOON + FIVE_MINUTES) == NOON + timedelta(hours=1)
-        assert await due_times(conn, after=NOON, step=step) == [
+        assert await next_settlement(conn, after=NOON) == NOON + FIVE_MINUTES
+        assert await next_settlement(conn, after=NOON + FIVE_MINUTES) == NOON + timedelta(hours=1)
+        assert await read_due_times(conn, after=NOON, step=step) == [
             NOON + FIVE_MINUTES,
             NOON + timedelta(hours=1),
             NOON + DAY,
         ]
-        assert not await is_due(conn, now=NOON + FIVE_MINUTES - timedelta(microseconds=1))
-        assert await is_due(conn, now=NOON + FIVE_MINUTES)
+        assert not await is_credit_due(conn, now=NOON + FIVE_MINUTES - timedelta(microseconds=1))
+        assert await is_credit_due(conn, now=NOON + FIVE_MINUTES)
         await conn.execute(text("UPDATE credits SET due_at = due_at + interval '1 microsecond'"))
-        assert (await due_times(conn, after=NOON, step=step))[0] == NOON + FIVE_MINUTES + step
+        assert (await read_due_times(conn, after=NOON, step=step))[0] == NOON + FIVE_MINUTES + step

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from engage.flows.operations.audit import audit
 from engage.flows.scheduled.settle import settle_due
 from engage.ledger.balances import BalanceChange
-from engage.ledger.expire import expire_lots, lock_ending, next_end, next_stop
+from engage.ledger.expire import expire_lots, lock_expiring, next_expiration, next_stop
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -43,7 +43,7 @@ async def expire(
     services: Services, now: datetime, *, on_time: bool = False, batch: int = 1000
 ) -> tuple[int, list[BalanceChange]]:
     async with transaction(services.db) as conn:
-        _, members = await lock_ending(conn, now=now, batch=batch)
+        _, members = await lock_expiring(conn, now=now, batch=batch)
         return await expire_lots(
             conn, members, now=now, wall=services.clock.wall(), outbox_id=new_id(), on_time=on_time
         )
@@ -131,7 +131,7 @@ async def test_two_at_once_take_different_members(services: Services) -> None:
     await earn(services, *members)
     async with services.db.connect() as one, services.db.connect() as two:
         taken = [
-            {found.member_id for found in (await lock_ending(conn, now=JOINED_ENDS, batch=3))[1]}
+            {found.member_id for found in (await lock_expiring(conn, now=JOINED_ENDS, batch=3))[1]}
             for conn in (one, two)
         ]
         await one.rollback()
@@ -146,7 +146,7 @@ async def test_what_has_been_spent_while_waiting_for_the_lots_does_not_end(servi
         # Its snapshot is older than the spending, as that of a statement that had to wait may be.
         await conn.execute(text("SELECT count(*) FROM lots"))
         assert await spend(services, 30, now=services.clock.now()) == 30
-        found, members = await lock_ending(conn, now=JOINED_ENDS)
+        found, members = await lock_expiring(conn, now=JOINED_ENDS)
         assert (found, [(m.active, m.version) for m in members]) == (1, [(42, 7)])
         ended, (change,) = await expire_lots(
             conn, members, now=JOINED_ENDS, wall=services.clock.wall(), outbox_id=new_id()
@@ -173,7 +173,7 @@ async def test_it_is_known_when_points_end_next(services: Services) -> None:
 
     async def after(at: datetime) -> datetime | None:
         async with transaction(services.db) as conn:
-            return await next_end(conn, after=at)
+            return await next_expiration(conn, after=at)
 
     assert await after(NOON) == JOINED_ENDS
     assert await after(JOINED_ENDS) == JOINED_ENDS + DAY

@@ -46,7 +46,7 @@ POINTS = 100
 UNCAPPED = "\n".join(line for line in OPEN.splitlines() if not line.startswith(("min_", "max_")))
 
 Sending = Literal["takes", "declines", "loses", "takes_silently", "is_away", "dies_before", "dies_after"]
-Asking = Literal["answers", "is_silent", "dies"]
+SlotQuery = Literal["answers", "is_silent", "dies"]
 
 _numbers = count(1)
 
@@ -62,7 +62,7 @@ class Fickle:
 
     def __init__(self) -> None:
         self.sendings: list[Sending] = []
-        self.asking: Asking = "answers"
+        self.asking: SlotQuery = "answers"
         self.arrived: Counter[UUID] = Counter()
         self.open: list[Payout] = []
         self.ends: dict[UUID, Outcome] = {}
@@ -120,7 +120,7 @@ class Work(Struct, frozen=True):
 
     workers: int
     sendings: tuple[Sending, ...] = ()
-    asking: Asking = "answers"
+    asking: SlotQuery = "answers"
 
 
 class Wait(Struct, frozen=True):
@@ -140,7 +140,7 @@ SENDINGS: list[Sending] = [
     "dies_before",
     "dies_after",
 ]
-ASKINGS: list[Asking] = ["answers", "answers", "is_silent", "dies"]
+ASKINGS: list[SlotQuery] = ["answers", "answers", "is_silent", "dies"]
 
 withdrawals = st.builds(Withdraw, st.integers(1, 30))
 work = st.builds(

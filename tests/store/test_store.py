@@ -13,11 +13,13 @@ from engage.domain.refusals import Refusal
 from engage.runtime.database import open_database, transaction
 from engage.runtime.ids import new_id
 from engage.settings import Settings
-from engage.store import api_keys, events, idempotency, members, outbox, programs, sandbox_clock
-from engage.store.events import SeenEvent
-from engage.store.idempotency import IN_FLIGHT_AT_MOST, Begun, KeptAnswer
-from engage.store.members import Member, NewMember
-from engage.store.programs import Published
+from engage.store import api_keys, idempotency, outbox, programs, sandbox_clock
+from engage.store.idempotency import IN_FLIGHT_LIMIT, Begun, StoredResponse
+from engage.store.members import members
+from engage.store.members.members import Member, NewMember
+from engage.store.programs import PublishedVersion
+from engage.store.shop import events
+from engage.store.shop.events import RecordedEvent
 from tests.support.playing import rows
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -39,21 +41,21 @@ async def begin(db: AsyncEngine, key: str = "k", *, of: bytes = b"f", at: dateti
 async def test_one_of_many_requests_with_a_key_is_answered(db: AsyncEngine) -> None:
     begun = await asyncio.gather(*(begin(db) for _ in range(20)))
     assert sorted(map(str, begun)) == ["in_flight"] * 19 + ["new"]
-    answer = KeptAnswer(202, [("content-type", "application/json")], b'{"credits": []}')
+    answer = StoredResponse(202, [("content-type", "application/json")], b'{"credits": []}')
     async with transaction(db) as conn:
         await idempotency.finish(conn, "m-1", "k", answer)
     assert await begin(db) == answer
     assert await begin(db, of=b"other") == "other_request"
     assert await begin(db, "other") == "new"
-    assert await begin(db, at=NOW + 70 * IN_FLIGHT_AT_MOST) == answer, (
+    assert await begin(db, at=NOW + 70 * IN_FLIGHT_LIMIT) == answer, (
         "an answer does not grow old by being read"
     )
 
 
 async def test_a_request_that_died_makes_room_for_the_next(db: AsyncEngine) -> None:
     assert await begin(db) == "new"
-    assert await begin(db, at=NOW + IN_FLIGHT_AT_MOST) == "in_flight"
-    late = NOW + IN_FLIGHT_AT_MOST + MOMENT
+    assert await begin(db, at=NOW + IN_FLIGHT_LIMIT) == "in_flight"
+    late = NOW + IN_FLIGHT_LIMIT + MOMENT
     assert await begin(db, of=b"other", at=late) == "other_request"
     begun = await asyncio.gather(*(begin(db, at=late) for _ in range(10)))
     assert sorted(map(str, begun)) == ["in_flight"] * 9 + ["new"]
@@ -65,12 +67,12 @@ async def test_an_abandoned_request_is_a_new_one(db: AsyncEngine) -> None:
         await idempotency.abandon(conn, "m-1", "k")
     assert await begin(db) == "new"
     async with transaction(db) as conn:
-        await idempotency.finish(conn, "m-1", "k", KeptAnswer(200, [], b""))
+        await idempotency.finish(conn, "m-1", "k", StoredResponse(200, [], b""))
         await idempotency.abandon(conn, "m-1", "k")
-    assert await begin(db) == KeptAnswer(200, [], b""), "an answer that was given is not abandoned"
+    assert await begin(db) == StoredResponse(200, [], b""), "an answer that was given is not abandoned"
     async with transaction(db) as conn:
-        assert await idempotency.forget(conn, before=NOW) == 0
-        assert await idempotency.forget(conn, before=NOW + MOMENT) == 1
+        assert await idempotency.delete_before(conn, before=NOW) == 0
+        assert await idempotency.delete_before(conn, before=NOW + MOMENT) == 1
 
 
 async def test_a_key_opens_until_it_is_revoked_and_is_not_kept(db: AsyncEngine) -> None:
@@ -97,7 +99,9 @@ async def test_a_key_opens_until_it_is_revoked_and_is_not_kept(db: AsyncEngine) 
 async def test_a_published_version_is_never_another(db: AsyncEngine) -> None:
     async def add(document: str, version: str = "1", since: date = date(2026, 1, 1)) -> bool:
         async with transaction(db) as conn:
-            return await programs.add(conn, Published("p", version, document), in_force_from=since, now=NOW)
+            return await programs.add(
+                conn, PublishedVersion("p", version, document), in_force_from=since, now=NOW
+            )
 
     added = await asyncio.gather(*(add("one") for _ in range(10)))
     assert sorted(added) == [False] * 9 + [True]
@@ -137,11 +141,11 @@ async def test_members_are_found_by_id_and_card_and_walked_in_order(db: AsyncEng
     async with transaction(db) as conn:
         found = await members.read_members(conn, [("p", "m-001"), ("q", "m-001"), ("p", "nobody")])
         assert found == {key: Member(*key, "ES") for key in (("p", "m-001"), ("q", "m-001"))}
-        by_card = await members.by_card(conn, [("p", "c-3"), ("q", "c-3"), ("p", "none")])
+        by_card = await members.read_card_owners(conn, [("p", "c-3"), ("q", "c-3"), ("p", "none")])
         assert by_card == {("p", "c-3"): "m-003"}
         assert await members.count_members(conn) == 8
         walked, last = [], ("", "")
-        while page := await members.members_after(conn, last, limit=3):
+        while page := await members.read_members_after(conn, last, limit=3):
             walked += page
             last = page[-1].program_id, page[-1].member_id
     assert [(m.program_id, m.member_id) for m in walked] == [
@@ -184,12 +188,12 @@ def test_a_person_is_known_again_within_a_program_and_nowhere_else() -> None:
 
 
 async def test_an_event_is_seen_once_it_was_kept(db: AsyncEngine) -> None:
-    kept = [SeenEvent("p", f"e-{n}", "app.signed_in", "m-1", NOW) for n in range(3)]
+    kept = [RecordedEvent("p", f"e-{n}", "app.signed_in", "m-1", NOW) for n in range(3)]
     async with transaction(db) as conn:
         await events.add_events(conn, kept[:2], now=NOW)
         await events.add_events(conn, kept, now=NOW + MOMENT)
         asked = [("p", "e-0"), ("p", "e-2"), ("q", "e-0"), ("p", "e-9")]
-        assert await events.seen_events(conn, asked) == {("p", "e-0"), ("p", "e-2")}
+        assert await events.read_recorded_events(conn, asked) == {("p", "e-0"), ("p", "e-2")}
     assert await rows(db, "SELECT count(*) FROM shop_events WHERE received_at = :now", now=NOW) == [(2,)]
 
 
@@ -209,10 +213,10 @@ async def test_left_over_news_go_to_one_teller_each(db: AsyncEngine) -> None:
                 {"id": new_id(), "at": NOW},
             )
     async with transaction(db) as first, transaction(db) as second:
-        assert await outbox.left_over(first, before=NOW, limit=9) == []
-        some = await outbox.left_over(first, before=NOW + MOMENT, limit=3)
-        rest = await outbox.left_over(second, before=NOW + MOMENT, limit=3)
+        assert await outbox.lock_unpublished(first, before=NOW, limit=9) == []
+        some = await outbox.lock_unpublished(first, before=NOW + MOMENT, limit=3)
+        rest = await outbox.lock_unpublished(second, before=NOW + MOMENT, limit=3)
         assert (len(some), len(rest)) == (3, 1)
         assert some[0][1:] == ("active", [("p", "m-1"), ("p", "m-2")])
-        await outbox.forget(first, [id_ for id_, _, _ in some])
+        await outbox.delete(first, [id_ for id_, _, _ in some])
     assert await rows(db, "SELECT count(*) FROM outbox") == [(1,)]

@@ -17,7 +17,7 @@ from engage.api.bodies import read_body
 from engage.api.context import Api, started_api_of
 from engage.api.problems import FieldError, Problem, invalid, to_problem
 from engage.runtime.idempotency import abandon_answer, begin_answer, keep_answer
-from engage.store.idempotency import KeptAnswer
+from engage.store.idempotency import StoredResponse
 
 HEADER: Final = b"idempotency-key"
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -56,7 +56,7 @@ def once(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]:
 
 async def _answered(
     api: Api, app: ASGIApp, scope: Scope, caller: str, key: str, body: bytes
-) -> tuple[KeptAnswer, bool]:
+) -> tuple[StoredResponse, bool]:
     """(the answer, whether it was given before)."""
     # All of these are POSTs, so the path and the query say which request it is.
     named = scope["path"].encode() + b"?" * bool(scope["query_string"]) + scope["query_string"]
@@ -78,7 +78,7 @@ async def _answered(
     return given, False
 
 
-async def _given_by(app: ASGIApp, scope: Scope, body: bytes) -> KeptAnswer:
+async def _given_by(app: ASGIApp, scope: Scope, body: bytes) -> StoredResponse:
     """What the handlers answer to this body, be it a problem."""
     messages: list[Any] = []
 
@@ -95,14 +95,14 @@ async def _given_by(app: ASGIApp, scope: Scope, body: bytes) -> KeptAnswer:
         await _problem(scope, error).send(scope, receive, keep)
     start = messages[0]
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-    return KeptAnswer(start["status"], headers, b"".join(one["body"] for one in messages[1:]))
+    return StoredResponse(start["status"], headers, b"".join(one["body"] for one in messages[1:]))
 
 
 def _problem(scope: Scope, error: Exception) -> Answer[Problem]:
     return to_problem(Request(scope), error)
 
 
-async def _send(send: Send, kept: KeptAnswer, replayed: bool) -> None:
+async def _send(send: Send, kept: StoredResponse, replayed: bool) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept.headers]
     if replayed:
         headers.append((b"idempotency-replayed", b"true"))

@@ -1,4 +1,4 @@
-"""Accepting credits: many at once, in one statement, each exactly once.
+"""Accept credits: many at once, in one statement, each exactly once.
 
 The unique source key decides; a key that is taken is not an error, it is an answer. The pending balance of
 each member moves in the same statement, so whoever sees the credit sees the balance.
@@ -89,7 +89,7 @@ FROM new n JOIN moved m USING (program_id, member_id)
 )
 
 
-class Accepting(msgspec.Struct, frozen=True):
+class CreditToAccept(msgspec.Struct, frozen=True):
     """A credit to accept, for a member. The id is made by the caller (UUIDv7).
 
     `with_id` is the credit whose slot this one shares (`same_as`): it is taken when that one is. `known`:
@@ -118,7 +118,7 @@ _encode_why = msgspec.json.Encoder().encode
 
 async def accept(
     conn: AsyncConnection,
-    accepting: Sequence[Accepting],
+    accepting: Sequence[CreditToAccept],
     *,
     now: datetime,
     wall: datetime,
@@ -160,12 +160,12 @@ async def accept(
     return Accepted(frozenset(ids), list(changes.values()))
 
 
-def _decisions(accepting: Sequence[Accepting]) -> tuple[list[Accepting], list[int]]:
+def _decisions(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept], list[int]]:
     """(one of each decision, the number from 1 of each credit's). Credits that were decided together differ
     only in the member and the id, and what they have in common is told once.
     """
     numbers: dict[tuple[str, int, bool, str | None], int] = {}
-    told: list[Accepting] = []
+    told: list[CreditToAccept] = []
     decisions = []
     for one in accepting:
         decision = (one.program_id, id(one.credit), one.known, one.day_before)

@@ -16,9 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account, Lot, Take, age
 from engage.domain.accounts.balance import Balance
+from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange
-
-Key = tuple[str, str]  # (program, member)
 
 _LOCK = text("""
 SELECT b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version
@@ -110,11 +109,11 @@ class Accounts(msgspec.Struct, frozen=True):
     were asked for have of which lots now, oldest first.
     """
 
-    by_key: dict[Key, Account]
+    by_key: dict[MemberKey, Account]
     takes: dict[UUID, list[Take]]
 
 
-async def lock_balances(conn: AsyncConnection, keys: Iterable[Key]) -> None:
+async def lock_balances(conn: AsyncConnection, keys: Iterable[MemberKey]) -> None:
     """For whoever writes balances in more than one statement: all of them are locked before the first."""
     asked = sorted(set(keys))
     await conn.execute(_LOCK, {"program_ids": [p for p, _ in asked], "member_ids": [m for _, m in asked]})
@@ -122,7 +121,7 @@ async def lock_balances(conn: AsyncConnection, keys: Iterable[Key]) -> None:
 
 async def open_accounts(
     conn: AsyncConnection,
-    keys: Iterable[Key],
+    keys: Iterable[MemberKey],
     *,
     now: datetime,
     credit_ids: Sequence[UUID] = (),
@@ -142,7 +141,7 @@ async def open_accounts(
         # A hold may have gone to another member, whom nobody asked for, in a merger.
         taken = [(id_, credit_id, points) for *key, id_, credit_id, points in rows if tuple(key) in balances]
     wanted = [*credit_ids, *(credit_id for _, credit_id, _ in taken)]
-    lots: dict[Key, list[Lot]] = {}
+    lots: dict[MemberKey, list[Lot]] = {}
     for program_id, member_id, *lot in await conn.execute(_LOTS, columns | {"credit_ids": wanted}):
         lots.setdefault((program_id, member_id), []).append(Lot(*lot))
     by_key = {key: Account(balance, lots.get(key, [])) for key, balance in balances.items()}
@@ -176,7 +175,7 @@ def balance_of(account: Account) -> Balance:
     return Balance(account.active, account.pending, account.held, account.debt, seq)
 
 
-def _entries(changed: list[tuple[Key, Account]]) -> dict[str, object]:
+def _entries(changed: list[tuple[MemberKey, Account]]) -> dict[str, object]:
     entries = [
         (key, account.opened.seq + n, movement)
         for key, account in changed
@@ -210,7 +209,7 @@ def _entries(changed: list[tuple[Key, Account]]) -> dict[str, object]:
     }
 
 
-def _lots(changed: list[tuple[Key, Account]]) -> dict[str, object]:
+def _lots(changed: list[tuple[MemberKey, Account]]) -> dict[str, object]:
     new = [(key, lot, _first_seq(account, lot)) for key, account in changed for lot in account.new_lots]
     # A lot that goes from one account to another is new in one of them only.
     old = [

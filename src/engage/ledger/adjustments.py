@@ -10,10 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import EntryKind
+from engage.domain.keys import MemberKey
 
-Key = tuple[str, str]  # (program, member)
-
-RULE: Final = "adjustment"  # Reserved: no rule of a program.
+ADJUSTMENT_RULE: Final = "adjustment"  # Reserved: no rule of a program.
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ WHERE program_id = :program_id AND member_id = :member_id AND seq = :seq
 """)
 
 
-async def find_adjustment(conn: AsyncConnection, key: Key, reference: str) -> Adjustment | None:
+async def read_adjustment(conn: AsyncConnection, key: MemberKey, reference: str) -> Adjustment | None:
     """The one that has this reference. Certain while the member's balance is locked."""
     values = {"program_id": key[0], "member_id": key[1], "reference": reference}
     row = (await conn.execute(_FIND, values)).first()
@@ -80,7 +79,7 @@ async def add_adjustment(conn: AsyncConnection, adjustment: Adjustment) -> None:
 
 async def add_adjusting_credit(
     conn: AsyncConnection,
-    key: Key,
+    key: MemberKey,
     id_: UUID,
     points: int,
     *,
@@ -97,8 +96,8 @@ async def add_adjusting_credit(
             "program_id": key[0],
             "member_id": key[1],
             "id": id_,
-            "source_key": f"{RULE}:{reference}",
-            "rule_id": RULE,
+            "source_key": f"{ADJUSTMENT_RULE}:{reference}",
+            "rule_id": ADJUSTMENT_RULE,
             "version": version,
             "points": points,
             "now": now,

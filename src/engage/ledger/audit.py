@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.earning.rules import DailyStreak, Once, OncePer, PerWindow, Rule, SameAs
 from engage.domain.program.program import Program
-from engage.ledger import adjustments, merge, opening
+from engage.ledger import adjustments, opening
 from engage.ledger.checks import Check
+from engage.ledger.closing import merge
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ FROM balances
 """)
 
 
-async def find(
+async def run_check(
     conn: AsyncConnection,
     check: Check,
     *,
@@ -97,9 +98,9 @@ _MONTH = "[0-9]{4}-[0-9]{2}"
 
 # Credits that are of no rule of a program, and the source keys that they have.
 RESERVED = {
-    adjustments.RULE: f"^{adjustments.RULE}:.+$",
-    opening.RULE: f"^{opening.source_key('.+')}$",
-    merge.RULE: f"^{merge.RULE}:.+:[0-9a-f-]{{36}}$",
+    adjustments.ADJUSTMENT_RULE: f"^{adjustments.ADJUSTMENT_RULE}:.+$",
+    opening.OPENING_RULE: f"^{opening.source_key('.+')}$",
+    merge.TRANSFER_RULE: f"^{merge.TRANSFER_RULE}:.+:[0-9a-f-]{{36}}$",
 }
 
 

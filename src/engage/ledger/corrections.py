@@ -14,11 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
+from engage.domain.keys import ReferenceKey
 
-Reference = tuple[str, str, str]  # (program, member, reference)
 
-
-class Locked(msgspec.Struct, frozen=True, kw_only=True):
+class LockedCredit(msgspec.Struct, frozen=True, kw_only=True):
     """A credit that nobody else changes until the transaction ends. `earning_seq` is the entry that made it
     active.
     """
@@ -47,8 +46,8 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
 class Correction(msgspec.Struct, frozen=True):
     """A credit before and after; `reference` names what made the difference, once for a credit."""
 
-    before: Locked
-    after: Locked
+    before: LockedCredit
+    after: LockedCredit
     reference: str
 
 
@@ -93,7 +92,7 @@ WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
 """)
 
 
-async def lock_credits(conn: AsyncConnection, references: Sequence[Reference]) -> list[Locked]:
+async def lock_credits(conn: AsyncConnection, references: Sequence[ReferenceKey]) -> list[LockedCredit]:
     """Locks the credits that were earned under these references and that something may be left of.
 
     Comes before balances are locked (`engage.ledger.accounts`).
@@ -106,7 +105,7 @@ async def lock_credits(conn: AsyncConnection, references: Sequence[Reference]) -
             "references": [reference for _, _, reference in references],
         },
     )
-    locked = [Locked(**row._mapping) for row in rows]
+    locked = [LockedCredit(**row._mapping) for row in rows]
     active = [credit for credit in locked if credit.state == "active"]
     if not active:
         return locked
@@ -122,7 +121,9 @@ async def lock_credits(conn: AsyncConnection, references: Sequence[Reference]) -
     return [msgspec.structs.replace(credit, earning_seq=seqs.get(credit.id)) for credit in locked]
 
 
-def keep(account: Account, credit: Locked, kept: int, *, at: datetime, reference: str) -> Locked:
+def reduce_to(
+    account: Account, credit: LockedCredit, kept: int, *, at: datetime, reference: str
+) -> LockedCredit:
     """The credit when `kept` of its points are left; the account of its member gives up the others.
 
     What had expired before is neither kept nor taken back.

@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     corrects: int | None
 
 
-class Held(msgspec.Struct, frozen=True):
+class ReferencedCredit(msgspec.Struct, frozen=True):
     """A credit that holds a reference: what it earned, unless it was removed."""
 
     credit: Credit
@@ -67,7 +67,7 @@ _PAYS = "CASE WHEN c.state = 'reversed' THEN c.points ELSE c.points - c.taken_ba
 _CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_STATE} AS state, c.due_at, c.active_at, c.expires_at,
     c.source_key, c.why, {_TAKEN_BACK} AS gone"""
 
-# A credit of 0 points is a removal's trace (`engage.ledger.take_back`), nothing that the member earned.
+# A credit of 0 points is a removal's trace (`engage.ledger.clawback`), nothing that the member earned.
 _LIST = text(f"""
 SELECT {_CREDIT} FROM credits c
 WHERE program_id = :program_id AND member_id = :member_id AND points > 0
@@ -134,9 +134,9 @@ async def read_credit(conn: AsyncConnection, program_id: str, member_id: str, id
     return None if row is None else _credit(row)
 
 
-async def by_reference(
+async def read_by_reference(
     conn: AsyncConnection, asked: Sequence[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], list[Held]]:
+) -> dict[tuple[str, str, str], list[ReferencedCredit]]:
     """The credits that hold these (program, member, reference)."""
     if not asked:
         return {}
@@ -148,14 +148,14 @@ async def by_reference(
             "references": [a[2] for a in asked],
         },
     )
-    found: dict[tuple[str, str, str], list[Held]] = {}
+    found: dict[tuple[str, str, str], list[ReferencedCredit]] = {}
     for program_id, member_id, reference, *credit in rows:
-        held = Held(_credit(credit), removed=credit[3] == "reversed")
+        held = ReferencedCredit(_credit(credit), removed=credit[3] == "reversed")
         found.setdefault((program_id, member_id, reference), []).append(held)
     return found
 
 
-async def taken_keys(
+async def read_used_keys(
     conn: AsyncConnection, asked: Sequence[tuple[str, str, str]]
 ) -> set[tuple[str, str, str]]:
     """Those of these (program, member, source key) that there is a credit for."""

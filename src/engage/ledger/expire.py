@@ -18,7 +18,7 @@ from engage.ledger.balances import BalanceChange
 LOTS_PER_BATCH = 1_000
 
 
-class Locked(NamedTuple):
+class LockedBalance(NamedTuple):
     """A member whose balance is locked, and what it is."""
 
     program_id: str
@@ -104,19 +104,19 @@ SELECT least(
 _NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expires_at > :after")
 
 
-async def lock_ending(
+async def lock_expiring(
     conn: AsyncConnection, *, now: datetime, batch: int = LOTS_PER_BATCH
-) -> tuple[int, list[Locked]]:
+) -> tuple[int, list[LockedBalance]]:
     """Locks the balances of those who have lots that end by `now` and whom nobody else has in hand, for up to
     `batch` lots, those that ended first: (for how many, whom).
     """
     found = (await conn.execute(_LOCK, {"now": now, "batch": batch})).all()
-    return sum(row[4] for row in found), [Locked(*row[:4]) for row in found]
+    return sum(row[4] for row in found), [LockedBalance(*row[:4]) for row in found]
 
 
 async def expire_lots(
     conn: AsyncConnection,
-    members: Sequence[Locked],
+    members: Sequence[LockedBalance],
     *,
     now: datetime,
     wall: datetime,
@@ -149,7 +149,7 @@ async def expire_lots(
     return ended, changes
 
 
-async def next_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:
+async def next_expiration(conn: AsyncConnection, *, after: datetime) -> datetime | None:
     """The first time later than `after` at which points end."""
     found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
     return found

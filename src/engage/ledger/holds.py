@@ -13,10 +13,10 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.keys import OrderKey
+
 HoldPurpose = Literal["checkout", "redemption", "withdrawal"]
 HoldState = Literal["open", "captured", "released", "expired"]
-
-OrderKey = tuple[str, str, str]  # (program, member, order)
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +189,7 @@ async def write_holds(
     )
 
 
-async def overdue_holds(
+async def read_overdue_holds(
     conn: AsyncConnection, members: Iterable[tuple[str, str]], *, at: datetime
 ) -> list[Hold]:
     """Open holds of these members' checkouts whose time has ended by `at`, without a lock: whoever ends them
@@ -200,7 +200,7 @@ async def overdue_holds(
     return [_hold(row) for row in await conn.execute(_OVERDUE, values)]
 
 
-async def lock_overdue(conn: AsyncConnection, *, at: datetime, limit: int) -> list[UUID]:
+async def lock_overdue_holds(conn: AsyncConnection, *, at: datetime, limit: int) -> list[UUID]:
     """Checkouts' holds, up to `limit`, whose time has ended by `at`, with their members' balances locked.
     They may have ended otherwise just before, so they are read again.
     """

@@ -28,7 +28,7 @@ class HomeRead(msgspec.Struct, frozen=True):
     used: list[str]
 
 
-# As in engage.ledger.truth, the keys of a rule lie between "rule:" and "rule;".
+# As in engage.ledger.used_slots, the keys of a rule lie between "rule:" and "rule;".
 _READ = text("""
 SELECT b.active - coalesce((
     SELECT sum(remaining)::bigint FROM lots

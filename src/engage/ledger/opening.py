@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-RULE: Final = "opening_balance"  # Reserved: no rule of a program.
+OPENING_RULE: Final = "opening_balance"  # Reserved: no rule of a program.
 
 
 class OpeningCredit(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ async def add_opening_credits(
         _ADD,
         {
             "source_key": source_key(name),
-            "rule_id": RULE,
+            "rule_id": OPENING_RULE,
             "now": now,
             "program_ids": [c.program_id for c in credits],
             "member_ids": [c.member_id for c in credits],
@@ -81,7 +81,7 @@ async def add_opening_credits(
     return added.rowcount == len(credits)
 
 
-async def opened_points(
+async def read_opening_points(
     conn: AsyncConnection, program_id: str, member_ids: Sequence[str], *, name: str
 ) -> dict[str, int]:
     """The points of the opening balances that these members have under this name."""

@@ -120,18 +120,18 @@ async def settle_batch(
     return settled, changes
 
 
-async def next_due(conn: AsyncConnection, *, after: datetime) -> datetime | None:
+async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:
     """The first due time later than `after` that a pending credit waits for."""
     found: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
     return found
 
 
-async def due_times(conn: AsyncConnection, *, after: datetime, step: timedelta) -> list[datetime]:
+async def read_due_times(conn: AsyncConnection, *, after: datetime, step: timedelta) -> list[datetime]:
     """When pending credits fall due later than `after`, put off to the next whole step."""
     return [row[0] for row in await conn.execute(_DUE_TIMES, {"after": after, "step": step})]
 
 
-async def is_due(conn: AsyncConnection, *, now: datetime) -> bool:
+async def is_credit_due(conn: AsyncConnection, *, now: datetime) -> bool:
     """Whether anything due at `now` is pending still, be it that another worker has it in hand."""
     found: bool = (await conn.execute(_IS_DUE, {"now": now})).scalar_one()
     return found

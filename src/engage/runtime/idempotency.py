@@ -7,10 +7,12 @@ from engage.domain.refusals import Refusal
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store import idempotency
-from engage.store.idempotency import KeptAnswer
+from engage.store.idempotency import StoredResponse
 
 
-async def begin_answer(services: Services, caller: str, key: str, *, fingerprint: bytes) -> KeptAnswer | None:
+async def begin_answer(
+    services: Services, caller: str, key: str, *, fingerprint: bytes
+) -> StoredResponse | None:
     """The answer that was given before; None when this request is to be answered now.
 
     Raises Refusal request_in_flight while another one with this key is being answered,
@@ -19,7 +21,7 @@ async def begin_answer(services: Services, caller: str, key: str, *, fingerprint
     async with transaction(services.db) as conn:
         begun = await idempotency.begin(conn, caller, key, fingerprint=fingerprint, now=services.clock.wall())
     match begun:
-        case KeptAnswer():
+        case StoredResponse():
             return begun
         case "new":
             return None
@@ -29,7 +31,7 @@ async def begin_answer(services: Services, caller: str, key: str, *, fingerprint
             raise Refusal("idempotency_key_reused", status=422)
 
 
-async def keep_answer(services: Services, caller: str, key: str, answer: KeptAnswer) -> None:
+async def keep_answer(services: Services, caller: str, key: str, answer: StoredResponse) -> None:
     """To be given again for as long as `engage.flows.scheduled.sweep` keeps it."""
     async with transaction(services.db) as conn:
         await idempotency.finish(conn, caller, key, answer)

@@ -13,9 +13,10 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.activity import MemberId
+from engage.domain.keys import MemberKey
 from engage.domain.refusals import Refusal, Unavailable
 from engage.runtime.database import one_statement, transaction
-from engage.store.members import Key, Member, closed_since, read_members
+from engage.store.members.members import Member, read_closed_members, read_members
 
 MEMBERS_KEPT = 200_000
 REFRESH_S = 2.0
@@ -26,8 +27,8 @@ COMMITS_WITHIN = timedelta(minutes=1)
 
 class MemberCache:
     def __init__(self) -> None:
-        self._members: dict[Key, Member] = {}  # By the id that was asked for.
-        self._merged: dict[Key, str] = {}
+        self._members: dict[MemberKey, Member] = {}  # By the id that was asked for.
+        self._merged: dict[MemberKey, str] = {}
         self._since: datetime | None = None
 
     def add(self, member: Member) -> None:
@@ -37,7 +38,7 @@ class MemberCache:
         """The id of the member that this one was merged into, or their own."""
         return self._merged.get((program_id, member_id), member_id)
 
-    async def find(self, db: AsyncEngine, keys: Sequence[Key]) -> dict[Key, Member]:
+    async def find(self, db: AsyncEngine, keys: Sequence[MemberKey]) -> dict[MemberKey, Member]:
         """By (program, member), in one query for all that are not in memory; of one who was merged, the
         member they were merged into, so mind whose id it is. Raises Unavailable.
         """
@@ -54,7 +55,7 @@ class MemberCache:
     async def refresh(self, db: AsyncEngine) -> None:
         """Forgets those who were merged or erased since it last looked. Raises Unavailable."""
         async with one_statement(db) as conn:
-            closed = await closed_since(conn, self._since)
+            closed = await read_closed_members(conn, self._since)
         for one in closed:
             key = (one.program_id, one.member_id)
             self._members.pop(key, None)
@@ -66,7 +67,7 @@ class MemberCache:
         if latest is not None:
             self._since = latest - COMMITS_WITHIN
 
-    def _keep(self, key: Key, member: Member) -> None:
+    def _keep(self, key: MemberKey, member: Member) -> None:
         if len(self._members) >= MEMBERS_KEPT:
             self._members.clear()
         self._members[key] = member

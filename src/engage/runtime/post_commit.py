@@ -116,7 +116,7 @@ class PostCommit:
         told, self._told = self._told, []
         with _may_fail("forget", len(told)):
             async with one_statement(self._db) as conn:
-                await outbox.forget(conn, told)
+                await outbox.delete(conn, told)
 
 
 @contextmanager

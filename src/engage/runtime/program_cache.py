@@ -76,7 +76,7 @@ class ProgramCache:
             return versions[-1]
 
 
-def parsed(published: Sequence[store.Published]) -> dict[str, list[Program]]:
+def parsed(published: Sequence[store.PublishedVersion]) -> dict[str, list[Program]]:
     """The versions of each program, in their order. Raises DocumentError where one cannot be read."""
     programs: dict[str, list[Program]] = {}
     for version in published:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 # A request that has had no answer for so long has died with its server; the next one takes its place.
-IN_FLIGHT_AT_MOST = timedelta(seconds=60)
+IN_FLIGHT_LIMIT = timedelta(seconds=60)
 
 _BEGIN = text("""
 INSERT INTO idempotency_keys AS i (caller, key, fingerprint, created_at)
@@ -32,20 +32,20 @@ _ABANDON = text("DELETE FROM idempotency_keys WHERE caller = :caller AND key = :
 _FORGET = text("DELETE FROM idempotency_keys WHERE created_at < :before")
 
 
-class KeptAnswer(msgspec.Struct, frozen=True):
+class StoredResponse(msgspec.Struct, frozen=True):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
 
-Begun = KeptAnswer | Literal["new", "in_flight", "other_request"]
+Begun = StoredResponse | Literal["new", "in_flight", "other_request"]
 
 
 async def begin(conn: AsyncConnection, caller: str, key: str, *, fingerprint: bytes, now: datetime) -> Begun:
     """ "new": the caller's to answer now. A kept answer: to be given again."""
     which = {"caller": caller, "key": key}
     begun = await conn.execute(
-        _BEGIN, which | {"fingerprint": fingerprint, "now": now, "abandoned": now - IN_FLIGHT_AT_MOST}
+        _BEGIN, which | {"fingerprint": fingerprint, "now": now, "abandoned": now - IN_FLIGHT_LIMIT}
     )
     if begun.first() is not None:
         return "new"
@@ -56,10 +56,10 @@ async def begin(conn: AsyncConnection, caller: str, key: str, *, fingerprint: by
         return "other_request"
     if row.status is None:
         return "in_flight"
-    return KeptAnswer(row.status, [(name, value) for name, value in row.headers], bytes(row.body))
+    return StoredResponse(row.status, [(name, value) for name, value in row.headers], bytes(row.body))
 
 
-async def finish(conn: AsyncConnection, caller: str, key: str, answer: KeptAnswer) -> None:
+async def finish(conn: AsyncConnection, caller: str, key: str, answer: StoredResponse) -> None:
     headers = msgspec.json.encode(answer.headers).decode()
     await conn.execute(
         _FINISH,
@@ -72,5 +72,5 @@ async def abandon(conn: AsyncConnection, caller: str, key: str) -> None:
     await conn.execute(_ABANDON, {"caller": caller, "key": key})
 
 
-async def forget(conn: AsyncConnection, *, before: datetime) -> int:
+async def delete_before(conn: AsyncConnection, *, before: datetime) -> int:
     return (await conn.execute(_FORGET, {"before": before})).rowcount

@@ -15,11 +15,11 @@ WHERE created_at < :before ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCK
 """)
 
 
-async def forget(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
+async def delete(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
     await conn.execute(_FORGET, {"ids": list(ids)})
 
 
-async def left_over(
+async def lock_unpublished(
     conn: AsyncConnection, *, before: datetime, limit: int
 ) -> list[tuple[UUID, str, list[tuple[str, str]]]]:
     """(id, cause, [(program, member), …]) of rows written before an instant of wall time."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.refusals import Refusal
 
 
-class Published(msgspec.Struct, frozen=True):
+class PublishedVersion(msgspec.Struct, frozen=True):
     """A version's TOML, as it was published."""
 
     program_id: str
@@ -33,8 +33,8 @@ SELECT document = :document FROM program_versions WHERE program_id = :program_id
 """)
 
 
-async def read_all(conn: AsyncConnection) -> list[Published]:
-    return [Published(*row) for row in await conn.execute(_READ)]
+async def read_all(conn: AsyncConnection) -> list[PublishedVersion]:
+    return [PublishedVersion(*row) for row in await conn.execute(_READ)]
 
 
 async def count(conn: AsyncConnection) -> int:
@@ -42,7 +42,9 @@ async def count(conn: AsyncConnection) -> int:
     return found
 
 
-async def add(conn: AsyncConnection, published: Published, *, in_force_from: date, now: datetime) -> bool:
+async def add(
+    conn: AsyncConnection, published: PublishedVersion, *, in_force_from: date, now: datetime
+) -> bool:
     """False when the very same document is there already. Raises Refusal version_exists for another one."""
     row = {"program_id": published.program_id, "version": published.version, "document": published.document}
     if (await conn.execute(_ADD, row | {"in_force_from": in_force_from, "now": now})).first() is not None:

@@ -23,7 +23,7 @@ from engage.ledger.holds import next_hold_end
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.store.coupons import next_coupon_end, return_coupons
+from engage.store.rewards.coupons import next_coupon_end, return_coupons
 from tests.support.checkout import (
     DOCUMENT,
     HOLD_FOR,

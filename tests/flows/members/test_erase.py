@@ -19,7 +19,7 @@ from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.runtime.idempotency import begin_answer, keep_answer
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.store.idempotency import KeptAnswer
+from engage.store.idempotency import StoredResponse
 from tests.support import checkout, orders, playing, withdrawals
 from tests.support.audit import broken
 from tests.support.orders import (
@@ -132,7 +132,7 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
     for caller in ("m-0", "m-1"):
         name = f"member:{program}:{caller}"
         await begin_answer(services, name, "k", fingerprint=b"f")
-        await keep_answer(services, name, "k", KeptAnswer(200, [], b"SECRETANSWER"))
+        await keep_answer(services, name, "k", StoredResponse(200, [], b"SECRETANSWER"))
     before = await dump(services)
     assert [word for word in PERSONAL if word not in before] == [
         "PERSON-REF-7",

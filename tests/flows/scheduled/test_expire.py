@@ -55,7 +55,7 @@ async def left(services: Services) -> int:
 
 def in_batches_of(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(expire, "LOTS_PER_BATCH", batch)
-    monkeypatch.setattr(ledger.lock_ending, "__kwdefaults__", {"batch": batch})
+    monkeypatch.setattr(ledger.lock_expiring, "__kwdefaults__", {"batch": batch})
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])

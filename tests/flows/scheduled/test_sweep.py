@@ -12,7 +12,7 @@ from engage.flows.scheduled.sweep import forget_old_answers, sweep, tell_left_ov
 from engage.runtime.idempotency import begin_answer, keep_answer
 from engage.runtime.services import Services
 from engage.signals.topics import Change, Reconnected
-from engage.store.idempotency import KeptAnswer
+from engage.store.idempotency import StoredResponse
 from tests.support.playing import FIVE_MINUTES, PROGRAM, advance, do, join, rows, tap
 
 
@@ -88,7 +88,7 @@ async def test_two_sweeps_at_once_tell_everything(services: Services, other: Ser
 async def test_answers_are_kept_for_three_days(services: Services) -> None:
     for key in ("old", "new"):
         assert await begin_answer(services, "m-1", key, fingerprint=b"f") is None
-        await keep_answer(services, "m-1", key, KeptAnswer(202, [], b"{}"))
+        await keep_answer(services, "m-1", key, StoredResponse(202, [], b"{}"))
     async with services.db.begin() as conn:
         age = timedelta(hours=72, minutes=1)
         await conn.execute(

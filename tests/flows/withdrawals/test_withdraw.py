@@ -29,7 +29,7 @@ from engage.payouts.port import Payout
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.store.withdrawals import next_payout
+from engage.store.withdrawals.withdrawals import next_payout
 from tests.support.audit import broken
 from tests.support.playing import DAY, NOON, advance, rows
 from tests.support.withdrawals import (

@@ -12,9 +12,9 @@ from engage.domain.earning.streak import Streak
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.gate import keys
-from engage.ledger.truth import Asking, read_places, read_streaks
+from engage.ledger.used_slots import SlotQuery, read_streaks, read_used_slots
 from engage.runtime.services import Services
-from engage.store.members import Member
+from engage.store.members.members import Member
 
 Streaks = dict[tuple[str, str, str], Streak]  # By (program, member, rule).
 
@@ -26,8 +26,8 @@ async def load_gate(
 
     Returns their streaks.
     """
-    asked_streaks: list[Asking] = []
-    asked_places: list[Asking] = []
+    asked_streaks: list[SlotQuery] = []
+    asked_places: list[SlotQuery] = []
     plans: list[tuple[Member, Program, str, datetime]] = []
     for member, at in members:
         try:
@@ -38,16 +38,16 @@ async def load_gate(
         for rule in program.rules:
             match rule.limit:
                 case DailyStreak():
-                    asked_streaks.append(Asking(member.program_id, member.member_id, rule.id))
+                    asked_streaks.append(SlotQuery(member.program_id, member.member_id, rule.id))
                 case PerWindow(window=kind):
                     prefix = f"{rule.id}:{calendar.window(kind, at, market.zone).label}:"
-                    asked_places.append(Asking(member.program_id, member.member_id, prefix))
+                    asked_places.append(SlotQuery(member.program_id, member.member_id, prefix))
                 case _:
                     pass
     if not plans:
         return {}
     streaks = await read_streaks(conn, asked_streaks)
-    places = await read_places(conn, asked_places)
+    places = await read_used_slots(conn, asked_places)
     known = [
         (member.program_id, member.member_id, _records(member, program, zone, at, streaks, places))
         for member, program, zone, at in plans
@@ -64,19 +64,21 @@ def _records(
     program: Program,
     zone: str,
     at: datetime,
-    streaks: dict[Asking, Streak],
-    places: dict[Asking, list[int]],
+    streaks: dict[SlotQuery, Streak],
+    places: dict[SlotQuery, list[int]],
 ) -> list[keys.Record]:
     records = []
     for rule in program.rules:
         match rule.limit:
             case DailyStreak():
-                streak = streaks.get(Asking(member.program_id, member.member_id, rule.id))
+                streak = streaks.get(SlotQuery(member.program_id, member.member_id, rule.id))
                 if streak is not None:
                     records.append(keys.streak_record(rule.id, *restored_streak(streak, at=at, zone=zone)))
             case PerWindow(window=kind):
                 window = calendar.window(kind, at, zone)
-                used = places.get(Asking(member.program_id, member.member_id, f"{rule.id}:{window.label}:"))
+                used = places.get(
+                    SlotQuery(member.program_id, member.member_id, f"{rule.id}:{window.label}:")
+                )
                 if used:
                     records.append(keys.window_record(rule.id, kind, window.period, used))
             case _:

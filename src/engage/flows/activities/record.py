@@ -21,14 +21,14 @@ from engage.domain.refusals import AccountClosed, Refusal, Unavailable, not_offe
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks, load_gate
 from engage.gate.client import Asked, Status
-from engage.ledger.accept import Accepting, accept
-from engage.ledger.credits import Credit, Held, by_reference, taken_keys
-from engage.ledger.truth import Asking, read_places
+from engage.ledger.accept import CreditToAccept, accept
+from engage.ledger.credits import Credit, ReferencedCredit, read_by_reference, read_used_keys
+from engage.ledger.used_slots import SlotQuery, read_used_slots
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.members import Member
+from engage.store.members.members import Member
 
 # A lost race costs a round, and every round somebody wins a place; a window has at most 32.
 ROUNDS = 40
@@ -84,7 +84,7 @@ class _Open(msgspec.Struct):
     settled: set[str] = msgspec.field(default_factory=set)  # Rules that have given, or have nothing to give.
     grants: list[Grant] = []  # Of this round.
     won: list[Grant] = []
-    rows: list[Accepting] = []  # Taken by the database.
+    rows: list[CreditToAccept] = []  # Taken by the database.
 
     @property
     def sought(self) -> list[Slot]:
@@ -99,7 +99,7 @@ class _Open(msgspec.Struct):
     def asked(self, slot: Slot) -> Asked:
         return Asked(self.act.program_id, self.act.member_id, slot)
 
-    def win(self, grant: Grant, rows: list[Accepting]) -> None:
+    def win(self, grant: Grant, rows: list[CreditToAccept]) -> None:
         self.settled.add(grant.slot.rule_id)
         self.won = [*self.won, grant]
         self.rows = [*self.rows, *rows]
@@ -228,7 +228,7 @@ async def _accept(services: Services, granted: list[_Open], answers: Answers) ->
     return await _lost(services, lost, answers) if lost else []
 
 
-def _offers(one: _Open) -> list[tuple[Grant, list[Accepting]]]:
+def _offers(one: _Open) -> list[tuple[Grant, list[CreditToAccept]]]:
     """What each grant of this round is good for: its own rule's credit and those that share its slot."""
     act, program = one.act, one.program
     grants = [*one.won, *one.grants]
@@ -240,7 +240,7 @@ def _offers(one: _Open) -> list[tuple[Grant, list[Accepting]]]:
         for credit in credits:
             if credit.rule_id == grant.slot.rule_id:
                 rows.append(
-                    Accepting(
+                    CreditToAccept(
                         act.program_id,
                         act.member_id,
                         own_id,
@@ -250,7 +250,7 @@ def _offers(one: _Open) -> list[tuple[Grant, list[Accepting]]]:
                     )
                 )
             elif _source(program, credit) == grant.slot.rule_id:
-                rows.append(Accepting(act.program_id, act.member_id, new_id(), credit, with_id=own_id))
+                rows.append(CreditToAccept(act.program_id, act.member_id, new_id(), credit, with_id=own_id))
         offers.append((grant, rows))
     return offers
 
@@ -298,7 +298,7 @@ async def _settle_lost(services: Services, lost: list[_Open]) -> None:
     if not grants:
         return
     async with one_statement(services.db) as conn:
-        taken = await taken_keys(conn, [key for _, _, key in grants])
+        taken = await read_used_keys(conn, [key for _, _, key in grants])
     gone = [(one, grant) for one, grant, key in grants if key not in taken]
     once = [(one, grant) for one, grant, key in grants if key in taken and isinstance(grant.slot, OnceSlot)]
     await services.gate.confirm([(one.asked(grant.slot), grant.number) for one, grant in once])
@@ -313,21 +313,23 @@ async def _recorded_before(services: Services, open_: list[_Open]) -> dict[int, 
     if not named:
         return {}
     async with transaction(services.db) as conn:
-        found = await by_reference(conn, [name for _, name in named])
+        found = await read_by_reference(conn, [name for _, name in named])
         known = [(one, found[name]) for one, name in named if name in found]
         windows = [asking for one, _ in known if (asking := _window_of(one)) is not None]
-        used = await read_places(conn, windows)
+        used = await read_used_slots(conn, windows)
     return {one.index: _repeat(one, held, used) for one, held in known}
 
 
-def _window_of(one: _Open) -> Asking | None:
+def _window_of(one: _Open) -> SlotQuery | None:
     slot = one.slots[0]
     if not isinstance(slot, WindowSlot):
         return None
-    return Asking(one.act.program_id, one.act.member_id, slot.prefix)
+    return SlotQuery(one.act.program_id, one.act.member_id, slot.prefix)
 
 
-def _repeat(one: _Open, held: list[Held], used: dict[Asking, list[int]]) -> Recorded | Exception:
+def _repeat(
+    one: _Open, held: list[ReferencedCredit], used: dict[SlotQuery, list[int]]
+) -> Recorded | Exception:
     slot, window = one.slots[0], _window_of(one)
     if all(each.removed for each in held):
         return Refusal("activity_removed", status=409)

@@ -11,7 +11,7 @@ from engage.flows.shop.events import (
     ShareRemoved,
     ShareRemovedEvent,
 )
-from engage.ledger.take_back import Removal, take_back
+from engage.ledger.clawback import Removal, claw_back
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -32,7 +32,7 @@ async def take_removals(
     if removals:
         outbox_id = new_id()
         async with transaction(services.db) as conn:
-            changes = await take_back(
+            changes = await claw_back(
                 conn, removals, now=now, wall=services.clock.wall(), outbox_id=outbox_id
             )
         services.post_commit.add(changes=changes, cause="clawback", outbox_id=outbox_id)

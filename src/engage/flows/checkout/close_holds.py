@@ -15,24 +15,32 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
+from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
 from engage.flows.shop.order_events import follow_captures
-from engage.ledger.accounts import Accounts, Key, open_accounts, post
+from engage.ledger.accounts import Accounts, open_accounts, post
 from engage.ledger.balances import BalanceChange
-from engage.ledger.holds import Hold, HoldState, lock_overdue, overdue_holds, read_holds, write_holds
+from engage.ledger.holds import (
+    Hold,
+    HoldState,
+    lock_overdue_holds,
+    read_holds,
+    read_overdue_holds,
+    write_holds,
+)
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store.coupons import return_coupons, use_coupons
-from engage.store.orders import OrderKey, come_back
+from engage.store.rewards.coupons import return_coupons, use_coupons
+from engage.store.shop.orders import read_returned_orders
 
 HOLDS_PER_BATCH = 500
 
 HoldOutcome = Literal["captured", "released"]
 
 # Of each balance that a transaction changes, what for.
-Causes = dict[Key, str]
+Causes = dict[MemberKey, str]
 News = list[tuple[str, UUID, list[BalanceChange]]]
 
 
@@ -80,19 +88,19 @@ async def close_holds(services: Services, endings: Sequence[HoldClosing]) -> lis
             answers.append(_answer(hold, ending.outcome))
         news = await _write(services, conn, accounts, done)
         captured = _captured_orders(holds.values())
-        back = await come_back(conn, captured) if captured else []
+        back = await read_returned_orders(conn, captured) if captured else []
     tell(services, news)
     if back:
         await follow_captures(services, back)
     return answers
 
 
-async def end_overdue(services: Services, members: Iterable[Key], *, now: datetime) -> int:
+async def end_overdue(services: Services, members: Iterable[MemberKey], *, now: datetime) -> int:
     """Releases these members' holds whose time has ended by `now` and that nobody has come round to yet.
     Raises Unavailable.
     """
     async with one_statement(services.db) as conn:
-        found = await overdue_holds(conn, members, at=now)
+        found = await read_overdue_holds(conn, members, at=now)
     if not found:
         return 0
     async with transaction(services.db) as conn:
@@ -108,7 +116,7 @@ async def release_overdue(services: Services, *, now: datetime, on_time: bool = 
     total = 0
     while True:
         async with transaction(services.db) as conn:
-            ids = await lock_overdue(conn, at=now, limit=HOLDS_PER_BATCH)
+            ids = await lock_overdue_holds(conn, at=now, limit=HOLDS_PER_BATCH)
             if not ids:
                 return total
             found = (await read_holds(conn, ids)).values()
@@ -121,7 +129,7 @@ async def release_overdue(services: Services, *, now: datetime, on_time: bool = 
 
 async def post_news(services: Services, conn: AsyncConnection, accounts: Accounts, causes: Causes) -> News:
     """Posts what the accounts went through. Where there is no cause, points had only come to their end."""
-    by_cause: dict[str, dict[Key, Account]] = {}
+    by_cause: dict[str, dict[MemberKey, Account]] = {}
     for key, account in accounts.by_key.items():
         if account.changed:
             by_cause.setdefault(causes.get(key, "expired"), {})[key] = account

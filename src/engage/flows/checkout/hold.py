@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import Plan, plan
+from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.market import Market
 from engage.domain.money import Money
 from engage.domain.program.program import Program
@@ -25,14 +26,14 @@ from engage.domain.refusals import Refusal
 from engage.domain.rewards.coupon_codes import read_code
 from engage.flows.checkout.close_holds import end_overdue, post_news, tell
 from engage.flows.checkout.quote import QuoteRequest, basket_of, find_members, voucher_of
-from engage.ledger.accounts import Accounts, Key, open_accounts
-from engage.ledger.holds import Hold, OrderKey, add_holds, read_holds_of_orders
+from engage.ledger.accounts import Accounts, open_accounts
+from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.coupons import Coupon, read_by_codes, write_coupons
-from engage.store.members import Member
+from engage.store.members.members import Member
+from engage.store.rewards.coupons import Coupon, read_by_codes, write_coupons
 
 COUPONS_PER_HOLD = 10
 
@@ -90,7 +91,7 @@ class _Asked(Struct):
     fingerprint: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> MemberKey:
         return self.member.program_id, self.member.member_id
 
     @property

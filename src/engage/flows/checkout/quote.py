@@ -16,17 +16,17 @@ from engage.domain.checkout.offers import (
     state_at,
 )
 from engage.domain.document.fields import Currency, ProgramId
+from engage.domain.keys import MemberKey
 from engage.domain.money import Money
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.definition import CouponReward
-from engage.ledger.accounts import Key
 from engage.ledger.balances import read_spendable
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.coupons import Coupon, read_issued
-from engage.store.members import Member
+from engage.store.members.members import Member
+from engage.store.rewards.coupons import Coupon, read_issued
 
 COUPONS_PER_QUOTE = 100
 
@@ -169,7 +169,7 @@ async def find_members(
 def _member(
     services: Services,
     programs: Sequence[str],
-    members: dict[Key, Member],
+    members: dict[MemberKey, Member],
     asked: QuoteRequest,
     *,
     now: datetime,

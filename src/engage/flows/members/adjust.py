@@ -10,16 +10,17 @@ from engage.domain.accounts.account import Account, Lot
 from engage.domain.accounts.balance import Balance
 from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.earning.decide import expires_at
+from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, insufficient_points
-from engage.ledger.accounts import Accounts, Key, open_accounts, post
+from engage.ledger.accounts import Accounts, open_accounts, post
 from engage.ledger.adjustments import (
-    RULE,
+    ADJUSTMENT_RULE,
     Adjustment,
     Posted,
     add_adjusting_credit,
     add_adjustment,
-    find_adjustment,
+    read_adjustment,
     read_posted,
 )
 from engage.ledger.balances import BalanceChange, read_balances
@@ -27,7 +28,7 @@ from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.members import Member
+from engage.store.members.members import Member
 
 LARGEST = 1_000_000_000
 
@@ -73,14 +74,16 @@ async def adjust(
     changes: list[BalanceChange] = []
     async with transaction(services.db) as conn:
         accounts = await open_accounts(conn, [key], now=now)
-        known = await find_adjustment(conn, key, adjusting.reference)
+        known = await read_adjustment(conn, key, adjusting.reference)
         if known is None:
             known = await _adjust(services, conn, member, accounts, adjusting, operator=operator, now=now)
-            changes = await post(conn, accounts, cause=RULE, wall=services.clock.wall(), outbox_id=outbox_id)
+            changes = await post(
+                conn, accounts, cause=ADJUSTMENT_RULE, wall=services.clock.wall(), outbox_id=outbox_id
+            )
         elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
             raise Refusal("reference_used", status=409, reference=adjusting.reference)
         answer = AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
-    services.post_commit.add(changes=changes, cause=RULE, outbox_id=outbox_id)
+    services.post_commit.add(changes=changes, cause=ADJUSTMENT_RULE, outbox_id=outbox_id)
     return answer
 
 
@@ -120,7 +123,7 @@ async def _adjust(
 
 async def _give(
     conn: AsyncConnection,
-    key: Key,
+    key: MemberKey,
     account: Account,
     program: Program,
     country: str,
@@ -130,11 +133,15 @@ async def _give(
 ) -> None:
     """A credit of its own, active at once, with a lot that ends as those of the program do."""
     zone = (program.countries.get(country) or next(iter(program.countries.values()))).zone
-    ends_at, id_, reference = expires_at(program.expiry, now, zone), new_id(), f"{RULE}:{adjusting.reference}"
+    ends_at, id_, reference = (
+        expires_at(program.expiry, now, zone),
+        new_id(),
+        f"{ADJUSTMENT_RULE}:{adjusting.reference}",
+    )
     why: dict[str, Any] = {
         "program": program.id,
         "version": program.version,
-        "rule": RULE,
+        "rule": ADJUSTMENT_RULE,
         "at": now,
         "zone": zone,
         "inputs": {"points": adjusting.points},
@@ -159,5 +166,5 @@ def _take(account: Account, adjusting: AdjustmentRequest, *, now: datetime) -> N
     points = -adjusting.points
     if points > account.active:
         raise insufficient_points(active=account.active, points=points)
-    reference = f"{RULE}:{adjusting.reference}"
+    reference = f"{ADJUSTMENT_RULE}:{adjusting.reference}"
     account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from engage.domain.members.cards import lookups
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.members import by_card
+from engage.store.members.members import read_card_owners
 
 
 async def members_of_cards(
@@ -23,7 +23,7 @@ async def members_of_cards(
     if not keys:
         return {}
     async with transaction(services.db) as conn:
-        known = await by_card(conn, sorted(keys))
+        known = await read_card_owners(conn, sorted(keys))
     found = {
         key: next((known[key[0], kept] for kept in numbers if (key[0], kept) in known), None)
         for key, numbers in written.items()

@@ -9,18 +9,19 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.keys import MemberKey
 from engage.domain.refusals import Unavailable
 from engage.flows.members.merge import ROUNDS, Overtaken, check_told, closed_holds, tell_closed
-from engage.ledger.accounts import Key, lock_balances, open_accounts, post
+from engage.ledger.accounts import lock_balances, open_accounts, post
 from engage.ledger.balances import BalanceChange
-from engage.ledger.closing import close_accounts, lock_credits, reverse_pending
-from engage.ledger.erase import ERASURE, scrub
+from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
+from engage.ledger.closing.erase import ERASURE, erase_ledger
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.closing import erase_rows, lock_orders, note_closing
-from engage.store.members import lock_profiles, read_merged_into
+from engage.store.members.closing import add_closing, erase_rows, lock_orders
+from engage.store.members.members import lock_profiles, read_merged_into
 
 CAUSE = "erased"
 
@@ -49,7 +50,7 @@ async def erase_member(services: Services, program_id: str, member_id: str, *, o
     raise Unavailable("member")
 
 
-async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple[Key, list[str]]:
+async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple[MemberKey, list[str]]:
     """(the member, whoever else was merged; the ids of them all, locked, or none where they are erased)."""
     asked = (await lock_profiles(conn, program_id, [member_id])).get(member_id)
     if asked is None:
@@ -63,7 +64,13 @@ async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple
 
 
 async def _erase(
-    services: Services, conn: AsyncConnection, key: Key, names: list[str], *, operator: str, outbox_id: UUID
+    services: Services,
+    conn: AsyncConnection,
+    key: MemberKey,
+    names: list[str],
+    *,
+    operator: str,
+    outbox_id: UUID,
 ) -> list[BalanceChange]:
     """The balances that changed. Raises Overtaken, and Refusal points_held."""
     now, wall = services.clock.now(), services.clock.wall()
@@ -80,7 +87,7 @@ async def _erase(
         account.take_out(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
     account.owe(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
     changes = await post(conn, accounts, cause=CAUSE, wall=wall, outbox_id=outbox_id)
-    await scrub(conn, key[0], names, salt=secrets.token_hex())
+    await erase_ledger(conn, key[0], names, salt=secrets.token_hex())
     await _forget(conn, key[0], names, operator=operator, now=now, wall=wall)
     return changes
 
@@ -90,4 +97,4 @@ async def _forget(
 ) -> None:
     await close_accounts(conn, program_id, names)
     await erase_rows(conn, program_id, names, now=now, wall=wall)
-    await note_closing(conn, program_id, names, into=None, reason=None, operator=operator, now=now)
+    await add_closing(conn, program_id, names, into=None, reason=None, operator=operator, now=now)

@@ -23,12 +23,18 @@ from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, ro
 from engage.flows.members.register import MemberRegistration, check_eligible, new_member, offered
 from engage.ledger.accounts import open_accounts, post
 from engage.ledger.balances import BalanceChange
-from engage.ledger.opening import RULE, OpeningCredit, add_opening_credits, opened_points, source_key
+from engage.ledger.opening import (
+    OPENING_RULE,
+    OpeningCredit,
+    add_opening_credits,
+    read_opening_points,
+    source_key,
+)
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store.members import NewMember
-from engage.store.newcomers import Known, add_members, read_known
+from engage.store.members.batches import StoredRows, add_members, read_known
+from engage.store.members.members import NewMember
 
 ROWS_PER_BATCH: Final = 2_000
 MOST_POINTS: Final = 1_000_000_000
@@ -197,7 +203,7 @@ def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> d
     return {
         "program": program.id,
         "version": program.version,
-        "rule": RULE,
+        "rule": OPENING_RULE,
         "at": at,
         "zone": zone,
         "inputs": {"import": name, "line": row.line},
@@ -228,7 +234,7 @@ async def _bring(
     raise Unavailable("postgres")
 
 
-async def _known(conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str) -> Known:
+async def _known(conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str) -> StoredRows:
     return await read_known(
         conn,
         program_id,
@@ -242,11 +248,11 @@ async def _opened(
     conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str, *, name: str
 ) -> dict[str, int]:
     ids = [one.credit.member_id for one in coming if one.credit is not None]
-    return await opened_points(conn, program_id, ids, name=name)
+    return await read_opening_points(conn, program_id, ids, name=name)
 
 
 def _sort(
-    coming: Sequence[ImportCandidate], known: Known, opened: Mapping[str, int], *, name: str
+    coming: Sequence[ImportCandidate], known: StoredRows, opened: Mapping[str, int], *, name: str
 ) -> tuple[_Batch, Rejections]:
     """Row after row, as if each came alone: of two with one card, the first has it."""
     batch, bad = _Batch([], []), []
@@ -272,7 +278,7 @@ def _sort(
     return batch, bad
 
 
-def _check_known(one: ImportCandidate, known: Known, opened: Mapping[str, int], *, name: str) -> bool:
+def _check_known(one: ImportCandidate, known: StoredRows, opened: Mapping[str, int], *, name: str) -> bool:
     """Whether they are new. Raises Refusal person_has_account or card_taken; ValueError where who is a member
     already is another one than the row says.
     """

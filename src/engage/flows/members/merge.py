@@ -14,19 +14,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.accounts.account import Account, Take, age
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.rules import DailyStreak, SameAs
+from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
-from engage.ledger import merge as ledger
-from engage.ledger.accounts import Accounts, Key, lock_balances, open_accounts, post
+from engage.ledger.accounts import Accounts, lock_balances, open_accounts, post
 from engage.ledger.balances import BalanceChange, read_balances
-from engage.ledger.closing import Closing, close_accounts, lock_credits, read_hold_states, reverse_pending
+from engage.ledger.closing import merge as ledger
+from engage.ledger.closing.accounts import (
+    ClosingCredit,
+    close_accounts,
+    lock_credits,
+    read_hold_states,
+    reverse_pending,
+)
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import may_be_member, unknown_member
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
-from engage.store.closing import lock_orders, merge_rows, note_closing
-from engage.store.members import Profile, lock_profiles, member_erased, read_cards
+from engage.store.members.closing import add_closing, lock_orders, merge_rows
+from engage.store.members.members import Profile, lock_profiles, member_erased, read_cards
 
 CAUSE = "merged"
 
@@ -76,7 +83,7 @@ async def _merge(
         old, into = await _pair(conn, program_id, member_id, into)
         if old is not None:
             changes = await _move_all(services, conn, old.key, into, now=now, outbox_id=outbox_id)
-            await note_closing(
+            await add_closing(
                 conn, program_id, [member_id], into=into, reason=reason, operator=operator, now=now
             )
         key = (program_id, into)
@@ -107,14 +114,14 @@ async def _pair(
 
 
 async def _move_all(
-    services: Services, conn: AsyncConnection, key: Key, into: str, *, now: datetime, outbox_id: UUID
+    services: Services, conn: AsyncConnection, key: MemberKey, into: str, *, now: datetime, outbox_id: UUID
 ) -> list[BalanceChange]:
     """The balances that changed. Raises Overtaken, and Refusal points_held."""
     survivor, wall = (key[0], into), services.clock.wall()
     await lock_orders(conn, key[0], [key[1], into])
     credits = await lock_credits(conn, key)
     runs = _runs(services.programs.versions(key[0]))
-    placed = await ledger.take_places(conn, key, into, without=runs, now=now)
+    placed = await ledger.copy_credits(conn, key, into, without=runs, now=now)
     await lock_balances(conn, [key, survivor])
     holds = await closed_holds(conn, key)
     accounts = await open_accounts(
@@ -124,7 +131,7 @@ async def _move_all(
     check_told(old, credits)
     whole = _whole(old, credits, accounts)
     await ledger.add_transfers(conn, key, into, _transfers(credits, whole, placed), now=now)
-    await ledger.fill_places(conn, key, into, sorted(whole))
+    await ledger.fill_credits(conn, key, into, sorted(whole))
     await reverse_pending(conn, key, now=now)
     _move(accounts, key, survivor, whole, now=now)
     changes = await post(conn, accounts, cause=CAUSE, wall=wall, outbox_id=outbox_id)
@@ -134,7 +141,7 @@ async def _move_all(
     return changes
 
 
-async def closed_holds(conn: AsyncConnection, key: Key) -> list[UUID]:
+async def closed_holds(conn: AsyncConnection, key: MemberKey) -> list[UUID]:
     """The holds of a member whose balance is locked. Raises Refusal points_held where one is open."""
     holds = await read_hold_states(conn, key)
     if "open" in holds.values():
@@ -142,7 +149,7 @@ async def closed_holds(conn: AsyncConnection, key: Key) -> list[UUID]:
     return list(holds)
 
 
-def check_told(account: Account, credits: Collection[Closing]) -> None:
+def check_told(account: Account, credits: Collection[ClosingCredit]) -> None:
     """Raises Overtaken where the account has more than these credits: they were read too early."""
     pending = sum(credit.points for credit in credits if credit.state == "pending")
     if account.pending != pending or not account.lots.keys() <= {credit.id for credit in credits}:
@@ -161,7 +168,7 @@ def _runs(versions: Iterable[Program]) -> set[str]:
     return found
 
 
-def _whole(account: Account, credits: Collection[Closing], accounts: Accounts) -> set[UUID]:
+def _whole(account: Account, credits: Collection[ClosingCredit], accounts: Accounts) -> set[UUID]:
     """The credits that go on with what they are worth: those that are pending, that have something left, that
     were spent where it may come back, or that may be taken back. Of all others only the place is kept.
     """
@@ -178,7 +185,7 @@ def _whole(account: Account, credits: Collection[Closing], accounts: Accounts) -
 
 
 def _transfers(
-    credits: Collection[Closing], whole: set[UUID], placed: set[UUID]
+    credits: Collection[ClosingCredit], whole: set[UUID], placed: set[UUID]
 ) -> list[tuple[UUID, str | None]]:
     """Those that go on under a key of their own. One of each reference keeps it: the first."""
     known: set[str] = set()
@@ -192,7 +199,9 @@ def _transfers(
     return transfers
 
 
-def _move(accounts: Accounts, key: Key, survivor: Key, whole: set[UUID], *, now: datetime) -> None:
+def _move(
+    accounts: Accounts, key: MemberKey, survivor: MemberKey, whole: set[UUID], *, now: datetime
+) -> None:
     """All points, and what is owed, from one account to the other."""
     old, new = accounts.by_key[key], accounts.by_key[survivor]
     lots = [replace(lot) for lot in sorted(old.lots.values(), key=age) if lot.credit_id in whole]
@@ -217,7 +226,7 @@ def _move(accounts: Accounts, key: Key, survivor: Key, whole: set[UUID], *, now:
 
 
 async def tell_closed(
-    services: Services, key: Key, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
+    services: Services, key: MemberKey, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
 ) -> None:
     """This process knows at once who is gone, and feeds hear of it; the gate asks the database anew about the
     member who is there.

@@ -11,7 +11,7 @@ from engage.ledger.balances import read_balances
 from engage.runtime.database import snapshot
 from engage.runtime.member_cache import may_be_member, unknown_member
 from engage.runtime.services import Services
-from engage.store.members import Profile, member_erased, read_cards, read_merged_into, read_profiles
+from engage.store.members.members import Profile, member_erased, read_cards, read_merged_into, read_profiles
 
 
 class MemberProfile(Struct, frozen=True, kw_only=True):

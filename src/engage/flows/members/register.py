@@ -17,11 +17,11 @@ from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.record import CreditView
-from engage.ledger.accept import Accepting, accept
+from engage.ledger.accept import CreditToAccept, accept
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store.members import Member, NewMember, add_member, person_hash
+from engage.store.members.members import Member, NewMember, add_member, person_hash
 
 # Patterns rule out the newline that a $ alone lets through at the end.
 CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+() -]+(?!\n)$")]
@@ -70,7 +70,7 @@ async def register_member(services: Services, registration: MemberRegistration) 
     # Whoever joins has used no place of any limit yet, so the first one is free without asking.
     grants = [Grant(slot, 1) for slot in slots]
     credits = decide(program, Registration(), at=now, zone=zone, grants=grants)
-    rows = [Accepting(program.id, registration.member_id, new_id(), credit) for credit in credits]
+    rows = [CreditToAccept(program.id, registration.member_id, new_id(), credit) for credit in credits]
     changes = []
     async with transaction(services.db) as conn:
         await add_member(conn, member, now=now)

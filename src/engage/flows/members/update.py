@@ -10,7 +10,7 @@ from engage.flows.members.register import CardNumber, Phone, phone_of
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
+from engage.store.members.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
 
 
 class MemberUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -63,7 +63,7 @@ async def audit_snapshot(
     found = []
     for done, check in enumerate(checks):
         told(done, check)
-        finding = await ledger.find(
+        finding = await ledger.run_check(
             conn, check, rules=rules, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
         )
         if finding.count:

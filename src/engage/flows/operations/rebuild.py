@@ -10,12 +10,12 @@ from datetime import timedelta
 from msgspec import Struct
 
 from engage.flows.activities.limits_from_ledger import load_gate
-from engage.ledger.settle import due_times, is_due
-from engage.ledger.truth import active_since
+from engage.ledger.settle import is_credit_due, read_due_times
+from engage.ledger.used_slots import read_active_members
 from engage.runtime.database import transaction
 from engage.runtime.services import Services, follow_sandbox_clock
 from engage.signals.doorbell import TICK
-from engage.store.members import Member, count_members, members_after
+from engage.store.members.members import Member, count_members, read_members_after
 
 # The gate forgets whoever stays away for so long; longer ago there is nothing that it would need to know.
 ACTIVE_WITHIN = timedelta(days=40)
@@ -57,10 +57,10 @@ async def _load_members(services: Services, told: Told) -> tuple[int, int]:
     while True:
         told("members", seen, total)
         async with transaction(services.db) as conn:
-            batch = await members_after(conn, last, limit=MEMBERS_PER_BATCH)
+            batch = await read_members_after(conn, last, limit=MEMBERS_PER_BATCH)
             now = services.clock.now()
             keys = [(member.program_id, member.member_id) for member in batch]
-            active = await active_since(conn, keys, now - ACTIVE_WITHIN)
+            active = await read_active_members(conn, keys, now - ACTIVE_WITHIN)
             known: Sequence[Member] = [m for m in batch if (m.program_id, m.member_id) in active]
             if known:
                 await load_gate(services, conn, [(member, now) for member in known])
@@ -74,8 +74,8 @@ async def _load_members(services: Services, told: Told) -> tuple[int, int]:
 async def _ring(services: Services, told: Told) -> int:
     now = services.clock.now()
     async with transaction(services.db) as conn:
-        times = await due_times(conn, after=now, step=TICK)
-        if await is_due(conn, now=now):
+        times = await read_due_times(conn, after=now, step=TICK)
+        if await is_credit_due(conn, now=now):
             times.insert(0, now)
     for first in range(0, len(times), BELLS_PER_BATCH):
         told("doorbells", first, len(times))

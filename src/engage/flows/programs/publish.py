@@ -37,7 +37,7 @@ async def publish(
             raise Refusal("versions_conflict", status=409, problems=problems)
         new = await store.add(
             conn,
-            store.Published(program.id, program.version, text),
+            store.PublishedVersion(program.id, program.version, text),
             in_force_from=program.in_force_from,
             now=now,
         )

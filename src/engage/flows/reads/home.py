@@ -17,7 +17,7 @@ from engage.ledger.home import Expiring
 from engage.runtime.database import one_statement
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.members import Member
+from engage.store.members.members import Member
 
 EXPIRING_SHOWN = 12
 

@@ -11,7 +11,7 @@ from engage.ledger.credits import Credit, CreditState, Entry
 from engage.runtime.database import one_statement
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.members import Member
+from engage.store.members.members import Member
 
 
 async def check_member(services: Services, program_id: str, member_id: str) -> Member:

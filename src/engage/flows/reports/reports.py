@@ -24,7 +24,7 @@ from engage.runtime.program_cache import parsed
 from engage.runtime.services import clock_of
 from engage.settings import Settings
 from engage.store import programs
-from engage.store.members import read_profiles
+from engage.store.members.members import read_profiles
 
 # One at a time in a process: each takes all that a connection's memory may have.
 _reporting = asyncio.Lock()

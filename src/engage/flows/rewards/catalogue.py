@@ -14,15 +14,15 @@ from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeRewar
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.coupons import (
+from engage.store.members.members import Member
+from engage.store.rewards.coupons import (
     Coupon,
     CouponState,
-    count_given,
+    count_issued,
     expire_batch,
     list_coupons,
 )
-from engage.store.members import Member
-from engage.store.reward_stock import read_stock
+from engage.store.rewards.stock import read_stock
 
 COUPONS_PER_BATCH = 1_000
 
@@ -85,7 +85,7 @@ async def read_catalogue(services: Services, program_id: str, member_id: str) ->
     ]
     async with transaction(services.db) as conn:
         issued = await read_stock(conn, program_id, scarce) if scarce else {}
-        given = await count_given(conn, limited) if limited else {}
+        given = await count_issued(conn, limited) if limited else {}
     return [
         _view(
             reward,

@@ -11,7 +11,7 @@ from engage.domain.rewards.coupon_codes import read_code
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.coupons import Coupon, read_by_codes, write_coupons
+from engage.store.rewards.coupons import Coupon, read_by_codes, write_coupons
 
 
 async def void_coupon(services: Services, program_id: str, typed: str) -> Coupon:

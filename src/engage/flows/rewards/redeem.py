@@ -12,6 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from engage.domain.keys import MemberKey, RewardKey
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
@@ -19,16 +20,15 @@ from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
 from engage.flows.checkout.close_holds import end_overdue, post_news, tell
-from engage.ledger.accounts import Accounts, Key, open_accounts
+from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store import reward_stock
-from engage.store.coupons import Coupon, add_coupons, count_given
-from engage.store.members import Member
-from engage.store.reward_stock import RewardKey
+from engage.store.members.members import Member
+from engage.store.rewards import stock as reward_stock
+from engage.store.rewards.coupons import Coupon, add_coupons, count_issued
 
 
 class RewardRequest(Struct, frozen=True):
@@ -61,7 +61,7 @@ class _Wish(Struct):
     is_scarce: bool
 
     @property
-    def key(self) -> Key:
+    def key(self) -> MemberKey:
         return self.member.program_id, self.member.member_id
 
     @property
@@ -126,7 +126,7 @@ async def _redeem(services: Services, asked: Sequence[_Wish], answers: Answers, 
             for one in asked
             if one.reward.per_member is not None
         ]
-        given = await count_given(conn, limited) if limited else {}
+        given = await count_issued(conn, limited) if limited else {}
         scarce = [one.stock for one in asked if one.is_scarce]
         issued = await reward_stock.lock_stock(conn, scarce) if scarce else {}
         at_hand = _Round(now, accounts, Counter(given), Counter(issued), [], [])

@@ -14,12 +14,12 @@ from engage.flows.rewards.catalogue import expire_coupons
 from engage.flows.scheduled.expire import expire_due, expire_together
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.pay_out import pay_out_due
-from engage.ledger.expire import next_end
+from engage.ledger.expire import next_expiration
 from engage.ledger.holds import next_hold_end
-from engage.ledger.settle import next_due
+from engage.ledger.settle import next_settlement
 from engage.runtime.services import Services
-from engage.store.coupons import next_coupon_end
-from engage.store.withdrawals import next_payout
+from engage.store.rewards.coupons import next_coupon_end
+from engage.store.withdrawals.withdrawals import next_payout
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,8 +61,8 @@ class Work(Struct, frozen=True, kw_only=True):
 
 # What falls due at one and the same instant is done in this order: points come before they go.
 DUE_WORK = (
-    Work(name="settle", next_at=next_due, do=settle_due, any_order=True),
-    Work(name="expire", next_at=next_end, do=expire_due, any_order=True, together=expire_together),
+    Work(name="settle", next_at=next_settlement, do=settle_due, any_order=True),
+    Work(name="expire", next_at=next_expiration, do=expire_due, any_order=True, together=expire_together),
     Work(name="holds", next_at=next_hold_end, do=release_overdue),
     Work(name="coupons", next_at=next_coupon_end, do=expire_coupons, any_order=True),
     Work(name="pay_out", next_at=next_payout, do=pay_out_due),

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 
-from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_ending
+from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_expiring
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -19,7 +19,7 @@ async def expire_once(services: Services, *, now: datetime, on_time: bool = Fals
     """Ends a batch of lots that end by `now`: (how many, whether there may be more). Raises Unavailable."""
     outbox_id = new_id()
     async with transaction(services.db) as conn:
-        found, members = await lock_ending(conn, now=now)
+        found, members = await lock_expiring(conn, now=now)
         if not found:
             return 0, False
         ended, changes = await expire_lots(

@@ -24,7 +24,9 @@ async def sweep(services: Services, work: Work) -> int:
 async def tell_left_over(services: Services) -> int:
     """Publishes the newest balances of members whose news may not have been told; how many rows."""
     async with transaction(services.db) as conn:
-        rows = await outbox.left_over(conn, before=services.clock.wall() - UNTOLD_AFTER, limit=ROWS_PER_SWEEP)
+        rows = await outbox.lock_unpublished(
+            conn, before=services.clock.wall() - UNTOLD_AFTER, limit=ROWS_PER_SWEEP
+        )
         if not rows:
             return 0
         causes = {key: cause for _, cause, keys in rows for key in keys}
@@ -32,11 +34,11 @@ async def tell_left_over(services: Services) -> int:
         await services.topics.publish(
             [change_of(*key, balance, causes[key]) for key, balance in balances.items()]
         )
-        await outbox.forget(conn, [id_ for id_, _, _ in rows])
+        await outbox.delete(conn, [id_ for id_, _, _ in rows])
     return len(rows)
 
 
 async def forget_old_answers(services: Services) -> int:
     """Drops the answers kept for Idempotency-Keys that have had their time; how many."""
     async with transaction(services.db) as conn:
-        return await idempotency.forget(conn, before=services.clock.wall() - ANSWERS_KEPT)
+        return await idempotency.delete_before(conn, before=services.clock.wall() - ANSWERS_KEPT)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.scheduled.due_work import DUE_WORK, do_due, is_left
 from engage.ledger.expire import next_stop
-from engage.ledger.settle import next_due
+from engage.ledger.settle import next_settlement
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store import sandbox_clock
@@ -83,7 +83,7 @@ async def _show(services: Services, at: datetime) -> None:
 async def _ring_for_the_rest(services: Services, now: datetime) -> None:
     """What was rung for before the clock moved is due sooner now, by the wall."""
     async with transaction(services.db) as conn:
-        due = await next_due(conn, after=now)
+        due = await next_settlement(conn, after=now)
     if due is not None:
         with suppress(Unavailable):  # The clock has moved; the sweep goes after what is not rung for.
             await services.doorbell.ring([due])

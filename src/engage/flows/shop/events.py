@@ -18,8 +18,8 @@ from engage.domain.activity import (
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.earning.order_facts import ReturnedLines
 from engage.flows.members.register import CardNumber
-from engage.store.events import SeenEvent
-from engage.store.members import Member
+from engage.store.members.members import Member
+from engage.store.shop.events import RecordedEvent
 
 
 class Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,11 +150,11 @@ class Known(Struct, frozen=True):
     member: Member
 
     @property
-    def seen(self) -> SeenEvent:
+    def seen(self) -> RecordedEvent:
         """What is kept of it once it is done."""
         kind = str(self.event.__struct_config__.tag)
         member = self.member
-        return SeenEvent(member.program_id, self.event.id, kind, member.member_id, self.event.time)
+        return RecordedEvent(member.program_id, self.event.id, kind, member.member_id, self.event.time)
 
 
 class RefusedEvent(Struct, frozen=True):

@@ -7,14 +7,13 @@ from msgspec.structs import replace
 
 from engage.domain.earning.order_facts import Facts
 from engage.domain.earning.orders import Standing, reinstated, standing
+from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.program.program import Program
-from engage.ledger.accept import Accepting
-from engage.ledger.accounts import Key
-from engage.ledger.corrections import Locked
+from engage.ledger.accept import CreditToAccept
+from engage.ledger.corrections import LockedCredit
 from engage.ledger.holds import Hold
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store.orders import OrderKey
 
 
 class Turn(Struct, frozen=True):
@@ -28,7 +27,7 @@ class Turn(Struct, frozen=True):
     again: bool = False
 
     @property
-    def member(self) -> Key:
+    def member(self) -> MemberKey:
         return self.key[:2]
 
     @property
@@ -56,12 +55,12 @@ class Work(Struct):
     program: Program | None  # That decides about it, once it is paid.
     grace: timedelta  # For points that come back to lots that have ended.
     standings: dict[str, Standing] = {}  # By rule.
-    credits: list[Locked] = []
+    credits: list[LockedCredit] = []
     holds: list[Hold] = []
-    accepting: list[Accepting] = []
+    accepting: list[CreditToAccept] = []
 
     @property
-    def member(self) -> Key:
+    def member(self) -> MemberKey:
         return self.turn.member
 
     @property
@@ -71,7 +70,7 @@ class Work(Struct):
         """
         return bool(self.losing()) or any(self.gives(hold) or hold.state == "open" for hold in self.holds)
 
-    def losing(self) -> list[Locked]:
+    def losing(self) -> list[LockedCredit]:
         return [credit for credit in self.credits if credit.loses(self.standings[credit.rule_id].kept)]
 
     def gives(self, hold: Hold) -> bool:
@@ -95,7 +94,7 @@ class Work(Struct):
             return 0
         return reinstated(self.program, hold.points, facts.paid.order, facts.returned())
 
-    def dated(self, credit: Locked) -> Locked:
+    def dated(self, credit: LockedCredit) -> LockedCredit:
         """The credit with the due time that its delivery gives it."""
         due = self.standings[credit.rule_id]
         if credit.state != "pending" or self.turn.after.delivered_at is None:
@@ -134,18 +133,18 @@ async def _version(services: Services, program_id: str, name: str) -> Program:
     raise AssertionError(f"version {name} of {program_id} decided, and is not published")
 
 
-def _accepting(turn: Turn, one: Standing) -> Accepting:
+def _accepting(turn: Turn, one: Standing) -> CreditToAccept:
     """The credit as it was decided, due by the delivery where that came first. It loses afterwards, for all
     to see, what came back before it.
     """
     credit = replace(one.credit, due_at=one.due_at, expires_at=one.expires_at)
-    return Accepting(*turn.member, new_id(), credit)
+    return CreditToAccept(*turn.member, new_id(), credit)
 
 
-def _born(one: Accepting) -> Locked:
+def _born(one: CreditToAccept) -> LockedCredit:
     credit = one.credit
     assert credit.reference is not None
-    return Locked(
+    return LockedCredit(
         program_id=one.program_id,
         member_id=one.member_id,
         id=one.id,

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.keys import OrderKey
 from engage.domain.refusals import Refusal
 from engage.flows.shop.events import (
     Known,
@@ -26,8 +27,8 @@ from engage.flows.shop.post_orders import News, square
 from engage.ledger.holds import Hold, read_holds
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.events import add_events
-from engage.store.orders import OrderKey, lock_orders, open_orders, write_orders
+from engage.store.shop.events import add_events
+from engage.store.shop.orders import lock_orders, open_orders, write_orders
 
 
 async def take_order_events(

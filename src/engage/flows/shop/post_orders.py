@@ -18,11 +18,11 @@ from engage.flows.shop.order_changes import Turn, Work, work_of
 from engage.ledger.accept import accept
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts, post
 from engage.ledger.balances import BalanceChange
-from engage.ledger.corrections import Correction, Locked, keep, lock_credits, write_corrections
+from engage.ledger.corrections import Correction, LockedCredit, lock_credits, reduce_to, write_corrections
 from engage.ledger.holds import Hold, read_holds_of_orders, write_holds
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store.coupons import return_coupons
+from engage.store.rewards.coupons import return_coupons
 
 
 class News(Struct, frozen=True):
@@ -116,12 +116,12 @@ async def _correct(services: Services, conn: AsyncConnection, works: list[Work],
     return News(changes, "returned", due, outbox_id)
 
 
-def _corrected(accounts: Accounts, work: Work, credit: Locked, *, now: datetime) -> Locked:
+def _corrected(accounts: Accounts, work: Work, credit: LockedCredit, *, now: datetime) -> LockedCredit:
     kept = work.standings[credit.rule_id].kept
     if not credit.loses(kept):
         return work.dated(credit)
     account = accounts.by_key[credit.key]
-    return work.dated(keep(account, credit, kept, at=now, reference=work.turn.reference))
+    return work.dated(reduce_to(account, credit, kept, at=now, reference=work.turn.reference))
 
 
 async def _give_back(conn: AsyncConnection, accounts: Accounts, moving: list[Work], *, now: datetime) -> None:

@@ -25,8 +25,8 @@ from engage.flows.shop.events import (
 from engage.flows.shop.order_events import take_order_events
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.events import add_events, seen_events
-from engage.store.members import Member
+from engage.store.members.members import Member
+from engage.store.shop.events import add_events, read_recorded_events
 
 EVENTS_PER_CALL = 1_000
 
@@ -77,7 +77,7 @@ async def _fresh(services: Services, events: Sequence[AnyEvent]) -> tuple[list[A
     for event in events:
         first.setdefault((event.program, event.id), event)
     async with transaction(services.db) as conn:
-        seen = await seen_events(conn, list(first))
+        seen = await read_recorded_events(conn, list(first))
     fresh = [event for key, event in first.items() if key not in seen]
     return fresh, len(events) - len(fresh)
 

@@ -14,7 +14,7 @@ from engage.ledger.holds import read_hold, write_holds
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store import withdrawals as store
+from engage.store.withdrawals import withdrawals as store
 
 # What an operator says of one that was not paid.
 NOT_PAID = "not_paid_out"

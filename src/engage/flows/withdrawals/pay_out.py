@@ -16,7 +16,7 @@ from engage.flows.withdrawals.outcome import change
 from engage.payouts.port import Payout, Provider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store import withdrawals as store
+from engage.store.withdrawals import withdrawals as store
 
 log = structlog.get_logger()
 

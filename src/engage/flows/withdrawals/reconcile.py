@@ -17,7 +17,7 @@ from engage.flows.withdrawals.pay_out import PAYOUTS_PER_BATCH, call, payout_of,
 from engage.payouts.port import Provider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store import withdrawals as store
+from engage.store.withdrawals import withdrawals as store
 
 log = structlog.get_logger()
 

@@ -28,7 +28,7 @@ from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store import withdrawals as store
+from engage.store.withdrawals import withdrawals as store
 
 
 class WithdrawalView(Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Key = tuple[str, str]  # (program, member)
+from engage.domain.keys import MemberKey
 
-RULE: Final = "transfer"  # Reserved: no rule of a program.
+TRANSFER_RULE: Final = "transfer"  # Reserved: no rule of a program.
 
 
 # Not more than a place that is taken; what it is worth is filled in when the lots are known. In the order in
@@ -61,13 +61,13 @@ UPDATE holds SET member_id = :into WHERE program_id = :program_id AND member_id 
 """)
 
 
-def _of(key: Key, into: str | None = None) -> dict[str, str]:
+def _of(key: MemberKey, into: str | None = None) -> dict[str, str]:
     named = {"program_id": key[0], "member_id": key[1]}
     return named if into is None else named | {"into": into}
 
 
-async def take_places(
-    conn: AsyncConnection, key: Key, into: str, *, without: Collection[str], now: datetime
+async def copy_credits(
+    conn: AsyncConnection, key: MemberKey, into: str, *, without: Collection[str], now: datetime
 ) -> set[UUID]:
     """Credits of no points for `into`, under the keys of the member's credits that are free there; their ids.
 
@@ -78,18 +78,23 @@ async def take_places(
 
 
 async def add_transfers(
-    conn: AsyncConnection, key: Key, into: str, transfers: Sequence[tuple[UUID, str | None]], *, now: datetime
+    conn: AsyncConnection,
+    key: MemberKey,
+    into: str,
+    transfers: Sequence[tuple[UUID, str | None]],
+    *,
+    now: datetime,
 ) -> None:
     """The same, under keys of their own: by credit id, with the reference that it is known by from now on."""
     columns = {"ids": [id_ for id_, _ in transfers], "references": [reference for _, reference in transfers]}
-    await conn.execute(_TRANSFERS, _of(key, into) | columns | {"rule_id": RULE, "now": now})
+    await conn.execute(_TRANSFERS, _of(key, into) | columns | {"rule_id": TRANSFER_RULE, "now": now})
 
 
-async def fill_places(conn: AsyncConnection, key: Key, into: str, ids: Sequence[UUID]) -> None:
+async def fill_credits(conn: AsyncConnection, key: MemberKey, into: str, ids: Sequence[UUID]) -> None:
     """These credits of `into` are worth what the member's are."""
     await conn.execute(_FILL, _of(key, into) | {"ids": list(ids)})
 
 
-async def move_holds(conn: AsyncConnection, key: Key, into: str) -> None:
+async def move_holds(conn: AsyncConnection, key: MemberKey, into: str) -> None:
     """What was spent and may come back comes back to the other one."""
     await conn.execute(_MOVE_HOLDS, _of(key, into))

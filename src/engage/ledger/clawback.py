@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.ledger.accounts import open_accounts, post
 from engage.ledger.balances import BalanceChange
-from engage.ledger.corrections import Correction, keep, lock_credits, write_corrections
+from engage.ledger.corrections import Correction, lock_credits, reduce_to, write_corrections
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ ON CONFLICT DO NOTHING
 """)
 
 
-async def take_back(
+async def claw_back(
     conn: AsyncConnection, removals: Sequence[Removal], *, now: datetime, wall: datetime, outbox_id: UUID
 ) -> list[BalanceChange]:
     """Reverses the credits of these activities, each once: from their own lots first, then from the oldest,
@@ -73,7 +73,7 @@ async def take_back(
     corrections = []
     for credit in credits:
         reference = f"removed:{credit.reference}"
-        after = keep(accounts.by_key[credit.key], credit, 0, at=now, reference=reference)
+        after = reduce_to(accounts.by_key[credit.key], credit, 0, at=now, reference=reference)
         corrections.append(Correction(credit, after, reference))
     await write_corrections(conn, corrections, now=now)
     return await post(conn, accounts, cause="clawback", wall=wall, outbox_id=outbox_id)

@@ -200,7 +200,7 @@ async def list_coupons(
     return [_coupon(row) for row in await conn.execute(_LIST, values)]
 
 
-async def count_given(
+async def count_issued(
     conn: AsyncConnection, asked: Iterable[tuple[str, str, str, datetime | None]]
 ) -> dict[tuple[str, str, str], int]:
     """How often each (program, member, reward, since) was given, by the first three."""

@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import Order
 from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.keys import OrderKey
 from engage.domain.refusals import AccountClosed
-
-OrderKey = tuple[str, str, str]  # (program, member, order)
 
 # Who is being merged is waited for, and then is no member: their orders are somebody else's.
 _OPEN = text("""
@@ -91,7 +90,7 @@ async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[O
     return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
 
 
-async def come_back(conn: AsyncConnection, keys: Iterable[OrderKey]) -> list[OrderKey]:
+async def read_returned_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> list[OrderKey]:
     """Those of these orders that were cancelled or of which something came back, without a lock."""
     rows = await conn.execute(_COME_BACK, _keys(sorted(set(keys))))
     return [(row[0], row[1], row[2]) for row in rows]

@@ -33,7 +33,7 @@ JOIN credits c
 """)
 
 
-class Asking(msgspec.Struct, frozen=True):
+class SlotQuery(msgspec.Struct, frozen=True):
     """What is asked for a member: a streak rule's id, or the key prefix of a window (`WindowSlot.prefix`)."""
 
     program_id: str
@@ -41,27 +41,27 @@ class Asking(msgspec.Struct, frozen=True):
     name: str
 
 
-async def read_streaks(conn: AsyncConnection, asking: Sequence[Asking]) -> dict[Asking, Streak]:
+async def read_streaks(conn: AsyncConnection, asking: Sequence[SlotQuery]) -> dict[SlotQuery, Streak]:
     """The newest day of each streak, with its length then; absent where there is none."""
     if not asking:
         return {}
     rows = await conn.execute(_STREAKS, _columns(asking, "rule_ids"))
     return {
-        Asking(program_id, member_id, rule_id): Streak(
+        SlotQuery(program_id, member_id, rule_id): Streak(
             date.fromisoformat(source_key.removeprefix(f"{rule_id}:")), days, zone
         )
         for program_id, member_id, rule_id, source_key, zone, days in rows
     }
 
 
-async def read_places(conn: AsyncConnection, asking: Sequence[Asking]) -> dict[Asking, list[int]]:
+async def read_used_slots(conn: AsyncConnection, asking: Sequence[SlotQuery]) -> dict[SlotQuery, list[int]]:
     """The used places of each window."""
     if not asking:
         return {}
-    places: dict[Asking, list[int]] = {}
+    places: dict[SlotQuery, list[int]] = {}
     rows = await conn.execute(_PLACES, _columns(asking, "prefixes"))
     for program_id, member_id, prefix, source_key in rows:
-        asked = Asking(program_id, member_id, prefix)
+        asked = SlotQuery(program_id, member_id, prefix)
         places.setdefault(asked, []).append(int(source_key.removeprefix(prefix)))
     return places
 
@@ -76,7 +76,7 @@ WHERE EXISTS (
 """)
 
 
-async def active_since(
+async def read_active_members(
     conn: AsyncConnection, members: Sequence[tuple[str, str]], since: datetime
 ) -> set[tuple[str, str]]:
     """Those of these (program, member) that earned something since then."""
@@ -87,7 +87,7 @@ async def active_since(
     return {(program_id, member_id) for program_id, member_id in rows}
 
 
-def _columns(asking: Sequence[Asking], names: str) -> dict[str, list[str]]:
+def _columns(asking: Sequence[SlotQuery], names: str) -> dict[str, list[str]]:
     return {
         "program_ids": [a.program_id for a in asking],
         "member_ids": [a.member_id for a in asking],

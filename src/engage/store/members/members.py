@@ -9,9 +9,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.keys import MemberKey
 from engage.domain.refusals import Refusal
-
-Key = tuple[str, str]  # (program, member)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -49,11 +48,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     erased_at: datetime | None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> MemberKey:
         return self.program_id, self.member_id
 
 
-class Closed(msgspec.Struct, frozen=True):
+class ClosedMember(msgspec.Struct, frozen=True):
     """A member who is one no more: merged into another, or erased (None). `at` is wall time."""
 
     program_id: str
@@ -144,7 +143,7 @@ WHERE program_id = :program_id AND member_id = :member_id
 _OPEN_BALANCE = text("INSERT INTO balances (program_id, member_id) VALUES (:program_id, :member_id)")
 
 
-async def read_members(conn: AsyncConnection, asked: Sequence[Key]) -> dict[Key, Member]:
+async def read_members(conn: AsyncConnection, asked: Sequence[MemberKey]) -> dict[MemberKey, Member]:
     """By the (program, member) that was asked for; of one who was merged, the member they were merged into.
     Who is missing is no member, or none any more.
     """
@@ -157,7 +156,7 @@ async def read_members(conn: AsyncConnection, asked: Sequence[Key]) -> dict[Key,
     }
 
 
-async def members_after(conn: AsyncConnection, key: Key, *, limit: int) -> list[Member]:
+async def read_members_after(conn: AsyncConnection, key: MemberKey, *, limit: int) -> list[Member]:
     """The members after (program, member) in key order; all of them begin after ("", "")."""
     rows = await conn.execute(_AFTER, {"program_id": key[0], "member_id": key[1], "limit": limit})
     return [Member(*row) for row in rows]
@@ -184,18 +183,20 @@ async def lock_profiles(
     return {profile.member_id: profile for profile in map(_profile, rows)}
 
 
-async def read_merged_into(conn: AsyncConnection, key: Key) -> list[str]:
+async def read_merged_into(conn: AsyncConnection, key: MemberKey) -> list[str]:
     """The ids of those who were merged into this member."""
     rows = await conn.execute(_MERGED_INTO, {"program_id": key[0], "member_id": key[1]})
     return list(rows.scalars())
 
 
-async def closed_since(conn: AsyncConnection, since: datetime | None) -> list[Closed]:
+async def read_closed_members(conn: AsyncConnection, since: datetime | None) -> list[ClosedMember]:
     """Who was merged or erased at that instant of wall time or later; all of them where there is none."""
-    return [Closed(*row) for row in await conn.execute(_CLOSED, {"since": since})]
+    return [ClosedMember(*row) for row in await conn.execute(_CLOSED, {"since": since})]
 
 
-async def by_card(conn: AsyncConnection, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+async def read_card_owners(
+    conn: AsyncConnection, asked: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
     """Member ids by (program, card number). Numbers are in stored form (`engage.domain.members.cards`)."""
     rows = await conn.execute(
         _BY_CARD, {"program_ids": [p for p, _ in asked], "card_numbers": [c for _, c in asked]}
@@ -203,7 +204,7 @@ async def by_card(conn: AsyncConnection, asked: Sequence[tuple[str, str]]) -> di
     return {(program_id, card): member_id for program_id, card, member_id in rows}
 
 
-async def read_cards(conn: AsyncConnection, key: Key) -> list[str]:
+async def read_cards(conn: AsyncConnection, key: MemberKey) -> list[str]:
     rows = await conn.execute(_CARDS, {"program_id": key[0], "member_id": key[1]})
     return list(rows.scalars())
 
@@ -235,7 +236,7 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
     await conn.execute(_OPEN_BALANCE, identity)
 
 
-async def add_cards(conn: AsyncConnection, key: Key, card_numbers: Sequence[str]) -> None:
+async def add_cards(conn: AsyncConnection, key: MemberKey, card_numbers: Sequence[str]) -> None:
     """Cards that nobody has, or this member. Raises Refusal card_taken; the transaction then ends."""
     if not card_numbers:
         return
@@ -248,11 +249,11 @@ async def add_cards(conn: AsyncConnection, key: Key, card_numbers: Sequence[str]
         raise Refusal("card_taken", status=409, card_numbers=sorted(missing))
 
 
-async def drop_card(conn: AsyncConnection, key: Key, card_number: str) -> None:
+async def drop_card(conn: AsyncConnection, key: MemberKey, card_number: str) -> None:
     await conn.execute(_DROP_CARD, {"program_id": key[0], "member_id": key[1], "card_number": card_number})
 
 
-async def set_phone(conn: AsyncConnection, key: Key, phone: str, *, now: datetime) -> None:
+async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str, *, now: datetime) -> None:
     await conn.execute(_SET_PHONE, {"program_id": key[0], "member_id": key[1], "phone": phone, "now": now})
 
 

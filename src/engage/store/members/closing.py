@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Key = tuple[str, str]  # (program, member)
+from engage.domain.keys import MemberKey
 
 _NOTE = text("""
 INSERT INTO closings (program_id, member_id, what, merged_into, reason, operator, at)
@@ -86,7 +86,7 @@ _FORGET = tuple(
 _FORGET_ANSWERS = text("DELETE FROM idempotency_keys WHERE caller = ANY(CAST(:callers AS text[]))")
 
 
-async def note_closing(
+async def add_closing(
     conn: AsyncConnection,
     program_id: str,
     member_ids: Sequence[str],
@@ -115,7 +115,9 @@ async def lock_orders(conn: AsyncConnection, program_id: str, member_ids: Sequen
     await conn.execute(_LOCK_ORDERS, {"program_id": program_id, "member_ids": list(member_ids)})
 
 
-async def merge_rows(conn: AsyncConnection, key: Key, into: str, *, now: datetime, wall: datetime) -> None:
+async def merge_rows(
+    conn: AsyncConnection, key: MemberKey, into: str, *, now: datetime, wall: datetime
+) -> None:
     """All that is kept of a member outside the ledger is the other one's, and the member is merged."""
     names = {"program_id": key[0], "member_id": key[1], "into": into}
     for move in (_MOVE_ORDERS, *_MOVE):

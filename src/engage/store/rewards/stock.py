@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-RewardKey = tuple[str, str]  # (program, reward)
+from engage.domain.keys import RewardKey
 
 # Before it was limited a reward may have been given too. That is counted once, for a row that is not there.
 _MAKE = text("""

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-class SeenEvent(msgspec.Struct, frozen=True):
+class RecordedEvent(msgspec.Struct, frozen=True):
     program_id: str
     event_id: str
     type: str
@@ -29,7 +29,7 @@ RETURNING 1
 """)
 
 
-async def add_events(conn: AsyncConnection, events: Sequence[SeenEvent], *, now: datetime) -> int:
+async def add_events(conn: AsyncConnection, events: Sequence[RecordedEvent], *, now: datetime) -> int:
     """Keeps the ids of events whose work is done; how many nobody has kept meanwhile."""
     rows = await conn.execute(
         _ADD,
@@ -52,7 +52,7 @@ JOIN shop_events e USING (program_id, event_id)
 """)
 
 
-async def seen_events(conn: AsyncConnection, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+async def read_recorded_events(conn: AsyncConnection, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of these (program, event id) that were done before."""
     rows = await conn.execute(_SEEN, {"program_ids": [p for p, _ in ids], "event_ids": [e for _, e in ids]})
     return {(program_id, event_id) for program_id, event_id in rows}

@@ -64,7 +64,9 @@ WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
 """)  # noqa: S608
 
 
-async def scrub(conn: AsyncConnection, program_id: str, member_ids: Sequence[str], *, salt: str) -> None:
+async def erase_ledger(
+    conn: AsyncConnection, program_id: str, member_ids: Sequence[str], *, salt: str
+) -> None:
     """Takes from the ledger of these members all that is personal. `salt` is random, and forgotten."""
     of = {"program_id": program_id, "member_ids": list(member_ids)}
     await conn.execute(_CREDITS, of | {"salt": salt})

@@ -10,10 +10,10 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Key = tuple[str, str]  # (program, member)
+from engage.domain.keys import MemberKey
 
 
-class Closing(msgspec.Struct, frozen=True):
+class ClosingCredit(msgspec.Struct, frozen=True):
     """A credit of an account that is to be closed."""
 
     id: UUID
@@ -44,19 +44,20 @@ WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
 """)
 
 
-async def lock_credits(conn: AsyncConnection, key: Key) -> list[Closing]:
+async def lock_credits(conn: AsyncConnection, key: MemberKey) -> list[ClosingCredit]:
     """All credits of a member, traces included, locked until the transaction ends."""
     return [
-        Closing(*row) for row in await conn.execute(_CREDITS, {"program_id": key[0], "member_id": key[1]})
+        ClosingCredit(*row)
+        for row in await conn.execute(_CREDITS, {"program_id": key[0], "member_id": key[1]})
     ]
 
 
-async def reverse_pending(conn: AsyncConnection, key: Key, *, now: datetime) -> None:
+async def reverse_pending(conn: AsyncConnection, key: MemberKey, *, now: datetime) -> None:
     """Of the member's credits, which are locked, none is pending any more."""
     await conn.execute(_REVERSE_PENDING, {"program_id": key[0], "member_id": key[1], "now": now})
 
 
-async def read_hold_states(conn: AsyncConnection, key: Key) -> dict[UUID, str]:
+async def read_hold_states(conn: AsyncConnection, key: MemberKey) -> dict[UUID, str]:
     """The states of a member's holds, by id. The member's balance is locked."""
     rows = await conn.execute(_HOLDS, {"program_id": key[0], "member_id": key[1]})
     return {row.id: row.state for row in rows}

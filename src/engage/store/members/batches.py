@@ -7,20 +7,20 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.store.members import NewMember
+from engage.store.members.members import NewMember
 
 
-class KnownMember(msgspec.Struct, frozen=True):
+class StoredMember(msgspec.Struct, frozen=True):
     """`gone`: merged into another member, or erased."""
 
     country: str
     gone: bool
 
 
-class Known(msgspec.Struct, frozen=True):
+class StoredRows(msgspec.Struct, frozen=True):
     """What of that which was asked for is there: members by id, hashes of persons, owners by card number."""
 
-    members: dict[str, KnownMember]
+    members: dict[str, StoredMember]
     persons: set[bytes]
     cards: dict[str, str]
 
@@ -77,13 +77,13 @@ async def read_known(
     member_ids: Sequence[str],
     person_hashes: Sequence[bytes],
     card_numbers: Sequence[str],
-) -> Known:
+) -> StoredRows:
     program = {"program_id": program_id}
     members = await conn.execute(_MEMBERS, program | {"member_ids": list(member_ids)})
     persons = await conn.execute(_PERSONS, program | {"person_hashes": list(person_hashes)})
     cards = await conn.execute(_CARDS, program | {"card_numbers": list(card_numbers)})
-    return Known(
-        members={member_id: KnownMember(country, gone) for member_id, country, gone in members},
+    return StoredRows(
+        members={member_id: StoredMember(country, gone) for member_id, country, gone in members},
         persons={person for (person,) in persons},
         cards={row.card_number: row.member_id for row in cards},
     )
