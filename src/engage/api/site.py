@@ -1,9 +1,10 @@
-"""What people look at: the demo store's page, the API reference, a page for each problem.
+"""Pages for people: the demo store, the API reference, and a page for each problem.
 
-Everything is served from here and nothing from elsewhere, without inline scripts or styles, and the policy in
-the headers holds pages to that.
+Pages load everything from this server. A content security policy enforces it and forbids inline scripts. The
+reference is rendered by Scalar, a vendored file of npm (`.ci/vendor_scalar`), which needs inline styles.
 """
 
+import gzip
 import hashlib
 import mimetypes
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Controller, Request, get
 from litestar.params import PathParameter
 
-from engage.api import openapi, reference
+from engage.api import openapi
 from engage.api.answer import SAFE, Answer, Headers
 from engage.api.codes import CODES
 from engage.api.language import message
@@ -26,6 +27,11 @@ from engage.domain.refusals import Refusal
 HERE: Final = Path(__file__).parent
 PAGES: Final = HERE / "pages"
 TEMPLATES: Final = HERE / "templates"
+
+VENDOR: Final = HERE / "vendor"
+
+SCALAR: Final = "1.76.0"
+RENDERER: Final = f"scalar-{SCALAR}.js"
 
 POLICY: Final = "; ".join(
     (
@@ -38,17 +44,11 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-PAGE: Final = (
-    *SAFE,
-    (b"content-security-policy", POLICY.encode()),
-    (b"x-frame-options", b"DENY"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-)
+REFERENCE_POLICY: Final = f"{POLICY}; style-src 'self' 'unsafe-inline'"
 
 _templates = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
-_templates.filters["code"] = reference.with_code
 
 
 class DemoController(Controller):
@@ -76,19 +76,21 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
 
     @cache
     def page() -> bytes:
-        return _render("reference.html", reference=reference.of(document()))
+        return _render("reference.html", renderer=RENDERER)
 
     class ReferenceController(Controller):
         include_in_schema = False
 
         @get("/docs")
         async def docs(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
-            return _tagged(request, page(), b"text/html; charset=utf-8")
+            return _tagged(request, page(), b"text/html; charset=utf-8", policy=REFERENCE_POLICY)
 
         @get("/docs/{name:str}")
         async def asset(
             self, request: Request[Any, Any, Any], name: Annotated[str, PathParameter()]
         ) -> Answer[bytes]:
+            if name == RENDERER:
+                return _renderer(request)
             if name.endswith(".html"):
                 raise _nothing()
             return _file(request, TEMPLATES, name)
@@ -138,13 +140,38 @@ def _file(request: Request[Any, Any, Any], folder: Path, name: str) -> Answer[by
     return _tagged(request, (folder / name).read_bytes(), media.encode())
 
 
-def _tagged(request: Request[Any, Any, Any], body: bytes, media_type: bytes) -> Answer[bytes]:
+def _renderer(request: Request[Any, Any, Any]) -> Answer[bytes]:
+    """The reference's script, stored compressed. Its name has its version, so browsers keep it."""
+    body = (VENDOR / f"{RENDERER}.gz").read_bytes()
+    headers: Headers = [
+        (b"content-type", b"text/javascript; charset=utf-8"),
+        (b"cache-control", b"public, max-age=31536000, immutable"),
+        (b"vary", b"accept-encoding"),
+        *_page_headers(POLICY),
+    ]
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Answer(gzip.decompress(body), headers, 200)
+    return Answer(body, [*headers, (b"content-encoding", b"gzip")], 200)
+
+
+def _page_headers(policy: str) -> Headers:
+    return [
+        *SAFE,
+        (b"content-security-policy", policy.encode()),
+        (b"x-frame-options", b"DENY"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+    ]
+
+
+def _tagged(
+    request: Request[Any, Any, Any], body: bytes, media_type: bytes, *, policy: str = POLICY
+) -> Answer[bytes]:
     tag = b'"' + hashlib.blake2b(body, digest_size=12).hexdigest().encode() + b'"'
     headers: Headers = [
         (b"content-type", media_type),
         (b"cache-control", b"no-cache"),
         (b"etag", tag),
-        *PAGE,
+        *_page_headers(policy),
     ]
     known = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
     if any(tag in value for value in known):
