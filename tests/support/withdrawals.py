@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from engage.clock import Clock
-from engage.domain.withdrawals.withdrawal import Accepted, Method, NeverHeard, Outcome, Paid
+from engage.domain.withdrawals.definition import Method
+from engage.domain.withdrawals.withdrawal import Accepted, NeverHeard, Outcome, Paid
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw

@@ -30,7 +30,7 @@ from engage.domain.earning.rules import (
 from engage.domain.members.definition import Eligibility
 from engage.domain.program.program import Program
 from engage.domain.rewards.definition import AnyReward, CouponReward
-from engage.domain.withdrawals.definition import Withdrawal
+from engage.domain.withdrawals.definition import WithdrawalTerms
 
 
 def money(minor: int, program: Program) -> str:
@@ -161,7 +161,7 @@ def _checkout(checkout: Checkout) -> str:
     return "; ".join(words) + "."
 
 
-def _withdrawal(withdrawal: Withdrawal) -> str:
+def _withdrawal(withdrawal: WithdrawalTerms) -> str:
     ways = listed([method.replace("_", " ") for method in withdrawal.methods])
     words = [f"Points can be taken out as {ways}, from {withdrawal.min_points:,} on"]
     caps = []

@@ -12,6 +12,7 @@ from engage.domain.activity import Channel, Line, Payment
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import (
     Basket,
+    CheckoutTerms,
     Plan,
     PointsOffer,
     Voucher,
@@ -23,24 +24,17 @@ from engage.domain.checkout.offers import (
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
 from engage.domain.market import Market
-from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.definition import CouponReward, Coupons
-from engage.programs import preset
 
 MARKET = Market(zone="Europe/Madrid", currency="EUR")
 COUPON = CouponReward(id="five", title="5 EUR", points=500, value_minor=500)
 
 
-def program(
+def terms(
     checkout: Checkout | None = None, worth: Worth | None = None, coupons: Coupons | None = None
-) -> Program:
-    return msgspec.structs.replace(
-        preset("eu-mi-points/2022"),
-        checkout=checkout,
-        worth=worth or Worth(points=1, minor=1),
-        coupons=coupons or Coupons(),
-    )
+) -> CheckoutTerms:
+    return CheckoutTerms(checkout, worth or Worth(points=1, minor=1), coupons or Coupons(), MARKET)
 
 
 def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
@@ -64,14 +58,14 @@ def voucher(code: str = "A", value: int = 500, **what: Any) -> Voucher:
 
 
 def offered(checkout: Checkout, *lines: Line, active: int, **what: Any) -> PointsOffer:
-    return offer_points(program(checkout), MARKET, basket(*lines, **what), active=active)
+    return offer_points(terms(checkout), basket(*lines, **what), active=active)
 
 
 def refusal(
-    of: Program, what: Basket, *, active: int, points: Any = "max", vouchers: Sequence[Voucher] = ()
+    of: CheckoutTerms, what: Basket, *, active: int, points: Any = "max", vouchers: Sequence[Voucher] = ()
 ) -> Refusal:
     with pytest.raises(Refusal) as found:
-        plan(of, MARKET, what, active=active, points=points, vouchers=vouchers)
+        plan(of, what, active=active, points=points, vouchers=vouchers)
     return found.value
 
 
@@ -87,13 +81,13 @@ def test_a_balance_of_at_least_a_thousand_and_then_up_to_all_of_it() -> None:
 
 
 def test_a_point_is_worth_a_hundred_francs_which_have_no_minor_unit() -> None:
-    rules = program(Checkout(min_balance=10), Worth(points=1, minor=100))
-    found = offer_points(rules, MARKET, basket(line(12_345)), active=1_000)
+    rules = terms(Checkout(min_balance=10), Worth(points=1, minor=100))
+    found = offer_points(rules, basket(line(12_345)), active=1_000)
     assert found == PointsOffer(123, 12_300, 123, ["order_total"])
 
 
 def test_thirty_percent_of_the_lines_that_may_be_paid_floored_to_whole_points() -> None:
-    rules = program(
+    rules = terms(
         Checkout(
             max_percent=30,
             orders=OrderScope(
@@ -103,7 +97,7 @@ def test_thirty_percent_of_the_lines_that_may_be_paid_floored_to_whole_points() 
         Worth(points=1, minor=100),
     )
     lines = [line(99_99), line(50_00, "mouse", promotion=True)]
-    found = offer_points(rules, MARKET, basket(*lines, shipping=10_00, at_pickup=True), active=500)
+    found = offer_points(rules, basket(*lines, shipping=10_00, at_pickup=True), active=500)
     # 29.997 BYN of 99.99; neither the promotion nor the shipping counts.
     assert found == PointsOffer(29, 29_00, 29, ["promotion_lines", "max_percent"])
 
@@ -123,7 +117,7 @@ def test_an_order_that_is_out_of_scope_says_why(
     rules = Checkout(orders=OrderScope(**scope))
     found = offered(rules, line(10_00), active=100, **what)
     assert (found.max_points, found.cap, found.reasons) == (0, 0, [reason])
-    refused = refusal(program(rules), basket(line(10_00), **what), active=100, points=1)
+    refused = refusal(terms(rules), basket(line(10_00), **what), active=100, points=1)
     assert (refused.code, refused.facts["reasons"]) == ("not_payable_with_points", [reason])
 
 
@@ -140,7 +134,7 @@ def test_an_order_of_promotions_only_cannot_be_paid_with_points() -> None:
 
 
 def test_a_program_without_a_checkout_offers_none() -> None:
-    refused = refusal(program(), basket(line(10_00)), active=100)
+    refused = refusal(terms(), basket(line(10_00)), active=100)
     assert (refused.code, refused.facts) == (
         "not_payable_with_points",
         {"max_points": 0, "reasons": ["not_offered"]},
@@ -149,8 +143,8 @@ def test_a_program_without_a_checkout_offers_none() -> None:
 
 def test_another_currency_is_refused() -> None:
     pounds = msgspec.structs.replace(basket(line(10_00)), currency="GBP")
-    assert offer_points(program(Checkout()), MARKET, pounds, active=5).reasons == ["currency"]
-    assert offer_coupon(program(), pounds, voucher()).reasons == ["currency"]
+    assert offer_points(terms(Checkout()), pounds, active=5).reasons == ["currency"]
+    assert offer_coupon(terms(), pounds, voucher()).reasons == ["currency"]
 
 
 @pytest.mark.parametrize(
@@ -163,16 +157,16 @@ def test_another_currency_is_refused() -> None:
     ],
 )
 def test_what_is_asked_too_much_of_is_refused_by_its_own_name(points: Any, active: int, code: str) -> None:
-    rules = program(Checkout(min_balance=10, max_percent=50))
+    rules = terms(Checkout(min_balance=10, max_percent=50))
     assert refusal(rules, basket(line(100)), active=active, points=points).code == code
 
 
 def test_points_that_would_buy_nothing_are_kept() -> None:
-    rules = program(Checkout(), Worth(points=3, minor=1))
-    found = offer_points(rules, MARKET, basket(line(100)), active=10)
+    rules = terms(Checkout(), Worth(points=3, minor=1))
+    found = offer_points(rules, basket(line(100)), active=10)
     assert (found.max_points, found.value_minor, found.cap) == (9, 3, 10)
-    assert plan(rules, MARKET, basket(line(100)), active=10, points="max").points == 9
-    assert plan(rules, MARKET, basket(line(100)), active=10, points=10).points_minor == 3
+    assert plan(rules, basket(line(100)), active=10, points="max").points == 9
+    assert plan(rules, basket(line(100)), active=10, points=10).points_minor == 3
 
 
 # Coupons.
@@ -181,12 +175,12 @@ def test_points_that_would_buy_nothing_are_kept() -> None:
 def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
     only_mouse = msgspec.structs.replace(COUPON, excluded_products=["band"])
     lines = basket(line(3_00, "mouse"), line(20_00))
-    found = offer_coupon(program(), lines, voucher(reward=only_mouse))
+    found = offer_coupon(terms(), lines, voucher(reward=only_mouse))
     assert (found.discount_minor, found.off) == (300, {0: 300})
-    assert offer_coupon(program(), basket(line(20_00)), voucher(reward=only_mouse)).reasons == [
+    assert offer_coupon(terms(), basket(line(20_00)), voucher(reward=only_mouse)).reasons == [
         "excluded_products"
     ]
-    for_all = program(coupons=Coupons(excluded_products=["band", "mouse"]))
+    for_all = terms(coupons=Coupons(excluded_products=["band", "mouse"]))
     assert offer_coupon(for_all, lines, voucher()).reasons == ["excluded_products"]
 
 
@@ -205,10 +199,10 @@ def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
 def test_a_coupon_that_is_not_to_be_used_says_why(
     rules: dict[str, Any], what: dict[str, Any], reason: str
 ) -> None:
-    found = offer_coupon(program(coupons=Coupons(**rules)), basket(line(20_00)), voucher(**what))
+    found = offer_coupon(terms(coupons=Coupons(**rules)), basket(line(20_00)), voucher(**what))
     assert (found.discount_minor, found.reasons) == (0, [reason])
     refused = refusal(
-        program(coupons=Coupons(**rules)),
+        terms(coupons=Coupons(**rules)),
         basket(line(20_00)),
         active=0,
         points=0,
@@ -219,10 +213,10 @@ def test_a_coupon_that_is_not_to_be_used_says_why(
 
 def test_so_many_coupons_an_order_and_none_that_has_nothing_left_to_take_off() -> None:
     two = [voucher("A"), voucher("B")]
-    refused = refusal(program(), basket(line(20_00)), active=0, points=0, vouchers=two)
+    refused = refusal(terms(), basket(line(20_00)), active=0, points=0, vouchers=two)
     assert (refused.facts["coupon_code"], refused.facts["reasons"]) == ("B", ["per_order"])
-    many = program(coupons=Coupons(per_order=2))
-    assert plan(many, MARKET, basket(line(7_00)), active=0, points=0, vouchers=two).coupons == {
+    many = terms(coupons=Coupons(per_order=2))
+    assert plan(many, basket(line(7_00)), active=0, points=0, vouchers=two).coupons == {
         "A": 500,
         "B": 200,
     }
@@ -232,9 +226,9 @@ def test_so_many_coupons_an_order_and_none_that_has_nothing_left_to_take_off() -
 
 
 def test_a_coupon_leaves_to_points_what_only_points_can_pay() -> None:
-    rules = program(Checkout(orders=OrderScope(promotion_lines=False)))
+    rules = terms(Checkout(orders=OrderScope(promotion_lines=False)))
     lines = basket(line(10_00), line(6_00, "mouse", promotion=True))
-    found = plan(rules, MARKET, lines, active=5_000, points="max", vouchers=[voucher()])
+    found = plan(rules, lines, active=5_000, points="max", vouchers=[voucher()])
     assert (found.points_minor, found.coupons) == (10_00, {"A": 5_00})
 
 
@@ -265,19 +259,19 @@ vouchers_ = st.lists(st.integers(1, 100_00), max_size=3).map(
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Program, Basket, int, list[Voucher]]:
-    rules = program(draw(checkouts), draw(worths), draw(coupon_rules))
+def cases(draw: st.DrawFn) -> tuple[CheckoutTerms, Basket, int, list[Voucher]]:
+    rules = terms(draw(checkouts), draw(worths), draw(coupon_rules))
     what = basket(*draw(lines), shipping=draw(st.integers(0, 20_00)))
     return rules, what, draw(st.integers(0, 50_000)), draw(vouchers_)
 
 
 @given(cases(), st.integers(1, 50_000) | st.just("max"))
 def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
-    case: tuple[Program, Basket, int, list[Voucher]], points: Any
+    case: tuple[CheckoutTerms, Basket, int, list[Voucher]], points: Any
 ) -> None:
     rules, what, active, vouchers = case
     try:
-        found = plan(rules, MARKET, what, active=active, points=points, vouchers=vouchers)
+        found = plan(rules, what, active=active, points=points, vouchers=vouchers)
     except Refusal:
         return
     assert rules.checkout is not None
@@ -295,18 +289,18 @@ def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
 
 @given(cases(), st.data())
 def test_all_that_is_offered_can_be_had(
-    case: tuple[Program, Basket, int, list[Voucher]], picking: st.DataObject
+    case: tuple[CheckoutTerms, Basket, int, list[Voucher]], picking: st.DataObject
 ) -> None:
     rules, what, active, _ = case
-    offer = offer_points(rules, MARKET, what, active=active)
+    offer = offer_points(rules, what, active=active)
     assert (offer.max_points == 0) <= bool(offer.reasons)
     if not offer.max_points:
         return
-    most = plan(rules, MARKET, what, active=active, points=offer.max_points)
+    most = plan(rules, what, active=active, points=offer.max_points)
     assert most == Plan(offer.max_points, offer.value_minor)
-    assert plan(rules, MARKET, what, active=active, points="max") == most
+    assert plan(rules, what, active=active, points="max") == most
     fewer = picking.draw(st.integers(1, offer.max_points))
-    assert plan(rules, MARKET, what, active=active, points=fewer).points == fewer
+    assert plan(rules, what, active=active, points=fewer).points == fewer
     if offer.max_points < active:
-        more = offer_points(rules, MARKET, what, active=active * 2)
+        more = offer_points(rules, what, active=active * 2)
         assert more.max_points >= offer.max_points

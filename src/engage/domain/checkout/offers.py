@@ -17,9 +17,8 @@ from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
 from engage.domain.earning.orders import lines_in
 from engage.domain.market import Market
-from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, below_minimum, insufficient_points
-from engage.domain.rewards.definition import CouponReward
+from engage.domain.rewards.definition import CouponReward, Coupons
 
 # Why no points, or no more. `order_total`: there is no more to pay.
 PointsReason = Literal[
@@ -77,6 +76,15 @@ class Voucher(Struct, frozen=True, kw_only=True):
     reward: CouponReward | None = None
 
 
+class CheckoutTerms(Struct, frozen=True):
+    """The terms that one version of a program has for checkouts of a market's members."""
+
+    checkout: Checkout | None
+    worth: Worth | None
+    coupons: Coupons
+    market: Market
+
+
 class PointsOffer(Struct, frozen=True):
     """`max_points` are what "max" comes to, worth `value_minor`. At most `cap` may be asked for; beyond
     `max_points` they buy nothing more.
@@ -109,8 +117,7 @@ class Plan(Struct, frozen=True):
 
 
 def plan(
-    program: Program,
-    market: Market,
+    terms: CheckoutTerms,
     basket: Basket,
     *,
     active: int,
@@ -124,7 +131,7 @@ def plan(
     left = [line.paid for line in basket.lines]
     coupons: dict[str, int] = {}
     for voucher in vouchers:
-        offered = offer_coupon(program, basket, voucher, left=left, before=len(coupons))
+        offered = offer_coupon(terms, basket, voucher, left=left, before=len(coupons))
         if offered.reasons:
             raise Refusal(
                 "coupon_not_applicable", status=422, coupon_code=voucher.code, reasons=offered.reasons
@@ -133,23 +140,23 @@ def plan(
         left = [minor - offered.off.get(n, 0) for n, minor in enumerate(left)]
     if points == 0:
         return Plan(coupons=coupons)
-    offer = offer_points(program, market, basket, active=active, left=left)
+    offer = offer_points(terms, basket, active=active, left=left)
     if points == "max" and (offer.max_points or coupons):
         return Plan(offer.max_points, offer.value_minor, coupons)
-    _check(program, offer, points, active=active)
+    _check(terms.checkout, offer, points, active=active)
     assert points != "max"
-    assert program.worth is not None
-    return Plan(points, worth_minor(program.worth, points), coupons)
+    assert terms.worth is not None
+    return Plan(points, worth_minor(terms.worth, points), coupons)
 
 
 def offer_points(
-    program: Program, market: Market, basket: Basket, *, active: int, left: Sequence[int] | None = None
+    terms: CheckoutTerms, basket: Basket, *, active: int, left: Sequence[int] | None = None
 ) -> PointsOffer:
     """The most points that the order may be paid with. `left` is what coupons leave to pay of each line."""
-    checkout, worth = program.checkout, program.worth
+    checkout, worth = terms.checkout, terms.worth
     if checkout is None or worth is None:
         return _no_points("not_offered")
-    if basket.currency != market.currency:
+    if basket.currency != terms.market.currency:
         return _no_points("currency")
     reason = _refused(checkout.orders, basket)
     if reason is not None:
@@ -178,7 +185,7 @@ def offer_points(
 
 
 def offer_coupon(
-    program: Program,
+    terms: CheckoutTerms,
     basket: Basket,
     voucher: Voucher,
     *,
@@ -187,10 +194,10 @@ def offer_coupon(
 ) -> CouponOffer:
     """What a coupon takes off. `left` is what is still to pay of each line, with `before` coupons in use."""
     left = left if left is not None else [line.paid for line in basket.lines]
-    reason = _not_usable(program, basket, voucher, before)
+    reason = _not_usable(terms.coupons, basket, voucher, before)
     if reason is not None:
         return _no_coupon(reason)
-    places = _coupon_places(program, basket, voucher)
+    places = _coupon_places(terms, basket, voucher)
     if not places:
         return _no_coupon("excluded_products")
     if voucher.reward and sum(basket.lines[n].paid for n in places) < voucher.reward.min_order_minor:
@@ -221,9 +228,11 @@ def state_at(state: str, expires_at: datetime | None, at: datetime) -> str:
     return "expired" if ended else state
 
 
-def _check(program: Program, offer: PointsOffer, points: int | Literal["max"], *, active: int) -> None:
-    """Raises the Refusal of what is not to be paid with points as asked."""
-    minimum = 1 if program.checkout is None else program.checkout.min_balance
+def _check(
+    checkout: Checkout | None, offer: PointsOffer, points: int | Literal["max"], *, active: int
+) -> None:
+    """Raises Refusal below_minimum, insufficient_points or not_payable_with_points."""
+    minimum = 1 if checkout is None else checkout.min_balance
     if not offer.cap:
         raise _not_payable(offer)
     if points != "max" and points > active:
@@ -271,27 +280,27 @@ def _places(checkout: Checkout, basket: Basket) -> list[int]:
     return [n for n, line in enumerate(basket.lines) if lines_in(checkout.orders, [line])]
 
 
-def _not_usable(program: Program, basket: Basket, voucher: Voucher, before: int) -> CouponReason | None:
+def _not_usable(coupons: Coupons, basket: Basket, voucher: Voucher, before: int) -> CouponReason | None:
     match voucher.state:
         case "applied" | "used" | "void" | "expired" as state:
             return state
     if voucher.kind != "coupon" or voucher.value_minor is None:
         return "f_code"
-    if program.coupons.suspended:
+    if coupons.suspended:
         return "suspended"
     if voucher.currency != basket.currency:
         return "currency"
-    if before >= program.coupons.per_order:
+    if before >= coupons.per_order:
         return "per_order"
     return None
 
 
-def _coupon_places(program: Program, basket: Basket, voucher: Voucher) -> list[int]:
+def _coupon_places(terms: CheckoutTerms, basket: Basket, voucher: Voucher) -> list[int]:
     """The lines, by their places, that a coupon may be used for; those that points cannot pay come first."""
     excluded = {
-        *program.coupons.excluded_products,
+        *terms.coupons.excluded_products,
         *(voucher.reward.excluded_products if voucher.reward else ()),
     }
     places = [n for n, line in enumerate(basket.lines) if line.product_id not in excluded]
-    by_points = set() if program.checkout is None else set(_places(program.checkout, basket))
+    by_points = set() if terms.checkout is None else set(_places(terms.checkout, basket))
     return sorted(places, key=lambda n: n in by_points)

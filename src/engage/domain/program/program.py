@@ -19,7 +19,7 @@ from engage.domain.examples.steps import Example
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.rewards.definition import AnyReward, Coupons
-from engage.domain.withdrawals.definition import Withdrawal
+from engage.domain.withdrawals.definition import WithdrawalTerms
 
 
 class Program(DocumentStruct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True):
     worth: Worth | None = None
     checkout: Checkout | None = None
     coupons: Coupons = Coupons()
-    withdrawal: Withdrawal | None = None
+    withdrawal: WithdrawalTerms | None = None
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     examples: list[Example] = field(default_factory=list)

@@ -10,7 +10,7 @@ from engage.domain.earning.rules import After, Brackets, PerSpend
 from engage.domain.program.order_validation import scope_problems
 from engage.domain.program.program import Program
 from engage.domain.rewards.definition import CouponReward
-from engage.domain.withdrawals.definition import Withdrawal
+from engage.domain.withdrawals.definition import WithdrawalTerms
 
 NOTHING = timedelta()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -71,7 +71,7 @@ def _worth(program: Program) -> Iterator[Problem]:
         yield Problem("worth", expected, f"{worth.minor} minor units for {worth.points} points")
 
 
-def _withdrawal(withdrawal: Withdrawal) -> Iterator[Problem]:
+def _withdrawal(withdrawal: WithdrawalTerms) -> Iterator[Problem]:
     path = "withdrawal"
     for n, method in enumerate(withdrawal.methods):
         if method in withdrawal.methods[:n]:

@@ -29,22 +29,14 @@ def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program
     return next((version for version in reversed(begun) if version.in_force_from == newest), None)
 
 
-def opens_at(versions: Sequence[Program], at: datetime, country: str) -> datetime | None:
-    """When the first version after `at` begins that lets members of `country` take points out as money.
-
-    None where none of them does.
-    """
-    return min(
-        (
-            begins
-            for version in versions
-            if (market := version.countries.get(country)) is not None
-            and (begins := start_of_day(version.in_force_from, market.zone)) > at
-            and version.withdrawal is not None
-            and version.withdrawal.open
-        ),
-        default=None,
-    )
+def upcoming(versions: Sequence[Program], after: datetime, country: str) -> list[tuple[datetime, Program]]:
+    """(start, version) of the versions that begin in `country` after `after`."""
+    return [
+        (start, version)
+        for version in versions
+        if (market := version.countries.get(country)) is not None
+        and (start := start_of_day(version.in_force_from, market.zone)) > after
+    ]
 
 
 def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:

@@ -1,12 +1,11 @@
 """What a member may still get of a reward. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from engage.domain import calendar
-from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, insufficient_points
 from engage.domain.rewards.definition import AnyReward
 
@@ -18,24 +17,24 @@ class Allowance(Struct, frozen=True):
     resets_at: datetime | None
 
 
-def offered(program: Program) -> list[AnyReward]:
+def offered(rewards: Sequence[AnyReward]) -> list[AnyReward]:
     """The catalogue, as a member sees it."""
-    return [reward for reward in program.rewards if not reward.suspended]
+    return [reward for reward in rewards if not reward.suspended]
 
 
-def find(program: Program, reward_id: str) -> AnyReward:
+def find(rewards: Sequence[AnyReward], reward_id: str) -> AnyReward:
     """Raises Refusal unknown_reward, for one that is suspended too."""
-    for reward in offered(program):
+    for reward in offered(rewards):
         if reward.id == reward_id:
             return reward
     raise Refusal("unknown_reward", status=404)
 
 
-def scarce(versions: Iterable[Program]) -> set[str]:
+def scarce(versions: Iterable[Sequence[AnyReward]]) -> set[str]:
     """The rewards that some version has only so many of: of these the given ones are counted, also while
     another version knows no end of them.
     """
-    return {reward.id for program in versions for reward in program.rewards if reward.stock is not None}
+    return {reward.id for rewards in versions for reward in rewards if reward.stock is not None}
 
 
 def counts_since(reward: AnyReward, *, at: datetime, zone: str) -> datetime | None:
@@ -54,9 +53,9 @@ def allowance(reward: AnyReward, given: int, *, at: datetime, zone: str) -> Allo
 
 
 def check(
-    program: Program,
     reward: AnyReward,
     *,
+    version: str,
     given: int,
     issued: int,
     active: int,
@@ -72,7 +71,7 @@ def check(
     allowed = allowance(reward, given, at=at, zone=zone)
     if allowed.remaining == 0:
         assert reward.per_member is not None
-        facts = {"limit": reward.per_member.count, "rule": reward.id, "version": program.version}
+        facts = {"limit": reward.per_member.count, "rule": reward.id, "version": version}
         if allowed.resets_at is None:
             raise Refusal("reward_limit_reached", status=409, **facts)
         raise Refusal("limit_reached", status=429, resets_at=allowed.resets_at, zone=zone, **facts)

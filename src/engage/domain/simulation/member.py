@@ -25,7 +25,8 @@ from engage.domain.rewards import allowance
 from engage.domain.rewards.definition import AnyReward, CouponReward
 from engage.domain.simulation.account import AccountModel, KeptHold
 from engage.domain.simulation.limits import MemberModel
-from engage.domain.withdrawals import withdrawal
+from engage.domain.withdrawals import checks
+from engage.domain.withdrawals.definition import Method
 
 
 class KeptCode(Struct):
@@ -54,7 +55,7 @@ class ShopModel:
         self._facts: dict[str, Facts] = {}
         self._holds: dict[str, KeptHold] = {}  # The last of each order.
         self._codes: list[KeptCode] = []
-        self._withdrawn: dict[str, withdrawal.Taken] = {}  # By day.
+        self._withdrawn: dict[str, checks.DayTotals] = {}  # By day.
 
     def pass_to(self, at: datetime) -> None:
         """Everything that falls due by `at` happens."""
@@ -170,11 +171,11 @@ class ShopModel:
         active = self.accounts.balance.active
         vouchers = [(code.reward.id, self._voucher(code, at)) for code in self._codes]
         coupons = {
-            reward_id: offers.offer_coupon(self.program, basket, voucher)
+            reward_id: offers.offer_coupon(self._checkout_terms(), basket, voucher)
             for reward_id, voucher in vouchers
             if voucher.state == "issued" and voucher.kind == "coupon"
         }
-        return QuoteAnswer(offers.offer_points(self.program, self.market, basket, active=active), coupons)
+        return QuoteAnswer(offers.offer_points(self._checkout_terms(), basket, active=active), coupons)
 
     def hold(
         self,
@@ -191,8 +192,7 @@ class ShopModel:
             raise Refusal("order_has_hold", status=409, state=known.state)
         applied = [self._first_code(reward_id, at) for reward_id in coupons]
         plan = offers.plan(
-            self.program,
-            self.market,
+            self._checkout_terms(),
             basket,
             active=self.accounts.balance.active,
             points=points,
@@ -206,6 +206,10 @@ class ShopModel:
         for code in applied:
             code.hold = held
         return plan
+
+    def _checkout_terms(self) -> offers.CheckoutTerms:
+        program = self.program
+        return offers.CheckoutTerms(program.checkout, program.worth, program.coupons, self.market)
 
     def capture(self, order_id: str, at: datetime) -> None:
         """Raises Refusal hold_closed where it was released, or its time ended."""
@@ -258,12 +262,12 @@ class ShopModel:
         """As the first member who gets anything. Raises Refusal unknown_reward, sold_out, limit_reached,
         reward_limit_reached or insufficient_points.
         """
-        zone, reward = self.market.zone, allowance.find(self.program, reward_id)
+        zone, reward = self.market.zone, allowance.find(self.program.rewards, reward_id)
         had = [code.issued_at for code in self._codes if code.reward.id == reward_id]
         since = allowance.counts_since(reward, at=at, zone=zone)
         allowance.check(
-            self.program,
             reward,
+            version=self.program.version,
             given=sum(since is None or issued_at >= since for issued_at in had),
             issued=len(had),
             active=self.accounts.balance.active,
@@ -277,16 +281,16 @@ class ShopModel:
         self._codes.append(code)
         return code
 
-    def withdraw(self, points: int, method: withdrawal.Method, at: datetime) -> None:
+    def withdraw(self, points: int, method: Method, at: datetime) -> None:
         """Sets points aside that somebody pays out; how that ends nobody tells here. Raises Refusal."""
-        rules = withdrawal.check_offered(self.program.withdrawal, method)
+        rules = checks.check_offered(self.program.withdrawal, method)
         assert self.program.worth is not None
-        withdrawal.worth_minor(self.program.worth, points)
-        withdrawal.check_balance(rules, points, active=self.accounts.balance.active)
+        checks.worth_minor(self.program.worth, points)
+        checks.check_balance(rules, points, active=self.accounts.balance.active)
         day = window("day", at, self.market.zone)
-        taken = self._withdrawn.get(day.label, withdrawal.Taken(0, 0))
-        withdrawal.check_caps(rules, points, taken, resets_at=day.end)
-        self._withdrawn[day.label] = withdrawal.Taken(taken.points + points, taken.count + 1)
+        taken = self._withdrawn.get(day.label, checks.DayTotals(0, 0))
+        checks.check_daily_limits(rules, points, taken, resets_at=day.end)
+        self._withdrawn[day.label] = checks.DayTotals(taken.points + points, taken.count + 1)
         self.accounts.hold(points, at)
 
 

@@ -7,8 +7,10 @@ from msgspec import Meta
 
 from engage.domain.document.fields import DocumentStruct, Points
 
+Method = Literal["cash", "mobile_money"]
 
-class Withdrawal(DocumentStruct, frozen=True, kw_only=True):
+
+class WithdrawalTerms(DocumentStruct, frozen=True, kw_only=True):
     """Taking points out as money. Announced while `open` is false; `opens_at`, where it is known, says when.
 
     After a member's phone number has changed, nothing is paid out to it for `number_cooldown`.
@@ -16,7 +18,7 @@ class Withdrawal(DocumentStruct, frozen=True, kw_only=True):
 
     open: bool
     opens_at: datetime | None = None
-    methods: Annotated[list[Literal["cash", "mobile_money"]], Meta(min_length=1)]
+    methods: Annotated[list[Method], Meta(min_length=1)]
     min_points: Points = 1
     max_points_a_day: Points | None = None
     max_count_a_day: Annotated[int, Meta(ge=1, le=1000)] | None = None

@@ -17,12 +17,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain.document.worth import Worth
-from engage.domain.refusals import Refusal, below_minimum, insufficient_points, not_offered
-from engage.domain.withdrawals.definition import Withdrawal as Rules
+from engage.domain.withdrawals.definition import Method
 
 State = Literal["requested", "submitted", "unknown", "settled", "failed"]
-Method = Literal["cash", "mobile_money"]
 
 # The first question has to come after the last moment at which the sending may still go on.
 FIRST_ASKED_AFTER = timedelta(seconds=30)
@@ -210,74 +207,3 @@ def difference(withdrawal: Withdrawal, outcome: Outcome) -> str | None:
             return None
         case _:
             return f"settled, and not paid: {type(outcome).__name__}"
-
-
-# What may be asked for.
-
-
-class Taken(Struct, frozen=True):
-    """What a member has withdrawn on a day; what failed does not count."""
-
-    points: int
-    count: int
-
-
-def check_offered(
-    rules: Rules | None, method: Method, *, zone: str = "UTC", planned: datetime | None = None
-) -> Rules:
-    """Raises Refusal not_offered, or not_open_yet where it is announced.
-
-    `planned` is when a version begins that opens it: surer than what was announced.
-    """
-    if rules is None or method not in rules.methods:
-        raise not_offered()
-    if not rules.open:
-        raise Refusal("not_open_yet", status=403, opens_at=planned or rules.opens_at, zone=zone)
-    return rules
-
-
-def check_number_age(
-    rules: Rules, phone_changed_at: datetime | None, *, at: datetime, zone: str = "UTC"
-) -> None:
-    """Whoever takes over an account changes its number first. Raises Refusal number_changed."""
-    if phone_changed_at is not None and at < phone_changed_at + rules.number_cooldown:
-        allowed_at = phone_changed_at + rules.number_cooldown
-        raise Refusal("number_changed", status=409, allowed_at=allowed_at, zone=zone)
-
-
-def check_balance(rules: Rules, points: int, *, active: int) -> None:
-    """Raises Refusal below_minimum where the balance is too small for any withdrawal, insufficient_points
-    where it is for this one.
-    """
-    if active < rules.min_points:
-        raise below_minimum(minimum=rules.min_points, active=active)
-    if active < points:
-        raise insufficient_points(active=active, points=points)
-
-
-def check_caps(rules: Rules, points: int, taken: Taken, *, resets_at: datetime, zone: str = "UTC") -> None:
-    """Raises Refusal limit_reached where the day's withdrawals are used up, daily_points_reached where these
-    points are more than are left of the day's.
-    """
-    most = rules.max_count_a_day
-    if most is not None and taken.count >= most:
-        raise Refusal("limit_reached", status=429, limit=most, resets_at=resets_at, zone=zone)
-    most = rules.max_points_a_day
-    if most is not None and taken.points + points > most:
-        left = max(most - taken.points, 0)
-        raise Refusal(
-            "daily_points_reached",
-            status=429,
-            limit=most,
-            remaining=left,
-            resets_at=resets_at,
-            zone=zone,
-        )
-
-
-def worth_minor(worth: Worth, points: int) -> int:
-    """In minor units. Raises Refusal not_whole_money where a part of the points would buy nothing."""
-    minor, rest = divmod(points * worth.minor, worth.points)
-    if rest:
-        raise Refusal("not_whole_money", status=422, step=worth.points // worth.minor)
-    return minor

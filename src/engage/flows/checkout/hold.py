@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.checkout.definition import Checkout
-from engage.domain.checkout.offers import Plan, plan
+from engage.domain.checkout.offers import CheckoutTerms, Plan, plan
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.market import Market
 from engage.domain.money import Money
@@ -205,8 +205,7 @@ def _made(services: Services, one: _Asked, at_hand: _Round) -> Hold:
         raise unknown_member()
     coupons = [_own(one, code, at_hand) for code in one.codes]
     planned = plan(
-        one.program,
-        one.market,
+        CheckoutTerms(one.program.checkout, one.program.worth, one.program.coupons, one.market),
         basket_of(one.request),
         active=account.active,
         points=one.request.points,

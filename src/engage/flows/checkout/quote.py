@@ -8,6 +8,7 @@ from msgspec import Struct
 from engage.domain.activity import Channel, Lines, MemberId, MinorUnits, Payment
 from engage.domain.checkout.offers import (
     Basket,
+    CheckoutTerms,
     CouponReason,
     PointsReason,
     Voucher,
@@ -18,7 +19,6 @@ from engage.domain.checkout.offers import (
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.keys import MemberKey
 from engage.domain.money import Money
-from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.definition import CouponReward
 from engage.ledger.balances import read_spendable
@@ -91,11 +91,12 @@ async def quote(services: Services, asked: QuoteRequest) -> Quote:
             raise unknown_member()
         coupons = await read_issued(conn, found.program_id, found.member_id, now=now, limit=COUPONS_PER_QUOTE)
     basket = basket_of(asked)
-    offer = offer_points(program, market, basket, active=active)
+    terms = CheckoutTerms(program.checkout, program.worth, program.coupons, market)
+    offer = offer_points(terms, basket, active=active)
     return Quote(
         offer.max_points,
         Money(offer.value_minor, asked.currency),
-        [_quoted(services, program, basket, coupon, now) for coupon in coupons],
+        [_quoted(services, terms, basket, coupon, now) for coupon in coupons],
         offer.reasons,
     )
 
@@ -132,10 +133,10 @@ def _reward_of(services: Services, coupon: Coupon) -> CouponReward | None:
 
 
 def _quoted(
-    services: Services, program: Program, basket: Basket, coupon: Coupon, now: datetime
+    services: Services, terms: CheckoutTerms, basket: Basket, coupon: Coupon, now: datetime
 ) -> QuotedCoupon:
     voucher = voucher_of(services, coupon, now)
-    offer = offer_coupon(program, basket, voucher)
+    offer = offer_coupon(terms, basket, voucher)
     assert coupon.value_minor is not None
     assert coupon.currency is not None
     return QuotedCoupon(

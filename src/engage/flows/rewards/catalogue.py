@@ -76,7 +76,7 @@ async def read_catalogue(services: Services, program_id: str, member_id: str) ->
     """
     member, now = await _member(services, program_id, member_id), services.clock.now()
     program, market = services.programs.in_force(program_id, at=now, country=member.country)
-    offered = allowance.offered(program)
+    offered = allowance.offered(program.rewards)
     scarce = [reward.id for reward in offered if reward.stock is not None]
     limited = [
         (program_id, member_id, reward.id, allowance.counts_since(reward, at=now, zone=market.zone))

@@ -110,8 +110,9 @@ async def _prepare(
             if member is None:
                 raise unknown_member()
             program, market = services.programs.in_force(wish.program_id, at=now, country=member.country)
-            reward = allowance.find(program, wish.reward_id)
-            is_scarce = reward.id in allowance.scarce(services.programs.versions(program.id))
+            reward = allowance.find(program.rewards, wish.reward_id)
+            versions = services.programs.versions(program.id)
+            is_scarce = reward.id in allowance.scarce(version.rewards for version in versions)
             asked.append(_Wish(index, member, program, market, reward, is_scarce))
         except Refusal as refusal:
             answers[index] = refusal
@@ -151,8 +152,8 @@ def _redeemed(one: _Wish, at_hand: _Round) -> Redemption:
     if account is None:
         raise unknown_member()
     allowance.check(
-        one.program,
         one.reward,
+        version=one.program.version,
         given=at_hand.given[one.given],
         issued=at_hand.issued[one.stock],
         active=account.active,

@@ -11,17 +11,9 @@ from engage.domain.money import Money
 from engage.domain.program import versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.domain.withdrawals.definition import Withdrawal as Rules
-from engage.domain.withdrawals.withdrawal import (
-    Method,
-    State,
-    Withdrawal,
-    check_balance,
-    check_caps,
-    check_number_age,
-    check_offered,
-    worth_minor,
-)
+from engage.domain.withdrawals import checks
+from engage.domain.withdrawals.definition import Method, WithdrawalTerms
+from engage.domain.withdrawals.withdrawal import State, Withdrawal
 from engage.ledger.accounts import open_accounts, post
 from engage.ledger.holds import Hold, add_hold
 from engage.runtime.database import transaction
@@ -52,7 +44,7 @@ class _Terms(Struct, frozen=True):
     """What holds for a member who asks now."""
 
     program: Program
-    rules: Rules
+    rules: WithdrawalTerms
     member_id: str
     country: str
     zone: str
@@ -76,7 +68,7 @@ async def withdraw(
     now = services.clock.now()
     terms = await _terms(services, program_id, member_id, method, now)
     assert terms.program.worth is not None, "no document with withdrawals is sound without it"
-    amount_minor = worth_minor(terms.program.worth, points)
+    amount_minor = checks.worth_minor(terms.program.worth, points)
     outbox_id = new_id()
     async with transaction(services.db) as conn:
         payee = await store.read_payee(conn, program_id, terms.member_id)
@@ -84,15 +76,15 @@ async def withdraw(
             raise unknown_member()
         registered, changed_at = payee
         if method == "mobile_money":
-            check_number_age(terms.rules, changed_at, at=now, zone=terms.zone)
+            checks.check_number_age(terms.rules, changed_at, at=now, zone=terms.zone)
         number = _number(terms, method, phone or registered, given=phone is not None)
         key = (program_id, terms.member_id)
         accounts = await open_accounts(conn, [key], now=now)
         account = accounts.by_key[key]
-        check_balance(terms.rules, points, active=account.active)
+        checks.check_balance(terms.rules, points, active=account.active)
         day = calendar.window("day", now, terms.zone)
-        taken = await store.read_taken(conn, *key, since=day.start, until=day.end)
-        check_caps(terms.rules, points, taken, resets_at=day.end, zone=terms.zone)
+        today = await store.read_day_totals(conn, *key, since=day.start, until=day.end)
+        checks.check_daily_limits(terms.rules, points, today, resets_at=day.end, zone=terms.zone)
         withdrawal = Withdrawal(
             program_id=program_id,
             member_id=terms.member_id,
@@ -155,8 +147,9 @@ async def _terms(
     if member is None:
         raise unknown_member()
     program, market = services.programs.in_force(program_id, at=now, country=member.country)
-    planned = versions.opens_at(services.programs.versions(program_id), now, member.country)
-    rules = check_offered(program.withdrawal, method, zone=market.zone, planned=planned)
+    later = versions.upcoming(services.programs.versions(program_id), now, member.country)
+    planned = checks.first_opening((start, version.withdrawal) for start, version in later)
+    rules = checks.check_offered(program.withdrawal, method, zone=market.zone, planned=planned)
     return _Terms(program, rules, member.member_id, member.country, market.zone, market.currency)
 
 

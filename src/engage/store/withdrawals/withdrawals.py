@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import TextClause
 
-from engage.domain.withdrawals.withdrawal import Taken, Withdrawal
+from engage.domain.withdrawals.checks import DayTotals
+from engage.domain.withdrawals.withdrawal import Withdrawal
 
 _COLUMNS = """program_id, member_id, id, hold_id, state, method, points, amount_minor, currency, phone,
        provider, provider_id, failure, requested_at, submitted_at, accepted_at, ask_at, asked, closed_at"""
@@ -119,12 +120,12 @@ async def add_withdrawal(conn: AsyncConnection, withdrawal: Withdrawal) -> None:
     await conn.execute(_ADD, {name: getattr(withdrawal, name) for name in withdrawal.__struct_fields__})
 
 
-async def read_taken(
+async def read_day_totals(
     conn: AsyncConnection, program_id: str, member_id: str, *, since: datetime, until: datetime
-) -> Taken:
+) -> DayTotals:
     """What was asked for in [since, until) and has not failed."""
     values = {"program_id": program_id, "member_id": member_id, "since": since, "until": until}
-    return Taken(*(await conn.execute(_TAKEN, values)).one())
+    return DayTotals(*(await conn.execute(_TAKEN, values)).one())
 
 
 async def read_withdrawal(conn: AsyncConnection, id_: UUID) -> Withdrawal | None:
