@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from engage.embedded import parts
-from engage.embedded.child import Child, Part, engage_command, start
+from engage.embedded import processes
+from engage.embedded.child_process import ChildProcess, ProcessSpec, engage_command, start
 from engage.embedded.ports import free_port
 from engage.settings import Settings, to_environment
 
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 class ApiProcess(msgspec.Struct, frozen=True):
-    child: Child
+    child: ChildProcess
     settings: Settings
 
     @property
@@ -23,19 +23,19 @@ class ApiProcess(msgspec.Struct, frozen=True):
         return f"http://{HOST}:{self.settings.api_port}"
 
     def log(self) -> str:
-        return self.child.part.log.read_text()
+        return self.child.spec.log.read_text()
 
 
 @asynccontextmanager
 async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProcess]:
-    """Raises PartFailed when it does not come to answer."""
+    """Raises ProcessFailed when it does not come to answer."""
     settings = msgspec.structs.replace(settings, api_host=HOST, api_port=free_port(HOST))
 
     async def ready() -> bool:
-        status, _ = await parts.ask(settings, "/health/live")
+        status, _ = await processes.get(settings, "/health/live")
         return status == 200
 
-    part = Part(
+    part = ProcessSpec(
         name="api",
         command=engage_command("api"),
         log=folder / "api.log",
@@ -45,7 +45,7 @@ async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProc
     )
     child = await start(part)
     try:
-        await child.ready()
+        await child.wait_until_ready()
         yield ApiProcess(child, settings)
     finally:
         await child.stop()

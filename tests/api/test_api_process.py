@@ -12,7 +12,7 @@ import msgspec
 import psutil
 from sqlalchemy import text
 
-from engage.embedded.child import engage_command
+from engage.embedded.child_process import engage_command
 from engage.flows.operations.install import install
 from engage.runtime.database import open_database
 from engage.settings import Settings, to_environment
@@ -46,7 +46,7 @@ async def test_a_signal_ends_it_and_nothing_is_left(settings: Settings, tmp_path
         async with api_process(settings, tmp_path) as api:
             os.kill(api.child.pid, number)
             async with asyncio.timeout(STOPS_WITHIN_S):
-                assert await api.child.ended() == 0
+                assert await api.child.wait() == 0
             assert "Traceback" not in api.log()
 
 
@@ -65,7 +65,7 @@ async def test_a_tap_under_way_is_answered_before_the_end(settings: Settings, tm
                     await asyncio.sleep(0.01)
             os.kill(api.child.pid, signal.SIGTERM)
         assert (await tap).status_code == 202
-        assert await api.child.ended() == 0
+        assert await api.child.wait() == 0
     await db.dispose()
 
 

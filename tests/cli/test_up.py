@@ -18,7 +18,7 @@ import pytest
 
 from engage.embedded.ports import free_port
 from engage.settings import Settings, to_environment
-from tests.embedded.asking import is_running
+from tests.embedded.probes import is_running
 
 READY_S = 60.0
 SECOND_RUN_S = 10.0
@@ -82,7 +82,10 @@ def family(pid: int) -> list[int]:
 
 
 def pids(folder: Path) -> dict[str, int]:
-    return {kin["name"]: kin["pid"] for kin in json.loads((folder / "run.json").read_bytes())["kin"]}
+    return {
+        record["name"]: record["pid"]
+        for record in json.loads((folder / "run.json").read_bytes())["processes"]
+    }
 
 
 async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from engage.clock import Clock
-from engage.embedded.child import Child, Part, engage_command, start
+from engage.embedded.child_process import ChildProcess, ProcessSpec, engage_command, start
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
@@ -56,7 +56,7 @@ async def test_points_end_once_when_the_worker_that_ends_them_is_killed(
         async with _worker(settings, tmp_path) as child:
             await _until_ended(services, 1)
             child.kill()
-            await child.ended()
+            await child.wait()
         ended, left = await _lots(services)
         assert ended > 0
         assert left > 0, "it was killed in the middle"
@@ -84,9 +84,9 @@ async def _gather(services: Services) -> None:
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, folder: Path) -> AsyncIterator[Child]:
+async def _worker(settings: Settings, folder: Path) -> AsyncIterator[ChildProcess]:
     child = await start(
-        Part(
+        ProcessSpec(
             name="worker",
             command=engage_command("worker"),
             log=folder / "worker.log",

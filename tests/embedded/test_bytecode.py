@@ -1,4 +1,4 @@
-"""Parts start fast where Python is told to keep no compiled files, and nowhere else is anything changed."""
+"""Compiled files go to the data folder only where Python may not write them beside the sources."""
 
 import sys
 from pathlib import Path
@@ -9,17 +9,17 @@ from engage.embedded import bytecode
 from engage.embedded.data_folder import folder_at
 
 
-def test_compiled_files_go_to_the_folder_only_where_they_would_be_lost(
+def test_compiled_files_go_to_the_folder_only_where_python_writes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_at(tmp_path)
     monkeypatch.setattr(sys, "pycache_prefix", None)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    bytecode.keep_own(folder)
+    bytecode.enable(folder)
     assert (sys.pycache_prefix, bytecode.environment(folder)) == (None, {})
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    bytecode.keep_own(folder)
+    bytecode.enable(folder)
     assert (sys.pycache_prefix, sys.dont_write_bytecode) == (str(tmp_path / "bytecode"), False)
     assert bytecode.environment(folder) == {
         "PYTHONDONTWRITEBYTECODE": "",

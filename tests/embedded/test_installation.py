@@ -1,4 +1,4 @@
-"""An installation's folder over its life: made, found again, left behind by a killed run, refused."""
+"""The folder of an installation: created, opened again, after a killed run, refused."""
 
 import asyncio
 import signal
@@ -10,14 +10,14 @@ import pytest
 from redis.asyncio import Redis
 
 from engage.embedded import run_file
-from engage.embedded.data_folder import folder_at, hold
+from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.errors import FolderUnusable, InstallationError
 from engage.embedded.installation import open_installation, running_servers
-from engage.embedded.run_file import Kin, Run
-from tests.embedded.asking import ask, is_running
+from engage.embedded.run_file import ProcessRecord, Run
+from tests.embedded.probes import is_running, query
 
-# Holds an installation until it is killed, and says so.
-HOLDER = """
+# Runs an installation until it is killed.
+RUNNER = """
 import asyncio, sys
 from pathlib import Path
 from engage.embedded.installation import running_servers
@@ -31,59 +31,61 @@ asyncio.run(main())
 """
 
 
-async def test_a_second_start_finds_what_the_first_one_left(tmp_path: Path) -> None:
+async def test_a_second_start_keeps_the_data_of_the_first(tmp_path: Path) -> None:
     async with running_servers(tmp_path / "a", durable=False) as first:
-        await ask(first, "CREATE TABLE kept AS SELECT 1 AS one")
+        await query(first, "CREATE TABLE kept AS SELECT 1 AS one")
         async with Redis.from_url(first.state_url) as client:
             await client.set("kept", "1")
     async with open_installation(tmp_path / "a") as second:
-        assert await ask(second, "SELECT one FROM kept") == 1
+        assert await query(second, "SELECT one FROM kept") == 1
         async with Redis.from_url(second.state_url) as client:
             assert await client.get("kept") == b"1"
         assert (second.jwks, second.pepper) == (first.jwks, first.pepper)
 
 
-async def test_what_a_killed_run_left_running_is_ended(tmp_path: Path) -> None:
-    holder = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HOLDER, str(tmp_path / "a")), stdout=asyncio.subprocess.PIPE
+async def test_processes_that_a_killed_run_left_are_stopped(tmp_path: Path) -> None:
+    runner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RUNNER, str(tmp_path / "a")), stdout=asyncio.subprocess.PIPE
     )
     try:
-        assert holder.stdout is not None
-        assert await holder.stdout.readline() == b"running\n"
+        assert runner.stdout is not None
+        assert await runner.stdout.readline() == b"running\n"
         run = run_file.read(folder_at(tmp_path / "a"))
         assert run is not None
-        assert {kin.name for kin in run.kin} == {"Valkey", "PostgreSQL"}
+        assert {record.name for record in run.processes} == {"Valkey", "PostgreSQL"}
     finally:
-        holder.kill()
-        await holder.wait()
+        runner.kill()
+        await runner.wait()
     async with running_servers(tmp_path / "a", durable=False) as settings:
-        assert await ask(settings, "SELECT 1") == 1
-        assert [kin for kin in run.kin if is_running(kin.pid)] == []
+        assert await query(settings, "SELECT 1") == 1
+        assert [record for record in run.processes if is_running(record.pid)] == []
 
 
-async def test_a_pid_that_is_someone_elses_by_now_is_left_alone(tmp_path: Path) -> None:
+async def test_a_reused_pid_is_not_signalled(tmp_path: Path) -> None:
     folder = folder_at(tmp_path / "a")
-    stranger = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
+    other = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
     try:
-        created = psutil.Process(stranger.pid).create_time()
-        with hold(folder):
-            run_file.write(folder, Run(kin=[Kin("api", stranger.pid, created - 1, signal.SIGTERM)]))
+        created = psutil.Process(other.pid).create_time()
+        with lock_folder(folder):
+            run_file.write(
+                folder, Run(processes=[ProcessRecord("api", other.pid, created - 1, signal.SIGTERM)])
+            )
             assert await run_file.end_leftovers(folder) == []
-            assert stranger.returncode is None
-            run_file.write(folder, Run(kin=[Kin("api", stranger.pid, created, signal.SIGTERM)]))
+            assert other.returncode is None
+            run_file.write(folder, Run(processes=[ProcessRecord("api", other.pid, created, signal.SIGTERM)]))
             assert await run_file.end_leftovers(folder) == ["api"]
-            assert await stranger.wait() == -signal.SIGTERM
+            assert await other.wait() == -signal.SIGTERM
     finally:
-        if stranger.returncode is None:
-            stranger.kill()
-            await stranger.wait()
+        if other.returncode is None:
+            other.kill()
+            await other.wait()
 
 
-async def test_a_path_too_long_for_a_socket_works_all_the_same(tmp_path: Path) -> None:
+async def test_a_path_too_long_for_a_socket_works(tmp_path: Path) -> None:
     deep = tmp_path / ("long" * 20) / "with space, comma" / "a"
     async with running_servers(deep, durable=False) as settings:
         run = run_file.read(folder_at(deep))
-        assert await ask(settings, "SELECT 1") == 1
+        assert await query(settings, "SELECT 1") == 1
     assert run is not None
     (scratch,) = run.scratch
     assert not Path(scratch).exists()
@@ -96,34 +98,34 @@ def test_a_relative_folder_counts_from_the_current_directory(
     assert folder_at(Path("a")).path == tmp_path / "a"
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.odt").touch()
-    with pytest.raises(FolderUnusable, match=r"is not a data folder of engage: it holds thesis\.odt"):
-        _hold(tmp_path)
+    with pytest.raises(FolderUnusable, match=r"is not a data folder of engage: it contains thesis\.odt"):
+        _lock(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.odt"]
 
 
 def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
-    _hold(tmp_path)
+    _lock(tmp_path)
     (tmp_path / "layout").write_text("99\n")
     with pytest.raises(FolderUnusable, match="has layout 99; this version of engage reads 1"):
-        _hold(tmp_path)
+        _lock(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FolderUnusable, match="cannot use"):
-        _hold(tmp_path / "file" / "a")
+        _lock(tmp_path / "file" / "a")
 
 
-async def test_a_command_on_no_installation_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InstallationError, match="is not a data folder of engage; `engage up` makes one"):
+async def test_a_command_without_an_installation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InstallationError, match="is not a data folder of engage; `engage up` creates one"):
         async with open_installation(tmp_path / "nothing"):
             pass
     assert not (tmp_path / "nothing").exists()
 
 
-async def test_without_a_folder_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_folder_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGAGE_DATABASE_URL", "postgresql+asyncpg://somewhere/engage")
     for name in ("STATE", "QUEUE", "TOPICS"):
         monkeypatch.setenv(f"ENGAGE_{name}_URL", "redis://somewhere")
@@ -131,6 +133,6 @@ async def test_without_a_folder_the_environment_counts(monkeypatch: pytest.Monke
         assert settings.database_url == "postgresql+asyncpg://somewhere/engage"
 
 
-def _hold(path: Path) -> None:
-    with hold(folder_at(path)):
+def _lock(path: Path) -> None:
+    with lock_folder(folder_at(path)):
         pass

@@ -1,25 +1,25 @@
-"""PostgreSQL's own user gets where it must, and no further."""
+"""The user of PostgreSQL gets the permissions it needs, and no more."""
 
 import stat
 from pathlib import Path
 
-from engage.embedded.child import Owner
-from engage.embedded.server_user import open_the_way, open_tree
+from engage.embedded.child_process import SystemUser
+from engage.embedded.server_user import allow_traversal, make_executable_by_all
 
-SOMEONE = Owner(65_534, 65_534)
+OTHER_USER = SystemUser(65_534, 65_534)
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_folders_above_can_be_passed_through_and_not_listed(tmp_path: Path) -> None:
+def test_parent_folders_can_be_traversed_but_not_listed(tmp_path: Path) -> None:
     closed, inner = tmp_path / "closed", tmp_path / "closed" / "inner"
     inner.mkdir(parents=True)
     closed.chmod(0o700)
-    assert closed in open_the_way(inner, SOMEONE)
+    assert closed in allow_traversal(inner, OTHER_USER)
     assert mode(closed) == 0o701
-    assert open_the_way(inner, SOMEONE) == []
+    assert allow_traversal(inner, OTHER_USER) == []
 
 
 def test_programs_installed_under_a_strict_umask_can_be_run(tmp_path: Path) -> None:
@@ -28,5 +28,5 @@ def test_programs_installed_under_a_strict_umask_can_be_run(tmp_path: Path) -> N
     program.touch(mode=0o700)
     text.touch(mode=0o600)
     (tree / "link").symlink_to("nowhere")
-    open_tree(tree)
+    make_executable_by_all(tree)
     assert (mode(tree), mode(program), mode(text)) == (0o755, 0o755, 0o644)

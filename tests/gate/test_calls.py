@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from engage.domain.earning.slots import Slot
 from engage.domain.refusals import Unavailable
 from engage.embedded import valkey as embedded
-from engage.embedded.child import start
-from engage.embedded.data_folder import folder_at, hold
+from engage.embedded.child_process import start
+from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
 from engage.gate.client import Asked, Claimed, Gate, open_gate
 from tests.gate.asking import (
@@ -150,7 +150,7 @@ async def test_a_full_server_is_unavailable(gate: Gate, valkey: Redis) -> None:
 async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
     """A gate over a Cluster of one node that has all slots."""
     folder = folder_at(tmp_path / "cluster")
-    with hold(folder):
+    with lock_folder(folder):
         server = embedded.prepare(folder, durable=False)
         with (folder.valkey / "valkey.conf").open("a") as configuration:
             # By itself it would take the port 10,000 above, which there may not be.
@@ -158,9 +158,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
             configuration.write(
                 f"cluster-enabled yes\ncluster-announce-ip {embedded.HOST}\ncluster-port {bus}\n"
             )
-        running = await start(server.part)
+        running = await start(server.process)
         try:
-            await running.ready()
+            await running.wait_until_ready()
             async with Redis(host=embedded.HOST, port=server.port, decode_responses=True) as client:
                 await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
                 await _until_ok(client)

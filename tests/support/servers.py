@@ -9,27 +9,27 @@ from pathlib import Path
 import msgspec
 
 from engage.embedded import postgres, secrets, valkey
-from engage.embedded.child import Child, Part, start
-from engage.embedded.data_folder import folder_at, hold
+from engage.embedded.child_process import ChildProcess, ProcessSpec, start
+from engage.embedded.data_folder import folder_at, lock_folder
 from engage.settings import Settings
 
 
 class Server:
     """A server that is there or is not."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: ProcessSpec) -> None:
         self._part = part
-        self._running: Child | None = None
+        self._running: ChildProcess | None = None
 
     async def start(self) -> None:
         if self._running is None:
             self._running = await start(self._part)
-            await self._running.ready()
+            await self._running.wait_until_ready()
 
     async def kill(self) -> None:
         if self._running is not None:
             self._running.kill()
-            await self._running.ended()
+            await self._running.wait()
             self._running = None
 
     @contextmanager
@@ -53,7 +53,7 @@ class Servers(msgspec.Struct, frozen=True):
 async def own_servers(path: Path) -> AsyncIterator[Servers]:
     """Both running, with an empty database."""
     folder = folder_at(path / "installation")
-    with hold(folder):
+    with lock_folder(folder):
         known = secrets.ensure(folder)
         prepared = await postgres.prepare(folder, durable=False)
         cache = valkey.prepare(folder, durable=False)
@@ -66,7 +66,7 @@ async def own_servers(path: Path) -> AsyncIterator[Servers]:
             pepper=known.pepper,
             sandbox=folder.sandbox,
         )
-        servers = Servers(settings, Server(prepared.part), Server(cache.part))
+        servers = Servers(settings, Server(prepared.process), Server(cache.process))
         try:
             await servers.postgres.start()
             await postgres.ensure_database(prepared)

@@ -9,24 +9,24 @@ from pathlib import Path
 import psutil
 
 from engage.embedded import valkey
-from engage.embedded.child import Child, start
-from engage.embedded.data_folder import folder_at, hold
+from engage.embedded.child_process import ChildProcess, start
+from engage.embedded.data_folder import folder_at, lock_folder
 
 
 class OwnValkey:
     def __init__(self, server: valkey.Valkey) -> None:
         self.port = server.port
-        self._part = server.part
-        self._running: Child | None = None
+        self._part = server.process
+        self._running: ChildProcess | None = None
 
     async def start(self) -> None:
         self._running = await start(self._part)
-        await self._running.ready()
+        await self._running.wait_until_ready()
 
     async def kill(self) -> None:
         assert self._running is not None
         self._running.kill()
-        await self._running.ended()
+        await self._running.wait()
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -54,7 +54,7 @@ class OwnValkey:
 @asynccontextmanager
 async def own_valkey(folder: Path) -> AsyncIterator[OwnValkey]:
     there = folder_at(folder / "installation")
-    with hold(there):
+    with lock_folder(there):
         running = OwnValkey(valkey.prepare(there, durable=False))
         try:
             await running.start()

@@ -17,9 +17,8 @@ from engage.bench.http_load import Load
 from engage.bench.scene import HOST
 from engage.bench.tills import Pay
 from engage.domain.program.program import Program
-from engage.embedded import parts as children
-from engage.embedded import ports
-from engage.embedded.child import Part
+from engage.embedded import ports, processes
+from engage.embedded.child_process import ProcessSpec
 from engage.flows.operations.keys import create_key
 from engage.programs import preset
 from engage.runtime.database import transaction
@@ -115,7 +114,9 @@ async def _add(services: Services, program: Program, prefix: str, count: int, po
 async def _servers(ground: Ground, key: str) -> AsyncIterator[Servers]:
     """The whole of engage, what it is compared with, and the tills. Who is not asked does nothing."""
     plain = ports.free_port(HOST)
-    engage = [make(ground.folder, ground.settings) for make in (children.api, children.feed, children.worker)]
+    engage = [
+        make(ground.folder, ground.settings) for make in (processes.api, processes.feed, processes.worker)
+    ]
     async with (
         running(*engage, _plain(ground, plain)),
         hand("engage.bench.tills", ground.folder.logs) as tills,
@@ -124,14 +125,14 @@ async def _servers(ground: Ground, key: str) -> AsyncIterator[Servers]:
         yield Servers(tills, ground.settings.api_port, plain, key, currency)
 
 
-def _plain(ground: Ground, port: int) -> Part:
+def _plain(ground: Ground, port: int) -> ProcessSpec:
     settings = msgspec.structs.replace(ground.settings, api_port=port)
 
     async def ready() -> bool:
-        status, _ = await children.ask(settings, "/")
+        status, _ = await processes.get(settings, "/")
         return status != 0
 
-    return Part(
+    return ProcessSpec(
         name="plain_tills",
         command=[sys.executable, "-P", "-m", "engage.bench.plain_tills"],
         log=ground.folder.logs / "plain_tills.log",

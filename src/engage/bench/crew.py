@@ -5,17 +5,17 @@ import asyncio
 import msgspec
 
 from engage.bench.ground import Ground
-from engage.embedded import parts as children
-from engage.embedded.child import Part
+from engage.embedded import processes
+from engage.embedded.child_process import ProcessSpec
 from engage.runtime.services import Services
 
 START_S = 30.0
 LOOK_S = 0.05
 
 
-def crew(ground: Ground) -> list[Part]:
+def crew(ground: Ground) -> list[ProcessSpec]:
     """As many workers as the sizes say, each with a log of its own."""
-    part = children.worker(ground.folder, ground.settings)
+    part = processes.worker(ground.folder, ground.settings)
     names = [f"{part.name}-{number + 1}" for number in range(ground.sizes.workers)]
     return [
         msgspec.structs.replace(part, name=name, log=ground.folder.logs / f"{name}.log") for name in names

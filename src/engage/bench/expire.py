@@ -15,7 +15,7 @@ from engage.bench.hand import Hand, hand
 from engage.bench.http_load import Load, Sign, Signed, Stream
 from engage.bench.scene import PROGRAM
 from engage.domain.program.program import Program
-from engage.embedded import parts as children
+from engage.embedded import processes
 from engage.programs import preset
 from engage.runtime.database import transaction
 from engage.runtime.services import Services, open_services
@@ -47,7 +47,7 @@ async def run(ground: Ground) -> list[Figure]:
         await services.programs.refresh(services.db)
         program = preset(PROGRAM)
         await _add_members(ground, services, program)
-        engage = [make(ground.folder, ground.settings) for make in (children.api, children.feed)]
+        engage = [make(ground.folder, ground.settings) for make in (processes.api, processes.feed)]
         async with (
             running(*engage, *crew(ground)),
             hand("engage.bench.http_load", ground.folder.logs) as load,

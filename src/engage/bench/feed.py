@@ -13,7 +13,7 @@ from engage.bench.ground import Ground, running
 from engage.bench.hand import Hand, hand
 from engage.bench.scene import PROGRAM, many_files
 from engage.clock import Clock
-from engage.embedded import parts as children
+from engage.embedded import processes
 from engage.feed import messages
 from engage.programs import preset
 from engage.runtime.database import open_database
@@ -37,7 +37,7 @@ async def run(ground: Ground) -> list[Figure]:
         await crowd.add_members(db, preset(PROGRAM), PREFIX, members, now=Clock().now())
     finally:
         await db.dispose()
-    part = children.feed(ground.folder, ground.settings)
+    part = processes.feed(ground.folder, ground.settings)
     logs = ground.folder.logs
     async with running(part) as supervisor, hand("engage.bench.sockets", logs) as clients:
         # Memory first, while the process is as it began.

@@ -13,10 +13,10 @@ from engage.bench.errors import BenchmarkFailed
 from engage.bench.scene import HOST
 from engage.bench.sizes import Sizes
 from engage.embedded import ports
-from engage.embedded.child import Part, tail
+from engage.embedded.child_process import ProcessSpec, tail
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.installation import open_folder, open_servers
-from engage.embedded.supervisor import Supervisor, together
+from engage.embedded.supervisor import Supervisor, start_all
 from engage.flows.operations.install import install
 from engage.settings import Settings
 
@@ -70,22 +70,22 @@ def _as_in_production(settings: Settings) -> Settings:
 
 
 @asynccontextmanager
-async def running(*parts: Part) -> AsyncIterator[Supervisor]:
+async def running(*parts: ProcessSpec) -> AsyncIterator[Supervisor]:
     """These parts, ready, for as long as the context is open; a part that ends in it fails the benchmark.
 
-    Raises PartFailed.
+    Raises ProcessFailed.
     """
     supervisor = Supervisor()
     try:
-        await together(*(_start(supervisor, part) for part in parts))
+        await start_all(*(_start(supervisor, part) for part in parts))
         yield supervisor
         for part in parts:
-            if supervisor.ends(part.name):
+            if supervisor.exit_count(part.name):
                 last_words = tail(supervisor.child(part.name))
                 raise BenchmarkFailed(f"{part.name} ended while it was measured{last_words}")
     finally:
         await supervisor.stop()
 
 
-async def _start(supervisor: Supervisor, part: Part) -> None:
+async def _start(supervisor: Supervisor, part: ProcessSpec) -> None:
     await supervisor.start(part)

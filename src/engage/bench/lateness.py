@@ -12,7 +12,7 @@ from engage.bench.hand import Hand, hand
 from engage.bench.http_load import Load, Sign, Signed, Stream
 from engage.bench.scene import many_files, member_id
 from engage.bench.sockets import Heard, Listen, Noted, Open, Opened
-from engage.embedded import parts as children
+from engage.embedded import processes
 from engage.flows.programs.publish import publish
 from engage.programs import text as preset_text
 from engage.runtime.database import transaction
@@ -53,7 +53,7 @@ async def run(ground: Ground) -> list[Figure]:
         await crowd.introduce(services, program, PREFIX, count, now=services.clock.now())
         await crowd.tidy(services.db)
         engage = (
-            make(ground.folder, ground.settings) for make in (children.api, children.feed, children.worker)
+            make(ground.folder, ground.settings) for make in (processes.api, processes.feed, processes.worker)
         )
         logs = ground.folder.logs
         async with (

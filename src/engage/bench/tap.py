@@ -16,9 +16,8 @@ from engage.bench.ground import Ground, running
 from engage.bench.hand import Hand, hand
 from engage.bench.http_load import Load, Rush, Sign, Signed
 from engage.bench.scene import HOST, PROGRAM
-from engage.embedded import parts as children
-from engage.embedded import ports
-from engage.embedded.child import Part
+from engage.embedded import ports, processes
+from engage.embedded.child_process import ProcessSpec
 from engage.programs import preset
 from engage.runtime.database import transaction
 from engage.runtime.services import Services, open_services
@@ -87,7 +86,9 @@ async def _servers(ground: Ground) -> AsyncIterator[Servers]:
     """The whole of engage, the two it is compared with, and the client. Who is not asked does nothing."""
     empty, plain = (ports.free_port(HOST) for _ in range(2))
     logs = ground.folder.logs
-    engage = [make(ground.folder, ground.settings) for make in (children.api, children.feed, children.worker)]
+    engage = [
+        make(ground.folder, ground.settings) for make in (processes.api, processes.feed, processes.worker)
+    ]
     others = [_app(ground, "empty_app", empty), _app(ground, "plain_app", plain)]
     async with (
         running(*engage, *others),
@@ -98,14 +99,14 @@ async def _servers(ground: Ground) -> AsyncIterator[Servers]:
         yield Servers(load, ground.settings.api_port, empty, plain, port)
 
 
-def _app(ground: Ground, module: str, port: int) -> Part:
+def _app(ground: Ground, module: str, port: int) -> ProcessSpec:
     settings = msgspec.structs.replace(ground.settings, api_port=port)
 
     async def ready() -> bool:
-        status, _ = await children.ask(settings, "/")
+        status, _ = await processes.get(settings, "/")
         return status != 0
 
-    return Part(
+    return ProcessSpec(
         name=module,
         command=[sys.executable, "-P", "-m", f"engage.bench.{module}"],
         log=ground.folder.logs / f"{module}.log",

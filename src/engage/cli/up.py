@@ -10,12 +10,12 @@ import rich_click as click
 
 from engage.cli.screen import Screen
 from engage.domain.refusals import Refusal
-from engage.embedded import bytecode, parts, ports
-from engage.embedded.child import POLL_S, Part, tail
+from engage.embedded import bytecode, ports, processes
+from engage.embedded.child_process import POLL_S, ProcessSpec, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
-from engage.embedded.errors import InstallationError, PartFailed
+from engage.embedded.errors import InstallationError, ProcessFailed
 from engage.embedded.installation import open_folder, open_servers
-from engage.embedded.supervisor import Supervisor, together
+from engage.embedded.supervisor import Supervisor, start_all
 from engage.settings import Settings
 
 READY_S = 60.0
@@ -81,14 +81,16 @@ def _endings() -> list[signal.Signals]:
 
 
 async def _serve(place: Place, screen: Screen) -> None:
-    async with open_folder(place.path, say=screen.say) as folder:
+    async with open_folder(place.path, on_message=screen.say) as folder:
         adjust = _addresses(place)
         if place.host not in LOOPBACK:
             screen.say(f"the sandbox gives its keys to everyone who can reach {place.host}")
         screen.begin("starting PostgreSQL and Valkey")
         try:
-            async with open_servers(folder, adjust=adjust, say=screen.say, told=screen.came_up) as servers:
-                bytecode.keep_own(folder)
+            async with open_servers(
+                folder, adjust=adjust, on_message=screen.say, on_ready=screen.came_up
+            ) as servers:
+                bytecode.enable(folder)
                 await _install(servers.settings, screen)
                 await _start_parts(folder, servers.settings, servers.supervisor, screen)
                 screen.end()
@@ -100,11 +102,11 @@ async def _serve(place: Place, screen: Screen) -> None:
 
 def _addresses(place: Place) -> Callable[[Settings], Settings]:
     """Raises InstallationError where the port is taken. The feed takes the next port, or any."""
-    why = ports.why_taken(place.host, place.port)
+    why = ports.listen_error(place.host, place.port)
     if why is not None:
         raise InstallationError(f"cannot listen on {place.host} port {place.port}: {why}; try another --port")
     feed_port = place.port + 1
-    if feed_port > 65_535 or ports.why_taken(place.host, feed_port) is not None:
+    if feed_port > 65_535 or ports.listen_error(place.host, feed_port) is not None:
         feed_port = ports.free_port(place.host)
 
     def adjust(settings: Settings) -> Settings:
@@ -142,12 +144,12 @@ async def _start_parts(
     screen.begin("starting the API, the feed and a worker")
     loop = asyncio.get_running_loop()
     began = loop.time()
-    all_parts = [make(folder, settings) for make in (parts.api, parts.feed, parts.worker)]
+    all_parts = [make(folder, settings) for make in (processes.api, processes.feed, processes.worker)]
 
-    async def start(part: Part) -> None:
+    async def start(part: ProcessSpec) -> None:
         screen.came_up(part.name, await supervisor.start(part))
 
-    await together(*(start(part) for part in all_parts))
+    await start_all(*(start(part) for part in all_parts))
     await _until_ready(settings, supervisor, [part.name for part in all_parts], loop.time() + READY_S)
     screen.came_up("all of it", loop.time() - began)
 
@@ -155,14 +157,14 @@ async def _start_parts(
 async def _until_ready(settings: Settings, supervisor: Supervisor, names: list[str], deadline: float) -> None:
     loop = asyncio.get_running_loop()
     while True:
-        status, body = await parts.ask(settings, "/health/ready")
+        status, body = await processes.get(settings, "/health/ready")
         if status == 200:
             return
         for name in names:
-            if supervisor.ends(name) >= ENDS_AT_MOST:
-                raise PartFailed(f"{name} ends again and again{tail(supervisor.child(name))}")
+            if supervisor.exit_count(name) >= ENDS_AT_MOST:
+                raise ProcessFailed(f"{name} ends again and again{tail(supervisor.child(name))}")
         if loop.time() > deadline:
-            raise PartFailed(f"not ready after {READY_S:.0f} s: {status} {body}".rstrip())
+            raise ProcessFailed(f"not ready after {READY_S:.0f} s: {status} {body}".rstrip())
         await asyncio.sleep(POLL_S)
 
 
@@ -177,5 +179,5 @@ def _show_places(folder: DataFolder, settings: Settings, screen: Screen) -> None
 
 
 def _in_url(host: str) -> str:
-    found = parts.reachable(host)
+    found = processes.reachable(host)
     return f"[{found}]" if ":" in found else found

@@ -1,7 +1,7 @@
-"""Compiled Python, kept where Python has been told to keep none.
+"""Compiled Python files in the data folder, where Python may not write them beside the sources.
 
-Many images set PYTHONDONTWRITEBYTECODE, against files beside the sources. Each part would then compile all
-that it imports at each start, which takes seconds; in the data folder the files are nobody's litter.
+Many images set PYTHONDONTWRITEBYTECODE. Each process would then compile all its imports at each start, which
+takes seconds.
 """
 
 import sys
@@ -9,16 +9,16 @@ import sys
 from engage.embedded.data_folder import DataFolder
 
 
-def keep_own(folder: DataFolder) -> None:
-    """For what this program imports from now on."""
+def enable(folder: DataFolder) -> None:
+    """Write the compiled files of this process's later imports to the data folder."""
     if sys.dont_write_bytecode:
         sys.pycache_prefix = str(folder.bytecode)
         sys.dont_write_bytecode = False
 
 
 def environment(folder: DataFolder) -> dict[str, str]:
-    """For a child that is Python."""
+    """Return the environment variables that do the same in a Python child."""
     if not sys.dont_write_bytecode and sys.pycache_prefix != str(folder.bytecode):
         return {}
-    # An empty variable counts as none.
+    # Python treats an empty variable as unset.
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder.bytecode)}

@@ -1,9 +1,10 @@
-"""An installation's folder: its layout, who holds it, and what the holder leaves for others to read.
+"""The folder of an installation: its layout, its lock, and how files in it are written.
 
 <folder>/layout         the version of this layout
-<folder>/lock           flock, held for as long as the installation is open; holds the holder's pid
-<folder>/run.json       the running installation: its settings and its children
-<folder>/sandbox.json   the sandbox's secrets; jwks.json beside it is public
+<folder>/lock           a file lock, taken while the installation is open; contains the pid of its process
+<folder>/run.json       settings and child processes of the running installation
+<folder>/sandbox.json   the sandbox's secrets
+<folder>/jwks.json      the public signing key
 <folder>/postgres, valkey, logs, bytecode
 """
 
@@ -20,12 +21,12 @@ from engage.embedded.errors import FolderInUse, FolderUnusable
 
 LAYOUT = "1"
 DEFAULT_FOLDER = Path(".engage")
-LOOKS = 5
-LOOK_S = 0.02
+LOCK_ATTEMPTS = 5
+RETRY_S = 0.02
 
 
 class DataFolder(msgspec.Struct, frozen=True):
-    """The paths of an installation; `path` is absolute."""
+    """The paths of an installation. `path` is absolute."""
 
     path: Path
 
@@ -67,23 +68,23 @@ class DataFolder(msgspec.Struct, frozen=True):
 
 
 def folder_at(path: Path) -> DataFolder:
-    """A relative path counts from the current directory, now: children may have another one."""
+    """Resolve a relative path now, because children may have another current directory."""
     return DataFolder(path.expanduser().absolute())
 
 
 @contextmanager
-def hold(folder: DataFolder) -> Iterator[None]:
-    """Make the folder if there is none, and keep everyone else out of it.
+def lock_folder(folder: DataFolder) -> Iterator[None]:
+    """Create the folder if it does not exist, and lock it against other processes.
 
-    Raises FolderInUse and FolderUnusable.
+    Raises FolderInUse, FolderUnusable.
     """
     try:
-        _make(folder)
+        _create(folder)
         lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise FolderUnusable(f"cannot use {folder.path} as a data folder: {error.strerror}") from error
     try:
-        _take_patiently(folder, lock)
+        _acquire_with_retries(folder, lock)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -91,7 +92,8 @@ def hold(folder: DataFolder) -> Iterator[None]:
         os.close(lock)
 
 
-def is_held(folder: DataFolder) -> bool:
+def is_locked(folder: DataFolder) -> bool:
+    """Raises FolderUnusable if the folder cannot be read."""
     try:
         lock = os.open(folder.lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -99,7 +101,7 @@ def is_held(folder: DataFolder) -> bool:
     except OSError as error:
         raise FolderUnusable(f"cannot read {folder.path}: {error.strerror}") from error
     try:
-        _take(folder, lock)
+        _acquire(folder, lock)
     except FolderInUse:
         return True
     finally:
@@ -108,7 +110,7 @@ def is_held(folder: DataFolder) -> bool:
 
 
 def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace a file whole, so that a reader sees the old one or the new one. Raises FolderUnusable."""
+    """Replace a file atomically: readers see the old content or the new. Raises FolderUnusable."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         draft.unlink(missing_ok=True)
@@ -122,27 +124,27 @@ def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         raise FolderUnusable(f"cannot write {path}: {error.strerror}") from error
 
 
-def _make(folder: DataFolder) -> None:
+def _create(folder: DataFolder) -> None:
     folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not folder.layout.exists():
-        strangers = sorted(entry.name for entry in folder.path.iterdir() if entry.name != folder.lock.name)
-        if strangers:
-            raise FolderUnusable(f"{folder.path} is not a data folder of engage: it holds {strangers[0]}")
+        foreign = sorted(entry.name for entry in folder.path.iterdir() if entry.name != folder.lock.name)
+        if foreign:
+            raise FolderUnusable(f"{folder.path} is not a data folder of engage: it contains {foreign[0]}")
         write_private(folder.layout, f"{LAYOUT}\n".encode(), mode=0o644)
     owner = folder.layout.stat().st_uid
     if owner != os.geteuid():
-        # Root could go on, and would leave files behind that the owner can no longer write.
+        # Root could continue, but would create files that the owner cannot write.
         raise FolderUnusable(f"{folder.path} belongs to the user with id {owner}: run engage as that user")
     layout = folder.layout.read_text().strip()
     if layout != LAYOUT:
         raise FolderUnusable(f"{folder.path} has layout {layout}; this version of engage reads {LAYOUT}")
-    # PostgreSQL refuses to run as root; its own user then has to pass through, without seeing what is here.
+    # PostgreSQL refuses to run as root. Its user has to traverse this folder, but must not list it.
     folder.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    for inner in (folder.logs, folder.valkey):
-        inner.mkdir(mode=0o700, exist_ok=True)
+    for subfolder in (folder.logs, folder.valkey):
+        subfolder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _take(folder: DataFolder, lock: int) -> None:
+def _acquire(folder: DataFolder, lock: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -152,10 +154,10 @@ def _take(folder: DataFolder, lock: int) -> None:
         raise FolderInUse(folder.path, pid) from None
 
 
-def _take_patiently(folder: DataFolder, lock: int) -> None:
-    """Someone who only looks whether the folder is held holds it himself for a moment."""
-    for _ in range(LOOKS):
+def _acquire_with_retries(folder: DataFolder, lock: int) -> None:
+    """Retry, because `is_locked` takes the lock for a moment."""
+    for _ in range(LOCK_ATTEMPTS):
         with suppress(FolderInUse):
-            return _take(folder, lock)
-        time.sleep(LOOK_S)
-    return _take(folder, lock)
+            return _acquire(folder, lock)
+        time.sleep(RETRY_S)
+    return _acquire(folder, lock)

@@ -1,20 +1,20 @@
-"""What can be wrong with an installation's folder and its servers. Each message is one line for its user.
+"""Errors of an installation's folder and processes. Each message is one line, written for the user.
 
 InstallationError
 ├── FolderInUse
 ├── FolderUnusable
-└── PartFailed
+└── ProcessFailed
 """
 
 from pathlib import Path
 
 
 class InstallationError(Exception):
-    """An expected failure: shown as it is, without a traceback."""
+    """An expected failure, shown to the user without a traceback."""
 
 
 class FolderInUse(InstallationError):
-    """Another running program holds the folder."""
+    """Another process has locked the folder."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         holder = "another program" if pid is None else f"the running program with pid {pid}"
@@ -23,8 +23,8 @@ class FolderInUse(InstallationError):
 
 
 class FolderUnusable(InstallationError):
-    """The folder cannot be made, belongs to someone else, or holds something else."""
+    """The folder cannot be created, belongs to another user, or contains other files."""
 
 
-class PartFailed(InstallationError):
-    """A server or a part did not come up."""
+class ProcessFailed(InstallationError):
+    """A server or another process did not start."""

@@ -1,4 +1,4 @@
-"""An installation's servers, running: for `up`, for commands on a folder, for tests and benchmarks."""
+"""Run the servers of an installation: for `engage up`, commands on a folder, tests and benchmarks."""
 
 import asyncio
 import os
@@ -11,50 +11,52 @@ import msgspec
 from engage.embedded import postgres as pg
 from engage.embedded import run_file, secrets
 from engage.embedded import valkey as vk
-from engage.embedded.child import POLL_S
-from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder, folder_at, hold, is_held
+from engage.embedded.child_process import POLL_S
+from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder, folder_at, is_locked, lock_folder
 from engage.embedded.errors import FolderInUse, InstallationError
 from engage.embedded.run_file import Run
-from engage.embedded.supervisor import Supervisor, together
+from engage.embedded.supervisor import Supervisor, start_all
 from engage.settings import Settings, from_environment, to_environment
 
-STARTING_S = 15.0  # How long another run of the same folder may take until it can be joined.
+STARTING_S = 15.0  # Time for another run of the same folder to become reachable.
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """Running servers, and the supervisor that keeps them so and takes more parts."""
+    """Running servers, and their supervisor, which can start more processes."""
 
     settings: Settings
     supervisor: Supervisor
 
 
-def _unsaid(_line: str) -> None:
+def _ignore_message(_line: str) -> None:
     pass
 
 
-def _untold(_what: str, _seconds: float) -> None:
+def _ignore_ready(_name: str, _seconds: float) -> None:
     pass
 
 
-def _as_they_are(settings: Settings) -> Settings:
+def _unchanged(settings: Settings) -> Settings:
     return settings
 
 
 @asynccontextmanager
-async def open_folder(path: Path, *, say: Callable[[str], None] = _unsaid) -> AsyncIterator[DataFolder]:
-    """Hold an installation's folder, made if there is none, and end what a killed run left running in it.
+async def open_folder(
+    path: Path, *, on_message: Callable[[str], None] = _ignore_message
+) -> AsyncIterator[DataFolder]:
+    """Create or open an installation's folder, lock it, and stop processes that a killed run left.
 
     Raises InstallationError.
     """
     folder = folder_at(path)
-    with hold(folder):
+    with lock_folder(folder):
         for name in await run_file.end_leftovers(folder):
-            say(f"{name} was still running after a run that was killed; it is ended")
+            on_message(f"{name} was still running after a run that was killed; it was ended")
         run_file.write(folder, Run())
         try:
             yield folder
         finally:
-            run_file.clear_away(folder)
+            run_file.clean_up(folder)
 
 
 @asynccontextmanager
@@ -62,12 +64,12 @@ async def open_servers(
     folder: DataFolder,
     *,
     durable: bool = True,
-    adjust: Callable[[Settings], Settings] = _as_they_are,
-    say: Callable[[str], None] = _unsaid,
-    told: Callable[[str, float], None] = _untold,
+    adjust: Callable[[Settings], Settings] = _unchanged,
+    on_message: Callable[[str], None] = _ignore_message,
+    on_ready: Callable[[str, float], None] = _ignore_ready,
 ) -> AsyncIterator[Servers]:
-    """Run the servers of a folder that is held. `adjust` changes the settings before others can read them;
-    `told` hears what came up, and the seconds it took.
+    """Run the servers of a locked folder. `adjust` changes the settings before other processes read them.
+    `on_ready` receives the name of each server and the seconds until it was ready.
 
     Raises InstallationError.
     """
@@ -75,7 +77,7 @@ async def open_servers(
     valkey = vk.prepare(folder, durable=durable)
     postgres = await pg.prepare(folder, durable=durable)
     for opened in postgres.opened:
-        say(f"{opened} can now be passed through by every user, which PostgreSQL's own needs")
+        on_message(f"every user may now traverse {opened}, because PostgreSQL runs as another user")
     settings = adjust(
         Settings(
             database_url=pg.url(postgres),
@@ -87,16 +89,18 @@ async def open_servers(
             sandbox=folder.sandbox,
         )
     )
-    joinable: dict[str, str] = {}
+    environment: dict[str, str] = {}
 
-    def note() -> None:
-        run_file.write(folder, Run(environment=joinable, kin=supervisor.kin(), scratch=postgres.scratch))
+    def record() -> None:
+        run_file.write(
+            folder, Run(environment=environment, processes=supervisor.records(), scratch=postgres.scratch)
+        )
 
-    supervisor = Supervisor(note, say)
+    supervisor = Supervisor(record, on_message)
     try:
-        await _start_servers(supervisor, postgres, valkey, told)
-        joinable.update(to_environment(settings))
-        note()
+        await _start_servers(supervisor, postgres, valkey, on_ready)
+        environment.update(to_environment(settings))
+        record()
         yield Servers(settings, supervisor)
     finally:
         await supervisor.stop()
@@ -104,7 +108,7 @@ async def open_servers(
 
 @asynccontextmanager
 async def running_servers(path: Path, *, durable: bool = True) -> AsyncIterator[Settings]:
-    """The servers of the installation at `path`, made if there is none, for as long as the context is open.
+    """Run the servers of the installation at `path`, which is created if it does not exist.
 
     Raises InstallationError.
     """
@@ -114,8 +118,8 @@ async def running_servers(path: Path, *, durable: bool = True) -> AsyncIterator[
 
 @asynccontextmanager
 async def open_installation(path: Path | None) -> AsyncIterator[Settings]:
-    """What a command works on: the installation of a folder, running or not; without one, the environment's;
-    without that, the default folder's.
+    """Open the installation that a command works on, running or not. Without `path` it is that of the
+    environment variables, or else of the default folder.
 
     Raises InstallationError, SettingsError.
     """
@@ -124,7 +128,7 @@ async def open_installation(path: Path | None) -> AsyncIterator[Settings]:
         return
     folder = folder_at(path or DEFAULT_FOLDER)
     if not folder.layout.exists():
-        raise InstallationError(f"{folder.path} is not a data folder of engage; `engage up` makes one")
+        raise InstallationError(f"{folder.path} is not a data folder of engage; `engage up` creates one")
     settings = await _join(folder)
     if settings is not None:
         yield settings
@@ -134,10 +138,10 @@ async def open_installation(path: Path | None) -> AsyncIterator[Settings]:
 
 
 async def _join(folder: DataFolder) -> Settings | None:
-    """The settings of the run that holds the folder; None where nobody does."""
+    """Return the settings of the run that has locked the folder, or None if there is none."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STARTING_S
-    while is_held(folder):
+    while is_locked(folder):
         run = run_file.read(folder)
         if run is not None and run.environment:
             return from_environment(run.environment)
@@ -148,14 +152,14 @@ async def _join(folder: DataFolder) -> Settings | None:
 
 
 async def _start_servers(
-    supervisor: Supervisor, postgres: pg.Postgres, valkey: vk.Valkey, told: Callable[[str, float], None]
+    supervisor: Supervisor, postgres: pg.Postgres, valkey: vk.Valkey, on_ready: Callable[[str, float], None]
 ) -> None:
     async def start_postgres() -> None:
-        seconds = await supervisor.start(postgres.part)
+        seconds = await supervisor.start(postgres.process)
         version = await pg.ensure_database(postgres)
-        told(f"{pg.NAME} {version}", seconds)
+        on_ready(f"{pg.NAME} {version}", seconds)
 
     async def start_valkey() -> None:
-        told(vk.NAME, await supervisor.start(valkey.part))
+        on_ready(vk.NAME, await supervisor.start(valkey.process))
 
-    await together(start_postgres(), start_valkey())
+    await start_all(start_postgres(), start_valkey())

@@ -4,7 +4,7 @@ import socket
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on now."""
+    """Return a port that is free now."""
     with _socket(host) as probe:
         probe.bind((host, 0))
         port = probe.getsockname()[1]
@@ -12,11 +12,11 @@ def free_port(host: str) -> int:
     return port
 
 
-def why_taken(host: str, port: int) -> str | None:
-    """Why nothing can listen there, as the system says it; None where it can."""
+def listen_error(host: str, port: int) -> str | None:
+    """Return the system's error if nobody can listen on the port, or None if it is free."""
     try:
         with _socket(host) as probe:
-            # Connections of an earlier run that are still closing are no obstacle.
+            # Ignore closing connections of an earlier run.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             probe.listen(1)

@@ -1,4 +1,4 @@
-"""`run.json`: how others reach a running installation, and whom to end when it was killed."""
+"""`run.json`: how other commands reach a running installation, and which processes a killed run left."""
 
 import asyncio
 import os
@@ -11,29 +11,29 @@ import psutil
 
 from engage.embedded.data_folder import DataFolder, write_private
 
-END_S = 10.0  # How long a leftover may take to stop before it is killed.
-MARK = "ENGAGE_DATA_FOLDER"  # In the environment of every child: the folder whose child it is.
+STOP_S = 10.0  # Time for a leftover process to stop before it is killed.
+FOLDER_VARIABLE = "ENGAGE_DATA_FOLDER"  # In the environment of every child: the data folder it belongs to.
 
 
-class Kin(msgspec.Struct, frozen=True):
-    """A child of the installation. A pid alone is not enough to know it by: pids are used again."""
+class ProcessRecord(msgspec.Struct, frozen=True):
+    """A child of the installation. Because pids are reused, `created` (from psutil) is compared too."""
 
     name: str
     pid: int
-    created: float  # As psutil tells it.
+    created: float
     stop_signal: int
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """`environment` is empty until the servers answer."""
+    """`environment` is empty until the servers answer. `scratch` lists folders outside the data folder."""
 
     environment: dict[str, str] = {}
-    kin: list[Kin] = []
-    scratch: list[str] = []  # Folders outside the data folder that the run made.
+    processes: list[ProcessRecord] = []
+    scratch: list[str] = []
 
 
 def read(folder: DataFolder) -> Run | None:
-    """None where nothing runs, or where the file does not say."""
+    """Return None if nothing runs or the file cannot be decoded."""
     try:
         return msgspec.json.decode(folder.run.read_bytes(), type=Run)
     except (FileNotFoundError, msgspec.MsgspecError):
@@ -44,66 +44,66 @@ def write(folder: DataFolder, run: Run) -> None:
     write_private(folder.run, msgspec.json.encode(run))
 
 
-def clear_away(folder: DataFolder) -> None:
-    """At the end of a run: what it noted, and what it made elsewhere."""
+def clean_up(folder: DataFolder) -> None:
+    """Remove the file and the scratch folders of a run that has ended."""
     run = read(folder)
     for path in () if run is None else run.scratch:
         _remove_scratch(Path(path))
     folder.run.unlink(missing_ok=True)
 
 
-def kin_of(name: str, pid: int, stop_signal: int) -> Kin | None:
-    """None where it has already ended."""
+def record_of(name: str, pid: int, stop_signal: int) -> ProcessRecord | None:
+    """Return None if the process has already ended."""
     try:
-        return Kin(name, pid, psutil.Process(pid).create_time(), stop_signal)
+        return ProcessRecord(name, pid, psutil.Process(pid).create_time(), stop_signal)
     except psutil.NoSuchProcess:
         return None
 
 
 async def end_leftovers(folder: DataFolder) -> list[str]:
-    """End what a killed run left running, and say what it was. Call it with the folder held."""
+    """Stop the processes that a killed run left, and return their names. The folder must be locked."""
     run = read(folder)
     if run is None:
         return []
-    found = [kin for kin in run.kin if _is_alive(kin)]
-    # In the order they were started, the servers come first; they are needed until the parts are gone.
-    for kin in reversed(found):
-        await _end(kin)
-    _kill_strays(folder)
-    clear_away(folder)
-    return [kin.name for kin in found]
+    leftovers = [record for record in run.processes if _is_alive(record)]
+    # The servers were started first. The other processes need them until they have stopped.
+    for record in reversed(leftovers):
+        await _end(record)
+    _kill_unrecorded(folder)
+    clean_up(folder)
+    return [record.name for record in leftovers]
 
 
-def _is_alive(kin: Kin) -> bool:
+def _is_alive(record: ProcessRecord) -> bool:
     try:
-        found = psutil.Process(kin.pid)
-        return bool(found.create_time() == kin.created and found.status() != psutil.STATUS_ZOMBIE)
+        process = psutil.Process(record.pid)
+        return bool(process.create_time() == record.created and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-async def _end(kin: Kin) -> None:
-    _signal_group(kin, kin.stop_signal)
-    deadline = asyncio.get_running_loop().time() + END_S
-    while _is_alive(kin):
+async def _end(record: ProcessRecord) -> None:
+    _signal_group(record, record.stop_signal)
+    deadline = asyncio.get_running_loop().time() + STOP_S
+    while _is_alive(record):
         if asyncio.get_running_loop().time() > deadline:
             break
         await asyncio.sleep(0.02)
-    _signal_group(kin, signal.SIGKILL)
+    _signal_group(record, signal.SIGKILL)
 
 
-def _signal_group(kin: Kin, number: int) -> None:
-    """Each child leads a group of its own; a group's id is not used again while one of it lives."""
+def _signal_group(record: ProcessRecord, number: int) -> None:
+    """Each child leads a process group. The system does not reuse a group id while a member lives."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(kin.pid, number)
+        os.killpg(record.pid, number)
 
 
-def _kill_strays(folder: DataFolder) -> None:
-    """Children of children whose parent was killed too: nobody wrote them down, their environment tells."""
-    for stray in psutil.process_iter():
+def _kill_unrecorded(folder: DataFolder) -> None:
+    """Kill children of children, which are not in the file, by the variable in their environment."""
+    for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if stray.pid != os.getpid() and stray.environ().get(MARK) == str(folder.path):
-                stray.kill()
+            if process.pid != os.getpid() and process.environ().get(FOLDER_VARIABLE) == str(folder.path):
+                process.kill()
 
 
 def _remove_scratch(path: Path) -> None:

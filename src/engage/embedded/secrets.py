@@ -1,4 +1,4 @@
-"""The making of a sandbox's secrets, once for an installation."""
+"""Create the secrets of a sandbox, once for an installation."""
 
 import base64
 import hashlib
@@ -16,9 +16,9 @@ PRIVATE = frozenset({"d"})
 
 
 def ensure(folder: DataFolder) -> SandboxSecrets:
-    """Those of the folder, made if there are none. Raises FolderUnusable where they cannot be read."""
+    """Read the secrets of the folder; create them if there are none. Raises FolderUnusable."""
     if not folder.sandbox.exists():
-        write_private(folder.sandbox, msgspec.json.encode(_make()))
+        write_private(folder.sandbox, msgspec.json.encode(_new_secrets()))
     try:
         found = sandbox_secrets.read(folder.sandbox)
     except (OSError, msgspec.MsgspecError) as error:
@@ -30,23 +30,23 @@ def ensure(folder: DataFolder) -> SandboxSecrets:
 
 
 def new_key() -> str:
-    """A key for the shop or an operator: ek_<8 hex digits, its id>_<43 characters, its secret>."""
+    """Return a key for the shop or an operator: ek_<id, 8 hex digits>_<secret, 43 characters>."""
     return f"ek_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
 
 
-def _make() -> SandboxSecrets:
+def _new_secrets() -> SandboxSecrets:
     return SandboxSecrets(
-        signing_key=_signing_key(),
+        signing_key=_new_signing_key(),
         shop_key=new_key(),
         admin_key=new_key(),
         pepper=secrets.token_urlsafe(32),
     )
 
 
-def _signing_key() -> dict[str, str]:
+def _new_signing_key() -> dict[str, str]:
     key = Ed25519PrivateKey.generate()
     x = _base64url(key.public_key().public_bytes_raw())
-    # The key's thumbprint (RFC 7638, RFC 8037) is its id.
+    # The key id is the thumbprint (RFC 7638, RFC 8037).
     thumbprint = hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
     return {
         "kty": "OKP",

