@@ -13,7 +13,7 @@ from engage.api.app import app_of
 from engage.api.context import Api, open_api
 from engage.clock import Clock
 from engage.settings import Settings
-from engage.tokens import sign
+from engage.tokens.signing import sign
 
 PROGRAM = "eu-mi-points"
 LIFE = timedelta(minutes=10)

@@ -23,7 +23,7 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.install import install
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
-from engage.tokens import sign
+from engage.tokens.signing import sign
 from tests.feed.feeds import PROGRAM, message_of
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 

@@ -12,7 +12,7 @@ from engage.domain.refusals import Refusal
 from engage.flows.operations.keys import find_key
 from engage.store.api_keys import ApiKey
 from engage.store.api_keys import Scope as KeyScope
-from engage.tokens import unauthorized
+from engage.tokens.verifier import unauthorized
 
 # How long a key that was revoked, or was made just now, may be taken for what it was before.
 KEY_KNOWN_S: Final = 5.0

@@ -22,7 +22,7 @@ from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services, follow_sandbox_clock, open_services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
-from engage.tokens import TokenVerifier, open_verifier
+from engage.tokens.verifier import TokenVerifier, open_verifier
 
 STATE = "api"
 ACTS_PER_BATCH = 256

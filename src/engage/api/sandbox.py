@@ -23,7 +23,7 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.time_travel import move_clock
 from engage.runtime.services import Services
 from engage.sandbox_secrets import SandboxSecrets
-from engage.tokens import SANDBOX_LIFE, sign
+from engage.tokens.signing import SANDBOX_LIFETIME, sign
 
 ADULT_YEARS: Final = 30
 
@@ -106,7 +106,7 @@ class SandboxController(Controller):
             known,
             joined.program,
             joined.member_id,
-            SANDBOX_LIFE,
+            SANDBOX_LIFETIME,
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
         )

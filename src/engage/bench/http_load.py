@@ -18,7 +18,7 @@ from engage import sandbox_secrets
 from engage.bench.figures import percentile
 from engage.bench.hand import obey
 from engage.bench.scene import HOST, member_id
-from engage.tokens import sign
+from engage.tokens.signing import sign
 
 CONNECT_S = 10.0
 TOKEN_LIFE = timedelta(minutes=15)

@@ -26,7 +26,7 @@ from engage.ledger.accept import why_json
 from engage.programs import preset
 from engage.runtime.ids import new_id
 from engage.settings import Settings, from_environment
-from engage.tokens import TokenVerifier, open_verifier
+from engage.tokens.verifier import TokenVerifier, open_verifier
 
 DAY_S = 2 * 86_400
 

@@ -16,7 +16,7 @@ from engage import sandbox_secrets
 from engage.bench.hand import obey
 from engage.bench.scene import HOST, many_files, member_id
 from engage.clock import Clock
-from engage.tokens import sign
+from engage.tokens.signing import sign
 
 TOKEN_LIFE = timedelta(minutes=15)
 OPENED_AT_ONCE = 50

@@ -19,7 +19,7 @@ from engage.feed.session import Member
 from engage.flows.reads.balances import read_balances
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from engage.tokens import Identity, TokenVerifier, open_verifier
+from engage.tokens.verifier import Identity, TokenVerifier, open_verifier
 
 log = structlog.get_logger()
 

@@ -16,7 +16,7 @@ from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Re
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import CreditView, LimitView, Recorded
-from engage.tokens import Identity
+from engage.tokens.verifier import Identity
 
 # What every one of these may be answered.
 _ALWAYS = ("unauthorized", "invalid_request", "not_offered")

@@ -10,7 +10,7 @@ from engage.api.context import Api, started_api_of
 from engage.api.once import once
 from engage.api.problems import BODY_BYTES
 from engage.domain.refusals import Refusal
-from engage.tokens import Identity, unauthorized
+from engage.tokens.verifier import Identity, unauthorized
 
 
 def member_of(scope: Scope) -> tuple[Api, Identity]:

@@ -1,4 +1,4 @@
-"""Tokens: only what the shop's own keys signed, for us, lately, and not for long."""
+"""Tokens: signed by the shop's own keys, for us, recently, and not for long."""
 
 import base64
 import json
@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from engage import tokens
 from engage.clock import Clock
 from engage.domain.refusals import Refusal, Unavailable
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings, SettingsError
-from engage.tokens import Identity, TokenVerifier, open_verifier, sign
+from engage.tokens import verifier as verifying
+from engage.tokens.signing import sign
+from engage.tokens.verifier import Identity, TokenVerifier, open_verifier
 from tests.support.eventually import eventually
 
 ANA = Identity("eu-mi-points", "ana")
@@ -51,7 +52,7 @@ def settings(jwks: object, **changed: Any) -> Settings:
 
 
 def write(file: Path, *keys: dict[str, Any]) -> Path:
-    """At once, as whoever rotates keys has to."""
+    """Replace the file atomically, as a key rotation must."""
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps({"keys": keys}))
     return draft.replace(file)
@@ -68,7 +69,7 @@ async def verifier(keys: Path) -> TokenVerifier:
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """Those of a good token; None leaves one out."""
+    """Claims of a good token. None leaves a claim out."""
     now = int(CLOCK.wall().timestamp())
     good = {
         "iss": "engage",
@@ -92,7 +93,7 @@ def refused(verifier: TokenVerifier, bad: str) -> bool:
     return (refusal.value.code, refusal.value.status) == ("unauthorized", 401)
 
 
-async def test_a_good_token_is_its_members(verifier: TokenVerifier) -> None:
+async def test_a_good_token_identifies_its_member(verifier: TokenVerifier) -> None:
     assert verifier.verify(token()) == ANA
     assert verifier.verify(token(EC, "ES256", "ec")) == ANA
     assert verifier.verify(token(aud=["others", "engage"])) == ANA
@@ -131,18 +132,16 @@ NOW = int(CLOCK.wall().timestamp())
     ],
     ids=",".join,  # The times in them are others in each run.
 )
-async def test_a_token_that_is_not_for_us_or_not_for_now_is_refused(
-    verifier: TokenVerifier, wrong: dict[str, Any]
-) -> None:
+async def test_a_token_with_a_wrong_claim_is_refused(verifier: TokenVerifier, wrong: dict[str, Any]) -> None:
     assert refused(verifier, token(**wrong))
 
 
-async def test_a_provider_whose_clock_is_a_little_ahead_is_believed(verifier: TokenVerifier) -> None:
+async def test_a_provider_whose_clock_is_slightly_ahead_is_accepted(verifier: TokenVerifier) -> None:
     ahead = int(CLOCK.wall().timestamp()) + 20
     assert verifier.verify(token(iat=ahead, nbf=ahead, exp=ahead + 900)) == ANA
 
 
-async def test_a_signature_by_anybody_else_is_refused(verifier: TokenVerifier) -> None:
+async def test_a_signature_by_another_key_is_refused(verifier: TokenVerifier) -> None:
     other = ed25519.Ed25519PrivateKey.generate()
     assert refused(verifier, token(other))
     assert refused(verifier, token(EC, "ES256", "ed")), "the key says which algorithm it is for"
@@ -152,8 +151,8 @@ async def test_a_signature_by_anybody_else_is_refused(verifier: TokenVerifier) -
     assert refused(verifier, token("", "none", "ed"))
 
 
-async def test_a_public_key_is_no_secret_to_sign_with(verifier: TokenVerifier) -> None:
-    """The oldest trick: HS256, with what everybody may know as the secret."""
+async def test_a_public_key_cannot_be_used_as_an_hmac_secret(verifier: TokenVerifier) -> None:
+    """The algorithm confusion attack: HS256 with the public key as the secret."""
     pem = ED.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -172,11 +171,11 @@ def base64url(value: object) -> str:
     ["", ".", "..", "a.b.c", "é.é.é", "\x00", "e30.e30.", "W10.e30.e30", "x" * 5_000, "A" * 4_000 + ".e30."],
     ids=range(10),
 )
-async def test_what_is_no_token_is_refused(verifier: TokenVerifier, junk: str) -> None:
+async def test_a_malformed_token_is_refused(verifier: TokenVerifier, junk: str) -> None:
     assert refused(verifier, junk)
 
 
-async def test_every_changed_byte_spoils_a_token(verifier: TokenVerifier) -> None:
+async def test_a_token_with_a_changed_byte_is_refused(verifier: TokenVerifier) -> None:
     good = token()
     assert verifier.verify(good) == ANA
     for at in range(0, len(good), 7):
@@ -185,7 +184,7 @@ async def test_every_changed_byte_spoils_a_token(verifier: TokenVerifier) -> Non
         assert refused(verifier, changed), at
 
 
-async def test_a_token_that_was_good_is_refused_from_the_moment_it_expires(keys: Path) -> None:
+async def test_a_cached_token_is_refused_once_it_expires(keys: Path) -> None:
     class Later(Clock):
         ahead = timedelta()
 
@@ -202,16 +201,16 @@ async def test_a_token_that_was_good_is_refused_from_the_moment_it_expires(keys:
     assert refused(verifier, good)
 
 
-async def test_no_more_tokens_are_remembered_than_there_is_room_for(
+async def test_the_cache_of_tokens_is_bounded(
     verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "TOKENS_KEPT", 10)
+    monkeypatch.setattr(verifying, "TOKENS_CACHED", 10)
     for n in range(25):
         assert verifier.verify(token(sub=f"m-{n}")).member_id == f"m-{n}"
-    assert len(verifier._good) == 10
+    assert len(verifier._verified) == 10
 
 
-async def test_the_sandboxs_tokens_are_good_for_a_day(tmp_path: Path) -> None:
+async def test_sandbox_tokens_are_valid_for_a_day(tmp_path: Path) -> None:
     private = OKPAlgorithm.to_jwk(ED, as_dict=True) | {"kid": "ed"}
     secrets = SandboxSecrets(signing_key=private, shop_key="", admin_key="", pepper="")
     file = write(tmp_path / "jwks.json", ED_JWK)
@@ -225,7 +224,7 @@ async def test_the_sandboxs_tokens_are_good_for_a_day(tmp_path: Path) -> None:
     assert shop.verify(sign(secrets, "eu-mi-points", "ana", timedelta(minutes=15))) == ANA
 
 
-async def test_a_new_key_of_the_file_is_found_when_its_first_token_comes(keys: Path) -> None:
+async def test_a_key_added_to_the_file_is_found_with_its_first_token(keys: Path) -> None:
     verifier = await open_verifier(settings(keys), CLOCK)
     new = ed25519.Ed25519PrivateKey.generate()
     first = token(new, kid="new")
@@ -234,23 +233,23 @@ async def test_a_new_key_of_the_file_is_found_when_its_first_token_comes(keys: P
     assert verifier.verify(first) == ANA
 
 
-async def test_what_a_withdrawn_key_signed_is_refused_although_it_was_good(
+async def test_cached_tokens_of_a_withdrawn_key_are_refused(
     keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier = await open_verifier(settings(keys), CLOCK)
     good = token()
     assert verifier.verify(good) == ANA
     write(keys, EC_JWK)
-    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
+    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     assert verifier.verify(token(EC, "ES256", "ec")) == ANA
     assert refused(verifier, good)
 
 
-async def test_a_file_that_breaks_leaves_the_keys_that_were_read(
+async def test_a_broken_key_file_leaves_the_keys_read_before(
     keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier = await open_verifier(settings(keys), CLOCK)
-    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
+    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     keys.write_text("{")
     assert verifier.verify(token()) == ANA
     keys.unlink()
@@ -274,9 +273,7 @@ async def test_a_file_that_breaks_leaves_the_keys_that_were_read(
     ],
     ids=range(11),
 )
-async def test_keys_that_nothing_can_be_verified_with_are_a_mistake_of_the_settings(
-    tmp_path: Path, content: str
-) -> None:
+async def test_a_key_file_without_usable_keys_is_a_settings_error(tmp_path: Path, content: str) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(content)
     with pytest.raises(SettingsError, match="ENGAGE_JWKS"):
@@ -284,7 +281,7 @@ async def test_keys_that_nothing_can_be_verified_with_are_a_mistake_of_the_setti
 
 
 @pytest.mark.parametrize("jwks", ["", "/nowhere/jwks.json", "http://127.0.0.1/jwks.json", "ftp://x/y"])
-async def test_a_place_that_has_no_keys_is_a_mistake_of_the_settings(jwks: str) -> None:
+async def test_a_location_without_keys_is_a_settings_error(jwks: str) -> None:
     with pytest.raises(SettingsError, match="ENGAGE_JWKS"):
         await open_verifier(settings(jwks), CLOCK)
 
@@ -371,7 +368,7 @@ async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> Non
     assert provider.asked == 1
 
 
-async def test_unknown_keys_make_one_fetch_however_many_come(provider: Provider) -> None:
+async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: Provider) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
     for n in range(50):
         assert refused(verifier, token(kid=f"made-up-{n}"))
@@ -379,12 +376,12 @@ async def test_unknown_keys_make_one_fetch_however_many_come(provider: Provider)
     assert provider.asked == 1, "the fetch at the start was less than half a minute ago"
 
 
-async def test_a_new_remote_key_is_there_for_those_who_come_again(
+async def test_a_new_remote_key_is_found_on_the_next_try(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
     provider.keys = [ED_JWK, EC_JWK]
-    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     new = token(EC, "ES256", "ec")
     assert refused(verifier, new)
     assert refused(verifier, new), "one fetch at a time"
@@ -393,19 +390,19 @@ async def test_a_new_remote_key_is_there_for_those_who_come_again(
     assert provider.asked == 2
 
 
-async def test_a_remote_key_set_that_is_old_is_looked_at_again_meanwhile(
+async def test_a_stale_remote_key_set_is_fetched_in_the_background(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
-    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
-    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
+    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     assert verifier.verify(token()) == ANA, "nobody waits for it"
     await eventually(lambda: provider.asked == 2)
     await verifier.close()
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
-async def test_while_no_key_is_known_it_is_we_who_are_not_ready(
+async def test_without_any_key_the_service_is_unavailable(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     provider.status = status
@@ -414,30 +411,37 @@ async def test_while_no_key_is_known_it_is_we_who_are_not_ready(
         verifier.verify(token())
     assert provider.asked == 1, "a redirect is not followed"
     provider.status = 200
-    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     with pytest.raises(Unavailable):
         verifier.verify(token())
     await verifier.close()
     assert verifier.verify(token()) == ANA
 
 
-async def test_a_provider_that_fails_later_leaves_the_keys_that_are_known(
+async def test_a_provider_that_fails_later_leaves_the_known_keys(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
     provider.status = 500
-    monkeypatch.setattr(tokens, "STALE_AFTER_S", -1.0)
-    monkeypatch.setattr(tokens, "REFETCH_AFTER_S", 0.0)
+    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
+    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     assert verifier.verify(token()) == ANA
     await verifier.close()
     assert verifier.verify(token(sub="bea")).member_id == "bea"
     await verifier.close()
 
 
-async def test_a_strangers_certificate_is_not_believed(
+async def test_an_untrusted_certificate_is_rejected(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    with pytest.raises(Unavailable):
+        verifier.verify(token())
+
+
+async def test_a_remote_key_set_over_the_size_limit_is_not_read(provider: Provider) -> None:
+    provider.keys = [ED_JWK | {"x5c": ["x" * 300_000]}]
     verifier = await open_verifier(settings(provider.url), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())

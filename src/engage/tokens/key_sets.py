@@ -1,0 +1,117 @@
+"""Key sets (JWKS): the public keys that verify tokens, from a file or from an https URL.
+
+Only Ed25519 and P-256 signing keys are used. A key says which algorithm it is for; a token never does.
+"""
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import jwt
+import msgspec
+from msgspec import Struct
+
+KEY_SET_BYTES: Final = 256 * 1024
+FETCH_TIMEOUT_S: Final = 5.0
+
+_ALGORITHMS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256"}
+
+
+class KeySetError(Exception):
+    """A key set that cannot be read now, or has no usable key."""
+
+
+class Key(Struct, frozen=True, eq=False):
+    """A public key and the JWK members that it was made from."""
+
+    members: dict[str, Any]
+    jwk: jwt.PyJWK
+
+
+Keys = dict[str, Key]  # By kid.
+
+
+class _Jwk(Struct, frozen=True):
+    """The members that decide whether a key is usable. Other keys of a set may be anything."""
+
+    kty: str = ""
+    crv: str = ""
+    kid: str = ""
+    use: str = "sig"
+    alg: str | None = None
+
+
+class _KeySet(Struct, frozen=True):
+    keys: list[dict[str, Any]]
+
+
+class KeyFile:
+    """A key set in a file, read again only when the file has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._keys: Keys = {}
+
+    def read(self) -> Keys:
+        """Return the keys. Raises KeySetError."""
+        try:
+            status = self._path.stat()
+            stamp = status.st_mtime_ns, status.st_size, status.st_ino
+            if stamp != self._stamp:
+                with self._path.open("rb") as file:
+                    self._keys = parse_keys(file.read(KEY_SET_BYTES + 1))
+                self._stamp = stamp
+        except OSError as error:
+            raise KeySetError(str(error)) from error
+        return self._keys
+
+
+async def fetch_keys(url: str) -> Keys:
+    """Fetch a key set over https, bounded in time and size. A redirect is an error: it could leave https.
+
+    Raises KeySetError.
+    """
+    body = bytearray()
+    try:
+        async with (
+            asyncio.timeout(FETCH_TIMEOUT_S),
+            httpx.AsyncClient(verify=ssl.create_default_context(), timeout=FETCH_TIMEOUT_S) as client,
+            client.stream("GET", url) as response,
+        ):
+            response.raise_for_status()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > KEY_SET_BYTES:
+                    break
+    except (httpx.HTTPError, OSError, TimeoutError) as error:
+        raise KeySetError(f"{url}: {error!r}") from error
+    return parse_keys(bytes(body))
+
+
+def parse_keys(document: bytes) -> Keys:
+    """Return the usable keys of a JWKS; skip keys of other kinds. Raises KeySetError."""
+    if len(document) > KEY_SET_BYTES:
+        raise KeySetError(f"the key set is longer than {KEY_SET_BYTES} bytes")
+    try:
+        listed = msgspec.json.decode(document, type=_KeySet).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise KeySetError(f"not a key set: {error}") from error
+    keys = {key.members["kid"]: key for members in listed if (key := _usable_key(members)) is not None}
+    if not keys:
+        raise KeySetError("the set has no signing key with a kid for EdDSA (Ed25519) or ES256 (P-256)")
+    return keys
+
+
+def _usable_key(members: dict[str, Any]) -> Key | None:
+    public = {name: value for name, value in members.items() if name != "d"}
+    try:
+        jwk = msgspec.convert(public, _Jwk)
+        algorithm = _ALGORITHMS.get((jwk.kty, jwk.crv))
+        if algorithm is None or not jwk.kid or jwk.use != "sig" or jwk.alg not in (None, algorithm):
+            return None
+        return Key(public, jwt.PyJWK(public, algorithm))
+    except (msgspec.ValidationError, jwt.PyJWTError):
+        return None

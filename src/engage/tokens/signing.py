@@ -1,0 +1,40 @@
+"""Sign tokens as an identity provider would, with the sandbox's own key."""
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import Final
+
+import jwt
+
+from engage.clock import Clock
+from engage.sandbox_secrets import SandboxSecrets
+
+SANDBOX_LIFETIME: Final = timedelta(hours=24)
+
+
+def sign(
+    secrets: SandboxSecrets,
+    program_id: str,
+    member_id: str,
+    lifetime: timedelta,
+    *,
+    issuer: str = "engage",
+    audience: str = "engage",
+) -> str:
+    """Return a token of a member, good from now on for `lifetime` by the machine's clock."""
+    issued_at = int(Clock().wall().timestamp())
+    claims = {
+        "iss": issuer,
+        "aud": audience,
+        "sub": member_id,
+        "program": program_id,
+        "iat": issued_at,
+        "exp": issued_at + int(lifetime.total_seconds()),
+    }
+    key = _signing_key(tuple(sorted(secrets.signing_key.items())))
+    return jwt.encode(claims, key, key.algorithm_name, headers={"kid": secrets.signing_key["kid"]})
+
+
+@lru_cache(4)
+def _signing_key(members: tuple[tuple[str, str], ...]) -> jwt.PyJWK:
+    return jwt.PyJWK(dict(members))

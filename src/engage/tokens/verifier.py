@@ -1,0 +1,207 @@
+"""Verify members' tokens: JWTs with an asymmetric signature, for us, and not for long.
+
+Times are the machine's: the sandbox's clock can neither end nor prolong a token.
+"""
+
+import asyncio
+import re
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Final
+
+import jwt
+import msgspec
+import structlog
+from jwt.utils import base64url_decode
+from msgspec import Meta, Struct
+
+from engage.clock import Clock
+from engage.domain.activity import MemberId
+from engage.domain.document.fields import ProgramId
+from engage.domain.refusals import Refusal, Unavailable
+from engage.settings import Settings, SettingsError
+from engage.tokens.key_sets import KeyFile, Keys, KeySetError, fetch_keys
+from engage.tokens.signing import SANDBOX_LIFETIME
+
+TOKEN_BYTES: Final = 4_096
+TOKENS_CACHED: Final = 100_000
+
+# An unknown key id may be a new key, so we look for it, but made-up ids cause one look in this time at most.
+REFETCH_AFTER_S: Final = 30.0
+# A set this old is read again although no key is missing: keys are also withdrawn.
+STALE_AFTER_S: Final = 600.0
+
+# The provider's clock may be ahead of ours by this much.
+SKEW_S: Final = 30
+
+log = structlog.get_logger()
+
+
+class Identity(Struct, frozen=True):
+    """The member that a token is for."""
+
+    program_id: str
+    member_id: str
+
+
+class _Header(Struct, frozen=True):
+    """The key id. The rest of a header is checked with the signature."""
+
+    kid: str
+
+
+class _Claims(Struct, frozen=True):
+    sub: MemberId
+    program: ProgramId
+    exp: Annotated[int, Meta(ge=0, le=2**40)]
+    iat: Annotated[int, Meta(ge=0, le=2**40)]
+    nbf: Annotated[int, Meta(ge=0, le=2**40)] = 0
+
+
+class TokenVerifier:
+    """Verifies tokens against a key set and caches the good ones until they expire.
+
+    `source` is a file, or the https URL of a set, which is fetched in the background.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, source: KeyFile | str) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._source = source
+        self._max_lifetime_s = (
+            settings.jwt_max_age_s if settings.sandbox is None else int(SANDBOX_LIFETIME.total_seconds())
+        )
+        self._keys: Keys = {}
+        self._loaded_at = float("-inf")  # Monotonic seconds, as is the next.
+        self._tried_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+        self._verified: dict[str, tuple[Identity, int]] = {}
+
+    def verify(self, token: str) -> Identity:
+        """Return the token's member. Raises Refusal unauthorized; Unavailable before any key was read."""
+        cached = self._verified.get(token)
+        if cached is not None:
+            identity, expires_at = cached
+            if self._clock.wall().timestamp() < expires_at:
+                return identity
+            del self._verified[token]
+            raise unauthorized()
+        claims = self._decode(token)
+        identity = Identity(claims.program, claims.sub)
+        if len(self._verified) >= TOKENS_CACHED:
+            # The oldest is usually the first to expire.
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = identity, claims.exp
+        return identity
+
+    def _decode(self, token: str) -> _Claims:
+        if time.monotonic() - self._loaded_at > STALE_AFTER_S:
+            self._refresh_keys()
+        if len(token) > TOKEN_BYTES:
+            raise unauthorized()
+        try:
+            key = self._key(_key_id(token.partition(".")[0]))
+            decoded = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=self._settings.jwt_audience,
+                issuer=self._settings.jwt_issuer,
+                # Times that a skewed clock may put into our future are checked below.
+                options={
+                    "require": ["iss", "aud", "exp", "iat", "sub"],
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+            claims = msgspec.convert(decoded, _Claims)
+        except (jwt.InvalidTokenError, msgspec.ValidationError):
+            raise unauthorized() from None
+        latest = self._clock.wall().timestamp() + SKEW_S
+        if claims.exp - claims.iat > self._max_lifetime_s or max(claims.iat, claims.nbf) > latest:
+            raise unauthorized()
+        return claims
+
+    def _key(self, kid: str) -> jwt.PyJWK:
+        """Raises Refusal unauthorized where no key has this id."""
+        if kid not in self._keys:
+            self._refresh_keys()
+        if not self._keys:
+            raise Unavailable("jwks")
+        if kid not in self._keys:
+            raise unauthorized()
+        return self._keys[kid].jwk
+
+    def _refresh_keys(self) -> None:
+        """Read a file now; fetch a URL in the background, so that the caller's retry finds the keys."""
+        if self._fetching is not None or time.monotonic() - self._tried_at < REFETCH_AFTER_S:
+            return
+        if isinstance(self._source, str):
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch(self._source))
+            return
+        try:
+            self._replace_keys(self._source.read())
+        except KeySetError as error:
+            self._tried_at = time.monotonic()
+            log.warning("the key set cannot be read", error=str(error))
+
+    async def _fetch(self, url: str) -> None:
+        self._tried_at = time.monotonic()
+        try:
+            self._replace_keys(await fetch_keys(url))
+        except KeySetError as error:
+            log.warning("the key set cannot be fetched", error=str(error))
+        finally:
+            self._fetching = None
+
+    def _replace_keys(self, keys: Keys) -> None:
+        if any(kid not in keys or keys[kid].members != key.members for kid, key in self._keys.items()):
+            # A key was withdrawn or replaced: verify again what it signed.
+            self._verified.clear()
+        self._keys, self._loaded_at = keys, time.monotonic()
+
+    async def open(self) -> None:
+        """Read the keys. Raises SettingsError for an unreadable file. A remote set may come later."""
+        if isinstance(self._source, str):
+            await self._fetch(self._source)
+            return
+        try:
+            self._replace_keys(self._source.read())
+        except KeySetError as error:
+            raise SettingsError(f"ENGAGE_JWKS: {error}") from error
+
+    async def close(self) -> None:
+        """Wait for a running fetch."""
+        if self._fetching is not None:
+            await self._fetching
+
+
+async def open_verifier(settings: Settings, clock: Clock) -> TokenVerifier:
+    """Raises SettingsError where `settings.jwks` is neither a readable key file nor an https URL."""
+    source = settings.jwks
+    if not source:
+        raise SettingsError("ENGAGE_JWKS is not set: the path or https URL of the key set that signs tokens")
+    is_url = re.match(r"[a-z][a-z0-9+.-]*://", source) is not None
+    if is_url and not source.startswith("https://"):
+        raise SettingsError(f"ENGAGE_JWKS: {source} is neither a path nor an https URL")
+    verifier = TokenVerifier(settings, clock, source if is_url else KeyFile(Path(source)))
+    await verifier.open()
+    return verifier
+
+
+def unauthorized() -> Refusal:
+    """The refusal for bad credentials. It does not say what is wrong with them."""
+    return Refusal("unauthorized", status=401)
+
+
+@lru_cache(256)
+def _key_id(header: str) -> str:
+    """Return the `kid` of a token's first segment, which all tokens of a key share.
+
+    Raises Refusal unauthorized.
+    """
+    try:
+        return msgspec.json.decode(base64url_decode(header), type=_Header).kid
+    except (msgspec.MsgspecError, ValueError):
+        raise unauthorized() from None
