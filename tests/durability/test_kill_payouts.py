@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engage.domain.withdrawals.withdrawal import NEVER_HEARD_AFTER
+from engage.domain.withdrawals.withdrawal import NOT_RECEIVED_AFTER
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
@@ -79,7 +79,7 @@ async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
     assert await states(services) == ["submitted"]
     assert await turn(services, MINUTE) == ["unknown"]
     assert await balance(services) == (40, 60)
-    assert await turn(services, NEVER_HEARD_AFTER) == ["failed"]
+    assert await turn(services, NOT_RECEIVED_AFTER) == ["failed"]
     assert await balance(services) == (100, 0)
     assert server.transfers == {}
 

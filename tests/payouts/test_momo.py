@@ -9,7 +9,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from engage.domain.withdrawals.withdrawal import Accepted, Declined, NeverHeard, NotSent, Paid, Unclear
+from engage.domain.withdrawals.withdrawal import Accepted, Declined, NotReceived, NotSent, Paid, Unclear
 from engage.embedded.ports import free_port
 from engage.payouts import momo as adapter
 from engage.payouts.momo import MomoAccount, MomoProvider
@@ -117,7 +117,7 @@ async def test_only_a_no_is_taken_for_a_no_when_sending(
 @pytest.mark.parametrize(
     ("status", "body", "outcome"),
     [
-        (404, {"code": "RESOURCE_NOT_FOUND", "message": "Requested resource was not found."}, NeverHeard),
+        (404, {"code": "RESOURCE_NOT_FOUND", "message": "Requested resource was not found."}, NotReceived),
         (404, {"statusCode": 404, "message": "Resource not found"}, Unclear),
         (404, HTML, Unclear),
         (200, {"status": "ON_ITS_WAY"}, Unclear),
@@ -135,7 +135,7 @@ async def test_only_what_says_so_is_an_end_when_asking(
 ) -> None:
     server.instead["status"] = (status, body)
     assert isinstance(await provider.ask(payout(), at=AT), outcome)
-    assert await provider.ask(payout(), at=AT) == NeverHeard(), "the next one is asked about as ever"
+    assert await provider.ask(payout(), at=AT) == NotReceived(), "the next one is asked about as ever"
 
 
 async def test_a_token_serves_until_it_ends(server: Momo, provider: MomoProvider) -> None:

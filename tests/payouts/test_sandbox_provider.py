@@ -8,7 +8,7 @@ import pytest
 from engage.domain.withdrawals.withdrawal import (
     Accepted,
     Declined,
-    NeverHeard,
+    NotReceived,
     NotSent,
     Outcome,
     Paid,
@@ -27,8 +27,8 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
         ("02", Accepted, Declined, Declined),
         ("03", Unclear, Paid, Paid),
         ("04", Accepted, Accepted, Paid),
-        ("05", Unclear, NeverHeard, NeverHeard),
-        ("06", NotSent, NeverHeard, NeverHeard),
+        ("05", Unclear, NotReceived, NotReceived),
+        ("06", NotSent, NotReceived, NotReceived),
         ("56", Accepted, Paid, Paid),
     ],
 )

@@ -14,7 +14,7 @@ from engage.domain.earning.slots import Grant, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import StreakView, view
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.domain.simulation.limits import MemberModel
+from engage.domain.simulation.limits import SimulatedLimits
 
 State = Literal["pending", "active", "reversed"]
 
@@ -42,7 +42,7 @@ class Foreseen(Struct, frozen=True):
     grants: list[Grant]
 
 
-class Life(MemberModel):
+class Life(SimulatedLimits):
     """One member. An activity is first foreseen, and kept once it has happened."""
 
     def __init__(self, member_id: str, country: str) -> None:

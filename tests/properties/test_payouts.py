@@ -25,7 +25,7 @@ from engage.domain.refusals import Refusal
 from engage.domain.withdrawals.withdrawal import (
     Accepted,
     Declined,
-    NeverHeard,
+    NotReceived,
     NotSent,
     Outcome,
     Paid,
@@ -94,7 +94,7 @@ class Fickle:
                 return Unclear("status 503")
         if any(one.reference == payout.reference for one in self.open):
             return Accepted()
-        return self.ends.get(payout.reference, NeverHeard())
+        return self.ends.get(payout.reference, NotReceived())
 
     async def close(self) -> None:
         return

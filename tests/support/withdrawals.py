@@ -9,7 +9,7 @@ import msgspec
 
 from engage.clock import Clock
 from engage.domain.withdrawals.definition import Method
-from engage.domain.withdrawals.withdrawal import Accepted, NeverHeard, Outcome, Paid
+from engage.domain.withdrawals.withdrawal import Accepted, NotReceived, Outcome, Paid
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw
@@ -81,7 +81,7 @@ class Bank:
         return Accepted()
 
     async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
-        return self.ends.get(payout.reference, NeverHeard())
+        return self.ends.get(payout.reference, NotReceived())
 
     async def close(self) -> None:
         return

@@ -18,7 +18,7 @@ from msgspec import Struct
 from engage.domain.withdrawals.withdrawal import (
     Accepted,
     Declined,
-    NeverHeard,
+    NotReceived,
     NotSent,
     Outcome,
     Paid,
@@ -146,7 +146,7 @@ class MomoProvider:
             case 200:
                 return _known(answer)
             case 404 if _fault(answer).code == "RESOURCE_NOT_FOUND":
-                return NeverHeard()  # A gateway that knows no such path says 404 as well, but not this.
+                return NotReceived()  # A gateway that knows no such path says 404 as well, but not this.
             case 401:
                 self._token_until = float("-inf")
                 return Unclear("not let in")

@@ -20,7 +20,7 @@ from typing import Final
 from engage.domain.withdrawals.withdrawal import (
     Accepted,
     Declined,
-    NeverHeard,
+    NotReceived,
     NotSent,
     Outcome,
     Paid,
@@ -50,7 +50,7 @@ class SandboxProvider:
             case "01" | "02":
                 return Declined("payee_not_found")
             case "05" | "06":
-                return NeverHeard()
+                return NotReceived()
             case "04" if at < payout.submitted_at + LATE:
                 return Accepted()
             case _:

@@ -14,7 +14,7 @@ from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import matches, short_code, wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.domain.simulation.limits import MemberModel
+from engage.domain.simulation.limits import SimulatedLimits
 from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, journeys, products
 
 programs = st.sampled_from(EUROPE)
@@ -38,7 +38,7 @@ def test_no_source_key_is_used_twice(program: Program, life: tuple[str, list[Tol
     zone, told = life
     keys: Counter[str] = Counter()
     references: set[str] = set()
-    member = MemberModel()
+    member = SimulatedLimits()
     for at, activity in told:
         repeated = activity.reference in references
         earned = _record(member, program, activity, at, zone)
@@ -59,7 +59,7 @@ def test_a_window_pays_as_often_as_its_count_and_never_more(
     told += [(last + timedelta(hours=n), share) for n, share in enumerate(more)]
     asked: Counter[tuple[str, str]] = Counter()
     paid: Counter[tuple[str, str]] = Counter()
-    member = MemberModel()
+    member = SimulatedLimits()
     for at, activity in told:
         if not isinstance(activity, Share) or activity.reference:
             continue
@@ -75,7 +75,7 @@ def test_a_window_pays_as_often_as_its_count_and_never_more(
 @given(lives())
 def test_a_product_is_reviewed_for_points_once(life: tuple[str, list[Told]]) -> None:
     zone, told = life
-    member = MemberModel()
+    member = SimulatedLimits()
     rewarded: set[str] = set()
     told_before: set[str] = set()
     for at, activity in told:
@@ -94,7 +94,7 @@ def test_a_share_told_again_answers_as_the_first_time_and_adds_nothing(
 ) -> None:
     share = Share(kind="link", product_id="mi-band-7", share_id="s-1")
     times = drawn.draw(journeys(zone))
-    member = MemberModel()
+    member = SimulatedLimits()
     answers = [_record(member, V2022, share, at, zone) for at in times]
     assert all(answer == answers[0] for answer in answers)
     assert len(member.credits) == 1
@@ -102,7 +102,7 @@ def test_a_share_told_again_answers_as_the_first_time_and_adds_nothing(
 
 def test_limits_hold_across_versions() -> None:
     """A rule's slots are its id's: what was used under the old version stays used under the new one."""
-    member, zone = MemberModel(), "Europe/Madrid"
+    member, zone = SimulatedLimits(), "Europe/Madrid"
     autumn = datetime.fromisoformat("2022-08-30T12:00:00+02:00")
     days = [autumn + timedelta(days=n) for n in range(7)]
     earned = [_record(member, V2020 if n < 2 else V2022, FuelTap(), at, zone) for n, at in enumerate(days)]
@@ -114,7 +114,7 @@ def test_limits_hold_across_versions() -> None:
 
 
 def test_a_streak_goes_on_in_its_zone_when_the_member_moves() -> None:
-    member = MemberModel()
+    member = SimulatedLimits()
     start = datetime.fromisoformat("2022-11-01T23:30:00+00:00")  # Half past midnight of the 2nd in Madrid.
     days = [start + timedelta(days=n) for n in range(7)]
     zones = ["Europe/Madrid"] * 3 + ["Europe/London"] * 4
@@ -141,12 +141,12 @@ def test_each_rule_of_its_own_limit_asks_for_one_slot(
 def test_what_is_not_offered_is_refused_so() -> None:
     link = Share(kind="link", product_id="mi-10")
     with pytest.raises(Refusal) as refusal:
-        MemberModel().record(V2020, link, datetime.fromisoformat("2021-01-01T12:00:00Z"), "Europe/Paris")
+        SimulatedLimits().record(V2020, link, datetime.fromisoformat("2021-01-01T12:00:00Z"), "Europe/Paris")
     assert (refusal.value.code, refusal.value.status) == ("not_offered", 404)
 
 
 def test_a_refusal_says_when_to_come_back() -> None:
-    member, zone = MemberModel(), "Europe/Madrid"
+    member, zone = SimulatedLimits(), "Europe/Madrid"
     at = datetime.fromisoformat("2022-11-21T10:00:00+01:00")
     midnight = datetime.fromisoformat("2022-11-22T00:00:00+01:00")
     december = datetime.fromisoformat("2022-12-01T00:00:00+01:00")
@@ -168,7 +168,7 @@ def test_a_short_code_fits_the_gate(name: str) -> None:
 
 
 def _record(
-    member: MemberModel, program: Program, activity: AnyActivity, at: datetime, zone: str
+    member: SimulatedLimits, program: Program, activity: AnyActivity, at: datetime, zone: str
 ) -> list[NewCredit]:
     try:
         return member.record(program, activity, at, zone)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from engage.domain.withdrawals.withdrawal import NEVER_HEARD_AFTER, Accepted, Declined, Outcome, Paid, Unclear
+from engage.domain.withdrawals.withdrawal import (
+    NOT_RECEIVED_AFTER,
+    Accepted,
+    Declined,
+    Outcome,
+    Paid,
+    Unclear,
+)
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.flows.withdrawals.reconcile import AGAIN_AFTER, reconcile
 from engage.payouts.port import Payout
@@ -92,7 +99,7 @@ async def test_what_had_never_arrived_and_was_paid_later_is_found(services: Serv
     bank.send = holds_it_up  # type: ignore[method-assign]
     await take_out(services)
     await pay_out_due(services, now=services.clock.now())
-    await pay_out_due(services, now=advance(services, NEVER_HEARD_AFTER))
+    await pay_out_due(services, now=advance(services, NOT_RECEIVED_AFTER))
     assert await states(services) == ["failed"]
     assert await balance(services) == (100, 0)
     assert (await reconcile(services)).differences == []

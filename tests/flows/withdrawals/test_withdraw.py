@@ -10,9 +10,9 @@ import pytest
 
 from engage.domain.refusals import Refusal
 from engage.domain.withdrawals.withdrawal import (
-    GIVEN_UP_AFTER,
+    GIVE_UP_AFTER,
     LONGEST_PAUSE,
-    NEVER_HEARD_AFTER,
+    NOT_RECEIVED_AFTER,
     Accepted,
     Declined,
     NotSent,
@@ -162,7 +162,7 @@ async def test_what_never_arrived_fails_but_not_at_once(services: Services, bank
     await pay(services, after=MINUTE)
     assert await states(services) == ["unknown"]
     assert await balance(services) == (40, 60), "a provider may be slow to know what it has"
-    await pay(services, after=NEVER_HEARD_AFTER)
+    await pay(services, after=NOT_RECEIVED_AFTER)
     assert await states(services) == ["failed"]
     assert await balance(services) == (100, 0)
 
@@ -205,7 +205,7 @@ async def test_what_never_left_is_sent_later_and_given_up_after_a_day(services: 
     await lower_the_minimum(services)
     await take_out(services, 40)
     await pay(services)
-    await pay(services, after=GIVEN_UP_AFTER)
+    await pay(services, after=GIVE_UP_AFTER)
     assert await states(services) == ["failed", "settled"]
     assert await balance(services) == (40, 0)
 

@@ -40,45 +40,45 @@ RefusalCode = Literal[
 Spent = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
-class Deed(DocumentStruct, frozen=True, tag_field="activity"):
+class Action(DocumentStruct, frozen=True, tag_field="activity"):
     """Base of what a member or the shop does that is no activity."""
 
 
-class Join(Deed, frozen=True, kw_only=True, tag="join"):
+class Join(Action, frozen=True, kw_only=True, tag="join"):
     """Somebody wants to join, and earns what joining pays. Without a birth date the shop knows their age."""
 
     kind: Literal["person", "company"] = "person"
     birth_date: date | None = None
 
 
-class Wait(Deed, frozen=True, tag="wait"):
+class Wait(Action, frozen=True, tag="wait"):
     """Nothing but time passes."""
 
 
-class OrderDelivered(Deed, frozen=True, tag="order_delivered"):
+class OrderDelivered(Action, frozen=True, tag="order_delivered"):
     order_id: Identifier
 
 
-class OrderCancelled(Deed, frozen=True, tag="order_cancelled"):
+class OrderCancelled(Action, frozen=True, tag="order_cancelled"):
     order_id: Identifier
 
 
-class OrderReturned(Deed, frozen=True, tag="order_returned"):
+class OrderReturned(Action, frozen=True, tag="order_returned"):
     """So many pieces of which lines came back, by line id; everything where there are no `lines`."""
 
     order_id: Identifier
     lines: dict[Identifier, Annotated[int, Meta(ge=1, le=100_000)]] | None = None
 
 
-class ReviewRemoved(Deed, frozen=True, tag="review_removed"):
+class ReviewRemoved(Action, frozen=True, tag="review_removed"):
     review_id: Identifier
 
 
-class ShareRemoved(Deed, frozen=True, tag="share_removed"):
+class ShareRemoved(Action, frozen=True, tag="share_removed"):
     share_id: Identifier
 
 
-class Quote(Deed, frozen=True, kw_only=True, tag="quote"):
+class Quote(Action, frozen=True, kw_only=True, tag="quote"):
     """The checkout asks what an order may be paid with. Its currency is that of the member's country unless
     it says another.
     """
@@ -104,32 +104,32 @@ class Spend(Hold, frozen=True, kw_only=True, tag="spend"):
     """All at once: the hold, the order that it pays, and its capture."""
 
 
-class Capture(Deed, frozen=True, tag="capture"):
+class Capture(Action, frozen=True, tag="capture"):
     """What an order's hold keeps is spent."""
 
     order_id: Identifier
 
 
-class Release(Deed, frozen=True, tag="release"):
+class Release(Action, frozen=True, tag="release"):
     """What an order's hold keeps goes back to the member."""
 
     order_id: Identifier
 
 
-class Redeem(Deed, frozen=True, tag="redeem"):
+class Redeem(Action, frozen=True, tag="redeem"):
     """Points are exchanged for a reward."""
 
     reward_id: RuleId
 
 
-class Withdraw(Deed, frozen=True, tag="withdraw"):
+class Withdraw(Action, frozen=True, tag="withdraw"):
     """Points are taken out as money."""
 
     points: Points
     method: Literal["cash", "mobile_money"]
 
 
-AnyDeed = (
+AnyAction = (
     Join
     | Wait
     | OrderDelivered
@@ -216,7 +216,7 @@ class Step(DocumentStruct, frozen=True):
     """
 
     at: datetime  # Without an offset: local time of the example's country.
-    do: AnyActivity | AnyDeed
+    do: AnyActivity | AnyAction
     earns: list[ExpectedCredit] | None = None
     refused: RefusalCode | None = None
     quotes: ExpectedQuote | None = None

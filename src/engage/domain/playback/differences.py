@@ -18,7 +18,7 @@ from engage.domain.examples.steps import (
 )
 from engage.domain.playback.play import Outcome
 from engage.domain.rewards.definition import CouponReward
-from engage.domain.simulation.member import KeptCode, QuoteAnswer, ShopModel
+from engage.domain.simulation.member import CheckoutQuote, IssuedCode, SimulatedMember
 
 NOTHING = "nothing"
 
@@ -28,7 +28,7 @@ def local(at: datetime, zone: str) -> str:
 
 
 def differences(
-    step: Step, outcome: Outcome, member: ShopModel, zone: str, *, last: bool
+    step: Step, outcome: Outcome, member: SimulatedMember, zone: str, *, last: bool
 ) -> Iterator[tuple[str, str]]:
     """(expected, found) of everything that did not come as expected. `last`: on the last of its days."""
     found_refusal = None if outcome.refusal is None else f"refusal {outcome.refusal.code}"
@@ -73,7 +73,7 @@ def _found(step: Step, outcome: Outcome, zone: str) -> list[str]:
     return parts
 
 
-def _afterwards(step: Step, member: ShopModel, zone: str) -> Iterator[tuple[str, str]]:
+def _afterwards(step: Step, member: SimulatedMember, zone: str) -> Iterator[tuple[str, str]]:
     if step.balance is not None:
         now = member.accounts.balance
         found = ExpectedBalance(now.active, now.pending, now.held, now.debt)
@@ -138,7 +138,7 @@ def _wanted_quote(wanted: ExpectedQuote) -> str:
     return ", ".join(words)
 
 
-def _quote(wanted: ExpectedQuote, quote: QuoteAnswer) -> str:
+def _quote(wanted: ExpectedQuote, quote: CheckoutQuote) -> str:
     words = [_most(quote.points.max_points, quote.points.value_minor)]
     if wanted.reasons is not None:
         words.append(_because([str(reason) for reason in quote.points.reasons]))
@@ -179,7 +179,7 @@ def _wanted_code(wanted: ExpectedCode, zone: str) -> str:
     return what + _until(_instant(wanted.expires_at, zone), zone)
 
 
-def _code(wanted: ExpectedCode | None, code: KeptCode, zone: str) -> str:
+def _code(wanted: ExpectedCode | None, code: IssuedCode, zone: str) -> str:
     if isinstance(code.reward, CouponReward):
         what = f"a coupon of {code.reward.value_minor}"
     else:

@@ -15,7 +15,7 @@ from engage.domain.examples.steps import Example, Step
 from engage.domain.playback.differences import differences, local
 from engage.domain.playback.play import Outcome, play
 from engage.domain.program.program import Program
-from engage.domain.simulation.member import ShopModel
+from engage.domain.simulation.member import SimulatedMember
 
 
 class Failure(Struct, frozen=True):
@@ -53,7 +53,7 @@ def instants(step: Step, zone: str) -> list[datetime]:
 def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
     """The first failure of each step, or else that of the total: it follows from the steps."""
     zone = program.countries[example.country].zone
-    member, failed = ShopModel(program, example.country), False
+    member, failed = SimulatedMember(program, example.country), False
     for number, step in enumerate(example.steps, start=1):
         step_failed = False
         for day, at in enumerate(instants(step, zone), start=1):

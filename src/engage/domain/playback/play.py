@@ -26,20 +26,20 @@ from engage.domain.examples.steps import (
     Withdraw,
 )
 from engage.domain.refusals import Refusal
-from engage.domain.simulation.member import KeptCode, QuoteAnswer, ShopModel
+from engage.domain.simulation.member import CheckoutQuote, IssuedCode, SimulatedMember
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """What came of a step: that of the parts which its deed has."""
 
     credits: list[NewCredit] | None = None
-    quote: QuoteAnswer | None = None
+    quote: CheckoutQuote | None = None
     plan: Plan | None = None
-    code: KeptCode | None = None
+    code: IssuedCode | None = None
     refusal: Refusal | None = None
 
 
-def play(member: ShopModel, step: Step, at: datetime) -> Outcome:
+def play(member: SimulatedMember, step: Step, at: datetime) -> Outcome:
     """Does what a step says, once. Before and after it everything happens that has fallen due."""
     member.pass_to(at)
     try:
@@ -50,7 +50,7 @@ def play(member: ShopModel, step: Step, at: datetime) -> Outcome:
     return outcome
 
 
-def _do(member: ShopModel, step: Step, at: datetime) -> Outcome:
+def _do(member: SimulatedMember, step: Step, at: datetime) -> Outcome:
     match step.do:
         case Order() as order:
             return Outcome(credits=member.pay(order, at))
@@ -72,7 +72,7 @@ def _do(member: ShopModel, step: Step, at: datetime) -> Outcome:
             return Outcome(credits=member.record(activity, at))
 
 
-def _afterwards(member: ShopModel, step: Step, at: datetime) -> None:
+def _afterwards(member: SimulatedMember, step: Step, at: datetime) -> None:
     """What becomes of an order, a review or a share."""
     match step.do:
         case OrderDelivered(order_id=order_id):
@@ -88,7 +88,7 @@ def _afterwards(member: ShopModel, step: Step, at: datetime) -> None:
             member.remove(share_reference(share_id), at)
 
 
-def _check_out(member: ShopModel, deed: Quote | Capture | Release, at: datetime) -> Outcome:
+def _check_out(member: SimulatedMember, deed: Quote | Capture | Release, at: datetime) -> Outcome:
     match deed:
         case Spend():
             plan = _hold(member, deed, at)
@@ -106,12 +106,12 @@ def _check_out(member: ShopModel, deed: Quote | Capture | Release, at: datetime)
     return Outcome()
 
 
-def _hold(member: ShopModel, deed: Hold, at: datetime) -> Plan:
+def _hold(member: SimulatedMember, deed: Hold, at: datetime) -> Plan:
     basket = _basket(deed, member)
     return member.hold(deed.order_id, basket, at, points=deed.points, coupons=deed.coupons)
 
 
-def _basket(deed: Quote, member: ShopModel) -> Basket:
+def _basket(deed: Quote, member: SimulatedMember) -> Basket:
     return Basket(
         lines=deed.lines,
         payment=deed.payment,
@@ -121,7 +121,7 @@ def _basket(deed: Quote, member: ShopModel) -> Basket:
     )
 
 
-def _order(deed: Spend, member: ShopModel) -> Order:
+def _order(deed: Spend, member: SimulatedMember) -> Order:
     return Order(
         order_id=deed.order_id,
         channel=deed.channel,

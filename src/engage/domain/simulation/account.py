@@ -15,7 +15,7 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.decide import NewCredit
 
 
-class KeptCredit(Struct):
+class SimulatedCredit(Struct):
     """A credit and what has become of it. `pending` is what of it waits for its due time. It shrank by
     `reduced` before that, and `taken_back` was taken after.
     """
@@ -30,7 +30,7 @@ class KeptCredit(Struct):
     taken_back: int = 0
 
 
-class KeptHold(Struct):
+class SimulatedHold(Struct):
     """Points set aside. `takes` tell of which lots, oldest first, `given_back` how many came back since."""
 
     id: UUID
@@ -45,13 +45,13 @@ class KeptHold(Struct):
         return sum(take.points for take in self.takes)
 
 
-class AccountModel:
+class SimulatedAccount:
     """The balance, credits and holds of one member."""
 
     def __init__(self, *, grace: timedelta) -> None:
         self.account = Account(Balance(), ())
-        self.credits: dict[str, KeptCredit] = {}  # By source key.
-        self.holds: list[KeptHold] = []
+        self.credits: dict[str, SimulatedCredit] = {}  # By source key.
+        self.holds: list[SimulatedHold] = []
         self._grace = grace
         self._ids = 0
 
@@ -77,20 +77,20 @@ class AccountModel:
         """Everything that falls due by `at` happens, in order."""
         while (first := min(self._coming(at), default=None)) is not None:
             moment, _, what = first
-            if isinstance(what, KeptCredit):
+            if isinstance(what, SimulatedCredit):
                 self._activate(what, moment)
-            elif isinstance(what, KeptHold):
+            elif isinstance(what, SimulatedHold):
                 self.release(what, moment)
             else:
                 self.account.expire(moment)
 
-    def add(self, credit: NewCredit) -> KeptCredit:
-        kept = KeptCredit(self.new_id(), credit, credit.points, credit.due_at, credit.expires_at)
+    def add(self, credit: NewCredit) -> SimulatedCredit:
+        kept = SimulatedCredit(self.new_id(), credit, credit.points, credit.due_at, credit.expires_at)
         self.credits[credit.source_key] = kept
         self.account.pending += credit.points
         return kept
 
-    def take_back(self, kept: KeptCredit, points: int, at: datetime) -> None:
+    def take_back(self, kept: SimulatedCredit, points: int, at: datetime) -> None:
         """`points` of a credit are gone in all: it shrinks while it is pending, and is clawed back after."""
         more = points - kept.reduced - kept.taken_back
         if more <= 0:
@@ -105,32 +105,32 @@ class AccountModel:
 
     def hold(
         self, points: int, at: datetime, *, discount_minor: int = 0, expires_at: datetime | None = None
-    ) -> KeptHold:
+    ) -> SimulatedHold:
         hold_id = self.new_id()
         takes = self.account.hold(points, hold_id, at) if points else []
-        hold = KeptHold(hold_id, takes, discount_minor, expires_at)
+        hold = SimulatedHold(hold_id, takes, discount_minor, expires_at)
         self.holds.append(hold)
         return hold
 
-    def capture(self, hold: KeptHold, at: datetime) -> None:
+    def capture(self, hold: SimulatedHold, at: datetime) -> None:
         assert hold.state == "open"
         hold.state = "captured"
         if hold.takes:
             self.account.capture(hold.takes, hold.id, at)
 
-    def release(self, hold: KeptHold, at: datetime) -> None:
+    def release(self, hold: SimulatedHold, at: datetime) -> None:
         assert hold.state == "open"
         hold.state = "released"
         if hold.takes:
             self.account.release(hold.takes, hold.id, at)
 
-    def give_back(self, hold: KeptHold, points: int, at: datetime) -> None:
+    def give_back(self, hold: SimulatedHold, points: int, at: datetime) -> None:
         """Spent points come back, `points` in all so far: the newest of the hold first."""
         takes = _newest(hold.takes, hold.given_back, points)
         hold.given_back = max(points, hold.given_back)
         self.account.reinstate(takes, hold.id, at, grace_until=at + self._grace)
 
-    def _coming(self, at: datetime) -> Iterator[tuple[datetime, int, KeptCredit | KeptHold | None]]:
+    def _coming(self, at: datetime) -> Iterator[tuple[datetime, int, SimulatedCredit | SimulatedHold | None]]:
         """(when, a number that tells one from another, what) of all that falls due by `at`."""
         for n, kept in enumerate(self.credits.values()):
             if kept.pending and kept.due_at is not None and kept.due_at <= at:
@@ -141,7 +141,7 @@ class AccountModel:
             if hold.state == "open" and hold.expires_at is not None and hold.expires_at <= at:
                 yield hold.expires_at, n, hold
 
-    def _activate(self, kept: KeptCredit, at: datetime) -> None:
+    def _activate(self, kept: SimulatedCredit, at: datetime) -> None:
         points, kept.pending, kept.active = kept.pending, 0, True
         self.account.drop_pending(points)
         lot = Lot(kept.id, points, points, 0, at, kept.expires_at)

@@ -15,7 +15,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import not_offered
 
 
-class MemberModel:
+class SimulatedLimits:
     """One member of one program, across its versions."""
 
     def __init__(self) -> None:

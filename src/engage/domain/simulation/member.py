@@ -23,38 +23,38 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.definition import AnyReward, CouponReward
-from engage.domain.simulation.account import AccountModel, KeptHold
-from engage.domain.simulation.limits import MemberModel
+from engage.domain.simulation.account import SimulatedAccount, SimulatedHold
+from engage.domain.simulation.limits import SimulatedLimits
 from engage.domain.withdrawals import checks
 from engage.domain.withdrawals.definition import Method
 
 
-class KeptCode(Struct):
+class IssuedCode(Struct):
     """A coupon or an F-code. A hold that applies it tells how it stands."""
 
     reward: AnyReward
     code: str
     issued_at: datetime
     expires_at: datetime | None
-    hold: KeptHold | None = None
+    hold: SimulatedHold | None = None
 
 
-class QuoteAnswer(Struct, frozen=True):
+class CheckoutQuote(Struct, frozen=True):
     points: offers.PointsOffer
     coupons: dict[str, offers.CouponOffer]  # By reward.
 
 
-class ShopModel:
+class SimulatedMember:
     """One member of a country under one version of a program."""
 
     def __init__(self, program: Program, country: str) -> None:
         self.program = program
         self.market = program.countries[country]
-        self.limits = MemberModel()
-        self.accounts = AccountModel(grace=program.grace)
+        self.limits = SimulatedLimits()
+        self.accounts = SimulatedAccount(grace=program.grace)
         self._facts: dict[str, Facts] = {}
-        self._holds: dict[str, KeptHold] = {}  # The last of each order.
-        self._codes: list[KeptCode] = []
+        self._holds: dict[str, SimulatedHold] = {}  # The last of each order.
+        self._codes: list[IssuedCode] = []
         self._withdrawn: dict[str, checks.DayTotals] = {}  # By day.
 
     def pass_to(self, at: datetime) -> None:
@@ -158,7 +158,7 @@ class ShopModel:
             points = orders.reinstated(self.program, hold.points, facts.paid.order, facts.returned())
             self.accounts.give_back(hold, points, at)
 
-    def _return_codes(self, hold: KeptHold, at: datetime) -> None:
+    def _return_codes(self, hold: SimulatedHold, at: datetime) -> None:
         """Coupons come back with the whole order; where the end of one has passed, for a time of grace."""
         for code in self._codes:
             if code.hold is hold:
@@ -166,7 +166,7 @@ class ShopModel:
                 if code.expires_at is not None and code.expires_at <= at:
                     code.expires_at = at + self.program.grace
 
-    def quote(self, basket: Basket, at: datetime) -> QuoteAnswer:
+    def quote(self, basket: Basket, at: datetime) -> CheckoutQuote:
         """What the checkout offers by itself: points, and the coupons that are not used or out of time."""
         active = self.accounts.balance.active
         vouchers = [(code.reward.id, self._voucher(code, at)) for code in self._codes]
@@ -175,7 +175,7 @@ class ShopModel:
             for reward_id, voucher in vouchers
             if voucher.state == "issued" and voucher.kind == "coupon"
         }
-        return QuoteAnswer(offers.offer_points(self._checkout_terms(), basket, active=active), coupons)
+        return CheckoutQuote(offers.offer_points(self._checkout_terms(), basket, active=active), coupons)
 
     def hold(
         self,
@@ -229,19 +229,19 @@ class ShopModel:
         elif hold.state == "captured":
             raise _hold_closed()
 
-    def _hold(self, order_id: str) -> KeptHold:
+    def _hold(self, order_id: str) -> SimulatedHold:
         if order_id not in self._holds:
             raise _hold_closed()
         return self._holds[order_id]
 
-    def _first_code(self, reward_id: str, at: datetime) -> KeptCode:
+    def _first_code(self, reward_id: str, at: datetime) -> IssuedCode:
         """The first that can be used of a reward, or else the first that there is. Raises Refusal."""
         codes = [code for code in self._codes if code.reward.id == reward_id]
         if not codes:
             raise Refusal("unknown_coupon", status=404)
         return next((code for code in codes if self._state(code, at) == "issued"), codes[0])
 
-    def _voucher(self, code: KeptCode, at: datetime) -> Voucher:
+    def _voucher(self, code: IssuedCode, at: datetime) -> Voucher:
         coupon = code.reward if isinstance(code.reward, CouponReward) else None
         return Voucher(
             code=code.code,
@@ -252,13 +252,13 @@ class ShopModel:
             reward=coupon,
         )
 
-    def _state(self, code: KeptCode, at: datetime) -> str:
+    def _state(self, code: IssuedCode, at: datetime) -> str:
         state = "issued"
         if code.hold is not None and code.hold.state != "released":
             state = "applied" if code.hold.state == "open" else "used"
         return offers.state_at(state, code.expires_at, at)
 
-    def redeem(self, reward_id: str, at: datetime) -> KeptCode:
+    def redeem(self, reward_id: str, at: datetime) -> IssuedCode:
         """As the first member who gets anything. Raises Refusal unknown_reward, sold_out, limit_reached,
         reward_limit_reached or insufficient_points.
         """
@@ -277,7 +277,7 @@ class ShopModel:
         redemption = self.accounts.new_id()
         self.accounts.account.redeem(reward.points, redemption, at)
         expires_at = None if reward.valid_for is None else at + reward.valid_for
-        code = KeptCode(reward, str(redemption), at, expires_at)
+        code = IssuedCode(reward, str(redemption), at, expires_at)
         self._codes.append(code)
         return code
 

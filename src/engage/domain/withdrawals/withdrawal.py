@@ -22,17 +22,17 @@ from engage.domain.withdrawals.definition import Method
 State = Literal["requested", "submitted", "unknown", "settled", "failed"]
 
 # The first question has to come after the last moment at which the sending may still go on.
-FIRST_ASKED_AFTER = timedelta(seconds=30)
+FIRST_INQUIRY_AFTER = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=6)
 
 # How long a provider may not know what was sent to it before it is believed that it never arrived. Nothing
 # that was on its way is so for a minute; the rest is for a provider that is slow to know what it has.
-NEVER_HEARD_AFTER = timedelta(hours=1)
+NOT_RECEIVED_AFTER = timedelta(hours=1)
 
 # A provider that cannot be reached for so long: the member gets the points back, and may try again.
-GIVEN_UP_AFTER = timedelta(days=1)
+GIVE_UP_AFTER = timedelta(days=1)
 
-NEVER_HEARD, PROVIDER_AWAY = "never_heard", "provider_away"
+NOT_RECEIVED, PROVIDER_UNREACHABLE = "never_heard", "provider_away"
 
 
 class Withdrawal(Struct, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ class NotSent(Struct, frozen=True):
     reason: str
 
 
-class NeverHeard(Struct, frozen=True):
+class NotReceived(Struct, frozen=True):
     """An answer to a question only: the provider knows of no such payout."""
 
 
@@ -108,14 +108,14 @@ class Unclear(Struct, frozen=True):
     reason: str
 
 
-Outcome = Accepted | Paid | Declined | NotSent | NeverHeard | Unclear
+Outcome = Accepted | Paid | Declined | NotSent | NotReceived | Unclear
 
 
 def submit(withdrawal: Withdrawal, provider: str, *, at: datetime) -> Withdrawal:
     """About to be sent, by whoever commits this, and by nobody else ever again."""
     assert withdrawal.state == "requested"
     return replace(
-        withdrawal, state="submitted", provider=provider, submitted_at=at, ask_at=at + FIRST_ASKED_AFTER
+        withdrawal, state="submitted", provider=provider, submitted_at=at, ask_at=at + FIRST_INQUIRY_AFTER
     )
 
 
@@ -131,10 +131,10 @@ def postpone(withdrawal: Withdrawal, *, at: datetime) -> Withdrawal:
 
 
 def pause(asked: int) -> timedelta:
-    return min(FIRST_ASKED_AFTER * (1 << min(asked, 16)), LONGEST_PAUSE)
+    return min(FIRST_INQUIRY_AFTER * (1 << min(asked, 16)), LONGEST_PAUSE)
 
 
-def hear(withdrawal: Withdrawal, outcome: Outcome, *, at: datetime) -> Withdrawal:
+def record_outcome(withdrawal: Withdrawal, outcome: Outcome, *, at: datetime) -> Withdrawal:
     """What becomes of it. One that has ended stays as it is, whatever is heard late."""
     if withdrawal.state not in ("submitted", "unknown"):
         return withdrawal
@@ -148,8 +148,8 @@ def hear(withdrawal: Withdrawal, outcome: Outcome, *, at: datetime) -> Withdrawa
             return replace(withdrawal, state="submitted", accepted_at=known)
         case NotSent():
             return _not_sent(withdrawal, at)
-        case NeverHeard():
-            return _never_heard(withdrawal, at)
+        case NotReceived():
+            return _not_received(withdrawal, at)
         case Unclear():
             # A question without an answer takes nothing away from what was known.
             return withdrawal if withdrawal.accepted_at else replace(withdrawal, state="unknown")
@@ -172,8 +172,8 @@ def close(
 
 
 def _not_sent(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
-    if at - withdrawal.requested_at >= GIVEN_UP_AFTER:
-        return close(withdrawal, PROVIDER_AWAY, at=at)
+    if at - withdrawal.requested_at >= GIVE_UP_AFTER:
+        return close(withdrawal, PROVIDER_UNREACHABLE, at=at)
     return replace(
         withdrawal,
         state="requested",
@@ -184,11 +184,11 @@ def _not_sent(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
     )
 
 
-def _never_heard(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
+def _not_received(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
     """Points go back only where the provider never said that it had it, and has had time to know."""
     assert withdrawal.submitted_at is not None
-    if withdrawal.accepted_at is None and at - withdrawal.submitted_at >= NEVER_HEARD_AFTER:
-        return close(withdrawal, NEVER_HEARD, at=at)
+    if withdrawal.accepted_at is None and at - withdrawal.submitted_at >= NOT_RECEIVED_AFTER:
+        return close(withdrawal, NOT_RECEIVED, at=at)
     return replace(withdrawal, state="unknown")
 
 

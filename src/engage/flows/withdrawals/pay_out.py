@@ -11,7 +11,15 @@ from datetime import datetime
 import structlog
 from msgspec import Struct
 
-from engage.domain.withdrawals.withdrawal import Outcome, Paid, Withdrawal, ask, hear, postpone, submit
+from engage.domain.withdrawals.withdrawal import (
+    Outcome,
+    Paid,
+    Withdrawal,
+    ask,
+    postpone,
+    record_outcome,
+    submit,
+)
 from engage.flows.withdrawals.outcome import change
 from engage.payouts.port import Payout, Provider
 from engage.runtime.database import transaction
@@ -115,7 +123,7 @@ async def _call(services: Services, provider: Provider, turn: Turn, now: datetim
     elif asyncio.get_running_loop().time() < send_by:
         outcome = await provider.send(payout, at=now)
     else:
-        return False  # Whoever asks will hear that it never arrived.
+        return False  # The next inquiry finds that it never arrived.
     return (await hear_of(services, turn.withdrawal, outcome, now=now)).closed
 
 
@@ -123,7 +131,9 @@ async def hear_of(
     services: Services, withdrawal: Withdrawal, outcome: Outcome, *, now: datetime
 ) -> Withdrawal:
     """Keeps what was heard. Raises Unavailable; the provider is asked again then."""
-    after = await change(services, withdrawal.id, lambda known: hear(known, outcome, at=now), now=now)
+    after = await change(
+        services, withdrawal.id, lambda known: record_outcome(known, outcome, at=now), now=now
+    )
     told = log.bind(id=str(after.id), program=after.program_id, state=after.state)
     if isinstance(outcome, Paid) and after.state == "failed":
         told.error("a withdrawal was paid whose points had gone back", failure=after.failure)
