@@ -6,7 +6,7 @@ import pytest
 
 from engage.clock import StoppedClock
 from tests.api.calling import PROGRAM, Calling, fields, problem
-from tests.support.playing import NOON
+from tests.support.clock import NOON
 
 TAPS, SHARES, REVIEWS = "/v1/fuel/taps", "/v1/shares", "/v1/reviews"
 LINK = {"kind": "link", "product_id": "band"}

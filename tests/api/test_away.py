@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from engage.flows.operations.install import install
 from engage.signals.doorbell import WORKER_HEALTH_PREFIX
 from tests.api.calling import Caller, Calling, calling, problem
+from tests.support.clock import install_at_noon
 from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
@@ -25,7 +25,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     if os.geteuid() == 0:
         folder.parent.chmod(0o711)
     async with own_servers(folder) as running:
-        await install(running.settings)
+        await install_at_noon(running.settings)
         yield running
 
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import StoppedClock
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
 from tests.api.process import api_process
 from tests.support.checkout import DOCUMENT, HOLD_FOR, SPENDING, rich
-from tests.support.playing import NOON
+from tests.support.clock import NOON
 
 QUOTES = "/v1/shop/checkout/quotes"
 HOLDS = "/v1/shop/checkout/holds"
@@ -268,7 +268,7 @@ async def test_coupons_come_in_pages(api: Calling) -> None:
 async def test_one_balance_is_spent_once_from_many_connections(installed: Settings, tmp_path: Path) -> None:
     """Twenty connections to a process of its own."""
     async with (
-        calling(installed, Clock()) as here,
+        calling(installed) as here,
         api_process(installed, tmp_path) as process,
         httpx.AsyncClient(
             base_url=process.url,

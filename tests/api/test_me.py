@@ -8,7 +8,7 @@ import pytest
 from engage.clock import StoppedClock
 from engage.flows.scheduled.settle import settle_due
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
-from tests.support.playing import FIVE_MINUTES, NOON
+from tests.support.clock import FIVE_MINUTES, NOON
 
 ME, CREDITS, ENTRIES = "/v1/me", "/v1/me/credits", "/v1/me/entries"
 NOBODYS = "01a1f0a0-0000-7000-8000-000000000000"

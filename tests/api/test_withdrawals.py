@@ -13,7 +13,7 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
-from tests.support.playing import FIVE_MINUTES, NOON
+from tests.support.clock import FIVE_MINUTES, NOON
 from tests.support.withdrawals import OPEN, PHONE, PROGRAM, document
 
 PATH, ADMIN = "/v1/withdrawals", "/v1/admin/withdrawals"

@@ -20,7 +20,8 @@ from playwright.async_api import (
 )
 
 from engage.embedded.ports import free_port
-from tests.cli.test_up import up
+from tests.support.clock import FAR_NOON
+from tests.support.command_line import advance_clock, up
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -74,6 +75,7 @@ async def installation(
     outside = tmp_path_factory.mktemp("browser")
     port = free_port("127.0.0.1")
     async with up(outside, port) as (running, _):
+        await advance_clock(port, FAR_NOON)
         yield Installation(outside / "there", f"http://127.0.0.1:{port}/")
         running.send_signal(signal.SIGTERM)
         await running.wait()

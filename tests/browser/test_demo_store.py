@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import Installation, visit
-from tests.cli.test_up import pids
+from tests.support.command_line import pids
 
 JOINING = 50
 SMALLEST_TARGET_PX = 44

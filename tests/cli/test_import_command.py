@@ -10,12 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engage.cli import main
-from engage.clock import Clock
-from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
-from engage.store import sandbox_clock
+from tests.support.clock import set_sandbox_clock
 from tests.support.eventually import LOOK_AGAIN_S
-from tests.support.playing import NOON, PROGRAM, playing, rows
+from tests.support.playing import PROGRAM, playing, rows
 
 WITHIN_S = 30.0
 
@@ -32,19 +30,13 @@ async def run(environment: dict[str, str | None], *arguments: object) -> Result:
     )
 
 
-async def show_noon(services: Services) -> None:
-    """The command has a clock of its own, which follows the sandbox's."""
-    async with services.db.begin() as conn:
-        await sandbox_clock.set_ahead(conn, NOON - Clock().wall())
-
-
 async def test_it_says_what_came_and_keeps_what_did_not(
     settings: Settings, environment: dict[str, str | None], tmp_path: Path
 ) -> None:
     file = tmp_path / "old-cards.csv"
     file.write_text("member_id,country,points\na,ES,100\nb,[red]US,5\nc,ES,[bold]7\nd,GB,\n")
     async with playing(settings) as services:
-        await show_noon(services)
+        await set_sandbox_clock(settings)  # Which the command follows.
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 1, done.output
         assert "line 3 country [red]US: " in done.output

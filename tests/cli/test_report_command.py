@@ -13,12 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engage.cli import main
-from engage.clock import Clock
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
-from engage.store import sandbox_clock
-from tests.support.playing import NOON, advance, do, join, link, playing, rows
+from tests.support.clock import NOON, set_sandbox_clock
+from tests.support.playing import advance, do, join, link, playing, rows
 
 
 @pytest.fixture
@@ -29,8 +28,7 @@ async def lived(settings: Settings) -> AsyncIterator[Services]:
         await join(services, "m-2", "GB")
         await settle_due(services, now=advance(services, timedelta(hours=1)))
         await do(services, link())
-        async with services.db.begin() as conn:
-            await sandbox_clock.set_ahead(conn, NOON + timedelta(hours=2) - Clock().wall())
+        await set_sandbox_clock(settings, NOON + timedelta(hours=2))
         yield services
 
 

@@ -1,15 +1,10 @@
 """`engage up`, as someone at a terminal sees it: real children, real signals."""
 
 import asyncio
-import json
 import os
 import re
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import msgspec
@@ -19,10 +14,12 @@ import pytest
 from engage.embedded.ports import free_port
 from engage.settings import Settings, to_environment
 from tests.embedded.probes import is_running
+from tests.support.command_line import engage, health, pids, up
+from tests.support.eventually import eventually
 
-READY_S = 60.0
 SECOND_RUN_S = 10.0
 STOP_S = 20.0
+RESTARTED_S = 30.0
 PARTS = ("api", "feed", "worker")
 
 
@@ -32,66 +29,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-async def engage(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("ENGAGE_")}
-    # Where no compiled files are kept, what is typed here would be compiled dozens of times.
-    own |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode")}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "engage.cli", *arguments),
-        cwd=cwd,
-        env=own | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-
-
-@asynccontextmanager
-async def up(
-    cwd: Path, port: int, data: str = "there"
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A run that is ready, and what it has said until then."""
-    running = await engage("up", "--data", data, "--port", str(port), cwd=cwd)
-    assert running.stdout is not None
-    said: list[str] = []
-    try:
-        async with asyncio.timeout(READY_S):
-            while not said or not said[-1].startswith("Ctrl-C"):
-                line = (await running.stdout.readline()).decode()
-                assert line, "".join(said)
-                said.append(line)
-        yield running, "".join(said)
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.communicate()
-
-
-def health(port: int) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/health/ready")
-        return connection.getresponse().status
-    except (OSError, HTTPException):
-        return 0
-    finally:
-        connection.close()
-
-
 def family(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-
-
-def pids(folder: Path) -> dict[str, int]:
-    return {
-        record["name"]: record["pid"]
-        for record in json.loads((folder / "run.json").read_bytes())["processes"]
-    }
-
-
-async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) -> None:
@@ -119,10 +58,11 @@ async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) 
         before = pids(folder)
         for name in PARTS:
             os.kill(before[name], signal.SIGKILL)
-        await until(
-            lambda: not set(before.values()) & {pids(folder).get(name, before[name]) for name in PARTS}
+        await eventually(
+            lambda: not set(before.values()) & {pids(folder).get(name, before[name]) for name in PARTS},
+            RESTARTED_S,
         )
-        await until(lambda: health(port) == 200)
+        await eventually(lambda: health(port) == 200, RESTARTED_S)
 
         everyone = family(running.pid)
         assert len(everyone) >= len(PARTS) + 2

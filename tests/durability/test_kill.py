@@ -11,7 +11,9 @@ import asyncpg
 import httpx
 
 from engage.embedded.ports import free_port
-from tests.cli.test_up import engage, health, pids, until, up
+from tests.support.clock import FAR_NOON
+from tests.support.command_line import advance_clock, health, pids, run, up
+from tests.support.eventually import eventually
 
 MEMBERS = 240
 AT_ONCE = 24
@@ -25,10 +27,11 @@ async def test_every_202_is_exactly_one_credit_whatever_is_killed(tmp_path: Path
     port = free_port("127.0.0.1")
     folder = tmp_path / "there"
     async with up(tmp_path, port) as (running, _):
+        await advance_clock(port, FAR_NOON)  # No midnight comes between a tap and its repetition.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             tokens = await _members(client)
             statuses = await _tap_while_parts_are_killed(client, tokens, folder)
-            await until(lambda: health(port) == 200, within_s=PATIENCE_S)
+            await eventually(lambda: health(port) == 200, within_s=PATIENCE_S)
             moved = await client.post("/v1/sandbox/clock", json={"advance": "PT5M"})
             assert moved.status_code == 200, moved.text
             shown = [await _points(client, token) for token in tokens.values()]
@@ -36,9 +39,8 @@ async def test_every_202_is_exactly_one_credit_whatever_is_killed(tmp_path: Path
         assert set(shown) == {(52, 0)}, Counter(shown)
         assert await _credits_by_member(folder) == dict.fromkeys(tokens, 1)
 
-        audit = await engage("audit", "--data", "there", cwd=tmp_path)
-        said, _ = await audit.communicate()
-        assert audit.returncode == 0, said.decode()
+        status, output = await run(None, "audit", "--data", "there", cwd=tmp_path)
+        assert status == 0, output
         running.send_signal(signal.SIGTERM)
         assert await running.wait() == 0
 

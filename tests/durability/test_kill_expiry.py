@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from engage.clock import Clock
 from engage.embedded.child_process import ChildProcess, ProcessSpec, engage_command, start
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
+from tests.support.clock import running_clock, set_sandbox_clock
 from tests.support.playing import PROGRAM, playing, rows
 
 MEMBERS = 30_000
@@ -51,7 +51,8 @@ CROWD = [
 async def test_points_end_once_when_the_worker_that_ends_them_is_killed(
     settings: Settings, tmp_path: Path
 ) -> None:
-    async with playing(settings, Clock()) as services:
+    await set_sandbox_clock(settings)  # Which the worker follows.
+    async with playing(settings, running_clock()) as services:
         await _gather(services)
         async with _worker(settings, tmp_path) as child:
             await _until_ended(services, 1)

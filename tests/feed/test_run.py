@@ -20,11 +20,11 @@ from engage.flows.activities.record import Act, record
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
-from engage.flows.operations.install import install
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
 from engage.tokens.signing import sign
 from tests.feed.feeds import PROGRAM, message_of
+from tests.support.clock import install_at_noon, running_clock
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 HOST = "127.0.0.1"
@@ -32,13 +32,13 @@ HOST = "127.0.0.1"
 
 @pytest.fixture
 async def installed(settings: Settings) -> Settings:
-    await install(settings)
+    await install_at_noon(settings)
     return replace(settings, feed_port=free_port(HOST))
 
 
 @pytest.fixture
 async def services(installed: Settings) -> AsyncIterator[Services]:
-    async with open_services(installed) as services:
+    async with open_services(installed, running_clock()) as services:
         await services.programs.refresh(services.db)
         yield services
 

@@ -24,10 +24,9 @@ from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.services import Services
 from tests.support import checkout, orders, withdrawals
 from tests.support.checkout import asking, earn, held, redeemed
+from tests.support.clock import DAY, NOON
 from tests.support.orders import buy, cancelled, delivered, line, paid, returned, tell
 from tests.support.playing import (
-    DAY,
-    NOON,
     act,
     advance,
     join,

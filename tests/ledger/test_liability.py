@@ -24,7 +24,8 @@ from engage.ledger.holds import Hold, add_hold
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import DAY, NOON, advance, playing
+from tests.support.clock import DAY, NOON
+from tests.support.playing import advance, playing
 
 PROGRAM = "tally"
 MEMBERS = {"a": "ES", "b": "ES", "c": "FR", "d": "GB", "e": "GB"}

@@ -14,8 +14,9 @@ from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support.clock import DAY, FIVE_MINUTES, NOON
 from tests.support.holds import end_hold, hold, spend
-from tests.support.playing import DAY, FIVE_MINUTES, NOON, advance, do, join, playing, review, rows, tap
+from tests.support.playing import advance, do, join, playing, review, rows, tap
 
 MOMENT = timedelta(microseconds=1)
 JOINED_ENDS = (NOON + FIVE_MINUTES).replace(year=2027)  # The 50 points of joining at NOON.

@@ -12,9 +12,8 @@ from engage.ledger.home import Expiring, read_home
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support.clock import DAY, NOON
 from tests.support.playing import (
-    DAY,
-    NOON,
     PROGRAM,
     act,
     advance,

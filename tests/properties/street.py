@@ -31,7 +31,7 @@ from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.properties.plain import SHOPS, Credit, Hold, Line, Member, Order
-from tests.support.playing import NOON
+from tests.support.clock import NOON
 
 T = TypeVar("T")
 

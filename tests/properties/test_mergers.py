@@ -13,8 +13,8 @@ from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
+from tests.support.clock import DAY
 from tests.support.playing import (
-    DAY,
     PROGRAM,
     act,
     advance,

@@ -24,7 +24,8 @@ from engage.gate.client import Asked
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.properties.lives import Expected, Life
-from tests.support.playing import NOON, PROGRAM, join, review_removed, rows, share_removed, signed_in
+from tests.support.clock import NOON
+from tests.support.playing import PROGRAM, join, review_removed, rows, share_removed, signed_in
 
 T = TypeVar("T")
 

@@ -27,11 +27,9 @@ from engage.flows.shop.events import (
 )
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
+from tests.support.clock import NOON
 
 PROGRAM = "playground"
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
-FIVE_MINUTES = timedelta(minutes=5)
 
 _numbers = count(1)
 

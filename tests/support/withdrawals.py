@@ -16,7 +16,8 @@ from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw
 from engage.payouts.port import Payout, Provider
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import FIVE_MINUTES, advance, publishing, rows
+from tests.support.clock import FIVE_MINUTES
+from tests.support.playing import advance, publishing, rows
 
 PROGRAM = "market"
 PHONE = "+22670123456"

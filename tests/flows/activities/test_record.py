@@ -14,9 +14,8 @@ from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.client import Asked, Status
 from engage.runtime.services import Services
+from tests.support.clock import DAY, NOON
 from tests.support.playing import (
-    DAY,
-    NOON,
     PROGRAM,
     SECOND_FROM,
     act,

@@ -6,19 +6,19 @@ from itertools import pairwise
 
 import pytest
 
-from engage.clock import Clock
 from engage.flows.operations.audit import audit
 from engage.flows.scheduled.time_travel import move_clock
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import HOLD_FOR, asking, balance, ended, held, redeemed, rich, spending
+from tests.support.clock import running_clock
 from tests.support.playing import rows
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """With a clock that runs, as the sandbox's does."""
-    async with spending(settings, Clock()) as opened:
+    async with spending(settings, running_clock()) as opened:
         yield opened
 
 

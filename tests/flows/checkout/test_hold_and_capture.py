@@ -38,7 +38,8 @@ from tests.support.checkout import (
     rich,
     spending,
 )
-from tests.support.playing import NOON, rows
+from tests.support.clock import NOON
+from tests.support.playing import rows
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)

@@ -12,8 +12,9 @@ from engage.flows.reads.statement import read_credits
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
+from tests.support.clock import NOON
 from tests.support.orders import PROGRAM, balance, buy, join, line, ordering, returned, spend, tell
-from tests.support.playing import NOON, advance, rows
+from tests.support.playing import advance, rows
 
 
 @pytest.fixture

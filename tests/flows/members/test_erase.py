@@ -22,6 +22,7 @@ from engage.settings import Settings
 from engage.store.idempotency import StoredResponse
 from tests.support import checkout, orders, playing, withdrawals
 from tests.support.audit import broken
+from tests.support.clock import DAY
 from tests.support.orders import (
     balance,
     buy,
@@ -157,7 +158,7 @@ async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
         ]
         for act in acts:
             await playing.do(services, act)
-        advance(services, playing.DAY)
+        advance(services, DAY)
         await settle_due(services, now=services.clock.now())
         await playing.do(services, FuelTap())
         before = await dump(services)

@@ -23,7 +23,8 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from tests.support.audit import broken
-from tests.support.playing import NOON, PROGRAM, act, advance, join, rows, tap
+from tests.support.clock import NOON
+from tests.support.playing import PROGRAM, act, advance, join, rows, tap
 
 HEADER = "member_id,country,birth_date,kind,person_ref,phone,card_numbers,points,expires_at,earned_at\n"
 

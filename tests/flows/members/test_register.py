@@ -16,7 +16,8 @@ from engage.flows.members.update import MemberUpdate, UpdatedMember, update_memb
 from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from tests.support.playing import NOON, advance, rows
+from tests.support.clock import NOON
+from tests.support.playing import advance, rows
 
 BY = "by-mi-bonus"
 EU = "eu-mi-points"

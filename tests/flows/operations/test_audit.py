@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import StoppedClock
 from engage.domain.accounts.account import EntryKind
 from engage.flows.activities.record import record
 from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
@@ -17,7 +17,8 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.flows.busy import BEGAN, be_busy
 from tests.flows.operations.broken_books import BROKEN, LATE, UNGUARDED
-from tests.support.playing import DAY, act, join, link, playing, rows
+from tests.support.clock import DAY, running_clock
+from tests.support.playing import act, join, link, playing, rows
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_every_check_has_been_seen_to_fail() -> None:
 
 
 async def test_an_audit_sees_one_moment_while_points_move(settings: Settings) -> None:
-    async with playing(settings, Clock()) as services:
+    async with playing(settings, running_clock()) as services:
         for n in range(20):
             await join(services, f"m-{n}")
         stop = asyncio.Event()

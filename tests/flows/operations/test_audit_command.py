@@ -1,43 +1,15 @@
 """`engage audit` and `engage rebuild` as an operator runs them."""
 
-import asyncio
-import os
-import sys
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from redis.asyncio import Redis
 
-from engage.clock import Clock
 from engage.flows.operations.audit import CHECKS
-from engage.runtime.services import Services
-from engage.settings import Settings, to_environment
-from engage.store import sandbox_clock
-from tests.support.playing import DAY, NOON, advance, do, join, link, playing, rows, tap
-
-
-async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[int | None, str]:
-    """(exit status, what it said)"""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
-    if settings is not None:
-        environment |= to_environment(settings)
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "engage.cli", *arguments),
-        cwd=cwd,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await running.communicate()
-    return running.returncode, said.decode()
-
-
-async def show(services: Services, at: datetime) -> None:
-    """The commands have a clock of their own, which follows the sandbox's."""
-    async with services.db.begin() as conn:
-        await sandbox_clock.set_ahead(conn, at - Clock().wall())
+from engage.settings import Settings
+from tests.support.clock import DAY, NOON, set_sandbox_clock
+from tests.support.command_line import run
+from tests.support.playing import advance, do, join, link, playing, rows, tap
 
 
 async def test_an_operator_proves_and_rebuilds_an_installation(
@@ -50,14 +22,14 @@ async def test_an_operator_proves_and_rebuilds_an_installation(
         await do(services, link())
         await services.post_commit.drain()
         await valkey.flushall()
-        await show(services, NOON)
+        await set_sandbox_clock(settings, NOON)
 
         status, said = await run(settings, "rebuild", cwd=tmp_path)
         assert status == 0, said
         assert "2 of 2 members" in said
         assert len(await services.gate.known("playground", "m-1") or []) == 3
 
-        await show(services, NOON + DAY)
+        await set_sandbox_clock(settings, NOON + DAY)
         status, said = await run(settings, "audit", cwd=tmp_path)
         assert status == 0, said
         assert "2 members, 7 credits, 0 entries; 0 points active, 123 pending" in said

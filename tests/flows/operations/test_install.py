@@ -6,7 +6,8 @@ from engage.flows.operations.install import install
 from engage.flows.programs.publish import publish
 from engage.runtime.services import open_services
 from engage.settings import Settings
-from tests.support.playing import NOON, rows
+from tests.support.clock import NOON
+from tests.support.playing import rows
 
 
 async def test_all_presets_are_published_once_however_often_it_is_made_ready(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Act, Recorded, record
@@ -25,8 +25,8 @@ from engage.gate import keys
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.doorbell import QUEUE
+from tests.support.clock import DAY, running_clock, set_sandbox_clock
 from tests.support.playing import (
-    DAY,
     PROGRAM,
     act,
     advance,
@@ -184,13 +184,14 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) 
 
 
 async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settings) -> None:
-    clock = StoppedClock(Clock().wall() + DAY)  # Then no two of them are rung for at once.
+    clock = running_clock()
     async with playing(settings, clock) as services:
         await join(services)
         await do(services, link())
-        advance(services, timedelta(minutes=3))
+        clock.offset += timedelta(minutes=3)
         await do(services, tap())
-        advance(services, timedelta(minutes=3))
+        clock.offset += timedelta(minutes=3)
+    await set_sandbox_clock(settings, clock.now())  # Which a rebuild follows.
     async with ArqRedis.from_url(settings.queue_url) as queue, playing(settings, clock) as services:
         await queue.flushdb()
         rebuilt = await rebuild(services)

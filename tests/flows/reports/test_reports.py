@@ -21,7 +21,8 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import orders
 from tests.support.audit import broken
-from tests.support.playing import DAY, NOON, PROGRAM, advance, join, rows
+from tests.support.clock import DAY, NOON
+from tests.support.playing import PROGRAM, advance, join, rows
 
 BODY = """
 id = "worthy"

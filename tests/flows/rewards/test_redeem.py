@@ -28,7 +28,8 @@ from tests.support.checkout import (
     rich,
     spending,
 )
-from tests.support.playing import NOON, rows
+from tests.support.clock import NOON
+from tests.support.playing import rows
 
 DAY = timedelta(days=1)
 

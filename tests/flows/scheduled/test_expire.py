@@ -21,8 +21,9 @@ from engage.settings import Settings
 from engage.signals.doorbell import EXPIRE_JOB, QUEUE, pack, queue_settings, tick_of, unpack
 from engage.signals.topics import Change, Reconnected
 from tests.support.audit import broken
+from tests.support.clock import DAY, FIVE_MINUTES, NOON
 from tests.support.holds import hold, spend
-from tests.support.playing import DAY, FIVE_MINUTES, NOON, PROGRAM, advance, do, join, rows, tap
+from tests.support.playing import PROGRAM, advance, do, join, rows, tap
 from workers.settings import make_worker
 
 MOMENT = timedelta(microseconds=1)

@@ -16,10 +16,8 @@ from engage.flows.shop.take_events import take_events
 from engage.ledger import settle as ledger
 from engage.runtime.services import Services
 from tests.support.audit import broken
+from tests.support.clock import DAY, FIVE_MINUTES, NOON
 from tests.support.playing import (
-    DAY,
-    FIVE_MINUTES,
-    NOON,
     act,
     advance,
     do,

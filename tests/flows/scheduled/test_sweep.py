@@ -13,7 +13,8 @@ from engage.runtime.idempotency import begin_answer, keep_answer
 from engage.runtime.services import Services
 from engage.signals.topics import Change, Reconnected
 from engage.store.idempotency import StoredResponse
-from tests.support.playing import FIVE_MINUTES, PROGRAM, advance, do, join, rows, tap
+from tests.support.clock import FIVE_MINUTES
+from tests.support.playing import PROGRAM, advance, do, join, rows, tap
 
 
 async def leave_untold(services: Services) -> None:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from engage.clock import Clock
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import Act, record
 from engage.flows.operations.audit import audit
@@ -18,27 +17,15 @@ from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services, follow_sandbox_clock
 from engage.settings import Settings
+from tests.support.clock import DAY, FIVE_MINUTES, running_clock
 from tests.support.holds import hold, spend
-from tests.support.playing import (
-    DAY,
-    FIVE_MINUTES,
-    PROGRAM,
-    do,
-    join,
-    link,
-    playing,
-    review,
-    review_removed,
-    rows,
-    social,
-    tap,
-)
+from tests.support.playing import PROGRAM, do, join, link, playing, review, review_removed, rows, social, tap
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """With a clock that runs, as the sandbox's does."""
-    async with playing(settings, Clock()) as opened:
+    async with playing(settings, running_clock()) as opened:
         yield opened
 
 
@@ -89,7 +76,7 @@ async def test_the_clock_does_not_go_back(services: Services) -> None:
 async def test_other_parts_follow(services: Services, settings: Settings) -> None:
     await move_clock(services, by=10 * DAY)
     assert settings.sandbox is not None
-    async with playing(settings, Clock()) as other:
+    async with playing(settings, running_clock()) as other:
         await follow_sandbox_clock(other)
         assert abs(other.clock.now() - services.clock.now()) < timedelta(seconds=1)
 
@@ -123,7 +110,7 @@ async def test_what_a_worker_has_in_hand_is_waited_for(services: Services) -> No
 
 async def test_a_worker_settles_by_the_same_clock(services: Services, settings: Settings) -> None:
     await join(services)
-    async with playing(settings, Clock()) as worker:
+    async with playing(settings, running_clock()) as worker:
         assert await settle_due(worker, now=worker.clock.now()) == 0
         await move_clock(services, by=FIVE_MINUTES - timedelta(seconds=30))
         await follow_sandbox_clock(worker)

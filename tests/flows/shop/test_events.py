@@ -15,9 +15,8 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EventsTaken, take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support.clock import DAY, FIVE_MINUTES
 from tests.support.playing import (
-    DAY,
-    FIVE_MINUTES,
     PROGRAM,
     act,
     advance,

@@ -15,6 +15,7 @@ from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
+from tests.support.clock import DAY, NOON
 from tests.support.orders import (
     balance,
     cancelled,
@@ -28,7 +29,7 @@ from tests.support.orders import (
     spend,
     tell,
 )
-from tests.support.playing import DAY, NOON, advance, rows
+from tests.support.playing import advance, rows
 
 MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # Of Madrid.
 

@@ -19,6 +19,7 @@ from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import broken
+from tests.support.clock import DAY
 from tests.support.orders import (
     PROGRAM,
     balance,
@@ -36,7 +37,7 @@ from tests.support.orders import (
     tell,
     write_review,
 )
-from tests.support.playing import DAY, advance, rows
+from tests.support.playing import advance, rows
 
 YEAR = timedelta(days=365)
 

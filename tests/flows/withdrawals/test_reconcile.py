@@ -19,8 +19,9 @@ from engage.flows.withdrawals.reconcile import AGAIN_AFTER, reconcile
 from engage.payouts.port import Payout
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.flows.operations.test_audit_command import run, show
-from tests.support.playing import DAY, advance
+from tests.support.clock import DAY, set_sandbox_clock
+from tests.support.command_line import run
+from tests.support.playing import advance
 from tests.support.withdrawals import PHONE, Bank, balance, join, paying, states, take_out
 
 MINUTE = timedelta(minutes=1)
@@ -137,7 +138,7 @@ async def test_an_operator_reconciles_by_a_command(settings: Settings, tmp_path:
         await take_out(services, phone=PHONE)
         for _ in range(2):
             await pay_out_due(services, now=advance(services, MINUTE))
-        await show(services, services.clock.now())
+        await set_sandbox_clock(services.settings, services.clock.now())
         status, said = await run(settings, "payouts", "reconcile", cwd=tmp_path)
         assert status == 0, said
         assert said.splitlines() == [

@@ -31,7 +31,8 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.withdrawals.withdrawals import next_payout
 from tests.support.audit import broken
-from tests.support.playing import DAY, NOON, advance, rows
+from tests.support.clock import DAY, NOON
+from tests.support.playing import advance, rows
 from tests.support.withdrawals import (
     OPEN,
     PHONE,

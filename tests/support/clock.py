@@ -1,0 +1,38 @@
+"""The clocks of the tests: none shows the machine's day, so that the tests pass on any."""
+
+from datetime import UTC, datetime, timedelta
+
+from engage.clock import Clock
+from engage.flows.operations.install import install
+from engage.runtime.database import open_database, transaction
+from engage.settings import Settings
+from engage.store import sandbox_clock
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)  # A Saturday.
+
+# Later than any machine's clock: a running sandbox can be advanced to it. A Monday in winter.
+FAR_NOON = datetime(2050, 2, 7, 12, tzinfo=UTC)
+
+DAY = timedelta(days=1)
+FIVE_MINUTES = timedelta(minutes=5)
+
+
+def running_clock(at: datetime = NOON) -> Clock:
+    """A clock that shows `at` now and runs on, as the sandbox's does."""
+    return Clock(at - Clock().wall())
+
+
+async def set_sandbox_clock(settings: Settings, at: datetime = NOON) -> None:
+    """Processes and commands that start on this database from now on run by this clock."""
+    db = open_database(settings.database_url, pool_size=1)
+    try:
+        async with transaction(db) as conn:
+            await sandbox_clock.set_ahead(conn, at - Clock().wall())
+    finally:
+        await db.dispose()
+
+
+async def install_at_noon(settings: Settings) -> None:
+    """Install the presets into an empty database whose sandbox clock shows NOON."""
+    await install(settings)
+    await set_sandbox_clock(settings)
