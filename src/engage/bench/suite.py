@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engage.bench import checkout, expire, feed, gate, lateness, orders, settle, tap
+from engage.bench.benchmarks import checkout, expire, feed, gate, lateness, orders, settle, tap
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure
-from engage.bench.ground import Ground, open_ground
+from engage.bench.setup.environment import Ground, open_ground
 from engage.bench.sizes import Sizes
 
 # No benchmark of the default sizes takes a quarter of this on a quiet machine.

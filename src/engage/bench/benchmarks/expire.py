@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
-from engage.bench import crowd, savers
-from engage.bench.crew import crew, until_alive
+from engage.bench.clients.http_client import Load, Sign, Signed, Stream
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median
-from engage.bench.ground import Ground, running
-from engage.bench.hand import Hand, hand
-from engage.bench.http_load import Load, Sign, Signed, Stream
-from engage.bench.scene import PROGRAM
+from engage.bench.setup import members as crowd
+from engage.bench.setup import points as savers
+from engage.bench.setup.child_program import Hand, hand
+from engage.bench.setup.constants import PROGRAM
+from engage.bench.setup.environment import Ground, running
+from engage.bench.setup.workers import crew, until_alive
 from engage.domain.program.program import Program
 from engage.embedded import processes
 from engage.programs import preset
@@ -50,7 +51,7 @@ async def run(ground: Ground) -> list[Figure]:
         engage = [make(ground.folder, ground.settings) for make in (processes.api, processes.feed)]
         async with (
             running(*engage, *crew(ground)),
-            hand("engage.bench.http_load", ground.folder.logs) as load,
+            hand("engage.bench.clients.http_client", ground.folder.logs) as load,
         ):
             await until_alive(services, ground.sizes.workers)
             await load.ask(Sign(str(ground.folder.sandbox), PROGRAM, TAPPERS, _tappers(ground)), Signed)

@@ -9,8 +9,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import Ground
-from engage.bench.scene import COUNTRY, PROGRAM
+from engage.bench.setup.constants import COUNTRY, PROGRAM
+from engage.bench.setup.environment import Ground
 from engage.clock import Clock
 from engage.domain import calendar
 from engage.domain.earning.decide import limited_rules, streak_rule

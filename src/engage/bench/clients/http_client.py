@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from engage import sandbox_secrets
 from engage.bench.figures import percentile
-from engage.bench.hand import obey
-from engage.bench.scene import HOST, member_id
+from engage.bench.setup.child_program import obey
+from engage.bench.setup.constants import HOST, member_id
 from engage.tokens.signing import sign
 
 CONNECT_S = 10.0

@@ -4,14 +4,14 @@ import asyncio
 
 from sqlalchemy import text
 
-from engage.bench import crowd
+from engage.bench.clients.feed_client import Heard, Listen, Noted, Open, Opened
+from engage.bench.clients.http_client import Load, Sign, Signed, Stream
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, percentile
-from engage.bench.ground import Ground, running
-from engage.bench.hand import Hand, hand
-from engage.bench.http_load import Load, Sign, Signed, Stream
-from engage.bench.scene import many_files, member_id
-from engage.bench.sockets import Heard, Listen, Noted, Open, Opened
+from engage.bench.setup import members as crowd
+from engage.bench.setup.child_program import Hand, hand
+from engage.bench.setup.constants import many_files, member_id
+from engage.bench.setup.environment import Ground, running
 from engage.embedded import processes
 from engage.flows.programs.publish import publish
 from engage.programs import text as preset_text
@@ -58,8 +58,8 @@ async def run(ground: Ground) -> list[Figure]:
         logs = ground.folder.logs
         async with (
             running(*engage),
-            hand("engage.bench.http_load", logs) as load,
-            hand("engage.bench.sockets", logs) as clients,
+            hand("engage.bench.clients.http_client", logs) as load,
+            hand("engage.bench.clients.feed_client", logs) as clients,
         ):
             streamed, noted = await _stream(ground, services, load, clients, count)
         return await _figures(services, streamed, noted, count)

@@ -19,8 +19,8 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from engage.api.run import serve
-from engage.bench.crowd import tap_credit
-from engage.bench.scene import PROGRAM
+from engage.bench.setup.constants import PROGRAM
+from engage.bench.setup.members import tap_credit
 from engage.clock import Clock
 from engage.ledger.accept import why_json
 from engage.programs import preset

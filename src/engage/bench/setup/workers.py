@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from engage.bench.ground import Ground
+from engage.bench.setup.environment import Ground
 from engage.embedded import processes
 from engage.embedded.child_process import ProcessSpec
 from engage.runtime.services import Services

@@ -5,8 +5,8 @@ from typing import cast
 
 from msgspec import Struct
 
-from engage.bench.hand import obey
-from engage.bench.scene import HOST
+from engage.bench.setup.child_program import obey
+from engage.bench.setup.constants import HOST
 
 BODY = (
     b'{"credits":[{"id":"019aa0c0-0000-7000-8000-000000000000","rule":"fuel","points":2,"state":"pending"}]}'

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.bench import crowd, one_by_one
-from engage.bench.crew import crew, until_alive
+from engage.bench.baselines import settle_singly as one_by_one
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import Ground, running
-from engage.bench.scene import PROGRAM
+from engage.bench.setup import members as crowd
+from engage.bench.setup.constants import PROGRAM
+from engage.bench.setup.environment import Ground, running
+from engage.bench.setup.workers import crew, until_alive
 from engage.domain.program.program import Program
 from engage.flows.scheduled.settle import settle_due
 from engage.programs import preset

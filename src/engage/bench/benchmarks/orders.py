@@ -7,10 +7,10 @@ from typing import Literal
 
 from sqlalchemy import text
 
-from engage.bench import crowd
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import Ground
-from engage.bench.scene import COUNTRY, PROGRAM, member_id
+from engage.bench.setup import members as crowd
+from engage.bench.setup.constants import COUNTRY, PROGRAM, member_id
+from engage.bench.setup.environment import Ground
 from engage.domain.activity import Line, Payment
 from engage.domain.earning.order_facts import ReturnedLine
 from engage.domain.program.program import Program

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.bench.scene import COUNTRY, member_id
+from engage.bench.setup.constants import COUNTRY, member_id
 from engage.domain import calendar
 from engage.domain.activity import FuelTap
 from engage.domain.earning.decide import NewCredit, decide

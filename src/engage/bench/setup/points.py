@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.bench import crowd
+from engage.bench.setup import members as crowd
 from engage.domain.program.program import Program
 from engage.runtime.database import transaction
 from engage.runtime.services import Services

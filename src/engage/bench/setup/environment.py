@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from engage import sandbox_secrets
 from engage.bench.errors import BenchmarkFailed
-from engage.bench.scene import HOST
+from engage.bench.setup.constants import HOST
 from engage.bench.sizes import Sizes
 from engage.embedded import ports
 from engage.embedded.child_process import ProcessSpec, tail

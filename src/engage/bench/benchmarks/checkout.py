@@ -8,14 +8,15 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
-from engage.bench import crowd, savers
+from engage.bench.clients.checkout_client import Pay
+from engage.bench.clients.http_client import Load
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import Ground, running
-from engage.bench.hand import Hand, hand
-from engage.bench.http_load import Load
-from engage.bench.scene import HOST
-from engage.bench.tills import Pay
+from engage.bench.setup import members as crowd
+from engage.bench.setup import points as savers
+from engage.bench.setup.child_program import Hand, hand
+from engage.bench.setup.constants import HOST
+from engage.bench.setup.environment import Ground, running
 from engage.domain.program.program import Program
 from engage.embedded import ports, processes
 from engage.embedded.child_process import ProcessSpec
@@ -119,7 +120,7 @@ async def _servers(ground: Ground, key: str) -> AsyncIterator[Servers]:
     ]
     async with (
         running(*engage, _plain(ground, plain)),
-        hand("engage.bench.tills", ground.folder.logs) as tills,
+        hand("engage.bench.clients.checkout_client", ground.folder.logs) as tills,
     ):
         currency = preset(PROGRAM).countries[COUNTRY].currency
         yield Servers(tills, ground.settings.api_port, plain, key, currency)
@@ -134,7 +135,7 @@ def _plain(ground: Ground, port: int) -> ProcessSpec:
 
     return ProcessSpec(
         name="plain_tills",
-        command=[sys.executable, "-P", "-m", "engage.bench.plain_tills"],
+        command=[sys.executable, "-P", "-m", "engage.bench.baselines.unbatched_checkout"],
         log=ground.folder.logs / "plain_tills.log",
         directory=ground.folder.path,
         environment=to_environment(settings),

@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 
 import psutil
 
-from engage.bench import bare_feed, crowd, publisher, sockets
+from engage.bench.baselines import broadcast_server as bare_feed
+from engage.bench.clients import feed_client as sockets
+from engage.bench.clients import feed_publisher as publisher
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import Ground, running
-from engage.bench.hand import Hand, hand
-from engage.bench.scene import PROGRAM, many_files
+from engage.bench.setup import members as crowd
+from engage.bench.setup.child_program import Hand, hand
+from engage.bench.setup.constants import PROGRAM, many_files
+from engage.bench.setup.environment import Ground, running
 from engage.clock import Clock
 from engage.embedded import processes
 from engage.feed import messages
@@ -39,7 +42,7 @@ async def run(ground: Ground) -> list[Figure]:
         await db.dispose()
     part = processes.feed(ground.folder, ground.settings)
     logs = ground.folder.logs
-    async with running(part) as supervisor, hand("engage.bench.sockets", logs) as clients:
+    async with running(part) as supervisor, hand("engage.bench.clients.feed_client", logs) as clients:
         # Memory first, while the process is as it began.
         memory = await _memory(ground, clients, psutil.Process(supervisor.pid(part.name)))
         return [await _pushes(ground, clients), memory]
@@ -51,7 +54,7 @@ async def _pushes(ground: Ground, clients: Hand) -> Figure:
     ground.say(f"feed: opening {ground.sizes.sockets:,} sockets")
     await clients.ask(_members(ground, ground.sizes.sockets), sockets.Opened)
     async with (
-        hand("engage.bench.publisher", ground.folder.logs) as publishing,
+        hand("engage.bench.clients.feed_publisher", ground.folder.logs) as publishing,
         _bare_and_clients(ground) as (others, plain),
     ):
         for turn in range(ground.sizes.rounds):
@@ -79,8 +82,8 @@ async def _bare_and_clients(ground: Ground) -> AsyncIterator[tuple[Hand, Hand]]:
     """(clients, server)."""
     logs = ground.folder.logs
     async with (
-        hand("engage.bench.bare_feed", logs) as plain,
-        hand("engage.bench.sockets", logs, name="sockets_of_bare_feed") as clients,
+        hand("engage.bench.baselines.broadcast_server", logs) as plain,
+        hand("engage.bench.clients.feed_client", logs, name="sockets_of_bare_feed") as clients,
     ):
         port = (await plain.ask(bare_feed.Begin(), bare_feed.Begun)).port
         await clients.ask(sockets.Open(port, PREFIX, ground.sizes.sockets), sockets.Opened)

@@ -5,9 +5,9 @@ import time
 
 from msgspec import Struct
 
-from engage.bench.hand import obey
-from engage.bench.http_load import Line, Load, connect, hang_up, load_of
-from engage.bench.scene import HOST, member_id
+from engage.bench.clients.http_client import Line, Load, connect, hang_up, load_of
+from engage.bench.setup.child_program import obey
+from engage.bench.setup.constants import HOST, member_id
 
 _HOLD_ID = b'"hold_id":"'
 _UUID = 36

@@ -5,9 +5,9 @@ import asyncio
 from msgspec import Struct
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from engage.bench.hand import obey
-from engage.bench.pace import Pace
-from engage.bench.scene import HOST, many_files
+from engage.bench.clients.pacing import Pace
+from engage.bench.setup.child_program import obey
+from engage.bench.setup.constants import HOST, many_files
 
 
 class Begin(Struct, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 import asyncio
 from types import TracebackType
 
-from engage.bench.scene import HOST
+from engage.bench.setup.constants import HOST
 
 # Rounds under way: enough to keep everyone busy, few enough that no socket's buffer fills and no state is
 # skipped.

@@ -13,8 +13,8 @@ from typing import cast
 from msgspec import Struct
 
 from engage import sandbox_secrets
-from engage.bench.hand import obey
-from engage.bench.scene import HOST, many_files, member_id
+from engage.bench.setup.child_program import obey
+from engage.bench.setup.constants import HOST, many_files, member_id
 from engage.clock import Clock
 from engage.tokens.signing import sign
 

@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
-from engage.bench import canned, crowd
+from engage.bench.baselines import fixed_response as canned
+from engage.bench.clients.http_client import Load, Rush, Sign, Signed
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
-from engage.bench.ground import Ground, running
-from engage.bench.hand import Hand, hand
-from engage.bench.http_load import Load, Rush, Sign, Signed
-from engage.bench.scene import HOST, PROGRAM
+from engage.bench.setup import members as crowd
+from engage.bench.setup.child_program import Hand, hand
+from engage.bench.setup.constants import HOST, PROGRAM
+from engage.bench.setup.environment import Ground, running
 from engage.embedded import ports, processes
 from engage.embedded.child_process import ProcessSpec
 from engage.programs import preset
@@ -89,11 +90,11 @@ async def _servers(ground: Ground) -> AsyncIterator[Servers]:
     engage = [
         make(ground.folder, ground.settings) for make in (processes.api, processes.feed, processes.worker)
     ]
-    others = [_app(ground, "empty_app", empty), _app(ground, "plain_app", plain)]
+    others = [_app(ground, "empty_handler", empty), _app(ground, "unbatched_tap", plain)]
     async with (
         running(*engage, *others),
-        hand("engage.bench.canned", logs) as bytes_only,
-        hand("engage.bench.http_load", logs) as load,
+        hand("engage.bench.baselines.fixed_response", logs) as bytes_only,
+        hand("engage.bench.clients.http_client", logs) as load,
     ):
         port = (await bytes_only.ask(canned.Serve(), canned.Serving)).port
         yield Servers(load, ground.settings.api_port, empty, plain, port)
@@ -108,7 +109,7 @@ def _app(ground: Ground, module: str, port: int) -> ProcessSpec:
 
     return ProcessSpec(
         name=module,
-        command=[sys.executable, "-P", "-m", f"engage.bench.{module}"],
+        command=[sys.executable, "-P", "-m", f"engage.bench.baselines.{module}"],
         log=ground.folder.logs / f"{module}.log",
         directory=ground.folder.path,
         environment=to_environment(settings),

@@ -3,9 +3,9 @@
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.bench.hand import obey
-from engage.bench.pace import Pace
-from engage.bench.scene import member_id
+from engage.bench.clients.pacing import Pace
+from engage.bench.setup.child_program import obey
+from engage.bench.setup.constants import member_id
 from engage.clock import Clock
 from engage.signals.topics import Change, Topics
 
