@@ -1,0 +1,38 @@
+"""A balance for each member: the sum of their entries, and what is pending.
+
+Tables of the ledger do not reference members by foreign key: every activity would lock its member's row.
+`engage audit` looks for rows without a member instead.
+"""
+
+from sqlalchemy import BigInteger, Boolean, PrimaryKeyConstraint, Table
+
+from engage.schema.columns import check, member_key, metadata, required
+from engage.schema.member_rows import Keep, member_rows
+
+# The account of a member who was merged or erased is closed: it has no points and takes none. A process that
+# does not know yet that the member is closed learns it from this constraint.
+CLOSED_CHECK = "balances_closed_check"
+
+balances = Table(
+    "balances",
+    metadata,
+    *member_key(),
+    required("active", BigInteger, "0"),
+    required("pending", BigInteger, "0"),
+    required("held", BigInteger, "0"),
+    required("debt", BigInteger, "0"),
+    required("version", BigInteger, "0"),
+    required("closed", Boolean, "false"),
+    PrimaryKeyConstraint("program_id", "member_id"),
+    check("balances_active_check", "active >= 0"),
+    check("balances_pending_check", "pending >= 0"),
+    check("balances_held_check", "held >= 0"),
+    check("balances_debt_check", "debt >= 0"),
+    check(CLOSED_CHECK, "NOT closed OR active + pending + held + debt = 0"),
+    postgresql_with={"fillfactor": 70},
+    info=member_rows(
+        merge=Keep("Postings have emptied it, and its account is closed."),
+        erase=Keep("Postings have emptied it, and its account is closed."),
+        join=True,
+    ),
+)

@@ -1,0 +1,33 @@
+"""Responses stored under the Idempotency-Key of their request.
+
+By wall time: how long a client may repeat a request has nothing to do with the sandbox's clock.
+"""
+
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table
+from sqlalchemy.dialects.postgresql import JSONB
+
+from engage.schema.columns import IDENTIFIER, INSTANT, metadata, optional, required
+from engage.schema.member_rows import Delete, Keep, member_rows
+
+# A member's requests are stored under "member:<program>:<member>", the shop's under its key.
+_OF_MEMBERS = """caller IN (
+    SELECT 'member:' || CAST(:program_id AS text) || ':' || member_id
+    FROM unnest(CAST(:member_ids AS text[])) AS m (member_id)
+)"""
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    required("caller", IDENTIFIER),
+    required("key", IDENTIFIER),
+    required("fingerprint", LargeBinary),
+    required("created_at", INSTANT),
+    optional("status", SmallInteger),
+    optional("headers", JSONB),
+    optional("body", LargeBinary),
+    PrimaryKeyConstraint("caller", "key"),
+    Index("idempotency_keys_age", "created_at"),
+    info=member_rows(
+        merge=Keep("A repeated request has the token of the old id."), erase=Delete(_OF_MEMBERS)
+    ),
+)

@@ -1,0 +1,106 @@
+"""Members, their cards, and who merged or erased them."""
+
+from sqlalchemy import (
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from engage.schema.columns import IDENTIFIER, INSTANT, member_key, metadata, one_of, optional, required
+from engage.schema.member_rows import Delete, Keep, Move, Rewrite, Statement, member_rows
+
+# The member who was merged keeps the hash of their person reference: that person does not join again either.
+_MERGE = """
+WITH old AS (
+    SELECT phone, birth_date, referral_code FROM members
+    WHERE program_id = :program_id AND member_id = :member_id
+), emptied AS (
+    UPDATE members
+    SET merged_into = :into, closed_at = :wall, phone = NULL, phone_changed_at = NULL, birth_date = NULL,
+        referral_code = NULL
+    WHERE program_id = :program_id AND (member_id = :member_id OR merged_into = :member_id)
+)
+UPDATE members m
+SET phone = coalesce(m.phone, old.phone), birth_date = coalesce(m.birth_date, old.birth_date),
+    referral_code = coalesce(m.referral_code, old.referral_code),
+    phone_changed_at = CASE WHEN m.phone IS NULL AND old.phone IS NOT NULL THEN :now
+                       ELSE m.phone_changed_at END
+FROM old WHERE m.program_id = :program_id AND m.member_id = :into
+"""
+
+# The row of a member who was merged or erased stays, as the owner of their entries. `closed_at` is wall time:
+# processes look for members who were closed since they last looked.
+members = Table(
+    "members",
+    metadata,
+    *member_key(),
+    required("country", Text),
+    required("kind", Text),
+    optional("birth_date", Date),
+    optional("person_hash", LargeBinary),
+    optional("phone", Text),
+    optional("referral_code", Text),
+    required("joined_at", INSTANT),
+    optional("merged_into", IDENTIFIER),
+    optional("erased_at", INSTANT),
+    optional("phone_changed_at", INSTANT),
+    optional("closed_at", INSTANT),
+    PrimaryKeyConstraint("program_id", "member_id"),
+    UniqueConstraint("person_hash", "program_id", name="members_person"),
+    one_of("members_kind_check", "kind", "person", "company"),
+    Index("members_closed", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
+    Index("members_merged", "program_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
+    info=member_rows(
+        merge=Statement(_MERGE),
+        erase=Rewrite(
+            {
+                "birth_date": "NULL",
+                "phone": "NULL",
+                "phone_changed_at": "NULL",
+                "person_hash": "NULL",
+                "referral_code": "NULL",
+                "merged_into": "NULL",
+                "erased_at": ":now",
+                "closed_at": ":wall",
+            }
+        ),
+    ),
+)
+
+# While a table is small, an index that begins with the program looks as good as the primary key, and a plan
+# that was made then walks over the whole program for each of a thousand rows later. So this one ends with it.
+card_numbers = Table(
+    "card_numbers",
+    metadata,
+    required("program_id", IDENTIFIER),
+    required("card_number", IDENTIFIER),
+    required("member_id", IDENTIFIER),
+    PrimaryKeyConstraint("program_id", "card_number"),
+    ForeignKeyConstraint(["program_id", "member_id"], ["members.program_id", "members.member_id"]),
+    Index("card_numbers_of_member", "member_id", "program_id"),
+    info=member_rows(merge=Move(), erase=Delete()),
+)
+
+# Who merged or erased a member, and why: once each.
+closings = Table(
+    "closings",
+    metadata,
+    *member_key(),
+    required("what", Text),
+    optional("merged_into", IDENTIFIER),
+    optional("reason", Text),
+    required("operator", Text),
+    required("at", INSTANT),
+    PrimaryKeyConstraint("program_id", "member_id", "what"),
+    one_of("closings_what_check", "what", "merged", "erased"),
+    Index("closings_into", "program_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
+    info=member_rows(
+        merge=Keep("A closing names the account that was closed."), erase=Rewrite({"reason": "NULL"})
+    ),
+)

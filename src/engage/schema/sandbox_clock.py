@@ -1,0 +1,14 @@
+"""How far the sandbox's clock is ahead of the machine's: one row."""
+
+from sqlalchemy import Boolean, Interval, PrimaryKeyConstraint, Table
+
+from engage.schema.columns import check, metadata, required
+
+sandbox_clock = Table(
+    "sandbox_clock",
+    metadata,
+    required("one", Boolean, "true"),
+    required("ahead", Interval),
+    PrimaryKeyConstraint("one"),
+    check("sandbox_clock_one_check", "one"),
+)
