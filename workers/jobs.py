@@ -9,8 +9,8 @@ from engage.domain.refusals import Unavailable
 from engage.flows.scheduled import expire as expiring
 from engage.flows.scheduled import settle as settling
 from engage.flows.scheduled import sweep as sweeping
-from engage.flows.scheduled.due_work import Work
 from engage.flows.withdrawals import reconcile as reconciling
+from engage.runtime.due_work import DueWork
 from engage.runtime.services import Services, follow_sandbox_clock
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ async def expire(ctx: dict[str, Any], tick: int, other: int) -> int:
         return _left_for_later("expire", away)
 
 
-def sweep(work: Work) -> WorkerCoroutine:
+def sweep(work: DueWork) -> WorkerCoroutine:
     """A job that does what is due of one kind of work: none waits for another, however much there is."""
 
     async def sweep_kind(ctx: dict[str, Any]) -> int:

@@ -14,12 +14,12 @@ from engage.flows.members.import_members import import_members
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
-from engage.flows.rewards.close_coupon import use_f_code, void_coupon
+from engage.flows.rewards.coupons import redeem_f_code, void_coupon
 from engage.flows.scheduled.due_work import do_due
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
-from engage.flows.withdrawals.outcome import confirm
+from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.services import Services
 from tests.support import checkout, orders, withdrawals
@@ -133,7 +133,7 @@ async def _rewards(services: Services) -> None:
     coupons = [await redeemed(services, "one_euro", "s-1") for _ in range(3)]
     await redeemed(services, "scarce", "s-1")
     code = (await redeemed(services, "phone_first", "s-1")).coupon.code
-    await use_f_code(services, checkout.SPENDING, code, product_id="phone", order_id="o-9")
+    await redeem_f_code(services, checkout.SPENDING, code, product_id="phone", order_id="o-9")
     await void_coupon(services, checkout.SPENDING, coupons[0].coupon.code)
     used = asking("o-1", "s-1", points=50, coupon_codes=[coupons[1].coupon.code])
     await checkout.ended(services, await held(services, used), "captured")
@@ -152,7 +152,7 @@ async def _withdrawals(services: Services) -> None:
     await settle_due(services, now=advance(services, timedelta(minutes=5)))
     for member, is_paid in (("w-1", True), ("w-2", False)):
         asked = await withdraw(services, withdrawals.PROGRAM, member, points=60, method="cash")
-        await confirm(services, asked.id, paid=is_paid)
+        await confirm_withdrawal(services, asked.id, paid=is_paid)
 
 
 async def _advance_to_noon(services: Services) -> None:

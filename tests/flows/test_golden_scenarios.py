@@ -104,7 +104,8 @@ def _compared(step: Step, came: Came, zone: str) -> list[tuple[Any, Any]]:
         pairs.append(((step.pays.points, step.pays.discount_minor), paid))
     if step.gives is not None and came.redeemed is not None:
         code = came.redeemed.coupon
-        pairs.append(((step.gives.value_minor, step.gives.product_id), (code.value_minor, code.product_id)))
+        value_minor = None if code.value is None else code.value.amount
+        pairs.append(((step.gives.value_minor, step.gives.product_id), (value_minor, code.product_id)))
         if step.gives.expires_at is not None:
             pairs.append((instant(step.gives.expires_at, zone), code.expires_at))
     return pairs

@@ -23,7 +23,7 @@ from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.flows.reads.home import read_home
-from engage.flows.rewards.catalogue import read_coupons
+from engage.flows.rewards.coupons import read_coupons
 from engage.flows.rewards.redeem import RewardRequest, redeem
 from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.events import AnyEvent

@@ -12,7 +12,8 @@ from engage.domain.withdrawals.definition import Method
 from engage.domain.withdrawals.withdrawal import Accepted, NotReceived, Outcome, Paid
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
-from engage.flows.withdrawals.withdraw import WithdrawalView, withdraw
+from engage.flows.withdrawals.reads import WithdrawalView
+from engage.flows.withdrawals.withdraw import withdraw
 from engage.payouts.port import Payout, Provider
 from engage.runtime.services import Services
 from engage.settings import Settings

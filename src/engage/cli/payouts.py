@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from engage.domain.refusals import Unavailable
 from engage.embedded.installation import open_installation
-from engage.flows.withdrawals.reconcile import Difference, Reconciled
+from engage.flows.withdrawals.reconcile import PayoutDifference, Reconciliation
 from engage.flows.withdrawals.reconcile import reconcile as reconcile_payouts
 from engage.runtime.services import follow_sandbox_clock, open_services
 
@@ -54,7 +54,7 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
     ctx.exit(1 if found.differences else 0)
 
 
-async def _reconcile(data: Path | None) -> Reconciled:
+async def _reconcile(data: Path | None) -> Reconciliation:
     # What is told of each withdrawal is for workers' logs; here the table says it.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
     async with (
@@ -65,7 +65,7 @@ async def _reconcile(data: Path | None) -> Reconciled:
         return await reconcile_payouts(services)
 
 
-def _table(differences: list[Difference]) -> Table:
+def _table(differences: list[PayoutDifference]) -> Table:
     # Ids are to be copied: they are wrapped rather than cut.
     names = ("withdrawal", "program", "member", "requested", "amount", "difference")
     table = Table(*(Column(name, overflow="fold") for name in names))
@@ -77,7 +77,7 @@ def _table(differences: list[Difference]) -> Table:
             withdrawal.member_id,
             _time(withdrawal.requested_at),
             f"{withdrawal.amount_minor} {withdrawal.currency}",
-            one.said,
+            one.description,
         )
     return table
 

@@ -52,6 +52,14 @@ class MemberCache:
             found |= read
         return found
 
+    async def get(self, db: AsyncEngine, program_id: str, member_id: str) -> Member:
+        """Find one member, as `find` does. Raises Refusal unknown_member; Unavailable."""
+        key = (program_id, member_id)
+        member = (await self.find(db, [key])).get(key)
+        if member is None:
+            raise unknown_member()
+        return member
+
     async def refresh(self, db: AsyncEngine) -> None:
         """Forgets those who were merged or erased since it last looked. Raises Unavailable."""
         async with one_statement(db) as conn:

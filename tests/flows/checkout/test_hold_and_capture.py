@@ -16,8 +16,7 @@ from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
-from engage.flows.rewards.catalogue import expire_coupons
-from engage.flows.rewards.close_coupon import void_coupon
+from engage.flows.rewards.coupons import expire_coupons, void_coupon
 from engage.flows.scheduled.expire import expire_due
 from engage.ledger.holds import next_hold_end
 from engage.runtime.database import transaction

@@ -18,7 +18,7 @@ from engage.flows.checkout.close_holds import (
 )
 from engage.flows.checkout.hold import CheckoutHold, hold
 from engage.flows.operations.audit import audit
-from engage.flows.rewards.catalogue import expire_coupons
+from engage.flows.rewards.coupons import expire_coupons
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings

@@ -11,8 +11,8 @@ from engage.domain.money import Money
 from engage.domain.refusals import Refusal
 from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
-from engage.flows.rewards.catalogue import RewardView, read_catalogue, read_coupons
-from engage.flows.rewards.close_coupon import use_f_code
+from engage.flows.rewards.catalogue import RewardView, read_catalogue
+from engage.flows.rewards.coupons import read_coupons, redeem_f_code
 from engage.flows.rewards.redeem import RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -55,7 +55,7 @@ async def refused(services: Services, reward_id: str, member_id: str = "m-1") ->
 async def test_points_become_a_coupon_with_a_code_of_its_own(services: Services) -> None:
     await rich(services, 300)
     first, second = [await redeemed(services, "one_euro") for _ in range(2)]
-    assert (first.points, first.coupon.value_minor, first.coupon.currency) == (100, 100, "EUR")
+    assert (first.points, first.coupon.value) == (100, Money(100, "EUR"))
     assert (first.coupon.issued_at, first.coupon.expires_at) == (NOON, NOON + 10 * DAY)
     assert first.coupon.code != second.coupon.code
     assert await balance(services) == (100, 0, 0)
@@ -177,11 +177,13 @@ async def test_coupons_are_listed_newest_first_as_they_are_now(services: Service
 async def test_an_f_code_is_used_once_by_whoever_has_it(services: Services) -> None:
     await rich(services, 100)
     code = (await redeemed(services, "phone_first")).coupon.code
-    used = await use_f_code(services, SPENDING, code.lower(), product_id="phone", order_id="o-1")
-    assert (used.state, used.order_id, used.closed_at) == ("used", "o-1", NOON)
-    assert await use_f_code(services, SPENDING, code, product_id="phone", order_id="o-1") == used
+    used = await redeem_f_code(services, SPENDING, code.lower(), product_id="phone", order_id="o-1")
+    assert (used.state, used.order_id) == ("used", "o-1")
+    closed = await rows(services.db, "SELECT closed_at FROM coupons WHERE code = :code", code=code)
+    assert [tuple(row) for row in closed] == [(NOON,)]
+    assert await redeem_f_code(services, SPENDING, code, product_id="phone", order_id="o-1") == used
     with pytest.raises(Refusal, match="coupon_closed"):
-        await use_f_code(services, SPENDING, code, product_id="phone", order_id="o-2")
+        await redeem_f_code(services, SPENDING, code, product_id="phone", order_id="o-2")
 
 
 @pytest.mark.parametrize(
@@ -194,5 +196,5 @@ async def test_an_f_code_is_for_its_product(
     await rich(services, 100)
     code = (await redeemed(services, reward_id)).coupon.code
     with pytest.raises(Refusal) as found:
-        await use_f_code(services, SPENDING, code, product_id=product_id, order_id="o-1")
+        await redeem_f_code(services, SPENDING, code, product_id=product_id, order_id="o-1")
     assert (found.value.code, found.value.facts["reasons"]) == ("coupon_not_applicable", reasons)

@@ -81,9 +81,9 @@ async def test_a_difference_is_told_until_it_is_gone(
     await settle(services)
     (reference,) = bank.ends
     end, bank.ends[reference] = bank.ends[reference], there
-    assert [one.said for one in (await reconcile(services)).differences] == [said]
+    assert [one.description for one in (await reconcile(services)).differences] == [said]
     advance(services, AGAIN_AFTER + MINUTE)
-    assert [one.said for one in (await reconcile(services)).differences] == [said]
+    assert [one.description for one in (await reconcile(services)).differences] == [said]
     bank.ends[reference] = end
     advance(services, AGAIN_AFTER + MINUTE)
     assert (await reconcile(services)).differences == []
@@ -106,7 +106,7 @@ async def test_what_had_never_arrived_and_was_paid_later_is_found(services: Serv
     assert (await reconcile(services)).differences == []
     advance(services, DAY)
     bank.take(lost[0])
-    assert [one.said for one in (await reconcile(services)).differences] == [
+    assert [one.description for one in (await reconcile(services)).differences] == [
         "its points went back, and it was paid"
     ]
 
@@ -128,7 +128,9 @@ async def test_what_stays_open_for_a_day_is_told(services: Services, bank: Bank)
     await pay_out_due(services, now=services.clock.now())
     bank.ends[asked.id] = Accepted()
     advance(services, DAY + MINUTE)
-    assert [one.said for one in (await reconcile(services)).differences] == ["submitted for more than a day"]
+    assert [one.description for one in (await reconcile(services)).differences] == [
+        "submitted for more than a day"
+    ]
 
 
 async def test_an_operator_reconciles_by_a_command(settings: Settings, tmp_path: Path) -> None:

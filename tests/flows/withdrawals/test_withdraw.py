@@ -22,9 +22,10 @@ from engage.domain.withdrawals.withdrawal import (
 from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.programs.publish import publish
 from engage.flows.scheduled.time_travel import move_clock
-from engage.flows.withdrawals.outcome import confirm
+from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.pay_out import pay_out_due
-from engage.flows.withdrawals.withdraw import read_withdrawal, withdraw
+from engage.flows.withdrawals.reads import read_withdrawal
+from engage.flows.withdrawals.withdraw import withdraw
 from engage.payouts.port import Payout
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
@@ -178,7 +179,7 @@ async def test_what_was_taken_once_does_not_fail_because_it_is_forgotten(
     await pay(services, after=30 * DAY)
     assert await states(services) == ["unknown"]
     assert await balance(services) == (40, 60)
-    settled = await confirm(services, asked.id, paid=True)
+    settled = await confirm_withdrawal(services, asked.id, paid=True)
     assert settled.state == "settled"
     assert await balance(services) == (40, 0)
 
@@ -256,8 +257,8 @@ async def test_what_is_heard_twice_or_late_changes_nothing(services: Services, b
     await pay(services)
     await pay(services, after=MINUTE)
     with pytest.raises(Refusal, match="withdrawal_closed"):
-        await confirm(services, asked.id, paid=False)
-    assert (await confirm(services, asked.id, paid=True)).state == "settled"
+        await confirm_withdrawal(services, asked.id, paid=False)
+    assert (await confirm_withdrawal(services, asked.id, paid=True)).state == "settled"
     assert await balance(services) == (40, 0)
 
 
@@ -265,11 +266,11 @@ async def test_cash_is_paid_by_hand(services: Services, bank: Bank) -> None:
     paid = await take_out(services, method="cash")
     assert paid.state == "requested"
     assert await pay(services, after=DAY) == 0
-    assert (await confirm(services, paid.id, paid=True)).state == "settled"
+    assert (await confirm_withdrawal(services, paid.id, paid=True)).state == "settled"
     assert await balance(services) == (40, 0)
     await lower_the_minimum(services)
     fetched_by_nobody = await take_out(services, 10, method="cash")
-    assert (await confirm(services, fetched_by_nobody.id, paid=False)).failure == "not_paid_out"
+    assert (await confirm_withdrawal(services, fetched_by_nobody.id, paid=False)).failure == "not_paid_out"
     assert await balance(services) == (40, 0)
     assert bank.sent == []
 
@@ -278,7 +279,7 @@ async def test_nobody_decides_by_hand_what_a_provider_is_about_to_say(services: 
     asked = await take_out(services)
     for _ in range(2):
         with pytest.raises(Refusal, match="withdrawal_under_way"):
-            await confirm(services, asked.id, paid=False)
+            await confirm_withdrawal(services, asked.id, paid=False)
         await pay(services)
 
 

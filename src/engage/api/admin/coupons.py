@@ -11,9 +11,8 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
 from engage.api.contract import OPERATOR, contract
 from engage.domain.document.fields import ProgramId
-from engage.flows.checkout.hold import CouponCode
-from engage.flows.rewards.catalogue import CouponView, issued_view
-from engage.flows.rewards.close_coupon import void_coupon
+from engage.domain.rewards.coupon_codes import CouponCode
+from engage.flows.rewards.coupons import CouponView, void_coupon
 
 
 class Voiding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,4 +53,4 @@ class CouponController(Controller):
         """
         api, _ = await operator_of(request.scope)
         sent = await read_json(request, _voiding)
-        return answer(issued_view(api.services, await void_coupon(api.services, sent.program, sent.code)))
+        return answer(await void_coupon(api.services, sent.program, sent.code))

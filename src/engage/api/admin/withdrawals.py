@@ -12,8 +12,8 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_nothing
 from engage.api.contract import OPERATOR, contract
 from engage.domain.withdrawals.withdrawal import Withdrawal
-from engage.flows.withdrawals.outcome import confirm, read
-from engage.flows.withdrawals.withdraw import WithdrawalView, view
+from engage.flows.withdrawals.outcome import confirm_withdrawal
+from engage.flows.withdrawals.reads import WithdrawalView, read_any_withdrawal, view
 
 WithdrawalId = Annotated[UUID, PathParameter(description="The withdrawal's id.")]
 
@@ -45,7 +45,7 @@ class AdminWithdrawalController(Controller):
     ) -> Answer[MemberWithdrawal]:
         """What a counter looks at before it pays."""
         api, _ = await operator_of(request.scope)
-        return answer(_shown(await read(api.services, withdrawal_id)))
+        return answer(_shown(await read_any_withdrawal(api.services, withdrawal_id)))
 
     @post(
         "/settle",
@@ -83,7 +83,7 @@ async def _ended(
 ) -> Answer[MemberWithdrawal]:
     api, _ = await operator_of(request.scope)
     await read_nothing(request)
-    return answer(_shown(await confirm(api.services, withdrawal_id, paid=paid)))
+    return answer(_shown(await confirm_withdrawal(api.services, withdrawal_id, paid=paid)))
 
 
 def _shown(withdrawal: Withdrawal) -> MemberWithdrawal:

@@ -14,7 +14,8 @@ from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before
 from engage.domain.activity import Identifier
-from engage.flows.rewards.catalogue import CouponView, RewardView, issued_view, read_catalogue, read_coupons
+from engage.flows.rewards.catalogue import RewardView, read_catalogue
+from engage.flows.rewards.coupons import CouponView, read_coupons
 from engage.flows.rewards.redeem import RewardRequest
 
 State = Literal["issued", "applied", "used", "void", "expired", ""]
@@ -95,10 +96,9 @@ class RewardController(Controller):
         sent = await read_json(request, _redemption)
         with members_only():
             made = await api.redeemer.submit(RewardRequest(who.program_id, who.member_id, sent.reward_id))
-        shown = issued_view(api.services, made.coupon)
-        if shown.kind == "coupon":
-            return answer(Redemption(made.redemption_id, made.points, coupon=shown), 201)
-        return answer(Redemption(made.redemption_id, made.points, f_code=shown), 201)
+        if made.coupon.kind == "coupon":
+            return answer(Redemption(made.redemption_id, made.points, coupon=made.coupon), 201)
+        return answer(Redemption(made.redemption_id, made.points, f_code=made.coupon), 201)
 
     @get(
         "/me/coupons",

@@ -13,7 +13,8 @@ from engage.api.bodies import read_json
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.flows.members.register import Phone
-from engage.flows.withdrawals.withdraw import WithdrawalView, read_withdrawal, withdraw
+from engage.flows.withdrawals.reads import WithdrawalView, read_withdrawal
+from engage.flows.withdrawals.withdraw import withdraw
 
 
 class WithdrawalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

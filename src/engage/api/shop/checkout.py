@@ -14,11 +14,11 @@ from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import Identifier
 from engage.domain.document.fields import ProgramId
+from engage.domain.rewards.coupon_codes import CouponCode
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome
-from engage.flows.checkout.hold import CheckoutHold, CouponCode, HoldRequest
+from engage.flows.checkout.hold import CheckoutHold, HoldRequest
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
-from engage.flows.rewards.catalogue import CouponView, issued_view
-from engage.flows.rewards.close_coupon import use_f_code
+from engage.flows.rewards.coupons import CouponView, redeem_f_code
 
 _ALWAYS = ("unauthorized", "forbidden", "invalid_request")
 _OF_MEMBER = ("unknown_program", "unknown_member", "not_offered")
@@ -133,10 +133,10 @@ class FCodeController(Controller):
         """Whoever has the code may use it, once, for its product. For the same order again it is the same."""
         api = await shop_of(request.scope)
         sent = await read_json(request, _use)
-        used = await use_f_code(
+        used = await redeem_f_code(
             api.services, sent.program, sent.code, product_id=sent.product_id, order_id=sent.order_id
         )
-        return answer(issued_view(api.services, used))
+        return answer(used)
 
 
 async def _end(request: Request[Any, Any, Any], hold_id: UUID, end: HoldOutcome) -> Answer[ClosedHold]:

@@ -3,7 +3,21 @@
 It has no I, L, O and U, so nothing is taken for something else when a person reads a code out or types it.
 """
 
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from engage.domain.activity import ONE_LINE
+
+CouponCode = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=ONE_LINE,
+        description="The code of a coupon or an F-code. Case, spaces and hyphens are ignored.",
+    ),
+]
 
 # 32 signs: 20 of them are 100 bits.
 CODE_BITS: Final = 100

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.activity import ONE_LINE, Identifier
+from engage.domain.activity import Identifier
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import CheckoutTerms, Plan, plan
 from engage.domain.keys import MemberKey, OrderKey
@@ -23,7 +23,7 @@ from engage.domain.market import Market
 from engage.domain.money import Money
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.domain.rewards.coupon_codes import read_code
+from engage.domain.rewards.coupon_codes import CouponCode, read_code
 from engage.flows.checkout.close_holds import end_overdue, post_news, tell
 from engage.flows.checkout.quote import QuoteRequest, basket_of, find_members, voucher_of
 from engage.ledger.accounts import Accounts, open_accounts
@@ -36,16 +36,6 @@ from engage.store.members.members import Member
 from engage.store.rewards.coupons import Coupon, read_by_codes, write_coupons
 
 COUPONS_PER_HOLD = 10
-
-CouponCode = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=64,
-        pattern=ONE_LINE,
-        description="A coupon's code. Capitals, blanks and hyphens do not matter.",
-    ),
-]
 
 
 class HoldRequest(QuoteRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):

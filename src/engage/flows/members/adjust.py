@@ -26,7 +26,6 @@ from engage.ledger.adjustments import (
 from engage.ledger.balances import BalanceChange, read_balances
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -66,10 +65,7 @@ async def adjust(
     """
     assert adjusting.points
     now, outbox_id = services.clock.now(), new_id()
-    asked = (program_id, member_id)
-    member = (await services.members.find(services.db, [asked])).get(asked)
-    if member is None:
-        raise unknown_member()
+    member = await services.members.get(services.db, program_id, member_id)
     key = (member.program_id, member.member_id)
     changes: list[BalanceChange] = []
     async with transaction(services.db) as conn:

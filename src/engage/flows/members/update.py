@@ -36,10 +36,7 @@ async def update_member(services: Services, member_id: str, changing: MemberUpda
 
     Raises Refusal unknown_member, invalid_phone or card_taken.
     """
-    key = (changing.program, member_id)
-    found = (await services.members.find(services.db, [key])).get(key)
-    if found is None:
-        raise unknown_member()
+    found = await services.members.get(services.db, changing.program, member_id)
     key = (found.program_id, found.member_id)
     now = services.clock.now()
     program = services.programs.latest(found.program_id, at=now, country=found.country)

@@ -2,11 +2,10 @@
 
 from datetime import datetime
 
-from engage.flows.reads.statement import check_member
 from engage.runtime.services import Services
 
 
 async def issue_ticket(services: Services, program_id: str, member_id: str) -> tuple[str, datetime]:
     """(ticket, the wall time at which it expires). Raises Refusal unknown_member, or Unavailable."""
-    member = await check_member(services, program_id, member_id)
+    member = await services.members.get(services.db, program_id, member_id)
     return await services.topics.issue_ticket(program_id, member.member_id)

@@ -46,10 +46,7 @@ class Home(Struct, frozen=True, kw_only=True):
 async def read_home(services: Services, program_id: str, member_id: str) -> Home:
     """Raises Refusal unknown_member."""
     now = services.clock.now()
-    key = (program_id, member_id)
-    member = (await services.members.find(services.db, [key])).get(key)
-    if member is None:
-        raise unknown_member()
+    member = await services.members.get(services.db, program_id, member_id)
     try:
         program, market = services.programs.in_force(program_id, at=now, country=member.country)
     except Refusal:

@@ -9,18 +9,7 @@ from engage.domain.refusals import Refusal
 from engage.ledger import credits
 from engage.ledger.credits import Credit, CreditState, Entry
 from engage.runtime.database import one_statement
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
-from engage.store.members.members import Member
-
-
-async def check_member(services: Services, program_id: str, member_id: str) -> Member:
-    """The member, or the one they were merged into. Raises Refusal unknown_member, or Unavailable."""
-    key = (program_id, member_id)
-    member = (await services.members.find(services.db, [key])).get(key)
-    if member is None:
-        raise unknown_member()
-    return member
 
 
 async def read_credits(
@@ -33,7 +22,7 @@ async def read_credits(
     limit: int,
 ) -> list[Credit]:
     """Up to `limit` credits older than `before`. Raises Refusal unknown_member."""
-    member_id = (await check_member(services, program_id, member_id)).member_id
+    member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with one_statement(services.db) as conn:
         return await credits.list_credits(
             conn, program_id, member_id, state=state, before=before, limit=limit
@@ -42,7 +31,7 @@ async def read_credits(
 
 async def read_credit(services: Services, program_id: str, member_id: str, credit_id: UUID) -> Credit:
     """Raises Refusal unknown_member; not_found where the member has no such credit, whoever else has."""
-    member_id = (await check_member(services, program_id, member_id)).member_id
+    member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with one_statement(services.db) as conn:
         credit = await credits.read_credit(conn, program_id, member_id, credit_id)
     if credit is None:
@@ -54,6 +43,6 @@ async def read_entries(
     services: Services, program_id: str, member_id: str, *, before: int | None, limit: int
 ) -> list[Entry]:
     """Up to `limit` entries with a seq below `before`. Raises Refusal unknown_member."""
-    member_id = (await check_member(services, program_id, member_id)).member_id
+    member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with one_statement(services.db) as conn:
         return await credits.list_entries(conn, program_id, member_id, before=before, limit=limit)

@@ -20,6 +20,7 @@ from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
 from engage.flows.checkout.close_holds import end_overdue, post_news, tell
+from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
 from engage.runtime.database import transaction
@@ -44,7 +45,7 @@ class Redemption(Struct, frozen=True):
 
     redemption_id: UUID
     points: int
-    coupon: Coupon
+    coupon: CouponView
 
 
 Answers = list[Redemption | Exception | None]
@@ -176,7 +177,7 @@ def _redeemed(one: _Wish, at_hand: _Round) -> Redemption:
     at_hand.issued[one.stock] += 1
     at_hand.holds.append(hold)
     at_hand.coupons.append(coupon)
-    return Redemption(hold.id, hold.points, coupon)
+    return Redemption(hold.id, hold.points, view(coupon, one.reward.title))
 
 
 def _coupon(one: _Wish, hold: Hold, now: datetime) -> Coupon:

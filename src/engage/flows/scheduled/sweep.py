@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from engage.flows.scheduled.due_work import Work
 from engage.ledger.balances import read_balances
 from engage.runtime.database import transaction
+from engage.runtime.due_work import DueWork
 from engage.runtime.services import Services
 from engage.signals.topics import change_of
 from engage.store import idempotency, outbox
@@ -14,7 +14,7 @@ ROWS_PER_SWEEP = 500
 ANSWERS_KEPT = timedelta(hours=72)
 
 
-async def sweep(services: Services, work: Work) -> int:
+async def sweep(services: Services, work: DueWork) -> int:
     """Does what is due of one kind of work; how many. Raises Unavailable."""
     if work.together is not None:
         return await work.together(services)

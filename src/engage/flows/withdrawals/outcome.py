@@ -20,7 +20,7 @@ from engage.store.withdrawals import withdrawals as store
 NOT_PAID = "not_paid_out"
 
 
-async def change(
+async def change_withdrawal(
     services: Services, id_: UUID, step: Callable[[Withdrawal], Withdrawal], *, now: datetime
 ) -> Withdrawal:
     """Makes of a withdrawal what `step` makes of it, as it is while its member's balance is locked.
@@ -48,16 +48,7 @@ async def change(
     return after
 
 
-async def read(services: Services, id_: UUID) -> Withdrawal:
-    """Whoever's it is, for operators. Raises Refusal not_found."""
-    async with transaction(services.db) as conn:
-        found = await store.read_withdrawal(conn, id_)
-    if found is None:
-        raise Refusal("not_found", status=404)
-    return found
-
-
-async def confirm(services: Services, id_: UUID, *, paid: bool) -> Withdrawal:
+async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Withdrawal:
     """An operator says how a withdrawal ended: one in cash, or one whose provider does not know.
 
     The same again changes nothing. Raises Refusal not_found, withdrawal_closed where it ended the other way,
@@ -74,7 +65,7 @@ async def confirm(services: Services, id_: UUID, *, paid: bool) -> Withdrawal:
             raise Refusal("withdrawal_under_way", status=409, state=withdrawal.state)
         return close(withdrawal, None if paid else NOT_PAID, at=now)
 
-    return await change(services, id_, say, now=now)
+    return await change_withdrawal(services, id_, say, now=now)
 
 
 async def _end(conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal, now: datetime) -> str:

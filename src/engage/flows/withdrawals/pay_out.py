@@ -11,16 +11,9 @@ from datetime import datetime
 import structlog
 from msgspec import Struct
 
-from engage.domain.withdrawals.withdrawal import (
-    Outcome,
-    Paid,
-    Withdrawal,
-    ask,
-    postpone,
-    record_outcome,
-    submit,
-)
-from engage.flows.withdrawals.outcome import change
+from engage.domain.withdrawals import withdrawal as domain
+from engage.domain.withdrawals.withdrawal import Outcome, Paid, Withdrawal, ask, postpone, submit
+from engage.flows.withdrawals.outcome import change_withdrawal
 from engage.payouts.port import Payout, Provider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
@@ -38,7 +31,7 @@ TURN_S = 5.0
 SEND_WITHIN_S = 5.0
 
 
-class Turn(Struct, frozen=True):
+class PayoutCall(Struct, frozen=True):
     """A withdrawal whose turn it is, as it was committed: to be sent, or else to be asked about."""
 
     withdrawal: Withdrawal
@@ -63,7 +56,7 @@ async def pay_out_due(services: Services, *, now: datetime, on_time: bool = Fals
     return total
 
 
-async def call(services: Services, provider: Provider, turns: Sequence[Turn], *, now: datetime) -> int:
+async def call(services: Services, provider: Provider, turns: Sequence[PayoutCall], *, now: datetime) -> int:
     """Sends or asks about each of these, all at once, and keeps what is heard; how many have ended.
 
     One whose answer cannot be kept does not keep the others' from being heard. Raises Unavailable.
@@ -90,9 +83,9 @@ def payout_of(withdrawal: Withdrawal) -> Payout:
     )
 
 
-async def _claim(services: Services, now: datetime) -> list[Turn]:
+async def _claim(services: Services, now: datetime) -> list[PayoutCall]:
     """A batch of what is due. When this returns it is committed that their turn has come."""
-    turns: list[Turn] = []
+    turns: list[PayoutCall] = []
     postponed: list[Withdrawal] = []
     async with transaction(services.db) as conn:
         # Only what can be called for is left when there is something: a batch of others is not the end.
@@ -106,16 +99,18 @@ async def _claim(services: Services, now: datetime) -> list[Turn]:
     return turns
 
 
-def turn_of(withdrawal: Withdrawal, provider: Provider | None, now: datetime) -> Turn | None:
+def turn_of(withdrawal: Withdrawal, provider: Provider | None, now: datetime) -> PayoutCall | None:
     """None where the provider here is none, or another than the one that it was sent to."""
     if provider is None or withdrawal.provider not in (None, provider.name):
         return None
     if withdrawal.state == "requested":
-        return Turn(submit(withdrawal, provider.name, at=now), sending=True)
-    return Turn(ask(withdrawal, at=now), sending=False)
+        return PayoutCall(submit(withdrawal, provider.name, at=now), sending=True)
+    return PayoutCall(ask(withdrawal, at=now), sending=False)
 
 
-async def _call(services: Services, provider: Provider, turn: Turn, now: datetime, send_by: float) -> bool:
+async def _call(
+    services: Services, provider: Provider, turn: PayoutCall, now: datetime, send_by: float
+) -> bool:
     """Whether it has ended."""
     payout = payout_of(turn.withdrawal)
     if not turn.sending:
@@ -124,15 +119,15 @@ async def _call(services: Services, provider: Provider, turn: Turn, now: datetim
         outcome = await provider.send(payout, at=now)
     else:
         return False  # The next inquiry finds that it never arrived.
-    return (await hear_of(services, turn.withdrawal, outcome, now=now)).closed
+    return (await record_outcome(services, turn.withdrawal, outcome, now=now)).closed
 
 
-async def hear_of(
+async def record_outcome(
     services: Services, withdrawal: Withdrawal, outcome: Outcome, *, now: datetime
 ) -> Withdrawal:
     """Keeps what was heard. Raises Unavailable; the provider is asked again then."""
-    after = await change(
-        services, withdrawal.id, lambda known: record_outcome(known, outcome, at=now), now=now
+    after = await change_withdrawal(
+        services, withdrawal.id, lambda known: domain.record_outcome(known, outcome, at=now), now=now
     )
     told = log.bind(id=str(after.id), program=after.program_id, state=after.state)
     if isinstance(outcome, Paid) and after.state == "failed":

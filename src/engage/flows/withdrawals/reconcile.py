@@ -32,14 +32,14 @@ TURN_S = 5.0
 _FIRST = UUID(int=0)
 
 
-class Difference(Struct, frozen=True):
-    """`said` is what differs, in a line."""
+class PayoutDifference(Struct, frozen=True):
+    """A withdrawal that the provider reports differently; `description` is one line."""
 
     withdrawal: Withdrawal
-    said: str
+    description: str
 
 
-class Reconciled(Struct, frozen=True):
+class Reconciliation(Struct, frozen=True):
     """How many were `asked` about, and `ended` by that; how many were `compared`, or could not be.
 
     `differences` are all that there are of the last week, and what has been open for more than a day.
@@ -49,10 +49,10 @@ class Reconciled(Struct, frozen=True):
     ended: int
     compared: int
     unanswered: int
-    differences: list[Difference]
+    differences: list[PayoutDifference]
 
 
-async def reconcile(services: Services, *, turn_s: float | None = None) -> Reconciled:
+async def reconcile(services: Services, *, turn_s: float | None = None) -> Reconciliation:
     """Asks and compares, for no longer than a turn where that is given; what is left is for the next one.
 
     Raises Unavailable.
@@ -63,14 +63,14 @@ async def reconcile(services: Services, *, turn_s: float | None = None) -> Recon
     if services.payouts is not None:
         asked, ended = await _ask_open(services, services.payouts, until)
         compared, unanswered = await _compare(services, services.payouts, until)
-    return Reconciled(asked, ended, compared, unanswered, await read_differences(services))
+    return Reconciliation(asked, ended, compared, unanswered, await read_differences(services))
 
 
-async def reconcile_in_turn(services: Services) -> Reconciled:
+async def reconcile_in_turn(services: Services) -> Reconciliation:
     """A turn of it, as workers take them, and what differs in the log. Raises Unavailable."""
     found = await reconcile(services, turn_s=TURN_S)
     for one in found.differences:
-        log.error("a payout differs", id=str(one.withdrawal.id), difference=one.said)
+        log.error("a payout differs", id=str(one.withdrawal.id), difference=one.description)
     log.info(
         "payouts reconciled",
         asked=found.asked,
@@ -82,15 +82,15 @@ async def reconcile_in_turn(services: Services) -> Reconciled:
     return found
 
 
-async def read_differences(services: Services) -> list[Difference]:
+async def read_differences(services: Services) -> list[PayoutDifference]:
     """Those that are known. Raises Unavailable."""
     now = services.clock.now()
     async with transaction(services.db) as conn:
         different = await store.read_different(conn, since=now - MAY_CHANGE_FOR, limit=ROWS_TOLD)
         overdue = await store.read_overdue(conn, before=now - OVERDUE_AFTER, limit=ROWS_TOLD)
     return [
-        *(Difference(withdrawal, said) for withdrawal, said in different),
-        *(Difference(one, f"{one.state} for more than a day") for one in overdue),
+        *(PayoutDifference(withdrawal, said) for withdrawal, said in different),
+        *(PayoutDifference(one, f"{one.state} for more than a day") for one in overdue),
     ]
 
 

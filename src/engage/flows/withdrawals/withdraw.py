@@ -1,19 +1,19 @@
 """Request a withdrawal: points become money, paid by `engage.flows.withdrawals.pay_out` or at a counter."""
 
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from msgspec import Struct
 
 from engage.domain import calendar
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, is_of, normalized
-from engage.domain.money import Money
 from engage.domain.program import versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.withdrawals import checks
 from engage.domain.withdrawals.definition import Method, WithdrawalTerms
-from engage.domain.withdrawals.withdrawal import State, Withdrawal
+from engage.domain.withdrawals.withdrawal import Withdrawal
+from engage.flows.withdrawals.reads import WithdrawalView, view
 from engage.ledger.accounts import open_accounts, post
 from engage.ledger.holds import Hold, add_hold
 from engage.runtime.database import transaction
@@ -21,23 +21,6 @@ from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
-
-
-class WithdrawalView(Struct, frozen=True, kw_only=True):
-    """A withdrawal. `failure` is the reason why it failed; its points are released.
-
-    `unknown`: the provider has not confirmed the payment yet, and is being asked.
-    """
-
-    id: UUID
-    state: State
-    method: Method
-    points: int
-    amount: Money
-    phone: str | None
-    requested_at: datetime
-    closed_at: datetime | None
-    failure: str | None
 
 
 class _Terms(Struct, frozen=True):
@@ -110,42 +93,11 @@ async def withdraw(
     return view(withdrawal)
 
 
-async def read_withdrawal(services: Services, program_id: str, member_id: str, id_: UUID) -> WithdrawalView:
-    """Raises Refusal unknown_member, or not_found, also for that of another member."""
-    key = (program_id, member_id)
-    member = (await services.members.find(services.db, [key])).get(key)
-    if member is None:
-        raise unknown_member()
-    async with transaction(services.db) as conn:
-        found = await store.read_withdrawal(conn, id_)
-    # One that was asked for before a merger is still that of the card it was asked with.
-    if found is None or found.key not in (key, (program_id, member.member_id)):
-        raise Refusal("not_found", status=404)
-    return view(found)
-
-
-def view(withdrawal: Withdrawal) -> WithdrawalView:
-    return WithdrawalView(
-        id=withdrawal.id,
-        state=withdrawal.state,
-        method=withdrawal.method,
-        points=withdrawal.points,
-        amount=Money(withdrawal.amount_minor, withdrawal.currency),
-        phone=withdrawal.phone,
-        requested_at=withdrawal.requested_at,
-        closed_at=withdrawal.closed_at,
-        failure=withdrawal.failure,
-    )
-
-
 async def _terms(
     services: Services, program_id: str, member_id: str, method: Method, now: datetime
 ) -> _Terms:
     """Raises Refusal unknown_member, not_offered or not_open_yet."""
-    key = (program_id, member_id)
-    member = (await services.members.find(services.db, [key])).get(key)
-    if member is None:
-        raise unknown_member()
+    member = await services.members.get(services.db, program_id, member_id)
     program, market = services.programs.in_force(program_id, at=now, country=member.country)
     later = versions.upcoming(services.programs.versions(program_id), now, member.country)
     planned = checks.first_opening((start, version.withdrawal) for start, version in later)

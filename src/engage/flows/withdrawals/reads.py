@@ -1,0 +1,65 @@
+"""Withdrawals as members and operators see them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from engage.domain.money import Money
+from engage.domain.refusals import Refusal
+from engage.domain.withdrawals.definition import Method
+from engage.domain.withdrawals.withdrawal import State, Withdrawal
+from engage.runtime.database import transaction
+from engage.runtime.services import Services
+from engage.store.withdrawals import withdrawals as store
+
+
+class WithdrawalView(Struct, frozen=True, kw_only=True):
+    """A withdrawal. `failure` is the reason why it failed; its points are released.
+
+    `unknown`: the provider has not confirmed the payment yet, and is being asked.
+    """
+
+    id: UUID
+    state: State
+    method: Method
+    points: int
+    amount: Money
+    phone: str | None
+    requested_at: datetime
+    closed_at: datetime | None
+    failure: str | None
+
+
+async def read_withdrawal(services: Services, program_id: str, member_id: str, id_: UUID) -> WithdrawalView:
+    """Read a withdrawal of this member. Raises Refusal unknown_member, not_found; Unavailable."""
+    member = await services.members.get(services.db, program_id, member_id)
+    async with transaction(services.db) as conn:
+        found = await store.read_withdrawal(conn, id_)
+    # A withdrawal requested before a merge keeps the member id that it was requested with.
+    if found is None or found.key not in ((program_id, member_id), (program_id, member.member_id)):
+        raise Refusal("not_found", status=404)
+    return view(found)
+
+
+async def read_any_withdrawal(services: Services, id_: UUID) -> Withdrawal:
+    """Read a withdrawal of any member, for operators. Raises Refusal not_found; Unavailable."""
+    async with transaction(services.db) as conn:
+        found = await store.read_withdrawal(conn, id_)
+    if found is None:
+        raise Refusal("not_found", status=404)
+    return found
+
+
+def view(withdrawal: Withdrawal) -> WithdrawalView:
+    return WithdrawalView(
+        id=withdrawal.id,
+        state=withdrawal.state,
+        method=withdrawal.method,
+        points=withdrawal.points,
+        amount=Money(withdrawal.amount_minor, withdrawal.currency),
+        phone=withdrawal.phone,
+        requested_at=withdrawal.requested_at,
+        closed_at=withdrawal.closed_at,
+        failure=withdrawal.failure,
+    )
