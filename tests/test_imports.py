@@ -60,6 +60,14 @@ DOMAIN_MAY_IMPORT = {
     *("tomllib", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
 }
 
+# The packages and modules of engage.domain. A document is below what it has sections of, a program above.
+DOMAIN_BOTTOM_UP = [
+    *("refusals", "keys", "calendar", "money", "activity", "document", "market"),
+    *("accounts", "members", "earning", "rewards", "withdrawals", "checkout"),
+    *("examples", "program", "simulation", "playback"),
+]
+STILL_UPWARDS = {("rewards", "program"), ("checkout", "program"), ("program", "playback")}
+
 TIME_READERS = {
     ("datetime", "now"),
     ("datetime", "utcnow"),
@@ -91,14 +99,18 @@ def room_of(file: Path) -> str:
     return file.relative_to(ENGAGE).parts[0].removesuffix(".py")
 
 
+def domain_package(file: Path) -> str:
+    return file.relative_to(ENGAGE / "domain").parts[0].removesuffix(".py")
+
+
 def imports(file: Path) -> Iterator[Import]:
     """All of them, those inside functions too."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
                 yield from (Import(file, node.lineno, alias.name) for alias in names)
-            case ast.ImportFrom(module="engage", names=names, level=0):
-                yield from (Import(file, node.lineno, f"engage.{alias.name}") for alias in names)
+            case ast.ImportFrom(module="engage" | "engage.domain" as package, names=names, level=0):
+                yield from (Import(file, node.lineno, f"{package}.{alias.name}") for alias in names)
             case ast.ImportFrom(module=str(module), level=0):
                 yield Import(file, node.lineno, module)
             case ast.ImportFrom():
@@ -131,6 +143,17 @@ def test_the_rooms_make_no_circle() -> None:
         for room in free:
             del above[room]
     assert above == {}
+
+
+def test_packages_of_the_domain_import_only_those_before_them() -> None:
+    order = {package: n for n, package in enumerate(DOMAIN_BOTTOM_UP)}
+    upwards = {
+        (above, below, str(each))
+        for each in ALL
+        if room_of(each.file) == "domain" and each.module.startswith("engage.domain.")
+        if order[above := domain_package(each.file)] < order[below := each.module.split(".")[2]]
+    }
+    assert {line for above, below, line in upwards if (above, below) not in STILL_UPWARDS} == set()
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))

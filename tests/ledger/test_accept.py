@@ -37,9 +37,9 @@ async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
 def credits(activity: AnyActivity, number: int = 1, *, days: int = 0) -> list[NewCredit]:
     """What an activity earns that was granted that number everywhere."""
     at = NOON + days * DAY
-    slots = wanted(PLAYGROUND, activity, at=at, zone=MADRID)
+    slots = wanted(PLAYGROUND.earning, activity, at=at, zone=MADRID)
     grants = [Grant(slot, number) for slot in slots]
-    return decide(PLAYGROUND, activity, at=at, zone=MADRID, grants=grants)
+    return decide(PLAYGROUND.earning, activity, at=at, zone=MADRID, grants=grants)
 
 
 def rows_of(credits: list[NewCredit], member: str = "m-1") -> list[CreditToAccept]:
@@ -114,7 +114,9 @@ async def test_what_is_known_by_its_reference_is_taken_under_no_rule(db: AsyncEn
 async def test_a_run_of_days_begins_only_where_the_day_before_is_not_there(db: AsyncEngine) -> None:
     async def begin(days: int, zone: str = MADRID) -> int:
         slot = StreakSlot("fuel", (NOON + days * DAY).date(), zone)
-        (credit,) = decide(PLAYGROUND, tap(), at=NOON + days * DAY, zone=zone, grants=[Grant(slot, 1)])
+        (credit,) = decide(
+            PLAYGROUND.earning, tap(), at=NOON + days * DAY, zone=zone, grants=[Grant(slot, 1)]
+        )
         before = slot.source_key(0).replace(str(slot.day), str(slot.day - DAY))
         return len(
             (await take(db, [CreditToAccept(PROGRAM, "m-1", new_id(), credit, day_before=before)])).ids

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit, limited_rules, streak_rule
+from engage.domain.earning.decide import NewCredit
 from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import Grant, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import StreakView, view
@@ -55,11 +55,11 @@ class Life(SimulatedLimits):
 
     def foresee(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> Expected | Refusal:
         self._foreseen = []
-        slots = wanted(program, activity, at=at, zone=zone)
+        slots = wanted(program.earning, activity, at=at, zone=zone)
         if slots and activity.reference in self.removed:
             return Refusal("activity_removed", status=409)
         try:
-            earned = self.record(program, activity, at, zone)
+            earned = self.record(program.earning, activity, at, zone)
         except Refusal as refusal:
             return refusal
         if not self._foreseen:
@@ -103,18 +103,18 @@ class Life(SimulatedLimits):
     def remaining(self, program: Program, at: datetime, zone: str) -> dict[str, int]:
         """Free places of each rule's window."""
         found = {}
-        for rule in limited_rules(program):
+        for rule in program.earning.rules.windows:
             assert isinstance(rule.limit, PerWindow)
             slot = WindowSlot(rule.id, calendar.window(rule.limit.window, at, zone), rule.limit.count)
             found[rule.id] = sum(slot.source_key(n) not in self.credits for n in range(1, slot.count + 1))
         return found
 
     def streak(self, program: Program, at: datetime, zone: str) -> StreakView | None:
-        found = streak_rule(program)
-        if found is None:
+        rules = program.earning.rules
+        if rules.streak is None:
             return None
-        rule, bonus = found
-        return view(self.streaks.get(rule.id), at, zone, bonus_every_days=bonus)
+        days = rules.bonus_days(rules.streak)
+        return view(self.streaks.get(rules.streak.id), at, zone, bonus_every_days=days)
 
 
 def _moved(credit: NewCredit, key: str) -> NewCredit:

@@ -95,7 +95,7 @@ class Town:
         """The process ends before it has an answer, between the gate and the database."""
         life = self.lives[who]
         program, zone = self.in_force(life)
-        slots = wanted(program, activity, at=self.clock.now(), zone=zone)
+        slots = wanted(program.earning, activity, at=self.clock.now(), zone=zone)
         self.world.run(self.services.gate.claim([Asked(PROGRAM, life.member_id, slot) for slot in slots]))
         self.died = True
 

@@ -12,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from engage.domain.accounts.liability import LiabilityReport, NotAPeriod
+from engage.domain.accounts.liability import LiabilityReport
+from engage.domain.accounts.period import InvalidPeriod
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded.installation import open_installation
@@ -131,7 +132,7 @@ async def _balance(
 def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
-    except NotAPeriod as error:
+    except InvalidPeriod as error:
         raise click.BadParameter(str(error), param_hint=f"--{error.field}") from None
     except Unavailable as away:
         raise click.ClickException(f"{away.facts['part']} does not answer") from away

@@ -141,7 +141,9 @@ def _pattern(program: Program, rule: Rule) -> str:
     """A regular expression for the source keys that a rule gives."""
     if rule.on.activity == "order":
         return f"^order:.+:{rule.id}$"
-    limit = program.rule(rule.limit.rule).limit if isinstance(rule.limit, SameAs) else rule.limit
+    limit = (
+        program.earning.rules.by_id[rule.limit.rule].limit if isinstance(rule.limit, SameAs) else rule.limit
+    )
     match limit:
         case DailyStreak():
             place = f":{_DAY}"

@@ -11,7 +11,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.liability import DAYS, EntrySum, LotSum, PendingSum, Period, Sums
+from engage.domain.accounts.liability import DAYS, EntrySum, LotSum, PendingSum, Sums
+from engage.domain.accounts.period import Period
 
 # A lot ends when its credit was to, unless a reinstatement gave it another end, be it before its member was
 # merged into another one: the credit goes on there under the same id.

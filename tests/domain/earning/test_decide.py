@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engage.domain.activity import AnyActivity, FuelTap, Share
 from engage.domain.calendar import months_later
-from engage.domain.earning.decide import NewCredit, Why, decide, limited_rules, streak_rule
+from engage.domain.earning.decide import NewCredit, Why, decide
 from engage.domain.earning.rules import After, Fixed, On, Once, PerWindow, Rule, SameAs
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, WindowSlot, wanted
 from engage.domain.program.program import Program
@@ -20,7 +20,7 @@ def decisions(draw: st.DrawFn) -> tuple[Program, AnyActivity, datetime, str, lis
     """An activity with its slots granted, as first, last or any place."""
     program, activity, zone = draw(st.sampled_from(EUROPE)), draw(activities), draw(st.sampled_from(ZONES))
     at = draw(instants_in(zone))
-    slots = wanted(program, activity, at=at, zone=zone)
+    slots = wanted(program.earning, activity, at=at, zone=zone)
     assume(slots)
     return program, activity, at, zone, [Grant(slot, draw(_numbers(slot))) for slot in slots]
 
@@ -40,9 +40,9 @@ def test_the_same_decision_again_gives_the_same_credits(
     decision: tuple[Program, AnyActivity, datetime, str, list[Grant]],
 ) -> None:
     program, activity, at, zone, grants = decision
-    first = decide(program, activity, at=at, zone=zone, grants=grants)
+    first = decide(program.earning, activity, at=at, zone=zone, grants=grants)
     assert first
-    assert decide(program, activity, at=at, zone=zone, grants=list(reversed(grants))) == first
+    assert decide(program.earning, activity, at=at, zone=zone, grants=list(reversed(grants))) == first
 
 
 @given(decisions())
@@ -50,11 +50,11 @@ def test_what_is_kept_of_a_decision_decides_it_again(
     decision: tuple[Program, AnyActivity, datetime, str, list[Grant]],
 ) -> None:
     program, activity, at, zone, grants = decision
-    for credit in decide(program, activity, at=at, zone=zone, grants=grants):
+    for credit in decide(program.earning, activity, at=at, zone=zone, grants=grants):
         why = msgspec.json.decode(msgspec.json.encode(credit.why), type=Why)
         assert why == credit.why
         assert (why.program, why.version) == (program.id, program.version)
-        again = decide(program, why.activity, at=why.at, zone=why.zone, grants=grants)
+        again = decide(program.earning, why.activity, at=why.at, zone=why.zone, grants=grants)
         assert credit in again
         assert any(line.startswith(f"{credit.rule_id}: ") for line in why.trace)
 
@@ -65,7 +65,7 @@ def test_points_are_due_after_their_delay_and_end_after_their_months(
 ) -> None:
     program, activity, at, zone, grants = decision
     delay = timedelta(hours=24) if program is V2020 else timedelta(minutes=5)
-    for credit in decide(program, activity, at=at, zone=zone, grants=grants):
+    for credit in decide(program.earning, activity, at=at, zone=zone, grants=grants):
         assert credit.due_at is not None
         assert credit.expires_at is not None
         assert credit.due_at - at == delay
@@ -77,8 +77,8 @@ def test_points_are_due_after_their_delay_and_end_after_their_months(
 @given(st.integers(1, 400))
 def test_each_seventh_day_pays_the_bonus_besides_the_daily_points(day: int) -> None:
     at, zone = datetime.fromisoformat("2022-11-21T12:00:00Z"), "Europe/Madrid"
-    (slot,) = wanted(V2022, FuelTap(), at=at, zone=zone)
-    earned = decide(V2022, FuelTap(), at=at, zone=zone, grants=[Grant(slot, day)])
+    (slot,) = wanted(V2022.earning, FuelTap(), at=at, zone=zone)
+    earned = decide(V2022.earning, FuelTap(), at=at, zone=zone, grants=[Grant(slot, day)])
     assert [credit.points for credit in earned] == ([2, 50] if day % 7 == 0 else [2])
     assert len({credit.source_key for credit in earned}) == len(earned)
 
@@ -92,10 +92,10 @@ def test_a_rule_without_a_place_left_leaves_the_others_their_points() -> None:
     program = msgspec.structs.replace(V2022, rules=rules)
     share = Share(kind="link", product_id="p", share_id="s")
     at = datetime.fromisoformat("2022-11-21T12:00:00Z")
-    window, once = wanted(program, share, at=at, zone="Europe/Madrid")
+    window, once = wanted(program.earning, share, at=at, zone="Europe/Madrid")
 
     def keys(*grants: Grant) -> list[NewCredit]:
-        return decide(program, share, at=at, zone="Europe/Madrid", grants=list(grants))
+        return decide(program.earning, share, at=at, zone="Europe/Madrid", grants=list(grants))
 
     assert [c.source_key for c in keys(Grant(window, 2))] == ["always:2022-11-21:2"]
     assert [c.source_key for c in keys(Grant(once, 1))] == ["first", "extra"]
@@ -114,8 +114,8 @@ def _rule(rule_id: str, limit: PerWindow | Once | SameAs) -> Rule:
 
 
 def test_the_home_screen_finds_its_rules() -> None:
-    assert [rule.id for rule in limited_rules(V2022)] == ["share_social", "share_link"]
-    assert [rule.id for rule in limited_rules(V2020)] == ["share_social"]
-    found = streak_rule(V2022)
-    assert found is not None
-    assert (found[0].id, found[1]) == ("fuel", 7)
+    rules = V2022.earning.rules
+    assert [rule.id for rule in rules.windows] == ["share_social", "share_link"]
+    assert [rule.id for rule in V2020.earning.rules.windows] == ["share_social"]
+    assert rules.streak is not None
+    assert (rules.streak.id, rules.bonus_days(rules.streak)) == ("fuel", 7)

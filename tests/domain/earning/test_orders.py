@@ -61,7 +61,7 @@ def line(line_id: str, paid: int, quantity: int = 1, **rest: Any) -> Line:
 
 
 def points(rules: Program, bought: Order) -> int:
-    return sum(credit.points for credit in decide_order(rules, bought, at=AT, zone=MADRID))
+    return sum(credit.points for credit in decide_order(rules.earning, bought, at=AT, zone=MADRID))
 
 
 def test_points_are_rounded_down_once_an_order() -> None:
@@ -111,7 +111,7 @@ def test_a_rule_that_pays_nothing_says_why() -> None:
         {"id": "regular", "orders": {"promotion_lines": False}},
     ]
     bought = order(line("1", 100, promotion=True))
-    (credit,) = decide_order(program(more=others), bought, at=AT, zone=MADRID)
+    (credit,) = decide_order(program(more=others).earning, bought, at=AT, zone=MADRID)
     assert credit.why.trace[1:] == [
         "app: nothing by channel web",
         "cash: nothing paid by card",
@@ -137,7 +137,7 @@ def test_the_highest_bracket_that_is_reached_pays() -> None:
 def test_a_credit_tells_what_it_is_for_and_why() -> None:
     rules = program(more=[{"id": "second", "award": {"type": "fixed", "points": 5}}])
     bought = order(line("1", 1000))
-    credits = decide_order(rules, bought, at=AT, zone=MADRID)
+    credits = decide_order(rules.earning, bought, at=AT, zone=MADRID)
     assert [(c.source_key, c.reference, c.points) for c in credits] == [
         ("order:o-1:purchase", "order:o-1", 10),
         ("order:o-1:second", "order:o-1", 5),
@@ -149,11 +149,11 @@ def test_a_credit_tells_what_it_is_for_and_why() -> None:
 
 def test_points_wait_for_the_delivery_and_never_come_before_the_payment() -> None:
     rules, bought = program(), order(line("1", 1000))
-    (waiting,) = standing(rules, bought, at=AT, zone=MADRID)
+    (waiting,) = standing(rules.earning, bought, at=AT, zone=MADRID)
     assert (waiting.kept, waiting.due_at, waiting.expires_at) == (10, None, None)
-    (due,) = standing(rules, bought, at=AT, zone=MADRID, delivered_at=AT + DAY)
+    (due,) = standing(rules.earning, bought, at=AT, zone=MADRID, delivered_at=AT + DAY)
     assert (due.due_at, due.expires_at) == (AT + DAY, datetime(2027, 11, 22, 12, tzinfo=UTC))
-    (early,) = standing(rules, bought, at=AT, zone=MADRID, delivered_at=AT - DAY)
+    (early,) = standing(rules.earning, bought, at=AT, zone=MADRID, delivered_at=AT - DAY)
     assert early.due_at == AT
 
 
@@ -161,12 +161,14 @@ def test_the_next_local_day_comes_without_a_delivery() -> None:
     rules = program(due={"type": "next_day"})
     midnight = datetime(2026, 11, 21, 23, tzinfo=UTC)
     for delivered_at in (None, AT + DAY):
-        (one,) = standing(rules, order(line("1", 1000)), at=AT, zone=MADRID, delivered_at=delivered_at)
+        (one,) = standing(
+            rules.earning, order(line("1", 1000)), at=AT, zone=MADRID, delivered_at=delivered_at
+        )
         assert one.due_at == midnight
 
 
 def test_a_cancelled_order_keeps_nothing() -> None:
-    (one,) = standing(program(), order(line("1", 1000)), at=AT, zone=MADRID, cancelled_at=AT)
+    (one,) = standing(program().earning, order(line("1", 1000)), at=AT, zone=MADRID, cancelled_at=AT)
     assert (one.kept, one.taken_back) == (0, 10)
 
 
@@ -174,7 +176,7 @@ def test_points_for_shipping_go_with_the_lines() -> None:
     rules = program(PER_EURO | {"shipping": True})
     bought = order(line("1", 1000), line("2", 1000), shipping=1000)
     kept = [
-        standing(rules, bought, at=AT, zone=MADRID, returned=back)[0].kept
+        standing(rules.earning, bought, at=AT, zone=MADRID, returned=back)[0].kept
         for back in ({}, {"1": 1}, {"1": 1, "2": 1})
     ]
     assert kept == [30, 15, 0]
@@ -183,18 +185,19 @@ def test_points_for_shipping_go_with_the_lines() -> None:
 def test_only_lines_that_earn_take_points_with_them() -> None:
     rules = program(orders={"promotion_lines": False})
     bought = order(line("1", 1000), line("2", 9000, promotion=True))
-    (one,) = standing(rules, bought, at=AT, zone=MADRID, returned={"2": 1})
+    (one,) = standing(rules.earning, bought, at=AT, zone=MADRID, returned={"2": 1})
     assert one.kept == 10
 
 
 def test_points_come_back_for_the_lines_that_they_could_pay() -> None:
     scope = {"orders": {"promotion_lines": False}}
-    rules = program(checkout=scope)
+    paying = program(checkout=scope).paying_scope
     bought = order(line("1", 1000, 2), line("2", 9000, promotion=True))
-    assert reinstated(rules, 7, bought, {"2": 1}) == 0
-    assert reinstated(rules, 7, bought, {"1": 1}) == 3
-    assert reinstated(rules, 7, bought, {"1": 2}) == 7
-    assert reinstated(program(), 7, bought, whole(bought)) == 7, "without a checkout by all lines"
+    assert reinstated(7, bought, {"2": 1}, paying=paying) == 0
+    assert reinstated(7, bought, {"1": 1}, paying=paying) == 3
+    assert reinstated(7, bought, {"1": 2}, paying=paying) == 7
+    everything = program().paying_scope
+    assert reinstated(7, bought, whole(bought), paying=everything) == 7, "without a checkout by all lines"
 
 
 lines = st.lists(
@@ -245,8 +248,10 @@ def test_what_is_kept_is_the_same_whatever_way_the_returns_came(
     )
     paid = order(*bought, shipping=shipping)
     back = {one.line_id: data.draw(st.integers(0, one.quantity)) for one in bought}
-    decided = decide_order(rules, paid, at=AT, zone=MADRID)
-    found = standing(rules, paid, at=AT, zone=MADRID, returned=back)
+    decided = decide_order(rules.earning, paid, at=AT, zone=MADRID)
+    found = standing(rules.earning, paid, at=AT, zone=MADRID, returned=back)
     assert [each.credit for each in found] == decided
     assert all(0 <= each.kept <= each.credit.points for each in found)
-    assert all(each.kept == 0 for each in standing(rules, paid, at=AT, zone=MADRID, returned=whole(paid)))
+    assert all(
+        each.kept == 0 for each in standing(rules.earning, paid, at=AT, zone=MADRID, returned=whole(paid))
+    )

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.domain.earning.decide import NewCredit
-from engage.domain.earning.rules import PerWindow
-from engage.domain.earning.slots import matches, short_code, wanted
+from engage.domain.earning.rules import PerWindow, Rule
+from engage.domain.earning.slots import short_code, wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.simulation.limits import SimulatedLimits
@@ -67,7 +67,7 @@ def test_a_window_pays_as_often_as_its_count_and_never_more(
         asked.update((rule.id, month) for rule in program.rules if matches(rule, activity))
         paid.update((credit.rule_id, month) for credit in _record(member, program, activity, at, zone))
     for (rule_id, month), times in asked.items():
-        limit = program.rule(rule_id).limit
+        limit = program.earning.rules.by_id[rule_id].limit
         assert isinstance(limit, PerWindow)
         assert paid[rule_id, month] == min(times, limit.count)
 
@@ -128,7 +128,7 @@ def test_each_rule_of_its_own_limit_asks_for_one_slot(
     program: Program, activity: AnyActivity, zone: str, drawn: st.DataObject
 ) -> None:
     at = drawn.draw(journeys(zone, most=0))[0]
-    slots = wanted(program, activity, at=at, zone=zone)
+    slots = wanted(program.earning, activity, at=at, zone=zone)
     rules = [slot.rule_id for slot in slots]
     assert len(set(rules)) == len(rules)
     assert set(rules) == {
@@ -141,7 +141,9 @@ def test_each_rule_of_its_own_limit_asks_for_one_slot(
 def test_what_is_not_offered_is_refused_so() -> None:
     link = Share(kind="link", product_id="mi-10")
     with pytest.raises(Refusal) as refusal:
-        SimulatedLimits().record(V2020, link, datetime.fromisoformat("2021-01-01T12:00:00Z"), "Europe/Paris")
+        SimulatedLimits().record(
+            V2020.earning, link, datetime.fromisoformat("2021-01-01T12:00:00Z"), "Europe/Paris"
+        )
     assert (refusal.value.code, refusal.value.status) == ("not_offered", 404)
 
 
@@ -150,15 +152,15 @@ def test_a_refusal_says_when_to_come_back() -> None:
     at = datetime.fromisoformat("2022-11-21T10:00:00+01:00")
     midnight = datetime.fromisoformat("2022-11-22T00:00:00+01:00")
     december = datetime.fromisoformat("2022-12-01T00:00:00+01:00")
-    member.record(V2022, FuelTap(), at, zone)
+    member.record(V2022.earning, FuelTap(), at, zone)
     with pytest.raises(Refusal, match="already_tapped") as tapped:
-        member.record(V2022, FuelTap(), at, zone)
+        member.record(V2022.earning, FuelTap(), at, zone)
     assert tapped.value.facts["next_tap_at"] == midnight
     share = Share(kind="social", product_id="mi-band-7")
     for _ in range(3):
-        member.record(V2022, share, at, zone)
+        member.record(V2022.earning, share, at, zone)
     with pytest.raises(Refusal, match="limit_reached") as full:
-        member.record(V2022, share, at, zone)
+        member.record(V2022.earning, share, at, zone)
     assert (full.value.status, full.value.facts["resets_at"]) == (429, december)
 
 
@@ -167,10 +169,16 @@ def test_a_short_code_fits_the_gate(name: str) -> None:
     assert 0 <= short_code(name) < 2**16
 
 
+def matches(rule: Rule, activity: AnyActivity) -> bool:
+    if rule.on.activity != activity.__struct_config__.tag:
+        return False
+    return rule.on.kind is None or rule.on.kind == getattr(activity, "kind", None)
+
+
 def _record(
     member: SimulatedLimits, program: Program, activity: AnyActivity, at: datetime, zone: str
 ) -> list[NewCredit]:
     try:
-        return member.record(program, activity, at, zone)
+        return member.record(program.earning, activity, at, zone)
     except Refusal:
         return []

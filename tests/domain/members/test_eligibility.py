@@ -2,14 +2,12 @@
 
 from datetime import date
 
-import msgspec
 import pytest
 
-from engage.domain.members.cards import kept, lookups
+from engage.domain.members.cards import stored_forms, stored_number
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.members.eligibility import birthday, reasons_against
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, masked, normalized
-from engage.domain.program.program import Program
 from engage.programs import preset
 
 ADULTS = Eligibility(min_age=18)
@@ -64,22 +62,18 @@ def test_of_a_number_others_see_how_it_ends() -> None:
     assert masked("+375291234567") == "••••••••••567"
 
 
-def _program(*, phone_is_card: bool) -> Program:
-    return msgspec.structs.replace(preset("eu-mi-points/2022"), cards=Cards(phone_is_card=phone_is_card))
-
-
 def test_where_phones_are_cards_a_number_is_found_however_it_is_written() -> None:
-    program = _program(phone_is_card=True)
-    number = kept(program, "ES", "+34 600 12-34-56")
+    cards, countries = Cards(phone_is_card=True), preset("eu-mi-points/2022").countries
+    number = stored_number(cards, "ES", "+34 600 12-34-56")
     assert number == "+34600123456"
     for written in ["600123456", "+34600123456", "0034 600 123 456"]:
-        assert number in lookups([program], written)
-    assert kept(program, "ES", "card-77 01") == "CARD7701"
-    assert lookups([program], "Card 7701") == ["CARD7701"]
+        assert number in stored_forms(countries, written)
+    assert stored_number(cards, "ES", "card-77 01") == "CARD7701"
+    assert stored_forms(countries, "Card 7701") == ["CARD7701"]
 
 
 def test_elsewhere_a_number_is_only_a_number() -> None:
-    program = _program(phone_is_card=False)
-    assert kept(program, "ES", "600 12 34 56") == "600123456"
-    assert lookups([program], "600-123-456") == ["600123456"]
-    assert kept(program, "ES", "----") == "----"
+    cards = Cards()
+    assert stored_number(cards, "ES", "600 12 34 56") == "600123456"
+    assert stored_forms([], "600-123-456") == ["600123456"]
+    assert stored_number(cards, "ES", "----") == "----"

@@ -43,7 +43,8 @@ def test_the_document_they_are_made_of_is_sound() -> None:
     program = parse(SOUND, source="tea.toml")
     assert examples.check(program) == []
     assert parse("\ufeff" + SOUND, source="from an editor that marks the byte order") == program
-    assert parse(SOUND + JOINING, source="with joining").rule("joining").due == After(delay=timedelta())
+    joining = parse(SOUND + JOINING, source="with joining").earning.rules.by_id["joining"]
+    assert joining.due == After(delay=timedelta())
 
 
 def test_rules_that_pay_for_the_same_orders_may_stand_side_by_side() -> None:

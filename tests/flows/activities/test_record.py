@@ -211,7 +211,7 @@ async def half_done(services: Services, activity: AnyActivity, member_id: str = 
     """As far as a process comes that is killed between the claim and the database."""
     one = act(services, activity, member_id)
     program, market = services.programs.in_force(PROGRAM, at=one.at, country="ES")
-    slots = wanted(program, activity, at=one.at, zone=market.zone)
+    slots = wanted(program.earning, activity, at=one.at, zone=market.zone)
     claimed = await services.gate.claim([Asked(PROGRAM, member_id, slot) for slot in slots])
     assert {answer.status for answer in claimed} == {Status.GRANTED}
 
@@ -268,7 +268,7 @@ async def test_two_rules_of_an_activity_are_each_kept_to_the_end(services: Servi
         await do(services, social())
     await lose(services)
     program, market = services.programs.in_force(PROGRAM, at=services.clock.now(), country="ES")
-    _, any_slot = wanted(program, social(), at=services.clock.now(), zone=market.zone)
+    _, any_slot = wanted(program.earning, social(), at=services.clock.now(), zone=market.zone)
     assert isinstance(any_slot, WindowSlot)
     record_of_any = keys.window_record("share_any", "month", any_slot.period, [1, 2])
     await services.gate.load([(PROGRAM, "m-1", [record_of_any])], day=0, month=0)

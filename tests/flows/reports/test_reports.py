@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import astuple
 from sqlalchemy import text
 
-from engage.domain.accounts.liability import BUCKETS, DAYS, LiabilityReport, NotAPeriod, period
+from engage.domain.accounts.liability import BUCKETS, DAYS, LiabilityReport
+from engage.domain.accounts.period import InvalidPeriod, parse_period
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
@@ -194,24 +195,24 @@ def at(*fields: int) -> datetime:
 
 def test_dates_are_whole_days_that_follow_each_other_without_gap() -> None:
     now = at(2027, 1, 5, 12)
-    december = period("2026-12-31", "2026-12-01", now=now)
-    january = period(None, "2027-01-01", now=now)
+    december = parse_period("2026-12-31", "2026-12-01", now=now)
+    january = parse_period(None, "2027-01-01", now=now)
     assert (december.since, december.at) == (at(2026, 12, 1), at(2026, 12, 31, 23, 59, 59, 999_999))
     assert january.since == december.at + timedelta(microseconds=1)
     assert january.at == now
-    assert period("2027-01-04T01:00:00+02:00", None, now=now).at == at(2027, 1, 3, 23)
+    assert parse_period("2027-01-04T01:00:00+02:00", None, now=now).at == at(2027, 1, 3, 23)
 
 
 @pytest.mark.parametrize(
     "said", ["", "2026", "2026-13-01", "20261231", "2026-12-31T10:00", "2026-12-31T10:00:00", "12/31/2026"]
 )
 def test_what_is_no_time_is_told(said: str) -> None:
-    with pytest.raises(NotAPeriod, match="neither a date nor a time"):
-        period(said, None, now=NOON)
+    with pytest.raises(InvalidPeriod, match="neither a date nor a time"):
+        parse_period(said, None, now=NOON)
 
 
 @pytest.mark.parametrize("said", ["2026-11-21", "2026-11-21T12:00:00.000001Z", "9999-12-31", "2026-11-22"])
 def test_the_future_is_not_told(said: str) -> None:
-    with pytest.raises(NotAPeriod, match="in the future"):
-        period(said, None, now=NOON)
-    assert period("2026-11-20", None, now=NOON).at < NOON
+    with pytest.raises(InvalidPeriod, match="in the future"):
+        parse_period(said, None, now=NOON)
+    assert parse_period("2026-11-20", None, now=NOON).at < NOON

@@ -10,7 +10,8 @@ from engage.api.answer import SAFE, Answer, answer
 from engage.api.bodies import check_query
 from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
-from engage.domain.accounts.liability import LiabilityReport, NotAPeriod
+from engage.domain.accounts.liability import LiabilityReport
+from engage.domain.accounts.period import InvalidPeriod
 from engage.flows.reports.csv_export import as_csv
 from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
 
@@ -91,7 +92,7 @@ class ReportController(Controller):
                 clock=api.services.clock,
                 timeout_s=REPORT_S,
             )
-        except NotAPeriod as error:
+        except InvalidPeriod as error:
             raise invalid(FieldError(error.field, str(error))) from None
         wanted = request.accept.best_match(["application/json", CSV], default="application/json")
         if as_format == "csv" or (not as_format and wanted == CSV):
@@ -131,7 +132,7 @@ class ReportController(Controller):
                 clock=api.services.clock,
                 timeout_s=REPORT_S,
             )
-        except NotAPeriod as error:
+        except InvalidPeriod as error:
             raise invalid(FieldError(error.field, str(error))) from None
         if len(found) > 1:
             listed = ", ".join(one.program for one in found)

@@ -13,7 +13,6 @@ from engage.bench.setup.constants import COUNTRY, PROGRAM
 from engage.bench.setup.environment import Ground
 from engage.clock import Clock
 from engage.domain import calendar
-from engage.domain.earning.decide import limited_rules, streak_rule
 from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import StreakSlot
 from engage.domain.program.program import Program
@@ -76,11 +75,11 @@ async def _memory(ground: Ground, gate: Gate, valkey: Redis, what: str, name: Ca
 
 def _records(program: Program, now: datetime) -> list[keys.Record]:
     """What there is to know of a member who has tapped for five days and shared in both ways."""
-    found = streak_rule(program)
-    assert found is not None
+    rules = program.earning.rules
+    assert rules.streak is not None
     yesterday = calendar.window("day", now, ZONE).period - 1
-    records = [keys.streak_record(found[0].id, yesterday, 5, ZONE)]
-    for rule in limited_rules(program):
+    records = [keys.streak_record(rules.streak.id, yesterday, 5, ZONE)]
+    for rule in rules.windows:
         assert isinstance(rule.limit, PerWindow)
         period = calendar.window(rule.limit.window, now, ZONE).period
         records.append(keys.window_record(rule.id, rule.limit.window, period, [1, 2]))
@@ -91,9 +90,9 @@ async def _claims(ground: Ground, gate: Gate, valkey: Redis) -> list[Figure]:
     """Fuel taps of distinct members, one call for one claim and one call for many, in turn."""
     await _empty(valkey, gate)
     now = Clock().now()
-    found = streak_rule(preset(PROGRAM))
-    assert found is not None
-    slot = StreakSlot(found[0].id, calendar.local_date(now, ZONE), ZONE)
+    streak = preset(PROGRAM).earning.rules.streak
+    assert streak is not None
+    slot = StreakSlot(streak.id, calendar.local_date(now, ZONE), ZONE)
     day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
     batched, single = [], []
     fewer = max(ground.sizes.claims // 10, 1)

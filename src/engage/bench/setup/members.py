@@ -95,8 +95,8 @@ async def add_pending(
 def tap_credit(program: Program, at: datetime) -> NewCredit:
     """What a member's first fuel tap earns."""
     zone = program.countries[COUNTRY].zone
-    slots = wanted(program, FuelTap(), at=at, zone=zone)
-    return decide(program, FuelTap(), at=at, zone=zone, grants=[Grant(slot, 1) for slot in slots])[0]
+    slots = wanted(program.earning, FuelTap(), at=at, zone=zone)
+    return decide(program.earning, FuelTap(), at=at, zone=zone, grants=[Grant(slot, 1) for slot in slots])[0]
 
 
 async def tidy(db: AsyncEngine) -> None:

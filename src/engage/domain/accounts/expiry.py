@@ -1,10 +1,11 @@
 """When active points expire: the kinds of expiry that a program document can choose."""
 
-from datetime import time
+from datetime import datetime, time
 from typing import Annotated
 
 from msgspec import Meta
 
+from engage.domain import calendar
 from engage.domain.document.fields import DocumentStruct
 
 
@@ -38,3 +39,22 @@ class EndOfYear(DocumentStruct, frozen=True, tag="end_of_year"):
 
 
 Expiry = Never | Rolling | Yearly | EndOfYear
+
+
+def expires_at(expiry: Expiry, active_at: datetime, zone: str) -> datetime | None:
+    """The end of points that become active at `active_at`; None is never.
+
+    It follows from the due time, not from the time of the settlement, so that a member's dates do not depend
+    on the system's load.
+    """
+    match expiry:
+        case Never():
+            return None
+        case Rolling(months=months):
+            return calendar.months_later(active_at, months, zone)
+        case Yearly(month=month, day=day, at=local, months=months):
+            return calendar.yearly_after(
+                active_at, months=months, month=month, day=day, local=local, zone=zone
+            )
+        case EndOfYear(years_later=years):
+            return calendar.end_of_year(active_at, years_later=years, zone=zone)

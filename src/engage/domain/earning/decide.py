@@ -9,25 +9,23 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain import calendar
-from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
+from engage.domain.accounts.expiry import expires_at
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.rules import (
     After,
     Brackets,
-    DailyStreak,
     Due,
     EveryNthDay,
     Fixed,
     NextDay,
     OnDelivery,
     PerSpend,
-    PerWindow,
     Rule,
     SameAs,
     TagPoints,
 )
-from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches
-from engage.domain.program.program import Program
+from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Refusal
 
 
@@ -61,7 +59,7 @@ class NewCredit(Struct, frozen=True, kw_only=True):
 
 
 def decide(
-    program: Program, activity: AnyActivity, *, at: datetime, zone: str, grants: list[Grant]
+    terms: EarningTerms, activity: AnyActivity, *, at: datetime, zone: str, grants: list[Grant]
 ) -> list[NewCredit]:
     """The credits of an activity whose slots were granted, at least one.
 
@@ -70,9 +68,7 @@ def decide(
     by_rule = {grant.slot.rule_id: grant for grant in grants}
     trace: list[str] = []
     credits: list[tuple[Rule, Grant, int]] = []
-    for rule in program.rules:
-        if not matches(rule, activity):
-            continue
+    for rule in terms.rules.matching(activity):
         source = rule.limit.rule if isinstance(rule.limit, SameAs) else rule.id
         grant = by_rule.get(source)
         if grant is None:
@@ -84,7 +80,7 @@ def decide(
             credits.append((rule, grant, points))
     return [
         credit_of(
-            program,
+            terms,
             rule,
             points,
             activity,
@@ -123,27 +119,8 @@ def due_at(due: Due, at: datetime, zone: str) -> datetime | None:
             return None
 
 
-def expires_at(expiry: Expiry, active_at: datetime, zone: str) -> datetime | None:
-    """When points that become active at `active_at` end; None is never.
-
-    It is reckoned from the due time, not from the moment the settlement came round to it, so that a member's
-    dates do not depend on the system's load.
-    """
-    match expiry:
-        case Never():
-            return None
-        case Rolling(months=months):
-            return calendar.months_later(active_at, months, zone)
-        case Yearly(month=month, day=day, at=local, months=months):
-            return calendar.yearly_after(
-                active_at, months=months, month=month, day=day, local=local, zone=zone
-            )
-        case EndOfYear(years_later=years):
-            return calendar.end_of_year(active_at, years_later=years, zone=zone)
-
-
 def credit_of(
-    program: Program,
+    terms: EarningTerms,
     rule: Rule,
     points: int,
     activity: AnyActivity,
@@ -163,10 +140,10 @@ def credit_of(
         reference=activity.reference,
         activity_at=at,
         due_at=due,
-        expires_at=None if due is None else expires_at(program.expiry, due, zone),
+        expires_at=None if due is None else expires_at(terms.expiry, due, zone),
         why=Why(
-            program=program.id,
-            version=program.version,
+            program=terms.program,
+            version=terms.version,
             rule=rule.id,
             activity=activity,
             at=at,
@@ -203,9 +180,9 @@ def _place(grant: Grant) -> str:
             return "once" if key is None else f"once for {key}"
 
 
-def refused(program: Program, slot: Slot, activity: AnyActivity) -> Refusal:
+def refused(terms: EarningTerms, slot: Slot) -> Refusal:
     """The refusal for a slot that is not to be had. It says what the caller can do next."""
-    why = {"rule": slot.rule_id, "version": program.version}
+    why = {"rule": slot.rule_id, "version": terms.version}
     match slot:
         case StreakSlot(day=day, zone=zone):
             next_tap_at = calendar.window("day", calendar.start_of_day(day, zone), zone).end
@@ -214,26 +191,3 @@ def refused(program: Program, slot: Slot, activity: AnyActivity) -> Refusal:
             return Refusal("limit_reached", status=429, limit=count, resets_at=window.end, **why)
         case OnceSlot():
             return Refusal("already_rewarded", status=409, **why)
-
-
-def limited_rules(program: Program) -> list[Rule]:
-    """The rules that the home screen shows as limits."""
-    return [rule for rule in program.rules if isinstance(rule.limit, PerWindow)]
-
-
-def streak_rule(program: Program) -> tuple[Rule, int | None] | None:
-    """The rule that counts days in a row, and after how many days there is a bonus."""
-    for rule in program.rules:
-        if isinstance(rule.limit, DailyStreak):
-            bonus = next(
-                (
-                    other.award.days
-                    for other in program.rules
-                    if isinstance(other.limit, SameAs)
-                    and other.limit.rule == rule.id
-                    and isinstance(other.award, EveryNthDay)
-                ),
-                None,
-            )
-            return rule, bonus
-    return None

@@ -10,11 +10,12 @@ from fractions import Fraction
 
 from msgspec import Struct
 
+from engage.domain.accounts.expiry import expires_at
 from engage.domain.activity import Line, Order
 from engage.domain.document.order_scope import OrderScope
-from engage.domain.earning.decide import NewCredit, credit_of, expires_at
+from engage.domain.earning.decide import NewCredit, credit_of
 from engage.domain.earning.rules import Brackets, EveryNthDay, Fixed, OnDelivery, PerSpend, Rule, TagPoints
-from engage.domain.program.program import Program
+from engage.domain.earning.terms import EarningTerms
 
 
 class Standing(Struct, frozen=True):
@@ -33,22 +34,21 @@ class Standing(Struct, frozen=True):
         return self.credit.points - self.taken_back
 
 
-def decide_order(program: Program, order: Order, *, at: datetime, zone: str) -> list[NewCredit]:
+def decide_order(terms: EarningTerms, order: Order, *, at: datetime, zone: str) -> list[NewCredit]:
     """The credits of an order that was paid at `at` by a member of that zone; none where no rule pays for it.
 
     The order's currency is that of the member's country: whoever asks has looked.
     """
     trace: list[str] = []
     earned: list[tuple[Rule, int, list[Line]]] = []
-    for rule in program.rules:
-        if rule.on.activity == "order":
-            points, lines, because = _points(rule, order)
-            trace.append(f"{rule.id}: {because}")
-            if points:
-                earned.append((rule, points, lines))
+    for rule in terms.rules.matching(order):
+        points, lines, because = _points(rule, order)
+        trace.append(f"{rule.id}: {because}")
+        if points:
+            earned.append((rule, points, lines))
     return [
         credit_of(
-            program,
+            terms,
             rule,
             points,
             order,
@@ -63,7 +63,7 @@ def decide_order(program: Program, order: Order, *, at: datetime, zone: str) -> 
 
 
 def standing(
-    program: Program,
+    terms: EarningTerms,
     order: Order,
     *,
     at: datetime,
@@ -78,8 +78,8 @@ def standing(
     """
     back = whole(order) if cancelled_at is not None else returned or {}
     return [
-        _standing(program, credit, order, back, delivered_at=delivered_at)
-        for credit in decide_order(program, order, at=at, zone=zone)
+        _standing(terms, credit, order, back, delivered_at=delivered_at)
+        for credit in decide_order(terms, order, at=at, zone=zone)
     ]
 
 
@@ -145,12 +145,11 @@ def is_whole(order: Order, returned: Mapping[str, int]) -> bool:
     return all(returned.get(line.line_id, 0) >= line.quantity for line in order.lines)
 
 
-def reinstated(program: Program, points: int, order: Order, returned: Mapping[str, int]) -> int:
-    """How many of the points that an order was paid with go back to the member: the share of what came back
-    of the lines that could be paid with points.
+def reinstated(points: int, order: Order, returned: Mapping[str, int], *, paying: OrderScope) -> int:
+    """The part of the points that paid an order that goes back to the member: the share of the returned
+    quantities among the lines that could be paid with points (`paying`).
     """
-    scope = OrderScope() if program.checkout is None else program.checkout.orders
-    return taken_back(points, lines_in(scope, order.lines) or order.lines, returned)
+    return taken_back(points, lines_in(paying, order.lines) or order.lines, returned)
 
 
 def _points(rule: Rule, order: Order) -> tuple[int, list[Line], str]:
@@ -210,18 +209,18 @@ def source_key(order_id: str, rule_id: str) -> str:
 
 
 def _standing(
-    program: Program,
+    terms: EarningTerms,
     credit: NewCredit,
     order: Order,
     returned: Mapping[str, int],
     *,
     delivered_at: datetime | None,
 ) -> Standing:
-    rule = program.rule(credit.rule_id)
+    rule = terms.rules.by_id[credit.rule_id]
     weight = by_tags if isinstance(rule.award, TagPoints) else by_paid
     gone = taken_back(credit.points, lines_in(rule.orders, order.lines), returned, weight=weight)
     due, expires = credit.due_at, credit.expires_at
     if isinstance(rule.due, OnDelivery) and delivered_at is not None:
         due = max(delivered_at, credit.activity_at)
-        expires = expires_at(program.expiry, due, credit.why.zone)
+        expires = expires_at(terms.expiry, due, credit.why.zone)
     return Standing(credit, gone, due, expires)

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.rules import DailyStreak, Once, OncePer, PerWindow, Rule, SameAs
+from engage.domain.earning.rules import DailyStreak, Once, OncePer, PerWindow, SameAs
 from engage.domain.earning.streak import Streak, day_of, running
-from engage.domain.program.program import Program
+from engage.domain.earning.terms import EarningTerms
 
 
 class StreakSlot(Struct, frozen=True):
@@ -72,14 +72,8 @@ class Grant(Struct, frozen=True):
     left: int = 0  # Free places of the window after this one.
 
 
-def matches(rule: Rule, activity: AnyActivity) -> bool:
-    if rule.on.activity != activity.__struct_config__.tag:
-        return False
-    return rule.on.kind is None or rule.on.kind == getattr(activity, "kind", None)
-
-
 def wanted(
-    program: Program, activity: AnyActivity, *, at: datetime, zone: str, streak: Streak | None = None
+    terms: EarningTerms, activity: AnyActivity, *, at: datetime, zone: str, streak: Streak | None = None
 ) -> list[Slot]:
     """The slots that an activity at `at` asks for, one a rule that has a limit of its own.
 
@@ -87,9 +81,7 @@ def wanted(
     Empty when the program offers nothing for this activity.
     """
     slots: list[Slot] = []
-    for rule in program.rules:
-        if not matches(rule, activity):
-            continue
+    for rule in terms.rules.matching(activity):
         match rule.limit:
             case DailyStreak():
                 day, day_zone = day_of(streak, at, zone)

@@ -6,6 +6,7 @@ never a question which program it is.
 """
 
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Annotated
 
 from msgspec import Meta, field
@@ -13,8 +14,11 @@ from msgspec import Meta, field
 from engage.domain.accounts.expiry import Expiry
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.fields import Country, DocumentStruct, ProgramId, Title, VersionName
+from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
+from engage.domain.earning.index import index_rules
 from engage.domain.earning.rules import Rule
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.examples.steps import Example
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
@@ -22,7 +26,7 @@ from engage.domain.rewards.definition import AnyReward, Coupons
 from engage.domain.withdrawals.definition import WithdrawalTerms
 
 
-class Program(DocumentStruct, frozen=True, kw_only=True):
+class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     """One version of a program. Published versions never change; a change is a new version."""
 
     id: ProgramId
@@ -48,5 +52,13 @@ class Program(DocumentStruct, frozen=True, kw_only=True):
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     examples: list[Example] = field(default_factory=list)
 
-    def rule(self, rule_id: str) -> Rule:
-        return next(rule for rule in self.rules if rule.id == rule_id)
+    @property
+    def paying_scope(self) -> OrderScope:
+        """The orders and lines that points can pay; all of them without a checkout."""
+        return OrderScope() if self.checkout is None else self.checkout.orders
+
+    @cached_property
+    def earning(self) -> EarningTerms:
+        """The rules as decisions take them, indexed once for a version."""
+        rules = index_rules(self.rules)
+        return EarningTerms(program=self.id, version=self.version, expiry=self.expiry, rules=rules)

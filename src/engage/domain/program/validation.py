@@ -142,7 +142,7 @@ def _same_as(program: Program, rule: Rule, path: str) -> Iterator[Problem]:
     if named not in known:
         yield Problem(field, "the id of another rule", shown(named) + nearest(named, known))
         return
-    source = program.rule(named)
+    source = program.earning.rules.by_id[named]
     if isinstance(source.limit, SameAs):
         found = f'{shown(named)}, which is itself same_as "{source.limit.rule}"'
         yield Problem(field, "a rule with a limit of its own", found)

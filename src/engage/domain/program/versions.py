@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from fractions import Fraction
 
+from engage.domain.accounts.liability import PointRate
 from engage.domain.calendar import start_of_day
 from engage.domain.document.errors import Problem, shown
 from engage.domain.earning.rules import Rule
@@ -37,6 +39,19 @@ def upcoming(versions: Sequence[Program], after: datetime, country: str) -> list
         if (market := version.countries.get(country)) is not None
         and (start := start_of_day(version.in_force_from, market.zone)) > after
     ]
+
+
+def point_rate(versions: Sequence[Program], at: datetime, country: str) -> PointRate:
+    """A point's worth by the version in force. A program that had not begun in the country yet has the
+    currency of the first version that lists it, and no worth.
+    """
+    program = in_force(versions, at, country)
+    if program is None:
+        first = next(version for version in versions if country in version.countries)
+        return PointRate(first.countries[country].currency, None)
+    worth = program.worth
+    rate = None if worth is None else Fraction(worth.minor, worth.points)
+    return PointRate(program.countries[country].currency, rate)
 
 
 def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:

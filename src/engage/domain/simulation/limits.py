@@ -9,9 +9,9 @@ from datetime import datetime
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import NewCredit, decide, refused
 from engage.domain.earning.rules import DailyStreak
-from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, matches, wanted
+from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import Streak, extend
-from engage.domain.program.program import Program
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import not_offered
 
 
@@ -23,14 +23,14 @@ class SimulatedLimits:
         self.credits: dict[str, NewCredit] = {}  # By source key.
         self.told: dict[str, list[NewCredit]] = {}  # What activities earned, by their reference.
 
-    def record(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
+    def record(self, terms: EarningTerms, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
         """The credits of an activity, one or more. `zone` is the member's.
 
         An activity of a window that is told again, by its reference, has the credits of the first time.
         Raises Refusal: `not_offered` when no rule is about the activity, or that of the first rule when none
         of its rules has a place left.
         """
-        slots = wanted(program, activity, at=at, zone=zone, streak=self._streak(program, activity))
+        slots = wanted(terms, activity, at=at, zone=zone, streak=self._streak(terms, activity))
         if not slots:
             raise not_offered()
         told = self.told.get(activity.reference or "")
@@ -38,8 +38,8 @@ class SimulatedLimits:
             return told
         grants = [grant for slot in slots if (grant := self._free(slot, at, zone))]
         if told is not None or not grants:
-            raise refused(program, slots[0], activity)
-        earned = decide(program, activity, at=at, zone=zone, grants=grants)
+            raise refused(terms, slots[0])
+        earned = decide(terms, activity, at=at, zone=zone, grants=grants)
         self._keep(activity, earned, grants)
         return earned
 
@@ -53,9 +53,9 @@ class SimulatedLimits:
         if activity.reference is not None:
             self.told[activity.reference] = earned
 
-    def _streak(self, program: Program, activity: AnyActivity) -> Streak | None:
-        for rule in program.rules:
-            if isinstance(rule.limit, DailyStreak) and matches(rule, activity):
+    def _streak(self, terms: EarningTerms, activity: AnyActivity) -> Streak | None:
+        for rule in terms.rules.matching(activity):
+            if isinstance(rule.limit, DailyStreak):
                 return self.streaks.get(rule.id)
         return None
 

@@ -17,7 +17,6 @@ from engage.domain.checkout.offers import Basket, Plan, Voucher
 from engage.domain.earning import orders
 from engage.domain.earning.decide import NewCredit
 from engage.domain.earning.order_facts import Facts, Paid, Return
-from engage.domain.earning.slots import matches
 from engage.domain.members.eligibility import reasons_against
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
@@ -69,12 +68,12 @@ class SimulatedMember:
         reasons = reasons_against(self.program.eligibility, kind=kind, birth_date=birth_date, today=today)
         if reasons:
             raise Refusal("not_eligible", status=422, reasons=reasons)
-        offered = any(matches(rule, Registration()) for rule in self.program.rules)
+        offered = self.program.earning.rules.matching(Registration())
         return self.record(Registration(), at) if offered else []
 
     def record(self, activity: AnyActivity, at: datetime) -> list[NewCredit]:
         """The credits of an activity that is no order. Raises Refusal."""
-        earned = self.limits.record(self.program, activity, at, self.market.zone)
+        earned = self.limits.record(self.program.earning, activity, at, self.market.zone)
         for credit in earned:
             if credit.source_key not in self.accounts.credits:
                 self.accounts.add(credit)
@@ -123,7 +122,7 @@ class SimulatedMember:
         if facts.paid is None:
             return []
         return orders.standing(
-            self.program,
+            self.program.earning,
             facts.paid.order,
             at=facts.paid.at,
             zone=facts.paid.zone,
@@ -155,7 +154,9 @@ class SimulatedMember:
             self.accounts.give_back(hold, hold.points, at)
             self._return_codes(hold, at)
         elif facts.paid is not None and hold.state == "captured":
-            points = orders.reinstated(self.program, hold.points, facts.paid.order, facts.returned())
+            points = orders.reinstated(
+                hold.points, facts.paid.order, facts.returned(), paying=self.program.paying_scope
+            )
             self.accounts.give_back(hold, points, at)
 
     def _return_codes(self, hold: SimulatedHold, at: datetime) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit, decide, streak_rule
+from engage.domain.earning.decide import NewCredit, decide
 from engage.domain.earning.slots import Grant, Slot, wanted
 from engage.domain.earning.streak import Streak, StreakView, view
 from engage.domain.program.program import Program
@@ -25,7 +25,8 @@ class Decisions:
 
     def wanted(self, program: Program, activity: AnyActivity, *, at: datetime, zone: str) -> list[Slot]:
         return self._once(
-            ("wanted", id(program), activity, at, zone), lambda: wanted(program, activity, at=at, zone=zone)
+            ("wanted", id(program), activity, at, zone),
+            lambda: wanted(program.earning, activity, at=at, zone=zone),
         )
 
     def credits(
@@ -33,13 +34,14 @@ class Decisions:
     ) -> list[NewCredit]:
         return self._once(
             ("credits", id(program), activity, at, zone, *grants),
-            lambda: decide(program, activity, at=at, zone=zone, grants=grants),
+            lambda: decide(program.earning, activity, at=at, zone=zone, grants=grants),
         )
 
     def streak(self, program: Program, streak: Streak, *, at: datetime) -> StreakView:
         def shown() -> StreakView:
-            found = streak_rule(program)
-            return view(streak, at, streak.zone, bonus_every_days=found[1] if found else None)
+            rules = program.earning.rules
+            bonus_days = None if rules.streak is None else rules.bonus_days(rules.streak)
+            return view(streak, at, streak.zone, bonus_every_days=bonus_days)
 
         return self._once(("streak", id(program), streak, at), shown)
 

@@ -257,7 +257,7 @@ def _offers(one: _Open) -> list[tuple[Grant, list[CreditToAccept]]]:
 
 def _source(program: Program, credit: NewCredit) -> str | None:
     """The rule whose slot a credit shares."""
-    limit = program.rule(credit.rule_id).limit
+    limit = program.earning.rules.by_id[credit.rule_id].limit
     return limit.rule if isinstance(limit, SameAs) else None
 
 
@@ -334,7 +334,7 @@ def _repeat(
     if all(each.removed for each in held):
         return Refusal("activity_removed", status=409)
     if not isinstance(slot, WindowSlot) or window is None:
-        return refused(one.program, slot, one.act.activity)
+        return refused(one.program.earning, slot)
     left = slot.count - sum(place <= slot.count for place in used.get(window, []))
     return Recorded(
         [_view(each.credit) for each in held if not each.removed],
@@ -353,7 +353,7 @@ async def _reload(services: Services, unsure: list[_Open]) -> None:
         streaks = await load_gate(services, conn, list(members.values()))
     for one in unsure:
         streak = _streak_of(one, streaks)
-        one.slots = wanted(one.program, one.act.activity, at=one.act.at, zone=one.zone, streak=streak)
+        one.slots = wanted(one.program.earning, one.act.activity, at=one.act.at, zone=one.zone, streak=streak)
 
 
 def _streak_of(one: _Open, streaks: Streaks) -> Streak | None:
@@ -365,7 +365,7 @@ def _streak_of(one: _Open, streaks: Streaks) -> Streak | None:
 
 def _outcome(one: _Open) -> Recorded | Refusal:
     """What an activity that wants nothing more has come to."""
-    return _recorded(one) if one.rows else refused(one.program, one.slots[0], one.act.activity)
+    return _recorded(one) if one.rows else refused(one.program.earning, one.slots[0])
 
 
 def _recorded(one: _Open) -> Recorded:

@@ -49,7 +49,7 @@ def _removal(services: Services, one: Known) -> Removal | None:
         case _:
             return None
     versions = services.programs.versions(one.member.program_id)
-    rules = {rule.id for version in versions for rule in version.rules if rule.on.activity == kind}
+    rules = {rule_id for version in versions for rule_id in version.earning.rules.about(kind)}
     if not rules:
         return None
     return Removal(

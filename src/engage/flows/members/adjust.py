@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account, Lot
 from engage.domain.accounts.balance import Balance
+from engage.domain.accounts.expiry import expires_at
 from engage.domain.activity import ONE_LINE, Identifier
-from engage.domain.earning.decide import expires_at
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, insufficient_points

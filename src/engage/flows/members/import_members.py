@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
 from engage.domain.accounts.account import Lot
-from engage.domain.earning import decide
+from engage.domain.accounts.expiry import expires_at
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
@@ -168,7 +168,7 @@ def _coming(services: Services, row: Row, brought: MemberRow, *, name: str) -> I
     if earned_at > now:
         raise ValueError(f"earned_at {brought.earned_at}: in the future")
     if brought.expires_at is None:
-        ends_at = decide.expires_at(program.expiry, now, zone)
+        ends_at = expires_at(program.expiry, now, zone)
     else:
         ends_at = _moment(brought.expires_at, "expires_at", zone, end=True)
         if ends_at <= now:

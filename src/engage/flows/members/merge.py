@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account, Take, age
 from engage.domain.accounts.balance import Balance
-from engage.domain.earning.rules import DailyStreak, SameAs
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
@@ -160,11 +159,9 @@ def _runs(versions: Iterable[Program]) -> set[str]:
     """The rules that count days in a row: two runs of days are not one."""
     found: set[str] = set()
     for version in versions:
-        days = {rule.id for rule in version.rules if isinstance(rule.limit, DailyStreak)}
-        found |= days
-        found |= {
-            rule.id for rule in version.rules if isinstance(rule.limit, SameAs) and rule.limit.rule in days
-        }
+        rules = version.earning.rules
+        for streak in rules.streaks:
+            found |= {streak.id, *(follower.id for follower in rules.followers.get(streak.id, ()))}
     return found
 
 

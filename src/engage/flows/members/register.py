@@ -10,7 +10,7 @@ from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
-from engage.domain.members import cards
+from engage.domain.members.cards import stored_number
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import reasons_against
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
@@ -66,10 +66,10 @@ async def register_member(services: Services, registration: MemberRegistration) 
     check_eligible(program.eligibility, registration, today=calendar.local_date(now, zone))
     member = new_member(services, program, registration)
     outbox_id = new_id()
-    slots = wanted(program, Registration(), at=now, zone=zone)
+    slots = wanted(program.earning, Registration(), at=now, zone=zone)
     # Whoever joins has used no place of any limit yet, so the first one is free without asking.
     grants = [Grant(slot, 1) for slot in slots]
-    credits = decide(program, Registration(), at=now, zone=zone, grants=grants)
+    credits = decide(program.earning, Registration(), at=now, zone=zone, grants=grants)
     rows = [CreditToAccept(program.id, registration.member_id, new_id(), credit) for credit in credits]
     changes = []
     async with transaction(services.db) as conn:
@@ -132,7 +132,7 @@ def new_member(services: Services, program: Program, registration: MemberRegistr
         else phone_of(program, registration.phone, country=registration.country)
     )
     numbers = [
-        cards.kept(program, registration.country, card_number) for card_number in registration.card_numbers
+        stored_number(program.cards, registration.country, number) for number in registration.card_numbers
     ]
     if phone is not None and program.cards.phone_is_card:
         numbers.insert(0, phone)

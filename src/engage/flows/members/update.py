@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from engage.domain.document.fields import ProgramId
-from engage.domain.members import cards
+from engage.domain.members.cards import stored_number
 from engage.flows.members.register import CardNumber, Phone, phone_of
 from engage.runtime.database import transaction
 from engage.runtime.member_cache import unknown_member
@@ -40,7 +40,9 @@ async def update_member(services: Services, member_id: str, changing: MemberUpda
     key = (found.program_id, found.member_id)
     now = services.clock.now()
     program = services.programs.latest(found.program_id, at=now, country=found.country)
-    numbers = [cards.kept(program, found.country, card_number) for card_number in changing.card_numbers]
+    numbers = [
+        stored_number(program.cards, found.country, card_number) for card_number in changing.card_numbers
+    ]
     phone = None if changing.phone is None else phone_of(program, changing.phone, country=found.country)
     async with transaction(services.db) as conn:
         member = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]

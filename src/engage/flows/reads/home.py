@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from engage.domain import calendar
 from engage.domain.accounts.balance import Balance
-from engage.domain.earning.decide import limited_rules, streak_rule
 from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.streak import StreakView, view
 from engage.domain.program.program import Program
@@ -63,7 +62,8 @@ async def _read(
     currency: str | None,
     now: datetime,
 ) -> Home:
-    found = None if program is None else streak_rule(program)
+    rules = None if program is None else program.earning.rules
+    found = None if rules is None else rules.streak
     windows = {} if program is None or zone is None else _windows(program, now, zone)
     async with one_statement(services.db) as conn:
         read = await ledger.read_home(
@@ -72,14 +72,14 @@ async def _read(
             member.member_id,
             now=now,
             expiring_shown=EXPIRING_SHOWN,
-            streak_rule=None if found is None else found[0].id,
+            streak_rule=None if found is None else found.id,
             prefixes=[prefix for prefix, _, _ in windows.values()],
         )
     if read is None:
         raise unknown_member()
     streak = None
-    if found is not None and zone is not None:
-        streak = view(read.streak, now, zone, bonus_every_days=found[1])
+    if rules is not None and found is not None and zone is not None:
+        streak = view(read.streak, now, zone, bonus_every_days=rules.bonus_days(found))
     limits = [
         LimitView(rule_id, count - _places_used(read.used, prefix, count), end)
         for rule_id, (prefix, count, end) in windows.items()
@@ -93,7 +93,7 @@ def _windows(program: Program, now: datetime, zone: str) -> dict[str, tuple[str,
     """(key prefix, places, end) of the windows that are open now, by rule."""
     return {
         rule.id: (f"{rule.id}:{window.label}:", rule.limit.count, window.end)
-        for rule in limited_rules(program)
+        for rule in program.earning.rules.windows
         if isinstance(rule.limit, PerWindow) and (window := calendar.window(rule.limit.window, now, zone))
     }
 

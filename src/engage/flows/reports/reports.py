@@ -13,8 +13,10 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.clock import Clock
-from engage.domain.accounts import liability
-from engage.domain.accounts.liability import LiabilityReport
+from engage.domain.accounts import liability_report
+from engage.domain.accounts.liability import LiabilityReport, PointRate
+from engage.domain.accounts.period import parse_period
+from engage.domain.program import versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.ledger.reports import PastBalance, read_past_balance, read_sums
@@ -48,16 +50,20 @@ async def report_liability(
     clock: Clock | None = None,
     timeout_s: float | None = None,
 ) -> LiabilityReport:
-    """`at` and `since` are instants in RFC 3339, or dates (`engage.domain.accounts.liability`).
+    """`at` and `since` are instants in RFC 3339, or dates (`engage.domain.accounts.period`).
     Default: now, and since ever.
 
-    The clock is the installation's if none is given. Raises NotAPeriod, Refusal unknown_program, Unavailable,
-    and DocumentError where a published version cannot be read.
+    The clock is the installation's if none is given. Raises InvalidPeriod, Refusal unknown_program,
+    Unavailable, and DocumentError where a published version cannot be read.
     """
     async with _reporting, _reading(settings, timeout_s) as conn:
-        of = liability.period(at, since, now=(clock or await clock_of(settings, conn)).now())
+        period = parse_period(at, since, now=(clock or await clock_of(settings, conn)).now())
         published = await _published(conn, program_id)
-        return liability.report(await read_sums(conn, of, program_id), published, of)
+
+        def rate_of(program_id: str, country: str) -> PointRate:
+            return versions.point_rate(published[program_id], period.at, country)
+
+        return liability_report.compute(await read_sums(conn, period, program_id), rate_of, period)
 
 
 async def report_balance(
@@ -76,7 +82,7 @@ async def report_balance(
     if "\0" in member_id:
         raise unknown_member()  # PostgreSQL has no such text.
     async with _reading(settings, timeout_s) as conn:
-        of = liability.period(at, None, now=(clock or await clock_of(settings, conn)).now())
+        period = parse_period(at, None, now=(clock or await clock_of(settings, conn)).now())
         published = await _published(conn, program_id)
         ids = sorted(published) if program_id is None else [program_id]
         profiles = await read_profiles(conn, ids, member_id)
@@ -86,8 +92,8 @@ async def report_balance(
             PastMemberBalance(
                 program=profile.program_id,
                 member_id=member_id,
-                at=of.at,
-                balance=await read_past_balance(conn, profile.program_id, member_id, at=of.at),
+                at=period.at,
+                balance=await read_past_balance(conn, profile.program_id, member_id, at=period.at),
             )
             for profile in sorted(profiles, key=lambda each: each.program_id)
         ]

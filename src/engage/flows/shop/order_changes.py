@@ -92,7 +92,7 @@ class Work(Struct):
             return hold.points
         if self.program is None or facts.paid is None:
             return 0
-        return reinstated(self.program, hold.points, facts.paid.order, facts.returned())
+        return reinstated(hold.points, facts.paid.order, facts.returned(), paying=self.program.paying_scope)
 
     def dated(self, credit: LockedCredit) -> LockedCredit:
         """The credit with the due time that its delivery gives it."""
@@ -109,7 +109,7 @@ async def work_of(services: Services, turn: Turn) -> Work:
         return Work(turn, None, services.programs.versions(turn.key[0])[-1].grace)
     program = await _version(services, turn.key[0], paid.version)
     standings = standing(
-        program,
+        program.earning,
         paid.order,
         at=paid.at,
         zone=paid.zone,

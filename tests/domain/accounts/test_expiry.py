@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
-from engage.domain.earning.decide import expires_at
+from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly, expires_at
 from tests.domain.strategies import zoned_instants
 
 ROLLING = Rolling(months=12)

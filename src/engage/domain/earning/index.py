@@ -1,0 +1,77 @@
+"""The earning rules of a program version, found by what a decision knows: an activity, a leader, an id."""
+
+from collections.abc import Iterable, Mapping
+from typing import get_args
+
+from msgspec import Struct
+
+from engage.domain.activity import AnyActivity, Share
+from engage.domain.earning.rules import DailyStreak, EveryNthDay, PerWindow, Rule, SameAs
+
+ActivityKey = tuple[str, str | None]  # (activity, kind of share)
+
+
+class RuleIndex(Struct, frozen=True):
+    """Rules in the order of their document, wherever there are several.
+
+    `followers` are the rules that are same_as a rule, by its id.
+    """
+
+    by_id: Mapping[str, Rule]
+    by_activity: Mapping[ActivityKey, tuple[Rule, ...]]
+    followers: Mapping[str, tuple[Rule, ...]]
+    streaks: tuple[Rule, ...]
+    windows: tuple[Rule, ...]
+
+    def matching(self, activity: AnyActivity) -> tuple[Rule, ...]:
+        """The rules about an activity; none where the version offers nothing for it."""
+        return self.by_activity.get(activity_key(activity), ())
+
+    def about(self, activity: str) -> set[str]:
+        """The ids of the rules about any kind of an activity."""
+        return {
+            rule.id for (name, _), rules in self.by_activity.items() if name == activity for rule in rules
+        }
+
+    @property
+    def streak(self) -> Rule | None:
+        """The streak that the home screen shows: the first one."""
+        return self.streaks[0] if self.streaks else None
+
+    def bonus_days(self, streak: Rule) -> int | None:
+        """After how many days of a streak there is a bonus; None where there is none."""
+        awards = (follower.award for follower in self.followers.get(streak.id, ()))
+        return next((award.days for award in awards if isinstance(award, EveryNthDay)), None)
+
+
+def activity_key(activity: AnyActivity) -> ActivityKey:
+    return str(activity.__struct_config__.tag), activity.kind if isinstance(activity, Share) else None
+
+
+def index_rules(rules: Iterable[Rule]) -> RuleIndex:
+    """Index rules, of one list or of several chained. Of two with the same id the first counts."""
+    by_id: dict[str, Rule] = {}
+    by_activity: dict[ActivityKey, list[Rule]] = {}
+    followers: dict[str, list[Rule]] = {}
+    for rule in rules:
+        by_id.setdefault(rule.id, rule)
+        for kind in _kinds(rule):
+            by_activity.setdefault((rule.on.activity, kind), []).append(rule)
+        if isinstance(rule.limit, SameAs):
+            followers.setdefault(rule.limit.rule, []).append(rule)
+    return RuleIndex(
+        by_id=by_id,
+        by_activity={key: tuple(found) for key, found in by_activity.items()},
+        followers={leader: tuple(found) for leader, found in followers.items()},
+        streaks=tuple(rule for rule in by_id.values() if isinstance(rule.limit, DailyStreak)),
+        windows=tuple(rule for rule in by_id.values() if isinstance(rule.limit, PerWindow)),
+    )
+
+
+_SHARE_KINDS: tuple[str, ...] = get_args(Share.__annotations__["kind"])
+
+
+def _kinds(rule: Rule) -> tuple[str | None, ...]:
+    if rule.on.kind is not None:
+        return (rule.on.kind,)
+    return _SHARE_KINDS if rule.on.activity == "share" else (None,)

@@ -1,0 +1,15 @@
+"""The earning terms of a program version."""
+
+from msgspec import Struct
+
+from engage.domain.accounts.expiry import Expiry
+from engage.domain.earning.index import RuleIndex
+
+
+class EarningTerms(Struct, frozen=True, kw_only=True):
+    """Everything of a program version that decides about credits."""
+
+    program: str
+    version: str
+    expiry: Expiry
+    rules: RuleIndex
