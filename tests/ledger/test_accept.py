@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -13,7 +14,9 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import NewCredit, decide
 from engage.domain.earning.slots import Grant, StreakSlot, wanted
 from engage.domain.program import parse
-from engage.ledger.accept import Accepted, CreditToAccept, accept
+from engage.ledger.accept import CreditToAccept, accept
+from engage.ledger.accounts import post
+from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.ledger.clawback import Removal, claw_back
 from engage.ledger.credits import read_by_reference, read_used_keys
 from engage.ledger.settle import is_credit_due, next_settlement, read_due_times, settle_batch
@@ -46,9 +49,17 @@ def rows_of(credits: list[NewCredit], member: str = "m-1") -> list[CreditToAccep
     return [CreditToAccept(PROGRAM, member, new_id(), credit) for credit in credits]
 
 
-async def take(db: AsyncEngine, accepting: list[CreditToAccept]) -> Accepted:
+def outbox_row() -> OutboxRow:
+    return OutboxRow(new_id(), "test", NOON)
+
+
+async def take(
+    db: AsyncEngine, accepting: list[CreditToAccept]
+) -> tuple[frozenset[UUID], list[BalanceChange]]:
+    """(the ids that were taken, the balances that changed)"""
+    row = OutboxRow(new_id(), "pending", NOON)
     async with one_statement(db) as conn:
-        return await accept(conn, accepting, now=NOON, wall=NOON, outbox_id=new_id())
+        return await accept(conn, accepting, row, now=NOON), row.changes
 
 
 async def test_the_same_credits_from_many_connections_are_taken_once(db: AsyncEngine) -> None:
@@ -61,49 +72,47 @@ async def test_the_same_credits_from_many_connections_are_taken_once(db: AsyncEn
         chance.shuffle(wanted_credits)
         batches.append([CreditToAccept(PROGRAM, m, new_id(), credit) for m, credit in wanted_credits[:30]])
     accepted = await asyncio.gather(*(take(db, batch) for batch in batches))
-    ids = [id_ for each in accepted for id_ in each.ids]
+    ids = [id_ for taken, _ in accepted for id_ in taken]
     assert len(ids) == len(set(ids))
     found = await rows(
         db, "SELECT count(*), count(DISTINCT (member_id, source_key)), sum(points) FROM credits"
     )
     assert found == [(len(ids), len(ids), 2 * len(ids))]
     balances = await rows(db, "SELECT sum(pending), sum(version) FROM balances")
-    changes = sum(len(each.changes) for each in accepted)
-    assert balances == [(2 * len(ids), changes)], "each change of a balance is one version"
+    versions = sum(len(changes) for _, changes in accepted)
+    assert balances == [(2 * len(ids), versions)], "each change of a balance is one version"
 
 
 async def test_the_newest_balance_comes_with_the_credits(db: AsyncEngine) -> None:
-    first = await take(db, rows_of(credits(link())))
-    (change,) = first.changes
+    _, (change,) = await take(db, rows_of(credits(link())))
     assert (change.member_id, change.balance.pending, change.balance.seq) == ("m-1", 21, 1)
-    again = await take(db, rows_of(credits(link())))
-    assert (again.ids, again.changes) == (frozenset(), [])
+    assert await take(db, rows_of(credits(link()))) == (frozenset(), [])
     assert await rows(db, "SELECT count(*), max(cause) FROM outbox") == [(1, "pending")]
 
 
 async def test_a_credit_that_shares_a_slot_is_not_taken_without_it(db: AsyncEngine) -> None:
     share_any, thanks = (c for c in credits(link()) if c.rule_id in ("share_any", "share_thanks"))
-    assert (await take(db, rows_of([share_any]))).ids
+    assert (await take(db, rows_of([share_any])))[0]
     own = CreditToAccept(PROGRAM, "m-1", new_id(), share_any)
     beside = CreditToAccept(PROGRAM, "m-1", new_id(), thanks, with_id=own.id)
-    assert (await take(db, [beside, own])).ids == frozenset()
+    assert (await take(db, [beside, own]))[0] == frozenset()
     own = CreditToAccept(PROGRAM, "m-2", new_id(), share_any)
     beside = CreditToAccept(PROGRAM, "m-2", new_id(), thanks, with_id=own.id)
-    accepted = await take(db, [beside, own])
-    assert accepted.ids == {own.id, beside.id}
-    assert [change.balance.pending for change in accepted.changes] == [4]
+    ids, changes = await take(db, [beside, own])
+    assert ids == {own.id, beside.id}
+    assert [change.balance.pending for change in changes] == [4]
 
 
 async def test_what_is_known_by_its_reference_is_taken_under_no_rule(db: AsyncEngine) -> None:
-    assert len((await take(db, rows_of(credits(link("s-1"))))).ids) == 4
-    assert (await take(db, rows_of(credits(social("s-1"), 2)))).ids == frozenset()
-    assert len((await take(db, rows_of(credits(social("s-1"), 2), "m-2"))).ids) == 2, (
+    assert len((await take(db, rows_of(credits(link("s-1")))))[0]) == 4
+    assert (await take(db, rows_of(credits(social("s-1"), 2))))[0] == frozenset()
+    assert len((await take(db, rows_of(credits(social("s-1"), 2), "m-2")))[0]) == 2, (
         "references are a member's"
     )
     (known,) = (
         CreditToAccept(PROGRAM, "m-1", new_id(), c, known=True) for c in credits(social("s-1"), 2)[:1]
     )
-    assert (await take(db, [known])).ids == {known.id}, "unless it is the same activity going on"
+    assert (await take(db, [known]))[0] == {known.id}, "unless it is the same activity going on"
     async with one_statement(db) as conn:
         held = await read_by_reference(conn, [(PROGRAM, "m-1", "share:s-1"), (PROGRAM, "m-1", "share:s-2")])
         keys = await read_used_keys(conn, [(PROGRAM, "m-1", "first_link"), (PROGRAM, "m-2", "first_link")])
@@ -118,9 +127,7 @@ async def test_a_run_of_days_begins_only_where_the_day_before_is_not_there(db: A
             PLAYGROUND.earning, tap(), at=NOON + days * DAY, zone=zone, grants=[Grant(slot, 1)]
         )
         before = slot.source_key(0).replace(str(slot.day), str(slot.day - DAY))
-        return len(
-            (await take(db, [CreditToAccept(PROGRAM, "m-1", new_id(), credit, day_before=before)])).ids
-        )
+        return len((await take(db, [CreditToAccept(PROGRAM, "m-1", new_id(), credit, day_before=before)]))[0])
 
     assert await begin(10) == 1
     assert await begin(11) == 0, "the day after"
@@ -142,13 +149,13 @@ async def test_writers_in_any_order_do_not_stop_each_other(db: AsyncEngine) -> N
 
     async def settle() -> None:
         async with one_statement(db) as conn:
-            await settle_batch(conn, now=NOON + FIVE_MINUTES, wall=NOON, outbox_id=new_id(), batch=5)
+            await settle_batch(conn, outbox_row(), now=NOON + FIVE_MINUTES, batch=5)
 
     async def remove(turn: int) -> None:
         chance.shuffle(members)
         removals = [Removal(PROGRAM, m, f"review:r-{turn}", ("review",), "first", NOON) for m in members[:8]]
         async with db.begin() as conn:
-            await claw_back(conn, removals, now=NOON + FIVE_MINUTES, wall=NOON, outbox_id=new_id())
+            await post(conn, await claw_back(conn, removals, now=NOON + FIVE_MINUTES), outbox_row())
 
     for turn in range(5):
         work = [earn(turn), earn(turn), *[settle() for _ in range(6)], remove(turn), remove(turn)]

@@ -20,6 +20,7 @@ from engage.domain.accounts.liability import BUCKETS, DAYS, Liability
 from engage.flows.programs.publish import publish
 from engage.flows.reports.reports import report_balance, report_liability
 from engage.ledger.accounts import Accounts, open_accounts, post
+from engage.ledger.balances import OutboxRow
 from engage.ledger.holds import Hold, add_hold
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -196,7 +197,7 @@ class Life:
         found = await open_accounts(conn, [(PROGRAM, member)], now=self.now, **more)
         account = found.by_key[PROGRAM, member]
         yield account, found
-        await post(conn, found, cause="test", wall=self.now, outbox_id=new_id())
+        await post(conn, found, OutboxRow(new_id(), "test", self.now))
         for id_, lot in account.lots.items():
             self.tally.lots[id_] = Left(member, lot.remaining, lot.expires_at)
         self.tally.debt[member] = account.debt

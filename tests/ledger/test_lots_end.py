@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from engage.flows.operations.audit import audit
 from engage.flows.scheduled.settle import settle_due
-from engage.ledger.balances import BalanceChange
+from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.ledger.expire import expire_lots, lock_expiring, next_expiration, next_stop
 from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
@@ -45,9 +45,8 @@ async def expire(
 ) -> tuple[int, list[BalanceChange]]:
     async with transaction(services.db) as conn:
         _, members = await lock_expiring(conn, now=now, batch=batch)
-        return await expire_lots(
-            conn, members, now=now, wall=services.clock.wall(), outbox_id=new_id(), on_time=on_time
-        )
+        row = OutboxRow(new_id(), "expired", services.clock.wall())
+        return await expire_lots(conn, members, row, now=now, on_time=on_time), row.changes
 
 
 async def balances(services: Services) -> list[tuple[object, ...]]:
@@ -149,10 +148,9 @@ async def test_what_has_been_spent_while_waiting_for_the_lots_does_not_end(servi
         assert await spend(services, 30, now=services.clock.now()) == 30
         found, members = await lock_expiring(conn, now=JOINED_ENDS)
         assert (found, [(m.active, m.version) for m in members]) == (1, [(42, 7)])
-        ended, (change,) = await expire_lots(
-            conn, members, now=JOINED_ENDS, wall=services.clock.wall(), outbox_id=new_id()
-        )
-    assert (ended, change.balance.active) == (1, 22)
+        row = OutboxRow(new_id(), "expired", services.clock.wall())
+        assert await expire_lots(conn, members, row, now=JOINED_ENDS) == 1
+    assert [change.balance.active for change in row.changes] == [22]
 
 
 async def test_a_clock_that_passes_over_it_writes_the_time_at_which_each_lot_ended(

@@ -109,7 +109,7 @@ class Town:
         if dying:
             self.services.post_commit._confirmed.clear()
             self.services.post_commit._changes.clear()
-            self.services.post_commit._untold.clear()
+            self.services.post_commit._unpublished.clear()
             self.services.post_commit._due.clear()
         return [(self.lives[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from engage.domain.accounts.account import Account
-from engage.ledger.accounts import open_accounts, post
+from engage.ledger.accounts import open_accounts
 from engage.ledger.holds import Hold, HoldState, add_hold, read_holds, write_holds
-from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from tests.support.playing import PROGRAM
 
@@ -52,16 +52,16 @@ async def end_hold(
 ) -> None:
     """Captured, released, or expired."""
     key = (PROGRAM, member_id)
-    async with transaction(services.db) as conn:
-        accounts = await open_accounts(conn, [key], now=now, hold_ids=[hold_id])
+    async with open_posting(services, cause=state) as posting:
+        accounts = await open_accounts(posting.conn, [key], now=now, hold_ids=[hold_id])
         account, takes = accounts.by_key[key], accounts.takes[hold_id]
         if state == "captured":
             account.capture(takes, hold_id, now)
         else:
             account.release(takes, hold_id, now)
-        await post(conn, accounts, cause=state, wall=services.clock.wall(), outbox_id=new_id())
-        found = (await read_holds(conn, [hold_id]))[hold_id]
-        await write_holds(conn, [replace(found, state=state, closed_at=now)])
+        await posting.post(accounts)
+        found = (await read_holds(posting.conn, [hold_id]))[hold_id]
+        await write_holds(posting.conn, [replace(found, state=state, closed_at=now)])
 
 
 async def _change(
@@ -73,13 +73,13 @@ async def _change(
     add: Callable[[], Hold | None],
 ) -> None:
     key = (PROGRAM, member_id)
-    async with transaction(services.db) as conn:
-        accounts = await open_accounts(conn, [key], now=now)
+    async with open_posting(services, cause="spent") as posting:
+        accounts = await open_accounts(posting.conn, [key], now=now)
         change(accounts.by_key[key])
-        await post(conn, accounts, cause="spent", wall=services.clock.wall(), outbox_id=new_id())
+        await posting.post(accounts)
         made = add()
         if made is not None:
-            await add_hold(conn, made)
+            await add_hold(posting.conn, made)
 
 
 def _hold(

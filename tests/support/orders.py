@@ -26,10 +26,10 @@ from engage.flows.shop.events import (
     ReviewRemovedEvent,
 )
 from engage.flows.shop.take_events import take_events
-from engage.ledger.accounts import open_accounts, post
+from engage.ledger.accounts import open_accounts
 from engage.ledger.holds import Hold, add_hold
-from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.playing import publishing, rows
@@ -171,8 +171,8 @@ async def spend(
 ) -> UUID:
     """Points are held for an order, and captured at once if nothing else is said."""
     key, now, hold_id = (PROGRAM, member_id), services.clock.now(), new_id()
-    async with transaction(services.db) as conn:
-        accounts = await open_accounts(conn, [key], now=now)
+    async with open_posting(services, cause="held") as posting:
+        accounts = await open_accounts(posting.conn, [key], now=now)
         account = accounts.by_key[key]
         takes = account.hold(points, hold_id, now)
         if capture:
@@ -191,8 +191,8 @@ async def spend(
             expires_at=now + timedelta(days=1),
             closed_at=now if capture else None,
         )
-        await add_hold(conn, hold)
-        await post(conn, accounts, cause="held", wall=services.clock.wall(), outbox_id=new_id())
+        await add_hold(posting.conn, hold)
+        await posting.post(accounts)
     return hold_id
 
 

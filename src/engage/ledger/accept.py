@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.direct_sql import DirectStatement
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.decide import NewCredit, Why
-from engage.ledger.balances import BalanceChange
+from engage.ledger.balances import BalanceChange, OutboxRow
 
 # One statement, one round trip: insert, then project, then remember to tell.
 # Everything is taken in key order, credits before balances, as every writer of the ledger does; so
@@ -78,9 +78,10 @@ WITH asked AS MATERIALIZED (
     ON CONFLICT (program_id, member_id)
         DO UPDATE SET pending = b.pending + excluded.pending, version = b.version + 1
     RETURNING program_id, member_id, active, pending, held, debt, version
-), told AS (
+), remembered AS (
     INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
-    SELECT CAST(:outbox_id AS uuid), :wall, 'pending', array_agg(program_id), array_agg(member_id)
+    SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
+           array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
 )
 SELECT n.id, n.program_id, n.member_id, m.active, m.pending, m.held, m.debt, m.version
@@ -106,25 +107,13 @@ class CreditToAccept(msgspec.Struct, frozen=True):
     day_before: str | None = None
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """Which ids were taken, and what became of the balances. An id that is missing was not to be had."""
-
-    ids: frozenset[UUID]
-    changes: list[BalanceChange]
-
-
 _encode_why = msgspec.json.Encoder().encode
 
 
 async def accept(
-    conn: AsyncConnection,
-    accepting: Sequence[CreditToAccept],
-    *,
-    now: datetime,
-    wall: datetime,
-    outbox_id: UUID,
-) -> Accepted:
-    """Inserts what is new as pending credits. `outbox_id` names the row that keeps the news."""
+    conn: AsyncConnection, accepting: Sequence[CreditToAccept], outbox: OutboxRow, *, now: datetime
+) -> frozenset[UUID]:
+    """Inserts what is new as pending credits; the ids of those that were. Fills the changes of `outbox`."""
     told, decisions = _decisions(accepting)
     credits = [a.credit for a in told]
     rows = await _ACCEPT.fetch(
@@ -147,8 +136,9 @@ async def accept(
             "known": [a.known for a in told],
             "days_before": [a.day_before for a in told],
             "now": now,
-            "wall": wall,
-            "outbox_id": outbox_id,
+            "outbox_id": outbox.id,
+            "written_at": outbox.written_at,
+            "cause": outbox.cause,
         },
     )
     ids: set[UUID] = set()
@@ -157,7 +147,8 @@ async def accept(
         ids.add(id_)
         balance = Balance(active, pending, held, debt, version)
         changes[program_id, member_id] = BalanceChange(program_id, member_id, balance)
-    return Accepted(frozenset(ids), list(changes.values()))
+    outbox.changes = list(changes.values())
+    return frozenset(ids)
 
 
 def _decisions(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept], list[int]]:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.accounts.account import Account, Lot, Take, age
 from engage.domain.accounts.balance import Balance
 from engage.domain.keys import MemberKey
-from engage.ledger.balances import BalanceChange
+from engage.ledger.balances import BalanceChange, OutboxRow
 
 _LOCK = text("""
 SELECT b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version
@@ -99,7 +99,7 @@ WITH written AS (
     WHERE b.program_id = u.program_id AND b.member_id = u.member_id
 )
 INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
-VALUES (CAST(:outbox_id AS uuid), :wall, :cause,
+VALUES (CAST(:outbox_id AS uuid), :written_at, :cause,
         CAST(:b_program_ids AS text[]), CAST(:b_member_ids AS text[]))
 """)
 
@@ -154,17 +154,15 @@ async def open_accounts(
     return Accounts(by_key, takes)
 
 
-async def post(
-    conn: AsyncConnection, accounts: Accounts, *, cause: str, wall: datetime, outbox_id: UUID
-) -> list[BalanceChange]:
-    """Writes what the accounts went through: entries, moves, lots, balances, and the news of them."""
+async def post(conn: AsyncConnection, accounts: Accounts, outbox: OutboxRow) -> None:
+    """Writes the entries, moves, lots and balances of these accounts. Fills the changes of `outbox`."""
     changed = [(key, account) for key, account in sorted(accounts.by_key.items()) if account.changed]
     if not changed:
-        return []
-    changes = [BalanceChange(*key, balance_of(account)) for key, account in changed]
-    columns = _entries(changed) | _lots(changed) | _balances(changes)
-    await conn.execute(_POST, columns | {"cause": cause, "wall": wall, "outbox_id": outbox_id})
-    return changes
+        return
+    outbox.changes = [BalanceChange(*key, balance_of(account)) for key, account in changed]
+    columns = _entries(changed) | _lots(changed) | _balances(outbox.changes)
+    row = {"outbox_id": outbox.id, "written_at": outbox.written_at, "cause": outbox.cause}
+    await conn.execute(_POST, columns | row)
 
 
 def balance_of(account: Account) -> Balance:

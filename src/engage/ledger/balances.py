@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
@@ -16,6 +17,19 @@ class BalanceChange(msgspec.Struct, frozen=True):
     program_id: str
     member_id: str
     balance: Balance
+
+
+class OutboxRow(msgspec.Struct):
+    """A row of the outbox: the changes of balances that one statement makes, to publish after the commit.
+
+    `written_at` is wall time. The statement that writes the row fills `changes`; where there are none, it
+    writes no row.
+    """
+
+    id: UUID
+    cause: str
+    written_at: datetime
+    changes: list[BalanceChange] = []
 
 
 _READ = text("""

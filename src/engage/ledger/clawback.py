@@ -6,14 +6,12 @@ activity finds its place taken when it comes.
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.ledger.accounts import open_accounts, post
-from engage.ledger.balances import BalanceChange
+from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.corrections import Correction, lock_credits, reduce_to, write_corrections
 
 
@@ -43,11 +41,9 @@ ON CONFLICT DO NOTHING
 """)
 
 
-async def claw_back(
-    conn: AsyncConnection, removals: Sequence[Removal], *, now: datetime, wall: datetime, outbox_id: UUID
-) -> list[BalanceChange]:
+async def claw_back(conn: AsyncConnection, removals: Sequence[Removal], *, now: datetime) -> Accounts:
     """Reverses the credits of these activities, each once: from their own lots first, then from the oldest,
-    and what is spent is owed. The balances that changed.
+    and what is spent is owed. Returns the accounts, for the caller to post.
     """
     # Told of twice at once, an activity is still taken back once.
     removals = list({(r.program_id, r.member_id, r.reference): r for r in reversed(removals)}.values())
@@ -66,7 +62,7 @@ async def claw_back(
     )
     credits = await lock_credits(conn, [(r.program_id, r.member_id, r.reference) for r in removals])
     if not credits:
-        return []
+        return Accounts({}, {})
     accounts = await open_accounts(
         conn, [credit.key for credit in credits], now=now, credit_ids=[credit.id for credit in credits]
     )
@@ -76,4 +72,4 @@ async def claw_back(
         after = reduce_to(accounts.by_key[credit.key], credit, 0, at=now, reference=reference)
         corrections.append(Correction(credit, after, reference))
     await write_corrections(conn, corrections, now=now)
-    return await post(conn, accounts, cause="clawback", wall=wall, outbox_id=outbox_id)
+    return accounts

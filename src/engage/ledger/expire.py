@@ -7,13 +7,12 @@ nobody. Who is spending at that moment has `engage.ledger.accounts` end their lo
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
-from engage.ledger.balances import BalanceChange
+from engage.ledger.balances import BalanceChange, OutboxRow
 
 LOTS_PER_BATCH = 1_000
 
@@ -67,9 +66,10 @@ WITH ended AS MATERIALIZED (
     ) s
     WHERE b.program_id = s.program_id AND b.member_id = s.member_id
     RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version, s.entries
-), told AS (
+), remembered AS (
     INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
-    SELECT CAST(:outbox_id AS uuid), :wall, 'expired', array_agg(program_id), array_agg(member_id)
+    SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
+           array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
 )
 SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
@@ -117,13 +117,12 @@ async def lock_expiring(
 async def expire_lots(
     conn: AsyncConnection,
     members: Sequence[LockedBalance],
+    outbox: OutboxRow,
     *,
     now: datetime,
-    wall: datetime,
-    outbox_id: UUID,
     on_time: bool = False,
-) -> tuple[int, list[BalanceChange]]:
-    """Ends all lots of these members that end by `now`; (how many lots, the balances that changed).
+) -> int:
+    """Ends all lots of these members that end by `now`; how many. Fills the changes of `outbox`.
 
     Their balances are locked by this transaction. The lots end `now`, or each at its own time when the
     sandbox's clock passes over that (`on_time`).
@@ -136,9 +135,10 @@ async def expire_lots(
             "actives": [member.active for member in members],
             "versions": [member.version for member in members],
             "now": now,
-            "wall": wall,
-            "outbox_id": outbox_id,
             "on_time": on_time,
+            "outbox_id": outbox.id,
+            "written_at": outbox.written_at,
+            "cause": outbox.cause,
         },
     )
     ended = 0
@@ -146,7 +146,8 @@ async def expire_lots(
     for program_id, member_id, active, pending, held, debt, version, entries in rows:
         ended += entries
         changes.append(BalanceChange(program_id, member_id, Balance(active, pending, held, debt, version)))
-    return ended, changes
+    outbox.changes = changes
+    return ended
 
 
 async def next_expiration(conn: AsyncConnection, *, after: datetime) -> datetime | None:

@@ -5,13 +5,12 @@ credits, then balances in key order, as in `engage.ledger.accept`.
 """
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
-from engage.ledger.balances import BalanceChange
+from engage.ledger.balances import BalanceChange, OutboxRow
 
 CREDITS_PER_BATCH = 1_000
 
@@ -76,9 +75,10 @@ WITH due AS MATERIALIZED (
     SELECT program_id, member_id, version, id, max(active_at) OVER (PARTITION BY program_id, member_id),
            -recovered_of
     FROM numbered WHERE recovered_of > 0
-), told AS (
+), remembered AS (
     INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
-    SELECT CAST(:outbox_id AS uuid), :wall, 'active', array_agg(program_id), array_agg(member_id)
+    SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
+           array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
 )
 SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries
@@ -97,27 +97,35 @@ _IS_DUE = text("SELECT EXISTS (SELECT FROM credits WHERE state = 'pending' AND d
 
 async def settle_batch(
     conn: AsyncConnection,
+    outbox: OutboxRow,
     *,
     now: datetime,
-    wall: datetime,
-    outbox_id: UUID,
     on_time: bool = False,
     batch: int = CREDITS_PER_BATCH,
-) -> tuple[int, list[BalanceChange]]:
-    """Activates up to `batch` credits due at `now`; (how many, the balances that changed).
+) -> int:
+    """Activates up to `batch` credits due at `now`; how many. Fills the changes of `outbox`.
 
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
     that (`on_time`); never from before they were accepted.
     """
     rows = await conn.execute(
-        _SETTLE, {"now": now, "wall": wall, "batch": batch, "outbox_id": outbox_id, "on_time": on_time}
+        _SETTLE,
+        {
+            "now": now,
+            "batch": batch,
+            "on_time": on_time,
+            "outbox_id": outbox.id,
+            "written_at": outbox.written_at,
+            "cause": outbox.cause,
+        },
     )
     settled = 0
     changes = []
     for program_id, member_id, active, pending, held, debt, version, entries in rows:
         settled += entries
         changes.append(BalanceChange(program_id, member_id, Balance(active, pending, held, debt, version)))
-    return settled, changes
+    outbox.changes = changes
+    return settled
 
 
 async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:

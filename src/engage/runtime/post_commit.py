@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.refusals import Unavailable
 from engage.gate.client import Asked, Gate
-from engage.ledger.balances import BalanceChange
+from engage.ledger.balances import OutboxRow
 from engage.runtime.database import one_statement
 from engage.signals.doorbell import Doorbell
 from engage.signals.topics import Change, Topics, change_of
@@ -46,27 +46,27 @@ class PostCommit:
         self._confirmed: list[tuple[Asked, int]] = []
         self._changes: list[Change] = []
         self._due: set[datetime] = set()
-        self._untold: list[UUID] = []
-        self._told: list[UUID] = []
+        self._unpublished: list[UUID] = []
+        self._published: list[UUID] = []
         self._draining = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
 
     def add(
         self,
+        rows: Sequence[OutboxRow] = (),
         *,
-        confirmed: Sequence[tuple[Asked, int]] = (),
-        changes: Sequence[BalanceChange] = (),
-        cause: str,
         due: Sequence[datetime] = (),
-        outbox_id: UUID,
+        confirmed: Sequence[tuple[Asked, int]] = (),
     ) -> None:
-        """Returns at once. `outbox_id` names the row that kept these changes until now."""
+        """Returns at once."""
         self._confirmed.extend(confirmed)
         self._due.update(due)
-        if len(self._changes) + len(changes) <= CHANGES_KEPT:
-            self._changes.extend(change_of(c.program_id, c.member_id, c.balance, cause) for c in changes)
-            if changes:
-                self._untold.append(outbox_id)
+        for row in rows:
+            if row.changes and len(self._changes) + len(row.changes) <= CHANGES_KEPT:
+                self._changes.extend(
+                    change_of(c.program_id, c.member_id, c.balance, row.cause) for c in row.changes
+                )
+                self._unpublished.append(row.id)
         if self._working is None:
             self._working = asyncio.get_running_loop().create_task(self._work())
 
@@ -81,9 +81,9 @@ class PostCommit:
         loop = asyncio.get_running_loop()
         forget_by = loop.time() + FORGET_AFTER_S
         try:
-            while self._confirmed or self._changes or self._due or self._told:
+            while self._confirmed or self._changes or self._due or self._published:
                 await self._round()
-                if len(self._told) >= FORGET_AT or loop.time() > forget_by or self._draining.is_set():
+                if len(self._published) >= FORGET_AT or loop.time() > forget_by or self._draining.is_set():
                     await self._forget()
                     forget_by = loop.time() + FORGET_AFTER_S
                 else:
@@ -102,7 +102,7 @@ class PostCommit:
         confirmed, self._confirmed = self._confirmed, []
         changes, self._changes = self._changes, []
         due, self._due = self._due, set()
-        untold, self._untold = self._untold, []
+        unpublished, self._unpublished = self._unpublished, []
         # Three servers perhaps: what one of them misses is no reason to keep it from the others.
         with _may_fail("confirm", len(confirmed)):
             await self._gate.confirm(confirmed)
@@ -110,10 +110,10 @@ class PostCommit:
             await self._doorbell.ring(due)
         with _may_fail("publish", len(changes)):
             await self._topics.publish(changes)
-            self._told += untold
+            self._published += unpublished
 
     async def _forget(self) -> None:
-        told, self._told = self._told, []
+        told, self._published = self._published, []
         with _may_fail("forget", len(told)):
             async with one_statement(self._db) as conn:
                 await outbox.delete(conn, told)

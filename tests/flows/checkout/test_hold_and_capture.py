@@ -1,6 +1,6 @@
 """Points and coupons are set aside for an order, and spent, given back, or given back by time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.coupons import expire_coupons, void_coupon
 from engage.flows.scheduled.expire import expire_due
+from engage.ledger.balances import OutboxRow
 from engage.ledger.holds import next_hold_end
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
@@ -392,11 +393,11 @@ async def test_each_change_is_told_with_its_cause(services: Services) -> None:
     told: list[str] = []
     add = services.post_commit.add
 
-    def listen(**what: Any) -> None:
-        told.append(what["cause"])
-        add(**what)
+    def listen(rows: Sequence[OutboxRow], **more: Any) -> None:
+        told.extend(row.cause for row in rows if row.changes)
+        add(rows, **more)
 
-    services.post_commit.add = listen  # type: ignore[method-assign]
+    services.post_commit.add = listen  # type: ignore[method-assign, assignment]
     await redeemed(services, "one_euro")
     await ended(services, await held(services, asking("o-1", points=50)), "captured")
     await ended(services, await held(services, asking("o-2", points=50)), "released")

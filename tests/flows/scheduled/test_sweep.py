@@ -17,12 +17,12 @@ from tests.support.clock import FIVE_MINUTES
 from tests.support.playing import PROGRAM, advance, do, join, rows, tap
 
 
-async def leave_untold(services: Services) -> None:
+async def leave_unpublished(services: Services) -> None:
     """Its news are lost with the process, and that was a while ago."""
     await services.post_commit.drain()
     await do(services, tap())
     services.post_commit._changes.clear()
-    services.post_commit._untold.clear()
+    services.post_commit._unpublished.clear()
     await services.post_commit.drain()
     async with services.db.begin() as conn:
         await conn.execute(text("UPDATE outbox SET created_at = created_at - interval '10 seconds'"))
@@ -30,7 +30,7 @@ async def leave_untold(services: Services) -> None:
 
 async def test_a_change_that_was_not_told_is_told_by_the_sweep(services: Services) -> None:
     await join(services)
-    await leave_untold(services)
+    await leave_unpublished(services)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
     async with aclosing(services.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)
@@ -45,7 +45,7 @@ async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_f
     services: Services,
 ) -> None:
     await join(services)
-    await leave_untold(services)
+    await leave_unpublished(services)
     advance(services, FIVE_MINUTES)
     async with aclosing(services.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)

@@ -21,12 +21,13 @@ from engage.domain.refusals import AccountClosed, Refusal, Unavailable, not_offe
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks, load_gate
 from engage.gate.client import Asked, Status
-from engage.ledger.accept import CreditToAccept, accept
+from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import Credit, ReferencedCredit, read_by_reference, read_used_keys
 from engage.ledger.used_slots import SlotQuery, read_used_slots
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -201,24 +202,13 @@ async def _accept(services: Services, granted: list[_Open], answers: Answers) ->
         return []
     offers = [(one, grant, rows) for one in granted for grant, rows in _offers(one)]
     accepting = [row for _, _, rows in offers for row in rows]
-    outbox_id = new_id()
-    async with one_statement(services.db) as conn:
-        accepted = await accept(
-            conn, accepting, now=services.clock.now(), wall=services.clock.wall(), outbox_id=outbox_id
-        )
-    confirmed = []
-    for one, grant, rows in offers:
-        taken = [row for row in rows if row.id in accepted.ids]
-        if taken:
-            one.win(grant, taken)
-            confirmed.append((one.asked(grant.slot), grant.number))
-    services.post_commit.add(
-        confirmed=confirmed,
-        changes=accepted.changes,
-        cause="pending",
-        due=[due for row in accepting if row.id in accepted.ids and (due := row.credit.due_at) is not None],
-        outbox_id=outbox_id,
-    )
+    async with open_posting(services, cause="pending", autocommit=True) as posting:
+        accepted = await posting.accept(accepting, now=services.clock.now())
+        for one, grant, rows in offers:
+            taken = [row for row in rows if row.id in accepted]
+            if taken:
+                one.win(grant, taken)
+                posting.confirm(one.asked(grant.slot), grant.number)
     lost = []
     for one in granted:
         if all(grant.slot.rule_id in one.settled for grant in one.grants):

@@ -12,8 +12,7 @@ from engage.flows.shop.events import (
     ShareRemovedEvent,
 )
 from engage.ledger.clawback import Removal, claw_back
-from engage.runtime.database import transaction
-from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 
 
@@ -30,12 +29,8 @@ async def take_removals(
             removals.append(removal)
             done.append(one)
     if removals:
-        outbox_id = new_id()
-        async with transaction(services.db) as conn:
-            changes = await claw_back(
-                conn, removals, now=now, wall=services.clock.wall(), outbox_id=outbox_id
-            )
-        services.post_commit.add(changes=changes, cause="clawback", outbox_id=outbox_id)
+        async with open_posting(services, cause="clawback") as posting:
+            await posting.post(await claw_back(posting.conn, removals, now=now))
     return done
 
 

@@ -14,13 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import Account
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
 from engage.flows.shop.order_events import follow_captures
-from engage.ledger.accounts import Accounts, open_accounts, post
-from engage.ledger.balances import BalanceChange
+from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import (
     Hold,
     HoldState,
@@ -29,8 +27,8 @@ from engage.ledger.holds import (
     read_overdue_holds,
     write_holds,
 )
-from engage.runtime.database import one_statement, transaction
-from engage.runtime.ids import new_id
+from engage.runtime.database import one_statement
+from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.store.rewards.coupons import return_coupons, use_coupons
 from engage.store.shop.orders import read_returned_orders
@@ -38,10 +36,6 @@ from engage.store.shop.orders import read_returned_orders
 HOLDS_PER_BATCH = 500
 
 HoldOutcome = Literal["captured", "released"]
-
-# Of each balance that a transaction changes, what for.
-Causes = dict[MemberKey, str]
-News = list[tuple[str, UUID, list[BalanceChange]]]
 
 
 class HoldClosing(Struct, frozen=True):
@@ -68,7 +62,8 @@ async def close_holds(services: Services, endings: Sequence[HoldClosing]) -> lis
     Coupons that a captured hold applied are used; those of one that is released go back to the member.
     """
     now = services.clock.now()
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause="captured") as posting:
+        conn = posting.conn
         known = await read_holds(conn, [one.hold_id for one in endings])
         ids = [hold.id for hold in known.values() if hold.purpose == "checkout"]
         if not ids:
@@ -86,10 +81,9 @@ async def close_holds(services: Services, endings: Sequence[HoldClosing]) -> lis
                 hold = holds[hold.id] = _end(accounts, hold, "expired" if late else ending.outcome, now)
                 done.append(hold)
             answers.append(_answer(hold, ending.outcome))
-        news = await _write(services, conn, accounts, done)
+        await _write(posting, accounts, done)
         captured = _captured_orders(holds.values())
         back = await read_returned_orders(conn, captured) if captured else []
-    tell(services, news)
     if back:
         await follow_captures(services, back)
     return answers
@@ -103,10 +97,8 @@ async def end_overdue(services: Services, members: Iterable[MemberKey], *, now: 
         found = await read_overdue_holds(conn, members, at=now)
     if not found:
         return 0
-    async with transaction(services.db) as conn:
-        done, news = await _end_late(services, conn, found, now=now, on_time=False)
-    tell(services, news)
-    return done
+    async with open_posting(services, cause="released") as posting:
+        return await _end_late(posting, found, now=now, on_time=False)
 
 
 async def release_overdue(services: Services, *, now: datetime, on_time: bool = False) -> int:
@@ -115,50 +107,25 @@ async def release_overdue(services: Services, *, now: datetime, on_time: bool = 
     """
     total = 0
     while True:
-        async with transaction(services.db) as conn:
-            ids = await lock_overdue_holds(conn, at=now, limit=HOLDS_PER_BATCH)
+        async with open_posting(services, cause="released") as posting:
+            ids = await lock_overdue_holds(posting.conn, at=now, limit=HOLDS_PER_BATCH)
             if not ids:
                 return total
-            found = (await read_holds(conn, ids)).values()
-            done, news = await _end_late(services, conn, list(found), now=now, on_time=on_time)
-        tell(services, news)
-        total += done
+            found = (await read_holds(posting.conn, ids)).values()
+            total += await _end_late(posting, list(found), now=now, on_time=on_time)
         if len(ids) < HOLDS_PER_BATCH:
             return total
 
 
-async def post_news(services: Services, conn: AsyncConnection, accounts: Accounts, causes: Causes) -> News:
-    """Posts what the accounts went through. Where there is no cause, points had only come to their end."""
-    by_cause: dict[str, dict[MemberKey, Account]] = {}
-    for key, account in accounts.by_key.items():
-        if account.changed:
-            by_cause.setdefault(causes.get(key, "expired"), {})[key] = account
-    news = []
-    for cause, by_key in by_cause.items():
-        outbox_id = new_id()
-        changes = await post(
-            conn, Accounts(by_key, {}), cause=cause, wall=services.clock.wall(), outbox_id=outbox_id
-        )
-        news.append((cause, outbox_id, changes))
-    return news
-
-
-def tell(services: Services, news: News) -> None:
-    """After the commit."""
-    for cause, outbox_id, changes in news:
-        services.post_commit.add(changes=changes, cause=cause, outbox_id=outbox_id)
-
-
-async def _end_late(
-    services: Services, conn: AsyncConnection, found: Sequence[Hold], *, now: datetime, on_time: bool
-) -> tuple[int, News]:
-    accounts, holds = await _open(conn, found, now=now)
+async def _end_late(posting: Posting, found: Sequence[Hold], *, now: datetime, on_time: bool) -> int:
+    accounts, holds = await _open(posting.conn, found, now=now)
     done = []
     for hold in sorted(holds.values(), key=lambda hold: (hold.expires_at or now, hold.id)):
         if hold.state == "open":
             at = hold.expires_at if on_time and hold.expires_at is not None else now
             done.append(_end(accounts, hold, "expired", at))
-    return len(done), await _write(services, conn, accounts, done)
+    await _write(posting, accounts, done)
+    return len(done)
 
 
 async def _open(
@@ -180,7 +147,8 @@ def _end(accounts: Accounts, hold: Hold, state: HoldState, at: datetime) -> Hold
     return replace(hold, state=state, closed_at=at)
 
 
-async def _write(services: Services, conn: AsyncConnection, accounts: Accounts, done: Sequence[Hold]) -> News:
+async def _write(posting: Posting, accounts: Accounts, done: Sequence[Hold]) -> None:
+    conn = posting.conn
     if done:
         await write_holds(conn, done)
     captured = [(*hold.key, hold.id) for hold in done if _has_coupons(hold) and hold.state == "captured"]
@@ -190,7 +158,7 @@ async def _write(services: Services, conn: AsyncConnection, accounts: Accounts, 
     if back:
         await return_coupons(conn, back, now={hold.id: _closed_at(hold) for hold in back.values()})
     causes = {hold.key: "captured" if hold.state == "captured" else "released" for hold in done}
-    return await post_news(services, conn, accounts, causes)
+    await posting.post(accounts, causes=causes)
 
 
 def _captured_orders(holds: Iterable[Hold]) -> list[OrderKey]:

@@ -24,13 +24,13 @@ from engage.domain.money import Money
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.coupon_codes import CouponCode, read_code
-from engage.flows.checkout.close_holds import end_overdue, post_news, tell
+from engage.flows.checkout.close_holds import end_overdue
 from engage.flows.checkout.quote import QuoteRequest, basket_of, find_members, voucher_of
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
-from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 from engage.store.rewards.coupons import Coupon, read_by_codes, write_coupons
@@ -156,7 +156,8 @@ def _fingerprint(request: HoldRequest) -> str:
 
 
 async def _hold(services: Services, asked: Sequence[_Asked], answers: Answers, *, now: datetime) -> None:
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause="held") as posting:
+        conn = posting.conn
         accounts = await open_accounts(conn, [one.key for one in asked], now=now)
         holds = await read_holds_of_orders(conn, [one.order for one in asked])
         at_hand = _Round(now, accounts, holds, await _coupons(conn, asked), [], [])
@@ -169,8 +170,7 @@ async def _hold(services: Services, asked: Sequence[_Asked], answers: Answers, *
             await add_holds(conn, at_hand.made)
         if at_hand.applied:
             await write_coupons(conn, at_hand.applied)
-        news = await post_news(services, conn, accounts, {made.key: "held" for made in at_hand.made})
-    tell(services, news)
+        await posting.post(accounts, causes={made.key: "held" for made in at_hand.made})
 
 
 async def _coupons(conn: AsyncConnection, asked: Sequence[_Asked]) -> dict[tuple[str, str], Coupon]:

@@ -13,7 +13,7 @@ from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, insufficient_points
-from engage.ledger.accounts import Accounts, open_accounts, post
+from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.adjustments import (
     ADJUSTMENT_RULE,
     Adjustment,
@@ -23,9 +23,9 @@ from engage.ledger.adjustments import (
     read_adjustment,
     read_posted,
 )
-from engage.ledger.balances import BalanceChange, read_balances
-from engage.runtime.database import transaction
+from engage.ledger.balances import read_balances
 from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -64,23 +64,19 @@ async def adjust(
     insufficient_points where more is to be taken than there is.
     """
     assert adjusting.points
-    now, outbox_id = services.clock.now(), new_id()
+    now = services.clock.now()
     member = await services.members.get(services.db, program_id, member_id)
     key = (member.program_id, member.member_id)
-    changes: list[BalanceChange] = []
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause=ADJUSTMENT_RULE) as posting:
+        conn = posting.conn
         accounts = await open_accounts(conn, [key], now=now)
         known = await read_adjustment(conn, key, adjusting.reference)
         if known is None:
             known = await _adjust(services, conn, member, accounts, adjusting, operator=operator, now=now)
-            changes = await post(
-                conn, accounts, cause=ADJUSTMENT_RULE, wall=services.clock.wall(), outbox_id=outbox_id
-            )
+            await posting.post(accounts)
         elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
             raise Refusal("reference_used", status=409, reference=adjusting.reference)
-        answer = AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
-    services.post_commit.add(changes=changes, cause=ADJUSTMENT_RULE, outbox_id=outbox_id)
-    return answer
+        return AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
 
 
 async def _adjust(

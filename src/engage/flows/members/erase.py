@@ -5,25 +5,21 @@ What is kept, and why, is in docs/decisions/0007-erasure.md.
 
 import secrets
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import Unavailable
-from engage.flows.members.merge import ROUNDS, Overtaken, check_told, closed_holds, tell_closed
-from engage.ledger.accounts import lock_balances, open_accounts, post
-from engage.ledger.balances import BalanceChange
+from engage.flows.members.merge import ROUNDS, Overtaken, check_told, closed_holds, forget_closed
+from engage.ledger.accounts import lock_balances, open_accounts
 from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
 from engage.ledger.closing.erase import ERASURE, erase_ledger
-from engage.runtime.database import transaction
-from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
+from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
+from engage.signals.topics import CLOSED
 from engage.store.members.closing import add_closing, erase_rows, lock_orders
 from engage.store.members.members import lock_profiles, read_merged_into
-
-CAUSE = "erased"
 
 
 async def erase_member(services: Services, program_id: str, member_id: str, *, operator: str) -> None:
@@ -36,16 +32,15 @@ async def erase_member(services: Services, program_id: str, member_id: str, *, o
     where the account is never at rest.
     """
     for _ in range(ROUNDS):
-        outbox_id = new_id()
         try:
-            async with transaction(services.db) as conn:
-                key, names = await _lock(conn, program_id, member_id)
+            async with open_posting(services, cause=CLOSED) as posting:
+                key, names = await _lock(posting.conn, program_id, member_id)
                 if not names:
                     return
-                changes = await _erase(services, conn, key, names, operator=operator, outbox_id=outbox_id)
+                await _erase(services, posting, key, names, operator=operator)
         except Overtaken:
             continue
-        await tell_closed(services, key, changes, cause=CAUSE, outbox_id=outbox_id)
+        await forget_closed(services, key)
         return
     raise Unavailable("member")
 
@@ -64,16 +59,10 @@ async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple
 
 
 async def _erase(
-    services: Services,
-    conn: AsyncConnection,
-    key: MemberKey,
-    names: list[str],
-    *,
-    operator: str,
-    outbox_id: UUID,
-) -> list[BalanceChange]:
-    """The balances that changed. Raises Overtaken, and Refusal points_held."""
-    now, wall = services.clock.now(), services.clock.wall()
+    services: Services, posting: Posting, key: MemberKey, names: list[str], *, operator: str
+) -> None:
+    """Raises Overtaken, and Refusal points_held."""
+    conn, now, wall = posting.conn, services.clock.now(), services.clock.wall()
     await lock_orders(conn, key[0], names)
     credits = await lock_credits(conn, key)
     await lock_balances(conn, [key])
@@ -86,10 +75,9 @@ async def _erase(
     if account.active:
         account.take_out(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
     account.owe(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
-    changes = await post(conn, accounts, cause=CAUSE, wall=wall, outbox_id=outbox_id)
+    await posting.post(accounts)
     await erase_ledger(conn, key[0], names, salt=secrets.token_hex())
     await _forget(conn, key[0], names, operator=operator, now=now, wall=wall)
-    return changes
 
 
 async def _forget(

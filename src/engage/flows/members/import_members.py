@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Final
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,8 +20,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
 from engage.flows.members.register import MemberRegistration, check_eligible, new_member, offered
-from engage.ledger.accounts import open_accounts, post
-from engage.ledger.balances import BalanceChange
+from engage.ledger.accounts import open_accounts
 from engage.ledger.opening import (
     OPENING_RULE,
     OpeningCredit,
@@ -30,8 +28,8 @@ from engage.ledger.opening import (
     read_opening_points,
     source_key,
 )
-from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
+from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.store.members.batches import StoredRows, add_members, read_known
 from engage.store.members.members import NewMember
@@ -216,16 +214,14 @@ async def _bring(
 ) -> Rejections:
     """Writes a batch in one transaction; the rows that could not be taken. Raises Unavailable."""
     for _ in range(ATTEMPTS):
-        outbox_id = new_id()
         try:
-            async with transaction(services.db) as conn:
-                known = await _known(conn, coming, program_id)
-                opened = await _opened(conn, coming, program_id, name=name)
-                batch, bad = _sort(coming, known, opened, name=name)
-                changes = await _write(services, conn, batch, name=name, outbox_id=outbox_id)
+            async with open_posting(services, cause="opening") as posting:
+                known = await _known(posting.conn, coming, program_id)
+                points = await _opened(posting.conn, coming, program_id, name=name)
+                batch, bad = _sort(coming, known, points, name=name)
+                await _write(services, posting, batch, name=name)
         except _Overtaken:
             continue
-        services.post_commit.add(changes=changes, cause="opening", outbox_id=outbox_id)
         counts.imported += len(coming) - len(bad) - batch.existing
         counts.existing += batch.existing
         counts.members += len(batch.members)
@@ -302,15 +298,13 @@ def _check_known(one: ImportCandidate, known: StoredRows, opened: Mapping[str, i
     return False
 
 
-async def _write(
-    services: Services, conn: AsyncConnection, batch: _Batch, *, name: str, outbox_id: UUID
-) -> list[BalanceChange]:
+async def _write(services: Services, posting: Posting, batch: _Batch, *, name: str) -> None:
     """Raises _Overtaken."""
-    now = services.clock.now()
+    conn, now = posting.conn, services.clock.now()
     if batch.members and not await add_members(conn, batch.members, now=now):
         raise _Overtaken
     if not batch.credits:
-        return []
+        return
     if not await add_opening_credits(conn, batch.credits, name=name, now=now):
         raise _Overtaken
     keys = [(credit.program_id, credit.member_id) for credit in batch.credits]
@@ -318,7 +312,7 @@ async def _write(
     for key, credit in zip(keys, batch.credits, strict=True):
         lot = Lot(credit.id, credit.points, credit.points, 0, now, credit.expires_at)
         accounts.by_key[key].open_lot(lot, now, kind="opening", out_of="opening", reference=source_key(name))
-    return await post(conn, accounts, cause="opening", wall=services.clock.wall(), outbox_id=outbox_id)
+    await posting.post(accounts)
 
 
 def _reason(refusal: Refusal) -> str:

@@ -3,7 +3,7 @@
 Its tokens, its cards and events that name it are the other one's from then on.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -16,8 +16,8 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
-from engage.ledger.accounts import Accounts, lock_balances, open_accounts, post
-from engage.ledger.balances import BalanceChange, read_balances
+from engage.ledger.accounts import Accounts, lock_balances, open_accounts
+from engage.ledger.balances import read_balances
 from engage.ledger.closing import merge as ledger
 from engage.ledger.closing.accounts import (
     ClosingCredit,
@@ -26,9 +26,8 @@ from engage.ledger.closing.accounts import (
     read_hold_states,
     reverse_pending,
 )
-from engage.runtime.database import transaction
-from engage.runtime.ids import new_id
 from engage.runtime.member_cache import may_be_member, unknown_member
+from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
 from engage.store.members.closing import add_closing, lock_orders, merge_rows
@@ -76,18 +75,18 @@ async def _merge(
     services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
 ) -> MergeResult:
     """Raises Overtaken, and what `merge_members` raises."""
-    now, outbox_id = services.clock.now(), new_id()
-    changes: list[BalanceChange] = []
-    async with transaction(services.db) as conn:
+    now = services.clock.now()
+    async with open_posting(services, cause=CAUSE) as posting:
+        conn = posting.conn
         old, into = await _pair(conn, program_id, member_id, into)
         if old is not None:
-            changes = await _move_all(services, conn, old.key, into, now=now, outbox_id=outbox_id)
+            await _move_all(services, posting, old.key, into, now=now)
             await add_closing(
                 conn, program_id, [member_id], into=into, reason=reason, operator=operator, now=now
             )
         key = (program_id, into)
         balance, cards = (await read_balances(conn, [key]))[key], await read_cards(conn, key)
-    await tell_closed(services, key, changes, cause=CAUSE, outbox_id=outbox_id)
+    await forget_closed(services, key)
     return MergeResult(program_id, into, member_id, balance, cards)
 
 
@@ -113,10 +112,10 @@ async def _pair(
 
 
 async def _move_all(
-    services: Services, conn: AsyncConnection, key: MemberKey, into: str, *, now: datetime, outbox_id: UUID
-) -> list[BalanceChange]:
-    """The balances that changed. Raises Overtaken, and Refusal points_held."""
-    survivor, wall = (key[0], into), services.clock.wall()
+    services: Services, posting: Posting, key: MemberKey, into: str, *, now: datetime
+) -> None:
+    """Raises Overtaken, and Refusal points_held."""
+    conn, survivor, wall = posting.conn, (key[0], into), services.clock.wall()
     await lock_orders(conn, key[0], [key[1], into])
     credits = await lock_credits(conn, key)
     runs = _runs(services.programs.versions(key[0]))
@@ -133,11 +132,10 @@ async def _move_all(
     await ledger.fill_credits(conn, key, into, sorted(whole))
     await reverse_pending(conn, key, now=now)
     _move(accounts, key, survivor, whole, now=now)
-    changes = await post(conn, accounts, cause=CAUSE, wall=wall, outbox_id=outbox_id)
+    await posting.post(accounts, causes={key: CLOSED, survivor: CAUSE})
     await ledger.move_holds(conn, key, into)
     await merge_rows(conn, key, into, now=now, wall=wall)
     await close_accounts(conn, key[0], [key[1]])
-    return changes
 
 
 async def closed_holds(conn: AsyncConnection, key: MemberKey) -> list[UUID]:
@@ -222,17 +220,9 @@ def _move(
     new.owe(owed, now, kind="transfer", into="transferred", reference=from_)
 
 
-async def tell_closed(
-    services: Services, key: MemberKey, changes: Sequence[BalanceChange], *, cause: str, outbox_id: UUID
-) -> None:
-    """This process knows at once who is gone, and feeds hear of it; the gate asks the database anew about the
-    member who is there.
-    """
+async def forget_closed(services: Services, key: MemberKey) -> None:
+    """Drops closed accounts from the cache of this process, and this member's slots from the gate."""
     await services.members.refresh(services.db)
-    there = await services.members.find(services.db, [key])
-    for change in changes:
-        stayed = key in there and (change.program_id, change.member_id) == key
-        services.post_commit.add(changes=[change], cause=cause if stayed else CLOSED, outbox_id=outbox_id)
     try:
         await services.gate.forget([key])
     except Unavailable:

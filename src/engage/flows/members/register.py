@@ -17,9 +17,9 @@ from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.record import CreditView
-from engage.ledger.accept import CreditToAccept, accept
-from engage.runtime.database import transaction
+from engage.ledger.accept import CreditToAccept
 from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member, NewMember, add_member, person_hash
 
@@ -65,21 +65,16 @@ async def register_member(services: Services, registration: MemberRegistration) 
     program, zone = offered(services, registration, now)
     check_eligible(program.eligibility, registration, today=calendar.local_date(now, zone))
     member = new_member(services, program, registration)
-    outbox_id = new_id()
     slots = wanted(program.earning, Registration(), at=now, zone=zone)
     # Whoever joins has used no place of any limit yet, so the first one is free without asking.
     grants = [Grant(slot, 1) for slot in slots]
     credits = decide(program.earning, Registration(), at=now, zone=zone, grants=grants)
     rows = [CreditToAccept(program.id, registration.member_id, new_id(), credit) for credit in credits]
-    changes = []
-    async with transaction(services.db) as conn:
-        await add_member(conn, member, now=now)
+    async with open_posting(services, cause="pending") as posting:
+        await add_member(posting.conn, member, now=now)
         if rows:
-            accepted = await accept(conn, rows, now=now, wall=services.clock.wall(), outbox_id=outbox_id)
-            changes = accepted.changes
+            await posting.accept(rows, now=now)
     await _introduce(services, Member(program.id, registration.member_id, registration.country), now=now)
-    due = [due for row in rows if (due := row.credit.due_at) is not None]
-    services.post_commit.add(changes=changes, cause="pending", due=due, outbox_id=outbox_id)
     shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
     return RegisteredMember(registration.member_id, program.id, registration.country, now, shown)
 

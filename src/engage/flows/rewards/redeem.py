@@ -19,13 +19,13 @@ from engage.domain.refusals import Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
-from engage.flows.checkout.close_holds import end_overdue, post_news, tell
+from engage.flows.checkout.close_holds import end_overdue
 from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
-from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 from engage.store.rewards import stock as reward_stock
@@ -121,7 +121,8 @@ async def _prepare(
 
 
 async def _redeem(services: Services, asked: Sequence[_Wish], answers: Answers, *, now: datetime) -> None:
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause="redeemed") as posting:
+        conn = posting.conn
         accounts = await open_accounts(conn, [one.key for one in asked], now=now)
         limited = [
             (*one.given, allowance.counts_since(one.reward, at=now, zone=one.market.zone))
@@ -143,8 +144,7 @@ async def _redeem(services: Services, asked: Sequence[_Wish], answers: Answers, 
         if at_hand.holds:
             await add_holds(conn, at_hand.holds)
             await add_coupons(conn, at_hand.coupons)
-        news = await post_news(services, conn, accounts, {hold.key: "redeemed" for hold in at_hand.holds})
-    tell(services, news)
+        await posting.post(accounts, causes={hold.key: "redeemed" for hold in at_hand.holds})
 
 
 def _redeemed(one: _Wish, at_hand: _Round) -> Redemption:

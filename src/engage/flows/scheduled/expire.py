@@ -4,8 +4,7 @@ import asyncio
 from datetime import datetime
 
 from engage.ledger.expire import LOTS_PER_BATCH, expire_lots, lock_expiring
-from engage.runtime.database import transaction
-from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.signals.doorbell import EXPIRE_JOB, tick_of
 
@@ -17,16 +16,11 @@ OTHERS = 1
 
 async def expire_once(services: Services, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
     """Ends a batch of lots that end by `now`: (how many, whether there may be more). Raises Unavailable."""
-    outbox_id = new_id()
-    async with transaction(services.db) as conn:
-        found, members = await lock_expiring(conn, now=now)
+    async with open_posting(services, cause="expired") as posting:
+        found, members = await lock_expiring(posting.conn, now=now)
         if not found:
             return 0, False
-        ended, changes = await expire_lots(
-            conn, members, now=now, wall=services.clock.wall(), outbox_id=outbox_id, on_time=on_time
-        )
-    if changes:
-        services.post_commit.add(changes=changes, cause="expired", outbox_id=outbox_id)
+        ended = await expire_lots(posting.conn, members, posting.outbox_row(), now=now, on_time=on_time)
     return ended, found == LOTS_PER_BATCH
 
 

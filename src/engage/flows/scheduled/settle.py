@@ -4,8 +4,7 @@ import asyncio
 from datetime import datetime
 
 from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
-from engage.runtime.database import one_statement
-from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.signals.doorbell import SETTLE_JOB
 
@@ -15,14 +14,8 @@ TURN_S = 10.0
 
 async def settle_once(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Activates one batch of what is due at `now`; how many. Raises Unavailable."""
-    outbox_id = new_id()
-    async with one_statement(services.db) as conn:
-        settled, changes = await settle_batch(
-            conn, now=now, wall=services.clock.wall(), outbox_id=outbox_id, on_time=on_time
-        )
-    if changes:
-        services.post_commit.add(changes=changes, cause="active", outbox_id=outbox_id)
-    return settled
+    async with open_posting(services, cause="active", autocommit=True) as posting:
+        return await settle_batch(posting.conn, posting.outbox_row(), now=now, on_time=on_time)
 
 
 async def settle_due(services: Services, *, now: datetime, on_time: bool = False) -> int:

@@ -4,7 +4,7 @@ A batch is one transaction: the facts, what follows from them in the ledger, and
 that is told again, or that comes before one it should have come after, does what it would have done.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -23,9 +23,9 @@ from engage.flows.shop.events import (
     RefusedEvent,
 )
 from engage.flows.shop.order_changes import Turn
-from engage.flows.shop.post_orders import News, square
+from engage.flows.shop.post_orders import square
 from engage.ledger.holds import Hold, read_holds
-from engage.runtime.database import transaction
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.shop.events import add_events
 from engage.store.shop.orders import lock_orders, open_orders, write_orders
@@ -41,7 +41,8 @@ async def take_order_events(
     if not known:
         return 0, 0
     no: list[RefusedEvent] = []
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause="returned") as posting:
+        conn = posting.conn
         before = await open_orders(conn, [_key(one) for one in known])
         hold_ids = [hold_id for one in known if (hold_id := _hold_id(one)) is not None]
         holds = await read_holds(conn, hold_ids) if hold_ids else {}
@@ -54,13 +55,11 @@ async def take_order_events(
             else:
                 done.append(one)
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
-        news: list[News] = []
         if changed:
             await write_orders(conn, changed)
             turns = [Turn(key, before[key], facts) for key, facts in changed.items()]
-            news = await square(services, conn, turns, now=now)
+            await square(services, posting, turns, now=now)
         kept = await add_events(conn, [one.seen for one in done], now=now)
-    _tell(services, news)
     refused += no
     return len(done), kept
 
@@ -69,22 +68,15 @@ async def follow_captures(services: Services, keys: Iterable[OrderKey]) -> None:
     """Points that have just been spent on orders of which something came back before: its share goes back to
     the member. Whoever captures holds asks for it, after the commit, and may ask again. Raises Unavailable.
     """
-    async with transaction(services.db) as conn:
-        found = await lock_orders(conn, keys)
+    async with open_posting(services, cause="returned") as posting:
+        found = await lock_orders(posting.conn, keys)
         turns = [
             Turn(key, facts, facts, again=True)
             for key, facts in found.items()
             if facts.returns or facts.cancelled_at is not None
         ]
-        news = await square(services, conn, turns, now=services.clock.now()) if turns else []
-    _tell(services, news)
-
-
-def _tell(services: Services, news: Sequence[News]) -> None:
-    for told in news:
-        services.post_commit.add(
-            changes=told.changes, cause=told.cause, due=told.due, outbox_id=told.outbox_id
-        )
+        if turns:
+            await square(services, posting, turns, now=services.clock.now())
 
 
 def _key(one: Known) -> OrderKey:

@@ -6,49 +6,33 @@ from all that is known; only the difference to what the ledger has is posted.
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 
-from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Take
 from engage.domain.activity import order_reference
 from engage.flows.shop.order_changes import Turn, Work, work_of
-from engage.ledger.accept import accept
-from engage.ledger.accounts import Accounts, lock_balances, open_accounts, post
-from engage.ledger.balances import BalanceChange
+from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.corrections import Correction, LockedCredit, lock_credits, reduce_to, write_corrections
 from engage.ledger.holds import Hold, read_holds_of_orders, write_holds
-from engage.runtime.ids import new_id
+from engage.runtime.posting import Posting
 from engage.runtime.services import Services
 from engage.store.rewards.coupons import return_coupons
 
 
-class News(Struct, frozen=True):
-    """What to tell after the commit."""
-
-    changes: list[BalanceChange]
-    cause: str
-    due: list[datetime]
-    outbox_id: UUID
-
-
-async def square(
-    services: Services, conn: AsyncConnection, turns: Sequence[Turn], *, now: datetime
-) -> list[News]:
+async def square(services: Services, posting: Posting, turns: Sequence[Turn], *, now: datetime) -> None:
     """Posts what follows from the facts of orders that are locked. Raises Unavailable.
 
     Credits are locked here, then balances: whoever calls has locked neither.
     """
     works = [await work_of(services, turn) for turn in turns]
-    await _read(conn, works)
-    news = []
+    await _read(posting.conn, works)
     if any(work.accepting for work in works):
         if any(work.moves for work in works):
-            await lock_balances(conn, [work.member for work in works])
-        news.append(await _accept(services, conn, works, now=now))
-    return [*news, await _correct(services, conn, works, now=now)]
+            await lock_balances(posting.conn, [work.member for work in works])
+        await _accept(posting, works, now=now)
+    await _correct(services, posting, works, now=now)
 
 
 async def _read(conn: AsyncConnection, works: list[Work]) -> None:
@@ -71,23 +55,18 @@ async def _read_holds(conn: AsyncConnection, works: list[Work]) -> None:
         work.holds = holds.get(work.turn.key, [])
 
 
-async def _accept(services: Services, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
-    accepting = [one for work in works for one in work.accepting]
-    outbox_id = new_id()
-    accepted = await accept(conn, accepting, now=now, wall=services.clock.wall(), outbox_id=outbox_id)
+async def _accept(posting: Posting, works: list[Work], *, now: datetime) -> None:
+    accepted = await posting.accept([one for work in works for one in work.accepting], now=now)
     for work in works:
         if work.turn.is_new:
-            work.credits = [credit for credit in work.credits if credit.id in accepted.ids]
-    due = [due for one in accepting if (due := one.credit.due_at) is not None]
-    return News(accepted.changes, "pending", due, outbox_id)
+            work.credits = [credit for credit in work.credits if credit.id in accepted]
 
 
-async def _correct(services: Services, conn: AsyncConnection, works: list[Work], *, now: datetime) -> News:
+async def _correct(services: Services, posting: Posting, works: list[Work], *, now: datetime) -> None:
     """Gives back what the orders were paid with, then takes back what they earned: in this order a member
     owes no points that are theirs again.
     """
-    outbox_id = new_id()
-    accounts, changes = Accounts({}, {}), []
+    conn, accounts = posting.conn, Accounts({}, {})
     moving = [work for work in works if work.moves]
     if moving:
         await lock_balances(conn, [work.member for work in moving])
@@ -108,12 +87,10 @@ async def _correct(services: Services, conn: AsyncConnection, works: list[Work],
         if (after := _corrected(accounts, work, credit, now=now)) != credit
     ]
     if moving:
-        wall = services.clock.wall()
-        changes = await post(conn, accounts, cause="returned", wall=wall, outbox_id=outbox_id)
+        await posting.post(accounts)
     if corrections:
         await write_corrections(conn, corrections, now=now)
-    due = [c.after.due_at for c in corrections if c.after.state == "pending" and c.after.due_at is not None]
-    return News(changes, "returned", due, outbox_id)
+    posting.ring_at(c.after.due_at for c in corrections if c.after.state == "pending")
 
 
 def _corrected(accounts: Accounts, work: Work, credit: LockedCredit, *, now: datetime) -> LockedCredit:

@@ -9,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.refusals import Refusal
 from engage.domain.withdrawals.withdrawal import Withdrawal, close
-from engage.ledger.accounts import Accounts, open_accounts, post
+from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import read_hold, write_holds
-from engage.runtime.database import transaction
-from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
 
@@ -28,8 +27,8 @@ async def change_withdrawal(
     One that ends settled has its points captured, one that fails has them released. Raises Refusal not_found,
     and what `step` raises.
     """
-    outbox_id = new_id()
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause="withdrawn") as posting:
+        conn = posting.conn
         known = await store.read_withdrawal(conn, id_)
         if known is None:
             raise Refusal("not_found", status=404)
@@ -42,9 +41,10 @@ async def change_withdrawal(
         await store.write_withdrawals(conn, [after])
         if not after.closed:
             return after
-        cause = await _end(conn, accounts, after, now)
-        changes = await post(conn, accounts, cause=cause, wall=services.clock.wall(), outbox_id=outbox_id)
-    services.post_commit.add(changes=changes, cause=cause, outbox_id=outbox_id)
+        await _end(conn, accounts, after, now)
+        await posting.post(
+            accounts, causes={after.key: "withdrawn" if after.state == "settled" else "withdrawal_failed"}
+        )
     return after
 
 
@@ -68,8 +68,8 @@ async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Wi
     return await change_withdrawal(services, id_, say, now=now)
 
 
-async def _end(conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal, now: datetime) -> str:
-    """Moves the points; what the feed is told to have caused it."""
+async def _end(conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal, now: datetime) -> None:
+    """Moves the points: out for good, or back to the member."""
     account, takes = accounts.by_key[withdrawal.key], accounts.takes[withdrawal.hold_id]
     hold = await read_hold(conn, withdrawal.hold_id)
     assert hold is not None
@@ -77,7 +77,6 @@ async def _end(conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal
     if withdrawal.state == "settled":
         account.capture(takes, hold.id, now, into="withdrawn")
         await write_holds(conn, [replace(hold, state="captured")], closed_at=now)
-        return "withdrawn"
+        return
     account.release(takes, hold.id, now)
     await write_holds(conn, [replace(hold, state="released")], closed_at=now)
-    return "withdrawal_failed"

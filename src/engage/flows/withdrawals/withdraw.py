@@ -14,11 +14,11 @@ from engage.domain.withdrawals import checks
 from engage.domain.withdrawals.definition import Method, WithdrawalTerms
 from engage.domain.withdrawals.withdrawal import Withdrawal
 from engage.flows.withdrawals.reads import WithdrawalView, view
-from engage.ledger.accounts import open_accounts, post
+from engage.ledger.accounts import open_accounts
 from engage.ledger.holds import Hold, add_hold
-from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import unknown_member
+from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
 
@@ -52,8 +52,8 @@ async def withdraw(
     terms = await _terms(services, program_id, member_id, method, now)
     assert terms.program.worth is not None, "no document with withdrawals is sound without it"
     amount_minor = checks.worth_minor(terms.program.worth, points)
-    outbox_id = new_id()
-    async with transaction(services.db) as conn:
+    async with open_posting(services, cause="withdrawal") as posting:
+        conn = posting.conn
         payee = await store.read_payee(conn, program_id, terms.member_id)
         if payee is None:
             raise unknown_member()
@@ -86,10 +86,7 @@ async def withdraw(
         account.hold(points, withdrawal.hold_id, now)
         await add_hold(conn, _hold(withdrawal))
         await store.add_withdrawal(conn, withdrawal)
-        changes = await post(
-            conn, accounts, cause="withdrawal", wall=services.clock.wall(), outbox_id=outbox_id
-        )
-    services.post_commit.add(changes=changes, cause="withdrawal", outbox_id=outbox_id)
+        await posting.post(accounts)
     return view(withdrawal)
 
 

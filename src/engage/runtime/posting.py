@@ -1,0 +1,90 @@
+"""Transactions that change balances. Their changes are published once, after the commit.
+
+Each change is also a row of the outbox, written in the transaction: when the process dies between the commit
+and the publication, the sweep publishes it.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.clock import Clock
+from engage.domain.accounts.account import Account
+from engage.domain.keys import MemberKey
+from engage.gate.client import Asked
+from engage.ledger import accept as ledger
+from engage.ledger.accept import CreditToAccept
+from engage.ledger.accounts import Accounts, post
+from engage.ledger.balances import OutboxRow
+from engage.runtime.database import one_statement, transaction
+from engage.runtime.ids import new_id
+from engage.runtime.services import Services
+
+# Of a balance that changed only because points had expired by the time its account was opened.
+EXPIRED = "expired"
+
+
+class Posting:
+    """An open transaction, and the changes of balances to publish after its commit.
+
+    `cause` is what the feed shows for them, unless a call gives others.
+    """
+
+    def __init__(self, conn: AsyncConnection, clock: Clock, cause: str) -> None:
+        self.conn = conn
+        self._clock = clock
+        self._cause = cause
+        self.rows: list[OutboxRow] = []
+        self.due: list[datetime] = []
+        self.confirmed: list[tuple[Asked, int]] = []
+
+    async def post(self, accounts: Accounts, *, causes: Mapping[MemberKey, str] | None = None) -> None:
+        """Writes what the accounts went through. With `causes`, an account that has none there has only had
+        points that expired.
+        """
+        if causes is None:
+            await post(self.conn, accounts, self.outbox_row())
+            return
+        by_cause: dict[str, dict[MemberKey, Account]] = {}
+        for key, account in accounts.by_key.items():
+            by_cause.setdefault(causes.get(key, EXPIRED), {})[key] = account
+        for cause, by_key in by_cause.items():
+            await post(self.conn, Accounts(by_key, {}), self.outbox_row(cause))
+
+    async def accept(self, accepting: Sequence[CreditToAccept], *, now: datetime) -> frozenset[UUID]:
+        """Inserts what is new as pending credits; the ids of those that were."""
+        accepted = await ledger.accept(self.conn, accepting, self.outbox_row("pending"), now=now)
+        self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
+        return accepted
+
+    def outbox_row(self, cause: str | None = None) -> OutboxRow:
+        """A row for one statement that changes balances. The statement writes it and fills its changes."""
+        row = OutboxRow(new_id(), cause or self._cause, self._clock.wall())
+        self.rows.append(row)
+        return row
+
+    def ring_at(self, times: Iterable[datetime | None]) -> None:
+        """Rings the doorbell for credits that are due at these times; None is never."""
+        self.due.extend(at for at in times if at is not None)
+
+    def confirm(self, asked: Asked, number: int) -> None:
+        """Confirms to the gate that the database has taken the credit of a grant."""
+        self.confirmed.append((asked, number))
+
+
+@asynccontextmanager
+async def open_posting(services: Services, *, cause: str, autocommit: bool = False) -> AsyncIterator[Posting]:
+    """Opens a transaction; commits it at the end of the block, then publishes. Returns without waiting for
+    the publication. When anything is raised, rolls back and publishes nothing.
+
+    `autocommit` is for a block of one statement: it saves the round trips of BEGIN and COMMIT.
+    Raises Unavailable, AccountClosed.
+    """
+    open_connection = one_statement if autocommit else transaction
+    async with open_connection(services.db) as conn:
+        posting = Posting(conn, services.clock, cause)
+        yield posting
+    services.post_commit.add(posting.rows, due=posting.due, confirmed=posting.confirmed)
