@@ -15,7 +15,7 @@ from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
 from tests.api.process import api_process
-from tests.support.checkout import DOCUMENT, HOLD_FOR, SPENDING, rich
+from tests.support.checkout import DOCUMENT, HOLD_FOR, SPENDING, member_with_points
 from tests.support.clock import NOON
 
 QUOTES = "/v1/shop/checkout/quotes"
@@ -34,7 +34,7 @@ async def api(installed: Settings) -> AsyncIterator[Calling]:
 
 async def spender(api: Calling, points: int = 300) -> Caller:
     """A new member, with points."""
-    member_id = await rich(api.services, points, f"s-{uuid4().hex[:12]}")
+    member_id = await member_with_points(api.services, points, f"s-{uuid4().hex[:12]}")
     return api.member_of(SPENDING, member_id)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from engage.flows.scheduled.settle import settle_due
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
-from tests.support.clock import DAY, NOON
-from tests.support.playing import advance
+from tests.support.clock import DAY, NOON, advance
 
 LIABILITY = "/v1/admin/reports/liability"
 

@@ -11,9 +11,10 @@ from click.testing import CliRunner, Result
 
 from engage.cli import main
 from engage.settings import Settings, to_environment
+from tests.support.activities import PROGRAM, services_with_activities
 from tests.support.clock import set_sandbox_clock
+from tests.support.database import rows
 from tests.support.eventually import LOOK_AGAIN_S
-from tests.support.playing import PROGRAM, playing, rows
 
 WITHIN_S = 30.0
 
@@ -35,7 +36,7 @@ async def test_it_says_what_came_and_keeps_what_did_not(
 ) -> None:
     file = tmp_path / "old-cards.csv"
     file.write_text("member_id,country,points\na,ES,100\nb,[red]US,5\nc,ES,[bold]7\nd,GB,\n")
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         await set_sandbox_clock(settings)  # Which the command follows.
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 1, done.output
@@ -67,7 +68,7 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
     file = tmp_path / "many.csv"
     lines = [f"i-{n},ES,person {n},C-{n:05d},{n % 100}\n" for n in range(9_000)]
     file.write_text("member_id,country,person_ref,card_numbers,points\n" + "".join(lines))
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
         running = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "engage.cli", "import", str(file), "--program", PROGRAM),
@@ -102,7 +103,7 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
 async def test_what_cannot_be_begun_is_said_in_a_line_and_writes_nothing(
     settings: Settings, environment: dict[str, str | None], tmp_path: Path
 ) -> None:
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
         good.write_text("member_id,country\na,ES\n")
         bad.write_text("member_id;country\na;ES\n")

@@ -16,18 +16,19 @@ from engage.cli import main
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
-from tests.support.clock import NOON, set_sandbox_clock
-from tests.support.playing import advance, do, join, link, playing, rows
+from tests.support.activities import join, link, perform, services_with_activities
+from tests.support.clock import NOON, advance, set_sandbox_clock
+from tests.support.database import rows
 
 
 @pytest.fixture
 async def lived(settings: Settings) -> AsyncIterator[Services]:
     """50 points active in ES and in GB, 21 pending in ES; two hours after NOON."""
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         await join(services)
         await join(services, "m-2", "GB")
         await settle_due(services, now=advance(services, timedelta(hours=1)))
-        await do(services, link())
+        await perform(services, link())
         await set_sandbox_clock(settings, NOON + timedelta(hours=2))
         yield services
 

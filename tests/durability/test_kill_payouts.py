@@ -14,9 +14,15 @@ from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from tests.payouts.momo_server import Momo, momo
-from tests.support.audit import broken
-from tests.support.playing import advance
-from tests.support.withdrawals import balance, join, paying, states, take_out
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import advance
+from tests.support.withdrawals import (
+    balance,
+    join,
+    request_withdrawal,
+    services_with_withdrawals,
+    withdrawal_states,
+)
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -31,10 +37,10 @@ async def server() -> AsyncIterator[Momo]:
 
 @pytest.fixture
 async def services(settings: Settings, server: Momo) -> AsyncIterator[Services]:
-    async with paying(server.settings(settings)) as opened:
+    async with services_with_withdrawals(server.settings(settings)) as opened:
         await join(opened)
         yield opened
-        assert await broken(opened) == []
+        await assert_audit_is_clean(opened)
 
 
 async def killed_when_it_hangs(services: Services, server: Momo, path: str) -> None:
@@ -55,15 +61,15 @@ async def killed_when_it_hangs(services: Services, server: Momo, path: str) -> N
 
 async def turn(services: Services, after: timedelta) -> list[str]:
     await pay_out_due(services, now=advance(services, after))
-    return await states(services)
+    return await withdrawal_states(services)
 
 
 async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(
     services: Services, server: Momo
 ) -> None:
-    asked = await take_out(services)
+    asked = await request_withdrawal(services)
     await killed_when_it_hangs(services, server, "transfer")
-    assert await states(services) == ["submitted"]
+    assert await withdrawal_states(services) == ["submitted"]
     assert await turn(services, timedelta()) == ["submitted"], "nobody else takes it up"
     server.transfers[asked.id].status = "SUCCESSFUL"
     assert await turn(services, MINUTE) == ["settled"]
@@ -74,9 +80,9 @@ async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(
 async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
     services: Services, server: Momo
 ) -> None:
-    await take_out(services)
+    await request_withdrawal(services)
     await killed_when_it_hangs(services, server, "token")
-    assert await states(services) == ["submitted"]
+    assert await withdrawal_states(services) == ["submitted"]
     assert await turn(services, MINUTE) == ["unknown"]
     assert await balance(services) == (40, 60)
     assert await turn(services, NOT_RECEIVED_AFTER) == ["failed"]
@@ -85,11 +91,11 @@ async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
 
 
 async def test_killed_while_it_asked_it_is_asked_again(services: Services, server: Momo) -> None:
-    asked = await take_out(services)
+    asked = await request_withdrawal(services)
     await turn(services, timedelta())
     server.transfers[asked.id].status = "SUCCESSFUL"
     advance(services, MINUTE)
     await killed_when_it_hangs(services, server, "status")
-    assert await states(services) == ["submitted"]
+    assert await withdrawal_states(services) == ["submitted"]
     assert await turn(services, 2 * MINUTE) == ["settled"]
     assert len(server.transfers) == 1

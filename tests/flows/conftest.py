@@ -6,17 +6,17 @@ import pytest
 
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import playing
+from tests.support.activities import services_with_activities
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with playing(settings) as opened:
+    async with services_with_activities(settings) as opened:
         yield opened
 
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
     """As a second API would be: the same servers and time, memory of its own."""
-    async with playing(settings, services.clock) as opened:
+    async with services_with_activities(settings, services.clock) as opened:
         yield opened

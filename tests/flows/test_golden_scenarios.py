@@ -20,7 +20,7 @@ from engage.flows.programs.publish import publish
 from engage.flows.reads.home import read_home
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from tests.flows.acting import Actor, Came, Earned
+from tests.flows.example_member import Earned, ExampleMember, StepResult
 
 # What examples of these alone say, other tests say of the flows.
 OF_EVERY_DAY = FuelTap | Share | Review | AppSignIn | Registration
@@ -60,7 +60,7 @@ async def test_what_a_document_says_of_itself_is_so(
 async def _live(services: Services, program: Program, example: Example) -> list[str]:
     """What did not come as the example says."""
     market = program.countries[example.country]
-    actor = Actor(services, program.id, example.country, market.currency)
+    actor = ExampleMember(services, program.id, example.country, market.currency)
     clock = services.clock
     assert isinstance(clock, StoppedClock)
     # Each example begins at its own time, whenever those before it ended.
@@ -81,7 +81,7 @@ async def _live(services: Services, program: Program, example: Example) -> list[
     return wrong
 
 
-def _compared(step: Step, came: Came, zone: str) -> list[tuple[Any, Any]]:
+def _compared(step: Step, came: StepResult, zone: str) -> list[tuple[Any, Any]]:
     """(expected, found) of everything that the step tells of its outcome."""
     pairs: list[tuple[Any, Any]] = [(step.refused, came.refusal)]
     if step.earns is not None:
@@ -124,7 +124,7 @@ def _credit(wanted: Any, credit: Earned, zone: str) -> list[tuple[Any, Any]]:
     return pairs
 
 
-async def _afterwards(actor: Actor, step: Step, zone: str) -> list[tuple[Any, Any]]:
+async def _afterwards(actor: ExampleMember, step: Step, zone: str) -> list[tuple[Any, Any]]:
     pairs: list[tuple[Any, Any]] = []
     if step.balance is not None:
         wanted = step.balance

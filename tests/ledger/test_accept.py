@@ -23,8 +23,9 @@ from engage.ledger.settle import is_credit_due, next_settlement, read_due_times,
 from engage.runtime.database import one_statement, open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
+from tests.support.activities import FIRST, PROGRAM, link, review, social, tap
 from tests.support.clock import DAY, FIVE_MINUTES, NOON
-from tests.support.playing import FIRST, PROGRAM, link, review, rows, social, tap
+from tests.support.database import rows
 
 PLAYGROUND = parse.parse(FIRST, source="playground")
 MADRID = "Europe/Madrid"

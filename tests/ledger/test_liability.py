@@ -25,8 +25,8 @@ from engage.ledger.holds import Hold, add_hold
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import DAY, NOON
-from tests.support.playing import advance, playing
+from tests.support.activities import services_with_activities
+from tests.support.clock import DAY, NOON, advance
 
 PROGRAM = "tally"
 MEMBERS = {"a": "ES", "b": "ES", "c": "FR", "d": "GB", "e": "GB"}
@@ -260,7 +260,7 @@ INSERT INTO balances (program_id, member_id) SELECT program_id, member_id FROM j
 
 @pytest.fixture(scope="module")
 async def life(module_database: Settings) -> AsyncIterator[Life]:
-    async with playing(module_database, StoppedClock(NOON - 900 * DAY)) as services:
+    async with services_with_activities(module_database, StoppedClock(NOON - 900 * DAY)) as services:
         await publish(services.db, DOCUMENT, source="tally", now=NOON)
         async with services.db.begin() as conn:
             for member, country in MEMBERS.items():

@@ -14,9 +14,10 @@ from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import DAY, FIVE_MINUTES, NOON
+from tests.support.activities import join, perform, review, services_with_activities, tap
+from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
+from tests.support.database import rows
 from tests.support.holds import end_hold, hold, spend
-from tests.support.playing import advance, do, join, playing, review, rows, tap
 
 MOMENT = timedelta(microseconds=1)
 JOINED_ENDS = (NOON + FIVE_MINUTES).replace(year=2027)  # The 50 points of joining at NOON.
@@ -24,7 +25,7 @@ JOINED_ENDS = (NOON + FIVE_MINUTES).replace(year=2027)  # The 50 points of joini
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with playing(settings) as opened:
+    async with services_with_activities(settings) as opened:
         yield opened
 
 
@@ -35,8 +36,8 @@ async def earn(services: Services, *members: str) -> None:
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     advance(services, DAY - FIVE_MINUTES)
     for member in members:
-        await do(services, tap(), member)
-        await do(services, review(), member)
+        await perform(services, tap(), member)
+        await perform(services, review(), member)
     await settle_due(services, now=advance(services, FIVE_MINUTES))
 
 
@@ -197,7 +198,7 @@ async def test_a_travelling_clock_stops_before_points_that_come_after_others_hav
 
     assert await stop(NOON, far) is None
     advance(services, JOINED_ENDS - timedelta(minutes=4) - services.clock.now())
-    await do(services, tap(), "m-1")
+    await perform(services, tap(), "m-1")
     due = JOINED_ENDS + timedelta(minutes=1)
     assert await stop(NOON, far) == due - MOMENT
     assert await stop(NOON, due) == due - MOMENT
@@ -221,7 +222,7 @@ async def test_a_travelling_clock_stops_before_points_that_come_after_others_hav
 async def test_a_travelling_clock_stops_where_a_debt_is_paid(services: Services) -> None:
     await earn(services, "m-1", "m-2")
     for member in ("m-1", "m-2"):
-        await do(services, review("watch", "r-2"), member)
+        await perform(services, review("watch", "r-2"), member)
     due = services.clock.now() + FIVE_MINUTES
     async with services.db.begin() as conn:
         await conn.execute(text("UPDATE balances SET debt = 5 WHERE member_id = 'm-2'"))

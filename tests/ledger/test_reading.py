@@ -12,23 +12,22 @@ from engage.ledger.home import Expiring, read_home
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import DAY, NOON
-from tests.support.playing import (
+from tests.support.activities import (
     PROGRAM,
     act,
-    advance,
     join,
-    playing,
     review,
     review_removed,
+    services_with_activities,
     share_removed,
     tap,
 )
+from tests.support.clock import DAY, NOON, advance
 
 
 @pytest.fixture
 async def services(settings: Settings):  # type: ignore[no-untyped-def]
-    async with playing(settings) as opened:
+    async with services_with_activities(settings) as opened:
         yield opened
 
 

@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.settings import Settings
 from tests.properties.town import Loss, Town, World
-from tests.support.playing import link, playing, review, social, tap
+from tests.support.activities import link, review, services_with_activities, social, tap
 
 DRAWN_LIVES = 25
 DRAWN_STEPS = 25
@@ -184,7 +184,7 @@ def live(town: Town, chance: random.Random, steps: list[Any]) -> None:
 def world(own_database: Settings, valkey: Redis) -> Iterator[World]:
     """Its loop runs only while something is asked."""
     loop = asyncio.new_event_loop()
-    context = playing(own_database)
+    context = services_with_activities(own_database)
     try:
         parts = loop.run_until_complete(context.__aenter__())
         client = Redis.from_url(own_database.state_url)

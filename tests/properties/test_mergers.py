@@ -12,23 +12,22 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.audit import broken
-from tests.support.clock import DAY
-from tests.support.playing import (
+from tests.support.activities import (
     PROGRAM,
     act,
-    advance,
     join,
     link,
-    playing,
     review,
     review_removed,
-    rows,
+    services_with_activities,
     share_removed,
     signed_in,
     social,
     tap,
 )
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, advance
+from tests.support.database import rows
 
 MEMBERS = ("m-1", "m-2")
 
@@ -71,19 +70,19 @@ async def total(services: Services) -> int:
 @pytest.mark.parametrize("seed", range(6))
 async def test_two_lives_become_one(settings: Settings, seed: int) -> None:
     chance = random.Random(seed)  # A life, not a secret.
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         for member_id in MEMBERS:
             await join(services, member_id)
         await live(services, chance, days=6)
         before = await total(services)
         await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
         assert await total(services) == before
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)
         await live(services, chance, days=4)
         assert await rows(services.db, "SELECT active + pending FROM balances WHERE member_id = 'm-1'") == [
             (0,)
         ]
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)
         await erase_member(services, PROGRAM, "m-1", operator="key-1")
         assert await total(services) == 0
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)

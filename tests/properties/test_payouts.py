@@ -37,9 +37,10 @@ from engage.flows.withdrawals.withdraw import withdraw
 from engage.payouts.port import Payout
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.audit import broken
-from tests.support.playing import advance, rows
-from tests.support.withdrawals import OPEN, PROGRAM, balance, join, paying
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import advance
+from tests.support.database import rows
+from tests.support.withdrawals import OPEN, PROGRAM, balance, join, services_with_withdrawals
 
 EXAMPLES = 20
 POINTS = 100
@@ -173,7 +174,7 @@ class World:
 def world(own_database: Settings, valkey: Redis) -> Iterator[World]:
     loop = asyncio.new_event_loop()
     provider = Fickle()
-    context = paying(own_database, provider, withdrawal=UNCAPPED)
+    context = services_with_withdrawals(own_database, provider, withdrawal=UNCAPPED)
     try:
         yield World(loop.run_until_complete(context.__aenter__()), provider, loop)
         loop.run_until_complete(context.__aexit__(None, None, None))
@@ -219,7 +220,7 @@ async def _live(world: World, drawn: list[Withdraw | Work | Wait | Decide]) -> N
     assert {state for _, state in found} <= {"settled", "failed"}
     assert {id_ for id_, state in found if state == "settled"} == {id_ for id_, _ in found} & provider.paid
     assert (await reconcile(services)).differences == []
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def _work(services: Services, provider: Fickle, step: Work) -> None:

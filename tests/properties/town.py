@@ -24,8 +24,9 @@ from engage.gate.client import Asked
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.properties.lives import Expected, Life
+from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
 from tests.support.clock import NOON
-from tests.support.playing import PROGRAM, join, review_removed, rows, share_removed, signed_in
+from tests.support.database import rows
 
 T = TypeVar("T")
 

@@ -13,15 +13,16 @@ from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.topics import Change, Reconnected
+from tests.support.activities import PROGRAM, join, services_with_activities
 from tests.support.clock import NOON
-from tests.support.playing import PROGRAM, join, playing, rows
+from tests.support.database import rows
 
 MEMBERS = [(PROGRAM, "m-1"), (PROGRAM, "m-2")]
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with playing(settings) as opened:
+    async with services_with_activities(settings) as opened:
         await join(opened, "m-1")
         await join(opened, "m-2")
         await opened.post_commit.drain()

@@ -2,7 +2,8 @@
 
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import playing, rows
+from tests.support.activities import services_with_activities
+from tests.support.database import rows
 
 # The columns of each index that a query over a whole table may use, in order.
 INDEXES = """
@@ -20,7 +21,7 @@ async def test_only_a_members_rows_are_found_by_the_program_first(settings: Sett
     rows; of a thousand rows that are looked for, each would later walk over all of the program's.
     """
     services: Services
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         found = await rows(services.db, INDEXES)
     assert found
     wrong = [

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.runtime.database import open_database
 from engage.settings import Settings
-from tests.support.playing import rows
+from tests.support.database import rows
 
 # Columns in no order of their own: one that was dropped and added again stands last.
 DESCRIPTION = """

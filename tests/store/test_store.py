@@ -20,7 +20,7 @@ from engage.store.members.members import Member, NewMember
 from engage.store.programs import PublishedVersion
 from engage.store.shop import events
 from engage.store.shop.events import RecordedEvent
-from tests.support.playing import rows
+from tests.support.database import rows
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=1)

@@ -22,7 +22,7 @@ from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import publishing
+from tests.support.programs import services_with
 
 SPENDING = "spending"
 HOLD_FOR = timedelta(minutes=30)
@@ -115,13 +115,13 @@ due = { type = "after", delay = "PT0S" }
 
 
 @asynccontextmanager
-async def spending(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The parts of one process; the clock stands at NOON if none is given."""
-    async with publishing(settings, DOCUMENT, clock=clock) as services:
+async def services_with_checkout(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """The services of a process, with the program published. The clock stands at NOON by default."""
+    async with services_with(settings, DOCUMENT, clock=clock) as services:
         yield services
 
 
-async def rich(services: Services, points: int, member_id: str = "m-1") -> str:
+async def member_with_points(services: Services, points: int, member_id: str = "m-1") -> str:
     """A new member with so many points, a multiple of 100."""
     await register_member(services, MemberRegistration(member_id=member_id, program=SPENDING, country="ES"))
     await earn(services, points, member_id)
@@ -150,7 +150,7 @@ def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
     return Line(line_id=f"{product}-{paid}", product_id=product, paid=paid, promotion=promotion)
 
 
-def asking(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRequest:
+def hold_request(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRequest:
     """A hold for a line of 100 EUR, if nothing else is said."""
     fields: dict[str, Any] = {
         "program": SPENDING,
@@ -161,25 +161,25 @@ def asking(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRe
     return HoldRequest(order_id=order_id, member_id=member_id, **fields | what)
 
 
-async def held(services: Services, request: HoldRequest) -> CheckoutHold:
+async def place_hold(services: Services, request: HoldRequest) -> CheckoutHold:
     """Raises what it is refused with."""
     (answer,) = await hold(services, [request])
     return _raised(answer)
 
 
-async def ended(services: Services, made: CheckoutHold, end: HoldOutcome) -> ClosedHold:
+async def close_hold(services: Services, made: CheckoutHold, end: HoldOutcome) -> ClosedHold:
     """Raises what it is refused with."""
     (answer,) = await close_holds(services, [HoldClosing(made.hold_id, end)])
     return _raised(answer)
 
 
-async def redeemed(services: Services, reward_id: str, member_id: str = "m-1") -> Redemption:
+async def redeem_reward(services: Services, reward_id: str, member_id: str = "m-1") -> Redemption:
     """Raises what it is refused with."""
     (answer,) = await redeem(services, [RewardRequest(SPENDING, member_id, reward_id)])
     return _raised(answer)
 
 
-def codes(answers: list[Any]) -> list[str]:
+def refusal_codes(answers: list[Any]) -> list[str]:
     """What was refused, by code; anything else that was raised is a mistake."""
     refused = [answer for answer in answers if isinstance(answer, Exception)]
     assert all(isinstance(answer, Refusal) for answer in refused), refused

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from engage.clock import Clock
+from engage.clock import Clock, StoppedClock
 from engage.flows.operations.install import install
 from engage.runtime.database import open_database, transaction
+from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store import sandbox_clock
 
@@ -36,3 +37,9 @@ async def install_at_noon(settings: Settings) -> None:
     """Install the presets into an empty database whose sandbox clock shows NOON."""
     await install(settings)
     await set_sandbox_clock(settings)
+
+
+def advance(services: Services, by: timedelta) -> datetime:
+    """Advance a stopped clock. Returns the new time."""
+    assert isinstance(services.clock, StoppedClock)
+    return services.clock.advance(by)

@@ -12,7 +12,7 @@ from engage.ledger.holds import Hold, HoldState, add_hold, read_holds, write_hol
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
-from tests.support.playing import PROGRAM
+from tests.support.activities import PROGRAM
 
 HALF_AN_HOUR = timedelta(minutes=30)
 

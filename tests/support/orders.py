@@ -32,7 +32,8 @@ from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import publishing, rows
+from tests.support.database import rows
+from tests.support.programs import services_with
 
 PROGRAM = "corner-shop"
 
@@ -80,9 +81,9 @@ _numbers = count(1)
 
 
 @asynccontextmanager
-async def ordering(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The parts of one process, with the program published; the clock stands at NOON if none is given."""
-    async with publishing(settings, DOCUMENT, clock=clock) as services:
+async def services_with_orders(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """The services of a process, with the program published. The clock stands at NOON by default."""
+    async with services_with(settings, DOCUMENT, clock=clock) as services:
         yield services
 
 
@@ -137,7 +138,7 @@ def _event(services: Services, member_id: str = "m-1", at: datetime | None = Non
     }
 
 
-async def tell(services: Services, *events: AnyEvent) -> list[str]:
+async def send_events(services: Services, *events: AnyEvent) -> list[str]:
     """The codes of what is refused; everything else is done."""
     taken = await take_events(services, events)
     assert taken.accepted + taken.repeated + len(taken.refused) == len(events)
@@ -151,7 +152,7 @@ async def buy(services: Services, *lines: Line, **rest: Any) -> None:
         paid(services, *lines, **rest),
         delivered(services, order_id, member_id=member_id),
     ]
-    assert await tell(services, *told) == []
+    assert await send_events(services, *told) == []
     await settle_due(services, now=services.clock.now())
 
 

@@ -17,8 +17,9 @@ from engage.flows.withdrawals.withdraw import withdraw
 from engage.payouts.port import Payout, Provider
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import FIVE_MINUTES
-from tests.support.playing import advance, publishing, rows
+from tests.support.clock import FIVE_MINUTES, advance
+from tests.support.database import rows
+from tests.support.programs import services_with
 
 PROGRAM = "market"
 PHONE = "+22670123456"
@@ -66,7 +67,7 @@ def document(withdrawal: str, *, version: str = "first", since: str = "2020-01-0
     return f'version = "{version}"\nin_force_from = {since}\n{RULES}{withdrawal}'
 
 
-class Bank:
+class FakeProvider:
     """A provider with a memory: what it was sent, what it paid. It takes everything, and has paid it when it
     is asked; a test may have it do otherwise.
     """
@@ -97,7 +98,7 @@ class Bank:
 
 
 @asynccontextmanager
-async def paying(
+async def services_with_withdrawals(
     settings: Settings,
     provider: Provider | None = None,
     *,
@@ -105,7 +106,7 @@ async def paying(
     withdrawal: str = OPEN,
 ) -> AsyncIterator[Services]:
     """One process; without a provider that of its settings."""
-    async with publishing(settings, document(withdrawal), clock=clock) as services:
+    async with services_with(settings, document(withdrawal), clock=clock) as services:
         yield services if provider is None else msgspec.structs.replace(services, payouts=provider)
 
 
@@ -120,13 +121,13 @@ async def join(
     return member_id
 
 
-async def take_out(
+async def request_withdrawal(
     services: Services, points: int = 60, *, phone: str | None = None, method: Method = "mobile_money"
 ) -> WithdrawalView:
     return await withdraw(services, PROGRAM, "m-1", points=points, method=method, phone=phone)
 
 
-async def states(services: Services) -> list[str]:
+async def withdrawal_states(services: Services) -> list[str]:
     """Of all withdrawals, sorted."""
     return [str(state) for (state,) in await rows(services.db, "SELECT state FROM withdrawals ORDER BY 1")]
 

@@ -14,7 +14,8 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.playing import PROGRAM, act, join, keys_of, link, review, rows, social, tap
+from tests.support.activities import PROGRAM, act, join, link, review, social, source_keys, tap
+from tests.support.database import rows
 
 AT_ONCE = 24
 
@@ -58,7 +59,7 @@ async def test_a_limit_holds_however_many_ask(
     assert Counter(rule for rule, _ in credits) == allowed, "no more and no less was answered"
     codes = {a.code for a in answers if isinstance(a, Refusal)}
     assert codes <= {"already_rewarded", "already_tapped", "limit_reached"}
-    assert len(await keys_of(services)) == 1 + sum(allowed.values()), "and kept"
+    assert len(await source_keys(services)) == 1 + sum(allowed.values()), "and kept"
     await services.post_commit.drain()
     await other.post_commit.drain()
     assert (await audit(settings)).broken == []

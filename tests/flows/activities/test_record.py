@@ -14,22 +14,21 @@ from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.client import Asked, Status
 from engage.runtime.services import Services
-from tests.support.clock import DAY, NOON
-from tests.support.playing import (
+from tests.support.activities import (
     PROGRAM,
     SECOND_FROM,
     act,
-    advance,
-    do,
     join,
-    keys_of,
     link,
+    perform,
     review,
     review_removed,
-    rows,
     social,
+    source_keys,
     tap,
 )
+from tests.support.clock import DAY, NOON, advance
+from tests.support.database import rows
 
 
 async def refused(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Refusal:
@@ -56,7 +55,7 @@ def left(answer: Recorded) -> int:
 
 async def test_a_tap_is_answered_with_what_it_earned_and_what_is_next(services: Services) -> None:
     await join(services)
-    answer = await do(services, tap())
+    answer = await perform(services, tap())
     (credit,) = answer.credits
     assert (credit.rule, credit.points, credit.state) == ("fuel", 2, "pending")
     assert credit.due_at == NOON + timedelta(minutes=5)
@@ -72,21 +71,21 @@ async def test_a_bonus_comes_besides_the_day_it_is_for(services: Services) -> No
     await join(services)
     earned = []
     for _ in range(6):
-        earned.append([(c.rule, c.points) for c in (await do(services, tap())).credits])
+        earned.append([(c.rule, c.points) for c in (await perform(services, tap())).credits])
         advance(services, DAY)
     assert earned == [[("fuel", 2)], [("fuel", 2)], [("fuel", 2), ("fuel_streak", 20)]] * 2
 
 
 async def test_an_activity_that_several_rules_are_about_takes_a_place_of_each(services: Services) -> None:
     await join(services)
-    answer = await do(services, link())
+    answer = await perform(services, link())
     assert {c.rule for c in answer.credits} == {"share_link", "share_any", "share_thanks", "first_link"}
-    answer = await do(services, link())
+    answer = await perform(services, link())
     assert {c.rule for c in answer.credits} == {"share_link", "share_any", "share_thanks"}
-    answer = await do(services, link())
+    answer = await perform(services, link())
     assert {c.rule for c in answer.credits} == {"share_any", "share_thanks"}, "two links a day"
     for _ in range(3):
-        await do(services, social())
+        await perform(services, social())
     full = await refused(services, social())
     assert full.code == "limit_reached"
     assert full.facts["rule"] == "share_social"
@@ -128,23 +127,23 @@ async def test_a_streak_outlives_the_loss_of_valkey(services: Services) -> None:
     await join(services)
     for expected in range(1, 8):
         await lose(services)
-        assert days(await do(services, tap())) == expected
+        assert days(await perform(services, tap())) == expected
         advance(services, DAY)
 
 
 async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(services: Services) -> None:
     """It comes back with yesterday's tap missing, and nothing that says so."""
     await join(services)
-    await do(services, tap())
+    await perform(services, tap())
     await services.post_commit.drain()
     before = await services.gate.known(PROGRAM, "m-1")
     advance(services, DAY)
-    assert days(await do(services, tap())) == 2
+    assert days(await perform(services, tap())) == 2
     advance(services, DAY)
     await lose(services)
     assert before is not None
     await services.gate.load([(PROGRAM, "m-1", before)], day=0, month=0)
-    third = await do(services, tap())
+    third = await perform(services, tap())
     assert days(third) == 3
     assert [c.rule for c in third.credits] == ["fuel", "fuel_streak"]
     assert [c for _, c in await streak_days(services)] == [1, 2, 3]
@@ -153,12 +152,12 @@ async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(services: Se
 async def test_places_outlive_a_valkey_that_forgot_some_of_them(services: Services) -> None:
     await join(services)
     for _ in range(2):
-        await do(services, social())
+        await perform(services, social())
     await lose(services)
     await services.gate.load([(PROGRAM, "m-1", [])], day=0, month=0)
-    assert [left(await do(services, social())) for _ in range(4)] == [3, 2, 1, 0]
+    assert [left(await perform(services, social())) for _ in range(4)] == [3, 2, 1, 0]
     assert (await refused(services, social())).code == "limit_reached"
-    assert len(await keys_of(services)) == 1 + 3 + 6
+    assert len(await source_keys(services)) == 1 + 3 + 6
 
 
 async def streak_days(services: Services) -> list[tuple[object, ...]]:
@@ -175,23 +174,23 @@ async def test_a_caller_that_died_after_its_claim_took_nothing(services: Service
     await join(services)
     for activity in (tap(), social(), review(), link()):
         await half_done(other, activity)
-    assert days(await do(services, tap())) == 1
-    assert {c.rule for c in (await do(services, review())).credits} == {"review"}
+    assert days(await perform(services, tap())) == 1
+    assert {c.rule for c in (await perform(services, review())).credits} == {"review"}
     for _ in range(3):
-        assert "share_social" in {c.rule for c in (await do(services, social())).credits}
+        assert "share_social" in {c.rule for c in (await perform(services, social())).credits}
     assert (await refused(services, tap())).code == "already_tapped"
-    taken = [key for key in await keys_of(services) if key.startswith("share_social")]
+    taken = [key for key in await source_keys(services) if key.startswith("share_social")]
     assert taken == [f"share_social:2026-11:{n}" for n in (1, 2, 3)]
 
 
 async def test_a_day_after_a_dead_callers_day_begins_again(services: Services, other: Services) -> None:
     await join(services)
-    await do(services, tap())
+    await perform(services, tap())
     advance(services, DAY)
     await services.post_commit.drain()
     await half_done(other, tap())
     advance(services, DAY)
-    assert days(await do(services, tap())) == 1, "yesterday's tap had no answer, so there was none"
+    assert days(await perform(services, tap())) == 1, "yesterday's tap had no answer, so there was none"
 
 
 async def test_a_credit_whose_confirmation_was_lost_counts(services: Services) -> None:
@@ -219,7 +218,7 @@ async def half_done(services: Services, activity: AnyActivity, member_id: str = 
 async def do_and_die(services: Services, activity: AnyActivity) -> Recorded:
     """As when the process dies right after its answer: nothing that follows is done."""
     await services.post_commit.drain()
-    answer = await do(services, activity)
+    answer = await perform(services, activity)
     assert services.post_commit._confirmed, "nothing of it has been done yet"
     services.post_commit._confirmed.clear()
     services.post_commit._changes.clear()
@@ -229,35 +228,35 @@ async def do_and_die(services: Services, activity: AnyActivity) -> Recorded:
 
 async def test_a_share_told_again_earns_what_it_earned(services: Services) -> None:
     await join(services)
-    first = await do(services, link("s-1"))
+    first = await perform(services, link("s-1"))
     for again in (link("s-1"), social("s-1")):
         for _ in range(3):
-            answer = await do(services, again)
+            answer = await perform(services, again)
             assert answer.repeated
             assert {c.id for c in answer.credits} == {c.id for c in first.credits}
-            assert left(answer) == left(await do(services, again)), "what is left is told, and stays"
+            assert left(answer) == left(await perform(services, again)), "what is left is told, and stays"
         await lose(services)
-    assert len(await keys_of(services)) == 1 + len(first.credits)
-    assert left(await do(services, social("s-2"))) == 4, "the repeats took no place"
+    assert len(await source_keys(services)) == 1 + len(first.credits)
+    assert left(await perform(services, social("s-2"))) == 4, "the repeats took no place"
 
 
 async def test_a_share_told_again_in_another_version_earns_nothing_more(services: Services) -> None:
     await join(services)
-    first = await do(services, social("s-1"))
+    first = await perform(services, social("s-1"))
     assert {c.rule for c in first.credits} == {"share_social", "share_any"}
     advance(services, SECOND_FROM - NOON)
-    assert {c.rule for c in (await do(services, social("s-2"))).credits} >= {"more_thanks"}
-    again = await do(services, social("s-1"))
+    assert {c.rule for c in (await perform(services, social("s-2"))).credits} >= {"more_thanks"}
+    again = await perform(services, social("s-1"))
     assert again.repeated
     assert {c.id for c in again.credits} == {c.id for c in first.credits}
 
 
 async def test_a_product_is_not_closed_by_a_review_that_was_for_another(services: Services) -> None:
     await join(services)
-    await do(services, review("band", "r-1"))
+    await perform(services, review("band", "r-1"))
     assert (await refused(services, review("watch", "r-1"))).code == "already_rewarded"
     assert (await refused(services, review("watch", "r-1"))).code == "already_rewarded"
-    assert [c.points for c in (await do(services, review("watch", "r-2"))).credits] == [20]
+    assert [c.points for c in (await perform(services, review("watch", "r-2"))).credits] == [20]
     assert (await refused(services, review("watch", "r-3"))).code == "already_rewarded"
 
 
@@ -265,16 +264,16 @@ async def test_two_rules_of_an_activity_are_each_kept_to_the_end(services: Servi
     """The gate has forgotten the places of one of them; the other has some left."""
     await join(services)
     for _ in range(2):
-        await do(services, social())
+        await perform(services, social())
     await lose(services)
     program, market = services.programs.in_force(PROGRAM, at=services.clock.now(), country="ES")
     _, any_slot = wanted(program.earning, social(), at=services.clock.now(), zone=market.zone)
     assert isinstance(any_slot, WindowSlot)
     record_of_any = keys.window_record("share_any", "month", any_slot.period, [1, 2])
     await services.gate.load([(PROGRAM, "m-1", [record_of_any])], day=0, month=0)
-    answer = await do(services, social())
+    answer = await perform(services, social())
     assert {c.rule for c in answer.credits} == {"share_social", "share_any"}
-    assert await keys_of(services) == [
+    assert await source_keys(services) == [
         "registration",
         *[f"share_any:2026-11:{n}" for n in (1, 2, 3)],
         *[f"share_social:2026-11:{n}" for n in (1, 2, 3)],
@@ -286,9 +285,9 @@ async def test_one_kind_of_place_that_is_gone_does_not_keep_an_activity_going_ro
 ) -> None:
     await join(services)
     for _ in range(3):
-        await do(services, link())
+        await perform(services, link())
     for _ in range(3):
-        await do(services, social())
+        await perform(services, social())
     await lose(services)
     await services.gate.load([(PROGRAM, "m-1", [])], day=0, month=0)
     assert (await refused(services, link())).code == "limit_reached"
@@ -299,7 +298,7 @@ async def test_days_are_those_of_the_members_zone(services: Services) -> None:
         await join(services, member, country)
     zones = {}
     for member in ("es", "gb", "nz"):
-        answer = await do(services, tap(), member)
+        answer = await perform(services, tap(), member)
         assert answer.streak is not None
         zones[member] = answer.streak.next_tap_at
     assert zones == {
@@ -319,13 +318,13 @@ async def test_a_running_streak_keeps_its_zone_when_the_country_changes_its_own(
     for _ in range(5):
         if losing:
             await lose(services)
-        answer = await do(services, tap())
+        answer = await perform(services, tap())
         assert answer.streak is not None
         zones.append((answer.streak.days, answer.streak.next_tap_at.hour))
         advance(services, DAY)
     assert zones == [(n, 11) for n in range(1, 6)], "midnight in Auckland is 11 o'clock UTC"
     advance(services, 3 * DAY)
-    answer = await do(services, tap())
+    answer = await perform(services, tap())
     assert answer.streak is not None
     assert (answer.streak.days, answer.streak.next_tap_at.hour) == (1, 8), "then days are Los Angeles'"
 
@@ -334,7 +333,7 @@ async def test_a_batch_across_midnight_decides_each_at_its_own_time(services: Se
     await join(services)
     midnight = datetime(2026, 11, 30, 23, tzinfo=UTC)
     advance(services, midnight - timedelta(days=1, hours=1) - services.clock.now())
-    assert days(await do(services, tap())) == 1
+    assert days(await perform(services, tap())) == 1
     await lose(services)
     moment = timedelta(milliseconds=1)
     late, early = midnight + moment, midnight - moment
@@ -349,7 +348,7 @@ async def test_a_batch_across_midnight_decides_each_at_its_own_time(services: Se
     )
     for answer in answers:
         assert isinstance(answer, Recorded), answer
-    assert [key for key in await keys_of(services) if key.startswith(("fuel", "share_social"))] == [
+    assert [key for key in await source_keys(services) if key.startswith(("fuel", "share_social"))] == [
         "fuel:2026-11-29",
         "fuel:2026-11-30",
         "fuel:2026-12-01",
@@ -380,7 +379,7 @@ async def test_what_was_answered_before_a_part_went_away_stays_answered(
 ) -> None:
     await join(services)
     await join(services, "m-2")
-    await do(services, tap(), "m-2")
+    await perform(services, tap(), "m-2")
     await services.post_commit.drain()
     await services.gate.undo([Asked(PROGRAM, "m-2", StreakSlot("fuel", NOON.date(), "Europe/Madrid"))])
 
@@ -398,8 +397,8 @@ async def test_what_was_answered_before_a_part_went_away_stays_answered(
 
 async def test_home_tells_what_is_left_as_the_gate_does(services: Services) -> None:
     await join(services)
-    await do(services, social())
-    await do(services, link())
+    await perform(services, social())
+    await perform(services, link())
     home = await read_home(services, PROGRAM, "m-1")
     assert {limit.rule: limit.remaining for limit in home.limits} == {
         "share_social": 2,
@@ -417,7 +416,7 @@ async def test_home_tells_what_is_left_as_the_gate_does(services: Services) -> N
 
 async def test_a_removed_review_is_answered_alike_whatever_the_gate_remembers(services: Services) -> None:
     await join(services)
-    await do(services, review("band", "r-1"))
+    await perform(services, review("band", "r-1"))
     await take_events(services, [review_removed(services, "r-1"), review_removed(services, "r-2")])
     for _ in range(2):
         await services.post_commit.drain()

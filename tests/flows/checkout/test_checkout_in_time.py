@@ -10,28 +10,37 @@ from engage.flows.operations.audit import audit
 from engage.flows.scheduled.time_travel import move_clock
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.checkout import HOLD_FOR, asking, balance, ended, held, redeemed, rich, spending
+from tests.support.checkout import (
+    HOLD_FOR,
+    balance,
+    close_hold,
+    hold_request,
+    member_with_points,
+    place_hold,
+    redeem_reward,
+    services_with_checkout,
+)
 from tests.support.clock import running_clock
-from tests.support.playing import rows
+from tests.support.database import rows
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """With a clock that runs, as the sandbox's does."""
-    async with spending(settings, running_clock()) as opened:
+    async with services_with_checkout(settings, running_clock()) as opened:
         yield opened
 
 
 async def test_holds_coupons_and_lots_end_each_in_its_turn(services: Services, settings: Settings) -> None:
-    await rich(services, 300)
-    codes = [(await redeemed(services, "one_euro")).coupon.code for _ in range(2)]
-    made = await held(services, asking(points=40, coupon_codes=codes[:1]))
+    await member_with_points(services, 300)
+    codes = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
+    made = await place_hold(services, hold_request(points=40, coupon_codes=codes[:1]))
     await move_clock(services, by=HOLD_FOR - timedelta(minutes=1))
     assert await balance(services) == (60, 40, 0)
-    other = await held(services, asking("o-2", points=60))
+    other = await place_hold(services, hold_request("o-2", points=60))
     await move_clock(services, by=timedelta(minutes=2))
     assert await balance(services) == (40, 60, 0), "the first is over, the second is not"
-    await ended(services, other, "captured")
+    await close_hold(services, other, "captured")
     await move_clock(services, by=timedelta(days=40))
     assert await balance(services) == (0, 0, 0)
     holds = await rows(

@@ -28,18 +28,18 @@ from tests.support.checkout import (
     DOCUMENT,
     HOLD_FOR,
     SPENDING,
-    asking,
     balance,
+    close_hold,
     earn,
-    ended,
-    held,
+    hold_request,
     line,
-    redeemed,
-    rich,
-    spending,
+    member_with_points,
+    place_hold,
+    redeem_reward,
+    services_with_checkout,
 )
 from tests.support.clock import NOON
-from tests.support.playing import rows
+from tests.support.database import rows
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
@@ -47,7 +47,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with spending(settings) as opened:
+    async with services_with_checkout(settings) as opened:
         yield opened
         await opened.post_commit.drain()
         assert (await audit(settings)).broken == []
@@ -69,27 +69,27 @@ async def coupon_states(services: Services) -> list[object]:
 
 async def refused(services: Services, request: HoldRequest) -> Refusal:
     with pytest.raises(Refusal) as found:
-        await held(services, request)
+        await place_hold(services, request)
     return found.value
 
 
 async def test_held_points_cannot_be_spent_and_are_spent_when_the_order_is_paid(services: Services) -> None:
-    await rich(services, 300)
-    made = await held(services, asking(points=250))
+    await member_with_points(services, 300)
+    made = await place_hold(services, hold_request(points=250))
     assert (made.points, made.discount, made.coupons) == (250, Money(250, "EUR"), [])
     assert made.expires_at == NOON + HOLD_FOR
     assert await balance(services) == (50, 250, 0)
-    assert (await refused(services, asking("o-2", points=51))).facts == {"active": 50, "points": 51}
-    done = await ended(services, made, "captured")
+    assert (await refused(services, hold_request("o-2", points=51))).facts == {"active": 50, "points": 51}
+    done = await close_hold(services, made, "captured")
     assert (done.state, done.points, done.order_id, done.closed_at) == ("captured", 250, "o-1", NOON)
     assert await balance(services) == (50, 0, 0)
 
 
 async def test_released_points_are_back(services: Services) -> None:
-    await rich(services, 300)
-    made = await held(services, asking(points="max"))
+    await member_with_points(services, 300)
+    made = await place_hold(services, hold_request(points="max"))
     assert made.points == 300
-    await ended(services, made, "released")
+    await close_hold(services, made, "released")
     assert await balance(services) == (300, 0, 0)
     lots = await rows(services.db, "SELECT remaining FROM lots")
     assert lots == [(100,), (100,), (100,)]
@@ -99,13 +99,13 @@ async def test_released_points_are_back(services: Services) -> None:
 async def test_a_hold_ends_once_and_the_same_way_again_is_the_same(
     services: Services, first: Any, then: Any
 ) -> None:
-    await rich(services, 100)
-    made = await held(services, asking(points=100))
-    once = await ended(services, made, first)
+    await member_with_points(services, 100)
+    made = await place_hold(services, hold_request(points=100))
+    once = await close_hold(services, made, first)
     advance(services, SECOND)
-    assert await ended(services, made, first) == once
+    assert await close_hold(services, made, first) == once
     with pytest.raises(Refusal) as found:
-        await ended(services, made, then)
+        await close_hold(services, made, then)
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", first)
     assert await balance(services) == ((0, 0, 0) if first == "captured" else (100, 0, 0))
 
@@ -113,22 +113,24 @@ async def test_a_hold_ends_once_and_the_same_way_again_is_the_same(
 async def test_after_its_time_a_hold_is_not_captured_though_no_sweep_has_come_round(
     services: Services,
 ) -> None:
-    await rich(services, 100)
-    made = await held(services, asking(points=100))
+    await member_with_points(services, 100)
+    made = await place_hold(services, hold_request(points=100))
     advance(services, HOLD_FOR)
     with pytest.raises(Refusal) as found:
-        await ended(services, made, "captured")
+        await close_hold(services, made, "captured")
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", "expired")
     assert await balance(services) == (100, 0, 0), "the points are back"
-    assert (await ended(services, made, "released")).state == "expired", "which is what a release asks for"
+    assert (await close_hold(services, made, "released")).state == "expired", (
+        "which is what a release asks for"
+    )
     assert await release_overdue(services, now=services.clock.now()) == 0
 
 
 async def test_just_before_its_time_a_hold_is_captured(services: Services) -> None:
-    await rich(services, 100)
-    made = await held(services, asking(points=100))
+    await member_with_points(services, 100)
+    made = await place_hold(services, hold_request(points=100))
     advance(services, HOLD_FOR - SECOND)
-    assert (await ended(services, made, "captured")).state == "captured"
+    assert (await close_hold(services, made, "captured")).state == "captured"
 
 
 async def test_holds_time_out_in_batches_each_at_its_time(
@@ -136,8 +138,8 @@ async def test_holds_time_out_in_batches_each_at_its_time(
 ) -> None:
     monkeypatch.setattr("engage.flows.checkout.close_holds.HOLDS_PER_BATCH", 2)
     for n in range(5):
-        await rich(services, 100, f"m-{n}")
-        await held(services, asking(f"o-{n}", f"m-{n}", points=100))
+        await member_with_points(services, 100, f"m-{n}")
+        await place_hold(services, hold_request(f"o-{n}", f"m-{n}", points=100))
         advance(services, SECOND)
     async with transaction(services.db) as conn:
         assert await next_hold_end(conn, after=NOON) == NOON + HOLD_FOR
@@ -150,15 +152,15 @@ async def test_holds_time_out_in_batches_each_at_its_time(
 
 
 async def test_the_same_request_again_is_answered_with_the_same_hold(services: Services) -> None:
-    await rich(services, 300)
-    made = await held(services, asking(points="max"))
-    assert await held(services, asking(points="max")) == made
-    other = await refused(services, asking(points=5))
+    await member_with_points(services, 300)
+    made = await place_hold(services, hold_request(points="max"))
+    assert await place_hold(services, hold_request(points="max")) == made
+    other = await refused(services, hold_request(points=5))
     assert (other.code, other.status) == ("order_has_hold", 409)
     assert other.facts == {"hold_id": str(made.hold_id), "state": "open"}
-    await ended(services, made, "captured")
-    assert await held(services, asking(points="max")) == made, "an order is paid once"
-    assert (await refused(services, asking(points=5))).facts["state"] == "captured"
+    await close_hold(services, made, "captured")
+    assert await place_hold(services, hold_request(points="max")) == made, "an order is paid once"
+    assert (await refused(services, hold_request(points=5))).facts["state"] == "captured"
     assert await balance(services) == (0, 0, 0)
 
 
@@ -166,39 +168,39 @@ async def test_the_same_request_again_is_answered_with_the_same_hold(services: S
 async def test_an_order_can_have_another_hold_after_the_first_is_gone(
     services: Services, by_time: bool
 ) -> None:
-    await rich(services, 300)
-    made = await held(services, asking(points="max"))
+    await member_with_points(services, 300)
+    made = await place_hold(services, hold_request(points="max"))
     if by_time:
         advance(services, HOLD_FOR)
     else:
-        await ended(services, made, "released")
-    other = await held(services, asking(points="max"))
+        await close_hold(services, made, "released")
+    other = await place_hold(services, hold_request(points="max"))
     assert other.hold_id != made.hold_id
     assert await states(services) == [("expired" if by_time else "released", 300), ("open", 300)]
     assert await balance(services) == (0, 300, 0)
 
 
 async def test_held_points_do_not_expire_until_they_are_back(services: Services) -> None:
-    await rich(services, 100)
+    await member_with_points(services, 100)
     advance(services, 29 * DAY)
     await earn(services, 100)
     advance(services, DAY - 5 * SECOND)
-    first, second = [await held(services, asking(f"o-{n}", points=50)) for n in range(2)]
+    first, second = [await place_hold(services, hold_request(f"o-{n}", points=50)) for n in range(2)]
     advance(services, 10 * SECOND)
     await expire_due(services, now=services.clock.now())
     assert await balance(services) == (100, 100, 0), "the first lot has ended, all of it held"
-    await ended(services, first, "captured")
-    await ended(services, second, "released")
+    await close_hold(services, first, "captured")
+    await close_hold(services, second, "released")
     assert await balance(services) == (100, 0, 0), "what comes back to a lot that has ended ends"
     found = await rows(services.db, "SELECT remaining, expired FROM lots ORDER BY active_at")
     assert found == [(0, 50), (100, 0)]
 
 
 async def test_what_has_ended_is_not_held_however_late_the_sweep_is(services: Services) -> None:
-    await rich(services, 100)
+    await member_with_points(services, 100)
     advance(services, 31 * DAY)
     assert (await quote(services, asked())).max_points == 0
-    assert (await refused(services, asking(points=100))).code == "insufficient_points"
+    assert (await refused(services, hold_request(points=100))).code == "insufficient_points"
     assert await balance(services) == (0, 0, 0)
 
 
@@ -213,9 +215,9 @@ def asked(**what: Any) -> QuoteRequest:
 
 
 async def test_a_quote_says_how_much_and_why_no_more(services: Services) -> None:
-    await rich(services, 300)
-    await redeemed(services, "one_euro")
-    await redeemed(services, "monthly")
+    await member_with_points(services, 300)
+    await redeem_reward(services, "one_euro")
+    await redeem_reward(services, "monthly")
     lines = [line(3_00), line(50_00, "mouse", promotion=True)]
     found = await quote(services, asked(lines=lines))
     assert (found.max_points, found.discount_max) == (150, Money(150, "EUR"))
@@ -229,10 +231,10 @@ async def test_a_quote_says_how_much_and_why_no_more(services: Services) -> None
 
 
 async def test_all_that_is_quoted_can_be_held(services: Services) -> None:
-    await rich(services, 300)
+    await member_with_points(services, 300)
     offered = await quote(services, asked(lines=[line(4_01)]))
     assert offered.max_points == 200
-    made = await held(services, asking(lines=[line(4_01)], points=offered.max_points))
+    made = await place_hold(services, hold_request(lines=[line(4_01)], points=offered.max_points))
     assert (made.points, made.discount) == (200, offered.discount_max)
 
 
@@ -250,25 +252,25 @@ CANNOT: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 
 async def test_what_cannot_be_held_says_why(services: Services) -> None:
-    await rich(services, 1_000)
+    await member_with_points(services, 1_000)
     for what, code, facts in CANNOT:
-        found = await refused(services, asking(**what))
+        found = await refused(services, hold_request(**what))
         assert found.code == code
         assert found.facts | facts == found.facts
     assert await balance(services) == (1_000, 0, 0)
 
 
 async def test_a_balance_below_the_minimum_pays_nothing(services: Services) -> None:
-    await rich(services, 100)
-    await ended(services, await held(services, asking("o-0", points=95)), "captured")
-    found = await refused(services, asking(points=5))
+    await member_with_points(services, 100)
+    await close_hold(services, await place_hold(services, hold_request("o-0", points=95)), "captured")
+    found = await refused(services, hold_request(points=5))
     assert (found.code, found.facts) == ("below_minimum", {"active": 5, "minimum": 10})
-    assert (await refused(services, asking(points="max"))).code == "below_minimum"
+    assert (await refused(services, hold_request(points="max"))).code == "below_minimum"
     assert (await quote(services, asked())).reasons == ["below_minimum"]
 
 
 async def test_a_member_is_found_without_a_program_where_there_is_only_one(services: Services) -> None:
-    await rich(services, 100)
+    await member_with_points(services, 100)
     other = DOCUMENT.replace('id = "spending"', 'id = "other-points"', 1)
     await publish(services.db, other, source="other", now=NOON)
     await services.programs.refresh(services.db)
@@ -286,73 +288,75 @@ async def test_a_member_is_found_without_a_program_where_there_is_only_one(servi
 
 
 async def test_a_coupon_is_applied_used_and_never_used_again(services: Services) -> None:
-    await rich(services, 300)
-    code = (await redeemed(services, "one_euro")).coupon.code
-    made = await held(services, asking(points=50, coupon_codes=[code.lower().replace("-", " ")]))
+    await member_with_points(services, 300)
+    code = (await redeem_reward(services, "one_euro")).coupon.code
+    made = await place_hold(services, hold_request(points=50, coupon_codes=[code.lower().replace("-", " ")]))
     assert (made.points, made.discount) == (50, Money(150, "EUR"))
     assert [(one.code, one.discount.amount) for one in made.coupons] == [(code, 100)]
     assert await coupon_states(services) == ["applied"]
-    at_once = await refused(services, asking("o-2", coupon_codes=[code]))
+    at_once = await refused(services, hold_request("o-2", coupon_codes=[code]))
     assert (at_once.code, at_once.facts["reasons"]) == ("coupon_not_applicable", ["applied"])
-    await ended(services, made, "captured")
+    await close_hold(services, made, "captured")
     assert await coupon_states(services) == ["used"]
-    again = await refused(services, asking("o-2", coupon_codes=[code]))
+    again = await refused(services, hold_request("o-2", coupon_codes=[code]))
     assert again.facts == {"coupon_code": code, "reasons": ["used"]}
 
 
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_a_coupon_is_back_when_its_order_is_not_paid(services: Services, by_time: bool) -> None:
-    await rich(services, 100)
-    code = (await redeemed(services, "one_euro")).coupon.code
-    made = await held(services, asking(coupon_codes=[code]))
+    await member_with_points(services, 100)
+    code = (await redeem_reward(services, "one_euro")).coupon.code
+    made = await place_hold(services, hold_request(coupon_codes=[code]))
     assert made.points == 0
     if by_time:
         advance(services, HOLD_FOR)
     else:
-        await ended(services, made, "released")
+        await close_hold(services, made, "released")
         assert await coupon_states(services) == ["issued"]
-    assert (await held(services, asking("o-2", coupon_codes=[code]))).discount == Money(100, "EUR")
+    assert (await place_hold(services, hold_request("o-2", coupon_codes=[code]))).discount == Money(
+        100, "EUR"
+    )
 
 
 async def test_a_coupon_of_somebody_else_is_unknown(services: Services) -> None:
-    await rich(services, 100)
-    await rich(services, 100, "m-2")
-    code = (await redeemed(services, "one_euro", "m-2")).coupon.code
-    assert (await refused(services, asking(coupon_codes=[code]))).code == "unknown_coupon"
+    await member_with_points(services, 100)
+    await member_with_points(services, 100, "m-2")
+    code = (await redeem_reward(services, "one_euro", "m-2")).coupon.code
+    assert (await refused(services, hold_request(coupon_codes=[code]))).code == "unknown_coupon"
 
 
 async def test_so_many_coupons_and_points_as_there_is_to_pay(services: Services) -> None:
-    await rich(services, 1_000)
-    found = [(await redeemed(services, "one_euro")).coupon.code for _ in range(3)]
-    three = await refused(services, asking(coupon_codes=found))
+    await member_with_points(services, 1_000)
+    found = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(3)]
+    three = await refused(services, hold_request(coupon_codes=found))
     assert (three.facts["coupon_code"], three.facts["reasons"]) == (found[2], ["per_order"])
-    made = await held(services, asking(lines=[line(2_50)], coupon_codes=found[:2], points="max"))
+    made = await place_hold(services, hold_request(lines=[line(2_50)], coupon_codes=found[:2], points="max"))
     assert made.points == 50, "what two coupons leave to pay"
     assert made.discount == Money(250, "EUR")
 
 
 async def test_a_coupon_ends_with_its_time_but_not_at_a_checkout(services: Services) -> None:
-    await rich(services, 300)
-    first, second = [(await redeemed(services, "one_euro")).coupon.code for _ in range(2)]
+    await member_with_points(services, 300)
+    first, second = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
     advance(services, 10 * DAY - SECOND)
-    made = await held(services, asking(coupon_codes=[first]))
+    made = await place_hold(services, hold_request(coupon_codes=[first]))
     async with transaction(services.db) as conn:
         assert await next_coupon_end(conn, after=NOON) == NOON + 10 * DAY
     advance(services, SECOND)
     assert (await quote(services, asked())).coupons == []
-    late = await refused(services, asking("o-2", coupon_codes=[second]))
+    late = await refused(services, hold_request("o-2", coupon_codes=[second]))
     assert late.facts["reasons"] == ["expired"]
     assert await expire_coupons(services, now=services.clock.now()) == 1
     assert await coupon_states(services) == ["applied", "expired"]
-    await ended(services, made, "released")
+    await close_hold(services, made, "released")
     assert await coupon_states(services) == ["expired", "expired"], "its time ended meanwhile"
 
 
 async def test_a_coupon_of_a_returned_order_can_be_used_for_the_grace(services: Services) -> None:
-    await rich(services, 100)
-    code = (await redeemed(services, "one_euro")).coupon.code
-    made = await held(services, asking(coupon_codes=[code]))
-    await ended(services, made, "captured")
+    await member_with_points(services, 100)
+    code = (await redeem_reward(services, "one_euro")).coupon.code
+    made = await place_hold(services, hold_request(coupon_codes=[code]))
+    await close_hold(services, made, "captured")
     advance(services, 20 * DAY)
     now = services.clock.now()
     async with transaction(services.db) as conn:
@@ -360,24 +364,26 @@ async def test_a_coupon_of_a_returned_order_can_be_used_for_the_grace(services: 
         (back,) = await return_coupons(conn, keys, now=now, grace=7 * DAY)
         assert await return_coupons(conn, keys, now=now, grace=7 * DAY) == [], "once"
     assert (back.state, back.expires_at) == ("issued", now + 7 * DAY)
-    assert (await held(services, asking("o-2", coupon_codes=[code]))).discount == Money(100, "EUR")
+    assert (await place_hold(services, hold_request("o-2", coupon_codes=[code]))).discount == Money(
+        100, "EUR"
+    )
 
 
 async def test_a_coupon_that_is_void_is_not_used(services: Services) -> None:
-    await rich(services, 200)
-    first, second = [(await redeemed(services, "one_euro")).coupon.code for _ in range(2)]
+    await member_with_points(services, 200)
+    first, second = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
     assert (await void_coupon(services, SPENDING, first)).state == "void"
     assert (await void_coupon(services, SPENDING, first)).state == "void"
-    assert (await refused(services, asking(coupon_codes=[first]))).facts["reasons"] == ["void"]
-    await held(services, asking(coupon_codes=[second]))
+    assert (await refused(services, hold_request(coupon_codes=[first]))).facts["reasons"] == ["void"]
+    await place_hold(services, hold_request(coupon_codes=[second]))
     with pytest.raises(Refusal) as found:
         await void_coupon(services, SPENDING, second)
     assert (found.value.code, found.value.facts["state"]) == ("coupon_closed", "applied")
 
 
 async def test_many_holds_of_a_member_in_one_batch_see_each_other(services: Services) -> None:
-    await rich(services, 300)
-    requests = [asking(f"o-{n % 3}", points=100 + n % 2) for n in range(4)]
+    await member_with_points(services, 300)
+    requests = [hold_request(f"o-{n % 3}", points=100 + n % 2) for n in range(4)]
     answers = await hold(services, requests)
     assert [getattr(answer, "points", None) for answer in answers] == [100, 101, None, None]
     assert [answer.code for answer in answers if isinstance(answer, Refusal)] == [
@@ -388,7 +394,7 @@ async def test_many_holds_of_a_member_in_one_batch_see_each_other(services: Serv
 
 
 async def test_each_change_is_told_with_its_cause(services: Services) -> None:
-    await rich(services, 300)
+    await member_with_points(services, 300)
     await services.post_commit.drain()
     told: list[str] = []
     add = services.post_commit.add
@@ -398,9 +404,9 @@ async def test_each_change_is_told_with_its_cause(services: Services) -> None:
         add(rows, **more)
 
     services.post_commit.add = listen  # type: ignore[method-assign, assignment]
-    await redeemed(services, "one_euro")
-    await ended(services, await held(services, asking("o-1", points=50)), "captured")
-    await ended(services, await held(services, asking("o-2", points=50)), "released")
-    await held(services, asking("o-3", points=50))
+    await redeem_reward(services, "one_euro")
+    await close_hold(services, await place_hold(services, hold_request("o-1", points=50)), "captured")
+    await close_hold(services, await place_hold(services, hold_request("o-2", points=50)), "released")
+    await place_hold(services, hold_request("o-3", points=50))
     await release_overdue(services, now=NOON + HOLD_FOR)
     assert told == ["redeemed", "held", "captured", "held", "released", "held", "released"]

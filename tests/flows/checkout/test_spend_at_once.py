@@ -22,22 +22,32 @@ from engage.flows.rewards.coupons import expire_coupons
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.checkout import HOLD_FOR, SPENDING, asking, balance, codes, held, redeemed, rich, spending
-from tests.support.playing import rows
+from tests.support.checkout import (
+    HOLD_FOR,
+    SPENDING,
+    balance,
+    hold_request,
+    member_with_points,
+    place_hold,
+    redeem_reward,
+    refusal_codes,
+    services_with_checkout,
+)
+from tests.support.database import rows
 
 AT_ONCE = 20
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with spending(settings) as opened:
+    async with services_with_checkout(settings) as opened:
         yield opened
 
 
 @pytest.fixture
 async def both(settings: Settings, services: Services) -> AsyncIterator[list[Services]]:
     """Two processes: the same servers and time, memory and connections of their own."""
-    async with spending(settings, services.clock) as other:
+    async with services_with_checkout(settings, services.clock) as other:
         yield [services, other]
         for each in (services, other):
             await each.post_commit.drain()
@@ -50,24 +60,24 @@ async def at_once(calls: list[Any]) -> list[Any]:
 
 
 async def test_points_are_spent_once_however_many_ask(both: list[Services]) -> None:
-    await rich(both[0], 300)
-    answers = await at_once([hold(both[n % 2], [asking(f"o-{n}", points=300)]) for n in range(AT_ONCE)])
+    await member_with_points(both[0], 300)
+    answers = await at_once([hold(both[n % 2], [hold_request(f"o-{n}", points=300)]) for n in range(AT_ONCE)])
     won = [answer for answer in answers if isinstance(answer, CheckoutHold)]
     assert len(won) == 1
-    assert codes(answers) == ["insufficient_points"] * (AT_ONCE - 1)
+    assert refusal_codes(answers) == ["insufficient_points"] * (AT_ONCE - 1)
     assert await balance(both[0]) == (0, 300, 0)
     await at_once([close_holds(both[0], [HoldClosing(won[0].hold_id, "released")])])
 
 
 async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Services]) -> None:
-    await rich(both[0], 1_000)
-    spends: list[Any] = [hold(both[n % 2], [asking(f"o-{n}", points=90)]) for n in range(AT_ONCE)]
+    await member_with_points(both[0], 1_000)
+    spends: list[Any] = [hold(both[n % 2], [hold_request(f"o-{n}", points=90)]) for n in range(AT_ONCE)]
     spends += [redeem(both[n % 2], [RewardRequest(SPENDING, "m-1", "one_euro")]) for n in range(AT_ONCE)]
     answers = await at_once(spends)
     spent = sum(answer.points for answer in answers if not isinstance(answer, Exception))
     assert await balance(both[0]) == (1_000 - spent, *(await balance(both[0]))[1:])
     assert 1_000 - spent < 90
-    assert set(codes(answers)) == {"insufficient_points"} or set(codes(answers)) == {
+    assert set(refusal_codes(answers)) == {"insufficient_points"} or set(refusal_codes(answers)) == {
         "insufficient_points",
         "below_minimum",
     }
@@ -81,35 +91,35 @@ async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Servic
 
 
 async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Services]) -> None:
-    await rich(both[0], 300)
-    answers = await at_once([hold(both[n % 2], [asking(points=100)]) for n in range(AT_ONCE)])
+    await member_with_points(both[0], 300)
+    answers = await at_once([hold(both[n % 2], [hold_request(points=100)]) for n in range(AT_ONCE)])
     assert len({answer.hold_id for answer in answers}) == 1
     assert await balance(both[0]) == (200, 100, 0)
     await at_once([close_holds(both[0], [HoldClosing(answers[0].hold_id, "captured")])])
 
 
 async def test_a_coupon_is_applied_at_one_checkout(both: list[Services]) -> None:
-    await rich(both[0], 100)
-    code = (await redeemed(both[0], "one_euro")).coupon.code
+    await member_with_points(both[0], 100)
+    code = (await redeem_reward(both[0], "one_euro")).coupon.code
     answers = await at_once(
-        [hold(both[n % 2], [asking(f"o-{n}", coupon_codes=[code])]) for n in range(AT_ONCE)]
+        [hold(both[n % 2], [hold_request(f"o-{n}", coupon_codes=[code])]) for n in range(AT_ONCE)]
     )
     assert Counter(isinstance(answer, CheckoutHold) for answer in answers) == {True: 1, False: AT_ONCE - 1}
-    assert codes(answers) == ["coupon_not_applicable"] * (AT_ONCE - 1)
+    assert refusal_codes(answers) == ["coupon_not_applicable"] * (AT_ONCE - 1)
 
 
 async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Services]) -> None:
-    members = [await rich(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
+    members = [await member_with_points(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
     wishes = [redeem(both[n % 2], [RewardRequest(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
     answers = await at_once(wishes)
     assert Counter(isinstance(answer, Redemption) for answer in answers) == {True: 3, False: AT_ONCE - 3}
-    assert codes(answers) == ["sold_out"] * (AT_ONCE - 3)
+    assert refusal_codes(answers) == ["sold_out"] * (AT_ONCE - 3)
     assert await rows(both[0].db, "SELECT issued FROM reward_stock") == [(3,)]
     assert len({one.coupon.code for one in answers if isinstance(one, Redemption)}) == 3
 
 
 async def test_a_members_limit_holds(both: list[Services]) -> None:
-    await rich(both[0], 1_000)
+    await member_with_points(both[0], 1_000)
     answers = await at_once(
         [
             redeem(both[n % 2], [RewardRequest(SPENDING, "m-1", ("ever", "monthly")[n // 2 % 2])])
@@ -118,14 +128,14 @@ async def test_a_members_limit_holds(both: list[Services]) -> None:
     )
     won = [answer.coupon.reward_id for answer in answers if isinstance(answer, Redemption)]
     assert sorted(won) == ["ever", "monthly"]
-    assert set(codes(answers)) == {"limit_reached", "reward_limit_reached"}
+    assert set(refusal_codes(answers)) == {"limit_reached", "reward_limit_reached"}
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "as its time ends"])
 async def test_a_hold_ends_one_way(both: list[Services], late: bool) -> None:
     """Captured, released and timed out at once."""
-    await rich(both[0], 300)
-    made = [await held(both[0], asking(f"o-{n}", points=50)) for n in range(6)]
+    await member_with_points(both[0], 300)
+    made = [await place_hold(both[0], hold_request(f"o-{n}", points=50)) for n in range(6)]
     now = both[0].clock.now() + HOLD_FOR
     ways: tuple[HoldOutcome, ...] = ("captured", "released")
     endings = [
@@ -148,9 +158,9 @@ async def test_a_hold_ends_one_way(both: list[Services], late: bool) -> None:
 
 async def test_sweeps_at_once_release_each_hold_once(both: list[Services]) -> None:
     for n in range(8):
-        await rich(both[0], 100, f"m-{n}")
-        await redeemed(both[0], "ever", f"m-{n}")
-        await held(both[0], asking(f"o-{n}", f"m-{n}", points=90))
+        await member_with_points(both[0], 100, f"m-{n}")
+        await redeem_reward(both[0], "ever", f"m-{n}")
+        await place_hold(both[0], hold_request(f"o-{n}", f"m-{n}", points=90))
     now = both[0].clock.now() + timedelta(days=12)
     done = await asyncio.gather(*(release_overdue(both[n % 2], now=now) for n in range(4)))
     assert sum(done) == 8

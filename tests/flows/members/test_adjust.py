@@ -11,19 +11,29 @@ from engage.flows.members.merge import merge_members
 from engage.flows.reads.statement import read_credits
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.audit import broken
-from tests.support.clock import NOON
-from tests.support.orders import PROGRAM, balance, buy, join, line, ordering, returned, spend, tell
-from tests.support.playing import advance, rows
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import NOON, advance
+from tests.support.database import rows
+from tests.support.orders import (
+    PROGRAM,
+    balance,
+    buy,
+    join,
+    line,
+    returned,
+    send_events,
+    services_with_orders,
+    spend,
+)
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test does, the books are right after it."""
-    async with ordering(settings) as opened:
+    async with services_with_orders(settings) as opened:
         await join(opened)
         yield opened
-        assert await broken(opened) == []
+        await assert_audit_is_clean(opened)
 
 
 async def correct(
@@ -73,7 +83,7 @@ async def test_no_more_is_taken_than_there_is(services: Services) -> None:
 async def test_what_is_owed_is_paid_of_what_is_given(services: Services) -> None:
     await buy(services, line(paid=5000))
     await spend(services, 50)
-    assert await tell(services, returned(services)) == []
+    assert await send_events(services, returned(services)) == []
     assert await balance(services) == {"debt": 50}
     given = await correct(services, 60)
     assert (given.entry.points, given.balance.active, given.balance.debt) == (60, 10, 0)

@@ -20,9 +20,10 @@ from engage.runtime.idempotency import begin_answer, keep_answer
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.idempotency import StoredResponse
-from tests.support import checkout, orders, playing, withdrawals
-from tests.support.audit import broken
-from tests.support.clock import DAY
+from tests.support import activities, checkout, orders, withdrawals
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, advance
+from tests.support.database import rows
 from tests.support.orders import (
     balance,
     buy,
@@ -31,11 +32,10 @@ from tests.support.orders import (
     line,
     paid,
     returned,
+    send_events,
     spend,
-    tell,
     write_review,
 )
-from tests.support.playing import advance, rows
 
 # What is personal, or tells what a person did: none of it may be found afterwards, in any table.
 PERSONAL = [
@@ -62,9 +62,9 @@ PERSONAL = [
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test does, the books are right after it."""
-    async with orders.ordering(settings) as opened:
+    async with orders.services_with_orders(settings) as opened:
         yield opened
-        assert await broken(opened) == []
+        await assert_audit_is_clean(opened)
 
 
 async def erase(services: Services, member_id: str = "m-1", program: str = orders.PROGRAM) -> None:
@@ -113,20 +113,24 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
         await record(services, [Act(program, member_id, act, services.clock.now()) for act in acts])
         order = f"SECRETORDER-{member_id}"
         await buy(services, line("SECRETLINE", paid=50_00, quantity=2), order_id=order, member_id=member_id)
-        await tell(services, returned(services, {"SECRETLINE": 1}, order_id=order, member_id=member_id))
-        await tell(
+        await send_events(
+            services, returned(services, {"SECRETLINE": 1}, order_id=order, member_id=member_id)
+        )
+        await send_events(
             services, paid(services, line(paid=3), order_id=f"SECRETORDER-x{member_id}", member_id=member_id)
         )
     event = paid(services, order_id="SECRETORDER-9")
-    await tell(
+    await send_events(
         services,
         type(event)(id="SECRETEVENT", time=event.time, program=program, member_id="m-1", data=event.data),
     )
     # A pending credit that shrank, and a return that is known by its id.
-    await tell(services, paid(services, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
-    await tell(services, returned(services, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN"))
+    await send_events(services, paid(services, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
+    await send_events(
+        services, returned(services, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN")
+    )
     await spend(services, 5, "SECRETORDER-spent")
-    await tell(services, returned(services, order_id="SECRETORDER-m-1"))
+    await send_events(services, returned(services, order_id="SECRETORDER-m-1"))
     adjusting = AdjustmentRequest(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
     await adjust(services, program, "m-1", adjusting, operator="key-1")
     await merge_members(services, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
@@ -148,8 +152,8 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
 
 
 async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
-    async with playing.playing(settings) as services:
-        await playing.join(services)
+    async with activities.services_with_activities(settings) as services:
+        await activities.join(services)
         acts: list[AnyActivity] = [
             FuelTap(),
             Share(kind="link", product_id="SECRETPRODUCT", network="SECRETNETWORK", share_id="SECRETSHARE"),
@@ -157,17 +161,17 @@ async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
             Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW"),
         ]
         for act in acts:
-            await playing.do(services, act)
+            await activities.perform(services, act)
         advance(services, DAY)
         await settle_due(services, now=services.clock.now())
-        await playing.do(services, FuelTap())
+        await activities.perform(services, FuelTap())
         before = await dump(services)
         words = [word for word in PERSONAL if word in before]
         assert words == ["SECRETPRODUCT", "SECRETREVIEW", "SECRETSHARE", "SECRETNETWORK"]
-        await erase(services, program=playing.PROGRAM)
+        await erase(services, program=activities.PROGRAM)
         after = await dump(services)
         assert [word for word in PERSONAL if word in after] == []
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)
 
 
 async def test_points_that_are_left_are_forfeited_and_debts_written_off(services: Services) -> None:
@@ -176,7 +180,7 @@ async def test_points_that_are_left_are_forfeited_and_debts_written_off(services
         await buy(services, line(paid=5000), order_id=f"o-{n}", member_id=f"m-{n}")
     await write_review(services)
     await spend(services, 50, member_id="m-2")
-    assert await tell(services, returned(services, order_id="o-2", member_id="m-2")) == []
+    assert await send_events(services, returned(services, order_id="o-2", member_id="m-2")) == []
     assert await balance(services, "m-2") == {"debt": 50}
     for n in (1, 2):
         await erase(services, f"m-{n}")
@@ -192,15 +196,15 @@ async def test_points_that_are_left_are_forfeited_and_debts_written_off(services
 
 
 async def test_who_is_erased_is_unknown_everywhere(settings: Settings, services: Services) -> None:
-    async with orders.ordering(settings, services.clock) as other:
+    async with orders.services_with_orders(settings, services.clock) as other:
         await join(services)
         await buy(services, line(paid=5000))
         await buy(other, line(paid=1000), order_id="o-2")
         await erase(services)
         for process in (services, other):
-            assert await tell(process, paid(process, order_id="o-9")) == ["unknown_member"]
+            assert await send_events(process, paid(process, order_id="o-9")) == ["unknown_member"]
             await process.members.refresh(process.db)
-            assert await tell(process, delivered(process, "o-9")) == ["unknown_member"]
+            assert await send_events(process, delivered(process, "o-9")) == ["unknown_member"]
             with pytest.raises(Refusal, match="unknown_member"):
                 await read_home(process, orders.PROGRAM, "m-1")
             act = Act(orders.PROGRAM, "m-1", Review(product_id="p", review_id="r"), services.clock.now())
@@ -247,12 +251,12 @@ async def test_what_is_held_has_to_end_first(services: Services) -> None:
 
 
 async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -> None:
-    async with checkout.spending(settings) as services:
-        await checkout.rich(services, 500)
-        code = (await checkout.redeemed(services, "one_euro")).coupon.code
-        applied = (await checkout.redeemed(services, "one_euro")).coupon.code
-        asked = checkout.asking("SECRETORDER", points=100, coupon_codes=[applied])
-        await checkout.ended(services, await checkout.held(services, asked), "captured")
+    async with checkout.services_with_checkout(settings) as services:
+        await checkout.member_with_points(services, 500)
+        code = (await checkout.redeem_reward(services, "one_euro")).coupon.code
+        applied = (await checkout.redeem_reward(services, "one_euro")).coupon.code
+        asked = checkout.hold_request("SECRETORDER", points=100, coupon_codes=[applied])
+        await checkout.close_hold(services, await checkout.place_hold(services, asked), "captured")
         before = await dump(services)
         assert code in before
         assert applied in before
@@ -261,22 +265,22 @@ async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -
         assert [word for word in (code, applied, "SECRETORDER", "band") if word in after] == []
         states = await rows(services.db, "SELECT state FROM coupons ORDER BY 1")
         assert states == [("used",), ("void",)]
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)
 
 
 async def test_what_was_paid_out_stays_in_the_books_without_its_number(settings: Settings) -> None:
-    async with withdrawals.paying(settings, withdrawals.Bank()) as services:
+    async with withdrawals.services_with_withdrawals(settings, withdrawals.FakeProvider()) as services:
         await withdrawals.join(services)
-        await withdrawals.take_out(services)
+        await withdrawals.request_withdrawal(services)
         with pytest.raises(Refusal, match="points_held"):
             await erase(services, program=withdrawals.PROGRAM)
         for _ in range(3):
             await pay_out_due(services, now=advance(services, timedelta(minutes=5)))
-        assert await withdrawals.states(services) == ["settled"]
+        assert await withdrawals.withdrawal_states(services) == ["settled"]
         assert withdrawals.PHONE in await dump(services)
         await erase(services, program=withdrawals.PROGRAM)
         assert withdrawals.PHONE not in await dump(services)
         assert await rows(services.db, "SELECT state, points, amount_minor FROM withdrawals") == [
             ("settled", 60, 6_000)
         ]
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)

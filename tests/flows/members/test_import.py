@@ -22,9 +22,10 @@ from engage.flows.members.import_members import ImportCounts, Rejections, import
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
-from tests.support.audit import broken
-from tests.support.clock import NOON
-from tests.support.playing import PROGRAM, act, advance, join, rows, tap
+from tests.support.activities import PROGRAM, act, join, tap
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import NOON, advance
+from tests.support.database import rows
 
 HEADER = "member_id,country,birth_date,kind,person_ref,phone,card_numbers,points,expires_at,earned_at\n"
 
@@ -93,7 +94,7 @@ async def test_members_come_with_their_balances_and_all_is_accounted_for(
     assert await rows(services.db, "SELECT active, pending FROM balances WHERE member_id = 'i-5'") == [
         (52, 0)
     ]
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
     assert await rows(services.db, "SELECT * FROM outbox") == []
 
 
@@ -111,7 +112,7 @@ async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(services: Service
     assert await rows(services.db, "SELECT sum(active) FROM balances") == [
         (sum(n % 7 * 10 for n in range(500)),)
     ]
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services,
         assert reasons[line].startswith(reason), reasons[line]
     found = await rows(services.db, "SELECT member_id, active FROM balances WHERE active > 0 ORDER BY 1")
     assert found == [("m-1", 70), ("ok-1", 100)]
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_points_end_when_the_file_says_or_as_the_program_does(

@@ -18,7 +18,9 @@ from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import checkout
-from tests.support.audit import broken
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import advance
+from tests.support.database import rows
 from tests.support.orders import (
     PROGRAM,
     balance,
@@ -26,15 +28,14 @@ from tests.support.orders import (
     delivered,
     join,
     line,
-    ordering,
     paid,
     returned,
     review_removed,
+    send_events,
+    services_with_orders,
     spend,
-    tell,
     write_review,
 )
-from tests.support.playing import advance, rows
 
 DAY = timedelta(days=1)
 
@@ -42,15 +43,15 @@ DAY = timedelta(days=1)
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test does, the books are right after it."""
-    async with ordering(settings) as opened:
+    async with services_with_orders(settings) as opened:
         yield opened
-        assert await broken(opened) == []
+        await assert_audit_is_clean(opened)
 
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
     """Another process, which hears of things later."""
-    async with ordering(settings, services.clock) as opened:
+    async with services_with_orders(settings, services.clock) as opened:
         yield opened
 
 
@@ -135,7 +136,7 @@ async def test_who_was_merged_goes_on_as_the_other_one(services: Services, other
     await write_review(other, "r-0")
     await merge(services)
     # By the id, by the card, and in a process that had known the member before.
-    assert await tell(other, paid(other, line(paid=5000)), delivered(other)) == []
+    assert await send_events(other, paid(other, line(paid=5000)), delivered(other)) == []
     assert await members_of_cards(services, [(PROGRAM, "CARD-1")]) == {(PROGRAM, "CARD-1"): "m-2"}
     await write_review(other, "r-9")
     await settle_due(services, now=services.clock.now())
@@ -153,8 +154,8 @@ async def test_a_process_that_has_not_heard_loses_nothing_that_moves_no_points(
     await join(services, "m-2")
     await write_review(other)
     await merge(services)
-    assert await tell(other, delivered(other)) == []
-    assert await tell(services, paid(services, line(paid=5000), member_id="m-2")) == []
+    assert await send_events(other, delivered(other)) == []
+    assert await send_events(services, paid(services, line(paid=5000), member_id="m-2")) == []
     await settle_due(services, now=services.clock.now())
     assert await balance(services, "m-2") == {"active": 50, "pending": 20}
 
@@ -164,8 +165,8 @@ async def test_events_and_mergers_at_once_end_well(services: Services, other: Se
     await join(services, "m-2")
 
     async def sell(n: int) -> list[str]:
-        told = await tell(other, delivered(other, f"o-{n}"))
-        return told + await tell(other, paid(other, line(paid=1000), order_id=f"o-{n}"))
+        told = await send_events(other, delivered(other, f"o-{n}"))
+        return told + await send_events(other, paid(other, line(paid=1000), order_id=f"o-{n}"))
 
     *told, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(services))
     assert told == [[]] * 12
@@ -209,20 +210,20 @@ async def test_an_order_that_was_paid_before_can_come_back_after(services: Servi
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000, quantity=2))
-    assert await tell(services, returned(services, {"1": 1})) == []
+    assert await send_events(services, returned(services, {"1": 1})) == []
     assert await balance(services) == {"active": 25}
     await merge(services)
-    assert await tell(services, returned(services, {"1": 1})) == []
+    assert await send_events(services, returned(services, {"1": 1})) == []
     assert await balance(services, "m-2") == {}
 
 
 async def test_an_order_that_waits_for_its_delivery_is_delivered_after(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
-    assert await tell(services, paid(services, line(paid=5000))) == []
+    assert await send_events(services, paid(services, line(paid=5000))) == []
     await merge(services)
     assert await balance(services, "m-2") == {"pending": 50}
-    assert await tell(services, delivered(services)) == []
+    assert await send_events(services, delivered(services)) == []
     await settle_due(services, now=services.clock.now())
     assert await balance(services, "m-2") == {"active": 50}
 
@@ -235,7 +236,7 @@ async def test_a_removed_review_is_taken_back_from_the_other_one(services: Servi
     advance(services, timedelta(minutes=5))
     await settle_due(services, now=services.clock.now())
     await merge(services)
-    assert await tell(services, review_removed(services, "r-1")) == []
+    assert await send_events(services, review_removed(services, "r-1")) == []
     assert await balance(services, "m-2") == {"active": 20}
 
 
@@ -244,14 +245,14 @@ async def test_points_that_were_spent_come_back_after(services: Services) -> Non
     await join(services, "m-2")
     await buy(services, line(paid=10000))
     hold_id = await spend(services, 60, "o-2")
-    assert await tell(services, paid(services, line(paid=60), order_id="o-2", hold_id=hold_id)) == []
+    assert await send_events(services, paid(services, line(paid=60), order_id="o-2", hold_id=hold_id)) == []
     await merge(services)
     assert await balance(services, "m-2") == {"active": 40}
-    assert await tell(services, returned(services, order_id="o-2")) == []
+    assert await send_events(services, returned(services, order_id="o-2")) == []
     assert await balance(services, "m-2") == {"active": 100}
     # And what earned them is owed, once spent.
     await spend(services, 100, "o-3", member_id="m-2")
-    assert await tell(services, returned(services)) == []
+    assert await send_events(services, returned(services)) == []
     assert await balance(services, "m-2") == {"debt": 100}
 
 
@@ -260,7 +261,7 @@ async def test_what_one_owes_the_other_pays(services: Services) -> None:
     await join(services, "m-2")
     await buy(services, line(paid=5000))
     await spend(services, 50)
-    assert await tell(services, returned(services)) == []
+    assert await send_events(services, returned(services)) == []
     assert await balance(services) == {"debt": 50}
     await buy(services, line(paid=3000), order_id="o-2", member_id="m-2")
     await merge(services)
@@ -315,18 +316,18 @@ async def test_nothing_is_lost_that_is_earned_while_they_are_merged(
 
 
 async def test_coupons_and_what_was_had_of_a_reward_come_along(settings: Settings) -> None:
-    async with checkout.spending(settings) as services:
+    async with checkout.services_with_checkout(settings) as services:
         for member_id in ("m-1", "m-2"):
-            await checkout.rich(services, 300, member_id)
-        code = (await checkout.redeemed(services, "one_euro")).coupon.code
-        await checkout.redeemed(services, "ever")
+            await checkout.member_with_points(services, 300, member_id)
+        code = (await checkout.redeem_reward(services, "one_euro")).coupon.code
+        await checkout.redeem_reward(services, "ever")
         await merge_members(services, checkout.SPENDING, "m-1", into="m-2", reason="one", operator="key-1")
         with pytest.raises(Refusal, match="limit_reached"):
-            await checkout.redeemed(services, "ever", "m-2")
-        asked = checkout.asking(member_id="m-2", points=100, coupon_codes=[code])
-        await checkout.ended(services, await checkout.held(services, asked), "captured")
+            await checkout.redeem_reward(services, "ever", "m-2")
+        asked = checkout.hold_request(member_id="m-2", points=100, coupon_codes=[code])
+        await checkout.close_hold(services, await checkout.place_hold(services, asked), "captured")
         # The old card does as well.
-        again = checkout.asking("o-2", member_id="m-1", points=100)
-        await checkout.ended(services, await checkout.held(services, again), "released")
+        again = checkout.hold_request("o-2", member_id="m-1", points=100)
+        await checkout.close_hold(services, await checkout.place_hold(services, again), "released")
         assert await checkout.balance(services, "m-2") == (390, 0, 0)
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)

@@ -16,8 +16,8 @@ from engage.flows.members.update import MemberUpdate, UpdatedMember, update_memb
 from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from tests.support.clock import NOON
-from tests.support.playing import advance, rows
+from tests.support.clock import NOON, advance
+from tests.support.database import rows
 
 BY = "by-mi-bonus"
 EU = "eu-mi-points"

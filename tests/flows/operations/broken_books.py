@@ -1,4 +1,4 @@
-"""Broken rows, and the checks of the audit that find them, in the books of `tests.flows.busy`."""
+"""Broken rows, and the checks of the audit that find them, in the history of `tests.support.full_history`."""
 
 # What keeps broken rows out, taken away: an audit must not rely on it.
 UNGUARDED = """

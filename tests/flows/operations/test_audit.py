@@ -15,18 +15,19 @@ from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.flows.busy import BEGAN, be_busy
 from tests.flows.operations.broken_books import BROKEN, LATE, UNGUARDED
+from tests.support.activities import act, join, link, services_with_activities
 from tests.support.clock import DAY, running_clock
-from tests.support.playing import act, join, link, playing, rows
+from tests.support.database import rows
+from tests.support.full_history import BEGAN, write_full_history
 
 
 @pytest.fixture(scope="module")
 async def busy(module_database: Settings) -> AsyncIterator[Services]:
     async with Redis.from_url(module_database.state_url) as valkey:
         await valkey.flushall()
-    async with playing(module_database, StoppedClock(BEGAN)) as services:
-        await be_busy(services)
+    async with services_with_activities(module_database, StoppedClock(BEGAN)) as services:
+        await write_full_history(services)
         yield services
 
 
@@ -79,7 +80,7 @@ def test_every_check_has_been_seen_to_fail() -> None:
 
 
 async def test_an_audit_sees_one_moment_while_points_move(settings: Settings) -> None:
-    async with playing(settings, running_clock()) as services:
+    async with services_with_activities(settings, running_clock()) as services:
         for n in range(20):
             await join(services, f"m-{n}")
         stop = asyncio.Event()

@@ -7,19 +7,20 @@ from redis.asyncio import Redis
 
 from engage.flows.operations.audit import CHECKS
 from engage.settings import Settings
-from tests.support.clock import DAY, NOON, set_sandbox_clock
+from tests.support.activities import join, link, perform, services_with_activities, tap
+from tests.support.clock import DAY, NOON, advance, set_sandbox_clock
 from tests.support.command_line import run
-from tests.support.playing import advance, do, join, link, playing, rows, tap
+from tests.support.database import rows
 
 
 async def test_an_operator_proves_and_rebuilds_an_installation(
     settings: Settings, valkey: Redis, tmp_path: Path
 ) -> None:
-    async with playing(settings) as services:
+    async with services_with_activities(settings) as services:
         await join(services)
         await join(services, "m-2")
-        await do(services, tap())
-        await do(services, link())
+        await perform(services, tap())
+        await perform(services, link())
         await services.post_commit.drain()
         await valkey.flushall()
         await set_sandbox_clock(settings, NOON)

@@ -7,7 +7,7 @@ from engage.flows.programs.publish import publish
 from engage.runtime.services import open_services
 from engage.settings import Settings
 from tests.support.clock import NOON
-from tests.support.playing import rows
+from tests.support.database import rows
 
 
 async def test_all_presets_are_published_once_however_often_it_is_made_ready(settings: Settings) -> None:

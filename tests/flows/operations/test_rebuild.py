@@ -25,21 +25,20 @@ from engage.gate import keys
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.doorbell import QUEUE
-from tests.support.clock import DAY, running_clock, set_sandbox_clock
-from tests.support.playing import (
+from tests.support.activities import (
     PROGRAM,
     act,
-    advance,
-    do,
     join,
     link,
-    playing,
+    perform,
     review,
     review_removed,
-    rows,
+    services_with_activities,
     social,
     tap,
 )
+from tests.support.clock import DAY, advance, running_clock, set_sandbox_clock
+from tests.support.database import rows
 
 COUNTRIES = ("ES", "GB", "NZ")
 MEMBERS = [f"m-{n}" for n in range(9)]
@@ -107,7 +106,7 @@ async def test_after_a_loss_everything_is_decided_as_before(
     own_database: Settings, valkey: Redis, seed: int
 ) -> None:
     chance = random.Random(seed)
-    async with playing(own_database) as services:
+    async with services_with_activities(own_database) as services:
         for n, member in enumerate(MEMBERS):
             await join(services, member, COUNTRIES[n % 3])
         await live(services, chance, days=5 + seed)
@@ -115,7 +114,7 @@ async def test_after_a_loss_everything_is_decided_as_before(
     answers = {}
     for loss in ("none", "emptied", "rebuilt"):
         async with copy_of(own_database, f"after_{loss}_{seed}") as settings:
-            async with playing(settings, StoppedClock(now)) as services:
+            async with services_with_activities(settings, StoppedClock(now)) as services:
                 if loss == "emptied":
                     await valkey.flushall()
                 if loss == "rebuilt":
@@ -168,7 +167,7 @@ def known(records: list[keys.Record] | None) -> set[tuple[int, int, int, int]]:
 
 async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) -> None:
     await join(services)
-    await do(services, social())
+    await perform(services, social())
     advance(services, 41 * DAY)
     await join(services, "m-2")
     await services.post_commit.drain()
@@ -177,7 +176,7 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) 
     assert (rebuilt.members, rebuilt.loaded) == (2, 1)
     assert await services.gate.known(PROGRAM, "m-1") is None
     assert await services.gate.known(PROGRAM, "m-2") == []
-    assert (await do(services, social())).limit is not None
+    assert (await perform(services, social())).limit is not None
     assert told[0] == ("members", 0, 2)
     assert ("members", 2, 2) in told
     assert told[-1] == ("doorbells", rebuilt.bells, rebuilt.bells)
@@ -185,14 +184,17 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) 
 
 async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settings) -> None:
     clock = running_clock()
-    async with playing(settings, clock) as services:
+    async with services_with_activities(settings, clock) as services:
         await join(services)
-        await do(services, link())
+        await perform(services, link())
         clock.offset += timedelta(minutes=3)
-        await do(services, tap())
+        await perform(services, tap())
         clock.offset += timedelta(minutes=3)
     await set_sandbox_clock(settings, clock.now())  # Which a rebuild follows.
-    async with ArqRedis.from_url(settings.queue_url) as queue, playing(settings, clock) as services:
+    async with (
+        ArqRedis.from_url(settings.queue_url) as queue,
+        services_with_activities(settings, clock) as services,
+    ):
         await queue.flushdb()
         rebuilt = await rebuild(services)
         assert rebuilt.bells == 3, "what is overdue, the tap, and the credit of a day"

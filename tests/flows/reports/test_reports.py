@@ -21,9 +21,10 @@ from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import orders
-from tests.support.audit import broken
-from tests.support.clock import DAY, NOON
-from tests.support.playing import PROGRAM, advance, join, rows
+from tests.support.activities import PROGRAM, join
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, NOON, advance
+from tests.support.database import rows
 
 BODY = """
 id = "worthy"
@@ -128,22 +129,22 @@ async def live(services: Services) -> list[Then]:
     steps: list[Callable[[], Awaitable[object]]] = [
         lambda: orders.buy(services, order_id="o-1"),
         lambda: orders.write_review(services),
-        lambda: orders.tell(services, orders.paid(services, many, order_id="o-2")),
-        lambda: orders.tell(services, orders.returned(services, {"1": 1}, order_id="o-2")),
-        lambda: orders.tell(services, orders.returned(services, {"1": 1}, order_id="o-2")),
+        lambda: orders.send_events(services, orders.paid(services, many, order_id="o-2")),
+        lambda: orders.send_events(services, orders.returned(services, {"1": 1}, order_id="o-2")),
+        lambda: orders.send_events(services, orders.returned(services, {"1": 1}, order_id="o-2")),
         lambda: settle_due(services, now=services.clock.now()),
-        lambda: orders.tell(services, orders.delivered(services, order_id="o-2")),
+        lambda: orders.send_events(services, orders.delivered(services, order_id="o-2")),
         lambda: settle_due(services, now=services.clock.now()),
         lambda: orders.buy(services, orders.line(paid=3000), order_id="o-3", member_id="m-2"),
         lambda: orders.spend(services, 25, member_id="m-2", capture=False),
         lambda: orders.spend(services, 30, "o-4"),
-        lambda: orders.tell(services, orders.paid(services, order_id="o-5")),
-        lambda: orders.tell(services, orders.cancelled(services, order_id="o-5")),
-        lambda: orders.tell(services, orders.paid(services, order_id="o-6")),
-        lambda: orders.tell(services, orders.returned(services, order_id="o-2")),
-        lambda: orders.tell(services, orders.review_removed(services, "r-1")),
+        lambda: orders.send_events(services, orders.paid(services, order_id="o-5")),
+        lambda: orders.send_events(services, orders.cancelled(services, order_id="o-5")),
+        lambda: orders.send_events(services, orders.paid(services, order_id="o-6")),
+        lambda: orders.send_events(services, orders.returned(services, order_id="o-2")),
+        lambda: orders.send_events(services, orders.review_removed(services, "r-1")),
         lambda: merge_members(services, orders.PROGRAM, "m-1", into="m-3", reason="one", operator="key-1"),
-        lambda: orders.tell(services, orders.delivered(services, order_id="o-6")),
+        lambda: orders.send_events(services, orders.delivered(services, order_id="o-6")),
         lambda: settle_due(services, now=services.clock.now()),
         lambda: expire_due(services, now=advance(services, 400 * DAY)),
         lambda: orders.buy(services, orders.line(paid=9000), order_id="o-7", member_id="m-3"),
@@ -156,7 +157,7 @@ async def live(services: Services) -> list[Then]:
 
 
 async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Settings) -> None:
-    async with orders.ordering(settings) as services:
+    async with orders.services_with_orders(settings) as services:
         then = await live(services)
         ever = list(zip(*(had for one in then for had in one.balances.values()), strict=True))
         assert all(map(any, ever)), "points were active, pending, held and owed at some time"
@@ -173,7 +174,7 @@ async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Setting
             for member, had in one.balances.items():
                 (balance,) = await report_balance(settings, member, at=at, clock=clock)
                 assert astuple(balance.balance) == had, (member, one.at)
-        assert await broken(services) == []
+        await assert_audit_is_clean(services)
 
 
 async def test_who_was_erased_is_still_in_the_books(services: Services) -> None:

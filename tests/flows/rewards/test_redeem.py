@@ -19,24 +19,24 @@ from engage.settings import Settings
 from tests.support.checkout import (
     DOCUMENT,
     SPENDING,
-    asking,
     balance,
-    codes,
-    ended,
-    held,
-    redeemed,
-    rich,
-    spending,
+    close_hold,
+    hold_request,
+    member_with_points,
+    place_hold,
+    redeem_reward,
+    refusal_codes,
+    services_with_checkout,
 )
 from tests.support.clock import NOON
-from tests.support.playing import rows
+from tests.support.database import rows
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with spending(settings) as opened:
+    async with services_with_checkout(settings) as opened:
         yield opened
         await opened.post_commit.drain()
         assert (await audit(settings)).broken == []
@@ -48,13 +48,13 @@ async def catalogue(services: Services, member_id: str = "m-1") -> dict[str, Rew
 
 async def refused(services: Services, reward_id: str, member_id: str = "m-1") -> Refusal:
     with pytest.raises(Refusal) as found:
-        await redeemed(services, reward_id, member_id)
+        await redeem_reward(services, reward_id, member_id)
     return found.value
 
 
 async def test_points_become_a_coupon_with_a_code_of_its_own(services: Services) -> None:
-    await rich(services, 300)
-    first, second = [await redeemed(services, "one_euro") for _ in range(2)]
+    await member_with_points(services, 300)
+    first, second = [await redeem_reward(services, "one_euro") for _ in range(2)]
     assert (first.points, first.coupon.value) == (100, Money(100, "EUR"))
     assert (first.coupon.issued_at, first.coupon.expires_at) == (NOON, NOON + 10 * DAY)
     assert first.coupon.code != second.coupon.code
@@ -68,7 +68,7 @@ async def test_points_become_a_coupon_with_a_code_of_its_own(services: Services)
 
 
 async def test_the_catalogue_says_what_there_is_and_what_is_left(services: Services) -> None:
-    await rich(services, 300)
+    await member_with_points(services, 300)
     before = await catalogue(services)
     assert list(before) == ["one_euro", "scarce", "monthly", "ever", "phone_first"], "nothing suspended"
     assert (before["one_euro"].stock, before["one_euro"].limit) == (None, None)
@@ -79,7 +79,7 @@ async def test_the_catalogue_says_what_there_is_and_what_is_left(services: Servi
     madrid = datetime(2026, 11, 30, 23, tzinfo=UTC)
     assert [(limit.remaining, limit.resets_at) for limit in limits] == [(1, madrid), (1, None)]
     for reward_id in ("scarce", "monthly", "ever"):
-        await redeemed(services, reward_id)
+        await redeem_reward(services, reward_id)
     after = await catalogue(services)
     assert (before["scarce"].stock, after["scarce"].stock) == (3, 2)
     left = [limit.remaining for name in ("monthly", "ever") if (limit := after[name].limit)]
@@ -88,45 +88,45 @@ async def test_the_catalogue_says_what_there_is_and_what_is_left(services: Servi
 
 @pytest.mark.parametrize("reward_id", ["nothing", "gone"])
 async def test_what_is_not_in_the_catalogue_is_unknown(services: Services, reward_id: str) -> None:
-    await rich(services, 100)
+    await member_with_points(services, 100)
     found = await refused(services, reward_id)
     assert (found.code, found.status) == ("unknown_reward", 404)
 
 
 async def test_what_the_points_do_not_reach_is_refused(services: Services) -> None:
-    await rich(services, 100)
-    await held(services, asking(points=10))
+    await member_with_points(services, 100)
+    await place_hold(services, hold_request(points=10))
     assert (await refused(services, "one_euro")).facts == {"active": 90, "points": 100}
-    assert (await redeemed(services, "phone_first")).points == 50
+    assert (await redeem_reward(services, "phone_first")).points == 50
 
 
 async def test_a_limit_of_a_month_starts_anew_and_one_of_a_life_does_not(services: Services) -> None:
-    await rich(services, 100)
-    await redeemed(services, "monthly")
-    await redeemed(services, "ever")
+    await member_with_points(services, 100)
+    await redeem_reward(services, "monthly")
+    await redeem_reward(services, "ever")
     monthly = await refused(services, "monthly")
     assert (monthly.code, monthly.status) == ("limit_reached", 429)
     assert monthly.facts["resets_at"] == datetime(2026, 11, 30, 23, tzinfo=UTC), "in Madrid"
     assert isinstance(services.clock, StoppedClock)
     services.clock.at = datetime(2026, 11, 30, 23, tzinfo=UTC)
-    await redeemed(services, "monthly")
+    await redeem_reward(services, "monthly")
     ever = await refused(services, "ever")
     assert (ever.code, ever.status, ever.facts["limit"]) == ("reward_limit_reached", 409, 1)
 
 
 async def test_what_is_sold_out_is_gone_for_everybody(services: Services) -> None:
     for n in range(2):
-        await rich(services, 200, f"m-{n}")
+        await member_with_points(services, 200, f"m-{n}")
     answers = await redeem(services, [RewardRequest(SPENDING, f"m-{n % 2}", "scarce") for n in range(4)])
-    assert codes(answers) == ["sold_out"]
+    assert refusal_codes(answers) == ["sold_out"]
     assert (await catalogue(services, "m-0"))["scarce"].stock == 0
     assert [await balance(services, f"m-{n}") for n in range(2)] == [(0, 0, 0), (100, 0, 0)]
 
 
 async def test_a_stock_counts_what_was_given_before_there_was_one(services: Services) -> None:
-    await rich(services, 500)
+    await member_with_points(services, 500)
     for _ in range(2):
-        await redeemed(services, "one_euro")
+        await redeem_reward(services, "one_euro")
     limited = DOCUMENT.replace('version = "first"', 'version = "second"').replace(
         'id = "one_euro"', 'id = "one_euro"\nstock = 3'
     )
@@ -136,12 +136,12 @@ async def test_a_stock_counts_what_was_given_before_there_was_one(services: Serv
     assert isinstance(services.clock, StoppedClock)
     services.clock.advance(DAY)
     assert (await catalogue(services))["one_euro"].stock == 1
-    await redeemed(services, "one_euro")
+    await redeem_reward(services, "one_euro")
     assert (await refused(services, "one_euro")).code == "sold_out"
 
 
 async def test_wishes_of_a_batch_see_each_other(services: Services) -> None:
-    await rich(services, 100)
+    await member_with_points(services, 100)
     names = ["monthly", "monthly", "ever", "one_euro", "phone_first", "phone_first"]
     answers = await redeem(services, [RewardRequest(SPENDING, "m-1", name) for name in names])
     found = [answer.code if isinstance(answer, Refusal) else "" for answer in answers]
@@ -150,10 +150,12 @@ async def test_wishes_of_a_batch_see_each_other(services: Services) -> None:
 
 
 async def test_coupons_are_listed_newest_first_as_they_are_now(services: Services) -> None:
-    await rich(services, 600)
-    made = [(await redeemed(services, name)).coupon.code for name in ("one_euro", "one_euro", "ever")]
-    await ended(services, await held(services, asking("o-1", coupon_codes=made[:1])), "captured")
-    await held(services, asking("o-2", coupon_codes=made[2:]))
+    await member_with_points(services, 600)
+    made = [(await redeem_reward(services, name)).coupon.code for name in ("one_euro", "one_euro", "ever")]
+    await close_hold(
+        services, await place_hold(services, hold_request("o-1", coupon_codes=made[:1])), "captured"
+    )
+    await place_hold(services, hold_request("o-2", coupon_codes=made[2:]))
 
     async def listed(state: Any = None, limit: int = 10, before: Any = None) -> list[Any]:
         return await read_coupons(services, SPENDING, "m-1", state=state, before=before, limit=limit)
@@ -175,8 +177,8 @@ async def test_coupons_are_listed_newest_first_as_they_are_now(services: Service
 
 
 async def test_an_f_code_is_used_once_by_whoever_has_it(services: Services) -> None:
-    await rich(services, 100)
-    code = (await redeemed(services, "phone_first")).coupon.code
+    await member_with_points(services, 100)
+    code = (await redeem_reward(services, "phone_first")).coupon.code
     used = await redeem_f_code(services, SPENDING, code.lower(), product_id="phone", order_id="o-1")
     assert (used.state, used.order_id) == ("used", "o-1")
     closed = await rows(services.db, "SELECT closed_at FROM coupons WHERE code = :code", code=code)
@@ -193,8 +195,8 @@ async def test_an_f_code_is_used_once_by_whoever_has_it(services: Services) -> N
 async def test_an_f_code_is_for_its_product(
     services: Services, reward_id: str, product_id: str, reasons: list[str]
 ) -> None:
-    await rich(services, 100)
-    code = (await redeemed(services, reward_id)).coupon.code
+    await member_with_points(services, 100)
+    code = (await redeem_reward(services, reward_id)).coupon.code
     with pytest.raises(Refusal) as found:
         await redeem_f_code(services, SPENDING, code, product_id=product_id, order_id="o-1")
     assert (found.value.code, found.value.facts["reasons"]) == ("coupon_not_applicable", reasons)

@@ -20,10 +20,11 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.doorbell import EXPIRE_JOB, QUEUE, pack, queue_settings, tick_of, unpack
 from engage.signals.topics import Change, Reconnected
-from tests.support.audit import broken
-from tests.support.clock import DAY, FIVE_MINUTES, NOON
+from tests.support.activities import PROGRAM, join, perform, tap
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
+from tests.support.database import rows
 from tests.support.holds import hold, spend
-from tests.support.playing import PROGRAM, advance, do, join, rows, tap
 from workers.settings import make_worker
 
 MOMENT = timedelta(microseconds=1)
@@ -38,7 +39,7 @@ async def crowd(services: Services, count: int) -> list[str]:
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     advance(services, 2 * DAY - FIVE_MINUTES)
     for member in members:
-        await do(services, tap(), member)
+        await perform(services, tap(), member)
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     await services.post_commit.drain()
     return members
@@ -74,7 +75,7 @@ async def test_many_workers_end_each_lot_once(
     found = await rows(services.db, "SELECT active, count(*) FROM balances GROUP BY 1")
     assert found == [(2, 25)]
     assert await left(services) == 0
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(services: Services) -> None:
@@ -97,7 +98,7 @@ async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(services
         ("m-1", "expiration", -50),
         ("m-1", "redemption", -2),
     ]
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_points_are_either_spent_or_ended_when_both_happen_at_once(
@@ -121,7 +122,7 @@ async def test_points_are_either_spent_or_ended_when_both_happen_at_once(
     left_over = await rows(services.db, "SELECT sum(active) FROM balances")
     assert totals[0][0] + left_over[0][0] == 12 * 52  # type: ignore[operator]
     assert await left(services) == 0
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_a_worker_that_dies_in_the_middle_loses_nothing(
@@ -143,7 +144,7 @@ async def test_a_worker_that_dies_in_the_middle_loses_nothing(
     assert await rows(services.db, "SELECT count(*) FROM entries WHERE kind = 'expiration'") == [(0,)]
     assert await left(services) == 10
     assert await expire_due(services, now=ENDS) == 10
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_open_screens_are_told_that_points_have_ended(services: Services) -> None:
@@ -185,7 +186,7 @@ async def test_a_great_many_lots_are_ended_in_turns_with_help(
     finally:
         await pool.aclose()
     assert await left(services) == 0
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_a_worker_does_each_kind_of_work_by_itself(services: Services, settings: Settings) -> None:

@@ -15,21 +15,20 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.ledger import settle as ledger
 from engage.runtime.services import Services
-from tests.support.audit import broken
-from tests.support.clock import DAY, FIVE_MINUTES, NOON
-from tests.support.playing import (
+from tests.support.activities import (
     act,
-    advance,
-    do,
     join,
     link,
+    perform,
     review,
     review_removed,
-    rows,
     share_removed,
     social,
     tap,
 )
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
+from tests.support.database import rows
 
 MOMENT = timedelta(microseconds=1)
 
@@ -41,7 +40,7 @@ async def states(services: Services) -> dict[object, object]:
 
 async def test_nothing_is_active_before_it_is_due(services: Services) -> None:
     await join(services)
-    await do(services, link())
+    await perform(services, link())
     assert await settle_due(services, now=NOON + FIVE_MINUTES - MOMENT) == 0
     assert await settle_due(services, now=NOON + FIVE_MINUTES) == 4
     assert await states(services) == {"active": 4, "pending": 1}
@@ -49,7 +48,7 @@ async def test_nothing_is_active_before_it_is_due(services: Services) -> None:
     assert active == [(NOON + FIVE_MINUTES,)]
     assert await settle_due(services, now=NOON + DAY) == 1
     assert await settle_due(services, now=NOON + DAY) == 0
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_points_end_when_their_due_time_says_however_late_the_settlement(services: Services) -> None:
@@ -77,14 +76,14 @@ async def test_many_workers_settle_each_credit_once(
     settled.append(await settle_due(services, now=now))
     assert sum(settled) == 25 * 5
     assert await states(services) == {"active": 25 * 5, "pending": 25 * 3}
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 async def test_workers_that_help_each_other_settle_everything(services: Services) -> None:
     await join(services)
     advance(services, FIVE_MINUTES)
     assert await settle_together(services, tick=1, settlers=4) == 1
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -108,7 +107,7 @@ async def test_a_removal_and_a_settlement_at_once_agree(
     chance.shuffle(both)
     await asyncio.gather(*both)
     await settle_due(services, now=now + DAY)
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)
     left = await rows(
         services.db,
         "SELECT count(*) FROM credits WHERE state <> 'reversed' AND (reference LIKE 'review:%' "
@@ -147,4 +146,4 @@ async def test_credits_arrive_while_others_are_settled_and_taken_back(
         advance(services, timedelta(hours=6))
     assert set(answers) <= {"Recorded", "already_tapped", "limit_reached", "already_rewarded"}
     await settle_due(services, now=services.clock.now() + 2 * DAY)
-    assert await broken(services) == []
+    await assert_audit_is_clean(services)

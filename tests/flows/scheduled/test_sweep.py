@@ -13,14 +13,15 @@ from engage.runtime.idempotency import begin_answer, keep_answer
 from engage.runtime.services import Services
 from engage.signals.topics import Change, Reconnected
 from engage.store.idempotency import StoredResponse
-from tests.support.clock import FIVE_MINUTES
-from tests.support.playing import PROGRAM, advance, do, join, rows, tap
+from tests.support.activities import PROGRAM, join, perform, tap
+from tests.support.clock import FIVE_MINUTES, advance
+from tests.support.database import rows
 
 
 async def leave_unpublished(services: Services) -> None:
     """Its news are lost with the process, and that was a while ago."""
     await services.post_commit.drain()
-    await do(services, tap())
+    await perform(services, tap())
     services.post_commit._changes.clear()
     services.post_commit._unpublished.clear()
     await services.post_commit.drain()
@@ -62,7 +63,7 @@ async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_f
 async def test_fresh_news_are_left_to_those_who_made_them(services: Services) -> None:
     await join(services)
     await services.post_commit.drain()
-    await do(services, tap())
+    await perform(services, tap())
     assert await tell_left_over(services) == 0
     await services.post_commit.drain()
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]

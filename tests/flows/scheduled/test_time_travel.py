@@ -17,15 +17,26 @@ from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services, follow_sandbox_clock
 from engage.settings import Settings
+from tests.support.activities import (
+    PROGRAM,
+    join,
+    link,
+    perform,
+    review,
+    review_removed,
+    services_with_activities,
+    social,
+    tap,
+)
 from tests.support.clock import DAY, FIVE_MINUTES, running_clock
+from tests.support.database import rows
 from tests.support.holds import hold, spend
-from tests.support.playing import PROGRAM, do, join, link, playing, review, review_removed, rows, social, tap
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """With a clock that runs, as the sandbox's does."""
-    async with playing(settings, running_clock()) as opened:
+    async with services_with_activities(settings, running_clock()) as opened:
         yield opened
 
 
@@ -45,7 +56,7 @@ async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
 ) -> None:
     await join(services)
     for activity in (tap(), link(), social(), review("a", "r-1"), review("b", "r-2")):
-        await do(services, activity)
+        await perform(services, activity)
     began = services.clock.now()
     now = await move_clock(services, by=timedelta(days=2))
     assert now >= began + timedelta(days=2)
@@ -76,7 +87,7 @@ async def test_the_clock_does_not_go_back(services: Services) -> None:
 async def test_other_parts_follow(services: Services, settings: Settings) -> None:
     await move_clock(services, by=10 * DAY)
     assert settings.sandbox is not None
-    async with playing(settings, running_clock()) as other:
+    async with services_with_activities(settings, running_clock()) as other:
         await follow_sandbox_clock(other)
         assert abs(other.clock.now() - services.clock.now()) < timedelta(seconds=1)
 
@@ -84,7 +95,7 @@ async def test_other_parts_follow(services: Services, settings: Settings) -> Non
 async def test_travellers_at_once_do_all_the_work_once(services: Services, settings: Settings) -> None:
     for n in range(10):
         await join(services, f"m-{n}")
-        await do(services, link(), f"m-{n}")
+        await perform(services, link(), f"m-{n}")
     began = services.clock.now()
     await asyncio.gather(*(move_clock(services, by=timedelta(minutes=4)) for _ in range(3)))
     assert services.clock.now() >= began + timedelta(minutes=12)
@@ -110,7 +121,7 @@ async def test_what_a_worker_has_in_hand_is_waited_for(services: Services) -> No
 
 async def test_a_worker_settles_by_the_same_clock(services: Services, settings: Settings) -> None:
     await join(services)
-    async with playing(settings, running_clock()) as worker:
+    async with services_with_activities(settings, running_clock()) as worker:
         assert await settle_due(worker, now=worker.clock.now()) == 0
         await move_clock(services, by=FIVE_MINUTES - timedelta(seconds=30))
         await follow_sandbox_clock(worker)
@@ -121,7 +132,7 @@ async def test_a_worker_settles_by_the_same_clock(services: Services, settings: 
 
 async def test_what_fell_due_long_ago_is_told_at_once(services: Services) -> None:
     await join(services)
-    await do(services, tap())
+    await perform(services, tap())
     await move_clock(services, by=100 * DAY)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
@@ -190,9 +201,9 @@ async def test_points_that_come_after_others_have_ended_stand_after_them(
     await move_clock(services, by=FIVE_MINUTES)
     ends = {member: await ends_of(services, member) for member in ("m-1", "m-2")}
     await move_clock(services, to=ends["m-1"] - timedelta(minutes=4))
-    await do(services, tap(), "m-1")
-    await do(services, social(), "m-1")
-    await do(services, tap(), "m-2")
+    await perform(services, tap(), "m-1")
+    await perform(services, social(), "m-1")
+    await perform(services, tap(), "m-2")
     await move_clock(services, by=YEAR + 3 * DAY)
     for member, points in (("m-1", [2, 2, 5, 1]), ("m-2", [2])):
         found = await statement(services, member)
@@ -232,7 +243,7 @@ async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
     await move_clock(services, to=ends - timedelta(minutes=10))
     now = services.clock.now()
     await hold(services, 30, now=now)
-    await do(services, tap())
+    await perform(services, tap())
     await move_clock(services, by=DAY)
     later = now + timedelta(minutes=30)
     kinds = [row[:2] for row in (await statement(services))[2:]]
@@ -244,13 +255,13 @@ async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
 
 async def test_what_is_owed_is_paid_before_what_is_left_ends(services: Services, settings: Settings) -> None:
     await join(services)
-    await do(services, review("band", "r-1"))
+    await perform(services, review("band", "r-1"))
     await move_clock(services, by=FIVE_MINUTES)
     assert await spend(services, 70, now=services.clock.now()) == 70
     await take_events(services, [review_removed(services, "r-1")])
     assert await rows(services.db, "SELECT active, debt FROM balances") == [(0, 20)]
-    await do(services, review("watch", "r-2"))
-    await do(services, social())
+    await perform(services, review("watch", "r-2"))
+    await perform(services, social())
     await move_clock(services, by=YEAR + 2 * DAY)
     found = await statement(services)
     assert [row[:2] for row in found[4:]] == [
@@ -277,7 +288,7 @@ async def test_whatever_happens_on_the_way_statements_are_in_order(
     jumps = [timedelta(minutes=7), timedelta(hours=5), 2 * DAY, 170 * DAY, YEAR - timedelta(minutes=4)]
     for turn in range(15):
         for member in chance.sample(members, 2):
-            await do(services, review(f"p-{turn}", f"r-{turn}"), member)
+            await perform(services, review(f"p-{turn}", f"r-{turn}"), member)
         member = chance.choice(members)
         match chance.randrange(4):
             case 0:

@@ -15,21 +15,20 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EventsTaken, take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import DAY, FIVE_MINUTES
-from tests.support.playing import (
+from tests.support.activities import (
     PROGRAM,
     act,
-    advance,
-    do,
     join,
     link,
+    perform,
     review,
     review_removed,
-    rows,
     share_removed,
     signed_in,
     social,
 )
+from tests.support.clock import DAY, FIVE_MINUTES, advance
+from tests.support.database import rows
 
 DONE: tuple[int, int, list[str]] = (1, 0, [])
 
@@ -51,7 +50,7 @@ async def code_of(services: Services, activity: object) -> str:
 
 async def test_an_event_told_again_does_nothing(services: Services, settings: Settings) -> None:
     await join(services)
-    await do(services, review())
+    await perform(services, review())
     events: list[AnyEvent] = [signed_in(services), review_removed(services, "r-1")]
     assert told(await take_events(services, events)) == (2, 0, [])
     assert told(await take_events(services, events)) == (0, 2, [])
@@ -70,8 +69,8 @@ async def test_a_review_is_taken_back_before_and_after_it_is_active(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
-    await do(services, review("a", "r-1"))
-    await do(services, review("b", "r-2"))
+    await perform(services, review("a", "r-1"))
+    await perform(services, review("b", "r-2"))
     assert told(await take_events(services, [review_removed(services, "r-1")])) == DONE
     assert await balance(services) == (0, 70)
     await settle_due(services, now=advance(services, FIVE_MINUTES))
@@ -93,7 +92,7 @@ async def test_an_activity_told_of_twice_at_once_is_taken_back_once(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
-    await do(services, review())
+    await perform(services, review())
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     twice: list[AnyEvent] = [review_removed(services, "r-1"), review_removed(services, "r-1")]
     assert told(await take_events(services, twice)) == (2, 0, [])
@@ -103,7 +102,7 @@ async def test_an_activity_told_of_twice_at_once_is_taken_back_once(
 
 async def test_all_that_a_share_earned_goes_with_it(services: Services, settings: Settings) -> None:
     await join(services)
-    await do(services, link("s-1"))
+    await perform(services, link("s-1"))
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     assert await balance(services) == (70, 1), "one of its credits is pending for a day"
     assert told(await take_events(services, [share_removed(services, "s-1")])) == DONE
@@ -121,8 +120,8 @@ async def test_a_removal_may_come_before_its_activity(services: Services, settin
     assert await code_of(services, review("a", "r-1")) == "activity_removed"
     assert await code_of(services, link("s-1")) == "activity_removed"
     assert await code_of(services, social("s-1")) == "activity_removed"
-    assert [c.rule for c in (await do(services, review("a", "r-2"))).credits] == ["review"]
-    assert await do(services, link("s-2"))
+    assert [c.rule for c in (await perform(services, review("a", "r-2"))).credits] == ["review"]
+    assert await perform(services, link("s-2"))
     assert (await audit(settings)).broken == []
 
 
@@ -146,7 +145,7 @@ async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
     members = [f"m-{n}" for n in range(10)]
     for member in members:
         await join(services, member)
-        await do(services, review(), member)
+        await perform(services, review(), member)
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     events = [
         event for m in members for event in (signed_in(services, m), review_removed(services, "r-1", m))
@@ -210,7 +209,7 @@ async def test_nothing_is_kept_as_seen_when_a_part_is_away(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await join(services)
-    await do(services, review())
+    await perform(services, review())
     events: list[AnyEvent] = [signed_in(services), review_removed(services, "r-1")]
 
     async def away(*_: object, **__: object) -> None:

@@ -14,8 +14,9 @@ from engage.flows.shop.events import AnyEvent, OrderPaid
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.audit import broken
-from tests.support.clock import DAY, NOON
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, NOON, advance
+from tests.support.database import rows
 from tests.support.orders import (
     balance,
     cancelled,
@@ -23,13 +24,12 @@ from tests.support.orders import (
     delivered,
     join,
     line,
-    ordering,
     paid,
     returned,
+    send_events,
+    services_with_orders,
     spend,
-    tell,
 )
-from tests.support.playing import advance, rows
 
 MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # Of Madrid.
 
@@ -37,15 +37,15 @@ MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # Of Madrid.
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test did, the audit has nothing to say."""
-    async with ordering(settings) as opened:
+    async with services_with_orders(settings) as opened:
         await join(opened)
         yield opened
-        assert await broken(opened) == []
+        await assert_audit_is_clean(opened)
 
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    async with ordering(settings, services.clock) as opened:
+    async with services_with_orders(settings, services.clock) as opened:
         yield opened
 
 
@@ -56,12 +56,12 @@ async def due(services: Services) -> dict[str, object]:
 
 
 async def test_points_wait_for_the_delivery(services: Services) -> None:
-    assert await tell(services, paid(services, line(paid=1999), line("2", 1), shipping=500)) == []
+    assert await send_events(services, paid(services, line(paid=1999), line("2", 1), shipping=500)) == []
     assert await balance(services) == {"pending": 25}
     assert await due(services) == {"purchase": None}
     advance(services, DAY)
     assert await settle_due(services, now=services.clock.now()) == 0
-    assert await tell(services, delivered(services)) == []
+    assert await send_events(services, delivered(services)) == []
     assert await settle_due(services, now=services.clock.now()) == 1
     assert await balance(services) == {"active": 25}
     (lot,) = await rows(services.db, "SELECT expires_at FROM lots")
@@ -69,7 +69,7 @@ async def test_points_wait_for_the_delivery(services: Services) -> None:
 
 
 async def test_a_delivery_of_yesterday_is_due_at_once(services: Services) -> None:
-    await tell(services, paid(services, at=NOON - 3 * DAY), delivered(services, at=NOON - DAY))
+    await send_events(services, paid(services, at=NOON - 3 * DAY), delivered(services, at=NOON - DAY))
     assert await due(services) == {"purchase": NOON - DAY}
     assert await settle_due(services, now=services.clock.now()) == 1
 
@@ -83,16 +83,16 @@ async def test_the_doorbell_is_rung_for_a_delivery(
         rung.extend(due)
 
     monkeypatch.setattr(services.doorbell, "ring", ring)
-    await tell(services, paid(services))
-    await tell(services, delivered(services))
+    await send_events(services, paid(services))
+    await send_events(services, delivered(services))
     await services.post_commit.drain()
     assert rung == [NOON]
 
 
 async def test_other_points_of_the_order_are_due_on_the_next_local_day(services: Services) -> None:
-    await tell(services, paid(services, line(quantity=2, tag_points=4)))
+    await send_events(services, paid(services, line(quantity=2, tag_points=4)))
     assert await due(services) == {"purchase": None, "tags": MIDNIGHT}
-    await tell(services, delivered(services))
+    await send_events(services, delivered(services))
     assert await due(services) == {"purchase": NOON, "tags": MIDNIGHT}
     assert [row[:3] for row in await credits(services)] == [
         ("purchase", "pending", 10),
@@ -101,16 +101,17 @@ async def test_other_points_of_the_order_are_due_on_the_next_local_day(services:
 
 
 async def test_what_points_paid_earns_nothing(services: Services) -> None:
-    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 3, "o-1")
-    await tell(services, paid(services, line(paid=300), hold_id=hold_id))
+    await send_events(services, paid(services, line(paid=300), hold_id=hold_id))
     assert await balance(services) == {"active": 7, "pending": 2}
 
 
 async def test_an_order_that_no_rule_pays_for_is_taken_and_earns_nothing(services: Services) -> None:
     assert (
-        await tell(services, paid(services, channel="store"), delivered(services), returned(services)) == []
+        await send_events(services, paid(services, channel="store"), delivered(services), returned(services))
+        == []
     )
     assert await balance(services) == {}
 
@@ -125,26 +126,26 @@ async def test_every_order_of_events_comes_to_the_same(services: Services) -> No
             returned(services, {"1": 1}, order_id=order_id),
         ]
         for n in way:
-            assert await tell(services, events[n]) == []
+            assert await send_events(services, events[n]) == []
     found = await rows(services.db, "SELECT DISTINCT points, state, due_at FROM credits")
     assert found == [(5, "pending", NOON)], "not before the payment"
     assert await balance(services) == {"pending": 30}
 
 
 async def test_an_order_that_was_cancelled_before_its_payment_keeps_nothing(services: Services) -> None:
-    assert await tell(services, cancelled(services)) == []
-    assert await tell(services, paid(services), delivered(services)) == []
+    assert await send_events(services, cancelled(services)) == []
+    assert await send_events(services, paid(services), delivered(services)) == []
     assert await balance(services) == {}
     assert await credits(services) == [("purchase", "reversed", 10, 0)]
 
 
 async def test_a_cancelled_order_keeps_nothing_though_it_was_delivered(services: Services) -> None:
-    await tell(services, paid(services), delivered(services))
+    await send_events(services, paid(services), delivered(services))
     await settle_due(services, now=NOON)
-    assert await tell(services, cancelled(services)) == []
+    assert await send_events(services, cancelled(services)) == []
     assert await balance(services) == {}
     assert await credits(services) == [("purchase", "reversed", 10, 10)]
-    assert await tell(services, delivered(services), cancelled(services), returned(services)) == [], (
+    assert await send_events(services, delivered(services), cancelled(services), returned(services)) == [], (
         "nothing more"
     )
     assert await balance(services) == {}
@@ -152,9 +153,9 @@ async def test_a_cancelled_order_keeps_nothing_though_it_was_delivered(services:
 
 async def test_a_payment_told_again_does_nothing_and_another_one_is_refused(services: Services) -> None:
     two = paid(services, line("1"), line("2"))
-    assert await tell(services, two, two) == []
+    assert await send_events(services, two, two) == []
     again = paid(services, line("2"), line("1"), at=NOON - DAY)
-    assert await tell(services, again) == [], "the same under another id and time"
+    assert await send_events(services, again) == [], "the same under another id and time"
     taken = await take_events(services, [paid(services, line("1"))])
     assert [(one.code, one.facts) for one in taken.refused] == [("order_conflict", {"order_id": "o-1"})]
     assert await balance(services) == {"pending": 20}
@@ -163,10 +164,10 @@ async def test_a_payment_told_again_does_nothing_and_another_one_is_refused(serv
 async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: Services) -> None:
     await join(services, "brit", "GB")
     await join(services, "m-2")
-    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 2, "o-5")
-    refused = await tell(
+    refused = await send_events(
         services,
         paid(services, order_id="o-1", member_id="nobody"),
         paid(services, order_id="o-2", member_id="brit"),
@@ -195,29 +196,29 @@ async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: S
 
 async def test_what_is_refused_may_be_sent_again(services: Services) -> None:
     early = returned(services, {"1": 2})
-    await tell(services, paid(services, line(quantity=1)))
-    assert await tell(services, early) == ["not_bought"]
+    await send_events(services, paid(services, line(quantity=1)))
+    assert await send_events(services, early) == ["not_bought"]
     fixed = msgspec.structs.replace(early, data=returned(services, {"1": 1}).data)
-    assert await tell(services, fixed) == []
-    assert await tell(services, fixed) == [], "now it is a repeat"
+    assert await send_events(services, fixed) == []
+    assert await send_events(services, fixed) == [], "now it is a repeat"
     assert await balance(services) == {}
 
 
 async def test_points_of_a_hold_that_was_let_go_earn(services: Services) -> None:
     """The order was paid otherwise then."""
-    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 10, "o-1", capture=False)
     advance(services, 2 * DAY)
-    await tell(services, paid(services, line(paid=200), hold_id=hold_id))
+    await send_events(services, paid(services, line(paid=200), hold_id=hold_id))
     assert await balance(services) == {"held": 10, "pending": 2}
 
 
 async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(services: Services) -> None:
-    await tell(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
+    await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 3, "o-1", capture=False)
-    await tell(services, paid(services, line(paid=300), hold_id=hold_id))
+    await send_events(services, paid(services, line(paid=300), hold_id=hold_id))
     advance(services, 2 * DAY)
     await release_overdue(services, now=services.clock.now(), on_time=False)
     assert await balance(services) == {"active": 10, "pending": 2}
@@ -225,7 +226,7 @@ async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(ser
 
 async def test_a_rule_that_paid_is_asked_for_ever(services: Services) -> None:
     """The version and the zone that decided stay with the order."""
-    await tell(services, paid(services))
+    await send_events(services, paid(services))
     (kept,) = await rows(services.db, "SELECT program_version, zone FROM orders")
     assert kept == ("1", "Europe/Madrid")
 
@@ -257,7 +258,7 @@ async def test_orders_of_many_members_do_not_wait_in_a_circle(
     for member in members:
         await join(services, member)
     old: list[AnyEvent] = [paid(services, order_id="old", member_id=member) for member in members]
-    await tell(services, *old)
+    await send_events(services, *old)
     mixed: list[AnyEvent] = []
     for n, member in enumerate(members):
         if n % 2:
@@ -283,7 +284,7 @@ async def test_a_thousand_events_are_one_call(services: Services) -> None:
         else delivered(services, f"o-{n % 400}")
         for n in range(1000)
     ]
-    assert await tell(services, *events) == []
+    assert await send_events(services, *events) == []
     assert await balance(services) == {"pending": 400}
     assert await settle_due(services, now=NOON) == 400
 

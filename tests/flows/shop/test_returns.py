@@ -18,8 +18,9 @@ from engage.runtime.database import transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.audit import broken
-from tests.support.clock import DAY
+from tests.support.audit import assert_audit_is_clean
+from tests.support.clock import DAY, advance
+from tests.support.database import rows
 from tests.support.orders import (
     PROGRAM,
     balance,
@@ -29,15 +30,14 @@ from tests.support.orders import (
     delivered,
     join,
     line,
-    ordering,
     paid,
     returned,
     review_removed,
+    send_events,
+    services_with_orders,
     spend,
-    tell,
     write_review,
 )
-from tests.support.playing import advance, rows
 
 YEAR = timedelta(days=365)
 
@@ -45,15 +45,15 @@ YEAR = timedelta(days=365)
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """Whatever a test did, the audit has nothing to say."""
-    async with ordering(settings) as opened:
+    async with services_with_orders(settings) as opened:
         await join(opened)
         yield opened
-        assert await broken(opened) == []
+        await assert_audit_is_clean(opened)
 
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    async with ordering(settings, services.clock) as opened:
+    async with services_with_orders(settings, services.clock) as opened:
         yield opened
 
 
@@ -64,11 +64,11 @@ async def statement(services: Services) -> list[tuple[object, ...]]:
 
 
 async def test_pending_points_shrink_with_what_comes_back(services: Services) -> None:
-    await tell(services, paid(services, line("1", 1500, 2), line("2", 1000), shipping=600))
+    await send_events(services, paid(services, line("1", 1500, 2), line("2", 1000), shipping=600))
     assert await balance(services) == {"pending": 31}
-    await tell(services, returned(services, {"1": 1}, return_id="r-1"))
+    await send_events(services, returned(services, {"1": 1}, return_id="r-1"))
     assert await balance(services) == {"pending": 22}, "31 less 30 % of it, 9.3"
-    await tell(
+    await send_events(
         services, returned(services, {"1": 1}, return_id="r-2"), returned(services, {"2": 1}, return_id="r-3")
     )
     assert await balance(services) == {}
@@ -81,10 +81,10 @@ async def test_active_points_are_taken_from_their_own_lot_first(services: Servic
     await buy(services, order_id="older")
     advance(services, DAY)
     await buy(services, line(quantity=2))
-    await tell(services, returned(services, {"1": 1}, return_id="r-1"))
+    await send_events(services, returned(services, {"1": 1}, return_id="r-1"))
     assert await balance(services) == {"active": 15}
     assert await rows(services.db, "SELECT remaining FROM lots ORDER BY active_at") == [(10,), (5,)]
-    await tell(services, returned(services, return_id="r-2"))
+    await send_events(services, returned(services, return_id="r-2"))
     assert await credits(services) == [("purchase", "reversed", 10, 10), ("purchase", "active", 10, 0)]
     assert (await statement(services))[2:] == [
         ("clawback", -5, 0, "return:r-1"),
@@ -99,7 +99,7 @@ async def test_active_points_are_taken_from_their_own_lot_first(services: Servic
 async def test_points_that_are_spent_are_owed_and_paid_of_the_next(services: Services) -> None:
     await buy(services)
     await spend(services, 8)
-    await tell(services, returned(services))
+    await send_events(services, returned(services))
     assert await balance(services) == {"debt": 8}
     advance(services, DAY)
     await buy(services, order_id="o-2")
@@ -108,23 +108,25 @@ async def test_points_that_are_spent_are_owed_and_paid_of_the_next(services: Ser
 
 
 async def test_a_return_told_twice_counts_once(services: Services) -> None:
-    await tell(services, paid(services, line(quantity=2)))
+    await send_events(services, paid(services, line(quantity=2)))
     once, again = (returned(services, {"1": 1}, return_id="r-1") for _ in range(2))
-    assert await tell(services, once, again) == []
+    assert await send_events(services, once, again) == []
     assert await balance(services) == {"pending": 5}
     assert (
-        await tell(services, returned(services, return_id="rest"), returned(services, return_id="nothing"))
+        await send_events(
+            services, returned(services, return_id="rest"), returned(services, return_id="nothing")
+        )
         == []
     )
-    assert await tell(services, returned(services, {"1": 1})) == ["not_bought"]
+    assert await send_events(services, returned(services, {"1": 1})) == ["not_bought"]
     assert await balance(services) == {}
 
 
 async def test_what_came_back_before_the_payment_was_known_is_clamped(services: Services) -> None:
     early = returned(services, {"1": 5, "9": 1}, return_id="r-1")
-    assert await tell(services, early, paid(services, line("1"), line("2"))) == []
+    assert await send_events(services, early, paid(services, line("1"), line("2"))) == []
     assert await balance(services) == {"pending": 10}
-    assert await tell(services, returned(services, {"2": 1})) == [], "others can still come back"
+    assert await send_events(services, returned(services, {"2": 1})) == [], "others can still come back"
     assert await balance(services) == {}
 
 
@@ -133,12 +135,12 @@ async def test_spent_points_go_back_to_the_newest_of_their_lots(services: Servic
         await buy(services, order_id=order_id)
         advance(services, DAY)
     await spend(services, 16, "o-1")
-    await tell(services, paid(services, line(quantity=4)))
+    await send_events(services, paid(services, line(quantity=4)))
     assert await balance(services) == {"active": 4, "pending": 10}
-    await tell(services, returned(services, {"1": 2}, return_id="r-1"))
+    await send_events(services, returned(services, {"1": 2}, return_id="r-1"))
     assert await rows(services.db, "SELECT remaining FROM lots ORDER BY active_at") == [(2,), (10,)]
     assert await balance(services) == {"active": 12, "pending": 5}
-    await tell(services, cancelled(services))
+    await send_events(services, cancelled(services))
     assert await balance(services) == {"active": 20}
     assert (await statement(services))[-2:] == [
         ("reinstatement", 8, 0, "return:r-1"),
@@ -150,10 +152,10 @@ async def test_spent_points_go_back_to_the_newest_of_their_lots(services: Servic
 async def test_lines_that_points_could_not_pay_bring_none_back(services: Services) -> None:
     await buy(services, order_id="old")
     await spend(services, 9, "o-1")
-    await tell(services, paid(services, line("1"), line("2", promotion=True)))
-    await tell(services, returned(services, {"2": 1}))
+    await send_events(services, paid(services, line("1"), line("2", promotion=True)))
+    await send_events(services, returned(services, {"2": 1}))
     assert await balance(services) == {"active": 1, "pending": 10}
-    await tell(services, returned(services, {"1": 1}))
+    await send_events(services, returned(services, {"1": 1}))
     assert await balance(services) == {"active": 10}
 
 
@@ -161,7 +163,7 @@ async def test_points_whose_lot_has_ended_come_back_for_a_time_of_grace(services
     await buy(services, order_id="old")
     await spend(services, 6, "o-1")
     advance(services, YEAR)
-    await tell(services, cancelled(services))
+    await send_events(services, cancelled(services))
     assert await balance(services) == {"active": 6}, "the other 4 have expired"
     (lot,) = await rows(services.db, "SELECT remaining, expired, expires_at FROM lots")
     assert lot == (6, 4, services.clock.now() + 10 * DAY)
@@ -171,7 +173,7 @@ async def test_spent_points_come_back_before_earned_ones_are_taken(services: Ser
     """An order that was paid with what it earned itself, as far as the ledger knows: no debt stays."""
     await buy(services)
     await spend(services, 10, "o-1")
-    await tell(services, returned(services))
+    await send_events(services, returned(services))
     assert await balance(services) == {}
     assert [entry[0] for entry in await statement(services)][-2:] == ["reinstatement", "clawback"]
 
@@ -180,9 +182,9 @@ async def test_a_cancelled_order_lets_its_open_hold_go_paid_or_not(services: Ser
     await buy(services, order_id="old")
     for order_id in ("o-1", "o-2"):
         await spend(services, 4, order_id, capture=False)
-    await tell(services, paid(services))
+    await send_events(services, paid(services))
     assert await balance(services) == {"active": 2, "held": 8, "pending": 10}
-    await tell(services, cancelled(services), cancelled(services, "o-2"))
+    await send_events(services, cancelled(services), cancelled(services, "o-2"))
     assert await balance(services) == {"active": 10}
     assert await rows(services.db, "SELECT DISTINCT state FROM holds") == [("released",)]
 
@@ -190,7 +192,7 @@ async def test_a_cancelled_order_lets_its_open_hold_go_paid_or_not(services: Ser
 async def test_what_came_back_before_points_were_captured_follows_the_capture(services: Services) -> None:
     await buy(services, order_id="old")
     hold_id = await spend(services, 10, "o-1", capture=False)
-    await tell(services, paid(services, line(quantity=2)), returned(services, {"1": 1}))
+    await send_events(services, paid(services, line(quantity=2)), returned(services, {"1": 1}))
     assert await balance(services) == {"held": 10, "pending": 5}
     for _ in range(2):
         await close_holds(services, [HoldClosing(hold_id, "captured")])
@@ -201,9 +203,9 @@ async def test_a_removed_review_that_was_spent_is_owed(services: Services) -> No
     await write_review(services)
     await settle_due(services, now=advance(services, DAY))
     await spend(services, 15)
-    assert await tell(services, review_removed(services, "r-1")) == []
+    assert await send_events(services, review_removed(services, "r-1")) == []
     assert await balance(services) == {"debt": 15}
-    assert await tell(services, review_removed(services, "r-1")) == []
+    assert await send_events(services, review_removed(services, "r-1")) == []
     await write_review(services, "r-2")
     await settle_due(services, now=advance(services, DAY))
     assert await balance(services) == {"active": 5}
@@ -213,9 +215,9 @@ async def test_what_has_expired_is_not_taken_again(services: Services) -> None:
     await buy(services)
     await spend(services, 3)
     advance(services, YEAR)
-    await tell(services, returned(services))
+    await send_events(services, returned(services))
     assert await balance(services) == {"debt": 3}
-    assert await tell(services, cancelled(services)) == []
+    assert await send_events(services, cancelled(services)) == []
     assert await balance(services) == {"debt": 3}
 
 
@@ -227,10 +229,10 @@ async def test_points_due_while_they_shrink_are_settled_soon(
     async def ring(due: set[object]) -> None:
         rung.extend(due)
 
-    await tell(services, paid(services, line(quantity=2)), delivered(services))
+    await send_events(services, paid(services, line(quantity=2)), delivered(services))
     await services.post_commit.drain()
     monkeypatch.setattr(services.doorbell, "ring", ring)
-    await tell(services, returned(services, {"1": 1}))
+    await send_events(services, returned(services, {"1": 1}))
     await services.post_commit.drain()
     assert rung == [services.clock.now()], "a settlement may have passed it by in the meantime"
 
@@ -242,7 +244,7 @@ async def test_a_return_and_a_settlement_at_once_agree(
     orders = [f"o-{n}" for n in range(20)]
     bought: list[AnyEvent] = [paid(services, line(quantity=2), order_id=order) for order in orders]
     sent: list[AnyEvent] = [delivered(services, order) for order in orders]
-    assert await tell(services, *bought, *sent) == []
+    assert await send_events(services, *bought, *sent) == []
     back: list[AnyEvent] = [returned(services, {"1": 1}, order_id=order) for order in orders]
     work = [take_events(other, back), settle_due(services, now=services.clock.now())]
     await asyncio.gather(*(work if turn % 2 else work[::-1]))
@@ -302,17 +304,19 @@ async def test_an_order_that_is_back_leaves_nothing_whatever_happened_before(
     for step in [*life, "pay", "all", "settle"]:
         match step:
             case "pay":
-                await tell(services, paid(services, line("1", 3333, 3), line("2", 700, tag_points=5), **of))
+                await send_events(
+                    services, paid(services, line("1", 3333, 3), line("2", 700, tag_points=5), **of)
+                )
             case "deliver":
-                await tell(services, delivered(services, **of))
+                await send_events(services, delivered(services, **of))
             case "settle":
                 await settle_due(services, now=advance(services, 2 * DAY))
             case "one" | "other":
-                await tell(services, returned(services, {"1" if step == "one" else "2": 1}, **of))
+                await send_events(services, returned(services, {"1" if step == "one" else "2": 1}, **of))
             case "all":
-                await tell(services, returned(services, **of))
+                await send_events(services, returned(services, **of))
             case "cancel":
-                await tell(services, cancelled(services, **of))
+                await send_events(services, cancelled(services, **of))
             case "spend":
                 active = (await balance(services, member)).get("active", 0)
                 if active > 1:
@@ -329,7 +333,7 @@ async def test_a_capture_and_a_return_at_once_agree(services: Services, other: S
     hold_ids = [await spend(services, 10, order, capture=False) for order in orders]
     bought: list[AnyEvent] = [paid(services, line(quantity=2), order_id=order) for order in orders]
     back: list[AnyEvent] = [returned(services, {"1": 1}, order_id=order) for order in orders]
-    await tell(services, *bought)
+    await send_events(services, *bought)
     work = [
         take_events(services, back),
         *(close_holds(other, [HoldClosing(hold_id, "captured")]) for hold_id in hold_ids),

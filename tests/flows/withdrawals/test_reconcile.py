@@ -19,31 +19,38 @@ from engage.flows.withdrawals.reconcile import AGAIN_AFTER, reconcile
 from engage.payouts.port import Payout
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import DAY, set_sandbox_clock
+from tests.support.clock import DAY, advance, set_sandbox_clock
 from tests.support.command_line import run
-from tests.support.playing import advance
-from tests.support.withdrawals import PHONE, Bank, balance, join, paying, states, take_out
+from tests.support.withdrawals import (
+    PHONE,
+    FakeProvider,
+    balance,
+    join,
+    request_withdrawal,
+    services_with_withdrawals,
+    withdrawal_states,
+)
 
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def bank() -> Bank:
-    return Bank()
+def bank() -> FakeProvider:
+    return FakeProvider()
 
 
 @pytest.fixture
-async def services(settings: Settings, bank: Bank) -> AsyncIterator[Services]:
-    async with paying(settings, bank) as opened:
+async def services(settings: Settings, bank: FakeProvider) -> AsyncIterator[Services]:
+    async with services_with_withdrawals(settings, bank) as opened:
         await join(opened)
         yield opened
 
 
 async def settle(services: Services) -> None:
-    await take_out(services)
+    await request_withdrawal(services)
     for _ in range(2):
         await pay_out_due(services, now=advance(services, MINUTE))
-    assert await states(services) == ["settled"]
+    assert await withdrawal_states(services) == ["settled"]
 
 
 async def test_what_agrees_is_compared_once(services: Services) -> None:
@@ -54,8 +61,8 @@ async def test_what_agrees_is_compared_once(services: Services) -> None:
     assert (await reconcile(services)).compared == 0
 
 
-async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services, bank: Bank) -> None:
-    asked = await take_out(services)
+async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services, bank: FakeProvider) -> None:
+    asked = await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
     bank.ends[asked.id] = Accepted()
     for _ in range(8):
@@ -64,7 +71,7 @@ async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services
     assert await pay_out_due(services, now=advance(services, MINUTE)) == 0
     found = await reconcile(services)
     assert (found.asked, found.ended, found.differences) == (1, 1, [])
-    assert await states(services) == ["settled"]
+    assert await withdrawal_states(services) == ["settled"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,7 @@ async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services
     ],
 )
 async def test_a_difference_is_told_until_it_is_gone(
-    services: Services, bank: Bank, there: Outcome, said: str
+    services: Services, bank: FakeProvider, there: Outcome, said: str
 ) -> None:
     await settle(services)
     (reference,) = bank.ends
@@ -89,7 +96,9 @@ async def test_a_difference_is_told_until_it_is_gone(
     assert (await reconcile(services)).differences == []
 
 
-async def test_what_had_never_arrived_and_was_paid_later_is_found(services: Services, bank: Bank) -> None:
+async def test_what_had_never_arrived_and_was_paid_later_is_found(
+    services: Services, bank: FakeProvider
+) -> None:
     """The one way to pay points that have gone back, and so it is looked for every day for a week."""
     lost: list[Payout] = []
 
@@ -98,10 +107,10 @@ async def test_what_had_never_arrived_and_was_paid_later_is_found(services: Serv
         return Unclear("ReadTimeout")
 
     bank.send = holds_it_up  # type: ignore[method-assign]
-    await take_out(services)
+    await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
     await pay_out_due(services, now=advance(services, NOT_RECEIVED_AFTER))
-    assert await states(services) == ["failed"]
+    assert await withdrawal_states(services) == ["failed"]
     assert await balance(services) == (100, 0)
     assert (await reconcile(services)).differences == []
     advance(services, DAY)
@@ -111,7 +120,9 @@ async def test_what_had_never_arrived_and_was_paid_later_is_found(services: Serv
     ]
 
 
-async def test_a_provider_that_says_nothing_is_asked_another_time(services: Services, bank: Bank) -> None:
+async def test_a_provider_that_says_nothing_is_asked_another_time(
+    services: Services, bank: FakeProvider
+) -> None:
     async def says_nothing(payout: Payout, *, at: datetime) -> Outcome:
         return Unclear("status 503")
 
@@ -123,8 +134,8 @@ async def test_a_provider_that_says_nothing_is_asked_another_time(services: Serv
     assert (await reconcile(services)).compared == 1
 
 
-async def test_what_stays_open_for_a_day_is_told(services: Services, bank: Bank) -> None:
-    asked = await take_out(services)
+async def test_what_stays_open_for_a_day_is_told(services: Services, bank: FakeProvider) -> None:
+    asked = await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
     bank.ends[asked.id] = Accepted()
     advance(services, DAY + MINUTE)
@@ -135,9 +146,9 @@ async def test_what_stays_open_for_a_day_is_told(services: Services, bank: Bank)
 
 async def test_an_operator_reconciles_by_a_command(settings: Settings, tmp_path: Path) -> None:
     """The sandbox's provider has paid whatever it is asked about, by its number."""
-    async with paying(settings) as services:
+    async with services_with_withdrawals(settings) as services:
         await join(services)
-        await take_out(services, phone=PHONE)
+        await request_withdrawal(services, phone=PHONE)
         for _ in range(2):
             await pay_out_due(services, now=advance(services, MINUTE))
         await set_sandbox_clock(services.settings, services.clock.now())

@@ -1,23 +1,19 @@
-"""A program to play with, in two versions, and members who do things in it.
+"""A program with every kind of limit, in two versions, and members who do activities in it.
 
-The program has every kind of limit: one activity that two and three rules are about, slots that are shared,
-windows of days and months, and a country whose zone the second version changes.
+One activity has two and three rules, slots are shared, windows are days and months, and the second version
+changes the zone of a country.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from engage.clock import Clock, StoppedClock
+from engage.clock import Clock
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.flows.activities.record import Act, Recorded, record
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
-from engage.flows.programs.publish import publish
 from engage.flows.shop.events import (
     AppSignedInEvent,
     ReviewRemoved,
@@ -25,9 +21,10 @@ from engage.flows.shop.events import (
     ShareRemoved,
     ShareRemovedEvent,
 )
-from engage.runtime.services import Services, open_services
+from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.clock import NOON
+from tests.support.database import rows
+from tests.support.programs import services_with
 
 PROGRAM = "playground"
 
@@ -156,21 +153,9 @@ NZ = {{ zone = "America/Los_Angeles", currency = "NZD" }}
 
 
 @asynccontextmanager
-async def publishing(
-    settings: Settings, *documents: str, clock: Clock | None = None
-) -> AsyncIterator[Services]:
-    """The parts of one process, with these documents published; the clock stands at NOON if none is given."""
-    async with open_services(settings, clock or StoppedClock(NOON)) as services:
-        for document in documents:
-            await publish(services.db, document, source="test", now=NOON)
-        await services.programs.refresh(services.db)
-        yield services
-
-
-@asynccontextmanager
-async def playing(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The parts of one process, with the playground published."""
-    async with publishing(settings, FIRST, SECOND, clock=clock) as services:
+async def services_with_activities(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """The services of a process, with both versions published. The clock stands at NOON by default."""
+    async with services_with(settings, FIRST, SECOND, clock=clock) as services:
         yield services
 
 
@@ -184,17 +169,12 @@ def act(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Ac
     return Act(PROGRAM, member_id, activity, services.clock.now())
 
 
-async def do(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Recorded:
-    """Raises what the activity is refused with."""
+async def perform(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Recorded:
+    """Record one activity. Raises Refusal."""
     (answer,) = await record(services, [act(services, activity, member_id)])
     if isinstance(answer, Exception):
         raise answer
     return answer
-
-
-def advance(services: Services, by: timedelta) -> datetime:
-    assert isinstance(services.clock, StoppedClock)
-    return services.clock.advance(by)
 
 
 def tap() -> FuelTap:
@@ -230,7 +210,7 @@ def share_removed(
 
 
 def _event(services: Services, member_id: str, at: datetime | None) -> dict[str, Any]:
-    """Each has an id of its own."""
+    """The envelope of an event, with a new id."""
     return {
         "id": f"e-{next(_numbers)}",
         "time": at or services.clock.now(),
@@ -239,12 +219,7 @@ def _event(services: Services, member_id: str, at: datetime | None) -> dict[str,
     }
 
 
-async def rows(db: AsyncEngine, query: str, **values: object) -> list[tuple[object, ...]]:
-    async with db.connect() as conn:
-        return [tuple(row) for row in await conn.execute(text(query), values)]
-
-
-async def keys_of(services: Services, member_id: str = "m-1") -> list[str]:
+async def source_keys(services: Services, member_id: str = "m-1") -> list[str]:
     """The source keys of a member's credits, in order."""
     found = await rows(
         services.db,

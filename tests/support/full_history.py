@@ -1,4 +1,4 @@
-"""Members to whom everything happens that can happen to points, over more than a year, in four programs."""
+"""Four programs over more than a year, in which everything happens that can happen to points."""
 
 import tempfile
 from datetime import timedelta
@@ -23,12 +23,8 @@ from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.services import Services
 from tests.support import checkout, orders, withdrawals
-from tests.support.checkout import asking, earn, held, redeemed
-from tests.support.clock import DAY, NOON
-from tests.support.orders import buy, cancelled, delivered, line, paid, returned, tell
-from tests.support.playing import (
+from tests.support.activities import (
     act,
-    advance,
     join,
     link,
     review,
@@ -38,12 +34,15 @@ from tests.support.playing import (
     social,
     tap,
 )
+from tests.support.checkout import earn, hold_request, place_hold, redeem_reward
+from tests.support.clock import DAY, NOON, advance
+from tests.support.orders import buy, cancelled, delivered, line, paid, returned, send_events
 
 MEMBERS = ["m-1", "m-2", "m-3"]
 BEGAN = NOON - timedelta(days=400)
 
 
-async def be_busy(services: Services) -> None:
+async def write_full_history(services: Services) -> None:
     """Begins at BEGAN; what is open at the end is not late."""
     documents = (
         orders.DOCUMENT.replace('grace = "P10D"', 'grace = "P10D"\npromise = "P16D"'),
@@ -51,7 +50,7 @@ async def be_busy(services: Services) -> None:
         withdrawals.document(withdrawals.OPEN),
     )
     for document in documents:
-        await publish(services.db, document, source="busy", now=BEGAN)
+        await publish(services.db, document, source="test", now=BEGAN)
     await services.programs.refresh(services.db)
     await _import(services)
     await _orders_long_ago(services)
@@ -66,7 +65,7 @@ async def be_busy(services: Services) -> None:
 
 
 async def _import(services: Services) -> None:
-    with tempfile.TemporaryDirectory(prefix="busy-") as folder:
+    with tempfile.TemporaryDirectory(prefix="history-") as folder:
         file = Path(folder) / "old-cards.csv"
         file.write_text("member_id,country,points\ni-1,ES,40\ni-2,GB,60\ni-3,ES,0\n")
         counts = await import_members(
@@ -89,10 +88,10 @@ async def _orders_long_ago(services: Services) -> None:
     hold_id = await orders.spend(services, 90, "o-2", member_id="b-1")
     bought = paid(services, line(paid=99_00, quantity=3), order_id="o-2", member_id="b-1", hold_id=hold_id)
     back = returned(services, {"1": 1}, order_id="o-2", member_id="b-1")
-    assert await tell(services, bought, back, delivered(services, "o-2", member_id="b-1")) == []
+    assert await send_events(services, bought, back, delivered(services, "o-2", member_id="b-1")) == []
     await do_due(services, now=advance(services, 370 * DAY))
     # To a lot that has ended meanwhile; these points end with their grace.
-    assert await tell(services, returned(services, {"1": 1}, order_id="o-2", member_id="b-1")) == []
+    assert await send_events(services, returned(services, {"1": 1}, order_id="o-2", member_id="b-1")) == []
     await do_due(services, now=advance(services, 11 * DAY))
 
 
@@ -100,7 +99,7 @@ async def _orders(services: Services) -> None:
     """Points that are taken back, before and after they are active and spent."""
     await buy(services, line(paid=50_00), order_id="o-2", member_id="b-5")
     await orders.spend(services, 50, member_id="b-5")
-    assert await tell(services, returned(services, order_id="o-2", member_id="b-5")) == []
+    assert await send_events(services, returned(services, order_id="o-2", member_id="b-5")) == []
     await buy(services, line(paid=30_00), order_id="o-3", member_id="b-5")  # It goes towards the debt.
     await buy(services, line(paid=80_00, quantity=4), order_id="o-3", member_id="b-1")
     told: list[AnyEvent] = [
@@ -111,7 +110,7 @@ async def _orders(services: Services) -> None:
         cancelled(services, "o-2", member_id="b-2"),
         delivered(services, "o-1", member_id="b-2"),
     ]
-    assert await tell(services, *told) == []
+    assert await send_events(services, *told) == []
 
 
 async def _corrections(services: Services) -> None:
@@ -129,16 +128,18 @@ async def _corrections(services: Services) -> None:
 
 async def _rewards(services: Services) -> None:
     """Coupons and codes in every state but the one of those that are at a checkout."""
-    await checkout.rich(services, 1000, "s-1")
-    coupons = [await redeemed(services, "one_euro", "s-1") for _ in range(3)]
-    await redeemed(services, "scarce", "s-1")
-    code = (await redeemed(services, "phone_first", "s-1")).coupon.code
+    await checkout.member_with_points(services, 1000, "s-1")
+    coupons = [await redeem_reward(services, "one_euro", "s-1") for _ in range(3)]
+    await redeem_reward(services, "scarce", "s-1")
+    code = (await redeem_reward(services, "phone_first", "s-1")).coupon.code
     await redeem_f_code(services, checkout.SPENDING, code, product_id="phone", order_id="o-9")
     await void_coupon(services, checkout.SPENDING, coupons[0].coupon.code)
-    used = asking("o-1", "s-1", points=50, coupon_codes=[coupons[1].coupon.code])
-    await checkout.ended(services, await held(services, used), "captured")
-    await checkout.ended(services, await held(services, asking("o-2", "s-1", points=20)), "released")
-    await held(services, asking("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
+    used = hold_request("o-1", "s-1", points=50, coupon_codes=[coupons[1].coupon.code])
+    await checkout.close_hold(services, await place_hold(services, used), "captured")
+    await checkout.close_hold(
+        services, await place_hold(services, hold_request("o-2", "s-1", points=20)), "released"
+    )
+    await place_hold(services, hold_request("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
     await do_due(services, now=advance(services, 11 * DAY))  # The hold times out, the coupons end.
 
 
@@ -188,10 +189,12 @@ async def _five_days(services: Services) -> None:
 async def _leave_open(services: Services) -> None:
     """An order that is to be delivered, a checkout with a coupon, a withdrawal."""
     await do_due(services, now=services.clock.now() - timedelta(minutes=1))
-    assert await tell(services, paid(services, line(paid=20_00), order_id="o-5", member_id="b-5")) == []
+    assert (
+        await send_events(services, paid(services, line(paid=20_00), order_id="o-5", member_id="b-5")) == []
+    )
     await orders.spend(services, 10, "o-4", member_id="b-1", capture=False)
     await earn(services, 300, "s-1")
-    coupon = (await redeemed(services, "one_euro", "s-1")).coupon
-    await redeemed(services, "one_euro", "s-1")
-    await held(services, asking("o-4", "s-1", points=40, coupon_codes=[coupon.code]))
+    coupon = (await redeem_reward(services, "one_euro", "s-1")).coupon
+    await redeem_reward(services, "one_euro", "s-1")
+    await place_hold(services, hold_request("o-4", "s-1", points=40, coupon_codes=[coupon.code]))
     await withdraw(services, withdrawals.PROGRAM, "w-3", points=60, method="cash")

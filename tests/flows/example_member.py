@@ -45,7 +45,7 @@ from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import NewMember, add_member
-from tests.support.playing import rows
+from tests.support.database import rows
 
 _numbers = count(1)
 
@@ -80,7 +80,7 @@ class Earned(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
-class Came(msgspec.Struct):
+class StepResult(msgspec.Struct):
     """What came of a step."""
 
     credits: list[Earned] | None = None
@@ -90,7 +90,7 @@ class Came(msgspec.Struct):
     refusal: str | None = None
 
 
-class Actor:
+class ExampleMember:
     """One member, who does what the steps of an example say. They join when a step says so, or else without
     any points.
     """
@@ -106,12 +106,12 @@ class Actor:
     def key(self) -> tuple[str, str]:
         return self.program_id, self.member_id
 
-    async def step(self, step: Step, at: datetime) -> Came:
+    async def step(self, step: Step, at: datetime) -> StepResult:
         await self.pass_to(at)
         try:
             came = await self._do(step)
         except Refusal as refusal:
-            came = Came(refusal=refusal.code)
+            came = StepResult(refusal=refusal.code)
         await self.pass_to(at)
         await self.services.post_commit.drain()
         return came
@@ -153,30 +153,30 @@ class Actor:
         found = (await read_balances(self.services, [self.key])).get(self.key)
         return (0, 0, 0, 0) if found is None else (found.active, found.pending, found.held, found.debt)
 
-    async def _do(self, step: Step) -> Came:
+    async def _do(self, step: Step) -> StepResult:
         match step.do:
             case Join(kind=kind, birth_date=birth_date):
-                return Came(credits=await self._join(kind=kind, birth_date=birth_date))
+                return StepResult(credits=await self._join(kind=kind, birth_date=birth_date))
             case Registration():
-                return Came(credits=await self._join())
+                return StepResult(credits=await self._join())
             case Order() as order:
-                return Came(credits=await self._pay(order))
+                return StepResult(credits=await self._pay(order))
             case Spend() as deed:
                 held = await self._hold(deed)
                 earned = await self._pay(self._order(deed))
                 await self._end(deed.order_id, "captured")
-                return Came(credits=earned, held=held)
+                return StepResult(credits=earned, held=held)
             case Hold() as deed:
-                return Came(held=await self._hold(deed))
+                return StepResult(held=await self._hold(deed))
             case Quote() as deed:
-                return Came(quote=await quote(self.services, QuoteRequest(**self._basket(deed))))
+                return StepResult(quote=await quote(self.services, QuoteRequest(**self._basket(deed))))
             case Capture(order_id=order_id):
                 await self._end(order_id, "captured")
             case Release(order_id=order_id):
                 await self._end(order_id, "released")
             case Redeem(reward_id=reward_id):
                 (answer,) = await redeem(self.services, [RewardRequest(*self.key, reward_id)])
-                return Came(redeemed=_raised(answer))
+                return StepResult(redeemed=_raised(answer))
             case Withdraw(points=points, method=method):
                 await withdraw(self.services, *self.key, points=points, method=method)
             case Wait():
@@ -186,8 +186,8 @@ class Actor:
             case activity:
                 (done,) = await record(self.services, [Act(*self.key, activity, self.services.clock.now())])
                 recorded = _raised(done)
-                return Came(credits=await self._earned([credit.id for credit in recorded.credits]))
-        return Came()
+                return StepResult(credits=await self._earned([credit.id for credit in recorded.credits]))
+        return StepResult()
 
     async def _join(self, **who: Any) -> list[Earned]:
         """Whoever joins after the first who did is somebody else."""

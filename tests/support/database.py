@@ -1,0 +1,9 @@
+"""Reading the tables directly, for what no flow shows."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+async def rows(db: AsyncEngine, query: str, **values: object) -> list[tuple[object, ...]]:
+    async with db.connect() as conn:
+        return [tuple(row) for row in await conn.execute(text(query), values)]
