@@ -8,7 +8,7 @@ from engage.flows.activities.record import record
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.ledger.credits import list_credits, list_entries, read_credit
-from engage.ledger.home import Expiring, read_home
+from engage.ledger.home import EXPIRING, Expiring, expiring_of, read_home
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -93,7 +93,7 @@ async def test_what_ends_is_told_by_when(services: Services) -> None:
 async def _ending(services: Services, *, now: datetime, shown: int) -> list[Expiring]:
     async with one_statement(services.db) as conn:
         read = await read_home(
-            conn, PROGRAM, "m-1", now=now, expiring_shown=shown, streak_rule=None, prefixes=[]
+            conn, PROGRAM, "m-1", now=now, sections=[EXPIRING], parameters={"expiring_shown": shown}
         )
     assert read is not None
-    return read.expiring
+    return expiring_of(read[1][0])

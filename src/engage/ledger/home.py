@@ -1,10 +1,16 @@
-"""What a home screen shows of the ledger, of one instant: read in one statement, so that its parts agree."""
+"""The home screen's statement: a member's balance, and beside it whatever its sections read.
 
-from collections.abc import Sequence
+One statement, so that everything on the screen is of one instant. A section's SQL is one expression over `b`,
+the member's row of balances. Names of parameters are unique among all sections; `:now` is shared.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
@@ -16,47 +22,40 @@ class Expiring(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-class HomeRead(msgspec.Struct, frozen=True):
-    """`streak` is the newest day of the run, with its length then; `used`, source keys within the windows.
-
-    What has ended can be spent no more, so it is not in `balance` either, swept or not.
-    """
-
-    balance: Balance
-    expiring: list[Expiring]
-    streak: Streak | None
-    used: list[str]
-
-
-# As in engage.ledger.used_slots, the keys of a rule lie between "rule:" and "rule;".
-_READ = text("""
-SELECT b.active - coalesce((
-    SELECT sum(remaining)::bigint FROM lots
-    WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at <= :now
-), 0), b.pending, b.held, b.debt, b.version, (
+# The lots that end next, added up by their end. `:expiring_shown` is how many.
+EXPIRING = """(
     SELECT json_agg(json_build_object('points', e.points, 'expires_at', e.expires_at) ORDER BY e.expires_at)
     FROM (
         SELECT sum(remaining)::bigint AS points, expires_at FROM lots
         WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at > :now
-        GROUP BY expires_at ORDER BY expires_at LIMIT :shown
+        GROUP BY expires_at ORDER BY expires_at LIMIT :expiring_shown
     ) e
-), (
+)"""
+
+# The newest credit of the rule `:streak_rule`. The keys of a rule lie between "rule:" and "rule;".
+STREAK = """(
     SELECT json_build_array(c.source_key, c.why -> 'inputs' -> 'streak_days', c.why -> 'inputs' -> 'zone')
     FROM credits c
     WHERE c.program_id = b.program_id AND c.member_id = b.member_id
       AND c.source_key >= CAST(:streak_rule AS text) || ':'
       AND c.source_key < CAST(:streak_rule AS text) || ';'
     ORDER BY c.source_key DESC LIMIT 1
-), (
+)"""
+
+# The source keys of the windows whose prefixes, such as "share:2026-11:", are `:window_prefixes`.
+USED_SLOTS = """(
     SELECT array_agg(c.source_key)
-    FROM unnest(CAST(:prefixes AS text[])) AS p (prefix)
+    FROM unnest(CAST(:window_prefixes AS text[])) AS p (prefix)
     JOIN credits c
       ON c.program_id = b.program_id AND c.member_id = b.member_id
      AND c.source_key >= p.prefix AND c.source_key < rtrim(p.prefix, ':') || ';'
-)
-FROM balances b
-WHERE b.program_id = :program_id AND b.member_id = :member_id
-""")
+)"""
+
+# Points that have ended cannot be spent, so they are not in the balance, expired by a worker or not.
+_BALANCE = """b.active - coalesce((
+    SELECT sum(remaining)::bigint FROM lots
+    WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at <= :now
+), 0), b.pending, b.held, b.debt, b.version"""
 
 
 async def read_home(
@@ -65,34 +64,33 @@ async def read_home(
     member_id: str,
     *,
     now: datetime,
-    expiring_shown: int,
-    streak_rule: str | None,
-    prefixes: Sequence[str],
-) -> HomeRead | None:
-    """`prefixes` are those of the windows that `now` lies in (`WindowSlot.prefix`). None for no member."""
-    row = (
-        await conn.execute(
-            _READ,
-            {
-                "program_id": program_id,
-                "member_id": member_id,
-                "now": now,
-                "shown": expiring_shown,
-                "streak_rule": streak_rule,
-                "prefixes": list(prefixes),
-            },
-        )
-    ).one_or_none()
+    sections: Sequence[str],
+    parameters: Mapping[str, object],
+) -> tuple[Balance, list[Any]] | None:
+    """Read the balance and the value of each section, in order; None if there is no such member."""
+    keys = {"program_id": program_id, "member_id": member_id, "now": now}
+    row = (await conn.execute(_statement(tuple(sections)), {**parameters, **keys})).one_or_none()
     if row is None:
         return None
-    active, pending, held, debt, version, ending, run, used = row
-    streak = None
-    if run is not None:
-        source_key, days, zone = run
-        streak = Streak(date.fromisoformat(source_key.rpartition(":")[2]), days, zone)
-    return HomeRead(
-        Balance(active, pending, held, debt, version),
-        msgspec.convert(ending or [], list[Expiring]),
-        streak,
-        used or [],
+    active, pending, held, debt, version, *values = row
+    return Balance(active, pending, held, debt, version), values
+
+
+def expiring_of(value: Any) -> list[Expiring]:
+    return msgspec.convert(value or [], list[Expiring])
+
+
+def streak_of(value: Any) -> Streak | None:
+    """The newest day of the streak, and its length on that day."""
+    if value is None:
+        return None
+    source_key, days, zone = value
+    return Streak(date.fromisoformat(source_key.rpartition(":")[2]), days, zone)
+
+
+@lru_cache
+def _statement(sections: tuple[str, ...]) -> TextClause:
+    columns = ", ".join([_BALANCE, *sections])
+    return text(
+        f"SELECT {columns} FROM balances b WHERE b.program_id = :program_id AND b.member_id = :member_id"  # noqa: S608  # Nothing but the constants of sections.
     )

@@ -1,0 +1,37 @@
+"""Sections of the home screen. A feature describes its section; `engage.flows.reads.home` lists them all."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from engage.domain.market import Market
+from engage.domain.program.program import Program
+
+
+class Offer(Struct, frozen=True):
+    """The program version and the market that apply to a member now."""
+
+    program: Program
+    market: Market
+
+
+class HomeContext(Struct, frozen=True):
+    """`offer` is None while the program offers nothing in the member's country."""
+
+    now: datetime
+    offer: Offer | None
+
+
+class HomeSection(Struct, frozen=True, kw_only=True):
+    """One field of the home screen.
+
+    `select` is an SQL expression as `engage.ledger.home` describes, `parameters` gives its parameters, and
+    `view` turns the value read into the field.
+    """
+
+    field: str
+    select: str
+    parameters: Callable[[HomeContext], dict[str, object]]
+    view: Callable[[HomeContext, Any], object]
