@@ -1,17 +1,22 @@
 """An API in this process, and those who call it."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
 import httpx
+import jsonschema_rs
 from sqlalchemy import text
 
-from engage.api.app import app_of
+from engage.api.app import app_of, controllers
 from engage.api.context import Api, open_api
+from engage.api.openapi import PROBLEM_JSON, document
 from engage.clock import Clock
+from engage.domain.refusals import RequestKind, codes_of
 from engage.settings import Settings
 from engage.tokens.signing import sign
 
@@ -101,13 +106,52 @@ async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         yield Calling(client, api)
 
 
-def client_of(app: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://engage.test")
+def client_of(app: Any, *, sandbox: bool = True) -> httpx.AsyncClient:
+    """A client whose requests fail when an answer has a problem that its operation does not document."""
+    hooks: dict[str, list[Callable[..., Any]]] = {"response": [partial(_check_problem, sandbox)]}
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://engage.test", event_hooks=hooks
+    )
+
+
+async def _check_problem(sandbox: bool, answer: httpx.Response) -> None:
+    if answer.headers.get("content-type") != PROBLEM_JSON:
+        return
+    await answer.aread()
+    problem = answer.json()
+    documented, validator = _documented(sandbox)
+    validator.validate(problem)
+    operation = f"{answer.request.method} {answer.request.url.path}"
+    for pattern, codes in documented:
+        if pattern.fullmatch(operation):
+            assert problem["code"] in codes, f"{operation} does not document {problem['code']}"
+            return
+    assert problem["code"] in codes_of(RequestKind.OF_NO_OPERATION), (operation, problem)
+
+
+@cache
+def _documented(sandbox: bool) -> tuple[list[tuple[re.Pattern[str], set[str]]], Any]:
+    """(the codes that each operation documents, by a pattern of method and path; the schema of a problem)."""
+    contract = document(controllers(sandbox=sandbox))
+    documented = [
+        (
+            re.compile(f"{method.upper()} {re.sub('{.*?}', '[^/]+', path)}"),
+            {
+                code
+                for answer in operation["responses"].values()
+                for code in answer.get("content", {}).get(PROBLEM_JSON, {}).get("examples", ())
+            },
+        )
+        for path, methods in contract["paths"].items()
+        for method, operation in methods.items()
+    ]
+    schema = {"$ref": "#/components/schemas/Problem", "components": contract["components"]}
+    return documented, jsonschema_rs.validator_for(schema)
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document of an answer, which has to be one."""
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert answer.headers["content-type"] == PROBLEM_JSON, answer.text
     document: dict[str, Any] = answer.json()
     assert (answer.status_code, document["status"], document["code"]) == (status, status, code), document
     assert document["type"] == f"/problems/{code}"

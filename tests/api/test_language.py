@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from engage.api.codes import CODES
 from engage.api.language import LANGUAGES, catalog, message, negotiate
+from engage.domain.refusals import Code
 
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
 
@@ -13,9 +13,9 @@ TRANSLATED = [language for language in LANGUAGES if language != "en"]
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_code_has_its_words_and_names_only_facts_that_it_has(language: str) -> None:
     codes = catalog(language).codes
-    assert codes.keys() == CODES.keys()
-    for code, words in codes.items():
-        assert set(re.findall(r"{(\w+)}", words.detail)) <= CODES[code].facts.keys(), code
+    assert set(codes) == set(Code)
+    for code in Code:
+        assert set(re.findall(r"{(\w+)}", codes[code].detail)) <= code.facts.keys(), code
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -44,17 +44,17 @@ def test_the_caller_is_answered_in_the_best_of_their_languages(header: str, lang
 
 
 def test_facts_are_said_as_the_language_says_them() -> None:
-    told = message("already_tapped", CODES["already_tapped"].facts, "de")
+    told = message(Code.ALREADY_TAPPED, Code.ALREADY_TAPPED.examples, "de")
     assert told.detail.endswith("am 22. November 2026 00:00."), "in Madrid, where the member lives"
-    nowhere = message("clock_backwards", CODES["clock_backwards"].facts, "de")
+    nowhere = message(Code.CLOCK_BACKWARDS, Code.CLOCK_BACKWARDS.examples, "de")
     assert "21. November 2026 23:00 UTC" in nowhere.detail
-    several = message("not_eligible", {"reasons": ["country", "company"]}, "fr")
+    several = message(Code.NOT_ELIGIBLE, {"reasons": ["country", "company"]}, "fr")
     reasons = catalog("fr").reasons
     assert several.detail.endswith(f"{reasons['country']} et {reasons['company']}.")
 
 
 def test_a_sentence_names_no_more_than_fit_into_it() -> None:
-    told = message("invalid_document", {"problems": [f"rules[{n}]" for n in range(100)]}, "en")
+    told = message(Code.INVALID_DOCUMENT, {"problems": [f"rules[{n}]" for n in range(100)]}, "en")
     assert told.detail.endswith("rules[6], rules[7] and ….")
-    exactly = message("invalid_document", {"problems": [f"rules[{n}]" for n in range(8)]}, "en")
+    exactly = message(Code.INVALID_DOCUMENT, {"problems": [f"rules[{n}]" for n in range(8)]}, "en")
     assert exactly.detail.endswith("rules[6] and rules[7].")

@@ -16,8 +16,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from engage.api.app import controllers
-from engage.api.codes import CODES
 from engage.api.openapi import as_yaml, document
+from engage.domain.refusals import Code, UseCase, codes_of
 from engage.flows.shop.events import AnyEvent
 from engage.settings import Settings
 from tests.api.process import ApiProcess, api_process
@@ -59,6 +59,28 @@ def test_every_operation_says_what_it_is_and_what_can_go_wrong(contract: dict[st
                 assert PROBLEM_JSON in answer["content"] or "Health" in operation["tags"], name
 
 
+def test_an_operation_documents_the_refusals_of_its_use_case_and_kind(
+    contract: dict[str, Any],
+) -> None:
+    documented = {
+        operation["operationId"]: {
+            code
+            for answer in operation["responses"].values()
+            for code in answer.get("content", {}).get(PROBLEM_JSON, {}).get("examples", ())
+        }
+        for _, operation in operations(contract)
+    }
+    general = {"invalid_request", "unauthorized", "unavailable", "internal_error"}
+    with_body = {"body_too_large", "request_timeout", "request_in_flight", "idempotency_key_reused"}
+    assert documented["getHome"] == general
+    assert documented["getWithdrawal"] == general | {"not_found"}
+    assert documented["tapFuel"] == general | with_body | set(codes_of(UseCase.RECORD_FUEL_TAP))
+    assert documented["captureHold"] == (
+        general | with_body | {"forbidden", "not_found"} | set(codes_of(UseCase.END_HOLD))
+    )
+    assert documented["isLive"] == {"internal_error"}
+
+
 def test_every_post_of_members_and_the_shop_honours_an_idempotency_key(contract: dict[str, Any]) -> None:
     for name, operation in operations(contract):
         keyed = "Idempotency-Key" in [parameter["name"] for parameter in operation.get("parameters", [])]
@@ -98,9 +120,11 @@ def test_the_examples_are_problems_of_their_codes(contract: dict[str, Any]) -> N
     schema = {"$ref": "#/components/schemas/Problem", "components": contract["components"]}
     validator = jsonschema_rs.validator_for(schema)
     examples = contract["components"]["examples"]
-    for code, example in examples.items():
+    for name, example in examples.items():
+        code = Code.named(name)
+        assert code is not None
         validator.validate(example["value"])
-        assert (example["value"]["code"], example["value"]["status"]) == (code, CODES[code].status)
+        assert (example["value"]["code"], example["value"]["status"]) == (code, code.status)
         assert not re.search(r"[{}…]", example["value"]["detail"])
     named = set(re.findall(r"#/components/examples/(\w+)", str(contract["paths"])))
     assert named == examples.keys()

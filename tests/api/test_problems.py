@@ -1,18 +1,12 @@
 """Whatever goes wrong is a problem document, with nothing of ours in it."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import structlog
 
-from engage.api.codes import CODES
 from tests.api.calling import Calling, problem
-
-SOURCES = Path(__file__).parents[2] / "src" / "engage"
-REFUSAL = re.compile(r'Refusal\(\s*"(\w+)"(?: if \w+ else "(\w+)")?,\s*status=(\d+)')
 
 
 async def test_a_path_that_is_not_there_is_a_problem(api: Calling) -> None:
@@ -99,15 +93,3 @@ async def test_headers_that_make_no_sense_do_no_harm(api: Calling) -> None:
         401,
         "unauthorized",
     )
-
-
-def test_every_refusal_of_the_sources_is_known_here_with_its_status() -> None:
-    found = {
-        (code, int(status))
-        for source in SOURCES.rglob("*.py")
-        for one, other, status in REFUSAL.findall(source.read_text(encoding="utf-8"))
-        for code in (one, other)
-        if code
-    }
-    assert len(found) > 20
-    assert [(code, status) for code, status in sorted(found) if CODES[code].status != status] == []

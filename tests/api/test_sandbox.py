@@ -154,7 +154,7 @@ async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(settings: Sett
 
 async def test_outside_the_sandbox_there_is_none(settings: Settings) -> None:
     app = create_app(msgspec.structs.replace(settings, sandbox=None))
-    async with app.lifespan(), client_of(app) as client:
+    async with app.lifespan(), client_of(app, sandbox=False) as client:
         for method, path in (("GET", SANDBOX), ("POST", MEMBERS), ("POST", CLOCK), ("GET", "/")):
             problem(await client.request(method, path), 404, "not_found")
         assert SANDBOX not in (await client.get("/openapi.json")).json()["paths"]

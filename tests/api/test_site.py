@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from engage.api.codes import CODES
 from engage.api.site import PAGES, RENDERER
+from engage.domain.refusals import Code
 from tests.api.calling import Calling, problem
 
 
@@ -35,7 +35,7 @@ async def test_the_contract_is_served_in_both_forms(api: Calling) -> None:
 
 
 async def test_every_type_of_problem_leads_to_a_page(api: Calling) -> None:
-    for code in CODES:
+    for code in Code:
         page = await api.nobody.get(f"/problems/{code}", accept_language="it")
         assert page.status_code == 200
         assert 'lang="it"' in page.text

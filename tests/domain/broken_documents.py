@@ -1,9 +1,5 @@
 """A sound document, and all the ways of `test_document` to break it."""
 
-from typing import get_args
-
-from engage.domain.examples.steps import RefusalCode
-
 SOUND = """\
 id = "tea-club"
 version = "1"
@@ -182,10 +178,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "an unknown refusal": (
         'earns = [{ rule = "fuel", points = 2 }]\n\n',
         'refused = "too_late"\n\n',
-        [
-            f"examples[0].steps[0].refused: expected one of {', '.join(sorted(get_args(RefusalCode)))}, "
-            'got "too_late"'
-        ],
+        ['examples[0].steps[0].refused: expected the code of a refusal, such as sold_out, got "too_late"'],
     ),
     "an activity without its fields": (
         '{ activity = "fuel_tap" }\nearns = [{ rule = "fuel", points = 2 }]',

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member, Patience, Phase
 from engage.signals.topics import Topics, change_of
@@ -139,7 +139,7 @@ def message_of(text: str | bytes) -> dict[str, Any]:
 def verify(token: str) -> Whose:
     words = token.split()
     if words[:2] != ["token", "of"]:
-        raise Refusal("unauthorized", status=401)
+        raise Refusal(Code.UNAUTHORIZED)
     return Whose(PROGRAM, words[2])
 
 

@@ -245,10 +245,10 @@ class ExampleMember:
         ]
 
     async def _tell(self, event: AnyEvent) -> None:
-        """Raises Refusal, of which only the code is known."""
+        """Raises Refusal without facts."""
         taken = await take_events(self.services, [event])
         for refused in taken.refused:
-            raise Refusal(refused.code, status=409)
+            raise Refusal(refused.code)
 
     def _named(self) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import Grant, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import StreakView, view
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.limits import SimulatedLimits
 
 State = Literal["pending", "active", "reversed"]
@@ -57,7 +57,7 @@ class Life(SimulatedLimits):
         self._foreseen = []
         slots = wanted(program.earning, activity, at=at, zone=zone)
         if slots and activity.reference in self.removed:
-            return Refusal("activity_removed", status=409)
+            return Refusal(Code.ACTIVITY_REMOVED)
         try:
             earned = self.record(program.earning, activity, at, zone)
         except Refusal as refusal:

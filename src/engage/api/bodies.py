@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope
 from msgspec import Struct
 
 from engage.api.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTE
         async with asyncio.timeout(BODY_S):
             return await _read_body(receive, limit_bytes)
     except TimeoutError:
-        raise Refusal("request_timeout", status=408) from None
+        raise Refusal(Code.REQUEST_TIMEOUT) from None
 
 
 async def _read_body(receive: Receive, limit_bytes: int) -> bytes:

@@ -8,7 +8,7 @@ from litestar.types import Scope
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.flows.operations.keys import find_key
 from engage.store.api_keys import ApiKey
 from engage.store.api_keys import Scope as KeyScope
@@ -60,5 +60,5 @@ async def key_of(ring: KeyRing, scope: Scope, needed: KeyScope) -> ApiKey:
     if key is None:
         raise unauthorized()
     if needed not in key.scopes:
-        raise Refusal("forbidden", status=403, scope=needed)
+        raise Refusal(Code.FORBIDDEN, scope=needed)
     return key

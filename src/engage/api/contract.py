@@ -4,6 +4,8 @@ from typing import Any, Self
 
 from msgspec import Struct
 
+from engage.domain.refusals import UseCase
+
 OPT = "contract"
 MEMBER: dict[str, list[str]] = {"member": []}
 SHOP: dict[str, list[str]] = {"shop": []}
@@ -11,13 +13,13 @@ OPERATOR: dict[str, list[str]] = {"operator": []}
 
 
 class Contract(Struct, frozen=True, kw_only=True):
-    """`takes` is the type of the JSON body, `refusals` the codes of `engage.api.codes` that may come.
+    """`takes` is the type of the JSON body; the refusals that can occur follow from `use_case`.
 
     `once`: it honours an Idempotency-Key. `tagged`: it answers 304 to an If-None-Match. `also` are other
     statuses, with their descriptions, that have an answer of the same type. `csv`: it answers in CSV too.
     """
 
-    refusals: tuple[str, ...] = ()
+    use_case: UseCase | None = None
     takes: Any = None
     optional: bool = False
     once: bool = False
@@ -31,7 +33,8 @@ class Contract(Struct, frozen=True, kw_only=True):
 
 
 def contract(
-    *refusals: str,
+    use_case: UseCase | None = None,
+    *,
     takes: Any = None,
     optional: bool = False,
     once: bool = False,
@@ -41,6 +44,6 @@ def contract(
 ) -> dict[str, Any]:
     """For a handler's `opt`."""
     made = Contract(
-        refusals=refusals, takes=takes, optional=optional, once=once, tagged=tagged, also=also, csv=csv
+        use_case=use_case, takes=takes, optional=optional, once=once, tagged=tagged, also=also, csv=csv
     )
     return {OPT: made}

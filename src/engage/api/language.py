@@ -15,6 +15,8 @@ from babel.dates import format_date
 from babel.lists import format_list
 from msgspec import Struct
 
+from engage.domain.refusals import Code
+
 LANGUAGES = ("en", "fr", "es", "it", "nl", "de", "ru")
 ACCEPTED_LENGTH = 256
 
@@ -65,7 +67,7 @@ def _ranges(header: str) -> list[tuple[str, float]]:
     return ranges
 
 
-def message(code: str, facts: Mapping[str, Any], language: str) -> Message:
+def message(code: Code, facts: Mapping[str, Any], language: str) -> Message:
     """The message of a code, with its facts in the language's own forms; times in the zone that is a fact."""
     known = catalog(language)
     found = known.codes[code]

@@ -16,11 +16,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
-from engage.api.codes import CODES
 from engage.api.contract import OPT, Contract
 from engage.api.language import LANGUAGES, message
 from engage.api.problems import TYPE_PREFIX, Problem
 from engage.api.schemas import Schemas, ref
+from engage.domain.refusals import Code, RequestKind, UseCase, codes_of
 
 Document = dict[str, Any]
 Operation = tuple[str, str, HTTPRouteHandler]  # Path, method, handler.
@@ -107,8 +107,8 @@ def document(controllers: Sequence[type[Controller]]) -> Document:
             "securitySchemes": drawn["components"]["securitySchemes"],
             "schemas": schemas.components,
             "examples": {
-                code: {"summary": message(code, {}, "en").title, "value": example(code)}
-                for code in CODES
+                code.value: {"summary": message(code, {}, "en").title, "value": example(code)}
+                for code in Code
                 if f"/examples/{code}" in str(paths)
             },
         },
@@ -169,20 +169,36 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
         given["text/csv"] = {"schema": {"type": "string"}}
     answers: Document = {success: {"description": handler.response_description, "content": given}}
     answers |= {str(status): {"description": text, "content": given} for status, text in known.also}
-    codes = list(known.refusals)
+    codes = codes_of(*_places(operation, known))
     if known.takes is not None:
         body = {"application/json": {"schema": schemas.of(known.takes)}}
         operation["requestBody"] = {"required": not known.optional, "content": body}
-        codes.append("body_too_large")
     if known.tagged:
         _tag(operation, answers, success)
     if known.once:
         _answer_once(operation, answers, success)
-        codes += ["request_in_flight", "idempotency_key_reused"]
-    if "Health" not in operation["tags"]:
-        codes.append("unavailable")
     operation["responses"] = answers | _problems(codes)
-    operation["responses"]["default"] = _problem("Any other problem.", ["internal_error"])
+    operation["responses"]["default"] = _problem("Any other problem.", codes_of(RequestKind.ANY))
+
+
+def _places(operation: Document, known: Contract) -> Iterator[UseCase | RequestKind]:
+    """The use case and the kinds of requests of an operation."""
+    if known.use_case is not None:
+        yield known.use_case
+    if "Health" not in operation["tags"]:
+        yield RequestKind.USING_SERVICES
+    schemes = {name for scheme in operation["security"] for name in scheme}
+    if schemes:
+        yield RequestKind.WITH_CREDENTIALS
+    if schemes & {"shop", "operator"}:
+        yield RequestKind.WITH_API_KEY
+    if known.takes is not None:
+        yield RequestKind.WITH_BODY
+    if known.once:
+        yield RequestKind.IDEMPOTENT
+    parameters = operation.get("parameters", ())
+    if any(one["in"] == "path" and one["schema"].get("format") == "uuid" for one in parameters):
+        yield RequestKind.WITH_UUID_IN_PATH
 
 
 def _tag(operation: Document, answers: Document, success: str) -> None:
@@ -214,22 +230,22 @@ def _answer_once(operation: Document, answers: Document, success: str) -> None:
     answers[success]["headers"] = {"Idempotency-Replayed": replayed}
 
 
-def _problems(codes: Sequence[str]) -> Document:
+def _problems(codes: Sequence[Code]) -> Document:
     """Responses by status."""
-    by_status: dict[int, list[str]] = {}
+    by_status: dict[int, list[Code]] = {}
     for code in codes:
-        by_status.setdefault(CODES[code].status, []).append(code)
+        by_status.setdefault(code.status, []).append(code)
     return {
         str(status): _problem(", ".join(f"`{code}`" for code in of_status), of_status)
         for status, of_status in sorted(by_status.items())
     }
 
 
-def _problem(description: str, codes: list[str]) -> Document:
-    examples = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
+def _problem(description: str, codes: Sequence[Code]) -> Document:
+    examples = {code.value: {"$ref": f"#/components/examples/{code}"} for code in codes}
     content = {PROBLEM_JSON: {"schema": ref(Problem), "examples": examples}}
     made: Document = {"description": description, "content": content}
-    if any(name in CODES[code].facts for code in codes for name in ("retry_after_s", "resets_at")):
+    if any(name in code.facts for code in codes for name in ("retry_after_s", "resets_at")):
         wait = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
         made["headers"] = {"Retry-After": wait}
     return made
@@ -257,17 +273,16 @@ def _of_parameter(schema: Document) -> Document:
     }
 
 
-def example(code: str) -> Document:
+def example(code: Code) -> Document:
     """A problem document of a code, in English."""
-    known = CODES[code]
-    text = message(code, known.facts, "en")
-    facts: Document = msgspec.to_builtins(known.facts)
+    text = message(code, code.examples, "en")
+    facts: Document = msgspec.to_builtins(code.examples)
     return {
         "type": TYPE_PREFIX + code,
         "title": text.title,
-        "status": known.status,
+        "status": code.status,
         "detail": text.detail,
-        "code": code,
+        "code": code.value,
         "trace_id": EXAMPLE_TRACE_ID,
         **facts,
     }

@@ -20,7 +20,7 @@ from msgspec import Struct
 from engage.api.answer import SAFE, Answer, Headers
 from engage.api.context import api_of
 from engage.api.language import message, negotiate
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
@@ -55,7 +55,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def invalid(*errors: FieldError) -> Refusal:
-    return Refusal("invalid_request", status=400, errors=list(errors))
+    return Refusal(Code.INVALID_REQUEST, errors=list(errors))
 
 
 def field_error(error: Exception, at: str = "$") -> FieldError:
@@ -78,7 +78,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
     if refusal is None:
         path = request.scope["path"]
         log.error("a request failed", exc_info=error, trace_id=trace_id, method=request.method, path=path)
-        refusal = Refusal("internal_error", status=500)
+        refusal = Refusal(Code.INTERNAL_ERROR)
     return _problem(refusal, request.scope, trace_id)
 
 
@@ -128,11 +128,11 @@ def _refusal(error: Exception) -> Refusal | None:
             return error
         case MethodNotAllowedException():
             allowed = (error.headers or {}).get("allow", "")
-            return Refusal("method_not_allowed", status=405, allowed=sorted(set(allowed.split(", "))))
+            return Refusal(Code.METHOD_NOT_ALLOWED, allowed=sorted(set(allowed.split(", "))))
         case ValidationException():
             return invalid(*_parameter_errors(error.extra))
         case HTTPException(status_code=404):
-            return Refusal("not_found", status=404)
+            return Refusal(Code.NOT_FOUND)
         case HTTPException(status_code=413):
             return too_large(BODY_BYTES)
         case HTTPException(status_code=status) if 400 <= status < 500:
@@ -142,7 +142,7 @@ def _refusal(error: Exception) -> Refusal | None:
 
 
 def too_large(limit_bytes: int) -> Refusal:
-    return Refusal("body_too_large", status=413, limit_bytes=limit_bytes)
+    return Refusal(Code.BODY_TOO_LARGE, limit_bytes=limit_bytes)
 
 
 def _parameter_errors(extra: Any) -> list[FieldError]:

@@ -14,11 +14,10 @@ from engage.api.bodies import read_json
 from engage.api.context import Api, started_api_of
 from engage.api.contract import contract
 from engage.api.problems import FieldError, invalid
-from engage.api.shop.members import JOINING_REFUSALS
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Refusal, UseCase
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.time_travel import move_clock
 from engage.runtime.services import Services
@@ -94,7 +93,7 @@ class SandboxController(Controller):
         operation_id="makeUpMember",
         summary="A member to try things with",
         response_description="They are a member; act as them with the token.",
-        opt=contract(*JOINING_REFUSALS, takes=MadeUpMember),
+        opt=contract(UseCase.REGISTER_MEMBER, takes=MadeUpMember),
     )
     async def make_up(self, request: Request[Any, Any, Any]) -> Answer[MadeUp]:
         """Registers an eligible adult, unless told otherwise, and gives a token to act as them."""
@@ -118,7 +117,7 @@ class SandboxController(Controller):
         operation_id="moveClock",
         summary="Move the test clock forward",
         response_description="The time it is then; all work that fell due on the way is done, in order.",
-        opt=contract("invalid_request", "clock_backwards", takes=Move),
+        opt=contract(UseCase.ADVANCE_CLOCK, takes=Move),
     )
     async def move(self, request: Request[Any, Any, Any]) -> Answer[Moved]:
         """By a duration, or to a time. It stops at each due time on the way."""

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 from msgspec.inspect import DateTimeType, Field, StructType, Type, UnionType, multi_type_info
 
-from engage.api.codes import CODES
 from engage.api.problems import FieldError, Problem
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.decide import Why
+from engage.domain.refusals import Code, Fact
 from engage.flows.shop.events import AnyEvent
 from engage.ledger.credits import Credit
 
@@ -123,24 +123,27 @@ def _structs(types: Iterable[Type]) -> Iterator[StructType]:
 
 
 def _facts() -> Schema:
-    """What may stand in a problem beside the fields of all problems."""
+    """The members of a problem beside those that all problems have."""
     facts: Schema = {}
-    for known in CODES.values():
-        for name, value in known.facts.items():
-            facts.setdefault(name, _fact(name, value))
+    for code in Code:
+        for name, fact in code.facts.items():
+            facts.setdefault(name, _fact(fact))
     return dict(sorted(facts.items()))
 
 
-def _fact(name: str, value: Any) -> Schema:
-    match value:
-        case _ if name == "errors":
-            return {"type": "array", "items": ref(FieldError)}
-        case _ if name == "opens_at":
-            return {"type": ["string", "null"], "format": "date-time"}  # Null where nobody has said when.
+def _fact(fact: Fact) -> Schema:
+    schema = _fact_type(fact)
+    return schema | {"type": [schema["type"], "null"]} if fact.nullable else schema
+
+
+def _fact_type(fact: Fact) -> Schema:
+    match fact.example:
         case datetime():
             return {"type": "string", "format": "date-time"}
         case int():
             return {"type": "integer"}
+        case [dict(), *_]:
+            return {"type": "array", "items": ref(FieldError)}
         case list():
             return {"type": "array", "items": {"type": "string"}}
         case _:

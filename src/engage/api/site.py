@@ -19,10 +19,9 @@ from litestar.params import PathParameter
 
 from engage.api import openapi
 from engage.api.answer import SAFE, Answer, Headers
-from engage.api.codes import CODES
 from engage.api.language import message
 from engage.api.problems import language_of
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 HERE: Final = Path(__file__).parent
 PAGES: Final = HERE / "pages"
@@ -108,21 +107,20 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
             self, request: Request[Any, Any, Any], code: Annotated[str, PathParameter()]
         ) -> Answer[bytes]:
             """What the `type` of a problem document leads to."""
-            if code not in CODES:
+            known = Code.named(code)
+            if known is None:
                 raise _nothing()
             language = language_of(request.scope)
-            text = message(code, CODES[code].facts, language)
-            example = msgspec.json.format(msgspec.json.encode(openapi.example(code)), indent=2).decode()
-            body = _render(
-                "problem.html", code=code, known=CODES[code], text=text, example=example, language=language
-            )
+            text = message(known, known.examples, language)
+            example = msgspec.json.format(msgspec.json.encode(openapi.example(known)), indent=2).decode()
+            body = _render("problem.html", code=known, text=text, example=example, language=language)
             return _tagged(request, body, b"text/html; charset=utf-8")
 
     return ReferenceController
 
 
 def _nothing() -> Refusal:
-    return Refusal("not_found", status=404)
+    return Refusal(Code.NOT_FOUND)
 
 
 def _render(template: str, **values: Any) -> bytes:

@@ -15,7 +15,7 @@ from rich.table import Table
 from engage.domain.accounts.liability import LiabilityReport
 from engage.domain.accounts.period import InvalidPeriod
 from engage.domain.document.errors import DocumentError
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.embedded.installation import open_installation
 from engage.flows.reports.csv_export import as_csv
 from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
@@ -137,7 +137,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except Unavailable as away:
         raise click.ClickException(f"{away.facts['part']} does not answer") from away
     except Refusal as refusal:
-        what = {"unknown_program": "program", "unknown_member": "member"}[refusal.code]
+        what = {Code.UNKNOWN_PROGRAM: "program", Code.UNKNOWN_MEMBER: "member"}[refusal.code]
         raise click.ClickException(f"there is no such {what}") from None
     except DocumentError as error:
         raise click.ClickException(f"a published version cannot be read: {error}") from error

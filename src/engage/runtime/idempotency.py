@@ -3,7 +3,7 @@
 Each step commits by itself, so that whoever asks meanwhile sees that the answer is on its way.
 """
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store import idempotency
@@ -26,9 +26,9 @@ async def begin_answer(
         case "new":
             return None
         case "in_flight":
-            raise Refusal("request_in_flight", status=409, retry_after_s=1)
+            raise Refusal(Code.REQUEST_IN_FLIGHT, retry_after_s=1)
         case "other_request":
-            raise Refusal("idempotency_key_reused", status=422)
+            raise Refusal(Code.IDEMPOTENCY_KEY_REUSED)
 
 
 async def keep_answer(services: Services, caller: str, key: str, answer: StoredResponse) -> None:

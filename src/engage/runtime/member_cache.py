@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.activity import MemberId
 from engage.domain.keys import MemberKey
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.runtime.database import one_statement, transaction
 from engage.store.members.members import Member, read_closed_members, read_members
 
@@ -57,7 +57,7 @@ class MemberCache:
         key = (program_id, member_id)
         member = (await self.find(db, [key])).get(key)
         if member is None:
-            raise unknown_member()
+            raise Refusal(Code.UNKNOWN_MEMBER)
         return member
 
     async def refresh(self, db: AsyncEngine) -> None:
@@ -98,7 +98,3 @@ def may_be_member(member_id: str) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def unknown_member() -> Refusal:
-    return Refusal("unknown_member", status=404)

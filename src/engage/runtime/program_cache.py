@@ -11,7 +11,7 @@ from engage.domain.document.errors import DocumentError
 from engage.domain.market import Market
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal, Unavailable, not_offered
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.runtime.database import transaction
 from engage.store import programs as store
 
@@ -48,7 +48,7 @@ class ProgramCache:
         """The same, at least one. Raises Refusal unknown_program."""
         versions = self.versions(program_id)
         if not versions:
-            raise Refusal("unknown_program", status=404, program=program_id)
+            raise Refusal(Code.UNKNOWN_PROGRAM, program=program_id)
         return versions
 
     def in_force(self, program_id: str, *, at: datetime, country: str) -> tuple[Program, Market]:
@@ -61,7 +61,7 @@ class ProgramCache:
             self._in_force[quarter] = versions.in_force(self.versions(program_id), at, country)
         program = self._in_force[quarter]
         if program is None:
-            raise not_offered()
+            raise Refusal(Code.NOT_OFFERED)
         return program, program.countries[country]
 
     def latest(self, program_id: str, *, at: datetime, country: str) -> Program:

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 
 class PublishedVersion(msgspec.Struct, frozen=True):
@@ -51,4 +51,4 @@ async def add(
         return True
     if (await conn.execute(_SAME, row)).scalar_one():
         return False
-    raise Refusal("version_exists", status=409, program=published.program_id, version=published.version)
+    raise Refusal(Code.VERSION_EXISTS, program=published.program_id, version=published.version)

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from engage.clock import Clock
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.settings import Settings, SettingsError
 from engage.tokens.key_sets import KeyFile, Keys, KeySetError, fetch_keys
 from engage.tokens.signing import SANDBOX_LIFETIME
@@ -192,7 +192,7 @@ async def open_verifier(settings: Settings, clock: Clock) -> TokenVerifier:
 
 def unauthorized() -> Refusal:
     """The refusal for bad credentials. It does not say what is wrong with them."""
-    return Refusal("unauthorized", status=401)
+    return Refusal(Code.UNAUTHORIZED)
 
 
 @lru_cache(256)

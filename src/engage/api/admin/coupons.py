@@ -11,6 +11,7 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
 from engage.api.contract import OPERATOR, contract
 from engage.domain.document.fields import ProgramId
+from engage.domain.refusals import UseCase
 from engage.domain.rewards.coupon_codes import CouponCode
 from engage.flows.rewards.coupons import CouponView, void_coupon
 
@@ -37,15 +38,7 @@ class CouponController(Controller):
         operation_id="voidCoupon",
         summary="Take a coupon or an F-code out of use",
         response_description="The code is void.",
-        opt=contract(
-            "unauthorized",
-            "forbidden",
-            "invalid_request",
-            "unknown_coupon",
-            "coupon_closed",
-            takes=Voiding,
-            once=True,
-        ),
+        opt=contract(UseCase.VOID_COUPON, takes=Voiding, once=True),
     )
     async def void(self, request: Request[Any, Any, Any]) -> Answer[CouponView]:
         """Nobody can use it any more, and the points that it was exchanged for are not given back. One that a

@@ -14,6 +14,7 @@ from engage.api.context import Api
 from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
 from engage.domain.activity import MemberId
+from engage.domain.refusals import UseCase
 from engage.flows.members.adjust import AdjustmentRequest, AdjustmentResult, Reason, adjust
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import MergeResult, merge_members
@@ -21,7 +22,6 @@ from engage.flows.members.profile import MemberProfile, SeveralPrograms, program
 
 # A default that is no program of anybody's.
 ANY: Final = ""
-_ALWAYS = ("unauthorized", "forbidden", "invalid_request", "unknown_member")
 
 IdParameter = Annotated[str, PathParameter(description="The member's id, as the shop has it.")]
 ProgramParameter = Annotated[
@@ -61,7 +61,7 @@ class OperatorMemberController(Controller):
         operation_id="getMember",
         summary="A member",
         response_description="The member as the database has them now.",
-        opt=contract(*_ALWAYS, "member_erased"),
+        opt=contract(UseCase.READ_MEMBER),
     )
     async def show(
         self, request: Request[Any, Any, Any], member_id: IdParameter, program: ProgramParameter = ANY
@@ -80,7 +80,7 @@ class OperatorMemberController(Controller):
         operation_id="adjustPoints",
         summary="Give or take points",
         response_description="The points are given or taken.",
-        opt=contract(*_ALWAYS, "reference_used", "insufficient_points", takes=AdjustmentRequest, once=True),
+        opt=contract(UseCase.ADJUST_POINTS, takes=AdjustmentRequest, once=True),
     )
     async def adjust(
         self, request: Request[Any, Any, Any], member_id: IdParameter, program: ProgramParameter = ANY
@@ -104,7 +104,7 @@ class OperatorMemberController(Controller):
         operation_id="mergeMembers",
         summary="Merge a member into another one",
         response_description="There is one member now, who has what both had.",
-        opt=contract(*_ALWAYS, "member_erased", "member_merged", "points_held", takes=Merging, once=True),
+        opt=contract(UseCase.MERGE_MEMBERS, takes=Merging, once=True),
     )
     async def merge(
         self, request: Request[Any, Any, Any], member_id: IdParameter, program: ProgramParameter = ANY
@@ -126,7 +126,7 @@ class OperatorMemberController(Controller):
         operation_id="eraseMember",
         summary="Erase a member",
         response_description="There is no such member any more.",
-        opt=contract(*_ALWAYS, "points_held"),
+        opt=contract(UseCase.ERASE_MEMBER),
     )
     async def erase(
         self, request: Request[Any, Any, Any], member_id: IdParameter, program: ProgramParameter = ANY

@@ -12,7 +12,7 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import decode, read_body
 from engage.api.contract import OPERATOR, contract
 from engage.domain.document.errors import DocumentError
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.programs.publish import publish
 from engage.flows.programs.read import (
     ProgramView,
@@ -23,8 +23,6 @@ from engage.flows.programs.read import (
     read_document,
     view_of,
 )
-
-_ALWAYS = ("unauthorized", "forbidden")
 
 ProgramParameter = Annotated[str, PathParameter(description="The program's id, such as eu-mi-points.")]
 VersionParameter = Annotated[str, PathParameter(description="The version's name, such as 2022.")]
@@ -59,7 +57,7 @@ class ProgramController(Controller):
         operation_id="listPrograms",
         summary="The programs",
         response_description="All of them, by id.",
-        opt=contract(*_ALWAYS),
+        opt=contract(),
     )
     async def programs(self, request: Request[Any, Any, Any]) -> Answer[ProgramPage]:
         """Each with its newest version."""
@@ -71,7 +69,7 @@ class ProgramController(Controller):
         operation_id="listVersions",
         summary="The versions of a program",
         response_description="All of them, by their first day.",
-        opt=contract(*_ALWAYS, "unknown_program"),
+        opt=contract(UseCase.LIST_VERSIONS),
     )
     async def versions(
         self, request: Request[Any, Any, Any], program_id: ProgramParameter
@@ -85,7 +83,7 @@ class ProgramController(Controller):
         operation_id="getVersion",
         summary="The document of a version",
         response_description="The document as it was published.",
-        opt=contract(*_ALWAYS, "unknown_program", "not_found"),
+        opt=contract(UseCase.READ_VERSION),
     )
     async def version(
         self, request: Request[Any, Any, Any], program_id: ProgramParameter, version: VersionParameter
@@ -101,12 +99,7 @@ class ProgramController(Controller):
         summary="Publish a version",
         response_description="The version is published; every process knows it within seconds.",
         opt=contract(
-            *_ALWAYS,
-            "invalid_request",
-            "invalid_document",
-            "document_unproved",
-            "versions_conflict",
-            "version_exists",
+            UseCase.PUBLISH_VERSION,
             takes=Publishing,
             once=True,
             also=((200, "This very document was published before."),),
@@ -127,6 +120,6 @@ class ProgramController(Controller):
             )
         except DocumentError as error:
             problems = [str(problem) for problem in error.problems]
-            raise Refusal("invalid_document", status=422, problems=problems) from None
+            raise Refusal(Code.INVALID_DOCUMENT, problems=problems) from None
         await api.services.programs.refresh(api.services.db)
         return answer(view_of(program), 201 if new else 200)

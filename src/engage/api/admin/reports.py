@@ -12,6 +12,7 @@ from engage.api.contract import OPERATOR, contract
 from engage.api.problems import FieldError, invalid
 from engage.domain.accounts.liability import LiabilityReport
 from engage.domain.accounts.period import InvalidPeriod
+from engage.domain.refusals import UseCase
 from engage.flows.reports.csv_export import as_csv
 from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
 
@@ -66,7 +67,7 @@ class ReportController(Controller):
         operation_id="getLiability",
         summary="What points are owed to members",
         response_description="What was outstanding, when it ends, and what moved it in the period.",
-        opt=contract("unauthorized", "forbidden", "invalid_request", "unknown_program", csv=True),
+        opt=contract(UseCase.REPORT_LIABILITY, csv=True),
     )
     async def liability(
         self,
@@ -104,7 +105,7 @@ class ReportController(Controller):
         operation_id="getMemberBalance",
         summary="What a member had at an instant",
         response_description="The balance as it was then.",
-        opt=contract("unauthorized", "forbidden", "invalid_request", "unknown_program", "unknown_member"),
+        opt=contract(UseCase.REPORT_BALANCE),
     )
     async def balance(
         self,

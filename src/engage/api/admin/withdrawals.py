@@ -11,14 +11,12 @@ from engage.api.admin.callers import once_for_operator, operator_of
 from engage.api.answer import Answer, answer
 from engage.api.bodies import Nothing, read_nothing
 from engage.api.contract import OPERATOR, contract
+from engage.domain.refusals import UseCase
 from engage.domain.withdrawals.withdrawal import Withdrawal
 from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.reads import WithdrawalView, read_any_withdrawal, view
 
 WithdrawalId = Annotated[UUID, PathParameter(description="The withdrawal's id.")]
-
-_REFUSALS = ("unauthorized", "forbidden", "not_found")
-_OF_AN_END = ("invalid_request", "withdrawal_closed", "withdrawal_under_way")
 
 
 class MemberWithdrawal(Struct, frozen=True):
@@ -38,7 +36,7 @@ class AdminWithdrawalController(Controller):
         operation_id="getAnyWithdrawal",
         summary="A withdrawal",
         response_description="The withdrawal, and whose it is.",
-        opt=contract(*_REFUSALS),
+        opt=contract(),
     )
     async def show(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalId
@@ -54,7 +52,7 @@ class AdminWithdrawalController(Controller):
         operation_id="settleWithdrawal",
         summary="It was paid",
         response_description="It is settled; its points are gone.",
-        opt=contract(*_REFUSALS, *_OF_AN_END, takes=Nothing, optional=True, once=True),
+        opt=contract(UseCase.END_WITHDRAWAL, takes=Nothing, optional=True, once=True),
     )
     async def settle(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalId
@@ -69,7 +67,7 @@ class AdminWithdrawalController(Controller):
         operation_id="failWithdrawal",
         summary="It was not paid",
         response_description="It has failed; its points are the member's again.",
-        opt=contract(*_REFUSALS, *_OF_AN_END, takes=Nothing, optional=True, once=True),
+        opt=contract(UseCase.END_WITHDRAWAL, takes=Nothing, optional=True, once=True),
     )
     async def fail(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalId

@@ -14,12 +14,9 @@ from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import as_unauthorized, member_of, once_for_member
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.earning.streak import StreakView
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.activities.record import CreditView, LimitView, Recorded
 from engage.tokens.verifier import Identity
-
-# What every one of these may be answered.
-_ALWAYS = ("unauthorized", "invalid_request", "not_offered")
 
 
 class ShareRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +88,7 @@ class ActivityController(Controller):
         operation_id="tapFuel",
         summary="Touch the fuel button",
         response_description="The tap counts, whatever happens now; its points are pending.",
-        opt=contract(*_ALWAYS, "already_tapped", takes=Nothing, optional=True, once=True),
+        opt=contract(UseCase.RECORD_FUEL_TAP, takes=Nothing, optional=True, once=True),
     )
     async def tap(self, request: Request[Any, Any, Any]) -> Answer[Tapped]:
         """Once a day, in the member's own zone. Days in a row make a streak, which pays a bonus."""
@@ -105,7 +102,7 @@ class ActivityController(Controller):
         operation_id="share",
         summary="Share a product",
         response_description="The share counts; its points are pending.",
-        opt=contract(*_ALWAYS, "limit_reached", "activity_removed", takes=ShareRequest, once=True),
+        opt=contract(UseCase.RECORD_SHARE, takes=ShareRequest, once=True),
     )
     async def share(self, request: Request[Any, Any, Any]) -> Answer[Shared]:
         """Each kind of share pays so many times a month. A `share_id` that is known already adds nothing."""
@@ -120,7 +117,7 @@ class ActivityController(Controller):
         operation_id="review",
         summary="Review a product",
         response_description="The review counts; its points are pending.",
-        opt=contract(*_ALWAYS, "already_rewarded", "activity_removed", takes=ReviewRequest, once=True),
+        opt=contract(UseCase.RECORD_REVIEW, takes=ReviewRequest, once=True),
     )
     async def review(self, request: Request[Any, Any, Any]) -> Answer[Reviewed]:
         """The member's first review of each product pays."""
@@ -145,10 +142,10 @@ async def _record(api: Api, who: Identity, activity: AnyActivity) -> Recorded:
 
 async def _as_told(api: Api, who: Identity, refusal: Refusal) -> Refusal:
     """The refusal as its member is told it: when to come again, in the zone that they live in."""
-    if refusal.code not in ("already_tapped", "limit_reached"):
+    if refusal.code not in (Code.ALREADY_TAPPED, Code.LIMIT_REACHED):
         return as_unauthorized(refusal)
     key = (who.program_id, who.member_id)
     member = (await api.services.members.find(api.services.db, [key]))[key]
     now = api.services.clock.now()
     _, market = api.services.programs.in_force(who.program_id, at=now, country=member.country)
-    return Refusal(refusal.code, status=refusal.status, **refusal.facts, zone=market.zone)
+    return Refusal(refusal.code, **refusal.facts, zone=market.zone)

@@ -9,7 +9,7 @@ from engage.api.callers import bearer
 from engage.api.context import Api, started_api_of
 from engage.api.once import once
 from engage.api.problems import BODY_BYTES
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.tokens.verifier import Identity, unauthorized
 
 
@@ -26,7 +26,7 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
 
 def as_unauthorized(refusal: Refusal) -> Refusal:
     """A good token of somebody who is no member here is as good as none."""
-    return unauthorized() if refusal.code == "unknown_member" else refusal
+    return unauthorized() if refusal.code is Code.UNKNOWN_MEMBER else refusal
 
 
 @contextmanager

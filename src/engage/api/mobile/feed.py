@@ -33,7 +33,7 @@ class FeedController(Controller):
         operation_id="createFeedTicket",
         summary="A ticket for the feed",
         response_description="Connect to `url` and send the ticket within 30 seconds.",
-        opt=contract("unauthorized", "invalid_request", takes=Nothing, optional=True, once=True),
+        opt=contract(takes=Nothing, optional=True, once=True),
     )
     async def create(self, request: Request[Any, Any, Any]) -> Answer[Ticket]:
         """For browsers, which cannot send a header with a websocket. Apps send their token instead."""

@@ -40,7 +40,7 @@ class MeController(Controller):
         operation_id="getHome",
         summary="The home screen in one answer",
         response_description="The member as the database has them now.",
-        opt=contract("unauthorized", tagged=True),
+        opt=contract(tagged=True),
     )
     async def home(self, request: Request[Any, Any, Any]) -> Answer[Home]:
         """Who the member is, what they have and when it ends, the streak, and what is left of each limit.
@@ -61,7 +61,7 @@ class MeController(Controller):
         operation_id="listCredits",
         summary="Credits, newest first",
         response_description="A page of credits.",
-        opt=contract("unauthorized", "invalid_request"),
+        opt=contract(),
     )
     async def credits(
         self,
@@ -90,7 +90,7 @@ class MeController(Controller):
         operation_id="getCredit",
         summary="One credit, with its whole why",
         response_description="The credit.",
-        opt=contract("unauthorized", "not_found"),
+        opt=contract(),
     )
     async def credit(
         self,
@@ -107,7 +107,7 @@ class MeController(Controller):
         operation_id="listEntries",
         summary="The statement, newest first",
         response_description="A page of entries.",
-        opt=contract("unauthorized", "invalid_request"),
+        opt=contract(),
     )
     async def entries(
         self, request: Request[Any, Any, Any], cursor: Cursor = "", limit: Limit = PAGE

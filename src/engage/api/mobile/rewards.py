@@ -14,6 +14,7 @@ from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
 from engage.api.mobile.pages import EVERY, PAGE, Cursor, Limit, cut, id_before
 from engage.domain.activity import Identifier
+from engage.domain.refusals import UseCase
 from engage.flows.rewards.catalogue import RewardView, read_catalogue
 from engage.flows.rewards.coupons import CouponView, read_coupons
 from engage.flows.rewards.redeem import RewardRequest
@@ -60,7 +61,7 @@ class RewardController(Controller):
         operation_id="listRewards",
         summary="What points can be exchanged for",
         response_description="The whole catalogue.",
-        opt=contract("unauthorized", "invalid_request", "not_offered"),
+        opt=contract(UseCase.LIST_REWARDS),
     )
     async def catalogue(self, request: Request[Any, Any, Any]) -> Answer[RewardList]:
         """With what is left of each reward, and how many of it the member may still have."""
@@ -77,18 +78,7 @@ class RewardController(Controller):
         operation_id="redeem",
         summary="Exchange points for a reward",
         response_description="The points are spent, and the code is the member's.",
-        opt=contract(
-            "unauthorized",
-            "invalid_request",
-            "not_offered",
-            "unknown_reward",
-            "insufficient_points",
-            "sold_out",
-            "limit_reached",
-            "reward_limit_reached",
-            takes=RedemptionRequest,
-            once=True,
-        ),
+        opt=contract(UseCase.REDEEM_REWARD, takes=RedemptionRequest, once=True),
     )
     async def redeem(self, request: Request[Any, Any, Any]) -> Answer[Redemption]:
         """The code of a coupon is for this member; an F-code may be passed on."""
@@ -105,7 +95,7 @@ class RewardController(Controller):
         operation_id="listCoupons",
         summary="Coupons and F-codes, newest first",
         response_description="A page of coupons.",
-        opt=contract("unauthorized", "invalid_request"),
+        opt=contract(),
     )
     async def coupons(
         self,

@@ -12,6 +12,7 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
+from engage.domain.refusals import UseCase
 from engage.flows.members.register import Phone
 from engage.flows.withdrawals.reads import WithdrawalView, read_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
@@ -39,22 +40,7 @@ class WithdrawalController(Controller):
         operation_id="withdraw",
         summary="Take points out as money",
         response_description="The points are set aside, and their worth will be paid out.",
-        opt=contract(
-            "unauthorized",
-            "invalid_request",
-            "not_offered",
-            "not_open_yet",
-            "below_minimum",
-            "insufficient_points",
-            "limit_reached",
-            "daily_points_reached",
-            "invalid_phone",
-            "phone_unusable",
-            "number_changed",
-            "not_whole_money",
-            takes=WithdrawalRequest,
-            once=True,
-        ),
+        opt=contract(UseCase.WITHDRAW, takes=WithdrawalRequest, once=True),
     )
     async def withdraw(self, request: Request[Any, Any, Any]) -> Answer[WithdrawalView]:
         """In cash at a counter, or to a mobile phone. What fails gives its points back."""
@@ -76,7 +62,7 @@ class WithdrawalController(Controller):
         operation_id="getWithdrawal",
         summary="What has become of a withdrawal",
         response_description="The withdrawal.",
-        opt=contract("unauthorized", "not_found"),
+        opt=contract(),
     )
     async def show(
         self,

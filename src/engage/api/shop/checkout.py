@@ -14,14 +14,12 @@ from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import Identifier
 from engage.domain.document.fields import ProgramId
+from engage.domain.refusals import UseCase
 from engage.domain.rewards.coupon_codes import CouponCode
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
 from engage.flows.rewards.coupons import CouponView, redeem_f_code
-
-_ALWAYS = ("unauthorized", "forbidden", "invalid_request")
-_OF_MEMBER = ("unknown_program", "unknown_member", "not_offered")
 
 HoldId = Annotated[UUID, PathParameter(description="The hold's id.")]
 
@@ -52,7 +50,7 @@ class CheckoutController(Controller):
         operation_id="quoteCheckout",
         summary="What could be paid with points and coupons",
         response_description="What is possible now. It is no promise: only a hold is.",
-        opt=contract(*_ALWAYS, *_OF_MEMBER, takes=QuoteRequest, once=True),
+        opt=contract(UseCase.QUOTE_CHECKOUT, takes=QuoteRequest, once=True),
     )
     async def quote(self, request: Request[Any, Any, Any]) -> Answer[Quote]:
         """The most points for this order, what they are worth, and each coupon that the member has."""
@@ -66,18 +64,7 @@ class CheckoutController(Controller):
         operation_id="holdPoints",
         summary="Set points and coupons aside for an order",
         response_description="They are set aside until the hold is captured, is released, or expires.",
-        opt=contract(
-            *_ALWAYS,
-            *_OF_MEMBER,
-            "insufficient_points",
-            "below_minimum",
-            "not_payable_with_points",
-            "unknown_coupon",
-            "coupon_not_applicable",
-            "order_has_hold",
-            takes=HoldRequest,
-            once=True,
-        ),
+        opt=contract(UseCase.HOLD_POINTS, takes=HoldRequest, once=True),
     )
     async def hold(self, request: Request[Any, Any, Any]) -> Answer[CheckoutHold]:
         """So many points, or as many as can be, and these coupons. Coupons are taken off first.
@@ -94,7 +81,7 @@ class CheckoutController(Controller):
         operation_id="captureHold",
         summary="The order is paid",
         response_description="The points are spent and the coupons used.",
-        opt=contract(*_ALWAYS, "unknown_hold", "hold_closed", takes=Nothing, optional=True, once=True),
+        opt=contract(UseCase.END_HOLD, takes=Nothing, optional=True, once=True),
     )
     async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """Captured again it is answered the same. Once its time has ended, a hold cannot be captured."""
@@ -106,7 +93,7 @@ class CheckoutController(Controller):
         operation_id="releaseHold",
         summary="The order is not paid",
         response_description="The points and the coupons are back.",
-        opt=contract(*_ALWAYS, "unknown_hold", "hold_closed", takes=Nothing, optional=True, once=True),
+        opt=contract(UseCase.END_HOLD, takes=Nothing, optional=True, once=True),
     )
     async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """Released again it is answered the same; so is a hold whose time has ended."""
@@ -125,9 +112,7 @@ class FCodeController(Controller):
         operation_id="useFCode",
         summary="Buy by the right of an F-code",
         response_description="The code is used.",
-        opt=contract(
-            *_ALWAYS, "unknown_coupon", "coupon_closed", "coupon_not_applicable", takes=FCodeUse, once=True
-        ),
+        opt=contract(UseCase.REDEEM_F_CODE, takes=FCodeUse, once=True),
     )
     async def use(self, request: Request[Any, Any, Any]) -> Answer[CouponView]:
         """Whoever has the code may use it, once, for its product. For the same order again it is the same."""

@@ -12,7 +12,7 @@ from engage.api.contract import SHOP, contract
 from engage.api.language import message
 from engage.api.problems import FieldError, field_error, invalid, language_of
 from engage.api.shop.callers import EVENTS_BYTES, once_for_events, shop_of
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 
@@ -68,7 +68,7 @@ class EventController(Controller):
         operation_id="sendEvents",
         summary="Send events",
         response_description="What became of the events, which may be sent again without harm.",
-        opt=contract("unauthorized", "forbidden", "invalid_request", takes=Events, once=True),
+        opt=contract(takes=Events, once=True),
     )
     async def send(self, request: Request[Any, Any, Any]) -> Answer[Taken]:
         """One event or a list, in any order. An `id` that came before does nothing.
@@ -85,9 +85,7 @@ class EventController(Controller):
             except Refusal as refusal:
                 refused.append(_refused(_head_of(raw).id, refusal, language))
         taken = await take_events(api.services, events)
-        refused += [
-            _refused(one.id, Refusal(one.code, status=400, **one.facts), language) for one in taken.refused
-        ]
+        refused += [_refused(one.id, Refusal(one.code, **one.facts), language) for one in taken.refused]
         return answer(Taken(taken.accepted, taken.repeated, refused))
 
 
@@ -108,7 +106,7 @@ def _read(raw: msgspec.Raw) -> AnyEvent:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         kind = _head_of(raw).type
         if kind is not None and kind not in _types:
-            raise Refusal("unknown_type", status=400, event_type=kind) from None
+            raise Refusal(Code.UNKNOWN_TYPE, event_type=kind) from None
         raise _invalid_event(field_error(error)) from None
     if event.time.year < EARLIEST_YEAR:
         raise _invalid_event(FieldError("time", f"before {EARLIEST_YEAR}"))
@@ -116,7 +114,7 @@ def _read(raw: msgspec.Raw) -> AnyEvent:
 
 
 def _invalid_event(error: FieldError) -> Refusal:
-    return Refusal("invalid_event", status=400, errors=[error])
+    return Refusal(Code.INVALID_EVENT, errors=[error])
 
 
 def _head_of(raw: msgspec.Raw) -> _Head:

@@ -14,21 +14,11 @@ from engage.api.contract import SHOP, contract
 from engage.api.shop.callers import once_for_shop, shop_of
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
+from engage.domain.refusals import UseCase
 from engage.flows.members.adjust import Reason
 from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
-
-JOINING_REFUSALS = (
-    "invalid_request",
-    "unknown_program",
-    "invalid_phone",
-    "member_exists",
-    "member_erased",
-    "person_has_account",
-    "card_taken",
-    "not_eligible",
-)
 
 
 class CardMerging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +47,7 @@ class MemberController(Controller):
         operation_id="registerMember",
         summary="Register a member",
         response_description="They are a member, and what registering earned is pending.",
-        opt=contract("unauthorized", "forbidden", *JOINING_REFUSALS, takes=MemberRegistration, once=True),
+        opt=contract(UseCase.REGISTER_MEMBER, takes=MemberRegistration, once=True),
     )
     async def register(self, request: Request[Any, Any, Any]) -> Answer[RegisteredMember]:
         """A person or company joins a program, if its rules let them."""
@@ -70,15 +60,7 @@ class MemberController(Controller):
         operation_id="changeMember",
         summary="A new phone number, more cards",
         response_description="The member's numbers as they are kept now.",
-        opt=contract(
-            "unauthorized",
-            "forbidden",
-            "invalid_request",
-            "invalid_phone",
-            "unknown_member",
-            "card_taken",
-            takes=MemberUpdate,
-        ),
+        opt=contract(UseCase.CHANGE_MEMBER, takes=MemberUpdate),
     )
     async def change(
         self, request: Request[Any, Any, Any], member_id: MemberIdParameter
@@ -98,17 +80,7 @@ class MemberController(Controller):
         operation_id="mergeCards",
         summary="Two cards of one member",
         response_description="There is one member now, who has what both had.",
-        opt=contract(
-            "unauthorized",
-            "forbidden",
-            "invalid_request",
-            "unknown_member",
-            "member_erased",
-            "member_merged",
-            "points_held",
-            takes=CardMerging,
-            once=True,
-        ),
+        opt=contract(UseCase.MERGE_MEMBERS, takes=CardMerging, once=True),
     )
     async def merge(
         self, request: Request[Any, Any, Any], member_id: MemberIdParameter

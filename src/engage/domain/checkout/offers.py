@@ -17,7 +17,7 @@ from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
 from engage.domain.earning.orders import lines_in
 from engage.domain.market import Market
-from engage.domain.refusals import Refusal, below_minimum, insufficient_points
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward, Coupons
 
 # Why no points, or no more. `order_total`: there is no more to pay.
@@ -133,9 +133,7 @@ def plan(
     for voucher in vouchers:
         offered = offer_coupon(terms, basket, voucher, left=left, before=len(coupons))
         if offered.reasons:
-            raise Refusal(
-                "coupon_not_applicable", status=422, coupon_code=voucher.code, reasons=offered.reasons
-            )
+            raise Refusal(Code.COUPON_NOT_APPLICABLE, coupon_code=voucher.code, reasons=offered.reasons)
         coupons[voucher.code] = offered.discount_minor
         left = [minor - offered.off.get(n, 0) for n, minor in enumerate(left)]
     if points == 0:
@@ -236,15 +234,15 @@ def _check(
     if not offer.cap:
         raise _not_payable(offer)
     if points != "max" and points > active:
-        raise insufficient_points(active=active, points=points)
+        raise Refusal(Code.INSUFFICIENT_POINTS, active=active, points=points)
     if active < minimum or (points == "max" and not offer.max_points):
-        raise below_minimum(active=active, minimum=minimum)
+        raise Refusal(Code.BELOW_MINIMUM, active=active, minimum=minimum)
     if points != "max" and points > offer.cap:
         raise _not_payable(offer)
 
 
 def _not_payable(offer: PointsOffer) -> Refusal:
-    return Refusal("not_payable_with_points", status=422, max_points=offer.max_points, reasons=offer.reasons)
+    return Refusal(Code.NOT_PAYABLE_WITH_POINTS, max_points=offer.max_points, reasons=offer.reasons)
 
 
 def _no_points(reason: PointsReason) -> PointsOffer:

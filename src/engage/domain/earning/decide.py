@@ -26,7 +26,7 @@ from engage.domain.earning.rules import (
 )
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -186,8 +186,8 @@ def refused(terms: EarningTerms, slot: Slot) -> Refusal:
     match slot:
         case StreakSlot(day=day, zone=zone):
             next_tap_at = calendar.window("day", calendar.start_of_day(day, zone), zone).end
-            return Refusal("already_tapped", status=409, next_tap_at=next_tap_at, **why)
+            return Refusal(Code.ALREADY_TAPPED, next_tap_at=next_tap_at, **why)
         case WindowSlot(window=window, count=count):
-            return Refusal("limit_reached", status=429, limit=count, resets_at=window.end, **why)
+            return Refusal(Code.LIMIT_REACHED, limit=count, resets_at=window.end, **why)
         case OnceSlot():
-            return Refusal("already_rewarded", status=409, **why)
+            return Refusal(Code.ALREADY_REWARDED, **why)

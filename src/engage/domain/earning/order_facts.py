@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from engage.domain.activity import LINES_PER_ORDER, Identifier, Order
 from engage.domain.earning.orders import is_whole, whole
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 RETURNS_PER_ORDER = 1_000
 
@@ -66,7 +66,7 @@ class Facts(Struct, frozen=True):
         if self.paid is None:
             return False
         if (_told(self.paid.order), self.paid.hold_id) != (_told(order), hold_id):
-            raise Refusal("order_conflict", status=409, order_id=order.order_id)
+            raise Refusal(Code.ORDER_CONFLICT, order_id=order.order_id)
         return True
 
     def deliver(self, at: datetime) -> "Facts":
@@ -85,7 +85,7 @@ class Facts(Struct, frozen=True):
         if any(known.return_id == given.return_id for known in self.returns):
             return self
         if len(self.returns) >= RETURNS_PER_ORDER:
-            raise Refusal("too_many_returns", status=409, limit=RETURNS_PER_ORDER)
+            raise Refusal(Code.TOO_MANY_RETURNS, limit=RETURNS_PER_ORDER)
         if self.paid is not None:
             self._check(self.paid.order, given)
         return replace(self, returns=(*self.returns, given))
@@ -114,7 +114,7 @@ class Facts(Struct, frozen=True):
         told, bought = _quantities(self.returns), whole(order)
         for line_id, quantity in _quantities([given]).items():
             if all_back or told.get(line_id, 0) + quantity > bought.get(line_id, 0):
-                raise Refusal("not_bought", status=409, order_id=order.order_id, line_id=line_id)
+                raise Refusal(Code.NOT_BOUGHT, order_id=order.order_id, line_id=line_id)
 
 
 def _told(order: Order) -> Order:

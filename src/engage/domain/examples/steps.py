@@ -11,31 +11,9 @@ from msgspec import Meta, field
 
 from engage.domain.activity import AnyActivity, Channel, Identifier, Lines, MinorUnits, Payment
 from engage.domain.document.fields import Country, Currency, DocumentStruct, Points, RuleId, Title
+from engage.domain.refusals import Code
 
-# The codes of the refusals that a step can end in.
-RefusalCode = Literal[
-    "not_offered",
-    "already_tapped",
-    "limit_reached",
-    "already_rewarded",
-    "wrong_currency",
-    "order_conflict",
-    "not_bought",
-    "insufficient_points",
-    "below_minimum",
-    "not_payable_with_points",
-    "unknown_coupon",
-    "coupon_not_applicable",
-    "order_has_hold",
-    "hold_closed",
-    "unknown_reward",
-    "sold_out",
-    "reward_limit_reached",
-    "not_open_yet",
-    "daily_points_reached",
-    "not_whole_money",
-    "not_eligible",
-]
+ExpectedRefusal = Annotated[Code, Meta(description="the code of a refusal, such as sold_out")]
 
 Spent = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
@@ -218,7 +196,7 @@ class Step(DocumentStruct, frozen=True):
     at: datetime  # Without an offset: local time of the example's country.
     do: AnyActivity | AnyAction
     earns: list[ExpectedCredit] | None = None
-    refused: RefusalCode | None = None
+    refused: ExpectedRefusal | None = None
     quotes: ExpectedQuote | None = None
     pays: ExpectedPayment | None = None
     gives: ExpectedCode | None = None

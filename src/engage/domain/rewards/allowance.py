@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from engage.domain import calendar
-from engage.domain.refusals import Refusal, insufficient_points
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import AnyReward
 
 
@@ -27,7 +27,7 @@ def find(rewards: Sequence[AnyReward], reward_id: str) -> AnyReward:
     for reward in offered(rewards):
         if reward.id == reward_id:
             return reward
-    raise Refusal("unknown_reward", status=404)
+    raise Refusal(Code.UNKNOWN_REWARD)
 
 
 def scarce(versions: Iterable[Sequence[AnyReward]]) -> set[str]:
@@ -67,13 +67,15 @@ def check(
     `given` of it to the member since `counts_since`, `issued` to all members ever.
     """
     if reward.stock is not None and issued >= reward.stock:
-        raise Refusal("sold_out", status=409, reward=reward.id)
+        raise Refusal(Code.SOLD_OUT, reward=reward.id)
     allowed = allowance(reward, given, at=at, zone=zone)
     if allowed.remaining == 0:
         assert reward.per_member is not None
-        facts = {"limit": reward.per_member.count, "rule": reward.id, "version": version}
-        if allowed.resets_at is None:
-            raise Refusal("reward_limit_reached", status=409, **facts)
-        raise Refusal("limit_reached", status=429, resets_at=allowed.resets_at, zone=zone, **facts)
+        limit, resets_at = reward.per_member.count, allowed.resets_at
+        if resets_at is None:
+            raise Refusal(Code.REWARD_LIMIT_REACHED, limit=limit, rule=reward.id, version=version)
+        raise Refusal(
+            Code.LIMIT_REACHED, limit=limit, resets_at=resets_at, zone=zone, rule=reward.id, version=version
+        )
     if active < reward.points:
-        raise insufficient_points(active=active, points=reward.points)
+        raise Refusal(Code.INSUFFICIENT_POINTS, active=active, points=reward.points)

@@ -12,7 +12,7 @@ from engage.domain.earning.rules import DailyStreak
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import Streak, extend
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.refusals import not_offered
+from engage.domain.refusals import Code, Refusal
 
 
 class SimulatedLimits:
@@ -32,7 +32,7 @@ class SimulatedLimits:
         """
         slots = wanted(terms, activity, at=at, zone=zone, streak=self._streak(terms, activity))
         if not slots:
-            raise not_offered()
+            raise Refusal(Code.NOT_OFFERED)
         told = self.told.get(activity.reference or "")
         if told is not None and isinstance(slots[0], WindowSlot):
             return told

@@ -19,7 +19,7 @@ from engage.domain.earning.decide import NewCredit
 from engage.domain.earning.order_facts import Facts, Paid, Return
 from engage.domain.members.eligibility import reasons_against
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.definition import AnyReward, CouponReward
 from engage.domain.simulation.account import SimulatedAccount, SimulatedHold
@@ -67,7 +67,7 @@ class SimulatedMember:
         today = local_date(at, self.market.zone)
         reasons = reasons_against(self.program.eligibility, kind=kind, birth_date=birth_date, today=today)
         if reasons:
-            raise Refusal("not_eligible", status=422, reasons=reasons)
+            raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)
         offered = self.program.earning.rules.matching(Registration())
         return self.record(Registration(), at) if offered else []
 
@@ -91,7 +91,7 @@ class SimulatedMember:
         Raises Refusal wrong_currency or order_conflict.
         """
         if order.currency != self.market.currency:
-            raise Refusal("wrong_currency", status=422, currency=self.market.currency)
+            raise Refusal(Code.WRONG_CURRENCY, currency=self.market.currency)
         hold = self._holds.get(order.order_id)
         if hold is not None and hold.state != "released":
             order = replace(order, discount=order.discount + hold.discount_minor)
@@ -190,7 +190,7 @@ class SimulatedMember:
         """Sets points aside for an order and applies coupons, by their rewards. Raises Refusal."""
         known = self._holds.get(order_id)
         if known is not None and known.state != "released":
-            raise Refusal("order_has_hold", status=409, state=known.state)
+            raise Refusal(Code.ORDER_HAS_HOLD, state=known.state)
         applied = [self._first_code(reward_id, at) for reward_id in coupons]
         plan = offers.plan(
             self._checkout_terms(),
@@ -239,7 +239,7 @@ class SimulatedMember:
         """The first that can be used of a reward, or else the first that there is. Raises Refusal."""
         codes = [code for code in self._codes if code.reward.id == reward_id]
         if not codes:
-            raise Refusal("unknown_coupon", status=404)
+            raise Refusal(Code.UNKNOWN_COUPON)
         return next((code for code in codes if self._state(code, at) == "issued"), codes[0])
 
     def _voucher(self, code: IssuedCode, at: datetime) -> Voucher:
@@ -296,4 +296,4 @@ class SimulatedMember:
 
 
 def _hold_closed() -> Refusal:
-    return Refusal("hold_closed", status=409)
+    return Refusal(Code.HOLD_CLOSED)

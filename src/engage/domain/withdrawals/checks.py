@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from engage.domain.document.worth import Worth
-from engage.domain.refusals import Refusal, below_minimum, insufficient_points, not_offered
+from engage.domain.refusals import Code, Refusal
 from engage.domain.withdrawals.definition import Method, WithdrawalTerms
 
 
@@ -34,9 +34,9 @@ def check_offered(
     `planned` is the start of a version that opens them. It takes precedence over the announced `opens_at`.
     """
     if terms is None or method not in terms.methods:
-        raise not_offered()
+        raise Refusal(Code.NOT_OFFERED)
     if not terms.open:
-        raise Refusal("not_open_yet", status=403, opens_at=planned or terms.opens_at, zone=zone)
+        raise Refusal(Code.NOT_OPEN_YET, opens_at=planned or terms.opens_at, zone=zone)
     return terms
 
 
@@ -49,7 +49,7 @@ def check_number_age(
     """
     if phone_changed_at is not None and at < phone_changed_at + terms.number_cooldown:
         allowed_at = phone_changed_at + terms.number_cooldown
-        raise Refusal("number_changed", status=409, allowed_at=allowed_at, zone=zone)
+        raise Refusal(Code.NUMBER_CHANGED, allowed_at=allowed_at, zone=zone)
 
 
 def check_balance(terms: WithdrawalTerms, points: int, *, active: int) -> None:
@@ -57,9 +57,9 @@ def check_balance(terms: WithdrawalTerms, points: int, *, active: int) -> None:
     where it is too small for this one.
     """
     if active < terms.min_points:
-        raise below_minimum(minimum=terms.min_points, active=active)
+        raise Refusal(Code.BELOW_MINIMUM, minimum=terms.min_points, active=active)
     if active < points:
-        raise insufficient_points(active=active, points=points)
+        raise Refusal(Code.INSUFFICIENT_POINTS, active=active, points=points)
 
 
 def check_daily_limits(
@@ -70,12 +70,11 @@ def check_daily_limits(
     """
     most = terms.max_count_a_day
     if most is not None and today.count >= most:
-        raise Refusal("limit_reached", status=429, limit=most, resets_at=resets_at, zone=zone)
+        raise Refusal(Code.LIMIT_REACHED, limit=most, resets_at=resets_at, zone=zone)
     most = terms.max_points_a_day
     if most is not None and today.points + points > most:
         raise Refusal(
-            "daily_points_reached",
-            status=429,
+            Code.DAILY_POINTS_REACHED,
             limit=most,
             remaining=max(most - today.points, 0),
             resets_at=resets_at,
@@ -87,5 +86,5 @@ def worth_minor(worth: Worth, points: int) -> int:
     """Convert points to minor units. Raises Refusal not_whole_money where a fraction would remain."""
     minor, rest = divmod(points * worth.minor, worth.points)
     if rest:
-        raise Refusal("not_whole_money", status=422, step=worth.points // worth.minor)
+        raise Refusal(Code.NOT_WHOLE_MONEY, step=worth.points // worth.minor)
     return minor

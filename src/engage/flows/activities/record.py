@@ -17,7 +17,7 @@ from engage.domain.earning.rules import SameAs
 from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
 from engage.domain.earning.streak import Streak, StreakView
 from engage.domain.program.program import Program
-from engage.domain.refusals import AccountClosed, Refusal, Unavailable, not_offered
+from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks, load_gate
 from engage.gate.client import Asked, Status
@@ -26,7 +26,6 @@ from engage.ledger.credits import Credit, ReferencedCredit, read_by_reference, r
 from engage.ledger.used_slots import SlotQuery, read_used_slots
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -157,11 +156,11 @@ async def _prepare(services: Services, acts: Sequence[Act], answers: Answers) ->
         member = members.get((act.program_id, act.member_id))
         try:
             if member is None:
-                raise unknown_member()
+                raise Refusal(Code.UNKNOWN_MEMBER)
             program, market = services.programs.in_force(act.program_id, at=act.at, country=member.country)
             slots = decisions.wanted(program, act.activity, at=act.at, zone=market.zone)
             if not slots:
-                raise not_offered()
+                raise Refusal(Code.NOT_OFFERED)
         except Refusal as refusal:
             answers[index] = refusal
         else:
@@ -322,7 +321,7 @@ def _repeat(
 ) -> Recorded | Exception:
     slot, window = one.slots[0], _window_of(one)
     if all(each.removed for each in held):
-        return Refusal("activity_removed", status=409)
+        return Refusal(Code.ACTIVITY_REMOVED)
     if not isinstance(slot, WindowSlot) or window is None:
         return refused(one.program.earning, slot)
     left = slot.count - sum(place <= slot.count for place in used.get(window, []))

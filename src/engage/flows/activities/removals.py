@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from engage.domain.activity import review_reference, share_reference
+from engage.domain.refusals import Code
 from engage.flows.shop.events import (
     Known,
     RefusedEvent,
@@ -24,7 +25,7 @@ async def take_removals(
     for one in known:
         removal = _removal(services, one)
         if removal is None:
-            refused.append(RefusedEvent(one.event.id, "not_offered", {}))
+            refused.append(RefusedEvent(one.event.id, Code.NOT_OFFERED, {}))
         else:
             removals.append(removal)
             done.append(one)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.money import Money
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.order_events import follow_captures
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import (
@@ -179,11 +179,11 @@ def _has_coupons(hold: Hold) -> bool:
 def _answer(hold: Hold, end: HoldOutcome) -> ClosedHold | Refusal:
     """Points that a release asks back are back, too, where the hold's time had ended before."""
     if hold.state != end and not (end == "released" and hold.state == "expired"):
-        return Refusal("hold_closed", status=409, state=hold.state, hold_id=str(hold.id))
+        return Refusal(Code.HOLD_CLOSED, state=hold.state, hold_id=str(hold.id))
     assert hold.currency is not None
     discount = Money(hold.discount_minor, hold.currency)
     return ClosedHold(hold.id, hold.order_id, hold.state, hold.points, discount, hold.closed_at)
 
 
 def _unknown() -> Refusal:
-    return Refusal("unknown_hold", status=404)
+    return Refusal(Code.UNKNOWN_HOLD)

@@ -22,14 +22,13 @@ from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.market import Market
 from engage.domain.money import Money
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_codes import CouponCode, read_code
 from engage.flows.checkout.close_holds import end_overdue
 from engage.flows.checkout.quote import QuoteRequest, basket_of, find_members, voucher_of
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
 from engage.runtime.ids import new_id
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -141,7 +140,7 @@ def _codes(request: HoldRequest) -> list[str]:
     """Each once, in their order. Raises Refusal unknown_coupon; invalid_request for a hold of nothing."""
     if request.points == 0 and not request.coupon_codes:
         said = "a hold keeps points, or has coupon_codes"
-        raise Refusal("invalid_request", status=400, errors=[{"field": "points", "message": said}])
+        raise Refusal(Code.INVALID_REQUEST, errors=[{"field": "points", "message": said}])
     codes: dict[str, None] = {}
     for typed in request.coupon_codes:
         code = read_code(typed)
@@ -183,7 +182,7 @@ def _standing(one: _Asked, at_hand: _Round) -> Hold | None:
     for known in at_hand.holds.get(one.order, ()):
         if known.purpose == "checkout" and known.state in ("open", "captured"):
             if _kept(known)["fingerprint"] != one.fingerprint:
-                raise Refusal("order_has_hold", status=409, hold_id=str(known.id), state=known.state)
+                raise Refusal(Code.ORDER_HAS_HOLD, hold_id=str(known.id), state=known.state)
             return known
     return None
 
@@ -192,7 +191,7 @@ def _made(services: Services, one: _Asked, at_hand: _Round) -> Hold:
     """A new hold, worked out on the account. Raises Refusal."""
     account = at_hand.accounts.by_key.get(one.key)
     if account is None:
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     coupons = [_own(one, code, at_hand) for code in one.codes]
     planned = plan(
         CheckoutTerms(one.program.checkout, one.program.worth, one.program.coupons, one.market),
@@ -260,4 +259,4 @@ def _kept(known: Hold) -> dict[str, Any]:
 
 
 def _unknown_coupon(code: str) -> Refusal:
-    return Refusal("unknown_coupon", status=404, coupon_code=code)
+    return Refusal(Code.UNKNOWN_COUPON, coupon_code=code)

@@ -19,11 +19,10 @@ from engage.domain.checkout.offers import (
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.keys import MemberKey
 from engage.domain.money import Money
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward
 from engage.ledger.balances import read_spendable
 from engage.runtime.database import transaction
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 from engage.store.rewards.coupons import Coupon, read_issued
@@ -88,7 +87,7 @@ async def quote(services: Services, asked: QuoteRequest) -> Quote:
     async with transaction(services.db) as conn:
         active = await read_spendable(conn, found.program_id, found.member_id, now=now)
         if active is None:
-            raise unknown_member()
+            raise Refusal(Code.UNKNOWN_MEMBER)
         coupons = await read_issued(conn, found.program_id, found.member_id, now=now, limit=COUPONS_PER_QUOTE)
     basket = basket_of(asked)
     terms = CheckoutTerms(program.checkout, program.worth, program.coupons, market)
@@ -176,7 +175,7 @@ def _member(
     now: datetime,
 ) -> Member | Refusal:
     if asked.program is not None and asked.program not in programs:
-        return Refusal("unknown_program", status=404, program=asked.program)
+        return Refusal(Code.UNKNOWN_PROGRAM, program=asked.program)
     of = programs if asked.program is None else [asked.program]
     found = [member for program in of if (member := members.get((program, asked.member_id))) is not None]
     if len(found) > 1:
@@ -184,8 +183,8 @@ def _member(
     if len(found) > 1:
         several = ", ".join(member.program_id for member in found)
         said = f"say which: there are members of that id in {several}"
-        return Refusal("invalid_request", status=400, errors=[{"field": "program", "message": said}])
-    return found[0] if found else unknown_member()
+        return Refusal(Code.INVALID_REQUEST, errors=[{"field": "program", "message": said}])
+    return found[0] if found else Refusal(Code.UNKNOWN_MEMBER)
 
 
 def _currency(services: Services, member: Member, now: datetime) -> str | None:

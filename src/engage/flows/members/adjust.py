@@ -12,7 +12,7 @@ from engage.domain.accounts.expiry import expires_at
 from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal, insufficient_points
+from engage.domain.refusals import Code, Refusal
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.adjustments import (
     ADJUSTMENT_RULE,
@@ -75,7 +75,7 @@ async def adjust(
             known = await _adjust(services, conn, member, accounts, adjusting, operator=operator, now=now)
             await posting.post(accounts)
         elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
-            raise Refusal("reference_used", status=409, reference=adjusting.reference)
+            raise Refusal(Code.REFERENCE_USED, reference=adjusting.reference)
         return AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
 
 
@@ -157,6 +157,6 @@ async def _give(
 def _take(account: Account, adjusting: AdjustmentRequest, *, now: datetime) -> None:
     points = -adjusting.points
     if points > account.active:
-        raise insufficient_points(active=account.active, points=points)
+        raise Refusal(Code.INSUFFICIENT_POINTS, active=account.active, points=points)
     reference = f"{ADJUSTMENT_RULE}:{adjusting.reference}"
     account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)

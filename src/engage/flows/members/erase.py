@@ -9,12 +9,11 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
-from engage.domain.refusals import Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.members.merge import ROUNDS, Overtaken, check_told, closed_holds, forget_closed
 from engage.ledger.accounts import lock_balances, open_accounts
 from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
 from engage.ledger.closing.erase import ERASURE, erase_ledger
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
@@ -49,7 +48,7 @@ async def _lock(conn: AsyncConnection, program_id: str, member_id: str) -> tuple
     """(the member, whoever else was merged; the ids of them all, locked, or none where they are erased)."""
     asked = (await lock_profiles(conn, program_id, [member_id])).get(member_id)
     if asked is None:
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     key = (program_id, asked.merged_into or member_id)
     names = [key[1], *await read_merged_into(conn, key)]
     locked = await lock_profiles(conn, program_id, names)

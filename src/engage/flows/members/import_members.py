@@ -17,7 +17,7 @@ from engage.domain import calendar
 from engage.domain.accounts.account import Lot
 from engage.domain.accounts.expiry import expires_at
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
 from engage.flows.members.register import MemberRegistration, check_eligible, new_member, offered
 from engage.ledger.accounts import open_accounts
@@ -281,10 +281,10 @@ def _check_known(one: ImportCandidate, known: StoredRows, opened: Mapping[str, i
     member = known.members.get(one.member.member_id)
     if member is None:
         if one.member.person_hash in known.persons:
-            raise Refusal("person_has_account", status=409)
+            raise Refusal(Code.PERSON_HAS_ACCOUNT)
         taken = sorted(card for card in one.member.card_numbers if card in known.cards)
         if taken:
-            raise Refusal("card_taken", status=409, card_numbers=taken)
+            raise Refusal(Code.CARD_TAKEN, card_numbers=taken)
         return True
     if member.gone:
         raise ValueError(f"{one.member.member_id} was merged into another member, or erased")

@@ -15,7 +15,7 @@ from engage.domain.accounts.account import Account, Take, age
 from engage.domain.accounts.balance import Balance
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.balances import read_balances
 from engage.ledger.closing import merge as ledger
@@ -26,7 +26,7 @@ from engage.ledger.closing.accounts import (
     read_hold_states,
     reverse_pending,
 )
-from engage.runtime.member_cache import may_be_member, unknown_member
+from engage.runtime.member_cache import may_be_member
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
@@ -62,7 +62,7 @@ async def merge_members(
     checkout or a withdrawal of the member is open; or Unavailable, also where the two are never at rest.
     """
     if not may_be_member(member_id):
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     for _ in range(ROUNDS):
         try:
             return await _merge(services, program_id, member_id, into=into, reason=reason, operator=operator)
@@ -96,16 +96,16 @@ async def _pair(
     """(the one to merge, or None where that is done; the id of the one who stays), both of them locked."""
     found = await lock_profiles(conn, program_id, [member_id, into])
     if member_id not in found or into not in found:
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     if any(profile.erased_at is not None for profile in found.values()):
         raise member_erased()
     old = found[member_id]
     asked, into = into, found[into].merged_into or into
     if old.merged_into is not None and (old.merged_into != into or asked == member_id):
-        raise Refusal("member_merged", status=409, into=old.merged_into)
+        raise Refusal(Code.MEMBER_MERGED, into=old.merged_into)
     if into == member_id:
         # Into themselves, or into one who was merged into them.
-        raise Refusal("member_merged", status=409, into=into)
+        raise Refusal(Code.MEMBER_MERGED, into=into)
     if into not in found:
         await lock_profiles(conn, program_id, [into])
     return (old if old.merged_into is None else None), into
@@ -142,7 +142,7 @@ async def closed_holds(conn: AsyncConnection, key: MemberKey) -> list[UUID]:
     """The holds of a member whose balance is locked. Raises Refusal points_held where one is open."""
     holds = await read_hold_states(conn, key)
     if "open" in holds.values():
-        raise Refusal("points_held", status=409, member_id=key[1])
+        raise Refusal(Code.POINTS_HELD, member_id=key[1])
     return list(holds)
 
 

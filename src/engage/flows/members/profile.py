@@ -7,9 +7,10 @@ from msgspec import Struct
 
 from engage.domain.accounts.balance import Balance
 from engage.domain.members.phone import masked
+from engage.domain.refusals import Code, Refusal
 from engage.ledger.balances import read_balances
 from engage.runtime.database import snapshot
-from engage.runtime.member_cache import may_be_member, unknown_member
+from engage.runtime.member_cache import may_be_member
 from engage.runtime.services import Services
 from engage.store.members.members import Profile, member_erased, read_cards, read_merged_into, read_profiles
 
@@ -70,11 +71,11 @@ async def read_profile(services: Services, member_id: str, program_id: str | Non
 async def _find(services: Services, member_id: str, program_id: str | None) -> Profile:
     programs = [known for known in services.programs.ids() if program_id in (None, known)]
     if not may_be_member(member_id):
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     async with snapshot(services.db) as conn:
         found = await read_profiles(conn, programs, member_id)
     if not found:
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     if len(found) > 1:
         raise SeveralPrograms
     return found[0]

@@ -15,7 +15,7 @@ from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import reasons_against
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.record import CreditView
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.ids import new_id
@@ -92,7 +92,7 @@ def offered(services: Services, registration: MemberRegistration, now: datetime)
         reasons = reasons_against(
             rules, kind=registration.kind, birth_date=registration.birth_date, today=today
         )
-        raise Refusal("not_eligible", status=422, reasons=["country", *reasons]) from None
+        raise Refusal(Code.NOT_ELIGIBLE, reasons=["country", *reasons]) from None
     return program, market.zone
 
 
@@ -100,7 +100,7 @@ def check_eligible(rules: Eligibility, registration: MemberRegistration, *, toda
     """`today` is that of the member's zone. Raises Refusal not_eligible."""
     reasons = reasons_against(rules, kind=registration.kind, birth_date=registration.birth_date, today=today)
     if reasons:
-        raise Refusal("not_eligible", status=422, reasons=reasons)
+        raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)
 
 
 def phone_of(program: Program, phone: str, *, country: str) -> str:
@@ -112,7 +112,7 @@ def phone_of(program: Program, phone: str, *, country: str) -> str:
     except NotAPhoneNumber:
         number = ""
     if not number or (program.cards.phone_is_card and not is_mobile(number)):
-        raise Refusal("invalid_phone", status=422)
+        raise Refusal(Code.INVALID_PHONE)
     return number
 
 

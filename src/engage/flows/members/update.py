@@ -6,9 +6,9 @@ from msgspec import Meta, Struct
 
 from engage.domain.document.fields import ProgramId
 from engage.domain.members.cards import stored_number
+from engage.domain.refusals import Code, Refusal
 from engage.flows.members.register import CardNumber, Phone, phone_of
 from engage.runtime.database import transaction
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
 from engage.store.members.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
 
@@ -47,7 +47,8 @@ async def update_member(services: Services, member_id: str, changing: MemberUpda
     async with transaction(services.db) as conn:
         member = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
         if member.erased_at is not None or member.merged_into is not None:
-            raise unknown_member()  # A moment ago; asking again finds the one they were merged into.
+            # A moment ago; asking again finds the one they were merged into.
+            raise Refusal(Code.UNKNOWN_MEMBER)
         if phone is not None and phone != member.phone:
             await set_phone(conn, key, phone, now=now)
             if program.cards.phone_is_card:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
 from engage.clock import Clock
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
@@ -45,7 +45,7 @@ async def _publish_preset(db: AsyncEngine, document: str) -> None:
     try:
         await publish(db, document, source="preset", now=Clock().now())
     except Refusal as refusal:
-        if refusal.code != "version_exists":
+        if refusal.code is not Code.VERSION_EXISTS:
             raise
         log.warning("another text of this preset is published, and stays", **refusal.facts)
 

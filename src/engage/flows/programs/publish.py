@@ -8,7 +8,7 @@ from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
 from engage.store import programs as store
 
@@ -27,14 +27,14 @@ async def publish(
         raise DocumentError(source, [Problem("id", shown(program_id), shown(program.id))])
     failures = examples.check(program)
     if failures:
-        raise Refusal("document_unproved", status=422, problems=[str(failure) for failure in failures])
+        raise Refusal(Code.DOCUMENT_UNPROVED, problems=[str(failure) for failure in failures])
     async with transaction(db) as conn:
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]
         others = [parse.read(p.document, source=p.version) for p in published if p.version != program.version]
         in_order = sorted([*others, program], key=lambda version: version.in_force_from)
         problems = [str(problem) for _, problem in versions.conflicts(in_order)]
         if problems:
-            raise Refusal("versions_conflict", status=409, problems=problems)
+            raise Refusal(Code.VERSIONS_CONFLICT, problems=problems)
         new = await store.add(
             conn,
             store.PublishedVersion(program.id, program.version, text),

@@ -5,7 +5,7 @@ from datetime import date
 from msgspec import Struct
 
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.store import programs as store
@@ -72,7 +72,7 @@ async def read_document(services: Services, program_id: str, version: str) -> Ve
     for one in published:
         if (one.program_id, one.version) == (program_id, version):
             return VersionDocument(program_id, version, one.document)
-    raise Refusal("not_found", status=404)
+    raise Refusal(Code.NOT_FOUND)
 
 
 def view_of(version: Program) -> VersionView:

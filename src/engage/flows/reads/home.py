@@ -9,14 +9,13 @@ from msgspec import Struct
 
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.streak import StreakView
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.home import LIMITS, STREAK
 from engage.flows.activities.record import LimitView
 from engage.ledger import home as ledger
 from engage.ledger.home import Expiring
 from engage.runtime.database import one_statement
 from engage.runtime.home import HomeContext, HomeSection, Offer
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -74,7 +73,7 @@ async def read_home(services: Services, program_id: str, member_id: str) -> Home
             parameters=parameters,
         )
     if read is None:
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     balance, values = read
     fields: dict[str, Any] = {
         section.field: section.view(context, value) for section, value in zip(SECTIONS, values, strict=True)

@@ -5,7 +5,7 @@ Pages are walked by key, newest first: what is added meanwhile shifts nothing an
 
 from uuid import UUID
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.ledger import credits
 from engage.ledger.credits import Credit, CreditState, Entry
 from engage.runtime.database import one_statement
@@ -35,7 +35,7 @@ async def read_credit(services: Services, program_id: str, member_id: str, credi
     async with one_statement(services.db) as conn:
         credit = await credits.read_credit(conn, program_id, member_id, credit_id)
     if credit is None:
-        raise Refusal("not_found", status=404)
+        raise Refusal(Code.NOT_FOUND)
     return credit
 
 

@@ -18,10 +18,9 @@ from engage.domain.accounts.liability import LiabilityReport, PointRate
 from engage.domain.accounts.period import parse_period
 from engage.domain.program import versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.ledger.reports import PastBalance, read_past_balance, read_sums
 from engage.runtime.database import open_database, snapshot
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.program_cache import parsed
 from engage.runtime.services import clock_of
 from engage.settings import Settings
@@ -80,14 +79,14 @@ async def report_balance(
     Raises as `report_liability`, and Refusal unknown_member.
     """
     if "\0" in member_id:
-        raise unknown_member()  # PostgreSQL has no such text.
+        raise Refusal(Code.UNKNOWN_MEMBER)  # PostgreSQL has no such text.
     async with _reading(settings, timeout_s) as conn:
         period = parse_period(at, None, now=(clock or await clock_of(settings, conn)).now())
         published = await _published(conn, program_id)
         ids = sorted(published) if program_id is None else [program_id]
         profiles = await read_profiles(conn, ids, member_id)
         if not profiles:
-            raise unknown_member()
+            raise Refusal(Code.UNKNOWN_MEMBER)
         return [
             PastMemberBalance(
                 program=profile.program_id,
@@ -113,5 +112,5 @@ async def _published(conn: AsyncConnection, program_id: str | None) -> dict[str,
     """The versions of each program, the oldest first. Raises Refusal unknown_program."""
     found = parsed(await programs.read_all(conn))
     if program_id is not None and program_id not in found:
-        raise Refusal("unknown_program", status=404, program=program_id)
+        raise Refusal(Code.UNKNOWN_PROGRAM, program=program_id)
     return found

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.checkout.offers import state_at
 from engage.domain.money import Money
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_codes import read_code
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
@@ -109,7 +109,7 @@ async def redeem_f_code(
         code = await _locked(conn, program_id, typed)
         if code.kind != "f_code" or code.product_id != product_id:
             reason = "coupon" if code.kind == "coupon" else "excluded_products"
-            raise Refusal("coupon_not_applicable", status=422, coupon_code=code.code, reasons=[reason])
+            raise Refusal(Code.COUPON_NOT_APPLICABLE, coupon_code=code.code, reasons=[reason])
         if code.state != "used" or code.order_id != order_id:
             _check_issued(code, now)
             code = replace(code, state="used", order_id=order_id, closed_at=now)
@@ -123,7 +123,7 @@ async def _locked(conn: AsyncConnection, program_id: str, typed: str) -> Coupon:
     key = (program_id, code or "")
     found = (await read_by_codes(conn, [key])).get(key)
     if found is None:
-        raise Refusal("unknown_coupon", status=404, coupon_code=typed)
+        raise Refusal(Code.UNKNOWN_COUPON, coupon_code=typed)
     await lock_balances(conn, [(found.program_id, found.member_id)])
     return (await read_by_codes(conn, [key]))[key]
 
@@ -131,7 +131,7 @@ async def _locked(conn: AsyncConnection, program_id: str, typed: str) -> Coupon:
 def _check_issued(coupon: Coupon, now: datetime) -> None:
     state = state_at(coupon.state, coupon.expires_at, now)
     if state != "issued":
-        raise Refusal("coupon_closed", status=409, coupon_code=coupon.code, state=state)
+        raise Refusal(Code.COUPON_CLOSED, coupon_code=coupon.code, state=state)
 
 
 def view(coupon: Coupon, title: str) -> CouponView:

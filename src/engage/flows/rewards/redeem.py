@@ -15,7 +15,7 @@ from msgspec import Struct
 from engage.domain.keys import MemberKey, RewardKey
 from engage.domain.market import Market
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
@@ -24,7 +24,6 @@ from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
 from engage.runtime.ids import new_id
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -109,7 +108,7 @@ async def _prepare(
         member = members.get((wish.program_id, wish.member_id))
         try:
             if member is None:
-                raise unknown_member()
+                raise Refusal(Code.UNKNOWN_MEMBER)
             program, market = services.programs.in_force(wish.program_id, at=now, country=member.country)
             reward = allowance.find(program.rewards, wish.reward_id)
             versions = services.programs.versions(program.id)
@@ -151,7 +150,7 @@ def _redeemed(one: _Wish, at_hand: _Round) -> Redemption:
     """One redemption, worked out on the account. Raises Refusal."""
     account = at_hand.accounts.by_key.get(one.key)
     if account is None:
-        raise unknown_member()
+        raise Refusal(Code.UNKNOWN_MEMBER)
     allowance.check(
         one.reward,
         version=one.program.version,

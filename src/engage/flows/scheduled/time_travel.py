@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from engage.domain.refusals import Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.scheduled.due_work import DUE_WORK, do_due, is_left
 from engage.ledger.expire import next_stop
 from engage.ledger.settle import next_settlement
@@ -32,7 +32,7 @@ async def move_clock(
         now = services.clock.now()
         target = to if to is not None else now + (by or timedelta())
         if target < now:
-            raise Refusal("clock_backwards", status=409, now=now)
+            raise Refusal(Code.CLOCK_BACKWARDS, now=now)
         await _travel(services, now, target)
         await _show(services, target)
         now = services.clock.now()

@@ -17,6 +17,7 @@ from engage.domain.activity import (
 )
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.earning.order_facts import ReturnedLines
+from engage.domain.refusals import Code
 from engage.flows.members.register import CardNumber
 from engage.store.members.members import Member
 from engage.store.shop.events import RecordedEvent
@@ -161,5 +162,5 @@ class RefusedEvent(Struct, frozen=True):
     """An event that did nothing, and why; sent again it may."""
 
     id: str
-    code: str
+    code: Code
     facts: dict[str, Any]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from engage.domain.earning.order_facts import Facts, Paid, Return
 from engage.domain.keys import OrderKey
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import (
     Known,
     OrderCancelledEvent,
@@ -122,7 +122,7 @@ def _paid(
     member = one.member
     program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
     if told.currency != market.currency:
-        raise Refusal("wrong_currency", status=422, currency=market.currency)
+        raise Refusal(Code.WRONG_CURRENCY, currency=market.currency)
     discount = 0 if told.hold_id is None else _discount(_key(one), holds.get(told.hold_id), now=now)
     order = told.order(discount=discount)
     return facts.pay(Paid(order, at, told.hold_id, program.version, market.zone))
@@ -134,7 +134,7 @@ def _discount(key: OrderKey, hold: Hold | None, *, now: datetime) -> int:
     Raises Refusal unknown_hold where it is none, or somebody else's, or for another order.
     """
     if hold is None or (*hold.key, hold.order_id) != key:
-        raise Refusal("unknown_hold", status=404)
+        raise Refusal(Code.UNKNOWN_HOLD)
     return hold.discount_minor if hold.state == "captured" or _is_open(hold, now) else 0
 
 

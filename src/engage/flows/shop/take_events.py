@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
-from engage.domain.refusals import AccountClosed, Refusal, Unavailable
+from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.record import Act, record
 from engage.flows.activities.removals import take_removals
 from engage.flows.members.cards import members_of_cards
@@ -96,22 +96,22 @@ async def _known(
         member = members.get(keys[id(event)])
         code = _mistake(services, event, member, now=now)
         if code is not None or member is None:
-            facts = {"program": event.program} if code == "unknown_program" else {}
-            refused.append(RefusedEvent(event.id, code or "unknown_member", facts))
+            facts = {"program": event.program} if code is Code.UNKNOWN_PROGRAM else {}
+            refused.append(RefusedEvent(event.id, code or Code.UNKNOWN_MEMBER, facts))
         else:
             known.append(Known(event, member))
     return known, refused
 
 
-def _mistake(services: Services, event: AnyEvent, member: Member | None, *, now: datetime) -> str | None:
+def _mistake(services: Services, event: AnyEvent, member: Member | None, *, now: datetime) -> Code | None:
     if not services.programs.versions(event.program):
-        return "unknown_program"
+        return Code.UNKNOWN_PROGRAM
     if event.member_id is None and event.card_number is None:
-        return "member_missing"
+        return Code.MEMBER_MISSING
     if member is None:
-        return "unknown_member"
+        return Code.UNKNOWN_MEMBER
     if event.time > now + SKEW:
-        return "time_in_future"
+        return Code.TIME_IN_FUTURE
     return None
 
 
@@ -126,7 +126,7 @@ async def _sign_ins(services: Services, known: list[Known], refused: list[Refuse
         match answer:
             case Unavailable():
                 raise answer
-            case Refusal(code="not_offered"):
+            case Refusal(code=Code.NOT_OFFERED):
                 refused.append(RefusedEvent(one.event.id, answer.code, answer.facts))
             case Refusal():
                 # Not their first sign-in: it happened, and earns nothing.

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.withdrawals.withdrawal import Withdrawal, close
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import read_hold, write_holds
@@ -31,7 +31,7 @@ async def change_withdrawal(
         conn = posting.conn
         known = await store.read_withdrawal(conn, id_)
         if known is None:
-            raise Refusal("not_found", status=404)
+            raise Refusal(Code.NOT_FOUND)
         accounts = await open_accounts(conn, [known.key], now=now, hold_ids=[known.hold_id])
         before = await store.lock_withdrawal(conn, id_)
         assert before is not None
@@ -59,10 +59,10 @@ async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Wi
     def say(withdrawal: Withdrawal) -> Withdrawal:
         if withdrawal.closed:
             if (withdrawal.state == "settled") != paid:
-                raise Refusal("withdrawal_closed", status=409, state=withdrawal.state)
+                raise Refusal(Code.WITHDRAWAL_CLOSED, state=withdrawal.state)
             return withdrawal
         if withdrawal.method != "cash" and withdrawal.state != "unknown":
-            raise Refusal("withdrawal_under_way", status=409, state=withdrawal.state)
+            raise Refusal(Code.WITHDRAWAL_UNDER_WAY, state=withdrawal.state)
         return close(withdrawal, None if paid else NOT_PAID, at=now)
 
     return await change_withdrawal(services, id_, say, now=now)

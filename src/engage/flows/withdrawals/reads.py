@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from engage.domain.money import Money
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.withdrawals.definition import Method
 from engage.domain.withdrawals.withdrawal import State, Withdrawal
 from engage.runtime.database import transaction
@@ -38,7 +38,7 @@ async def read_withdrawal(services: Services, program_id: str, member_id: str, i
         found = await store.read_withdrawal(conn, id_)
     # A withdrawal requested before a merge keeps the member id that it was requested with.
     if found is None or found.key not in ((program_id, member_id), (program_id, member.member_id)):
-        raise Refusal("not_found", status=404)
+        raise Refusal(Code.NOT_FOUND)
     return view(found)
 
 
@@ -47,7 +47,7 @@ async def read_any_withdrawal(services: Services, id_: UUID) -> Withdrawal:
     async with transaction(services.db) as conn:
         found = await store.read_withdrawal(conn, id_)
     if found is None:
-        raise Refusal("not_found", status=404)
+        raise Refusal(Code.NOT_FOUND)
     return found
 
 

@@ -9,7 +9,7 @@ from engage.domain import calendar
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, is_of, normalized
 from engage.domain.program import versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 from engage.domain.withdrawals import checks
 from engage.domain.withdrawals.definition import Method, WithdrawalTerms
 from engage.domain.withdrawals.withdrawal import Withdrawal
@@ -17,7 +17,6 @@ from engage.flows.withdrawals.reads import WithdrawalView, view
 from engage.ledger.accounts import open_accounts
 from engage.ledger.holds import Hold, add_hold
 from engage.runtime.ids import new_id
-from engage.runtime.member_cache import unknown_member
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
@@ -56,7 +55,7 @@ async def withdraw(
         conn = posting.conn
         payee = await store.read_payee(conn, program_id, terms.member_id)
         if payee is None:
-            raise unknown_member()
+            raise Refusal(Code.UNKNOWN_MEMBER)
         registered, changed_at = payee
         if method == "mobile_money":
             checks.check_number_age(terms.rules, changed_at, at=now, zone=terms.zone)
@@ -108,17 +107,17 @@ def _number(terms: _Terms, method: Method, written: str | None, *, given: bool) 
     Cash needs none, so one that is registered in whatever form is no reason to refuse it.
     """
     if written is None and method == "mobile_money":
-        raise Refusal("phone_unusable", status=422, reasons=["phone_missing"])
+        raise Refusal(Code.PHONE_UNUSABLE, reasons=["phone_missing"])
     if written is None or (method == "cash" and not given):
         return None
     try:
         number = normalized(written, terms.country)
     except NotAPhoneNumber:
-        raise Refusal("invalid_phone", status=422) from None
+        raise Refusal(Code.INVALID_PHONE) from None
     if not is_mobile(number):
-        raise Refusal("invalid_phone", status=422)
+        raise Refusal(Code.INVALID_PHONE)
     if not is_of(number, terms.country):
-        raise Refusal("phone_unusable", status=422, reasons=["phone_country"])
+        raise Refusal(Code.PHONE_UNUSABLE, reasons=["phone_country"])
     return number
 
 

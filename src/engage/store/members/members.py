@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -231,7 +231,7 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
         erased = (await conn.execute(_EXISTS, identity)).scalar()
         if erased:
             raise member_erased()
-        raise Refusal("person_has_account" if erased is None else "member_exists", status=409)
+        raise Refusal(Code.PERSON_HAS_ACCOUNT if erased is None else Code.MEMBER_EXISTS)
     await add_cards(conn, (member.program_id, member.member_id), member.card_numbers)
     await conn.execute(_OPEN_BALANCE, identity)
 
@@ -246,7 +246,7 @@ async def add_cards(conn: AsyncConnection, key: MemberKey, card_numbers: Sequenc
     if missing:
         missing -= set(await read_cards(conn, key))
     if missing:
-        raise Refusal("card_taken", status=409, card_numbers=sorted(missing))
+        raise Refusal(Code.CARD_TAKEN, card_numbers=sorted(missing))
 
 
 async def drop_card(conn: AsyncConnection, key: MemberKey, card_number: str) -> None:
@@ -258,7 +258,7 @@ async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str, *, now: d
 
 
 def member_erased() -> Refusal:
-    return Refusal("member_erased", status=410)
+    return Refusal(Code.MEMBER_ERASED)
 
 
 def person_hash(person_ref: str, *, program_id: str, pepper: str) -> bytes:

@@ -1,0 +1,298 @@
+"""The catalogue: every code, with its status, its facts, and the requests in which it can occur.
+
+A feature adds its use cases to `UseCase` and its codes to `Code`. Clients may rely on codes, so a code never
+changes its meaning.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum, StrEnum, auto
+from typing import Any, Final, Self
+
+from msgspec import Struct
+
+
+class UseCase(Enum):
+    """What a caller wants. Operations that do the same have the same use case."""
+
+    RECORD_FUEL_TAP = auto()
+    RECORD_SHARE = auto()
+    RECORD_REVIEW = auto()
+    TAKE_EVENT = auto()  # One of the events of a request; its refusal is an item of the answer.
+    LIST_REWARDS = auto()
+    REDEEM_REWARD = auto()
+    REDEEM_F_CODE = auto()
+    VOID_COUPON = auto()
+    QUOTE_CHECKOUT = auto()
+    HOLD_POINTS = auto()
+    END_HOLD = auto()
+    WITHDRAW = auto()
+    END_WITHDRAWAL = auto()
+    REGISTER_MEMBER = auto()
+    CHANGE_MEMBER = auto()
+    READ_MEMBER = auto()
+    ADJUST_POINTS = auto()
+    MERGE_MEMBERS = auto()
+    ERASE_MEMBER = auto()
+    LIST_VERSIONS = auto()
+    READ_VERSION = auto()
+    PUBLISH_VERSION = auto()
+    REPORT_LIABILITY = auto()
+    REPORT_BALANCE = auto()
+    ADVANCE_CLOCK = auto()
+
+
+class RequestKind(Enum):
+    """A property of a request, whatever its use case. An operation's kinds follow from its declaration."""
+
+    ANY = auto()
+    OF_NO_OPERATION = auto()
+    USING_SERVICES = auto()  # All but health checks.
+    WITH_CREDENTIALS = auto()
+    WITH_API_KEY = auto()
+    WITH_BODY = auto()
+    WITH_UUID_IN_PATH = auto()
+    IDEMPOTENT = auto()  # Accepts an Idempotency-Key.
+
+
+class Fact(Struct, frozen=True):
+    """A member of the problem document beside those that all problems have."""
+
+    type: type
+    example: Any
+    nullable: bool = False
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, self.type) or (self.nullable and value is None)
+
+
+_U = UseCase
+_R = RequestKind
+
+_RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW}
+_CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
+_MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
+_REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
+
+_TOMORROW: Final = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
+_NEXT_MONTH: Final = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
+_HOLD_ID: Final = "019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
+_COUPON_CODE: Final = "7QK2M-0X4TZ-9BVHC-3RNWJ"
+_MADRID: Final = "Europe/Madrid"
+_OUAGADOUGOU: Final = "Africa/Ouagadougou"
+
+
+def _one_error(field: str, message: str) -> dict[str, Any]:
+    return {"errors": [{"field": field, "message": message}]}
+
+
+class Code(StrEnum):
+    """A code, its status, where it can occur, and an example of each of its facts."""
+
+    status: int
+    occurs_in: frozenset[UseCase | RequestKind]
+    facts: Mapping[str, Fact]
+
+    def __new__(
+        cls,
+        code: str,
+        status: int,
+        occurs_in: set[UseCase] | set[RequestKind] | set[UseCase | RequestKind],
+        examples: Mapping[str, Any] | None = None,
+    ) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status = status
+        member.occurs_in = frozenset(occurs_in)
+        member.facts = {
+            name: example if isinstance(example, Fact) else Fact(type(example), example)
+            for name, example in (examples or {}).items()
+        }
+        return member
+
+    @property
+    def examples(self) -> dict[str, Any]:
+        """The facts' examples by name."""
+        return {name: fact.example for name, fact in self.facts.items()}
+
+    @classmethod
+    def named(cls, code: str) -> Self | None:
+        return next((member for member in cls if member == code), None)
+
+    # Requests.
+    INVALID_REQUEST = (
+        "invalid_request",
+        400,
+        {_R.USING_SERVICES},
+        _one_error("product_id", "Object missing required field"),
+    )
+    UNAUTHORIZED = "unauthorized", 401, {_R.WITH_CREDENTIALS}
+    FORBIDDEN = "forbidden", 403, {_R.WITH_API_KEY}, {"scope": "shop"}
+    NOT_FOUND = "not_found", 404, {_R.OF_NO_OPERATION, _R.WITH_UUID_IN_PATH, _U.READ_VERSION}
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
+    REQUEST_TIMEOUT = "request_timeout", 408, {_R.WITH_BODY}
+    BODY_TOO_LARGE = "body_too_large", 413, {_R.WITH_BODY}, {"limit_bytes": 65_536}
+    INTERNAL_ERROR = "internal_error", 500, {_R.ANY}
+    UNAVAILABLE = "unavailable", 503, {_R.USING_SERVICES}, {"part": "postgres", "retry_after_s": 1}
+    REQUEST_IN_FLIGHT = "request_in_flight", 409, {_R.IDEMPOTENT}, {"retry_after_s": 1}
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", 422, {_R.IDEMPOTENT}
+
+    # Activities.
+    NOT_OFFERED = (
+        "not_offered",
+        404,
+        {*_RECORD, *_CHECKOUT, _U.LIST_REWARDS, _U.REDEEM_REWARD, _U.WITHDRAW, _U.TAKE_EVENT},
+    )
+    ALREADY_TAPPED = (
+        "already_tapped",
+        409,
+        {_U.RECORD_FUEL_TAP},
+        {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022", "zone": _MADRID},
+    )
+    ALREADY_REWARDED = "already_rewarded", 409, {_U.RECORD_REVIEW}, {"rule": "review", "version": "2022"}
+    ACTIVITY_REMOVED = "activity_removed", 409, {_U.RECORD_SHARE, _U.RECORD_REVIEW}
+    LIMIT_REACHED = (
+        "limit_reached",
+        429,
+        {_U.RECORD_SHARE, _U.REDEEM_REWARD, _U.WITHDRAW},
+        {
+            "limit": 3,
+            "resets_at": _NEXT_MONTH,
+            "rule": "share_link",
+            "version": "2022",
+            "zone": _MADRID,
+        },
+    )
+
+    # Events of the shop, each refused on its own: their statuses are not sent.
+    INVALID_EVENT = (
+        "invalid_event",
+        400,
+        {_U.TAKE_EVENT},
+        _one_error("time", "Invalid RFC3339 encoded datetime"),
+    )
+    UNKNOWN_TYPE = "unknown_type", 400, {_U.TAKE_EVENT}, {"event_type": "app.opened"}
+    MEMBER_MISSING = "member_missing", 400, {_U.TAKE_EVENT}
+    TIME_IN_FUTURE = "time_in_future", 400, {_U.TAKE_EVENT}
+    ORDER_CONFLICT = "order_conflict", 409, {_U.TAKE_EVENT}, {"order_id": "o-1"}
+    WRONG_CURRENCY = "wrong_currency", 422, {_U.TAKE_EVENT}, {"currency": "EUR"}
+    NOT_BOUGHT = "not_bought", 409, {_U.TAKE_EVENT}, {"order_id": "o-1", "line_id": "1"}
+    TOO_MANY_RETURNS = "too_many_returns", 409, {_U.TAKE_EVENT}, {"limit": 1000}
+
+    # Checkout and rewards.
+    INSUFFICIENT_POINTS = (
+        "insufficient_points",
+        409,
+        {_U.HOLD_POINTS, _U.REDEEM_REWARD, _U.WITHDRAW, _U.ADJUST_POINTS},
+        {"active": 5, "points": 10},
+    )
+    BELOW_MINIMUM = "below_minimum", 409, {_U.HOLD_POINTS, _U.WITHDRAW}, {"minimum": 50, "active": 5}
+    NOT_PAYABLE_WITH_POINTS = (
+        "not_payable_with_points",
+        422,
+        {_U.HOLD_POINTS},
+        {"max_points": 0, "reasons": ["payment_method"]},
+    )
+    UNKNOWN_HOLD = "unknown_hold", 404, {_U.END_HOLD, _U.TAKE_EVENT}
+    HOLD_CLOSED = "hold_closed", 409, {_U.END_HOLD}, {"hold_id": _HOLD_ID, "state": "released"}
+    ORDER_HAS_HOLD = "order_has_hold", 409, {_U.HOLD_POINTS}, {"hold_id": _HOLD_ID, "state": "open"}
+    UNKNOWN_COUPON = (
+        "unknown_coupon",
+        404,
+        {_U.HOLD_POINTS, _U.REDEEM_F_CODE, _U.VOID_COUPON},
+        {"coupon_code": _COUPON_CODE},
+    )
+    COUPON_NOT_APPLICABLE = (
+        "coupon_not_applicable",
+        422,
+        {_U.HOLD_POINTS, _U.REDEEM_F_CODE},
+        {"coupon_code": _COUPON_CODE, "reasons": ["minimum_order"]},
+    )
+    COUPON_CLOSED = (
+        "coupon_closed",
+        409,
+        {_U.REDEEM_F_CODE, _U.VOID_COUPON},
+        {"coupon_code": _COUPON_CODE, "state": "used"},
+    )
+    UNKNOWN_REWARD = "unknown_reward", 404, {_U.REDEEM_REWARD}
+    SOLD_OUT = "sold_out", 409, {_U.REDEEM_REWARD}, {"reward": "coupon_5"}
+    REWARD_LIMIT_REACHED = (
+        "reward_limit_reached",
+        409,
+        {_U.REDEEM_REWARD},
+        {"limit": 1, "rule": "coupon_5", "version": "2022"},
+    )
+
+    # Withdrawals.
+    NOT_OPEN_YET = (
+        "not_open_yet",
+        403,
+        {_U.WITHDRAW},
+        {"opens_at": Fact(datetime, _NEXT_MONTH, nullable=True), "zone": _OUAGADOUGOU},
+    )
+    DAILY_POINTS_REACHED = (
+        "daily_points_reached",
+        429,
+        {_U.WITHDRAW},
+        {"limit": 500, "remaining": 100, "resets_at": _TOMORROW, "zone": _OUAGADOUGOU},
+    )
+    NUMBER_CHANGED = (
+        "number_changed",
+        409,
+        {_U.WITHDRAW},
+        {"allowed_at": _TOMORROW, "zone": _OUAGADOUGOU},
+    )
+    PHONE_UNUSABLE = "phone_unusable", 422, {_U.WITHDRAW}, {"reasons": ["phone_country"]}
+    NOT_WHOLE_MONEY = "not_whole_money", 422, {_U.WITHDRAW}, {"step": 10}
+    WITHDRAWAL_CLOSED = "withdrawal_closed", 409, {_U.END_WITHDRAWAL}, {"state": "settled"}
+    WITHDRAWAL_UNDER_WAY = "withdrawal_under_way", 409, {_U.END_WITHDRAWAL}, {"state": "submitted"}
+
+    # Members.
+    UNKNOWN_MEMBER = "unknown_member", 404, {*_MEMBERS, *_CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT}
+    MEMBER_EXISTS = "member_exists", 409, {_U.REGISTER_MEMBER}
+    PERSON_HAS_ACCOUNT = "person_has_account", 409, {_U.REGISTER_MEMBER}
+    CARD_TAKEN = "card_taken", 409, {_U.REGISTER_MEMBER, _U.CHANGE_MEMBER}, {"card_numbers": ["4929001"]}
+    NOT_ELIGIBLE = "not_eligible", 422, {_U.REGISTER_MEMBER}, {"reasons": ["under_age"]}
+    INVALID_PHONE = "invalid_phone", 422, {_U.REGISTER_MEMBER, _U.CHANGE_MEMBER, _U.WITHDRAW}
+    MEMBER_ERASED = "member_erased", 410, {_U.REGISTER_MEMBER, _U.READ_MEMBER, _U.MERGE_MEMBERS}
+    MEMBER_MERGED = "member_merged", 409, {_U.MERGE_MEMBERS}, {"into": "m-1"}
+    POINTS_HELD = "points_held", 409, {_U.MERGE_MEMBERS, _U.ERASE_MEMBER}, {"member_id": "m-1"}
+    REFERENCE_USED = "reference_used", 409, {_U.ADJUST_POINTS}, {"reference": "T-1"}
+
+    # Programs and the sandbox.
+    UNKNOWN_PROGRAM = (
+        "unknown_program",
+        404,
+        {*_CHECKOUT, *_REPORTS, _U.REGISTER_MEMBER, _U.LIST_VERSIONS, _U.READ_VERSION, _U.TAKE_EVENT},
+        {"program": "eu-mi-points"},
+    )
+    VERSION_EXISTS = (
+        "version_exists",
+        409,
+        {_U.PUBLISH_VERSION},
+        {"program": "eu-mi-points", "version": "2022"},
+    )
+    VERSIONS_CONFLICT = (
+        "versions_conflict",
+        409,
+        {_U.PUBLISH_VERSION},
+        {"problems": ["countries.FR.zone: expected Europe/Paris, as before"]},
+    )
+    INVALID_DOCUMENT = (
+        "invalid_document",
+        422,
+        {_U.PUBLISH_VERSION},
+        {"problems": ["rules[0].award.points: expected 1 or more, got 0"]},
+    )
+    DOCUMENT_UNPROVED = (
+        "document_unproved",
+        422,
+        {_U.PUBLISH_VERSION},
+        {"problems": ["examples[0], total: expected 50 points, got 30 points"]},
+    )
+    CLOCK_BACKWARDS = "clock_backwards", 409, {_U.ADVANCE_CLOCK}, {"now": _TOMORROW}
+
+
+def codes_of(*places: UseCase | RequestKind) -> tuple[Code, ...]:
+    """The codes that can occur in any of these, in the catalogue's order."""
+    return tuple(code for code in Code if not code.occurs_in.isdisjoint(places))
