@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "programs": {"domain"},
     "batching": {"domain"},
     "direct_sql": set(),
-    "schema": set(),
+    "schema": {"domain"},
     "logs": {"settings"},
     "tokens": {"domain", "clock", "settings", "sandbox_secrets"},
     **{adapter: {"domain", "clock", "direct_sql", "schema"} for adapter in ADAPTERS},

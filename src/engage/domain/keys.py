@@ -7,3 +7,12 @@ OrderKey = tuple[str, str, str]  # (program, member, order)
 HoldKey = tuple[str, str, UUID]  # (program, member, hold)
 ReferenceKey = tuple[str, str, str]  # (program, member, reference of an activity)
 RewardKey = tuple[str, str]  # (program, reward)
+
+# References of entries that are not about an activity of the member.
+ERASURE = "erasure"
+MERGE = "merge:"
+
+
+def merge_reference(member_id: str) -> str:
+    """The reference of entries by which points go to, or come from, another member's account."""
+    return MERGE + member_id

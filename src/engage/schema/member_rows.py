@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Table
+from sqlalchemy import MetaData, Table
 
 from engage.schema.columns import metadata
 
@@ -78,6 +78,23 @@ def tables_of_members() -> Iterator[tuple[Table, MemberRows]]:
     for table in metadata.tables.values():
         if "member_rows" in table.info:
             yield table, table.info["member_rows"]
+
+
+def undeclared_tables(tables: MetaData) -> list[str]:
+    """Names of tables with a `member_id` that declare nothing."""
+    return [
+        table.name
+        for table in tables.tables.values()
+        if "member_id" in table.c and "member_rows" not in table.info
+    ]
+
+
+def join_sql(table: Table) -> str:
+    """Add the rows of new members: arrays :program_ids and :member_ids."""
+    return (
+        f"INSERT INTO {table.name} (program_id, member_id)"  # noqa: S608  # Names of the schema.
+        " SELECT * FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]))"
+    )
 
 
 def merge_sql(table: Table, policy: Keep | Move | Statement) -> str | None:

@@ -78,7 +78,7 @@ BROKEN = [
     ("rows_have_members", "DELETE FROM members WHERE member_id = 'm-2'"),
     ("rows_have_members", "INSERT INTO card_numbers VALUES ('playground', '1234', 'nobody')"),
     ("rows_have_members", "UPDATE shop_events SET member_id = 'nobody'"),
-    ("members_have_balances", "DELETE FROM balances WHERE member_id = 'm-2'"),
+    ("members_have_rows", "DELETE FROM balances WHERE member_id = 'm-2'"),
     ("keys_are_used_once", f"INSERT INTO credits SELECT * FROM credits WHERE id = {FUEL}"),
     ("keys_are_used_once", "UPDATE credits SET reference = 'share:s' WHERE rule_id = 'share_link'"),
     ("credits_have_rules", f"UPDATE credits SET rule_id = 'other' WHERE id = {FUEL}"),

@@ -4,20 +4,18 @@ What is kept, and why, is in docs/decisions/0007-erasure.md.
 """
 
 import secrets
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import MemberKey
+from engage.domain.keys import ERASURE, MemberKey
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.members.merge import ROUNDS, Overtaken, check_told, closed_holds, forget_closed
 from engage.ledger.accounts import lock_balances, open_accounts
 from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
-from engage.ledger.closing.erase import ERASURE, erase_ledger
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
-from engage.store.members.closing import add_closing, erase_rows, lock_orders
+from engage.store.members.closing import add_closings, erase_rows, lock_orders
 from engage.store.members.members import lock_profiles, read_merged_into
 
 
@@ -75,13 +73,6 @@ async def _erase(
         account.take_out(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
     account.owe(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
     await posting.post(accounts)
-    await erase_ledger(conn, key[0], names, salt=secrets.token_hex())
-    await _forget(conn, key[0], names, operator=operator, now=now, wall=wall)
-
-
-async def _forget(
-    conn: AsyncConnection, program_id: str, names: list[str], *, operator: str, now: datetime, wall: datetime
-) -> None:
-    await close_accounts(conn, program_id, names)
-    await erase_rows(conn, program_id, names, now=now, wall=wall)
-    await add_closing(conn, program_id, names, into=None, reason=None, operator=operator, now=now)
+    await close_accounts(conn, key[0], names)
+    await erase_rows(conn, key[0], names, salt=secrets.token_hex(), now=now, wall=wall)
+    await add_closings(conn, key[0], names, into=None, reason=None, operator=operator, now=now)

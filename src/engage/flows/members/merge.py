@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account, Take, age
 from engage.domain.accounts.balance import Balance
-from engage.domain.keys import MemberKey
+from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
@@ -30,7 +30,7 @@ from engage.runtime.member_cache import may_be_member
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
-from engage.store.members.closing import add_closing, lock_orders, merge_rows
+from engage.store.members.closing import add_closings, lock_orders, merge_rows
 from engage.store.members.members import Profile, lock_profiles, member_erased, read_cards
 
 CAUSE = "merged"
@@ -81,7 +81,7 @@ async def _merge(
         old, into = await _pair(conn, program_id, member_id, into)
         if old is not None:
             await _move_all(services, posting, old.key, into, now=now)
-            await add_closing(
+            await add_closings(
                 conn, program_id, [member_id], into=into, reason=reason, operator=operator, now=now
             )
         key = (program_id, into)
@@ -133,7 +133,6 @@ async def _move_all(
     await reverse_pending(conn, key, now=now)
     _move(accounts, key, survivor, whole, now=now)
     await posting.post(accounts, causes={key: CLOSED, survivor: CAUSE})
-    await ledger.move_holds(conn, key, into)
     await merge_rows(conn, key, into, now=now, wall=wall)
     await close_accounts(conn, key[0], [key[1]])
 
@@ -205,7 +204,7 @@ def _move(
         for take in takes:
             taken.setdefault(take.credit_id, []).append((hold_id, take))
     owed = old.debt
-    to, from_ = f"merge:{survivor[1]}", f"merge:{key[1]}"
+    to, from_ = merge_reference(survivor[1]), merge_reference(key[1])
     if old.active:
         old.take_out(old.active, now, kind="transfer", into="transferred", reference=to)
     old.owe(-owed, now, kind="transfer", into="transferred", reference=to)

@@ -1,15 +1,22 @@
 """Rows belong to members, and to each other."""
 
 from engage.ledger.checks.check import Check
+from engage.schema.member_rows import tables_of_members
+from engage.schema.members import members
 
-# A row a member in each of these.
-_OWNED = (
-    *("credits", "entries", "lots", "lot_moves", "reductions", "balances", "adjustments"),
-    *("orders", "holds", "coupons", "withdrawals", "card_numbers", "shop_events"),
+_OF_MEMBERS = "\n            UNION ALL ".join(
+    f"SELECT '{table.name}' AS of, program_id, member_id FROM {table.name}"  # noqa: S608  # Names of the schema.
+    for table, _ in tables_of_members()
+    if "member_id" in table.c and table is not members
 )
-_OWNERS = "\n            UNION ALL ".join(
-    f"SELECT '{table}' AS of, program_id, member_id FROM {table}"  # noqa: S608  # Names of this module.
-    for table in _OWNED
+
+# Members without a row in a table that has one for each.
+_WITHOUT_ROWS = "\n        UNION ALL ".join(
+    f"""
+        SELECT '{table.name}' AS of, m.program_id, m.member_id FROM members m
+        LEFT JOIN {table.name} t USING (program_id, member_id) WHERE t.member_id IS NULL"""  # noqa: S608
+    for table, policies in tables_of_members()
+    if policies.join
 )
 
 ROW_CHECKS = (
@@ -19,7 +26,7 @@ ROW_CHECKS = (
         f"""
         SELECT t.of, t.program_id, t.member_id, count(*) AS rows
         FROM (
-            {_OWNERS}
+            {_OF_MEMBERS}
         ) t
         LEFT JOIN members m USING (program_id, member_id)
         WHERE m.member_id IS NULL
@@ -27,12 +34,9 @@ ROW_CHECKS = (
         """,  # noqa: S608
     ),
     Check(
-        "members_have_balances",
-        "Each member has a balance.",
-        """
-        SELECT m.program_id, m.member_id FROM members m
-        LEFT JOIN balances b USING (program_id, member_id) WHERE b.member_id IS NULL
-        """,
+        "members_have_rows",
+        "Each member has a row in each table that has one for every member, such as a balance.",
+        _WITHOUT_ROWS,
     ),
     Check(
         "closed_accounts_are_empty",

@@ -56,10 +56,6 @@ WHERE c.program_id = :program_id AND c.member_id = :into AND c.id = ANY(CAST(:id
   AND o.program_id = c.program_id AND o.member_id = :member_id AND o.id = c.id
 """)
 
-_MOVE_HOLDS = text("""
-UPDATE holds SET member_id = :into WHERE program_id = :program_id AND member_id = :member_id
-""")
-
 
 def _of(key: MemberKey, into: str | None = None) -> dict[str, str]:
     named = {"program_id": key[0], "member_id": key[1]}
@@ -93,8 +89,3 @@ async def add_transfers(
 async def fill_credits(conn: AsyncConnection, key: MemberKey, into: str, ids: Sequence[UUID]) -> None:
     """These credits of `into` are worth what the member's are."""
     await conn.execute(_FILL, _of(key, into) | {"ids": list(ids)})
-
-
-async def move_holds(conn: AsyncConnection, key: MemberKey, into: str) -> None:
-    """What was spent and may come back comes back to the other one."""
-    await conn.execute(_MOVE_HOLDS, _of(key, into))

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.store.members.members import NewMember
+from engage.store.members.members import NewMember, add_joining_rows
 
 
 class StoredMember(msgspec.Struct, frozen=True):
@@ -45,19 +45,15 @@ JOIN card_numbers c ON c.program_id = :program_id AND c.card_number = k.card_num
 
 # In key order, as whoever adds one member takes one key after the other.
 _ADD = text("""
-WITH added AS (
-    INSERT INTO members (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code,
-                         joined_at)
-    SELECT n.*, :now FROM unnest(
-        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:countries AS text[]),
-        CAST(:kinds AS text[]), CAST(:birth_dates AS date[]), CAST(:person_hashes AS bytea[]),
-        CAST(:phones AS text[]), CAST(:referral_codes AS text[])
-    ) AS n (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code)
-    ORDER BY n.program_id COLLATE "C", n.member_id COLLATE "C"
-    ON CONFLICT DO NOTHING
-    RETURNING program_id, member_id
-)
-INSERT INTO balances (program_id, member_id) SELECT program_id, member_id FROM added
+INSERT INTO members (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code,
+                     joined_at)
+SELECT n.*, :now FROM unnest(
+    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:countries AS text[]),
+    CAST(:kinds AS text[]), CAST(:birth_dates AS date[]), CAST(:person_hashes AS bytea[]),
+    CAST(:phones AS text[]), CAST(:referral_codes AS text[])
+) AS n (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code)
+ORDER BY n.program_id COLLATE "C", n.member_id COLLATE "C"
+ON CONFLICT DO NOTHING
 """)
 
 _ADD_CARDS = text("""
@@ -109,6 +105,7 @@ async def add_members(conn: AsyncConnection, members: Sequence[NewMember], *, no
     )
     if added.rowcount != len(members):
         return False
+    await add_joining_rows(conn, [(m.program_id, m.member_id) for m in members])
     cards = [(m.program_id, card, m.member_id) for m in members for card in m.card_numbers]
     if not cards:
         return True

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import Code, Refusal
+from engage.schema.member_rows import join_sql, tables_of_members
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -140,8 +141,6 @@ UPDATE members SET phone = :phone, phone_changed_at = :now
 WHERE program_id = :program_id AND member_id = :member_id
 """)
 
-_OPEN_BALANCE = text("INSERT INTO balances (program_id, member_id) VALUES (:program_id, :member_id)")
-
 
 async def read_members(conn: AsyncConnection, asked: Sequence[MemberKey]) -> dict[MemberKey, Member]:
     """By the (program, member) that was asked for; of one who was merged, the member they were merged into.
@@ -233,7 +232,15 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
             raise member_erased()
         raise Refusal(Code.PERSON_HAS_ACCOUNT if erased is None else Code.MEMBER_EXISTS)
     await add_cards(conn, (member.program_id, member.member_id), member.card_numbers)
-    await conn.execute(_OPEN_BALANCE, identity)
+    await add_joining_rows(conn, [(member.program_id, member.member_id)])
+
+
+async def add_joining_rows(conn: AsyncConnection, keys: Sequence[MemberKey]) -> None:
+    """Add a row for each new member to the tables that have one for every member."""
+    columns = {"program_ids": [program for program, _ in keys], "member_ids": [member for _, member in keys]}
+    for table, policies in tables_of_members():
+        if policies.join:
+            await conn.execute(text(join_sql(table)), columns)
 
 
 async def add_cards(conn: AsyncConnection, key: MemberKey, card_numbers: Sequence[str]) -> None:
