@@ -53,20 +53,20 @@ def sweep(work: DueWork) -> WorkerCoroutine:
     return sweep_kind
 
 
-async def tell_left_over(ctx: dict[str, Any]) -> int:
+async def publish_outbox(ctx: dict[str, Any]) -> int:
     """What was not told is told. How many changes."""
     try:
-        return await sweeping.tell_left_over(ctx["services"])
+        return await sweeping.publish_outbox(ctx["services"])
     except Unavailable as away:
-        return _left_for_later("tell_left_over", away)
+        return _left_for_later("publish_outbox", away)
 
 
-async def forget_old_answers(ctx: dict[str, Any]) -> int:
+async def delete_old_answers(ctx: dict[str, Any]) -> int:
     """Answers kept for Idempotency-Keys go after their time. How many did."""
     try:
-        return await sweeping.forget_old_answers(ctx["services"])
+        return await sweeping.delete_old_answers(ctx["services"])
     except Unavailable as away:
-        return _left_for_later("forget_old_answers", away)
+        return _left_for_later("delete_old_answers", away)
 
 
 async def reconcile_payouts(ctx: dict[str, Any]) -> int:

@@ -39,8 +39,8 @@ def make_worker(settings: Settings, services: Services) -> Worker:
                 cron(jobs.sweep(work), name=f"sweep_{work.name}", second=SWEEP_SECONDS, run_at_startup=True)
                 for work in DUE_WORK
             ),
-            cron(jobs.tell_left_over, second=SWEEP_SECONDS, run_at_startup=True),
-            cron(jobs.forget_old_answers, minute={17}, second=0),
+            cron(jobs.publish_outbox, second=SWEEP_SECONDS, run_at_startup=True),
+            cron(jobs.delete_old_answers, minute={17}, second=0),
             # In turns: each goes on where the one before ended.
             cron(jobs.reconcile_payouts, hour={3}, minute={7, 17, 27, 37, 47, 57}, second=0),
         ],

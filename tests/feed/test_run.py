@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from engage import sandbox_secrets
 from engage.domain.activity import FuelTap
 from engage.embedded.ports import free_port
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
@@ -87,7 +87,7 @@ async def test_a_tap_is_seen_on_the_screen(installed: Settings, services: Servic
             for client in (screen, browser):
                 first = message_of(await client.recv())
                 assert (first["type"], first["balance"]["pending"]) == ("snapshot", 50)
-            await record(services, [Act(PROGRAM, "m1", FuelTap(), services.clock.now())])
+            await record(services, [MemberActivity(PROGRAM, "m1", FuelTap(), services.clock.now())])
             for client in (screen, browser):
                 then = message_of(await client.recv())
                 assert (then["type"], then["balance"]["pending"]) == ("balance", 52)
@@ -117,7 +117,7 @@ async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_
             assert screen.close_code == 1012
         async with connect(url, additional_headers=headers) as screen:
             assert message_of(await screen.recv())["balance"]["pending"] == 100
-            await record(services, [Act(PROGRAM, "m2", FuelTap(), services.clock.now())])
+            await record(services, [MemberActivity(PROGRAM, "m2", FuelTap(), services.clock.now())])
             assert message_of(await screen.recv())["balance"]["pending"] == 102
             await erase_member(services, PROGRAM, "m2", operator="key-1")
             await screen.wait_closed()

@@ -75,8 +75,8 @@ async def test_two_feeds_hear_the_same(valkey: Redis, truth: Truth) -> None:
             await one.change("m1", [2])
             await here.hears("balance", 2, "tap")
             await there.hears("balance", 2, "tap")
-        assert await one.topics.parts_alive("feed") == 1  # Of one process, this one.
-    assert await one.topics.parts_alive("feed") == 0
+        assert await one.topics.count_alive("feed") == 1  # Of one process, this one.
+    assert await one.topics.count_alive("feed") == 0
 
 
 async def test_a_resume_is_answered_with_the_state_now(world: World) -> None:

@@ -29,7 +29,7 @@ from engage.domain.examples.steps import (
     Withdraw,
 )
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote as Quoted
@@ -37,7 +37,7 @@ from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.reads.balances import read_balances
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
-from engage.flows.scheduled.due_work import DUE_WORK, do_due
+from engage.flows.scheduled.due_work import DUE_WORK, run_due_work
 from engage.flows.shop import events
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
@@ -122,9 +122,9 @@ class ExampleMember:
         assert isinstance(clock, StoppedClock)
         while (stop := await self._next_stop(clock.at, at)) is not None:
             clock.at = stop
-            await do_due(self.services, now=stop, on_time=True)
+            await run_due_work(self.services, now=stop, on_time=True)
         clock.at = at
-        await do_due(self.services, now=at, on_time=True)
+        await run_due_work(self.services, now=at, on_time=True)
 
     async def _next_stop(self, after: datetime, until: datetime) -> datetime | None:
         async with transaction(self.services.db) as conn:
@@ -184,7 +184,9 @@ class ExampleMember:
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
                 await self._tell(_event_of(step.do, self._named()))
             case activity:
-                (done,) = await record(self.services, [Act(*self.key, activity, self.services.clock.now())])
+                (done,) = await record(
+                    self.services, [MemberActivity(*self.key, activity, self.services.clock.now())]
+                )
                 recorded = _raised(done)
                 return StepResult(credits=await self._earned([credit.id for credit in recorded.credits]))
         return StepResult()
@@ -281,9 +283,9 @@ def _event_of(
 ) -> AnyEvent:
     match told:
         case OrderDelivered(order_id=order_id):
-            return events.OrderDeliveredEvent(**named, data=events.OrderNamed(order_id=order_id))
+            return events.OrderDeliveredEvent(**named, data=events.OrderReference(order_id=order_id))
         case OrderCancelled(order_id=order_id):
-            return events.OrderCancelledEvent(**named, data=events.OrderNamed(order_id=order_id))
+            return events.OrderCancelledEvent(**named, data=events.OrderReference(order_id=order_id))
         case OrderReturned(order_id=order_id, lines=lines):
             back = None if lines is None else [ReturnedLine(*line) for line in lines.items()]
             data = events.OrderReturned(order_id=order_id, return_id=named["id"], lines=back)

@@ -6,13 +6,13 @@ from engage.domain import calendar
 from engage.domain.calendar import WindowKind
 from engage.domain.earning.slots import OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.gate import keys
-from engage.gate.client import Asked, Claimed, Gate, Status
+from engage.gate.client import ClaimResult, ClaimStatus, Gate, SlotRequest
 
 PROGRAM = "eu-mi-points"
 MADRID = "Europe/Madrid"
 LONDON = "Europe/London"
 
-GRANTED, REFUSED, UNKNOWN = Status.GRANTED, Status.REFUSED, Status.UNKNOWN
+GRANTED, REFUSED, UNKNOWN = ClaimStatus.GRANTED, ClaimStatus.REFUSED, ClaimStatus.UNKNOWN
 
 
 def day(number: int) -> date:
@@ -35,23 +35,23 @@ def review(product: str) -> OnceSlot:
 
 async def claim(gate: Gate, slot: Slot, member: str = "m-1") -> tuple[int, int]:
     """(status, number)"""
-    (answer,) = await gate.claim([Asked(PROGRAM, member, slot)])
+    (answer,) = await gate.claim([SlotRequest(PROGRAM, member, slot)])
     return answer.status, answer.number
 
 
-async def claim_all(gate: Gate, *slots: Slot, member: str = "m-1") -> list[Claimed]:
-    return await gate.claim([Asked(PROGRAM, member, slot) for slot in slots])
+async def claim_all(gate: Gate, *slots: Slot, member: str = "m-1") -> list[ClaimResult]:
+    return await gate.claim([SlotRequest(PROGRAM, member, slot) for slot in slots])
 
 
 async def confirm(gate: Gate, slot: Slot, number: int, member: str = "m-1") -> None:
-    await gate.confirm([(Asked(PROGRAM, member, slot), number)])
+    await gate.confirm([(SlotRequest(PROGRAM, member, slot), number)])
 
 
 async def undo(gate: Gate, slot: Slot, member: str = "m-1") -> None:
-    await gate.undo([Asked(PROGRAM, member, slot)])
+    await gate.undo([SlotRequest(PROGRAM, member, slot)])
 
 
-async def load(gate: Gate, *records: keys.Record, member: str = "m-1", today: int = 1) -> None:
+async def load(gate: Gate, *records: keys.SlotRecord, member: str = "m-1", today: int = 1) -> None:
     """Tells the gate what the database would: nothing at all is a member who has used nothing."""
     period = calendar.day_number(day(today))
     month = day(today).year * 12 + day(today).month - 1
@@ -66,9 +66,9 @@ async def taken(gate: Gate, slot: Slot, member: str = "m-1") -> int:
     return number
 
 
-def streak(last: int, days: int, *, zone: str = MADRID) -> keys.Record:
+def streak(last: int, days: int, *, zone: str = MADRID) -> keys.SlotRecord:
     return keys.streak_record("fuel", calendar.day_number(day(last)), days, zone)
 
 
-def places(*used: int, number: int = 1, rule: str = "share") -> keys.Record:
+def places(*used: int, number: int = 1, rule: str = "share") -> keys.SlotRecord:
     return keys.window_record(rule, "month", share(number).period, list(used))

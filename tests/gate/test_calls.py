@@ -14,7 +14,7 @@ from engage.embedded import valkey as embedded
 from engage.embedded.child_process import start
 from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
-from engage.gate.client import Asked, Claimed, Gate, open_gate
+from engage.gate.client import ClaimResult, Gate, SlotRequest, open_gate
 from tests.gate.asking import (
     GRANTED,
     LONDON,
@@ -63,19 +63,21 @@ async def test_a_batch_answers_as_one_by_one(gate: Gate, seed: int) -> None:
     await prepare(gate, "p-many")
     for half in range(2):
         claims = some_claims(2 * seed + half, 150)
-        one_by_one: list[Claimed] = []
+        one_by_one: list[ClaimResult] = []
         for member, slot in claims:
-            one_by_one += await gate.claim([Asked("p-one", member, slot)])
-        many = await gate.claim([Asked("p-many", member, slot) for member, slot in claims])
+            one_by_one += await gate.claim([SlotRequest("p-one", member, slot)])
+        many = await gate.claim([SlotRequest("p-many", member, slot) for member, slot in claims])
         assert many == one_by_one
         seen |= {answer.status for answer in many}
         granted = [(*c, a.number) for c, a in zip(claims, many, strict=True) if a.status == GRANTED]
         for member, slot, number in granted:
-            await gate.confirm([(Asked("p-one", member, slot), number)])
-        await gate.confirm([(Asked("p-many", member, slot), number) for member, slot, number in granted])
+            await gate.confirm([(SlotRequest("p-one", member, slot), number)])
+        await gate.confirm(
+            [(SlotRequest("p-many", member, slot), number) for member, slot, number in granted]
+        )
     assert seen == {GRANTED, REFUSED, UNKNOWN}
     for member in MEMBERS:
-        assert await gate.known("p-many", member) == await gate.known("p-one", member)
+        assert await gate.read("p-many", member) == await gate.read("p-one", member)
 
 
 async def test_a_cluster_answers_as_one_server(gate: Gate, cluster: Gate) -> None:
@@ -83,7 +85,7 @@ async def test_a_cluster_answers_as_one_server(gate: Gate, cluster: Gate) -> Non
     claims = some_claims(9, 200)
     await prepare(gate, PROGRAM)
     await prepare(cluster, PROGRAM)
-    asked = [Asked(PROGRAM, member, slot) for member, slot in claims]
+    asked = [SlotRequest(PROGRAM, member, slot) for member, slot in claims]
     expected, found = await gate.claim(asked), await cluster.claim(asked)
     assert found == expected
     granted = [(a, c.number) for a, c in zip(asked, found, strict=True) if c.status == GRANTED]
@@ -91,10 +93,10 @@ async def test_a_cluster_answers_as_one_server(gate: Gate, cluster: Gate) -> Non
         await each.confirm(granted)
         await each.undo(asked[::7])
     for member in MEMBERS:
-        assert await cluster.known(PROGRAM, member) == await gate.known(PROGRAM, member)
+        assert await cluster.read(PROGRAM, member) == await gate.read(PROGRAM, member)
     assert await cluster.claim(asked) == await gate.claim(asked)
     await cluster.forget_all()
-    assert [await cluster.known(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
+    assert [await cluster.read(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
 
 
 async def test_the_library_comes_back_by_itself(gate: Gate, valkey: Redis) -> None:

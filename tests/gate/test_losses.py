@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engage.gate import keys
-from engage.gate.client import ONCE_TTL_S, Asked, Gate
+from engage.gate.client import ONCE_TTL_S, Gate, SlotRequest
 from tests.gate.asking import (
     GRANTED,
     PROGRAM,
@@ -80,13 +80,13 @@ async def test_a_confirmation_of_an_older_day_changes_nothing(gate: Gate) -> Non
 
 async def test_a_confirmation_makes_nobody_known(gate: Gate) -> None:
     await confirm(gate, tap(1), 1)
-    assert await gate.known(PROGRAM, "m-1") is None
+    assert await gate.read(PROGRAM, "m-1") is None
 
 
 async def test_undo_is_to_forget(gate: Gate) -> None:
     await load(gate)
     await claim_all(gate, tap(1), share(), review("band"))
-    await gate.undo([Asked(PROGRAM, "m-1", slot) for slot in (tap(1), review("band"))])
+    await gate.undo([SlotRequest(PROGRAM, "m-1", slot) for slot in (tap(1), review("band"))])
     assert await claim(gate, tap(1)) == (UNKNOWN, 0)
     assert await claim(gate, share()) == (UNKNOWN, 0)
     assert await claim(gate, review("band")) == (GRANTED, 1)
@@ -122,7 +122,7 @@ async def test_whoever_has_nothing_current_leaves_when_others_arrive(
         await load(gate, streak(last, 3), places(1, number=share_day), member=f"m-{n}")
     assert await valkey.hlen(keys.bucket(PROGRAM, "m-0")) == 31  # type: ignore[misc]  # As redis-py has it.
     await load(gate, streak(61, 1), member="m-31", today=62)
-    known = [n for n in range(32) if await gate.known(PROGRAM, f"m-{n}") is not None]
+    known = [n for n in range(32) if await gate.read(PROGRAM, f"m-{n}") is not None]
     assert known == [*range(0, 31, 2), 31]
 
 

@@ -25,7 +25,7 @@ from engage.flows.operations.audit import audit
 from engage.flows.reads.home import read_home
 from engage.flows.rewards.coupons import read_coupons
 from engage.flows.rewards.redeem import RewardRequest, redeem
-from engage.flows.scheduled.time_travel import move_clock
+from engage.flows.scheduled.advance_clock import advance_clock
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
@@ -40,7 +40,7 @@ _event = msgspec.json.Decoder(AnyEvent)
 
 
 class TravellingClock(Clock):
-    """Its wall stands still; what moves it is `move_clock`."""
+    """Its wall stands still; what moves it is `advance_clock`."""
 
     def wall(self) -> datetime:
         return NOON
@@ -309,7 +309,7 @@ class Street:
         self.compare()
 
     def wait(self, by: timedelta) -> None:
-        now = self.world.run(move_clock(self.world.services, by=by))
+        now = self.world.run(advance_clock(self.world.services, by=by))
         self.member.until(now)
         self.compare()
 

@@ -13,14 +13,14 @@ from engage.domain.activity import AnyActivity, AppSignIn, Registration
 from engage.domain.earning.slots import wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.activities.record import MemberActivity, RecordedActivity, record
 from engage.flows.operations.audit import audit
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
-from engage.gate.client import Asked
+from engage.gate.client import SlotRequest
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.properties.lives import Expected, Life
@@ -97,15 +97,17 @@ class Town:
         life = self.lives[who]
         program, zone = self.in_force(life)
         slots = wanted(program.earning, activity, at=self.clock.now(), zone=zone)
-        self.world.run(self.services.gate.claim([Asked(PROGRAM, life.member_id, slot) for slot in slots]))
+        self.world.run(
+            self.services.gate.claim([SlotRequest(PROGRAM, life.member_id, slot) for slot in slots])
+        )
         self.died = True
 
     async def recorded(
         self, acts: list[tuple[int, AnyActivity]], *, dying: bool = False
-    ) -> list[tuple[Life, AnyActivity, Recorded | Exception]]:
+    ) -> list[tuple[Life, AnyActivity, RecordedActivity | Exception]]:
         await self.services.post_commit.drain()
         now = self.clock.now()
-        asked = [Act(PROGRAM, self.lives[n].member_id, activity, now) for n, activity in acts]
+        asked = [MemberActivity(PROGRAM, self.lives[n].member_id, activity, now) for n, activity in acts]
         answers = await record(self.services, asked)
         if dying:
             self.services.post_commit._confirmed.clear()
@@ -114,7 +116,7 @@ class Town:
             self.services.post_commit._due.clear()
         return [(self.lives[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]
 
-    def check(self, recorded: list[tuple[Life, AnyActivity, Recorded | Exception]]) -> None:
+    def check(self, recorded: list[tuple[Life, AnyActivity, RecordedActivity | Exception]]) -> None:
         for life, activity, answer in recorded:
             program, zone = self.in_force(life)
             expected = life.foresee(program, activity, self.clock.now(), zone)
@@ -122,10 +124,10 @@ class Town:
                 assert isinstance(answer, Refusal), (expected, answer)
                 assert (answer.code, answer.facts) == (expected.code, expected.facts)
             else:
-                assert isinstance(answer, Recorded), (expected, answer)
+                assert isinstance(answer, RecordedActivity), (expected, answer)
                 self.compare(life, expected, answer)
 
-    def compare(self, life: Life, expected: Expected, answer: Recorded) -> None:
+    def compare(self, life: Life, expected: Expected, answer: RecordedActivity) -> None:
         assert answer.repeated == expected.repeated
         assert {(c.rule, c.points, c.due_at) for c in answer.credits} == {
             (c.rule_id, c.points, c.due_at) for c in expected.credits

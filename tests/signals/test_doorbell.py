@@ -103,8 +103,8 @@ async def test_long_delays_are_kept_in_mind_and_the_past_is_not(
 
 
 async def test_others_are_called_to_help(bell: Doorbell, queue: ArqRedis) -> None:
-    await bell.call_for_help(SETTLE_JOB, 7, 3)
-    await bell.call_for_help(SETTLE_JOB, 7, 3)
+    await bell.request_workers(SETTLE_JOB, 7, 3)
+    await bell.request_workers(SETTLE_JOB, 7, 3)
     assert set(await jobs(queue)) == {"settle:7:0", "settle:7:1", "settle:7:2"}
 
 
@@ -131,7 +131,7 @@ async def test_a_queue_that_says_nothing_is_unavailable_in_bounded_time(tmp_path
     async with own_valkey(tmp_path) as valkey:
         settings = queue_settings(f"redis://127.0.0.1:{valkey.port}/1")
         connected, new = Doorbell(settings, Clock()), Doorbell(settings, Clock())
-        assert await connected.workers_alive() == 0
+        assert await connected.count_workers() == 0
         due = Clock().wall() + 60 * SECOND
         with valkey.silent():
             async with asyncio.timeout(8 * signals.ANSWER_S):
@@ -139,9 +139,9 @@ async def test_a_queue_that_says_nothing_is_unavailable_in_bounded_time(tmp_path
                     with pytest.raises(Unavailable):
                         await bell.ring([due])
                 with pytest.raises(Unavailable):
-                    await connected.call_for_help(SETTLE_JOB, 1, 1)
+                    await connected.request_workers(SETTLE_JOB, 1, 1)
                 with pytest.raises(Unavailable):
-                    await connected.workers_alive()
+                    await connected.count_workers()
         for bell in (connected, new):
             await bell.ring([due])
             await bell.close()

@@ -106,21 +106,21 @@ async def test_another_ticket_is_nobodys(topics: Topics) -> None:
 
 
 async def test_parts_are_alive_while_they_say_so(topics: Topics) -> None:
-    assert await topics.parts_alive("feed") == 0
+    assert await topics.count_alive("feed") == 0
     await topics.heartbeat("feed")
     await topics.heartbeat("feed")
-    assert await topics.parts_alive("feed") == 1
-    assert await topics.parts_alive("worker") == 0
-    await topics.part_stopped("feed")
-    assert await topics.parts_alive("feed") == 0
+    assert await topics.count_alive("feed") == 1
+    assert await topics.count_alive("worker") == 0
+    await topics.end_heartbeat("feed")
+    assert await topics.count_alive("feed") == 0
 
 
 async def test_a_part_that_falls_silent_is_not_alive(topics: Topics, valkey: Redis) -> None:
     now = Clock().wall().timestamp()
     await valkey.zadd("engage:health:feed", {"elsewhere:1": now - 0.001, "elsewhere:2": now + 60})
-    assert await topics.parts_alive("feed") == 1
+    assert await topics.count_alive("feed") == 1
     await topics.heartbeat("feed")
-    assert await topics.parts_alive("feed") == 2
+    assert await topics.count_alive("feed") == 2
     assert await valkey.zcard("engage:health:feed") == 2
     assert 0 < await valkey.pttl("engage:health:feed") <= 6000
 
@@ -133,7 +133,7 @@ async def test_without_valkey_everything_asked_for_is_unavailable() -> None:
             topics.redeem_ticket("t"),
             topics.publish([change("m", 1)]),
             topics.heartbeat("feed"),
-            topics.parts_alive("feed"),
+            topics.count_alive("feed"),
         ):
             with pytest.raises(Unavailable) as refused:
                 await asked

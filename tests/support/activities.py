@@ -12,7 +12,7 @@ from typing import Any
 
 from engage.clock import Clock
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
-from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.activities.record import MemberActivity, RecordedActivity, record
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.shop.events import (
     AppSignedInEvent,
@@ -165,11 +165,11 @@ async def join(services: Services, member_id: str = "m-1", country: str = "ES") 
     )
 
 
-def act(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Act:
-    return Act(PROGRAM, member_id, activity, services.clock.now())
+def act(services: Services, activity: AnyActivity, member_id: str = "m-1") -> MemberActivity:
+    return MemberActivity(PROGRAM, member_id, activity, services.clock.now())
 
 
-async def perform(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Recorded:
+async def perform(services: Services, activity: AnyActivity, member_id: str = "m-1") -> RecordedActivity:
     """Record one activity. Raises Refusal."""
     (answer,) = await record(services, [act(services, activity, member_id)])
     if isinstance(answer, Exception):

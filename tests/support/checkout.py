@@ -13,7 +13,7 @@ from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.members.register import MemberRegistration, register_member
@@ -135,7 +135,7 @@ async def earn(services: Services, points: int, member_id: str = "m-1") -> None:
         for n in (next(_numbers) for _ in range(points // 100))
     ]
     now = services.clock.now()
-    answers = await record(services, [Act(SPENDING, member_id, review, now) for review in reviews])
+    answers = await record(services, [MemberActivity(SPENDING, member_id, review, now) for review in reviews])
     assert not [answer for answer in answers if isinstance(answer, Exception)]
     await settle_due(services, now=services.clock.now())
 

@@ -15,7 +15,7 @@ from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.coupons import redeem_f_code, void_coupon
-from engage.flows.scheduled.due_work import do_due
+from engage.flows.scheduled.due_work import run_due_work
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
@@ -89,10 +89,10 @@ async def _orders_long_ago(services: Services) -> None:
     bought = paid(services, line(paid=99_00, quantity=3), order_id="o-2", member_id="b-1", hold_id=hold_id)
     back = returned(services, {"1": 1}, order_id="o-2", member_id="b-1")
     assert await send_events(services, bought, back, delivered(services, "o-2", member_id="b-1")) == []
-    await do_due(services, now=advance(services, 370 * DAY))
+    await run_due_work(services, now=advance(services, 370 * DAY))
     # To a lot that has ended meanwhile; these points end with their grace.
     assert await send_events(services, returned(services, {"1": 1}, order_id="o-2", member_id="b-1")) == []
-    await do_due(services, now=advance(services, 11 * DAY))
+    await run_due_work(services, now=advance(services, 11 * DAY))
 
 
 async def _orders(services: Services) -> None:
@@ -140,7 +140,7 @@ async def _rewards(services: Services) -> None:
         services, await place_hold(services, hold_request("o-2", "s-1", points=20)), "released"
     )
     await place_hold(services, hold_request("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
-    await do_due(services, now=advance(services, 11 * DAY))  # The hold times out, the coupons end.
+    await run_due_work(services, now=advance(services, 11 * DAY))  # The hold times out, the coupons end.
 
 
 async def _withdrawals(services: Services) -> None:
@@ -158,7 +158,7 @@ async def _withdrawals(services: Services) -> None:
 
 async def _advance_to_noon(services: Services) -> None:
     assert isinstance(services.clock, StoppedClock)
-    await do_due(services, now=advance(services, NOON - services.clock.now()))
+    await run_due_work(services, now=advance(services, NOON - services.clock.now()))
 
 
 async def _five_days(services: Services) -> None:
@@ -188,7 +188,7 @@ async def _five_days(services: Services) -> None:
 
 async def _leave_open(services: Services) -> None:
     """An order that is to be delivered, a checkout with a coupon, a withdrawal."""
-    await do_due(services, now=services.clock.now() - timedelta(minutes=1))
+    await run_due_work(services, now=services.clock.now() - timedelta(minutes=1))
     assert (
         await send_events(services, paid(services, line(paid=20_00), order_id="o-5", member_id="b-5")) == []
     )

@@ -10,16 +10,16 @@ from uuid import UUID
 from engage.clock import Clock
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.earning.order_facts import ReturnedLine
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import (
     AnyEvent,
     OrderCancelledEvent,
     OrderDeliveredEvent,
-    OrderNamed,
     OrderPaid,
     OrderPaidEvent,
+    OrderReference,
     OrderReturned,
     OrderReturnedEvent,
     ReviewRemoved,
@@ -104,11 +104,11 @@ def paid(services: Services, *lines: Line, order_id: str = "o-1", **rest: Any) -
 
 
 def delivered(services: Services, order_id: str = "o-1", **event: Any) -> OrderDeliveredEvent:
-    return OrderDeliveredEvent(**_event(services, **event), data=OrderNamed(order_id=order_id))
+    return OrderDeliveredEvent(**_event(services, **event), data=OrderReference(order_id=order_id))
 
 
 def cancelled(services: Services, order_id: str = "o-1", **event: Any) -> OrderCancelledEvent:
-    return OrderCancelledEvent(**_event(services, **event), data=OrderNamed(order_id=order_id))
+    return OrderCancelledEvent(**_event(services, **event), data=OrderReference(order_id=order_id))
 
 
 def returned(
@@ -158,7 +158,7 @@ async def buy(services: Services, *lines: Line, **rest: Any) -> None:
 
 async def write_review(services: Services, review_id: str = "r-1", member_id: str = "m-1") -> None:
     activity = Review(product_id=review_id, review_id=review_id)
-    (answer,) = await record(services, [Act(PROGRAM, member_id, activity, services.clock.now())])
+    (answer,) = await record(services, [MemberActivity(PROGRAM, member_id, activity, services.clock.now())])
     assert not isinstance(answer, Exception), answer
 
 

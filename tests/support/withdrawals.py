@@ -14,7 +14,7 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.reads import WithdrawalView
 from engage.flows.withdrawals.withdraw import withdraw
-from engage.payouts.port import Payout, Provider
+from engage.payouts.port import Payout, PayoutProvider
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.clock import FIVE_MINUTES, advance
@@ -100,7 +100,7 @@ class FakeProvider:
 @asynccontextmanager
 async def services_with_withdrawals(
     settings: Settings,
-    provider: Provider | None = None,
+    provider: PayoutProvider | None = None,
     *,
     clock: Clock | None = None,
     withdrawal: str = OPEN,

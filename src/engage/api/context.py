@@ -15,7 +15,7 @@ from engage.batching import Batcher
 from engage.clock import Clock
 from engage.domain.activity import AnyActivity
 from engage.domain.refusals import Unavailable
-from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.activities.record import MemberActivity, RecordedActivity, record
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
@@ -47,7 +47,7 @@ class Api(Struct):
     services: Services
     verifier: TokenVerifier
     keys: KeyRing
-    recorder: Batcher[Deed, Recorded]
+    recorder: Batcher[Deed, RecordedActivity]
     holder: Batcher[HoldRequest, CheckoutHold]
     ender: Batcher[HoldClosing, ClosedHold]
     redeemer: Batcher[RewardRequest, Redemption]
@@ -76,7 +76,7 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
     """
     async with open_services(settings, clock) as services:
         verifier = await open_verifier(settings, services.clock)
-        recorder: Batcher[Deed, Recorded] = Batcher(
+        recorder: Batcher[Deed, RecordedActivity] = Batcher(
             partial(_record, services), max_size=ACTS_PER_BATCH, in_flight=BATCHES_IN_FLIGHT
         )
         holder, ender, redeemer = _spending(services)
@@ -111,10 +111,10 @@ def _spending(
     )
 
 
-async def _record(services: Services, deeds: list[Deed]) -> Sequence[Recorded | Exception]:
+async def _record(services: Services, deeds: list[Deed]) -> Sequence[RecordedActivity | Exception]:
     now = services.clock.now()
     return await record(
-        services, [Act(deed.program_id, deed.member_id, deed.activity, now) for deed in deeds]
+        services, [MemberActivity(deed.program_id, deed.member_id, deed.activity, now) for deed in deeds]
     )
 
 

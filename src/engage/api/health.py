@@ -78,10 +78,10 @@ async def check(api: Api) -> PartsHealth:
     services = api.services
 
     async def worker() -> int:
-        return await services.doorbell.workers_alive()
+        return await services.doorbell.count_workers()
 
     async def feed() -> int:
-        return await services.topics.parts_alive("feed")
+        return await services.topics.count_alive("feed")
 
     postgres, state, workers, feeds = await asyncio.gather(
         _answer(lambda: database_answers(services)),

@@ -19,7 +19,7 @@ from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country
 from engage.domain.refusals import Refusal, UseCase
 from engage.flows.members.register import MemberRegistration, register_member
-from engage.flows.scheduled.time_travel import move_clock
+from engage.flows.scheduled.advance_clock import advance_clock
 from engage.runtime.services import Services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.tokens.signing import SANDBOX_LIFETIME, sign
@@ -129,7 +129,7 @@ class SandboxController(Controller):
         latest = FieldError("advance" if asked.to is None else "to", f"not beyond {LATEST:%Y-%m-%d}")
         if (asked.to or now) > LATEST or (asked.advance or timedelta()) > LATEST - now:
             raise invalid(latest)
-        return answer(Moved(await move_clock(api.services, to=asked.to, by=asked.advance)))
+        return answer(Moved(await advance_clock(api.services, to=asked.to, by=asked.advance)))
 
 
 def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:

@@ -58,7 +58,7 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
     def verify(token: str) -> Identity:
         """Who was merged hears of the member they were merged into."""
         who = verifier.verify(token)
-        return Identity(who.program_id, services.members.now_called(who.program_id, who.member_id))
+        return Identity(who.program_id, services.members.current_id(who.program_id, who.member_id))
 
     with suppress(Unavailable):  # It is looked for again, all the time.
         await services.members.refresh(services.db)

@@ -286,7 +286,7 @@ class Feed:
             self._hub.abort()
             await server.wait_closed()
         with suppress(Unavailable):
-            await self._topics.part_stopped(PART)
+            await self._topics.end_heartbeat(PART)
 
 
 @asynccontextmanager

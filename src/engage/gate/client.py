@@ -51,13 +51,13 @@ _status = msgspec.msgpack.Decoder(list[int])
 T = TypeVar("T")
 
 
-class Status(IntEnum):
+class ClaimStatus(IntEnum):
     GRANTED = 0
     REFUSED = 1
     UNKNOWN = 2
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class ClaimResult(msgspec.Struct, frozen=True):
     """The gate's answer. `number` and `left` are the grant's (`engage.domain.earning.slots.Grant`)."""
 
     status: int
@@ -65,7 +65,7 @@ class Claimed(msgspec.Struct, frozen=True):
     left: int = 0
 
 
-class Asked(msgspec.Struct, frozen=True):
+class SlotRequest(msgspec.Struct, frozen=True):
     """A slot asked for a member."""
 
     program_id: str
@@ -86,23 +86,23 @@ class Gate:
     def __init__(self, client: Redis | RedisCluster) -> None:
         self._client = client
 
-    async def claim(self, asked: Sequence[Asked]) -> list[Claimed]:
-        answers = [Claimed(Status.UNKNOWN)] * len(asked)
+    async def claim(self, asked: Sequence[SlotRequest]) -> list[ClaimResult]:
+        answers = [ClaimResult(ClaimStatus.UNKNOWN)] * len(asked)
         for part in self._parts(asked, [ask.key for ask in asked]):
             claims = [_claim(ask) for _, _, ask in part]
             reply = await self._call("engage_claim", part, (HASH_TTL_S, ONCE_TTL_S, claims))
             flat = _status.decode(reply)
             for n, (index, _, _) in enumerate(part):
-                answers[index] = Claimed(*flat[3 * n : 3 * n + 3])
+                answers[index] = ClaimResult(*flat[3 * n : 3 * n + 3])
         return answers
 
-    async def confirm(self, granted: Sequence[tuple[Asked, int]]) -> None:
+    async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
         """The database has taken the credits of these grants (asked, number)."""
         for part in self._parts(granted, [ask.key for ask, _ in granted]):
             claims = [_confirmation(ask.member_id, ask.slot, number) for _, _, (ask, number) in part]
             await self._call("engage_confirm", part, (ONCE_TTL_S, claims))
 
-    async def undo(self, asked: Sequence[Asked]) -> None:
+    async def undo(self, asked: Sequence[SlotRequest]) -> None:
         """These grants came to nothing: what is known of their members is forgotten."""
         for part in self._parts(asked, [ask.key for ask in asked]):
             members = [(False,) if isinstance(ask.slot, OnceSlot) else (ask.member_id,) for _, _, ask in part]
@@ -114,7 +114,7 @@ class Gate:
             await self._call("engage_undo", part, [(member_id,) for _, _, (_, member_id) in part])
 
     async def load(
-        self, members: Sequence[tuple[str, str, list[keys.Record]]], *, day: int, month: int
+        self, members: Sequence[tuple[str, str, list[keys.SlotRecord]]], *, day: int, month: int
     ) -> None:
         """What the database knows of (program, member), for members that are unknown here.
 
@@ -127,7 +127,7 @@ class Gate:
             records = [keys.pack(known) for _, _, (_, _, known) in part]
             await self._call("engage_load", part, (HASH_TTL_S, *oldest, names), *records)
 
-    async def known(self, program_id: str, member_id: str) -> list[keys.Record] | None:
+    async def read(self, program_id: str, member_id: str) -> list[keys.SlotRecord] | None:
         """What the gate knows of a member, None when it is unknown."""
         with _away_is_unavailable():
             packed = await self._client.hget(keys.bucket(program_id, member_id), member_id)  # type: ignore[misc]  # redis-py types it as maybe not awaitable.
@@ -216,7 +216,7 @@ def _away_is_unavailable() -> Iterator[None]:
         raise Unavailable("valkey") from error
 
 
-def _claim(ask: Asked) -> tuple[Any, ...]:
+def _claim(ask: SlotRequest) -> tuple[Any, ...]:
     match ask.slot:
         case StreakSlot(rule_id=rule_id, zone=zone) as slot:
             return "s", ask.member_id, short_code(rule_id), slot.period, short_code(zone)

@@ -30,7 +30,7 @@ def once(program_id: str, member_id: str, source_key: str) -> str:
     return f"{bucket(program_id, member_id)}:{member_id}:{source_key}"
 
 
-class Record(Struct, frozen=True):
+class SlotRecord(Struct, frozen=True):
     """What the gate knows of one rule of a member; see library.lua."""
 
     code: int
@@ -41,21 +41,21 @@ class Record(Struct, frozen=True):
     unconfirmed: int = 0
 
 
-def streak_record(rule_id: str, last_day: int, days: int, zone: str) -> Record:
-    return Record(short_code(rule_id), STREAK, last_day, days, short_code(zone))
+def streak_record(rule_id: str, last_day: int, days: int, zone: str) -> SlotRecord:
+    return SlotRecord(short_code(rule_id), STREAK, last_day, days, short_code(zone))
 
 
-def window_record(rule_id: str, kind: str, period: int, places: list[int]) -> Record:
+def window_record(rule_id: str, kind: str, period: int, places: list[int]) -> SlotRecord:
     """`places` are the used ones, from 1."""
     bits = 0
     for place in places:
         bits |= 1 << (place - 1)
-    return Record(short_code(rule_id), WINDOW_KINDS[kind], period, bits)
+    return SlotRecord(short_code(rule_id), WINDOW_KINDS[kind], period, bits)
 
 
-def pack(records: list[Record]) -> bytes:
+def pack(records: list[SlotRecord]) -> bytes:
     return b"".join(_RECORD.pack(r.code, r.kind, r.period, r.value, r.zone, r.unconfirmed) for r in records)
 
 
-def unpack(packed: bytes) -> list[Record]:
-    return [Record(*fields) for fields in _RECORD.iter_unpack(packed)]
+def unpack(packed: bytes) -> list[SlotRecord]:
+    return [SlotRecord(*fields) for fields in _RECORD.iter_unpack(packed)]

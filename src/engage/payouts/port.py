@@ -19,7 +19,7 @@ class Payout(Struct, frozen=True):
     submitted_at: datetime
 
 
-class Provider(Protocol):
+class PayoutProvider(Protocol):
     """Both calls answer in bounded time and raise nothing that is expected to go wrong: it is an outcome.
 
     `at` is the time by the clock that withdrawals follow, which only a sandbox needs to know.

@@ -34,7 +34,7 @@ class MemberCache:
     def add(self, member: Member) -> None:
         self._keep((member.program_id, member.member_id), member)
 
-    def now_called(self, program_id: str, member_id: str) -> str:
+    def current_id(self, program_id: str, member_id: str) -> str:
         """The id of the member that this one was merged into, or their own."""
         return self._merged.get((program_id, member_id), member_id)
 
@@ -43,7 +43,7 @@ class MemberCache:
         member they were merged into, so mind whose id it is. Raises Unavailable.
         """
         found = {key: self._members[key] for key in keys if key in self._members}
-        missing = list({key for key in keys if key not in found and may_be_member(key[1])})
+        missing = list({key for key in keys if key not in found and is_member_id(key[1])})
         if missing:
             async with transaction(db) as conn:
                 read = await read_members(conn, missing)
@@ -91,7 +91,7 @@ async def keep_members_fresh(book: MemberCache, db: AsyncEngine) -> None:
             continue
 
 
-def may_be_member(member_id: str) -> bool:
+def is_member_id(member_id: str) -> bool:
     """Whether a member may have this id; of what the database cannot even read it is not asked."""
     try:
         msgspec.convert(member_id, MemberId)

@@ -1,11 +1,11 @@
 """Who pays withdrawals out to phones, as the settings say."""
 
-from engage.payouts.port import Provider
+from engage.payouts.port import PayoutProvider
 from engage.payouts.sandbox import SandboxProvider
 from engage.settings import Settings, SettingsError
 
 
-def open_provider(settings: Settings) -> Provider | None:
+def open_provider(settings: Settings) -> PayoutProvider | None:
     """None where there is nobody: what is withdrawn waits then. Raises SettingsError."""
     match settings.payouts:
         case "momo":

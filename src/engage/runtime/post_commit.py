@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.refusals import Unavailable
-from engage.gate.client import Asked, Gate
+from engage.gate.client import Gate, SlotRequest
 from engage.ledger.balances import OutboxRow
 from engage.runtime.database import one_statement
 from engage.signals.doorbell import Doorbell
@@ -43,7 +43,7 @@ class PostCommit:
         self._gate = gate
         self._topics = topics
         self._doorbell = doorbell
-        self._confirmed: list[tuple[Asked, int]] = []
+        self._confirmed: list[tuple[SlotRequest, int]] = []
         self._changes: list[Change] = []
         self._due: set[datetime] = set()
         self._unpublished: list[UUID] = []
@@ -56,7 +56,7 @@ class PostCommit:
         rows: Sequence[OutboxRow] = (),
         *,
         due: Sequence[datetime] = (),
-        confirmed: Sequence[tuple[Asked, int]] = (),
+        confirmed: Sequence[tuple[SlotRequest, int]] = (),
     ) -> None:
         """Returns at once."""
         self._confirmed.extend(confirmed)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.clock import Clock
 from engage.domain.accounts.account import Account
 from engage.domain.keys import MemberKey
-from engage.gate.client import Asked
+from engage.gate.client import SlotRequest
 from engage.ledger import accept as ledger
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.accounts import Accounts, post
@@ -39,7 +39,7 @@ class Posting:
         self._cause = cause
         self.rows: list[OutboxRow] = []
         self.due: list[datetime] = []
-        self.confirmed: list[tuple[Asked, int]] = []
+        self.confirmed: list[tuple[SlotRequest, int]] = []
 
     async def post(self, accounts: Accounts, *, causes: Mapping[MemberKey, str] | None = None) -> None:
         """Writes what the accounts went through. With `causes`, an account that has none there has only had
@@ -70,7 +70,7 @@ class Posting:
         """Rings the doorbell for credits that are due at these times; None is never."""
         self.due.extend(at for at in times if at is not None)
 
-    def confirm(self, asked: Asked, number: int) -> None:
+    def confirm(self, asked: SlotRequest, number: int) -> None:
         """Confirms to the gate that the database has taken the credit of a grant."""
         self.confirmed.append((asked, number))
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
 from engage.gate.client import Gate, open_gate
-from engage.payouts.port import Provider
+from engage.payouts.port import PayoutProvider
 from engage.runtime.database import COMMAND_TIMEOUT_S, open_database, transaction
 from engage.runtime.member_cache import MemberCache, keep_members_fresh
 from engage.runtime.payout_provider import open_provider
@@ -32,7 +32,7 @@ class Services(msgspec.Struct, frozen=True):
     programs: ProgramCache
     members: MemberCache
     post_commit: PostCommit
-    payouts: Provider | None  # Who pays withdrawals out.
+    payouts: PayoutProvider | None  # Who pays withdrawals out.
 
 
 @asynccontextmanager
@@ -76,7 +76,7 @@ async def open_services(
         await db.dispose()
 
 
-async def clock_of(settings: Settings, conn: AsyncConnection) -> Clock:
+async def read_clock(settings: Settings, conn: AsyncConnection) -> Clock:
     """The installation's clock as it is now, for whoever reads one snapshot of it."""
     return Clock() if settings.sandbox is None else Clock(await sandbox_clock.read(conn))
 

@@ -71,14 +71,14 @@ class Doorbell:
             self._rung = {tick for tick in self._rung if tick >= now}
             self._forget_at = len(self._rung) + RUNG_LIMIT
 
-    async def call_for_help(self, job: str, tick: int, count: int) -> None:
+    async def request_workers(self, job: str, tick: int, count: int) -> None:
         """Asks so many other workers to join a job that one batch did not finish."""
         pool = await self._connected()
         async with _asking():
             for n in range(count):
                 await pool.enqueue_job(job, tick, n, _job_id=f"{job}:{tick}:{n}", _queue_name=QUEUE)
 
-    async def workers_alive(self) -> int:
+    async def count_workers(self) -> int:
         """How many workers have shown a sign of life within the last seconds."""
         pool = await self._connected()
         async with _asking():

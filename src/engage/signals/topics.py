@@ -159,12 +159,12 @@ class Topics:
             pipe.expire(key, HEARTBEAT_TTL_S)
             await pipe.execute()
 
-    async def part_stopped(self, part: str) -> None:
+    async def end_heartbeat(self, part: str) -> None:
         """Take this process's heartbeat back. Raises Unavailable."""
         async with _asking():
             await self._client.zrem(_health_key(part), f"{socket.gethostname()}:{os.getpid()}")
 
-    async def parts_alive(self, part: str) -> int:
+    async def count_alive(self, part: str) -> int:
         """How many processes of a part have said lately that they are alive. Raises Unavailable."""
         async with _asking():
             return int(await self._client.zcount(_health_key(part), self._clock.wall().timestamp(), "+inf"))

@@ -9,7 +9,7 @@ import pytest
 
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Recorded, record
+from engage.flows.activities.record import RecordedActivity, record
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
@@ -54,7 +54,7 @@ async def test_a_limit_holds_however_many_ask(
     found = await asyncio.gather(*interleaved(asking, losses))
     answers = [answer for each in found if each is not None for answer in each]
     credits = Counter(
-        (credit.rule, credit.id) for a in answers if isinstance(a, Recorded) for credit in a.credits
+        (credit.rule, credit.id) for a in answers if isinstance(a, RecordedActivity) for credit in a.credits
     )
     assert Counter(rule for rule, _ in credits) == allowed, "no more and no less was answered"
     codes = {a.code for a in answers if isinstance(a, Refusal)}

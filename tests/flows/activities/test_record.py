@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.slots import StreakSlot, WindowSlot, wanted
 from engage.domain.refusals import Refusal, Unavailable
-from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.activities.record import MemberActivity, RecordedActivity, record
 from engage.flows.reads.home import read_home
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
-from engage.gate.client import Asked, Status
+from engage.gate.client import ClaimStatus, SlotRequest
 from engage.runtime.services import Services
 from tests.support.activities import (
     PROGRAM,
@@ -43,12 +43,12 @@ async def lose(services: Services) -> None:
     await services.gate.forget_all()
 
 
-def days(answer: Recorded) -> int:
+def days(answer: RecordedActivity) -> int:
     assert answer.streak is not None
     return answer.streak.days
 
 
-def left(answer: Recorded) -> int:
+def left(answer: RecordedActivity) -> int:
     assert answer.limit is not None
     return answer.limit.remaining
 
@@ -108,7 +108,7 @@ async def test_every_limit_holds_with_valkey_emptied(services: Services, losing:
         if losing:
             await lose(services)
         (answer,) = await record(services, [act(services, activity)])
-        assert isinstance(answer, Recorded | Refusal), answer
+        assert isinstance(answer, RecordedActivity | Refusal), answer
         answers.append(answer.code if isinstance(answer, Refusal) else [c.rule for c in answer.credits])
         advance(services, timedelta(minutes=1))
     assert answers == [
@@ -136,7 +136,7 @@ async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(services: Se
     await join(services)
     await perform(services, tap())
     await services.post_commit.drain()
-    before = await services.gate.known(PROGRAM, "m-1")
+    before = await services.gate.read(PROGRAM, "m-1")
     advance(services, DAY)
     assert days(await perform(services, tap())) == 2
     advance(services, DAY)
@@ -211,11 +211,11 @@ async def half_done(services: Services, activity: AnyActivity, member_id: str = 
     one = act(services, activity, member_id)
     program, market = services.programs.in_force(PROGRAM, at=one.at, country="ES")
     slots = wanted(program.earning, activity, at=one.at, zone=market.zone)
-    claimed = await services.gate.claim([Asked(PROGRAM, member_id, slot) for slot in slots])
-    assert {answer.status for answer in claimed} == {Status.GRANTED}
+    claimed = await services.gate.claim([SlotRequest(PROGRAM, member_id, slot) for slot in slots])
+    assert {answer.status for answer in claimed} == {ClaimStatus.GRANTED}
 
 
-async def do_and_die(services: Services, activity: AnyActivity) -> Recorded:
+async def do_and_die(services: Services, activity: AnyActivity) -> RecordedActivity:
     """As when the process dies right after its answer: nothing that follows is done."""
     await services.post_commit.drain()
     answer = await perform(services, activity)
@@ -340,14 +340,14 @@ async def test_a_batch_across_midnight_decides_each_at_its_own_time(services: Se
     answers = await record(
         services,
         [
-            Act(PROGRAM, "m-1", social(), late),
-            Act(PROGRAM, "m-1", social(), early),
-            Act(PROGRAM, "m-1", tap(), early),
-            Act(PROGRAM, "m-1", tap(), late),
+            MemberActivity(PROGRAM, "m-1", social(), late),
+            MemberActivity(PROGRAM, "m-1", social(), early),
+            MemberActivity(PROGRAM, "m-1", tap(), early),
+            MemberActivity(PROGRAM, "m-1", tap(), late),
         ],
     )
     for answer in answers:
-        assert isinstance(answer, Recorded), answer
+        assert isinstance(answer, RecordedActivity), answer
     assert [key for key in await source_keys(services) if key.startswith(("fuel", "share_social"))] == [
         "fuel:2026-11-29",
         "fuel:2026-11-30",
@@ -365,8 +365,8 @@ async def test_who_is_unknown_and_what_is_not_offered_is_refused(services: Servi
         services,
         [
             act(services, tap(), "nobody"),
-            Act("no-program", "m-1", tap(), NOON),
-            Act(PROGRAM, "m-1", tap(), datetime(2019, 1, 1, tzinfo=UTC)),
+            MemberActivity("no-program", "m-1", tap(), NOON),
+            MemberActivity(PROGRAM, "m-1", tap(), datetime(2019, 1, 1, tzinfo=UTC)),
             act(services, tap()),
         ],
     )
@@ -381,14 +381,14 @@ async def test_what_was_answered_before_a_part_went_away_stays_answered(
     await join(services, "m-2")
     await perform(services, tap(), "m-2")
     await services.post_commit.drain()
-    await services.gate.undo([Asked(PROGRAM, "m-2", StreakSlot("fuel", NOON.date(), "Europe/Madrid"))])
+    await services.gate.undo([SlotRequest(PROGRAM, "m-2", StreakSlot("fuel", NOON.date(), "Europe/Madrid"))])
 
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("valkey")
 
     monkeypatch.setattr(type(services.gate), "load", away)
     first, second = await record(services, [act(services, tap()), act(services, tap(), "m-2")])
-    assert isinstance(first, Recorded)
+    assert isinstance(first, RecordedActivity)
     assert isinstance(second, Unavailable)
     monkeypatch.undo()
     again = await record(services, [act(services, tap()), act(services, tap(), "m-2")])

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from engage.flows.operations.audit import audit
-from engage.flows.scheduled.time_travel import move_clock
+from engage.flows.scheduled.advance_clock import advance_clock
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.checkout import (
@@ -35,13 +35,13 @@ async def test_holds_coupons_and_lots_end_each_in_its_turn(services: Services, s
     await member_with_points(services, 300)
     codes = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
     made = await place_hold(services, hold_request(points=40, coupon_codes=codes[:1]))
-    await move_clock(services, by=HOLD_FOR - timedelta(minutes=1))
+    await advance_clock(services, by=HOLD_FOR - timedelta(minutes=1))
     assert await balance(services) == (60, 40, 0)
     other = await place_hold(services, hold_request("o-2", points=60))
-    await move_clock(services, by=timedelta(minutes=2))
+    await advance_clock(services, by=timedelta(minutes=2))
     assert await balance(services) == (40, 60, 0), "the first is over, the second is not"
     await close_hold(services, other, "captured")
-    await move_clock(services, by=timedelta(days=40))
+    await advance_clock(services, by=timedelta(days=40))
     assert await balance(services) == (0, 0, 0)
     holds = await rows(
         services.db, "SELECT id, state, closed_at = expires_at FROM holds WHERE purpose = 'checkout'"

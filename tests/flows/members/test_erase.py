@@ -7,7 +7,7 @@ import pytest
 
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
@@ -110,7 +110,9 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
     )
     for member_id in ("m-0", "m-1"):
         acts = [Review(product_id="SECRETPRODUCT", review_id="SECRETREVIEW")]
-        await record(services, [Act(program, member_id, act, services.clock.now()) for act in acts])
+        await record(
+            services, [MemberActivity(program, member_id, act, services.clock.now()) for act in acts]
+        )
         order = f"SECRETORDER-{member_id}"
         await buy(services, line("SECRETLINE", paid=50_00, quantity=2), order_id=order, member_id=member_id)
         await send_events(
@@ -207,7 +209,9 @@ async def test_who_is_erased_is_unknown_everywhere(settings: Settings, services:
             assert await send_events(process, delivered(process, "o-9")) == ["unknown_member"]
             with pytest.raises(Refusal, match="unknown_member"):
                 await read_home(process, orders.PROGRAM, "m-1")
-            act = Act(orders.PROGRAM, "m-1", Review(product_id="p", review_id="r"), services.clock.now())
+            act = MemberActivity(
+                orders.PROGRAM, "m-1", Review(product_id="p", review_id="r"), services.clock.now()
+            )
             (answer,) = await record(process, [act])
             assert isinstance(answer, Refusal)
             assert answer.code == "unknown_member"

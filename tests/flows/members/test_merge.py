@@ -8,7 +8,7 @@ import pytest
 
 from engage.domain.activity import Review
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.members.cards import members_of_cards
 from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.register import MemberRegistration, register_member
@@ -199,7 +199,9 @@ async def test_what_was_earned_once_is_not_earned_again(services: Services) -> N
     await settle_due(services, now=services.clock.now())
     await merge(services)
     for product, review in [("r-1", "again"), ("r-2", "again-2")]:
-        act = Act(PROGRAM, "m-2", Review(product_id=product, review_id=review), services.clock.now())
+        act = MemberActivity(
+            PROGRAM, "m-2", Review(product_id=product, review_id=review), services.clock.now()
+        )
         (answer,) = await record(services, [act])
         assert isinstance(answer, Refusal)
         assert answer.code == "already_rewarded"
@@ -297,7 +299,7 @@ async def test_nothing_is_lost_that_is_earned_while_they_are_merged(
     await join(services)
     await join(services, "m-2")
     acts = [
-        Act(PROGRAM, "m-1", Review(product_id=f"p-{n}", review_id=f"r-{n}"), services.clock.now())
+        MemberActivity(PROGRAM, "m-1", Review(product_id=f"p-{n}", review_id=f"r-{n}"), services.clock.now())
         for n in range(60)
     ]
 

@@ -28,7 +28,7 @@ async def test_an_operator_proves_and_rebuilds_an_installation(
         status, said = await run(settings, "rebuild", cwd=tmp_path)
         assert status == 0, said
         assert "2 of 2 members" in said
-        assert len(await services.gate.known("playground", "m-1") or []) == 3
+        assert len(await services.gate.read("playground", "m-1") or []) == 3
 
         await set_sandbox_clock(settings, NOON + DAY)
         status, said = await run(settings, "audit", cwd=tmp_path)

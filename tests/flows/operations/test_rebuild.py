@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, Recorded, record
+from engage.flows.activities.record import MemberActivity, RecordedActivity, record
 from engage.flows.operations.audit import audit
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.scheduled.settle import settle_due
@@ -78,7 +78,7 @@ async def decisions(services: Services, chance: random.Random) -> list[object]:
     found: list[object] = []
     for _ in range(4):
         acts = [
-            Act(PROGRAM, member, something(chance, n), services.clock.now())
+            MemberActivity(PROGRAM, member, something(chance, n), services.clock.now())
             for member in MEMBERS
             for n in range(6)
         ]
@@ -89,10 +89,10 @@ async def decisions(services: Services, chance: random.Random) -> list[object]:
     return found
 
 
-def told(answer: Recorded | Exception) -> object:
+def told(answer: RecordedActivity | Exception) -> object:
     if isinstance(answer, Refusal):
         return answer.code, {k: v for k, v in answer.facts.items() if k != "trace"}
-    assert isinstance(answer, Recorded), answer
+    assert isinstance(answer, RecordedActivity), answer
     return (
         [(credit.rule, credit.points, credit.due_at, credit.state) for credit in answer.credits],
         answer.streak,
@@ -151,16 +151,16 @@ async def test_a_rebuilt_gate_knows_what_it_knew(services: Services) -> None:
     await live(services, random.Random(1), days=3)
     await record(services, [act(services, activity, m) for m in MEMBERS for activity in (tap(), social())])
     await services.post_commit.drain()
-    before = {member: known(await services.gate.known(PROGRAM, member)) for member in MEMBERS}
+    before = {member: known(await services.gate.read(PROGRAM, member)) for member in MEMBERS}
     rebuilt = await rebuild(services)
     assert (rebuilt.members, rebuilt.loaded) == (9, 9)
     for member in MEMBERS:
-        after = known(await services.gate.known(PROGRAM, member))
+        after = known(await services.gate.read(PROGRAM, member))
         assert after <= before[member], "nothing but what it knew"
         assert before[member] - after <= {r for r in before[member] if r[1] == keys.DAY}, "of the present"
 
 
-def known(records: list[keys.Record] | None) -> set[tuple[int, int, int, int]]:
+def known(records: list[keys.SlotRecord] | None) -> set[tuple[int, int, int, int]]:
     assert records is not None
     return {(r.code, r.kind, r.period, r.value) for r in records}
 
@@ -174,8 +174,8 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) 
     told: list[tuple[str, int, int]] = []
     rebuilt = await rebuild(services, told=lambda *heard: told.append(heard))
     assert (rebuilt.members, rebuilt.loaded) == (2, 1)
-    assert await services.gate.known(PROGRAM, "m-1") is None
-    assert await services.gate.known(PROGRAM, "m-2") == []
+    assert await services.gate.read(PROGRAM, "m-1") is None
+    assert await services.gate.read(PROGRAM, "m-2") == []
     assert (await perform(services, social())).limit is not None
     assert told[0] == ("members", 0, 2)
     assert ("members", 2, 2) in told

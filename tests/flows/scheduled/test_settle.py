@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from engage.domain.activity import AnyActivity
-from engage.flows.activities.record import Recorded, record
+from engage.flows.activities.record import RecordedActivity, record
 from engage.flows.scheduled import settle
 from engage.flows.scheduled.settle import settle_due, settle_once, settle_together
 from engage.flows.shop.events import AnyEvent
@@ -130,7 +130,7 @@ async def test_credits_arrive_while_others_are_settled_and_taken_back(
         acts = [act(each, activity, m) for m in members for activity in activities]
         chance.shuffle(acts)
         for answer in await record(each, acts):
-            answers[type(answer).__name__ if isinstance(answer, Recorded) else str(answer)] += 1
+            answers[type(answer).__name__ if isinstance(answer, RecordedActivity) else str(answer)] += 1
 
     async def take(each: Services, turn: int) -> None:
         await take_events(each, [review_removed(each, f"r-{turn - 1}", m) for m in members])
@@ -144,6 +144,6 @@ async def test_credits_arrive_while_others_are_settled_and_taken_back(
             *(earn(e, turn) for e in each), *(take(e, turn) for e in each), *(settle_all(e) for e in each)
         )
         advance(services, timedelta(hours=6))
-    assert set(answers) <= {"Recorded", "already_tapped", "limit_reached", "already_rewarded"}
+    assert set(answers) <= {"RecordedActivity", "already_tapped", "limit_reached", "already_rewarded"}
     await settle_due(services, now=services.clock.now() + 2 * DAY)
     await assert_audit_is_clean(services)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from engage.domain.accounts.balance import Balance
 from engage.flows.scheduled.due_work import DUE_WORK
-from engage.flows.scheduled.sweep import forget_old_answers, sweep, tell_left_over
+from engage.flows.scheduled.sweep import delete_old_answers, publish_outbox, sweep
 from engage.runtime.idempotency import begin_answer, keep_answer
 from engage.runtime.services import Services
 from engage.signals.topics import Change, Reconnected
@@ -35,11 +35,11 @@ async def test_a_change_that_was_not_told_is_told_by_the_sweep(services: Service
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
     async with aclosing(services.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)
-        assert await tell_left_over(services) == 1
+        assert await publish_outbox(services) == 1
         changes = await asyncio.wait_for(anext(heard), 5)
     assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
-    assert await tell_left_over(services) == 0
+    assert await publish_outbox(services) == 0
 
 
 async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_for(
@@ -64,7 +64,7 @@ async def test_fresh_news_are_left_to_those_who_made_them(services: Services) ->
     await join(services)
     await services.post_commit.drain()
     await perform(services, tap())
-    assert await tell_left_over(services) == 0
+    assert await publish_outbox(services) == 0
     await services.post_commit.drain()
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
@@ -82,7 +82,7 @@ async def test_two_sweeps_at_once_tell_everything(services: Services, other: Ser
                 ),
                 {"member": f"m-{n % 5}"},
             )
-    told = await asyncio.gather(*(tell_left_over(each) for each in (services, other) * 3))
+    told = await asyncio.gather(*(publish_outbox(each) for each in (services, other) * 3))
     assert sum(told) == 40
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
@@ -100,5 +100,5 @@ async def test_answers_are_kept_for_three_days(services: Services) -> None:
             ),
             {"age": age},
         )
-    assert await forget_old_answers(services) == 1
+    assert await delete_old_answers(services) == 1
     assert await rows(services.db, "SELECT key FROM idempotency_keys") == [("new",)]

@@ -21,7 +21,7 @@ from engage.domain.withdrawals.withdrawal import (
 )
 from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.programs.publish import publish
-from engage.flows.scheduled.time_travel import move_clock
+from engage.flows.scheduled.advance_clock import advance_clock
 from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.flows.withdrawals.reads import read_withdrawal
@@ -436,5 +436,5 @@ async def states_by_phone(services: Services) -> dict[str, str]:
 
 async def travel(services: Services, by: timedelta) -> None:
     target = services.clock.now() + by
-    await move_clock(services, to=target)
+    await advance_clock(services, to=target)
     advance(services, target - services.clock.now())

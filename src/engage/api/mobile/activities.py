@@ -15,7 +15,7 @@ from engage.api.mobile.callers import as_unauthorized, member_of, once_for_membe
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal, UseCase
-from engage.flows.activities.record import CreditView, LimitView, Recorded
+from engage.flows.activities.record import CreditView, LimitView, RecordedActivity
 from engage.tokens.verifier import Identity
 
 
@@ -132,7 +132,7 @@ async def _tap(api: Api, who: Identity) -> Answer[Tapped]:
     return answer(Tapped(recorded.credits, recorded.streak), 202)
 
 
-async def _record(api: Api, who: Identity, activity: AnyActivity) -> Recorded:
+async def _record(api: Api, who: Identity, activity: AnyActivity) -> RecordedActivity:
     """Raises Refusal: what the rules say, or unauthorized."""
     try:
         return await api.recorder.submit(Deed(who.program_id, who.member_id, activity))

@@ -20,7 +20,7 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
     """
     api = started_api_of(scope)
     who = api.verifier.verify(bearer(scope))
-    member_id = api.services.members.now_called(who.program_id, who.member_id)
+    member_id = api.services.members.current_id(who.program_id, who.member_id)
     return api, who if member_id == who.member_id else Identity(who.program_id, member_id)
 
 

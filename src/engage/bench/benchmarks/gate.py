@@ -17,7 +17,7 @@ from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.slots import StreakSlot
 from engage.domain.program.program import Program
 from engage.gate import keys
-from engage.gate.client import Asked, Gate, Status, open_gate
+from engage.gate.client import ClaimStatus, Gate, SlotRequest, open_gate
 from engage.programs import preset
 
 MEMBERS_PER_LOAD = 1_000
@@ -62,7 +62,7 @@ async def _memory(ground: Ground, gate: Gate, valkey: Redis, what: str, name: Ca
         numbers = range(first, min(first + MEMBERS_PER_LOAD, members))
         await gate.load([(PROGRAM, name(n), known) for n in numbers], day=day, month=month)
     used = await _used_memory(valkey) - before
-    assert await gate.known(PROGRAM, name(members - 1)) == known
+    assert await gate.read(PROGRAM, name(members - 1)) == known
     return Figure(
         benchmark="gate",
         what=f"memory for an active member, {what}",
@@ -73,7 +73,7 @@ async def _memory(ground: Ground, gate: Gate, valkey: Redis, what: str, name: Ca
     )
 
 
-def _records(program: Program, now: datetime) -> list[keys.Record]:
+def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
     """What there is to know of a member who has tapped for five days and shared in both ways."""
     rules = program.earning.rules
     assert rules.streak is not None
@@ -98,10 +98,10 @@ async def _claims(ground: Ground, gate: Gate, valkey: Redis) -> list[Figure]:
     fewer = max(ground.sizes.claims // 10, 1)
     for turn in range(ground.sizes.rounds):
         ground.say(f"gate: claims, round {turn + 1} of {ground.sizes.rounds}")
-        many = [Asked(PROGRAM, f"many-{turn}-{n}", slot) for n in range(ground.sizes.claims)]
-        few = [Asked(PROGRAM, f"few-{turn}-{n}", slot) for n in range(fewer)]
+        many = [SlotRequest(PROGRAM, f"many-{turn}-{n}", slot) for n in range(ground.sizes.claims)]
+        few = [SlotRequest(PROGRAM, f"few-{turn}-{n}", slot) for n in range(fewer)]
         for first in range(0, len(many + few), MEMBERS_PER_LOAD):
-            nothing: list[keys.Record] = []
+            nothing: list[keys.SlotRecord] = []
             new = [
                 (a.program_id, a.member_id, nothing) for a in (many + few)[first : first + MEMBERS_PER_LOAD]
             ]
@@ -121,11 +121,11 @@ async def _claims(ground: Ground, gate: Gate, valkey: Redis) -> list[Figure]:
     ]
 
 
-async def _claim_rate(gate: Gate, asked: list[Asked], size: int) -> float:
+async def _claim_rate(gate: Gate, asked: list[SlotRequest], size: int) -> float:
     began = time.perf_counter()
     for first in range(0, len(asked), size):
         answers = await gate.claim(asked[first : first + size])
-        assert all(answer.status == Status.GRANTED for answer in answers)
+        assert all(answer.status == ClaimStatus.GRANTED for answer in answers)
     return len(asked) / (time.perf_counter() - began)
 
 

@@ -18,9 +18,9 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import (
     AnyEvent,
     OrderDeliveredEvent,
-    OrderNamed,
     OrderPaid,
     OrderPaidEvent,
+    OrderReference,
     OrderReturned,
     OrderReturnedEvent,
 )
@@ -101,7 +101,7 @@ def _event(kind: Kind, program: str, member: str, at: datetime, currency: str) -
             )
             return OrderPaidEvent(id=event_id, time=at, program=program, member_id=member, data=told)
         case "delivered":
-            named = OrderNamed(order_id=order_id)
+            named = OrderReference(order_id=order_id)
             return OrderDeliveredEvent(id=event_id, time=at, program=program, member_id=member, data=named)
         case "returned":
             back = OrderReturned(order_id=order_id, return_id="r", lines=BACK)

@@ -61,7 +61,7 @@ async def add_members(
 async def introduce(services: Services, program: Program, prefix: str, count: int, *, now: datetime) -> None:
     """The gate gets to know them, as it does when a member registers."""
     day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
-    nothing: list[keys.Record] = []
+    nothing: list[keys.SlotRecord] = []
     for first in range(0, count, MEMBERS_PER_LOAD):
         numbers = range(first, min(first + MEMBERS_PER_LOAD, count))
         known = [(program.id, member_id(prefix, n), nothing) for n in numbers]

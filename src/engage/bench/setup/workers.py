@@ -24,5 +24,5 @@ def crew(ground: Ground) -> list[ProcessSpec]:
 
 async def until_alive(services: Services, count: int) -> None:
     async with asyncio.timeout(START_S):
-        while await services.doorbell.workers_alive() < count:  # noqa: ASYNC110 — They are other processes.
+        while await services.doorbell.count_workers() < count:  # noqa: ASYNC110 — They are other processes.
             await asyncio.sleep(LOOK_S)

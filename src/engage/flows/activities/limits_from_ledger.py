@@ -66,7 +66,7 @@ def _records(
     at: datetime,
     streaks: dict[SlotQuery, Streak],
     places: dict[SlotQuery, list[int]],
-) -> list[keys.Record]:
+) -> list[keys.SlotRecord]:
     records = []
     for rule in program.rules:
         match rule.limit:

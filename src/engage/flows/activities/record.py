@@ -20,7 +20,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks, load_gate
-from engage.gate.client import Asked, Status
+from engage.gate.client import ClaimStatus, SlotRequest
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import Credit, ReferencedCredit, read_by_reference, read_used_keys
 from engage.ledger.used_slots import SlotQuery, read_used_slots
@@ -34,7 +34,7 @@ from engage.store.members.members import Member
 ROUNDS = 40
 
 
-class Act(msgspec.Struct, frozen=True):
+class MemberActivity(msgspec.Struct, frozen=True):
     """What a member did, and when."""
 
     program_id: str
@@ -59,7 +59,7 @@ class LimitView(msgspec.Struct, frozen=True):
     resets_at: datetime
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class RecordedActivity(msgspec.Struct, frozen=True):
     """What came of an activity. `repeated`: it had been recorded before, and nothing was added."""
 
     credits: list[CreditView]
@@ -68,14 +68,14 @@ class Recorded(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
-Answers = list[Recorded | Exception | None]
+Answers = list[RecordedActivity | Exception | None]
 
 
 class _Open(msgspec.Struct):
     """An activity that has no answer yet: the slots it wants, and what it has come to so far."""
 
     index: int
-    act: Act
+    act: MemberActivity
     member: Member
     program: Program
     zone: str
@@ -96,8 +96,8 @@ class _Open(msgspec.Struct):
         reference = self.act.activity.reference
         return None if reference is None else (self.act.program_id, self.act.member_id, reference)
 
-    def asked(self, slot: Slot) -> Asked:
-        return Asked(self.act.program_id, self.act.member_id, slot)
+    def asked(self, slot: Slot) -> SlotRequest:
+        return SlotRequest(self.act.program_id, self.act.member_id, slot)
 
     def win(self, grant: Grant, rows: list[CreditToAccept]) -> None:
         self.settled.add(grant.slot.rule_id)
@@ -105,7 +105,7 @@ class _Open(msgspec.Struct):
         self.rows = [*self.rows, *rows]
 
 
-async def record(services: Services, acts: Sequence[Act]) -> list[Recorded | Exception]:
+async def record(services: Services, acts: Sequence[MemberActivity]) -> list[RecordedActivity | Exception]:
     """The answer to each activity, in order: what it earned, or a Refusal.
 
     It is Unavailable where a part was away before there was an answer: nothing was promised then, and asking
@@ -122,7 +122,7 @@ async def record(services: Services, acts: Sequence[Act]) -> list[Recorded | Exc
     return answers
 
 
-async def _record(services: Services, acts: Sequence[Act]) -> list[Recorded | Exception]:
+async def _record(services: Services, acts: Sequence[MemberActivity]) -> list[RecordedActivity | Exception]:
     answers: Answers = [None] * len(acts)
     away = Unavailable("valkey")
     open_: list[_Open] = []
@@ -148,7 +148,7 @@ async def _rounds(services: Services, open_: list[_Open], answers: Answers) -> N
         open_ = unsure
 
 
-async def _prepare(services: Services, acts: Sequence[Act], answers: Answers) -> list[_Open]:
+async def _prepare(services: Services, acts: Sequence[MemberActivity], answers: Answers) -> list[_Open]:
     members = await services.members.find(services.db, [(act.program_id, act.member_id) for act in acts])
     decisions = Decisions()
     open_ = []
@@ -178,8 +178,8 @@ async def _claim(services: Services, open_: list[_Open], answers: Answers) -> tu
     told: set[tuple[str, str, str]] = set()
     for one, slots in sought:
         claimed = [(slot, next(claims)) for slot in slots]
-        one.grants = [Grant(slot, c.number, c.left) for slot, c in claimed if c.status == Status.GRANTED]
-        if any(c.status == Status.UNKNOWN for _, c in claimed):
+        one.grants = [Grant(slot, c.number, c.left) for slot, c in claimed if c.status == ClaimStatus.GRANTED]
+        if any(c.status == ClaimStatus.UNKNOWN for _, c in claimed):
             unsure.append(one)
         elif not one.grants:
             no.append(one)
@@ -296,7 +296,7 @@ async def _settle_lost(services: Services, lost: list[_Open]) -> None:
         one.settled.add(grant.slot.rule_id)
 
 
-async def _recorded_before(services: Services, open_: list[_Open]) -> dict[int, Recorded | Exception]:
+async def _recorded_before(services: Services, open_: list[_Open]) -> dict[int, RecordedActivity | Exception]:
     """Answers for activities that are known by their name: what they earned, or that they were removed."""
     named = [(one, name) for one in open_ if (name := one.name) is not None]
     if not named:
@@ -318,14 +318,14 @@ def _window_of(one: _Open) -> SlotQuery | None:
 
 def _repeat(
     one: _Open, held: list[ReferencedCredit], used: dict[SlotQuery, list[int]]
-) -> Recorded | Exception:
+) -> RecordedActivity | Exception:
     slot, window = one.slots[0], _window_of(one)
     if all(each.removed for each in held):
         return Refusal(Code.ACTIVITY_REMOVED)
     if not isinstance(slot, WindowSlot) or window is None:
         return refused(one.program.earning, slot)
     left = slot.count - sum(place <= slot.count for place in used.get(window, []))
-    return Recorded(
+    return RecordedActivity(
         [_view(each.credit) for each in held if not each.removed],
         limit=LimitView(slot.rule_id, left, slot.window.end),
         repeated=True,
@@ -352,12 +352,12 @@ def _streak_of(one: _Open, streaks: Streaks) -> Streak | None:
     return None
 
 
-def _outcome(one: _Open) -> Recorded | Refusal:
+def _outcome(one: _Open) -> RecordedActivity | Refusal:
     """What an activity that wants nothing more has come to."""
     return _recorded(one) if one.rows else refused(one.program.earning, one.slots[0])
 
 
-def _recorded(one: _Open) -> Recorded:
+def _recorded(one: _Open) -> RecordedActivity:
     streak, limit = None, None
     for grant in one.won:
         match grant.slot:
@@ -372,7 +372,7 @@ def _recorded(one: _Open) -> Recorded:
         CreditView(row.id, row.credit.rule_id, row.credit.points, "pending", row.credit.due_at)
         for row in one.rows
     ]
-    return Recorded(credits, streak, limit)
+    return RecordedActivity(credits, streak, limit)
 
 
 def _view(credit: Credit) -> CreditView:

@@ -5,7 +5,7 @@ from datetime import datetime
 from engage.domain.activity import review_reference, share_reference
 from engage.domain.refusals import Code
 from engage.flows.shop.events import (
-    Known,
+    MemberEvent,
     RefusedEvent,
     ReviewRemoved,
     ReviewRemovedEvent,
@@ -18,8 +18,8 @@ from engage.runtime.services import Services
 
 
 async def take_removals(
-    services: Services, known: list[Known], refused: list[RefusedEvent], *, now: datetime
-) -> list[Known]:
+    services: Services, known: list[MemberEvent], refused: list[RefusedEvent], *, now: datetime
+) -> list[MemberEvent]:
     """Those that are done; the others are added to `refused`. Raises Unavailable."""
     removals, done = [], []
     for one in known:
@@ -35,7 +35,7 @@ async def take_removals(
     return done
 
 
-def _removal(services: Services, one: Known) -> Removal | None:
+def _removal(services: Services, one: MemberEvent) -> Removal | None:
     """What to take back; None when no version of the program ever paid for such an activity."""
     match one.event:
         case ReviewRemovedEvent(data=ReviewRemoved(review_id=review_id)):

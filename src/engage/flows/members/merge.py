@@ -26,7 +26,7 @@ from engage.ledger.closing.accounts import (
     read_hold_states,
     reverse_pending,
 )
-from engage.runtime.member_cache import may_be_member
+from engage.runtime.member_cache import is_member_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
@@ -61,7 +61,7 @@ async def merge_members(
     Raises Refusal unknown_member, member_erased, member_merged (into somebody else), points_held while a
     checkout or a withdrawal of the member is open; or Unavailable, also where the two are never at rest.
     """
-    if not may_be_member(member_id):
+    if not is_member_id(member_id):
         raise Refusal(Code.UNKNOWN_MEMBER)
     for _ in range(ROUNDS):
         try:

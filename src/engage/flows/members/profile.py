@@ -10,7 +10,7 @@ from engage.domain.members.phone import masked
 from engage.domain.refusals import Code, Refusal
 from engage.ledger.balances import read_balances
 from engage.runtime.database import snapshot
-from engage.runtime.member_cache import may_be_member
+from engage.runtime.member_cache import is_member_id
 from engage.runtime.services import Services
 from engage.store.members.members import Profile, member_erased, read_cards, read_merged_into, read_profiles
 
@@ -70,7 +70,7 @@ async def read_profile(services: Services, member_id: str, program_id: str | Non
 
 async def _find(services: Services, member_id: str, program_id: str | None) -> Profile:
     programs = [known for known in services.programs.ids() if program_id in (None, known)]
-    if not may_be_member(member_id):
+    if not is_member_id(member_id):
         raise Refusal(Code.UNKNOWN_MEMBER)
     async with snapshot(services.db) as conn:
         found = await read_profiles(conn, programs, member_id)

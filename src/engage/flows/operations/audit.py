@@ -13,7 +13,7 @@ from engage.ledger.audit import Finding, Totals
 from engage.ledger.checks import CHECKS, Check
 from engage.runtime.database import open_database, snapshot
 from engage.runtime.program_cache import parsed
-from engage.runtime.services import clock_of
+from engage.runtime.services import read_clock
 from engage.settings import Settings
 from engage.store import programs
 
@@ -50,7 +50,7 @@ async def audit(settings: Settings, *, told: Told = _untold) -> Audit:
     try:
         async with snapshot(db) as conn:
             await conn.execute(_WORK_MEMORY)
-            return await audit_snapshot(conn, await clock_of(settings, conn), told=told)
+            return await audit_snapshot(conn, await read_clock(settings, conn), told=told)
     finally:
         await db.dispose()
 

@@ -22,7 +22,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.ledger.reports import PastBalance, read_past_balance, read_sums
 from engage.runtime.database import open_database, snapshot
 from engage.runtime.program_cache import parsed
-from engage.runtime.services import clock_of
+from engage.runtime.services import read_clock
 from engage.settings import Settings
 from engage.store import programs
 from engage.store.members.members import read_profiles
@@ -56,7 +56,7 @@ async def report_liability(
     Unavailable, and DocumentError where a published version cannot be read.
     """
     async with _reporting, _reading(settings, timeout_s) as conn:
-        period = parse_period(at, since, now=(clock or await clock_of(settings, conn)).now())
+        period = parse_period(at, since, now=(clock or await read_clock(settings, conn)).now())
         published = await _published(conn, program_id)
 
         def rate_of(program_id: str, country: str) -> PointRate:
@@ -81,7 +81,7 @@ async def report_balance(
     if "\0" in member_id:
         raise Refusal(Code.UNKNOWN_MEMBER)  # PostgreSQL has no such text.
     async with _reading(settings, timeout_s) as conn:
-        period = parse_period(at, None, now=(clock or await clock_of(settings, conn)).now())
+        period = parse_period(at, None, now=(clock or await read_clock(settings, conn)).now())
         published = await _published(conn, program_id)
         ids = sorted(published) if program_id is None else [program_id]
         profiles = await read_profiles(conn, ids, member_id)

@@ -29,12 +29,12 @@ DUE_WORK = (
 )
 
 
-async def do_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
+async def run_due_work(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Do all work that is due at `now`, one kind after the other; return the count. Raises Unavailable."""
     return sum([await work.do(services, now=now, on_time=on_time) for work in DUE_WORK])
 
 
-async def is_left(conn: AsyncConnection, *, now: datetime) -> bool:
+async def is_work_left(conn: AsyncConnection, *, now: datetime) -> bool:
     """Return true if work due at `now` is not done yet, also if a worker is doing it."""
     for work in DUE_WORK:
         first = await work.next_at(conn, after=LONG_AGO)

@@ -45,7 +45,7 @@ async def expire_together(services: Services, *, others: int = OTHERS) -> int:
     until = loop.time() + TURN_S
     total, more = await expire_once(services, now=services.clock.now())
     if more and others:
-        await services.doorbell.call_for_help(EXPIRE_JOB, tick_of(services.clock.wall()), others)
+        await services.doorbell.request_workers(EXPIRE_JOB, tick_of(services.clock.wall()), others)
     while more and loop.time() < until:
         ended, more = await expire_once(services, now=services.clock.now())
         total += ended

@@ -42,10 +42,10 @@ async def settle_together(services: Services, *, tick: int, settlers: int) -> in
     while True:
         settled = await settle_once(services, now=services.clock.now())
         if settled == CREDITS_PER_BATCH and total == 0 and settlers:
-            await services.doorbell.call_for_help(SETTLE_JOB, tick, settlers)
+            await services.doorbell.request_workers(SETTLE_JOB, tick, settlers)
         total += settled
         if settled < CREDITS_PER_BATCH:
             return total
         if loop.time() > until:
-            await services.doorbell.call_for_help(SETTLE_JOB, tick + 1, settlers)
+            await services.doorbell.request_workers(SETTLE_JOB, tick + 1, settlers)
             return total

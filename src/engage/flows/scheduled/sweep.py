@@ -21,7 +21,7 @@ async def sweep(services: Services, work: DueWork) -> int:
     return await work.do(services, now=services.clock.now(), on_time=False)
 
 
-async def tell_left_over(services: Services) -> int:
+async def publish_outbox(services: Services) -> int:
     """Publishes the newest balances of members whose news may not have been told; how many rows."""
     async with transaction(services.db) as conn:
         rows = await outbox.lock_unpublished(
@@ -38,7 +38,7 @@ async def tell_left_over(services: Services) -> int:
     return len(rows)
 
 
-async def forget_old_answers(services: Services) -> int:
+async def delete_old_answers(services: Services) -> int:
     """Drops the answers kept for Idempotency-Keys that have had their time; how many."""
     async with transaction(services.db) as conn:
         return await idempotency.delete_before(conn, before=services.clock.wall() - ANSWERS_KEPT)

@@ -23,27 +23,27 @@ from engage.store.members.members import Member
 from engage.store.shop.events import RecordedEvent
 
 
-class Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EventData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of what events tell: a field that nobody knows is a mistake."""
 
 
-class NoFacts(Told, frozen=True):
+class EmptyEventData(EventData, frozen=True):
     """An event that says all by its type."""
 
 
-class ReviewRemoved(Told, frozen=True):
+class ReviewRemoved(EventData, frozen=True):
     review_id: Identifier
 
 
-class ShareRemoved(Told, frozen=True):
+class ShareRemoved(EventData, frozen=True):
     share_id: Identifier
 
 
-class OrderNamed(Told, frozen=True):
+class OrderReference(EventData, frozen=True):
     order_id: Identifier
 
 
-class OrderPaid(OrderNamed, frozen=True, kw_only=True):
+class OrderPaid(OrderReference, frozen=True, kw_only=True):
     """An order was paid, by card, cash and so on, and by the points and coupons of its hold.
 
     `paid` of a line, and `shipping`, are after the shop's own discounts and before what the hold took off.
@@ -74,7 +74,7 @@ class OrderPaid(OrderNamed, frozen=True, kw_only=True):
         )
 
 
-class OrderReturned(OrderNamed, frozen=True, kw_only=True):
+class OrderReturned(OrderReference, frozen=True, kw_only=True):
     """Lines of an order came back, or without `lines` all that was left of it. The same `return_id` counts
     once for an order.
     """
@@ -96,7 +96,7 @@ class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
 class AppSignedInEvent(Event, frozen=True, kw_only=True, tag="app.signed_in"):
     """The member signed in to the store app."""
 
-    data: NoFacts = field(default_factory=NoFacts)
+    data: EmptyEventData = field(default_factory=EmptyEventData)
 
 
 class ReviewRemovedEvent(Event, frozen=True, kw_only=True, tag="review.removed"):
@@ -120,7 +120,7 @@ class OrderPaidEvent(Event, frozen=True, kw_only=True, tag="order.paid"):
 class OrderDeliveredEvent(Event, frozen=True, kw_only=True, tag="order.delivered"):
     """The member has the order: points that waited for it have a due time."""
 
-    data: OrderNamed
+    data: OrderReference
 
 
 class OrderCancelledEvent(Event, frozen=True, kw_only=True, tag="order.cancelled"):
@@ -128,7 +128,7 @@ class OrderCancelledEvent(Event, frozen=True, kw_only=True, tag="order.cancelled
     back to the member.
     """
 
-    data: OrderNamed
+    data: OrderReference
 
 
 class OrderReturnedEvent(Event, frozen=True, kw_only=True, tag="order.returned"):
@@ -144,7 +144,7 @@ RemovalEvent = ReviewRemovedEvent | ShareRemovedEvent
 AnyEvent = AppSignedInEvent | RemovalEvent | OrderEvent
 
 
-class Known(Struct, frozen=True):
+class MemberEvent(Struct, frozen=True):
     """An event whose member was found."""
 
     event: AnyEvent

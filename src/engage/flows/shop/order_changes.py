@@ -1,4 +1,4 @@
-"""An order's turn: what its facts say that the ledger should have, beside what it has."""
+"""An order's update: what its facts say that the ledger should have, beside what it has."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 
 
-class Turn(Struct, frozen=True):
+class OrderUpdate(Struct, frozen=True):
     """An order that is locked, and what was known of it before and is now. `again` where nothing new is, but
     what it was paid with may have come to be spent only now.
     """
@@ -48,10 +48,10 @@ class Turn(Struct, frozen=True):
         return f"cancelled:{self.key[2]}"
 
 
-class Work(Struct):
-    """One turn: what should be, and what the ledger has."""
+class OrderChanges(Struct):
+    """One update: what should be, and what the ledger has."""
 
-    turn: Turn
+    update: OrderUpdate
     program: Program | None  # That decides about it, once it is paid.
     grace: timedelta  # For points that come back to lots that have ended.
     standings: dict[str, Standing] = {}  # By rule.
@@ -61,7 +61,7 @@ class Work(Struct):
 
     @property
     def member(self) -> MemberKey:
-        return self.turn.member
+        return self.update.member
 
     @property
     def moves(self) -> bool:
@@ -75,19 +75,19 @@ class Work(Struct):
 
     def gives(self, hold: Hold) -> bool:
         """Whether something of what a hold had goes back to the member."""
-        back = self.turn.after.is_back
+        back = self.update.after.is_back
         match hold.state:
             case "open":
                 return back
             case "captured":
-                first = self.turn.again or not self.turn.before.is_back
+                first = self.update.again or not self.update.before.is_back
                 return self.due_back(hold) > hold.reinstated or (back and first)
             case _:
                 return False
 
     def due_back(self, hold: Hold) -> int:
         """How many points of a captured hold are the member's again, by all that has come back so far."""
-        facts = self.turn.after
+        facts = self.update.after
         if facts.is_back:
             return hold.points
         if self.program is None or facts.paid is None:
@@ -97,30 +97,30 @@ class Work(Struct):
     def dated(self, credit: LockedCredit) -> LockedCredit:
         """The credit with the due time that its delivery gives it."""
         due = self.standings[credit.rule_id]
-        if credit.state != "pending" or self.turn.after.delivered_at is None:
+        if credit.state != "pending" or self.update.after.delivered_at is None:
             return credit
         return replace(credit, due_at=due.due_at, expires_at=due.expires_at)
 
 
-async def work_of(services: Services, turn: Turn) -> Work:
+async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
     """What should be. Raises Unavailable."""
-    paid = turn.after.paid
+    paid = update.after.paid
     if paid is None:
-        return Work(turn, None, services.programs.versions(turn.key[0])[-1].grace)
-    program = await _version(services, turn.key[0], paid.version)
+        return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)
+    program = await _version(services, update.key[0], paid.version)
     standings = standing(
         program.earning,
         paid.order,
         at=paid.at,
         zone=paid.zone,
-        delivered_at=turn.after.delivered_at,
-        returned=turn.after.returned(),
+        delivered_at=update.after.delivered_at,
+        returned=update.after.returned(),
     )
-    work = Work(turn, program, program.grace, {one.credit.rule_id: one for one in standings})
-    if turn.is_new:
-        work.accepting = [_accepting(turn, one) for one in standings]
-        work.credits = [_born(one) for one in work.accepting]
-    return work
+    order = OrderChanges(update, program, program.grace, {one.credit.rule_id: one for one in standings})
+    if update.is_new:
+        order.accepting = [_accepting(update, one) for one in standings]
+        order.credits = [_born(one) for one in order.accepting]
+    return order
 
 
 async def _version(services: Services, program_id: str, name: str) -> Program:
@@ -133,12 +133,12 @@ async def _version(services: Services, program_id: str, name: str) -> Program:
     raise AssertionError(f"version {name} of {program_id} decided, and is not published")
 
 
-def _accepting(turn: Turn, one: Standing) -> CreditToAccept:
+def _accepting(update: OrderUpdate, one: Standing) -> CreditToAccept:
     """The credit as it was decided, due by the delivery where that came first. It loses afterwards, for all
     to see, what came back before it.
     """
     credit = replace(one.credit, due_at=one.due_at, expires_at=one.expires_at)
-    return CreditToAccept(*turn.member, new_id(), credit)
+    return CreditToAccept(*update.member, new_id(), credit)
 
 
 def _born(one: CreditToAccept) -> LockedCredit:

@@ -12,18 +12,18 @@ from engage.domain.earning.order_facts import Facts, Paid, Return
 from engage.domain.keys import OrderKey
 from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import (
-    Known,
+    MemberEvent,
     OrderCancelledEvent,
     OrderDeliveredEvent,
-    OrderNamed,
     OrderPaid,
     OrderPaidEvent,
+    OrderReference,
     OrderReturned,
     OrderReturnedEvent,
     RefusedEvent,
 )
-from engage.flows.shop.order_changes import Turn
-from engage.flows.shop.post_orders import square
+from engage.flows.shop.order_changes import OrderUpdate
+from engage.flows.shop.post_orders import post_differences
 from engage.ledger.holds import Hold, read_holds
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -32,7 +32,7 @@ from engage.store.shop.orders import lock_orders, open_orders, write_orders
 
 
 async def take_order_events(
-    services: Services, known: list[Known], refused: list[RefusedEvent], *, now: datetime
+    services: Services, known: list[MemberEvent], refused: list[RefusedEvent], *, now: datetime
 ) -> tuple[int, int]:
     """(how many are done, how many of these nobody else has done); the others are added to `refused`.
 
@@ -57,8 +57,8 @@ async def take_order_events(
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
         if changed:
             await write_orders(conn, changed)
-            turns = [Turn(key, before[key], facts) for key, facts in changed.items()]
-            await square(services, posting, turns, now=now)
+            updates = [OrderUpdate(key, before[key], facts) for key, facts in changed.items()]
+            await post_differences(services, posting, updates, now=now)
         kept = await add_events(conn, [one.seen for one in done], now=now)
     refused += no
     return len(done), kept
@@ -70,27 +70,27 @@ async def follow_captures(services: Services, keys: Iterable[OrderKey]) -> None:
     """
     async with open_posting(services, cause="returned") as posting:
         found = await lock_orders(posting.conn, keys)
-        turns = [
-            Turn(key, facts, facts, again=True)
+        updates = [
+            OrderUpdate(key, facts, facts, again=True)
             for key, facts in found.items()
             if facts.returns or facts.cancelled_at is not None
         ]
-        if turns:
-            await square(services, posting, turns, now=services.clock.now())
+        if updates:
+            await post_differences(services, posting, updates, now=services.clock.now())
 
 
-def _key(one: Known) -> OrderKey:
+def _key(one: MemberEvent) -> OrderKey:
     data = one.event.data
-    assert isinstance(data, OrderNamed)
+    assert isinstance(data, OrderReference)
     return one.member.program_id, one.member.member_id, data.order_id
 
 
-def _hold_id(one: Known) -> UUID | None:
+def _hold_id(one: MemberEvent) -> UUID | None:
     return one.event.data.hold_id if isinstance(one.event, OrderPaidEvent) else None
 
 
 def _with(
-    services: Services, one: Known, facts: Facts, holds: Mapping[UUID, Hold], *, now: datetime
+    services: Services, one: MemberEvent, facts: Facts, holds: Mapping[UUID, Hold], *, now: datetime
 ) -> Facts:
     """The facts with one more. Raises Refusal."""
     match one.event:
@@ -108,7 +108,7 @@ def _with(
 
 def _paid(
     services: Services,
-    one: Known,
+    one: MemberEvent,
     facts: Facts,
     told: OrderPaid,
     *,

@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
 from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.activities.removals import take_removals
 from engage.flows.members.cards import members_of_cards
 from engage.flows.shop.events import (
     AnyEvent,
     AppSignedInEvent,
-    Known,
+    MemberEvent,
     OrderEvent,
     RefusedEvent,
     RemovalEvent,
@@ -84,7 +84,7 @@ async def _fresh(services: Services, events: Sequence[AnyEvent]) -> tuple[list[A
 
 async def _known(
     services: Services, events: Sequence[AnyEvent], *, now: datetime
-) -> tuple[list[Known], list[RefusedEvent]]:
+) -> tuple[list[MemberEvent], list[RefusedEvent]]:
     cards = [(e.program, e.card_number) for e in events if e.member_id is None and e.card_number is not None]
     by_number = await members_of_cards(services, cards)
     keys = {
@@ -99,7 +99,7 @@ async def _known(
             facts = {"program": event.program} if code is Code.UNKNOWN_PROGRAM else {}
             refused.append(RefusedEvent(event.id, code or Code.UNKNOWN_MEMBER, facts))
         else:
-            known.append(Known(event, member))
+            known.append(MemberEvent(event, member))
     return known, refused
 
 
@@ -115,9 +115,11 @@ def _mistake(services: Services, event: AnyEvent, member: Member | None, *, now:
     return None
 
 
-async def _sign_ins(services: Services, known: list[Known], refused: list[RefusedEvent]) -> list[Known]:
+async def _sign_ins(
+    services: Services, known: list[MemberEvent], refused: list[RefusedEvent]
+) -> list[MemberEvent]:
     acts = [
-        Act(k.member.program_id, k.member.member_id, AppSignIn(event_id=k.event.id), k.event.time)
+        MemberActivity(k.member.program_id, k.member.member_id, AppSignIn(event_id=k.event.id), k.event.time)
         for k in known
     ]
     answers = await record(services, acts)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from engage.domain.withdrawals import withdrawal as domain
 from engage.domain.withdrawals.withdrawal import Outcome, Paid, Withdrawal, ask, postpone, submit
 from engage.flows.withdrawals.outcome import change_withdrawal
-from engage.payouts.port import Payout, Provider
+from engage.payouts.port import Payout, PayoutProvider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
@@ -56,7 +56,9 @@ async def pay_out_due(services: Services, *, now: datetime, on_time: bool = Fals
     return total
 
 
-async def call(services: Services, provider: Provider, turns: Sequence[PayoutCall], *, now: datetime) -> int:
+async def call(
+    services: Services, provider: PayoutProvider, turns: Sequence[PayoutCall], *, now: datetime
+) -> int:
     """Sends or asks about each of these, all at once, and keeps what is heard; how many have ended.
 
     One whose answer cannot be kept does not keep the others' from being heard. Raises Unavailable.
@@ -99,7 +101,7 @@ async def _claim(services: Services, now: datetime) -> list[PayoutCall]:
     return turns
 
 
-def turn_of(withdrawal: Withdrawal, provider: Provider | None, now: datetime) -> PayoutCall | None:
+def turn_of(withdrawal: Withdrawal, provider: PayoutProvider | None, now: datetime) -> PayoutCall | None:
     """None where the provider here is none, or another than the one that it was sent to."""
     if provider is None or withdrawal.provider not in (None, provider.name):
         return None
@@ -109,7 +111,7 @@ def turn_of(withdrawal: Withdrawal, provider: Provider | None, now: datetime) ->
 
 
 async def _call(
-    services: Services, provider: Provider, turn: PayoutCall, now: datetime, send_by: float
+    services: Services, provider: PayoutProvider, turn: PayoutCall, now: datetime, send_by: float
 ) -> bool:
     """Whether it has ended."""
     payout = payout_of(turn.withdrawal)

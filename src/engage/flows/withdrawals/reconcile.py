@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from engage.domain.withdrawals.withdrawal import Unclear, Withdrawal, difference
 from engage.flows.withdrawals.pay_out import PAYOUTS_PER_BATCH, call, payout_of, turn_of
-from engage.payouts.port import Provider
+from engage.payouts.port import PayoutProvider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
@@ -94,7 +94,7 @@ async def read_differences(services: Services) -> list[PayoutDifference]:
     ]
 
 
-async def _ask_open(services: Services, provider: Provider, until: float) -> tuple[int, int]:
+async def _ask_open(services: Services, provider: PayoutProvider, until: float) -> tuple[int, int]:
     """(how many were asked about, how many have ended)"""
     asked = ended = 0
     after = _FIRST
@@ -112,7 +112,7 @@ async def _ask_open(services: Services, provider: Provider, until: float) -> tup
     return asked, ended
 
 
-async def _compare(services: Services, provider: Provider, until: float) -> tuple[int, int]:
+async def _compare(services: Services, provider: PayoutProvider, until: float) -> tuple[int, int]:
     """(how many were compared, how many could not be). Where the provider says nothing, it is left alone."""
     compared = unanswered = 0
     while asyncio.get_running_loop().time() < until and not unanswered:
@@ -136,7 +136,7 @@ async def _compare(services: Services, provider: Provider, until: float) -> tupl
 
 
 async def _answers(
-    services: Services, provider: Provider, page: Sequence[Withdrawal]
+    services: Services, provider: PayoutProvider, page: Sequence[Withdrawal]
 ) -> list[tuple[Withdrawal, str | None]]:
     """Each that the provider says something of, with the difference."""
     now = services.clock.now()

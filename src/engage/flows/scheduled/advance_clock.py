@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.flows.scheduled.due_work import DUE_WORK, do_due, is_left
+from engage.flows.scheduled.due_work import DUE_WORK, is_work_left, run_due_work
 from engage.ledger.expire import next_stop
 from engage.ledger.settle import next_settlement
 from engage.runtime.database import transaction
@@ -20,7 +20,7 @@ LOOK_AGAIN_S = 0.01
 WAIT_AT_MOST_S = 10.0
 
 
-async def move_clock(
+async def advance_clock(
     services: Services, *, to: datetime | None = None, by: timedelta | None = None
 ) -> datetime:
     """The time it is then. Raises Refusal clock_backwards, Unavailable.
@@ -46,10 +46,10 @@ async def move_clock(
 async def _travel(services: Services, start: datetime, target: datetime) -> None:
     """From stop to stop. Between two of them what is due may be done kind by kind."""
     at = start
-    await do_due(services, now=at, on_time=True)
+    await run_due_work(services, now=at, on_time=True)
     while at < target:
         at = await _next_stop(services, at, target)
-        await do_due(services, now=at, on_time=True)
+        await run_due_work(services, now=at, on_time=True)
 
 
 async def _next_stop(services: Services, after: datetime, target: datetime) -> datetime:
@@ -64,9 +64,9 @@ async def _do_the_rest(services: Services, now: datetime) -> None:
     try:
         async with asyncio.timeout(WAIT_AT_MOST_S):
             while True:
-                await do_due(services, now=now, on_time=True)
+                await run_due_work(services, now=now, on_time=True)
                 async with transaction(services.db) as conn:
-                    if not await is_left(conn, now=now):
+                    if not await is_work_left(conn, now=now):
                         return
                 await asyncio.sleep(LOOK_AGAIN_S)
     except TimeoutError as error:

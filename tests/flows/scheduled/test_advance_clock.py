@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import Act, record
+from engage.flows.activities.record import MemberActivity, record
 from engage.flows.operations.audit import audit
 from engage.flows.reads.home import read_home
+from engage.flows.scheduled.advance_clock import advance_clock
 from engage.flows.scheduled.settle import settle_due
-from engage.flows.scheduled.time_travel import move_clock
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services, follow_sandbox_clock
 from engage.settings import Settings
@@ -58,7 +58,7 @@ async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
     for activity in (tap(), link(), social(), review("a", "r-1"), review("b", "r-2")):
         await perform(services, activity)
     began = services.clock.now()
-    now = await move_clock(services, by=timedelta(days=2))
+    now = await advance_clock(services, by=timedelta(days=2))
     assert now >= began + timedelta(days=2)
     found = await activated(services)
     assert len(found) == 10
@@ -70,22 +70,22 @@ async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
 
 async def test_the_clock_goes_to_where_it_is_told(services: Services) -> None:
     target = services.clock.now() + 400 * DAY
-    assert timedelta() <= await move_clock(services, to=target) - target < timedelta(seconds=10)
+    assert timedelta() <= await advance_clock(services, to=target) - target < timedelta(seconds=10)
     assert timedelta() <= services.clock.now() - target < timedelta(seconds=10)
 
 
 async def test_the_clock_does_not_go_back(services: Services) -> None:
-    await move_clock(services, by=DAY)
+    await advance_clock(services, by=DAY)
     before = services.clock.now()
     for wrong in ({"to": before - timedelta(minutes=1)}, {"by": -timedelta(seconds=5)}):
         with pytest.raises(Refusal) as refused:
-            await move_clock(services, **wrong)
+            await advance_clock(services, **wrong)
         assert (refused.value.code, refused.value.status) == ("clock_backwards", 409)
     assert services.clock.now() >= before
 
 
 async def test_other_parts_follow(services: Services, settings: Settings) -> None:
-    await move_clock(services, by=10 * DAY)
+    await advance_clock(services, by=10 * DAY)
     assert settings.sandbox is not None
     async with services_with_activities(settings, running_clock()) as other:
         await follow_sandbox_clock(other)
@@ -97,7 +97,7 @@ async def test_travellers_at_once_do_all_the_work_once(services: Services, setti
         await join(services, f"m-{n}")
         await perform(services, link(), f"m-{n}")
     began = services.clock.now()
-    await asyncio.gather(*(move_clock(services, by=timedelta(minutes=4)) for _ in range(3)))
+    await asyncio.gather(*(advance_clock(services, by=timedelta(minutes=4)) for _ in range(3)))
     assert services.clock.now() >= began + timedelta(minutes=12)
     found = await activated(services)
     assert len(found) == 40
@@ -109,7 +109,7 @@ async def test_what_a_worker_has_in_hand_is_waited_for(services: Services) -> No
     await join(services)
     async with services.db.connect() as worker:
         await worker.execute(text("SELECT 1 FROM credits WHERE state = 'pending' FOR UPDATE"))
-        moving = asyncio.create_task(move_clock(services, by=FIVE_MINUTES))
+        moving = asyncio.create_task(advance_clock(services, by=FIVE_MINUTES))
         while (await rows(services.db, "SELECT count(*) FROM sandbox_clock"))[0] == (0,):
             await asyncio.sleep(0.01)
         done, _ = await asyncio.wait([moving], timeout=0.2)
@@ -123,17 +123,17 @@ async def test_a_worker_settles_by_the_same_clock(services: Services, settings: 
     await join(services)
     async with services_with_activities(settings, running_clock()) as worker:
         assert await settle_due(worker, now=worker.clock.now()) == 0
-        await move_clock(services, by=FIVE_MINUTES - timedelta(seconds=30))
+        await advance_clock(services, by=FIVE_MINUTES - timedelta(seconds=30))
         await follow_sandbox_clock(worker)
         assert await settle_due(worker, now=worker.clock.now()) == 0
-        await move_clock(services, by=timedelta(seconds=30))
+        await advance_clock(services, by=timedelta(seconds=30))
         assert await rows(services.db, "SELECT active FROM balances") == [(50,)]
 
 
 async def test_what_fell_due_long_ago_is_told_at_once(services: Services) -> None:
     await join(services)
     await perform(services, tap())
-    await move_clock(services, by=100 * DAY)
+    await advance_clock(services, by=100 * DAY)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
@@ -177,7 +177,7 @@ async def is_in_order(services: Services, settings: Settings) -> None:
 async def test_points_become_active_and_end_on_one_way(services: Services, settings: Settings) -> None:
     await join(services)
     ((due, ends),) = await rows(services.db, "SELECT due_at, expires_at FROM credits")
-    await move_clock(services, by=YEAR + DAY)
+    await advance_clock(services, by=YEAR + DAY)
     assert await statement(services) == [("earning", 50, due), ("expiration", -50, ends)]
     assert await rows(services.db, "SELECT active, pending FROM balances") == [(0, 0)]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
@@ -187,9 +187,9 @@ async def test_points_become_active_and_end_on_one_way(services: Services, setti
 async def test_points_end_when_the_clock_shows_their_time_and_not_before(services: Services) -> None:
     await join(services)
     ends = await ends_of(services)
-    await move_clock(services, to=ends - timedelta(minutes=1))
+    await advance_clock(services, to=ends - timedelta(minutes=1))
     assert await rows(services.db, "SELECT active FROM balances") == [(50,)]
-    await move_clock(services, to=ends)
+    await advance_clock(services, to=ends)
     assert await rows(services.db, "SELECT active FROM balances") == [(0,)]
 
 
@@ -198,13 +198,13 @@ async def test_points_that_come_after_others_have_ended_stand_after_them(
 ) -> None:
     for member in ("m-1", "m-2", "m-3"):
         await join(services, member)
-    await move_clock(services, by=FIVE_MINUTES)
+    await advance_clock(services, by=FIVE_MINUTES)
     ends = {member: await ends_of(services, member) for member in ("m-1", "m-2")}
-    await move_clock(services, to=ends["m-1"] - timedelta(minutes=4))
+    await advance_clock(services, to=ends["m-1"] - timedelta(minutes=4))
     await perform(services, tap(), "m-1")
     await perform(services, social(), "m-1")
     await perform(services, tap(), "m-2")
-    await move_clock(services, by=YEAR + 3 * DAY)
+    await advance_clock(services, by=YEAR + 3 * DAY)
     for member, points in (("m-1", [2, 2, 5, 1]), ("m-2", [2])):
         found = await statement(services, member)
         assert [row[:2] for row in found] == [
@@ -221,11 +221,11 @@ async def test_a_hold_that_times_out_gives_back_points_that_end_later(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
-    await move_clock(services, by=FIVE_MINUTES)
+    await advance_clock(services, by=FIVE_MINUTES)
     now = services.clock.now()
     await hold(services, 30, now=now)
     ends = await ends_of(services)
-    await move_clock(services, by=YEAR + DAY)
+    await advance_clock(services, by=YEAR + DAY)
     assert (await statement(services))[1:] == [
         ("hold", -30, now),
         ("release", 30, now + timedelta(minutes=30)),
@@ -238,13 +238,13 @@ async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
-    await move_clock(services, by=FIVE_MINUTES)
+    await advance_clock(services, by=FIVE_MINUTES)
     ends = await ends_of(services)
-    await move_clock(services, to=ends - timedelta(minutes=10))
+    await advance_clock(services, to=ends - timedelta(minutes=10))
     now = services.clock.now()
     await hold(services, 30, now=now)
     await perform(services, tap())
-    await move_clock(services, by=DAY)
+    await advance_clock(services, by=DAY)
     later = now + timedelta(minutes=30)
     kinds = [row[:2] for row in (await statement(services))[2:]]
     assert kinds == [("earning", 2), ("expiration", -20), ("release", 30), ("expiration", -30)]
@@ -256,13 +256,13 @@ async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
 async def test_what_is_owed_is_paid_before_what_is_left_ends(services: Services, settings: Settings) -> None:
     await join(services)
     await perform(services, review("band", "r-1"))
-    await move_clock(services, by=FIVE_MINUTES)
+    await advance_clock(services, by=FIVE_MINUTES)
     assert await spend(services, 70, now=services.clock.now()) == 70
     await take_events(services, [review_removed(services, "r-1")])
     assert await rows(services.db, "SELECT active, debt FROM balances") == [(0, 20)]
     await perform(services, review("watch", "r-2"))
     await perform(services, social())
-    await move_clock(services, by=YEAR + 2 * DAY)
+    await advance_clock(services, by=YEAR + 2 * DAY)
     found = await statement(services)
     assert [row[:2] for row in found[4:]] == [
         ("earning", 20),
@@ -299,8 +299,8 @@ async def test_whatever_happens_on_the_way_statements_are_in_order(
                 await take_events(
                     services, [review_removed(services, f"r-{chance.randrange(turn + 1)}", member)]
                 )
-        await move_clock(services, by=chance.choice(jumps))
-    await move_clock(services, by=2 * YEAR)
+        await advance_clock(services, by=chance.choice(jumps))
+    await advance_clock(services, by=2 * YEAR)
     assert await rows(services.db, "SELECT sum(active), sum(pending), sum(held) FROM balances") == [(0, 0, 0)]
     await is_in_order(services, settings)
 
@@ -319,11 +319,13 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
     members = [f"m-{n}" for n in range(100)]
     for member in members:
         await join(services, member)
-    began = await move_clock(services, by=FIVE_MINUTES)
+    began = await advance_clock(services, by=FIVE_MINUTES)
     # Each of an instant of its own, so that none of the ends falls together with another.
     for turn in range(100):
         acts = [
-            Act(PROGRAM, member, review(f"p-{turn}", f"r-{turn}"), began - (turn * 100 + n) * 300 * MOMENT)
+            MemberActivity(
+                PROGRAM, member, review(f"p-{turn}", f"r-{turn}"), began - (turn * 100 + n) * 300 * MOMENT
+            )
             for n, member in enumerate(members)
         ]
         await record(services, acts)
@@ -331,7 +333,7 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
         await hold(services, 30, member, now=began, ttl=timedelta(days=10 + int(member[2:])))
     loop = asyncio.get_running_loop()
     left_at = loop.time()
-    await move_clock(services, by=YEAR + DAY)
+    await advance_clock(services, by=YEAR + DAY)
     assert loop.time() - left_at < 30.0
     found = await rows(services.db, "SELECT kind, count(*) FROM entries GROUP BY 1 ORDER BY 1")
     assert found == [("earning", 10_100), ("expiration", 10_100), ("hold", 20), ("release", 20)]
