@@ -1,4 +1,4 @@
-"""Random lives of two accounts that become one: the books are right, and the points are all there."""
+"""Two accounts with random activities are merged: the audit is clean, and no point is lost."""
 
 import random
 
@@ -32,12 +32,12 @@ from tests.support.database import rows
 MEMBERS = ("m-1", "m-2")
 
 
-async def live(services: Services, chance: random.Random, *, days: int) -> None:
-    """What members do, each day some of it, and what the shop takes back of it."""
+async def play_days(services: Services, chance: random.Random, *, days: int) -> None:
+    """Random activities of both members on each day, with removals by the shop."""
     for _ in range(days):
         for member_id in MEMBERS:
             shares = [f"s-{chance.randrange(12)}" for _ in range(3)]
-            deeds: list[AnyActivity] = [
+            activities: list[AnyActivity] = [
                 tap(),
                 link(shares[0]),
                 link(),
@@ -45,8 +45,8 @@ async def live(services: Services, chance: random.Random, *, days: int) -> None:
                 social(),
                 review(f"p-{chance.randrange(6)}", f"r-{chance.randrange(12)}"),
             ]
-            chosen = chance.sample(deeds, chance.randrange(len(deeds) + 1))
-            await record(services, [act(services, deed, member_id) for deed in chosen])
+            chosen = chance.sample(activities, chance.randrange(len(activities) + 1))
+            await record(services, [act(services, activity, member_id) for activity in chosen])
             if chance.random() < 0.4:
                 await take_events(
                     services,
@@ -68,17 +68,17 @@ async def total(services: Services) -> int:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_two_lives_become_one(settings: Settings, seed: int) -> None:
-    chance = random.Random(seed)  # A life, not a secret.
+async def test_a_merger_of_two_random_accounts_keeps_every_point(settings: Settings, seed: int) -> None:
+    chance = random.Random(seed)
     async with services_with_activities(settings) as services:
         for member_id in MEMBERS:
             await join(services, member_id)
-        await live(services, chance, days=6)
+        await play_days(services, chance, days=6)
         before = await total(services)
         await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
         assert await total(services) == before
         await assert_audit_is_clean(services)
-        await live(services, chance, days=4)
+        await play_days(services, chance, days=4)
         assert await rows(services.db, "SELECT active + pending FROM balances WHERE member_id = 'm-1'") == [
             (0,)
         ]

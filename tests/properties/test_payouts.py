@@ -1,17 +1,17 @@
-"""Whatever a provider does and whoever dies: money is paid at most once, and points go exactly when it is.
+"""Money is paid at most once, and points leave exactly then, whatever providers do and whichever workers die.
 
-What happens is drawn: withdrawals, workers one by one and at once, providers that take, decline, time out
-before or after they took it, say nothing or cannot be reached, workers that die before and after the call,
-and time. In the end the provider answers, and everything has to have come to its end.
+Steps are drawn: withdrawals; workers, alone and together; a provider that accepts, declines, times out before
+or after it accepted, stays silent or cannot be reached; workers that die before and after the call; time. In
+the end the provider answers, and every withdrawal is closed.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -38,6 +38,7 @@ from engage.payouts.port import Payout
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import assert_audit_is_clean
+from tests.support.blocking import BlockingServices, blocking
 from tests.support.clock import advance
 from tests.support.database import rows
 from tests.support.withdrawals import OPEN, PROGRAM, balance, join, services_with_withdrawals
@@ -47,23 +48,23 @@ POINTS = 100
 UNCAPPED = "\n".join(line for line in OPEN.splitlines() if not line.startswith(("min_", "max_")))
 
 Sending = Literal["takes", "declines", "loses", "takes_silently", "is_away", "dies_before", "dies_after"]
-SlotQuery = Literal["answers", "is_silent", "dies"]
+Status = Literal["answers", "is_silent", "dies"]
 
 _numbers = count(1)
 
 
-class Died(Exception):
-    """A worker, at this point of its work."""
+class WorkerDied(Exception):
+    pass
 
 
-class Fickle:
-    """A provider that does what is drawn. It pays, or does not, when it comes to it."""
+class UnreliableProvider:
+    """A provider with drawn answers. `decide` pays or declines what it has accepted."""
 
-    name = "fickle"
+    name = "unreliable"
 
     def __init__(self) -> None:
         self.sendings: list[Sending] = []
-        self.asking: SlotQuery = "answers"
+        self.status: Status = "answers"
         self.arrived: Counter[UUID] = Counter()
         self.open: list[Payout] = []
         self.ends: dict[UUID, Outcome] = {}
@@ -72,7 +73,7 @@ class Fickle:
         how: Sending = self.sendings.pop() if self.sendings else "takes"
         await asyncio.sleep(0)
         if how == "dies_before":
-            raise Died
+            raise WorkerDied
         if how == "is_away":
             return NotSent("ConnectError")
         if how == "loses":
@@ -83,17 +84,17 @@ class Fickle:
             return self.ends[payout.reference]
         self.open.append(payout)
         if how == "dies_after":
-            raise Died
+            raise WorkerDied
         return Unclear("ReadTimeout") if how == "takes_silently" else Accepted()
 
     async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
         await asyncio.sleep(0)
-        match self.asking:
+        match self.status:
             case "dies":
-                raise Died
+                raise WorkerDied
             case "is_silent":
                 return Unclear("status 503")
-        if any(one.reference == payout.reference for one in self.open):
+        if payout.reference in {accepted.reference for accepted in self.open}:
             return Accepted()
         return self.ends.get(payout.reference, NotReceived())
 
@@ -101,10 +102,10 @@ class Fickle:
         return
 
     def decide(self, *, pays: bool) -> None:
-        """What it has taken comes to its end."""
-        for one in self.open:
-            paid = Paid("f-1", one.amount_minor, one.currency)
-            self.ends[one.reference] = paid if pays else Declined("not_allowed")
+        """Pay or decline every open payout."""
+        for payout in self.open:
+            paid = Paid("f-1", payout.amount_minor, payout.currency)
+            self.ends[payout.reference] = paid if pays else Declined("not_allowed")
         self.open.clear()
 
     @property
@@ -117,11 +118,11 @@ class Withdraw(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True):
-    """Workers take a turn, at once."""
+    """Concurrent workers pay out what is due."""
 
     workers: int
     sendings: tuple[Sending, ...] = ()
-    asking: SlotQuery = "answers"
+    status: Status = "answers"
 
 
 class Wait(Struct, frozen=True):
@@ -130,6 +131,9 @@ class Wait(Struct, frozen=True):
 
 class Decide(Struct, frozen=True):
     pays: bool
+
+
+Step = Withdraw | Work | Wait | Decide
 
 
 SENDINGS: list[Sending] = [
@@ -141,66 +145,56 @@ SENDINGS: list[Sending] = [
     "dies_before",
     "dies_after",
 ]
-ASKINGS: list[SlotQuery] = ["answers", "answers", "is_silent", "dies"]
+STATUSES: list[Status] = ["answers", "answers", "is_silent", "dies"]
 
 withdrawals = st.builds(Withdraw, st.integers(1, 30))
 work = st.builds(
     Work,
     st.integers(1, 3),
     st.lists(st.sampled_from(SENDINGS), min_size=3, max_size=3).map(tuple),
-    st.sampled_from(ASKINGS),
+    st.sampled_from(STATUSES),
 )
 waits = st.builds(Wait, st.sampled_from([1, 20, 61, 24 * 60]))
 decisions = st.builds(Decide, st.booleans())
-# A few withdrawals, and turns between them with all that can happen in one.
-lives = st.lists(
+# A few withdrawals, with work, time and decisions between them.
+scenarios = st.lists(
     st.tuples(withdrawals, withdrawals, work, waits, decisions, work, waits).map(list), min_size=1, max_size=4
-).map(lambda rounds: [step for one in rounds for step in one])
-
-
-class World:
-    """The servers, and a loop that runs only while something is asked."""
-
-    def __init__(self, services: Services, provider: Fickle, loop: asyncio.AbstractEventLoop) -> None:
-        self.services = services
-        self.provider = provider
-        self.loop = loop
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> None:
-        self.loop.run_until_complete(work)
+).map(lambda rounds: [step for steps in rounds for step in steps])
 
 
 @pytest.fixture
-def world(own_database: Settings, valkey: Redis) -> Iterator[World]:
-    loop = asyncio.new_event_loop()
-    provider = Fickle()
-    context = services_with_withdrawals(own_database, provider, withdrawal=UNCAPPED)
-    try:
-        yield World(loop.run_until_complete(context.__aenter__()), provider, loop)
-        loop.run_until_complete(context.__aexit__(None, None, None))
-    finally:
-        loop.close()
+def provider() -> UnreliableProvider:
+    return UnreliableProvider()
 
 
-def test_money_is_paid_once_and_points_go_exactly_when_it_is(world: World) -> None:
-    @given(lives)
+@pytest.fixture
+def services(
+    own_database: Settings, valkey: Redis, provider: UnreliableProvider
+) -> Iterator[BlockingServices]:
+    with blocking(services_with_withdrawals(own_database, provider, withdrawal=UNCAPPED)) as opened:
+        yield opened
+
+
+def test_money_is_paid_once_and_points_leave_exactly_then(
+    services: BlockingServices, provider: UnreliableProvider
+) -> None:
+    @given(scenarios)
     @hypothesis_settings(
         max_examples=EXAMPLES,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    def live(drawn: list[Withdraw | Work | Wait | Decide]) -> None:
-        world.run(_live(world, drawn))
+    def play(steps: list[Step]) -> None:
+        services.run(_play(services.services, provider, steps))
 
-    live()
+    play()
 
 
-async def _live(world: World, drawn: list[Withdraw | Work | Wait | Decide]) -> None:
-    services, provider = world.services, world.provider
+async def _play(services: Services, provider: UnreliableProvider, steps: list[Step]) -> None:
     member_id = f"m-{next(_numbers)}"
     await join(services, member_id)
-    for step in drawn:
+    for step in steps:
         match step:
             case Withdraw(points=points):
                 with suppress(Refusal):  # What is held already cannot be withdrawn again.
@@ -223,24 +217,24 @@ async def _live(world: World, drawn: list[Withdraw | Work | Wait | Decide]) -> N
     await assert_audit_is_clean(services)
 
 
-async def _work(services: Services, provider: Fickle, step: Work) -> None:
-    provider.sendings, provider.asking = list(step.sendings), step.asking
+async def _work(services: Services, provider: UnreliableProvider, step: Work) -> None:
+    provider.sendings, provider.status = list(step.sendings), step.status
     now = services.clock.now()
     turns = (pay_out_due(services, now=now) for _ in range(step.workers))
     for done in await asyncio.gather(*turns, return_exceptions=True):
-        assert not isinstance(done, BaseException) or isinstance(done, Died)
-    provider.sendings, provider.asking = [], "answers"
+        assert not isinstance(done, BaseException) or isinstance(done, WorkerDied)
+    provider.sendings, provider.status = [], "answers"
 
 
-async def _end(services: Services, provider: Fickle) -> None:
-    """Everybody lives and answers from now on."""
+async def _end(services: Services, provider: UnreliableProvider) -> None:
+    """From now on workers live and the provider answers."""
     for _ in range(12):
         await pay_out_due(services, now=advance(services, timedelta(hours=6)))
         provider.decide(pays=True)
 
 
-async def _check(services: Services, provider: Fickle, member_id: str) -> None:
-    """At every moment: sent once; and what is neither to be spent, nor held, nor paid, is nowhere."""
+async def _check(services: Services, provider: UnreliableProvider, member_id: str) -> None:
+    """No payout was sent twice, and every point is active, held or paid."""
     assert set(provider.arrived.values()) <= {1}
     active, held = await balance(services, member_id)
     found = await rows(

@@ -1,4 +1,4 @@
-"""Expected member state: `engage.domain.simulation.limits` with removals and settlement, as plain sets."""
+"""The expected state of a member: `engage.domain.simulation.limits` with removals and settlement."""
 
 from datetime import datetime
 from typing import Literal
@@ -19,42 +19,40 @@ from engage.domain.simulation.limits import SimulatedLimits
 State = Literal["pending", "active", "reversed"]
 
 
-class Had(Struct):
-    """A credit that a member has had."""
-
+class ExpectedCredit(Struct):
     credit: NewCredit
     state: State = "pending"
 
 
 class Expected(Struct, frozen=True):
-    """What an activity should come to: these credits, told before or not."""
+    """The expected answer to an activity: new credits, or those of its first recording."""
 
     credits: list[NewCredit]
     repeated: bool
     days: int | None = None
 
 
-class Foreseen(Struct, frozen=True):
-    """What will have happened if it happens."""
+class Prediction(Struct, frozen=True):
+    """An activity with its credits, until the answer confirms it."""
 
     activity: AnyActivity
     earned: list[NewCredit]
     grants: list[Grant]
 
 
-class Life(SimulatedLimits):
-    """One member. An activity is first foreseen, and kept once it has happened."""
+class ExpectedMember(SimulatedLimits):
+    """One member. An activity is predicted first, and kept once its answer confirms it."""
 
     def __init__(self, member_id: str, country: str) -> None:
         super().__init__()
         self.member_id = member_id
         self.country = country
-        self.had: dict[str, Had] = {}  # By source key.
+        self.expected_credits: dict[str, ExpectedCredit] = {}  # By source key.
         self.removed: set[str] = set()  # References.
-        self._foreseen: list[Foreseen] = []  # One, or none.
+        self._predictions: list[Prediction] = []  # One, or none.
 
-    def foresee(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> Expected | Refusal:
-        self._foreseen = []
+    def predict(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> Expected | Refusal:
+        self._predictions = []
         slots = wanted(program.earning, activity, at=at, zone=zone)
         if slots and activity.reference in self.removed:
             return Refusal(Code.ACTIVITY_REMOVED)
@@ -62,46 +60,48 @@ class Life(SimulatedLimits):
             earned = self.record(program.earning, activity, at, zone)
         except Refusal as refusal:
             return refusal
-        if not self._foreseen:
+        if not self._predictions:
             return Expected(earned, repeated=True)
-        days = [grant.number for grant in self._foreseen[0].grants if isinstance(grant.slot, StreakSlot)]
+        grants = self._predictions[0].grants
+        days = [grant.number for grant in grants if isinstance(grant.slot, StreakSlot)]
         return Expected(earned, repeated=False, days=days[0] if days else None)
 
     def _keep(self, activity: AnyActivity, earned: list[NewCredit], grants: list[Grant]) -> None:
-        self._foreseen = [Foreseen(activity, earned, grants)]
+        self._predictions = [Prediction(activity, earned, grants)]
 
-    def happened(self, taken: dict[str, str]) -> None:
-        """What was foreseen came about. `taken`: the source key of each rule's credit.
+    def confirm(self, source_keys: dict[str, str]) -> None:
+        """Keep the predicted activity, with the source keys of its credits by rule.
 
-        A dead caller may keep a place of a window for a while, so what was taken may be another free place
-        than was foreseen.
+        A caller that died may keep a slot of a window for a while, so the credit may have another free slot
+        than predicted.
         """
-        (foreseen,) = self._foreseen
-        placed = [_moved(credit, taken[credit.rule_id]) for credit in foreseen.earned]
-        super()._keep(foreseen.activity, placed, foreseen.grants)
+        (predicted,) = self._predictions
+        placed = [_with_key(credit, source_keys[credit.rule_id]) for credit in predicted.earned]
+        super()._keep(predicted.activity, placed, predicted.grants)
         for credit in placed:
-            self.had[credit.source_key] = Had(credit)
+            self.expected_credits[credit.source_key] = ExpectedCredit(credit)
 
     def remove(self, reference: str) -> None:
         self.removed.add(reference)
-        for had in self.had.values():
-            if had.credit.reference == reference:
-                had.state = "reversed"
+        for expected in self.expected_credits.values():
+            if expected.credit.reference == reference:
+                expected.state = "reversed"
 
     def settle(self, now: datetime) -> None:
-        for had in self.had.values():
-            if had.state == "pending" and had.credit.due_at and had.credit.due_at <= now:
-                had.state = "active"
+        for expected in self.expected_credits.values():
+            due_at = expected.credit.due_at
+            if expected.state == "pending" and due_at and due_at <= now:
+                expected.state = "active"
 
     def balance(self) -> tuple[int, int]:
         """(active, pending)"""
         points = {"active": 0, "pending": 0, "reversed": 0}
-        for had in self.had.values():
-            points[had.state] += had.credit.points
+        for expected in self.expected_credits.values():
+            points[expected.state] += expected.credit.points
         return points["active"], points["pending"]
 
     def remaining(self, program: Program, at: datetime, zone: str) -> dict[str, int]:
-        """Free places of each rule's window."""
+        """Free slots of each rule's window."""
         found = {}
         for rule in program.earning.rules.windows:
             assert isinstance(rule.limit, PerWindow)
@@ -117,8 +117,8 @@ class Life(SimulatedLimits):
         return view(self.streaks.get(rules.streak.id), at, zone, bonus_every_days=days)
 
 
-def _moved(credit: NewCredit, key: str) -> NewCredit:
-    """The same credit in the place that it took: only the number at the end of the key may differ."""
+def _with_key(credit: NewCredit, key: str) -> NewCredit:
+    """The credit with the key of another slot of its window: only the number at the end may differ."""
     if key == credit.source_key:
         return credit
     window, _, place = key.rpartition(":")

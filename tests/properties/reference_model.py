@@ -1,7 +1,7 @@
-"""A member of each program as a page of plain Python: the specification of the ledger, made to be read.
+"""A member of each program in plain Python: the specification of the ledger, made to be read.
 
-It knows nothing of the documents, the domain or the database. Its numbers are those of the programs' own
-words; amounts are in minor units. Nothing is fast here and nothing is shared.
+It imports nothing of engage. Its numbers are those of the programs' published terms; amounts are in minor
+units.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass
 class Shop:
-    """What a program says of orders, of the end of points and of spending."""
+    """A program's terms: orders, expiration and spending."""
 
     country: str
     currency: str
@@ -21,7 +21,7 @@ class Shop:
     earns: str  # "spend", "tags" or "brackets".
     step: int = 1  # Minor units for a point.
     brackets: tuple[tuple[int, int], ...] = ()
-    ships: bool = False  # Whether shipping earns, and may be paid with points.
+    ships: bool = False  # Shipping earns, and may be paid with points.
     plain_lines_only: bool = False  # Neither promotions nor instalments.
     due: str = "delivery"
     ends: str = "rolling"
@@ -31,6 +31,10 @@ class Shop:
     percent: int = 100
     worth: int = 1  # Minor units of a point.
     coupon: tuple[str, int, int, int, int] | None = None  # Reward, points, minor units, days, least order.
+
+    def counted(self, lines: list["Line"]) -> list["Line"]:
+        """The lines that earn, and that points can pay for."""
+        return [line for line in lines if not (self.plain_lines_only and line.promotion)]
 
 
 SHOPS = {
@@ -80,8 +84,11 @@ class Lot:
     points: int
     left: int
     ends: datetime | None
-    born: int
+    number: int
     expired: int = 0
+
+    def expire(self) -> None:
+        self.expired, self.left = self.expired + self.left, 0
 
 
 @dataclass
@@ -119,6 +126,12 @@ class Line:
     back: int = 0
 
 
+def returned_share(lines: list[Line], of: str) -> Fraction:
+    weights = [line.tag * line.quantity if of == "tags" else line.paid for line in lines]
+    back = [Fraction(w * line.back, line.quantity) for w, line in zip(weights, lines, strict=True)]
+    return sum(back, Fraction()) / sum(weights) if sum(weights) else Fraction(0)
+
+
 @dataclass
 class Order:
     lines: list[Line]
@@ -148,15 +161,15 @@ class Member:
         held = sum(hold.points for hold in self.holds if hold.state == "open")
         return self.active, pending, held, self.debt
 
-    def until(self, to: datetime) -> None:
-        """Time passes; what falls due on the way happens in its order."""
+    def advance(self, to: datetime) -> None:
+        """Do the work that falls due until then, in its order."""
         while True:
-            comings: list[tuple[datetime, int, Credit | Hold | Lot]] = [
+            due: list[tuple[datetime, int, Credit | Hold | Lot]] = [
                 *((c.due, 0, c) for c in self.credits if c.lot is None and c.points and c.due),
                 *((hold.until, 1, hold) for hold in self.holds if hold.state == "open"),
                 *((lot.ends, 2, lot) for lot in self.lots if lot.left and lot.ends),
             ]
-            first = min(comings, key=lambda one: one[:2], default=None)
+            first = min(due, key=lambda work: work[:2], default=None)
             if first is None or first[0] > to:
                 break
             self.now = max(self.now, first[0])
@@ -166,7 +179,7 @@ class Member:
                 case Hold() as hold:
                     self.close(hold, "expired")
                 case Lot() as lot:
-                    lot.expired, lot.left = lot.expired + lot.left, 0
+                    lot.expire()
         self.now = to
 
     def activate(self, credit: Credit) -> None:
@@ -176,14 +189,13 @@ class Member:
         self.lots.append(lot)
         self.pay_debt()
 
-    def most(self, lines: list[Line], *, shipping: int, channel: str, method: str) -> int:
-        """How many points could pay of an order now."""
+    def max_points(self, lines: list[Line], *, shipping: int, channel: str, method: str) -> int:
+        """The points that could pay for an order now."""
         shop = self.shop
         online = shop.plain_lines_only and channel != "store"
         if not shop.spends or online or (shop.plain_lines_only and method != "card"):
             return 0
-        payable = sum(line.paid for line in lines if not (shop.plain_lines_only and line.promotion))
-        payable += shipping if shop.ships else 0
+        payable = sum(line.paid for line in shop.counted(lines)) + (shipping if shop.ships else 0)
         if self.active < shop.least:
             return 0
         return min(self.active, payable * shop.percent // 100 // shop.worth)
@@ -194,9 +206,9 @@ class Member:
         self.debt -= points
 
     def take(self, points: int) -> list[tuple[Lot, int]]:
-        """Points of the oldest lots: those that end first."""
+        """Take points from the lots that end first."""
         taken = []
-        for lot in sorted(self.lots, key=lambda lot: (lot.ends is None, lot.ends or self.now, lot.born)):
+        for lot in sorted(self.lots, key=lambda lot: (lot.ends is None, lot.ends or self.now, lot.number)):
             part = min(points, lot.left)
             if part:
                 lot.left -= part
@@ -215,7 +227,7 @@ class Member:
                 return total // self.shop.step
 
     def pay(self, lines: list[Line], *, shipping: int, channel: str, method: str, hold: Hold | None) -> Order:
-        earning = [line for line in lines if not (self.shop.plain_lines_only and line.promotion)]
+        earning = self.shop.counted(lines)
         total = sum(line.paid for line in earning) + (shipping if self.shop.ships else 0)
         total = max(total - (hold.minor if hold else 0), 0)
         points = 0
@@ -236,49 +248,39 @@ class Member:
         if order.credit and order.credit.due is None and self.shop.due == "delivery":
             order.credit.due = self.now
 
-    def returned(self, order: Order) -> None:
-        """After lines came back: what is kept is a function of all that is back so far."""
+    def take_returns(self, order: Order) -> None:
+        """Adjust spent and earned points to the pieces that are back so far."""
         everything = all(line.back == line.quantity for line in order.lines)
+        counted = self.shop.counted(order.lines)
         if order.hold and order.hold.state == "captured":
-            payable = [line for line in order.lines if not (self.shop.plain_lines_only and line.promotion)]
-            share = Fraction(1) if everything else self.share(payable, "paid")
-            self.give_back(order.hold, int(order.hold.points * share))
+            share = Fraction(1) if everything else returned_share(counted, "paid")
+            self.reinstate(order.hold, int(order.hold.points * share))
             coupon = order.hold.coupon
             if coupon and everything and coupon.state == "used":
                 coupon.state = "issued"
                 if coupon.ends <= self.now:
                     coupon.ends = self.now + GRACE
         if order.credit:
-            earning = [line for line in order.lines if not (self.shop.plain_lines_only and line.promotion)]
-            share = Fraction(1) if everything else self.share(earning, self.shop.earns)
-            self.take_back(order.credit, int(order.total * share), order.total)
+            share = Fraction(1) if everything else returned_share(counted, self.shop.earns)
+            self.claw_back(order.credit, int(order.total * share), order.total)
 
-    def share(self, lines: list[Line], of: str) -> Fraction:
-        weights = [line.tag * line.quantity if of == "tags" else line.paid for line in lines]
-        whole = sum(weights)
-        back = sum(
-            (Fraction(w * line.back, line.quantity) for w, line in zip(weights, lines, strict=True)),
-            Fraction(),
-        )
-        return back / whole if whole else Fraction(0)
-
-    def take_back(self, credit: Credit, so_far: int, total: int) -> None:
+    def claw_back(self, credit: Credit, so_far: int, total: int) -> None:
         if credit.lot is None:
             credit.points = total - so_far
             return
-        # What was taken while it was pending is not in its lot.
+        # Points that were taken while the credit was pending are not in its lot.
         wanted = so_far - (total - credit.lot.points) - credit.taken
         points = min(wanted, credit.lot.points - credit.lot.expired - credit.taken)
         if points <= 0:
             return
         credit.taken += points
-        there = min(points, self.active)
-        own = min(there, credit.lot.left)
-        credit.lot.left -= own
-        self.take(there - own)
-        self.debt += points - there
+        available = min(points, self.active)
+        from_lot = min(available, credit.lot.left)
+        credit.lot.left -= from_lot
+        self.take(available - from_lot)
+        self.debt += points - available
 
-    def give_back(self, hold: Hold, so_far: int) -> None:
+    def reinstate(self, hold: Hold, so_far: int) -> None:
         points = so_far - hold.returned
         hold.returned = so_far
         for n, (lot, part) in reversed(list(enumerate(hold.of))):
@@ -316,5 +318,5 @@ class Member:
                 lot.left += part
             for lot in self.lots:
                 if lot.ends and lot.ends <= self.now:
-                    lot.expired, lot.left = lot.expired + lot.left, 0
+                    lot.expire()
             self.pay_debt()

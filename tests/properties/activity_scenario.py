@@ -1,0 +1,212 @@
+"""Two members on real servers, compared with the expected members after every step."""
+
+from datetime import timedelta
+from itertools import count
+from typing import Literal
+
+from redis.asyncio import Redis
+
+from engage.clock import StoppedClock
+from engage.domain.activity import AnyActivity, AppSignIn, Registration
+from engage.domain.earning.slots import wanted
+from engage.domain.program.program import Program
+from engage.domain.refusals import Refusal
+from engage.flows.activities.record import MemberActivity, RecordedActivity, record
+from engage.flows.operations.audit import audit
+from engage.flows.operations.rebuild import rebuild
+from engage.flows.reads.home import read_home
+from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.take_events import take_events
+from engage.gate import keys
+from engage.gate.client import SlotRequest
+from tests.properties.expected_member import Expected, ExpectedMember
+from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
+from tests.support.blocking import BlockingServices
+from tests.support.clock import NOON
+from tests.support.database import rows
+
+Loss = Literal["emptied", "rebuilt"]
+
+# Madrid keeps its zone; Auckland becomes Los Angeles with the second version.
+COUNTRIES = ("ES", "NZ")
+
+_numbers = count(1)
+
+
+class ActivityScenario:
+    def __init__(self, blocking: BlockingServices, *, hours: int) -> None:
+        """Members join `hours` after NOON. The second version starts during the scenario."""
+        self.run = blocking.run
+        self.services = blocking.services
+        self.members: list[ExpectedMember] = []
+        self.died = False  # A caller has died with slots claimed.
+        assert isinstance(self.services.clock, StoppedClock)
+        self.clock = self.services.clock
+        self.clock.at = NOON + timedelta(hours=hours)
+        number = next(_numbers)
+        for country in COUNTRIES:
+            self.join(ExpectedMember(f"{country}-{number}", country))
+
+    def join(self, member: ExpectedMember) -> None:
+        joined = self.run(join(self.services, member.member_id, member.country))
+        program, zone = self.in_force(member)
+        member.predict(program, Registration(), self.clock.now(), zone)
+        member.confirm({credit.rule: credit.rule for credit in joined.credits})
+        self.members.append(member)
+
+    def in_force(self, member: ExpectedMember) -> tuple[Program, str]:
+        program, market = self.services.programs.in_force(
+            PROGRAM, at=self.clock.now(), country=member.country
+        )
+        return program, market.zone
+
+    def perform(self, who: int, activity: AnyActivity) -> None:
+        if isinstance(activity, AppSignIn):
+            self.sign_in(who)
+        else:
+            self.check(self.run(self.recorded([(who, activity)])))
+
+    def perform_together(self, activities: list[AnyActivity]) -> None:
+        """In one batch, one activity each."""
+        self.check(self.run(self.recorded(list(enumerate(activities)))))
+
+    def perform_and_die(self, who: int, activity: AnyActivity) -> None:
+        """The process dies right after its answer: nothing is confirmed or published, no doorbell rings."""
+        self.check(self.run(self.recorded([(who, activity)], dying=True)))
+
+    def claim_and_die(self, who: int, activity: AnyActivity) -> None:
+        """The process dies before its answer, between the gate and the database."""
+        member = self.members[who]
+        program, zone = self.in_force(member)
+        slots = wanted(program.earning, activity, at=self.clock.now(), zone=zone)
+        self.run(self.services.gate.claim([SlotRequest(PROGRAM, member.member_id, slot) for slot in slots]))
+        self.died = True
+
+    async def recorded(
+        self, acts: list[tuple[int, AnyActivity]], *, dying: bool = False
+    ) -> list[tuple[ExpectedMember, AnyActivity, RecordedActivity | Exception]]:
+        await self.services.post_commit.drain()
+        now = self.clock.now()
+        asked = [MemberActivity(PROGRAM, self.members[n].member_id, activity, now) for n, activity in acts]
+        answers = await record(self.services, asked)
+        if dying:
+            self.services.post_commit._confirmed.clear()
+            self.services.post_commit._changes.clear()
+            self.services.post_commit._unpublished.clear()
+            self.services.post_commit._due.clear()
+        return [(self.members[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]
+
+    def check(self, recorded: list[tuple[ExpectedMember, AnyActivity, RecordedActivity | Exception]]) -> None:
+        for member, activity, answer in recorded:
+            program, zone = self.in_force(member)
+            expected = member.predict(program, activity, self.clock.now(), zone)
+            if isinstance(expected, Refusal):
+                assert isinstance(answer, Refusal), (expected, answer)
+                assert (answer.code, answer.facts) == (expected.code, expected.facts)
+            else:
+                assert isinstance(answer, RecordedActivity), (expected, answer)
+                self.compare(member, expected, answer)
+
+    def compare(self, member: ExpectedMember, expected: Expected, answer: RecordedActivity) -> None:
+        assert answer.repeated == expected.repeated
+        assert {(c.rule, c.points, c.due_at) for c in answer.credits} == {
+            (c.rule_id, c.points, c.due_at) for c in expected.credits
+        }
+        if answer.repeated:
+            assert answer.limit is not None
+            program, zone = self.in_force(member)
+            left = member.remaining(program, self.clock.now(), zone)
+            assert answer.limit.remaining == left[answer.limit.rule]
+            return
+        if answer.streak is not None:
+            assert answer.streak.days == expected.days
+        ids = [credit.id for credit in answer.credits]
+        found = self.run(
+            rows(self.services.db, "SELECT rule_id, source_key FROM credits WHERE id = ANY(:ids)", ids=ids)
+        )
+        taken = {str(rule_id): str(key) for rule_id, key in found}
+        if not self.died:
+            assert taken == {credit.rule_id: credit.source_key for credit in expected.credits}
+        member.confirm(taken)
+
+    def sign_in(self, who: int) -> None:
+        member = self.members[who]
+        event = signed_in(self.services, member.member_id)
+        taken = self.run(take_events(self.services, [event]))
+        assert (taken.accepted, taken.refused) == (1, [])
+        program, zone = self.in_force(member)
+        expected = member.predict(program, AppSignIn(event_id=event.id), self.clock.now(), zone)
+        if isinstance(expected, Expected):
+            member.confirm({"app_sign_in": "app_sign_in"})
+
+    def remove(self, who: int, kind: str, name: str) -> None:
+        member = self.members[who]
+        removal = share_removed if kind == "share" else review_removed
+        taken = self.run(take_events(self.services, [removal(self.services, name, member.member_id)]))
+        assert (taken.accepted, taken.refused) == (1, [])
+        member.remove(f"{kind}:{name}")
+
+    def wait(self, hours: float) -> None:
+        self.clock.advance(timedelta(hours=hours))
+
+    def settle(self) -> None:
+        now = self.clock.now()
+        self.run(settle_due(self.services, now=now))
+        for member in self.members:
+            member.settle(now)
+
+    def lose_valkey(self, how: Loss) -> None:
+        self.run(self.services.gate.forget_all())
+        if how == "rebuilt":
+            self.run(rebuild(self.services))
+
+    def fall_behind(self, who: int, activities: list[AnyActivity]) -> None:
+        """Valkey loses these activities, as after a failover to a replica that lagged."""
+        before = self.run(self._dump())
+        for activity in activities:
+            self.perform(who, activity)
+        self.run(self._restore(before))
+
+    async def _dump(self) -> dict[bytes, bytes]:
+        await self.services.post_commit.drain()
+        async with Redis.from_url(self.services.settings.state_url) as valkey:
+            found = [key async for key in valkey.scan_iter(match=f"{keys.PREFIX}*", count=1000)]
+            return {key: await valkey.dump(key) for key in found}
+
+    async def _restore(self, before: dict[bytes, bytes]) -> None:
+        await self.services.post_commit.drain()
+        await self.services.gate.forget_all()
+        async with Redis.from_url(self.services.settings.state_url) as valkey:
+            for key, dump in before.items():
+                await valkey.restore(key, 0, dump)
+
+    def compare_home(self, who: int) -> None:
+        member = self.members[who]
+        home = self.run(read_home(self.services, PROGRAM, member.member_id))
+        program, zone = self.in_force(member)
+        now = self.clock.now()
+        assert (home.balance.active, home.balance.pending) == member.balance()
+        assert home.streak == member.streak(program, now, zone)
+        assert {limit.rule: limit.remaining for limit in home.limits} == member.remaining(program, now, zone)
+
+    def close(self) -> None:
+        """Settle everything, and compare the ledger with the expected credits. The audit is clean."""
+        self.wait(48)
+        self.settle()
+        for who, member in enumerate(self.members):
+            self.compare_home(who)
+            found = self.run(
+                rows(
+                    self.services.db,
+                    "SELECT source_key, state FROM credits WHERE member_id = :member AND points > 0",
+                    member=member.member_id,
+                )
+            )
+            assert {str(key): state for key, state in found} == {
+                key: expected.state for key, expected in member.expected_credits.items()
+            }
+        self.run(self.services.post_commit.drain())
+        audited = self.run(audit(self.services.settings))
+        assert audited.broken == []
+        # A caller that died has published nothing, and no sweep runs here.
+        assert {finding.check.name for finding in audited.late} <= {"told_in_time"}
