@@ -71,7 +71,7 @@ class MemberCache:
                 self._merged.pop(key, None)
             else:
                 self._merged[key] = one.merged_into
-        latest = max((one.at for one in closed), default=None)
+        latest = max((one.closed_at for one in closed), default=None)
         if latest is not None:
             self._since = latest - COMMITS_WITHIN
 

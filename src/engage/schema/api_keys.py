@@ -10,7 +10,7 @@ api_keys = Table(
     required("id", Text),
     required("name", Text),
     required("secret_hash", LargeBinary),
-    required("scopes", ARRAY(Text)),
+    required("scopes", ARRAY(Text, as_tuple=True)),
     required("created_at", INSTANT),
     optional("revoked_at", INSTANT),
     PrimaryKeyConstraint("id"),

@@ -17,8 +17,10 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import MetaData, Table
 
-from engage.schema.columns import metadata
+from engage.schema.columns import member_key, metadata
+from engage.schema.rows import Batch
 
+JOINING = Batch("k", Table("_", MetaData(), *member_key()), "program_id", "member_id")
 OF_MEMBERS = "program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))"
 
 
@@ -90,11 +92,8 @@ def undeclared_tables(tables: MetaData) -> list[str]:
 
 
 def join_sql(table: Table) -> str:
-    """Add the rows of new members: arrays :program_ids and :member_ids."""
-    return (
-        f"INSERT INTO {table.name} (program_id, member_id)"  # noqa: S608  # Names of the schema.
-        " SELECT * FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]))"
-    )
+    """A statement that adds the rows of new members, whose keys are in `JOINING`."""
+    return f"INSERT INTO {table.name} ({JOINING.columns}) SELECT {JOINING.columns} FROM {JOINING}"  # noqa: S608
 
 
 def merge_sql(table: Table, policy: Keep | Move | Statement) -> str | None:

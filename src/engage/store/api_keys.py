@@ -1,7 +1,7 @@
-"""Keys of the shop's servers and of operators: random, scoped, kept as hashes.
+"""Keys of the shop's servers and of operators: random, scoped, stored as hashes.
 
 A key is `ek_<id>_<secret>`; the secret has 256 random bits, so one SHA-256 of it is as hard to
-turn back as the slowest hash of a password.
+reverse as the slowest hash of a password.
 """
 
 import hashlib
@@ -11,8 +11,12 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.schema.api_keys import api_keys
+from engage.schema.rows import columns, from_row
 
 Scope = Literal["shop", "admin"]
 
@@ -31,25 +35,12 @@ class ListedKey(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
 
 
-_ADD = text("""
-INSERT INTO api_keys (id, name, secret_hash, scopes, created_at)
-VALUES (:id, :name, :secret_hash, :scopes, :now)
-ON CONFLICT (id) DO NOTHING
-""")
-
-_FIND = text("SELECT name, secret_hash, scopes FROM api_keys WHERE id = :id AND revoked_at IS NULL")
-
-_LIST = text("SELECT id, name, scopes, created_at, revoked_at FROM api_keys ORDER BY created_at, id")
-
-_REVOKE = text("UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL RETURNING id")
-
-
 def new_key() -> str:
     return f"ek_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
 
 
 def split(key: str) -> tuple[str, bytes] | None:
-    """(id, hash of the secret), or None for what is not a key at all."""
+    """Split a key into its id and the hash of its secret; None when it has not the form of a key."""
     prefix, _, rest = key.partition("_")
     id_, _, secret = rest.partition("_")
     if prefix != "ek" or not id_ or not secret or len(key) > 128:
@@ -58,33 +49,40 @@ def split(key: str) -> tuple[str, bytes] | None:
 
 
 async def add(conn: AsyncConnection, key: str, *, name: str, scopes: list[Scope], now: datetime) -> None:
-    """Keeps a key made by `new_key`; one that is kept already stays as it is. Raises ValueError."""
+    """Store a key made by `new_key`; a key that is stored already stays as it is. Raises ValueError."""
     parts = split(key)
     if parts is None:
         raise ValueError("not a key")
     id_, secret_hash = parts
-    await conn.execute(
-        _ADD, {"id": id_, "name": name, "secret_hash": secret_hash, "scopes": list(scopes), "now": now}
-    )
+    row = {"id": id_, "name": name, "secret_hash": secret_hash, "scopes": scopes, "created_at": now}
+    await conn.execute(insert(api_keys).values(row).on_conflict_do_nothing())
 
 
 async def find(conn: AsyncConnection, key: str) -> ApiKey | None:
-    """The key that this is, unless it is unknown or revoked."""
+    """Find the key that is presented; None when it is unknown or revoked."""
     parts = split(key)
     if parts is None:
         return None
     id_, secret_hash = parts
-    row = (await conn.execute(_FIND, {"id": id_})).one_or_none()
+    query = select(api_keys.c.name, api_keys.c.secret_hash, api_keys.c.scopes).where(
+        api_keys.c.id == id_, api_keys.c.revoked_at.is_(None)
+    )
+    row = (await conn.execute(query)).one_or_none()
     if row is None or not hmac.compare_digest(bytes(row.secret_hash), secret_hash):
         return None
-    return ApiKey(id_, row.name, tuple(row.scopes))
+    return ApiKey(id_, row.name, row.scopes)
 
 
 async def list_keys(conn: AsyncConnection) -> list[ListedKey]:
-    rows = await conn.execute(_LIST)
-    return [ListedKey(r.id, r.name, tuple(r.scopes), r.created_at, r.revoked_at) for r in rows]
+    rows = await conn.execute(
+        select(*columns(api_keys, ListedKey)).order_by(api_keys.c.created_at, api_keys.c.id)
+    )
+    return [from_row(ListedKey, row) for row in rows]
 
 
 async def revoke(conn: AsyncConnection, id_: str, *, now: datetime) -> bool:
-    """False when there is no such key in use."""
-    return (await conn.execute(_REVOKE, {"id": id_, "now": now})).first() is not None
+    """Revoke a key; False when there is no such key in use."""
+    revoked = await conn.execute(
+        update(api_keys).where(api_keys.c.id == id_, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
+    )
+    return revoked.rowcount == 1

@@ -1,4 +1,7 @@
-"""Answers kept under the Idempotency-Key of the request that they answered."""
+"""Responses stored under the Idempotency-Key of their request.
+
+Text, not Core: each request with a key asks twice.
+"""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -7,7 +10,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# A request that has had no answer for so long has died with its server; the next one takes its place.
+# A request without a response for so long has died with its server; the next one takes its place.
 IN_FLIGHT_LIMIT = timedelta(seconds=60)
 
 _BEGIN = text("""
@@ -29,7 +32,7 @@ WHERE caller = :caller AND key = :key
 
 _ABANDON = text("DELETE FROM idempotency_keys WHERE caller = :caller AND key = :key AND status IS NULL")
 
-_FORGET = text("DELETE FROM idempotency_keys WHERE created_at < :before")
+_DELETE = text("DELETE FROM idempotency_keys WHERE created_at < :before")
 
 
 class StoredResponse(msgspec.Struct, frozen=True):
@@ -42,7 +45,11 @@ Begun = StoredResponse | Literal["new", "in_flight", "other_request"]
 
 
 async def begin(conn: AsyncConnection, caller: str, key: str, *, fingerprint: bytes, now: datetime) -> Begun:
-    """ "new": the caller's to answer now. A kept answer: to be given again."""
+    """Begin a request, and find out what to do with it.
+
+    "new": process it now. A stored response: give it again. "in_flight": another process is at it.
+    "other_request": the key belongs to a request with another fingerprint.
+    """
     which = {"caller": caller, "key": key}
     begun = await conn.execute(
         _BEGIN, which | {"fingerprint": fingerprint, "now": now, "abandoned": now - IN_FLIGHT_LIMIT}
@@ -60,6 +67,7 @@ async def begin(conn: AsyncConnection, caller: str, key: str, *, fingerprint: by
 
 
 async def finish(conn: AsyncConnection, caller: str, key: str, answer: StoredResponse) -> None:
+    """Store the response of a request that was begun."""
     headers = msgspec.json.encode(answer.headers).decode()
     await conn.execute(
         _FINISH,
@@ -68,9 +76,10 @@ async def finish(conn: AsyncConnection, caller: str, key: str, answer: StoredRes
 
 
 async def abandon(conn: AsyncConnection, caller: str, key: str) -> None:
-    """The request came to nothing; asking again is a new request."""
+    """Drop a request that failed; the same request is new again."""
     await conn.execute(_ABANDON, {"caller": caller, "key": key})
 
 
 async def delete_before(conn: AsyncConnection, *, before: datetime) -> int:
-    return (await conn.execute(_FORGET, {"before": before})).rowcount
+    """Delete what was stored before an instant of wall time; the number of rows."""
+    return (await conn.execute(_DELETE, {"before": before})).rowcount

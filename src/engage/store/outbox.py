@@ -1,27 +1,31 @@
-"""The outbox: balance changes that were committed and perhaps not yet told."""
+"""The outbox: committed balance changes that may not have been published yet."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import delete as delete_from
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_FORGET = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
-
-_LEFT = text("""
-SELECT id, cause, program_ids, member_ids FROM outbox
-WHERE created_at < :before ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
-""")
+from engage.domain.keys import MemberKey
+from engage.schema.outbox import outbox
 
 
 async def delete(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
-    await conn.execute(_FORGET, {"ids": list(ids)})
+    """Delete rows whose changes were published."""
+    await conn.execute(delete_from(outbox).where(outbox.c.id.in_(ids)))
 
 
 async def lock_unpublished(
     conn: AsyncConnection, *, before: datetime, limit: int
-) -> list[tuple[UUID, str, list[tuple[str, str]]]]:
-    """(id, cause, [(program, member), …]) of rows written before an instant of wall time."""
-    rows = await conn.execute(_LEFT, {"before": before, "limit": limit})
-    return [(id_, cause, list(zip(programs, members, strict=True))) for id_, cause, programs, members in rows]
+) -> list[tuple[UUID, str, list[MemberKey]]]:
+    """Lock rows written before an instant of wall time, oldest first: (id, cause, members)."""
+    rows = await conn.execute(
+        select(outbox.c.id, outbox.c.cause, outbox.c.program_ids, outbox.c.member_ids)
+        .where(outbox.c.created_at < before)
+        .order_by(outbox.c.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [(row.id, row.cause, list(zip(row.program_ids, row.member_ids, strict=True))) for row in rows]

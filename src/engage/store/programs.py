@@ -3,10 +3,13 @@
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.refusals import Code, Refusal
+from engage.schema.programs import program_versions
+from engage.schema.rows import columns, from_row
 
 
 class PublishedVersion(msgspec.Struct, frozen=True):
@@ -17,38 +20,38 @@ class PublishedVersion(msgspec.Struct, frozen=True):
     document: str
 
 
-_READ = text("""
-SELECT program_id, version, document FROM program_versions ORDER BY program_id, in_force_from, published_at
-""")
-
-_ADD = text("""
-INSERT INTO program_versions (program_id, version, in_force_from, document, published_at)
-VALUES (:program_id, :version, :in_force_from, :document, :now)
-ON CONFLICT (program_id, version) DO NOTHING
-RETURNING version
-""")
-
-_SAME = text("""
-SELECT document = :document FROM program_versions WHERE program_id = :program_id AND version = :version
-""")
-
-
 async def read_all(conn: AsyncConnection) -> list[PublishedVersion]:
-    return [PublishedVersion(*row) for row in await conn.execute(_READ)]
+    """Read all versions, those of a program in the order in which they are in force."""
+    versions = program_versions.c
+    query = select(*columns(program_versions, PublishedVersion)).order_by(
+        versions.program_id, versions.in_force_from, versions.published_at
+    )
+    return [from_row(PublishedVersion, row) for row in await conn.execute(query)]
 
 
 async def count(conn: AsyncConnection) -> int:
-    found: int = (await conn.execute(text("SELECT count(*) FROM program_versions"))).scalar_one()
-    return found
+    return (await conn.execute(select(func.count()).select_from(program_versions))).scalar_one()
 
 
 async def add(
     conn: AsyncConnection, published: PublishedVersion, *, in_force_from: date, now: datetime
 ) -> bool:
-    """False when the very same document is there already. Raises Refusal version_exists for another one."""
-    row = {"program_id": published.program_id, "version": published.version, "document": published.document}
-    if (await conn.execute(_ADD, row | {"in_force_from": in_force_from, "now": now})).first() is not None:
+    """Add a version; False when the very same document is stored already.
+
+    Raises Refusal version_exists when another document is stored under its name.
+    """
+    row = msgspec.structs.asdict(published) | {"in_force_from": in_force_from, "published_at": now}
+    added = await conn.execute(
+        insert(program_versions).values(row).on_conflict_do_nothing().returning(program_versions.c.version)
+    )
+    if added.first() is not None:
         return True
-    if (await conn.execute(_SAME, row)).scalar_one():
+    stored = await conn.execute(
+        select(program_versions.c.document).where(
+            program_versions.c.program_id == published.program_id,
+            program_versions.c.version == published.version,
+        )
+    )
+    if stored.scalar_one() == published.document:
         return False
     raise Refusal(Code.VERSION_EXISTS, program=published.program_id, version=published.version)

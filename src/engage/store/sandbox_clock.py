@@ -1,21 +1,22 @@
-"""How far the sandbox's clock is ahead of the machine's: one row, shared by all parts."""
+"""How far the sandbox's clock is ahead of the machine's: one row, shared by all processes."""
 
 from datetime import timedelta
 
-from sqlalchemy import text
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_READ = text("SELECT ahead FROM sandbox_clock")
-
-_SET = text("""
-INSERT INTO sandbox_clock (ahead) VALUES (:ahead) ON CONFLICT (one) DO UPDATE SET ahead = excluded.ahead
-""")
+from engage.schema.sandbox_clock import sandbox_clock
 
 
 async def read(conn: AsyncConnection) -> timedelta:
-    found: timedelta | None = (await conn.execute(_READ)).scalar()
-    return found or timedelta()
+    ahead: timedelta | None = (await conn.execute(select(sandbox_clock.c.ahead))).scalar()
+    return ahead or timedelta()
 
 
 async def set_ahead(conn: AsyncConnection, ahead: timedelta) -> None:
-    await conn.execute(_SET, {"ahead": ahead})
+    await conn.execute(
+        insert(sandbox_clock)
+        .values(ahead=ahead)
+        .on_conflict_do_update(index_elements=["one"], set_={"ahead": ahead})
+    )

@@ -31,7 +31,7 @@ from engage.ledger.opening import (
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
-from engage.store.members.batches import StoredRows, add_members, read_known
+from engage.store.members.batches import StoredRows, add_members, read_stored
 from engage.store.members.members import NewMember
 
 ROWS_PER_BATCH: Final = 2_000
@@ -231,7 +231,7 @@ async def _bring(
 
 
 async def _known(conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str) -> StoredRows:
-    return await read_known(
+    return await read_stored(
         conn,
         program_id,
         member_ids=[one.member.member_id for one in coming],
@@ -286,7 +286,7 @@ def _check_known(one: ImportCandidate, known: StoredRows, opened: Mapping[str, i
         if taken:
             raise Refusal(Code.CARD_TAKEN, card_numbers=taken)
         return True
-    if member.gone:
+    if member.closed:
         raise ValueError(f"{one.member.member_id} was merged into another member, or erased")
     if member.country != one.member.country:
         raise ValueError(f"{one.member.member_id} is a member in {member.country}")

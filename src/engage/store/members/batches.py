@@ -1,4 +1,4 @@
-"""Members who come many at a time: who of them is known already, and adding the others."""
+"""Members in batches, as an import brings them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,66 +7,67 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.schema.members import card_numbers, members
+from engage.schema.rows import Batch
 from engage.store.members.members import NewMember, add_joining_rows
 
 
 class StoredMember(msgspec.Struct, frozen=True):
-    """`gone`: merged into another member, or erased."""
+    """`closed`: merged into another member, or erased."""
 
     country: str
-    gone: bool
+    closed: bool
 
 
 class StoredRows(msgspec.Struct, frozen=True):
-    """What of that which was asked for is there: members by id, hashes of persons, owners by card number."""
+    """Rows that are stored: members by id, hashes of persons, owners by card number."""
 
     members: dict[str, StoredMember]
     persons: set[bytes]
     cards: dict[str, str]
 
 
-_MEMBERS = text("""
+_IDS = Batch("k", members, "member_id")
+_PERSONS = Batch("k", members, "person_hash")
+_CARDS = Batch("k", card_numbers, "card_number")
+_NEW = Batch(
+    *("n", members, "program_id", "member_id", "country", "kind", "birth_date", "person_hash", "phone"),
+    "referral_code",
+)
+_NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
+
+_READ_MEMBERS = text(f"""
 SELECT m.member_id, m.country, m.merged_into IS NOT NULL OR m.erased_at IS NOT NULL
-FROM unnest(CAST(:member_ids AS text[])) AS k (member_id)
-JOIN members m ON m.program_id = :program_id AND m.member_id = k.member_id
-""")
+FROM {_IDS} JOIN members m ON m.program_id = :program_id AND m.member_id = k.member_id
+""")  # noqa: S608  # Names of the schema, here and below.
 
-_PERSONS = text("""
+_READ_PERSONS = text(f"""
 SELECT m.person_hash
-FROM unnest(CAST(:person_hashes AS bytea[])) AS k (person_hash)
-JOIN members m ON m.program_id = :program_id AND m.person_hash = k.person_hash
-""")
+FROM {_PERSONS} JOIN members m ON m.program_id = :program_id AND m.person_hash = k.person_hash
+""")  # noqa: S608
 
-_CARDS = text("""
+_READ_CARDS = text(f"""
 SELECT c.card_number, c.member_id
-FROM unnest(CAST(:card_numbers AS text[])) AS k (card_number)
-JOIN card_numbers c ON c.program_id = :program_id AND c.card_number = k.card_number
-""")
+FROM {_CARDS} JOIN card_numbers c ON c.program_id = :program_id AND c.card_number = k.card_number
+""")  # noqa: S608
 
-# In key order, as whoever adds one member takes one key after the other.
-_ADD = text("""
-INSERT INTO members (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code,
-                     joined_at)
-SELECT n.*, :now FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:countries AS text[]),
-    CAST(:kinds AS text[]), CAST(:birth_dates AS date[]), CAST(:person_hashes AS bytea[]),
-    CAST(:phones AS text[]), CAST(:referral_codes AS text[])
-) AS n (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code)
-ORDER BY n.program_id COLLATE "C", n.member_id COLLATE "C"
+# In key order, as every writer takes the keys of one member after another's.
+_ADD = text(f"""
+INSERT INTO members ({_NEW.columns}, joined_at)
+SELECT {_NEW.columns}, :now FROM {_NEW}
+ORDER BY program_id COLLATE "C", member_id COLLATE "C"
 ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608
 
-_ADD_CARDS = text("""
-INSERT INTO card_numbers (program_id, card_number, member_id)
-SELECT * FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:card_numbers AS text[]), CAST(:member_ids AS text[])
-) AS c (program_id, card_number, member_id)
-ORDER BY c.program_id COLLATE "C", c.card_number COLLATE "C"
+_ADD_CARDS = text(f"""
+INSERT INTO card_numbers ({_NEW_CARDS.columns})
+SELECT {_NEW_CARDS.columns} FROM {_NEW_CARDS}
+ORDER BY program_id COLLATE "C", card_number COLLATE "C"
 ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608
 
 
-async def read_known(
+async def read_stored(
     conn: AsyncConnection,
     program_id: str,
     *,
@@ -74,47 +75,30 @@ async def read_known(
     person_hashes: Sequence[bytes],
     card_numbers: Sequence[str],
 ) -> StoredRows:
+    """Read which of these ids, persons and cards are taken in a program."""
     program = {"program_id": program_id}
-    members = await conn.execute(_MEMBERS, program | {"member_ids": list(member_ids)})
-    persons = await conn.execute(_PERSONS, program | {"person_hashes": list(person_hashes)})
-    cards = await conn.execute(_CARDS, program | {"card_numbers": list(card_numbers)})
+    found = await conn.execute(_READ_MEMBERS, program | _IDS.of((id_,) for id_ in member_ids))
+    persons = await conn.execute(_READ_PERSONS, program | _PERSONS.of((hash_,) for hash_ in person_hashes))
+    cards = await conn.execute(_READ_CARDS, program | _CARDS.of((card,) for card in card_numbers))
     return StoredRows(
-        members={member_id: StoredMember(country, gone) for member_id, country, gone in members},
-        persons={person for (person,) in persons},
+        members={member_id: StoredMember(country, closed) for member_id, country, closed in found},
+        persons=set(persons.scalars()),
         cards={row.card_number: row.member_id for row in cards},
     )
 
 
-async def add_members(conn: AsyncConnection, members: Sequence[NewMember], *, now: datetime) -> bool:
-    """All of them, with their cards and an empty balance each. False when somebody has meanwhile taken an id,
-    a person or a card of theirs: the caller's transaction is then to be rolled back.
+async def add_members(conn: AsyncConnection, new: Sequence[NewMember], *, now: datetime) -> bool:
+    """Add members with their cards, all or none.
+
+    False when another transaction has meanwhile taken an id, a person or a card of theirs: the caller must
+    roll back.
     """
-    added = await conn.execute(
-        _ADD,
-        {
-            "program_ids": [m.program_id for m in members],
-            "member_ids": [m.member_id for m in members],
-            "countries": [m.country for m in members],
-            "kinds": [m.kind for m in members],
-            "birth_dates": [m.birth_date for m in members],
-            "person_hashes": [m.person_hash for m in members],
-            "phones": [m.phone for m in members],
-            "referral_codes": [m.referral_code for m in members],
-            "now": now,
-        },
-    )
-    if added.rowcount != len(members):
+    added = await conn.execute(_ADD, _NEW.of_structs(new) | {"now": now})
+    if added.rowcount != len(new):
         return False
-    await add_joining_rows(conn, [(m.program_id, m.member_id) for m in members])
-    cards = [(m.program_id, card, m.member_id) for m in members for card in m.card_numbers]
+    await add_joining_rows(conn, [(member.program_id, member.member_id) for member in new])
+    cards = [(member.program_id, card, member.member_id) for member in new for card in member.card_numbers]
     if not cards:
         return True
-    linked = await conn.execute(
-        _ADD_CARDS,
-        {
-            "program_ids": [card[0] for card in cards],
-            "card_numbers": [card[1] for card in cards],
-            "member_ids": [card[2] for card in cards],
-        },
-    )
+    linked = await conn.execute(_ADD_CARDS, _NEW_CARDS.of(cards))
     return linked.rowcount == len(cards)

@@ -1,4 +1,4 @@
-"""Members, their cards, and who may not join twice."""
+"""Members and their cards."""
 
 import hashlib
 import hmac
@@ -6,16 +6,19 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import Code, Refusal
-from engage.schema.member_rows import join_sql, tables_of_members
+from engage.schema.member_rows import JOINING, join_sql, tables_of_members
+from engage.schema.members import card_numbers, members
+from engage.schema.rows import Batch, columns, from_row, of_member
 
 
 class Member(msgspec.Struct, frozen=True):
-    """What decisions need to know of a member."""
+    """A member, as far as decisions need to know them."""
 
     program_id: str
     member_id: str
@@ -35,7 +38,7 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A member as they are kept. Of one who was `merged_into` another, or erased, there is not much."""
+    """The row of a member. One who was `merged_into` another, or erased, has little in it."""
 
     program_id: str
     member_id: str
@@ -54,214 +57,185 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClosedMember(msgspec.Struct, frozen=True):
-    """A member who is one no more: merged into another, or erased (None). `at` is wall time."""
+    """A former member: merged into another one, or erased (None). `closed_at` is wall time."""
 
     program_id: str
     member_id: str
     merged_into: str | None
-    at: datetime
+    closed_at: datetime
 
 
-# Who was merged is found as the one they were merged into; nobody is merged into one who is merged.
-_READ = text("""
+_KEYS = Batch("k", members, "program_id", "member_id")
+_CARDS = Batch("k", card_numbers, "program_id", "card_number")
+_NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
+
+# A member who was merged is found as the survivor; nobody is merged into a member who is merged.
+_READ = text(f"""
 SELECT k.program_id, k.member_id, s.member_id, s.country
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
+FROM {_KEYS}
 JOIN members m USING (program_id, member_id)
 JOIN members s ON s.program_id = m.program_id AND s.member_id = coalesce(m.merged_into, m.member_id)
 WHERE s.erased_at IS NULL
-""")
+""")  # noqa: S608  # Names of the schema, here and below.
 
-_AFTER = text("""
-SELECT program_id, member_id, country FROM members
-WHERE (program_id, member_id) > (:program_id, :member_id) AND closed_at IS NULL
-ORDER BY program_id, member_id LIMIT :limit
-""")
-
-_PROFILE = """
-SELECT program_id, member_id, country, kind, birth_date, phone, phone_changed_at, joined_at, merged_into,
-       erased_at
-FROM members
-"""
-
-_PROFILES = text(f"""
-{_PROFILE} WHERE program_id = ANY(CAST(:program_ids AS text[])) AND member_id = :member_id
-""")  # A constant of this module, here and below.
-
-_LOCK = text(f"""
-{_PROFILE} WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
-ORDER BY member_id FOR UPDATE
-""")
-
-_MERGED_INTO = text("""
-SELECT member_id FROM members WHERE program_id = :program_id AND merged_into = :member_id ORDER BY 1
-""")
-
-_CLOSED = text("""
-SELECT program_id, member_id, merged_into, closed_at FROM members
-WHERE closed_at IS NOT NULL AND (CAST(:since AS timestamptz) IS NULL OR closed_at >= :since)
-""")
-
-_BY_CARD = text("""
+_READ_OWNERS = text(f"""
 SELECT c.program_id, c.card_number, c.member_id
-FROM unnest(CAST(:program_ids AS text[]), CAST(:card_numbers AS text[])) AS k (program_id, card_number)
-JOIN card_numbers c USING (program_id, card_number)
-""")
+FROM {_CARDS} JOIN card_numbers c USING (program_id, card_number)
+""")  # noqa: S608
 
-_CARDS = text("""
-SELECT card_number FROM card_numbers WHERE program_id = :program_id AND member_id = :member_id ORDER BY 1
-""")
-
-_ADD = text("""
-INSERT INTO members (program_id, member_id, country, kind, birth_date, person_hash, phone, referral_code,
-                     joined_at)
-VALUES (:program_id, :member_id, :country, :kind, :birth_date, :person_hash, :phone, :referral_code, :now)
-ON CONFLICT DO NOTHING
-RETURNING member_id
-""")
-
-_EXISTS = text("""
-SELECT erased_at IS NOT NULL FROM members WHERE program_id = :program_id AND member_id = :member_id
-""")
-
-_ADD_CARDS = text("""
-INSERT INTO card_numbers (program_id, card_number, member_id)
-SELECT :program_id, card_number, :member_id FROM unnest(CAST(:card_numbers AS text[])) AS c (card_number)
-ORDER BY card_number COLLATE "C"
+_ADD_CARDS = text(f"""
+INSERT INTO card_numbers ({_NEW_CARDS.columns})
+SELECT {_NEW_CARDS.columns} FROM {_NEW_CARDS}
+ORDER BY program_id COLLATE "C", card_number COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING card_number
-""")
-
-_DROP_CARD = text("""
-DELETE FROM card_numbers
-WHERE program_id = :program_id AND member_id = :member_id AND card_number = :card_number
-""")
-
-_SET_PHONE = text("""
-UPDATE members SET phone = :phone, phone_changed_at = :now
-WHERE program_id = :program_id AND member_id = :member_id
-""")
+""")  # noqa: S608
 
 
-async def read_members(conn: AsyncConnection, asked: Sequence[MemberKey]) -> dict[MemberKey, Member]:
-    """By the (program, member) that was asked for; of one who was merged, the member they were merged into.
-    Who is missing is no member, or none any more.
+async def read_members(conn: AsyncConnection, keys: Sequence[MemberKey]) -> dict[MemberKey, Member]:
+    """Read members by the keys given; a key of a member who was merged leads to the survivor.
+
+    Unknown and erased members are absent.
     """
-    rows = await conn.execute(
-        _READ, {"program_ids": [p for p, _ in asked], "member_ids": [m for _, m in asked]}
-    )
+    rows = await conn.execute(_READ, _KEYS.of(keys))
     return {
-        (program_id, asked_id): Member(program_id, member_id, country)
-        for program_id, asked_id, member_id, country in rows
+        (program_id, given_id): Member(program_id, member_id, country)
+        for program_id, given_id, member_id, country in rows
     }
 
 
 async def read_members_after(conn: AsyncConnection, key: MemberKey, *, limit: int) -> list[Member]:
-    """The members after (program, member) in key order; all of them begin after ("", "")."""
-    rows = await conn.execute(_AFTER, {"program_id": key[0], "member_id": key[1], "limit": limit})
-    return [Member(*row) for row in rows]
+    """Read the members after a key, in key order; all of them begin after ("", "")."""
+    rows = await conn.execute(
+        select(*columns(members, Member))
+        .where(tuple_(members.c.program_id, members.c.member_id) > key, members.c.closed_at.is_(None))
+        .order_by(members.c.program_id, members.c.member_id)
+        .limit(limit)
+    )
+    return [from_row(Member, row) for row in rows]
 
 
 async def count_members(conn: AsyncConnection) -> int:
-    found: int = (
-        await conn.execute(text("SELECT count(*) FROM members WHERE closed_at IS NULL"))
-    ).scalar_one()
-    return found
+    query = select(func.count()).select_from(members).where(members.c.closed_at.is_(None))
+    return (await conn.execute(query)).scalar_one()
 
 
 async def read_profiles(conn: AsyncConnection, program_ids: Sequence[str], member_id: str) -> list[Profile]:
-    """Whoever has this id in one of these programs, merged and erased ones included."""
-    rows = await conn.execute(_PROFILES, {"program_ids": list(program_ids), "member_id": member_id})
-    return [_profile(row) for row in rows]
+    """Read whoever has this id in one of these programs, former members included."""
+    rows = await conn.execute(
+        select(*columns(members, Profile)).where(
+            members.c.program_id.in_(program_ids), members.c.member_id == member_id
+        )
+    )
+    return [from_row(Profile, row) for row in rows]
 
 
 async def lock_profiles(
     conn: AsyncConnection, program_id: str, member_ids: Iterable[str]
 ) -> dict[str, Profile]:
-    """By id, locked in key order until the transaction ends. Comes before any lock of the ledger."""
-    rows = await conn.execute(_LOCK, {"program_id": program_id, "member_ids": sorted(set(member_ids))})
-    return {profile.member_id: profile for profile in map(_profile, rows)}
+    """Lock members in key order until the transaction ends; by id. Comes before any lock of the ledger."""
+    rows = await conn.execute(
+        select(*columns(members, Profile))
+        .where(members.c.program_id == program_id, members.c.member_id.in_(sorted(set(member_ids))))
+        .order_by(members.c.member_id)
+        .with_for_update()
+    )
+    return {row.member_id: from_row(Profile, row) for row in rows}
 
 
 async def read_merged_into(conn: AsyncConnection, key: MemberKey) -> list[str]:
-    """The ids of those who were merged into this member."""
-    rows = await conn.execute(_MERGED_INTO, {"program_id": key[0], "member_id": key[1]})
+    """Read the ids that were merged into this member."""
+    rows = await conn.execute(
+        select(members.c.member_id)
+        .where(members.c.program_id == key[0], members.c.merged_into == key[1])
+        .order_by(members.c.member_id)
+    )
     return list(rows.scalars())
 
 
 async def read_closed_members(conn: AsyncConnection, since: datetime | None) -> list[ClosedMember]:
-    """Who was merged or erased at that instant of wall time or later; all of them where there is none."""
-    return [ClosedMember(*row) for row in await conn.execute(_CLOSED, {"since": since})]
+    """Read the members who were merged or erased at an instant of wall time or later; all of them
+    for None.
+    """
+    query = select(*columns(members, ClosedMember)).where(members.c.closed_at.is_not(None))
+    if since is not None:
+        query = query.where(members.c.closed_at >= since)
+    return [from_row(ClosedMember, row) for row in await conn.execute(query)]
 
 
 async def read_card_owners(
-    conn: AsyncConnection, asked: Sequence[tuple[str, str]]
+    conn: AsyncConnection, cards: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], str]:
-    """Member ids by (program, card number). Numbers are in stored form (`engage.domain.members.cards`)."""
-    rows = await conn.execute(
-        _BY_CARD, {"program_ids": [p for p, _ in asked], "card_numbers": [c for _, c in asked]}
-    )
+    """Read member ids by (program, card number). Numbers are in stored form
+    (`engage.domain.members.cards`).
+    """
+    rows = await conn.execute(_READ_OWNERS, _CARDS.of(cards))
     return {(program_id, card): member_id for program_id, card, member_id in rows}
 
 
 async def read_cards(conn: AsyncConnection, key: MemberKey) -> list[str]:
-    rows = await conn.execute(_CARDS, {"program_id": key[0], "member_id": key[1]})
+    rows = await conn.execute(
+        select(card_numbers.c.card_number)
+        .where(of_member(card_numbers, key))
+        .order_by(card_numbers.c.card_number)
+    )
     return list(rows.scalars())
 
 
 async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime) -> None:
-    """Raises Refusal member_exists, member_erased, person_has_account or card_taken; the caller's transaction
-    then ends.
+    """Add a member with their cards.
+
+    Raises Refusal member_exists, member_erased, person_has_account or card_taken; the caller's transaction
+    must then end.
     """
-    identity = {"program_id": member.program_id, "member_id": member.member_id}
+    key = (member.program_id, member.member_id)
+    row = msgspec.structs.asdict(member) | {"joined_at": now}
+    del row["card_numbers"]
     added = await conn.execute(
-        _ADD,
-        identity
-        | {
-            "country": member.country,
-            "kind": member.kind,
-            "birth_date": member.birth_date,
-            "person_hash": member.person_hash,
-            "phone": member.phone,
-            "referral_code": member.referral_code,
-            "now": now,
-        },
+        upsert(members).values(row).on_conflict_do_nothing().returning(members.c.member_id)
     )
     if added.first() is None:
-        erased = (await conn.execute(_EXISTS, identity)).scalar()
+        erased = (
+            await conn.execute(select(members.c.erased_at.is_not(None)).where(of_member(members, key)))
+        ).scalar()
         if erased:
             raise member_erased()
         raise Refusal(Code.PERSON_HAS_ACCOUNT if erased is None else Code.MEMBER_EXISTS)
-    await add_cards(conn, (member.program_id, member.member_id), member.card_numbers)
-    await add_joining_rows(conn, [(member.program_id, member.member_id)])
+    await add_cards(conn, key, member.card_numbers)
+    await add_joining_rows(conn, [key])
 
 
 async def add_joining_rows(conn: AsyncConnection, keys: Sequence[MemberKey]) -> None:
     """Add a row for each new member to the tables that have one for every member."""
-    columns = {"program_ids": [program for program, _ in keys], "member_ids": [member for _, member in keys]}
     for table, policies in tables_of_members():
         if policies.join:
-            await conn.execute(text(join_sql(table)), columns)
+            await conn.execute(text(join_sql(table)), JOINING.of(keys))
 
 
-async def add_cards(conn: AsyncConnection, key: MemberKey, card_numbers: Sequence[str]) -> None:
-    """Cards that nobody has, or this member. Raises Refusal card_taken; the transaction then ends."""
-    if not card_numbers:
+async def add_cards(conn: AsyncConnection, key: MemberKey, numbers: Sequence[str]) -> None:
+    """Give a member cards. Raises Refusal card_taken where another member has one; the transaction
+    must end.
+    """
+    if not numbers:
         return
-    identity = {"program_id": key[0], "member_id": key[1]}
-    added = await conn.execute(_ADD_CARDS, identity | {"card_numbers": list(card_numbers)})
-    missing = set(card_numbers) - {row[0] for row in added}
+    added = await conn.execute(_ADD_CARDS, _NEW_CARDS.of([(key[0], number, key[1]) for number in numbers]))
+    missing = set(numbers) - set(added.scalars())
     if missing:
         missing -= set(await read_cards(conn, key))
     if missing:
         raise Refusal(Code.CARD_TAKEN, card_numbers=sorted(missing))
 
 
-async def drop_card(conn: AsyncConnection, key: MemberKey, card_number: str) -> None:
-    await conn.execute(_DROP_CARD, {"program_id": key[0], "member_id": key[1], "card_number": card_number})
+async def drop_card(conn: AsyncConnection, key: MemberKey, number: str) -> None:
+    await conn.execute(
+        delete(card_numbers).where(of_member(card_numbers, key), card_numbers.c.card_number == number)
+    )
 
 
 async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str, *, now: datetime) -> None:
-    await conn.execute(_SET_PHONE, {"program_id": key[0], "member_id": key[1], "phone": phone, "now": now})
+    await conn.execute(
+        update(members).where(of_member(members, key)).values(phone=phone, phone_changed_at=now)
+    )
 
 
 def member_erased() -> Refusal:
@@ -269,9 +243,5 @@ def member_erased() -> Refusal:
 
 
 def person_hash(person_ref: str, *, program_id: str, pepper: str) -> bytes:
-    """What is kept of a person reference: enough to know it again within a program, and no more."""
+    """Hash a person reference: enough to recognise it within a program, and no more."""
     return hmac.digest(pepper.encode(), f"{program_id}\0{person_ref}".encode(), hashlib.sha256)
-
-
-def _profile(row: Sequence[object]) -> Profile:
-    return msgspec.convert(dict(zip(Profile.__struct_fields__, row, strict=True)), Profile)
