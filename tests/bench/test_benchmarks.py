@@ -1,4 +1,4 @@
-"""Each benchmark in a tiny size: it runs on real servers, finds figures and leaves nothing."""
+"""Each benchmark runs with tiny sizes on real servers, returns figures and stops all its processes."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engage.bench.setup.environment import Ground, open_ground
+from engage.bench.setup.environment import Environment, open_environment
 from engage.bench.sizes import Sizes
 from engage.bench.suite import BENCHMARKS
 
@@ -44,33 +44,33 @@ END_S = 60.0
 
 @pytest.fixture
 def parent() -> Iterator[Path]:
-    """A short path: sockets of PostgreSQL do not fit into long ones."""
+    """Return a short path, because the path of PostgreSQL's socket must be short."""
     with tempfile.TemporaryDirectory(prefix="eb-") as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="module")
-async def ground() -> AsyncIterator[Ground]:
-    async with open_ground(None, TINY, say=lambda _: None, durable=False) as opened:
-        yield opened
+async def env() -> AsyncIterator[Environment]:
+    async with open_environment(None, TINY, report=lambda _: None, durable=False) as env:
+        yield env
 
 
 @pytest.mark.parametrize("name", list(BENCHMARKS))
-async def test_a_benchmark_finds_figures_and_ends_what_it_started(name: str, ground: Ground) -> None:
+async def test_a_benchmark_returns_figures_and_stops_its_processes(name: str, env: Environment) -> None:
     before = set(psutil.Process().children(recursive=True))
-    figures = await BENCHMARKS[name](ground)
+    figures = await BENCHMARKS[name](env)
     assert figures
     for figure in figures:
         assert figure.benchmark == name
         assert figure.value > 0
         assert figure.ratio is None or figure.ratio > 0
-    # PostgreSQL's own children come and go.
+    # PostgreSQL starts and stops its own children.
     children = psutil.Process().children(recursive=True)
     left = {child for child in children if "engage" in (line := command(child)) and "postgres:" not in line}
     assert left <= before
 
 
-def test_what_is_interrupted_leaves_no_process_and_no_file(parent: Path) -> None:
+def test_an_interrupted_run_leaves_no_process_and_no_file(parent: Path) -> None:
     running = subprocess.Popen(
         [*BENCH, "gate", "--in", str(parent)],
         stdout=subprocess.PIPE,
@@ -78,14 +78,14 @@ def test_what_is_interrupted_leaves_no_process_and_no_file(parent: Path) -> None
         start_new_session=True,
     )
     deadline = time.monotonic() + END_S
-    while not (family := [child for child in psutil.Process(running.pid).children() if serves(child)]):
+    while not (family := [child for child in psutil.Process(running.pid).children() if is_server(child)]):
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate(timeout=END_S)
+    _, output = running.communicate(timeout=END_S)
     assert running.returncode == 130
-    assert b"Traceback" not in said
+    assert b"Traceback" not in output
     assert not [child for child in family if child.is_running()]
     assert list(parent.iterdir()) == []
 
@@ -97,15 +97,15 @@ def test_figures_come_as_json(parent: Path) -> None:
         timeout=END_S,
         check=True,
     )
-    told = json.loads(done.stdout)
-    assert told["machine"]["cores"] >= 1
-    (found,) = told["benchmarks"]
-    assert found["name"] == "gate"
-    assert {figure["unit"] for figure in found["figures"]} == {"bytes", "claims/s"}
-    assert all("met" in figure for figure in found["figures"])
+    output = json.loads(done.stdout)
+    assert output["machine"]["cores"] >= 1
+    (benchmark,) = output["benchmarks"]
+    assert benchmark["name"] == "gate"
+    assert {figure["unit"] for figure in benchmark["figures"]} == {"bytes", "claims/s"}
+    assert all("met" in figure for figure in benchmark["figures"])
 
 
-def serves(child: psutil.Process) -> bool:
+def is_server(child: psutil.Process) -> bool:
     return any(name in command(child) for name in ("valkey-server", "postgres"))
 
 

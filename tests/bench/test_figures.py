@@ -1,11 +1,11 @@
-"""What a figure says of itself."""
+"""Targets, medians and percentiles of figures."""
 
 import pytest
 
 from engage.bench.figures import Figure, as_json, median, percentile
 
 
-def test_a_target_is_of_the_ratio_where_there_is_one() -> None:
+def test_a_target_applies_to_the_ratio() -> None:
     figure = Figure(
         benchmark="b", what="w", value=10.0, unit="taps/s", over="x: 40/s", ratio=0.25, at_least=0.3
     )
@@ -14,7 +14,7 @@ def test_a_target_is_of_the_ratio_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(("value", "met"), [(19.9, True), (20.0, True), (20.1, False)])
-def test_a_target_is_of_the_value_where_there_is_no_ratio(value: float, met: bool) -> None:
+def test_without_a_ratio_a_target_applies_to_the_value(value: float, met: bool) -> None:
     assert Figure(benchmark="b", what="w", value=value, unit="KiB", at_most=20.0).met is met
 
 
@@ -22,7 +22,7 @@ def test_a_figure_without_a_target_is_neither_met_nor_missed() -> None:
     assert Figure(benchmark="b", what="w", value=1.0, unit="s").met is None
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
+def test_percentiles_are_measured_values() -> None:
     values = [float(n) for n in range(1, 101)]
     assert percentile(values, 50) == 50.0
     assert percentile(values, 99) == 99.0
@@ -30,6 +30,6 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([7.0], 1) == 7.0
 
 
-def test_a_median_is_in_the_middle() -> None:
+def test_a_median_is_the_middle_or_the_mean_of_two() -> None:
     assert median([3.0, 1.0, 2.0]) == 2.0
     assert median([4.0, 1.0, 2.0, 3.0]) == 2.5

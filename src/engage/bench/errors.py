@@ -1,5 +1,5 @@
-"""What keeps a benchmark from giving figures."""
+"""Expected failures of a benchmark."""
 
 
 class BenchmarkFailed(Exception):
-    """Told as it is, in place of the figures."""
+    """The message is shown instead of figures."""

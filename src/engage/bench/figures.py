@@ -1,4 +1,4 @@
-"""What a benchmark finds: a figure, what it is a ratio of, and what was hoped for."""
+"""Figures that a benchmark measures, with what they are compared to and their target."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,9 @@ from msgspec import Struct
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """`value` in `unit`. With `over` there is a `ratio` to that, and a target is a target of the ratio;
-    without, it is one of the value.
+    """A `value` in `unit`. `over` names a baseline and `ratio` is the value divided by the baseline's.
+
+    The target, `at_least` or `at_most`, applies to the ratio, or without one to the value.
     """
 
     benchmark: str
@@ -24,12 +25,37 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     @property
     def met(self) -> bool | None:
-        """None where nothing was hoped for."""
+        """None without a target."""
         if self.at_least is None and self.at_most is None:
             return None
         measured = self.value if self.ratio is None else self.ratio
         enough = self.at_least is None or measured >= self.at_least
         return enough and (self.at_most is None or measured <= self.at_most)
+
+
+def compare(
+    benchmark: str,
+    what: str,
+    unit: str,
+    rates: Sequence[float],
+    *,
+    baseline: str,
+    baseline_rates: Sequence[float],
+    at_least: float | None = None,
+    note: str | None = None,
+) -> Figure:
+    """Compare the medians of two lists of rates a second. The note defaults to all of ours."""
+    rate, reference = median(rates), median(baseline_rates)
+    return Figure(
+        benchmark=benchmark,
+        what=what,
+        value=rate,
+        unit=unit,
+        over=f"{baseline}: {reference:,.0f}/s",
+        ratio=rate / reference,
+        at_least=at_least,
+        note=note or spread(rates),
+    )
 
 
 def as_json(figure: Figure) -> dict[str, Any]:
@@ -38,7 +64,7 @@ def as_json(figure: Figure) -> dict[str, Any]:
 
 
 def median(values: Sequence[float]) -> float:
-    """Of an even number, the mean of the two in the middle."""
+    """Return the value in the middle, or the mean of the two in the middle."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     if len(ordered) % 2:
@@ -47,14 +73,14 @@ def median(values: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that so many per cent of them do not exceed."""
+    """Return the smallest value that is at least as large as `percent` per cent of the values."""
     ordered = sorted(values)
     rank = -(-len(ordered) * percent // 100)
     return ordered[max(int(rank) - 1, 0)]
 
 
 def spread(values: Sequence[float]) -> str:
-    """The rounds behind a median, for a note."""
+    """List the values behind a median, for a note."""
     return "median of " + ", ".join(_short(value) for value in values)
 
 

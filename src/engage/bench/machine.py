@@ -1,4 +1,4 @@
-"""The machine that figures are of: without it they say nothing."""
+"""Describe the machine, because figures of different machines cannot be compared."""
 
 import os
 import platform
@@ -21,21 +21,21 @@ class Machine(Struct, frozen=True):
     memory_gib: float
     system: str
     python: str
-    disk: str  # Kind of file system of the folder.
-    sync_ms: float  # Median time to write a page there and have it on disk.
+    disk: str  # File system of the folder.
+    sync_ms: float  # Median time of an fsync after writing a page there.
 
 
 def describe(folder: Path | None) -> Machine:
-    """Of this machine, with its files under `folder`, or where temporary files go."""
-    where = folder or Path(tempfile.gettempdir())
+    """Describe this machine and the disk of `folder`, or of the folder for temporary files."""
+    path = folder or Path(tempfile.gettempdir())
     return Machine(
         cpu=_cpu(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        disk=_file_system(where),
-        sync_ms=round(_sync_s(where) * 1000, 3),
+        disk=_file_system(path),
+        sync_ms=round(_sync_s(path) * 1000, 3),
     )
 
 
@@ -48,19 +48,19 @@ def _cpu() -> str:
     return next(names, platform.processor() or "unknown")
 
 
-def _file_system(where: Path) -> str:
-    found = where.resolve()
+def _file_system(path: Path) -> str:
+    resolved = path.resolve()
     mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
-    return next((mounts[path] for path in (found, *found.parents) if path in mounts), "unknown")
+    return next((mounts[folder] for folder in (resolved, *resolved.parents) if folder in mounts), "unknown")
 
 
-def _sync_s(where: Path) -> float:
-    """A disk that claims to have what it only holds in memory shows here."""
-    took = []
-    with tempfile.TemporaryFile(dir=where) as file:
+def _sync_s(path: Path) -> float:
+    """Measure an fsync. A time far below a millisecond means that the disk only caches the page."""
+    times = []
+    with tempfile.TemporaryFile(dir=path) as file:
         for page in range(SYNCS):
             os.pwrite(file.fileno(), os.urandom(PAGE_BYTES), page * PAGE_BYTES)
-            began = time.perf_counter()
+            started = time.perf_counter()
             os.fsync(file.fileno())
-            took.append(time.perf_counter() - began)
-    return median(took)
+            times.append(time.perf_counter() - started)
+    return median(times)

@@ -1,25 +1,25 @@
-"""How much is measured. The defaults take about twelve minutes in all on two cores."""
+"""The amounts that benchmarks measure. With the defaults all take about twelve minutes on two cores."""
 
 from msgspec import Struct
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
-    rounds: int = 5  # Of each thing that is compared, in turn.
-    connections: int = 64  # Of the load client, one request under way on each.
+    rounds: int = 5  # Of each implementation that is compared.
+    connections: int = 64  # Of the load client, with one request at a time on each.
     taps: int = 12_000  # In a round.
     credits: int = 20_000  # In a round of settlement.
-    singles: int = 500  # Settled one by one, in a round.
+    singles: int = 500  # Settled, or sent as events, one by one in a round.
     backlog: int = 200_000
-    workers: int = 2  # That settle the backlog.
-    sockets: int = 2_000  # That are pushed to.
+    workers: int = 2  # Worker processes that settle the backlog or end the lots.
+    sockets: int = 2_000  # Websockets that receive pushes.
     pushes: int = 200_000  # In a round.
-    idle: int = 5_000  # Connections that only are there.
-    idle_s: float = 25.0  # Longer than the feed's keepalive, so that each has been pinged.
+    idle: int = 5_000  # Idle websockets.
+    idle_s: float = 25.0  # Longer than the feed's keepalive interval, so that each was pinged.
     rate: int = 1_000  # Taps a second for lateness.
     seconds: int = 60
-    delay_s: int = 5  # Until the points of these taps are due.
-    members: int = 1_000_000  # That the gate knows.
+    delay_s: int = 5  # From these taps until their points are due.
+    members: int = 1_000_000  # Loaded into the gate.
     claims: int = 50_000
     orders: int = 5_000  # In a round, each paid, delivered and returned.
-    lots: int = 1_000_000  # That end at one instant.
+    lots: int = 1_000_000  # That expire at one instant.
     payments: int = 4_000  # Orders paid with points, in a round.

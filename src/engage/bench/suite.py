@@ -1,4 +1,4 @@
-"""All benchmarks, by name, and the running of some of them one after the other, each on ground of its own."""
+"""The table of benchmarks. They run one after the other, each in a new environment."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from msgspec import Struct
 from engage.bench.benchmarks import checkout, expire, feed, gate, lateness, orders, settle, tap
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure
-from engage.bench.setup.environment import Ground, open_ground
+from engage.bench.setup.environment import Environment, open_environment
 from engage.bench.sizes import Sizes
 
-# No benchmark of the default sizes takes a quarter of this on a quiet machine.
+# On a quiet machine each benchmark takes less than a quarter of this with the default sizes.
 LIMIT_S = 900.0
 
-BENCHMARKS: dict[str, Callable[[Ground], Awaitable[list[Figure]]]] = {
+BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "tap": tap.run,
     "settle": settle.run,
     "feed": feed.run,
@@ -30,7 +30,7 @@ BENCHMARKS: dict[str, Callable[[Ground], Awaitable[list[Figure]]]] = {
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a benchmark found, or why it found nothing. `load_average` is that of the minute before it."""
+    """The figures of a benchmark, or why it failed. `load_average` is of the minute before it started."""
 
     name: str
     seconds: float
@@ -44,28 +44,31 @@ async def measure(
     sizes: Sizes,
     parent: Path | None,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     durable: bool = True,
 ) -> list[Outcome]:
-    """One after the other. Raises InstallationError where the servers cannot be started."""
-    return [await _measure(name, sizes, parent, say, durable=durable) for name in names]
+    """Run benchmarks and report progress. Raises InstallationError if the servers cannot be started."""
+    return [await _measure(name, sizes, parent, report, durable=durable) for name in names]
 
 
 async def _measure(
-    name: str, sizes: Sizes, parent: Path | None, say: Callable[[str], None], *, durable: bool
+    name: str, sizes: Sizes, parent: Path | None, report: Callable[[str], None], *, durable: bool
 ) -> Outcome:
     load_average = os.getloadavg()[0]
-    began = time.monotonic()
+    started = time.monotonic()
     figures: list[Figure] = []
     failure = None
     try:
-        async with asyncio.timeout(LIMIT_S), open_ground(parent, sizes, say=say, durable=durable) as ground:
-            figures = await BENCHMARKS[name](ground)
+        async with (
+            asyncio.timeout(LIMIT_S),
+            open_environment(parent, sizes, report=report, durable=durable) as env,
+        ):
+            figures = await BENCHMARKS[name](env)
     except (BenchmarkFailed, TimeoutError) as error:
         failure = str(error) or "it took too long"
     return Outcome(
         name=name,
-        seconds=round(time.monotonic() - began, 1),
+        seconds=round(time.monotonic() - started, 1),
         load_average=round(load_average, 2),
         figures=figures,
         failure=failure,

@@ -1,4 +1,4 @@
-"""`engage bench`: measures this machine, on servers and a folder of its own that are gone afterwards."""
+"""`engage bench`: measure this machine, with servers and a data folder that are removed afterwards."""
 
 import asyncio
 import signal
@@ -22,33 +22,33 @@ from engage.cli.screen import Screen
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
-PLAIN_WIDTH = 150  # Of the table where there is no terminal.
+PLAIN_WIDTH = 150  # Of the table without a terminal.
 
 SIZES = {
-    "rounds": "Rounds of each thing that is compared.",
+    "rounds": "Rounds of each implementation that is compared.",
     "connections": "tap: connections of the load client.",
     "taps": "tap: taps in a round.",
     "credits": "settle: credits in a round.",
     "singles": "settle: credits settled, orders: events sent, one by one, in a round.",
-    "backlog": "settle: credits of the backlog.",
-    "workers": "settle, expire: workers on the backlog.",
-    "sockets": "feed: sockets that are pushed to.",
+    "backlog": "settle: credits in the backlog.",
+    "workers": "settle, expire: worker processes.",
+    "sockets": "feed: websockets that receive pushes.",
     "pushes": "feed: pushes in a round.",
-    "idle": "feed: idle connections.",
+    "idle": "feed: idle websockets.",
     "idle_s": "feed: seconds they are idle.",
     "rate": "lateness, expire: taps a second.",
     "seconds": "lateness: seconds of taps.",
     "delay_s": "lateness: seconds until points are due.",
-    "members": "gate: members that are known.",
+    "members": "gate: members loaded into the gate.",
     "claims": "gate: claims in a round.",
     "payments": "checkout: orders paid with points, in a round.",
     "orders": "orders: orders in a round, each paid, delivered and returned.",
-    "lots": "expire: lots that end at one instant.",
+    "lots": "expire: lots that expire at one instant.",
 }
 
 
 def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each field of Sizes."""
+    """Add an option for each field of Sizes."""
     defaults = Sizes()
     for name, line in reversed(SIZES.items()):
         default = getattr(defaults, name)
@@ -65,24 +65,23 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--in",
     "parent",
     type=click.Path(path_type=Path, exists=True, file_okay=False, writable=True),
-    help="Where the servers' files go while it runs. Should be on the disk that is to be measured.",
+    help="Folder for the servers' temporary files, on the disk to be measured.",
 )
 @_size_options
 @click.pass_context
 def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
-    """Measure this machine by all benchmarks, or by those that are NAMEd: tap, settle, feed, lateness, gate,
-    checkout, orders and expire.
+    """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders and expire.
 
-    Each starts real servers and real parts, with every commit on disk, and compares within one run, in turn.
-    Figures of a busy machine are low; its load is told beside them. Nothing is left behind.
+    Each starts real servers and processes, flushes every commit to disk, and compares implementations in
+    alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.
     """
     machine = describe(parent)
-    asked = list(dict.fromkeys(names)) or list(BENCHMARKS)
-    outcomes = uvloop.run(_until_told(asked, Sizes(**sizes), parent))
+    selected = list(dict.fromkeys(names)) or list(BENCHMARKS)
+    outcomes = uvloop.run(_run_until_signal(selected, Sizes(**sizes), parent))
     if outcomes is None:
-        click.echo("stopped; nothing is left", err=True)
+        click.echo("stopped; all files are removed", err=True)
         ctx.exit(INTERRUPTED)
     if as_text:
         click.echo(_json(machine, outcomes))
@@ -91,10 +90,10 @@ def bench(
     ctx.exit(1 if any(outcome.failure for outcome in outcomes) else 0)
 
 
-async def _until_told(names: Sequence[str], sizes: Sizes, parent: Path | None) -> list[Outcome] | None:
-    """None when a signal has ended it. Raises InstallationError."""
+async def _run_until_signal(names: Sequence[str], sizes: Sizes, parent: Path | None) -> list[Outcome] | None:
+    """Return None after a signal. Raises InstallationError."""
     screen = Screen(Console(stderr=True, highlight=False))
-    measuring = asyncio.create_task(measure(names, sizes, parent, say=screen.begin))
+    measuring = asyncio.create_task(measure(names, sizes, parent, report=screen.begin))
     for number in ENDINGS:
         asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
     try:
@@ -106,12 +105,12 @@ async def _until_told(names: Sequence[str], sizes: Sizes, parent: Path | None) -
 
 
 def _json(machine: Machine, outcomes: Sequence[Outcome]) -> str:
-    found = [
+    benchmarks = [
         msgspec.to_builtins(outcome) | {"figures": [as_json(figure) for figure in outcome.figures]}
         for outcome in outcomes
     ]
     return msgspec.json.format(
-        msgspec.json.encode({"machine": machine, "benchmarks": found}), indent=2
+        msgspec.json.encode({"machine": machine, "benchmarks": benchmarks}), indent=2
     ).decode()
 
 
@@ -119,15 +118,15 @@ def show(machine: Machine, outcomes: Sequence[Outcome]) -> None:
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB; {machine.system}; "
-        f"Python {machine.python}; {machine.disk}, {machine.sync_ms} ms to have a page on disk"
+        f"Python {machine.python}; {machine.disk}, {machine.sync_ms} ms to flush a page to disk"
     )
-    table = Table("what", "figure", "over", "ratio", "target", "", "remarks")
+    table = Table("what", "figure", "over", "ratio", "target", "", "notes")
     for column in (1, 3, 4):
         table.columns[column].justify = "right"
     for outcome in outcomes:
         table.add_section()
-        took = f"{outcome.seconds:.0f} s, load average {outcome.load_average:.1f} before"
-        table.add_row(f"[bold]{outcome.name}[/bold]", "", "", "", "", "", f"[dim]{took}[/dim]")
+        duration = f"{outcome.seconds:.0f} s, load average {outcome.load_average:.1f} before"
+        table.add_row(f"[bold]{outcome.name}[/bold]", "", "", "", "", "", f"[dim]{duration}[/dim]")
         for figure in outcome.figures:
             table.add_row(*_row(figure))
         if outcome.failure is not None:
@@ -148,7 +147,7 @@ def _target(figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, or all of those before the point."""
+    """Format with three digits, or all digits before the point."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

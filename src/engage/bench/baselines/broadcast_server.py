@@ -1,70 +1,73 @@
-"""What the feed is compared with: the websockets library's server and its `broadcast`. A hand."""
+"""The baseline of `feed`, a child program: the server of the websockets library with its `broadcast`."""
 
 import asyncio
 
 from msgspec import Struct
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from engage.bench.clients.pacing import Pace
-from engage.bench.setup.child_program import obey
-from engage.bench.setup.constants import HOST, many_files
+from engage.bench.clients.pacing import Pacer
+from engage.bench.setup.child_program import answer_requests
+from engage.bench.setup.constants import HOST, raise_file_limit
 
 
-class Begin(Struct, frozen=True, tag=True):
+class StartServer(Struct, frozen=True, tag=True):
     """Serve on a free port."""
 
 
-class Prepare(Struct, frozen=True, tag=True):
-    """Listen for the clients' pace."""
+class OpenPacer(Struct, frozen=True, tag=True):
+    """Open the port at which receivers confirm rounds."""
 
 
 class Broadcast(Struct, frozen=True, tag=True):
-    """The message to everyone, so many times. They are `sockets`, once the last of them has come."""
+    """Send the message to all `sockets`, once a round. Wait first until all have connected."""
 
     message: str
     rounds: int
     sockets: int
 
 
-class Begun(Struct, frozen=True):
+class PortOpen(Struct, frozen=True):
     port: int
 
 
-class Sent(Struct, frozen=True):
+class MessagesSent(Struct, frozen=True):
     messages: int
 
 
-class BareFeed:
+class BroadcastServer:
     def __init__(self) -> None:
         self._server: Server | None = None
         self._connections: set[ServerConnection] = set()
-        self._joined = asyncio.Event()
-        self._pace = Pace()
+        self._connected = asyncio.Event()
+        self._pacer = Pacer()
 
-    async def act(self, order: Begin | Prepare | Broadcast) -> Struct:
-        match order:
-            case Begin():
-                many_files()
-                # As the feed has it: no compression, and the library's keepalive, which is the feed's too.
-                self._server = await serve(self._handle, HOST, 0, compression=None)
-                return Begun(next(iter(self._server.sockets)).getsockname()[1])
-            case Prepare():
-                self._pace = await Pace().__aenter__()
-                return Begun(self._pace.port)
+    async def handle(self, request: StartServer | OpenPacer | Broadcast) -> Struct:
+        match request:
+            case StartServer():
+                raise_file_limit()
+                # As in the feed: no compression, and the keepalive of the library.
+                self._server = await serve(self._keep_open, HOST, 0, compression=None)
+                return PortOpen(next(iter(self._server.sockets)).getsockname()[1])
+            case OpenPacer():
+                self._pacer = await Pacer().__aenter__()
+                return PortOpen(self._pacer.port)
             case Broadcast():
-                while len(self._connections) < order.sockets:
-                    self._joined.clear()
-                    await self._joined.wait()
-                for _ in range(order.rounds):
-                    await self._pace.turn()
-                    broadcast(self._connections, order.message)
-                    # Closing and pings have their turn, as they would have in a program.
-                    await asyncio.sleep(0)
-                return Sent(order.rounds * len(self._connections))
+                return await self._broadcast(request)
 
-    async def _handle(self, connection: ServerConnection) -> None:
+    async def _broadcast(self, request: Broadcast) -> MessagesSent:
+        while len(self._connections) < request.sockets:
+            self._connected.clear()
+            await self._connected.wait()
+        for _ in range(request.rounds):
+            await self._pacer.wait()
+            broadcast(self._connections, request.message)
+            # Let closing and pings run, as they do in a real program.
+            await asyncio.sleep(0)
+        return MessagesSent(request.rounds * len(self._connections))
+
+    async def _keep_open(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
-        self._joined.set()
+        self._connected.set()
         try:
             await connection.wait_closed()
         finally:
@@ -72,4 +75,4 @@ class BareFeed:
 
 
 if __name__ == "__main__":
-    obey(Begin | Prepare | Broadcast, BareFeed().act)
+    answer_requests(StartServer | OpenPacer | Broadcast, BroadcastServer().handle)

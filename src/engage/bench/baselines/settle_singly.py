@@ -1,4 +1,4 @@
-"""The usual way to settle, to compare with: a transaction a credit, each step a statement of its own."""
+"""The baseline of `settle`: a transaction for each credit, with one statement for each step."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.signals.topics import change_of
 
-Key = tuple[str, str, UUID]  # Program, member, credit.
+CreditKey = tuple[str, str, UUID]  # Program, member, credit.
 
 _DUE = text("""
 SELECT program_id, member_id, id FROM credits
@@ -48,22 +48,22 @@ VALUES (:program_id, :member_id, :id, :seq, :points, :points, :now, :expires_at)
 """)
 
 
-async def due_keys(db: AsyncEngine, *, now: datetime, limit: int) -> list[Key]:
-    """What a queue of jobs, one a credit, would hold."""
+async def due_credits(db: AsyncEngine, *, now: datetime, limit: int) -> list[CreditKey]:
+    """Return the credits that are due. A queue with one job for each credit would contain them."""
     async with transaction(db) as conn:
         return [(row[0], row[1], row[2]) for row in await conn.execute(_DUE, {"now": now, "limit": limit})]
 
 
-async def settle_credit(services: Services, key: Key, *, now: datetime) -> None:
-    """Lock, activate, move the balance, write the entry and the lot, commit, tell."""
+async def settle_credit(services: Services, key: CreditKey, *, now: datetime) -> None:
+    """Lock and activate the credit, move the balance, write the entry and the lot, commit, and publish."""
     program_id, member_id, id_ = key
-    one = {"program_id": program_id, "member_id": member_id, "id": id_}
-    of_member = {"program_id": program_id, "member_id": member_id}
+    member = {"program_id": program_id, "member_id": member_id}
+    credit = member | {"id": id_}
     async with transaction(services.db) as conn:
-        points, expires_at = (await conn.execute(_LOCK, one)).one()
-        await conn.execute(_ACTIVATE, one | {"now": now})
-        balance = Balance(*(await conn.execute(_MOVE, of_member | {"points": points})).one())
-        dated = one | {"now": now, "seq": balance.seq, "points": points}
-        await conn.execute(_ENTRY, dated | {"balance_after": balance.active})
-        await conn.execute(_LOT, dated | {"expires_at": expires_at})
+        points, expires_at = (await conn.execute(_LOCK, credit)).one()
+        await conn.execute(_ACTIVATE, credit | {"now": now})
+        balance = Balance(*(await conn.execute(_MOVE, member | {"points": points})).one())
+        entry = credit | {"now": now, "seq": balance.seq, "points": points}
+        await conn.execute(_ENTRY, entry | {"balance_after": balance.active})
+        await conn.execute(_LOT, entry | {"expires_at": expires_at})
     await services.topics.publish([change_of(program_id, member_id, balance, "active")])

@@ -1,10 +1,9 @@
-"""What `tap` is compared with: the plain way, one Valkey call and one INSERT transaction a request.
+"""The baseline of `tap` for durability: one call of Valkey and one INSERT in a transaction for each request.
 
-It verifies tokens as the API does, with what was verified kept, and inserts the same row into the same table,
-over asyncpg alone. It moves no balance, tells no one, and loses the day's tap when the transaction fails.
+It verifies tokens as the API does, with a cache, and inserts the same row into the same table. It moves no
+balance, publishes nothing, and loses the day's tap if the transaction fails.
 """
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -12,25 +11,22 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import uvloop
-from litestar import Litestar, Request, Response, post
+from litestar import Request, Response, post
 from litestar.datastructures import State
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.api.run import serve
-from engage.bench.setup.constants import PROGRAM
+from engage.bench.baselines.litestar_server import open_pool, run
+from engage.bench.setup.constants import PROGRAM, TAPS
 from engage.bench.setup.members import tap_credit
 from engage.clock import Clock
 from engage.ledger.accept import why_json
 from engage.programs import preset
 from engage.runtime.ids import new_id
-from engage.settings import Settings, from_environment
+from engage.settings import Settings
 from engage.tokens.verifier import TokenVerifier, open_verifier
 
 DAY_S = 2 * 86_400
-
-CONNECTIONS = 10  # As the API's own pool has.
 
 _INSERT = """
 INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
@@ -39,14 +35,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $8, $9, $10, $11)
 """
 
 
-class Plain(Struct, frozen=True):
+class Resources(Struct, frozen=True):
     clock: Clock
     db: asyncpg.Pool
     valkey: Redis
     verifier: TokenVerifier
 
 
-class Tapped(Struct, frozen=True):
+class TapResponse(Struct, frozen=True):
     id: UUID
     rule: str
     points: int
@@ -54,20 +50,20 @@ class Tapped(Struct, frozen=True):
     due_at: datetime | None
 
 
-@post("/v1/fuel/taps", status_code=202)
-async def tap(request: Request[Any, Any, Any], state: State) -> Tapped | Response[None]:
-    """One more credit for the member of the token."""
-    plain: Plain = state.plain
+@post(TAPS, status_code=202)
+async def tap(request: Request[Any, Any, Any], state: State) -> TapResponse | Response[None]:
+    """Insert a credit for the member of the token."""
+    resources: Resources = state.resources
     token = request.headers["authorization"].removeprefix("Bearer ")
-    member_id = plain.verifier.verify(token).member_id
-    now = plain.clock.now()
+    member_id = resources.verifier.verify(token).member_id
+    now = resources.clock.now()
     program = preset(PROGRAM)
     credit = tap_credit(program, now)
-    fresh = await plain.valkey.set(f"plain:{member_id}:{credit.source_key}", 1, nx=True, ex=DAY_S)
-    if not fresh:
+    key = f"plain:{member_id}:{credit.source_key}"
+    if not await resources.valkey.set(key, 1, nx=True, ex=DAY_S):
         return Response(None, status_code=409)
     id_ = new_id()
-    async with plain.db.acquire() as connection, connection.transaction():
+    async with resources.db.acquire() as connection, connection.transaction():
         await connection.execute(
             _INSERT,
             PROGRAM,
@@ -82,27 +78,16 @@ async def tap(request: Request[Any, Any, Any], state: State) -> Tapped | Respons
             credit.expires_at,
             why_json(credit.why),
         )
-    return Tapped(id_, credit.rule_id, credit.points, "pending", credit.due_at)
+    return TapResponse(id_, credit.rule_id, credit.points, "pending", credit.due_at)
 
 
-async def _run(settings: Settings) -> None:
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        clock, address = Clock(), settings.database_url.replace("+asyncpg", "")
-        verifier = await open_verifier(settings, clock)
-        async with (
-            Redis.from_url(settings.state_url) as valkey,
-            asyncpg.create_pool(address, min_size=CONNECTIONS, max_size=CONNECTIONS) as db,
-        ):
-            app.state.plain = Plain(clock, db, valkey, verifier)
-            yield
-
-    app = Litestar([tap], lifespan=[lifespan], openapi_config=None, logging_config=None)
-    async with app.lifespan():
-        gc.collect()
-        gc.freeze()
-        await serve(app, host=settings.api_host, port=settings.api_port)
+@asynccontextmanager
+async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
+    clock = Clock()
+    verifier = await open_verifier(settings, clock)
+    async with Redis.from_url(settings.state_url) as valkey, open_pool(settings) as db:
+        yield Resources(clock, db, valkey, verifier)
 
 
 if __name__ == "__main__":
-    uvloop.run(_run(from_environment()))
+    run([tap], open_resources)

@@ -1,43 +1,43 @@
-"""`checkout`: orders paid with points a second, a hold and its capture each: of many members, and of one."""
+"""`checkout`: orders paid with points a second, each a hold and a capture, of many members and of one."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 from msgspec import Struct
 from sqlalchemy import text
 
-from engage.bench.clients.checkout_client import Pay
-from engage.bench.clients.http_client import Load
-from engage.bench.errors import BenchmarkFailed
-from engage.bench.figures import Figure, median, spread
-from engage.bench.setup import members as crowd
-from engage.bench.setup import points as savers
-from engage.bench.setup.child_program import Hand, hand
+from engage.bench.clients import checkout_client
+from engage.bench.clients.checkout_client import PayOrders
+from engage.bench.clients.load import LoadResult, request_load
+from engage.bench.figures import Figure, compare, spread
+from engage.bench.setup import processes
+from engage.bench.setup.child_program import ChildProgram, child_program
 from engage.bench.setup.constants import HOST
-from engage.bench.setup.environment import Ground, running
+from engage.bench.setup.environment import Environment
+from engage.bench.setup.members import add_members, spans, vacuum
+from engage.bench.setup.points import add_active_credits, add_lots
+from engage.bench.setup.queries import fetch_row
 from engage.domain.program.program import Program
-from engage.embedded import ports, processes
-from engage.embedded.child_process import ProcessSpec
+from engage.embedded import ports
 from engage.flows.operations.keys import create_key
 from engage.programs import preset
 from engage.runtime.database import transaction
 from engage.runtime.services import Services, open_services
-from engage.settings import to_environment
 
-# A program that takes points at checkout, and a country of it.
+# A program that takes points at checkout, and one of its countries.
 PROGRAM, COUNTRY = "bf-mi-points", "BF"
 
-POINTS = 10  # An order.
-LOTS = 4  # A member has.
+POINTS_PER_ORDER = 10
+LOTS_PER_MEMBER = 4
 HOT_POINTS = 100_000_000
 
-# The plain way is slow, and one hot member slower: as many orders would only take longer.
-PLAIN_SHARE = 4
+# The baseline is slow, and slower for one member: as many orders would only take longer.
+UNBATCHED_SHARE = 4
 HOT_SHARE = 4
 
-_SUMS = text("""
+API_HOLDS, UNBATCHED_HOLDS, EMPTY_HOLDS = "/v1/shop/checkout/holds", "/plain/holds", "/empty/holds"
+
+_TOTALS = text("""
 SELECT (SELECT count(*) FROM holds WHERE starts_with(order_id, :prefix) AND state = 'captured'),
        (SELECT count(*) FROM holds WHERE starts_with(order_id, :prefix)),
        (SELECT coalesce(sum(house_delta), 0) FROM entries
@@ -48,130 +48,115 @@ SELECT (SELECT count(*) FROM holds WHERE starts_with(order_id, :prefix) AND stat
 
 
 class Servers(Struct, frozen=True):
-    """The ports of what is compared, the client that asks them, and the shop's key."""
+    """The client, the ports of the servers that it compares, and the shop's key."""
 
-    tills: Hand
+    client: ChildProgram
     api: int
-    plain: int
+    baselines: int
     key: str
     currency: str
 
 
-class Found(Struct, frozen=True):
-    """Loads of each round."""
+class Results(Struct, frozen=True):
+    """One result for each round."""
 
-    many: list[Load] = []
-    hot: list[Load] = []
-    empty: list[Load] = []
-    plain: list[Load] = []
-    plain_hot: list[Load] = []
-
-
-async def run(ground: Ground) -> list[Figure]:
-    async with open_services(ground.settings) as services:
-        await _add_members(ground, services)
-        key = await create_key(services.db, name="tills", scopes=["shop"])
-        async with _servers(ground, key) as servers:
-            await _warm_up(ground, servers)
-            found = Found()
-            for turn in range(ground.sizes.rounds):
-                ground.say(f"checkout: round {turn + 1} of {ground.sizes.rounds}")
-                await _round(ground, servers, found, turn)
-        await _prove(ground, services)
-    return _figures(found)
+    many: list[LoadResult] = []
+    hot: list[LoadResult] = []
+    empty: list[LoadResult] = []
+    unbatched: list[LoadResult] = []
+    unbatched_hot: list[LoadResult] = []
 
 
-def _few(ground: Ground, share: int) -> int:
-    return max(ground.sizes.payments // share, ground.sizes.connections)
+async def run(env: Environment) -> list[Figure]:
+    async with open_services(env.settings) as services:
+        await _add_members(env, services)
+        key = await create_key(services.db, name="checkout benchmark", scopes=["shop"])
+        async with _servers(env, key) as servers:
+            await _warm_up(env, servers)
+            results = Results()
+            for number in env.rounds("checkout"):
+                await _measure_round(env, servers, results, number)
+        await _verify(env, services)
+    return _figures(results)
 
 
-async def _add_members(ground: Ground, services: Services) -> None:
-    """By SQL. Of whom the plain way is asked, others are asked nothing."""
-    program, rounds = preset(PROGRAM), ground.sizes.rounds
-    plain = _few(ground, PLAIN_SHARE)
-    crowds = {
-        "many-": (ground.sizes.payments * rounds, POINTS),
-        "warm-": (plain, POINTS),
-        "plain-": (plain * (rounds + 1), POINTS),
+def _share(env: Environment, share: int) -> int:
+    return max(env.sizes.payments // share, env.sizes.connections)
+
+
+async def _add_members(env: Environment, services: Services) -> None:
+    """Add members with points. The baseline pays with members of its own, because it does not move lots."""
+    program, rounds = preset(PROGRAM), env.sizes.rounds
+    few = _share(env, UNBATCHED_SHARE)
+    members = {
+        "many-": (env.sizes.payments * rounds, POINTS_PER_ORDER),
+        "warm-": (few, POINTS_PER_ORDER),
+        "plain-": (few * (rounds + 1), POINTS_PER_ORDER),
         "hot-": (1, HOT_POINTS),
         "plainhot-": (1, HOT_POINTS),
     }
-    ground.say(f"checkout: adding {sum(count for count, _ in crowds.values()):,} members")
-    for prefix, (count, points) in crowds.items():
+    env.report(f"checkout: adding {sum(count for count, _ in members.values()):,} members")
+    for prefix, (count, points) in members.items():
         await _add(services, program, prefix, count, points)
-    await crowd.tidy(services.db)
+    await vacuum(services.db)
 
 
 async def _add(services: Services, program: Program, prefix: str, count: int, points: int) -> None:
-    at = services.clock.now()
-    await crowd.add_members(services.db, program, prefix, count, now=at, country=COUNTRY)
-    await savers.add_earned(services, program, prefix, count, each=LOTS, points=points, at=at)
-    for span in crowd.spans(count):
+    now = services.clock.now()
+    await add_members(services.db, program, prefix, count, now=now, country=COUNTRY)
+    await add_active_credits(
+        services.db, program, prefix, count, credits=LOTS_PER_MEMBER, points=points, at=now
+    )
+    for span in spans(count):
         async with transaction(services.db) as conn:
-            await savers.add_lots(conn, program, prefix, span, ends_at=None)
+            await add_lots(conn, program, prefix, span, expires_at=None)
 
 
 @asynccontextmanager
-async def _servers(ground: Ground, key: str) -> AsyncIterator[Servers]:
-    """The whole of engage, what it is compared with, and the tills. Who is not asked does nothing."""
-    plain = ports.free_port(HOST)
-    engage = [
-        make(ground.folder, ground.settings) for make in (processes.api, processes.feed, processes.worker)
-    ]
+async def _servers(env: Environment, key: str) -> AsyncIterator[Servers]:
+    """Run all of engage, the baselines and the client. Those not in use are idle."""
+    port = ports.free_port(HOST)
     async with (
-        running(*engage, _plain(ground, plain)),
-        hand("engage.bench.clients.checkout_client", ground.folder.logs) as tills,
+        processes.running(
+            *(processes.api(env), processes.feed(env), processes.worker(env)),
+            processes.baseline(env, "unbatched_checkout", port),
+        ),
+        child_program(checkout_client, env.folder.logs) as client,
     ):
         currency = preset(PROGRAM).countries[COUNTRY].currency
-        yield Servers(tills, ground.settings.api_port, plain, key, currency)
+        yield Servers(client, env.settings.api_port, port, key, currency)
 
 
-def _plain(ground: Ground, port: int) -> ProcessSpec:
-    settings = msgspec.structs.replace(ground.settings, api_port=port)
+async def _warm_up(env: Environment, servers: Servers) -> None:
+    few = _share(env, UNBATCHED_SHARE)
+    await _pay(env, servers, EMPTY_HOLDS, "warm-", 0, few)
+    await _pay(env, servers, API_HOLDS, "warm-", 0, few)
+    await _pay(env, servers, UNBATCHED_HOLDS, "plain-", env.sizes.rounds * few, few)
 
-    async def ready() -> bool:
-        status, _ = await processes.get(settings, "/")
-        return status != 0
 
-    return ProcessSpec(
-        name="plain_tills",
-        command=[sys.executable, "-P", "-m", "engage.bench.baselines.unbatched_checkout"],
-        log=ground.folder.logs / "plain_tills.log",
-        directory=ground.folder.path,
-        environment=to_environment(settings),
-        ready=ready,
+async def _measure_round(env: Environment, servers: Servers, results: Results, number: int) -> None:
+    many, few, hot = env.sizes.payments, _share(env, UNBATCHED_SHARE), _share(env, HOT_SHARE)
+    results.many.append(await _pay(env, servers, API_HOLDS, "many-", number * many, many))
+    results.unbatched.append(await _pay(env, servers, UNBATCHED_HOLDS, "plain-", number * few, few))
+    results.hot.append(await _pay(env, servers, API_HOLDS, "hot-", number * hot, hot, member="hot-0"))
+    results.unbatched_hot.append(
+        await _pay(env, servers, UNBATCHED_HOLDS, "plainhot-", number * hot, hot, member="plainhot-0")
     )
-
-
-async def _warm_up(ground: Ground, servers: Servers) -> None:
-    few = _few(ground, PLAIN_SHARE)
-    await _pay(ground, servers, "/empty/holds", "warm-", 0, few)
-    await _pay(ground, servers, "/v1/shop/checkout/holds", "warm-", 0, few)
-    await _pay(ground, servers, "/plain/holds", "plain-", ground.sizes.rounds * few, few)
-
-
-async def _round(ground: Ground, servers: Servers, found: Found, turn: int) -> None:
-    many, few, hot = ground.sizes.payments, _few(ground, PLAIN_SHARE), _few(ground, HOT_SHARE)
-    api, plain = "/v1/shop/checkout/holds", "/plain/holds"
-    found.many.append(await _pay(ground, servers, api, "many-", turn * many, many))
-    found.plain.append(await _pay(ground, servers, plain, "plain-", turn * few, few))
-    found.hot.append(await _pay(ground, servers, api, "hot-", turn * hot, hot, hot="hot-0"))
-    found.plain_hot.append(await _pay(ground, servers, plain, "plainhot-", turn * hot, hot, hot="plainhot-0"))
-    found.empty.append(await _pay(ground, servers, "/empty/holds", "many-", 0, many))
+    results.empty.append(await _pay(env, servers, EMPTY_HOLDS, "many-", 0, many))
 
 
 async def _pay(
-    ground: Ground,
+    env: Environment,
     servers: Servers,
     base: str,
     prefix: str,
     first: int,
     count: int,
     *,
-    hot: str | None = None,
-) -> Load:
-    order = Pay(
-        port=servers.api if base.startswith("/v1") else servers.plain,
+    member: str | None = None,
+) -> LoadResult:
+    request = PayOrders(
+        port=servers.api if base == API_HOLDS else servers.baselines,
         base=base,
         key=servers.key,
         program_id=PROGRAM,
@@ -179,64 +164,66 @@ async def _pay(
         prefix=prefix,
         first=first,
         count=count,
-        points=POINTS,
-        connections=ground.sizes.connections,
-        hot=hot,
+        points=POINTS_PER_ORDER,
+        connections=env.sizes.connections,
+        member=member,
     )
-    load = await servers.tills.ask(order, Load)
-    if load.statuses != {201: count, 200: count}:
-        raise BenchmarkFailed(f"{count} orders at {base} were answered {load.statuses}")
-    return load
+    return await request_load(servers.client, request, {201: count, 200: count})
 
 
-async def _prove(ground: Ground, services: Services) -> None:
-    """Each order was paid once, and what it took is gone from balances and lots."""
-    rounds = ground.sizes.rounds
-    counts = {"many-": ground.sizes.payments * rounds, "hot-": _few(ground, HOT_SHARE) * rounds}
-    given = {"many-": counts["many-"] * LOTS * POINTS, "hot-": LOTS * HOT_POINTS}
+async def _verify(env: Environment, services: Services) -> None:
+    """Check that each order was paid once, and that balances and lots have lost exactly these points."""
+    rounds = env.sizes.rounds
+    counts = {"many-": env.sizes.payments * rounds, "hot-": _share(env, HOT_SHARE) * rounds}
+    given = {
+        "many-": counts["many-"] * LOTS_PER_MEMBER * POINTS_PER_ORDER,
+        "hot-": LOTS_PER_MEMBER * HOT_POINTS,
+    }
     for prefix, count in counts.items():
-        async with transaction(services.db) as conn:
-            captured, holds, spent, active, left = (await conn.execute(_SUMS, {"prefix": prefix})).one()
+        captured, holds, spent, active, remaining = await fetch_row(services.db, _TOTALS, prefix=prefix)
         assert captured == holds == count, f"{count} orders made {holds} holds, {captured} of them captured"
-        assert spent == count * POINTS, f"{spent} points were spent for {count} orders"
-        assert active == left == given[prefix] - spent, f"{active} points in balances, {left} in lots"
+        assert spent == count * POINTS_PER_ORDER, f"{spent} points were spent for {count} orders"
+        assert active == remaining == given[prefix] - spent, (
+            f"{active} points are in balances, {remaining} in lots"
+        )
 
 
-def _orders(loads: list[Load]) -> list[float]:
-    """Orders a second, of two requests each."""
-    return [load.rate / 2 for load in loads]
+def _orders(results: list[LoadResult]) -> list[float]:
+    """Return orders a second. An order is two requests."""
+    return [result.rate / 2 for result in results]
 
 
-def _figures(found: Found) -> list[Figure]:
-    many, hot, empty = _orders(found.many), _orders(found.hot), _orders(found.empty)
-    plain, plain_hot = _orders(found.plain), _orders(found.plain_hot)
-    slow, slow_hot = (max(load.p99_s for load in loads) * 1000 for loads in (found.many, found.hot))
+def _figures(results: Results) -> list[Figure]:
+    many, hot, unbatched = _orders(results.many), _orders(results.hot), _orders(results.unbatched)
+    p99_ms, hot_p99_ms = (
+        max(result.p99_s for result in loads) * 1000 for loads in (results.many, results.hot)
+    )
     return [
-        Figure(
-            benchmark="checkout",
-            what="orders paid with points a second, held and captured",
-            value=median(many),
-            unit="orders/s",
-            over=f"empty Litestar handlers: {median(empty):,.0f}/s",
-            ratio=median(many) / median(empty),
-            note=f"{spread(many)}; p99 of a request at most {slow:.0f} ms",
+        compare(
+            "checkout",
+            "orders paid with points a second, held and captured",
+            "orders/s",
+            many,
+            baseline="empty Litestar handlers",
+            baseline_rates=_orders(results.empty),
+            note=f"{spread(many)}; p99 of a request at most {p99_ms:.0f} ms",
         ),
-        Figure(
-            benchmark="checkout",
-            what="the same",
-            value=median(many),
-            unit="orders/s",
-            over=f"a transaction a request: {median(plain):,.0f}/s",
-            ratio=median(many) / median(plain),
-            note=f"{spread(plain)} of the plain way",
+        compare(
+            "checkout",
+            "the same",
+            "orders/s",
+            many,
+            baseline="a transaction a request",
+            baseline_rates=unbatched,
+            note=f"baseline: {spread(unbatched)}",
         ),
-        Figure(
-            benchmark="checkout",
-            what="all of one hot member",
-            value=median(hot),
-            unit="orders/s",
-            over=f"a transaction a request: {median(plain_hot):,.0f}/s",
-            ratio=median(hot) / median(plain_hot),
-            note=f"{spread(hot)}; p99 of a request at most {slow_hot:.0f} ms",
+        compare(
+            "checkout",
+            "all orders of one member",
+            "orders/s",
+            hot,
+            baseline="a transaction a request",
+            baseline_rates=_orders(results.unbatched_hot),
+            note=f"{spread(hot)}; p99 of a request at most {hot_p99_ms:.0f} ms",
         ),
     ]

@@ -1,16 +1,17 @@
-"""`gate`: what a member costs in Valkey's memory, and how many claims a second the gate answers."""
+"""`gate`: Valkey's memory for a member, and claims a second."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from redis.asyncio import Redis
 
-from engage.bench.figures import Figure, median, spread
+from engage.bench.figures import Figure, compare
 from engage.bench.setup.constants import COUNTRY, PROGRAM
-from engage.bench.setup.environment import Ground
+from engage.bench.setup.environment import Environment
+from engage.bench.setup.members import load_gate
 from engage.clock import Clock
 from engage.domain import calendar
 from engage.domain.earning.rules import PerWindow
@@ -20,61 +21,61 @@ from engage.gate import keys
 from engage.gate.client import ClaimStatus, Gate, SlotRequest, open_gate
 from engage.programs import preset
 
-MEMBERS_PER_LOAD = 1_000
 CLAIMS_PER_CALL = 64  # As many as there are connections in `tap`.
-MOST_BYTES = 128
+MAX_BYTES = 128
+MEMBERS_PER_REPORT = 100_000
 ZONE = preset(PROGRAM).countries[COUNTRY].zone
 
 
-async def run(ground: Ground) -> list[Figure]:
-    gate = open_gate(ground.settings.state_url)
+async def run(env: Environment) -> list[Figure]:
+    gate = open_gate(env.settings.state_url)
     try:
-        async with Redis.from_url(ground.settings.state_url) as valkey:
-            memory = [
-                await _memory(ground, gate, valkey, "ids of 36 characters", _uuid),
-                await _memory(ground, gate, valkey, "ids of 8 characters", _short),
+        async with Redis.from_url(env.settings.state_url) as valkey:
+            return [
+                await _memory(env, gate, valkey, "ids of 36 characters", _long_id),
+                await _memory(env, gate, valkey, "ids of 8 characters", _short_id),
+                await _claims(env, gate, valkey),
             ]
-            return memory + await _claims(ground, gate, valkey)
     finally:
         await gate.close()
 
 
-def _uuid(number: int) -> str:
-    # Any fixed mixing will do: the ids have to differ everywhere, as real ones do.
+def _long_id(number: int) -> str:
+    # Multiply by a constant, so that ids differ in all digits, as real ones do.
     return str(UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 128)))
 
 
-def _short(number: int) -> str:
+def _short_id(number: int) -> str:
     return f"{10_000_000 + number}"
 
 
-async def _memory(ground: Ground, gate: Gate, valkey: Redis, what: str, name: Callable[[int], str]) -> Figure:
-    """Bytes of Valkey's used memory for a member whose streak and whose limits the gate knows."""
+async def _memory(
+    env: Environment, gate: Gate, valkey: Redis, ids: str, member_id: Callable[[int], str]
+) -> Figure:
+    """Measure bytes of Valkey for a member with a streak and limits."""
     await _empty(valkey, gate)
-    members = ground.sizes.members
+    members = env.sizes.members
     now = Clock().now()
-    known = _records(preset(PROGRAM), now)
+    records = _records(preset(PROGRAM), now)
     before = await _used_memory(valkey)
-    day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
-    for first in range(0, members, MEMBERS_PER_LOAD):
-        if first % 100_000 == 0:
-            ground.say(f"gate: {first:,} of {members:,} members, {what}")
-        numbers = range(first, min(first + MEMBERS_PER_LOAD, members))
-        await gate.load([(PROGRAM, name(n), known) for n in numbers], day=day, month=month)
+    for first in range(0, members, MEMBERS_PER_REPORT):
+        env.report(f"gate: {first:,} of {members:,} members, {ids}")
+        numbers = range(first, min(first + MEMBERS_PER_REPORT, members))
+        await load_gate(gate, PROGRAM, [member_id(n) for n in numbers], records, now=now)
     used = await _used_memory(valkey) - before
-    assert await gate.read(PROGRAM, name(members - 1)) == known
+    assert await gate.read(PROGRAM, member_id(members - 1)) == records
     return Figure(
         benchmark="gate",
-        what=f"memory for an active member, {what}",
+        what=f"memory for an active member, {ids}",
         value=used / members,
         unit="bytes",
-        at_most=MOST_BYTES,
-        note=f"{members:,} members, a streak and {len(known) - 1} share limits each",
+        at_most=MAX_BYTES,
+        note=f"{members:,} members, a streak and {len(records) - 1} share limits each",
     )
 
 
 def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
-    """What there is to know of a member who has tapped for five days and shared in both ways."""
+    """Return the records of a member who tapped for five days and shared in both ways."""
     rules = program.earning.rules
     assert rules.streak is not None
     yesterday = calendar.window("day", now, ZONE).period - 1
@@ -86,58 +87,48 @@ def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
     return records
 
 
-async def _claims(ground: Ground, gate: Gate, valkey: Redis) -> list[Figure]:
-    """Fuel taps of distinct members, one call for one claim and one call for many, in turn."""
+async def _claims(env: Environment, gate: Gate, valkey: Redis) -> Figure:
+    """Claim fuel taps of distinct members, with many claims a call and with one, in alternation."""
     await _empty(valkey, gate)
     now = Clock().now()
     streak = preset(PROGRAM).earning.rules.streak
     assert streak is not None
     slot = StreakSlot(streak.id, calendar.local_date(now, ZONE), ZONE)
-    day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
     batched, single = [], []
-    fewer = max(ground.sizes.claims // 10, 1)
-    for turn in range(ground.sizes.rounds):
-        ground.say(f"gate: claims, round {turn + 1} of {ground.sizes.rounds}")
-        many = [SlotRequest(PROGRAM, f"many-{turn}-{n}", slot) for n in range(ground.sizes.claims)]
-        few = [SlotRequest(PROGRAM, f"few-{turn}-{n}", slot) for n in range(fewer)]
-        for first in range(0, len(many + few), MEMBERS_PER_LOAD):
-            nothing: list[keys.SlotRecord] = []
-            new = [
-                (a.program_id, a.member_id, nothing) for a in (many + few)[first : first + MEMBERS_PER_LOAD]
-            ]
-            await gate.load(new, day=day, month=month)
-        batched.append(await _claim_rate(gate, many, CLAIMS_PER_CALL))
-        single.append(await _claim_rate(gate, few, 1))
-    return [
-        Figure(
-            benchmark="gate",
-            what=f"claims a second, {CLAIMS_PER_CALL} a call",
-            value=median(batched),
-            unit="claims/s",
-            over=f"one claim a call: {median(single):,.0f}/s",
-            ratio=median(batched) / median(single),
-            note=spread(batched),
-        )
-    ]
+    for number in env.rounds("gate"):
+        many = [f"many-{number}-{n}" for n in range(env.sizes.claims)]
+        few = [f"few-{number}-{n}" for n in range(max(env.sizes.claims // 10, 1))]
+        await load_gate(gate, PROGRAM, many + few, [], now=now)
+        batched.append(await _claim_rate(gate, slot, many, CLAIMS_PER_CALL))
+        single.append(await _claim_rate(gate, slot, few, 1))
+    return compare(
+        "gate",
+        f"claims a second, {CLAIMS_PER_CALL} a call",
+        "claims/s",
+        batched,
+        baseline="one claim a call",
+        baseline_rates=single,
+    )
 
 
-async def _claim_rate(gate: Gate, asked: list[SlotRequest], size: int) -> float:
-    began = time.perf_counter()
-    for first in range(0, len(asked), size):
-        answers = await gate.claim(asked[first : first + size])
-        assert all(answer.status == ClaimStatus.GRANTED for answer in answers)
-    return len(asked) / (time.perf_counter() - began)
+async def _claim_rate(gate: Gate, slot: StreakSlot, member_ids: Sequence[str], size: int) -> float:
+    requests = [SlotRequest(PROGRAM, member, slot) for member in member_ids]
+    started = time.perf_counter()
+    for first in range(0, len(requests), size):
+        claims = await gate.claim(requests[first : first + size])
+        assert all(claim.status == ClaimStatus.GRANTED for claim in claims)
+    return len(requests) / (time.perf_counter() - started)
 
 
 async def _empty(valkey: Redis, gate: Gate) -> None:
-    # At once: memory that is freed in the background would be counted as the members'.
+    # Synchronously: memory that is freed in the background would count as the members'.
     await valkey.execute_command("FLUSHALL", "SYNC")  # type: ignore[no-untyped-call]
     await gate.install()
 
 
 async def _used_memory(valkey: Redis) -> int:
-    """Without what a rewrite of the append-only file buffers while it runs."""
+    """Wait for the end of a rewrite of the append-only file, whose buffers would be counted."""
     async with asyncio.timeout(120):
-        while (await valkey.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110 — It cannot tell.
+        while (await valkey.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110 — No event exists.
             await asyncio.sleep(0.1)
     return int((await valkey.info("memory"))["used_memory"])

@@ -1,21 +1,21 @@
-"""The shop's tills, a hand: each connection holds points for an order, captures them, and takes the next."""
+"""A child program that pays orders as a shop does: each connection holds points and then captures them."""
 
-import asyncio
-import time
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from engage.bench.clients.http_client import Line, Load, connect, hang_up, load_of
-from engage.bench.setup.child_program import obey
+from engage.bench.clients.load import Connection, Load, LoadResult
+from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import HOST, member_id
 
 _HOLD_ID = b'"hold_id":"'
-_UUID = 36
+_UUID_LENGTH = 36
 
 
-class Pay(Struct, frozen=True, tag=True):
-    """An order of each member `<prefix><first>` and on, or with `hot` so many of that one member, each paid
-    with `points`. `base` is the path that holds are under.
+class PayOrders(Struct, frozen=True, tag=True):
+    """Pay one order of each member `<prefix><first>` and on, or with `member` all orders of that member.
+
+    Each is paid with `points`. `base` is the path of holds.
     """
 
     port: int
@@ -28,75 +28,64 @@ class Pay(Struct, frozen=True, tag=True):
     count: int
     points: int
     connections: int
-    hot: str | None = None
+    member: str | None = None
     limit_s: float = 120.0
 
 
-async def pay(order: Pay) -> Load:
-    """Raises RuntimeError where a connection breaks or a hold is refused, TimeoutError after the limit."""
-    done = asyncio.get_running_loop().create_future()
-    holds = iter(_holds(order))
-    paying: set[Line] = set()
-    left = order.count
+async def pay_orders(request: PayOrders) -> LoadResult:
+    """Raises RuntimeError if a connection breaks or a hold is refused, TimeoutError after the limit."""
+    holds = iter(_hold_requests(request))
+    capturing: set[Connection] = set()
 
-    def answered(line: Line) -> None:
-        nonlocal left
-        if line.broken is not None:
-            _fail(done, line.broken)
-        elif line in paying:
-            paying.discard(line)
-            left -= 1
-            request = next(holds, None)
-            if request is not None:
-                line.send(request, time.perf_counter())
-            elif left == 0 and not done.done():
-                done.set_result(None)
-        else:
-            at = line.answer.find(_HOLD_ID)
-            if at < 0:
-                _fail(done, f"no hold: {line.answer!r}")
-                return
-            at += len(_HOLD_ID)
-            paying.add(line)
-            line.send(_capture(order, line.answer[at : at + _UUID]), time.perf_counter())
+    def on_response(connection: Connection) -> None:
+        if connection in capturing:
+            capturing.discard(connection)
+            hold_next(connection)
+            return
+        at = connection.response.find(_HOLD_ID)
+        if at < 0:
+            load.fail(f"no hold: {connection.response!r}")
+            return
+        at += len(_HOLD_ID)
+        capturing.add(connection)
+        connection.send(_capture_request(request, connection.response[at : at + _UUID_LENGTH]))
 
-    lines, statuses, took = await connect(order.port, min(order.connections, order.count), answered)
-    try:
-        began, busy = time.perf_counter(), time.process_time()
-        for line in lines:
-            line.send(next(holds), time.perf_counter())
-        async with asyncio.timeout(order.limit_s):
-            await done
-        return load_of(time.perf_counter() - began, time.process_time() - busy, statuses, took)
-    finally:
-        await hang_up(lines)
+    def hold_next(connection: Connection) -> None:
+        message = next(holds, None)
+        if message is not None:
+            connection.send(message)
+
+    async def start(connections: Sequence[Connection]) -> None:
+        for connection in connections:
+            hold_next(connection)
+
+    load = Load(2 * request.count, on_response)
+    connections = min(request.connections, request.count)
+    return await load.run(request.port, connections, start, limit_s=request.limit_s)
 
 
-def _fail(done: "asyncio.Future[None]", why: str) -> None:
-    if not done.done():
-        done.set_exception(RuntimeError(why))
-
-
-def _holds(order: Pay) -> list[bytes]:
-    """Requests made beforehand; order ids differ from those of any other order that was told before."""
-    made = []
-    for number in range(order.first, order.first + order.count):
-        who = order.hot or member_id(order.prefix, number)
+def _hold_requests(request: PayOrders) -> list[bytes]:
+    """Prepare all requests. Their order ids are unique for `prefix` and `first`."""
+    messages = []
+    for number in range(request.first, request.first + request.count):
+        member = request.member or member_id(request.prefix, number)
         body = (
-            f'{{"program":"{order.program_id}","member_id":"{who}","order_id":"{order.prefix}{number}",'
+            f'{{"program":"{request.program_id}","member_id":"{member}","order_id":"{request.prefix}{number}",'
             f'"lines":[{{"line_id":"1","product_id":"band","paid":1000000}}],"shipping":0,'
-            f'"payment":{{"method":"card"}},"currency":"{order.currency}","points":{order.points}}}'
+            f'"payment":{{"method":"card"}},"currency":"{request.currency}","points":{request.points}}}'
         )
-        head = f"POST {order.base} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {order.key}\r\n"
-        made.append(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
-    return made
+        messages.append(_post(request, request.base, body))
+    return messages
 
 
-def _capture(order: Pay, hold_id: bytes) -> bytes:
-    path = f"{order.base}/{hold_id.decode()}/capture"
-    head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {order.key}\r\n"
-    return f"{head}content-length: 0\r\n\r\n".encode()
+def _capture_request(request: PayOrders, hold_id: bytes) -> bytes:
+    return _post(request, f"{request.base}/{hold_id.decode()}/capture", "")
+
+
+def _post(request: PayOrders, path: str, body: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {request.key}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
 
 
 if __name__ == "__main__":
-    obey(Pay, pay)
+    answer_requests(PayOrders, pay_orders)

@@ -1,6 +1,6 @@
-"""The feed's clients, a hand: thousands of websockets that count what they are sent.
+"""A child program with thousands of websockets that count the messages they receive.
 
-Frames are read by hand, which costs a fraction of a library, so that the server is what is measured.
+It parses frames itself, which costs a fraction of a library, so that the server is the bottleneck.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from typing import cast
 from msgspec import Struct
 
 from engage import sandbox_secrets
-from engage.bench.setup.child_program import obey
-from engage.bench.setup.constants import HOST, many_files, member_id
+from engage.bench.setup.child_program import answer_requests
+from engage.bench.setup.constants import HOST, member_id, raise_file_limit
 from engage.clock import Clock
 from engage.tokens.signing import sign
 
 TOKEN_LIFE = timedelta(minutes=15)
-OPENED_AT_ONCE = 50
+CONCURRENT_OPENS = 50
 OPEN_S = 60.0
 
 TEXT, CLOSE, PING = 1, 8, 9
@@ -27,9 +27,10 @@ PONG = b"\x8a"
 ACTIVE = b'"cause":"active"'
 
 
-class Open(Struct, frozen=True, tag=True):
-    """So many sockets of the feed, for members `<prefix>0`, `<prefix><every>` and so on. Without `secrets`:
-    of a server that asks for no credentials and sends no snapshot.
+class OpenSockets(Struct, frozen=True, tag=True):
+    """Open `count` sockets, for members `<prefix>0`, `<prefix><every>` and so on.
+
+    Without `secrets` the server is one that needs no credentials and sends no snapshot.
     """
 
     port: int
@@ -40,34 +41,35 @@ class Open(Struct, frozen=True, tag=True):
     every: int = 1
 
 
-class Count(Struct, frozen=True, tag=True):
-    """So many messages to all sockets together. Each time that all could have got one, a byte is sent to
-    `pace_port`.
+class CountMessages(Struct, frozen=True, tag=True):
+    """Wait for so many messages to all sockets together.
+
+    Send a byte to `pacer_port` whenever there was another message for each socket.
     """
 
     messages: int
-    pace_port: int
+    pacer_port: int
     limit_s: float = 120.0
 
 
-class Listen(Struct, frozen=True, tag=True):
-    """From now on, note when which socket first hears of points that became active."""
+class RecordActivations(Struct, frozen=True, tag=True):
+    """Record from now on when each socket first receives an activation."""
 
 
-class Heard(Struct, frozen=True, tag=True):
-    """What has been noted since."""
+class GetActivations(Struct, frozen=True, tag=True):
+    """Return the recorded activations."""
 
 
-class Leave(Struct, frozen=True, tag=True):
-    """All sockets end."""
+class CloseSockets(Struct, frozen=True, tag=True):
+    """Close all sockets."""
 
 
-class Opened(Struct, frozen=True):
+class SocketCount(Struct, frozen=True):
     count: int
 
 
-class Counted(Struct, frozen=True):
-    """Messages after the first, the time from the first to the last, and how much of it we were busy."""
+class MessageCount(Struct, frozen=True):
+    """Messages after the first, seconds from the first to the last, and the client's CPU time in them."""
 
     messages: int
     seconds: float
@@ -78,118 +80,122 @@ class Counted(Struct, frozen=True):
         return self.messages / self.seconds
 
 
-class Noted(Struct, frozen=True):
-    """Wall times by the number of the member."""
+class Activations(Struct, frozen=True):
+    """Times of the first activation, by member number."""
 
-    first_heard: dict[int, datetime]
+    first: dict[int, datetime]
 
 
-class Crowd:
-    """What all sockets of this process have been sent."""
+class FeedClient:
+    """All sockets of this process and the messages they received."""
 
     def __init__(self) -> None:
         self.sockets: list[Socket] = []
         self.received = 0
-        self.began = 0.0
-        self.round = 0  # A byte is due when so many have been received; 0 is never.
-        self.step = 0
-        self.wanted = 0
-        self.pace: asyncio.Transport | None = None
-        self.counted: Future[None] | None = None
-        self.broken: str | None = None
-        self.heard: dict[int, datetime] | None = None
+        self.started = 0.0
+        self.round_end = 0  # Number of messages at which the next byte is due; 0 is never.
+        self.round_size = 0
+        self.expected = 0
+        self.pacer: asyncio.Transport | None = None
+        self.complete: Future[None] | None = None
+        self.failure: str | None = None
+        self.activations: dict[int, datetime] | None = None
 
-    def take(self, messages: int) -> None:
+    def receive(self, messages: int) -> None:
         if not self.received:
-            self.began = time.perf_counter()
+            self.started = time.perf_counter()
         self.received += messages
-        while self.round and self.received >= self.round:
-            self.round += self.step
-            assert self.pace is not None
-            self.pace.write(b".")
-        if self.counted is not None and self.received >= self.wanted and not self.counted.done():
-            self.counted.set_result(None)
+        while self.round_end and self.received >= self.round_end:
+            self.round_end += self.round_size
+            assert self.pacer is not None
+            self.pacer.write(b".")
+        if self.complete is not None and self.received >= self.expected and not self.complete.done():
+            self.complete.set_result(None)
 
-    def lost(self, why: str) -> None:
-        self.broken = why
-        if self.counted is not None and not self.counted.done():
-            self.counted.set_exception(RuntimeError(why))
+    def fail(self, reason: str) -> None:
+        self.failure = reason
+        if self.complete is not None and not self.complete.done():
+            self.complete.set_exception(RuntimeError(reason))
 
-    async def act(self, order: Open | Count | Listen | Heard | Leave) -> Struct:
-        match order:
-            case Open():
-                return await self._open(order)
-            case Count():
-                return await self._count(order)
-            case Listen():
-                self.heard = {}
-                return Opened(len(self.sockets))
-            case Heard():
-                return Noted(self.heard or {})
-            case Leave():
-                gone, self.sockets = self.sockets, []
-                for socket in gone:
-                    socket.leave()
-                return Opened(len(gone))
+    async def handle(
+        self, request: OpenSockets | CountMessages | RecordActivations | GetActivations | CloseSockets
+    ) -> Struct:
+        match request:
+            case OpenSockets():
+                return await self._open(request)
+            case CountMessages():
+                return await self._count(request)
+            case RecordActivations():
+                self.activations = {}
+                return SocketCount(len(self.sockets))
+            case GetActivations():
+                return Activations(self.activations or {})
+            case CloseSockets():
+                closed, self.sockets = self.sockets, []
+                for socket in closed:
+                    socket.close()
+                return SocketCount(len(closed))
 
-    async def _open(self, order: Open) -> Opened:
-        many_files()
+    async def _open(self, request: OpenSockets) -> SocketCount:
+        raise_file_limit()
         loop = asyncio.get_running_loop()
-        secrets = None if order.secrets is None else sandbox_secrets.read(Path(order.secrets))
-        turns = asyncio.Semaphore(OPENED_AT_ONCE)
+        secrets = None if request.secrets is None else sandbox_secrets.read(Path(request.secrets))
+        slots = asyncio.Semaphore(CONCURRENT_OPENS)
 
         async def connect(number: int) -> Socket:
             authorization = ""
             if secrets is not None:
-                member = member_id(order.prefix, number)
-                token = sign(secrets, order.program_id, member, TOKEN_LIFE)
+                member = member_id(request.prefix, number)
+                token = sign(secrets, request.program_id, member, TOKEN_LIFE)
                 authorization = f"Authorization: Bearer {token}\r\n"
-            async with turns:
-                # The feed is ready for us when it has sent its snapshot.
-                made = Socket(self, number, authorization, order.port, 0 if secrets is None else 1)
-                await loop.create_connection(lambda: made, HOST, order.port)
-                await made.ready
-            return made
+            async with slots:
+                # A socket of the feed is ready after the snapshot.
+                socket = Socket(self, number, authorization, request.port, 0 if secrets is None else 1)
+                await loop.create_connection(lambda: socket, HOST, request.port)
+                await socket.ready
+            return socket
 
         async with asyncio.timeout(OPEN_S):
             self.sockets += await asyncio.gather(
-                *(connect(n) for n in range(0, order.count * order.every, order.every))
+                *(connect(n) for n in range(0, request.count * request.every, request.every))
             )
-        if self.broken is not None:
-            raise RuntimeError(self.broken)
-        return Opened(len(self.sockets))
+        if self.failure is not None:
+            raise RuntimeError(self.failure)
+        return SocketCount(len(self.sockets))
 
-    async def _count(self, order: Count) -> Counted:
+    async def _count(self, request: CountMessages) -> MessageCount:
         loop = asyncio.get_running_loop()
-        self.round = self.step = len(self.sockets)
-        self.wanted, self.received = order.messages, 0
-        self.counted = loop.create_future()
-        # Connecting begins it.
-        self.pace, _ = await loop.create_connection(asyncio.Protocol, HOST, order.pace_port)
-        busy = time.process_time()
+        self.round_end = self.round_size = len(self.sockets)
+        self.expected, self.received = request.messages, 0
+        self.complete = loop.create_future()
+        # The connection starts the sender.
+        self.pacer, _ = await loop.create_connection(asyncio.Protocol, HOST, request.pacer_port)
+        cpu = time.process_time()
         try:
-            async with asyncio.timeout(order.limit_s):
-                await self.counted
-            seconds = time.perf_counter() - self.began
-            return Counted(self.received - 1, seconds, time.process_time() - busy)
+            async with asyncio.timeout(request.limit_s):
+                await self.complete
+            seconds = time.perf_counter() - self.started
+            return MessageCount(self.received - 1, seconds, time.process_time() - cpu)
         finally:
-            self.round = 0
-            self.counted = None
-            if self.pace is not None:
-                self.pace.abort()
+            self.round_end = 0
+            self.complete = None
+            if self.pacer is not None:
+                self.pacer.abort()
 
 
 class Socket(asyncio.Protocol):
-    """`ready` once the server has said yes, and sent `greetings` messages, which do not count."""
+    """A websocket. It is `ready` after the handshake and `greetings` messages, which are not counted."""
 
-    def __init__(self, crowd: Crowd, number: int, authorization: str, port: int, greetings: int) -> None:
+    def __init__(
+        self, client: FeedClient, number: int, authorization: str, port: int, greetings: int
+    ) -> None:
         self.ready: Future[None] = asyncio.get_running_loop().create_future()
-        self._crowd = crowd
+        self._client = client
         self._number = number
         self._greetings = greetings
-        self._shaken = False
-        self._leaving = False
-        self._rest = b""
+        self._is_open = False
+        self._is_closing = False
+        self._partial = b""
         self._handshake = (
             f"GET / HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -202,30 +208,30 @@ class Socket(asyncio.Protocol):
         self._handshake = b""
 
     def data_received(self, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
-        if not self._shaken:
-            self._rest = data
-            head, ended, rest = data.partition(b"\r\n\r\n")
-            if not ended:
+        if self._partial:
+            data = self._partial + data
+        if not self._is_open:
+            self._partial = data
+            head, separator, rest = data.partition(b"\r\n\r\n")
+            if not separator:
                 return
             if not head.startswith(b"HTTP/1.1 101 "):
                 self._fail(f"a socket was refused: {head[:80]!r}")
                 return
-            self._shaken = True
+            self._is_open = True
             data = rest
             if not self._greetings:
                 self.ready.set_result(None)
-        messages, self._rest = self._read(data)
+        messages, self._partial = self._read(data)
         if self._greetings and messages:
             self._greetings -= 1
             messages -= 1
             self.ready.set_result(None)
         if messages:
-            self._crowd.take(messages)
+            self._client.receive(messages)
 
     def _read(self, data: bytes) -> tuple[int, bytes]:
-        """(text messages, what is left over)."""
+        """Parse frames. Return the number of text messages and the incomplete rest."""
         messages, at, size = 0, 0, len(data)
         while size - at >= 2:
             length, start = data[at + 1], at + 2
@@ -238,10 +244,10 @@ class Socket(asyncio.Protocol):
             kind = data[at] & 15
             if kind == TEXT:
                 messages += 1
-                if self._crowd.heard is not None and data.find(ACTIVE, start, start + length) >= 0:
-                    self._crowd.heard.setdefault(self._number, Clock().wall())
+                if self._client.activations is not None and data.find(ACTIVE, start, start + length) >= 0:
+                    self._client.activations.setdefault(self._number, Clock().wall())
             elif kind == PING:
-                # Masked by zeros, which the protocol allows.
+                # The protocol allows a mask of zeros.
                 self._transport.write(
                     PONG + bytes((0x80 | length,)) + bytes(4) + data[start : start + length]
                 )
@@ -251,18 +257,20 @@ class Socket(asyncio.Protocol):
         return messages, data[at:]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._leaving:
+        if not self._is_closing:
             self._fail(f"a socket was lost ({exc})")
 
-    def leave(self) -> None:
-        self._leaving = True
+    def close(self) -> None:
+        self._is_closing = True
         self._transport.abort()
 
-    def _fail(self, why: str) -> None:
-        self._crowd.lost(why)
+    def _fail(self, reason: str) -> None:
+        self._client.fail(reason)
         if not self.ready.done():
-            self.ready.set_exception(RuntimeError(why))
+            self.ready.set_exception(RuntimeError(reason))
 
 
 if __name__ == "__main__":
-    obey(Open | Count | Listen | Heard | Leave, Crowd().act)
+    answer_requests(
+        OpenSockets | CountMessages | RecordActivations | GetActivations | CloseSockets, FeedClient().handle
+    )

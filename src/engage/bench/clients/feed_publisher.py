@@ -1,23 +1,23 @@
-"""Publishes changes of many members through Valkey's topics, as settlements do. A hand."""
+"""A child program that publishes balance changes of many members in Valkey, as settlements do."""
 
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.bench.clients.pacing import Pace
-from engage.bench.setup.child_program import obey
+from engage.bench.clients.pacing import Pacer
+from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import member_id
 from engage.clock import Clock
 from engage.signals.topics import Change, Topics
 
-CHANGES_PER_BATCH = 1_000  # As many as a settlement tells at a time.
+CHANGES_PER_BATCH = 1_000  # As many as a settlement publishes at a time.
 
 
-class Prepare(Struct, frozen=True, tag=True):
-    """Listen for the clients' pace."""
+class OpenPacer(Struct, frozen=True, tag=True):
+    """Open the port at which receivers confirm rounds."""
 
 
 class Publish(Struct, frozen=True, tag=True):
-    """So many rounds; in each, a change of every member `<prefix>0` to `<prefix>members`."""
+    """Publish a change of each member `<prefix>0` to `<prefix><members - 1>`, once a round."""
 
     topics_url: str
     program_id: str
@@ -26,41 +26,37 @@ class Publish(Struct, frozen=True, tag=True):
     rounds: int
 
 
-class Prepared(Struct, frozen=True):
-    pace_port: int
+class PacerOpen(Struct, frozen=True):
+    port: int
 
 
 class Published(Struct, frozen=True):
     changes: int
 
 
-class Publisher:
+class FeedPublisher:
     def __init__(self) -> None:
         self._seq = 0
-        self._pace = Pace()
+        self._pacer = Pacer()
 
-    async def act(self, order: Prepare | Publish) -> Struct:
-        match order:
-            case Prepare():
-                self._pace = await Pace().__aenter__()
-                return Prepared(self._pace.port)
+    async def handle(self, request: OpenPacer | Publish) -> Struct:
+        match request:
+            case OpenPacer():
+                self._pacer = await Pacer().__aenter__()
+                return PacerOpen(self._pacer.port)
             case Publish():
-                async with Redis.from_url(order.topics_url) as client:
-                    return await self._publish(order, Topics(client, Clock()))
+                async with Redis.from_url(request.topics_url) as client:
+                    return await self._publish(request, Topics(client, Clock()))
 
-    async def _publish(self, order: Publish, topics: Topics) -> Published:
-        members = [member_id(order.prefix, n) for n in range(order.members)]
-        for _ in range(order.rounds):
-            await self._pace.turn()
+    async def _publish(self, request: Publish, topics: Topics) -> Published:
+        members = [member_id(request.prefix, n) for n in range(request.members)]
+        for _ in range(request.rounds):
+            await self._pacer.wait()
             self._seq += 1
             for first in range(0, len(members), CHANGES_PER_BATCH):
-                await topics.publish(
-                    [
-                        change(order.program_id, m, self._seq)
-                        for m in members[first : first + CHANGES_PER_BATCH]
-                    ]
-                )
-        return Published(order.rounds * len(members))
+                batch = members[first : first + CHANGES_PER_BATCH]
+                await topics.publish([change(request.program_id, member, self._seq) for member in batch])
+        return Published(request.rounds * len(members))
 
 
 def change(program_id: str, member: str, seq: int) -> Change:
@@ -68,4 +64,4 @@ def change(program_id: str, member: str, seq: int) -> Change:
 
 
 if __name__ == "__main__":
-    obey(Prepare | Publish, Publisher().act)
+    answer_requests(OpenPacer | Publish, FeedPublisher().handle)

@@ -1,27 +1,25 @@
-"""How a sender of pushes does not run ahead of the clients: they say when a round has reached them all."""
+"""Keep a sender of pushes from running ahead of its receivers: they confirm each round."""
 
 import asyncio
 from types import TracebackType
 
 from engage.bench.setup.constants import HOST
 
-# Rounds under way: enough to keep everyone busy, few enough that no socket's buffer fills and no state is
-# skipped.
-AHEAD = 4
+# Rounds in flight: enough to keep all processes busy, few enough that no socket buffer fills and no change
+# is skipped.
+ROUNDS_IN_FLIGHT = 4
 
 
-class Pace(asyncio.Protocol):
-    """Listens at `port`. The first rounds may be sent when the clients connect, which they do when they can
-    count; each byte from them says that one more has arrived.
-    """
+class Pacer(asyncio.Protocol):
+    """A server at `port`. A connection allows the first rounds, and each byte received one more."""
 
     port: int
 
     def __init__(self) -> None:
-        self._open = asyncio.Semaphore(0)
+        self._allowed = asyncio.Semaphore(0)
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> "Pace":
+    async def __aenter__(self) -> "Pacer":
         self._server = await asyncio.get_running_loop().create_server(lambda: self, HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -33,15 +31,15 @@ class Pace(asyncio.Protocol):
         self._server.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._allow(AHEAD)
+        self._allow(ROUNDS_IN_FLIGHT)
 
     def data_received(self, data: bytes) -> None:
         self._allow(len(data))
 
     def _allow(self, rounds: int) -> None:
         for _ in range(rounds):
-            self._open.release()
+            self._allowed.release()
 
-    async def turn(self) -> None:
-        """Returns when one more round may be sent."""
-        await self._open.acquire()
+    async def wait(self) -> None:
+        """Wait until one more round may be sent."""
+        await self._allowed.acquire()

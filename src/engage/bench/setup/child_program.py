@@ -1,7 +1,7 @@
-"""A hand: a program of the benchmark's own in a process of its own, told what to do through a pipe.
+"""Programs of a benchmark that run as child processes and answer requests through a pipe.
 
-Orders and answers are msgpack behind their length in four bytes, one answer to each order, in turn. The
-hand ends when its pipe does, so it does not outlive us, however we end.
+Requests and responses are msgpack, each after its length in four bytes. A program answers one request after
+the other. It exits when its pipe closes, so it does not outlive its parent.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,124 +21,127 @@ from msgspec import Struct
 from engage.bench.errors import BenchmarkFailed
 from engage.settings import PREFIX
 
-A = TypeVar("A", bound=Struct)
+R = TypeVar("R", bound=Struct)
 
-_LENGTH = 4
+_LENGTH_BYTES = 4
 STOP_S = 3.0
-ANSWER_S = 300.0
+RESPONSE_S = 300.0
+LOG_LINES = 8
 
 
-class HandFailed(BenchmarkFailed):
-    """A hand ended, or said what went wrong with an order."""
+class ChildProgramFailed(BenchmarkFailed):
+    """A child program ended, or reported an error."""
 
 
 class Failed(Struct, frozen=True):
     error: str
 
 
-class Hand:
-    """The side that orders."""
+class ChildProgram:
+    """The parent's side of a running program."""
 
-    def __init__(self, name: str, child: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
-        self.pid = child.pid
-        self._child = child
+        self.pid = process.pid
+        self._process = process
         self._log = log
 
-    async def ask(self, order: Struct, answer: type[A], *, within_s: float = ANSWER_S) -> A:
-        """Raises HandFailed; TimeoutError when there is no answer in time."""
-        await self.tell(order)
-        return await self.hear(answer, within_s=within_s)
+    async def call(self, request: Struct, response: type[R], *, within_s: float = RESPONSE_S) -> R:
+        """Send a request and wait for its response. Raises ChildProgramFailed, TimeoutError."""
+        await self.send(request)
+        return await self.receive(response, within_s=within_s)
 
-    async def tell(self, order: Struct) -> None:
-        """An order whose answer is heard later."""
-        assert self._child.stdin is not None
-        raw = msgspec.msgpack.encode(order)
-        self._child.stdin.write(len(raw).to_bytes(_LENGTH) + raw)
+    async def send(self, request: Struct) -> None:
+        """Send a request whose response is received later."""
+        assert self._process.stdin is not None
+        raw = msgspec.msgpack.encode(request)
+        self._process.stdin.write(len(raw).to_bytes(_LENGTH_BYTES) + raw)
         with suppress(ConnectionError):
-            await self._child.stdin.drain()
+            await self._process.stdin.drain()
 
-    async def hear(self, answer: type[A], *, within_s: float = ANSWER_S) -> A:
-        """Raises as `ask`."""
-        assert self._child.stdout is not None
+    async def receive(self, response: type[R], *, within_s: float = RESPONSE_S) -> R:
+        """Raises ChildProgramFailed, TimeoutError."""
+        assert self._process.stdout is not None
         try:
             async with asyncio.timeout(within_s):
-                raw = await _read(self._child.stdout)
+                raw = await _read(self._process.stdout)
         except asyncio.IncompleteReadError:
-            raise HandFailed(f"{self.name} ended: {self._last_words()}") from None
-        failed, said = msgspec.msgpack.decode(raw, type=tuple[bool, msgspec.Raw])
+            raise ChildProgramFailed(f"{self.name} ended: {self._log_end()}") from None
+        failed, body = msgspec.msgpack.decode(raw, type=tuple[bool, msgspec.Raw])
         if failed:
-            raise HandFailed(f"{self.name}: {msgspec.msgpack.decode(said, type=Failed).error}")
-        return msgspec.msgpack.decode(said, type=answer)
+            raise ChildProgramFailed(f"{self.name}: {msgspec.msgpack.decode(body, type=Failed).error}")
+        return msgspec.msgpack.decode(body, type=response)
 
-    def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines()[-8:]
-        return "\n".join(lines) or "it said nothing"
+    def _log_end(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
+        return "\n".join(lines) or "its log is empty"
 
     async def stop(self) -> None:
-        assert self._child.stdin is not None
-        self._child.stdin.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._child.wait(), STOP_S)
+            await asyncio.wait_for(self._process.wait(), STOP_S)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        await self._child.wait()
+        await self._process.wait()
 
 
 @asynccontextmanager
-async def hand(module: str, logs: Path, *, name: str | None = None) -> AsyncIterator[Hand]:
-    """`python -m <module>`, which calls `obey`, for as long as the context is open."""
-    name = name or module.rpartition(".")[2]
+async def child_program(
+    module: ModuleType, logs: Path, *, name: str | None = None
+) -> AsyncIterator[ChildProgram]:
+    """Run `python -m <module>`, which calls `answer_requests`, while the context is open."""
+    name = name or module.__name__.rpartition(".")[2]
     log = logs / f"{name}.log"
-    kept = {key: value for key, value in os.environ.items() if not key.startswith((PREFIX, "PG"))}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith((PREFIX, "PG"))}
     with log.open("wb") as file:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", module),
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", module.__name__),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=file,
-            env=kept,
-            start_new_session=True,  # A Ctrl-C at the terminal is for us alone.
+            env=environment,
+            start_new_session=True,  # Ctrl-C at the terminal reaches only the parent.
         )
-    hired = Hand(name, child, log)
+    program = ChildProgram(name, process, log)
     try:
-        yield hired
+        yield program
     finally:
-        await hired.stop()
+        await program.stop()
 
 
-def obey(orders: Any, act: Callable[[Any], Awaitable[Struct]]) -> None:
-    """The hand's side: `act` on every order of the union `orders` until the pipe ends."""
-    # What is printed by mistake must not be taken for an answer.
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+def answer_requests(requests: Any, handle: Callable[[Any], Awaitable[Struct]]) -> None:
+    """Run as a child program: answer requests of the union `requests` until the pipe closes."""
+    # Standard output goes to the log, so that prints are not taken for responses.
+    responses = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    uvloop.run(_obey(msgspec.msgpack.Decoder(orders), act, answers.write))
+    uvloop.run(_answer_requests(msgspec.msgpack.Decoder(requests), handle, responses.write))
 
 
-async def _obey(
+async def _answer_requests(
     decoder: msgspec.msgpack.Decoder[Any],
-    act: Callable[[Any], Awaitable[Struct]],
+    handle: Callable[[Any], Awaitable[Struct]],
     write: Callable[[bytes], Any],
 ) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
-        lambda: _Orders(reader), os.fdopen(0, "rb", buffering=0)
+        lambda: _Requests(reader), os.fdopen(0, "rb", buffering=0)
     )
     while True:
-        order = decoder.decode(await _read(reader))
+        request = decoder.decode(await _read(reader))
         try:
-            said: tuple[bool, Struct] = (False, await act(order))
-        except Exception as error:  # noqa: BLE001 — Whatever it is, who ordered it has to know.
-            said = (True, Failed(f"{type(error).__name__}: {error}"))
-        raw = msgspec.msgpack.encode(said)
-        write(len(raw).to_bytes(_LENGTH) + raw)
+            response: tuple[bool, Struct] = (False, await handle(request))
+        except Exception as error:  # noqa: BLE001 — The parent reports every error.
+            response = (True, Failed(f"{type(error).__name__}: {error}"))
+        raw = msgspec.msgpack.encode(response)
+        write(len(raw).to_bytes(_LENGTH_BYTES) + raw)
 
 
-class _Orders(asyncio.StreamReaderProtocol):
+class _Requests(asyncio.StreamReaderProtocol):
     def eof_received(self) -> bool:
-        """Nobody wants an answer any more, also not to what is under way."""
+        """Exit at once: nobody reads the response to a request in progress."""
         os._exit(0)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    return await reader.readexactly(int.from_bytes(await reader.readexactly(_LENGTH)))
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(_LENGTH_BYTES)))

@@ -1,60 +1,66 @@
-"""What a benchmark stands on: servers of its own in a folder that goes away, and parts started for it."""
+"""The environment of a benchmark: servers with an empty database in a temporary folder."""
 
+import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from engage import sandbox_secrets
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.setup.constants import HOST
 from engage.bench.sizes import Sizes
+from engage.clock import Clock
 from engage.embedded import ports
-from engage.embedded.child_process import ProcessSpec, tail
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.installation import open_folder, open_servers
-from engage.embedded.supervisor import Supervisor, start_all
 from engage.flows.operations.install import install
 from engage.settings import Settings
 
 
-class Ground(Struct, frozen=True):
-    """Servers that run, tables that are empty, programs that are published, and how much to measure.
-
-    `say` is told what is going on.
-    """
+class Environment(Struct, frozen=True):
+    """Running servers with published presets and no members, and the sizes. Progress goes to `report`."""
 
     folder: DataFolder
     settings: Settings
     sizes: Sizes
-    say: Callable[[str], None]
+    report: Callable[[str], None]
 
-    @property
-    def signing_key(self) -> dict[str, str]:
-        """The private JWK that members' tokens are signed with."""
-        return sandbox_secrets.read(self.folder.sandbox).signing_key
+    def rounds(self, benchmark: str) -> Iterator[int]:
+        """Count and report the rounds."""
+        for number in range(self.sizes.rounds):
+            self.report(f"{benchmark}: round {number + 1} of {self.sizes.rounds}")
+            yield number
+
+    async def sleep_until(self, at: datetime, event: str, *, clock: Clock) -> None:
+        """Sleep until the instant of an event. Raises BenchmarkFailed if it has passed."""
+        wait_s = (at - clock.now()).total_seconds()
+        if wait_s <= 0:
+            raise BenchmarkFailed(f"{event}: before the setup was complete; this machine is too busy")
+        self.report(f"{event} in {wait_s:.0f} s")
+        await asyncio.sleep(wait_s)
 
 
 @asynccontextmanager
-async def open_ground(
-    parent: Path | None, sizes: Sizes, *, say: Callable[[str], None], durable: bool = True
-) -> AsyncIterator[Ground]:
-    """Servers with their files in a new folder under `parent`, which is removed at the end.
+async def open_environment(
+    parent: Path | None, sizes: Sizes, *, report: Callable[[str], None], durable: bool = True
+) -> AsyncIterator[Environment]:
+    """Run servers in a new folder under `parent`, which is removed at the end.
 
-    Settings are those of production: no sandbox, and with `durable` every commit reaches the disk.
+    The settings are those of production: no sandbox, and with `durable` each commit is flushed to disk.
     Raises InstallationError.
     """
-    say("starting PostgreSQL and Valkey")
-    with tempfile.TemporaryDirectory(prefix="engage-bench-", dir=parent, ignore_cleanup_errors=True) as made:
+    report("starting PostgreSQL and Valkey")
+    with tempfile.TemporaryDirectory(prefix="engage-bench-", dir=parent, ignore_cleanup_errors=True) as root:
         async with (
-            open_folder(Path(made) / "installation") as folder,
+            open_folder(Path(root) / "installation") as folder,
             open_servers(folder, durable=durable, adjust=_as_in_production) as servers,
         ):
             await install(servers.settings)
-            yield Ground(folder, servers.settings, sizes, say)
+            yield Environment(folder, servers.settings, sizes, report)
 
 
 def _as_in_production(settings: Settings) -> Settings:
@@ -67,25 +73,3 @@ def _as_in_production(settings: Settings) -> Settings:
         sandbox=None,
         log_level="warning",
     )
-
-
-@asynccontextmanager
-async def running(*parts: ProcessSpec) -> AsyncIterator[Supervisor]:
-    """These parts, ready, for as long as the context is open; a part that ends in it fails the benchmark.
-
-    Raises ProcessFailed.
-    """
-    supervisor = Supervisor()
-    try:
-        await start_all(*(_start(supervisor, part) for part in parts))
-        yield supervisor
-        for part in parts:
-            if supervisor.exit_count(part.name):
-                last_words = tail(supervisor.child(part.name))
-                raise BenchmarkFailed(f"{part.name} ended while it was measured{last_words}")
-    finally:
-        await supervisor.stop()
-
-
-async def _start(supervisor: Supervisor, part: ProcessSpec) -> None:
-    await supervisor.start(part)
