@@ -1,12 +1,14 @@
-"""Points and coupons are set aside for an order: a hold.
+"""Hold points and coupons for an order.
 
-Many at once share a transaction. Each is worked out on the account as the one before left it, so that points
-are spent once, however many ask for them.
+Requests of many callers share a transaction. Each is computed on the account as the one before left it, so
+points are spent once, however many requests want them.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -24,10 +26,12 @@ from engage.domain.money import Money
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_codes import CouponCode, read_code
-from engage.flows.checkout.close_holds import end_overdue
-from engage.flows.checkout.quote import QuoteRequest, basket_of, find_members, voucher_of
+from engage.flows.checkout.close_holds import release_overdue_of
+from engage.flows.checkout.members import find_members
+from engage.flows.checkout.quote import QuoteRequest, basket_of, voucher_of
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
+from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -63,84 +67,82 @@ class CheckoutHold(Struct, frozen=True):
     expires_at: datetime | None
 
 
-Answers = list[CheckoutHold | Exception | None]
+class _Order(Struct, frozen=True):
+    """A valid request: its member, the version and market that apply, its coupon codes in canonical form."""
 
-
-class _Asked(Struct):
-    """A hold that is asked for, of a member who is known: by the id they have now. `codes` are as we write
-    them.
-    """
-
-    index: int
     request: HoldRequest
     member: Member
     program: Program
     market: Market
-    codes: list[str]
+    coupon_codes: list[str]
     fingerprint: str
 
     @property
-    def key(self) -> MemberKey:
+    def member_key(self) -> MemberKey:
         return self.member.program_id, self.member.member_id
 
     @property
-    def order(self) -> OrderKey:
-        return *self.key, self.request.order_id
+    def key(self) -> OrderKey:
+        return *self.member_key, self.request.order_id
+
+    @property
+    def terms(self) -> CheckoutTerms:
+        return CheckoutTerms(self.program.checkout, self.program.worth, self.program.coupons, self.market)
 
 
-class _Round(Struct):
-    """What a transaction has before it, each hold seeing what the one before it has taken."""
+class _State(Struct):
+    """Accounts, holds and coupons under lock, changed by one request after the other."""
 
+    services: Services
     now: datetime
     accounts: Accounts
-    holds: dict[OrderKey, list[Hold]]
+    holds: defaultdict[OrderKey, list[Hold]]
     coupons: dict[tuple[str, str], Coupon]
-    made: list[Hold]
-    applied: list[Coupon]
+    new_holds: list[Hold]
+    applied_coupons: list[Coupon]
 
 
-async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[CheckoutHold | Exception]:
-    """What is set aside for each, in order, or a Refusal: one of `engage.flows.checkout.quote.quote`, or
-    insufficient_points, below_minimum, not_payable_with_points, unknown_coupon, coupon_not_applicable or
-    order_has_hold. Raises Unavailable.
+async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[CheckoutHold | Refusal]:
+    """Set points and coupons aside for each order; return the holds in order.
 
-    An order has one hold that is open or captured. The same request again is answered with the same hold;
-    another one is refused. After a release the order can have a new one.
+    An order has at most one hold that is open or captured. The same request again returns the same hold;
+    another request is refused. After a release the order may have a new hold.
+
+    Refusals: those of `engage.flows.checkout.quote.quote`, insufficient_points, below_minimum,
+    not_payable_with_points, unknown_coupon, coupon_not_applicable, order_has_hold. Raises Unavailable.
     """
     now = services.clock.now()
-    answers: Answers = [None] * len(requests)
-    asked = await _prepare(services, requests, answers, now=now)
-    if asked:
-        await end_overdue(services, [one.key for one in asked], now=now)
-        await _hold(services, asked, answers, now=now)
-    done = [answer for answer in answers if answer is not None]
-    assert len(done) == len(requests)
-    return done
-
-
-async def _prepare(
-    services: Services, requests: Sequence[HoldRequest], answers: Answers, *, now: datetime
-) -> list[_Asked]:
-    asked = []
     members = await find_members(services, requests, now=now)
-    for index, (request, member) in enumerate(zip(requests, members, strict=True)):
-        try:
-            if isinstance(member, Refusal):
-                raise member
-            program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-            one = _Asked(index, request, member, program, market, _codes(request), _fingerprint(request))
-        except Refusal as refusal:
-            answers[index] = refusal
-        else:
-            asked.append(one)
-    return asked
+    pairs = zip(requests, members, strict=True)
+    orders = decide_each(pairs, lambda pair: _order(services, *pair, now=now))
+    valid = not_refused(orders)
+    if not valid:
+        return [order for order in orders if isinstance(order, Refusal)]
+    await release_overdue_of(services, [order.member_key for order in valid], now=now)
+    async with open_posting(services, cause="held") as posting:
+        state = await _lock(services, posting.conn, valid, now=now)
+        holds = decide_each(orders, partial(_hold, state))
+        await _write(posting.conn, state)
+        await posting.post(state.accounts, causes={made.key: "held" for made in state.new_holds})
+    return holds
 
 
-def _codes(request: HoldRequest) -> list[str]:
-    """Each once, in their order. Raises Refusal unknown_coupon; invalid_request for a hold of nothing."""
+def _order(services: Services, request: HoldRequest, member: Member | Refusal, *, now: datetime) -> _Order:
+    """Raises Refusal."""
+    if isinstance(member, Refusal):
+        raise member
+    program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
+    fingerprint = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
+    return _Order(request, member, program, market, _coupon_codes(request), fingerprint)
+
+
+def _coupon_codes(request: HoldRequest) -> list[str]:
+    """The codes in canonical form, without repetition. Raises Refusal unknown_coupon; invalid_request for a
+    request without points and coupons.
+    """
     if request.points == 0 and not request.coupon_codes:
-        said = "a hold keeps points, or has coupon_codes"
-        raise Refusal(Code.INVALID_REQUEST, errors=[{"field": "points", "message": said}])
+        message = "a hold needs points or coupon_codes"
+        raise Refusal(Code.INVALID_REQUEST, errors=[{"field": "points", "message": message}])
     codes: dict[str, None] = {}
     for typed in request.coupon_codes:
         code = read_code(typed)
@@ -150,91 +152,86 @@ def _codes(request: HoldRequest) -> list[str]:
     return list(codes)
 
 
-def _fingerprint(request: HoldRequest) -> str:
-    return hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
+async def _lock(
+    services: Services, conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime
+) -> _State:
+    accounts = await open_accounts(conn, [order.member_key for order in orders], now=now)
+    holds = await read_holds_of_orders(conn, [order.key for order in orders])
+    codes = [(order.program.id, code) for order in orders for code in order.coupon_codes]
+    coupons = await read_by_codes(conn, codes) if codes else {}
+    return _State(services, now, accounts, defaultdict(list, holds), coupons, [], [])
 
 
-async def _hold(services: Services, asked: Sequence[_Asked], answers: Answers, *, now: datetime) -> None:
-    async with open_posting(services, cause="held") as posting:
-        conn = posting.conn
-        accounts = await open_accounts(conn, [one.key for one in asked], now=now)
-        holds = await read_holds_of_orders(conn, [one.order for one in asked])
-        at_hand = _Round(now, accounts, holds, await _coupons(conn, asked), [], [])
-        for one in asked:
-            try:
-                answers[one.index] = _held(_standing(one, at_hand) or _made(services, one, at_hand))
-            except Refusal as refusal:
-                answers[one.index] = refusal
-        if at_hand.made:
-            await add_holds(conn, at_hand.made)
-        if at_hand.applied:
-            await write_coupons(conn, at_hand.applied)
-        await posting.post(accounts, causes={made.key: "held" for made in at_hand.made})
+async def _write(conn: AsyncConnection, state: _State) -> None:
+    if state.new_holds:
+        await add_holds(conn, state.new_holds)
+    if state.applied_coupons:
+        await write_coupons(conn, state.applied_coupons)
 
 
-async def _coupons(conn: AsyncConnection, asked: Sequence[_Asked]) -> dict[tuple[str, str], Coupon]:
-    codes = [(one.program.id, code) for one in asked for code in one.codes]
-    return await read_by_codes(conn, codes) if codes else {}
+def _hold(state: _State, order: _Order) -> CheckoutHold:
+    """Raises Refusal."""
+    return _view(_existing_hold(state, order) or _new_hold(state, order))
 
 
-def _standing(one: _Asked, at_hand: _Round) -> Hold | None:
-    """The hold that the order has, if the same was asked for. Raises Refusal order_has_hold."""
-    for known in at_hand.holds.get(one.order, ()):
+def _existing_hold(state: _State, order: _Order) -> Hold | None:
+    """The order's hold if the request is the same. Raises Refusal order_has_hold."""
+    for known in state.holds[order.key]:
         if known.purpose == "checkout" and known.state in ("open", "captured"):
-            if _kept(known)["fingerprint"] != one.fingerprint:
+            if _stored_request(known)["fingerprint"] != order.fingerprint:
                 raise Refusal(Code.ORDER_HAS_HOLD, hold_id=str(known.id), state=known.state)
             return known
     return None
 
 
-def _made(services: Services, one: _Asked, at_hand: _Round) -> Hold:
-    """A new hold, worked out on the account. Raises Refusal."""
-    account = at_hand.accounts.by_key.get(one.key)
+def _new_hold(state: _State, order: _Order) -> Hold:
+    """Raises Refusal."""
+    account = state.accounts.by_key.get(order.member_key)
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
-    coupons = [_own(one, code, at_hand) for code in one.codes]
+    coupons = [_coupon(state, order, code) for code in order.coupon_codes]
     planned = plan(
-        CheckoutTerms(one.program.checkout, one.program.worth, one.program.coupons, one.market),
-        basket_of(one.request),
+        order.terms,
+        basket_of(order.request),
         active=account.active,
-        points=one.request.points,
-        vouchers=[voucher_of(services, coupon, at_hand.now) for coupon in coupons],
+        points=order.request.points,
+        vouchers=[voucher_of(state.services, coupon, state.now) for coupon in coupons],
     )
-    made = _new(one, planned, at_hand.now)
+    made = _hold_row(order, planned, state.now)
     if made.points:
-        account.hold(made.points, made.id, at_hand.now)
+        account.hold(made.points, made.id, state.now)
     for coupon in coupons:
         applied = replace(coupon, state="applied", hold_id=made.id, order_id=made.order_id)
-        at_hand.coupons[coupon.program_id, coupon.code] = applied
-        at_hand.applied.append(applied)
-    at_hand.made.append(made)
-    at_hand.holds.setdefault(one.order, []).append(made)
+        state.coupons[coupon.program_id, coupon.code] = applied
+        state.applied_coupons.append(applied)
+    state.new_holds.append(made)
+    state.holds[order.key].append(made)
     return made
 
 
-def _own(one: _Asked, code: str, at_hand: _Round) -> Coupon:
-    """Raises Refusal unknown_coupon, for another member's too."""
-    coupon = at_hand.coupons.get((one.program.id, code))
-    if coupon is None or coupon.member_id != one.member.member_id:
+def _coupon(state: _State, order: _Order, code: str) -> Coupon:
+    """A coupon of this member. Raises Refusal unknown_coupon."""
+    coupon = state.coupons.get((order.program.id, code))
+    if coupon is None or coupon.member_id != order.member.member_id:
         raise _unknown_coupon(code)
     return coupon
 
 
-def _new(one: _Asked, planned: Plan, now: datetime) -> Hold:
-    checkout = one.program.checkout or Checkout()
+def _hold_row(order: _Order, planned: Plan, now: datetime) -> Hold:
+    checkout = order.program.checkout or Checkout()
     return Hold(
-        program_id=one.member.program_id,
-        member_id=one.member.member_id,
+        program_id=order.member.program_id,
+        member_id=order.member.member_id,
         id=new_id(),
         purpose="checkout",
         state="open",
         points=planned.points,
-        order_id=one.request.order_id,
+        order_id=order.request.order_id,
         discount_minor=planned.discount_minor,
-        currency=one.request.currency,
+        currency=order.request.currency,
         request={
-            "fingerprint": one.fingerprint,
-            "version": one.program.version,
+            "fingerprint": order.fingerprint,
+            "version": order.program.version,
             "points_minor": planned.points_minor,
             "coupons": planned.coupons,
         },
@@ -243,17 +240,16 @@ def _new(one: _Asked, planned: Plan, now: datetime) -> Hold:
     )
 
 
-def _held(made: Hold) -> CheckoutHold:
+def _view(made: Hold) -> CheckoutHold:
     assert made.order_id is not None
     assert made.currency is not None
-    coupons = [
-        AppliedCoupon(code, Money(minor, made.currency)) for code, minor in _kept(made)["coupons"].items()
-    ]
+    discounts = _stored_request(made)["coupons"].items()
+    coupons = [AppliedCoupon(code, Money(minor, made.currency)) for code, minor in discounts]
     discount = Money(made.discount_minor, made.currency)
     return CheckoutHold(made.id, made.order_id, made.points, discount, coupons, made.expires_at)
 
 
-def _kept(known: Hold) -> dict[str, Any]:
+def _stored_request(known: Hold) -> dict[str, Any]:
     assert known.request is not None
     return known.request
 

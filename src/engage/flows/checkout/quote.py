@@ -1,6 +1,5 @@
-"""What of an order could be paid with points and coupons: a quote, which promises nothing."""
+"""Quote how much of an order points and coupons could pay. A quote promises nothing."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -17,14 +16,13 @@ from engage.domain.checkout.offers import (
     state_at,
 )
 from engage.domain.document.fields import Currency, ProgramId
-from engage.domain.keys import MemberKey
 from engage.domain.money import Money
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward
+from engage.flows.checkout.members import find_members
 from engage.ledger.balances import read_spendable
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.members.members import Member
 from engage.store.rewards.coupons import Coupon, read_issued
 
 COUPONS_PER_QUOTE = 100
@@ -46,7 +44,7 @@ class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError where two lines have one id."""
+        """Raises ValueError if two lines have the same id."""
         if len({line.line_id for line in self.lines}) < len(self.lines):
             raise ValueError("two lines have the same line_id")
 
@@ -75,43 +73,46 @@ class Quote(Struct, frozen=True):
     reasons: list[PointsReason]
 
 
-async def quote(services: Services, asked: QuoteRequest) -> Quote:
-    """Raises Refusal unknown_program, unknown_member, not_offered, or invalid_request where the member's id
-    is known in several programs; Unavailable.
+async def quote(services: Services, request: QuoteRequest) -> Quote:
+    """Quote points and coupons for an order.
+
+    Raises Refusal unknown_program, unknown_member, not_offered, or invalid_request if several programs know
+    the member's id; Unavailable.
     """
     now = services.clock.now()
-    (found,) = await find_members(services, [asked], now=now)
-    if isinstance(found, Refusal):
-        raise found
-    program, market = services.programs.in_force(found.program_id, at=now, country=found.country)
+    (member,) = await find_members(services, [request], now=now)
+    if isinstance(member, Refusal):
+        raise member
+    program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
+    key = (member.program_id, member.member_id)
     async with transaction(services.db) as conn:
-        active = await read_spendable(conn, found.program_id, found.member_id, now=now)
+        active = await read_spendable(conn, *key, now=now)
         if active is None:
             raise Refusal(Code.UNKNOWN_MEMBER)
-        coupons = await read_issued(conn, found.program_id, found.member_id, now=now, limit=COUPONS_PER_QUOTE)
-    basket = basket_of(asked)
+        coupons = await read_issued(conn, *key, now=now, limit=COUPONS_PER_QUOTE)
+    basket = basket_of(request)
     terms = CheckoutTerms(program.checkout, program.worth, program.coupons, market)
     offer = offer_points(terms, basket, active=active)
     return Quote(
         offer.max_points,
-        Money(offer.value_minor, asked.currency),
+        Money(offer.value_minor, request.currency),
         [_quoted(services, terms, basket, coupon, now) for coupon in coupons],
         offer.reasons,
     )
 
 
-def basket_of(asked: QuoteRequest) -> Basket:
+def basket_of(request: QuoteRequest) -> Basket:
     return Basket(
-        lines=asked.lines,
-        payment=asked.payment,
-        currency=asked.currency,
-        shipping=asked.shipping,
-        channel=asked.channel,
+        lines=request.lines,
+        payment=request.payment,
+        currency=request.currency,
+        shipping=request.shipping,
+        channel=request.channel,
     )
 
 
 def voucher_of(services: Services, coupon: Coupon, now: datetime) -> Voucher:
-    """A coupon with the terms that it was issued with."""
+    """Combine a coupon with the reward definition that it was issued under."""
     return Voucher(
         code=coupon.code,
         state=state_at(coupon.state, coupon.expires_at, now),
@@ -148,49 +149,3 @@ def _quoted(
         Money(offer.discount_minor, basket.currency),
         offer.reasons,
     )
-
-
-async def find_members(
-    services: Services, asked: Sequence[QuoteRequest], *, now: datetime
-) -> list[Member | Refusal]:
-    """Who each is about. A member's id tells them within a program only: where no program is named and
-    several know the id, it is the one that the order's currency is of.
-    """
-    programs = services.programs.ids()
-    keys = [
-        (program, one.member_id)
-        for one in asked
-        for program in (programs if one.program is None else [one.program])
-    ]
-    members = await services.members.find(services.db, keys)
-    return [_member(services, programs, members, one, now=now) for one in asked]
-
-
-def _member(
-    services: Services,
-    programs: Sequence[str],
-    members: dict[MemberKey, Member],
-    asked: QuoteRequest,
-    *,
-    now: datetime,
-) -> Member | Refusal:
-    if asked.program is not None and asked.program not in programs:
-        return Refusal(Code.UNKNOWN_PROGRAM, program=asked.program)
-    of = programs if asked.program is None else [asked.program]
-    found = [member for program in of if (member := members.get((program, asked.member_id))) is not None]
-    if len(found) > 1:
-        found = [member for member in found if _currency(services, member, now) == asked.currency] or found
-    if len(found) > 1:
-        several = ", ".join(member.program_id for member in found)
-        said = f"say which: there are members of that id in {several}"
-        return Refusal(Code.INVALID_REQUEST, errors=[{"field": "program", "message": said}])
-    return found[0] if found else Refusal(Code.UNKNOWN_MEMBER)
-
-
-def _currency(services: Services, member: Member, now: datetime) -> str | None:
-    """That of the member's country, where their program is in force."""
-    try:
-        _, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-    except Refusal:
-        return None
-    return market.currency

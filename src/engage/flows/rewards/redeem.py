@@ -1,16 +1,18 @@
-"""Points are exchanged for a reward: a coupon or an F-code, under a code that nobody can guess.
+"""Redeem points for a reward: a coupon or an F-code, under a code that nobody can guess.
 
-Many redemptions at once share a transaction. A member's limit is counted while their balance is locked; the
-stock of a limited reward, while its row is.
+Requests of many callers share a transaction. A member's limit is counted while their balance is locked, the
+stock of a limited reward while its row is locked.
 """
 
 import secrets
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey, RewardKey
 from engage.domain.market import Market
@@ -19,10 +21,11 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
-from engage.flows.checkout.close_holds import end_overdue
+from engage.flows.checkout.close_holds import release_overdue_of
 from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
+from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -47,13 +50,11 @@ class Redemption(Struct, frozen=True):
     coupon: CouponView
 
 
-Answers = list[Redemption | Exception | None]
+class _Order(Struct, frozen=True):
+    """A valid request: its member, the version and market that apply, the reward. `is_scarce`: some version
+    limits its stock.
+    """
 
-
-class _Wish(Struct):
-    """A wish of a member who is known, for a reward that there is."""
-
-    index: int
     member: Member
     program: Program
     market: Market
@@ -61,126 +62,129 @@ class _Wish(Struct):
     is_scarce: bool
 
     @property
-    def key(self) -> MemberKey:
+    def member_key(self) -> MemberKey:
         return self.member.program_id, self.member.member_id
 
     @property
-    def stock(self) -> RewardKey:
+    def reward_key(self) -> RewardKey:
         return self.member.program_id, self.reward.id
 
     @property
-    def given(self) -> tuple[str, str, str]:
-        return *self.key, self.reward.id
+    def issued_key(self) -> tuple[str, str, str]:
+        return *self.member_key, self.reward.id
 
 
-class _Round(Struct):
-    """What a transaction has before it, each redemption seeing what the one before it has taken."""
+class _State(Struct):
+    """Accounts and stock under lock, changed by one redemption after the other.
+
+    `issued` counts rewards issued to each member within the limit's window, `stock_used` to all members.
+    """
 
     now: datetime
     accounts: Accounts
-    given: Counter[tuple[str, str, str]]
-    issued: Counter[RewardKey]
+    issued: Counter[tuple[str, str, str]]
+    stock_used: Counter[RewardKey]
+    stock_before: dict[RewardKey, int]
     holds: list[Hold]
     coupons: list[Coupon]
 
 
-async def redeem(services: Services, wishes: Sequence[RewardRequest]) -> list[Redemption | Exception]:
-    """What came of each, in order, or Refusal unknown_member, not_offered, unknown_reward, sold_out,
-    limit_reached, reward_limit_reached or insufficient_points. Raises Unavailable.
+async def redeem(services: Services, requests: Sequence[RewardRequest]) -> list[Redemption | Refusal]:
+    """Redeem points for rewards; return the redemptions in order.
+
+    Refusals: unknown_member, not_offered, unknown_reward, sold_out, limit_reached, reward_limit_reached,
+    insufficient_points. Raises Unavailable.
     """
     now = services.clock.now()
-    answers: Answers = [None] * len(wishes)
-    asked = await _prepare(services, wishes, answers, now=now)
-    if asked:
-        await end_overdue(services, [one.key for one in asked], now=now)
-        await _redeem(services, asked, answers, now=now)
-    done = [answer for answer in answers if answer is not None]
-    assert len(done) == len(wishes)
-    return done
-
-
-async def _prepare(
-    services: Services, wishes: Sequence[RewardRequest], answers: Answers, *, now: datetime
-) -> list[_Wish]:
-    members = await services.members.find(services.db, [(wish.program_id, wish.member_id) for wish in wishes])
-    asked = []
-    for index, wish in enumerate(wishes):
-        member = members.get((wish.program_id, wish.member_id))
-        try:
-            if member is None:
-                raise Refusal(Code.UNKNOWN_MEMBER)
-            program, market = services.programs.in_force(wish.program_id, at=now, country=member.country)
-            reward = allowance.find(program.rewards, wish.reward_id)
-            versions = services.programs.versions(program.id)
-            is_scarce = reward.id in allowance.scarce(version.rewards for version in versions)
-            asked.append(_Wish(index, member, program, market, reward, is_scarce))
-        except Refusal as refusal:
-            answers[index] = refusal
-    return asked
-
-
-async def _redeem(services: Services, asked: Sequence[_Wish], answers: Answers, *, now: datetime) -> None:
+    keys = [(request.program_id, request.member_id) for request in requests]
+    members = await services.members.find(services.db, keys)
+    orders = decide_each(
+        requests,
+        lambda request: _order(
+            services, members.get((request.program_id, request.member_id)), request, now=now
+        ),
+    )
+    valid = not_refused(orders)
+    if not valid:
+        return [order for order in orders if isinstance(order, Refusal)]
+    await release_overdue_of(services, [order.member_key for order in valid], now=now)
     async with open_posting(services, cause="redeemed") as posting:
-        conn = posting.conn
-        accounts = await open_accounts(conn, [one.key for one in asked], now=now)
-        limited = [
-            (*one.given, allowance.counts_since(one.reward, at=now, zone=one.market.zone))
-            for one in asked
-            if one.reward.per_member is not None
-        ]
-        given = await count_issued(conn, limited) if limited else {}
-        scarce = [one.stock for one in asked if one.is_scarce]
-        issued = await reward_stock.lock_stock(conn, scarce) if scarce else {}
-        at_hand = _Round(now, accounts, Counter(given), Counter(issued), [], [])
-        for one in asked:
-            try:
-                answers[one.index] = _redeemed(one, at_hand)
-            except Refusal as refusal:
-                answers[one.index] = refusal
-        more = {key: at_hand.issued[key] - issued[key] for key in issued}
-        if any(more.values()):
-            await reward_stock.give(conn, more)
-        if at_hand.holds:
-            await add_holds(conn, at_hand.holds)
-            await add_coupons(conn, at_hand.coupons)
-        await posting.post(accounts, causes={hold.key: "redeemed" for hold in at_hand.holds})
+        state = await _lock(posting.conn, valid, now=now)
+        redemptions = decide_each(orders, partial(_redeem, state))
+        await _write(posting.conn, state)
+        await posting.post(state.accounts, causes={hold.key: "redeemed" for hold in state.holds})
+    return redemptions
 
 
-def _redeemed(one: _Wish, at_hand: _Round) -> Redemption:
-    """One redemption, worked out on the account. Raises Refusal."""
-    account = at_hand.accounts.by_key.get(one.key)
+def _order(services: Services, member: Member | None, request: RewardRequest, *, now: datetime) -> _Order:
+    """Raises Refusal unknown_member, not_offered, unknown_reward."""
+    if member is None:
+        raise Refusal(Code.UNKNOWN_MEMBER)
+    program, market = services.programs.in_force(request.program_id, at=now, country=member.country)
+    reward = allowance.find(program.rewards, request.reward_id)
+    versions = services.programs.versions(program.id)
+    is_scarce = reward.id in allowance.scarce(version.rewards for version in versions)
+    return _Order(member, program, market, reward, is_scarce)
+
+
+async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime) -> _State:
+    accounts = await open_accounts(conn, [order.member_key for order in orders], now=now)
+    limited = [
+        (*order.issued_key, allowance.counts_since(order.reward, at=now, zone=order.market.zone))
+        for order in orders
+        if order.reward.per_member is not None
+    ]
+    issued = await count_issued(conn, limited) if limited else {}
+    scarce = [order.reward_key for order in orders if order.is_scarce]
+    stock_used = await reward_stock.lock_stock(conn, scarce) if scarce else {}
+    return _State(now, accounts, Counter(issued), Counter(stock_used), stock_used, [], [])
+
+
+async def _write(conn: AsyncConnection, state: _State) -> None:
+    taken = {key: state.stock_used[key] - before for key, before in state.stock_before.items()}
+    if any(taken.values()):
+        await reward_stock.give(conn, taken)
+    if state.holds:
+        await add_holds(conn, state.holds)
+        await add_coupons(conn, state.coupons)
+
+
+def _redeem(state: _State, order: _Order) -> Redemption:
+    """Raises Refusal."""
+    account = state.accounts.by_key.get(order.member_key)
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
+    reward = order.reward
     allowance.check(
-        one.reward,
-        version=one.program.version,
-        given=at_hand.given[one.given],
-        issued=at_hand.issued[one.stock],
+        reward,
+        version=order.program.version,
+        given=state.issued[order.issued_key],
+        issued=state.stock_used[order.reward_key],
         active=account.active,
-        at=at_hand.now,
-        zone=one.market.zone,
+        at=state.now,
+        zone=order.market.zone,
     )
     hold = Hold(
-        program_id=one.member.program_id,
-        member_id=one.member.member_id,
+        program_id=order.member.program_id,
+        member_id=order.member.member_id,
         id=new_id(),
         purpose="redemption",
         state="captured",
-        points=one.reward.points,
-        created_at=at_hand.now,
-        closed_at=at_hand.now,
+        points=reward.points,
+        created_at=state.now,
+        closed_at=state.now,
     )
-    account.redeem(one.reward.points, hold.id, at_hand.now)
-    coupon = _coupon(one, hold, at_hand.now)
-    at_hand.given[one.given] += 1
-    at_hand.issued[one.stock] += 1
-    at_hand.holds.append(hold)
-    at_hand.coupons.append(coupon)
-    return Redemption(hold.id, hold.points, view(coupon, one.reward.title))
+    account.redeem(reward.points, hold.id, state.now)
+    coupon = _coupon(order, hold, state.now)
+    state.issued[order.issued_key] += 1
+    state.stock_used[order.reward_key] += 1
+    state.holds.append(hold)
+    state.coupons.append(coupon)
+    return Redemption(hold.id, hold.points, view(coupon, reward.title))
 
 
-def _coupon(one: _Wish, hold: Hold, now: datetime) -> Coupon:
-    reward = one.reward
+def _coupon(order: _Order, hold: Hold, now: datetime) -> Coupon:
+    reward = order.reward
     is_coupon = isinstance(reward, CouponReward)
     return Coupon(
         program_id=hold.program_id,
@@ -188,11 +192,11 @@ def _coupon(one: _Wish, hold: Hold, now: datetime) -> Coupon:
         id=new_id(),
         kind="coupon" if is_coupon else "f_code",
         reward_id=reward.id,
-        program_version=one.program.version,
+        program_version=order.program.version,
         code=code_of(secrets.randbits(CODE_BITS)),
         points=reward.points,
         value_minor=reward.value_minor if isinstance(reward, CouponReward) else None,
-        currency=one.market.currency if is_coupon else None,
+        currency=order.market.currency if is_coupon else None,
         product_id=reward.product_id if isinstance(reward, FCodeReward) else None,
         state="issued",
         redemption_id=hold.id,

@@ -1,0 +1,33 @@
+"""Requests of a batch are answered each by itself, in order."""
+
+import pytest
+
+from engage.domain.refusals import Code, Refusal
+from engage.runtime.batch import decide_each, not_refused
+
+
+def test_each_item_sees_what_the_ones_before_it_have_taken() -> None:
+    left = 10
+
+    def take(points: int) -> int:
+        nonlocal left
+        if points > left:
+            raise Refusal(Code.SOLD_OUT)
+        left -= points
+        return left
+
+    first, second, third = decide_each([6, 5, 4], take)
+    assert (first, third) == (4, 0)
+    assert isinstance(second, Refusal)
+
+
+def test_a_request_that_was_refused_when_prepared_is_not_decided() -> None:
+    refusal = Refusal(Code.UNKNOWN_MEMBER)
+    prepared: list[int | Refusal] = [1, refusal, 3]
+    assert decide_each(prepared, lambda n: 10 * n) == [10, refusal, 30]
+    assert not_refused(prepared) == [1, 3]
+
+
+def test_a_bug_is_not_an_answer() -> None:
+    with pytest.raises(ZeroDivisionError):
+        decide_each([1, 0], lambda n: 1 // n)
