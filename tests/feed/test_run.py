@@ -16,7 +16,8 @@ from websockets.asyncio.client import connect
 from engage import sandbox_secrets
 from engage.domain.activity import FuelTap
 from engage.embedded.ports import free_port
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member

@@ -29,7 +29,8 @@ from engage.domain.examples.steps import (
     Withdraw,
 )
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote as Quoted

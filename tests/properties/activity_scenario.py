@@ -11,7 +11,8 @@ from engage.domain.activity import AnyActivity, AppSignIn, Registration
 from engage.domain.earning.slots import wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, RecordedActivity, record
+from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.operations.audit import audit
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.reads.home import read_home

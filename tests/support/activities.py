@@ -12,7 +12,8 @@ from typing import Any
 
 from engage.clock import Clock
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
-from engage.flows.activities.record import MemberActivity, RecordedActivity, record
+from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.shop.events import (
     AppSignedInEvent,

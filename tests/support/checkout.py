@@ -13,7 +13,8 @@ from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.members.register import MemberRegistration, register_member

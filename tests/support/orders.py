@@ -10,7 +10,8 @@ from uuid import UUID
 from engage.clock import Clock
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.earning.order_facts import ReturnedLine
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import (

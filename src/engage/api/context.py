@@ -15,7 +15,8 @@ from engage.batching import Batcher
 from engage.clock import Clock
 from engage.domain.activity import AnyActivity
 from engage.domain.refusals import Unavailable
-from engage.flows.activities.record import MemberActivity, RecordedActivity, record
+from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem

@@ -9,7 +9,8 @@ import pytest
 
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import RecordedActivity, record
+from engage.flows.activities.activity import RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services

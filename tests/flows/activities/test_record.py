@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.slots import StreakSlot, WindowSlot, wanted
 from engage.domain.refusals import Refusal, Unavailable
-from engage.flows.activities.record import MemberActivity, RecordedActivity, record
+from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.reads.home import read_home
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys

@@ -7,7 +7,8 @@ import pytest
 
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members

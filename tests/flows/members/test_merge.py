@@ -8,7 +8,8 @@ import pytest
 
 from engage.domain.activity import Review
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.members.cards import members_of_cards
 from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.register import MemberRegistration, register_member

@@ -16,7 +16,8 @@ from sqlalchemy import make_url
 from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, RecordedActivity, record
+from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.operations.audit import audit
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.scheduled.settle import settle_due

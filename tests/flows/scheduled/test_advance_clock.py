@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from engage.domain.refusals import Refusal
-from engage.flows.activities.record import MemberActivity, record
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.operations.audit import audit
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.advance_clock import advance_clock

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from engage.domain.activity import AnyActivity
-from engage.flows.activities.record import RecordedActivity, record
+from engage.flows.activities.activity import RecordedActivity
+from engage.flows.activities.record import record
 from engage.flows.scheduled import settle
 from engage.flows.scheduled.settle import settle_due, settle_once, settle_together
 from engage.flows.shop.events import AnyEvent

@@ -15,7 +15,7 @@ from engage.api.mobile.callers import as_unauthorized, member_of, once_for_membe
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal, UseCase
-from engage.flows.activities.record import CreditView, LimitView, RecordedActivity
+from engage.flows.activities.activity import CreditView, LimitView, RecordedActivity
 from engage.tokens.verifier import Identity
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from engage.domain import calendar
 from engage.domain.earning.rules import PerWindow
 from engage.domain.earning.streak import StreakView, view
-from engage.flows.activities.record import LimitView
+from engage.flows.activities.activity import LimitView
 from engage.ledger import home as ledger
 from engage.runtime.home import HomeContext, HomeSection
 

@@ -1,15 +1,16 @@
-"""Bringing what the database knows of members' slots to the gate."""
+"""Load the gate with the slots that members have used, as the ledger knows them."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
-from engage.domain.earning.rules import DailyStreak, PerWindow
-from engage.domain.earning.slots import restored_streak
+from engage.domain.earning.index import RuleIndex
+from engage.domain.earning.rules import PerWindow
+from engage.domain.earning.slots import WindowSlot, restored_streak
 from engage.domain.earning.streak import Streak
-from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.gate import keys
 from engage.ledger.used_slots import SlotQuery, read_streaks, read_used_slots
@@ -19,68 +20,67 @@ from engage.store.members.members import Member
 Streaks = dict[tuple[str, str, str], Streak]  # By (program, member, rule).
 
 
+class _Limits(Struct, frozen=True):
+    """The rules that limit a member at an instant, and the queries for the slots that were used."""
+
+    member: Member
+    at: datetime
+    zone: str
+    rules: RuleIndex
+
+    def streaks(self) -> list[tuple[str, SlotQuery]]:
+        """(rule, query) of each rule that counts days in a row."""
+        return [(rule.id, SlotQuery(*self.member.key, rule.id)) for rule in self.rules.streaks]
+
+    def windows(self) -> list[tuple[WindowSlot, SlotQuery]]:
+        """(slot, query) of each rule with a limit per window."""
+        slots = []
+        for rule in self.rules.windows:
+            assert isinstance(rule.limit, PerWindow)
+            window = calendar.window(rule.limit.window, self.at, self.zone)
+            slot = WindowSlot(rule.id, window, rule.limit.count)
+            slots.append((slot, SlotQuery(*self.member.key, slot.prefix)))
+        return slots
+
+
 async def load_gate(
     services: Services, conn: AsyncConnection, members: Sequence[tuple[Member, datetime]]
 ) -> Streaks:
-    """Loads the gate with these members' slots, each as of an instant, where it does not know them.
+    """Loads the gate with the slots of members that it does not know, each as of an instant.
 
-    Returns their streaks.
+    Returns the members' streaks. Raises Unavailable.
     """
-    asked_streaks: list[SlotQuery] = []
-    asked_places: list[SlotQuery] = []
-    plans: list[tuple[Member, Program, str, datetime]] = []
+    limits = []
     for member, at in members:
         try:
             program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
         except Refusal:
-            continue  # Nothing is offered where they are, so there is nothing to know.
-        plans.append((member, program, market.zone, at))
-        for rule in program.rules:
-            match rule.limit:
-                case DailyStreak():
-                    asked_streaks.append(SlotQuery(member.program_id, member.member_id, rule.id))
-                case PerWindow(window=kind):
-                    prefix = f"{rule.id}:{calendar.window(kind, at, market.zone).label}:"
-                    asked_places.append(SlotQuery(member.program_id, member.member_id, prefix))
-                case _:
-                    pass
-    if not plans:
+            continue  # Nothing is offered in their country.
+        limits.append(_Limits(member, at, market.zone, program.earning.rules))
+    if not limits:
         return {}
-    streaks = await read_streaks(conn, asked_streaks)
-    places = await read_used_slots(conn, asked_places)
-    known = [
-        (member.program_id, member.member_id, _records(member, program, zone, at, streaks, places))
-        for member, program, zone, at in plans
-    ]
-    # Zones lie up to 14 hours apart; what is yesterday somewhere is still kept.
+    streaks = await read_streaks(conn, [query for limit in limits for _, query in limit.streaks()])
+    used = await read_used_slots(conn, [query for limit in limits for _, query in limit.windows()])
+    records = [(*limit.member.key, _records(limit, streaks, used)) for limit in limits]
+    # Zones lie up to 14 hours apart; the gate also keeps the day before.
     at = min(at for _, at in members)
     day, month = calendar.window("day", at, "UTC").period, calendar.window("month", at, "UTC").period
-    await services.gate.load(known, day=day, month=month)
-    return {(a.program_id, a.member_id, a.name): streak for a, streak in streaks.items()}
+    await services.gate.load(records, day=day, month=month)
+    return {(query.program_id, query.member_id, query.name): streak for query, streak in streaks.items()}
 
 
 def _records(
-    member: Member,
-    program: Program,
-    zone: str,
-    at: datetime,
-    streaks: dict[SlotQuery, Streak],
-    places: dict[SlotQuery, list[int]],
+    limits: _Limits, streaks: dict[SlotQuery, Streak], used: dict[SlotQuery, list[int]]
 ) -> list[keys.SlotRecord]:
-    records = []
-    for rule in program.rules:
-        match rule.limit:
-            case DailyStreak():
-                streak = streaks.get(SlotQuery(member.program_id, member.member_id, rule.id))
-                if streak is not None:
-                    records.append(keys.streak_record(rule.id, *restored_streak(streak, at=at, zone=zone)))
-            case PerWindow(window=kind):
-                window = calendar.window(kind, at, zone)
-                used = places.get(
-                    SlotQuery(member.program_id, member.member_id, f"{rule.id}:{window.label}:")
-                )
-                if used:
-                    records.append(keys.window_record(rule.id, kind, window.period, used))
-            case _:
-                pass
-    return records
+    return [
+        *(
+            keys.streak_record(rule_id, *restored_streak(streaks[query], at=limits.at, zone=limits.zone))
+            for rule_id, query in limits.streaks()
+            if query in streaks
+        ),
+        *(
+            keys.window_record(slot.rule_id, slot.window.kind, slot.period, used[query])
+            for slot, query in limits.windows()
+            if query in used
+        ),
+    ]

@@ -16,7 +16,7 @@ from engage.domain.members.eligibility import reasons_against
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.flows.activities.record import CreditView
+from engage.flows.activities.activity import CreditView
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting

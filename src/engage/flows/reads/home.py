@@ -10,8 +10,8 @@ from msgspec import Struct
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal
+from engage.flows.activities.activity import LimitView
 from engage.flows.activities.home import LIMITS, STREAK
-from engage.flows.activities.record import LimitView
 from engage.ledger import home as ledger
 from engage.ledger.home import Expiring
 from engage.runtime.database import one_statement

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
 from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
-from engage.flows.activities.record import MemberActivity, record
-from engage.flows.activities.removals import take_removals
+from engage.flows.activities.activity import MemberActivity
+from engage.flows.activities.record import record
 from engage.flows.members.cards import members_of_cards
 from engage.flows.shop.events import (
     AnyEvent,
@@ -23,6 +23,7 @@ from engage.flows.shop.events import (
     RemovalEvent,
 )
 from engage.flows.shop.order_events import take_order_events
+from engage.flows.shop.removals import take_removals
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import Member

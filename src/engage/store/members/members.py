@@ -24,6 +24,10 @@ class Member(msgspec.Struct, frozen=True):
     member_id: str
     country: str
 
+    @property
+    def key(self) -> MemberKey:
+        return self.program_id, self.member_id
+
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True):
     program_id: str

@@ -1,0 +1,46 @@
+"""An activity of a member as it is sent to be recorded, and the answer to it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from engage.domain.activity import AnyActivity
+from engage.domain.earning.streak import StreakView
+from engage.domain.keys import MemberKey
+
+
+class MemberActivity(Struct, frozen=True):
+    program_id: str
+    member_id: str
+    activity: AnyActivity
+    at: datetime
+
+    @property
+    def key(self) -> MemberKey:
+        return self.program_id, self.member_id
+
+
+class CreditView(Struct, frozen=True):
+    """A credit as the answer shows it."""
+
+    id: UUID
+    rule: str
+    points: int
+    state: str
+    due_at: datetime | None
+
+
+class LimitView(Struct, frozen=True):
+    rule: str
+    remaining: int
+    resets_at: datetime
+
+
+class RecordedActivity(Struct, frozen=True):
+    """The credits of an activity. `repeated`: it was recorded before, and nothing was added."""
+
+    credits: list[CreditView]
+    streak: StreakView | None = None
+    limit: LimitView | None = None
+    repeated: bool = False

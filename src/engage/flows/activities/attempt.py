@@ -1,0 +1,145 @@
+"""One activity while it is being recorded: the slots it wants, and the credits that it has so far."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct, field
+
+from engage.domain.activity import AnyActivity
+from engage.domain.earning.decide import NewCredit, refused
+from engage.domain.earning.rules import SameAs
+from engage.domain.earning.slots import Grant, Slot, StreakSlot, WindowSlot, wanted
+from engage.domain.earning.streak import Streak
+from engage.domain.keys import ReferenceKey
+from engage.domain.program.program import Program
+from engage.domain.refusals import Code, Refusal
+from engage.flows.activities.activity import CreditView, LimitView, MemberActivity, RecordedActivity
+from engage.flows.activities.decisions import Decisions
+from engage.flows.activities.limits_from_ledger import Streaks
+from engage.gate.client import SlotRequest
+from engage.ledger.accept import CreditToAccept
+from engage.runtime.ids import new_id
+from engage.runtime.services import Services
+from engage.store.members.members import Member
+
+
+class Offer(Struct, frozen=True):
+    """The credits that the database may accept for one grant: that of the slot's rule, and those of the rules
+    that share the slot.
+    """
+
+    attempt: "Attempt"
+    grant: Grant
+    credits: list[CreditToAccept]
+
+
+class Attempt(Struct):
+    """`slots` are those that the rules want for the activity. `closed_rules` have paid, or have nothing to
+    pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
+    """
+
+    member: Member
+    activity: AnyActivity
+    at: datetime
+    program: Program
+    zone: str
+    slots: list[Slot]
+    decisions: Decisions
+    closed_rules: set[str] = field(default_factory=set)
+    grants: list[Grant] = []
+    won: list[Grant] = []
+    credits: list[CreditToAccept] = []
+    answer: RecordedActivity | Refusal | None = None
+
+    @property
+    def open_slots(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.rule_id not in self.closed_rules]
+
+    @property
+    def reference(self) -> ReferenceKey | None:
+        """The shop's name of the activity. None: it cannot be told from another one like it."""
+        reference = self.activity.reference
+        return None if reference is None else (*self.member.key, reference)
+
+    def request(self, slot: Slot) -> SlotRequest:
+        return SlotRequest(*self.member.key, slot)
+
+    def offers(self) -> list[Offer]:
+        """An offer for each grant of this round."""
+        credits = self.decisions.credits(
+            self.program, self.activity, at=self.at, zone=self.zone, grants=[*self.won, *self.grants]
+        )
+        return [Offer(self, grant, self._credits_of(grant, credits)) for grant in self.grants]
+
+    def _credits_of(self, grant: Grant, credits: list[NewCredit]) -> list[CreditToAccept]:
+        id_, known, day_before = new_id(), bool(self.credits), _day_before(grant)
+        rows = []
+        for credit in credits:
+            if credit.rule_id == grant.slot.rule_id:
+                rows.append(CreditToAccept(*self.member.key, id_, credit, known=known, day_before=day_before))
+            elif self._shared_rule(credit) == grant.slot.rule_id:
+                rows.append(CreditToAccept(*self.member.key, new_id(), credit, with_id=id_))
+        return rows
+
+    def _shared_rule(self, credit: NewCredit) -> str | None:
+        """The rule whose slot a credit shares."""
+        limit = self.program.earning.rules.by_id[credit.rule_id].limit
+        return limit.rule if isinstance(limit, SameAs) else None
+
+    def win(self, grant: Grant, credits: list[CreditToAccept]) -> None:
+        self.closed_rules.add(grant.slot.rule_id)
+        self.won = [*self.won, grant]
+        self.credits = [*self.credits, *credits]
+
+    def want_again(self, streaks: Streaks) -> None:
+        """Works out the slots anew, with the streak as the database knows it."""
+        streak = next(
+            (
+                streaks.get((*self.member.key, slot.rule_id))
+                for slot in self.slots
+                if isinstance(slot, StreakSlot)
+            ),
+            None,
+        )
+        self.slots = wanted(self.program.earning, self.activity, at=self.at, zone=self.zone, streak=streak)
+
+    def finish(self) -> None:
+        """Answers with the credits so far, or with the refusal of the first slot when there are none."""
+        self.answer = self._recorded() if self.credits else refused(self.program.earning, self.slots[0])
+
+    def _recorded(self) -> RecordedActivity:
+        streak, limit = None, None
+        for grant in self.won:
+            match grant.slot:
+                case StreakSlot(day=day, zone=zone):
+                    run = Streak(day, grant.number, zone)
+                    streak = self.decisions.streak(self.program, run, at=self.at)
+                case WindowSlot(rule_id=rule_id, window=window):
+                    limit = LimitView(rule_id, grant.left, window.end)
+                case _:
+                    pass
+        credits = [
+            CreditView(row.id, row.credit.rule_id, row.credit.points, "pending", row.credit.due_at)
+            for row in self.credits
+        ]
+        return RecordedActivity(credits, streak, limit)
+
+
+def prepare(
+    services: Services, activity: MemberActivity, member: Member | None, decisions: Decisions
+) -> Attempt:
+    """`member` is the survivor if the acting one was merged. Raises Refusal unknown_member, not_offered."""
+    if member is None:
+        raise Refusal(Code.UNKNOWN_MEMBER)
+    program, market = services.programs.in_force(member.program_id, at=activity.at, country=member.country)
+    slots = decisions.wanted(program, activity.activity, at=activity.at, zone=market.zone)
+    if not slots:
+        raise Refusal(Code.NOT_OFFERED)
+    return Attempt(member, activity.activity, activity.at, program, market.zone, slots, decisions)
+
+
+def _day_before(grant: Grant) -> str | None:
+    """Where a run of days begins: the source key of the day that it would otherwise go on from."""
+    slot = grant.slot
+    if not isinstance(slot, StreakSlot) or grant.number > 1:
+        return None
+    return StreakSlot(slot.rule_id, slot.day - timedelta(days=1), slot.zone).source_key(0)

@@ -1,0 +1,55 @@
+"""Activities that were recorded before: the shop sends them again under the same reference."""
+
+from collections.abc import Sequence
+
+from engage.domain.earning.decide import refused
+from engage.domain.earning.slots import WindowSlot
+from engage.domain.refusals import Code, Refusal
+from engage.flows.activities.activity import CreditView, LimitView, RecordedActivity
+from engage.flows.activities.attempt import Attempt
+from engage.ledger.credits import ReferencedCredit, read_by_reference
+from engage.ledger.used_slots import SlotQuery, read_used_slots
+from engage.runtime.database import transaction
+from engage.runtime.services import Services
+
+
+async def answer_repeats(services: Services, attempts: Sequence[Attempt]) -> None:
+    """Answers the activities that were recorded before: with their credits, or that they were removed.
+
+    Raises Unavailable.
+    """
+    named = [
+        (attempt, reference)
+        for attempt in attempts
+        if not attempt.credits and (reference := attempt.reference) is not None
+    ]
+    if not named:
+        return
+    async with transaction(services.db) as conn:
+        found = await read_by_reference(conn, [reference for _, reference in named])
+        repeats = [(attempt, found[reference]) for attempt, reference in named if reference in found]
+        windows = [query for attempt, _ in repeats if (query := _window_of(attempt)) is not None]
+        used = await read_used_slots(conn, windows)
+    for attempt, credits in repeats:
+        attempt.answer = _repeat(attempt, credits, used)
+
+
+def _window_of(attempt: Attempt) -> SlotQuery | None:
+    slot = attempt.slots[0]
+    return SlotQuery(*attempt.member.key, slot.prefix) if isinstance(slot, WindowSlot) else None
+
+
+def _repeat(
+    attempt: Attempt, credits: list[ReferencedCredit], used: dict[SlotQuery, list[int]]
+) -> RecordedActivity | Refusal:
+    slot, window = attempt.slots[0], _window_of(attempt)
+    if all(referenced.removed for referenced in credits):
+        return Refusal(Code.ACTIVITY_REMOVED)
+    if not isinstance(slot, WindowSlot) or window is None:
+        return refused(attempt.program.earning, slot)
+    left = slot.count - sum(number <= slot.count for number in used.get(window, []))
+    views = [
+        CreditView(credit.id, credit.rule, credit.points, credit.state, credit.due_at)
+        for credit in (referenced.credit for referenced in credits if not referenced.removed)
+    ]
+    return RecordedActivity(views, limit=LimitView(slot.rule_id, left, slot.window.end), repeated=True)
