@@ -47,7 +47,7 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
     if found.differences:
         console.print(_table(found.differences))
     console.print(
-        f"{found.asked:,} open ones asked about, {found.ended:,} of them ended; {found.compared:,} compared, "
+        f"{found.asked:,} open asked about, {found.closed:,} closed; {found.compared:,} compared, "
         f"{found.unanswered:,} without an answer; {len(found.differences):,} differences",
         soft_wrap=True,
     )

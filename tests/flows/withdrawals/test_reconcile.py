@@ -70,7 +70,7 @@ async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services
     bank.ends[asked.id] = Paid("b-1", 6_000, "XOF")
     assert await pay_out_due(services, now=advance(services, MINUTE)) == 0
     found = await reconcile(services)
-    assert (found.asked, found.ended, found.differences) == (1, 1, [])
+    assert (found.asked, found.closed, found.differences) == (1, 1, [])
     assert await withdrawal_states(services) == ["settled"]
 
 
@@ -155,7 +155,7 @@ async def test_an_operator_reconciles_by_a_command(settings: Settings, tmp_path:
         status, said = await run(settings, "payouts", "reconcile", cwd=tmp_path)
         assert status == 0, said
         assert said.splitlines() == [
-            "0 open ones asked about, 0 of them ended; 1 compared, 0 without an answer; 0 differences"
+            "0 open asked about, 0 closed; 1 compared, 0 without an answer; 0 differences"
         ]
         async with services.db.begin() as conn:
             await conn.exec_driver_sql("UPDATE withdrawals SET phone = '+22670123401', compared_at = NULL")

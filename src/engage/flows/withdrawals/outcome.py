@@ -1,4 +1,4 @@
-"""What is heard of a withdrawal changes it, and its points with it, in one transaction."""
+"""Record how a withdrawal went, and move its points, in one transaction."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -15,48 +15,47 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
 
-# What an operator says of one that was not paid.
+# The failure of a withdrawal that an operator reports as not paid.
 NOT_PAID = "not_paid_out"
 
 
 async def change_withdrawal(
     services: Services, id_: UUID, step: Callable[[Withdrawal], Withdrawal], *, now: datetime
 ) -> Withdrawal:
-    """Makes of a withdrawal what `step` makes of it, as it is while its member's balance is locked.
+    """Apply `step` to a withdrawal under the lock of its member's balance.
 
-    One that ends settled has its points captured, one that fails has them released. Raises Refusal not_found,
-    and what `step` raises.
+    If it becomes settled, its points are captured; if it fails, they are released. Raises Refusal not_found,
+    and whatever `step` raises; Unavailable.
     """
     async with open_posting(services, cause="withdrawn") as posting:
-        conn = posting.conn
-        known = await store.read_withdrawal(conn, id_)
+        known = await store.read_withdrawal(posting.conn, id_)
         if known is None:
             raise Refusal(Code.NOT_FOUND)
-        accounts = await open_accounts(conn, [known.key], now=now, hold_ids=[known.hold_id])
-        before = await store.lock_withdrawal(conn, id_)
+        accounts = await open_accounts(posting.conn, [known.key], now=now, hold_ids=[known.hold_id])
+        before = await store.lock_withdrawal(posting.conn, id_)
         assert before is not None
         after = step(before)
         if after == before:
             return before
-        await store.write_withdrawals(conn, [after])
+        await store.write_withdrawals(posting.conn, [after])
         if not after.closed:
             return after
-        await _end(conn, accounts, after, now)
-        await posting.post(
-            accounts, causes={after.key: "withdrawn" if after.state == "settled" else "withdrawal_failed"}
-        )
+        await _close_hold(posting.conn, accounts, after, now)
+        cause = "withdrawn" if after.state == "settled" else "withdrawal_failed"
+        await posting.post(accounts, causes={after.key: cause})
     return after
 
 
 async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Withdrawal:
-    """An operator says how a withdrawal ended: one in cash, or one whose provider does not know.
+    """Record an operator's statement that a withdrawal was paid or not: one in cash, or one whose provider
+    does not know. Repeating it changes nothing.
 
-    The same again changes nothing. Raises Refusal not_found, withdrawal_closed where it ended the other way,
-    withdrawal_under_way where its provider is to say it.
+    Raises Refusal not_found; withdrawal_closed if it ended the other way; withdrawal_under_way if the
+    provider can still report its outcome; Unavailable.
     """
     now = services.clock.now()
 
-    def say(withdrawal: Withdrawal) -> Withdrawal:
+    def confirm(withdrawal: Withdrawal) -> Withdrawal:
         if withdrawal.closed:
             if (withdrawal.state == "settled") != paid:
                 raise Refusal(Code.WITHDRAWAL_CLOSED, state=withdrawal.state)
@@ -65,18 +64,20 @@ async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Wi
             raise Refusal(Code.WITHDRAWAL_UNDER_WAY, state=withdrawal.state)
         return close(withdrawal, None if paid else NOT_PAID, at=now)
 
-    return await change_withdrawal(services, id_, say, now=now)
+    return await change_withdrawal(services, id_, confirm, now=now)
 
 
-async def _end(conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal, now: datetime) -> None:
-    """Moves the points: out for good, or back to the member."""
+async def _close_hold(
+    conn: AsyncConnection, accounts: Accounts, withdrawal: Withdrawal, now: datetime
+) -> None:
     account, takes = accounts.by_key[withdrawal.key], accounts.takes[withdrawal.hold_id]
     hold = await read_hold(conn, withdrawal.hold_id)
     assert hold is not None
     assert hold.state == "open"
     if withdrawal.state == "settled":
         account.capture(takes, hold.id, now, into="withdrawn")
-        await write_holds(conn, [replace(hold, state="captured")], closed_at=now)
-        return
-    account.release(takes, hold.id, now)
-    await write_holds(conn, [replace(hold, state="released")], closed_at=now)
+        closed = replace(hold, state="captured")
+    else:
+        account.release(takes, hold.id, now)
+        closed = replace(hold, state="released")
+    await write_holds(conn, [closed], closed_at=now)

@@ -1,7 +1,7 @@
-"""Withdrawals are paid out: sent to the provider once each, and asked about until it is known how they ended.
+"""Pay withdrawals out: send each to the provider once, then ask about it until its outcome is known.
 
-Before anything is sent it is committed that it will be. Whoever dies in between has sent it or has not, and
-nobody sends it again: the provider is asked. Why: docs/decisions/0006.
+The decision to send is committed before anything is sent. After a crash in between nobody knows whether the
+payout left, so nobody sends it again: the provider is asked. See docs/decisions/0006.
 """
 
 import asyncio
@@ -21,59 +21,60 @@ from engage.store.withdrawals import withdrawals as store
 
 log = structlog.get_logger()
 
-# As many as a provider is called for at a time.
+# Concurrent calls to a provider.
 PAYOUTS_PER_BATCH = 16
 
-# A worker's job has to end in time: a turn, and the calls of a batch that began at its end.
+# No new batch begins after this time, so that a worker's job ends within its limit.
 TURN_S = 5.0
 
-# What could not be sent this soon after the commit is not sent at all: others are about to ask for it.
+# A payout that could not be sent this soon after the commit is not sent: soon others ask about it.
 SEND_WITHIN_S = 5.0
 
 
 class PayoutCall(Struct, frozen=True):
-    """A withdrawal whose turn it is, as it was committed: to be sent, or else to be asked about."""
+    """A withdrawal as committed before the call: to send (`sending`), or to ask about."""
 
     withdrawal: Withdrawal
     sending: bool
 
 
 async def pay_out_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Sends and asks about what is due at `now` and nobody else has in hand, for as long as a turn may take;
-    how many.
+    """Send and ask about the withdrawals that are due at `now` and not locked by others, for a limited time;
+    return the count. Raises Unavailable.
 
-    A clock that travels stops at each of their times, so `now` is on time. Raises Unavailable.
+    A clock that is advanced stops at each due time, so `now` is always on time.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S
     total = 0
-    while turns := await _claim(services, now):
-        assert services.payouts is not None, "without a provider it is nobody's turn"
-        await call(services, services.payouts, turns, now=now)
-        total += len(turns)
+    while calls := await _claim_due(services, now):
+        assert services.payouts is not None, "only a provider makes calls"
+        await make_calls(services, services.payouts, calls, now=now)
+        total += len(calls)
         if loop.time() > until:
             break
     return total
 
 
-async def call(
-    services: Services, provider: PayoutProvider, turns: Sequence[PayoutCall], *, now: datetime
+async def make_calls(
+    services: Services, provider: PayoutProvider, calls: Sequence[PayoutCall], *, now: datetime
 ) -> int:
-    """Sends or asks about each of these, all at once, and keeps what is heard; how many have ended.
+    """Make all calls at once and record their outcomes; return how many withdrawals closed.
 
-    One whose answer cannot be kept does not keep the others' from being heard. Raises Unavailable.
+    An outcome that cannot be recorded does not stop the others. Raises Unavailable.
     """
     send_by = asyncio.get_running_loop().time() + SEND_WITHIN_S
-    calls = (_call(services, provider, turn, now, send_by) for turn in turns)
-    done = await asyncio.gather(*calls, return_exceptions=True)
-    for error in done:
+    results = await asyncio.gather(
+        *(_make_call(services, provider, call, now, send_by) for call in calls), return_exceptions=True
+    )
+    for error in results:
         if isinstance(error, BaseException):
             raise error
-    return done.count(True)
+    return results.count(True)
 
 
 def payout_of(withdrawal: Withdrawal) -> Payout:
-    """What its provider is told of one that is or was submitted."""
+    """Describe a submitted withdrawal to its provider."""
     assert withdrawal.phone is not None
     assert withdrawal.submitted_at is not None
     return Payout(
@@ -85,24 +86,28 @@ def payout_of(withdrawal: Withdrawal) -> Payout:
     )
 
 
-async def _claim(services: Services, now: datetime) -> list[PayoutCall]:
-    """A batch of what is due. When this returns it is committed that their turn has come."""
-    turns: list[PayoutCall] = []
+async def _claim_due(services: Services, now: datetime) -> list[PayoutCall]:
+    """Commit the calls of a batch that is due, so that nobody else makes them."""
+    calls: list[PayoutCall] = []
     postponed: list[Withdrawal] = []
     async with transaction(services.db) as conn:
-        # Only what can be called for is left when there is something: a batch of others is not the end.
-        while not turns and (due := await store.lock_due(conn, now=now, limit=PAYOUTS_PER_BATCH)):
-            ready = [turn_of(one, services.payouts, now) for one in due]
-            turns = [turn for turn in ready if turn is not None]
-            postponed = [postpone(one, at=now) for one, turn in zip(due, ready, strict=True) if turn is None]
-            await store.write_withdrawals(conn, [*postponed, *(turn.withdrawal for turn in turns)])
+        # A batch of payouts for other providers is postponed, and the next batch is tried.
+        while not calls and (due := await store.lock_due(conn, now=now, limit=PAYOUTS_PER_BATCH)):
+            possible = [next_call(withdrawal, services.payouts, now) for withdrawal in due]
+            calls = [call for call in possible if call is not None]
+            postponed = [
+                postpone(withdrawal, at=now)
+                for withdrawal, call in zip(due, possible, strict=True)
+                if call is None
+            ]
+            await store.write_withdrawals(conn, [*postponed, *(call.withdrawal for call in calls)])
     if postponed:
-        log.warning("nobody here can pay these withdrawals out", count=len(postponed))
-    return turns
+        log.warning("no provider here for these withdrawals", count=len(postponed))
+    return calls
 
 
-def turn_of(withdrawal: Withdrawal, provider: PayoutProvider | None, now: datetime) -> PayoutCall | None:
-    """None where the provider here is none, or another than the one that it was sent to."""
+def next_call(withdrawal: Withdrawal, provider: PayoutProvider | None, now: datetime) -> PayoutCall | None:
+    """Return the next call for a withdrawal, or None without a provider or if another one has it."""
     if provider is None or withdrawal.provider not in (None, provider.name):
         return None
     if withdrawal.state == "requested":
@@ -110,30 +115,30 @@ def turn_of(withdrawal: Withdrawal, provider: PayoutProvider | None, now: dateti
     return PayoutCall(ask(withdrawal, at=now), sending=False)
 
 
-async def _call(
-    services: Services, provider: PayoutProvider, turn: PayoutCall, now: datetime, send_by: float
+async def _make_call(
+    services: Services, provider: PayoutProvider, call: PayoutCall, now: datetime, send_by: float
 ) -> bool:
-    """Whether it has ended."""
-    payout = payout_of(turn.withdrawal)
-    if not turn.sending:
+    """Return true if the withdrawal is closed."""
+    payout = payout_of(call.withdrawal)
+    if not call.sending:
         outcome = await provider.ask(payout, at=now)
     elif asyncio.get_running_loop().time() < send_by:
         outcome = await provider.send(payout, at=now)
     else:
         return False  # The next inquiry finds that it never arrived.
-    return (await record_outcome(services, turn.withdrawal, outcome, now=now)).closed
+    return (await record_outcome(services, call.withdrawal, outcome, now=now)).closed
 
 
 async def record_outcome(
     services: Services, withdrawal: Withdrawal, outcome: Outcome, *, now: datetime
 ) -> Withdrawal:
-    """Keeps what was heard. Raises Unavailable; the provider is asked again then."""
+    """Record a provider's answer. Raises Unavailable; the provider is then asked again."""
     after = await change_withdrawal(
         services, withdrawal.id, lambda known: domain.record_outcome(known, outcome, at=now), now=now
     )
-    told = log.bind(id=str(after.id), program=after.program_id, state=after.state)
+    event_log = log.bind(id=str(after.id), program=after.program_id, state=after.state)
     if isinstance(outcome, Paid) and after.state == "failed":
-        told.error("a withdrawal was paid whose points had gone back", failure=after.failure)
+        event_log.error("withdrawal paid after its points were released", failure=after.failure)
     else:
-        told.info("heard of a withdrawal", outcome=type(outcome).__name__, failure=after.failure)
+        event_log.info("payout outcome", outcome=type(outcome).__name__, failure=after.failure)
     return after

@@ -1,7 +1,8 @@
-"""What we have of payouts is compared with what the provider has, once a day, and told where it differs.
+"""Compare withdrawals with the provider's payouts, once a day, and report differences.
 
-What is open is asked about once more, however long the pause that it had come to. What has ended is asked
-about once; what differed, and what had never arrived, again for a week: it may have been on its way.
+Open withdrawals are asked about, however long the current pause between inquiries. Closed ones are compared
+once; those that differed or had not been received are compared again for a week, as they may have been on
+their way.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from engage.domain.withdrawals.withdrawal import Unclear, Withdrawal, difference
-from engage.flows.withdrawals.pay_out import PAYOUTS_PER_BATCH, call, payout_of, turn_of
+from engage.flows.withdrawals.pay_out import PAYOUTS_PER_BATCH, make_calls, next_call, payout_of
 from engage.payouts.port import PayoutProvider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
@@ -24,9 +25,9 @@ log = structlog.get_logger()
 AGAIN_AFTER = timedelta(hours=12)
 MAY_CHANGE_FOR = timedelta(days=7)
 OVERDUE_AFTER = timedelta(days=1)
-ROWS_TOLD = 1_000
+DIFFERENCES_SHOWN = 1_000
 
-# The calls that are under way at the end of a turn have to end before a worker's job does.
+# No new batch begins after this time, so that a worker's job ends within its limit.
 TURN_S = 5.0
 
 _FIRST = UUID(int=0)
@@ -40,41 +41,41 @@ class PayoutDifference(Struct, frozen=True):
 
 
 class Reconciliation(Struct, frozen=True):
-    """How many were `asked` about, and `ended` by that; how many were `compared`, or could not be.
+    """Counts of open withdrawals `asked` about and `closed` by that, of closed ones `compared`, and of those
+    the provider gave no answer about.
 
-    `differences` are all that there are of the last week, and what has been open for more than a day.
+    `differences` are those of the last week, and withdrawals open for more than a day.
     """
 
     asked: int
-    ended: int
+    closed: int
     compared: int
     unanswered: int
     differences: list[PayoutDifference]
 
 
 async def reconcile(services: Services, *, turn_s: float | None = None) -> Reconciliation:
-    """Asks and compares, for no longer than a turn where that is given; what is left is for the next one.
-
-    Raises Unavailable.
+    """Ask about open withdrawals and compare closed ones, for at most about `turn_s` seconds if given; the
+    next run continues. Raises Unavailable.
     """
     loop = asyncio.get_running_loop()
     until = float("inf") if turn_s is None else loop.time() + turn_s
-    asked = ended = compared = unanswered = 0
+    asked = closed = compared = unanswered = 0
     if services.payouts is not None:
-        asked, ended = await _ask_open(services, services.payouts, until)
+        asked, closed = await _ask_open(services, services.payouts, until)
         compared, unanswered = await _compare(services, services.payouts, until)
-    return Reconciliation(asked, ended, compared, unanswered, await read_differences(services))
+    return Reconciliation(asked, closed, compared, unanswered, await read_differences(services))
 
 
 async def reconcile_in_turn(services: Services) -> Reconciliation:
-    """A turn of it, as workers take them, and what differs in the log. Raises Unavailable."""
+    """Reconcile for the time of a worker's job, and log the differences. Raises Unavailable."""
     found = await reconcile(services, turn_s=TURN_S)
-    for one in found.differences:
-        log.error("a payout differs", id=str(one.withdrawal.id), difference=one.description)
+    for item in found.differences:
+        log.error("payout differs", id=str(item.withdrawal.id), difference=item.description)
     log.info(
         "payouts reconciled",
         asked=found.asked,
-        ended=found.ended,
+        closed=found.closed,
         compared=found.compared,
         unanswered=found.unanswered,
         differences=len(found.differences),
@@ -83,37 +84,38 @@ async def reconcile_in_turn(services: Services) -> Reconciliation:
 
 
 async def read_differences(services: Services) -> list[PayoutDifference]:
-    """Those that are known. Raises Unavailable."""
+    """Read the differences found so far. Raises Unavailable."""
     now = services.clock.now()
     async with transaction(services.db) as conn:
-        different = await store.read_different(conn, since=now - MAY_CHANGE_FOR, limit=ROWS_TOLD)
-        overdue = await store.read_overdue(conn, before=now - OVERDUE_AFTER, limit=ROWS_TOLD)
+        different = await store.read_different(conn, since=now - MAY_CHANGE_FOR, limit=DIFFERENCES_SHOWN)
+        overdue = await store.read_overdue(conn, before=now - OVERDUE_AFTER, limit=DIFFERENCES_SHOWN)
     return [
-        *(PayoutDifference(withdrawal, said) for withdrawal, said in different),
-        *(PayoutDifference(one, f"{one.state} for more than a day") for one in overdue),
+        *(PayoutDifference(withdrawal, description) for withdrawal, description in different),
+        *(PayoutDifference(withdrawal, f"{withdrawal.state} for more than a day") for withdrawal in overdue),
     ]
 
 
 async def _ask_open(services: Services, provider: PayoutProvider, until: float) -> tuple[int, int]:
-    """(how many were asked about, how many have ended)"""
-    asked = ended = 0
+    """Return (withdrawals asked about, withdrawals closed)."""
+    asked = closed = 0
     after = _FIRST
     while asyncio.get_running_loop().time() < until:
         now = services.clock.now()
         async with transaction(services.db) as conn:
             page = await store.lock_open(conn, now=now, after=after, limit=PAYOUTS_PER_BATCH)
-            turns = [turn for one in page if (turn := turn_of(one, provider, now)) is not None]
-            await store.write_withdrawals(conn, [turn.withdrawal for turn in turns])
+            possible = [next_call(withdrawal, provider, now) for withdrawal in page]
+            calls = [call for call in possible if call is not None]
+            await store.write_withdrawals(conn, [call.withdrawal for call in calls])
         if not page:
             break
         after = page[-1].id
-        ended += await call(services, provider, turns, now=now)
-        asked += len(turns)
-    return asked, ended
+        closed += await make_calls(services, provider, calls, now=now)
+        asked += len(calls)
+    return asked, closed
 
 
 async def _compare(services: Services, provider: PayoutProvider, until: float) -> tuple[int, int]:
-    """(how many were compared, how many could not be). Where the provider says nothing, it is left alone."""
+    """Return (withdrawals compared, withdrawals without an answer). Stop after the first gap."""
     compared = unanswered = 0
     while asyncio.get_running_loop().time() < until and not unanswered:
         now = services.clock.now()
@@ -127,22 +129,22 @@ async def _compare(services: Services, provider: PayoutProvider, until: float) -
             )
         if not page:
             break
-        said = await _answers(services, provider, page)
+        answered = await _differences(services, provider, page)
         async with transaction(services.db) as conn:
-            await store.write_compared(conn, said, now=now)
-        compared += len(said)
-        unanswered += len(page) - len(said)
+            await store.write_compared(conn, answered, now=now)
+        compared += len(answered)
+        unanswered += len(page) - len(answered)
     return compared, unanswered
 
 
-async def _answers(
+async def _differences(
     services: Services, provider: PayoutProvider, page: Sequence[Withdrawal]
 ) -> list[tuple[Withdrawal, str | None]]:
-    """Each that the provider says something of, with the difference."""
+    """Return the withdrawals that the provider answered for, each with its difference or None."""
     now = services.clock.now()
-    outcomes = await asyncio.gather(*(provider.ask(payout_of(one), at=now) for one in page))
+    outcomes = await asyncio.gather(*(provider.ask(payout_of(withdrawal), at=now) for withdrawal in page))
     return [
-        (one, difference(one, outcome))
-        for one, outcome in zip(page, outcomes, strict=True)
+        (withdrawal, difference(withdrawal, outcome))
+        for withdrawal, outcome in zip(page, outcomes, strict=True)
         if not isinstance(outcome, Unclear)
     ]

@@ -1,4 +1,4 @@
-"""Request a withdrawal: points become money, paid by `engage.flows.withdrawals.pay_out` or at a counter."""
+"""Request a withdrawal of points as money, paid by `engage.flows.withdrawals.pay_out` or at a counter."""
 
 from datetime import datetime
 from uuid import uuid4
@@ -23,7 +23,7 @@ from engage.store.withdrawals import withdrawals as store
 
 
 class _Terms(Struct, frozen=True):
-    """What holds for a member who asks now."""
+    """The terms that apply to a member now."""
 
     program: Program
     rules: WithdrawalTerms
@@ -42,14 +42,15 @@ async def withdraw(
     method: Method,
     phone: str | None = None,
 ) -> WithdrawalView:
-    """Sets the points aside and asks for their worth to be paid out.
+    """Hold the points and request the payout of their worth. Without `phone`, mobile money goes to the
+    member's own number.
 
     Raises Refusal unknown_member, not_offered, not_open_yet, not_whole_money, number_changed, invalid_phone,
-    phone_unusable, below_minimum, insufficient_points, limit_reached or daily_points_reached.
+    phone_unusable, below_minimum, insufficient_points, limit_reached, daily_points_reached; Unavailable.
     """
     now = services.clock.now()
     terms = await _terms(services, program_id, member_id, method, now)
-    assert terms.program.worth is not None, "no document with withdrawals is sound without it"
+    assert terms.program.worth is not None, "validation demands it of documents with withdrawals"
     amount_minor = checks.worth_minor(terms.program.worth, points)
     async with open_posting(services, cause="withdrawal") as posting:
         conn = posting.conn
@@ -59,7 +60,7 @@ async def withdraw(
         registered, changed_at = payee
         if method == "mobile_money":
             checks.check_number_age(terms.rules, changed_at, at=now, zone=terms.zone)
-        number = _number(terms, method, phone or registered, given=phone is not None)
+        number = _payee_number(terms, method, phone or registered, is_given=phone is not None)
         key = (program_id, terms.member_id)
         accounts = await open_accounts(conn, [key], now=now)
         account = accounts.by_key[key]
@@ -70,7 +71,7 @@ async def withdraw(
         withdrawal = Withdrawal(
             program_id=program_id,
             member_id=terms.member_id,
-            id=uuid4(),  # Providers take it for a reference, and some of them take version 4 alone.
+            id=uuid4(),  # The provider's reference; some providers accept version 4 only.
             hold_id=new_id(),
             state="requested",
             method=method,
@@ -79,8 +80,7 @@ async def withdraw(
             currency=terms.currency,
             phone=number,
             requested_at=now,
-            # A counter is not asked; it tells.
-            ask_at=now if method == "mobile_money" else None,
+            ask_at=now if method == "mobile_money" else None,  # Operators report what a counter pays.
         )
         account.hold(points, withdrawal.hold_id, now)
         await add_hold(conn, _hold(withdrawal))
@@ -101,17 +101,17 @@ async def _terms(
     return _Terms(program, rules, member.member_id, member.country, market.zone, market.currency)
 
 
-def _number(terms: _Terms, method: Method, written: str | None, *, given: bool) -> str | None:
-    """The number to pay to, in E.164. Raises Refusal invalid_phone, or phone_unusable.
+def _payee_number(terms: _Terms, method: Method, phone: str | None, *, is_given: bool) -> str | None:
+    """Return the number to pay to, in E.164. Raises Refusal invalid_phone, phone_unusable.
 
-    Cash needs none, so one that is registered in whatever form is no reason to refuse it.
+    Cash needs no number, so a registered number that cannot be paid to does not matter.
     """
-    if written is None and method == "mobile_money":
+    if phone is None and method == "mobile_money":
         raise Refusal(Code.PHONE_UNUSABLE, reasons=["phone_missing"])
-    if written is None or (method == "cash" and not given):
+    if phone is None or (method == "cash" and not is_given):
         return None
     try:
-        number = normalized(written, terms.country)
+        number = normalized(phone, terms.country)
     except NotAPhoneNumber:
         raise Refusal(Code.INVALID_PHONE) from None
     if not is_mobile(number):
@@ -122,7 +122,7 @@ def _number(terms: _Terms, method: Method, written: str | None, *, given: bool) 
 
 
 def _hold(withdrawal: Withdrawal) -> Hold:
-    """Without an end: a provider takes as long as it takes."""
+    """A hold without a time limit: a provider may take long."""
     return Hold(
         program_id=withdrawal.program_id,
         member_id=withdrawal.member_id,
