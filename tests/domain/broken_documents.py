@@ -360,7 +360,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         "at = 2026-02-07T10:00:00",
         "at = 2026-02-06T09:59:59",
         [
-            "examples[0].steps[1].at: expected a time not before that of the step before it "
+            "examples[0].steps[1].at: expected a time not before that of the previous step "
             "(2026-02-06T09:00:00Z), got 2026-02-06T09:59:59"
         ],
     ),
@@ -393,7 +393,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "an unknown rule in an example": (
         'earns = [{ rule = "fuel", points = 2 }]\n\n',
         'earns = [{ rule = "fule", points = 2 }]\n\n',
-        ['examples[0].steps[0].earns[0].rule: expected a rule\'s id, got "fule" (did you mean fuel?)'],
+        ['examples[0].steps[0].earns[0].rule: expected the id of a rule, got "fule" (did you mean fuel?)'],
     ),
     "a rule twice in an example": (
         '{ rule = "bonus", points = 50, due_at = 2026-02-07T10:05:00 }',
@@ -404,7 +404,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         'earns = [{ rule = "fuel", points = 2 }]\n\n',
         'earns = [{ rule = "fuel", points = 2, source_key = "fuel:2026-02-01" }]\n\n',
         [
-            "examples[0].steps[0].earns[0].source_key: expected none: it is another on each day, "
+            "examples[0].steps[0].earns[0].source_key: expected no source_key: it differs from day to day, "
             "got one for 6 days"
         ],
     ),
@@ -412,7 +412,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         "[[examples]]",
         '[[examples]]\ntitle = "A week"\ncountry = "GB"\n[[examples.steps]]\nat = 2026-02-01T00:00:00Z\n'
         'do = { activity = "registration" }\nrefused = "not_offered"\n\n[[examples]]',
-        ['examples[1].title: expected a title of its own, got "A week", which examples[0] has'],
+        ['examples[1].title: expected a unique title, got "A week", which examples[0] has'],
     ),
     "many things at once": (
         SOUND[SOUND.index("[countries]") : SOUND.index("[expiry]")],

@@ -10,25 +10,21 @@ import msgspec
 
 from engage.clock import StoppedClock
 from engage.domain.activity import Order, Registration
+from engage.domain.checkout.example_steps import Capture, Hold, Quote, Release, Spend
 from engage.domain.earning.order_facts import ReturnedLine
 from engage.domain.examples.steps import (
-    Capture,
-    Hold,
     Join,
     OrderCancelled,
     OrderDelivered,
     OrderReturned,
-    Quote,
-    Redeem,
-    Release,
     ReviewRemoved,
     ShareRemoved,
-    Spend,
-    Step,
     Wait,
-    Withdraw,
 )
+from engage.domain.program.example import Step
 from engage.domain.refusals import Refusal
+from engage.domain.rewards.example_steps import Redeem
+from engage.domain.withdrawals.example_steps import Withdraw
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_holds

@@ -12,8 +12,8 @@ from engage import programs
 from engage.clock import StoppedClock
 from engage.domain.activity import AppSignIn, FuelTap, Registration, Review, Share
 from engage.domain.calendar import instant
-from engage.domain.examples.steps import Example, Join, Step
-from engage.domain.playback.examples import instants
+from engage.domain.examples.steps import Join
+from engage.domain.program.example import Example, Step
 from engage.domain.program.program import Program
 from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
@@ -64,12 +64,12 @@ async def _live(services: Services, program: Program, example: Example) -> list[
     clock = services.clock
     assert isinstance(clock, StoppedClock)
     # Each example begins at its own time, whenever those before it ended.
-    clock.at = instants(example.steps[0], market.zone)[0]
+    clock.at = example.steps[0].instants(market.zone)[0]
     if not any(isinstance(step.do, Join | Registration) for step in example.steps):
         await actor.arrive()
     wrong = []
     for number, step in enumerate(example.steps, start=1):
-        for at in instants(step, market.zone):
+        for at in step.instants(market.zone):
             came = await actor.step(step, at)
             pairs = _compared(step, came, market.zone)
         pairs += await _afterwards(actor, step, market.zone)

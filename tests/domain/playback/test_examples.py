@@ -42,14 +42,14 @@ WRONG: dict[str, tuple[str, str, int, str, str]] = {
         "{ points = 99, expires_at = 2028-01-31T12:00:00 }",
         "{ points = 99 }",
         2,
-        "99 for ever",
+        "99 until never",
         "99 until 2028-01-31 12:00:00+01:00",
     ),
     "no points at all": (
         "expiring = [{ points = 99, expires_at = 2028-01-31T12:00:00 }]",
         "expiring = []",
         2,
-        "nothing that is active",
+        "no active points",
         "99 until 2028-01-31 12:00:00+01:00",
     ),
     "a coupon": (

@@ -1,4 +1,4 @@
-"""What a program document says about paying an order with points."""
+"""The terms of paying orders with points in a program document."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -6,7 +6,6 @@ points is reckoned of these lines as the shop sent them, before any coupon.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct, field
@@ -216,14 +215,6 @@ def offer_coupon(
 def worth_minor(worth: Worth, points: int) -> int:
     """What points are worth in minor units, rounded down."""
     return points * worth.minor // worth.points
-
-
-def state_at(state: str, expires_at: datetime | None, at: datetime) -> str:
-    """How a coupon stands: one whose time has ended is expired, also where nobody has noted it yet. While it
-    is applied its time does not end, as that of held points does not.
-    """
-    ended = state == "issued" and expires_at is not None and expires_at <= at
-    return "expired" if ended else state
 
 
 def _check(

@@ -1,4 +1,4 @@
-"""Durations of a document: how they are written, and which are sane."""
+"""Durations in documents: their ISO 8601 text, and their bounds."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,15 +10,18 @@ from engage.domain.document.errors import Problem, shown
 _UNITS = (("P{}D", 86_400), ("PT{}H", 3_600), ("PT{}M", 60), ("PT{}S", 1))
 
 
-def iso(length: timedelta) -> str:
-    """A whole number of seconds from 0 on, as ISO 8601 writes it in its largest unit: PT5M, P1D."""
-    seconds = int(length.total_seconds())
+def iso_duration(duration: timedelta) -> str:
+    """Write whole seconds, 0 or more, in their largest ISO 8601 unit: PT5M, P1D."""
+    seconds = int(duration.total_seconds())
     form, size = next((form, size) for form, size in _UNITS if seconds % size == 0 and (seconds or size == 1))
     return form.format(seconds // size)
 
 
-def outside(path: str, length: timedelta | None, least: timedelta, most: timedelta) -> Iterator[Problem]:
-    """The problem of a duration that is shorter or longer than makes sense, if it is."""
-    if length is not None and not least <= length <= most:
-        found = shown(iso(length) if length >= timedelta() else msgspec.to_builtins(length))
-        yield Problem(path, f"a duration from {iso(least)} to {iso(most)}", found)
+def duration_problems(
+    path: str, duration: timedelta | None, least: timedelta, most: timedelta
+) -> Iterator[Problem]:
+    """The problem of a duration outside [least, most]."""
+    if duration is not None and not least <= duration <= most:
+        found = iso_duration(duration) if duration >= timedelta() else msgspec.to_builtins(duration)
+        expected = f"a duration from {iso_duration(least)} to {iso_duration(most)}"
+        yield Problem(path, expected, shown(found))

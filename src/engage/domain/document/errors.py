@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 
 from msgspec import Struct
@@ -68,6 +68,22 @@ def one_of(names: Iterable[str]) -> str:
     """`a`, or `a or b`, or `one of a, b, c`."""
     listed = list(names)
     return " or ".join(listed) if len(listed) < 3 else f"one of {', '.join(listed)}"
+
+
+def duplicates(values: Sequence[object], path: str) -> Iterator[Problem]:
+    """The problems of values that repeat an earlier one of the list at `path`."""
+    for n, value in enumerate(values):
+        if value in values[:n]:
+            yield Problem(f"{path}[{n}]", "no duplicates", f"{shown(value)} again")
+
+
+def duplicate_names(names: Sequence[str], path: str, field: str) -> Iterator[Problem]:
+    """The problems of items in the list at `path` whose `field`, such as `id`, repeats an earlier one."""
+    for n, name in enumerate(names):
+        first = names.index(name)
+        if first < n:
+            found = f"{shown(name)}, which {path}[{first}] has"
+            yield Problem(f"{path}[{n}].{field}", f"a unique {field}", found)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,21 +1,28 @@
-"""Which orders, and which of their lines, a rule or the checkout applies to."""
+"""The orders, and the lines of them, that a rule or the checkout is about."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta, field
 
 from engage.domain.activity import Channel, PaymentMethod
+from engage.domain.document.errors import Problem, duplicates
 from engage.domain.document.fields import DocumentStruct
 
 
 class OrderScope(DocumentStruct, frozen=True):
-    """Which orders a rule is about, and which of their lines; or which may be paid with points.
+    """The orders and lines that a rule pays for, or that points can pay.
 
-    `online_at_pickup`: orders of the web shop and the app only when they are paid where they are picked up.
-    `promotion_lines`: whether lines in a price-reducing promotion count too.
+    `online_at_pickup`: orders of the web shop and the app only if they are paid at pickup.
+    `promotion_lines`: lines in a price-reducing promotion too.
     """
 
     channels: Annotated[list[Channel], Meta(min_length=1)] | None = None
     refused_methods: list[PaymentMethod] = field(default_factory=list)
     online_at_pickup: bool = False
     promotion_lines: bool = True
+
+
+def scope_problems(scope: OrderScope, path: str) -> Iterator[Problem]:
+    yield from duplicates(scope.channels or [], f"{path}.channels")
+    yield from duplicates(scope.refused_methods, f"{path}.refused_methods")

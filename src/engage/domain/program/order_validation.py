@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from engage.domain.document.errors import Problem, shown
-from engage.domain.document.order_scope import OrderScope
+from engage.domain.document.order_scope import OrderScope, scope_problems
 from engage.domain.earning.rules import Brackets, EveryNthDay, OncePer, OnDelivery, PerSpend, Rule, TagPoints
 
 
@@ -16,13 +16,6 @@ def order_problems(rule: Rule, path: str) -> Iterator[Problem]:
     if isinstance(rule.award, Brackets):
         yield from _brackets(rule.award, f"{path}.award.brackets")
     yield from scope_problems(rule.orders, f"{path}.orders")
-
-
-def scope_problems(scope: OrderScope, path: str) -> Iterator[Problem]:
-    for name, listed in (("channels", scope.channels or []), ("refused_methods", scope.refused_methods)):
-        for n, each in enumerate(listed):
-            if each in listed[:n]:
-                yield Problem(f"{path}.{name}[{n}]", "each once", f"{shown(each)} again")
 
 
 def _of_orders(rule: Rule, path: str) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""A program document's text, made a Program, or every reason why it is none."""
+"""Parse the text of a program document, or list every problem in it."""
 
 import re
 import tomllib
@@ -13,19 +13,18 @@ from engage.domain.program.program import Program
 
 LONGEST_DOCUMENT = 1_000_000  # Characters.
 
-_WHERE = re.compile(r"(?P<what>.*) \(at (?P<where>.*)\)\Z", re.DOTALL)
+_TOML_ERROR = re.compile(r"(?P<message>.*) \(at (?P<place>.*)\)\Z", re.DOTALL)
 
 
 def parse(text: str, *, source: str) -> Program:
-    """The program that a TOML text describes; `source` is its file or name, for the error.
+    """Parse and validate a document; `source` is its file or name, for the error.
 
-    Raises DocumentError with all problems of the first of three looks that finds any: whether it is TOML,
-    whether each field is of its type, whether it makes sense as a whole.
+    Raises DocumentError with the problems of the first check that finds any: TOML, field types, validation.
     """
     if len(text) > LONGEST_DOCUMENT:
         expected = f"at most {LONGEST_DOCUMENT} characters"
         raise DocumentError(source, [Problem("the document", expected, str(len(text)))])
-    table = _toml(text, source)
+    table = toml_table(text, source=source)
     problems = decoding.problems(table, Program)
     if problems:
         raise DocumentError(source, problems)
@@ -37,36 +36,37 @@ def parse(text: str, *, source: str) -> Program:
 
 
 def read(text: str, *, source: str) -> Program:
-    """The program of a text that was checked when it was published: what today finds unsound stays in force.
+    """Parse a published document without validation: stricter rules of today do not end it.
 
-    Raises DocumentError where it is no program at all.
+    Raises DocumentError for a text that is not a program at all.
     """
     try:
-        return msgspec.convert(_toml(text, source), Program)
+        return msgspec.convert(toml_table(text, source=source), Program)
     except msgspec.ValidationError as error:
         raise DocumentError(source, [Problem("the document", "a program", str(error))]) from error
 
 
-def _toml(text: str, source: str) -> dict[str, Any]:
+def toml_table(text: str, *, source: str) -> dict[str, Any]:
+    """Raises DocumentError with the line and column of the first error."""
     try:
         # Some editors begin a file with a byte order mark.
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
-        match = _WHERE.match(str(error))
-        what, where = (match["what"], match["where"]) if match else (str(error), "the document")
-        raise DocumentError(source, [Problem(where, "TOML", what[:1].lower() + what[1:])]) from error
+        match = _TOML_ERROR.match(str(error))
+        message, place = (match["message"], match["place"]) if match else (str(error), "the document")
+        raise DocumentError(source, [Problem(place, "TOML", message[:1].lower() + message[1:])]) from error
     except RecursionError as error:
         problem = Problem("the document", "TOML", "lists or tables nested too deeply")
         raise DocumentError(source, [problem]) from error
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of program documents, for editors. Draft 7, which is what editors of TOML know best."""
-    (root,), parts = msgspec.json.schema_components([Program], ref_template="#/definitions/{name}")
+def schema(document: type[Program] = Program) -> dict[str, Any]:
+    """The JSON Schema of documents, for editors: draft 7, which editors of TOML support best."""
+    (root,), definitions = msgspec.json.schema_components([document], ref_template="#/definitions/{name}")
     name = root["$ref"].rpartition("/")[2]
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        **parts.pop(name),
+        **definitions.pop(name),
         "title": "engage program document",
-        "definitions": parts,
+        "definitions": definitions,
     }

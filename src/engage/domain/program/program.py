@@ -19,9 +19,9 @@ from engage.domain.document.worth import Worth
 from engage.domain.earning.index import index_rules
 from engage.domain.earning.rules import Rule
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.examples.steps import Example
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
+from engage.domain.program.example import Example
 from engage.domain.rewards.definition import AnyReward, Coupons
 from engage.domain.withdrawals.definition import WithdrawalTerms
 

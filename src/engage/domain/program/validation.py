@@ -13,14 +13,26 @@ import msgspec
 from engage.domain.accounts.expiry import Yearly
 from engage.domain.activity import AnyActivity
 from engage.domain.document import iso_codes
-from engage.domain.document.durations import outside
+from engage.domain.document.durations import duration_problems, iso_duration
 from engage.domain.document.errors import Problem, join, nearest, shown
-from engage.domain.earning.rules import After, DailyStreak, EveryNthDay, On, Once, OncePer, Rule, SameAs
+from engage.domain.document.worth import worth_problems
+from engage.domain.earning.rules import (
+    After,
+    Brackets,
+    DailyStreak,
+    EveryNthDay,
+    On,
+    Once,
+    OncePer,
+    PerSpend,
+    Rule,
+    SameAs,
+)
 from engage.domain.earning.slots import short_code
-from engage.domain.playback.validation import example_problems
+from engage.domain.program import sections
+from engage.domain.program.example_validation import example_problems
 from engage.domain.program.order_validation import order_problems, pays_by_itself
 from engage.domain.program.program import Program
-from engage.domain.program.spending_validation import LONGEST_WAIT, NOTHING, spending_problems
 
 # Days since 1970 have to fit the gate's sixteen bits.
 EARLIEST = date(2000, 1, 1)
@@ -31,20 +43,27 @@ RESERVED_RULE_IDS = frozenset({"removed", "order", "adjustment", "transfer", "op
 
 A_COMMON_YEAR = 2001
 
+NOTHING, MINUTE = timedelta(), timedelta(minutes=1)
+LONGEST_WAIT = timedelta(days=366)  # For points, for a reversal, for a promise.
+
 _FIELDS = {
     str(activity.__struct_config__.tag): activity.__struct_fields__ for activity in get_args(AnyActivity)
 }
 
 
 def problems(program: Program) -> list[Problem]:
+    context = sections.context_of(program)
     return [
         *_frame(program),
         *_countries(program),
         *_rule_ids(program),
         *(problem for n, rule in enumerate(program.rules) for problem in _rule(program, rule, f"rules[{n}]")),
         *_rules_together(program),
-        *spending_problems(program),
-        *(example_problems(program) if _in_range(program.in_force_from) else ()),
+        *_waits(program),
+        *_minor_units(program),
+        *worth_problems(program.worth),
+        *sections.problems(program, context),
+        *(example_problems(program, context) if _in_range(program.in_force_from) else ()),
     ]
 
 
@@ -60,6 +79,32 @@ def _frame(program: Program) -> Iterator[Problem]:
     if isinstance(program.expiry, Yearly) and not _comes_each_year(program.expiry):
         expected = f"a day that month {program.expiry.month} has every year"
         yield Problem("expiry.day", expected, str(program.expiry.day))
+
+
+def _waits(program: Program) -> Iterator[Problem]:
+    """A rule alone can break the promise. The time that a delivery takes is unknown."""
+    yield from duration_problems("grace", program.grace, MINUTE, LONGEST_WAIT)
+    yield from duration_problems("promise", program.promise, MINUTE, LONGEST_WAIT)
+    for n, rule in enumerate(program.rules):
+        if program.promise is not None and isinstance(rule.due, After) and rule.due.delay > program.promise:
+            expected = f"at most the promised {iso_duration(program.promise)}"
+            yield Problem(f"rules[{n}].due.delay", expected, shown(iso_duration(rule.due.delay)))
+
+
+def _minor_units(program: Program) -> Iterator[Problem]:
+    """One number cannot be an amount both of a currency with cents and of one without."""
+    by_rules = any(isinstance(rule.award, PerSpend | Brackets) for rule in program.rules)
+    if not by_rules and not sections.have_amounts(program) and program.worth is None:
+        return
+    first: tuple[str, int] | None = None
+    for country, market in program.countries.items():
+        if market.currency not in iso_codes.currencies():
+            continue
+        decimals = iso_codes.decimals(market.currency)
+        first = first or (market.currency, decimals)
+        if decimals != first[1]:
+            expected = f"a currency with {first[1]} decimals, like {first[0]}: amounts are in minor units"
+            yield Problem(f"countries.{country}.currency", expected, f"{market.currency} with {decimals}")
 
 
 def _comes_each_year(expiry: Yearly) -> bool:
@@ -110,7 +155,7 @@ def _rule(program: Program, rule: Rule, path: str) -> Iterator[Problem]:
     if rule.on.kind is not None and "kind" not in fields:
         yield Problem(f"{path}.on.kind", f"no kind: a {rule.on.activity} has none", shown(rule.on.kind))
     if isinstance(rule.due, After):
-        yield from outside(f"{path}.due.delay", rule.due.delay, NOTHING, LONGEST_WAIT)
+        yield from duration_problems(f"{path}.due.delay", rule.due.delay, NOTHING, LONGEST_WAIT)
     yield from order_problems(rule, path)
     match rule.limit:
         case OncePer(field=name) if name not in fields:

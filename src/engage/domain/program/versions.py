@@ -1,6 +1,6 @@
 """The versions of a program in time: which one decides, and whether they can follow each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
 
@@ -8,6 +8,7 @@ from engage.domain.accounts.liability import PointRate
 from engage.domain.calendar import start_of_day
 from engage.domain.document.errors import Problem, shown
 from engage.domain.earning.rules import Rule
+from engage.domain.program import sections
 from engage.domain.program.program import Program
 from engage.domain.program.validation import same_codes
 
@@ -78,18 +79,7 @@ def _between(earlier: Program, later: Program) -> list[Problem]:
     for n, rule in enumerate(later.rules):
         if rule.id in known:
             problems += _same_rule(known[rule.id], rule, f"rules[{n}]", earlier.version)
-    return [*problems, *_rewards(earlier, later), *_codes(earlier, later)]
-
-
-def _rewards(earlier: Program, later: Program) -> Iterator[Problem]:
-    """Codes of the past are known by their reward's id, and stock is counted by it."""
-    known = {reward.id: reward for reward in earlier.rewards}
-    for n, reward in enumerate(later.rewards):
-        was = type(known.get(reward.id, reward)).__struct_config__.tag
-        now = type(reward).__struct_config__.tag
-        if was != now:
-            expected = f"{was} as in version {earlier.version}, or a new id for a new reward"
-            yield Problem(f"rewards[{n}].type", expected, shown(now))
+    return [*problems, *sections.conflicts(earlier, later), *_codes(earlier, later)]
 
 
 def _codes(earlier: Program, later: Program) -> list[Problem]:

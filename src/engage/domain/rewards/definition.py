@@ -1,4 +1,4 @@
-"""What a program document says about rewards: coupons and F-codes."""
+"""Rewards and coupon terms in a program document."""
 
 from datetime import timedelta
 from typing import Annotated

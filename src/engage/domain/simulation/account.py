@@ -1,6 +1,6 @@
-"""What one member has of points while time passes: the specification of settlement, expiry and taking back.
+"""A simulated member's points: the specification of settlement, expiration and clawback.
 
-Here nothing is late: points become active, end and are released at their own instants.
+Nothing is late here: points become active, expire and are released at their own instants.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,13 @@ from engage.domain.earning.decide import NewCredit
 
 
 class SimulatedCredit(Struct):
-    """A credit and what has become of it. `pending` is what of it waits for its due time. It shrank by
-    `reduced` before that, and `taken_back` was taken after.
+    """A credit as it was granted, and its state. `pending` points wait for `due_at`.
+
+    `reduced`: taken away while pending. `taken_back`: clawed back after the credit became active.
     """
 
     id: UUID
-    credit: NewCredit
+    new: NewCredit
     pending: int
     due_at: datetime | None
     expires_at: datetime | None
@@ -31,7 +32,9 @@ class SimulatedCredit(Struct):
 
 
 class SimulatedHold(Struct):
-    """Points set aside. `takes` tell of which lots, oldest first, `given_back` how many came back since."""
+    """Points set aside. `takes` are the lots they came from, oldest first; `given_back` points returned
+    later.
+    """
 
     id: UUID
     takes: Sequence[Take]
@@ -61,46 +64,47 @@ class SimulatedAccount:
 
     @property
     def balance(self) -> Balance:
-        """Without the number of its changes: those are the ledger's."""
+        """Without a version: versions are the ledger's."""
         account = self.account
         return Balance(account.active, account.pending, account.held, account.debt)
 
-    def ending(self) -> list[tuple[datetime | None, int]]:
-        """(when, how many) of all active points, the first to end first; None is never."""
+    def expiring(self) -> list[tuple[datetime | None, int]]:
+        """(end, points) of all active points, the earliest end first; None is never."""
         points: dict[datetime | None, int] = {}
         for lot in sorted(self.account.lots.values(), key=age):
             if lot.remaining:
                 points[lot.expires_at] = points.get(lot.expires_at, 0) + lot.remaining
         return list(points.items())
 
-    def pass_to(self, at: datetime) -> None:
-        """Everything that falls due by `at` happens, in order."""
-        while (first := min(self._coming(at), default=None)) is not None:
-            moment, _, what = first
-            if isinstance(what, SimulatedCredit):
-                self._activate(what, moment)
-            elif isinstance(what, SimulatedHold):
-                self.release(what, moment)
-            else:
-                self.account.expire(moment)
+    def advance(self, at: datetime) -> None:
+        """Do everything that falls due by `at`, in order."""
+        while (first := min(self._due(at), default=None)) is not None:
+            moment, _, subject = first
+            match subject:
+                case SimulatedCredit():
+                    self._activate(subject, moment)
+                case SimulatedHold():
+                    self.release(subject, moment)
+                case None:
+                    self.account.expire(moment)
 
     def add(self, credit: NewCredit) -> SimulatedCredit:
-        kept = SimulatedCredit(self.new_id(), credit, credit.points, credit.due_at, credit.expires_at)
-        self.credits[credit.source_key] = kept
+        added = SimulatedCredit(self.new_id(), credit, credit.points, credit.due_at, credit.expires_at)
+        self.credits[credit.source_key] = added
         self.account.pending += credit.points
-        return kept
+        return added
 
-    def take_back(self, kept: SimulatedCredit, points: int, at: datetime) -> None:
-        """`points` of a credit are gone in all: it shrinks while it is pending, and is clawed back after."""
-        more = points - kept.reduced - kept.taken_back
+    def take_back(self, credit: SimulatedCredit, points: int, at: datetime) -> None:
+        """Take back `points` of a credit in all, including earlier calls, as pending or by clawback."""
+        more = points - credit.reduced - credit.taken_back
         if more <= 0:
             return
-        if kept.active:
-            taken = self.account.claw_back(kept.id, more, at, taken_back=kept.taken_back, corrects=None)
-            kept.taken_back += taken
+        if credit.active:
+            taken = self.account.claw_back(credit.id, more, at, taken_back=credit.taken_back, corrects=None)
+            credit.taken_back += taken
         else:
-            kept.pending -= more
-            kept.reduced += more
+            credit.pending -= more
+            credit.reduced += more
             self.account.drop_pending(more)
 
     def hold(
@@ -124,27 +128,35 @@ class SimulatedAccount:
         if hold.takes:
             self.account.release(hold.takes, hold.id, at)
 
-    def give_back(self, hold: SimulatedHold, points: int, at: datetime) -> None:
-        """Spent points come back, `points` in all so far: the newest of the hold first."""
+    def redeem(self, points: int, at: datetime) -> UUID:
+        """Exchange points for a reward; the id of the redemption."""
+        redemption = self.new_id()
+        self.account.redeem(points, redemption, at)
+        return redemption
+
+    def reinstate(self, hold: SimulatedHold, points: int, at: datetime) -> None:
+        """Give back spent points, `points` in all, earlier calls included: the newest of the hold first."""
         takes = _newest(hold.takes, hold.given_back, points)
         hold.given_back = max(points, hold.given_back)
         self.account.reinstate(takes, hold.id, at, grace_until=at + self._grace)
 
-    def _coming(self, at: datetime) -> Iterator[tuple[datetime, int, SimulatedCredit | SimulatedHold | None]]:
-        """(when, a number that tells one from another, what) of all that falls due by `at`."""
-        for n, kept in enumerate(self.credits.values()):
-            if kept.pending and kept.due_at is not None and kept.due_at <= at:
-                yield kept.due_at, n, kept
+    def _due(self, at: datetime) -> Iterator[tuple[datetime, int, SimulatedCredit | SimulatedHold | None]]:
+        """(time, order among equal times, credit, hold, or None for an expiration) of all that is due by
+        `at`.
+        """
+        for n, credit in enumerate(self.credits.values()):
+            if credit.pending and credit.due_at is not None and credit.due_at <= at:
+                yield credit.due_at, n, credit
         ends = [lot.expires_at for lot in self.account.lots.values() if lot.remaining and lot.expires_at]
         yield from ((end, -1, None) for end in ends if end <= at)
         for n, hold in enumerate(self.holds, start=len(self.credits)):
             if hold.state == "open" and hold.expires_at is not None and hold.expires_at <= at:
                 yield hold.expires_at, n, hold
 
-    def _activate(self, kept: SimulatedCredit, at: datetime) -> None:
-        points, kept.pending, kept.active = kept.pending, 0, True
+    def _activate(self, credit: SimulatedCredit, at: datetime) -> None:
+        points, credit.pending, credit.active = credit.pending, 0, True
         self.account.drop_pending(points)
-        lot = Lot(kept.id, points, points, 0, at, kept.expires_at)
+        lot = Lot(credit.id, points, points, 0, at, credit.expires_at)
         self.account.open_lot(lot, at, kind="earning", out_of="issued")
 
 

@@ -1,4 +1,4 @@
-"""What a program document says about withdrawals."""
+"""The terms of withdrawals in a program document."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal

@@ -13,11 +13,11 @@ from engage.domain.checkout.offers import (
     Voucher,
     offer_coupon,
     offer_points,
-    state_at,
 )
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.money import Money
 from engage.domain.refusals import Code, Refusal
+from engage.domain.rewards.coupon_state import state_at
 from engage.domain.rewards.definition import CouponReward
 from engage.flows.checkout.members import find_members
 from engage.ledger.balances import read_spendable

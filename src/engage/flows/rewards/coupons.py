@@ -9,10 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.checkout.offers import state_at
 from engage.domain.money import Money
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_codes import read_code
+from engage.domain.rewards.coupon_state import state_at
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
 from engage.runtime.services import Services

@@ -1,0 +1,54 @@
+"""A feature's section of a document: the functions that validate it, compare its versions and simulate it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from engage.domain.document.errors import Problem
+from engage.domain.document.worth import Worth
+from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
+
+# The fields that the feature reads, as a Protocol: a program has them, and a campaign can.
+Document = TypeVar("Document", contravariant=True)
+
+
+class Context(Struct, frozen=True):
+    """The rest of a document, as far as a feature may depend on it.
+
+    `ids` are those of the document's definitions, by section: the ids of "rules", of "rewards".
+    """
+
+    worth: Worth | None
+    ids: Mapping[str, Sequence[str]]
+
+
+def _no_problems(document: object, context: Context) -> Iterator[Problem]:
+    return iter(())
+
+
+def _no_conflicts(earlier: object, later: object, version: str) -> Iterator[Problem]:
+    return iter(())
+
+
+def _no_ids(document: object) -> Mapping[str, Sequence[str]]:
+    return {}
+
+
+def _no_amounts(document: object) -> bool:
+    return False
+
+
+class Section(Struct, Generic[Document], frozen=True, kw_only=True):
+    """One line of `engage.domain.program.sections`.
+
+    `problems` validates the section. `conflicts` compares it with the same section of an earlier version,
+    whose name is the last argument. `ids` names its definitions. `has_amounts`: it contains amounts in minor
+    units. `simulate` makes the feature's state for one simulated member.
+    """
+
+    problems: Callable[[Document, Context], Iterator[Problem]] = _no_problems
+    conflicts: Callable[[Document, Document, str], Iterator[Problem]] = _no_conflicts
+    ids: Callable[[Document], Mapping[str, Sequence[str]]] = _no_ids
+    has_amounts: Callable[[Document], bool] = _no_amounts
+    simulate: Callable[[SimulatedMember, Document], SimulatedFeature] | None = None

@@ -1,0 +1,76 @@
+"""The examples of a document: what a member does, and what has to come of it."""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta
+
+from engage.domain.activity import AnyActivity
+from engage.domain.calendar import instant
+from engage.domain.checkout.example_steps import (
+    Capture,
+    ExpectedPayment,
+    ExpectedQuote,
+    Hold,
+    Quote,
+    Release,
+    Spend,
+)
+from engage.domain.document.fields import Country, DocumentStruct, Title
+from engage.domain.examples.expectations import ExpectedBalance, ExpectedCredit, ExpectedExpiration
+from engage.domain.examples.steps import (
+    Join,
+    OrderCancelled,
+    OrderDelivered,
+    OrderReturned,
+    ReviewRemoved,
+    ShareRemoved,
+    Wait,
+)
+from engage.domain.refusals import Code
+from engage.domain.rewards.example_steps import ExpectedCode, Redeem
+from engage.domain.withdrawals.example_steps import Withdraw
+
+ExpectedRefusal = Annotated[Code, Meta(description="the code of a refusal, such as sold_out")]
+
+# One line for each package that brings steps.
+AnyAction = (
+    (Join | Wait | OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved)
+    | (Quote | Hold | Spend | Capture | Release)
+    | Redeem
+    | Withdraw
+)
+
+
+class Step(DocumentStruct, frozen=True):
+    """An action, once or again on each of `days`, and its expected outcome.
+
+    `balance` and `expiring` (all active points, by their end) are compared after the last day.
+    """
+
+    at: datetime  # Without an offset: local time of the example's country.
+    do: AnyActivity | AnyAction
+    earns: list[ExpectedCredit] | None = None
+    refused: ExpectedRefusal | None = None
+    quotes: ExpectedQuote | None = None
+    pays: ExpectedPayment | None = None
+    gives: ExpectedCode | None = None
+    balance: ExpectedBalance | None = None
+    expiring: list[ExpectedExpiration] | None = None
+    days: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+    def instants(self, zone: str) -> list[datetime]:
+        """The times of the step in UTC: the same local time on each of its days."""
+        first = self.at if self.at.tzinfo is None else self.at.astimezone(ZoneInfo(zone))
+        later = [(first + timedelta(days=n)).replace(tzinfo=None) for n in range(1, self.days)]
+        return [instant(self.at, zone), *(instant(clock, zone) for clock in later)]
+
+
+class Example(DocumentStruct, frozen=True):
+    """One new member of a country, and their steps."""
+
+    title: Title
+    country: Country
+    steps: Annotated[list[Step], Meta(min_length=1)]
+    total: int | None = None  # The points of all credits of the example.

@@ -1,0 +1,132 @@
+"""Validation of a document's examples, before they are played."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from engage.domain.activity import Activity, Order
+from engage.domain.calendar import happens, start_of_day
+from engage.domain.document import iso_codes
+from engage.domain.document.errors import Problem, duplicate_names, join, nearest, one_of, shown
+from engage.domain.feature.action import Action
+from engage.domain.feature.outcome import Expectation
+from engage.domain.feature.section import Context
+from engage.domain.program.example import Example, Step
+from engage.domain.program.program import Program
+
+# Examples are played at each check and each test run. Nobody reads more than these.
+ACTIVITIES_PER_DOCUMENT: Final = 20_000
+
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
+
+NO_EXPECTATIONS = frozenset({"at", "do", "days"})
+OF_ANY_ACTION = frozenset({"refused", "balance", "expiring"})
+
+
+def example_problems(program: Program, context: Context) -> Iterator[Problem]:
+    activities = sum(step.days for example in program.examples for step in example.steps)
+    if activities > ACTIVITIES_PER_DOCUMENT:
+        yield Problem("examples", f"at most {ACTIVITIES_PER_DOCUMENT} activities in all", str(activities))
+    yield from duplicate_names([example.title for example in program.examples], "examples", "title")
+    for n, example in enumerate(program.examples):
+        path = f"examples[{n}]"
+        for m, step in enumerate(example.steps):
+            yield from _step(step, f"{path}.steps[{m}]", context)
+        if example.country not in program.countries:
+            yield Problem(f"{path}.country", one_of(program.countries), shown(example.country))
+        elif program.countries[example.country].zone in iso_codes.zones():
+            yield from _times(program, example, path)
+
+
+def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
+    possible = [name for name in step.__struct_fields__ if name not in NO_EXPECTATIONS]
+    expected = [name for name in possible if getattr(step, name) is not None]
+    tag, results = str(step.do.__struct_config__.tag), _results(step.do)
+    for name in expected:
+        if name not in results | OF_ANY_ACTION:
+            yield Problem(f"{path}.{name}", f"no {name}: {tag} has no such result", "one")
+        elif name in results and step.refused is not None:
+            yield Problem(path, f"{name} or refused", "both")
+    if isinstance(step.do, Activity) or step.do.must_earn:
+        if step.refused is None and step.earns is None:
+            yield Problem(path, "earns or refused", "neither")
+    elif not expected:
+        yield Problem(path, one_of(possible), "no expectation")
+    yield from _do(step, f"{path}.do", context)
+    yield from _credits(step, path, context)
+    for name in expected:
+        expectation = getattr(step, name)
+        if isinstance(expectation, Expectation):
+            yield from expectation.problems(f"{path}.{name}", context)
+
+
+def _results(do: Activity | Action) -> frozenset[str]:
+    return do.results if isinstance(do, Action) else frozenset({"earns"})
+
+
+def _do(step: Step, path: str, context: Context) -> Iterator[Problem]:
+    if isinstance(step.do, Action):
+        yield from step.do.problems(path, context, refused=step.refused)
+    elif isinstance(step.do, Order):
+        yield from duplicate_names([line.line_id for line in step.do.lines], f"{path}.lines", "line_id")
+
+
+def _credits(step: Step, path: str, context: Context) -> Iterator[Problem]:
+    earns = step.earns or []
+    if step.earns == [] and not isinstance(step.do, Order | Action):
+        yield Problem(f"{path}.earns", "at least one credit, or a refusal", "an empty list")
+    rules = context.ids["rules"]
+    for n, credit in enumerate(earns):
+        field = f"{path}.earns[{n}]"
+        if credit.rule not in rules:
+            found = shown(credit.rule) + nearest(credit.rule, rules)
+            yield Problem(f"{field}.rule", "the id of a rule", found)
+        elif credit.rule in [earlier.rule for earlier in earns[:n]]:
+            yield Problem(f"{field}.rule", "each rule once", f"{shown(credit.rule)} again")
+        if credit.waits_for is not None and credit.due_at is not None:
+            yield Problem(f"{field}.due_at", "no due_at beside waits_for", shown(credit.due_at))
+        if step.days > 1:
+            for name in ("source_key", "due_at", "expires_at"):
+                if getattr(credit, name) is not None:
+                    expected = f"no {name}: it differs from day to day"
+                    yield Problem(f"{field}.{name}", expected, f"one for {step.days} days")
+
+
+def _times(program: Program, example: Example, path: str) -> Iterator[Problem]:
+    """Times that do not exist, or else steps out of order."""
+    zone = program.countries[example.country].zone
+    wrong = [problem for field, at in _datetimes(example, path) for problem in _moment(at, zone, field)]
+    yield from wrong
+    if wrong:
+        return
+    previous = start_of_day(program.in_force_from, zone)
+    since = f"a time from {program.in_force_from} on, when the version comes into force"
+    for n, step in enumerate(example.steps):
+        instants = step.instants(zone)
+        if instants[0] < previous:
+            yield Problem(f"{path}.steps[{n}].at", since, step.at.isoformat())
+        previous = max(previous, instants[-1])
+        since = f"a time not before that of the previous step ({previous:%Y-%m-%dT%H:%M:%SZ})"
+
+
+def _datetimes(value: object, path: str) -> Iterator[tuple[str, datetime]]:
+    """(path, time) of every date and time inside a value of a document."""
+    match value:
+        case datetime():
+            yield path, value
+        case list():
+            for n, item in enumerate(value):
+                yield from _datetimes(item, f"{path}[{n}]")
+        case Struct():
+            for name, item in asdict(value).items():
+                yield from _datetimes(item, join(path, name))
+
+
+def _moment(at: datetime, zone: str, path: str) -> Iterator[Problem]:
+    if not EARLIEST_YEAR <= at.year <= LATEST_YEAR:
+        yield Problem(path, f"a year from {EARLIEST_YEAR} to {LATEST_YEAR}", at.isoformat())
+    elif at.tzinfo is None and not happens(at, zone):
+        yield Problem(path, f"a local time of {zone}", f"{at.isoformat()}, which its clocks skip")
