@@ -73,8 +73,8 @@ async def _import(services: Services) -> None:
             check_file(file),
             program_id=orders.PROGRAM,
             name="old",
-            rejected=lambda _: None,
-            told=lambda _: None,
+            on_rejected=lambda _: None,
+            on_progress=lambda _: None,
         )
     assert counts.imported == 3
 

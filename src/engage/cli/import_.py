@@ -100,8 +100,8 @@ async def _import(
                 table,
                 program_id=program_id,
                 name=name,
-                rejected=told.reject,
-                told=told.progress,
+                on_rejected=told.reject,
+                on_progress=told.progress,
             )
 
 

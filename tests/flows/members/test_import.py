@@ -64,8 +64,8 @@ async def bring(
         table,
         program_id=PROGRAM,
         name=name,
-        rejected=rejected,
-        told=told,
+        on_rejected=rejected,
+        on_progress=told,
         rows_per_batch=rows_per_batch,
     )
     assert counts.rows == table.rows == counts.imported + counts.existing + counts.rejected
@@ -159,7 +159,7 @@ async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services,
         11: "expires_at 2026-11-01: these points have expired",
         12: "earned_at 2026-12-24: in the future",
         13: "expires_at tomorrow: neither a date nor a time",
-        14: "line 2 is of ok-1 already",
+        14: "line 2 has ok-1 already",
         15: "person_has_account",
         16: "card_taken: OLD2",
         17: "birth_date 1990-13-01:",
@@ -238,7 +238,12 @@ async def test_a_program_that_is_not_there_is_refused(services: Services, tmp_pa
     table = check_file(write(tmp_path, many(1)))
     with pytest.raises(Refusal, match="unknown_program"):
         await import_members(
-            services, table, program_id="nowhere", name="x", rejected=lambda _: None, told=lambda _: None
+            services,
+            table,
+            program_id="nowhere",
+            name="x",
+            on_rejected=lambda _: None,
+            on_progress=lambda _: None,
         )
 
 

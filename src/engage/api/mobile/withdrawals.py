@@ -12,8 +12,8 @@ from engage.api.answer import Answer, answer
 from engage.api.bodies import read_json
 from engage.api.contract import MEMBER, contract
 from engage.api.mobile.callers import member_of, members_only, once_for_member
+from engage.domain.members.phone import Phone
 from engage.domain.refusals import UseCase
-from engage.flows.members.register import Phone
 from engage.flows.withdrawals.reads import WithdrawalView, read_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
 

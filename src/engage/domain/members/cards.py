@@ -1,9 +1,15 @@
 """Card numbers in their stored form. A program can make a member's mobile phone number a card number too."""
 
 from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta
 
 from engage.domain.members.definition import Cards
 from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
+
+# Patterns rule out the newline before which Python's $ matches too.
+CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+() -]+(?!\n)$")]
 
 _SEPARATORS = str.maketrans("", "", " -()")
 

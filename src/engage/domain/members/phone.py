@@ -1,14 +1,19 @@
 """Phone numbers, however they are written: one number has one form here, that of E.164 (`+375291234567`)."""
 
 from functools import lru_cache
+from typing import Annotated
 
 import phonenumbers
+from msgspec import Meta
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
 
 # What a person would call a mobile number; in some countries nobody can tell them from others.
 _MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 
 DIGITS_SHOWN = 3
+
+# The pattern rules out the newline before which Python's $ matches too.
+Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
 
 
 class NotAPhoneNumber(ValueError):

@@ -1,4 +1,4 @@
-"""An operator gives points, or takes some: once for each reference, and with a reason."""
+"""Adjust balances: an operator gives or takes points, once per reference, with a reason."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -31,7 +31,7 @@ from engage.store.members.members import Member
 
 LARGEST = 1_000_000_000
 
-# No range can say that it is not 0, so whoever reads it does.
+# No range excludes 0, so the API's body check does.
 Signed = Annotated[
     int, Meta(ge=-LARGEST, le=LARGEST, description="Points to give, or to take if negative; not 0.")
 ]
@@ -56,26 +56,25 @@ class AdjustmentResult(Struct, frozen=True):
 
 
 async def adjust(
-    services: Services, program_id: str, member_id: str, adjusting: AdjustmentRequest, *, operator: str
+    services: Services, program_id: str, member_id: str, request: AdjustmentRequest, *, operator: str
 ) -> AdjustmentResult:
-    """Told again under its reference, it is answered again and nothing is posted.
+    """Post an adjustment. Repeating it with the same reference posts nothing and returns the same entry.
 
-    Raises Refusal unknown_member, reference_used where the reference is that of another adjustment,
-    insufficient_points where more is to be taken than there is.
+    Raises Refusal unknown_member, reference_used (by another adjustment), insufficient_points; Unavailable.
     """
-    assert adjusting.points
+    assert request.points
     now = services.clock.now()
     member = await services.members.get(services.db, program_id, member_id)
     key = (member.program_id, member.member_id)
     async with open_posting(services, cause=ADJUSTMENT_RULE) as posting:
         conn = posting.conn
         accounts = await open_accounts(conn, [key], now=now)
-        known = await read_adjustment(conn, key, adjusting.reference)
+        known = await read_adjustment(conn, key, request.reference)
         if known is None:
-            known = await _adjust(services, conn, member, accounts, adjusting, operator=operator, now=now)
+            known = await _adjust(services, conn, member, accounts, request, operator=operator, now=now)
             await posting.post(accounts)
-        elif (known.points, known.reason) != (adjusting.points, adjusting.reason):
-            raise Refusal(Code.REFERENCE_USED, reference=adjusting.reference)
+        elif (known.points, known.reason) != (request.points, request.reason):
+            raise Refusal(Code.REFERENCE_USED, reference=request.reference)
         return AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
 
 
@@ -84,30 +83,32 @@ async def _adjust(
     conn: AsyncConnection,
     member: Member,
     accounts: Accounts,
-    adjusting: AdjustmentRequest,
+    request: AdjustmentRequest,
     *,
     operator: str,
     now: datetime,
 ) -> Adjustment:
-    """Works it out and keeps what is not posted. Raises Refusal insufficient_points."""
+    """Change the account and store the adjustment. Raises Refusal insufficient_points."""
     key = (member.program_id, member.member_id)
     account = accounts.by_key[key]
-    if adjusting.points > 0:
+    if request.points > 0:
         program = services.programs.latest(member.program_id, at=now, country=member.country)
-        await _give(conn, key, account, program, member.country, adjusting, now=now)
+        await _give(conn, key, account, program, member.country, request, now=now)
     else:
-        _take(account, adjusting, now=now)
-    # What has ended until now has entries of its own, and so has what is owed and paid of this.
-    place = next(n for n, one in enumerate(account.movements, start=1) if one.kind == "adjustment")
+        _take(account, request, now=now)
+    # Lots that expired by now, and the payment of a debt, have separate entries.
+    position = next(
+        n for n, movement in enumerate(account.movements, start=1) if movement.kind == "adjustment"
+    )
     adjustment = Adjustment(
         program_id=key[0],
         member_id=key[1],
-        reference=adjusting.reference,
-        points=adjusting.points,
-        reason=adjusting.reason,
+        reference=request.reference,
+        points=request.points,
+        reason=request.reason,
         operator=operator,
         at=now,
-        entry_seq=account.opened.seq + place,
+        entry_seq=account.opened.seq + position,
     )
     await add_adjustment(conn, adjustment)
     return adjustment
@@ -119,16 +120,16 @@ async def _give(
     account: Account,
     program: Program,
     country: str,
-    adjusting: AdjustmentRequest,
+    request: AdjustmentRequest,
     *,
     now: datetime,
 ) -> None:
-    """A credit of its own, active at once, with a lot that ends as those of the program do."""
+    """Add a credit that is active at once, with a lot that expires as the program says."""
     zone = (program.countries.get(country) or next(iter(program.countries.values()))).zone
     ends_at, id_, reference = (
         expires_at(program.expiry, now, zone),
         new_id(),
-        f"{ADJUSTMENT_RULE}:{adjusting.reference}",
+        f"{ADJUSTMENT_RULE}:{request.reference}",
     )
     why: dict[str, Any] = {
         "program": program.id,
@@ -136,27 +137,27 @@ async def _give(
         "rule": ADJUSTMENT_RULE,
         "at": now,
         "zone": zone,
-        "inputs": {"points": adjusting.points},
-        "trace": [adjusting.reason],
+        "inputs": {"points": request.points},
+        "trace": [request.reason],
     }
     await add_adjusting_credit(
         conn,
         key,
         id_,
-        adjusting.points,
-        reference=adjusting.reference,
+        request.points,
+        reference=request.reference,
         version=program.version,
         why=why,
         now=now,
         expires_at=ends_at,
     )
-    lot = Lot(id_, adjusting.points, adjusting.points, 0, now, ends_at)
+    lot = Lot(id_, request.points, request.points, 0, now, ends_at)
     account.open_lot(lot, now, kind="adjustment", out_of="adjusted", reference=reference)
 
 
-def _take(account: Account, adjusting: AdjustmentRequest, *, now: datetime) -> None:
-    points = -adjusting.points
+def _take(account: Account, request: AdjustmentRequest, *, now: datetime) -> None:
+    points = -request.points
     if points > account.active:
         raise Refusal(Code.INSUFFICIENT_POINTS, active=account.active, points=points)
-    reference = f"{ADJUSTMENT_RULE}:{adjusting.reference}"
+    reference = f"{ADJUSTMENT_RULE}:{request.reference}"
     account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)

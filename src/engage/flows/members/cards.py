@@ -1,4 +1,4 @@
-"""Whose card it is, however its number is written."""
+"""Find members by card number, in whatever form the number is written."""
 
 from collections.abc import Iterable
 
@@ -9,30 +9,27 @@ from engage.store.members.members import read_card_owners
 
 
 async def members_of_cards(
-    services: Services, asked: Iterable[tuple[str, str]]
+    services: Services, received: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], str]:
-    """Member ids by the (program, card number) that was asked for; a card that nobody has is missing.
-
-    Raises Unavailable.
-    """
-    written = {
+    """Return member ids by (program, received number), without unknown cards. Raises Unavailable."""
+    forms = {
         (program_id, number): stored_forms(_phone_countries(services, program_id), number)
-        for program_id, number in asked
+        for program_id, number in received
     }
-    keys = {(program_id, kept) for (program_id, _), numbers in written.items() for kept in numbers}
+    keys = {(program_id, form) for (program_id, _), numbers in forms.items() for form in numbers}
     if not keys:
         return {}
     async with transaction(services.db) as conn:
-        known = await read_card_owners(conn, sorted(keys))
+        owners = await read_card_owners(conn, sorted(keys))
     found = {
-        key: next((known[key[0], kept] for kept in numbers if (key[0], kept) in known), None)
-        for key, numbers in written.items()
+        key: next((owners[key[0], form] for form in numbers if (key[0], form) in owners), None)
+        for key, numbers in forms.items()
     }
     return {key: member_id for key, member_id in found.items() if member_id is not None}
 
 
 def _phone_countries(services: Services, program_id: str) -> list[str]:
-    """The countries where a phone number is a card number in some version."""
+    """Return the countries where some version makes phone numbers card numbers."""
     versions = services.programs.versions(program_id)
     countries = (
         country for version in versions if version.cards.phone_is_card for country in version.countries

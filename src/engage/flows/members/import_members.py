@@ -1,7 +1,8 @@
-"""Members and their opening balances are brought from a file, in batches that are a transaction each.
+"""Import members and their opening balances from a file, one transaction a batch.
 
-A batch is there as a whole or not at all, and what is there is not brought again: killed at any moment and
-started anew, an import goes on. Each row is taken, is there already, or is rejected with a reason.
+A batch is imported completely or not at all, and rows that are already there are left as they are. So an
+import may be killed at any moment: started again, it continues. Each row is imported, existing, or rejected
+with a reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from engage.domain.accounts.expiry import expires_at
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
-from engage.flows.members.register import MemberRegistration, check_eligible, new_member, offered
+from engage.flows.members.register import MemberRegistration, admit
 from engage.ledger.accounts import open_accounts
 from engage.ledger.opening import (
     OPENING_RULE,
@@ -40,7 +41,7 @@ ATTEMPTS: Final = 5
 
 
 class MemberRow(MemberRegistration, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row of the file. Dates of `expires_at` and `earned_at` are days in the member's zone."""
+    """A row of the file. Dates in `expires_at` and `earned_at` are days in the member's zone."""
 
     points: Annotated[int, Meta(ge=0, le=MOST_POINTS)] = 0
     expires_at: str | None = None
@@ -48,7 +49,7 @@ class MemberRow(MemberRegistration, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ImportCandidate(Struct, frozen=True):
-    """A row that could be read: the member it makes, and the credit if they have one who are members yet."""
+    """A valid row: the member to store, and their opening credit if there are points."""
 
     row: Row
     member: NewMember
@@ -56,7 +57,7 @@ class ImportCandidate(Struct, frozen=True):
 
 
 class ImportCounts(Struct):
-    """Rows are imported, there already (`existing`) or rejected. `members` are new, `points` were opened."""
+    """Rows imported, `existing` already or rejected; new `members`, and `points` of opening balances."""
 
     rows: int = 0
     imported: int = 0
@@ -70,7 +71,7 @@ Rejections = list[tuple[Row, str]]
 
 
 class _Batch(Struct):
-    """What is to be written of a batch, and how many rows there is nothing to be done for."""
+    """Rows to write, and the number of rows with nothing to do."""
 
     members: list[NewMember]
     credits: list[OpeningCredit]
@@ -78,7 +79,7 @@ class _Batch(Struct):
 
 
 class _Overtaken(Exception):
-    """Somebody else has meanwhile taken what this batch found free."""
+    """Another transaction has stored a member, person or card of this batch first."""
 
 
 async def import_members(
@@ -87,26 +88,26 @@ async def import_members(
     *,
     program_id: str,
     name: str,
-    rejected: Callable[[Rejections], None],
-    told: Callable[[ImportCounts], None],
+    on_rejected: Callable[[Rejections], None],
+    on_progress: Callable[[ImportCounts], None],
     rows_per_batch: int = ROWS_PER_BATCH,
 ) -> ImportCounts:
-    """`rejected` hears of the rows of each batch that were not taken, `told` of what it has come to so far.
+    """Import a file; call `on_rejected` and `on_progress` after each batch.
 
-    Under one name a member gets one opening balance. Of who is a member already nothing else is taken.
-    Raises Refusal unknown_program, Unavailable.
+    Each member gets one opening balance per import `name`. Nothing else of an existing member changes.
+    Raises Refusal unknown_program; Unavailable.
     """
     services.programs.known(program_id)
     counts = ImportCounts()
     lines: dict[str, int] = {}
-    reading = rows_of(table)
-    while rows := list(islice(reading, rows_per_batch)):
-        coming, bad = _read(services, table, rows, program_id, name=name, lines=lines)
-        bad += await _bring(services, coming, program_id, name=name, counts=counts)
+    reader = rows_of(table)
+    while rows := list(islice(reader, rows_per_batch)):
+        candidates, rejections = _read(services, table, rows, program_id, name=name, lines=lines)
+        rejections += await _import_batch(services, candidates, program_id, name=name, counts=counts)
         counts.rows += len(rows)
-        counts.rejected += len(bad)
-        rejected(sorted(bad, key=lambda each: each[0].line))
-        told(counts)
+        counts.rejected += len(rejections)
+        on_rejected(sorted(rejections, key=lambda rejection: rejection[0].line))
+        on_progress(counts)
     assert counts.rows == counts.imported + counts.existing + counts.rejected
     return counts
 
@@ -120,81 +121,80 @@ def _read(
     name: str,
     lines: dict[str, int],
 ) -> tuple[list[ImportCandidate], Rejections]:
-    """What can be said of rows without asking who is there. `lines` are of the members seen so far."""
-    coming: list[ImportCandidate] = []
-    bad: Rejections = []
+    """Validate rows without the database. `lines` has the line of each member id so far."""
+    candidates: list[ImportCandidate] = []
+    rejections: Rejections = []
     for row in rows:
         try:
-            brought = _brought(table, row, program_id)
-            earlier = lines.setdefault(brought.member_id, row.line)
+            fields = _parse(table, row, program_id)
+            earlier = lines.setdefault(fields.member_id, row.line)
             if earlier != row.line:
-                raise ValueError(f"line {earlier} is of {brought.member_id} already")
-            coming.append(_coming(services, row, brought, name=name))
-        except Refusal as refusal:
-            bad.append((row, _reason(refusal)))
-        except ValueError as error:
-            bad.append((row, str(error)))
-    return coming, bad
+                raise ValueError(f"line {earlier} has {fields.member_id} already")
+            candidates.append(_candidate(services, row, fields, name=name))
+        except (Refusal, ValueError) as error:
+            rejections.append((row, _reason(error)))
+    return candidates, rejections
 
 
-def _brought(table: Table, row: Row, program_id: str) -> MemberRow:
-    """Raises ValueError, which says what is wrong."""
-    said: dict[str, object] = dict(read_cells(table, row))
+def _parse(table: Table, row: Row, program_id: str) -> MemberRow:
+    """Raises ValueError with the column and the problem."""
+    cells: dict[str, object] = dict(read_cells(table, row))
     if not all(field.isascii() or is_utf8(field) for field in row.fields):
         raise ValueError("not UTF-8")
-    if "card_numbers" in said:
-        cards = str(said["card_numbers"]).split(";")
-        said["card_numbers"] = [card for each in cards if (card := each.strip())]
+    if "card_numbers" in cells:
+        numbers = str(cells["card_numbers"]).split(";")
+        cells["card_numbers"] = [card for number in numbers if (card := number.strip())]
     try:
-        return msgspec.convert({**said, "program": program_id}, MemberRow, strict=False)
+        return msgspec.convert({**cells, "program": program_id}, MemberRow, strict=False)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        column = where.rstrip("`").partition("[")[0]
-        shown = f" {said[column]!s:.60}" if column in said else ""
-        raise ValueError(f"{column}{shown}: {what}" if column else what) from None
+        problem, _, path = str(error).partition(" - at `$.")
+        column = path.rstrip("`").partition("[")[0]
+        value = f" {cells[column]!s:.60}" if column in cells else ""
+        raise ValueError(f"{column}{value}: {problem}" if column else problem) from None
 
 
-def _coming(services: Services, row: Row, brought: MemberRow, *, name: str) -> ImportCandidate:
-    """Raises Refusal not_eligible, ValueError."""
+def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) -> ImportCandidate:
+    """Raises Refusal not_eligible, invalid_phone; ValueError for times that are not possible."""
     now = services.clock.now()
-    program, zone = offered(services, brought, now)
-    check_eligible(program.eligibility, brought, today=calendar.local_date(now, zone))
-    member = new_member(services, program, brought)
-    if not brought.points:
-        return ImportCandidate(row, member, None)
-    earned_at = now if brought.earned_at is None else _moment(brought.earned_at, "earned_at", zone, end=False)
-    if earned_at > now:
-        raise ValueError(f"earned_at {brought.earned_at}: in the future")
-    if brought.expires_at is None:
+    admission = admit(services, fields, now=now)
+    program, zone = admission.program, admission.zone
+    if not fields.points:
+        return ImportCandidate(row, admission.member, None)
+    earned_at = now
+    if fields.earned_at is not None:
+        earned_at = _instant(fields.earned_at, "earned_at", zone, end_of_day=False)
+        if earned_at > now:
+            raise ValueError(f"earned_at {fields.earned_at}: in the future")
+    if fields.expires_at is None:
         ends_at = expires_at(program.expiry, now, zone)
     else:
-        ends_at = _moment(brought.expires_at, "expires_at", zone, end=True)
+        ends_at = _instant(fields.expires_at, "expires_at", zone, end_of_day=True)
         if ends_at <= now:
-            raise ValueError(f"expires_at {brought.expires_at}: these points have expired")
+            raise ValueError(f"expires_at {fields.expires_at}: these points have expired")
     credit = OpeningCredit(
         program_id=program.id,
-        member_id=brought.member_id,
+        member_id=fields.member_id,
         id=new_id(),
-        points=brought.points,
+        points=fields.points,
         program_version=program.version,
         activity_at=earned_at,
         expires_at=ends_at,
         why=_why(program, row, name=name, at=earned_at, zone=zone),
     )
-    return ImportCandidate(row, member, credit)
+    return ImportCandidate(row, admission.member, credit)
 
 
-def _moment(said: str, column: str, zone: str, *, end: bool) -> datetime:
-    """An instant in RFC 3339; of a date, the beginning of that day in the member's zone, or its end."""
+def _instant(value: str, column: str, zone: str, *, end_of_day: bool) -> datetime:
+    """Parse an instant in RFC 3339, or a date: the start or the end of that day in the member's zone."""
     try:
-        if len(said) == len("2026-12-31"):
-            day = msgspec.convert(said, date)
-            return calendar.start_of_day(day + timedelta(days=1) if end else day, zone)
-        at: datetime = msgspec.convert(said, Annotated[datetime, Meta(tz=True)])
+        if len(value) == len("2026-12-31"):
+            day = msgspec.convert(value, date)
+            return calendar.start_of_day(day + timedelta(days=1) if end_of_day else day, zone)
+        at: datetime = msgspec.convert(value, Annotated[datetime, Meta(tz=True)])
         return at.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
         expected = "neither a date nor a time, as 2026-12-31 or 2026-12-31T18:00:00Z"
-        raise ValueError(f"{column} {said:.60}: {expected}") from None
+        raise ValueError(f"{column} {value:.60}: {expected}") from None
 
 
 def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> dict[str, object]:
@@ -209,92 +209,93 @@ def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> d
     }
 
 
-async def _bring(
-    services: Services, coming: Sequence[ImportCandidate], program_id: str, *, name: str, counts: ImportCounts
+async def _import_batch(
+    services: Services,
+    candidates: Sequence[ImportCandidate],
+    program_id: str,
+    *,
+    name: str,
+    counts: ImportCounts,
 ) -> Rejections:
-    """Writes a batch in one transaction; the rows that could not be taken. Raises Unavailable."""
+    """Write a batch in one transaction and count it; return the rejected rows. Raises Unavailable."""
     for _ in range(ATTEMPTS):
         try:
             async with open_posting(services, cause="opening") as posting:
-                known = await _known(posting.conn, coming, program_id)
-                points = await _opened(posting.conn, coming, program_id, name=name)
-                batch, bad = _sort(coming, known, points, name=name)
+                stored = await _read_stored(posting.conn, candidates, program_id)
+                with_points = [one.member.member_id for one in candidates if one.credit is not None]
+                opened = await read_opening_points(posting.conn, program_id, with_points, name=name)
+                batch, rejections = _sort(candidates, stored, opened, name=name)
                 await _write(services, posting, batch, name=name)
         except _Overtaken:
             continue
-        counts.imported += len(coming) - len(bad) - batch.existing
+        counts.imported += len(candidates) - len(rejections) - batch.existing
         counts.existing += batch.existing
         counts.members += len(batch.members)
         counts.points += sum(credit.points for credit in batch.credits)
-        return bad
+        return rejections
     raise Unavailable("postgres")
 
 
-async def _known(conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str) -> StoredRows:
+async def _read_stored(
+    conn: AsyncConnection, candidates: Sequence[ImportCandidate], program_id: str
+) -> StoredRows:
+    members = [candidate.member for candidate in candidates]
     return await read_stored(
         conn,
         program_id,
-        member_ids=[one.member.member_id for one in coming],
-        person_hashes=[hashed for one in coming if (hashed := one.member.person_hash) is not None],
-        card_numbers=[card for one in coming for card in one.member.card_numbers],
+        member_ids=[member.member_id for member in members],
+        person_hashes=[hashed for member in members if (hashed := member.person_hash) is not None],
+        card_numbers=[card for member in members for card in member.card_numbers],
     )
 
 
-async def _opened(
-    conn: AsyncConnection, coming: Sequence[ImportCandidate], program_id: str, *, name: str
-) -> dict[str, int]:
-    ids = [one.credit.member_id for one in coming if one.credit is not None]
-    return await read_opening_points(conn, program_id, ids, name=name)
-
-
 def _sort(
-    coming: Sequence[ImportCandidate], known: StoredRows, opened: Mapping[str, int], *, name: str
+    candidates: Sequence[ImportCandidate], stored: StoredRows, opened: Mapping[str, int], *, name: str
 ) -> tuple[_Batch, Rejections]:
-    """Row after row, as if each came alone: of two with one card, the first has it."""
-    batch, bad = _Batch([], []), []
-    for one in coming:
+    """Decide row by row: of two rows with the same card, the first gets it."""
+    batch, rejections = _Batch([], []), []
+    for candidate in candidates:
         try:
-            new = _check_known(one, known, opened, name=name)
-        except Refusal as refusal:
-            bad.append((one.row, _reason(refusal)))
+            is_new = _check_stored(candidate, stored, opened, name=name)
+        except (Refusal, ValueError) as error:
+            rejections.append((candidate.row, _reason(error)))
             continue
-        except ValueError as error:
-            bad.append((one.row, str(error)))
-            continue
-        credit = None if one.member.member_id in opened else one.credit
-        if new:
-            batch.members.append(one.member)
-            known.cards.update(dict.fromkeys(one.member.card_numbers, one.member.member_id))
-            if one.member.person_hash is not None:
-                known.persons.add(one.member.person_hash)
+        member = candidate.member
+        credit = None if member.member_id in opened else candidate.credit
+        if is_new:
+            batch.members.append(member)
+            stored.cards.update(dict.fromkeys(member.card_numbers, member.member_id))
+            if member.person_hash is not None:
+                stored.persons.add(member.person_hash)
         if credit is not None:
             batch.credits.append(credit)
-        if not new and credit is None:
+        if not is_new and credit is None:
             batch.existing += 1
-    return batch, bad
+    return batch, rejections
 
 
-def _check_known(one: ImportCandidate, known: StoredRows, opened: Mapping[str, int], *, name: str) -> bool:
-    """Whether they are new. Raises Refusal person_has_account or card_taken; ValueError where who is a member
-    already is another one than the row says.
+def _check_stored(
+    candidate: ImportCandidate, stored: StoredRows, opened: Mapping[str, int], *, name: str
+) -> bool:
+    """Return true for a new member. Raises Refusal person_has_account, card_taken; ValueError if the stored
+    member contradicts the row.
     """
-    member = known.members.get(one.member.member_id)
-    if member is None:
-        if one.member.person_hash in known.persons:
+    member = candidate.member
+    known = stored.members.get(member.member_id)
+    if known is None:
+        if member.person_hash in stored.persons:
             raise Refusal(Code.PERSON_HAS_ACCOUNT)
-        taken = sorted(card for card in one.member.card_numbers if card in known.cards)
+        taken = sorted(card for card in member.card_numbers if card in stored.cards)
         if taken:
             raise Refusal(Code.CARD_TAKEN, card_numbers=taken)
         return True
-    if member.closed:
-        raise ValueError(f"{one.member.member_id} was merged into another member, or erased")
-    if member.country != one.member.country:
-        raise ValueError(f"{one.member.member_id} is a member in {member.country}")
-    points = opened.get(one.member.member_id)
-    if points is not None and one.credit is not None and points != one.credit.points:
-        raise ValueError(
-            f"{one.member.member_id} has an opening balance of {points} points by {name} already"
-        )
+    if known.closed:
+        raise ValueError(f"{member.member_id} was merged into another member, or erased")
+    if known.country != member.country:
+        raise ValueError(f"{member.member_id} is a member in {known.country}")
+    points = opened.get(member.member_id)
+    if points is not None and candidate.credit is not None and points != candidate.credit.points:
+        raise ValueError(f"{member.member_id} has an opening balance of {points} points by {name} already")
     return False
 
 
@@ -315,6 +316,8 @@ async def _write(services: Services, posting: Posting, batch: _Batch, *, name: s
     await posting.post(accounts)
 
 
-def _reason(refusal: Refusal) -> str:
-    facts = [str(one) for fact in refusal.facts.values() if isinstance(fact, list) for one in fact]
-    return f"{refusal.code}: {', '.join(facts)}" if facts else refusal.code
+def _reason(error: Refusal | ValueError) -> str:
+    if not isinstance(error, Refusal):
+        return str(error)
+    facts = [str(item) for fact in error.facts.values() if isinstance(fact, list) for item in fact]
+    return f"{error.code}: {', '.join(facts)}" if facts else error.code

@@ -1,4 +1,4 @@
-"""What an operator sees of a member: enough to help them, and no more."""
+"""A member as operators see them: enough to help, and no more."""
 
 from datetime import datetime
 from typing import Literal
@@ -35,16 +35,16 @@ class MemberProfile(Struct, frozen=True, kw_only=True):
 
 
 class SeveralPrograms(Exception):
-    """The id is one of several members, each of another program."""
+    """Several programs have a member with this id."""
 
 
 async def program_of(services: Services, member_id: str, program_id: str | None) -> str:
-    """The program of a member, where it was not said. Raises Refusal unknown_member, SeveralPrograms."""
+    """Find the program of a member. Raises Refusal unknown_member; SeveralPrograms."""
     return (await _find(services, member_id, program_id)).program_id
 
 
 async def read_profile(services: Services, member_id: str, program_id: str | None) -> MemberProfile:
-    """Raises Refusal unknown_member or member_erased, SeveralPrograms where a program has to be said."""
+    """Read a member. Raises Refusal unknown_member, member_erased; SeveralPrograms."""
     found = await _find(services, member_id, program_id)
     if found.erased_at is not None:
         raise member_erased()

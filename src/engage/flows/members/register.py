@@ -1,5 +1,6 @@
-"""A member joins: checked against the program's rules, kept, and paid for registering, in one transaction."""
+"""Register members: check them against the program, store them, grant the credits for registering."""
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
@@ -10,10 +11,10 @@ from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
-from engage.domain.members.cards import stored_number
+from engage.domain.members.cards import CardNumber, stored_number
 from engage.domain.members.definition import Eligibility
-from engage.domain.members.eligibility import reasons_against
-from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
+from engage.domain.members.eligibility import Reason, reasons_against
+from engage.domain.members.phone import NotAPhoneNumber, Phone, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView
@@ -22,10 +23,6 @@ from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member, NewMember, add_member, person_hash
-
-# Patterns rule out the newline that a $ alone lets through at the end.
-CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+() -]+(?!\n)$")]
-Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
 
 
 class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,84 +54,89 @@ class RegisteredMember(Struct, frozen=True):
     credits: list[CreditView]
 
 
+class Admission(Struct, frozen=True):
+    """The version and zone that apply to a new member, and the row to store."""
+
+    program: Program
+    zone: str
+    member: NewMember
+
+
 async def register_member(services: Services, registration: MemberRegistration) -> RegisteredMember:
-    """Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
-    person_has_account or card_taken.
+    """Store a new member and grant what the program gives for registering, in one transaction.
+
+    Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
+    person_has_account, card_taken; Unavailable.
     """
     now = services.clock.now()
-    program, zone = offered(services, registration, now)
-    check_eligible(program.eligibility, registration, today=calendar.local_date(now, zone))
-    member = new_member(services, program, registration)
-    slots = wanted(program.earning, Registration(), at=now, zone=zone)
-    # Whoever joins has used no place of any limit yet, so the first one is free without asking.
+    admission = admit(services, registration, now=now)
+    program, member = admission.program, admission.member
+    slots = wanted(program.earning, Registration(), at=now, zone=admission.zone)
+    # A new member has used no slot, so the first of each limit is free.
     grants = [Grant(slot, 1) for slot in slots]
-    credits = decide(program.earning, Registration(), at=now, zone=zone, grants=grants)
-    rows = [CreditToAccept(program.id, registration.member_id, new_id(), credit) for credit in credits]
+    credits = decide(program.earning, Registration(), at=now, zone=admission.zone, grants=grants)
+    rows = [CreditToAccept(program.id, member.member_id, new_id(), credit) for credit in credits]
     async with open_posting(services, cause="pending") as posting:
         await add_member(posting.conn, member, now=now)
         if rows:
             await posting.accept(rows, now=now)
-    await _introduce(services, Member(program.id, registration.member_id, registration.country), now=now)
-    shown = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
-    return RegisteredMember(registration.member_id, program.id, registration.country, now, shown)
+    await _add_to_caches(services, Member(program.id, member.member_id, member.country), now=now)
+    views = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
+    return RegisteredMember(member.member_id, program.id, member.country, now, views)
 
 
-def offered(services: Services, registration: MemberRegistration, now: datetime) -> tuple[Program, str]:
-    """(the version in force for whoever joins, their zone). Raises Refusal unknown_program, not_eligible."""
+def admit(services: Services, registration: MemberRegistration, *, now: datetime) -> Admission:
+    """Check a registration against its program.
+
+    Raises Refusal unknown_program, not_eligible, invalid_phone.
+    """
     versions = services.programs.known(registration.program)
     try:
         program, market = services.programs.in_force(
             registration.program, at=now, country=registration.country
         )
     except Refusal:
-        # What else is against them: by the newest rules, and by a day that is the same for everyone.
-        rules, today = versions[-1].eligibility, now.astimezone(UTC).date()
-        reasons = reasons_against(
-            rules, kind=registration.kind, birth_date=registration.birth_date, today=today
-        )
+        # Not offered in this country. Name the other reasons too, by the newest version and UTC's date.
+        reasons = _reasons(versions[-1].eligibility, registration, today=now.astimezone(UTC).date())
         raise Refusal(Code.NOT_ELIGIBLE, reasons=["country", *reasons]) from None
-    return program, market.zone
-
-
-def check_eligible(rules: Eligibility, registration: MemberRegistration, *, today: date) -> None:
-    """`today` is that of the member's zone. Raises Refusal not_eligible."""
-    reasons = reasons_against(rules, kind=registration.kind, birth_date=registration.birth_date, today=today)
+    today = calendar.local_date(now, market.zone)
+    reasons = _reasons(program.eligibility, registration, today=today)
     if reasons:
         raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)
+    return Admission(program, market.zone, _new_member(services, program, registration))
 
 
-def phone_of(program: Program, phone: str, *, country: str) -> str:
-    """A phone number as it is kept. Raises Refusal invalid_phone, where it is to be a card number also for
-    one that is not mobile.
+def stored_phone(program: Program, phone: str, *, country: str) -> str:
+    """Return a phone number in E.164. Raises Refusal invalid_phone, also if it is to be a card number and is
+    not a mobile number.
     """
     try:
         number = normalized(phone, country)
     except NotAPhoneNumber:
-        number = ""
-    if not number or (program.cards.phone_is_card and not is_mobile(number)):
+        raise Refusal(Code.INVALID_PHONE) from None
+    if program.cards.phone_is_card and not is_mobile(number):
         raise Refusal(Code.INVALID_PHONE)
     return number
 
 
-def new_member(services: Services, program: Program, registration: MemberRegistration) -> NewMember:
-    """What is kept of whoever joins. Raises Refusal invalid_phone."""
-    hashed = None
+def _reasons(rules: Eligibility, registration: MemberRegistration, *, today: date) -> list[Reason]:
+    return reasons_against(rules, kind=registration.kind, birth_date=registration.birth_date, today=today)
+
+
+def _new_member(services: Services, program: Program, registration: MemberRegistration) -> NewMember:
+    """Raises Refusal invalid_phone."""
+    country, hashed, phone = registration.country, None, None
     if registration.person_ref is not None and program.eligibility.one_account_a_person:
         hashed = person_hash(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
-    phone = (
-        None
-        if registration.phone is None
-        else phone_of(program, registration.phone, country=registration.country)
-    )
-    numbers = [
-        stored_number(program.cards, registration.country, number) for number in registration.card_numbers
-    ]
-    if phone is not None and program.cards.phone_is_card:
-        numbers.insert(0, phone)
+    numbers = [stored_number(program.cards, country, number) for number in registration.card_numbers]
+    if registration.phone is not None:
+        phone = stored_phone(program, registration.phone, country=country)
+        if program.cards.phone_is_card:
+            numbers.insert(0, phone)
     return NewMember(
         program_id=program.id,
         member_id=registration.member_id,
-        country=registration.country,
+        country=country,
         kind=registration.kind,
         birth_date=registration.birth_date,
         person_hash=hashed,
@@ -144,12 +146,9 @@ def new_member(services: Services, program: Program, registration: MemberRegistr
     )
 
 
-async def _introduce(services: Services, member: Member, *, now: datetime) -> None:
-    """Tells the gate of somebody who has used nothing yet, which saves their first tap a question."""
+async def _add_to_caches(services: Services, member: Member, *, now: datetime) -> None:
+    """Cache a member who has used no slot yet: it saves their first activity a query."""
     services.members.add(member)
     day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
-    try:
+    with suppress(Unavailable):
         await services.gate.load([(member.program_id, member.member_id, [])], day=day, month=month)
-    except Unavailable:
-        # It will ask the database at their first tap.
-        return

@@ -1,13 +1,14 @@
-"""The shop tells what has changed about a member: a new phone number, one more card."""
+"""Update members: a new phone number, more cards."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from engage.domain.document.fields import ProgramId
-from engage.domain.members.cards import stored_number
+from engage.domain.members.cards import CardNumber, stored_number
+from engage.domain.members.phone import Phone
 from engage.domain.refusals import Code, Refusal
-from engage.flows.members.register import CardNumber, Phone, phone_of
+from engage.flows.members.register import stored_phone
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
@@ -30,24 +31,24 @@ class UpdatedMember(Struct, frozen=True):
     card_numbers: list[str]
 
 
-async def update_member(services: Services, member_id: str, changing: MemberUpdate) -> UpdatedMember:
-    """The same change again changes nothing. Where the phone number is a card number, the old number is the
-    member's no more: whoever has it next may join with it.
+async def update_member(services: Services, member_id: str, update: MemberUpdate) -> UpdatedMember:
+    """Change a member's phone number and add cards. Repeating it changes nothing.
 
-    Raises Refusal unknown_member, invalid_phone or card_taken.
+    If phone numbers are card numbers, the old number is released: its next owner may register with it.
+    Raises Refusal unknown_member, invalid_phone, card_taken; Unavailable.
     """
-    found = await services.members.get(services.db, changing.program, member_id)
+    found = await services.members.get(services.db, update.program, member_id)
     key = (found.program_id, found.member_id)
     now = services.clock.now()
     program = services.programs.latest(found.program_id, at=now, country=found.country)
     numbers = [
-        stored_number(program.cards, found.country, card_number) for card_number in changing.card_numbers
+        stored_number(program.cards, found.country, card_number) for card_number in update.card_numbers
     ]
-    phone = None if changing.phone is None else phone_of(program, changing.phone, country=found.country)
+    phone = None if update.phone is None else stored_phone(program, update.phone, country=found.country)
     async with transaction(services.db) as conn:
         member = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
         if member.erased_at is not None or member.merged_into is not None:
-            # A moment ago; asking again finds the one they were merged into.
+            # Closed a moment ago. A repeated request finds the member that they were merged into.
             raise Refusal(Code.UNKNOWN_MEMBER)
         if phone is not None and phone != member.phone:
             await set_phone(conn, key, phone, now=now)

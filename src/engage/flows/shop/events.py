@@ -17,8 +17,8 @@ from engage.domain.activity import (
 )
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.earning.order_facts import ReturnedLines
+from engage.domain.members.cards import CardNumber
 from engage.domain.refusals import Code
-from engage.flows.members.register import CardNumber
 from engage.store.members.members import Member
 from engage.store.shop.events import RecordedEvent
 
