@@ -38,17 +38,16 @@ class Batch:
     """Rows that a statement takes at once: a parameter for each column, which is an array.
 
     In the statement it stands as `unnest(…) AS name (columns)`, with the types of the table's columns.
+    `others` are columns that the table does not have, with their types.
     """
 
-    def __init__(self, name: str, table: Table, *columns: str) -> None:
-        self._names = columns
-        self._parameters = [f"{name}_{column}" for column in columns]
-        arrays = ", ".join(
-            f"CAST(:{parameter} AS {_array_type(table.c[column])})"
-            for parameter, column in zip(self._parameters, columns, strict=True)
-        )
-        self._sql = f"unnest({arrays}) AS {name} ({', '.join(columns)})"
-        self.columns = ", ".join(columns)
+    def __init__(self, name: str, table: Table, *columns: str, **others: str) -> None:
+        types = {column: _type(table.c[column]) for column in columns} | others
+        self._names = list(types)
+        self._parameters = [f"{name}_{column}" for column in types]
+        arrays = [f"CAST(:{name}_{column} AS {type_}[])" for column, type_ in types.items()]
+        self.columns = ", ".join(types)
+        self._sql = f"unnest({', '.join(arrays)}) AS {name} ({self.columns})"
 
     def __str__(self) -> str:
         return self._sql
@@ -66,7 +65,6 @@ class Batch:
         }
 
 
-def _array_type(column: Column[Any]) -> str:
+def _type(column: Column[Any]) -> str:
     # A collation belongs to the column, not to values that are compared with it.
-    type_ = "TEXT" if isinstance(column.type, Text) else column.type.compile(_DIALECT)
-    return f"{type_}[]"
+    return "TEXT" if isinstance(column.type, Text) else column.type.compile(_DIALECT)

@@ -143,7 +143,7 @@ async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetim
 async def _write(conn: AsyncConnection, state: _State) -> None:
     taken = {key: state.stock_used[key] - before for key, before in state.stock_before.items()}
     if any(taken.values()):
-        await reward_stock.give(conn, taken)
+        await reward_stock.add_issued(conn, taken)
     if state.holds:
         await add_holds(conn, state.holds)
         await add_coupons(conn, state.coupons)

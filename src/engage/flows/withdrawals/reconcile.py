@@ -18,6 +18,7 @@ from engage.flows.withdrawals.pay_out import PAYOUTS_PER_BATCH, make_calls, next
 from engage.payouts.port import PayoutProvider
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+from engage.store.withdrawals import reconciliation
 from engage.store.withdrawals import withdrawals as store
 
 log = structlog.get_logger()
@@ -87,8 +88,10 @@ async def read_differences(services: Services) -> list[PayoutDifference]:
     """Read the differences found so far. Raises Unavailable."""
     now = services.clock.now()
     async with transaction(services.db) as conn:
-        different = await store.read_different(conn, since=now - MAY_CHANGE_FOR, limit=DIFFERENCES_SHOWN)
-        overdue = await store.read_overdue(conn, before=now - OVERDUE_AFTER, limit=DIFFERENCES_SHOWN)
+        different = await reconciliation.read_different(
+            conn, since=now - MAY_CHANGE_FOR, limit=DIFFERENCES_SHOWN
+        )
+        overdue = await reconciliation.read_overdue(conn, before=now - OVERDUE_AFTER, limit=DIFFERENCES_SHOWN)
     return [
         *(PayoutDifference(withdrawal, description) for withdrawal, description in different),
         *(PayoutDifference(withdrawal, f"{withdrawal.state} for more than a day") for withdrawal in overdue),
@@ -120,7 +123,7 @@ async def _compare(services: Services, provider: PayoutProvider, until: float) -
     while asyncio.get_running_loop().time() < until and not unanswered:
         now = services.clock.now()
         async with transaction(services.db) as conn:
-            page = await store.read_uncompared(
+            page = await reconciliation.read_uncompared(
                 conn,
                 provider.name,
                 since=now - MAY_CHANGE_FOR,
@@ -131,7 +134,7 @@ async def _compare(services: Services, provider: PayoutProvider, until: float) -
             break
         answered = await _differences(services, provider, page)
         async with transaction(services.db) as conn:
-            await store.write_compared(conn, answered, now=now)
+            await reconciliation.write_compared(conn, answered, now=now)
         compared += len(answered)
         unanswered += len(page) - len(answered)
     return compared, unanswered

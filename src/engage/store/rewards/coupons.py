@@ -1,17 +1,21 @@
-"""Coupons and F-codes: what rewards gave to members, by their codes.
+"""Coupons and F-codes, by their codes.
 
-A member's coupons are written only while the member's balance is locked, so one coupon is applied at one
-checkout, however many ask.
+A member's coupons are written only while the member's balance is locked, so a coupon is applied at one
+checkout, however many requests there are.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.keys import HoldKey, MemberKey
+from engage.schema.rewards import coupons as table
+from engage.schema.rows import Batch, columns, from_row, of_member, select_list
 
 CouponState = Literal["issued", "applied", "used", "void", "expired"]
 CouponKind = Literal["coupon", "f_code"]
@@ -44,24 +48,34 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None = None
 
 
-_COLUMNS = """c.program_id, c.member_id, c.id, c.kind, c.reward_id, c.program_version, c.code, c.points,
-       c.value_minor, c.currency, c.product_id, c.state, c.redemption_id, c.hold_id, c.order_id, c.issued_at,
-       c.expires_at, c.closed_at"""
+_CODES = Batch("k", table, "program_id", "code")
+_HOLDS = Batch("u", table, "program_id", "member_id", "hold_id")
+_RETURNED = Batch("r", table, "program_id", "member_id", "hold_id", at="timestamptz", grace="interval")
+_REWARDS = Batch("k", table, "program_id", "member_id", "reward_id", since="timestamptz")
+_NEW = Batch(
+    "a",
+    table,
+    *(
+        "program_id",
+        "member_id",
+        "id",
+        "kind",
+        "reward_id",
+        "program_version",
+        "code",
+        "points",
+        "value_minor",
+    ),
+    *("currency", "product_id", "state", "redemption_id", "issued_at", "expires_at"),
+)
+_CHANGED = Batch("u", table, "program_id", "member_id", "id", "state", "hold_id", "order_id", "closed_at")
+_COLUMNS = select_list(Coupon, "c")
 
 _BY_CODE = text(f"""
-SELECT {_COLUMNS}
-FROM unnest(CAST(:program_ids AS text[]), CAST(:codes AS text[])) AS k (program_id, code)
-JOIN coupons c USING (program_id, code)
-""")  # noqa: S608  # Nothing but columns.
+SELECT {_COLUMNS} FROM {_CODES} JOIN coupons c USING (program_id, code)
+""")  # noqa: S608  # Names of the schema, here and below.
 
-_ISSUED = text(f"""
-SELECT {_COLUMNS} FROM coupons c
-WHERE c.program_id = :program_id AND c.member_id = :member_id AND c.kind = 'coupon' AND c.state = 'issued'
-  AND (c.expires_at IS NULL OR c.expires_at > :now)
-ORDER BY c.expires_at, c.id LIMIT :limit
-""")  # noqa: S608  # As above.
-
-# One whose time has ended is expired, whether or not somebody has come round to noting it.
+# A coupon whose time has ended is expired, whether or not the sweep has reached it.
 _STATE = "CASE WHEN c.state = 'issued' AND c.expires_at <= :now THEN 'expired' ELSE c.state END"
 
 _LIST = text(f"""
@@ -70,53 +84,33 @@ WHERE c.program_id = :program_id AND c.member_id = :member_id
   AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)
   AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
 ORDER BY c.id DESC LIMIT :limit
-""")  # noqa: S608  # As above.
+""")  # noqa: S608
 
-_GIVEN = text("""
+_COUNT = text(f"""
 SELECT k.program_id, k.member_id, k.reward_id, count(c.id)
-FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:reward_ids AS text[]),
-    CAST(:sinces AS timestamptz[])
-) AS k (program_id, member_id, reward_id, since)
+FROM {_REWARDS}
 LEFT JOIN coupons c
     ON c.program_id = k.program_id AND c.member_id = k.member_id AND c.reward_id = k.reward_id
    AND (k.since IS NULL OR c.issued_at >= k.since)
 GROUP BY 1, 2, 3
-""")
+""")  # noqa: S608
 
-_ADD = text("""
-INSERT INTO coupons (program_id, member_id, id, kind, reward_id, program_version, code, points, value_minor,
-                     currency, product_id, state, redemption_id, issued_at, expires_at)
-SELECT a.program_id, a.member_id, a.id, a.kind, a.reward_id, a.program_version, a.code, a.points,
-       a.value_minor, a.currency, a.product_id, 'issued', a.redemption_id, a.issued_at, a.expires_at
-FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:kinds AS text[]),
-    CAST(:reward_ids AS text[]), CAST(:versions AS text[]), CAST(:codes AS text[]), CAST(:points AS bigint[]),
-    CAST(:values AS bigint[]), CAST(:currencies AS text[]), CAST(:product_ids AS text[]),
-    CAST(:redemption_ids AS uuid[]), CAST(:issued_ats AS timestamptz[]), CAST(:expires_ats AS timestamptz[])
-) AS a (program_id, member_id, id, kind, reward_id, program_version, code, points, value_minor, currency,
-        product_id, redemption_id, issued_at, expires_at)
-""")
+_ADD = text(f"INSERT INTO coupons ({_NEW.columns}) SELECT {_NEW.columns} FROM {_NEW}")  # noqa: S608
 
-_WRITE = text("""
+_WRITE = text(f"""
 UPDATE coupons c
 SET state = u.state, hold_id = u.hold_id, order_id = u.order_id, closed_at = u.closed_at
-FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:states AS text[]),
-    CAST(:hold_ids AS uuid[]), CAST(:order_ids AS text[]), CAST(:closed_ats AS timestamptz[])
-) AS u (program_id, member_id, id, state, hold_id, order_id, closed_at)
-WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
-""")
+FROM {_CHANGED} WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
+""")  # noqa: S608
 
-_USE = text("""
+_USE = text(f"""
 UPDATE coupons c SET state = 'used', closed_at = :at
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:hold_ids AS uuid[]))
-    AS u (program_id, member_id, hold_id)
+FROM {_HOLDS}
 WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.hold_id = u.hold_id
   AND c.state = 'applied'
-""")
+""")  # noqa: S608
 
-# Members whose balance somebody else holds are left to the next round.
+# Members whose balance another transaction holds are left to the next batch.
 _EXPIRE = text("""
 WITH ended AS MATERIALIZED (
     SELECT c.program_id, c.member_id, c.id
@@ -132,7 +126,7 @@ WHERE c.program_id = e.program_id AND c.member_id = e.member_id AND c.id = e.id
 
 _NEXT_END = text("SELECT min(expires_at) FROM coupons WHERE state = 'issued' AND expires_at > :after")
 
-# A coupon whose time has ended gets the grace where it had been used, and ends where it was only set aside.
+# A coupon whose time has ended gets the grace when it had been used, and expires when it was only applied.
 _RETURN = text(f"""
 WITH back AS MATERIALIZED (
     SELECT c.program_id, c.member_id, c.id,
@@ -141,11 +135,7 @@ WITH back AS MATERIALIZED (
            NOT (c.expires_at IS NULL OR c.expires_at > r.at
                 OR (c.state = 'used' AND r.grace > interval '0')) AS ended,
            c.expires_at AS ended_at, r.at
-    FROM unnest(
-        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:hold_ids AS uuid[]),
-        CAST(:ats AS timestamptz[]), CAST(:graces AS interval[])
-    ) AS r (program_id, member_id, hold_id, at, grace)
-    JOIN coupons c USING (program_id, member_id, hold_id)
+    FROM {_RETURNED} JOIN coupons c USING (program_id, member_id, hold_id)
     WHERE c.state IN ('applied', 'used')
 )
 UPDATE coupons c
@@ -156,26 +146,33 @@ SET state = CASE WHEN b.ended THEN 'expired' ELSE 'issued' END,
 FROM back b
 WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.id = b.id
 RETURNING {_COLUMNS}
-""")  # noqa: S608  # Nothing but columns.
+""")  # noqa: S608
 
 
 async def read_by_codes(
     conn: AsyncConnection, codes: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], Coupon]:
-    """By (program, code), whoever has it; what is missing is no code of ours."""
-    asked = sorted(set(codes))
-    rows = await conn.execute(
-        _BY_CODE, {"program_ids": [program for program, _ in asked], "codes": [code for _, code in asked]}
-    )
-    return {(coupon.program_id, coupon.code): coupon for coupon in map(_coupon, rows)}
+    """Read coupons of any member by (program, code); unknown codes are absent."""
+    rows = await conn.execute(_BY_CODE, _CODES.of(sorted(set(codes))))
+    return {(row.program_id, row.code): from_row(Coupon, row) for row in rows}
 
 
 async def read_issued(
     conn: AsyncConnection, program_id: str, member_id: str, *, now: datetime, limit: int
 ) -> list[Coupon]:
-    """The coupons, not F-codes, that a member can use now, those that end first at the front."""
-    values = {"program_id": program_id, "member_id": member_id, "now": now, "limit": limit}
-    return [_coupon(row) for row in await conn.execute(_ISSUED, values)]
+    """Read the coupons, not F-codes, that a member can use now; those that end first stand first."""
+    rows = await conn.execute(
+        select(*columns(table, Coupon))
+        .where(
+            of_member(table, (program_id, member_id)),
+            table.c.kind == "coupon",
+            table.c.state == "issued",
+            table.c.expires_at.is_(None) | (table.c.expires_at > now),
+        )
+        .order_by(table.c.expires_at, table.c.id)
+        .limit(limit)
+    )
+    return [from_row(Coupon, row) for row in rows]
 
 
 async def list_coupons(
@@ -188,7 +185,9 @@ async def list_coupons(
     limit: int,
     now: datetime,
 ) -> list[Coupon]:
-    """Newest first, those with an id below `before`; in the state that they are in at `now`."""
+    """List a member's coupons with an id below `before`, newest first, in the state that they have
+    at `now`.
+    """
     values = {
         "program_id": program_id,
         "member_id": member_id,
@@ -197,120 +196,68 @@ async def list_coupons(
         "limit": limit,
         "now": now,
     }
-    return [_coupon(row) for row in await conn.execute(_LIST, values)]
+    return [from_row(Coupon, row) for row in await conn.execute(_LIST, values)]
 
 
 async def count_issued(
-    conn: AsyncConnection, asked: Iterable[tuple[str, str, str, datetime | None]]
+    conn: AsyncConnection, queries: Iterable[tuple[str, str, str, datetime | None]]
 ) -> dict[tuple[str, str, str], int]:
-    """How often each (program, member, reward, since) was given, by the first three."""
-    each = sorted({one[:3]: one for one in asked}.values(), key=lambda one: one[:3])
-    rows = await conn.execute(
-        _GIVEN,
-        {
-            "program_ids": [one[0] for one in each],
-            "member_ids": [one[1] for one in each],
-            "reward_ids": [one[2] for one in each],
-            "sinces": [one[3] for one in each],
-        },
-    )
+    """Count coupons of a reward issued to a member since an instant, or ever: (program, member, reward,
+    since).
+
+    The counts are by (program, member, reward), of which each may be asked for once.
+    """
+    by_reward = sorted({query[:3]: query for query in queries}.items())
+    rows = await conn.execute(_COUNT, _REWARDS.of(query for _, query in by_reward))
     return {(program_id, member_id, reward_id): count for program_id, member_id, reward_id, count in rows}
 
 
 async def add_coupons(conn: AsyncConnection, coupons: Sequence[Coupon]) -> None:
-    """New ones, all `issued`."""
-    await conn.execute(
-        _ADD,
-        {
-            "program_ids": [c.program_id for c in coupons],
-            "member_ids": [c.member_id for c in coupons],
-            "ids": [c.id for c in coupons],
-            "kinds": [c.kind for c in coupons],
-            "reward_ids": [c.reward_id for c in coupons],
-            "versions": [c.program_version for c in coupons],
-            "codes": [c.code for c in coupons],
-            "points": [c.points for c in coupons],
-            "values": [c.value_minor for c in coupons],
-            "currencies": [c.currency for c in coupons],
-            "product_ids": [c.product_id for c in coupons],
-            "redemption_ids": [c.redemption_id for c in coupons],
-            "issued_ats": [c.issued_at for c in coupons],
-            "expires_ats": [c.expires_at for c in coupons],
-        },
-    )
+    await conn.execute(_ADD, _NEW.of_structs(coupons))
 
 
 async def write_coupons(conn: AsyncConnection, coupons: Sequence[Coupon]) -> None:
-    """Writes the state of these coupons, when they closed, and the checkout that they are at."""
-    await conn.execute(
-        _WRITE,
-        {
-            "program_ids": [c.program_id for c in coupons],
-            "member_ids": [c.member_id for c in coupons],
-            "ids": [c.id for c in coupons],
-            "states": [c.state for c in coupons],
-            "hold_ids": [c.hold_id for c in coupons],
-            "order_ids": [c.order_id for c in coupons],
-            "closed_ats": [c.closed_at for c in coupons],
-        },
-    )
+    """Write the state of these coupons, when they closed, and the checkout that they are applied at."""
+    await conn.execute(_WRITE, _CHANGED.of_structs(coupons))
 
 
-async def use_coupons(conn: AsyncConnection, holds: Iterable[tuple[str, str, UUID]], *, at: datetime) -> None:
-    """The coupons that these (program, member, hold) applied are used."""
-    await conn.execute(_USE, _of_holds(sorted(set(holds))) | {"at": at})
+async def use_coupons(conn: AsyncConnection, holds: Iterable[HoldKey], *, at: datetime) -> None:
+    """Mark the coupons that are applied at these holds as used."""
+    await conn.execute(_USE, _HOLDS.of(sorted(set(holds))) | {"at": at})
 
 
 async def return_coupons(
     conn: AsyncConnection,
-    holds: Iterable[tuple[str, str, UUID]],
+    holds: Iterable[HoldKey],
     *,
     now: datetime | dict[UUID, datetime],
-    grace: timedelta | dict[tuple[str, str], timedelta] = timedelta(),
+    grace: timedelta | dict[MemberKey, timedelta] = timedelta(),
 ) -> list[Coupon]:
-    """The coupons that these (program, member, hold) applied or used go back to their members, as `issued`;
-    as they are then. One that went back before is not among them.
+    """Give the coupons that are applied or used at these holds back to their members, as `issued`.
 
-    One whose time has ended meanwhile: had the order been captured, it can be used for `grace` from now (by
-    the program's `grace`, one for all or by (program, member)); where it was only applied, at a hold that is
-    released or times out, it is `expired`. `now` may differ between holds.
+    A coupon whose time has ended meanwhile can be used for `grace` from now when it was used; when it was
+    only applied, it is `expired`. `now` may differ between holds, `grace` between members. Coupons that were
+    given back before are not among the result.
     """
-    asked = sorted(set(holds))
-    rows = await conn.execute(
-        _RETURN,
-        _of_holds(asked)
-        | {
-            "ats": [now[hold] if isinstance(now, dict) else now for _, _, hold in asked],
-            "graces": [
-                grace.get((program, member), timedelta()) if isinstance(grace, dict) else grace
-                for program, member, _ in asked
-            ],
-        },
-    )
-    return [_coupon(row) for row in rows]
+    returned = []
+    for program_id, member_id, hold_id in sorted(set(holds)):
+        at = now[hold_id] if isinstance(now, dict) else now
+        allowed = grace.get((program_id, member_id), timedelta()) if isinstance(grace, dict) else grace
+        returned.append((program_id, member_id, hold_id, at, allowed))
+    rows = await conn.execute(_RETURN, _RETURNED.of(returned))
+    return [from_row(Coupon, row) for row in rows]
 
 
 async def expire_batch(conn: AsyncConnection, *, now: datetime, on_time: bool, limit: int) -> int:
-    """Ends up to `limit` coupons whose time has come by `now`; how many. `on_time`: each at its own time.
+    """Expire up to `limit` coupons whose time ended by `now`; the number of them. `on_time`: each at its
+    time.
 
-    One that is applied at a checkout waits for what becomes of that.
+    A coupon that is applied at a checkout waits for the checkout's end.
     """
     return (await conn.execute(_EXPIRE, {"now": now, "on_time": on_time, "limit": limit})).rowcount
 
 
 async def next_coupon_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:
-    """The first instant later than `after` at which the time of an issued coupon ends."""
-    found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
-    return found
-
-
-def _of_holds(holds: Sequence[tuple[str, str, UUID]]) -> dict[str, Any]:
-    return {
-        "program_ids": [program for program, _, _ in holds],
-        "member_ids": [member for _, member, _ in holds],
-        "hold_ids": [hold for _, _, hold in holds],
-    }
-
-
-def _coupon(row: Sequence[Any]) -> Coupon:
-    return Coupon(**dict(zip(Coupon.__struct_fields__, row, strict=True)))
+    """Read the first instant later than `after` at which the time of an issued coupon ends."""
+    end: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
+    return end

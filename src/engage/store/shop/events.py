@@ -7,6 +7,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.schema.orders import shop_events
+from engage.schema.rows import Batch
+
 
 class RecordedEvent(msgspec.Struct, frozen=True):
     program_id: str
@@ -16,43 +19,27 @@ class RecordedEvent(msgspec.Struct, frozen=True):
     time: datetime
 
 
-_ADD = text("""
-INSERT INTO shop_events (program_id, event_id, type, member_id, time, received_at)
-SELECT e.program_id, e.event_id, e.type, e.member_id, e.time, :now
-FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:event_ids AS text[]), CAST(:types AS text[]),
-    CAST(:member_ids AS text[]), CAST(:times AS timestamptz[])
-) AS e (program_id, event_id, type, member_id, time)
-ORDER BY e.program_id COLLATE "C", e.event_id COLLATE "C"
+_IDS = Batch("k", shop_events, "program_id", "event_id")
+_EVENTS = Batch("e", shop_events, *RecordedEvent.__struct_fields__)
+
+_ADD = text(f"""
+INSERT INTO shop_events ({_EVENTS.columns}, received_at)
+SELECT {_EVENTS.columns}, :now FROM {_EVENTS}
+ORDER BY program_id COLLATE "C", event_id COLLATE "C"
 ON CONFLICT DO NOTHING
-RETURNING 1
-""")
+""")  # noqa: S608  # Names of the schema, here and below.
+
+_READ = text(f"""
+SELECT e.program_id, e.event_id FROM {_IDS} JOIN shop_events e USING (program_id, event_id)
+""")  # noqa: S608
 
 
 async def add_events(conn: AsyncConnection, events: Sequence[RecordedEvent], *, now: datetime) -> int:
-    """Keeps the ids of events whose work is done; how many nobody has kept meanwhile."""
-    rows = await conn.execute(
-        _ADD,
-        {
-            "program_ids": [e.program_id for e in events],
-            "event_ids": [e.event_id for e in events],
-            "types": [e.type for e in events],
-            "member_ids": [e.member_id for e in events],
-            "times": [e.time for e in events],
-            "now": now,
-        },
-    )
-    return len(rows.all())
-
-
-_SEEN = text("""
-SELECT e.program_id, e.event_id
-FROM unnest(CAST(:program_ids AS text[]), CAST(:event_ids AS text[])) AS k (program_id, event_id)
-JOIN shop_events e USING (program_id, event_id)
-""")
+    """Record events whose work is done; the number of those that nobody has recorded meanwhile."""
+    return (await conn.execute(_ADD, _EVENTS.of_structs(events) | {"now": now})).rowcount
 
 
 async def read_recorded_events(conn: AsyncConnection, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of these (program, event id) that were done before."""
-    rows = await conn.execute(_SEEN, {"program_ids": [p for p, _ in ids], "event_ids": [e for _, e in ids]})
+    """Read which of these (program, event id) were recorded before."""
+    rows = await conn.execute(_READ, _IDS.of(ids))
     return {(program_id, event_id) for program_id, event_id in rows}
