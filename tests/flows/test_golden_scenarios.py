@@ -39,7 +39,7 @@ def _scenarios(program: Program) -> list[Example]:
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     async with open_services(settings, StoppedClock(THEN)) as opened:
-        for document in programs.presets():
+        for document in programs.presets().values():
             await publish(opened.db, document, source="preset", now=THEN)
         await opened.programs.refresh(opened.db)
         yield opened

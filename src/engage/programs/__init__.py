@@ -1,4 +1,4 @@
-"""The program documents that come with engage, one folder a program, one TOML file a version."""
+"""The preset program documents: a folder for each program, a TOML file for each version. Imports domain."""
 
 from functools import cache
 from importlib import resources
@@ -11,11 +11,11 @@ _SUFFIX = ".toml"
 
 
 class UnknownPreset(LookupError):
-    """There is no preset of that name."""
+    """No preset has that name."""
 
 
 def names() -> list[str]:
-    """`eu-mi-points/2020`, `eu-mi-points/2022`, …: by program, then by version."""
+    """`eu-mi-points/2020`, `eu-mi-points/2022`, …: id and version of each preset, sorted."""
     return sorted(
         f"{folder.name}/{file.name.removesuffix(_SUFFIX)}"
         for folder in _FOLDER.iterdir()
@@ -27,24 +27,23 @@ def names() -> list[str]:
 
 @cache
 def preset(name: str) -> Program:
-    """The program of one of `names`, or the newest version of a program (`eu-mi-points`).
+    """One of `names`, or the newest version of a program (`eu-mi-points`).
 
     Raises UnknownPreset.
     """
     if name in names():
         return parse.parse(text(name), source=name)
-    versions = [preset(each) for each in names() if each.startswith(f"{name}/")]
+    versions = [preset(known) for known in names() if known.startswith(f"{name}/")]
     if not versions:
         raise UnknownPreset(name)
     return max(versions, key=lambda program: program.in_force_from)
 
 
-def presets() -> list[str]:
-    """The texts of all documents, each program's versions from the oldest on."""
-    by_age = sorted(names(), key=lambda name: (preset(name).id, preset(name).in_force_from))
-    return [text(name) for name in by_age]
+def presets() -> dict[str, str]:
+    """The texts of all presets by name, the versions of a program from the oldest to the newest."""
+    return {name: text(name) for name in names()}
 
 
 def text(name: str) -> str:
-    """A preset's document as it is written, comments included. `name` is one of `names`."""
+    """The document of one of `names`, with its comments."""
     return _FOLDER.joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ EU = "eu-mi-points"
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
     async with open_services(settings, StoppedClock(NOON)) as opened:
-        for preset in programs.presets():
+        for preset in programs.presets().values():
             await publish(opened.db, preset, source="preset", now=NOON)
         await opened.programs.refresh(opened.db)
         yield opened

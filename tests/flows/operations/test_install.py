@@ -1,7 +1,11 @@
 """Making an installation ready, for the first time and again."""
 
+import pytest
+import structlog
+
 from engage import programs
 from engage.clock import StoppedClock
+from engage.domain.program import parse
 from engage.flows.operations.install import install
 from engage.flows.programs.publish import publish
 from engage.runtime.services import open_services
@@ -20,12 +24,22 @@ async def test_all_presets_are_published_once_however_often_it_is_made_ready(set
     assert [name for (name,) in published] == programs.names()
 
 
+async def test_published_presets_are_not_played_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await install(settings)
+    monkeypatch.setattr(parse, "parse", pytest.fail)
+    await install(settings)
+
+
 async def test_what_an_earlier_installation_published_stays(settings: Settings) -> None:
     text = programs.text("eu-mi-points/2022").replace("Join Mi Points", "Join us")
     async with open_services(settings, StoppedClock(NOON)) as services:
         await publish(services.db, text, source="earlier", now=NOON)
-        await install(settings)
+        with structlog.testing.capture_logs() as logs:
+            await install(settings)
         kept = await rows(
             services.db, "SELECT document FROM program_versions WHERE version = '2022' ORDER BY program_id"
         )
     assert kept == [(text,)]
+    assert [(log["log_level"], log["version"]) for log in logs if "version" in log] == [("warning", "2022")]

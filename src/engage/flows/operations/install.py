@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
 from engage.clock import Clock
-from engage.domain.refusals import Code, Refusal
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
 from engage.settings import Settings
 from engage.store import api_keys
+from engage.store import programs as store
 
 log = structlog.get_logger()
 
@@ -25,8 +25,7 @@ async def install(settings: Settings) -> None:
     await migrate(settings)
     db = open_database(settings.database_url, pool_size=1)
     try:
-        for preset in programs.presets():
-            await _publish_preset(db, preset)
+        await _publish_presets(db)
         if settings.sandbox is not None:
             await _keep_sandbox_keys(db, sandbox_secrets.read(settings.sandbox))
     finally:
@@ -38,16 +37,22 @@ async def install(settings: Settings) -> None:
         await gate.close()
 
 
-async def _publish_preset(db: AsyncEngine, document: str) -> None:
-    """An installation of an earlier day may have another text of the same version. What is published stays:
-    whoever wants the new rules publishes them as a version of another name.
+async def _publish_presets(db: AsyncEngine) -> None:
+    """Publish the presets that are not published yet. Published ones are neither parsed nor played again.
+
+    An older installation may have published another text of a version. It stays in force: new rules need a new
+    version name.
     """
-    try:
-        await publish(db, document, source="preset", now=Clock().now())
-    except Refusal as refusal:
-        if refusal.code is not Code.VERSION_EXISTS:
-            raise
-        log.warning("another text of this preset is published, and stays", **refusal.facts)
+    async with transaction(db) as conn:
+        stored = {(row.program_id, row.version): row.document for row in await store.read_all(conn)}
+    for name, document in programs.presets().items():
+        program, version = name.split("/")
+        if (program, version) not in stored:
+            await publish(db, document, source=name, now=Clock().now())
+        elif stored[program, version] != document:
+            log.warning(
+                "another text of this preset is published, and stays", program=program, version=version
+            )
 
 
 async def migrate(settings: Settings) -> None:
