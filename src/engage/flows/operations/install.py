@@ -40,7 +40,7 @@ async def install(settings: Settings) -> None:
 async def _publish_presets(db: AsyncEngine) -> None:
     """Publish the presets that are not published yet. Published ones are neither parsed nor played again.
 
-    An older installation may have published another text of a version. It stays in force: new rules need a new
+    An older release may have published another text of a version. It stays in force: new rules need a new
     version name.
     """
     async with transaction(db) as conn:
