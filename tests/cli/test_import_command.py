@@ -1,4 +1,4 @@
-"""`engage import` as an operator runs it, and kills it."""
+"""`engage import` as an operator runs and kills it."""
 
 import asyncio
 import os
@@ -25,13 +25,13 @@ def environment(settings: Settings) -> dict[str, str | None]:
 
 
 async def run(environment: dict[str, str | None], *arguments: object) -> Result:
-    """In a thread, as the command runs a loop of its own."""
+    """Run in a thread, because the command runs its own event loop."""
     return await asyncio.to_thread(
         CliRunner().invoke, main, ["import", *map(str, arguments)], env=environment
     )
 
 
-async def test_it_says_what_came_and_keeps_what_did_not(
+async def test_it_reports_counts_and_writes_rejected_rows_to_a_file(
     settings: Settings, environment: dict[str, str | None], tmp_path: Path
 ) -> None:
     file = tmp_path / "old-cards.csv"
@@ -42,7 +42,7 @@ async def test_it_says_what_came_and_keeps_what_did_not(
         assert done.exit_code == 1, done.output
         assert "line 3 country [red]US: " in done.output
         assert "line 4 points [bold]7: " in done.output
-        assert "4 rows: 2 imported, 0 there already, 2 rejected" in done.output
+        assert "4 rows: 2 imported, 0 already there, 2 rejected" in done.output
         assert "2 new members, 100 points" in done.output
         kept = tmp_path / "old-cards.rejected.csv"
         assert str(kept) in done.output.replace("\n", "")
@@ -55,14 +55,14 @@ async def test_it_says_what_came_and_keeps_what_did_not(
         again = await run(environment, kept, "--program", PROGRAM)
         assert (again.exit_code, again.output.splitlines()[0]) == (
             0,
-            "2 rows: 2 imported, 0 there already, 0 rejected",
+            "2 rows: 2 imported, 0 already there, 0 rejected",
         )
         last = await run(environment, file, "--program", PROGRAM)
-        assert "4 rows: 0 imported, 2 there already, 2 rejected" in last.output
+        assert "4 rows: 0 imported, 2 already there, 2 rejected" in last.output
         assert await rows(services.db, "SELECT sum(active) FROM balances") == [(112,)]
 
 
-async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
+async def test_after_a_kill_it_continues_when_started_again(
     settings: Settings, environment: dict[str, str | None], tmp_path: Path
 ) -> None:
     file = tmp_path / "many.csv"
@@ -94,29 +94,29 @@ async def test_killed_in_the_middle_it_goes_on_when_it_is_started_again(
 
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 0, done.output
-        assert f"9,000 rows: {9_000 - there:,} imported, {there:,} there already" in done.output
+        assert f"9,000 rows: {9_000 - there:,} imported, {there:,} already there" in done.output
         assert await rows(services.db, "SELECT count(*), sum(active) FROM balances") == [
             (9_000, sum(n % 100 for n in range(9_000)))
         ]
 
 
-async def test_what_cannot_be_begun_is_said_in_a_line_and_writes_nothing(
+async def test_a_wrong_call_is_refused_in_one_line_and_writes_nothing(
     settings: Settings, environment: dict[str, str | None], tmp_path: Path
 ) -> None:
     async with services_with_activities(settings) as services:
         good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
         good.write_text("member_id,country\na,ES\n")
         bad.write_text("member_id;country\na;ES\n")
-        for said, *arguments in (
+        for message, *arguments in (
             ("separated by semicolons", bad, "--program", PROGRAM),
-            ("there is no program nowhere", good, "--program", "nowhere"),
-            ("'two words' is not of", good, "--program", PROGRAM, "--name", "two words"),
+            ("there is no such program", good, "--program", "nowhere"),
+            ("'two words' has other characters", good, "--program", PROGRAM, "--name", "two words"),
             ("does not exist", tmp_path / "none.csv", "--program", PROGRAM),
             ("Missing option", good),
         ):
             failed = await run(environment, *arguments)
             assert failed.exit_code in (1, 2)
-            assert said in " ".join(failed.output.replace("│", " ").split())
+            assert message in " ".join(failed.output.replace("│", " ").split())
             assert "Traceback" not in failed.output
         assert await rows(services.db, "SELECT count(*) FROM members") == [(0,)]
         assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.csv", "good.csv"]

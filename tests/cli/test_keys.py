@@ -1,4 +1,4 @@
-"""`engage keys`: made, listed, revoked, on an installation that runs or does not."""
+"""`engage keys`: make, list and revoke keys."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ def environment(settings: Settings) -> dict[str, str | None]:
 
 
 async def run(environment: dict[str, str | None], *arguments: str) -> Result:
-    """In a thread, as the command runs a loop of its own."""
+    """Run in a thread, because the command runs its own event loop."""
     return await asyncio.to_thread(CliRunner().invoke, main, ["keys", *arguments], env=environment)
 
 
@@ -30,7 +30,7 @@ async def scopes_of(settings: Settings, key: str) -> tuple[str, ...] | None:
         await db.dispose()
 
 
-async def test_a_key_is_shown_once_and_is_good_for_its_scope(
+async def test_a_key_is_shown_once_and_has_its_scope(
     settings: Settings, environment: dict[str, str | None]
 ) -> None:
     made = await run(environment, "create", "web shop", "--scope", "shop")
@@ -44,7 +44,7 @@ async def test_a_key_is_shown_once_and_is_good_for_its_scope(
     assert key.split("_", 2)[2] not in listed
 
 
-async def test_a_revoked_key_is_good_for_nothing_and_stays_listed(
+async def test_a_revoked_key_is_refused_and_stays_listed(
     settings: Settings, environment: dict[str, str | None]
 ) -> None:
     key = (await run(environment, "create", "till 7", "--scope", "shop")).output.strip()
@@ -58,13 +58,11 @@ async def test_a_revoked_key_is_good_for_nothing_and_stays_listed(
 
 
 @pytest.mark.parametrize("arguments", [["create", "x"], ["create", "x", "--scope", "all"], ["revoke"]])
-async def test_a_command_that_is_wrong_makes_nothing(
-    environment: dict[str, str | None], arguments: list[str]
-) -> None:
+async def test_a_wrong_call_is_refused(environment: dict[str, str | None], arguments: list[str]) -> None:
     assert (await run(environment, *arguments)).exit_code == 2
 
 
-async def test_a_database_that_is_away_is_told_in_a_line(environment: dict[str, str | None]) -> None:
+async def test_an_unavailable_database_is_reported(environment: dict[str, str | None]) -> None:
     nowhere = environment | {"ENGAGE_DATABASE_URL": "postgresql+asyncpg://postgres@127.0.0.1:1/engage"}
     failed = await run(nowhere, "list")
     assert failed.exit_code == 1

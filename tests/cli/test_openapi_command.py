@@ -1,4 +1,4 @@
-"""`engage openapi`: the contract is written, and drift from it is told."""
+"""`engage openapi`: write the contract, and show where a file differs from it."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from engage.cli import main
 
 
-def test_what_was_written_passes_the_check_and_what_was_changed_does_not(tmp_path: Path) -> None:
+def test_a_written_contract_passes_the_check_and_a_changed_one_fails(tmp_path: Path) -> None:
     file = tmp_path / "contracts" / "engage.yaml"
     runner = CliRunner()
     missing = runner.invoke(main, ["openapi", "--check", "--file", str(file)])

@@ -22,8 +22,8 @@ from tests.support.database import rows
 
 
 @pytest.fixture
-async def lived(settings: Settings) -> AsyncIterator[Services]:
-    """50 points active in ES and in GB, 21 pending in ES; two hours after NOON."""
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """Two hours after NOON: 50 active points in ES and in GB each, 21 pending in ES."""
     async with services_with_activities(settings) as services:
         await join(services)
         await join(services, "m-2", "GB")
@@ -34,15 +34,15 @@ async def lived(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def run(services: Services, *arguments: object) -> Result:
-    """In a thread, as the command runs a loop of its own."""
+    """Run in a thread, because the command runs its own event loop."""
     environment = {**to_environment(services.settings), "COLUMNS": "120"}
     return await asyncio.to_thread(
         CliRunner().invoke, main, ["report", *map(str, arguments)], env=environment
     )
 
 
-async def test_it_is_a_table_of_plain_columns(lived: Services) -> None:
-    done = await run(lived, "liability", "--from", "2026-11-21T12:00:00.000001Z")
+async def test_liability_is_a_table_of_plain_columns(services: Services) -> None:
+    done = await run(services, "liability", "--from", "2026-11-21T12:00:00.000001Z")
     assert done.exit_code == 0, done.output
     euros, pounds = done.output.split("members owe")[1:]
     for part, pending in ((euros, "21"), (pounds, "–")):
@@ -56,19 +56,19 @@ async def test_it_is_a_table_of_plain_columns(lived: Services) -> None:
     assert "\x1b" not in done.output
 
 
-async def test_it_is_json_and_csv_and_a_picture(lived: Services, tmp_path: Path) -> None:
-    found = json.loads((await run(lived, "liability", "--at", "2026-11-21T13:00:00Z", "--json")).output)
+async def test_liability_is_json_csv_and_a_chart(services: Services, tmp_path: Path) -> None:
+    found = json.loads((await run(services, "liability", "--at", "2026-11-21T13:00:00Z", "--json")).output)
     assert found["at"] == "2026-11-21T13:00:00Z"
     assert [(item["currency"], item["outstanding"]) for item in found["items"]] == [("EUR", 50), ("GBP", 50)]
 
-    printed = (await run(lived, "liability", "--program", "playground", "--csv", "-")).output
+    printed = (await run(services, "liability", "--program", "playground", "--csv", "-")).output
     table = list(csv.DictReader(io.StringIO(printed)))
     assert [row["points"] for row in table if (row["part"], row["item"]) == ("outstanding", "all")] == [
         "50"
     ] * 2
 
     files = tmp_path / "liability.csv", tmp_path / "liability.svg"
-    done = await run(lived, "liability", "--csv", files[0], "--chart", files[1])
+    done = await run(services, "liability", "--csv", files[0], "--chart", files[1])
     assert done.exit_code == 0, done.output
     assert files[0].read_bytes().startswith(b"program,currency,from,at,part,item,")
     assert files[0].read_bytes().count(b"\r\n") == len(table) + 1
@@ -77,29 +77,29 @@ async def test_it_is_json_and_csv_and_a_picture(lived: Services, tmp_path: Path)
     assert {"playground, EUR", "playground, GBP", "+50", "issued", "181 to 365 days"} <= set(texts)
 
 
-async def test_a_member_had_what_they_had(lived: Services) -> None:
-    done = await run(lived, "balance", "m-1", "--at", "2026-11-21T13:00:00Z")
+async def test_a_past_balance_is_reported(services: Services) -> None:
+    done = await run(services, "balance", "m-1", "--at", "2026-11-21T13:00:00Z")
     assert done.output.splitlines()[-1].split() == ["playground", "50", "21", "0", "0"]
     (found,) = json.loads(
-        (await run(lived, "balance", "m-1", "--at", "2026-11-21T12:30:00Z", "--json")).output
+        (await run(services, "balance", "m-1", "--at", "2026-11-21T12:30:00Z", "--json")).output
     )
     assert found["balance"] == {"active": 0, "pending": 50, "held": 0, "debt": 0}
 
 
-async def test_books_that_do_not_agree_fail(lived: Services) -> None:
-    await rows(lived.db, "SELECT 1")
-    async with lived.db.begin() as conn:
+async def test_books_that_do_not_reconcile_fail(services: Services) -> None:
+    await rows(services.db, "SELECT 1")
+    async with services.db.begin() as conn:
         await conn.exec_driver_sql(
             "INSERT INTO lot_moves SELECT program_id, member_id, 99, credit_id, at, 5"
             " FROM entries WHERE member_id = 'm-1'"
         )
-    done = await run(lived, "liability")
+    done = await run(services, "liability")
     assert done.exit_code == 1
     assert "does not reconcile" in done.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["liability", "--at", "2027-01-01T00:00:00Z"], "in the future"),
         (["liability", "--at", "2026-11-21"], "in the future"),
@@ -111,10 +111,10 @@ async def test_books_that_do_not_agree_fail(lived: Services) -> None:
         (["balance", "nobody"], "no such member"),
     ],
 )
-async def test_what_cannot_be_told_is_said_in_a_line(
-    lived: Services, arguments: list[str], said: str
+async def test_a_wrong_call_is_refused_in_one_line(
+    services: Services, arguments: list[str], message: str
 ) -> None:
-    failed = await run(lived, *arguments)
+    failed = await run(services, *arguments)
     assert failed.exit_code in (1, 2)
-    assert said in " ".join(failed.output.replace("│", " ").split())
+    assert message in " ".join(failed.output.replace("│", " ").split())
     assert "Traceback" not in failed.output

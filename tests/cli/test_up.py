@@ -1,4 +1,4 @@
-"""`engage up`, as someone at a terminal sees it: real children, real signals."""
+"""`engage up` as a user at a terminal sees it: with real processes and signals."""
 
 import asyncio
 import os
@@ -20,12 +20,12 @@ from tests.support.eventually import eventually
 SECOND_RUN_S = 10.0
 STOP_S = 20.0
 RESTARTED_S = 30.0
-PARTS = ("api", "feed", "worker")
+PROCESSES = ("api", "feed", "worker")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tests of this file type their commands. What one leaves, the next one finds."""
+    """The current directory of all commands of this file. They share an installation."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -33,7 +33,7 @@ def family(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
-async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) -> None:
+async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
     port = free_port("127.0.0.1")
     folder = home / "there"
     async with up(home, port) as (running, said):
@@ -41,7 +41,7 @@ async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) 
         assert f"http://127.0.0.1:{port}/\n" in said
         assert re.search(r"ws://127\.0\.0\.1:\d+/\n", said)
         assert "\x1b" not in said, "there is no terminal, so there are no colours"
-        assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PARTS}
+        assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PROCESSES}
 
         same_folder = await engage("up", "--data", "there", "--port", str(free_port("127.0.0.1")), cwd=home)
         same_port = await engage("up", "--data", "elsewhere", "--port", str(port), cwd=home)
@@ -56,16 +56,16 @@ async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) 
         )
 
         before = pids(folder)
-        for name in PARTS:
+        for name in PROCESSES:
             os.kill(before[name], signal.SIGKILL)
         await eventually(
-            lambda: not set(before.values()) & {pids(folder).get(name, before[name]) for name in PARTS},
+            lambda: not set(before.values()) & {pids(folder).get(name, before[name]) for name in PROCESSES},
             RESTARTED_S,
         )
         await eventually(lambda: health(port) == 200, RESTARTED_S)
 
         everyone = family(running.pid)
-        assert len(everyone) >= len(PARTS) + 2
+        assert len(everyone) >= len(PROCESSES) + 2
         running.send_signal(signal.SIGTERM)
         async with asyncio.timeout(STOP_S):
             assert await running.wait() == 0
@@ -73,7 +73,7 @@ async def test_one_command_runs_everything_until_it_is_told_to_stop(home: Path) 
         assert not (folder / "run.json").exists()
 
 
-async def test_after_a_kill_it_starts_again_and_leaves_no_one_behind(home: Path) -> None:
+async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) -> None:
     port = free_port("127.0.0.1")
     async with up(home, port) as (running, _):
         everyone = family(running.pid)
@@ -91,27 +91,25 @@ async def test_after_a_kill_it_starts_again_and_leaves_no_one_behind(home: Path)
             assert [pid for pid in everyone if is_running(pid)] == []
 
 
-async def test_help_is_there_at_once_and_names_every_command(home: Path) -> None:
+async def test_help_is_fast_and_names_every_command(home: Path) -> None:
     began = time.monotonic()
     helping = await engage("--help", cwd=home)
     said, _ = await helping.communicate()
     assert helping.returncode == 0
     for name in ("up", "api", "feed", "worker", "migrate", "program", "audit", "rebuild", "bench", "keys"):
         assert re.search(rf"^│ {name} ", said.decode(), re.MULTILINE), name
-    # Half a second on a machine at rest; here others may be at work.
+    # Half a second on a quiet machine. Other tests may run.
     assert time.monotonic() - began < 2
 
 
-async def test_a_part_without_its_environment_says_what_is_missing(home: Path) -> None:
-    part = await engage("api", cwd=home)
-    said, _ = await part.communicate()
-    assert part.returncode == 1
+async def test_a_process_without_its_environment_names_the_missing_variables(home: Path) -> None:
+    process = await engage("api", cwd=home)
+    said, _ = await process.communicate()
+    assert process.returncode == 1
     assert said.decode().startswith("engage: not set: ENGAGE_DATABASE_URL, ENGAGE_STATE_URL")
 
 
-async def test_migrating_a_database_that_is_not_there_is_told_in_a_line(
-    servers: Settings, home: Path
-) -> None:
+async def test_migrating_a_missing_database_is_refused_in_one_line(servers: Settings, home: Path) -> None:
     elsewhere = msgspec.structs.replace(
         servers, database_url=servers.database_url.replace("/engage?", "/elsewhere?")
     )

@@ -1,4 +1,7 @@
-"""The command `engage`. Subcommands are imported when they are run, so that asking for help is fast."""
+"""The command line `engage`: one module for each command. May import everything else.
+
+A command is imported when it is run, so that `engage --help` is fast.
+"""
 
 import importlib
 from collections.abc import Sequence
@@ -9,33 +12,33 @@ import rich_click as click
 from engage.embedded.errors import InstallationError
 from engage.settings import SettingsError
 
-# Name: where the command is, and its line in the list. In the order of the list.
+# Each command with its module and its line in the help, in the order of the help.
 COMMANDS = {
     "up": ("engage.cli.up:up", "Run everything on this machine."),
     "program": ("engage.cli.program:program", "Check and show program documents."),
     "keys": ("engage.cli.keys:keys", "Make and revoke keys of the shop and of operators."),
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
     "payouts": ("engage.cli.payouts:payouts", "Compare withdrawals with what the provider paid."),
-    "rebuild": ("engage.cli.audit:rebuild", "Make Valkey's state again from PostgreSQL."),
-    "report": ("engage.cli.report:report", "Tell finance what points are owed, at any past instant."),
-    "import": ("engage.cli.import_:import_", "Bring members and opening balances from a CSV file."),
-    "api": ("engage.cli.parts:api", "Serve the HTTP API."),
-    "feed": ("engage.cli.parts:feed", "Serve the websocket feed."),
-    "worker": ("engage.cli.parts:worker", "Settle what falls due."),
-    "migrate": ("engage.cli.parts:migrate", "Bring the database's tables up to date."),
+    "rebuild": ("engage.cli.audit:rebuild", "Load Valkey's state from PostgreSQL."),
+    "report": ("engage.cli.report:report", "Report what points are owed, at any past instant."),
+    "import": ("engage.cli.import_:import_", "Import members and opening balances from a CSV file."),
+    "api": ("engage.cli.processes:api", "Serve the HTTP API."),
+    "feed": ("engage.cli.processes:feed", "Serve the websocket feed."),
+    "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
+    "migrate": ("engage.cli.processes:migrate", "Update the database's tables."),
     "bench": ("engage.cli.bench:bench", "Measure this machine."),
     "openapi": ("engage.cli.openapi:openapi", "Write the HTTP contract."),
 }
 PANELS = {
     "On one machine": ["up"],
     "Programs and points": ["program", "keys", "audit", "payouts", "rebuild", "report", "import"],
-    "Parts, one by one, on the URLs of the environment": ["api", "feed", "worker", "migrate"],
+    "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],
 }
 
 
 class Lazy(click.RichGroup):
-    """Lists its commands from the table above, and imports the one that is run."""
+    """Lists the commands of the table, and imports only the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -50,11 +53,11 @@ class Lazy(click.RichGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
-        assert name is not None  # Anything else has been refused.
+        assert name is not None  # Click has refused unknown names.
         return name, load(name), rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """What is expected to go wrong is told in one line, whichever command it went wrong in."""
+        """Show expected failures of every command in one line."""
         try:
             return super().invoke(ctx)
         except (InstallationError, SettingsError) as error:
@@ -64,9 +67,9 @@ class Lazy(click.RichGroup):
 
 def load(name: str) -> click.Command:
     module, _, attribute = COMMANDS[name][0].partition(":")
-    found = getattr(importlib.import_module(module), attribute)
-    assert isinstance(found, click.Command)
-    return found
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
 
 
 def _panels(group: click.RichGroup) -> click.RichGroup:

@@ -93,7 +93,7 @@ def bench(
 async def _run_until_signal(names: Sequence[str], sizes: Sizes, parent: Path | None) -> list[Outcome] | None:
     """Return None after a signal. Raises InstallationError."""
     screen = Screen(Console(stderr=True, highlight=False))
-    measuring = asyncio.create_task(measure(names, sizes, parent, report=screen.begin))
+    measuring = asyncio.create_task(measure(names, sizes, parent, report=screen.begin_step))
     for number in ENDINGS:
         asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
     try:
@@ -101,7 +101,7 @@ async def _run_until_signal(names: Sequence[str], sizes: Sizes, parent: Path | N
             return await measuring
         return None
     finally:
-        screen.end()
+        screen.end_step()
 
 
 def _json(machine: Machine, outcomes: Sequence[Outcome]) -> str:

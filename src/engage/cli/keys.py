@@ -1,6 +1,5 @@
-"""`engage keys`: what the shop's servers and operators call the API with."""
+"""`engage keys`: keys with which the shop's servers and operators call the API."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,18 +9,14 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
+from engage.cli.options import data_option
+from engage.cli.run import run
 from engage.embedded.installation import open_installation
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from engage.store.api_keys import ListedKey, Scope
-
-of_folder = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="The installation of this folder, running or not. Without it, the environment's.",
-)
 
 
 @click.group
@@ -31,19 +26,21 @@ def keys() -> None:
 
 @keys.command
 @click.argument("name")
-@click.option("--scope", type=click.Choice(["shop", "admin"]), required=True, help="What the key is for.")
-@of_folder
+@click.option(
+    "--scope", type=click.Choice(["shop", "admin"]), required=True, help="The part of the API it opens."
+)
+@data_option
 def create(name: str, scope: "Scope", data: Path | None) -> None:
-    """Make a key. It is shown now and never again: only its hash is kept."""
-    click.echo(asyncio.run(_create(data, name, scope)))
+    """Make a key. It is shown only now, because only its hash is stored."""
+    click.echo(run(_create(data, name, scope)))
 
 
 @keys.command(name="list")
-@of_folder
+@data_option
 def list_(data: Path | None) -> None:
-    """List all keys, oldest first, those that were revoked included."""
+    """List all keys, oldest first, with revoked ones."""
     table = Table("id", "name", "scopes", "made", "revoked")
-    for key in asyncio.run(_list(data)):
+    for key in run(_list(data)):
         made, revoked = (f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at))
         table.add_row(key.id, key.name, ", ".join(key.scopes), made, revoked)
     Console().print(table)
@@ -51,25 +48,22 @@ def list_(data: Path | None) -> None:
 
 @keys.command
 @click.argument("key_id", metavar="ID")
-@of_folder
+@data_option
 def revoke(key_id: str, data: Path | None) -> None:
-    """End a key, by the id that `list` shows. APIs that know it take it for up to five seconds more."""
-    if not asyncio.run(_revoke(data, key_id)):
+    """Revoke a key by the id that `list` shows. A running API may accept it for five more seconds."""
+    if not run(_revoke(data, key_id)):
         raise click.ClickException(f"there is no key {key_id} in use")
     click.echo(f"{key_id} is revoked")
 
 
 @asynccontextmanager
 async def _database(data: Path | None) -> "AsyncIterator[AsyncEngine]":
-    from engage.domain.refusals import Unavailable
     from engage.runtime.database import open_database
 
     async with open_installation(data) as settings:
         db = open_database(settings.database_url, pool_size=1)
         try:
             yield db
-        except Unavailable as away:
-            raise click.ClickException("the database does not answer") from away
         finally:
             await db.dispose()
 

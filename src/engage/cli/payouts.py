@@ -1,61 +1,48 @@
-"""`engage payouts`: what was paid out, compared with what the provider says of it."""
+"""`engage payouts`: compare withdrawals with the payouts of the provider."""
 
-import asyncio
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import rich_click as click
 import structlog
-from rich.console import Console
 from rich.table import Column, Table
 
-from engage.domain.refusals import Unavailable
+from engage.cli.options import data_option
+from engage.cli.output import open_console, utc_text
+from engage.cli.run import run
 from engage.embedded.installation import open_installation
 from engage.flows.withdrawals.reconcile import PayoutDifference, Reconciliation
 from engage.flows.withdrawals.reconcile import reconcile as reconcile_payouts
 from engage.runtime.services import follow_sandbox_clock, open_services
 
-# A pipe has no width of its own; what is cut off there could not be looked up.
-PIPE_WIDTH = 200
-
 
 @click.group()
 def payouts() -> None:
-    """Withdrawals that a provider of mobile money pays out."""
+    """Withdrawals that a provider of mobile money pays."""
 
 
 @payouts.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="The installation's folder, running or not. Without it the URLs of the environment, or .engage.",
-)
+@data_option
 @click.pass_context
 def reconcile(ctx: click.Context, data: Path | None) -> None:
-    """Compare withdrawals with what the provider has: ask about what is open, and about what has ended.
+    """Compare withdrawals with the payouts of the provider: open ones and recently ended ones.
 
-    Workers do it every day. Exit status 1, and the rows, where something differs or has been open for more
-    than a day.
+    Workers do this every day. If something differs, or is open for more than a day, the rows are shown and
+    the exit status is 1.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    try:
-        found = asyncio.run(_reconcile(data))
-    except Unavailable as away:
-        raise click.ClickException(f"{away.facts['part']} does not answer") from away
-    if found.differences:
-        console.print(_table(found.differences))
+    console = open_console()
+    result = run(_reconcile(data))
+    if result.differences:
+        console.print(_table(result.differences))
     console.print(
-        f"{found.asked:,} open asked about, {found.closed:,} closed; {found.compared:,} compared, "
-        f"{found.unanswered:,} without an answer; {len(found.differences):,} differences",
+        f"{result.asked:,} open asked about, {result.closed:,} closed; {result.compared:,} compared, "
+        f"{result.unanswered:,} without an answer; {len(result.differences):,} differences",
         soft_wrap=True,
     )
-    ctx.exit(1 if found.differences else 0)
+    ctx.exit(1 if result.differences else 0)
 
 
 async def _reconcile(data: Path | None) -> Reconciliation:
-    # What is told of each withdrawal is for workers' logs; here the table says it.
+    # Each withdrawal is logged for workers. Here the table shows them.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
     async with (
         open_installation(data) as settings,
@@ -66,21 +53,17 @@ async def _reconcile(data: Path | None) -> Reconciliation:
 
 
 def _table(differences: list[PayoutDifference]) -> Table:
-    # Ids are to be copied: they are wrapped rather than cut.
+    # Fold ids instead of cutting them off, so that they can be copied.
     names = ("withdrawal", "program", "member", "requested", "amount", "difference")
     table = Table(*(Column(name, overflow="fold") for name in names))
-    for one in differences:
-        withdrawal = one.withdrawal
+    for difference in differences:
+        withdrawal = difference.withdrawal
         table.add_row(
             str(withdrawal.id),
             withdrawal.program_id,
             withdrawal.member_id,
-            _time(withdrawal.requested_at),
+            utc_text(withdrawal.requested_at),
             f"{withdrawal.amount_minor} {withdrawal.currency}",
-            one.description,
+            difference.description,
         )
     return table
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")

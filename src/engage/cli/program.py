@@ -1,4 +1,4 @@
-"""`engage program`: checking, showing and publishing program documents. Only publishing needs a server."""
+"""`engage program`: check, show and publish program documents. Only publishing needs a server."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import rich_click as click
 
 from engage import programs
+from engage.cli.options import data_option
 from engage.domain.document.errors import DocumentError, Problem
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
@@ -14,93 +15,90 @@ from engage.domain.program.program import Program
 
 @click.group()
 def program() -> None:
-    """Check, show and publish program documents, the rules of a program as TOML."""
+    """Check, show and publish program documents: the rules of a program in TOML."""
 
 
 @program.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.pass_context
 def check(ctx: click.Context, files: tuple[Path, ...]) -> None:
-    """Say where and why documents are wrong, and play their examples.
+    """Show each mistake in documents with its place, and play their examples.
 
-    Versions of one program are also checked against each other, so give them together. Exit status 1 when
+    Give the versions of a program together: they are also checked against each other. The exit status is 1 if
     anything is wrong.
     """
-    read = [(file, found) for file in files if (found := _read(file)) is not None]
-    sound = len(read) == len(files)
-    for file, found in read:
-        sound &= _play(file, found)
-    sound &= _compare(read)
-    ctx.exit(0 if sound else 1)
+    documents = [(file, found) for file in files if (found := _read(file)) is not None]
+    valid = len(documents) == len(files)
+    for file, found in documents:
+        valid &= _play(file, found)
+    valid &= _check_versions(documents)
+    ctx.exit(0 if valid else 1)
 
 
 def _read(file: Path) -> Program | None:
-    """The program of a file, or None once its problems have been told."""
+    """Return the program of a file, or show its problems and return None."""
     try:
         return parse.parse(file.read_text(encoding="utf-8"), source=str(file))
     except DocumentError as error:
-        _tell(file, error.problems)
+        _show_problems(file, error.problems)
     except OSError as error:
-        _tell(file, [Problem("the file", "a document", (error.strerror or str(error)).lower())])
+        _show_problems(file, [Problem("the file", "a document", (error.strerror or str(error)).lower())])
     except UnicodeDecodeError as error:
         found = f"byte {error.object[error.start]:#04x} at offset {error.start}"
-        _tell(file, [Problem("the file", "text in UTF-8", found)])
+        _show_problems(file, [Problem("the file", "text in UTF-8", found)])
     return None
 
 
 def _play(file: Path, found: Program) -> bool:
     failures = examples.check(found)
     for failure in failures:
-        _say_wrong(f"{file}: {failure}")
+        _show_problem(f"{file}: {failure}")
         for line in failure.trace:
             click.echo(f"    {line}")
     failed = len({failure.index for failure in failures})
     played = _count(len(found.examples), "example")
     outcome = f"{failed} not as expected" if failed else "all as expected"
-    outcome = outcome if found.examples else "nothing proves it"
+    outcome = outcome if found.examples else "no examples"
     rules = _count(len(found.rules), "rule")
     click.secho(f"{found.id} {found.version}: {rules}, {played}, {outcome}", fg="red" if failed else "green")
     return not failures
 
 
-def _compare(read: Sequence[tuple[Path, Program]]) -> bool:
-    """Tells what is wrong between the versions of each program; true when nothing is."""
-    sound = True
-    for program_id in dict.fromkeys(found.id for _, found in read):
-        of_program = [(file, found) for file, found in read if found.id == program_id]
-        by_age = sorted(of_program, key=lambda each: each[1].in_force_from)
+def _check_versions(documents: Sequence[tuple[Path, Program]]) -> bool:
+    """Show conflicts between the versions of each program. Return True if there are none."""
+    valid = True
+    for program_id in dict.fromkeys(found.id for _, found in documents):
+        of_program = [(file, found) for file, found in documents if found.id == program_id]
+        by_age = sorted(of_program, key=lambda document: document[1].in_force_from)
         for version, problem in versions.conflicts([found for _, found in by_age]):
-            _tell(next(file for file, found in by_age if found is version), [problem])
-            sound = False
-    return sound
+            _show_problems(next(file for file, found in by_age if found is version), [problem])
+            valid = False
+    return valid
 
 
-def _tell(file: Path, problems: Sequence[Problem]) -> None:
+def _show_problems(file: Path, problems: Sequence[Problem]) -> None:
     for problem in problems:
-        _say_wrong(f"{file}: {problem}")
+        _show_problem(f"{file}: {problem}")
 
 
-def _say_wrong(line: str) -> None:
-    where, expected, what = line.partition(": expected ")
-    click.echo(click.style(where, fg="red") + expected + what)
+def _show_problem(line: str) -> None:
+    place, separator, mistake = line.partition(": expected ")
+    click.echo(click.style(place, fg="red") + separator + mistake)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @program.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The installation's folder, running or not.",
-)
+@data_option
 @click.pass_context
 def publish(ctx: click.Context, file: Path, data: Path | None) -> None:
-    """Put a document in force from its day on. It has to pass `check` first, against what is published too.
+    """Publish a document. It is in force from its start date.
 
-    A published version never changes: to change a rule, publish another version.
+    It has to pass `check` together with the versions that are published. A published version never changes:
+    to change a rule, publish another version.
     """
     from engage.cli.publish import publish_file
 
@@ -111,12 +109,12 @@ def publish(ctx: click.Context, file: Path, data: Path | None) -> None:
 @program.command()
 @click.argument("which", required=False, metavar="[FILE or PRESET]")
 def show(which: str | None) -> None:
-    """Show a program: its countries, rules, limits, points, and when they are active and end.
+    """Show a program: its countries, rules, rewards, and when points are active and expire.
 
-    PRESET is a name from `engage program list`, or a program's id for its newest version. Without it, the
-    newest version of every preset is shown.
+    PRESET is a name from `engage program list`, or a program's id for its newest version. The default is the
+    newest version of every preset.
     """
-    from engage.cli.program_view import show as show_program  # A check has no use for tables.
+    from engage.cli.program_text.tables import show as show_program  # `check` needs no tables.
 
     ids = dict.fromkeys(name.partition("/")[0] for name in programs.names())
     for found in [_find(which)] if which else map(programs.preset, ids):
@@ -140,7 +138,7 @@ def _find(which: str) -> Program:
 @program.command("list")
 def list_() -> None:
     """List the presets: the documents that come with engage."""
-    from engage.cli.program_view import show_list
+    from engage.cli.program_text.tables import show_list
 
     show_list([(name, programs.preset(name)) for name in programs.names()])
 
@@ -149,7 +147,7 @@ def list_() -> None:
 def schema() -> None:
     """Print the JSON Schema of program documents, for editors.
 
-    With taplo or Even Better TOML, keep it as program.schema.json and begin the document with the line
+    With taplo or Even Better TOML, save it as program.schema.json and start the document with the line
     `#:schema ./program.schema.json`.
     """
     import json

@@ -1,10 +1,10 @@
-"""Publishing a program document to an installation."""
+"""Publish a program document to an installation."""
 
-import asyncio
 from pathlib import Path
 
 import rich_click as click
 
+from engage.cli.run import run
 from engage.clock import Clock
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
@@ -14,16 +14,16 @@ from engage.runtime.database import open_database
 
 
 def publish_file(file: Path, data: Path | None) -> bool:
-    """Says what came of it; false when the document was refused. Raises InstallationError."""
+    """Show the outcome. Return False if the document was refused. Raises InstallationError."""
     try:
-        program, new = asyncio.run(_publish(file.read_text(encoding="utf-8"), str(file), data))
+        program, new = run(_publish(file.read_text(encoding="utf-8"), str(file), data))
     except Refusal as refusal:
         click.secho(f"{file}: {refusal.code}", fg="red")
         for problem in refusal.facts.get("problems", []):
             click.echo(f"    {problem}")
         return False
-    said = f"in force from {program.in_force_from}" if new else "published already, just so"
-    click.secho(f"{program.id} {program.version}: {said}", fg="green")
+    outcome = f"in force from {program.in_force_from}" if new else "already published, unchanged"
+    click.secho(f"{program.id} {program.version}: {outcome}", fg="green")
     return True
 
 

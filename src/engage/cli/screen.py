@@ -1,4 +1,4 @@
-"""What `engage up` shows: a line for everything that came up, and where it is."""
+"""The output of `engage up`: a line for each process that is ready, and the addresses."""
 
 from contextlib import suppress
 
@@ -9,33 +9,33 @@ WIDTH = 22
 
 
 class Screen:
-    """Writes on after the terminal has gone away, to nobody."""
+    """Ignores write errors, so that the installation keeps running after the terminal is closed."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._status: Status | None = None
 
-    def say(self, line: str, style: str = "yellow") -> None:
+    def show(self, line: str, style: str = "yellow") -> None:
         with suppress(OSError):
             self._console.print(line, style=style, markup=False)
 
-    def came_up(self, what: str, seconds: float) -> None:
+    def show_ready(self, name: str, seconds: float) -> None:
         with suppress(OSError):
-            self._console.print(f"[green]ready[/green]  {what:<{WIDTH}}[dim]{seconds:6.2f} s[/dim]")
+            self._console.print(f"[green]ready[/green]  {name:<{WIDTH}}[dim]{seconds:6.2f} s[/dim]")
 
-    def place(self, what: str, where: str) -> None:
+    def show_address(self, name: str, address: str) -> None:
         with suppress(OSError):
-            self._console.print(f"       {what:<{WIDTH}}", end="")
-            self._console.print(where, style="bold cyan", markup=False)
+            self._console.print(f"       {name:<{WIDTH}}", end="")
+            self._console.print(address, style="bold cyan", markup=False)
 
-    def begin(self, what: str) -> None:
-        """Show a moving sign until the next thing begins, or `end`."""
-        self.end()
+    def begin_step(self, step: str) -> None:
+        """Show a spinner until the next step begins or `end_step`."""
+        self.end_step()
         if self._console.is_terminal:
-            self._status = self._console.status(f"{what} …")
+            self._status = self._console.status(f"{step} …")
             self._status.start()
 
-    def end(self) -> None:
+    def end_step(self) -> None:
         if self._status is not None:
             self._status.stop()
             self._status = None

@@ -1,4 +1,4 @@
-"""`engage up`: a whole installation on this machine, kept running until it is told to stop."""
+"""`engage up`: run a whole installation on this machine until a signal stops it."""
 
 import asyncio
 import signal
@@ -19,12 +19,12 @@ from engage.embedded.supervisor import Supervisor, start_all
 from engage.settings import Settings
 
 READY_S = 60.0
-ENDS_AT_MOST = 3  # A part that ends this often before all are ready will not come up.
+MAX_EXITS = 3  # A process that ends this often before all are ready will not start.
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where it is to run."""
+class Location(msgspec.Struct, frozen=True):
+    """The folder of an installation, and the address of its API."""
 
     path: Path
     host: str
@@ -37,147 +37,152 @@ class Place(msgspec.Struct, frozen=True):
     type=click.Path(path_type=Path, readable=False),
     default=DEFAULT_FOLDER,
     show_default=True,
-    help="The installation's folder, made if there is none.",
+    help="The installation's folder. It is created if it does not exist.",
 )
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
     default=8080,
     show_default=True,
-    help="Of the API and the pages.",
+    help="Port of the API and the pages.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def up(data: Path, port: int, host: str) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, the API, the feed and a worker, as a sandbox.
 
-    Ctrl-C stops it. The folder keeps everything for the next time.
+    Ctrl-C stops it. The data stays in the folder.
     """
-    asyncio.run(run_until_told(Place(data, host, port), Screen()))
+    asyncio.run(run_until_signal(Location(data, host, port), Screen()))
 
 
-async def run_until_told(place: Place, screen: Screen) -> None:
-    """Returns when a signal has ended it, with nothing left running. Raises InstallationError."""
-    told = asyncio.Event()
+async def run_until_signal(location: Location, screen: Screen) -> None:
+    """Return after a signal has stopped all processes. Raises InstallationError."""
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in _endings():
-        loop.add_signal_handler(number, told.set)
-    serving = asyncio.create_task(_serve(place, screen))
-    waiting = asyncio.create_task(told.wait())
+    for number in _stop_signals():
+        loop.add_signal_handler(number, stopped.set)
+    serving = asyncio.create_task(_serve(location, screen))
+    waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if not serving.done():
-        screen.say("stopping …", style="dim")
+        screen.show("stopping …", style="dim")
         serving.cancel()
     try:
         await serving
     except asyncio.CancelledError:
-        screen.say("stopped; nothing is left running", style="dim")
+        screen.show("stopped; no process is left", style="dim")
 
 
-def _endings() -> list[signal.Signals]:
-    """The closing of the terminal is one, unless nohup says otherwise."""
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+def _stop_signals() -> list[signal.Signals]:
+    """Closing the terminal stops it too, unless nohup ignores that signal."""
+    has_hangup = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if has_hangup else [])]
 
 
-async def _serve(place: Place, screen: Screen) -> None:
-    async with open_folder(place.path, on_message=screen.say) as folder:
-        adjust = _addresses(place)
-        if place.host not in LOOPBACK:
-            screen.say(f"the sandbox gives its keys to everyone who can reach {place.host}")
-        screen.begin("starting PostgreSQL and Valkey")
+async def _serve(location: Location, screen: Screen) -> None:
+    async with open_folder(location.path, on_message=screen.show) as folder:
+        adjust = _choose_addresses(location)
+        if location.host not in LOOPBACK:
+            screen.show(f"the sandbox gives its keys to everyone who can reach {location.host}")
+        screen.begin_step("starting PostgreSQL and Valkey")
         try:
             async with open_servers(
-                folder, adjust=adjust, on_message=screen.say, on_ready=screen.came_up
+                folder, adjust=adjust, on_message=screen.show, on_ready=screen.show_ready
             ) as servers:
                 bytecode.enable(folder)
                 await _install(servers.settings, screen)
-                await _start_parts(folder, servers.settings, servers.supervisor, screen)
-                screen.end()
-                _show_places(folder, servers.settings, screen)
+                await _start_processes(folder, servers.settings, servers.supervisor, screen)
+                screen.end_step()
+                _show_addresses(folder, servers.settings, screen)
                 await asyncio.Event().wait()
         finally:
-            screen.end()
+            screen.end_step()
 
 
-def _addresses(place: Place) -> Callable[[Settings], Settings]:
-    """Raises InstallationError where the port is taken. The feed takes the next port, or any."""
-    why = ports.listen_error(place.host, place.port)
-    if why is not None:
-        raise InstallationError(f"cannot listen on {place.host} port {place.port}: {why}; try another --port")
-    feed_port = place.port + 1
-    if feed_port > 65_535 or ports.listen_error(place.host, feed_port) is not None:
-        feed_port = ports.free_port(place.host)
+def _choose_addresses(location: Location) -> Callable[[Settings], Settings]:
+    """Return a change of the settings. The feed uses the next port, or any free one.
+
+    Raises InstallationError if the API's port is taken.
+    """
+    error = ports.listen_error(location.host, location.port)
+    if error is not None:
+        raise InstallationError(
+            f"cannot listen on {location.host} port {location.port}: {error}; try another --port"
+        )
+    feed_port = location.port + 1
+    if feed_port > 65_535 or ports.listen_error(location.host, feed_port) is not None:
+        feed_port = ports.free_port(location.host)
 
     def adjust(settings: Settings) -> Settings:
         return msgspec.structs.replace(
             settings,
-            api_host=place.host,
-            api_port=place.port,
-            feed_host=place.host,
+            api_host=location.host,
+            api_port=location.port,
+            feed_host=location.host,
             feed_port=feed_port,
-            feed_url=f"ws://{_in_url(place.host)}:{feed_port}/",
+            feed_url=f"ws://{_in_url(location.host)}:{feed_port}/",
         )
 
     return adjust
 
 
 async def _install(settings: Settings, screen: Screen) -> None:
-    screen.begin("bringing tables and programs up to date")
+    screen.begin_step("updating tables and programs")
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    from engage.flows.operations.install import install  # Late, because it brings half of engage with it.
+    started = loop.time()
+    from engage.flows.operations.install import install  # Late, because it imports half of engage.
 
     try:
         await install(settings)
     except Refusal as refusal:
         facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items())
-        raise InstallationError(
-            f"the folder's programs are in the way: {refusal.code} ({facts})"
-        ) from refusal
-    screen.came_up("tables and programs", loop.time() - began)
+        raise InstallationError(f"cannot publish the presets: {refusal.code} ({facts})") from refusal
+    screen.show_ready("tables and programs", loop.time() - started)
 
 
-async def _start_parts(
+async def _start_processes(
     folder: DataFolder, settings: Settings, supervisor: Supervisor, screen: Screen
 ) -> None:
-    screen.begin("starting the API, the feed and a worker")
+    screen.begin_step("starting the API, the feed and a worker")
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    all_parts = [make(folder, settings) for make in (processes.api, processes.feed, processes.worker)]
+    started = loop.time()
+    specs = [make(folder, settings) for make in (processes.api, processes.feed, processes.worker)]
 
-    async def start(part: ProcessSpec) -> None:
-        screen.came_up(part.name, await supervisor.start(part))
+    async def start(spec: ProcessSpec) -> None:
+        screen.show_ready(spec.name, await supervisor.start(spec))
 
-    await start_all(*(start(part) for part in all_parts))
-    await _until_ready(settings, supervisor, [part.name for part in all_parts], loop.time() + READY_S)
-    screen.came_up("all of it", loop.time() - began)
+    await start_all(*(start(spec) for spec in specs))
+    await _wait_until_ready(settings, supervisor, [spec.name for spec in specs], loop.time() + READY_S)
+    screen.show_ready("all processes", loop.time() - started)
 
 
-async def _until_ready(settings: Settings, supervisor: Supervisor, names: list[str], deadline: float) -> None:
+async def _wait_until_ready(
+    settings: Settings, supervisor: Supervisor, names: list[str], deadline: float
+) -> None:
     loop = asyncio.get_running_loop()
     while True:
         status, body = await processes.get(settings, "/health/ready")
         if status == 200:
             return
         for name in names:
-            if supervisor.exit_count(name) >= ENDS_AT_MOST:
-                raise ProcessFailed(f"{name} ends again and again{tail(supervisor.child(name))}")
+            if supervisor.exit_count(name) >= MAX_EXITS:
+                raise ProcessFailed(f"{name} keeps ending{tail(supervisor.child(name))}")
         if loop.time() > deadline:
             raise ProcessFailed(f"not ready after {READY_S:.0f} s: {status} {body}".rstrip())
         await asyncio.sleep(POLL_S)
 
 
-def _show_places(folder: DataFolder, settings: Settings, screen: Screen) -> None:
+def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> None:
     base = f"http://{_in_url(settings.api_host)}:{settings.api_port}"
-    screen.place("demo store page", f"{base}/")
-    screen.place("API reference", f"{base}/docs")
-    screen.place("health", f"{base}/health/ready")
-    screen.place("feed", settings.feed_url)
-    screen.place("folder", str(folder.path))
-    screen.say("Ctrl-C stops it.", style="dim")
+    screen.show_address("demo store page", f"{base}/")
+    screen.show_address("API reference", f"{base}/docs")
+    screen.show_address("health", f"{base}/health/ready")
+    screen.show_address("feed", settings.feed_url)
+    screen.show_address("folder", str(folder.path))
+    screen.show("Ctrl-C stops it.", style="dim")
 
 
 def _in_url(host: str) -> str:
-    found = processes.reachable(host)
-    return f"[{found}]" if ":" in found else found
+    address = processes.reachable(host)
+    return f"[{address}]" if ":" in address else address

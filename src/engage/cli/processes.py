@@ -1,7 +1,7 @@
-"""`engage api`, `feed`, `worker`, `migrate`: the parts of an installation, one by one.
+"""`engage api`, `feed`, `worker`, `migrate`: run one process of an installation.
 
-Each reads the URLs of its servers from the environment (ENGAGE_DATABASE_URL, ENGAGE_STATE_URL and so on), and
-only then imports what it runs: what is missing is said at once.
+Each reads the URLs of its servers from environment variables such as ENGAGE_DATABASE_URL before it imports
+the process, so that a missing variable is reported at once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ def feed() -> None:
 
 @click.command
 def worker() -> None:
-    """Settle what falls due. Any number of workers can run at once."""
+    """Do the work that is due, such as settlement. Any number of workers can run at once."""
     settings = from_environment()
     from workers.run import run
 
@@ -40,7 +40,7 @@ def worker() -> None:
 
 @click.command
 def migrate() -> None:
-    """Bring the tables of ENGAGE_DATABASE_URL up to date."""
+    """Update the tables of ENGAGE_DATABASE_URL."""
     settings = from_environment()
     from sqlalchemy.exc import DBAPIError
 
@@ -53,4 +53,6 @@ def migrate() -> None:
     except DBAPIError as error:
         if error.statement is not None:
             raise
-        raise SettingsError(f"ENGAGE_DATABASE_URL: {error.orig}") from error  # Not let in.
+        raise SettingsError(
+            f"ENGAGE_DATABASE_URL: {error.orig}"
+        ) from error  # Login refused, or no such database.

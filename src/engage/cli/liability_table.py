@@ -1,4 +1,4 @@
-"""The liability report on a terminal, and as plain columns in a pipe."""
+"""The liability report as tables on a terminal, and as plain columns in a pipe."""
 
 from datetime import datetime, time
 
@@ -18,7 +18,7 @@ ENDS: dict[BucketName, str] = {
     "later": "later",
     "never": "never",
 }
-MOVED: dict[MovementName, str] = {
+MOVEMENTS: dict[MovementName, str] = {
     "issued": "issued",
     "opening": "opening balances",
     "reinstated": "reinstated",
@@ -31,25 +31,24 @@ MOVED: dict[MovementName, str] = {
     "transferred": "transferred",
 }
 
-
-# Told even when there were none; the others only when there were some.
-ALWAYS_TOLD = ("issued", "spent", "expired", "taken_back")
+# Shown even without points; the others only with some.
+ALWAYS_SHOWN = ("issued", "spent", "expired", "taken_back")
 
 
 def show(console: Console, report: LiabilityReport) -> None:
-    begin = "" if report.since is None else f", the period from {said(report.since)}"
-    console.print(f"[bold]Liability[/] at {said(report.at)}{begin}")
+    begin = "" if report.since is None else f", the period from {instant_text(report.since)}"
+    console.print(f"[bold]Liability[/] at {instant_text(report.at)}{begin}")
     if not report.items:
-        console.print("Nobody has had any points.")
+        console.print("No member has had points.")
     for item in report.items:
         console.print()
         console.print(_table(console, item, report))
         state = "[green]reconciled[/]" if item.reconciled else "[bold red]does not reconcile[/]"
-        console.print(f"{state}: what was there before, what moved since, and what is left in the lots")
+        console.print(f"{state}: points before, movements since, and points left in lots")
 
 
-def said(at: datetime) -> str:
-    """A day's first microsecond, or its last one, which is what a date means, is said as that."""
+def instant_text(at: datetime) -> str:
+    """Name the first and the last microsecond of a day as its beginning and its end."""
     match at.time():
         case time.min:
             return f"the beginning of {at:%Y-%m-%d} UTC"
@@ -69,25 +68,27 @@ def _table(console: Console, item: Liability, report: LiabilityReport) -> Table:
         table.add_column(name, justify="right", min_width=10)
     for ending in item.expiring:
         table.add_row(ENDS[ending.bucket], _points(ending.points), _worth(ending.worth), "")
-    _part(table)
+    _separate(table)
     worth = _worth(item.worth)
     table.add_row("outstanding", _points(item.outstanding), worth, _points(item.debt), style="bold")
     table.add_row("  to be spent", _points(item.active), "", "", style="dim")
     table.add_row("  held", _points(item.held), "", "", style="dim")
     table.add_row("pending, not owed yet", _points(item.pending), "", "")
-    _part(table)
-    since = "in the beginning" if report.since is None else f"before {said(report.since)}"
+    _separate(table)
+    since = "in the beginning" if report.since is None else f"before {instant_text(report.since)}"
     before = _points(item.before), _worth(item.worth_before), _points(item.debt_before)
     table.add_row(since, *before, style="bold")
     for line in item.movements:
-        if not (line.points or line.debt or line.kind in ALWAYS_TOLD):
+        if not (line.points or line.debt or line.kind in ALWAYS_SHOWN):
             continue
-        table.add_row(MOVED[line.kind], _points(line.points), _worth(line.worth), _points(line.debt))
-    table.add_row(f"at {said(report.at)}", _points(item.outstanding), worth, _points(item.debt), style="bold")
+        table.add_row(MOVEMENTS[line.kind], _points(line.points), _worth(line.worth), _points(line.debt))
+    table.add_row(
+        f"at {instant_text(report.at)}", _points(item.outstanding), worth, _points(item.debt), style="bold"
+    )
     return table
 
 
-def _part(table: Table) -> None:
+def _separate(table: Table) -> None:
     table.add_section() if table.box else table.add_row()
 
 
@@ -100,7 +101,7 @@ def _worth(worth: Money | None) -> str:
 
 
 def money(worth: Money) -> str:
-    """With separators: 1,234.56."""
+    """Format with separators: 1,234.56."""
     whole, dot, rest = plain(worth).partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
     return f"{sign}{int(digits):,}{dot}{rest}"

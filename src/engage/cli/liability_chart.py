@@ -1,6 +1,6 @@
-"""The liability report as a picture: what moved it in the period, and when what is left ends.
+"""The liability report as a chart: movements in the period, and when the outstanding points expire.
 
-SVG by hand: it is read in the docs, in light and in dark, and nothing here is worth a library for plots.
+We write the SVG with a template. It adapts to light and dark, and is too simple for a library of plots.
 """
 
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
 
-from engage.cli.report_view import money, said
+from engage.cli.liability_table import instant_text, money
 from engage.domain.accounts.liability import BucketName, Liability, LiabilityReport, MovementName
 
 WIDTH: Final = 960
@@ -16,7 +16,7 @@ PANEL: Final = 372
 BASE: Final = 315
 TALLEST: Final = 180
 LEFT: Final = 36
-RIGHT: Final = 620  # Where the bars of what ends when begin, with their labels.
+RIGHT: Final = 620  # Left edge of the labels and bars of expiring points.
 LONGEST: Final = 150
 
 _ENDS: Final[dict[BucketName, str]] = {
@@ -28,7 +28,7 @@ _ENDS: Final[dict[BucketName, str]] = {
     "later": "later",
     "never": "never",
 }
-_MOVED: Final[dict[MovementName, tuple[str, str]]] = {
+_MOVEMENTS: Final[dict[MovementName, tuple[str, str]]] = {
     "issued": ("issued", ""),
     "opening": ("opening", "balances"),
     "reinstated": ("reinstated", ""),
@@ -47,7 +47,7 @@ _templates = Environment(
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """A column: a total from the ground, or a movement from where the one before left off (`start`)."""
+    """A column: a total from the base line, or a movement from the end of the column before (`start`)."""
 
     kind: str
     x: float
@@ -78,11 +78,11 @@ class Panel(Struct, frozen=True):
 
 
 def draw(report: LiabilityReport) -> str:
-    """An SVG document with a panel for each program and currency."""
+    """Return an SVG document with a panel for each program and currency."""
     panels = [_panel(item, report, n * PANEL) for n, item in enumerate(report.items)]
     height = max(len(panels), 1) * PANEL
     return _templates.get_template("liability.svg").render(
-        width=WIDTH, height=height, at=said(report.at), base=BASE, right=RIGHT, panels=panels
+        width=WIDTH, height=height, at=instant_text(report.at), base=BASE, right=RIGHT, panels=panels
     )
 
 
@@ -91,23 +91,26 @@ def _panel(item: Liability, report: LiabilityReport, top: int) -> Panel:
     return Panel(
         top,
         f"{item.program}, {item.currency}",
-        f"{item.outstanding:,} points outstanding{worth}, at {said(report.at)}",
-        f"What became of them since {'the beginning' if report.since is None else said(report.since)}",
+        f"{item.outstanding:,} points outstanding{worth}, at {instant_text(report.at)}",
+        f"Movements since {'the beginning' if report.since is None else instant_text(report.since)}",
         _steps(item),
         _bars(item),
     )
 
 
 def _steps(item: Liability) -> list[Step]:
-    moved = [line for line in item.movements if line.points]
+    movements = [line for line in item.movements if line.points]
     columns = [
         ("total", 0, item.before, ("before", "")),
-        *(("up" if line.points > 0 else "down", None, line.points, _MOVED[line.kind]) for line in moved),
+        *(
+            ("up" if line.points > 0 else "down", None, line.points, _MOVEMENTS[line.kind])
+            for line in movements
+        ),
         ("total", 0, item.outstanding, ("after", "")),
     ]
     slot = min((RIGHT - 50 - LEFT) / len(columns), 90.0)
     levels = [item.before]
-    for line in moved:
+    for line in movements:
         levels.append(levels[-1] + line.points)
     scale = TALLEST / max(*levels, item.outstanding, 1)
     steps: list[Step] = []
@@ -117,7 +120,7 @@ def _steps(item: Liability) -> list[Step]:
         level = begin + points
         x = LEFT + n * slot + slot * 0.14
         width = slot * 0.72
-        # What is there has to be seen, however little it is.
+        # Make even small amounts visible.
         height = max(abs(points) * scale, 1.5 if points else 0)
         steps.append(
             Step(
@@ -152,7 +155,7 @@ def _bars(item: Liability) -> list[Bar]:
 
 
 def short(points: int) -> str:
-    """Three figures or so: 950, 12.3 k, 4.56 M."""
+    """Format with about three digits: 950, 12.3 k, 4.56 M."""
     for size, unit in ((1_000_000_000, " G"), (1_000_000, " M"), (1_000, " k")):
         if abs(points) >= size:
             return f"{points / size:.3g}{unit}"

@@ -1,0 +1,90 @@
+"""What members earn: the table of rules, and how long they may have to wait."""
+
+from engage.cli.program_text.description import Description, SectionTable
+from engage.cli.program_text.wording import duration, money, order_scope
+from engage.domain.earning.rules import (
+    After,
+    Award,
+    Brackets,
+    DailyStreak,
+    Due,
+    EveryNthDay,
+    Fixed,
+    Limit,
+    NextDay,
+    Once,
+    OncePer,
+    OnDelivery,
+    PerSpend,
+    PerWindow,
+    Rule,
+    SameAs,
+    TagPoints,
+)
+from engage.domain.program.program import Program
+
+HEADERS = ("rule", "title", "earned by", "how often", "points", "active")
+
+
+def describe(program: Program) -> Description:
+    sentences = []
+    if program.promise is not None:
+        sentences.append(f"Members were promised their points within {duration(program.promise)}.")
+    rows = [
+        (
+            rule.id,
+            rule.title,
+            _activity(rule),
+            _limit(rule.limit),
+            _award(rule.award, program),
+            _due(rule.due),
+        )
+        for rule in program.rules
+    ]
+    return Description(sentences, SectionTable(HEADERS, rows, HEADERS.index("points")))
+
+
+def _activity(rule: Rule) -> str:
+    name = rule.on.activity.replace("_", " ")
+    return "; ".join([name if rule.on.kind is None else f"{name}, {rule.on.kind}", *order_scope(rule.orders)])
+
+
+def _limit(limit: Limit) -> str:
+    match limit:
+        case Once():
+            return "once"
+        case OncePer(field=field):
+            return f"once per {field.removesuffix('_id')}"
+        case PerWindow(count=count, window=window):
+            return f"{count} a {window}"
+        case DailyStreak():
+            return "once a day, days in a row count"
+        case SameAs(rule=rule):
+            return f"together with {rule}"
+
+
+def _award(award: Award, program: Program) -> str:
+    match award:
+        case Fixed(points=points):
+            return str(points)
+        case EveryNthDay(points=points, days=days):
+            return f"{points} every {days} days in a row"
+        case PerSpend(points=points, step_minor=step, shipping=shipping):
+            return f"{points} per {money(step, program)}" + (", shipping too" if shipping else "")
+        case TagPoints():
+            return "as on the price tag"
+        case Brackets(brackets=brackets, shipping=shipping):
+            words = ", ".join(
+                f"{bracket.points:,} from {money(bracket.from_minor, program)}" for bracket in brackets
+            )
+            return words + (", shipping too" if shipping else "")
+
+
+def _due(due: Due) -> str:
+    match due:
+        case After(delay=length):
+            return f"after {duration(length)}" if length else "at once"
+        case OnDelivery():
+            return "on delivery"
+        case NextDay():
+            return "on the next day"

@@ -1,0 +1,17 @@
+"""The table of sections: each describes its part of a program, in the order of the output."""
+
+from collections.abc import Callable
+
+from engage.cli.program_text import checkout, earning, expiry, market, members, rewards, withdrawals
+from engage.cli.program_text.description import Description
+from engage.domain.program.program import Program
+
+SECTIONS: tuple[Callable[[Program], Description], ...] = (
+    market.describe,
+    members.describe,
+    earning.describe,
+    expiry.describe,
+    checkout.describe,
+    withdrawals.describe,
+    rewards.describe,
+)
