@@ -12,9 +12,10 @@ import httpx
 import jsonschema_rs
 from sqlalchemy import text
 
-from engage.api.app import app_of, controllers
-from engage.api.context import Api, open_api
-from engage.api.openapi import PROBLEM_JSON, document
+from engage.api.app import app_of
+from engage.api.contract.openapi import PROBLEM_JSON, document
+from engage.api.controllers import controllers
+from engage.api.http.context import Api, open_api
 from engage.clock import Clock
 from engage.domain.refusals import RequestKind, codes_of
 from engage.settings import Settings

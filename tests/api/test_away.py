@@ -149,7 +149,7 @@ async def test_without_postgresql_nobody_is_taken_for_a_stranger(api: Calling, s
     await servers.postgres.kill()
     for caller, path in ((member, "/v1/me"), (unseen, "/v1/me"), (member, "/v1/me/credits")):
         assert problem(await caller.get(path), 503, "unavailable")["part"] == "postgres"
-    api.api.keys._looked.clear()
+    api.api.keys._cached.clear()
     await unavailable(api.shop, "postgres", "/v1/shop/events", [])
     answer = await member.post(TAPS, idempotency_key="k-1")
     problem(answer, 503, "unavailable")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engage.api import bodies
-from engage.api.bodies import read_body
+from engage.api.http import bodies
+from engage.api.http.bodies import read_body
 from engage.domain.refusals import Refusal
 
 SCOPE: Any = {"headers": [], "http_version": "1.1"}
@@ -30,7 +30,7 @@ async def test_a_body_comes_in_any_pieces() -> None:
 
 
 async def test_a_body_without_a_length_is_read_to_the_limit_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "SPILL_S", 0.01)
+    monkeypatch.setattr(bodies, "DISCARD_S", 0.01)
     with pytest.raises(Refusal) as refused:
         await read_body(SCOPE, sending(*[b"1234"] * 100, ends=False), 10)
     assert (refused.value.code, refused.value.status) == ("body_too_large", 413)

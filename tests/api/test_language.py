@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from engage.api.language import LANGUAGES, catalog, message, negotiate
+from engage.api.http.languages import LANGUAGES, catalog, message, negotiate
 from engage.domain.refusals import Code
 
 TRANSLATED = [language for language in LANGUAGES if language != "en"]

@@ -95,7 +95,7 @@ async def test_what_failed_can_be_asked_again(api: Calling, monkeypatch: pytest.
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("engage.api.context.record", broken)
+        patch.setattr("engage.api.activities.mobile.record", broken)
         problem(await member.post(TAPS, idempotency_key="k-8"), 500, "internal_error")
     assert (await member.post(TAPS, idempotency_key="k-8")).status_code == 202
 

@@ -15,8 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from engage.api.app import controllers
-from engage.api.openapi import as_yaml, document
+from engage.api.contract.openapi import as_yaml, document
+from engage.api.controllers import controllers
 from engage.domain.refusals import Code, UseCase, codes_of
 from engage.flows.shop.events import AnyEvent
 from engage.settings import Settings
@@ -74,11 +74,32 @@ def test_an_operation_documents_the_refusals_of_its_use_case_and_kind(
     with_body = {"body_too_large", "request_timeout", "request_in_flight", "idempotency_key_reused"}
     assert documented["getHome"] == general
     assert documented["getWithdrawal"] == general | {"not_found"}
-    assert documented["tapFuel"] == general | with_body | set(codes_of(UseCase.RECORD_FUEL_TAP))
+    assert documented["recordFuelTap"] == general | with_body | set(codes_of(UseCase.RECORD_FUEL_TAP))
     assert documented["captureHold"] == (
         general | with_body | {"forbidden", "not_found"} | set(codes_of(UseCase.END_HOLD))
     )
-    assert documented["isLive"] == {"internal_error"}
+    assert documented["getLiveness"] == {"internal_error"}
+
+
+VERBS = (
+    *("adjust", "advance", "capture", "create", "erase", "fail", "get", "hold", "list", "merge", "publish"),
+    *("quote", "record", "redeem", "register", "release", "send", "settle", "update", "void"),
+)
+# Names of schemas that say nothing to a reader of a generated client.
+BARE_PARTICIPLE = re.compile(
+    "(Adjust|Chang|End|Join|Mak|Merg|Mov|Post|Publish|Void|Expir|Tap|Shar|Us)(ed|ing)"
+)
+
+
+def test_an_operation_id_is_a_verb_and_a_noun(contract: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, operation in operations(contract)]
+    assert [id_ for id_ in ids if not re.fullmatch(rf"({'|'.join(VERBS)})([A-Z][a-z]*)+", id_)] == []
+
+
+def test_a_schema_is_named_by_a_noun(contract: dict[str, Any]) -> None:
+    names = contract["components"]["schemas"]
+    assert [name for name in names if BARE_PARTICIPLE.fullmatch(name)] == []
+    assert [name for name in names if not re.fullmatch("([A-Z][a-z]*)+", name)] == []
 
 
 def test_every_post_of_members_and_the_shop_honours_an_idempotency_key(contract: dict[str, Any]) -> None:
@@ -160,14 +181,14 @@ schema.config.checks.positive_data_acceptance.expected_statuses += ["422"]
 # is one that was left out, that a wrong event of many is listed in the answer; and that no worker runs beside
 # this test.
 NOT_ALL_THAT_FITS = (
-    *("listCredits", "listEntries", "listCoupons", "getMemberBalance", "moveClock"),
-    *("adjustPoints", "quoteCheckout", "holdPoints", "withdraw"),
+    *("listCredits", "listEntries", "listCoupons", "getMemberBalance", "advanceClock"),
+    *("adjustPoints", "quoteCheckout", "holdPoints", "createWithdrawal"),
 )
 BEYOND_SCHEMAS = {
     **{name: [positive_data_acceptance] for name in NOT_ALL_THAT_FITS},
-    "getLiability": [positive_data_acceptance, negative_data_rejection],
+    "getLiabilityReport": [positive_data_acceptance, negative_data_rejection],
     "sendEvents": [negative_data_rejection],
-    "isReady": [not_a_server_error],
+    "getReadiness": [not_a_server_error],
 }
 
 

@@ -45,7 +45,7 @@ async def test_a_bug_is_shown_without_its_insides_and_logged_with_its_trace(
     async def broken(*_: Any) -> None:
         raise RuntimeError("the password is swordfish")
 
-    monkeypatch.setattr("engage.api.mobile.me.read_home", broken)
+    monkeypatch.setattr("engage.api.members.mobile.read_home", broken)
     member = await api.joined()
     with structlog.testing.capture_logs() as logs:
         answer = await member.get("/v1/me")
@@ -61,7 +61,7 @@ async def test_a_bug_in_a_tap_is_a_problem_too(api: Calling, monkeypatch: pytest
     async def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("engage.api.context.record", broken)
+    monkeypatch.setattr("engage.api.activities.mobile.record", broken)
     member = await api.joined()
     problem(await member.post("/v1/fuel/taps"), 500, "internal_error")
 

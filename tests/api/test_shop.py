@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engage.api.shop.callers import EVENTS_BYTES
+from engage.api.activities.shop import EVENTS_BYTES
 from engage.flows.operations.keys import create_key, revoke_key
 from engage.store.api_keys import split
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
@@ -211,5 +211,5 @@ async def test_a_revoked_key_ends_within_seconds(api: Calling, monkeypatch: pyte
     assert await revoke_key(db, known[0])
     assert (await till.post(EVENTS, [])).status_code == 200, "it is remembered for a moment"
     # Only theirs: the event loop reads the same clock.
-    monkeypatch.setattr("engage.api.callers.time", SimpleNamespace(monotonic=lambda: float("inf")))
+    monkeypatch.setattr("engage.api.http.api_keys.time", SimpleNamespace(monotonic=lambda: float("inf")))
     problem(await till.post(EVENTS, []), 401, "unauthorized")

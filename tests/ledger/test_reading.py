@@ -8,7 +8,7 @@ from engage.flows.activities.record import record
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.ledger.credits import list_credits, list_entries, read_credit
-from engage.ledger.home import EXPIRING, Expiring, expiring_of, read_home
+from engage.ledger.home import EXPIRING, ExpiringPoints, expiring_of, read_home
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -90,7 +90,7 @@ async def test_what_ends_is_told_by_when(services: Services) -> None:
     assert [each.points for each in [ending[0], *later]] == [72, 22, 22, 22], "no points that were taken back"
 
 
-async def _ending(services: Services, *, now: datetime, shown: int) -> list[Expiring]:
+async def _ending(services: Services, *, now: datetime, shown: int) -> list[ExpiringPoints]:
     async with one_statement(services.db) as conn:
         read = await read_home(
             conn, PROGRAM, "m-1", now=now, sections=[EXPIRING], parameters={"expiring_shown": shown}

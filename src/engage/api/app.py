@@ -3,57 +3,20 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from litestar import Controller, Litestar
+from litestar import Litestar
 
-from engage.api.admin.coupons import CouponController
-from engage.api.admin.members import OperatorMemberController
-from engage.api.admin.programs import ProgramController
-from engage.api.admin.reports import ReportController
-from engage.api.admin.withdrawals import AdminWithdrawalController
-from engage.api.context import STATE, Api, open_api
-from engage.api.health import HealthController
-from engage.api.mobile.activities import ActivityController
-from engage.api.mobile.feed import FeedController
-from engage.api.mobile.me import MeController
-from engage.api.mobile.rewards import RewardController
-from engage.api.mobile.withdrawals import WithdrawalController
-from engage.api.problems import BODY_BYTES, to_problem
-from engage.api.sandbox import SandboxController
-from engage.api.shop.checkout import CheckoutController, FCodeController
-from engage.api.shop.events import EventController
-from engage.api.shop.members import MemberController
+from engage.api.controllers import controllers
+from engage.api.http.context import STATE, Api, open_api
+from engage.api.http.problems import BODY_BYTES, to_problem
 from engage.api.site import DemoController, reference_of
 from engage.clock import Clock
 from engage.settings import Settings
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
-CONTROLLERS: tuple[type[Controller], ...] = (
-    MeController,
-    ActivityController,
-    RewardController,
-    WithdrawalController,
-    FeedController,
-    MemberController,
-    EventController,
-    CheckoutController,
-    FCodeController,
-    AdminWithdrawalController,
-    CouponController,
-    OperatorMemberController,
-    ProgramController,
-    ReportController,
-    HealthController,
-)
-
-
-def controllers(*, sandbox: bool) -> list[type[Controller]]:
-    """Those of the contract. Without a sandbox its paths are not there at all."""
-    return [*CONTROLLERS, SandboxController] if sandbox else [*CONTROLLERS]
-
 
 def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
-    """For any ASGI server: it opens what it needs when its lifespan begins, which raises SettingsError."""
+    """Make an application for any ASGI server. Its lifespan opens the API, and raises SettingsError."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -65,15 +28,13 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
 
 
 def app_of(api: Api) -> Litestar:
-    """Over what is open already; its lifespan does nothing."""
+    """Make an application of an open API. Its lifespan does nothing."""
     app = _app(api.services.settings, lifespan=[])
     app.state[STATE] = api
     return app
 
 
-def _app(
-    settings: Settings, lifespan: list[Callable[[Litestar], AbstractAsyncContextManager[None]]]
-) -> Litestar:
+def _app(settings: Settings, lifespan: list[Lifespan]) -> Litestar:
     sandbox = settings.sandbox is not None
     contract = controllers(sandbox=sandbox)
     return Litestar(
@@ -81,8 +42,7 @@ def _app(
         lifespan=lifespan,
         exception_handlers={Exception: to_problem},
         request_max_body_size=BODY_BYTES,
-        # The contract is served by `engage.api.site`; exceptions are logged where they become problems, and
-        # requests by the proxy.
+        # `engage.api.site` serves the contract, `to_problem` logs exceptions, and the proxy logs requests.
         openapi_config=None,
         logging_config=None,
     )

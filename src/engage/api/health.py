@@ -1,4 +1,4 @@
-"""Whether the API lives, and whether all that it needs does."""
+"""Health checks: this process alone, and with the services that it needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,9 +8,9 @@ import structlog
 from litestar import Controller, Request, get
 from msgspec import Struct
 
-from engage.api.answer import Answer, answer
-from engage.api.context import Api, api_of
-from engage.api.contract import contract
+from engage.api.contract.operation import contract
+from engage.api.http.answers import Answer, answer
+from engage.api.http.context import Api, api_of
 from engage.domain.refusals import Unavailable
 from engage.flows.operations.health import database_answers
 
@@ -21,11 +21,15 @@ Sign = Literal["up", "down"]
 log = structlog.get_logger()
 
 
-class Live(Struct, frozen=True):
+class Liveness(Struct, frozen=True):
+    """The process runs."""
+
     status: Literal["up"]
 
 
 class PartsHealth(Struct, frozen=True):
+    """The state of each service and process."""
+
     postgres: Sign
     valkey_state: Sign
     valkey_queue: Sign
@@ -34,8 +38,8 @@ class PartsHealth(Struct, frozen=True):
     feed: Sign
 
 
-class Ready(Struct, frozen=True):
-    """`up` when every part is."""
+class Readiness(Struct, frozen=True):
+    """`up` when all parts are up."""
 
     status: Sign
     parts: PartsHealth
@@ -48,33 +52,33 @@ class HealthController(Controller):
 
     @get(
         "/live",
-        operation_id="isLive",
-        summary="Whether this API runs",
-        response_description="It does.",
+        operation_id="getLiveness",
+        summary="Check this process",
+        response_description="The process runs.",
         opt=contract(),
     )
-    async def live(self) -> Answer[Live]:
-        """Says nothing about what it depends on: an API that waits for its database is not to be killed."""
-        return answer(Live("up"))
+    async def live(self) -> Answer[Liveness]:
+        """Checks nothing else: an API that waits for its database should not be restarted."""
+        return answer(Liveness("up"))
 
     @get(
         "/ready",
-        operation_id="isReady",
-        summary="Whether all parts answer",
+        operation_id="getReadiness",
+        summary="Check all parts",
         response_description="All parts are up.",
-        opt=contract(also=((503, "Some part is down, or has not started."),)),
+        opt=contract(also=((503, "A part is down, or has not started."),)),
     )
-    async def ready(self, request: Request[Any, Any, Any]) -> Answer[Ready]:
-        """200 when everything is up, 503 otherwise, and which parts are down."""
+    async def ready(self, request: Request[Any, Any, Any]) -> Answer[Readiness]:
+        """200 when all parts are up, 503 otherwise, with the state of each part."""
         api = api_of(request.scope)
         parts = await check(api)
         signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
         up = api.started and all(sign == "up" for sign in signs)
-        return answer(Ready("up" if up else "down", parts), 200 if up else 503)
+        return answer(Readiness("up" if up else "down", parts), 200 if up else 503)
 
 
 async def check(api: Api) -> PartsHealth:
-    """Asks all parts at once; one that takes long is down."""
+    """Ask all parts at once. A part without an answer in CHECK_TIMEOUT_S is down."""
     services = api.services
 
     async def worker() -> int:
@@ -100,7 +104,7 @@ async def check(api: Api) -> PartsHealth:
 
 
 async def _answer(ask: Callable[[], Awaitable[int | None]]) -> tuple[bool, int | None]:
-    """(whether there was an answer in time, the answer)."""
+    """Return whether there was an answer in time, and the answer."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             return True, await ask()

@@ -11,7 +11,7 @@ from granian.server.embed import Server
 
 from engage import logs
 from engage.api.app import app_of
-from engage.api.context import open_api
+from engage.api.http.context import open_api
 from engage.settings import Settings, SettingsError
 
 # Connections that may wait to be accepted, and requests that may be under way.

@@ -1,7 +1,7 @@
-"""The sandbox: members made up, and a clock that can be moved. It exists only under `engage up`."""
+"""The sandbox of `engage up`: test members and a clock that can be advanced."""
 
-import secrets
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -9,11 +9,11 @@ from litestar import Controller, Request, get, post
 from litestar.types import Scope
 from msgspec import Meta, Struct
 
-from engage.api.answer import Answer, answer
-from engage.api.bodies import read_json
-from engage.api.context import Api, started_api_of
-from engage.api.contract import contract
-from engage.api.problems import FieldError, invalid
+from engage.api.contract.operation import contract
+from engage.api.http.answers import Answer, answer
+from engage.api.http.bodies import read_json
+from engage.api.http.context import Api, started_api_of
+from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country
@@ -26,12 +26,14 @@ from engage.tokens.signing import SANDBOX_LIFETIME, sign
 
 ADULT_YEARS: Final = 30
 
-# The gate counts days in 16 bits, and nobody needs to see what comes after.
+# The gate counts days in 16 bits.
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Sandbox(Struct, frozen=True):
-    """`now` is the test clock's time, which every time decision follows."""
+    """`now`: the time of the test clock, which every time decision follows. The keys are for the shop's and
+    the operators' calls.
+    """
 
     now: datetime
     feed_url: str
@@ -39,22 +41,22 @@ class Sandbox(Struct, frozen=True):
     admin_key: str
 
 
-class MadeUpMember(MemberRegistration, frozen=True, kw_only=True):
-    """What is left out is made up: a new id, the program's first country, an adult's birth date."""
+class SandboxMemberRequest(MemberRegistration, frozen=True, kw_only=True):
+    """Defaults: a new id, the program's first country, the birth date of an adult."""
 
     member_id: MemberId | None = None  # type: ignore[assignment]  # Filled in before it is a Joining.
     country: Country | None = None  # type: ignore[assignment]  # The same.
 
 
-class MadeUp(Struct, frozen=True):
-    """The token is good for 24 hours of the machine's time, whatever the test clock does."""
+class SandboxMember(Struct, frozen=True):
+    """The token is valid for 24 hours of the machine's time, whatever the test clock does."""
 
     member_id: str
     token: str
 
 
-class Move(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Either by a duration or to a time."""
+class ClockRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either a duration or a time."""
 
     advance: Annotated[timedelta, Meta(description="ISO 8601, such as PT5M or P1D.")] | None = None
     to: Annotated[datetime, Meta(tz=True, description="RFC 3339, such as 2027-01-01T11:00:00Z.")] | None = (
@@ -62,12 +64,14 @@ class Move(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
 
 
-class Moved(Struct, frozen=True):
+class ClockTime(Struct, frozen=True):
+    """The time of the test clock."""
+
     now: datetime
 
 
-_made_up = msgspec.json.Decoder(MadeUpMember)
-_move = msgspec.json.Decoder(Move)
+_member = msgspec.json.Decoder(SandboxMemberRequest)
+_clock = msgspec.json.Decoder(ClockRequest)
 
 
 class SandboxController(Controller):
@@ -77,59 +81,59 @@ class SandboxController(Controller):
 
     @get(
         operation_id="getSandbox",
-        summary="The test clock, the feed, the keys",
+        summary="Get the test clock and the keys",
         response_description="The sandbox of this installation.",
         opt=contract(),
     )
     async def show(self, request: Request[Any, Any, Any]) -> Answer[Sandbox]:
-        """All that one needs to try the rest: a sandbox gives its keys to whoever reaches it."""
-        api, known = _open(request.scope)
+        """Everything a client needs to try the API. A sandbox gives its keys to every caller."""
+        api, secrets = _open(request.scope)
         now = api.services.clock.now()
-        return answer(Sandbox(now, api.services.settings.feed_url, known.shop_key, known.admin_key))
+        return answer(Sandbox(now, api.services.settings.feed_url, secrets.shop_key, secrets.admin_key))
 
     @post(
         "/members",
         status_code=201,
-        operation_id="makeUpMember",
-        summary="A member to try things with",
-        response_description="They are a member; act as them with the token.",
-        opt=contract(UseCase.REGISTER_MEMBER, takes=MadeUpMember),
+        operation_id="createSandboxMember",
+        summary="Create a test member",
+        response_description="The member is registered. Send the token to act as this member.",
+        opt=contract(UseCase.REGISTER_MEMBER, body=SandboxMemberRequest),
     )
-    async def make_up(self, request: Request[Any, Any, Any]) -> Answer[MadeUp]:
-        """Registers an eligible adult, unless told otherwise, and gives a token to act as them."""
-        api, known = _open(request.scope)
-        registration = _made_up_joining(api.services, await read_json(request, _made_up))
-        joined = await register_member(api.services, registration)
+    async def create_member(self, request: Request[Any, Any, Any]) -> Answer[SandboxMember]:
+        """Registers an eligible adult by default, and issues a token."""
+        api, secrets = _open(request.scope)
+        registration = _registration(api.services, await read_json(request, _member))
+        member = await register_member(api.services, registration)
         settings = api.services.settings
         token = sign(
-            known,
-            joined.program,
-            joined.member_id,
+            secrets,
+            member.program,
+            member.member_id,
             SANDBOX_LIFETIME,
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
         )
-        return answer(MadeUp(joined.member_id, token), 201)
+        return answer(SandboxMember(member.member_id, token), 201)
 
     @post(
         "/clock",
         status_code=200,
-        operation_id="moveClock",
-        summary="Move the test clock forward",
-        response_description="The time it is then; all work that fell due on the way is done, in order.",
-        opt=contract(UseCase.ADVANCE_CLOCK, takes=Move),
+        operation_id="advanceClock",
+        summary="Advance the test clock",
+        response_description="The new time. All work that fell due until then is done, in order.",
+        opt=contract(UseCase.ADVANCE_CLOCK, body=ClockRequest),
     )
-    async def move(self, request: Request[Any, Any, Any]) -> Answer[Moved]:
-        """By a duration, or to a time. It stops at each due time on the way."""
+    async def advance(self, request: Request[Any, Any, Any]) -> Answer[ClockTime]:
+        """By a duration, or to a time. The clock stops at each due time in between."""
         api, _ = _open(request.scope)
-        asked = await read_json(request, _move)
-        if (asked.advance is None) == (asked.to is None):
+        wanted = await read_json(request, _clock)
+        if (wanted.advance is None) == (wanted.to is None):
             raise invalid(FieldError("$", "either `advance` or `to`"))
         now = api.services.clock.now()
-        latest = FieldError("advance" if asked.to is None else "to", f"not beyond {LATEST:%Y-%m-%d}")
-        if (asked.to or now) > LATEST or (asked.advance or timedelta()) > LATEST - now:
-            raise invalid(latest)
-        return answer(Moved(await advance_clock(api.services, to=asked.to, by=asked.advance)))
+        if (wanted.to or now) > LATEST or (wanted.advance or timedelta()) > LATEST - now:
+            field = "advance" if wanted.to is None else "to"
+            raise invalid(FieldError(field, f"not beyond {LATEST:%Y-%m-%d}"))
+        return answer(ClockTime(await advance_clock(api.services, to=wanted.to, by=wanted.advance)))
 
 
 def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
@@ -138,19 +142,19 @@ def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
     return api, api.sandbox
 
 
-def _made_up_joining(services: Services, asked: MadeUpMember) -> MemberRegistration:
+def _registration(services: Services, member: SandboxMemberRequest) -> MemberRegistration:
     """Raises Refusal unknown_program."""
     now = services.clock.now()
     return MemberRegistration(
-        member_id=asked.member_id or f"m-{secrets.token_hex(8)}",
-        program=asked.program,
-        country=asked.country or _first_country(services, asked.program, now),
-        birth_date=asked.birth_date or add_months(now.date(), -12 * ADULT_YEARS),
-        kind=asked.kind,
-        person_ref=asked.person_ref,
-        phone=asked.phone,
-        card_numbers=asked.card_numbers,
-        referral_code=asked.referral_code,
+        member_id=member.member_id or f"m-{token_hex(8)}",
+        program=member.program,
+        country=member.country or _first_country(services, member.program, now),
+        birth_date=member.birth_date or add_months(now.date(), -12 * ADULT_YEARS),
+        kind=member.kind,
+        person_ref=member.person_ref,
+        phone=member.phone,
+        card_numbers=member.card_numbers,
+        referral_code=member.referral_code,
     )
 
 

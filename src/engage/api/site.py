@@ -17,10 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Controller, Request, get
 from litestar.params import PathParameter
 
-from engage.api import openapi
-from engage.api.answer import SAFE, Answer, Headers
-from engage.api.language import message
-from engage.api.problems import language_of
+from engage.api.contract import openapi
+from engage.api.http.answers import SAFE, Answer, Headers
+from engage.api.http.languages import message
+from engage.api.http.problems import language_of
 from engage.domain.refusals import Code, Refusal
 
 HERE: Final = Path(__file__).parent

@@ -20,8 +20,8 @@ LINES_SHOWN = 60
 )
 def openapi(check: bool, file: Path) -> None:
     """Write the contract of the code, with the sandbox, as OpenAPI 3.1."""
-    from engage.api.app import controllers
-    from engage.api.openapi import as_yaml, document
+    from engage.api.contract.openapi import as_yaml, document
+    from engage.api.controllers import controllers
 
     generated = as_yaml(document(controllers(sandbox=True)))
     if not check:

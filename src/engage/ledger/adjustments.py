@@ -28,7 +28,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     entry_seq: int
 
 
-class Posted(msgspec.Struct, frozen=True):
+class AdjustmentEntry(msgspec.Struct, frozen=True):
     """The entry of an adjustment."""
 
     seq: int
@@ -107,11 +107,11 @@ async def add_adjusting_credit(
     )
 
 
-async def read_posted(conn: AsyncConnection, adjustment: Adjustment) -> Posted:
+async def read_posted(conn: AsyncConnection, adjustment: Adjustment) -> AdjustmentEntry:
     values = {
         "program_id": adjustment.program_id,
         "member_id": adjustment.member_id,
         "seq": adjustment.entry_seq,
     }
     row: Sequence[Any] = (await conn.execute(_ENTRY, values)).one()
-    return Posted(*row)
+    return AdjustmentEntry(*row)

@@ -17,7 +17,7 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.streak import Streak
 
 
-class Expiring(msgspec.Struct, frozen=True):
+class ExpiringPoints(msgspec.Struct, frozen=True):
     points: int
     expires_at: datetime
 
@@ -76,8 +76,8 @@ async def read_home(
     return Balance(active, pending, held, debt, version), values
 
 
-def expiring_of(value: Any) -> list[Expiring]:
-    return msgspec.convert(value or [], list[Expiring])
+def expiring_of(value: Any) -> list[ExpiringPoints]:
+    return msgspec.convert(value or [], list[ExpiringPoints])
 
 
 def streak_of(value: Any) -> Streak | None:

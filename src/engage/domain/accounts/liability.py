@@ -80,7 +80,7 @@ class PointRate(Struct, frozen=True):
     minor: Fraction | None
 
 
-class Ending(Struct, frozen=True):
+class ExpirySum(Struct, frozen=True):
     """Outstanding points that end later than `after` and no later than `until`.
 
     `ended`: their end has passed and they await the sweep; `never`: they have no end.
@@ -125,7 +125,7 @@ class Liability(Struct, frozen=True, kw_only=True):
     held: int
     pending: int
     debt: int
-    expiring: list[Ending]
+    expiring: list[ExpirySum]
     before: int
     worth_before: Money | None
     debt_before: int

@@ -9,8 +9,8 @@ from msgspec import Struct
 from engage.domain.accounts.liability import (
     BUCKETS,
     MOVEMENTS,
-    Ending,
     EntrySum,
+    ExpirySum,
     Liability,
     LiabilityReport,
     LotSum,
@@ -93,13 +93,13 @@ def _liability(group: _Group, sums: Sums, at: datetime) -> Liability:
     )
 
 
-def _expiring(group: _Group, lots: Sequence[LotSum], at: datetime) -> list[Ending]:
+def _expiring(group: _Group, lots: Sequence[LotSum], at: datetime) -> list[ExpirySum]:
     lines = [
         [(row.country, row.active + row.held) for row in lots if row.bucket == bucket]
         for bucket in range(len(BUCKETS))
     ]
     return [
-        Ending(name, after, until, _points(line), worth)
+        ExpirySum(name, after, until, _points(line), worth)
         for name, (after, until), line, worth in zip(
             BUCKETS, bounds(at), lines, group.money(lines), strict=True
         )

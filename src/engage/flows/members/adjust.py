@@ -17,7 +17,7 @@ from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.adjustments import (
     ADJUSTMENT_RULE,
     Adjustment,
-    Posted,
+    AdjustmentEntry,
     add_adjusting_credit,
     add_adjustment,
     read_adjustment,
@@ -51,7 +51,7 @@ class AdjustmentRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class AdjustmentResult(Struct, frozen=True):
     """The posted entry and the current balance."""
 
-    entry: Posted
+    entry: AdjustmentEntry
     balance: Balance
 
 

@@ -13,7 +13,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.activity import LimitView
 from engage.flows.activities.home import LIMITS, STREAK
 from engage.ledger import home as ledger
-from engage.ledger.home import Expiring
+from engage.ledger.home import ExpiringPoints
 from engage.runtime.database import one_statement
 from engage.runtime.home import HomeContext, HomeSection, Offer
 from engage.runtime.services import Services
@@ -44,7 +44,7 @@ class Home(Struct, frozen=True, kw_only=True):
 
     member: MemberView
     balance: Balance
-    expiring: list[Expiring]
+    expiring: list[ExpiringPoints]
     streak: StreakView | None
     limits: list[LimitView]
     tier: None = None

@@ -1,0 +1,1 @@
+"""Credits and the statement of a member."""

@@ -1,0 +1,177 @@
+"""Activities in the app: fuel taps, shares and reviews."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from litestar import Controller, Request, post
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from engage.api.contract.operation import MEMBER, contract
+from engage.api.http.answers import Answer, answer
+from engage.api.http.batching import BatchedFlow
+from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
+from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
+from engage.api.http.context import Api
+from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
+from engage.domain.earning.streak import StreakView
+from engage.domain.refusals import Code, Refusal, UseCase
+from engage.flows.activities.activity import CreditView, LimitView, MemberActivity, RecordedActivity
+from engage.flows.activities.record import record
+from engage.runtime.services import Services
+from engage.tokens.verifier import Identity
+
+TAP: Final = FuelTap()
+
+
+class ShareRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A share on a social network, or of a product link. With a `share_id` it can be taken back."""
+
+    kind: Literal["social", "link"]
+    product_id: Identifier
+    network: Network | None = None
+    share_id: Identifier | None = None
+
+
+class ReviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A published review that meets the shop's terms."""
+
+    product_id: Identifier
+    review_id: Identifier
+
+
+class FuelTapResult(Struct, frozen=True):
+    """`streak` is null where the program has no streak."""
+
+    credits: list[CreditView]
+    streak: StreakView | None
+
+
+class ShareResult(Struct, frozen=True):
+    """`limit` is null where the program has none. `repeated`: the share was recorded before; `credits` are
+    those that it earned then.
+    """
+
+    credits: list[CreditView]
+    limit: LimitView | None
+    repeated: bool
+
+
+class ReviewResult(Struct, frozen=True):
+    """The credits that the review earned."""
+
+    credits: list[CreditView]
+
+
+class ActivityRequest(Struct, frozen=True):
+    """An activity at the time of its batch."""
+
+    program_id: str
+    member_id: str
+    activity: AnyActivity
+
+
+async def _record_now(
+    services: Services, requests: list[ActivityRequest]
+) -> Sequence[RecordedActivity | Exception]:
+    now = services.clock.now()
+    activities = [MemberActivity(one.program_id, one.member_id, one.activity, now) for one in requests]
+    return await record(services, activities)
+
+
+RECORD: Final = BatchedFlow(_record_now, max_size=256, in_flight=2)
+
+_share = msgspec.json.Decoder(ShareRequest)
+_review = msgspec.json.Decoder(ReviewRequest)
+
+
+def answer_empty_tap(app: ASGIApp) -> ASGIApp:
+    """Middleware that answers a tap without a body directly. To make a Request and a Response of Litestar for
+    it would take as long as everything else together.
+    """
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        if has_body(scope):
+            await app(scope, receive, send)
+        else:
+            await (await _tap(*member_of(scope))).send(scope, receive, send)
+
+    return middleware
+
+
+class ActivityController(Controller):
+    path = "/v1"
+    tags = ("Activities",)
+    security = (MEMBER,)
+    middleware = (member_idempotency(),)
+
+    @post(
+        "/fuel/taps",
+        status_code=202,
+        middleware=(answer_empty_tap,),
+        operation_id="recordFuelTap",
+        summary="Record a fuel tap",
+        response_description="The tap is recorded. Its points are pending.",
+        opt=contract(UseCase.RECORD_FUEL_TAP, body=EmptyRequest, body_optional=True, idempotent=True),
+    )
+    async def tap(self, request: Request[Any, Any, Any]) -> Answer[FuelTapResult]:
+        """Once a day in the member's time zone. Consecutive days make a streak, which earns a bonus."""
+        api, member = member_of(request.scope)
+        await read_empty(request)
+        return await _tap(api, member)
+
+    @post(
+        "/shares",
+        status_code=202,
+        operation_id="recordShare",
+        summary="Record a share",
+        response_description="The share is recorded. Its points are pending.",
+        opt=contract(UseCase.RECORD_SHARE, body=ShareRequest, idempotent=True),
+    )
+    async def share(self, request: Request[Any, Any, Any]) -> Answer[ShareResult]:
+        """Each kind of share has a monthly limit. The same `share_id` again earns nothing."""
+        api, member = member_of(request.scope)
+        share = await read_json(request, _share)
+        recorded = await _record(api, member, Share(**msgspec.structs.asdict(share)))
+        return answer(ShareResult(recorded.credits, recorded.limit, recorded.repeated), 202)
+
+    @post(
+        "/reviews",
+        status_code=202,
+        operation_id="recordReview",
+        summary="Record a review",
+        response_description="The review is recorded. Its points are pending.",
+        opt=contract(UseCase.RECORD_REVIEW, body=ReviewRequest, idempotent=True),
+    )
+    async def review(self, request: Request[Any, Any, Any]) -> Answer[ReviewResult]:
+        """The first review of each product earns points."""
+        api, member = member_of(request.scope)
+        review = await read_json(request, _review)
+        recorded = await _record(api, member, Review(**msgspec.structs.asdict(review)))
+        return answer(ReviewResult(recorded.credits), 202)
+
+
+async def _tap(api: Api, member: Identity) -> Answer[FuelTapResult]:
+    recorded = await _record(api, member, TAP)
+    return answer(FuelTapResult(recorded.credits, recorded.streak), 202)
+
+
+async def _record(api: Api, member: Identity, activity: AnyActivity) -> RecordedActivity:
+    """Raises Refusal."""
+    request = ActivityRequest(member.program_id, member.member_id, activity)
+    try:
+        return await api.batchers.submit(RECORD, request)
+    except Refusal as refusal:
+        raise await _with_zone(api, member, refusal) from None
+
+
+async def _with_zone(api: Api, caller: Identity, refusal: Refusal) -> Refusal:
+    """Add the member's time zone to a refusal that names a time."""
+    if refusal.code not in (Code.ALREADY_TAPPED, Code.LIMIT_REACHED):
+        return as_unauthorized(refusal)
+    key = (caller.program_id, caller.member_id)
+    member = (await api.services.members.find(api.services.db, [key]))[key]
+    now = api.services.clock.now()
+    _, market = api.services.programs.in_force(caller.program_id, at=now, country=member.country)
+    return Refusal(refusal.code, **refusal.facts, zone=market.zone)

@@ -1,0 +1,1 @@
+"""Quotes and holds: paying for an order with points and coupons."""

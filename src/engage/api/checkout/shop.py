@@ -1,0 +1,96 @@
+"""The shop's checkout: quotes, and holds of points and coupons."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, post
+from litestar.params import PathParameter
+
+from engage.api.contract.operation import SHOP, contract
+from engage.api.http.answers import Answer, answer
+from engage.api.http.batching import BatchedFlow
+from engage.api.http.bodies import EmptyRequest, read_empty, read_json
+from engage.api.http.callers import shop_idempotency, shop_of
+from engage.domain.refusals import UseCase
+from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
+from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.checkout.quote import Quote, QuoteRequest, quote
+
+HoldId = Annotated[UUID, PathParameter(description="The id of the hold.")]
+
+# Balances stay locked until a whole batch is written. With one batch in flight, each takes more requests and
+# none waits for balances that another one has locked.
+HOLD: Final = BatchedFlow(hold, max_size=64)
+CLOSE: Final = BatchedFlow(close_holds, max_size=64)
+
+_quote = msgspec.json.Decoder(QuoteRequest)
+_hold = msgspec.json.Decoder(HoldRequest)
+
+
+class CheckoutController(Controller):
+    path = "/v1/shop/checkout"
+    tags = ("Shop",)
+    security = (SHOP,)
+    middleware = (shop_idempotency(),)
+
+    @post(
+        "/quotes",
+        status_code=200,
+        operation_id="quoteCheckout",
+        summary="Quote points and coupons for an order",
+        response_description="What is possible now. A quote reserves nothing.",
+        opt=contract(UseCase.QUOTE_CHECKOUT, body=QuoteRequest, idempotent=True),
+    )
+    async def quote(self, request: Request[Any, Any, Any]) -> Answer[Quote]:
+        """The most points for this order, their worth, and each coupon of the member."""
+        api, _ = await shop_of(request.scope)
+        order = await read_json(request, _quote)
+        return answer(await quote(api.services, order))
+
+    @post(
+        "/holds",
+        status_code=201,
+        operation_id="holdPoints",
+        summary="Hold points and coupons for an order",
+        response_description="They are held until the hold is captured, released or expired.",
+        opt=contract(UseCase.HOLD_POINTS, body=HoldRequest, idempotent=True),
+    )
+    async def hold(self, request: Request[Any, Any, Any]) -> Answer[CheckoutHold]:
+        """A number of points, or the most possible, and coupons. Coupons are deducted before points.
+
+        An order has one hold at a time. The same request again is answered with the same hold.
+        """
+        api, _ = await shop_of(request.scope)
+        order = await read_json(request, _hold)
+        return answer(await api.batchers.submit(HOLD, order), 201)
+
+    @post(
+        "/holds/{hold_id:uuid}/capture",
+        status_code=200,
+        operation_id="captureHold",
+        summary="Capture a hold of a paid order",
+        response_description="The points are spent and the coupons used.",
+        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, idempotent=True),
+    )
+    async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
+        """A captured hold is answered the same. An expired hold cannot be captured."""
+        return await _close(request, hold_id, "captured")
+
+    @post(
+        "/holds/{hold_id:uuid}/release",
+        status_code=200,
+        operation_id="releaseHold",
+        summary="Release a hold of an order that is not paid",
+        response_description="The member has the points and coupons again.",
+        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, idempotent=True),
+    )
+    async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
+        """A released or expired hold is answered the same."""
+        return await _close(request, hold_id, "released")
+
+
+async def _close(request: Request[Any, Any, Any], hold_id: UUID, outcome: HoldOutcome) -> Answer[ClosedHold]:
+    api, _ = await shop_of(request.scope)
+    await read_empty(request)
+    return answer(await api.batchers.submit(CLOSE, HoldClosing(hold_id, outcome)))

@@ -1,0 +1,47 @@
+"""The table of controllers: one line for each feature and kind of caller."""
+
+from typing import Final
+
+from litestar import Controller
+
+from engage.api.accounts.mobile import AccountController
+from engage.api.activities.mobile import ActivityController
+from engage.api.activities.shop import EventController
+from engage.api.checkout.shop import CheckoutController
+from engage.api.feed.mobile import FeedController
+from engage.api.health import HealthController
+from engage.api.members.admin import AdminMemberController
+from engage.api.members.mobile import HomeController
+from engage.api.members.shop import MemberController
+from engage.api.programs.admin import ProgramController
+from engage.api.reports.admin import ReportController
+from engage.api.rewards.admin import AdminCouponController
+from engage.api.rewards.mobile import RewardController
+from engage.api.rewards.shop import FCodeController
+from engage.api.sandbox import SandboxController
+from engage.api.withdrawals.admin import AdminWithdrawalController
+from engage.api.withdrawals.mobile import WithdrawalController
+
+CONTROLLERS: Final[tuple[type[Controller], ...]] = (
+    HomeController,
+    AccountController,
+    ActivityController,
+    RewardController,
+    WithdrawalController,
+    FeedController,
+    MemberController,
+    EventController,
+    CheckoutController,
+    FCodeController,
+    AdminWithdrawalController,
+    AdminCouponController,
+    AdminMemberController,
+    ProgramController,
+    ReportController,
+    HealthController,
+)
+
+
+def controllers(*, sandbox: bool) -> list[type[Controller]]:
+    """The controllers of the contract. The paths of the sandbox exist only with a sandbox."""
+    return [*CONTROLLERS, SandboxController] if sandbox else [*CONTROLLERS]

@@ -1,0 +1,119 @@
+"""Read and decode what a caller sent: bounded, strict, and with the field of each mistake."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+from litestar import Request
+from litestar.types import Receive, Scope
+from msgspec import Struct
+
+from engage.api.http.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
+from engage.domain.refusals import Code, Refusal
+
+T = TypeVar("T")
+
+# A phone on a slow line needs seconds for 64 KiB. What takes longer only occupies a connection.
+BODY_S: Final = 20.0
+
+# Limits of what is read of a body that is too large, and thrown away.
+DISCARD_BYTES: Final = 1024 * 1024
+DISCARD_S: Final = 0.5
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTES) -> bytes:
+    """Read a whole body.
+
+    Raises Refusal body_too_large, or request_timeout where it takes longer than BODY_S to arrive.
+    """
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read_body(receive, limit_bytes)
+    except TimeoutError:
+        raise Refusal(Code.REQUEST_TIMEOUT) from None
+
+
+async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    received, more = 0, True
+    while more:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise invalid(FieldError("$", "the connection was closed before the body was complete"))
+        received += len(event["body"])
+        more = event.get("more_body", False)
+        if received > limit_bytes:
+            if more:
+                await _discard(receive)
+            raise too_large(limit_bytes)
+        chunks.append(event["body"])
+    return b"".join(chunks)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read some more and throw it away: many clients read no answer before they have sent everything."""
+    discarded, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            while more and discarded < DISCARD_BYTES:
+                event = await receive()
+                if event["type"] != "http.request":
+                    return
+                discarded += len(event["body"])
+                more = event.get("more_body", False)
+
+
+def _content_length(scope: Scope) -> int | None:
+    """Return the announced length; None where there is none, or no number."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else None
+    return None
+
+
+def has_body(scope: Scope) -> bool:
+    """Return whether there may be a body, without reading. HTTP/1 requests with a body announce it."""
+    if _content_length(scope) == 0:
+        return False
+    return not scope["http_version"].startswith("1") or any(
+        name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
+    )
+
+
+class EmptyRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """No fields. The body may be left out."""
+
+
+_empty = msgspec.json.Decoder(EmptyRequest)
+
+
+async def read_empty(request: Request[Any, Any, Any]) -> None:
+    """Raises Refusal invalid_request where a body has fields."""
+    if has_body(request.scope):
+        body = await read_body(request.scope, request.receive)
+        if body:
+            decode(body, _empty)
+
+
+async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
+    """Raises Refusal invalid_request, body_too_large or request_timeout."""
+    body = await read_body(request.scope, request.receive)
+    return decode(body, decoder)
+
+
+def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
+    """Raises Refusal invalid_request with the field and the mistake."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise invalid(field_error(error)) from None
+    except RecursionError:
+        raise invalid(FieldError("$", "nested too deeply")) from None
+
+
+def check_query(request: Request[Any, Any, Any], *known: str) -> None:
+    """Raises Refusal invalid_request for unknown parameters, as for unknown fields of a body."""
+    unknown = sorted(request.query_params.keys() - set(known))
+    if unknown:
+        raise invalid(*(FieldError(name, "unknown parameter") for name in unknown))

@@ -1,0 +1,92 @@
+"""Callers: a member with a token, the shop or an operator with an API key."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from litestar.types import ASGIApp, Scope
+
+from engage.api.http.context import Api, started_api_of
+from engage.api.http.idempotency import idempotency
+from engage.api.http.problems import BODY_BYTES
+from engage.domain.refusals import Code, Refusal
+from engage.store.api_keys import ApiKey
+from engage.store.api_keys import Scope as KeyScope
+from engage.tokens.verifier import Identity, unauthorized
+
+Middleware = Callable[..., ASGIApp]
+
+
+def member_of(scope: Scope) -> tuple[Api, Identity]:
+    """Identify the member. A merged member's token acts for the survivor. Raises Refusal unauthorized."""
+    api = started_api_of(scope)
+    caller = api.verifier.verify(_bearer(scope))
+    member_id = api.services.members.current_id(caller.program_id, caller.member_id)
+    return api, caller if member_id == caller.member_id else Identity(caller.program_id, member_id)
+
+
+def as_unauthorized(refusal: Refusal) -> Refusal:
+    """Replace unknown_member: a token of no member is not valid."""
+    return unauthorized() if refusal.code is Code.UNKNOWN_MEMBER else refusal
+
+
+@contextmanager
+def members_only() -> Iterator[None]:
+    """Replace a refusal unknown_member by unauthorized."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise as_unauthorized(refusal) from None
+
+
+async def shop_of(scope: Scope) -> tuple[Api, ApiKey]:
+    """Raises Refusal unauthorized, or forbidden for a key without the scope `shop`."""
+    api = started_api_of(scope)
+    return api, await _key_of(api, scope, "shop")
+
+
+async def operator_of(scope: Scope) -> tuple[Api, ApiKey]:
+    """Raises Refusal unauthorized, or forbidden for a key without the scope `admin`."""
+    api = started_api_of(scope)
+    return api, await _key_of(api, scope, "admin")
+
+
+async def _member(api: Api, scope: Scope) -> str:
+    caller = api.verifier.verify(_bearer(scope))
+    return f"member:{caller.program_id}:{caller.member_id}"
+
+
+async def _shop(api: Api, scope: Scope) -> str:
+    return f"key:{(await _key_of(api, scope, 'shop')).id}"
+
+
+async def _operator(api: Api, scope: Scope) -> str:
+    return f"key:{(await _key_of(api, scope, 'admin')).id}"
+
+
+def member_idempotency(limit_bytes: int = BODY_BYTES) -> Middleware:
+    return idempotency(_member, limit_bytes)
+
+
+def shop_idempotency(limit_bytes: int = BODY_BYTES) -> Middleware:
+    return idempotency(_shop, limit_bytes)
+
+
+def operator_idempotency(limit_bytes: int = BODY_BYTES) -> Middleware:
+    return idempotency(_operator, limit_bytes)
+
+
+def _bearer(scope: Scope) -> str:
+    """Raises Refusal unauthorized without exactly one bearer token."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) != 1 or values[0][:7].lower() != b"bearer ":
+        raise unauthorized()
+    return values[0][7:].strip().decode("latin-1")
+
+
+async def _key_of(api: Api, scope: Scope, needed: KeyScope) -> ApiKey:
+    key = await api.keys.find(_bearer(scope))
+    if key is None:
+        raise unauthorized()
+    if needed not in key.scopes:
+        raise Refusal(Code.FORBIDDEN, scope=needed)
+    return key

@@ -1,0 +1,86 @@
+"""The state of an open API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from litestar.types import Scope
+from msgspec import Struct
+
+from engage import sandbox_secrets
+from engage.api.http.api_keys import ApiKeyCache
+from engage.api.http.batching import Batchers
+from engage.clock import Clock
+from engage.domain.refusals import Unavailable
+from engage.runtime.services import Services, follow_sandbox_clock, open_services
+from engage.sandbox_secrets import SandboxSecrets
+from engage.settings import Settings
+from engage.tokens.verifier import TokenVerifier, open_verifier
+
+STATE: Final = "api"
+START_RETRY_S: Final = 0.25
+
+log = structlog.get_logger()
+
+
+class Api(Struct):
+    """An open API. Until it has `started` it knows no programs and refuses all requests."""
+
+    services: Services
+    verifier: TokenVerifier
+    keys: ApiKeyCache
+    batchers: Batchers
+    sandbox: SandboxSecrets | None
+    started: bool = False
+
+
+def api_of(scope: Scope) -> Api:
+    api: Api = scope["litestar_app"].state[STATE]
+    return api
+
+
+def started_api_of(scope: Scope) -> Api:
+    """Raises Unavailable until the database has been reached for the first time."""
+    api = api_of(scope)
+    if not api.started:
+        raise Unavailable("postgres")
+    return api
+
+
+@asynccontextmanager
+async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Api]:
+    """Open the API. It starts as soon as all services are available. Raises SettingsError."""
+    async with open_services(settings, clock) as services:
+        verifier = await open_verifier(settings, services.clock)
+        secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
+        api = Api(services, verifier, ApiKeyCache(services.db), Batchers(services), secrets)
+        await _try_to_start(api)
+        starting = asyncio.create_task(_start(api))
+        try:
+            yield api
+        finally:
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            await api.batchers.drain()
+            await verifier.close()
+
+
+async def _start(api: Api) -> None:
+    while not api.started:
+        await asyncio.sleep(START_RETRY_S)
+        await _try_to_start(api)
+
+
+async def _try_to_start(api: Api) -> None:
+    try:
+        await api.services.programs.refresh(api.services.db)
+        await api.services.members.refresh(api.services.db)
+        await follow_sandbox_clock(api.services)
+        api.started = True
+    except Unavailable as unavailable:
+        log.warning("waiting for a service", part=unavailable.facts["part"])
+    except Exception:  # The tables may not exist yet.
+        log.exception("not ready to start")

@@ -1,0 +1,58 @@
+"""Lists that clients read page by page, newest first."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from litestar.params import QueryParameter
+
+from engage.api.http.problems import FieldError, invalid
+
+PAGE = 20
+LONGEST_PAGE = 100
+
+Cursor = Annotated[
+    str,
+    QueryParameter(
+        description="`next_cursor` of the previous page; leave it out for the first page.", max_length=64
+    ),
+]
+Limit = Annotated[int, QueryParameter(description="The most items of a page.", ge=1, le=LONGEST_PAGE)]
+
+T = TypeVar("T")
+
+
+def id_before(cursor: str) -> UUID | None:
+    """Decode a cursor of a list by id; None for the first page. Raises Refusal invalid_request."""
+    return None if not cursor else UUID(bytes=_decode(cursor, 16))
+
+
+def seq_before(cursor: str) -> int | None:
+    """Decode a cursor of a list by number; None for the first page. Raises Refusal invalid_request."""
+    return None if not cursor else int.from_bytes(_decode(cursor, 8), signed=True)
+
+
+def cut(rows: list[T], limit: int, key: Callable[[T], UUID | int]) -> tuple[list[T], str | None]:
+    """Cut `limit` + 1 rows that were read to a page. Return it with the cursor of the next page, which begins
+    after the `key` of this page's last row.
+    """
+    page = rows[:limit]
+    return page, _cursor(key(page[-1])) if len(rows) > limit else None
+
+
+def _cursor(key: UUID | int) -> str:
+    as_bytes = key.bytes if isinstance(key, UUID) else key.to_bytes(8, signed=True)
+    return base64.urlsafe_b64encode(as_bytes).rstrip(b"=").decode()
+
+
+def _decode(cursor: str, length: int) -> bytes:
+    """Raises Refusal invalid_request unless a cursor has `length` bytes."""
+    try:
+        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != length:
+        raise invalid(FieldError("cursor", "not a cursor of this list"))
+    return key

@@ -1,0 +1,163 @@
+"""Problem documents (RFC 9457): the one place where an exception becomes an answer.
+
+A Refusal is expected. An error of the framework is translated into a Refusal. Anything else is a bug: it is
+logged with its trace id, and the answer says no more than that id.
+"""
+
+import math
+import re
+import secrets
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request
+from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
+from litestar.types import Scope
+from msgspec import Struct
+
+from engage.api.http.answers import SAFE, Answer, Headers
+from engage.api.http.context import api_of
+from engage.api.http.languages import message, negotiate
+from engage.domain.refusals import Code, Refusal
+
+BODY_BYTES = 64 * 1024
+TYPE_PREFIX = "/problems/"
+
+# Handler parameters with other names: Litestar reserves `state`, Python `from` and `format`.
+RENAMED = {"in_state": "state", "since": "from", "as_format": "format"}
+
+_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_LOCATED = re.compile(r"(.*?) - at `(key in )?\$(.*)`", re.DOTALL)
+_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `([^`]*)`")
+
+log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+
+
+class FieldError(Struct, frozen=True):
+    """`field` is the path of a field of the body, `$` for all of it, or the name of a parameter or header."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """A problem document (RFC 9457). Facts of the code are further members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    trace_id: str
+
+
+def invalid(*errors: FieldError) -> Refusal:
+    return Refusal(Code.INVALID_REQUEST, errors=list(errors))
+
+
+def field_error(error: Exception, at: str = "$") -> FieldError:
+    """Read the field and the mistake from a message of msgspec: `Expected `str`, got `int` - at `$.a[0].b``.
+
+    `at` is the path of the decoded value in the body.
+    """
+    located = _LOCATED.fullmatch(str(error))
+    mistake, path = (located[1], located[3]) if located else (str(error), "")
+    field = _FIELD.match(mistake)
+    if field is not None:
+        path += f".{field[1]}"
+    return FieldError(f"{at}{path}".removeprefix("$.") or "$", mistake)
+
+
+def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Problem]:
+    """Answer an exception raised by a handler, or before there is a handler."""
+    trace_id = _trace_id(request.scope)
+    refusal = _refusal(error)
+    if refusal is None:
+        path = request.scope["path"]
+        log.error("a request failed", exc_info=error, trace_id=trace_id, method=request.method, path=path)
+        refusal = Refusal(Code.INTERNAL_ERROR)
+    return _problem(refusal, request.scope, trace_id)
+
+
+def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
+    language = language_of(scope)
+    text = message(refusal.code, refusal.facts, language)
+    document = Problem(
+        type=TYPE_PREFIX + refusal.code,
+        title=text.title,
+        status=refusal.status,
+        detail=text.detail,
+        code=refusal.code,
+        trace_id=trace_id,
+    )
+    fields = msgspec.structs.asdict(document)
+    assert fields.keys().isdisjoint(refusal.facts), refusal.facts
+    headers = [*_headers(refusal, scope), (b"content-language", language.encode())]
+    return Answer(_encode(fields | refusal.facts), headers, refusal.status)
+
+
+def language_of(scope: Scope) -> str:
+    """Negotiate the language of an answer."""
+    return negotiate(_header(scope, b"accept-language").decode("latin-1"))
+
+
+def _headers(refusal: Refusal, scope: Scope) -> Headers:
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"), *SAFE]
+    wait_s = refusal.facts.get("retry_after_s")
+    resets_at = refusal.facts.get("resets_at")
+    if wait_s is None and refusal.status == 429 and isinstance(resets_at, datetime):
+        # By the sandbox's clock, which the limit follows.
+        wait = resets_at - api_of(scope).services.clock.now()
+        wait_s = max(math.ceil(wait.total_seconds()), 1)
+    if wait_s is not None:
+        headers.append((b"retry-after", b"%d" % wait_s))
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refusal.status == 405:
+        headers.append((b"allow", ", ".join(refusal.facts["allowed"]).encode()))
+    return headers
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    """Translate an exception into a Refusal; None for a bug."""
+    match error:
+        case Refusal():
+            return error
+        case MethodNotAllowedException():
+            allowed = (error.headers or {}).get("allow", "")
+            return Refusal(Code.METHOD_NOT_ALLOWED, allowed=sorted(set(allowed.split(", "))))
+        case ValidationException():
+            return invalid(*_parameter_errors(error.extra))
+        case HTTPException(status_code=404):
+            return Refusal(Code.NOT_FOUND)
+        case HTTPException(status_code=413):
+            return too_large(BODY_BYTES)
+        case HTTPException(status_code=status) if 400 <= status < 500:
+            return invalid(FieldError("$", error.detail))
+        case _:
+            return None
+
+
+def too_large(limit_bytes: int) -> Refusal:
+    return Refusal(Code.BODY_TOO_LARGE, limit_bytes=limit_bytes)
+
+
+def _parameter_errors(extra: Any) -> list[FieldError]:
+    """Translate Litestar's list of mistakes in parameters."""
+    errors = extra if isinstance(extra, list) else []
+    keys = [str(error.get("key", "$")) for error in errors]
+    messages = [str(error.get("message", "invalid")) for error in errors]
+    return [FieldError(RENAMED.get(key, key), text) for key, text in zip(keys, messages, strict=True)]
+
+
+def _trace_id(scope: Scope) -> str:
+    """Return the trace id of the caller (W3C Trace Context), or a new one."""
+    parent = _TRACE_PARENT.fullmatch(_header(scope, b"traceparent"))
+    return parent[1].decode() if parent else secrets.token_hex(16)
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for header, value in scope["headers"] if header == name), b"")

@@ -1,0 +1,93 @@
+"""The shop registers and updates members, and merges two accounts of one member."""
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, Request, patch, post
+from msgspec import Struct
+
+from engage.api.contract.operation import SHOP, contract
+from engage.api.http.answers import Answer, answer
+from engage.api.http.bodies import read_json
+from engage.api.http.callers import shop_idempotency, shop_of
+from engage.api.http.parameters import MemberIdParameter
+from engage.domain.activity import MemberId
+from engage.domain.document.fields import ProgramId
+from engage.domain.refusals import UseCase
+from engage.flows.members.adjust import Reason
+from engage.flows.members.merge import MergeResult, merge_members
+from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
+from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
+
+
+class MergeCardsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`into`: the survivor."""
+
+    program: ProgramId
+    into: MemberId
+    reason: Reason
+
+
+_registration = msgspec.json.Decoder(MemberRegistration)
+_update = msgspec.json.Decoder(MemberUpdate)
+_merge = msgspec.json.Decoder(MergeCardsRequest)
+
+
+class MemberController(Controller):
+    path = "/v1/shop/members"
+    tags = ("Shop",)
+    security = (SHOP,)
+    middleware = (shop_idempotency(),)
+
+    @post(
+        status_code=201,
+        operation_id="registerMember",
+        summary="Register a member",
+        response_description="The member is registered. Points for registering are pending.",
+        opt=contract(UseCase.REGISTER_MEMBER, body=MemberRegistration, idempotent=True),
+    )
+    async def register(self, request: Request[Any, Any, Any]) -> Answer[RegisteredMember]:
+        """A person or company joins a program if its rules allow it."""
+        api, _ = await shop_of(request.scope)
+        registration = await read_json(request, _registration)
+        return answer(await register_member(api.services, registration), 201)
+
+    @patch(
+        "/{member_id:str}",
+        operation_id="updateMember",
+        summary="Change the phone number, add cards",
+        response_description="The member's numbers after the change.",
+        opt=contract(UseCase.CHANGE_MEMBER, body=MemberUpdate),
+    )
+    async def update(
+        self, request: Request[Any, Any, Any], member_id: MemberIdParameter
+    ) -> Answer[UpdatedMember]:
+        """Fields that are left out stay as they are. The same change again does nothing.
+
+        Where phone numbers are card numbers, the old number is no longer a card of the member. The program
+        sets how long nothing is paid out to a new number.
+        """
+        api, _ = await shop_of(request.scope)
+        update = await read_json(request, _update)
+        return answer(await update_member(api.services, member_id, update))
+
+    @post(
+        "/{member_id:str}/merge",
+        status_code=200,
+        operation_id="mergeCards",
+        summary="Merge two accounts of one member",
+        response_description="The survivor has the points and cards of both.",
+        opt=contract(UseCase.MERGE_MEMBERS, body=MergeCardsRequest, idempotent=True),
+    )
+    async def merge(
+        self, request: Request[Any, Any, Any], member_id: MemberIdParameter
+    ) -> Answer[MergeResult]:
+        """The member of the path is merged into the member of `into`. Tokens of the former, and events that
+        name it, then count for the latter.
+        """
+        api, key = await shop_of(request.scope)
+        merge = await read_json(request, _merge)
+        merged = await merge_members(
+            api.services, merge.program, member_id, into=merge.into, reason=merge.reason, operator=key.id
+        )
+        return answer(merged)

@@ -1,0 +1,1 @@
+"""The catalogue of rewards, redemptions, coupons and F-codes."""

@@ -1,0 +1,133 @@
+"""The catalogue of rewards, redemptions, and the member's coupons."""
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from engage.api.contract.operation import MEMBER, contract
+from engage.api.http.answers import Answer, answer
+from engage.api.http.batching import BatchedFlow
+from engage.api.http.bodies import check_query, read_json
+from engage.api.http.callers import member_idempotency, member_of, members_only
+from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before
+from engage.api.http.parameters import NOT_GIVEN
+from engage.domain.activity import Identifier
+from engage.domain.refusals import UseCase
+from engage.flows.rewards.catalogue import RewardView, read_catalogue
+from engage.flows.rewards.coupons import CouponView, read_coupons
+from engage.flows.rewards.redeem import RewardRequest, redeem
+
+State = Literal["issued", "applied", "used", "void", "expired", ""]
+StateParameter = Annotated[State, QueryParameter(name="state", description="Only coupons in this state.")]
+
+
+class RedemptionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`reward_id`: a reward of the catalogue."""
+
+    reward_id: Identifier
+
+
+class RewardList(Struct, frozen=True):
+    """The whole catalogue. `next_cursor` is always null."""
+
+    items: list[RewardView]
+    next_cursor: str | None
+
+
+class CouponPage(Struct, frozen=True):
+    """A page of coupons and F-codes."""
+
+    items: list[CouponView]
+    next_cursor: str | None
+
+
+class Redemption(Struct, frozen=True, omit_defaults=True):
+    """Points exchanged for a coupon or an F-code."""
+
+    redemption_id: UUID
+    points: int
+    coupon: CouponView | None = None
+    f_code: CouponView | None = None
+
+
+# Balances stay locked until a whole batch is written. With one batch in flight, each takes more requests and
+# none waits for balances that another one has locked.
+REDEEM: Final = BatchedFlow(redeem, max_size=64)
+
+_redemption = msgspec.json.Decoder(RedemptionRequest)
+
+
+class RewardController(Controller):
+    path = "/v1"
+    tags = ("Rewards",)
+    security = (MEMBER,)
+
+    @get(
+        "/rewards",
+        operation_id="listRewards",
+        summary="List rewards",
+        response_description="The catalogue.",
+        opt=contract(UseCase.LIST_REWARDS),
+    )
+    async def catalogue(self, request: Request[Any, Any, Any]) -> Answer[RewardList]:
+        """With the remaining stock of each reward, and how many of it the member can still redeem."""
+        api, member = member_of(request.scope)
+        check_query(request)
+        with members_only():
+            rewards = await read_catalogue(api.services, member.program_id, member.member_id)
+        return answer(RewardList(rewards, None))
+
+    @post(
+        "/redemptions",
+        status_code=201,
+        middleware=(member_idempotency(),),
+        operation_id="redeemReward",
+        summary="Redeem a reward",
+        response_description="The points are spent. The member has the code.",
+        opt=contract(UseCase.REDEEM_REWARD, body=RedemptionRequest, idempotent=True),
+    )
+    async def redeem(self, request: Request[Any, Any, Any]) -> Answer[Redemption]:
+        """Points are exchanged for a coupon, which only this member can use, or a transferable F-code."""
+        api, member = member_of(request.scope)
+        redemption = await read_json(request, _redemption)
+        wanted = RewardRequest(member.program_id, member.member_id, redemption.reward_id)
+        with members_only():
+            made = await api.batchers.submit(REDEEM, wanted)
+        coupon = made.coupon
+        if coupon.kind == "coupon":
+            return answer(Redemption(made.redemption_id, made.points, coupon=coupon), 201)
+        return answer(Redemption(made.redemption_id, made.points, f_code=coupon), 201)
+
+    @get(
+        "/me/coupons",
+        operation_id="listCoupons",
+        summary="List coupons and F-codes",
+        response_description="A page of coupons, newest first.",
+        opt=contract(),
+    )
+    async def coupons(
+        self,
+        request: Request[Any, Any, Any],
+        in_state: StateParameter = NOT_GIVEN,
+        cursor: Cursor = "",
+        limit: Limit = PAGE,
+    ) -> Answer[CouponPage]:
+        """Used and expired coupons are included."""
+        api, member = member_of(request.scope)
+        check_query(request, "state", "cursor", "limit")
+        before = id_before(cursor)
+        with members_only():
+            coupons = await read_coupons(
+                api.services,
+                member.program_id,
+                member.member_id,
+                state=in_state or None,
+                before=before,
+                limit=limit + 1,
+            )
+        page, next_cursor = cut(coupons, limit, lambda row: row[0])
+        return answer(CouponPage([coupon for _, coupon in page], next_cursor))

@@ -1,0 +1,1 @@
+"""Points taken out as money."""
