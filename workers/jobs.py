@@ -1,84 +1,78 @@
-"""The jobs. Each may run twice, late, or not at all: PostgreSQL has the truth and the sweep goes after it."""
+"""The jobs. Each may run twice, late, or not at all: PostgreSQL knows what is due, and a sweep finds it."""
 
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 import structlog
 from arq.typing import WorkerCoroutine
 
 from engage.domain.refusals import Unavailable
-from engage.flows.scheduled import expire as expiring
-from engage.flows.scheduled import settle as settling
 from engage.flows.scheduled import sweep as sweeping
-from engage.flows.withdrawals import reconcile as reconciling
+from engage.flows.scheduled.expire import expire_together
+from engage.flows.scheduled.settle import settle_together
+from engage.flows.withdrawals.reconcile import reconcile_in_turn
 from engage.runtime.due_work import DueWork
-from engage.runtime.services import Services, follow_sandbox_clock
+from engage.runtime.sandbox_clock import follow_sandbox_clock
+from engage.runtime.services import Services
 
 log = structlog.get_logger()
 
-# How many join in when one settlement finds more than a batch.
+# Workers that join a settlement which finds more than a batch.
 SETTLERS = 4
 
 
-async def settle(ctx: dict[str, Any], tick: int, settler: int = 0) -> int:
-    """The doorbell's job: what has fallen due becomes active. How many credits did."""
-    services: Services = ctx["services"]
-    try:
-        await follow_sandbox_clock(services)
-        return await settling.settle_together(services, tick=tick, settlers=0 if settler else SETTLERS)
-    except Unavailable as away:
-        return _left_for_later("settle", away)
+def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
+    """Makes a job for arq. When a service is away, the job ends, and a later sweep does its work."""
 
-
-async def expire(ctx: dict[str, Any], tick: int, other: int) -> int:
-    """A great many points end at once, and a sweep has asked others to join in. How many lots ended."""
-    services: Services = ctx["services"]
-    try:
-        await follow_sandbox_clock(services)
-        return await expiring.expire_together(services, others=0)
-    except Unavailable as away:
-        return _left_for_later("expire", away)
-
-
-def sweep(work: DueWork) -> WorkerCoroutine:
-    """A job that does what is due of one kind of work: none waits for another, however much there is."""
-
-    async def sweep_kind(ctx: dict[str, Any]) -> int:
+    @wraps(run)
+    async def run_job(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> int:
         services: Services = ctx["services"]
         try:
             await follow_sandbox_clock(services)
-            return await sweeping.sweep(services, work)
-        except Unavailable as away:
-            return _left_for_later(f"sweep {work.name}", away)
+            return await run(services, *args, **kwargs)
+        except Unavailable as error:
+            log.warning("a service is away", job=run.__name__, part=error.facts["part"])
+            return 0
 
-    return sweep_kind
-
-
-async def publish_outbox(ctx: dict[str, Any]) -> int:
-    """What was not told is told. How many changes."""
-    try:
-        return await sweeping.publish_outbox(ctx["services"])
-    except Unavailable as away:
-        return _left_for_later("publish_outbox", away)
+    return run_job
 
 
-async def delete_old_answers(ctx: dict[str, Any]) -> int:
-    """Answers kept for Idempotency-Keys go after their time. How many did."""
-    try:
-        return await sweeping.delete_old_answers(ctx["services"])
-    except Unavailable as away:
-        return _left_for_later("delete_old_answers", away)
+@job
+async def settle(services: Services, tick: int, settler: int = 0) -> int:
+    """The doorbell's job: activate credits that are due; how many."""
+    return await settle_together(services, tick=tick, settlers=0 if settler else SETTLERS)
 
 
-async def reconcile_payouts(ctx: dict[str, Any]) -> int:
-    """Payouts are compared with what the provider has. How many were."""
-    services: Services = ctx["services"]
-    try:
-        await follow_sandbox_clock(services)
-        return (await reconciling.reconcile_in_turn(services)).compared
-    except Unavailable as away:
-        return _left_for_later("reconcile_payouts", away)
+@job
+async def expire(services: Services, tick: int, other: int) -> int:
+    """Join a sweep that found many points to expire; how many lots this worker did."""
+    return await expire_together(services, others=0)
 
 
-def _left_for_later(job: str, away: Unavailable) -> int:
-    log.warning("a part is away; the next sweep goes on", job=job, part=away.facts["part"])
-    return 0
+def sweep(work: DueWork) -> WorkerCoroutine:
+    """A job for one kind of due work. Kinds do not wait for each other, however much there is."""
+
+    async def run(services: Services) -> int:
+        return await sweeping.sweep(services, work)
+
+    run.__name__ = run.__qualname__ = f"sweep_{work.name}"
+    return job(run)
+
+
+@job
+async def publish_outbox(services: Services) -> int:
+    """Publish changes that are still in the outbox; how many rows."""
+    return await sweeping.publish_outbox(services)
+
+
+@job
+async def delete_old_responses(services: Services) -> int:
+    """Delete stored responses of old Idempotency-Keys; how many."""
+    return await sweeping.delete_old_responses(services)
+
+
+@job
+async def reconcile_payouts(services: Services) -> int:
+    """Compare our withdrawals with the provider's payouts; how many."""
+    return (await reconcile_in_turn(services)).compared

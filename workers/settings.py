@@ -40,7 +40,7 @@ def make_worker(settings: Settings, services: Services) -> Worker:
                 for work in DUE_WORK
             ),
             cron(jobs.publish_outbox, second=SWEEP_SECONDS, run_at_startup=True),
-            cron(jobs.delete_old_answers, minute={17}, second=0),
+            cron(jobs.delete_old_responses, minute={17}, second=0),
             # In turns: each goes on where the one before ended.
             cron(jobs.reconcile_payouts, hour={3}, minute={7, 17, 27, 37, 47, 57}, second=0),
         ],

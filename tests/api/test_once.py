@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engage.runtime.idempotency import begin_answer
+from engage.runtime.idempotency import begin_request
 from tests.api.calling import PROGRAM, Calling, fields, problem
 
 TAPS, SHARES = "/v1/fuel/taps", "/v1/shares"
@@ -73,7 +73,7 @@ async def test_while_a_request_is_being_answered_the_same_one_waits(api: Calling
     member = await api.joined()
     caller = f"member:{PROGRAM}:{member.member_id}"
     fingerprint = hashlib.sha256(f"{TAPS}\n".encode()).digest()
-    assert await begin_answer(api.services, caller, "k-6", fingerprint=fingerprint) is None
+    assert await begin_request(api.services, caller, "k-6", fingerprint=fingerprint) is None
     answer = await member.post(TAPS, idempotency_key="k-6")
     problem(answer, 409, "request_in_flight")
     assert answer.headers["retry-after"] == "1"

@@ -24,6 +24,7 @@ from tests.properties.expected_member import Expected, ExpectedMember
 from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
 from tests.support.blocking import BlockingServices
 from tests.support.clock import NOON
+from tests.support.crash import lose_publications
 from tests.support.database import rows
 
 Loss = Literal["emptied", "rebuilt"]
@@ -91,10 +92,7 @@ class ActivityScenario:
         asked = [MemberActivity(PROGRAM, self.members[n].member_id, activity, now) for n, activity in acts]
         answers = await record(self.services, asked)
         if dying:
-            self.services.post_commit._confirmed.clear()
-            self.services.post_commit._changes.clear()
-            self.services.post_commit._unpublished.clear()
-            self.services.post_commit._due.clear()
+            lose_publications(self.services)
         return [(self.members[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]
 
     def check(self, recorded: list[tuple[ExpectedMember, AnyActivity, RecordedActivity | Exception]]) -> None:

@@ -160,7 +160,7 @@ def _registration(services: Services, member: SandboxMemberRequest) -> MemberReg
 
 def _first_country(services: Services, program_id: str, now: datetime) -> str:
     """Of the program's newest version in force. Raises Refusal unknown_program."""
-    versions = services.programs.known(program_id)
+    versions = services.programs.get(program_id)
     for version in reversed(versions):
         for country in version.countries:
             try:

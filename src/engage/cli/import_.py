@@ -21,7 +21,8 @@ from engage.flows.members.import_file import (
     import_name,
 )
 from engage.flows.members.import_members import ImportCounts, Rejections, import_members
-from engage.runtime.services import follow_sandbox_clock, open_services
+from engage.runtime.sandbox_clock import follow_sandbox_clock
+from engage.runtime.services import open_services
 
 REASONS_SHOWN = 20
 

@@ -12,7 +12,8 @@ from engage.cli.run import run
 from engage.embedded.installation import open_installation
 from engage.flows.withdrawals.reconcile import PayoutDifference, Reconciliation
 from engage.flows.withdrawals.reconcile import reconcile as reconcile_payouts
-from engage.runtime.services import follow_sandbox_clock, open_services
+from engage.runtime.sandbox_clock import follow_sandbox_clock
+from engage.runtime.services import open_services
 
 
 @click.group()

@@ -1,6 +1,6 @@
-"""An answer is given once: a request that comes again with its Idempotency-Key gets the answer it got.
+"""Idempotent requests: one that is repeated with its Idempotency-Key gets the response of the first.
 
-Each step commits by itself, so that whoever asks meanwhile sees that the answer is on its way.
+Each step commits by itself, so that a concurrent request sees that the first is being answered.
 """
 
 from engage.domain.refusals import Code, Refusal
@@ -10,13 +10,13 @@ from engage.store import idempotency
 from engage.store.idempotency import StoredResponse
 
 
-async def begin_answer(
+async def begin_request(
     services: Services, caller: str, key: str, *, fingerprint: bytes
 ) -> StoredResponse | None:
-    """The answer that was given before; None when this request is to be answered now.
+    """The stored response, or None if the caller has to answer this request.
 
-    Raises Refusal request_in_flight while another one with this key is being answered,
-    idempotency_key_reused where the key belongs to a request with another fingerprint.
+    Raises Refusal request_in_flight while another request with this key is being answered,
+    idempotency_key_reused if the key belongs to a request with another fingerprint.
     """
     async with transaction(services.db) as conn:
         begun = await idempotency.begin(conn, caller, key, fingerprint=fingerprint, now=services.clock.wall())
@@ -31,13 +31,13 @@ async def begin_answer(
             raise Refusal(Code.IDEMPOTENCY_KEY_REUSED)
 
 
-async def keep_answer(services: Services, caller: str, key: str, answer: StoredResponse) -> None:
-    """To be given again for as long as `engage.flows.scheduled.sweep` keeps it."""
+async def store_response(services: Services, caller: str, key: str, response: StoredResponse) -> None:
+    """Stores a response until `engage.flows.scheduled.sweep` deletes it."""
     async with transaction(services.db) as conn:
-        await idempotency.finish(conn, caller, key, answer)
+        await idempotency.finish(conn, caller, key, response)
 
 
-async def abandon_answer(services: Services, caller: str, key: str) -> None:
-    """Nothing was decided: the same request may come again and be answered anew."""
+async def abandon_request(services: Services, caller: str, key: str) -> None:
+    """Frees the key of a request that was not decided, so that it can be repeated."""
     async with transaction(services.db) as conn:
         await idempotency.abandon(conn, caller, key)

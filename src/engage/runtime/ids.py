@@ -1,4 +1,4 @@
-"""Ids made here: UUIDv7, so that newest first is by id."""
+"""Ids that this process makes: UUIDv7, which sort by time."""
 
 from uuid import UUID
 
@@ -6,5 +6,5 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    made: UUID = uuid7()
-    return made
+    id_: UUID = uuid7()
+    return id_

@@ -1,4 +1,4 @@
-"""Who pays withdrawals out to phones, as the settings say."""
+"""The payout provider that the settings name."""
 
 from engage.payouts.port import PayoutProvider
 from engage.payouts.sandbox import SandboxProvider
@@ -6,10 +6,10 @@ from engage.settings import Settings, SettingsError
 
 
 def open_provider(settings: Settings) -> PayoutProvider | None:
-    """None where there is nobody: what is withdrawn waits then. Raises SettingsError."""
+    """None if the settings name none: withdrawals wait then. Raises SettingsError."""
     match settings.payouts:
         case "momo":
-            # Only here: HTTP and the tables of currencies take longer to import than most commands run.
+            # Imported only here: HTTP and currency tables take longer to import than most commands run.
             from engage.payouts.momo import MomoAccount, MomoProvider
 
             secrets = ("momo_subscription_key", "momo_user", "momo_key")

@@ -1,8 +1,8 @@
-"""What happens after the answer: the claim is confirmed, the balance pushed, the doorbell rung.
+"""Publications after a commit: confirm claims to the gate, publish balances, ring the doorbell.
 
-The commit has happened; everything here is a hint that may be lost. A claim that was not confirmed is asked
-of the database again, a push that was not made is in the outbox, a doorbell that was not rung is the
-sweeper's. So a failure is written down and nothing is raised.
+All of this may be lost without harm, so failures are logged and not raised. The database answers for a claim
+that was not confirmed, the outbox keeps a change that was not published, and the sweep finds work for
+which nobody rang.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from engage.store import outbox
 
 log = structlog.get_logger()
 
-# Under load a round takes what has gathered in this time; the first after a silence waits for nothing.
-BREATH_S = 0.02
+# Under load, a round publishes what has gathered in this time. The first round after a silence does not wait.
+PAUSE_S = 0.02
 
-# Rows are forgotten many at a time. The sweep takes only older ones, and telling twice does no harm.
-FORGET_AT = 200
-FORGET_AFTER_S = 1.0
+# Outbox rows are deleted many at a time. The sweep takes only older ones, and publishing twice does no harm.
+DELETE_AT = 200
+DELETE_AFTER_S = 1.0
 
-# More than this many changes behind, the oldest are left to the outbox's sweep.
-CHANGES_KEPT = 50_000
+# When so many changes wait, more of them are left to the outbox and its sweep.
+WAITING_LIMIT = 50_000
 
 
 class PostCommit:
-    """Gathers what is to be done after commits and does it, everything that has gathered at once."""
+    """Gathers the publications of many commits, and makes them together in the background."""
 
     def __init__(self, db: AsyncEngine, gate: Gate, topics: Topics, doorbell: Doorbell) -> None:
         self._db = db
@@ -44,12 +44,12 @@ class PostCommit:
         self._topics = topics
         self._doorbell = doorbell
         self._confirmed: list[tuple[SlotRequest, int]] = []
-        self._changes: list[Change] = []
         self._due: set[datetime] = set()
-        self._unpublished: list[UUID] = []
-        self._published: list[UUID] = []
+        self._changes: list[Change] = []
+        self._unpublished: list[UUID] = []  # Outbox rows of these changes.
+        self._published: list[UUID] = []  # Outbox rows to delete.
         self._draining = asyncio.Event()
-        self._working: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def add(
         self,
@@ -58,65 +58,67 @@ class PostCommit:
         due: Sequence[datetime] = (),
         confirmed: Sequence[tuple[SlotRequest, int]] = (),
     ) -> None:
-        """Returns at once."""
+        """Takes the changes of outbox rows, times to ring for, and grants (slot, number) whose credits were
+        accepted. Returns at once.
+        """
         self._confirmed.extend(confirmed)
         self._due.update(due)
         for row in rows:
-            if row.changes and len(self._changes) + len(row.changes) <= CHANGES_KEPT:
+            if row.changes and len(self._changes) + len(row.changes) <= WAITING_LIMIT:
                 self._changes.extend(
                     change_of(c.program_id, c.member_id, c.balance, row.cause) for c in row.changes
                 )
                 self._unpublished.append(row.id)
-        if self._working is None:
-            self._working = asyncio.get_running_loop().create_task(self._work())
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def drain(self) -> None:
-        """Waits until everything that was added is done."""
+        """Waits until everything that was added is published."""
         self._draining.set()
-        while self._working is not None:
-            await asyncio.wait([self._working])
+        while self._task is not None:
+            await asyncio.wait([self._task])
         self._draining.clear()
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        forget_by = loop.time() + FORGET_AFTER_S
+        delete_by = loop.time() + DELETE_AFTER_S
         try:
-            while self._confirmed or self._changes or self._due or self._published:
-                await self._round()
-                if len(self._published) >= FORGET_AT or loop.time() > forget_by or self._draining.is_set():
-                    await self._forget()
-                    forget_by = loop.time() + FORGET_AFTER_S
+            while self._confirmed or self._due or self._changes or self._published:
+                await self._publish()
+                if len(self._published) >= DELETE_AT or loop.time() > delete_by or self._draining.is_set():
+                    await self._delete_published()
+                    delete_by = loop.time() + DELETE_AFTER_S
                 else:
-                    await self._breath()
+                    await self._pause()
         finally:
-            self._working = None
+            self._task = None
 
-    async def _breath(self) -> None:
+    async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(BREATH_S):
+            async with asyncio.timeout(PAUSE_S):
                 await self._draining.wait()
         except TimeoutError:
             return
 
-    async def _round(self) -> None:
+    async def _publish(self) -> None:
         confirmed, self._confirmed = self._confirmed, []
-        changes, self._changes = self._changes, []
         due, self._due = self._due, set()
-        unpublished, self._unpublished = self._unpublished, []
-        # Three servers perhaps: what one of them misses is no reason to keep it from the others.
+        changes, self._changes = self._changes, []
+        rows, self._unpublished = self._unpublished, []
+        # These may be three servers: a failure of one does not keep the others from their part.
         with _may_fail("confirm", len(confirmed)):
             await self._gate.confirm(confirmed)
         with _may_fail("ring", len(due)):
             await self._doorbell.ring(due)
         with _may_fail("publish", len(changes)):
             await self._topics.publish(changes)
-            self._published += unpublished
+            self._published += rows
 
-    async def _forget(self) -> None:
-        told, self._published = self._published, []
-        with _may_fail("forget", len(told)):
+    async def _delete_published(self) -> None:
+        rows, self._published = self._published, []
+        with _may_fail("delete", len(rows)):
             async with one_statement(self._db) as conn:
-                await outbox.delete(conn, told)
+                await outbox.delete(conn, rows)
 
 
 @contextmanager
@@ -124,4 +126,4 @@ def _may_fail(step: str, count: int) -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        log.warning("after the answer: a part is away", part=error.facts["part"], step=step, count=count)
+        log.warning("after the commit: a service is away", part=error.facts["part"], step=step, count=count)

@@ -1,28 +1,22 @@
-"""The programs in force, kept in memory: which version decides for a country at an instant."""
+"""The published programs in memory: which version decides for a country at an instant."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.domain.document.errors import DocumentError
 from engage.domain.market import Market
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Code, Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
 from engage.store import programs as store
 
-log = structlog.get_logger()
-
-REFRESH_S = 2.0
-IN_FORCE_KEPT = 10_000
+IN_FORCE_CAPACITY = 10_000
 
 
 class ProgramCache:
-    """All published versions. A version never changes, so only the arrival of new ones is looked for."""
+    """All published versions. A version never changes, so a refresh reads them only when there are more."""
 
     def __init__(self) -> None:
         self._programs: dict[str, list[Program]] = {}
@@ -30,7 +24,7 @@ class ProgramCache:
         self._count = 0
 
     async def refresh(self, db: AsyncEngine) -> None:
-        """Raises Unavailable, and DocumentError where a published version cannot be read."""
+        """Raises Unavailable, and DocumentError if a published version cannot be read."""
         async with transaction(db) as conn:
             if await store.count(conn) == self._count:
                 return
@@ -44,19 +38,19 @@ class ProgramCache:
         """Oldest first; empty when there is no such program."""
         return self._programs.get(program_id, [])
 
-    def known(self, program_id: str) -> list[Program]:
-        """The same, at least one. Raises Refusal unknown_program."""
+    def get(self, program_id: str) -> list[Program]:
+        """The versions of a program that exists, oldest first. Raises Refusal unknown_program."""
         versions = self.versions(program_id)
         if not versions:
             raise Refusal(Code.UNKNOWN_PROGRAM, program=program_id)
         return versions
 
     def in_force(self, program_id: str, *, at: datetime, country: str) -> tuple[Program, Market]:
-        """Raises Refusal not_offered where no version runs in that country at that time."""
-        # Versions change at local midnights, which everywhere fall on a quarter of an hour of UTC.
+        """The version that decides, and its market. Raises Refusal not_offered if no version is in force."""
+        # Versions begin at local midnights, and each of these is at a quarter of an hour of UTC.
         quarter = (program_id, country, int(at.timestamp()) // 900)
         if quarter not in self._in_force:
-            if len(self._in_force) >= IN_FORCE_KEPT:
+            if len(self._in_force) >= IN_FORCE_CAPACITY:
                 self._in_force.clear()
             self._in_force[quarter] = versions.in_force(self.versions(program_id), at, country)
         program = self._in_force[quarter]
@@ -65,11 +59,11 @@ class ProgramCache:
         return program, program.countries[country]
 
     def latest(self, program_id: str, *, at: datetime, country: str) -> Program:
-        """The version in force; where none is, as where a program has left a country, the newest of all.
+        """The version in force, or else the newest: a program may have left the country.
 
         Raises Refusal unknown_program.
         """
-        versions = self.known(program_id)
+        versions = self.get(program_id)
         try:
             return self.in_force(program_id, at=at, country=country)[0]
         except Refusal:
@@ -77,22 +71,9 @@ class ProgramCache:
 
 
 def parsed(published: Sequence[store.PublishedVersion]) -> dict[str, list[Program]]:
-    """The versions of each program, in their order. Raises DocumentError where one cannot be read."""
+    """The versions by program, in order. Raises DocumentError if one cannot be read."""
     programs: dict[str, list[Program]] = {}
     for version in published:
         source = f"{version.program_id} {version.version}"
         programs.setdefault(version.program_id, []).append(parse.read(version.document, source=source))
     return programs
-
-
-async def keep_programs_fresh(book: ProgramCache, db: AsyncEngine) -> None:
-    """Looks for new versions for as long as it runs; a database that is away is tried again."""
-    while True:
-        await asyncio.sleep(REFRESH_S)
-        try:
-            await book.refresh(db)
-        except Unavailable:
-            continue
-        except DocumentError:
-            # A version that a newer release wrote. What is known goes on until this release is replaced too.
-            log.exception("a published version cannot be read")

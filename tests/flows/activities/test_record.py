@@ -29,6 +29,7 @@ from tests.support.activities import (
     tap,
 )
 from tests.support.clock import DAY, NOON, advance
+from tests.support.crash import lose_publications
 from tests.support.database import rows
 
 
@@ -217,13 +218,11 @@ async def half_done(services: Services, activity: AnyActivity, member_id: str = 
 
 
 async def do_and_die(services: Services, activity: AnyActivity) -> RecordedActivity:
-    """As when the process dies right after its answer: nothing that follows is done."""
+    """Records an activity in a process that dies right after its answer."""
     await services.post_commit.drain()
     answer = await perform(services, activity)
-    assert services.post_commit._confirmed, "nothing of it has been done yet"
-    services.post_commit._confirmed.clear()
-    services.post_commit._changes.clear()
-    services.post_commit._due.clear()
+    assert services.post_commit._confirmed, "nothing is published yet"
+    lose_publications(services)
     return answer
 
 

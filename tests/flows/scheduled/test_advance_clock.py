@@ -16,7 +16,8 @@ from engage.flows.reads.home import read_home
 from engage.flows.scheduled.advance_clock import advance_clock
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
-from engage.runtime.services import Services, follow_sandbox_clock
+from engage.runtime.sandbox_clock import follow_sandbox_clock
+from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import (
     PROGRAM,

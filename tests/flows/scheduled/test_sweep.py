@@ -8,22 +8,22 @@ from sqlalchemy import text
 
 from engage.domain.accounts.balance import Balance
 from engage.flows.scheduled.due_work import DUE_WORK
-from engage.flows.scheduled.sweep import delete_old_answers, publish_outbox, sweep
-from engage.runtime.idempotency import begin_answer, keep_answer
+from engage.flows.scheduled.sweep import delete_old_responses, publish_outbox, sweep
+from engage.runtime.idempotency import begin_request, store_response
 from engage.runtime.services import Services
 from engage.signals.topics import Change, Reconnected
 from engage.store.idempotency import StoredResponse
 from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.clock import FIVE_MINUTES, advance
+from tests.support.crash import lose_publications
 from tests.support.database import rows
 
 
 async def leave_unpublished(services: Services) -> None:
-    """Its news are lost with the process, and that was a while ago."""
+    """A change whose process died before the publication, a while ago."""
     await services.post_commit.drain()
     await perform(services, tap())
-    services.post_commit._changes.clear()
-    services.post_commit._unpublished.clear()
+    lose_publications(services)
     await services.post_commit.drain()
     async with services.db.begin() as conn:
         await conn.execute(text("UPDATE outbox SET created_at = created_at - interval '10 seconds'"))
@@ -89,8 +89,8 @@ async def test_two_sweeps_at_once_tell_everything(services: Services, other: Ser
 
 async def test_answers_are_kept_for_three_days(services: Services) -> None:
     for key in ("old", "new"):
-        assert await begin_answer(services, "m-1", key, fingerprint=b"f") is None
-        await keep_answer(services, "m-1", key, StoredResponse(202, [], b"{}"))
+        assert await begin_request(services, "m-1", key, fingerprint=b"f") is None
+        await store_response(services, "m-1", key, StoredResponse(202, [], b"{}"))
     async with services.db.begin() as conn:
         age = timedelta(hours=72, minutes=1)
         await conn.execute(
@@ -100,5 +100,5 @@ async def test_answers_are_kept_for_three_days(services: Services) -> None:
             ),
             {"age": age},
         )
-    assert await delete_old_answers(services) == 1
+    assert await delete_old_responses(services) == 1
     assert await rows(services.db, "SELECT key FROM idempotency_keys") == [("new",)]

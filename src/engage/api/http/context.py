@@ -14,7 +14,8 @@ from engage.api.http.api_keys import ApiKeyCache
 from engage.api.http.batching import Batchers
 from engage.clock import Clock
 from engage.domain.refusals import Unavailable
-from engage.runtime.services import Services, follow_sandbox_clock, open_services
+from engage.runtime.sandbox_clock import follow_sandbox_clock
+from engage.runtime.services import Services, open_services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
 from engage.tokens.verifier import TokenVerifier, open_verifier

@@ -16,7 +16,7 @@ from engage.api.http.answers import Answer
 from engage.api.http.bodies import read_body
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.problems import FieldError, Problem, invalid, to_problem
-from engage.runtime.idempotency import abandon_answer, begin_answer, keep_answer
+from engage.runtime.idempotency import abandon_request, begin_request, store_response
 from engage.store.idempotency import StoredResponse
 
 HEADER: Final = b"idempotency-key"
@@ -61,7 +61,7 @@ async def _answer_once(
     # All of these are POSTs, so path and query identify the operation.
     target = scope["path"].encode() + b"?" * bool(scope["query_string"]) + scope["query_string"]
     fingerprint = hashlib.sha256(target + b"\n" + body).digest()
-    kept = await begin_answer(api.services, caller, key, fingerprint=fingerprint)
+    kept = await begin_request(api.services, caller, key, fingerprint=fingerprint)
     if kept is not None:
         return kept, True
     try:
@@ -69,12 +69,12 @@ async def _answer_once(
         decided = made.status < 500 and made.status not in RETRIED
         if decided:
             # Kept before it is sent: a client that has seen an answer gets the same one again.
-            await keep_answer(api.services, caller, key, made)
+            await store_response(api.services, caller, key, made)
     except BaseException:
-        await abandon_answer(api.services, caller, key)
+        await abandon_request(api.services, caller, key)
         raise
     if not decided:
-        await abandon_answer(api.services, caller, key)
+        await abandon_request(api.services, caller, key)
     return made, False
 
 

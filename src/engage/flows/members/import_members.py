@@ -97,7 +97,7 @@ async def import_members(
     Each member gets one opening balance per import `name`. Nothing else of an existing member changes.
     Raises Refusal unknown_program; Unavailable.
     """
-    services.programs.known(program_id)
+    services.programs.get(program_id)
     counts = ImportCounts()
     lines: dict[str, int] = {}
     reader = rows_of(table)

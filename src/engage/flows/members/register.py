@@ -90,7 +90,7 @@ def admit(services: Services, registration: MemberRegistration, *, now: datetime
 
     Raises Refusal unknown_program, not_eligible, invalid_phone.
     """
-    versions = services.programs.known(registration.program)
+    versions = services.programs.get(registration.program)
     try:
         program, market = services.programs.in_force(
             registration.program, at=now, country=registration.country

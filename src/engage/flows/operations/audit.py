@@ -13,7 +13,7 @@ from engage.ledger.audit import Finding, Totals
 from engage.ledger.checks import CHECKS, Check
 from engage.runtime.database import open_database, snapshot
 from engage.runtime.program_cache import parsed
-from engage.runtime.services import read_clock
+from engage.runtime.sandbox_clock import read_clock
 from engage.settings import Settings
 from engage.store import programs
 

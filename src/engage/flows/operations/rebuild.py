@@ -13,7 +13,8 @@ from engage.flows.activities.limits_from_ledger import load_gate
 from engage.ledger.settle import is_credit_due, read_due_times
 from engage.ledger.used_slots import read_active_members
 from engage.runtime.database import transaction
-from engage.runtime.services import Services, follow_sandbox_clock
+from engage.runtime.sandbox_clock import follow_sandbox_clock
+from engage.runtime.services import Services
 from engage.signals.doorbell import TICK
 from engage.store.members.members import Member, count_members, read_members_after
 

@@ -61,12 +61,12 @@ def list_programs(services: Services) -> list[ProgramView]:
 
 def list_versions(services: Services, program_id: str) -> list[VersionView]:
     """Oldest first. Raises Refusal unknown_program."""
-    return [view_of(version) for version in services.programs.known(program_id)]
+    return [view_of(version) for version in services.programs.get(program_id)]
 
 
 async def read_document(services: Services, program_id: str, version: str) -> VersionDocument:
     """Raises Refusal unknown_program, or not_found for a version that it does not have."""
-    services.programs.known(program_id)
+    services.programs.get(program_id)
     async with one_statement(services.db) as conn:
         published = await store.read_all(conn)
     for one in published:

@@ -11,7 +11,7 @@ from engage.store import idempotency, outbox
 
 UNTOLD_AFTER = timedelta(seconds=5)
 ROWS_PER_SWEEP = 500
-ANSWERS_KEPT = timedelta(hours=72)
+RESPONSES_KEPT = timedelta(hours=72)
 
 
 async def sweep(services: Services, work: DueWork) -> int:
@@ -38,7 +38,7 @@ async def publish_outbox(services: Services) -> int:
     return len(rows)
 
 
-async def delete_old_answers(services: Services) -> int:
+async def delete_old_responses(services: Services) -> int:
     """Drops the answers kept for Idempotency-Keys that have had their time; how many."""
     async with transaction(services.db) as conn:
-        return await idempotency.delete_before(conn, before=services.clock.wall() - ANSWERS_KEPT)
+        return await idempotency.delete_before(conn, before=services.clock.wall() - RESPONSES_KEPT)
