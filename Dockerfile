@@ -1,11 +1,11 @@
-# One image for every part: `engage api`, `engage feed`, `engage worker`, `engage migrate`.
+# One image for all processes: `engage api`, `engage feed`, `engage worker`, `engage migrate`.
 FROM python:3.13-slim AS build
 RUN pip install --no-cache-dir uv
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 COPY workers ./workers
-# The pins of pyproject.toml are uv's constraints, so the image runs the versions that were tested.
+# The pins in pyproject.toml constrain uv, so the image has the tested versions.
 RUN uv venv /opt/engage && VIRTUAL_ENV=/opt/engage uv sync --active --no-dev --no-editable
 
 FROM python:3.13-slim

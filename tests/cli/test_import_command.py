@@ -44,15 +44,15 @@ async def test_it_reports_counts_and_writes_rejected_rows_to_a_file(
         assert "line 4 points [bold]7: " in done.output
         assert "4 rows: 2 imported, 0 already there, 2 rejected" in done.output
         assert "2 new members, 100 points" in done.output
-        kept = tmp_path / "old-cards.rejected.csv"
-        assert str(kept) in done.output.replace("\n", "")
-        assert kept.read_text().splitlines()[1].startswith("b,[red]US,5,3,country")
+        rejected = tmp_path / "old-cards.rejected.csv"
+        assert str(rejected) in done.output.replace("\n", "")
+        assert rejected.read_text().splitlines()[1].startswith("b,[red]US,5,3,country")
 
-        found = await rows(services.db, "SELECT source_key, activity_at FROM credits")
-        assert [(key, str(at)[:13]) for key, at in found] == [("opening:old-cards", "2026-11-21 12")]
+        credits = await rows(services.db, "SELECT source_key, activity_at FROM credits")
+        assert [(key, str(at)[:13]) for key, at in credits] == [("opening:old-cards", "2026-11-21 12")]
 
-        kept.write_text(kept.read_text().replace("[red]US", "ES").replace("[bold]", ""))
-        again = await run(environment, kept, "--program", PROGRAM)
+        rejected.write_text(rejected.read_text().replace("[red]US", "ES").replace("[bold]", ""))
+        again = await run(environment, rejected, "--program", PROGRAM)
         assert (again.exit_code, again.output.splitlines()[0]) == (
             0,
             "2 rows: 2 imported, 0 already there, 0 rejected",
@@ -80,7 +80,7 @@ async def test_after_a_kill_it_continues_when_started_again(
                 await asyncio.sleep(LOOK_AGAIN_S)
         running.send_signal(signal.SIGKILL)
         assert await running.wait() == -signal.SIGKILL
-        ((there, points, credits),) = await rows(
+        ((imported, points, cards),) = await rows(
             services.db,
             """
             SELECT count(*), sum(active),
@@ -88,13 +88,13 @@ async def test_after_a_kill_it_continues_when_started_again(
             FROM balances
             """,
         )
-        assert isinstance(there, int)
-        assert 0 < there < 9_000
-        assert (points, credits) == (sum(n % 100 for n in range(there)), there), "a batch is whole"
+        assert isinstance(imported, int)
+        assert 0 < imported < 9_000
+        assert (points, cards) == (sum(n % 100 for n in range(imported)), imported), "batches are atomic"
 
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 0, done.output
-        assert f"9,000 rows: {9_000 - there:,} imported, {there:,} already there" in done.output
+        assert f"9,000 rows: {9_000 - imported:,} imported, {imported:,} already there" in done.output
         assert await rows(services.db, "SELECT count(*), sum(active) FROM balances") == [
             (9_000, sum(n % 100 for n in range(9_000)))
         ]

@@ -24,8 +24,8 @@ async def run(environment: dict[str, str | None], *arguments: str) -> Result:
 async def scopes_of(settings: Settings, key: str) -> tuple[str, ...] | None:
     db = open_database(settings.database_url, pool_size=1)
     try:
-        found = await find_key(db, key)
-        return None if found is None else found.scopes
+        stored = await find_key(db, key)
+        return None if stored is None else stored.scopes
     finally:
         await db.dispose()
 

@@ -32,9 +32,10 @@ def test_valid_documents_pass_the_check(presets: dict[str, Path]) -> None:
     result = run("check", *map(str, presets.values()))
     assert result.exit_code == 0
     assert result.output.splitlines() == [
-        f"{found.id} {found.version}: {len(found.rules)} {'rule' if len(found.rules) == 1 else 'rules'}, "
-        f"{len(found.examples)} examples, all as expected"
-        for found in map(programs.preset, programs.names())
+        f"{document.id} {document.version}: {len(document.rules)} "
+        f"{'rule' if len(document.rules) == 1 else 'rules'}, "
+        f"{len(document.examples)} examples, all as expected"
+        for document in map(programs.preset, programs.names())
     ]
 
 

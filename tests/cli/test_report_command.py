@@ -57,9 +57,9 @@ async def test_liability_is_a_table_of_plain_columns(services: Services) -> None
 
 
 async def test_liability_is_json_csv_and_a_chart(services: Services, tmp_path: Path) -> None:
-    found = json.loads((await run(services, "liability", "--at", "2026-11-21T13:00:00Z", "--json")).output)
-    assert found["at"] == "2026-11-21T13:00:00Z"
-    assert [(item["currency"], item["outstanding"]) for item in found["items"]] == [("EUR", 50), ("GBP", 50)]
+    report = json.loads((await run(services, "liability", "--at", "2026-11-21T13:00:00Z", "--json")).output)
+    assert report["at"] == "2026-11-21T13:00:00Z"
+    assert [(item["currency"], item["outstanding"]) for item in report["items"]] == [("EUR", 50), ("GBP", 50)]
 
     printed = (await run(services, "liability", "--program", "playground", "--csv", "-")).output
     table = list(csv.DictReader(io.StringIO(printed)))
@@ -80,10 +80,10 @@ async def test_liability_is_json_csv_and_a_chart(services: Services, tmp_path: P
 async def test_a_past_balance_is_reported(services: Services) -> None:
     done = await run(services, "balance", "m-1", "--at", "2026-11-21T13:00:00Z")
     assert done.output.splitlines()[-1].split() == ["playground", "50", "21", "0", "0"]
-    (found,) = json.loads(
+    (report,) = json.loads(
         (await run(services, "balance", "m-1", "--at", "2026-11-21T12:30:00Z", "--json")).output
     )
-    assert found["balance"] == {"active": 0, "pending": 50, "held": 0, "debt": 0}
+    assert report["balance"] == {"active": 0, "pending": 50, "held": 0, "debt": 0}
 
 
 async def test_books_that_do_not_reconcile_fail(services: Services) -> None:

@@ -36,11 +36,11 @@ def family(pid: int) -> list[int]:
 async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
     port = free_port("127.0.0.1")
     folder = home / "there"
-    async with up(home, port) as (running, said):
+    async with up(home, port) as (running, output):
         assert health(port) == 200
-        assert f"http://127.0.0.1:{port}/\n" in said
-        assert re.search(r"ws://127\.0\.0\.1:\d+/\n", said)
-        assert "\x1b" not in said, "there is no terminal, so there are no colours"
+        assert f"http://127.0.0.1:{port}/\n" in output
+        assert re.search(r"ws://127\.0\.0\.1:\d+/\n", output)
+        assert "\x1b" not in output, "there is no terminal, so there are no colours"
         assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PROCESSES}
 
         same_folder = await engage("up", "--data", "there", "--port", str(free_port("127.0.0.1")), cwd=home)
@@ -64,49 +64,49 @@ async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
         )
         await eventually(lambda: health(port) == 200, RESTARTED_S)
 
-        everyone = family(running.pid)
-        assert len(everyone) >= len(PROCESSES) + 2
+        processes = family(running.pid)
+        assert len(processes) >= len(PROCESSES) + 2
         running.send_signal(signal.SIGTERM)
         async with asyncio.timeout(STOP_S):
             assert await running.wait() == 0
-        assert [pid for pid in everyone if is_running(pid)] == []
+        assert [pid for pid in processes if is_running(pid)] == []
         assert not (folder / "run.json").exists()
 
 
 async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) -> None:
     port = free_port("127.0.0.1")
     async with up(home, port) as (running, _):
-        everyone = family(running.pid)
+        processes = family(running.pid)
         running.kill()
         await running.wait()
         began = time.monotonic()
         async with up(home, port) as (again, _):
             assert time.monotonic() - began < SECOND_RUN_S
             assert health(port) == 200
-            assert [pid for pid in everyone if is_running(pid)] == []
-            everyone = family(again.pid)
+            assert [pid for pid in processes if is_running(pid)] == []
+            processes = family(again.pid)
             again.send_signal(signal.SIGINT)
             async with asyncio.timeout(STOP_S):
                 assert await again.wait() == 0
-            assert [pid for pid in everyone if is_running(pid)] == []
+            assert [pid for pid in processes if is_running(pid)] == []
 
 
 async def test_help_is_fast_and_names_every_command(home: Path) -> None:
     began = time.monotonic()
     helping = await engage("--help", cwd=home)
-    said, _ = await helping.communicate()
+    output, _ = await helping.communicate()
     assert helping.returncode == 0
     for name in ("up", "api", "feed", "worker", "migrate", "program", "audit", "rebuild", "bench", "keys"):
-        assert re.search(rf"^│ {name} ", said.decode(), re.MULTILINE), name
+        assert re.search(rf"^│ {name} ", output.decode(), re.MULTILINE), name
     # Half a second on a quiet machine. Other tests may run.
     assert time.monotonic() - began < 2
 
 
 async def test_a_process_without_its_environment_names_the_missing_variables(home: Path) -> None:
     process = await engage("api", cwd=home)
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode == 1
-    assert said.decode().startswith("engage: not set: ENGAGE_DATABASE_URL, ENGAGE_STATE_URL")
+    assert output.decode().startswith("engage: not set: ENGAGE_DATABASE_URL, ENGAGE_STATE_URL")
 
 
 async def test_migrating_a_missing_database_is_refused_in_one_line(servers: Settings, home: Path) -> None:
@@ -114,7 +114,7 @@ async def test_migrating_a_missing_database_is_refused_in_one_line(servers: Sett
         servers, database_url=servers.database_url.replace("/engage?", "/elsewhere?")
     )
     migrating = await engage("migrate", cwd=home, **to_environment(elsewhere))
-    said, _ = await migrating.communicate()
+    output, _ = await migrating.communicate()
     assert migrating.returncode == 1
-    assert said.decode().endswith('database "elsewhere" does not exist\n')
-    assert said.decode().count("\n") == 1
+    assert output.decode().endswith('database "elsewhere" does not exist\n')
+    assert output.decode().count("\n") == 1

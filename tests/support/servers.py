@@ -8,22 +8,23 @@ from pathlib import Path
 
 import msgspec
 
-from engage.embedded import postgres, secrets, valkey
+from engage.embedded import postgres, valkey
 from engage.embedded.child_process import ChildProcess, ProcessSpec, start
 from engage.embedded.data_folder import folder_at, lock_folder
+from engage.embedded.installation import settings_for
 from engage.settings import Settings
 
 
 class Server:
     """A server that is there or is not."""
 
-    def __init__(self, part: ProcessSpec) -> None:
-        self._part = part
+    def __init__(self, spec: ProcessSpec) -> None:
+        self._spec = spec
         self._running: ChildProcess | None = None
 
     async def start(self) -> None:
         if self._running is None:
-            self._running = await start(self._part)
+            self._running = await start(self._spec)
             await self._running.wait_until_ready()
 
     async def kill(self) -> None:
@@ -54,19 +55,11 @@ async def own_servers(path: Path) -> AsyncIterator[Servers]:
     """Both running, with an empty database."""
     folder = folder_at(path / "installation")
     with lock_folder(folder):
-        known = secrets.ensure(folder)
         prepared = await postgres.prepare(folder, durable=False)
         cache = valkey.prepare(folder, durable=False)
-        settings = Settings(
-            database_url=postgres.url(prepared),
-            state_url=valkey.url(cache, valkey.STATE),
-            queue_url=valkey.url(cache, valkey.QUEUE),
-            topics_url=valkey.url(cache, valkey.STATE),
-            jwks=str(folder.jwks),
-            pepper=known.pepper,
-            sandbox=folder.sandbox,
+        servers = Servers(
+            settings_for(folder, prepared, cache), Server(prepared.process), Server(cache.process)
         )
-        servers = Servers(settings, Server(prepared.process), Server(cache.process))
         try:
             await servers.postgres.start()
             await postgres.ensure_database(prepared)

@@ -27,10 +27,10 @@ def check(ctx: click.Context, files: tuple[Path, ...]) -> None:
     Give the versions of a program together: they are also checked against each other. The exit status is 1 if
     anything is wrong.
     """
-    documents = [(file, found) for file in files if (found := _read(file)) is not None]
+    documents = [(file, document) for file in files if (document := _read(file)) is not None]
     valid = len(documents) == len(files)
-    for file, found in documents:
-        valid &= _play(file, found)
+    for file, document in documents:
+        valid &= _play(file, document)
     valid &= _check_versions(documents)
     ctx.exit(0 if valid else 1)
 
@@ -44,34 +44,36 @@ def _read(file: Path) -> Program | None:
     except OSError as error:
         _show_problems(file, [Problem("the file", "a document", (error.strerror or str(error)).lower())])
     except UnicodeDecodeError as error:
-        found = f"byte {error.object[error.start]:#04x} at offset {error.start}"
-        _show_problems(file, [Problem("the file", "text in UTF-8", found)])
+        byte = f"byte {error.object[error.start]:#04x} at offset {error.start}"
+        _show_problems(file, [Problem("the file", "text in UTF-8", byte)])
     return None
 
 
-def _play(file: Path, found: Program) -> bool:
-    failures = examples.check(found)
+def _play(file: Path, document: Program) -> bool:
+    failures = examples.check(document)
     for failure in failures:
         _show_problem(f"{file}: {failure}")
         for line in failure.trace:
             click.echo(f"    {line}")
     failed = len({failure.index for failure in failures})
-    played = _count(len(found.examples), "example")
+    played = _count(len(document.examples), "example")
     outcome = f"{failed} not as expected" if failed else "all as expected"
-    outcome = outcome if found.examples else "no examples"
-    rules = _count(len(found.rules), "rule")
-    click.secho(f"{found.id} {found.version}: {rules}, {played}, {outcome}", fg="red" if failed else "green")
+    outcome = outcome if document.examples else "no examples"
+    rules = _count(len(document.rules), "rule")
+    click.secho(
+        f"{document.id} {document.version}: {rules}, {played}, {outcome}", fg="red" if failed else "green"
+    )
     return not failures
 
 
 def _check_versions(documents: Sequence[tuple[Path, Program]]) -> bool:
     """Show conflicts between the versions of each program. Return True if there are none."""
     valid = True
-    for program_id in dict.fromkeys(found.id for _, found in documents):
-        of_program = [(file, found) for file, found in documents if found.id == program_id]
+    for program_id in dict.fromkeys(document.id for _, document in documents):
+        of_program = [(file, document) for file, document in documents if document.id == program_id]
         by_age = sorted(of_program, key=lambda document: document[1].in_force_from)
-        for version, problem in versions.conflicts([found for _, found in by_age]):
-            _show_problems(next(file for file, found in by_age if found is version), [problem])
+        for version, problem in versions.conflicts([document for _, document in by_age]):
+            _show_problems(next(file for file, document in by_age if document is version), [problem])
             valid = False
     return valid
 
@@ -102,8 +104,8 @@ def publish(ctx: click.Context, file: Path, data: Path | None) -> None:
     """
     from engage.cli.publish import publish_file
 
-    found = _read(file)
-    ctx.exit(0 if found is not None and publish_file(file, data) else 1)
+    document = _read(file)
+    ctx.exit(0 if document is not None and publish_file(file, data) else 1)
 
 
 @program.command()
@@ -117,17 +119,17 @@ def show(which: str | None) -> None:
     from engage.cli.program_text.tables import show as show_program  # `check` needs no tables.
 
     ids = dict.fromkeys(name.partition("/")[0] for name in programs.names())
-    for found in [_find(which)] if which else map(programs.preset, ids):
-        show_program(found)
+    for document in [_find(which)] if which else map(programs.preset, ids):
+        show_program(document)
 
 
 def _find(which: str) -> Program:
     file = Path(which)
     if file.suffix == ".toml" or file.is_file():
-        found = _read(file)
-        if found is None:
+        document = _read(file)
+        if document is None:
             raise SystemExit(1)
-        return found
+        return document
     try:
         return programs.preset(which)
     except programs.UnknownPreset:

@@ -84,7 +84,7 @@ async def _serve(location: Location, screen: Screen) -> None:
     async with open_folder(location.path, on_message=screen.show) as folder:
         adjust = _choose_addresses(location)
         if location.host not in LOOPBACK:
-            screen.show(f"the sandbox gives its keys to everyone who can reach {location.host}")
+            screen.show(f"the sandbox shows its keys to all computers that can reach {location.host}")
         screen.begin_step("starting PostgreSQL and Valkey")
         try:
             async with open_servers(

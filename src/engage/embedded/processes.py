@@ -29,7 +29,7 @@ def feed(folder: DataFolder, settings: Settings) -> ProcessSpec:
 
 
 def worker(folder: DataFolder, settings: Settings) -> ProcessSpec:
-    """It has no port to check. `/health/ready` of the API reports whether workers run."""
+    """Return the worker. It has no port to check: `/health/ready` of the API reports running workers."""
     return _spec(WORKER, folder, settings, None, stop_order=1)
 
 

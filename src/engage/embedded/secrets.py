@@ -20,13 +20,13 @@ def ensure(folder: DataFolder) -> SandboxSecrets:
     if not folder.sandbox.exists():
         write_private(folder.sandbox, msgspec.json.encode(_new_secrets()))
     try:
-        found = sandbox_secrets.read(folder.sandbox)
+        known = sandbox_secrets.read(folder.sandbox)
     except (OSError, msgspec.MsgspecError) as error:
         raise FolderUnusable(f"{folder.sandbox} cannot be read: {error}") from error
     if not folder.jwks.exists():
-        public = {name: value for name, value in found.signing_key.items() if name not in PRIVATE}
+        public = {name: value for name, value in known.signing_key.items() if name not in PRIVATE}
         write_private(folder.jwks, msgspec.json.encode({"keys": [public]}), mode=0o644)
-    return found
+    return known
 
 
 def new_key() -> str:

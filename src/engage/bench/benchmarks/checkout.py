@@ -85,7 +85,7 @@ def _share(env: Environment, share: int) -> int:
 
 
 async def _add_members(env: Environment, services: Services) -> None:
-    """Add members with points. The baseline pays with members of its own, because it does not move lots."""
+    """Add members with points. The baseline has different members, because it does not move lots."""
     program, rounds = preset(PROGRAM), env.sizes.rounds
     few = _share(env, UNBATCHED_SHARE)
     members = {

@@ -139,7 +139,7 @@ async def _answer_requests(
 
 class _Requests(asyncio.StreamReaderProtocol):
     def eof_received(self) -> bool:
-        """Exit at once: nobody reads the response to a request in progress."""
+        """Exit at once: the parent does not read the response to a request in progress."""
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What points are worth, and which part of an order they can pay."""
+"""The worth of points, and paying orders with them."""
 
 from engage.cli.program_text.description import Description
 from engage.cli.program_text.wording import duration, money, order_scope

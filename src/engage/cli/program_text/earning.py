@@ -1,4 +1,4 @@
-"""What members earn: the table of rules, and how long they may have to wait."""
+"""Earning: the table of rules, and the promised waiting time."""
 
 from engage.cli.program_text.description import Description, SectionTable
 from engage.cli.program_text.wording import duration, money, order_scope

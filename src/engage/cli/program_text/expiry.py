@@ -1,4 +1,4 @@
-"""When points expire."""
+"""The expiry of points."""
 
 from calendar import month_name
 

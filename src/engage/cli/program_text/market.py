@@ -1,4 +1,4 @@
-"""When and where a program is in force."""
+"""The start, countries, time zones and currencies of a program."""
 
 from engage.cli.program_text.description import Description, SectionTable
 from engage.domain.program.program import Program

@@ -1,4 +1,4 @@
-"""Who may join a program, and their cards."""
+"""Eligibility of members, and their cards."""
 
 from engage.cli.program_text.description import Description
 from engage.domain.members.definition import Eligibility

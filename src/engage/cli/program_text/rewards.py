@@ -1,4 +1,4 @@
-"""What points can be exchanged for: the table of rewards, and how coupons are used."""
+"""The table of rewards, and the rules for coupons."""
 
 from engage.cli.program_text.description import Description, SectionTable
 from engage.cli.program_text.wording import duration, money, one_of

@@ -1,4 +1,4 @@
-"""How points can be taken out as money."""
+"""Taking points out as money."""
 
 from engage.cli.program_text.description import Description
 from engage.cli.program_text.wording import duration, one_of
