@@ -13,19 +13,10 @@ from msgspec.structs import replace
 from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.activity import Channel
 from engage.domain.document.order_scope import OrderScope
-from engage.domain.earning.rules import (
-    After,
-    Award,
-    Brackets,
-    EveryNthDay,
-    Fixed,
-    NextDay,
-    OnDelivery,
-    PerSpend,
-    PerWindow,
-    Rule,
-    TagPoints,
-)
+from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.due import After, NextDay, OnDelivery
+from engage.domain.earning.limits import PerWindow
 from engage.domain.program.program import Program
 from engage.domain.rewards.definition import AnyReward, CouponReward
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time
 
 from engage.domain import calendar
 from engage.domain.calendar import WindowKind
-from engage.domain.earning.slots import OnceSlot, Slot, StreakSlot, WindowSlot
+from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.gate import keys
 from engage.gate.client import ClaimResult, ClaimStatus, Gate, SlotRequest
 

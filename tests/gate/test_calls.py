@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engage.domain.earning.slots import Slot
+from engage.domain.earning.limits import Slot
 from engage.domain.refusals import Unavailable
 from engage.embedded import valkey as embedded
 from engage.embedded.child_process import start

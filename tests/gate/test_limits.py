@@ -2,7 +2,7 @@
 
 import pytest
 
-from engage.domain.earning.slots import OnceSlot
+from engage.domain.earning.limits import OnceSlot
 from engage.gate.client import Gate
 from tests.gate.asking import (
     GRANTED,

@@ -11,8 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit, decide
-from engage.domain.earning.slots import Grant, StreakSlot, wanted
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.decide import decide
+from engage.domain.earning.limits import StreakSlot
+from engage.domain.earning.slots import Grant, wanted
 from engage.domain.program import parse
 from engage.ledger.accept import CreditToAccept, accept
 from engage.ledger.accounts import post

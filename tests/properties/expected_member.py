@@ -6,11 +6,10 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain import calendar
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit
-from engage.domain.earning.rules import PerWindow
-from engage.domain.earning.slots import Grant, StreakSlot, WindowSlot, wanted
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.limits import StreakSlot
+from engage.domain.earning.slots import Grant, wanted
 from engage.domain.earning.streak import StreakView, view
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -103,10 +102,10 @@ class ExpectedMember(SimulatedLimits):
     def remaining(self, program: Program, at: datetime, zone: str) -> dict[str, int]:
         """Free slots of each rule's window."""
         found = {}
-        for rule in program.earning.rules.windows:
-            assert isinstance(rule.limit, PerWindow)
-            slot = WindowSlot(rule.id, calendar.window(rule.limit.window, at, zone), rule.limit.count)
-            found[rule.id] = sum(slot.source_key(n) not in self.credits for n in range(1, slot.count + 1))
+        for slot in program.earning.rules.open_windows(at, zone):
+            found[slot.rule_id] = sum(
+                slot.source_key(n) not in self.credits for n in range(1, slot.count + 1)
+            )
         return found
 
     def streak(self, program: Program, at: datetime, zone: str) -> StreakView | None:

@@ -27,7 +27,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as ValkeyConnectionError
 
-from engage.domain.earning.slots import OnceSlot, Slot, StreakSlot, WindowSlot, short_code
+from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
+from engage.domain.earning.slots import short_code
 from engage.domain.refusals import Unavailable
 from engage.gate import keys
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.direct_sql import DirectStatement
 from engage.domain.accounts.balance import Balance
-from engage.domain.earning.decide import NewCredit, Why
+from engage.domain.earning.credit import NewCredit, Why
 from engage.ledger.balances import BalanceChange, OutboxRow
 
 # One statement, one round trip: insert, then project, then remember to tell.

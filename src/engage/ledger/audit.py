@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.earning.rules import DailyStreak, Once, OncePer, PerWindow, Rule, SameAs
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.limits import PerWindow, SameAs
 from engage.domain.program.program import Program
 from engage.ledger import adjustments, opening
 from engage.ledger.checks import Check
@@ -93,9 +94,6 @@ def rules_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
     }
 
 
-_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_MONTH = "[0-9]{4}-[0-9]{2}"
-
 # Credits that are of no rule of a program, and the source keys that they have.
 RESERVED = {
     adjustments.ADJUSTMENT_RULE: f"^{adjustments.ADJUSTMENT_RULE}:.+$",
@@ -118,7 +116,7 @@ def _row(program: Program, rule: Rule) -> _Row:
     return _Row(
         program,
         rule.id,
-        str(limit.__struct_config__.tag),
+        limit.kind,
         _pattern(program, rule),
         limit.count if isinstance(limit, PerWindow) else None,
         limit.rule if isinstance(limit, SameAs) else None,
@@ -141,16 +139,5 @@ def _pattern(program: Program, rule: Rule) -> str:
     """A regular expression for the source keys that a rule gives."""
     if rule.on.activity == "order":
         return f"^order:.+:{rule.id}$"
-    limit = (
-        program.earning.rules.by_id[rule.limit.rule].limit if isinstance(rule.limit, SameAs) else rule.limit
-    )
-    match limit:
-        case DailyStreak():
-            place = f":{_DAY}"
-        case PerWindow(window=kind):
-            place = f":{_DAY if kind == 'day' else _MONTH}:[0-9]{{1,9}}"
-        case OncePer():
-            place = ":.+"
-        case Once() | SameAs():
-            place = ""
-    return f"^{rule.id}{place}$"
+    limit = program.earning.rules.leader(rule.id).limit
+    return f"^{rule.id}{limit.key_pattern()}$"

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.earning.trace import TraceCode, step
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.corrections import Correction, lock_credits, reduce_to, write_corrections
 
@@ -26,12 +27,14 @@ class Removal(msgspec.Struct, frozen=True):
     at: datetime
 
 
+_WHY = msgspec.json.encode({"trace": [step(TraceCode.REMOVED_BEFORE)]}).decode()
+
 # Either this or the activity's own insert gets the unique reference; the other one sees it.
 _FORESTALL = text("""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                      state, activity_at, accepted_at, reversed_at, why)
 SELECT a.program_id, a.member_id, uuidv7(), 'removed:' || a.reference || ':' || a.rule_id, a.reference,
-       a.rule_id, a.program_version, 0, 'reversed', a.at, :now, :now, '{"trace": ["removed before it came"]}'
+       a.rule_id, a.program_version, 0, 'reversed', a.at, :now, :now, CAST(:why AS jsonb)
 FROM unnest(
     CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:references AS text[]),
     CAST(:rule_ids AS text[]), CAST(:versions AS text[]), CAST(:ats AS timestamptz[])
@@ -58,6 +61,7 @@ async def claw_back(conn: AsyncConnection, removals: Sequence[Removal], *, now: 
             "versions": [r.program_version for r, _ in each_rule],
             "ats": [r.at for r, _ in each_rule],
             "now": now,
+            "why": _WHY,
         },
     )
     credits = await lock_credits(conn, [(r.program_id, r.member_id, r.reference) for r in removals])

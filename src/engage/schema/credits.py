@@ -1,8 +1,10 @@
 """Credits, and by how much pending ones shrank."""
 
+import msgspec
 from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from engage.domain.earning.trace import TraceCode, step
 from engage.schema.columns import IDENTIFIER, INSTANT, check, member_key, metadata, one_of, optional, required
 from engage.schema.member_rows import Keep, Rewrite, digest, member_rows
 
@@ -19,14 +21,15 @@ _ERASED_KEY = f"""CASE
     ELSE split_part(source_key, ':', 1) || ':' || {digest("substr(source_key, position(':' IN source_key))")}
 END"""
 
-_ERASED_WHY = """jsonb_build_object(
+_ERASED_TRACE = msgspec.json.encode([step(TraceCode.ERASED)]).decode()
+_ERASED_WHY = f"""jsonb_build_object(
     'program', program_id, 'version', program_version, 'rule', rule_id, 'at', activity_at,
     'zone', why -> 'zone',
     'inputs', jsonb_strip_nulls(jsonb_build_object(
         'day', why -> 'inputs' -> 'day', 'zone', why -> 'inputs' -> 'zone',
         'streak_days', why -> 'inputs' -> 'streak_days'
     )),
-    'trace', CAST('["erased"]' AS jsonb)
+    'trace', CAST('{_ERASED_TRACE}' AS jsonb)
 )"""
 
 # `taken_back` is of a credit that is or was active; a pending one shrinks instead. Its lot says whether a

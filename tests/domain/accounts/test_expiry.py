@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly, expires_at
+from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from tests.domain.strategies import zoned_instants
 
 ROLLING = Rolling(months=12)
@@ -19,7 +19,7 @@ MINSK, KOLKATA, AUCKLAND = "Europe/Minsk", "Asia/Kolkata", "Pacific/Auckland"
 
 
 def ends(expiry: Expiry, zone: str, active_at: str) -> datetime | None:
-    return expires_at(expiry, datetime.fromisoformat(active_at), zone)
+    return expiry.expires_at(datetime.fromisoformat(active_at), zone)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_some_points_never_end() -> None:
 @given(zoned_instants(), st.sampled_from([ROLLING, NEW_YEARS_NOON, END_OF_NEXT_YEAR]))
 def test_points_last_their_time_and_not_another_year(zoned: tuple[str, datetime], expiry: Expiry) -> None:
     zone, at = zoned
-    found = expires_at(expiry, at, zone)
+    found = expiry.expires_at(at, zone)
     assert found is not None
     # By the clocks on the wall, whatever they did in between: those of Troll are moved by two hours.
     began, ended = (instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for instant in (at, found))
@@ -116,7 +116,7 @@ def test_points_that_came_first_do_not_end_last(zoned: tuple[str, datetime], lat
     zone, at = zoned
     # Rolling ends are left out: where clocks turn back, they may do so too.
     for expiry in (NEW_YEARS_NOON, END_OF_NEXT_YEAR):
-        first, second = expires_at(expiry, at, zone), expires_at(expiry, at + later, zone)
+        first, second = expiry.expires_at(at, zone), expiry.expires_at(at + later, zone)
         assert first is not None
         assert second is not None
         assert second >= first or at.year == 2011  # Apia went without a day that year.

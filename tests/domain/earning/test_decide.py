@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from engage.domain.activity import AnyActivity, FuelTap, Share
 from engage.domain.calendar import months_later
-from engage.domain.earning.decide import NewCredit, Why, decide
-from engage.domain.earning.rules import After, Fixed, On, Once, PerWindow, Rule, SameAs
-from engage.domain.earning.slots import Grant, OnceSlot, Slot, WindowSlot, wanted
+from engage.domain.earning.awards import Fixed
+from engage.domain.earning.credit import NewCredit, Why
+from engage.domain.earning.decide import decide
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.due import After
+from engage.domain.earning.limits import Once, OnceSlot, PerWindow, SameAs, Slot, WindowSlot
+from engage.domain.earning.on import On
+from engage.domain.earning.slots import Grant, wanted
+from engage.domain.earning.trace import TraceCode, step
 from engage.domain.program.program import Program
 from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, instants_in
 
@@ -56,7 +62,7 @@ def test_what_is_kept_of_a_decision_decides_it_again(
         assert (why.program, why.version) == (program.id, program.version)
         again = decide(program.earning, why.activity, at=why.at, zone=why.zone, grants=grants)
         assert credit in again
-        assert any(line.startswith(f"{credit.rule_id}: ") for line in why.trace)
+        assert any(step.facts["rule"] == credit.rule_id for step in why.trace)
 
 
 @given(decisions())
@@ -100,9 +106,9 @@ def test_a_rule_without_a_place_left_leaves_the_others_their_points() -> None:
     assert [c.source_key for c in keys(Grant(window, 2))] == ["always:2022-11-21:2"]
     assert [c.source_key for c in keys(Grant(once, 1))] == ["first", "extra"]
     assert keys(Grant(window, 2))[0].why.trace == [
-        "always: 2 of 2 in 2022-11-21 pays 5",
-        "first: no place left",
-        "extra: no place left",
+        step(TraceCode.WINDOW_SLOT, rule="always", slot=2, of=2, window="2022-11-21", points=5),
+        step(TraceCode.NO_SLOT, rule="first"),
+        step(TraceCode.NO_SLOT, rule="extra"),
     ]
 
 
@@ -115,7 +121,7 @@ def _rule(rule_id: str, limit: PerWindow | Once | SameAs) -> Rule:
 
 def test_the_home_screen_finds_its_rules() -> None:
     rules = V2022.earning.rules
-    assert [rule.id for rule in rules.windows] == ["share_social", "share_link"]
-    assert [rule.id for rule in V2020.earning.rules.windows] == ["share_social"]
+    assert list(rules.windows) == ["share_social", "share_link"]
+    assert list(V2020.earning.rules.windows) == ["share_social"]
     assert rules.streak is not None
     assert (rules.streak.id, rules.bonus_days(rules.streak)) == ("fuel", 7)

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage.domain.activity import Line, Order, Payment
-from engage.domain.earning.orders import by_tags, decide_order, reinstated, standing, taken_back, whole
+from engage.domain.earning.awards import TagPoints
+from engage.domain.earning.order_returns import ordered_quantities, reinstated, taken_back
+from engage.domain.earning.orders import decide_order, standing
+from engage.domain.earning.trace import TraceCode, step
 from engage.domain.program.program import Program
 
 MADRID = "Europe/Madrid"
@@ -113,10 +116,10 @@ def test_a_rule_that_pays_nothing_says_why() -> None:
     bought = order(line("1", 100, promotion=True))
     (credit,) = decide_order(program(more=others).earning, bought, at=AT, zone=MADRID)
     assert credit.why.trace[1:] == [
-        "app: nothing by channel web",
-        "cash: nothing paid by card",
-        "pickup: nothing by channel web unless it is paid at pick-up",
-        "regular: all lines are in a promotion",
+        step(TraceCode.CHANNEL_EXCLUDED, rule="app", channel="web"),
+        step(TraceCode.PAYMENT_METHOD_EXCLUDED, rule="cash", method="card"),
+        step(TraceCode.NOT_PAID_AT_PICKUP, rule="pickup", channel="web"),
+        step(TraceCode.ONLY_PROMOTION_LINES, rule="regular"),
     ]
 
 
@@ -144,7 +147,11 @@ def test_a_credit_tells_what_it_is_for_and_why() -> None:
     ]
     why = credits[0].why
     assert why.activity == bought
-    assert why.trace == ["purchase: 1000 for 1 lines: 10, 1 for each 100", "second: each order pays 5"]
+    amount = {"paid_minor": 1000, "lines": 1, "shipping_minor": 0, "discount_minor": 0}
+    assert why.trace == [
+        step(TraceCode.SPEND_STEPS, rule="purchase", **amount, points=10, step_points=1, step_minor=100),
+        step(TraceCode.EACH_ORDER, rule="second", points=5),
+    ]
 
 
 def test_points_wait_for_the_delivery_and_never_come_before_the_payment() -> None:
@@ -197,7 +204,9 @@ def test_points_come_back_for_the_lines_that_they_could_pay() -> None:
     assert reinstated(7, bought, {"1": 1}, paying=paying) == 3
     assert reinstated(7, bought, {"1": 2}, paying=paying) == 7
     everything = program().paying_scope
-    assert reinstated(7, bought, whole(bought), paying=everything) == 7, "without a checkout by all lines"
+    assert reinstated(7, bought, ordered_quantities(bought), paying=everything) == 7, (
+        "without a checkout by all lines"
+    )
 
 
 lines = st.lists(
@@ -218,7 +227,7 @@ lines = st.lists(
 )
 
 
-@given(lines, st.integers(0, 10**6), st.sampled_from([by_tags, None]), st.data())
+@given(lines, st.integers(0, 10**6), st.sampled_from([TagPoints().weight, None]), st.data())
 def test_any_split_of_returns_adds_up_to_exactly_the_whole(
     bought: list[Line], total: int, weight: Any, data: st.DataObject
 ) -> None:
@@ -253,5 +262,6 @@ def test_what_is_kept_is_the_same_whatever_way_the_returns_came(
     assert [each.credit for each in found] == decided
     assert all(0 <= each.kept <= each.credit.points for each in found)
     assert all(
-        each.kept == 0 for each in standing(rules.earning, paid, at=AT, zone=MADRID, returned=whole(paid))
+        each.kept == 0
+        for each in standing(rules.earning, paid, at=AT, zone=MADRID, returned=ordered_quantities(paid))
     )

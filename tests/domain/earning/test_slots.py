@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
-from engage.domain.earning.decide import NewCredit
-from engage.domain.earning.rules import PerWindow, Rule
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.limits import PerWindow
 from engage.domain.earning.slots import short_code, wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal

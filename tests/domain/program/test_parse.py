@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from engage import programs
 from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError
-from engage.domain.earning.rules import After
+from engage.domain.earning.due import After
 from engage.domain.playback import examples
 from engage.domain.program import validation
 from engage.domain.program.parse import LONGEST_DOCUMENT, parse

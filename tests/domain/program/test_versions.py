@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engage.domain.earning.rules import Fixed, Once
+from engage.domain.earning.awards import Fixed
+from engage.domain.earning.limits import Once
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.program.versions import conflicts, in_force

@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.slots import StreakSlot, WindowSlot, wanted
+from engage.domain.earning.limits import StreakSlot, WindowSlot
+from engage.domain.earning.slots import wanted
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record

@@ -7,6 +7,7 @@ from litestar import Controller, Request, get
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
+from engage.api.accounts.trace import with_text
 from engage.api.contract.operation import MEMBER, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
@@ -66,7 +67,8 @@ class AccountController(Controller):
                 before=before,
                 limit=limit + 1,
             )
-        return answer(CreditPage(*cut(credits, limit, lambda credit: credit.id)))
+        page, next_cursor = cut(credits, limit, lambda credit: credit.id)
+        return answer(CreditPage([with_text(credit) for credit in page], next_cursor))
 
     @get(
         "/credits/{credit_id:uuid}",
@@ -83,7 +85,8 @@ class AccountController(Controller):
         """Another member's credit is not found."""
         api, member = member_of(request.scope)
         with members_only():
-            return answer(await read_credit(api.services, member.program_id, member.member_id, credit_id))
+            credit = await read_credit(api.services, member.program_id, member.member_id, credit_id)
+        return answer(with_text(credit))
 
     @get(
         "/entries",

@@ -15,9 +15,10 @@ from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
+from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal, UseCase
-from engage.flows.activities.activity import CreditView, LimitView, MemberActivity, RecordedActivity
+from engage.flows.activities.activity import CreditView, MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
 from engage.runtime.services import Services
 from engage.tokens.verifier import Identity

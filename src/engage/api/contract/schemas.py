@@ -8,9 +8,11 @@ from typing import Any, Final
 import msgspec
 from msgspec.inspect import DateTimeType, Field, StructType, Type, UnionType, multi_type_info
 
+from engage.api.accounts.trace import TraceLine
 from engage.api.http.problems import FieldError, Problem
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import Why
+from engage.domain.earning.credit import Why
+from engage.domain.earning.trace import TraceStep
 from engage.domain.refusals import Code, Fact, UseCase, codes_of
 from engage.flows.shop.events import AnyEvent
 from engage.ledger.credits import Credit
@@ -30,7 +32,7 @@ class Schemas:
     """The schemas of types, given by `of`, and of the structs that they contain (`components`)."""
 
     def __init__(self, types: Iterable[Any]) -> None:
-        all_types = {repr(kind): kind for kind in (Problem, FieldError, Why, *types)}
+        all_types = {repr(kind): kind for kind in (Problem, FieldError, Why, TraceLine, *types)}
         wanted = [*all_types.values(), *NAMED.values()]
         made, self.components = msgspec.json.schema_components(wanted, ref_template=REF)
         _add_time_formats(self.components, wanted)
@@ -40,6 +42,8 @@ class Schemas:
         }
         self.components |= {name: _tidy(one, unions) for name, one in self.components.items()} | unions
         self.components[Credit.__name__]["properties"]["why"] = ref(Why)
+        self.components[Why.__name__]["properties"]["trace"]["items"] = ref(TraceLine)
+        del self.components[TraceStep.__name__]
         # Opening balances and adjustments have no activity.
         self.components[Why.__name__]["required"].remove("activity")
         self.components[Problem.__name__]["properties"] |= _facts()

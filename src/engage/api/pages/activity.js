@@ -144,7 +144,7 @@ function why(credit, zone) {
     ["source key", credit.source_key],
   ];
   const list = el("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-  const trace = el("ol", {}, ...because.trace.map((line) => el("li", {}, line)));
+  const trace = el("ol", {}, ...because.trace.map(({ text }) => el("li", {}, text)));
   return [el("h3", {}, "Why these points"), trace, list, ...removeButton(credit)];
 }
 

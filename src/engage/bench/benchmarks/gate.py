@@ -14,8 +14,7 @@ from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import load_gate
 from engage.clock import Clock
 from engage.domain import calendar
-from engage.domain.earning.rules import PerWindow
-from engage.domain.earning.slots import StreakSlot
+from engage.domain.earning.limits import StreakSlot
 from engage.domain.program.program import Program
 from engage.gate import keys
 from engage.gate.client import ClaimStatus, Gate, SlotRequest, open_gate
@@ -80,10 +79,10 @@ def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
     assert rules.streak is not None
     yesterday = calendar.window("day", now, ZONE).period - 1
     records = [keys.streak_record(rules.streak.id, yesterday, 5, ZONE)]
-    for rule in rules.windows:
-        assert isinstance(rule.limit, PerWindow)
-        period = calendar.window(rule.limit.window, now, ZONE).period
-        records.append(keys.window_record(rule.id, rule.limit.window, period, [1, 2]))
+    records += [
+        keys.window_record(slot.rule_id, slot.window.kind, slot.period, [1, 2])
+        for slot in rules.open_windows(now, ZONE)
+    ]
     return records
 
 

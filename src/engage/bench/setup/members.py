@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.bench.setup.constants import COUNTRY, member_id
 from engage.domain import calendar
 from engage.domain.activity import FuelTap
-from engage.domain.earning.decide import NewCredit, decide
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.program.program import Program
 from engage.gate import keys

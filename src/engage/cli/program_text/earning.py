@@ -2,25 +2,10 @@
 
 from engage.cli.program_text.description import Description, SectionTable
 from engage.cli.program_text.wording import duration, money, order_scope
-from engage.domain.earning.rules import (
-    After,
-    Award,
-    Brackets,
-    DailyStreak,
-    Due,
-    EveryNthDay,
-    Fixed,
-    Limit,
-    NextDay,
-    Once,
-    OncePer,
-    OnDelivery,
-    PerSpend,
-    PerWindow,
-    Rule,
-    SameAs,
-    TagPoints,
-)
+from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.due import After, Due, NextDay, OnDelivery
+from engage.domain.earning.limits import DailyStreak, Limit, Once, OncePer, PerWindow, SameAs
 from engage.domain.program.program import Program
 
 HEADERS = ("rule", "title", "earned by", "how often", "points", "active")

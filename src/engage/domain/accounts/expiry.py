@@ -1,25 +1,50 @@
-"""When active points expire: the kinds of expiry that a program document can choose."""
+"""The kinds of expiry that a program document can choose."""
 
-from datetime import datetime, time
-from typing import Annotated
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from engage.domain import calendar
+from engage.domain.document.errors import Problem
 from engage.domain.document.fields import DocumentStruct
 
+A_COMMON_YEAR: Final = 2001
 
-class Never(DocumentStruct, frozen=True, tag="never"):
+
+class ExpiryKind(DocumentStruct, frozen=True):
+    """Base of the kinds of expiry."""
+
+    def expires_at(self, active_at: datetime, zone: str) -> datetime | None:
+        """The end of points that become active at `active_at`; None is never.
+
+        `active_at` is the due time, not the time of the settlement, so that a member's dates do not depend on
+        the system's load.
+        """
+        raise NotImplementedError
+
+    def problems(self, path: str) -> Iterator[Problem]:
+        return iter(())
+
+
+class Never(ExpiryKind, frozen=True, tag="never"):
     """Points do not expire."""
 
+    def expires_at(self, active_at: datetime, zone: str) -> None:
+        return None
 
-class Rolling(DocumentStruct, frozen=True, tag="rolling"):
+
+class Rolling(ExpiryKind, frozen=True, tag="rolling"):
     """So many months after they became active, at the same local time."""
 
     months: Annotated[int, Meta(ge=1, le=120)]
 
+    def expires_at(self, active_at: datetime, zone: str) -> datetime:
+        return calendar.months_later(active_at, self.months, zone)
 
-class Yearly(DocumentStruct, frozen=True, tag="yearly"):
+
+class Yearly(ExpiryKind, frozen=True, tag="yearly"):
     """At one instant of the year for all points that are older: the first such instant, in the member's zone,
     that is strictly later than `months` after they became active.
     """
@@ -29,32 +54,25 @@ class Yearly(DocumentStruct, frozen=True, tag="yearly"):
     at: Annotated[time, Meta(tz=False, description="a local time, such as 12:00:00")]
     months: Annotated[int, Meta(ge=0, le=120)]
 
+    def expires_at(self, active_at: datetime, zone: str) -> datetime:
+        return calendar.yearly_after(
+            active_at, months=self.months, month=self.month, day=self.day, local=self.at, zone=zone
+        )
 
-class EndOfYear(DocumentStruct, frozen=True, tag="end_of_year"):
+    def problems(self, path: str) -> Iterator[Problem]:
+        if (date(A_COMMON_YEAR, self.month, 1) + timedelta(days=self.day - 1)).month != self.month:
+            yield Problem(f"{path}.day", f"a day that month {self.month} has every year", str(self.day))
+
+
+class EndOfYear(ExpiryKind, frozen=True, tag="end_of_year"):
     """With the end of the year, in the member's zone, that lies `years_later` after the one they became
     active in.
     """
 
     years_later: Annotated[int, Meta(ge=0, le=10)]
 
+    def expires_at(self, active_at: datetime, zone: str) -> datetime:
+        return calendar.end_of_year(active_at, years_later=self.years_later, zone=zone)
+
 
 Expiry = Never | Rolling | Yearly | EndOfYear
-
-
-def expires_at(expiry: Expiry, active_at: datetime, zone: str) -> datetime | None:
-    """The end of points that become active at `active_at`; None is never.
-
-    It follows from the due time, not from the time of the settlement, so that a member's dates do not depend
-    on the system's load.
-    """
-    match expiry:
-        case Never():
-            return None
-        case Rolling(months=months):
-            return calendar.months_later(active_at, months, zone)
-        case Yearly(month=month, day=day, at=local, months=months):
-            return calendar.yearly_after(
-                active_at, months=months, month=month, day=day, local=local, zone=zone
-            )
-        case EndOfYear(years_later=years):
-            return calendar.end_of_year(active_at, years_later=years, zone=zone)

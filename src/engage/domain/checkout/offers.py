@@ -14,7 +14,6 @@ from engage.domain.activity import Channel, Line, Payment
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
-from engage.domain.earning.orders import lines_in
 from engage.domain.market import Market
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward, Coupons
@@ -266,7 +265,7 @@ def _is_online(basket: Basket) -> bool:
 
 def _places(checkout: Checkout, basket: Basket) -> list[int]:
     """The lines, by their places, that may be paid with points."""
-    return [n for n, line in enumerate(basket.lines) if lines_in(checkout.orders, [line])]
+    return [n for n, line in enumerate(basket.lines) if checkout.orders.lines_of([line])]
 
 
 def _not_usable(coupons: Coupons, basket: Basket, voucher: Voucher, before: int) -> CouponReason | None:

@@ -10,8 +10,8 @@ from engage.domain.checkout import offers
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import Basket, CheckoutTerms, Plan, Voucher
 from engage.domain.document.order_scope import OrderScope
-from engage.domain.earning import orders
 from engage.domain.earning.order_facts import Facts
+from engage.domain.earning.order_returns import reinstated
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward
 from engage.domain.rewards.simulated import IssuedCode, SimulatedRewards
@@ -109,7 +109,7 @@ class SimulatedCheckout(SimulatedFeature):
         elif facts.paid is not None and hold.state == "captured":
             paying = OrderScope() if self._terms.checkout is None else self._terms.checkout.orders
             order, returned = facts.paid.order, facts.returned()
-            account.reinstate(hold, orders.reinstated(hold.points, order, returned, paying=paying), at)
+            account.reinstate(hold, reinstated(hold.points, order, returned, paying=paying), at)
 
     @property
     def _rewards(self) -> SimulatedRewards:

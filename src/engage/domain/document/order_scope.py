@@ -1,11 +1,11 @@
 """The orders, and the lines of them, that a rule or the checkout is about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from engage.domain.activity import Channel, PaymentMethod
+from engage.domain.activity import Channel, Line, PaymentMethod
 from engage.domain.document.errors import Problem, duplicates
 from engage.domain.document.fields import DocumentStruct
 
@@ -21,6 +21,10 @@ class OrderScope(DocumentStruct, frozen=True):
     refused_methods: list[PaymentMethod] = field(default_factory=list)
     online_at_pickup: bool = False
     promotion_lines: bool = True
+
+    def lines_of(self, lines: Sequence[Line]) -> list[Line]:
+        """The lines in scope, of an order that is in scope."""
+        return [line for line in lines if self.promotion_lines or not line.promotion]
 
 
 def scope_problems(scope: OrderScope, path: str) -> Iterator[Problem]:

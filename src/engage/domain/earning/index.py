@@ -1,12 +1,15 @@
 """The earning rules of a program version, found by what a decision knows: an activity, a leader, an id."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import get_args
 
 from msgspec import Struct
 
 from engage.domain.activity import AnyActivity, Share
-from engage.domain.earning.rules import DailyStreak, EveryNthDay, PerWindow, Rule, SameAs
+from engage.domain.earning.awards import EveryNthDay
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.limits import DailyStreak, PerWindow, SameAs, WindowSlot
 
 ActivityKey = tuple[str, str | None]  # (activity, kind of share)
 
@@ -14,14 +17,14 @@ ActivityKey = tuple[str, str | None]  # (activity, kind of share)
 class RuleIndex(Struct, frozen=True):
     """Rules in the order of their document, wherever there are several.
 
-    `followers` are the rules that are same_as a rule, by its id.
+    `followers` are the rules that are same_as a rule, by its id; `windows` are limits, by their rule's id.
     """
 
     by_id: Mapping[str, Rule]
     by_activity: Mapping[ActivityKey, tuple[Rule, ...]]
     followers: Mapping[str, tuple[Rule, ...]]
     streaks: tuple[Rule, ...]
-    windows: tuple[Rule, ...]
+    windows: Mapping[str, PerWindow]
 
     def matching(self, activity: AnyActivity) -> tuple[Rule, ...]:
         """The rules about an activity; none where the version offers nothing for it."""
@@ -33,15 +36,24 @@ class RuleIndex(Struct, frozen=True):
             rule.id for (name, _), rules in self.by_activity.items() if name == activity for rule in rules
         }
 
+    def leader(self, rule_id: str) -> Rule:
+        """The rule whose slot a rule pays for: itself, unless it is same_as another."""
+        rule = self.by_id[rule_id]
+        return self.by_id[rule.limit.rule] if isinstance(rule.limit, SameAs) else rule
+
     @property
     def streak(self) -> Rule | None:
         """The streak that the home screen shows: the first one."""
         return self.streaks[0] if self.streaks else None
 
     def bonus_days(self, streak: Rule) -> int | None:
-        """After how many days of a streak there is a bonus; None where there is none."""
+        """The days from one bonus of a streak to the next; None where there is none."""
         awards = (follower.award for follower in self.followers.get(streak.id, ()))
         return next((award.days for award in awards if isinstance(award, EveryNthDay)), None)
+
+    def open_windows(self, at: datetime, zone: str) -> list[WindowSlot]:
+        """A slot of each window that contains `at`."""
+        return [limit.open_slot(rule_id, at, zone) for rule_id, limit in self.windows.items()]
 
 
 def activity_key(activity: AnyActivity) -> ActivityKey:
@@ -64,7 +76,7 @@ def index_rules(rules: Iterable[Rule]) -> RuleIndex:
         by_activity={key: tuple(found) for key, found in by_activity.items()},
         followers={leader: tuple(found) for leader, found in followers.items()},
         streaks=tuple(rule for rule in by_id.values() if isinstance(rule.limit, DailyStreak)),
-        windows=tuple(rule for rule in by_id.values() if isinstance(rule.limit, PerWindow)),
+        windows={rule.id: rule.limit for rule in by_id.values() if isinstance(rule.limit, PerWindow)},
     )
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engage.domain.activity import LINES_PER_ORDER, Identifier, Order
-from engage.domain.earning.orders import is_whole, whole
+from engage.domain.earning.order_returns import is_all_back, ordered_quantities
 from engage.domain.refusals import Code, Refusal
 
 RETURNS_PER_ORDER = 1_000
@@ -95,7 +95,7 @@ class Facts(Struct, frozen=True):
         """Whether nothing of the order is left, as far as is known: it may be cancelled before it is paid."""
         if self.cancelled_at is not None or any(one.lines is None for one in self.returns):
             return True
-        return self.paid is not None and is_whole(self.paid.order, _quantities(self.returns))
+        return self.paid is not None and is_all_back(self.paid.order, _quantities(self.returns))
 
     def returned(self) -> dict[str, int]:
         """The quantities that are back, by line id, of an order that is paid; never more than was bought.
@@ -105,13 +105,13 @@ class Facts(Struct, frozen=True):
         assert self.paid is not None
         order = self.paid.order
         if self.is_back:
-            return whole(order)
+            return ordered_quantities(order)
         told = _quantities(self.returns)
         return {line.line_id: min(told.get(line.line_id, 0), line.quantity) for line in order.lines}
 
     def _check(self, order: Order, given: Return) -> None:
         all_back = any(one.lines is None for one in self.returns)
-        told, bought = _quantities(self.returns), whole(order)
+        told, bought = _quantities(self.returns), ordered_quantities(order)
         for line_id, quantity in _quantities([given]).items():
             if all_back or told.get(line_id, 0) + quantity > bought.get(line_id, 0):
                 raise Refusal(Code.NOT_BOUGHT, order_id=order.order_id, line_id=line_id)

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from engage.domain.calendar import instant
 from engage.domain.document.errors import Problem
 from engage.domain.document.fields import DocumentStruct
-from engage.domain.earning.decide import NewCredit
+from engage.domain.earning.credit import NewCredit
 from engage.domain.feature.section import Context
 from engage.domain.refusals import Refusal
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from engage.domain.calendar import instant
-from engage.domain.earning.decide import NewCredit
+from engage.domain.earning.credit import NewCredit
 from engage.domain.examples.expectations import ExpectedBalance, ExpectedCredit, ExpectedExpiration
 from engage.domain.feature.outcome import NEVER, NOTHING, Expectation, Outcome, local, until
 from engage.domain.program.example import Step

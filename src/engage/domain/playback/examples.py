@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from engage.domain.earning.trace_text import sentence
 from engage.domain.feature.outcome import Outcome, local
 from engage.domain.playback.differences import differences
 from engage.domain.playback.play import play
@@ -67,7 +68,7 @@ def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
 def _trace(outcome: Outcome) -> list[str]:
     if outcome.refusal is not None:
         return [f"{name}: {_fact(value)}" for name, value in outcome.refusal.facts.items()]
-    return outcome.credits[0].why.trace if outcome.credits else []
+    return [sentence(step) for step in outcome.credits[0].why.trace] if outcome.credits else []
 
 
 def _fact(value: object) -> str:

@@ -16,8 +16,8 @@ from engage.domain.checkout.definition import Checkout
 from engage.domain.document.fields import Country, DocumentStruct, ProgramId, Title, VersionName
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
+from engage.domain.earning.definition import Rule
 from engage.domain.earning.index import index_rules
-from engage.domain.earning.rules import Rule
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility

@@ -7,7 +7,7 @@ from fractions import Fraction
 from engage.domain.accounts.liability import PointRate
 from engage.domain.calendar import start_of_day
 from engage.domain.document.errors import Problem, shown
-from engage.domain.earning.rules import Rule
+from engage.domain.earning.validation import rule_conflicts
 from engage.domain.program import sections
 from engage.domain.program.program import Program
 from engage.domain.program.validation import same_codes
@@ -75,10 +75,7 @@ def _between(earlier: Program, later: Program) -> list[Problem]:
     if earlier.in_force_from == later.in_force_from and earlier.countries.keys() & later.countries.keys():
         found = f"{later.in_force_from}, that of version {earlier.version}"
         problems.append(Problem("in_force_from", "a first day of its own", found))
-    known = {rule.id: rule for rule in earlier.rules}
-    for n, rule in enumerate(later.rules):
-        if rule.id in known:
-            problems += _same_rule(known[rule.id], rule, f"rules[{n}]", earlier.version)
+    problems += rule_conflicts(earlier.rules, later.rules, earlier.version)
     return [*problems, *sections.conflicts(earlier, later), *_codes(earlier, later)]
 
 
@@ -89,15 +86,3 @@ def _codes(earlier: Program, later: Program) -> list[Problem]:
     zones = {market.zone: "" for market in earlier.countries.values()}
     zones |= {market.zone: f"countries.{country}.zone" for country, market in later.countries.items()}
     return [*same_codes(rules, "an id"), *same_codes(zones, "a zone")]
-
-
-def _same_rule(old: Rule, new: Rule, path: str, version: str) -> list[Problem]:
-    problems: list[Problem] = []
-    if old.on.activity != new.on.activity:
-        expected = f"{old.on.activity} as in version {version}, or a new id for a new rule"
-        problems.append(Problem(f"{path}.on.activity", expected, shown(new.on.activity)))
-    was, now = type(old.limit).__struct_config__.tag, type(new.limit).__struct_config__.tag
-    if was != now:
-        expected = f"{was} as in version {version}, or a new id for a new rule"
-        problems.append(Problem(f"{path}.limit.type", expected, shown(now)))
-    return problems

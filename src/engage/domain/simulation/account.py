@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engage.domain.accounts.account import Account, Lot, Take, age
 from engage.domain.accounts.balance import Balance
-from engage.domain.earning.decide import NewCredit
+from engage.domain.earning.credit import NewCredit
 
 
 class SimulatedCredit(Struct):

@@ -7,9 +7,10 @@ crashes and repeats between them included, has to be what this answers.
 from datetime import datetime
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit, decide, refused
-from engage.domain.earning.rules import DailyStreak
-from engage.domain.earning.slots import Grant, OnceSlot, Slot, StreakSlot, WindowSlot, wanted
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.decide import decide
+from engage.domain.earning.limits import DailyStreak, OnceSlot, Slot, StreakSlot, WindowSlot
+from engage.domain.earning.slots import Grant, refused, wanted
 from engage.domain.earning.streak import Streak, extend
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Code, Refusal

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date
 from engage.domain.earning import orders
-from engage.domain.earning.decide import NewCredit
+from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.order_facts import Facts, Paid, Return
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market

@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from engage.domain.activity import AnyActivity
+from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.keys import MemberKey
 
@@ -29,12 +30,6 @@ class CreditView(Struct, frozen=True):
     points: int
     state: str
     due_at: datetime | None
-
-
-class LimitView(Struct, frozen=True):
-    rule: str
-    remaining: int
-    resets_at: datetime
 
 
 class RecordedActivity(Struct, frozen=True):

@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 from msgspec import Struct, field
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit, refused
-from engage.domain.earning.rules import SameAs
-from engage.domain.earning.slots import Grant, Slot, StreakSlot, WindowSlot, wanted
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.limits import SameAs, Slot, StreakSlot, WindowSlot
+from engage.domain.earning.limits.per_window import LimitView
+from engage.domain.earning.slots import Grant, refused, wanted
 from engage.domain.earning.streak import Streak
 from engage.domain.keys import ReferenceKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
-from engage.flows.activities.activity import CreditView, LimitView, MemberActivity, RecordedActivity
+from engage.flows.activities.activity import CreditView, MemberActivity, RecordedActivity
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks
 from engage.gate.client import SlotRequest

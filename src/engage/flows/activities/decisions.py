@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.decide import NewCredit, decide
-from engage.domain.earning.slots import Grant, Slot, wanted
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.decide import decide
+from engage.domain.earning.limits import Slot
+from engage.domain.earning.slots import Grant, wanted
 from engage.domain.earning.streak import Streak, StreakView, view
 from engage.domain.program.program import Program
 

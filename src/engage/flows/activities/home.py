@@ -1,16 +1,12 @@
 """The streak and the limits of earning rules on the home screen."""
 
-from datetime import datetime
 from typing import Any
 
-from engage.domain import calendar
-from engage.domain.earning.rules import PerWindow
+from engage.domain.earning.limits import WindowSlot
+from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView, view
-from engage.flows.activities.activity import LimitView
 from engage.ledger import home as ledger
 from engage.runtime.home import HomeContext, HomeSection
-
-_Window = tuple[str, str, int, datetime]  # (rule, prefix of its source keys, slots, end)
 
 
 def _streak_parameters(context: HomeContext) -> dict[str, object]:
@@ -27,33 +23,18 @@ def _streak(context: HomeContext, value: Any) -> StreakView | None:
 
 
 def _limit_parameters(context: HomeContext) -> dict[str, object]:
-    return {"window_prefixes": [prefix for _, prefix, _, _ in _windows(context)]}
+    return {"window_prefixes": [slot.prefix for slot in _open_windows(context)]}
 
 
 def _limits(context: HomeContext, value: Any) -> list[LimitView]:
-    used: list[str] = value or []
-    return [
-        LimitView(rule_id, slots - _used(used, prefix, slots), end)
-        for rule_id, prefix, slots, end in _windows(context)
-    ]
+    keys: list[str] = value or []
+    return [slot.view(slot.numbers(keys)) for slot in _open_windows(context)]
 
 
-def _windows(context: HomeContext) -> list[_Window]:
-    """The windows that are open now."""
+def _open_windows(context: HomeContext) -> list[WindowSlot]:
     if context.offer is None:
         return []
-    zone = context.offer.market.zone
-    return [
-        (rule.id, f"{rule.id}:{window.label}:", rule.limit.count, window.end)
-        for rule in context.offer.program.earning.rules.windows
-        if isinstance(rule.limit, PerWindow)
-        and (window := calendar.window(rule.limit.window, context.now, zone))
-    ]
-
-
-def _used(keys: list[str], prefix: str, slots: int) -> int:
-    """Higher slots belong to a version that allowed more; they do not count."""
-    return sum(key.startswith(prefix) and int(key.removeprefix(prefix)) <= slots for key in keys)
+    return context.offer.program.earning.rules.open_windows(context.now, context.offer.market.zone)
 
 
 STREAK = HomeSection(field="streak", select=ledger.STREAK, parameters=_streak_parameters, view=_streak)

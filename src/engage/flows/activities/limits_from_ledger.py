@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
 from engage.domain.earning.index import RuleIndex
-from engage.domain.earning.rules import PerWindow
-from engage.domain.earning.slots import WindowSlot, restored_streak
+from engage.domain.earning.limits import WindowSlot
+from engage.domain.earning.slots import restored_streak
 from engage.domain.earning.streak import Streak
 from engage.domain.refusals import Refusal
 from engage.gate import keys
@@ -34,13 +34,8 @@ class _Limits(Struct, frozen=True):
 
     def windows(self) -> list[tuple[WindowSlot, SlotQuery]]:
         """(slot, query) of each rule with a limit per window."""
-        slots = []
-        for rule in self.rules.windows:
-            assert isinstance(rule.limit, PerWindow)
-            window = calendar.window(rule.limit.window, self.at, self.zone)
-            slot = WindowSlot(rule.id, window, rule.limit.count)
-            slots.append((slot, SlotQuery(*self.member.key, slot.prefix)))
-        return slots
+        slots = self.rules.open_windows(self.at, self.zone)
+        return [(slot, SlotQuery(*self.member.key, slot.prefix)) for slot in slots]
 
 
 async def load_gate(

@@ -8,7 +8,8 @@ activity goes through another round.
 from collections.abc import Sequence
 from datetime import datetime
 
-from engage.domain.earning.slots import Grant, OnceSlot, StreakSlot
+from engage.domain.earning.limits import OnceSlot, StreakSlot
+from engage.domain.earning.slots import Grant
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.domain.refusals import AccountClosed, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity

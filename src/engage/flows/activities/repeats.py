@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from engage.domain.earning.decide import refused
-from engage.domain.earning.slots import WindowSlot
+from engage.domain.earning.limits import WindowSlot
+from engage.domain.earning.slots import refused
 from engage.domain.refusals import Code, Refusal
-from engage.flows.activities.activity import CreditView, LimitView, RecordedActivity
+from engage.flows.activities.activity import CreditView, RecordedActivity
 from engage.flows.activities.attempt import Attempt
 from engage.ledger.credits import ReferencedCredit, read_by_reference
 from engage.ledger.used_slots import SlotQuery, read_used_slots
@@ -47,9 +47,8 @@ def _repeat(
         return Refusal(Code.ACTIVITY_REMOVED)
     if not isinstance(slot, WindowSlot) or window is None:
         return refused(attempt.program.earning, slot)
-    left = slot.count - sum(number <= slot.count for number in used.get(window, []))
     views = [
         CreditView(credit.id, credit.rule, credit.points, credit.state, credit.due_at)
         for credit in (referenced.credit for referenced in credits if not referenced.removed)
     ]
-    return RecordedActivity(views, limit=LimitView(slot.rule_id, left, slot.window.end), repeated=True)
+    return RecordedActivity(views, limit=slot.view(used.get(window, [])), repeated=True)

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account, Lot
 from engage.domain.accounts.balance import Balance
-from engage.domain.accounts.expiry import expires_at
 from engage.domain.activity import ONE_LINE, Identifier
+from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -127,7 +127,7 @@ async def _give(
     """Add a credit that is active at once, with a lot that expires as the program says."""
     zone = (program.countries.get(country) or next(iter(program.countries.values()))).zone
     ends_at, id_, reference = (
-        expires_at(program.expiry, now, zone),
+        program.expiry.expires_at(now, zone),
         new_id(),
         f"{ADJUSTMENT_RULE}:{request.reference}",
     )
@@ -138,7 +138,7 @@ async def _give(
         "at": now,
         "zone": zone,
         "inputs": {"points": request.points},
-        "trace": [request.reason],
+        "trace": [step(TraceCode.ADJUSTED, reason=request.reason)],
     }
     await add_adjusting_credit(
         conn,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
 from engage.domain.accounts.account import Lot
-from engage.domain.accounts.expiry import expires_at
+from engage.domain.earning.trace import TraceCode, step
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
@@ -166,7 +166,7 @@ def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) ->
         if earned_at > now:
             raise ValueError(f"earned_at {fields.earned_at}: in the future")
     if fields.expires_at is None:
-        ends_at = expires_at(program.expiry, now, zone)
+        ends_at = program.expiry.expires_at(now, zone)
     else:
         ends_at = _instant(fields.expires_at, "expires_at", zone, end_of_day=True)
         if ends_at <= now:
@@ -205,7 +205,7 @@ def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> d
         "at": at,
         "zone": zone,
         "inputs": {"import": name, "line": row.line},
-        "trace": [f"an opening balance, brought by the import {name}"],
+        "trace": [step(TraceCode.OPENING, **{"import": name})],
     }
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain.accounts.balance import Balance
+from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal
-from engage.flows.activities.activity import LimitView
 from engage.flows.activities.home import LIMITS, STREAK
 from engage.ledger import home as ledger
 from engage.ledger.home import ExpiringPoints

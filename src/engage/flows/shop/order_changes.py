@@ -6,7 +6,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.earning.order_facts import Facts
-from engage.domain.earning.orders import Standing, reinstated, standing
+from engage.domain.earning.order_returns import reinstated
+from engage.domain.earning.orders import Standing, standing
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.program.program import Program
 from engage.ledger.accept import CreditToAccept

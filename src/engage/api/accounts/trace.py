@@ -1,0 +1,28 @@
+"""The trace of a credit in answers: each step with its code, its facts and a text."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from engage.domain.earning.trace import FACTS, TraceStep
+from engage.domain.earning.trace_text import sentence
+from engage.ledger.credits import Credit
+
+_CODES: Final = "; ".join(f"`{code}` ({', '.join(names) or 'no facts'})" for code, names in FACTS.items())
+
+
+class TraceLine(Struct, frozen=True):
+    """A step of a decision. `text` says the same in English; show your own words for the codes you know."""
+
+    code: Annotated[str, Meta(description=f"Stable. New ones can be added. With their facts: {_CODES}.")]
+    facts: dict[str, Any]
+    text: str
+
+
+def with_text(credit: Credit) -> Credit:
+    """The credit with a text beside each step of its trace."""
+    steps = msgspec.convert(credit.why["trace"], list[TraceStep])
+    lines = [TraceLine(step.code, step.facts, sentence(step)) for step in steps]
+    return replace(credit, why=credit.why | {"trace": lines})

@@ -1,0 +1,76 @@
+"""A credit as it was decided, with why."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from engage.domain.activity import AnyActivity
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.terms import EarningTerms
+from engage.domain.earning.trace import TraceStep
+
+
+class Why(Struct, frozen=True, kw_only=True):
+    """Everything the decision was made of, kept with the credit."""
+
+    program: str
+    version: str
+    rule: str
+    activity: AnyActivity
+    at: datetime
+    zone: str
+    inputs: dict[str, Any]
+    trace: list[TraceStep]
+
+
+class NewCredit(Struct, frozen=True, kw_only=True):
+    """A credit before it is written. Its source key is unique for a member, for ever; its reference, for a
+    member and a rule.
+
+    `due_at` is None where it is not known yet; then neither is the end of the points.
+    """
+
+    rule_id: str
+    points: int
+    source_key: str
+    reference: str | None
+    activity_at: datetime
+    due_at: datetime | None
+    expires_at: datetime | None
+    why: Why
+
+
+def new_credit(
+    terms: EarningTerms,
+    rule: Rule,
+    points: int,
+    activity: AnyActivity,
+    *,
+    source_key: str,
+    inputs: dict[str, Any],
+    at: datetime,
+    zone: str,
+    trace: list[TraceStep],
+) -> NewCredit:
+    """The credit that a rule grants for an activity at `at`, due and ending as the program says."""
+    due_at = rule.due.due_at(at, zone)
+    return NewCredit(
+        rule_id=rule.id,
+        points=points,
+        source_key=source_key,
+        reference=activity.reference,
+        activity_at=at,
+        due_at=due_at,
+        expires_at=None if due_at is None else terms.expiry.expires_at(due_at, zone),
+        why=Why(
+            program=terms.program,
+            version=terms.version,
+            rule=rule.id,
+            activity=activity,
+            at=at,
+            zone=zone,
+            inputs=inputs,
+            trace=trace,
+        ),
+    )

@@ -1,0 +1,19 @@
+"""Earning rules of a document: what a rule is about, how often it pays, how much, and when it is due."""
+
+from engage.domain.document.fields import DocumentStruct, RuleId, Title
+from engage.domain.document.order_scope import OrderScope
+from engage.domain.earning.awards import Award
+from engage.domain.earning.due import Due
+from engage.domain.earning.limits import Limit
+from engage.domain.earning.on import On
+
+
+class Rule(DocumentStruct, frozen=True):
+    id: RuleId
+    title: Title
+    on: On
+    limit: Limit
+    award: Award
+    due: Due
+    # For rules about orders: which of them.
+    orders: OrderScope = OrderScope()

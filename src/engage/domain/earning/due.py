@@ -1,0 +1,61 @@
+"""Due times: when points become active."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from engage.domain import calendar
+from engage.domain.document.durations import duration_problems
+from engage.domain.document.errors import Problem
+from engage.domain.document.fields import DocumentStruct
+from engage.domain.earning.on import On
+
+LONGEST_DELAY: Final = timedelta(days=366)
+
+
+class DueKind(DocumentStruct, frozen=True):
+    """Base of the due times."""
+
+    def due_at(self, at: datetime, zone: str) -> datetime | None:
+        """The due time of a credit for an activity at `at`; None where it is not known yet."""
+        raise NotImplementedError
+
+    def problems(self, on: On, path: str) -> Iterator[Problem]:
+        """Validate the due time of a rule about `on`. `path` is the rule's."""
+        return iter(())
+
+
+class After(DueKind, frozen=True, tag="after"):
+    """A fixed time after the activity."""
+
+    delay: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as PT5M, PT24H or P1D")]
+
+    def due_at(self, at: datetime, zone: str) -> datetime:
+        return at + self.delay
+
+    def problems(self, on: On, path: str) -> Iterator[Problem]:
+        yield from duration_problems(f"{path}.due.delay", self.delay, timedelta(), LONGEST_DELAY)
+
+
+class OnDelivery(DueKind, frozen=True, tag="on_delivery"):
+    """When the order is delivered. Until then nobody knows when."""
+
+    def due_at(self, at: datetime, zone: str) -> None:
+        return None
+
+    def problems(self, on: On, path: str) -> Iterator[Problem]:
+        if on.activity != "order":
+            expected = f"after or next_day: a {on.activity} is not delivered"
+            yield Problem(f"{path}.due.type", expected, '"on_delivery"')
+
+
+class NextDay(DueKind, frozen=True, tag="next_day"):
+    """At the start of the next day in the member's zone."""
+
+    def due_at(self, at: datetime, zone: str) -> datetime:
+        return calendar.next_day(at, zone)
+
+
+Due = After | OnDelivery | NextDay

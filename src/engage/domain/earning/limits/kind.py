@@ -1,0 +1,72 @@
+"""The shape of a limit: each brings its struct, its slot and its validation."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from engage.domain.activity import AnyActivity
+from engage.domain.document.errors import Problem
+from engage.domain.document.fields import DocumentStruct
+from engage.domain.earning.on import On
+from engage.domain.earning.streak import Streak
+from engage.domain.earning.trace import TraceStep
+from engage.domain.refusals import Refusal
+
+
+class SlotKind(Struct, frozen=True):
+    """A credit that a limit allows. `number` is the grant's (`engage.domain.earning.slots.Grant`)."""
+
+    rule_id: str
+
+    def source_key(self, number: int) -> str:
+        """The key that the ledger holds once for a member."""
+        raise NotImplementedError
+
+    def refusal(self, version: str) -> Refusal:
+        """The refusal where the slot is taken. It says when the caller can try again."""
+        raise NotImplementedError
+
+    def inputs(self, number: int) -> dict[str, Any]:
+        """The facts of the grant that a credit keeps. Streaks are restored from them."""
+        raise NotImplementedError
+
+    def paid(self, rule_id: str, number: int, points: int) -> TraceStep:
+        """The step of a rule that pays `points` for this slot."""
+        raise NotImplementedError
+
+
+class LimitedRule(Protocol):
+    """The fields of a rule that a limit's validation reads."""
+
+    @property
+    def on(self) -> On: ...
+
+    @property
+    def limit(self) -> "LimitKind": ...
+
+
+class LimitKind(DocumentStruct, frozen=True):
+    """Base of the limits."""
+
+    def slot(
+        self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
+    ) -> SlotKind | None:
+        """The slot for an activity at `at`; None where the rule takes none of its own.
+
+        `zone` is the member's. `streak` is the streak in the ledger, for rules that count days.
+        """
+        raise NotImplementedError
+
+    def key_pattern(self) -> str:
+        """A regular expression for source keys, without the rule's id that they begin with."""
+        raise NotImplementedError
+
+    def problems(self, on: On, path: str, others: Mapping[str, LimitedRule]) -> Iterator[Problem]:
+        """Validate the limit of a rule about `on`. `path` is the rule's; `others` are by id."""
+        return iter(())
+
+    @property
+    def kind(self) -> str:
+        return str(self.__struct_config__.tag)

@@ -1,0 +1,42 @@
+"""Once in a member's life."""
+
+from datetime import datetime
+from typing import Any
+
+from engage.domain.activity import AnyActivity
+from engage.domain.earning.limits.kind import LimitKind, SlotKind
+from engage.domain.earning.streak import Streak
+from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.domain.refusals import Code, Refusal
+
+
+class OnceSlot(SlotKind, frozen=True):
+    """A single slot: for the member, or for the member and a key."""
+
+    key: str | None = None
+
+    def source_key(self, number: int) -> str:
+        return self.rule_id if self.key is None else f"{self.rule_id}:{self.key}"
+
+    def refusal(self, version: str) -> Refusal:
+        return Refusal(Code.ALREADY_REWARDED, rule=self.rule_id, version=version)
+
+    def inputs(self, number: int) -> dict[str, Any]:
+        return {} if self.key is None else {"key": self.key}
+
+    def paid(self, rule_id: str, number: int, points: int) -> TraceStep:
+        if self.key is None:
+            return step(TraceCode.ONCE, rule=rule_id, points=points)
+        return step(TraceCode.ONCE_PER, rule=rule_id, key=self.key, points=points)
+
+
+class Once(LimitKind, frozen=True, tag="once"):
+    """Once in a member's life."""
+
+    def slot(
+        self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
+    ) -> OnceSlot:
+        return OnceSlot(rule_id)
+
+    def key_pattern(self) -> str:
+        return ""

@@ -1,0 +1,30 @@
+"""Once for each value of a field of the activity."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Literal
+
+from engage.domain.activity import AnyActivity
+from engage.domain.document.errors import Problem, shown
+from engage.domain.earning.limits.kind import LimitedRule, LimitKind
+from engage.domain.earning.limits.once import OnceSlot
+from engage.domain.earning.on import On
+from engage.domain.earning.streak import Streak
+
+
+class OncePer(LimitKind, frozen=True, tag="once_per"):
+    """Once for each value of a field of the activity: the first review of each product, an order."""
+
+    field: Literal["product_id", "order_id"]
+
+    def slot(
+        self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
+    ) -> OnceSlot:
+        return OnceSlot(rule_id, getattr(activity, self.field))
+
+    def key_pattern(self) -> str:
+        return ":.+"
+
+    def problems(self, on: On, path: str, others: Mapping[str, LimitedRule]) -> Iterator[Problem]:
+        if self.field not in on.fields:
+            yield Problem(f"{path}.limit.field", f"a field of {on.activity}", shown(self.field))

@@ -1,0 +1,79 @@
+"""The trace of a credit: the steps of its decision, as codes and facts that any language can show."""
+
+from enum import StrEnum
+from typing import Any, Final
+
+from msgspec import Struct
+
+
+class TraceCode(StrEnum):
+    """Stable names of steps. Stored credits contain them, so none is ever renamed."""
+
+    STREAK_DAY = "streak_day"
+    STREAK_BONUS = "streak_bonus"
+    STREAK_BONUS_AHEAD = "streak_bonus_ahead"
+    WINDOW_SLOT = "window_slot"
+    ONCE = "once"
+    ONCE_PER = "once_per"
+    NO_SLOT = "no_slot"
+
+    EACH_ORDER = "each_order"
+    SPEND_STEPS = "spend_steps"
+    TAG_POINTS = "tag_points"
+    BRACKET = "bracket"
+    LOST_BRACKET = "lost_bracket"
+    PROMOTION_LINES_LEFT_OUT = "promotion_lines_left_out"
+    ONLY_PROMOTION_LINES = "only_promotion_lines"
+    CHANNEL_EXCLUDED = "channel_excluded"
+    PAYMENT_METHOD_EXCLUDED = "payment_method_excluded"
+    NOT_PAID_AT_PICKUP = "not_paid_at_pickup"
+
+    ADJUSTED = "adjusted"
+    OPENING = "opening"
+    REMOVED_BEFORE = "removed_before"
+    ERASED = "erased"
+    TEXT = "text"
+
+
+_AMOUNT: Final = ("rule", "paid_minor", "lines", "shipping_minor", "discount_minor")
+
+# The names of the facts of each code. `rule` is the id of the rule that a step is about. Amounts are in minor
+# units of the order's currency; `points` are those that the step pays.
+FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
+    TraceCode.STREAK_DAY: ("rule", "streak_days", "points"),
+    TraceCode.STREAK_BONUS: ("rule", "streak_days", "every_days", "points"),
+    TraceCode.STREAK_BONUS_AHEAD: ("rule", "streak_days", "bonus_day"),
+    TraceCode.WINDOW_SLOT: ("rule", "slot", "of", "window", "points"),
+    TraceCode.ONCE: ("rule", "points"),
+    TraceCode.ONCE_PER: ("rule", "key", "points"),
+    TraceCode.NO_SLOT: ("rule",),
+    TraceCode.EACH_ORDER: ("rule", "points"),
+    TraceCode.SPEND_STEPS: (*_AMOUNT, "points", "step_points", "step_minor"),
+    TraceCode.TAG_POINTS: ("rule", "points"),
+    TraceCode.BRACKET: (*_AMOUNT, "points", "from_minor"),
+    TraceCode.LOST_BRACKET: _AMOUNT,
+    TraceCode.PROMOTION_LINES_LEFT_OUT: ("rule", "lines"),
+    TraceCode.ONLY_PROMOTION_LINES: ("rule",),
+    TraceCode.CHANNEL_EXCLUDED: ("rule", "channel"),
+    TraceCode.PAYMENT_METHOD_EXCLUDED: ("rule", "method"),
+    TraceCode.NOT_PAID_AT_PICKUP: ("rule", "channel"),
+    TraceCode.ADJUSTED: ("reason",),
+    TraceCode.OPENING: ("import",),
+    TraceCode.REMOVED_BEFORE: (),
+    TraceCode.ERASED: (),
+    # A sentence of an earlier release that no code stands for.
+    TraceCode.TEXT: ("text",),
+}
+
+
+class TraceStep(Struct, frozen=True):
+    """A step of a decision. A release that is older than the credit may not know its code."""
+
+    code: str
+    facts: dict[str, Any] = {}
+
+
+def step(code: TraceCode, **facts: Any) -> TraceStep:
+    """A step with the facts of its code, all of them and no other."""
+    assert facts.keys() == set(FACTS[code])
+    return TraceStep(code.value, facts)
