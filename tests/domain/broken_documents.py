@@ -101,8 +101,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         "points = 20",
         "poinst = 20",
         [
-            "rules[3].award.poinst: expected type or points, got a field that is not known "
-            "(did you mean points?)",
+            "rules[3].award.poinst: expected type or points, got an unknown field (did you mean points?)",
             "rules[3].award.points: expected a whole number from 1 to 1000000, got nothing",
         ],
     ),

@@ -8,7 +8,7 @@ from engage.domain.document.fields import Currency, DocumentStruct
 
 
 class Market(DocumentStruct, frozen=True):
-    """What a country has of its own. The zone is that of its members' days and months."""
+    """A country of a program. Its zone decides when days and months begin for its members."""
 
     zone: Annotated[str, Meta(description="an IANA time zone, such as Europe/Madrid")]
     currency: Currency

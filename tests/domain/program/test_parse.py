@@ -153,7 +153,7 @@ def test_every_wrong_field_is_found_and_none_besides(sound: dict[str, Any], draw
     table = deepcopy(sound)
     for _ in range(drawn.draw(st.integers(1, 3))):
         _spoil(table, drawn)
-    problems = decoding.problems(table, Program)
+    problems = decoding.mismatches(table, Program)
     try:
         program = msgspec.convert(table, Program)
     except msgspec.ValidationError:

@@ -148,7 +148,7 @@ def _read(*changes: tuple[str, str]) -> ProgramWithGames:
         assert old in text
         text = text.replace(old, new, 1)
     table = parse.toml_table(text, source="games.toml")
-    assert decoding.problems(table, ProgramWithGames) == []
+    assert decoding.mismatches(table, ProgramWithGames) == []
     return msgspec.convert(table, ProgramWithGames)
 
 
@@ -169,7 +169,7 @@ def test_its_problems_have_the_path_of_their_field() -> None:
 
 def test_a_wrong_type_in_it_is_found_with_all_others() -> None:
     table = parse.toml_table(TEXT.replace("number = 6\n", 'number = "six"\n', 1), source="games.toml")
-    found = decoding.problems(table, ProgramWithGames)
+    found = decoding.mismatches(table, ProgramWithGames)
     assert [str(problem) for problem in found] == ['games[0].number: expected a whole number, got "six"']
 
 

@@ -99,8 +99,8 @@ def test_a_version_that_cannot_follow_is_told_why() -> None:
     found = conflicts([V2020, wrong])
     assert all(version is wrong for version, _ in found)
     assert [str(problem) for _, problem in found] == [
-        'version: expected a name of its own, got "2020" twice',
-        "in_force_from: expected a first day of its own, got 2020-05-04, that of version 2020",
+        'version: expected a unique version name, got "2020" twice',
+        "in_force_from: expected another first day, got 2020-05-04, that of version 2020",
         "rules[0].on.activity: expected app_sign_in as in version 2020, or a new id for a new rule, "
         'got "registration"',
         "rules[1].on.activity: expected registration as in version 2020, or a new id for a new rule, "

@@ -12,8 +12,8 @@ from engage.domain.document.order_scope import OrderScope
 class Checkout(DocumentStruct, frozen=True, kw_only=True):
     """Paying an order with points.
 
-    `max_percent` is of the lines that may be paid with points, and of the shipping where `shipping` says so.
-    A hold that is neither captured nor released in `hold_for` is released.
+    `max_percent` is the share of the lines that points can pay, and with `shipping` of the shipping too. A
+    hold is released after `hold_for` unless it was captured.
     """
 
     min_balance: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1

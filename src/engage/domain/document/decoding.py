@@ -1,7 +1,7 @@
-"""Whether a decoded TOML value has the shape of a type, and every place where it has not.
+"""Validate a decoded TOML value against a type and collect every mismatch.
 
-msgspec stops at the first wrong field. A marketer wants them all, so this walks the same types and asks
-msgspec about the leaves; it knows only the kinds of types that `engage.domain.program.program` is made of.
+msgspec stops at the first one; the author of a document wants all. So this walks the same types and asks
+msgspec about single values. It supports the kinds of types that documents are made of.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from msgspec.structs import FieldInfo
 
 from engage.domain.document.errors import Problem, join, nearest, one_of, shown
 
-_PLAIN = {
+_DESCRIPTIONS = {
     str: "text",
     bool: "true or false",
     date: "a date, such as 2022-09-01",
@@ -26,36 +26,36 @@ _PLAIN = {
 }
 
 
-def problems(value: object, kind: Any, path: str = "") -> list[Problem]:
-    """Every place in `value` that is not of the type `kind`; none means that msgspec converts it."""
-    inside = list(_inside(value, kind, path))
-    if inside or _fits(value, kind):
-        return inside
-    return [Problem(path or "the document", expected(kind), shown(value))]
+def mismatches(value: object, type_: Any, path: str = "") -> list[Problem]:
+    """Every place in `value` that does not match a type. Without any, msgspec converts it."""
+    nested = list(_nested(value, type_, path))
+    if nested or _converts(value, type_):
+        return nested
+    return [Problem(path or "the document", expected(type_), shown(value))]
 
 
-def _fits(value: object, kind: Any) -> bool:
+def _converts(value: object, type_: Any) -> bool:
     try:
-        msgspec.convert(value, kind)
+        msgspec.convert(value, type_)
     except msgspec.ValidationError:
         return False
     return True
 
 
-def _inside(value: object, kind: Any, path: str) -> Iterator[Problem]:
-    """The problems of the parts of a list or table. None where the value is neither, or of another type."""
-    base, _ = _bare(kind)
+def _nested(value: object, type_: Any, path: str) -> Iterator[Problem]:
+    """The mismatches inside a list or table; none where the value or its type is neither."""
+    base, _ = _unwrap(type_)
     match value:
         case list() if get_origin(base) is list:
-            (item_kind,) = get_args(base)
+            (item_type,) = get_args(base)
             for index, item in enumerate(value):
-                yield from problems(item, item_kind, f"{path}[{index}]")
+                yield from mismatches(item, item_type, f"{path}[{index}]")
         case dict() if get_origin(base) is dict:
-            key_kind, item_kind = get_args(base)
+            key_type, item_type = get_args(base)
             for key, item in value.items():
-                if not _fits(key, key_kind):
-                    yield Problem(join(path, key), expected(key_kind), shown(key))
-                yield from problems(item, item_kind, join(path, key))
+                if not _converts(key, key_type):
+                    yield Problem(join(path, key), expected(key_type), shown(key))
+                yield from mismatches(item, item_type, join(path, key))
         case dict():
             structs = _structs(base)
             if structs:
@@ -63,7 +63,7 @@ def _inside(value: object, kind: Any, path: str) -> Iterator[Problem]:
 
 
 def _table(table: dict[str, Any], structs: list[type[Struct]], path: str) -> Iterator[Problem]:
-    """The problems of a table that has to be one of these structs, told apart by their tag."""
+    """The mismatches of a table with one of these structs, which its tag selects."""
     config = structs[0].__struct_config__
     tag_field = config.tag_field
     if tag_field is None:
@@ -85,10 +85,10 @@ def _fields(
     known = [name for name in (tag_field, *fields) if name is not None]
     for name in table:
         if name not in known:
-            yield Problem(join(path, name), one_of(known), "a field that is not known" + nearest(name, known))
+            yield Problem(join(path, name), one_of(known), "an unknown field" + nearest(name, known))
     for name, field in fields.items():
         if name in table:
-            yield from problems(table[name], field.type, join(path, name))
+            yield from mismatches(table[name], field.type, join(path, name))
         elif _required(field):
             yield Problem(join(path, name), expected(field.type), "nothing")
 
@@ -97,9 +97,9 @@ def _required(field: FieldInfo) -> bool:
     return field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
 
 
-def expected(kind: Any) -> str:
-    """A type in words: what its description says, or else what it is."""
-    base, metas = _bare(kind)
+def expected(type_: Any) -> str:
+    """Describe a type: by its own description, if it has one."""
+    base, metas = _unwrap(type_)
     for meta in metas:
         if meta.description:
             return meta.description
@@ -114,33 +114,33 @@ def expected(kind: Any) -> str:
     if get_origin(base) is dict:
         return "a table of at least one" if any(meta.min_length for meta in metas) else "a table"
     structs = _structs(base)
-    if not structs and len(_arms(base)) > 1:
-        return " or ".join(expected(arm) for arm in _arms(base))
+    if not structs and len(_members(base)) > 1:
+        return " or ".join(expected(member) for member in _members(base))
     if len(structs) > 1:
         return f"a table with {structs[0].__struct_config__.tag_field}"
     if structs:
         return "a table with " + ", ".join(f.encode_name for f in msgspec.structs.fields(structs[0]))
     longest = next((meta.max_length for meta in metas if meta.max_length), None)
-    return _PLAIN[base] + (f" of 1 to {longest} characters" if longest else "")
+    return _DESCRIPTIONS[base] + (f" of 1 to {longest} characters" if longest else "")
 
 
-def _bare(kind: Any) -> tuple[Any, list[Meta]]:
-    """The type without `Annotated` and `| None`, and what was annotated. TOML has no null."""
+def _unwrap(type_: Any) -> tuple[Any, list[Meta]]:
+    """A type without `Annotated` and `| None`, and its annotations. TOML has no null."""
     metas: list[Meta] = []
     while True:
-        if get_origin(kind) is Annotated:
-            kind, *found = get_args(kind)
+        if get_origin(type_) is Annotated:
+            type_, *found = get_args(type_)
             metas = [*metas, *found]
             continue
-        arms = [arm for arm in _arms(kind) if arm is not NoneType]
-        if len(arms) != 1 or arms[0] is kind:
-            return kind, metas
-        kind = arms[0]
+        members = [member for member in _members(type_) if member is not NoneType]
+        if len(members) != 1 or members[0] is type_:
+            return type_, metas
+        type_ = members[0]
 
 
-def _arms(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+def _members(type_: Any) -> tuple[Any, ...]:
+    return get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
 
 
 def _structs(base: Any) -> list[type[Struct]]:
-    return [arm for arm in _arms(base) if isinstance(arm, type) and issubclass(arm, Struct)]
+    return [member for member in _members(base) if isinstance(member, type) and issubclass(member, Struct)]

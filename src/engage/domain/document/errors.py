@@ -1,4 +1,4 @@
-"""What is wrong in a program document, said so that the one who wrote it can mend it."""
+"""Problems of a document, written so that its author can fix them."""
 
 import difflib
 import re
@@ -13,10 +13,10 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class Problem(Struct, frozen=True):
-    """Where, what belongs there, and what stands there instead.
+    """A place in a document, the expected value and the found one, both in words.
 
-    `path` is that of a field (`rules[2].award.points`, counted from 0), or a line and column where
-    the text is not TOML at all.
+    `path` is that of a field (`rules[2].award.points`, counted from 0), or a line and column in a text that
+    is not TOML.
     """
 
     path: str
@@ -28,7 +28,7 @@ class Problem(Struct, frozen=True):
 
 
 class DocumentError(ValueError):
-    """A text that does not make a program. `problems` holds at least one."""
+    """A document with problems, at least one."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source = source
@@ -37,7 +37,7 @@ class DocumentError(ValueError):
 
 
 def join(path: str, key: str) -> str:
-    """The path of a table's field, written as TOML writes keys."""
+    """The path of a field in a table, with the key quoted where TOML quotes it."""
     bare = key if _BARE_KEY.match(key) else f'"{key}"'
     return f"{path}.{bare}" if path else bare
 

@@ -1,4 +1,4 @@
-"""What all parts of a program document are made of: the base of its structs, and its kinds of names."""
+"""The base of all structs in documents, and the types of their fields."""
 
 from typing import Annotated
 
@@ -47,4 +47,4 @@ Points = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class DocumentStruct(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every struct of a document: a field that nobody knows is a mistake, and is said."""
+    """Base of every struct in a document. An unknown field is a problem, not ignored."""

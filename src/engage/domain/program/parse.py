@@ -25,7 +25,7 @@ def parse(text: str, *, source: str) -> Program:
         expected = f"at most {LONGEST_DOCUMENT} characters"
         raise DocumentError(source, [Problem("the document", expected, str(len(text)))])
     table = toml_table(text, source=source)
-    problems = decoding.problems(table, Program)
+    problems = decoding.mismatches(table, Program)
     if problems:
         raise DocumentError(source, problems)
     program = msgspec.convert(table, Program)

@@ -1,9 +1,4 @@
-"""A program document: the rules of one market for a time, as data.
-
-A document is TOML, decoded into these structs by `engage.domain.program.parse`. Every kind of limit, award
-and due time is one tagged struct; a new kind of rule is a new struct and a branch where it is matched,
-never a question which program it is.
-"""
+"""One version of a program, as data: the envelope of a document. Features define its sections."""
 
 from datetime import date, timedelta
 from functools import cached_property
@@ -35,13 +30,13 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     in_force_from: Annotated[
         date, Meta(description="a date, such as 2022-09-01: from its start in each member's zone")
     ]
-    source: Annotated[Title | None, Meta(description="Where these rules are told to members")] = None
+    source: Annotated[Title | None, Meta(description="Where members can read these rules")] = None
     countries: Annotated[dict[Country, Market], Meta(min_length=1)]
     eligibility: Eligibility
     expiry: Expiry
-    # How long spent points can be used that come back, by a return, to a lot that has ended meanwhile.
+    # How long returned points and coupons can be used if they expired while they were spent.
     grace: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as P30D")] = timedelta(days=30)
-    # The longest that members were told they would wait for their points. The audit tells when it is broken.
+    # The longest wait for points that members were promised. The audit reports deliveries that break it.
     promise: Annotated[timedelta | None, Meta(description="a duration (ISO 8601), such as P16D")] = None
     cards: Cards = Cards()
     worth: Worth | None = None
@@ -59,6 +54,6 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def earning(self) -> EarningTerms:
-        """The rules as decisions take them, indexed once for a version."""
+        """The earning terms, with the rules indexed once per version."""
         rules = index_rules(self.rules)
         return EarningTerms(program=self.id, version=self.version, expiry=self.expiry, rules=rules)

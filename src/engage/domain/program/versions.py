@@ -1,4 +1,4 @@
-"""The versions of a program in time: which one decides, and whether they can follow each other."""
+"""The versions of a program: the one in force at a time, and the conflicts between them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,13 +14,12 @@ from engage.domain.program.validation import same_codes
 
 
 def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program | None:
-    """The version that decides for a member of `country` at `at`; None where the program does not run (yet).
+    """The version for members of `country` at `at`; None if the program does not run there (yet).
 
-    It is the newest of those that run in that country and whose first day has begun there, in the zone
-    that the version itself gives the country. So a version speaks only for the countries it lists. Where it
-    comes too early for a country (NL in v2020) it is as if it were not there; where a newer version leaves a
-    country out, the older one goes on there, so that new rules can begin in some countries alone, and nobody
-    loses a program by a forgotten line. Of two with the same first day, the later in the sequence counts.
+    It is the newest version that lists the country and whose first day has begun there, in the zone that the
+    version gives the country. So new rules can start in some countries only, and a country that a newer
+    version leaves out keeps the older one. Of two versions with the same first day, the later in the sequence
+    counts.
     """
     begun = [
         version
@@ -56,10 +55,9 @@ def point_rate(versions: Sequence[Program], at: datetime, country: str) -> Point
 
 
 def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:
-    """What keeps versions of one program from following each other, with the later version of each pair.
+    """(later version, problem) for each pair of versions of one program that cannot follow each other.
 
-    A rule's id is for ever: the source keys of credits and the records of the gate are made of it. So is that
-    of a reward.
+    The id of a definition is permanent: source keys, gate records, stock and issued codes contain it.
     """
     found: list[tuple[Program, Problem]] = []
     for n, version in enumerate(versions):
@@ -71,16 +69,16 @@ def conflicts(versions: Sequence[Program]) -> list[tuple[Program, Problem]]:
 def _between(earlier: Program, later: Program) -> list[Problem]:
     problems: list[Problem] = []
     if earlier.version == later.version:
-        problems.append(Problem("version", "a name of its own", f"{shown(later.version)} twice"))
+        problems.append(Problem("version", "a unique version name", f"{shown(later.version)} twice"))
     if earlier.in_force_from == later.in_force_from and earlier.countries.keys() & later.countries.keys():
         found = f"{later.in_force_from}, that of version {earlier.version}"
-        problems.append(Problem("in_force_from", "a first day of its own", found))
+        problems.append(Problem("in_force_from", "another first day", found))
     problems += rule_conflicts(earlier.rules, later.rules, earlier.version)
     return [*problems, *sections.conflicts(earlier, later), *_codes(earlier, later)]
 
 
 def _codes(earlier: Program, later: Program) -> list[Problem]:
-    """Rules and zones of the later version that the gate would take for others of the earlier one."""
+    """Rules and zones of the later version that the gate cannot distinguish from those of the earlier one."""
     rules = {rule.id: "" for rule in earlier.rules}
     rules |= {rule.id: f"rules[{n}].id" for n, rule in enumerate(later.rules)}
     zones = {market.zone: "" for market in earlier.countries.values()}

@@ -1,4 +1,4 @@
-"""What a member may still get of a reward. Pure."""
+"""The rewards that a member can redeem, and how many more of each."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -11,19 +11,19 @@ from engage.domain.rewards.definition import AnyReward
 
 
 class Allowance(Struct, frozen=True):
-    """How many more a member may have; None where nothing limits them. A window's ends at `resets_at`."""
+    """`remaining` redemptions until `resets_at`; None without a limit, or without a window."""
 
     remaining: int | None
     resets_at: datetime | None
 
 
 def offered(rewards: Sequence[AnyReward]) -> list[AnyReward]:
-    """The catalogue, as a member sees it."""
+    """The rewards that members see."""
     return [reward for reward in rewards if not reward.suspended]
 
 
 def find(rewards: Sequence[AnyReward], reward_id: str) -> AnyReward:
-    """Raises Refusal unknown_reward, for one that is suspended too."""
+    """Raises Refusal unknown_reward, also for a suspended one."""
     for reward in offered(rewards):
         if reward.id == reward_id:
             return reward
@@ -31,20 +31,20 @@ def find(rewards: Sequence[AnyReward], reward_id: str) -> AnyReward:
 
 
 def scarce(versions: Iterable[Sequence[AnyReward]]) -> set[str]:
-    """The rewards that some version has only so many of: of these the given ones are counted, also while
-    another version knows no end of them.
+    """The rewards with a stock in some version. Their issued codes are counted, also under versions without a
+    stock.
     """
     return {reward.id for rewards in versions for reward in rewards if reward.stock is not None}
 
 
 def counts_since(reward: AnyReward, *, at: datetime, zone: str) -> datetime | None:
-    """From when on what a member was given of it counts; None is from ever."""
+    """The time since when redemptions count towards the limit; None is since ever."""
     limit = reward.per_member
     return None if limit is None or limit.window is None else calendar.window(limit.window, at, zone).start
 
 
 def allowance(reward: AnyReward, given: int, *, at: datetime, zone: str) -> Allowance:
-    """`given` are those that the member got since `counts_since`."""
+    """`given`: redemptions of the member since `counts_since`."""
     limit = reward.per_member
     if limit is None:
         return Allowance(None, None)
@@ -64,7 +64,7 @@ def check(
 ) -> None:
     """Raises Refusal sold_out, limit_reached, reward_limit_reached or insufficient_points.
 
-    `given` of it to the member since `counts_since`, `issued` to all members ever.
+    `given`: redemptions of the member since `counts_since`. `issued`: those of all members ever.
     """
     if reward.stock is not None and issued >= reward.stock:
         raise Refusal(Code.SOLD_OUT, reward=reward.id)

@@ -1,6 +1,6 @@
-"""Codes of coupons and F-codes: twenty signs of Crockford's alphabet, in groups of five.
+"""Codes of coupons and F-codes: twenty characters of Crockford's Base32 alphabet, in groups of five.
 
-It has no I, L, O and U, so nothing is taken for something else when a person reads a code out or types it.
+It has no I, L, O and U, so that people do not confuse characters when they read a code out or type it.
 """
 
 from typing import Annotated, Final
@@ -19,25 +19,25 @@ CouponCode = Annotated[
     ),
 ]
 
-# 32 signs: 20 of them are 100 bits.
+# Each of the 20 characters has 5 bits.
 CODE_BITS: Final = 100
 
-_SIGNS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH: Final = CODE_BITS // 5
 _GROUP: Final = 5
-_READ_AS: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
+_CORRECTIONS: Final = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
 
 
 def code_of(number: int) -> str:
-    """The code that stands for a number of CODE_BITS."""
+    """Encode a number of CODE_BITS."""
     assert 0 <= number < 1 << CODE_BITS
-    signs = "".join(_SIGNS[number >> 5 * place & 31] for place in reversed(range(_LENGTH)))
-    return "-".join(signs[n : n + _GROUP] for n in range(0, _LENGTH, _GROUP))
+    characters = "".join(_ALPHABET[number >> 5 * n & 31] for n in reversed(range(_LENGTH)))
+    return "-".join(characters[n : n + _GROUP] for n in range(0, _LENGTH, _GROUP))
 
 
 def read_code(typed: str) -> str | None:
-    """A code as a person typed it, as we write it; None where it cannot be one of ours."""
-    signs = typed.upper().translate(_READ_AS)
-    if not typed.isascii() or len(signs) != _LENGTH or not set(signs) <= set(_SIGNS):
+    """Normalize a typed code; None for a text that cannot be a code."""
+    characters = typed.upper().translate(_CORRECTIONS)
+    if not typed.isascii() or len(characters) != _LENGTH or not set(characters) <= set(_ALPHABET):
         return None
-    return "-".join(signs[n : n + _GROUP] for n in range(0, _LENGTH, _GROUP))
+    return "-".join(characters[n : n + _GROUP] for n in range(0, _LENGTH, _GROUP))

@@ -11,16 +11,16 @@ from engage.domain.document.fields import DocumentStruct, Points, RuleId, Title
 
 
 class RewardLimit(DocumentStruct, frozen=True):
-    """So many of a reward for a member, in all or in each calendar window of their zone."""
+    """The most of a reward for one member: ever, or in each calendar window of their zone."""
 
     count: Annotated[int, Meta(ge=1, le=10_000)]
     window: WindowKind | None = None
 
 
 class Reward(DocumentStruct, frozen=True, kw_only=True):
-    """What points can be exchanged for. A reward that is suspended is neither shown nor issued.
+    """A reward that points are exchanged for. A suspended one is neither shown nor issued.
 
-    `stock` is how many there are for all members, ever, over all versions.
+    `stock` counts all members and all versions.
     """
 
     id: RuleId
@@ -33,8 +33,8 @@ class Reward(DocumentStruct, frozen=True, kw_only=True):
 
 
 class CouponReward(Reward, frozen=True, kw_only=True, tag="coupon"):
-    """A discount on one order, in minor units of the member's currency, of what is left to pay of the lines
-    that it may be used for.
+    """A discount on one order, in minor units of the member's currency, and at most what is left to pay of
+    the lines that it applies to.
     """
 
     value_minor: Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -43,7 +43,7 @@ class CouponReward(Reward, frozen=True, kw_only=True, tag="coupon"):
 
 
 class FCodeReward(Reward, frozen=True, kw_only=True, tag="f_code"):
-    """The right to buy a scarce product ahead of others; whoever has the code may use it."""
+    """The right to buy a scarce product before others. Anyone who has the code can use it."""
 
     product_id: Identifier
 
@@ -52,7 +52,7 @@ AnyReward = CouponReward | FCodeReward
 
 
 class Coupons(DocumentStruct, frozen=True, kw_only=True):
-    """What holds for all coupons at checkout. While they are `suspended` none can be applied."""
+    """Terms of all coupons at the checkout. While they are `suspended` none can be applied."""
 
     suspended: bool = False
     excluded_products: list[Identifier] = field(default_factory=list)

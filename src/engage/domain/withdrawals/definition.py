@@ -11,9 +11,10 @@ Method = Literal["cash", "mobile_money"]
 
 
 class WithdrawalTerms(DocumentStruct, frozen=True, kw_only=True):
-    """Taking points out as money. Announced while `open` is false; `opens_at`, where it is known, says when.
+    """Withdrawing points as money. Withdrawals are announced until `open` is true, from `opens_at` if it is
+    known.
 
-    After a member's phone number has changed, nothing is paid out to it for `number_cooldown`.
+    A new phone number of a member receives no money for `number_cooldown`.
     """
 
     open: bool

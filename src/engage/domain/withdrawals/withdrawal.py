@@ -1,13 +1,13 @@
-"""A withdrawal: points taken out as money. What it may be, and what becomes of it, whatever is heard of it.
+"""A withdrawal and its states, for every outcome that a provider can report.
 
     requested -> submitted -> settled | failed
         ^            |  ^
         |            v  |
         +--------- unknown
 
-A withdrawal is sent once: only one that is `requested` is sent, and it is `submitted` before it is. From then
-on it is asked about, by its own id, until the provider knows how it ended. It goes back to `requested` only
-where the request certainly never reached the provider. Why it is so: docs/decisions/0006.
+A withdrawal is sent once: only a `requested` one is sent, after it was stored as `submitted`. From then on
+the worker asks the provider about it, by its id, until the outcome is known. It returns to `requested` only
+if the request certainly never reached the provider. The reasons are in docs/decisions/0006.
 """
 
 from datetime import datetime, timedelta
@@ -21,25 +21,26 @@ from engage.domain.withdrawals.definition import Method
 
 State = Literal["requested", "submitted", "unknown", "settled", "failed"]
 
-# The first question has to come after the last moment at which the sending may still go on.
+# Longer than sending can take, so that the first inquiry comes after it.
 FIRST_INQUIRY_AFTER = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=6)
 
-# How long a provider may not know what was sent to it before it is believed that it never arrived. Nothing
-# that was on its way is so for a minute; the rest is for a provider that is slow to know what it has.
+# A payout that the provider does not know after this time never arrived. No request is under way for a
+# minute; the rest is for providers that are slow to register what they received.
 NOT_RECEIVED_AFTER = timedelta(hours=1)
 
-# A provider that cannot be reached for so long: the member gets the points back, and may try again.
+# The member gets the points back when the provider could not be reached for this time.
 GIVE_UP_AFTER = timedelta(days=1)
 
 NOT_RECEIVED, PROVIDER_UNREACHABLE = "never_heard", "provider_away"
 
 
 class Withdrawal(Struct, frozen=True, kw_only=True):
-    """`id` is what the provider knows it by. `ask_at`: when it is to be sent, or asked about next.
+    """`id` is also the provider's reference. `ask_at`: the time of the next attempt to send it, or of the
+    next inquiry.
 
-    `asked` counts the questions, or the attempts to send that did not leave, since the last good news.
-    `accepted_at`: since when it is known that the provider has it.
+    `asked` counts these attempts and inquiries, for the growing pause between them. `accepted_at`: the time
+    of the first inquiry to which the provider confirmed that it had the payout.
     """
 
     program_id: str
@@ -71,15 +72,15 @@ class Withdrawal(Struct, frozen=True, kw_only=True):
         return self.state in ("settled", "failed")
 
 
-# What a provider says when it is sent a payout, or asked about one.
+# Outcomes that a provider reports for a request to pay, or for an inquiry.
 
 
 class Accepted(Struct, frozen=True):
-    """It has it, and does not know yet how it ends."""
+    """The provider has the payout. Its result is not known yet."""
 
 
 class Paid(Struct, frozen=True):
-    """The money is there. What the provider tells of it serves to compare."""
+    """The money was paid out. The provider's figures are compared with ours."""
 
     provider_id: str | None = None
     amount_minor: int | None = None
@@ -87,23 +88,23 @@ class Paid(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """It is not paid and will not be."""
+    """The payout was not made and will not be."""
 
     reason: str
 
 
 class NotSent(Struct, frozen=True):
-    """An answer to sending only: it did not leave, or was turned away unread, so nothing can come of it."""
+    """Only when sending: the request did not leave, or was rejected unread, so it has no effect."""
 
     reason: str
 
 
 class NotReceived(Struct, frozen=True):
-    """An answer to a question only: the provider knows of no such payout."""
+    """Only for an inquiry: the provider does not know the payout."""
 
 
 class Unclear(Struct, frozen=True):
-    """Anything may have happened."""
+    """The payout may have been made or not."""
 
     reason: str
 
@@ -112,7 +113,7 @@ Outcome = Accepted | Paid | Declined | NotSent | NotReceived | Unclear
 
 
 def submit(withdrawal: Withdrawal, provider: str, *, at: datetime) -> Withdrawal:
-    """About to be sent, by whoever commits this, and by nobody else ever again."""
+    """Mark as submitted. Only the process that commits this sends the payout, once."""
     assert withdrawal.state == "requested"
     return replace(
         withdrawal, state="submitted", provider=provider, submitted_at=at, ask_at=at + FIRST_INQUIRY_AFTER
@@ -120,13 +121,13 @@ def submit(withdrawal: Withdrawal, provider: str, *, at: datetime) -> Withdrawal
 
 
 def ask(withdrawal: Withdrawal, *, at: datetime) -> Withdrawal:
-    """About to be asked about: unless something comes of it, again after a pause that grows."""
+    """Schedule the inquiry after this one, with a growing pause."""
     assert withdrawal.state in ("submitted", "unknown")
     return replace(withdrawal, ask_at=at + pause(withdrawal.asked), asked=withdrawal.asked + 1)
 
 
 def postpone(withdrawal: Withdrawal, *, at: datetime) -> Withdrawal:
-    """Nobody can do anything about it now."""
+    """Schedule the next attempt, when there is no provider for it now."""
     return replace(withdrawal, ask_at=at + pause(withdrawal.asked), asked=withdrawal.asked + 1)
 
 
@@ -135,7 +136,7 @@ def pause(asked: int) -> timedelta:
 
 
 def record_outcome(withdrawal: Withdrawal, outcome: Outcome, *, at: datetime) -> Withdrawal:
-    """What becomes of it. One that has ended stays as it is, whatever is heard late."""
+    """Apply a reported outcome. A closed withdrawal stays as it is."""
     if withdrawal.state not in ("submitted", "unknown"):
         return withdrawal
     match outcome:
@@ -151,7 +152,7 @@ def record_outcome(withdrawal: Withdrawal, outcome: Outcome, *, at: datetime) ->
         case NotReceived():
             return _not_received(withdrawal, at)
         case Unclear():
-            # A question without an answer takes nothing away from what was known.
+            # An inquiry without an answer does not undo an earlier confirmation.
             return withdrawal if withdrawal.accepted_at else replace(withdrawal, state="unknown")
         case _:
             assert_never(outcome)
@@ -160,7 +161,7 @@ def record_outcome(withdrawal: Withdrawal, outcome: Outcome, *, at: datetime) ->
 def close(
     withdrawal: Withdrawal, failure: str | None, *, at: datetime, provider_id: str | None = None
 ) -> Withdrawal:
-    """Settled, or failed for that reason."""
+    """Settle, or fail for a reason."""
     return replace(
         withdrawal,
         state="settled" if failure is None else "failed",
@@ -185,7 +186,9 @@ def _not_sent(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
 
 
 def _not_received(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
-    """Points go back only where the provider never said that it had it, and has had time to know."""
+    """Fail, and so give points back, only if the provider never confirmed the payout and had time to register
+    it.
+    """
     assert withdrawal.submitted_at is not None
     if withdrawal.accepted_at is None and at - withdrawal.submitted_at >= NOT_RECEIVED_AFTER:
         return close(withdrawal, NOT_RECEIVED, at=at)
@@ -193,7 +196,7 @@ def _not_received(withdrawal: Withdrawal, at: datetime) -> Withdrawal:
 
 
 def difference(withdrawal: Withdrawal, outcome: Outcome) -> str | None:
-    """What a provider has other than we of one that has ended, in a line; None where it is the same."""
+    """Describe how the provider's outcome differs from ours, for a closed withdrawal; None if it does not."""
     match withdrawal.state, outcome:
         case "settled", Paid(amount_minor=amount, currency=currency):
             theirs = (amount, currency)
