@@ -14,7 +14,7 @@ from engage.cli.run import run
 from engage.embedded.installation import open_installation
 from engage.flows.operations.audit import CHECKS, Audit, Finding
 from engage.flows.operations.audit import audit as audit_ledger
-from engage.flows.operations.rebuild import Rebuilt
+from engage.flows.operations.rebuild import RebuildResult
 from engage.flows.operations.rebuild import rebuild as rebuild_state
 from engage.runtime.services import open_services
 
@@ -46,7 +46,7 @@ def rebuild(data: Path | None) -> None:
     result = run(_rebuild(data, console))
     console.print(
         f"[green]rebuilt[/] {result.loaded:,} of {result.members:,} members, "
-        f"{result.bells:,} doorbells rung; other members are loaded at their next request",
+        f"{result.doorbells:,} doorbells rung; other members are loaded at their next request",
         soft_wrap=True,
     )
 
@@ -57,11 +57,11 @@ async def _audit(data: Path | None, console: Console) -> Audit:
             task = progress.add_task("", total=len(CHECKS))
             return await audit_ledger(
                 settings,
-                told=lambda done, check: progress.update(task, completed=done, description=check.name),
+                on_check=lambda done, check: progress.update(task, completed=done, description=check.name),
             )
 
 
-async def _rebuild(data: Path | None, console: Console) -> Rebuilt:
+async def _rebuild(data: Path | None, console: Console) -> RebuildResult:
     async with (
         open_installation(data) as settings,
         open_services(settings, command_timeout_s=None) as services,
@@ -70,7 +70,9 @@ async def _rebuild(data: Path | None, console: Console) -> Rebuilt:
             tasks = {name: progress.add_task(name, total=None) for name in ("members", "doorbells")}
             return await rebuild_state(
                 services,
-                told=lambda name, done, total: progress.update(tasks[name], completed=done, total=total),
+                on_progress=lambda name, done, total: progress.update(
+                    tasks[name], completed=done, total=total
+                ),
             )
 
 

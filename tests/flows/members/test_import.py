@@ -271,7 +271,7 @@ def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
         (b"member_id;country;points\n", "separated by semicolons"),
         (b"member_id\tcountry\n", "separated by tabs"),
         (b"member_id,points\n", "there is no column country"),
-        (b"member,country\n", "member is no column; member_id is meant?"),
+        (b"member,country\n", "member is no column; did you mean member_id?"),
         (b"member_id,country,country\n", "there are 2 columns country"),
         (b'member_id,country\na,ES\nb,"ES\nc,ES\n', "line 3: unexpected end of data; is a quotation"),
         (b"member_id,country\na," + b"x" * 10_000 + b"\n", "line 2: field larger than field limit"),

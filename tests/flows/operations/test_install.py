@@ -1,4 +1,4 @@
-"""Making an installation ready, for the first time and again."""
+"""Preparing an installation, for the first time and again."""
 
 import pytest
 import structlog
@@ -14,7 +14,7 @@ from tests.support.clock import NOON
 from tests.support.database import rows
 
 
-async def test_all_presets_are_published_once_however_often_it_is_made_ready(settings: Settings) -> None:
+async def test_presets_are_published_once_however_often_it_is_installed(settings: Settings) -> None:
     for _ in range(2):
         await install(settings)
     async with open_services(settings, StoppedClock(NOON)) as services:
@@ -32,7 +32,7 @@ async def test_published_presets_are_not_played_again(
     await install(settings)
 
 
-async def test_what_an_earlier_installation_published_stays(settings: Settings) -> None:
+async def test_a_document_published_by_an_earlier_release_stays(settings: Settings) -> None:
     text = programs.text("eu-mi-points/2022").replace("Join Mi Points", "Join us")
     async with open_services(settings, StoppedClock(NOON)) as services:
         await publish(services.db, text, source="earlier", now=NOON)

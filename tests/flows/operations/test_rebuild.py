@@ -172,15 +172,15 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) 
     advance(services, 41 * DAY)
     await join(services, "m-2")
     await services.post_commit.drain()
-    told: list[tuple[str, int, int]] = []
-    rebuilt = await rebuild(services, told=lambda *heard: told.append(heard))
+    steps: list[tuple[str, int, int]] = []
+    rebuilt = await rebuild(services, on_progress=lambda *step: steps.append(step))
     assert (rebuilt.members, rebuilt.loaded) == (2, 1)
     assert await services.gate.read(PROGRAM, "m-1") is None
     assert await services.gate.read(PROGRAM, "m-2") == []
     assert (await perform(services, social())).limit is not None
-    assert told[0] == ("members", 0, 2)
-    assert ("members", 2, 2) in told
-    assert told[-1] == ("doorbells", rebuilt.bells, rebuilt.bells)
+    assert steps[0] == ("members", 0, 2)
+    assert ("members", 2, 2) in steps
+    assert steps[-1] == ("doorbells", rebuilt.doorbells, rebuilt.doorbells)
 
 
 async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settings) -> None:
@@ -198,7 +198,7 @@ async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settin
     ):
         await queue.flushdb()
         rebuilt = await rebuild(services)
-        assert rebuilt.bells == 3, "what is overdue, the tap, and the credit of a day"
+        assert rebuilt.doorbells == 3, "what is overdue, the tap, and the credit of a day"
         assert await queue.zcard(QUEUE) == 3
 
 

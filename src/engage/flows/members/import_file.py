@@ -1,4 +1,4 @@
-"""The file of an import: CSV in UTF-8 with a header, looked through as a whole before anything is written."""
+"""The file of an import: CSV in UTF-8 with a header. It is checked completely before anything is written."""
 
 import csv
 import difflib
@@ -22,10 +22,10 @@ COLUMNS: Final = (
 )
 REQUIRED: Final = ("member_id", "country")
 
-# What a file of rejected rows has besides, so that it can be put right and brought as it is.
+# Columns that a file of rejected rows has in addition. An import ignores them.
 LINE: Final = "line"
 REASON: Final = "reason"
-PASSED_OVER: Final = (LINE, REASON)
+IGNORED: Final = (LINE, REASON)
 
 ROWS_PER_FILE: Final = 5_000_000
 LONGEST_FIELD: Final = 8_192  # Characters.
@@ -34,18 +34,18 @@ _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 class InvalidFile(ValueError):
-    """The file as a whole cannot be brought; the message says where and why."""
+    """The file as a whole cannot be imported; the message says where and why."""
 
 
 class Row(Struct, frozen=True):
-    """`line` is the number of the row's first line in the file, from 1."""
+    """A row of the file; `line` is the number of its first line, from 1."""
 
     line: int
     fields: list[str]
 
 
 class Table(Struct, frozen=True):
-    """A file that can be read to its end. `header` is as it stands there, `columns` are our names of it."""
+    """A readable file. `header` is the text of its first row, `columns` our names for it."""
 
     path: Path
     header: list[str]
@@ -54,20 +54,20 @@ class Table(Struct, frozen=True):
 
 
 def check_file(path: Path) -> Table:
-    """Reads the file once to its end. Raises NotATable, OSError."""
+    """Read the whole file once. Raises InvalidFile, OSError."""
     with path.open("rb") as file:
         start = file.read(4096)
     if start.startswith(_SPREADSHEETS):
         raise InvalidFile("a spreadsheet: save it as CSV in UTF-8")
     if b"\0" in start:
         raise InvalidFile("not text in UTF-8: save it as CSV in UTF-8")
-    reading = _read(path)
-    first = next(reading, None)
+    reader = _read(path)
+    first = next(reader, None)
     if first is None:
         raise InvalidFile(f"empty; it begins with a line of column names: {', '.join(COLUMNS)}")
     columns = _columns(first.fields)
     rows = 0
-    for _ in reading:
+    for _ in reader:
         rows += 1
         if rows > ROWS_PER_FILE:
             raise InvalidFile(f"more than {ROWS_PER_FILE:,} rows: split it")
@@ -75,40 +75,40 @@ def check_file(path: Path) -> Table:
 
 
 def rows_of(table: Table) -> Iterator[Row]:
-    """The rows after the header, empty lines left out."""
-    reading = _read(table.path)
-    next(reading)
-    return reading
+    """Read the rows after the header, without empty lines."""
+    reader = _read(table.path)
+    next(reader)
+    return reader
 
 
 def read_cells(table: Table, row: Row) -> dict[str, str]:
-    """What a row says, by column, without what is empty. Raises ValueError for another number of fields."""
+    """Return a row's non-empty values by column. Raises ValueError for a wrong number of fields."""
     if len(row.fields) != len(table.columns):
         raise ValueError(f"{len(row.fields)} fields and not {len(table.columns)}")
     named = zip(table.columns, row.fields, strict=True)
-    return {name: text for name, field in named if name not in PASSED_OVER and (text := field.strip())}
+    return {name: text for name, field in named if name not in IGNORED and (text := field.strip())}
 
 
 def is_utf8(field: str) -> bool:
-    """Bytes that were not are kept as surrogates."""
+    """Return false if decoding left surrogates for invalid bytes."""
     return not any("\udc80" <= character <= "\udcff" for character in field)
 
 
 class RejectedFile:
-    """Rows that were not taken, as they were, with their line and the reason; made with the first of them."""
+    """A file of rejected rows, unchanged, with line and reason. It is created with the first of them."""
 
     def __init__(self, table: Table) -> None:
         self.path = table.path.with_name(f"{table.path.name.removesuffix('.csv')}.rejected.csv")
         self._table = table
-        self._kept = [n for n, name in enumerate(table.columns) if name not in PASSED_OVER]
-        # Of an earlier run, which this one does again.
+        self._columns = [n for n, name in enumerate(table.columns) if name not in IGNORED]
+        # From an earlier run, which this one repeats.
         self.path.unlink(missing_ok=True)
 
     def add(self, rejected: Sequence[tuple[Row, str]]) -> None:
         if not rejected:
             return
         new = not self.path.exists()
-        # What is not UTF-8 goes out as the bytes it came in.
+        # Invalid UTF-8 is written as the bytes that were read.
         with self.path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file)
             if new:
@@ -116,14 +116,14 @@ class RejectedFile:
             writer.writerows([*self._cut(row.fields), row.line, reason] for row, reason in rejected)
 
     def _cut(self, fields: list[str]) -> list[str]:
-        """A row of another length is not ours to cut."""
+        """Drop the ignored columns; leave rows of a wrong length as they are."""
         if len(fields) != len(self._table.columns):
             return fields
-        return [fields[n] for n in self._kept]
+        return [fields[n] for n in self._columns]
 
 
 def import_name(path: Path) -> str:
-    """What an import of this file is called: `members` for members.csv and for members.rejected.csv."""
+    """Return the default name of an import: `members` for members.csv and for members.rejected.csv."""
     name = path.name.removesuffix(".csv")
     while name.endswith(".rejected"):
         name = name.removesuffix(".rejected")
@@ -131,10 +131,10 @@ def import_name(path: Path) -> str:
 
 
 def _read(path: Path) -> Iterator[Row]:
-    """Raises NotATable where the text cannot be told apart into fields any more."""
+    """Raises InvalidFile if the text cannot be split into fields."""
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
-        # A row that is not UTF-8 is a bad row and no bad file.
+        # Invalid UTF-8 makes a bad row, not a bad file.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
             line = 1
@@ -151,10 +151,10 @@ def _read(path: Path) -> Iterator[Row]:
 
 def _columns(header: list[str]) -> list[str]:
     columns = [name.strip().lower() for name in header]
-    for mark, said in ((";", "semicolons"), ("\t", "tabs")):
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(columns) == 1 and mark in columns[0]:
-            raise InvalidFile(f"its columns are separated by {said}: save it with commas")
-    problems = [_unknown(name) for name in columns if name not in (*COLUMNS, *PASSED_OVER)]
+            raise InvalidFile(f"its columns are separated by {name}: save it with commas")
+    problems = [_unknown(name) for name in columns if name not in (*COLUMNS, *IGNORED)]
     problems += [f"there is no column {name}" for name in REQUIRED if name not in columns]
     problems += [
         f"there are {columns.count(name)} columns {name}"
@@ -169,4 +169,4 @@ def _columns(header: list[str]) -> list[str]:
 def _unknown(name: str) -> str:
     shown = ascii(name[:40]) if not name.isprintable() or not name else name[:40]
     close = difflib.get_close_matches(name, COLUMNS, n=1)
-    return f"{shown} is no column" + (f"; {close[0]} is meant?" if close else "")
+    return f"{shown} is no column" + (f"; did you mean {close[0]}?" if close else "")

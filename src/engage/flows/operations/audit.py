@@ -1,4 +1,4 @@
-"""The audit: every promise of the ledger checked in one snapshot, while the system runs or stands."""
+"""The audit: check every invariant of the ledger in one snapshot, whether the system runs or not."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,48 +21,48 @@ __all__ = ["CHECKS", "Audit", "Check", "Finding", "Totals", "audit", "audit_snap
 
 ROWS_SHOWN = 10
 
-# The checks sort and join whole tables; one of them runs at a time.
+# Checks sort and join whole tables, one check at a time.
 _WORK_MEMORY = text("SET LOCAL work_mem = '128MB'")
 
 
 class Audit(Struct, frozen=True):
-    """What there was, and what of it is `broken` or late. Nothing broken: every point is accounted for."""
+    """Totals, broken invariants, and late work. If nothing is broken, every point is accounted for."""
 
     totals: Totals
     broken: list[Finding]
     late: list[Finding]
 
 
-Told = Callable[[int, Check], None]
+OnCheck = Callable[[int, Check], None]
 
 
-def _untold(_done: int, _check: Check) -> None:
+def _ignore(_done: int, _check: Check) -> None:
     pass
 
 
-async def audit(settings: Settings, *, told: Told = _untold) -> Audit:
-    """Checks everything; `told` hears of each check when it begins, and how many were done before.
+async def audit(settings: Settings, *, on_check: OnCheck = _ignore) -> Audit:
+    """Run all checks; call `on_check` before each one with the number of checks done.
 
-    Raises Unavailable, and DocumentError where a published version cannot be read.
+    Raises Unavailable; DocumentError if a published version cannot be read.
     """
-    # As long as it takes: a large ledger is read several times over.
+    # No time limit: the checks read a large ledger several times.
     db = open_database(settings.database_url, pool_size=1, command_timeout_s=None)
     try:
         async with snapshot(db) as conn:
             await conn.execute(_WORK_MEMORY)
-            return await audit_snapshot(conn, await read_clock(settings, conn), told=told)
+            return await audit_snapshot(conn, await read_clock(settings, conn), on_check=on_check)
     finally:
         await db.dispose()
 
 
 async def audit_snapshot(
-    conn: AsyncConnection, clock: Clock, *, checks: Sequence[Check] = CHECKS, told: Told = _untold
+    conn: AsyncConnection, clock: Clock, *, checks: Sequence[Check] = CHECKS, on_check: OnCheck = _ignore
 ) -> Audit:
-    """The same on a connection whose transaction sees one snapshot."""
+    """Run checks on a connection whose transaction reads one snapshot."""
     rules = await _rules(conn)
     found = []
     for done, check in enumerate(checks):
-        told(done, check)
+        on_check(done, check)
         finding = await ledger.run_check(
             conn, check, rules=rules, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
         )

@@ -1,4 +1,4 @@
-"""Whether the database answers."""
+"""The health check of the database."""
 
 from sqlalchemy import text
 
@@ -7,6 +7,6 @@ from engage.runtime.services import Services
 
 
 async def database_answers(services: Services) -> None:
-    """Raises Unavailable."""
+    """Query the database. Raises Unavailable if it does not answer."""
     async with one_statement(services.db) as conn:
         await conn.execute(text("SELECT 1"))

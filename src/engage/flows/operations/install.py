@@ -1,4 +1,4 @@
-"""Making an installation ready: the schema, the preset programs, the sandbox's keys. Safe to repeat."""
+"""Prepare an installation: the schema, the preset programs, the sandbox's keys. Safe to repeat."""
 
 from importlib import resources
 
@@ -21,13 +21,13 @@ log = structlog.get_logger()
 
 
 async def install(settings: Settings) -> None:
-    """What `engage up` does before it starts the parts."""
+    """Prepare what the processes of `engage up` need. Raises Unavailable, DocumentError."""
     await migrate(settings)
     db = open_database(settings.database_url, pool_size=1)
     try:
         await _publish_presets(db)
         if settings.sandbox is not None:
-            await _keep_sandbox_keys(db, sandbox_secrets.read(settings.sandbox))
+            await _add_sandbox_keys(db, sandbox_secrets.read(settings.sandbox))
     finally:
         await db.dispose()
     gate = open_gate(settings.state_url)
@@ -56,7 +56,7 @@ async def _publish_presets(db: AsyncEngine) -> None:
 
 
 async def migrate(settings: Settings) -> None:
-    """Brings the schema to the newest revision, from wherever it is."""
+    """Upgrade the schema to the newest revision."""
     config = Config()
     config.set_main_option("script_location", str(resources.files("engage") / "migrations"))
 
@@ -73,7 +73,7 @@ async def migrate(settings: Settings) -> None:
         await db.dispose()
 
 
-async def _keep_sandbox_keys(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
+async def _add_sandbox_keys(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
     now = Clock().now()
     async with transaction(db) as conn:
         await api_keys.add(conn, secrets.shop_key, name="sandbox shop", scopes=["shop"], now=now)

@@ -1,4 +1,4 @@
-"""Keys of the shop's servers and of operators: made, listed, revoked, recognised."""
+"""API keys of the shop's servers and of operators: create, list, revoke, find."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -9,7 +9,7 @@ from engage.store.api_keys import ApiKey, ListedKey, Scope
 
 
 async def create_key(db: AsyncEngine, *, name: str, scopes: list[Scope]) -> str:
-    """The key, which is told here and never again: only its hash is kept."""
+    """Create a key and return it. It cannot be read again: only its hash is stored. Raises Unavailable."""
     key = api_keys.new_key()
     async with transaction(db) as conn:
         await api_keys.add(conn, key, name=name, scopes=scopes, now=Clock().wall())
@@ -17,18 +17,18 @@ async def create_key(db: AsyncEngine, *, name: str, scopes: list[Scope]) -> str:
 
 
 async def list_keys(db: AsyncEngine) -> list[ListedKey]:
-    """Oldest first, those that were revoked included."""
+    """List all keys, oldest first, revoked ones included. Raises Unavailable."""
     async with transaction(db) as conn:
         return await api_keys.list_keys(conn)
 
 
 async def revoke_key(db: AsyncEngine, key_id: str) -> bool:
-    """False when there is no such key in use. APIs that know it take it for a few seconds more."""
+    """Revoke a key; return false if no active key has this id. APIs accept it for a few more seconds."""
     async with transaction(db) as conn:
         return await api_keys.revoke(conn, key_id, now=Clock().wall())
 
 
 async def find_key(db: AsyncEngine, key: str) -> ApiKey | None:
-    """None for what is no key, or one that was revoked. Raises Unavailable."""
+    """Find an active key; None if there is none. Raises Unavailable."""
     async with transaction(db) as conn:
         return await api_keys.find(conn, key)

@@ -1,7 +1,7 @@
-"""Valkey's state made again from PostgreSQL, while the system runs.
+"""Rebuild the gate from PostgreSQL, while the system runs.
 
-Nothing depends on its being whole: a member that the gate does not know is loaded when they come. It spares
-everyone's first request that question, and it is how to be sure that the gate says what the database says.
+Nothing requires a complete gate: a member that it does not know is loaded at their next activity. A rebuild
+saves those queries, and ensures that gate and database agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,45 +18,45 @@ from engage.runtime.services import Services
 from engage.signals.doorbell import TICK
 from engage.store.members.members import Member, count_members, read_members_after
 
-# The gate forgets whoever stays away for so long; longer ago there is nothing that it would need to know.
+# The gate forgets members who are inactive for this long; older slots do not matter to it.
 ACTIVE_WITHIN = timedelta(days=40)
 MEMBERS_PER_BATCH = 1_000
-BELLS_PER_BATCH = 500
+DOORBELLS_PER_BATCH = 500
 
-Told = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]  # (step, done, total)
 
 
-class Rebuilt(Struct, frozen=True):
-    """How many members there are, how many of them the gate was told of, how many doorbells were rung."""
+class RebuildResult(Struct, frozen=True):
+    """Counts of all members, of members loaded into the gate, and of doorbells rung."""
 
     members: int
     loaded: int
-    bells: int
+    doorbells: int
 
 
-def _untold(_what: str, _done: int, _total: int) -> None:
+def _ignore(_step: str, _done: int, _total: int) -> None:
     pass
 
 
-async def rebuild(services: Services, *, told: Told = _untold) -> Rebuilt:
-    """`told` hears what is being done, how much of it is done, and of how much.
+async def rebuild(services: Services, *, on_progress: OnProgress = _ignore) -> RebuildResult:
+    """Empty the gate, load the active members, and ring the doorbells of all pending credits.
 
-    Raises Unavailable; doing it again is safe.
+    Safe to repeat. Raises Unavailable.
     """
     await services.programs.refresh(services.db)
     await follow_sandbox_clock(services)
     await services.gate.install()
     await services.gate.forget_all()
-    members, loaded = await _load_members(services, told)
-    return Rebuilt(members, loaded, await _ring(services, told))
+    members, loaded = await _load_members(services, on_progress)
+    return RebuildResult(members, loaded, await _ring(services, on_progress))
 
 
-async def _load_members(services: Services, told: Told) -> tuple[int, int]:
+async def _load_members(services: Services, on_progress: OnProgress) -> tuple[int, int]:
     async with transaction(services.db) as conn:
         total = await count_members(conn)
     seen, loaded, last = 0, 0, ("", "")
     while True:
-        told("members", seen, total)
+        on_progress("members", seen, total)
         async with transaction(services.db) as conn:
             batch = await read_members_after(conn, last, limit=MEMBERS_PER_BATCH)
             now = services.clock.now()
@@ -67,19 +67,19 @@ async def _load_members(services: Services, told: Told) -> tuple[int, int]:
                 await load_gate(services, conn, [(member, now) for member in known])
         seen, loaded = seen + len(batch), loaded + len(known)
         if len(batch) < MEMBERS_PER_BATCH:
-            told("members", seen, seen)
+            on_progress("members", seen, seen)
             return seen, loaded
         last = keys[-1]
 
 
-async def _ring(services: Services, told: Told) -> int:
+async def _ring(services: Services, on_progress: OnProgress) -> int:
     now = services.clock.now()
     async with transaction(services.db) as conn:
         times = await read_due_times(conn, after=now, step=TICK)
         if await is_credit_due(conn, now=now):
             times.insert(0, now)
-    for first in range(0, len(times), BELLS_PER_BATCH):
-        told("doorbells", first, len(times))
-        await services.doorbell.ring(times[first : first + BELLS_PER_BATCH])
-    told("doorbells", len(times), len(times))
+    for first in range(0, len(times), DOORBELLS_PER_BATCH):
+        on_progress("doorbells", first, len(times))
+        await services.doorbell.ring(times[first : first + DOORBELLS_PER_BATCH])
+    on_progress("doorbells", len(times), len(times))
     return len(times)

@@ -1,4 +1,4 @@
-"""A version of a program is put in force: it must be sound, prove itself, and follow its elders."""
+"""Publish a program version: validate it, play its examples, and check it against the other versions."""
 
 from datetime import datetime
 
@@ -16,11 +16,10 @@ from engage.store import programs as store
 async def publish(
     db: AsyncEngine, text: str, *, source: str, now: datetime, program_id: str | None = None
 ) -> tuple[Program, bool]:
-    """(the version, whether it is new); the very same document again is not new and not wrong.
+    """Publish a document; return (the version, true if it is new). Publishing the same text again is allowed.
 
-    Raises DocumentError, also where it is not one of the program `program_id`, and Refusal
-    `document_unproved` (an example fails), `versions_conflict`, or `version_exists` (another document has the
-    name).
+    Raises DocumentError, also for a document of another program than `program_id`; Refusal
+    document_unproved (an example fails), versions_conflict, version_exists (with another text); Unavailable.
     """
     program = parse.parse(text, source=source)
     if program_id not in (None, program.id):

@@ -12,7 +12,7 @@ from engage.store import programs as store
 
 
 class ProgramView(Struct, frozen=True, kw_only=True):
-    """`newest` is the version with the latest first day, be it to come."""
+    """A program. `newest` is the version with the latest start, also if that is in the future."""
 
     id: str
     title: str
@@ -22,7 +22,7 @@ class ProgramView(Struct, frozen=True, kw_only=True):
 
 
 class VersionView(Struct, frozen=True, kw_only=True):
-    """In force from the start of its first day in each member's zone, until another one is."""
+    """A version, in force from the start of `in_force_from` in each member's zone, until the next one is."""
 
     program: str
     version: str
@@ -35,7 +35,7 @@ class VersionView(Struct, frozen=True, kw_only=True):
 
 
 class VersionDocument(Struct, frozen=True):
-    """The TOML as it was published, comments included."""
+    """The TOML document as published, comments included."""
 
     program: str
     version: str
@@ -60,18 +60,18 @@ def list_programs(services: Services) -> list[ProgramView]:
 
 
 def list_versions(services: Services, program_id: str) -> list[VersionView]:
-    """Oldest first. Raises Refusal unknown_program."""
+    """List versions, oldest first. Raises Refusal unknown_program."""
     return [view_of(version) for version in services.programs.get(program_id)]
 
 
 async def read_document(services: Services, program_id: str, version: str) -> VersionDocument:
-    """Raises Refusal unknown_program, or not_found for a version that it does not have."""
+    """Read a document. Raises Refusal unknown_program, not_found; Unavailable."""
     services.programs.get(program_id)
     async with one_statement(services.db) as conn:
         published = await store.read_all(conn)
-    for one in published:
-        if (one.program_id, one.version) == (program_id, version):
-            return VersionDocument(program_id, version, one.document)
+    for stored in published:
+        if (stored.program_id, stored.version) == (program_id, version):
+            return VersionDocument(program_id, version, stored.document)
     raise Refusal(Code.NOT_FOUND)
 
 

@@ -11,9 +11,6 @@ from engage.runtime.services import Services
 async def read_balances(
     services: Services, members: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], Balance]:
-    """By (program, member), in one query; who is missing is no member, or none any more.
-
-    Raises Unavailable.
-    """
+    """Read balances by (program, member), without unknown and closed members. Raises Unavailable."""
     async with transaction(services.db) as conn:
         return await balances.read_balances(conn, members, closed=False)

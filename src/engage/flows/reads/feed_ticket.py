@@ -1,4 +1,4 @@
-"""A ticket for the feed, for clients that cannot send a header with a websocket."""
+"""Tickets for the feed, for clients that cannot send a header with a websocket."""
 
 from datetime import datetime
 
@@ -6,6 +6,6 @@ from engage.runtime.services import Services
 
 
 async def issue_ticket(services: Services, program_id: str, member_id: str) -> tuple[str, datetime]:
-    """(ticket, the wall time at which it expires). Raises Refusal unknown_member, or Unavailable."""
+    """Return (ticket, the wall time at which it expires). Raises Refusal unknown_member; Unavailable."""
     member = await services.members.get(services.db, program_id, member_id)
     return await services.topics.issue_ticket(program_id, member.member_id)

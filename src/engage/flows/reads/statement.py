@@ -1,6 +1,6 @@
-"""What a member reads of the ledger, page by page: credits with why, and the movements of the balance.
+"""A member's statement: credits, and entries of the balance, in pages.
 
-Pages are walked by key, newest first: what is added meanwhile shifts nothing and repeats nothing.
+Pages go by key, newest first, so that rows added meanwhile neither shift nor repeat anything.
 """
 
 from uuid import UUID
@@ -21,7 +21,7 @@ async def read_credits(
     before: UUID | None,
     limit: int,
 ) -> list[Credit]:
-    """Up to `limit` credits older than `before`. Raises Refusal unknown_member."""
+    """Read up to `limit` credits older than `before`. Raises Refusal unknown_member; Unavailable."""
     member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with one_statement(services.db) as conn:
         return await credits.list_credits(
@@ -30,7 +30,7 @@ async def read_credits(
 
 
 async def read_credit(services: Services, program_id: str, member_id: str, credit_id: UUID) -> Credit:
-    """Raises Refusal unknown_member; not_found where the member has no such credit, whoever else has."""
+    """Read a credit of this member. Raises Refusal unknown_member, not_found; Unavailable."""
     member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with one_statement(services.db) as conn:
         credit = await credits.read_credit(conn, program_id, member_id, credit_id)
@@ -42,7 +42,7 @@ async def read_credit(services: Services, program_id: str, member_id: str, credi
 async def read_entries(
     services: Services, program_id: str, member_id: str, *, before: int | None, limit: int
 ) -> list[Entry]:
-    """Up to `limit` entries with a seq below `before`. Raises Refusal unknown_member."""
+    """Read up to `limit` entries with a seq below `before`. Raises Refusal unknown_member; Unavailable."""
     member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with one_statement(services.db) as conn:
         return await credits.list_entries(conn, program_id, member_id, before=before, limit=limit)

@@ -1,4 +1,4 @@
-"""A report as a table for spreadsheets: a row for each figure, everything it is about beside it."""
+"""The liability report as CSV for spreadsheets: one row a figure, with everything that identifies it."""
 
 import csv
 import io
@@ -25,11 +25,11 @@ HEADER: Final = (
     "worth",
 )
 
-Cells = tuple[object, ...]  # From `part` on.
+Cells = tuple[object, ...]  # The columns from `part` on.
 
 
 def as_csv(report: LiabilityReport) -> str:
-    """Lines end as RFC 4180 says. `worth` is in whole units of the currency; what is not said is empty."""
+    """Write CSV as in RFC 4180. `worth` is in major units of the currency; unknown values are empty."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(HEADER)

@@ -1,7 +1,6 @@
-"""What finance asks: what members' points are at an instant, and what one member had then.
+"""Reports for finance: the liability at an instant, and one member's past balance.
 
-A report reads a large ledger several times over, so it has a connection of its own and never one that
-members wait for.
+A report reads a large ledger several times. It opens a separate connection, so that no member waits for it.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from engage.settings import Settings
 from engage.store import programs
 from engage.store.members.members import read_profiles
 
-# One at a time in a process: each takes all that a connection's memory may have.
+# One report at a time in a process: each may use all of a connection's memory.
 _reporting = asyncio.Lock()
 
 
@@ -49,11 +48,11 @@ async def report_liability(
     clock: Clock | None = None,
     timeout_s: float | None = None,
 ) -> LiabilityReport:
-    """`at` and `since` are instants in RFC 3339, or dates (`engage.domain.accounts.period`).
-    Default: now, and since ever.
+    """Report the liability at `at`, and the movements since `since`.
 
-    The clock is the installation's if none is given. Raises InvalidPeriod, Refusal unknown_program,
-    Unavailable, and DocumentError where a published version cannot be read.
+    Both are instants in RFC 3339 or dates (`engage.domain.accounts.period`); the defaults are now and the
+    beginning. Without `clock` the installation's clock counts. Raises InvalidPeriod; Refusal unknown_program;
+    Unavailable; DocumentError if a published version cannot be read.
     """
     async with _reporting, _reading(settings, timeout_s) as conn:
         period = parse_period(at, since, now=(clock or await read_clock(settings, conn)).now())
@@ -74,12 +73,11 @@ async def report_balance(
     clock: Clock | None = None,
     timeout_s: float | None = None,
 ) -> list[PastMemberBalance]:
-    """In each program that has or had this member, or in one; who was merged or erased is found too.
-
-    Raises as `report_liability`, and Refusal unknown_member.
+    """Report a member's balance at `at`, in one program or in all that know the member, also if merged or
+    erased. Raises as `report_liability`, and Refusal unknown_member.
     """
     if "\0" in member_id:
-        raise Refusal(Code.UNKNOWN_MEMBER)  # PostgreSQL has no such text.
+        raise Refusal(Code.UNKNOWN_MEMBER)  # PostgreSQL stores no text with NUL.
     async with _reading(settings, timeout_s) as conn:
         period = parse_period(at, None, now=(clock or await read_clock(settings, conn)).now())
         published = await _published(conn, program_id)
@@ -94,7 +92,7 @@ async def report_balance(
                 at=period.at,
                 balance=await read_past_balance(conn, profile.program_id, member_id, at=period.at),
             )
-            for profile in sorted(profiles, key=lambda each: each.program_id)
+            for profile in sorted(profiles, key=lambda profile: profile.program_id)
         ]
 
 
@@ -109,7 +107,7 @@ async def _reading(settings: Settings, timeout_s: float | None) -> AsyncIterator
 
 
 async def _published(conn: AsyncConnection, program_id: str | None) -> dict[str, list[Program]]:
-    """The versions of each program, the oldest first. Raises Refusal unknown_program."""
+    """Read the versions by program, oldest first. Raises Refusal unknown_program."""
     found = parsed(await programs.read_all(conn))
     if program_id is not None and program_id not in found:
         raise Refusal(Code.UNKNOWN_PROGRAM, program=program_id)
