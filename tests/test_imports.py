@@ -15,7 +15,7 @@ SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py
 # only: a room that is missing here, or an import that is, is a question about the architecture.
 BASE = {"domain", "schema", "clock", "settings", "sandbox_secrets", "programs", "batching"}
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
-BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs"}
+BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "domain": set(),
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox_secrets": set(),
     "migrations": {"schema"},
     "programs": {"domain"},
+    "messages": {"domain"},
     "batching": {"domain"},
     "direct_sql": set(),
     "schema": {"domain"},

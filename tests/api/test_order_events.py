@@ -91,7 +91,7 @@ async def test_an_order_that_cannot_be_read_says_where(api: Calling) -> None:
     )
 
 
-async def test_refusals_of_orders_are_told_in_words(api: Calling) -> None:
+async def test_a_refused_order_event_has_a_detail_for_people(api: Calling) -> None:
     await joined(api, "buyer-3")
     at = api.services.clock.now().isoformat()
     unknown = "01a20099-d15c-71ea-92f0-71618a34a9e5"
@@ -111,8 +111,8 @@ async def test_refusals_of_orders_are_told_in_words(api: Calling) -> None:
         ),
     )
     assert {one["code"]: one["detail"] for one in refused} == {
-        "wrong_currency": "Where this member lives orders are paid in EUR.",
+        "wrong_currency": "Orders of this member are paid in EUR.",
         "unknown_hold": "There is no hold with this id.",
-        "order_conflict": "Order o-3 was told as paid before, and not like this.",
-        "not_bought": "Order o-3 has not so many pieces left of line 7.",
+        "order_conflict": "Order o-3 was reported as paid before, with other details.",
+        "not_bought": "Line 7 of order o-3 has fewer pieces left.",
     }

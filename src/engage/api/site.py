@@ -19,9 +19,9 @@ from litestar.params import PathParameter
 
 from engage.api.contract import openapi
 from engage.api.http.answers import SAFE, Answer, Headers
-from engage.api.http.languages import message
 from engage.api.http.problems import language_of
 from engage.domain.refusals import Code, Refusal
+from engage.messages.refusals import refusal_message
 
 HERE: Final = Path(__file__).parent
 PAGES: Final = HERE / "pages"
@@ -111,7 +111,7 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
             if known is None:
                 raise _nothing()
             language = language_of(request.scope)
-            text = message(known, known.examples, language)
+            text = refusal_message(known, known.examples, language)
             example = msgspec.json.format(msgspec.json.encode(openapi.example(known)), indent=2).decode()
             body = _render("problem.html", code=known, text=text, example=example, language=language)
             return _tagged(request, body, b"text/html; charset=utf-8")

@@ -10,11 +10,11 @@ from engage.api.contract.operation import SHOP, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
-from engage.api.http.languages import message
 from engage.api.http.problems import FieldError, field_error, invalid, language_of
 from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
+from engage.messages.refusals import refusal_message
 
 # An event of an earlier year is a mistake of the shop's clock.
 EARLIEST_YEAR: Final = 2000
@@ -126,6 +126,6 @@ def _head_of(raw: msgspec.Raw) -> _Head:
 
 
 def _refused(event_id: str | None, refusal: Refusal, language: str) -> RefusedEvent:
-    text = message(refusal.code, refusal.facts, language)
+    text = refusal_message(refusal.code, refusal.facts, language)
     errors = refusal.facts.get("errors", [])
     return RefusedEvent(id=event_id, code=refusal.code, detail=text.detail, errors=errors)

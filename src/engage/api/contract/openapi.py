@@ -18,9 +18,10 @@ from litestar.routes import HTTPRoute
 
 from engage.api.contract.operation import OPT, Contract
 from engage.api.contract.schemas import Schemas, ref
-from engage.api.http.languages import LANGUAGES, message
 from engage.api.http.problems import TYPE_PREFIX, Problem
 from engage.domain.refusals import Code, RequestKind, UseCase, codes_of
+from engage.messages.catalogue import LANGUAGES
+from engage.messages.refusals import refusal_message
 
 Document = dict[str, Any]
 Operation = tuple[str, str, HTTPRouteHandler]  # Path, method, handler.
@@ -107,7 +108,7 @@ def document(controllers: Sequence[type[Controller]]) -> Document:
             "securitySchemes": drawn["components"]["securitySchemes"],
             "schemas": schemas.components,
             "examples": {
-                code.value: {"summary": message(code, {}, "en").title, "value": example(code)}
+                code.value: {"summary": refusal_message(code, {}, "en").title, "value": example(code)}
                 for code in Code
                 if f"/examples/{code}" in str(paths)
             },
@@ -275,7 +276,7 @@ def _of_parameter(schema: Document) -> Document:
 
 def example(code: Code) -> Document:
     """A problem document of a code, in English."""
-    text = message(code, code.examples, "en")
+    text = refusal_message(code, code.examples, "en")
     facts: Document = msgspec.to_builtins(code.examples)
     return {
         "type": TYPE_PREFIX + code,

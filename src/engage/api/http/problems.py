@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from engage.api.http.answers import SAFE, Answer, Headers
 from engage.api.http.context import api_of
-from engage.api.http.languages import message, negotiate
+from engage.api.http.languages import negotiate
 from engage.domain.refusals import Code, Refusal
+from engage.messages.refusals import refusal_message
 
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
@@ -84,7 +85,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
 
 def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
     language = language_of(scope)
-    text = message(refusal.code, refusal.facts, language)
+    text = refusal_message(refusal.code, refusal.facts, language)
     document = Problem(
         type=TYPE_PREFIX + refusal.code,
         title=text.title,

@@ -1,0 +1,102 @@
+"""Read translations, and show values in a language.
+
+A catalogue is compiled in memory when its language is first used. What a language lacks is shown in English.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from gettext import GNUTranslations
+from importlib import resources
+from io import BytesIO
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date
+from babel.lists import format_list
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+LANGUAGES: Final = ("en", "fr", "es", "it", "nl", "de", "ru")
+DEFAULT: Final = "en"
+
+# A sentence lists no more items than this. A problem document has all of them in its facts.
+ITEMS_SHOWN: Final = 8
+
+
+def read_catalog(language: str) -> Catalog:
+    path = resources.files("engage.messages").joinpath("locales", language, "LC_MESSAGES", "engage.po")
+    return read_po(BytesIO(path.read_bytes()), locale=language, abort_invalid=True)
+
+
+@cache
+def _translations(language: str) -> GNUTranslations:
+    compiled = BytesIO()
+    write_mo(compiled, read_catalog(language))
+    compiled.seek(0)
+    translations = GNUTranslations(compiled)
+    if language != DEFAULT:
+        translations.add_fallback(_translations(DEFAULT))
+    return translations
+
+
+def has(key: str) -> bool:
+    """Return whether there is a text without plural forms for a key."""
+    return _translations(DEFAULT).gettext(key) != key
+
+
+def translate(key: str, language: str, facts: Mapping[str, Any], *, counted: str | None = None) -> str:
+    """Fill the text of a key with facts, in the plural form for the fact `counted`.
+
+    Times are shown in the time zone of the fact `zone`, or in UTC. A fact that is missing is shown as "…".
+    """
+    translations = _translations(language)
+    if counted is None:
+        text = translations.gettext(key)
+    else:
+        count = facts.get(counted)
+        text = translations.ngettext(key, key, count if isinstance(count, int) else 2)
+    shown = {name: show(value, language, facts.get("zone")) for name, value in facts.items()}
+    return text.format_map(_Shown(shown))
+
+
+class _Shown(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+def show(value: Any, language: str, zone: str | None = None) -> str:
+    """Show a fact in a language: an instant, a number, a list of reasons, or text."""
+    match value:
+        case datetime():
+            local = value.astimezone(ZoneInfo(zone or "UTC"))
+            day = format_date(local, "long", locale=_locale(language))
+            return f"{day} {local:%H:%M}" if zone else f"{day} {local:%H:%M} UTC"
+        case bool() | str() | None:
+            return str(value)
+        case int():
+            return format_decimal(value, locale=_locale(language))
+        case [*items]:
+            return _list(items, language)
+        case _:
+            return str(value)
+
+
+def _list(items: Iterable[Any], language: str) -> str:
+    reasons = [_reason(str(item), language) for item in items]
+    shown = reasons[:ITEMS_SHOWN] + ["…"] * (len(reasons) > ITEMS_SHOWN)
+    return format_list(shown, locale=_locale(language))
+
+
+def _reason(item: str, language: str) -> str:
+    key = f"reason.{item}"
+    text = _translations(language).gettext(key)
+    return item if text == key else text
+
+
+@cache
+def _locale(language: str) -> Locale:
+    return Locale.parse("en_GB" if language == "en" else language)

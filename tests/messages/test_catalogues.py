@@ -1,0 +1,87 @@
+"""Each language has every text, with the right placeholders and plural forms."""
+
+import re
+from typing import get_args
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.plurals import get_plural
+
+from engage.domain.checkout.offers import CouponReason, PointsReason
+from engage.domain.refusals import Code
+from engage.messages import refusals, traces
+from engage.messages.catalogue import DEFAULT, LANGUAGES, read_catalog
+
+TRANSLATED = [language for language in LANGUAGES if language != DEFAULT]
+
+
+def texts(language: str) -> dict[str, Message]:
+    return {str(_key(message)): message for message in read_catalog(language) if message.id}
+
+
+def _key(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
+def forms(message: Message) -> tuple[str, ...]:
+    return (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
+
+
+def placeholders(text: str) -> set[str]:
+    return set(re.findall(r"{(\w+)}", text))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_catalogue_has_a_title_and_a_detail_for_each_code(language: str) -> None:
+    wanted = {f"refusal.{code}.{part}" for code in Code for part in ("title", "detail")}
+    assert {key for key in texts(language) if key.startswith("refusal.")} == wanted
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_catalogue_is_complete_and_nothing_in_it_is_fuzzy_or_obsolete(language: str) -> None:
+    catalog = read_catalog(language)
+    assert [message.id for message in catalog if message.id and message.fuzzy] == []
+    assert [message.id for message in catalog if not all(forms(message))] == []
+    assert catalog.obsolete == {}
+    assert texts(language).keys() == texts(DEFAULT).keys()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_counted_text_has_the_plural_forms_of_its_language(language: str) -> None:
+    counted = {f"refusal.{code}.detail" for code in refusals.COUNTED}
+    counted |= {f"trace.{code}" for code in traces.COUNTED} | {"trace.amount"}
+    found = texts(language)
+    assert {key for key, message in found.items() if message.pluralizable} == counted
+    plural = get_plural(language)
+    assert read_catalog(language).plural_forms == plural.plural_forms
+    assert [key for key in counted if len(forms(found[key])) != plural.num_plurals] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_detail_names_only_facts_of_its_code(language: str) -> None:
+    found = texts(language)
+    for code in Code:
+        for form in forms(found[f"refusal.{code}.detail"]):
+            assert placeholders(form) <= code.facts.keys(), (code, form)
+        assert placeholders(forms(found[f"refusal.{code}.title"])[0]) == set()
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_translation_names_the_facts_that_english_names(language: str) -> None:
+    for key, english in texts(DEFAULT).items():
+        translated = texts(language)[key]
+        assert placeholders(forms(translated)[-1]) == placeholders(forms(english)[-1]), key
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_no_text_is_left_in_english(language: str) -> None:
+    english, own = texts(DEFAULT), texts(language)
+    same = [
+        key for key in own if not key.endswith(".title") and forms(own[key])[-1] == forms(english[key])[-1]
+    ]
+    assert same == []
+
+
+def test_each_reason_that_the_domain_names_has_a_text() -> None:
+    reasons = {*get_args(PointsReason), *get_args(CouponReason)}
+    assert {f"reason.{reason}" for reason in reasons} <= texts(DEFAULT).keys()

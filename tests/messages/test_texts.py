@@ -1,0 +1,89 @@
+"""Texts show facts as a language writes them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from engage.domain.refusals import Code
+from engage.messages.catalogue import LANGUAGES, show, translate
+from engage.messages.refusals import refusal_message
+from engage.messages.traces import trace_sentence
+
+
+def detail(code: Code, language: str, **facts: object) -> str:
+    return refusal_message(code, facts, language).detail
+
+
+def test_a_time_is_shown_in_the_language_and_in_the_members_time_zone() -> None:
+    tapped = detail(Code.ALREADY_TAPPED, "de", **Code.ALREADY_TAPPED.examples)
+    assert tapped.endswith("am 22. November 2026 00:00."), "in Madrid, where the member lives"
+    clock = detail(Code.CLOCK_BACKWARDS, "de", **Code.CLOCK_BACKWARDS.examples)
+    assert "21. November 2026 23:00 UTC" in clock
+
+
+def test_reasons_are_shown_in_words_and_joined_as_the_language_joins_them() -> None:
+    text = detail(Code.NOT_ELIGIBLE, "fr", reasons=["country", "company"])
+    assert text.endswith("pas dans ce pays et pas pour les entreprises.")
+
+
+def test_a_sentence_shows_at_most_eight_items() -> None:
+    long = detail(Code.INVALID_DOCUMENT, "en", problems=[f"rules[{n}]" for n in range(100)])
+    assert long.endswith("rules[6], rules[7] and ….")
+    short = detail(Code.INVALID_DOCUMENT, "en", problems=[f"rules[{n}]" for n in range(8)])
+    assert short.endswith("rules[6] and rules[7].")
+
+
+def test_a_missing_fact_is_shown_as_an_ellipsis() -> None:
+    assert detail(Code.BELOW_MINIMUM, "en", active=5) == "The balance has to be at least … points; it is 5."
+
+
+@pytest.mark.parametrize(
+    ("language", "minimum", "noun"),
+    [
+        ("en", 1, "1 point;"),
+        ("en", 50, "50 points;"),
+        ("fr", 0, "0 point ;"),
+        ("fr", 2, "2 points ;"),
+        ("ru", 1, "1 балла;"),
+        ("ru", 21, "21 балла;"),
+        ("ru", 25, "25 баллов;"),
+    ],
+)
+def test_a_count_selects_the_plural_form(language: str, minimum: int, noun: str) -> None:
+    assert noun in detail(Code.BELOW_MINIMUM, language, minimum=minimum, active=0)
+
+
+@pytest.mark.parametrize(
+    ("points", "text"), [(1, "начислен 1 балл"), (3, "3 балла"), (5, "5 баллов"), (11, "11 баллов")]
+)
+def test_russian_has_three_plural_forms(points: int, text: str) -> None:
+    assert text.removeprefix("начислен ") in trace_sentence("each_order", {"points": points}, "ru")
+
+
+def test_numbers_are_grouped_as_the_language_groups_them() -> None:
+    assert show(65_536, "en") == "65,536"
+    assert show(65_536, "de") == "65.536"
+
+
+ORDER = {"rule": "r", "paid_minor": 5000, "lines": 2, "shipping_minor": 0, "discount_minor": 0, "points": 50}
+
+
+def test_a_step_about_an_order_tells_the_amount_that_counts() -> None:
+    facts = ORDER | {"step_points": 1, "step_minor": 100}
+    plain = trace_sentence("spend_steps", facts, "en")
+    assert plain == "5,000 for 2 lines earn 50 points: 1 for each 100."
+    whole = trace_sentence("spend_steps", facts | {"shipping_minor": 300, "discount_minor": 40}, "en")
+    assert whole.startswith(
+        "5,000 for 2 lines and 300 for shipping, less 40 paid with points or coupons earn"
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_unknown_step_is_shown_with_its_facts(language: str) -> None:
+    assert trace_sentence("later", {"points": 3}, language) == "later, points 3"
+    assert trace_sentence("text", {"text": "fuel: day 3"}, language) == "fuel: day 3"
+
+
+def test_an_unknown_key_is_shown_as_it_is() -> None:
+    assert translate("refusal.none", "ru", {}) == "refusal.none"
+    assert show(datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "en") == "2 January 2026 03:04 UTC"
