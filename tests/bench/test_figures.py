@@ -2,7 +2,7 @@
 
 import pytest
 
-from engage.bench.figures import Figure, as_json, median, percentile
+from engage.bench.figures import Figure, as_json, compare, median, percentile
 
 
 def test_a_target_applies_to_the_ratio() -> None:
@@ -33,3 +33,12 @@ def test_percentiles_are_measured_values() -> None:
 def test_a_median_is_the_middle_or_the_mean_of_two() -> None:
     assert median([3.0, 1.0, 2.0]) == 2.0
     assert median([4.0, 1.0, 2.0, 3.0]) == 2.5
+
+
+def test_a_comparison_is_the_ratio_of_two_medians() -> None:
+    figure = compare(
+        "b", "w", "taps/s", [10.0, 30.0, 20.0], baseline="x", baseline_rates=[80.0, 40.0, 50.0], at_least=0.5
+    )
+    assert (figure.value, figure.ratio, figure.met) == (20.0, 0.4, False)
+    assert figure.over == "x: 50/s"
+    assert figure.note == "median of 10, 30, 20"

@@ -66,20 +66,20 @@ def liability(
     """
     if as_json and csv_file == "-":
         raise click.UsageError("only one of --json and --csv - can use standard output")
-    report = _run(_liability(data, at=at, since=since, program_id=program_id))
+    result = _run(_liability(data, at=at, since=since, program_id=program_id))
     if csv_file is not None:
-        _write(csv_file, as_csv(report))
+        _write(csv_file, as_csv(result))
     if chart is not None:
         from engage.cli.liability_chart import draw
 
-        _write(str(chart), draw(report))
+        _write(str(chart), draw(result))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(result)).decode())
     elif csv_file != "-":
         from engage.cli.liability_table import show
 
-        show(open_console(pipe_width=PIPE_WIDTH), report)
-    ctx.exit(0 if all(item.reconciled for item in report.items) else 1)
+        show(open_console(pipe_width=PIPE_WIDTH), result)
+    ctx.exit(0 if all(item.reconciled for item in result.items) else 1)
 
 
 @report.command

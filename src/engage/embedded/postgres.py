@@ -109,9 +109,7 @@ def url(postgres: Postgres, database: str = DATABASE) -> str:
 
 
 async def connect(postgres: Postgres, database: str = "postgres") -> asyncpg.Connection:
-    return await asyncpg.connect(
-        host=str(postgres.sockets), port=PORT, user=SUPERUSER, database=database, timeout=CONNECT_S
-    )
+    return await _connect(postgres.sockets, database)
 
 
 async def ensure_database(postgres: Postgres) -> str:
@@ -125,11 +123,15 @@ async def ensure_database(postgres: Postgres) -> str:
         await connection.close()
 
 
+async def _connect(sockets: Path, database: str) -> asyncpg.Connection:
+    return await asyncpg.connect(
+        host=str(sockets), port=PORT, user=SUPERUSER, database=database, timeout=CONNECT_S
+    )
+
+
 async def _answers(sockets: Path) -> bool:
     try:
-        connection = await asyncpg.connect(
-            host=str(sockets), port=PORT, user=SUPERUSER, database="postgres", timeout=CONNECT_S
-        )
+        connection = await _connect(sockets, "postgres")
     except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
         return False
     try:
@@ -159,7 +161,7 @@ def _grant_access(folder: DataFolder, user: SystemUser | None) -> list[Path]:
 
 
 async def _create_files(folder: DataFolder, user: SystemUser | None, *, durable: bool) -> None:
-    """Create the files in a draft folder and rename it at the end, so that a killed run leaves no half."""
+    """Create the files in a draft folder that is renamed at the end: a killed run leaves no partial ones."""
     draft = folder.path / "postgres.new"
     if draft.exists():
         shutil.rmtree(draft)
@@ -172,10 +174,8 @@ async def _create_files(folder: DataFolder, user: SystemUser | None, *, durable:
             str(_programs() / "initdb"),
             *("-D", str(draft), "-U", SUPERUSER, "--encoding=UTF8"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
-            *(
-                "--auth-local=trust",
-                "--auth-host=reject",
-            ),  # Permissions of the folder decide who reaches the socket.
+            # Permissions of the folder decide who reaches the socket.
+            *("--auth-local=trust", "--auth-host=reject"),
             f"--sync-method={SYNC_METHOD}" if durable else "--no-sync",
         ],
         log=folder.logs / "initdb.log",

@@ -1,0 +1,67 @@
+"""The load client sends every request once, measures latencies and reports broken connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from engage.bench.clients.http_client import SendAll, SendAtRate, send_all, send_at_rate
+from engage.bench.setup.constants import HOST
+
+RESPONSE = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok"
+REQUESTS = [f"POST /{number} HTTP/1.1\r\n\r\n".encode() for number in range(20)]
+DELAY_S = 0.05
+
+
+class Server:
+    """Answers after a delay, or closes the connection after some requests."""
+
+    def __init__(self, *, delay_s: float = 0.0, closes_after: int | None = None) -> None:
+        self.received: list[bytes] = []
+        self.port = 0
+        self._delay_s = delay_s
+        self._closes_after = closes_after
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(1_000):
+            self.received.append(request)
+            await asyncio.sleep(self._delay_s)
+            if self._closes_after is not None and len(self.received) > self._closes_after:
+                break
+            # In two parts, as a network may deliver a response.
+            writer.write(RESPONSE[:10])
+            await asyncio.sleep(0)
+            writer.write(RESPONSE[10:])
+        writer.close()
+
+
+@asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    listener = await asyncio.start_server(server.serve, HOST, 0)
+    async with listener:
+        server.port = listener.sockets[0].getsockname()[1]
+        yield server
+
+
+async def test_each_request_is_sent_once() -> None:
+    async with running(Server()) as server:
+        request = SendAll(server.port, "POST", "/", "m-", 0, len(REQUESTS), connections=4)
+        result = await send_all(request, REQUESTS)
+    assert result.statuses == {202: len(REQUESTS)}
+    assert sorted(server.received) == sorted(REQUESTS)
+
+
+async def test_latency_includes_the_wait_for_a_free_connection() -> None:
+    async with running(Server(delay_s=DELAY_S)) as server:
+        request = SendAtRate(server.port, "POST", "/", "m-", 4, connections=1, rate=1_000)
+        result = await send_at_rate(request, REQUESTS[:4])
+    assert result.statuses == {202: 4}
+    assert result.max_s > 3 * DELAY_S
+
+
+async def test_a_closed_connection_fails_the_load() -> None:
+    async with running(Server(closes_after=2)) as server:
+        request = SendAll(server.port, "POST", "/", "m-", 0, len(REQUESTS), connections=1)
+        with pytest.raises(RuntimeError, match="the server closed a connection"):
+            await send_all(request, REQUESTS)
