@@ -1,11 +1,11 @@
 """Real servers for the tests: one PostgreSQL and one Valkey for the whole run, fresh databases on request.
 
-`servers`          Settings of the two servers; the database they name is empty and nobody's.
-`database`         Settings with a migrated, emptied database.
+`servers`          Settings of the two servers; the database they name is empty, and no test uses it.
+`database`         Settings with a migrated, emptied database, whose sandbox clock shows NOON.
 `own_database`     The same, made for this test alone: for tests that change the schema.
 `module_database`  The same, made for the tests of one file together.
-`valkey`           A client of Valkey's state, which is emptied, topics and queue too.
-`settings`         `database`, with Valkey emptied: what a test of several rooms wants.
+`valkey`           A client of Valkey's state, which is emptied, with topics and queue.
+`settings`         `database`, with Valkey emptied: for tests of several packages.
 """
 
 import tempfile
@@ -21,13 +21,15 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
+from engage.clock import Clock
 from engage.embedded.installation import running_servers
 from engage.settings import Settings
+from tests.support.clock import NOON, set_sandbox_clock
 
 TEMPLATE = "migrated"
 _numbers = count(1)
 
-# As `engage.logs` has it: with all its locals a traceback takes many seconds to draw.
+# As in `engage.logs`: with all its locals a traceback takes many seconds to draw.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,
@@ -45,10 +47,10 @@ async def servers() -> AsyncIterator[Settings]:
 
 @pytest.fixture(scope="session")
 async def migrated(servers: Settings) -> Settings:
-    """A migrated database that nobody connects to: the others are copies of it."""
+    """The template of the other databases, migrated. Nothing stays connected to it."""
     from engage.flows.operations.install import migrate
 
-    await _ask(servers, f"CREATE DATABASE {TEMPLATE}")
+    await _execute(servers, f"CREATE DATABASE {TEMPLATE}")
     await migrate(_with_database(servers, TEMPLATE))
     return servers
 
@@ -61,7 +63,7 @@ async def shared_database(migrated: Settings) -> AsyncIterator[Settings]:
 
 @pytest.fixture
 async def database(shared_database: Settings) -> Settings:
-    """Emptying is ten times faster than making."""
+    """The shared database, emptied: ten times faster than a new one."""
     await _empty(shared_database)
     return shared_database
 
@@ -93,11 +95,13 @@ def settings(database: Settings, valkey: Redis) -> Settings:
 @asynccontextmanager
 async def fresh_database(migrated: Settings) -> AsyncIterator[Settings]:
     name = f"test_{next(_numbers)}"
-    await _ask(migrated, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    await _execute(migrated, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     try:
-        yield _with_database(migrated, name)
+        settings = _with_database(migrated, name)
+        await set_sandbox_clock(settings)
+        yield settings
     finally:
-        await _ask(migrated, f"DROP DATABASE {name} WITH (FORCE)")
+        await _execute(migrated, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _with_database(settings: Settings, name: str) -> Settings:
@@ -108,7 +112,7 @@ def _with_database(settings: Settings, name: str) -> Settings:
 async def _empty(settings: Settings) -> None:
     connection = await _connect(settings, _name(settings))
     try:
-        # What an earlier test left open would keep its tables locked.
+        # A connection that an earlier test left open would keep its tables locked.
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -118,11 +122,12 @@ async def _empty(settings: Settings) -> None:
             " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
         )
         await connection.execute(f"TRUNCATE {', '.join(row[0] for row in tables)} RESTART IDENTITY")
+        await connection.execute("INSERT INTO sandbox_clock (ahead) VALUES ($1)", NOON - Clock().wall())
     finally:
         await connection.close()
 
 
-async def _ask(settings: Settings, statement: str) -> None:
+async def _execute(settings: Settings, statement: str) -> None:
     connection = await _connect(settings, "postgres")
     try:
         await connection.execute(statement)

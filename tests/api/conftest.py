@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engage.clock import StoppedClock
+from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import Calling, calling
-from tests.support.clock import NOON, install_at_noon
+from tests.support.clock import NOON
 
 
 @pytest.fixture(scope="module")
 async def installed(module_database: Settings) -> Settings:
-    await install_at_noon(module_database)
+    await install(module_database)
     return module_database
 
 

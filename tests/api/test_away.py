@@ -8,9 +8,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from engage.flows.operations.install import install
 from engage.signals.doorbell import WORKER_HEALTH_PREFIX
 from tests.api.calling import Caller, Calling, calling, problem
-from tests.support.clock import install_at_noon
+from tests.support.clock import set_sandbox_clock
 from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
@@ -25,7 +26,8 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     if os.geteuid() == 0:
         folder.parent.chmod(0o711)
     async with own_servers(folder) as running:
-        await install_at_noon(running.settings)
+        await install(running.settings)
+        await set_sandbox_clock(running.settings)
         yield running
 
 

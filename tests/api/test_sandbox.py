@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from engage.api.app import create_app
+from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import PROGRAM, Caller, Calling, calling, client_of, fields, problem
-from tests.support.clock import install_at_noon
 
 SANDBOX, MEMBERS, CLOCK = "/v1/sandbox", "/v1/sandbox/members", "/v1/sandbox/clock"
 
@@ -19,7 +19,7 @@ SANDBOX, MEMBERS, CLOCK = "/v1/sandbox", "/v1/sandbox/members", "/v1/sandbox/clo
 @pytest.fixture
 async def sandbox(settings: Settings) -> AsyncIterator[Calling]:
     """Its clock runs, and what was moved stays with its database."""
-    await install_at_noon(settings)
+    await install(settings)
     async with calling(settings) as opened:
         yield opened
 
@@ -144,7 +144,7 @@ async def test_a_move_that_is_wrong_is_refused_and_the_clock_stays(
 
 
 async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(settings: Settings) -> None:
-    await install_at_noon(settings)
+    await install(settings)
     async with calling(settings) as before:
         await before.nobody.post(CLOCK, {"advance": "P30D"})
         offset = before.services.clock.offset

@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 from engage.cli import main
 from engage.settings import Settings, to_environment
 from tests.support.activities import PROGRAM, services_with_activities
-from tests.support.clock import set_sandbox_clock
 from tests.support.database import rows
 from tests.support.eventually import LOOK_AGAIN_S
 
@@ -37,7 +36,6 @@ async def test_it_reports_counts_and_writes_rejected_rows_to_a_file(
     file = tmp_path / "old-cards.csv"
     file.write_text("member_id,country,points\na,ES,100\nb,[red]US,5\nc,ES,[bold]7\nd,GB,\n")
     async with services_with_activities(settings) as services:
-        await set_sandbox_clock(settings)  # Which the command follows.
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 1, done.output
         assert "line 3 country [red]US: " in done.output

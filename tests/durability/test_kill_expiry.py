@@ -13,7 +13,7 @@ from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from tests.support.activities import PROGRAM, services_with_activities
-from tests.support.clock import running_clock, set_sandbox_clock
+from tests.support.clock import running_clock
 from tests.support.database import rows
 
 MEMBERS = 30_000
@@ -52,7 +52,6 @@ CROWD = [
 async def test_points_end_once_when_the_worker_that_ends_them_is_killed(
     settings: Settings, tmp_path: Path
 ) -> None:
-    await set_sandbox_clock(settings)  # Which the worker follows.
     async with services_with_activities(settings, running_clock()) as services:
         await _gather(services)
         async with _worker(settings, tmp_path) as child:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -21,11 +20,13 @@ from engage.flows.activities.record import record
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
+from engage.flows.operations.install import install
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
 from engage.tokens.signing import sign
 from tests.feed.feeds import PROGRAM, message_of
-from tests.support.clock import install_at_noon, running_clock
+from tests.support.clock import running_clock
+from tests.support.command_line import engage
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 HOST = "127.0.0.1"
@@ -33,7 +34,7 @@ HOST = "127.0.0.1"
 
 @pytest.fixture
 async def installed(settings: Settings) -> Settings:
-    await install_at_noon(settings)
+    await install(settings)
     return replace(settings, feed_port=free_port(HOST))
 
 
@@ -46,9 +47,7 @@ async def services(installed: Settings) -> AsyncIterator[Services]:
 
 @asynccontextmanager
 async def engage_feed(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "engage.cli", "feed"), env=to_environment(settings)
-    )
+    running = await engage("feed", cwd=Path.cwd(), **to_environment(settings))
     try:
         await ready(settings)
         yield running

@@ -169,7 +169,7 @@ async def test_a_server_that_falls_silent_is_left(tmp_path: Path, monkeypatch: p
 
 
 async def test_a_quiet_time_is_no_gap(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.01)
+    monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
     topics = Topics(valkey, Clock())
     await valkey.config_resetstat()
     async with listening(topics) as heard:

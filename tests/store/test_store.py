@@ -199,6 +199,7 @@ async def test_an_event_is_seen_once_it_was_kept(db: AsyncEngine) -> None:
 
 async def test_the_sandboxs_clock_is_shared(db: AsyncEngine) -> None:
     async with transaction(db) as conn:
+        await conn.execute(text("DELETE FROM sandbox_clock"))
         assert await sandbox_clock.read(conn) == timedelta()
         for ahead in (timedelta(days=400, microseconds=7), timedelta(days=401)):
             await sandbox_clock.set_ahead(conn, ahead)

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 from engage.clock import Clock, StoppedClock
-from engage.flows.operations.install import install
 from engage.runtime.database import open_database, transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -24,19 +23,13 @@ def running_clock(at: datetime = NOON) -> Clock:
 
 
 async def set_sandbox_clock(settings: Settings, at: datetime = NOON) -> None:
-    """Processes and commands that start on this database from now on run by this clock."""
+    """Processes and commands that start on this database from now on follow this clock."""
     db = open_database(settings.database_url, pool_size=1)
     try:
         async with transaction(db) as conn:
             await sandbox_clock.set_ahead(conn, at - Clock().wall())
     finally:
         await db.dispose()
-
-
-async def install_at_noon(settings: Settings) -> None:
-    """Install the presets into an empty database whose sandbox clock shows NOON."""
-    await install(settings)
-    await set_sandbox_clock(settings)
 
 
 def advance(services: Services, by: timedelta) -> datetime:

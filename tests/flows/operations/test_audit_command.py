@@ -23,7 +23,6 @@ async def test_an_operator_proves_and_rebuilds_an_installation(
         await perform(services, link())
         await services.post_commit.drain()
         await valkey.flushall()
-        await set_sandbox_clock(settings, NOON)
 
         status, said = await run(settings, "rebuild", cwd=tmp_path)
         assert status == 0, said
