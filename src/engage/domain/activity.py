@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from engage.domain.keys import order_reference, review_reference, share_reference
+
 # Text without control characters. A $ alone would let a newline through at the end.
 ONE_LINE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
 
@@ -129,15 +131,3 @@ class Order(Activity, frozen=True, tag="order", kw_only=True):
 
 
 AnyActivity = FuelTap | Registration | AppSignIn | Share | Review | Order
-
-
-def share_reference(share_id: str) -> str:
-    return f"share:{share_id}"
-
-
-def review_reference(review_id: str) -> str:
-    return f"review:{review_id}"
-
-
-def order_reference(order_id: str) -> str:
-    return f"order:{order_id}"

@@ -1,18 +1,89 @@
-"""Keys that rows are found by. A program's id stands first in each, so sorted keys are in lock order."""
+"""Keys that rows are found by, and the texts that source keys and references are made of.
 
+A source key names what a credit is for, and is unique for a member. A reference names the activity that
+earned it, or what an entry is about. Both are made here, and nowhere taken apart.
+"""
+
+from datetime import date
+from typing import Final
 from uuid import UUID
 
+# The program stands first, so sorted keys are in lock order.
 MemberKey = tuple[str, str]  # (program, member)
 OrderKey = tuple[str, str, str]  # (program, member, order)
 HoldKey = tuple[str, str, UUID]  # (program, member, hold)
-ReferenceKey = tuple[str, str, str]  # (program, member, reference of an activity)
+ReferenceKey = tuple[str, str, str]  # (program, member, reference)
+SourceKey = tuple[str, str, str]  # (program, member, source key)
 RewardKey = tuple[str, str]  # (program, reward)
 
-# References of entries that are not about an activity of the member.
-ERASURE = "erasure"
-MERGE = "merge:"
+# Ids of rules that no program may have: credits of these come from operators, imports and mergers.
+ADJUSTMENT_RULE: Final = "adjustment"
+OPENING_RULE: Final = "opening_balance"
+TRANSFER_RULE: Final = "transfer"
+
+ERASURE: Final = "erasure"  # The reference of entries that an erasure posts.
+MERGE: Final = "merge:"  # References of entries that a merger posts begin with this.
+
+
+def share_reference(share_id: str) -> str:
+    return f"share:{share_id}"
+
+
+def review_reference(review_id: str) -> str:
+    return f"review:{review_id}"
+
+
+def order_reference(order_id: str) -> str:
+    return f"order:{order_id}"
+
+
+def removal_reference(reference: str) -> str:
+    """The reference of what a removed activity loses."""
+    return f"removed:{reference}"
 
 
 def merge_reference(member_id: str) -> str:
-    """The reference of entries by which points go to, or come from, another member's account."""
+    """The reference of entries by which points go to another member's account, or come from it."""
     return MERGE + member_id
+
+
+def adjustment_reference(reference: str) -> str:
+    """The reference of an operator's correction, and the source key of a credit that it makes."""
+    return f"{ADJUSTMENT_RULE}:{reference}"
+
+
+def streak_key(rule_id: str, day: date) -> str:
+    return f"{rule_id}:{day.isoformat()}"
+
+
+def window_prefix(rule_id: str, window: str) -> str:
+    """The beginning of the keys of a window's slots. `window` is its label, such as 2026-11."""
+    return f"{rule_id}:{window}:"
+
+
+def window_key(rule_id: str, window: str, slot: int) -> str:
+    return f"{window_prefix(rule_id, window)}{slot}"
+
+
+def once_key(rule_id: str, subject: str | None = None) -> str:
+    """The key of a rule that pays once, for the member or for the member and a subject such as a product."""
+    return rule_id if subject is None else f"{rule_id}:{subject}"
+
+
+def order_key(order_id: str, rule_id: str) -> str:
+    return f"{order_reference(order_id)}:{rule_id}"
+
+
+def removal_key(reference: str, rule_id: str) -> str:
+    """The key of a credit of no points that records a removal which came before its activity."""
+    return f"{removal_reference(reference)}:{rule_id}"
+
+
+def opening_key(name: str) -> str:
+    """The key of an opening balance, which a member has once under each name."""
+    return f"opening:{name}"
+
+
+def transfer_key(member_id: str, credit_id: UUID) -> str:
+    """The key of a credit that comes from a merged member, where the survivor has its own key already."""
+    return f"{TRANSFER_RULE}:{member_id}:{credit_id}"

@@ -1,18 +1,20 @@
-"""Corrections by operators: each has a reference, under which it is made once."""
+"""Adjustments: corrections by operators. Each has a reference, under which it is made once."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import EntryKind
-from engage.domain.keys import MemberKey
-
-ADJUSTMENT_RULE: Final = "adjustment"  # Reserved: no rule of a program.
+from engage.domain.keys import ADJUSTMENT_RULE, MemberKey, adjustment_reference
+from engage.schema.adjustments import adjustments
+from engage.schema.credits import credits
+from engage.schema.entries import entries
+from engage.schema.members import members
+from engage.schema.rows import columns, from_row, of_member
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,42 +41,25 @@ class AdjustmentEntry(msgspec.Struct, frozen=True):
     credit_id: UUID | None
 
 
-# Its own member, and those that were merged into them, share one sequence of references.
-_FIND = text("""
-SELECT a.program_id, a.member_id, a.reference, a.points, a.reason, a.operator, a.at, a.entry_seq
-FROM adjustments a
-WHERE a.program_id = :program_id AND a.reference = :reference
-  AND (a.member_id = :member_id OR a.member_id IN (
-      SELECT m.member_id FROM members m WHERE m.program_id = :program_id AND m.merged_into = :member_id))
-""")
-
-_ADD = text("""
-INSERT INTO adjustments (program_id, member_id, reference, points, reason, operator, at, entry_seq)
-VALUES (:program_id, :member_id, :reference, :points, :reason, :operator, :at, :entry_seq)
-""")
-
-_ADD_CREDIT = text("""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, due_at, active_at, expires_at, why)
-VALUES (:program_id, :member_id, :id, :source_key, :rule_id, :version, :points, 'active',
-        :now, :now, :now, :now, :expires_at, CAST(:why AS jsonb))
-""")
-
-_ENTRY = text("""
-SELECT seq, kind, active_delta, balance_after, at, credit_id FROM entries
-WHERE program_id = :program_id AND member_id = :member_id AND seq = :seq
-""")
-
-
 async def read_adjustment(conn: AsyncConnection, key: MemberKey, reference: str) -> Adjustment | None:
-    """The one that has this reference. Certain while the member's balance is locked."""
-    values = {"program_id": key[0], "member_id": key[1], "reference": reference}
-    row = (await conn.execute(_FIND, values)).first()
-    return None if row is None else Adjustment(**dict(zip(Adjustment.__struct_fields__, row, strict=True)))
+    """Read the adjustment with this reference. The answer is final while the member's balance is locked.
+
+    A member and those who were merged into them share one sequence of references.
+    """
+    merged = select(members.c.member_id).where(
+        members.c.program_id == key[0], members.c.merged_into == key[1]
+    )
+    query = select(*columns(adjustments, Adjustment)).where(
+        adjustments.c.program_id == key[0],
+        adjustments.c.reference == reference,
+        (adjustments.c.member_id == key[1]) | adjustments.c.member_id.in_(merged),
+    )
+    row = (await conn.execute(query)).first()
+    return None if row is None else from_row(Adjustment, row)
 
 
 async def add_adjustment(conn: AsyncConnection, adjustment: Adjustment) -> None:
-    await conn.execute(_ADD, msgspec.structs.asdict(adjustment))
+    await conn.execute(insert(adjustments).values(msgspec.structs.asdict(adjustment)))
 
 
 async def add_adjusting_credit(
@@ -89,29 +74,37 @@ async def add_adjusting_credit(
     now: datetime,
     expires_at: datetime | None,
 ) -> None:
-    """A credit that is active at once. Nobody else uses its key, and the member's balance is locked."""
-    await conn.execute(
-        _ADD_CREDIT,
-        {
-            "program_id": key[0],
-            "member_id": key[1],
-            "id": id_,
-            "source_key": f"{ADJUSTMENT_RULE}:{reference}",
-            "rule_id": ADJUSTMENT_RULE,
-            "version": version,
-            "points": points,
-            "now": now,
-            "expires_at": expires_at,
-            "why": msgspec.json.encode(why).decode(),
-        },
-    )
+    """Add a credit that is active at once. The member's balance is locked."""
+    row = {
+        "program_id": key[0],
+        "member_id": key[1],
+        "id": id_,
+        "source_key": adjustment_reference(reference),
+        "rule_id": ADJUSTMENT_RULE,
+        "program_version": version,
+        "points": points,
+        "state": "active",
+        "activity_at": now,
+        "accepted_at": now,
+        "due_at": now,
+        "active_at": now,
+        "expires_at": expires_at,
+        "why": msgspec.to_builtins(why),
+    }
+    await conn.execute(insert(credits).values(row))
 
 
 async def read_posted(conn: AsyncConnection, adjustment: Adjustment) -> AdjustmentEntry:
-    values = {
-        "program_id": adjustment.program_id,
-        "member_id": adjustment.member_id,
-        "seq": adjustment.entry_seq,
-    }
-    row: Sequence[Any] = (await conn.execute(_ENTRY, values)).one()
-    return AdjustmentEntry(*row)
+    """Read the entry of an adjustment."""
+    query = select(
+        entries.c.seq,
+        entries.c.kind,
+        entries.c.active_delta,
+        entries.c.balance_after,
+        entries.c.at,
+        entries.c.credit_id,
+    ).where(
+        of_member(entries, (adjustment.program_id, adjustment.member_id)),
+        entries.c.seq == adjustment.entry_seq,
+    )
+    return from_row(AdjustmentEntry, (await conn.execute(query)).one())

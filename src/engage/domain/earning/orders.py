@@ -17,6 +17,7 @@ from engage.domain.earning.due import OnDelivery
 from engage.domain.earning.order_returns import ordered_quantities, taken_back
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.domain.keys import order_key
 
 
 class Standing(Struct, frozen=True):
@@ -53,7 +54,7 @@ def decide_order(terms: EarningTerms, order: Order, *, at: datetime, zone: str) 
             rule,
             points,
             order,
-            source_key=source_key(order.order_id, rule.id),
+            source_key=order_key(order.order_id, rule.id),
             inputs={"lines": [line.line_id for line in lines]},
             at=at,
             zone=zone,
@@ -82,10 +83,6 @@ def standing(
         _standing(terms, credit, order, back, delivered_at=delivered_at)
         for credit in decide_order(terms, order, at=at, zone=zone)
     ]
-
-
-def source_key(order_id: str, rule_id: str) -> str:
-    return f"order:{order_id}:{rule_id}"
 
 
 def _points(rule: Rule, order: Order) -> tuple[int, list[Line], list[TraceStep]]:

@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from engage.domain.activity import Identifier, review_reference, share_reference
+from engage.domain.activity import Identifier
 from engage.domain.earning.order_facts import Return, ReturnedLine
 from engage.domain.feature.action import Action
 from engage.domain.feature.outcome import Outcome
+from engage.domain.keys import review_reference, share_reference
 from engage.domain.simulation.member import SimulatedMember
 
 

@@ -10,12 +10,11 @@ from engage.domain.accounts.account import Account, Lot
 from engage.domain.accounts.balance import Balance
 from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.earning.trace import TraceCode, step
-from engage.domain.keys import MemberKey
+from engage.domain.keys import ADJUSTMENT_RULE, MemberKey, adjustment_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.adjustments import (
-    ADJUSTMENT_RULE,
     Adjustment,
     AdjustmentEntry,
     add_adjusting_credit,
@@ -129,7 +128,7 @@ async def _give(
     ends_at, id_, reference = (
         program.expiry.expires_at(now, zone),
         new_id(),
-        f"{ADJUSTMENT_RULE}:{request.reference}",
+        adjustment_reference(request.reference),
     )
     why: dict[str, Any] = {
         "program": program.id,
@@ -159,5 +158,5 @@ def _take(account: Account, request: AdjustmentRequest, *, now: datetime) -> Non
     points = -request.points
     if points > account.active:
         raise Refusal(Code.INSUFFICIENT_POINTS, active=account.active, points=points)
-    reference = f"{ADJUSTMENT_RULE}:{request.reference}"
+    reference = adjustment_reference(request.reference)
     account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)

@@ -17,17 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain import calendar
 from engage.domain.accounts.account import Lot
 from engage.domain.earning.trace import TraceCode, step
+from engage.domain.keys import OPENING_RULE, opening_key
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
 from engage.flows.members.register import MemberRegistration, admit
 from engage.ledger.accounts import open_accounts
 from engage.ledger.opening import (
-    OPENING_RULE,
     OpeningCredit,
     add_opening_credits,
     read_opening_points,
-    source_key,
 )
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
@@ -312,7 +311,7 @@ async def _write(services: Services, posting: Posting, batch: _Batch, *, name: s
     accounts = await open_accounts(conn, keys, now=now)
     for key, credit in zip(keys, batch.credits, strict=True):
         lot = Lot(credit.id, credit.points, credit.points, 0, now, credit.expires_at)
-        accounts.by_key[key].open_lot(lot, now, kind="opening", out_of="opening", reference=source_key(name))
+        accounts.by_key[key].open_lot(lot, now, kind="opening", out_of="opening", reference=opening_key(name))
     await posting.post(accounts)
 
 

@@ -1,23 +1,30 @@
 """The audit: check every invariant of the ledger in one snapshot, whether the system runs or not."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.audit import Check, Finding, run_check
 from engage.clock import Clock
-from engage.ledger import audit as ledger
-from engage.ledger.audit import Finding, Totals
-from engage.ledger.checks import CHECKS, Check
+from engage.domain.program.program import Program
+from engage.ledger.checks import LEDGER_CHECKS
+from engage.ledger.totals import Totals, read_totals
 from engage.runtime.database import open_database, snapshot
 from engage.runtime.program_cache import parsed
 from engage.runtime.sandbox_clock import read_clock
 from engage.settings import Settings
-from engage.store import programs
+from engage.store import programs as store
+from engage.store.checks import STORE_CHECKS
+from engage.store.rewards.checks import REWARD_CHECKS
+from engage.store.shop.checks import ORDER_CHECKS
+from engage.store.withdrawals.checks import WITHDRAWAL_CHECKS
 
 __all__ = ["CHECKS", "Audit", "Check", "Finding", "Totals", "audit", "audit_snapshot"]
+
+# The ledger and each feature bring their own.
+CHECKS = (*LEDGER_CHECKS, *ORDER_CHECKS, *REWARD_CHECKS, *WITHDRAWAL_CHECKS, *STORE_CHECKS)
 
 ROWS_SHOWN = 10
 
@@ -59,22 +66,22 @@ async def audit_snapshot(
     conn: AsyncConnection, clock: Clock, *, checks: Sequence[Check] = CHECKS, on_check: OnCheck = _ignore
 ) -> Audit:
     """Run checks on a connection whose transaction reads one snapshot."""
-    rules = await _rules(conn)
+    programs = await _read_programs(conn)
     found = []
     for done, check in enumerate(checks):
         on_check(done, check)
-        finding = await ledger.run_check(
-            conn, check, rules=rules, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
+        finding = await run_check(
+            conn, check, programs=programs, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
         )
         if finding.count:
             found.append(finding)
     return Audit(
-        await ledger.read_totals(conn),
+        await read_totals(conn),
         broken=[finding for finding in found if not finding.check.warning],
         late=[finding for finding in found if finding.check.warning],
     )
 
 
-async def _rules(conn: AsyncConnection) -> dict[str, list[Any]]:
-    by_program = parsed(await programs.read_all(conn))
-    return ledger.rules_as_rows([version for versions in by_program.values() for version in versions])
+async def _read_programs(conn: AsyncConnection) -> list[Program]:
+    by_program = parsed(await store.read_all(conn))
+    return [version for versions in by_program.values() for version in versions]

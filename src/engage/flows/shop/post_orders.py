@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Take
-from engage.domain.activity import order_reference
+from engage.domain.keys import order_reference
 from engage.flows.shop.order_changes import OrderChanges, OrderUpdate, changes_of
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.corrections import Correction, LockedCredit, lock_credits, reduce_to, write_corrections

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from engage.domain.activity import review_reference, share_reference
+from engage.domain.keys import review_reference, share_reference
 from engage.domain.refusals import Code
 from engage.flows.shop.events import (
     MemberEvent,

@@ -1,7 +1,7 @@
 """Credits: each becomes active once, at its time, and loses what its clawbacks say."""
 
+from engage.audit import Check
 from engage.ledger.checks.booked import BOOKED
-from engage.ledger.checks.check import Check
 
 CREDIT_CHECKS = (
     Check(
@@ -76,5 +76,14 @@ CREDIT_CHECKS = (
         SELECT program_id, member_id, reference, rule_id, count(*)
         FROM credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
         """,
+    ),
+    Check(
+        "settled_in_time",
+        "No credit is pending for more than a minute after it fell due.",
+        """
+        SELECT program_id, member_id, id, points, due_at FROM credits
+        WHERE state = 'pending' AND due_at < CAST(:now AS timestamptz) - interval '1 minute'
+        """,
+        warning=True,
     ),
 )

@@ -1,6 +1,6 @@
 """Entries: each balances, and balances are what they add up to."""
 
-from engage.ledger.checks.check import Check
+from engage.audit import Check
 
 # Which account of the house an entry of each kind moves, and how it moves the member's.
 _KINDS = """CASE kind

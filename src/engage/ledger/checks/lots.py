@@ -1,7 +1,7 @@
 """Lots: what is left of each is what its movements say, and together they are what members have."""
 
+from engage.audit import Check
 from engage.ledger.checks.booked import BOOKED
-from engage.ledger.checks.check import Check
 
 # Lots that got another end when spent points came back to them: the newest.
 _GRACES = """
@@ -119,5 +119,14 @@ LOT_CHECKS = (
             WHERE (c.program_id, c.member_id, c.id) = (e.program_id, e.member_id, e.credit_id)
         )
         """,
+    ),
+    Check(
+        "ended_in_time",
+        "No points are left for more than a minute after the end of their lot.",
+        """
+        SELECT program_id, member_id, credit_id, remaining, expires_at FROM lots
+        WHERE remaining > 0 AND expires_at < CAST(:now AS timestamptz) - interval '1 minute'
+        """,
+        warning=True,
     ),
 )

@@ -1,6 +1,22 @@
 """Rules: each credit is of one, takes a place that it has, and no more than it has places."""
 
-from engage.ledger.checks.check import Check
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from engage.audit import Check
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.limits import PerWindow, SameAs
+from engage.domain.keys import (
+    ADJUSTMENT_RULE,
+    OPENING_RULE,
+    TRANSFER_RULE,
+    adjustment_reference,
+    opening_key,
+    order_key,
+)
+from engage.domain.program.program import Program
 
 # What the rules of all versions say of their credits: a row a rule, from `rules_as_rows`.
 RULES = """
@@ -25,6 +41,63 @@ FROM (
 WINDOW days_of AS (PARTITION BY program_id, member_id, rule_id ORDER BY day)
 """  # noqa: S608  # Made of constants of this module, as all queries here.
 
+
+def rules_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
+    """The rules of all versions as the columns of `RULES`: the keys, slots and promises of their credits."""
+    rows = [_row(program, rule) for program in programs for rule in program.rules]
+    rows += [
+        _Row(program, rule_id, "reserved", pattern)
+        for program in programs
+        for rule_id, pattern in RESERVED.items()
+    ]
+    return {
+        "rule_programs": [row.program.id for row in rows],
+        "rule_versions": [row.program.version for row in rows],
+        "rule_ids": [row.rule_id for row in rows],
+        "rule_limits": [row.limit for row in rows],
+        "rule_patterns": [row.pattern for row in rows],
+        "rule_counts": [row.count for row in rows],
+        "rule_sources": [row.source for row in rows],
+        "rule_promises": [row.program.promise for row in rows],
+    }
+
+
+# Rules that are in no program, and the source keys of their credits.
+RESERVED = {
+    ADJUSTMENT_RULE: f"^{adjustment_reference('.+')}$",
+    OPENING_RULE: f"^{opening_key('.+')}$",
+    TRANSFER_RULE: f"^{TRANSFER_RULE}:.+:[0-9a-f-]{{36}}$",
+}
+
+
+class _Row(Struct, frozen=True):
+    program: Program
+    rule_id: str
+    limit: str
+    pattern: str
+    count: int | None = None
+    source: str | None = None
+
+
+def _row(program: Program, rule: Rule) -> _Row:
+    limit = rule.limit
+    return _Row(
+        program,
+        rule.id,
+        limit.kind,
+        _pattern(program, rule),
+        limit.count if isinstance(limit, PerWindow) else None,
+        limit.rule if isinstance(limit, SameAs) else None,
+    )
+
+
+def _pattern(program: Program, rule: Rule) -> str:
+    """A regular expression for the source keys of a rule's credits."""
+    if rule.on.activity == "order":
+        return f"^{order_key('.+', rule.id)}$"
+    return f"^{rule.id}{program.earning.rules.leader(rule.id).limit.key_pattern()}$"
+
+
 RULE_CHECKS = (
     Check(
         "credits_have_rules",
@@ -38,6 +111,7 @@ RULE_CHECKS = (
             OR CAST(substring(c.source_key FROM ':([0-9]{{1,9}})$') AS int) NOT BETWEEN 1 AND r.places
         )
         """,  # noqa: S608
+        parameters=rules_as_rows,
     ),
     Check(
         "limits_hold",
@@ -49,6 +123,7 @@ RULE_CHECKS = (
         WHERE r.places IS NOT NULL AND c.points > 0
         GROUP BY 1, 2, 3 HAVING count(*) > max(r.places)
         """,  # noqa: S608
+        parameters=rules_as_rows,
     ),
     Check(
         "shared_slots",
@@ -62,6 +137,7 @@ RULE_CHECKS = (
               AND s.source_key = r.source_rule_id || substr(c.source_key, length(c.rule_id) + 1)
         )
         """,  # noqa: S608
+        parameters=rules_as_rows,
     ),
     Check(
         "streaks_are_consecutive",
@@ -72,6 +148,7 @@ RULE_CHECKS = (
         WHERE days IS DISTINCT FROM 1
           AND NOT coalesce(day = day_before + 1 AND days = days_before + 1, false)
         """,  # noqa: S608
+        parameters=rules_as_rows,
     ),
     Check(
         "streaks_go_on",
@@ -82,5 +159,17 @@ RULE_CHECKS = (
         WHERE days = 1 AND day = day_before + 1 AND zone = zone_before
         """,  # noqa: S608
         warning=True,
+        parameters=rules_as_rows,
+    ),
+    Check(
+        "promised_in_time",
+        "Nobody waits for points for longer than the program's members were told.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.rule_id, c.points, c.activity_at, c.due_at, r.promise
+        FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+        WHERE c.state = 'pending' AND c.activity_at + r.promise < CAST(:now AS timestamptz)
+        """,  # noqa: S608
+        warning=True,
+        parameters=rules_as_rows,
     ),
 )

@@ -1,5 +1,5 @@
-"""Accounts that are closed, because their members are merged or erased: what there is to be dealt with, under
-locks, and the end of it.
+"""Closing accounts, because their members are merged or erased: what is in them, under locks, and
+their end.
 """
 
 from collections.abc import Sequence
@@ -7,10 +7,14 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
+from engage.schema.balances import balances
+from engage.schema.credits import credits
+from engage.schema.holds import holds
+from engage.schema.rows import columns, from_row, of_member
 
 
 class ClosingCredit(msgspec.Struct, frozen=True):
@@ -24,45 +28,38 @@ class ClosingCredit(msgspec.Struct, frozen=True):
     points: int
 
 
-_CREDITS = text("""
-SELECT id, source_key, reference, rule_id, state, points FROM credits
-WHERE program_id = :program_id AND member_id = :member_id ORDER BY id FOR UPDATE
-""")
-
-_REVERSE_PENDING = text("""
-UPDATE credits SET state = 'reversed', reversed_at = :now
-WHERE program_id = :program_id AND member_id = :member_id AND state = 'pending'
-""")
-
-_HOLDS = text("""
-SELECT id, state FROM holds WHERE program_id = :program_id AND member_id = :member_id ORDER BY id
-""")
-
-_CLOSE = text("""
-UPDATE balances SET closed = true
-WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
-""")
-
-
 async def lock_credits(conn: AsyncConnection, key: MemberKey) -> list[ClosingCredit]:
-    """All credits of a member, traces included, locked until the transaction ends."""
-    return [
-        ClosingCredit(*row)
-        for row in await conn.execute(_CREDITS, {"program_id": key[0], "member_id": key[1]})
-    ]
+    """Lock all credits of a member, those of no points included, until the transaction ends."""
+    rows = await conn.execute(
+        select(*columns(credits, ClosingCredit))
+        .where(of_member(credits, key))
+        .order_by(credits.c.id)
+        .with_for_update()
+    )
+    return [from_row(ClosingCredit, row) for row in rows]
 
 
 async def reverse_pending(conn: AsyncConnection, key: MemberKey, *, now: datetime) -> None:
-    """Of the member's credits, which are locked, none is pending any more."""
-    await conn.execute(_REVERSE_PENDING, {"program_id": key[0], "member_id": key[1], "now": now})
+    """Reverse the member's pending credits, which are locked."""
+    await conn.execute(
+        update(credits)
+        .where(of_member(credits, key), credits.c.state == "pending")
+        .values(state="reversed", reversed_at=now)
+    )
 
 
 async def read_hold_states(conn: AsyncConnection, key: MemberKey) -> dict[UUID, str]:
-    """The states of a member's holds, by id. The member's balance is locked."""
-    rows = await conn.execute(_HOLDS, {"program_id": key[0], "member_id": key[1]})
+    """Read the states of a member's holds, by id. The member's balance is locked."""
+    rows = await conn.execute(
+        select(holds.c.id, holds.c.state).where(of_member(holds, key)).order_by(holds.c.id)
+    )
     return {row.id: row.state for row in rows}
 
 
 async def close_accounts(conn: AsyncConnection, program_id: str, member_ids: Sequence[str]) -> None:
-    """From now on they take nothing; they have nothing."""
-    await conn.execute(_CLOSE, {"program_id": program_id, "member_ids": list(member_ids)})
+    """Close accounts, which are empty. The database lets no points into them from now on."""
+    await conn.execute(
+        update(balances)
+        .where(balances.c.program_id == program_id, balances.c.member_id.in_(member_ids))
+        .values(closed=True)
+    )

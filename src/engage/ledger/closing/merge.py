@@ -8,16 +8,14 @@ else uses.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import MemberKey
-
-TRANSFER_RULE: Final = "transfer"  # Reserved: no rule of a program.
-
+from engage.domain.keys import TRANSFER_RULE, MemberKey, transfer_key
+from engage.schema.credits import credits
+from engage.schema.rows import Batch
 
 # Not more than a place that is taken; what it is worth is filled in when the lots are known. In the order in
 # which accepting takes keys, and before any balance, as there.
@@ -33,19 +31,21 @@ ON CONFLICT DO NOTHING
 RETURNING id
 """)
 
-_TRANSFERS = text("""
+_TRANSFERRED = Batch("t", credits, "id", "source_key", "reference")
+
+_TRANSFERS = text(f"""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                      state, activity_at, accepted_at, reversed_at, why)
-SELECT c.program_id, :into, c.id, 'transfer:' || c.member_id || ':' || c.id,
+SELECT c.program_id, :into, c.id, t.source_key,
        CASE WHEN NOT EXISTS (
            SELECT FROM credits k
            WHERE k.program_id = c.program_id AND k.member_id = :into AND k.reference = t.reference
              AND k.rule_id = :rule_id
        ) THEN t.reference END,
        :rule_id, c.program_version, 0, 'reversed', c.activity_at, c.accepted_at, :now, c.why
-FROM unnest(CAST(:ids AS uuid[]), CAST(:references AS text[])) AS t (id, reference)
+FROM {_TRANSFERRED}
 JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
-""")
+""")  # noqa: S608  # Names of the schema.
 
 _FILL = text("""
 UPDATE credits c
@@ -82,8 +82,10 @@ async def add_transfers(
     now: datetime,
 ) -> None:
     """The same, under keys of their own: by credit id, with the reference that it is known by from now on."""
-    columns = {"ids": [id_ for id_, _ in transfers], "references": [reference for _, reference in transfers]}
-    await conn.execute(_TRANSFERS, _of(key, into) | columns | {"rule_id": TRANSFER_RULE, "now": now})
+    rows = [(id_, transfer_key(key[1], id_), reference) for id_, reference in transfers]
+    await conn.execute(
+        _TRANSFERS, _of(key, into) | _TRANSFERRED.of(rows) | {"rule_id": TRANSFER_RULE, "now": now}
+    )
 
 
 async def fill_credits(conn: AsyncConnection, key: MemberKey, into: str, ids: Sequence[UUID]) -> None:

@@ -8,6 +8,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.limits.kind import LimitKind, SlotKind
 from engage.domain.earning.streak import Streak, day_of
 from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.domain.keys import streak_key
 from engage.domain.refusals import Code, Refusal
 
 
@@ -22,7 +23,7 @@ class StreakSlot(SlotKind, frozen=True):
         return calendar.day_number(self.day)
 
     def source_key(self, number: int) -> str:
-        return f"{self.rule_id}:{self.day.isoformat()}"
+        return streak_key(self.rule_id, self.day)
 
     def refusal(self, version: str) -> Refusal:
         next_tap_at = calendar.window("day", calendar.start_of_day(self.day, self.zone), self.zone).end

@@ -7,6 +7,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.limits.kind import LimitKind, SlotKind
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.domain.keys import once_key
 from engage.domain.refusals import Code, Refusal
 
 
@@ -16,7 +17,7 @@ class OnceSlot(SlotKind, frozen=True):
     key: str | None = None
 
     def source_key(self, number: int) -> str:
-        return self.rule_id if self.key is None else f"{self.rule_id}:{self.key}"
+        return once_key(self.rule_id, self.key)
 
     def refusal(self, version: str) -> Refusal:
         return Refusal(Code.ALREADY_REWARDED, rule=self.rule_id, version=version)

@@ -12,6 +12,7 @@ from engage.domain.calendar import WindowKind
 from engage.domain.earning.limits.kind import LimitKind, SlotKind
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.domain.keys import window_key, window_prefix
 from engage.domain.refusals import Code, Refusal
 
 # The gate keeps the slots of a window as bits of one 32-bit number.
@@ -41,10 +42,10 @@ class WindowSlot(SlotKind, frozen=True):
     @property
     def prefix(self) -> str:
         """The beginning of the source keys of the window."""
-        return f"{self.rule_id}:{self.window.label}:"
+        return window_prefix(self.rule_id, self.window.label)
 
     def source_key(self, number: int) -> str:
-        return f"{self.prefix}{number}"
+        return window_key(self.rule_id, self.window.label, number)
 
     def refusal(self, version: str) -> Refusal:
         return Refusal(

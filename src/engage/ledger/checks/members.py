@@ -1,6 +1,6 @@
 """Rows belong to members, and to each other."""
 
-from engage.ledger.checks.check import Check
+from engage.audit import Check
 from engage.schema.member_rows import tables_of_members
 from engage.schema.members import members
 
@@ -19,7 +19,7 @@ _WITHOUT_ROWS = "\n        UNION ALL ".join(
     if policies.join
 )
 
-ROW_CHECKS = (
+MEMBER_CHECKS = (
     Check(
         "rows_have_members",
         "No row is without the member that it names.",

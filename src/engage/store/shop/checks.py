@@ -1,6 +1,6 @@
 """Orders: what they earned agrees with what is known of them, as far as SQL can see."""
 
-from engage.ledger.checks.check import Check
+from engage.audit import Check
 
 # The credits of an order that decide with it still: of a merged account there is but its history, and what
 # goes on as a transfer belongs to no rule any more.

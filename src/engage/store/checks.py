@@ -1,0 +1,15 @@
+"""Checks of tables that belong to no feature, for the audit."""
+
+from engage.audit import Check
+
+STORE_CHECKS = (
+    Check(
+        "told_in_time",
+        "No change of a balance is untold for more than a minute.",
+        """
+        SELECT id, created_at, cause, cardinality(member_ids) AS members FROM outbox
+        WHERE created_at < CAST(:wall AS timestamptz) - interval '1 minute'
+        """,
+        warning=True,
+    ),
+)

@@ -1,0 +1,80 @@
+"""Checks of coupons and of the stock of rewards, for the audit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from engage.audit import Check
+from engage.domain.keys import RewardKey
+from engage.domain.program.program import Program
+
+
+def stock_limits(programs: Sequence[Program]) -> dict[str, list[Any]]:
+    """The largest stock of each reward that was never without a limit, as columns."""
+    rewards = [(program.id, reward) for program in programs for reward in program.rewards]
+    unlimited = {(program_id, reward.id) for program_id, reward in rewards if reward.stock is None}
+    stocks: dict[RewardKey, int] = {}
+    for program_id, reward in rewards:
+        key = (program_id, reward.id)
+        if reward.stock is not None and key not in unlimited:
+            stocks[key] = max(reward.stock, stocks.get(key, 0))
+    return {
+        "reward_programs": [program_id for program_id, _ in stocks],
+        "reward_ids": [reward_id for _, reward_id in stocks],
+        "reward_stocks": list(stocks.values()),
+    }
+
+
+REWARD_CHECKS = (
+    Check(
+        "coupons_fit_holds",
+        "A coupon is at an open checkout while it is applied, and at a captured one when it was used; points "
+        "were spent on it, once.",
+        """
+        SELECT c.program_id, c.member_id, c.id, c.kind, c.state, c.points, c.hold_id, h.state AS hold_state,
+               c.redemption_id, r.state AS redemption_state, r.points AS redeemed
+        FROM coupons c
+        LEFT JOIN holds h ON h.program_id = c.program_id AND h.member_id = c.member_id AND h.id = c.hold_id
+        LEFT JOIN holds r
+            ON r.program_id = c.program_id AND r.member_id = c.member_id AND r.id = c.redemption_id
+        WHERE (r.purpose = 'redemption' AND r.state = 'captured' AND r.points = c.points) IS NOT TRUE
+           OR (c.state IN ('issued', 'applied')) <> (c.closed_at IS NULL)
+           OR CASE WHEN c.state = 'applied' THEN h.state IS DISTINCT FROM 'open'
+              WHEN c.state = 'used' AND c.kind = 'coupon' THEN h.state IS DISTINCT FROM 'captured'
+              ELSE c.hold_id IS NOT NULL END
+        """,
+    ),
+    Check(
+        "redemptions_give_something",
+        "Points that were exchanged gave one coupon or code.",
+        """
+        SELECT h.program_id, h.member_id, h.id, h.points, count(c.id) AS coupons
+        FROM holds h
+        LEFT JOIN coupons c
+            ON c.program_id = h.program_id AND c.member_id = h.member_id AND c.redemption_id = h.id
+        WHERE h.purpose = 'redemption' GROUP BY 1, 2, 3, 4 HAVING count(c.id) <> 1
+        """,
+    ),
+    Check(
+        "stock_is_counted",
+        "Of a reward that there are so many of, no more were given, and each that was counted was given.",
+        """
+        SELECT c.program_id, c.reward_id, c.given, s.issued AS counted, r.stock
+        FROM (SELECT program_id, reward_id, count(*) AS given FROM coupons GROUP BY 1, 2) c
+        FULL JOIN reward_stock s USING (program_id, reward_id)
+        LEFT JOIN unnest(
+            CAST(:reward_programs AS text[]), CAST(:reward_ids AS text[]), CAST(:reward_stocks AS bigint[])
+        ) AS r (program_id, reward_id, stock) USING (program_id, reward_id)
+        WHERE c.given > r.stock OR s.issued > coalesce(c.given, 0)
+        """,
+        parameters=stock_limits,
+    ),
+    Check(
+        "coupons_end_in_time",
+        "No coupon is good for more than a minute after its end.",
+        """
+        SELECT program_id, member_id, id, reward_id, expires_at FROM coupons
+        WHERE state = 'issued' AND expires_at < CAST(:now AS timestamptz) - interval '1 minute'
+        """,
+        warning=True,
+    ),
+)

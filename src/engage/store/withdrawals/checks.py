@@ -1,0 +1,38 @@
+"""Checks of withdrawals, for the audit."""
+
+from engage.audit import Check
+
+WITHDRAWAL_CHECKS = (
+    Check(
+        "withdrawals_fit_holds",
+        "A withdrawal's points are held until it is known how it ended; then they are spent, or back.",
+        """
+        SELECT coalesce(w.program_id, h.program_id) AS program_id,
+               coalesce(w.member_id, h.member_id) AS member_id, w.id, w.state, w.points, w.closed_at,
+               h.id AS hold_id, h.state AS hold_state, h.points AS hold_points, e.withdrawn
+        FROM withdrawals w
+        FULL JOIN (SELECT * FROM holds WHERE purpose = 'withdrawal') h
+            ON h.program_id = w.program_id AND h.member_id = w.member_id AND h.id = w.hold_id
+        LEFT JOIN (
+            -- Maybe of an account that was merged since.
+            SELECT program_id, hold_id, sum(house_delta) AS withdrawn
+            FROM entries WHERE house_account = 'withdrawn' GROUP BY 1, 2
+        ) e ON e.program_id = w.program_id AND e.hold_id = w.hold_id
+        WHERE w.points IS DISTINCT FROM h.points
+           OR coalesce(e.withdrawn, 0) <> CASE w.state WHEN 'settled' THEN w.points ELSE 0 END
+           OR h.state IS DISTINCT FROM CASE w.state WHEN 'settled' THEN 'captured'
+                                       WHEN 'failed' THEN 'released' ELSE 'open' END
+           OR (w.state IN ('settled', 'failed')) IS DISTINCT FROM (w.closed_at IS NOT NULL)
+        """,
+    ),
+    Check(
+        "payouts_are_asked_about",
+        "No withdrawal waits for more than a minute to be sent or asked about.",
+        """
+        SELECT program_id, member_id, id, state, points, ask_at FROM withdrawals
+        WHERE state IN ('requested', 'submitted', 'unknown')
+          AND ask_at < CAST(:now AS timestamptz) - interval '1 minute'
+        """,
+        warning=True,
+    ),
+)
