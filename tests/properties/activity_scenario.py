@@ -208,4 +208,4 @@ class ActivityScenario:
         audited = self.run(audit(self.services.settings))
         assert audited.broken == []
         # A caller that died has published nothing, and no sweep runs here.
-        assert {finding.check.name for finding in audited.late} <= {"told_in_time"}
+        assert {finding.check.name for finding in audited.late} <= {"published_in_time"}

@@ -4,8 +4,8 @@ from engage.audit import Check
 
 STORE_CHECKS = (
     Check(
-        "told_in_time",
-        "No change of a balance is untold for more than a minute.",
+        "published_in_time",
+        "No balance change waits for more than a minute to be published.",
         """
         SELECT id, created_at, cause, cardinality(member_ids) AS members FROM outbox
         WHERE created_at < CAST(:wall AS timestamptz) - interval '1 minute'

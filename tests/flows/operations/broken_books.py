@@ -36,7 +36,7 @@ BROKEN = [
     ("pending_is_sum", f"DELETE FROM credits WHERE id = {PENDING}"),
     ("statement_adds_up", f"UPDATE entries SET balance_after = balance_after + 1 WHERE {LAST}"),
     ("statement_adds_up", "UPDATE entries SET seq = 1000 - seq WHERE member_id = 'm-1'"),
-    ("seq_is_its_own", "UPDATE entries SET seq = 7 WHERE member_id = 'm-1' AND seq < 7"),
+    ("seqs_are_unique", "UPDATE entries SET seq = 7 WHERE member_id = 'm-1' AND seq < 7"),
     ("versions_lead", f"UPDATE entries SET seq = seq + 1000 WHERE {LAST}"),
     ("versions_lead", "UPDATE balances SET version = 1 WHERE member_id = 'm-1'"),
     ("earned_once", f"DELETE FROM entries WHERE credit_id = {FUEL}"),
@@ -55,9 +55,9 @@ BROKEN = [
     ("lots_add_up", f"UPDATE lots SET remaining = 1 WHERE credit_id = {REVERSED}"),
     ("taken_back_once", f"UPDATE credits SET state = 'active' WHERE id = {REVERSED}"),
     ("taken_back_once", f"UPDATE credits SET state = 'reversed' WHERE id = {FUEL}"),
-    ("never_early", f"UPDATE credits SET due_at = active_at + interval '1 us' WHERE id = {FUEL}"),
-    ("never_early", f"UPDATE credits SET accepted_at = active_at + interval '1 us' WHERE id = {FUEL}"),
-    ("never_early", f"UPDATE entries SET at = at - interval '1 day' WHERE credit_id = {FUEL}"),
+    ("never_active_early", f"UPDATE credits SET due_at = active_at + interval '1 us' WHERE id = {FUEL}"),
+    ("never_active_early", f"UPDATE credits SET accepted_at = active_at + interval '1 us' WHERE id = {FUEL}"),
+    ("never_active_early", f"UPDATE entries SET at = at - interval '1 day' WHERE credit_id = {FUEL}"),
     ("lots_cover_balances", f"UPDATE lots SET remaining = 0 WHERE credit_id = {FUEL}"),
     (
         "withdrawals_fit_holds",
@@ -79,8 +79,8 @@ BROKEN = [
     ("rows_have_members", "INSERT INTO card_numbers VALUES ('playground', '1234', 'nobody')"),
     ("rows_have_members", "UPDATE shop_events SET member_id = 'nobody'"),
     ("members_have_rows", "DELETE FROM balances WHERE member_id = 'm-2'"),
-    ("keys_are_used_once", f"INSERT INTO credits SELECT * FROM credits WHERE id = {FUEL}"),
-    ("keys_are_used_once", "UPDATE credits SET reference = 'share:s' WHERE rule_id = 'share_link'"),
+    ("keys_are_unique", f"INSERT INTO credits SELECT * FROM credits WHERE id = {FUEL}"),
+    ("keys_are_unique", "UPDATE credits SET reference = 'share:s' WHERE rule_id = 'share_link'"),
     ("credits_have_rules", f"UPDATE credits SET rule_id = 'other' WHERE id = {FUEL}"),
     ("credits_have_rules", f"UPDATE credits SET program_version = 'third' WHERE id = {FUEL}"),
     (
@@ -128,11 +128,11 @@ BROKEN += [
     ("lots_add_up", "UPDATE lots SET expired = 0 WHERE expired > 0"),
     ("lots_add_up", "UPDATE lots SET expired = expired + 1 WHERE member_id = 'b-2'"),
     ("lots_add_up", "UPDATE lot_moves SET held_delta = -held_delta WHERE held_delta > 0"),
-    ("moves_are_their_entries", "DELETE FROM lot_moves WHERE held_delta > 0"),
-    ("moves_are_their_entries", "UPDATE lot_moves SET active_delta = active_delta + 1"),
-    ("moves_are_their_entries", "UPDATE lot_moves SET credit_id = uuidv7()"),
-    ("moves_are_their_entries", "UPDATE lot_moves SET at = at + interval '1 minute'"),
-    ("moves_are_their_entries", "UPDATE lot_moves SET entry_seq = entry_seq + 1000"),
+    ("moves_match_entries", "DELETE FROM lot_moves WHERE held_delta > 0"),
+    ("moves_match_entries", "UPDATE lot_moves SET active_delta = active_delta + 1"),
+    ("moves_match_entries", "UPDATE lot_moves SET credit_id = uuidv7()"),
+    ("moves_match_entries", "UPDATE lot_moves SET at = at + interval '1 minute'"),
+    ("moves_match_entries", "UPDATE lot_moves SET entry_seq = entry_seq + 1000"),
     ("lots_match_credits", "UPDATE lot_moves SET expires_at = NULL WHERE expires_at IS NOT NULL"),
     ("nothing_ends_early", "UPDATE entries SET at = at - interval '30 days' WHERE kind = 'expiration'"),
     (
@@ -148,7 +148,7 @@ BROKEN += [
     ("holds_have_their_points", "UPDATE holds SET reinstated = points WHERE state = 'released'"),
     ("holds_have_their_points", "UPDATE holds SET closed_at = NULL WHERE state = 'expired'"),
     (
-        "holds_give_back_where_they_took",
+        "holds_return_to_their_lots",
         """
         UPDATE lot_moves m
         SET credit_id = (SELECT credit_id FROM lots WHERE member_id = 's-1' ORDER BY 1 DESC LIMIT 1)
@@ -164,8 +164,8 @@ BROKEN += [
     ("coupons_fit_holds", "UPDATE coupons SET points = points + 1 WHERE state = 'void'"),
     ("coupons_fit_holds", "UPDATE coupons SET closed_at = NULL WHERE state = 'void'"),
     ("coupons_fit_holds", "UPDATE coupons SET redemption_id = hold_id WHERE state = 'applied'"),
-    ("redemptions_give_something", "DELETE FROM coupons WHERE state = 'void'"),
-    ("redemptions_give_something", "INSERT INTO coupons SELECT * FROM coupons WHERE kind = 'f_code'"),
+    ("redemptions_issue_rewards", "DELETE FROM coupons WHERE state = 'void'"),
+    ("redemptions_issue_rewards", "INSERT INTO coupons SELECT * FROM coupons WHERE kind = 'f_code'"),
     ("stock_is_counted", "UPDATE reward_stock SET issued = issued + 1"),
     (
         "stock_is_counted",
@@ -181,13 +181,13 @@ BROKEN += [
     ("withdrawals_fit_holds", "DELETE FROM withdrawals WHERE state = 'failed'"),
     ("orders_are_paid", "DELETE FROM orders WHERE member_id = 'b-2'"),
     ("orders_are_paid", "UPDATE orders SET paid = NULL WHERE member_id = 'b-1'"),
-    ("orders_keep_what_was_decided", "UPDATE orders SET program_version = '2' WHERE member_id = 'b-1'"),
-    ("what_comes_back_earns_nothing", "UPDATE orders SET cancelled_at = now() WHERE member_id = 'b-1'"),
+    ("orders_keep_their_version", "UPDATE orders SET program_version = '2' WHERE member_id = 'b-1'"),
+    ("returned_orders_earn_nothing", "UPDATE orders SET cancelled_at = now() WHERE member_id = 'b-1'"),
     (
-        "what_comes_back_earns_nothing",
+        "returned_orders_earn_nothing",
         """UPDATE orders SET returns = returns || '[{"return_id": "all", "lines": null}]'""",
     ),
-    ("deliveries_are_heard", "UPDATE orders SET delivered_at = now() WHERE order_id = 'o-5'"),
+    ("deliveries_set_due_times", "UPDATE orders SET delivered_at = now() WHERE order_id = 'o-5'"),
     ("rows_have_members", "DELETE FROM members WHERE member_id = 's-1'"),
     ("rows_have_members", "UPDATE orders SET member_id = 'nobody'"),
     ("closed_accounts_are_empty", "UPDATE balances SET closed = true WHERE member_id = 'm-1'"),
@@ -207,7 +207,7 @@ BROKEN += [
 
 LATE = [
     (
-        "streaks_go_on",
+        "streaks_continue",
         """
         UPDATE credits SET why = jsonb_set(why, '{inputs,streak_days}', '1')
         WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-23'
@@ -218,7 +218,7 @@ LATE = [
         "UPDATE credits SET due_at = accepted_at - interval '2 minutes' WHERE state = 'pending'",
     ),
     (
-        "told_in_time",
+        "published_in_time",
         """
         INSERT INTO outbox VALUES (
             uuidv7(), now() - interval '2 minutes', 'active', ARRAY['playground'], ARRAY['m-1']
@@ -236,7 +236,7 @@ LATE = [
     ),
     ("coupons_end_in_time", "UPDATE coupons SET expires_at = '2026-11-21' WHERE state = 'issued'"),
     (
-        "payouts_are_asked_about",
+        "payouts_checked_in_time",
         "UPDATE withdrawals SET ask_at = requested_at - interval '2 minutes' WHERE state = 'requested'",
     ),
 ]

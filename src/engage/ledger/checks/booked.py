@@ -1,4 +1,4 @@
-"""Of each credit, what the ledger holds for it. Several checks look at it."""
+"""Credits with the entries and lots that belong to them, for several checks."""
 
 # The entry that a credit's lot began with names the credit, and is of any kind but these two. After a merger
 # the lot goes on in another account, where it began with a transfer: from `origin`, as the reference says.

@@ -1,4 +1,4 @@
-"""Credits: each becomes active once, at its time, and loses what its clawbacks say."""
+"""Credits: each becomes active once, when it is due, and loses what its clawbacks took."""
 
 from engage.audit import Check
 from engage.ledger.checks.booked import BOOKED
@@ -6,7 +6,7 @@ from engage.ledger.checks.booked import BOOKED
 CREDIT_CHECKS = (
     Check(
         "pending_is_sum",
-        "What is pending is the sum of a member's pending credits.",
+        "The pending balance is the sum of a member's pending credits.",
         """
         SELECT b.program_id, b.member_id, b.pending, coalesce(c.pending, 0) AS credits_pending
         FROM balances b
@@ -31,8 +31,8 @@ CREDIT_CHECKS = (
     ),
     Check(
         "taken_back_once",
-        "What was taken back of a credit is what its clawbacks say, all of which correct the entry that it "
-        "began with; it is reversed when nothing of it is left.",
+        "The points taken back of a credit are the sum of its clawbacks, which correct the entry that it "
+        "began with; with nothing left it is reversed.",
         f"""
         SELECT c.program_id, c.member_id, c.id, c.state, c.points, c.taken_back, c.clawed_back, c.expired,
                c.begun_seq, c.first_corrected, c.last_corrected, o.taken_back AS taken_back_before
@@ -47,8 +47,8 @@ CREDIT_CHECKS = (
         """,  # noqa: S608
     ),
     Check(
-        "never_early",
-        "Points are not active before they are due, nor before they were accepted.",
+        "never_active_early",
+        "No credit is active before it is due or before it was accepted.",
         f"""
         SELECT program_id, member_id, id, due_at, accepted_at, active_at, begun_at
         FROM ({BOOKED}) c
@@ -57,7 +57,7 @@ CREDIT_CHECKS = (
     ),
     Check(
         "reductions_have_credits",
-        "Points that were taken from a pending credit are of a credit of that member.",
+        "Each reduction belongs to a credit of the same member.",
         """
         SELECT r.program_id, r.member_id, r.credit_id, r.points, r.reference
         FROM reductions r
@@ -67,8 +67,8 @@ CREDIT_CHECKS = (
         """,
     ),
     Check(
-        "keys_are_used_once",
-        "No source key has two credits of a member, and no rule pays twice for one reference.",
+        "keys_are_unique",
+        "A member has one credit for each source key, and one for each rule and reference.",
         """
         SELECT program_id, member_id, source_key AS key, NULL AS rule_id, count(*) AS credits
         FROM credits GROUP BY 1, 2, 3 HAVING count(*) > 1
@@ -79,7 +79,7 @@ CREDIT_CHECKS = (
     ),
     Check(
         "settled_in_time",
-        "No credit is pending for more than a minute after it fell due.",
+        "No credit is pending for more than a minute after it is due.",
         """
         SELECT program_id, member_id, id, points, due_at FROM credits
         WHERE state = 'pending' AND due_at < CAST(:now AS timestamptz) - interval '1 minute'

@@ -1,4 +1,4 @@
-"""Entries: each balances, and balances are what they add up to."""
+"""Entries: each balances, and they sum to the balances."""
 
 from engage.audit import Check
 
@@ -24,7 +24,7 @@ END AND (held_delta = 0 OR kind IN ('hold', 'release', 'capture'))
 ENTRY_CHECKS = (
     Check(
         "entries_balance",
-        "The legs of each entry add up to zero.",
+        "The legs of each entry sum to zero.",
         """
         SELECT program_id, member_id, seq, active_delta, held_delta, debt_delta, house_account, house_delta
         FROM entries WHERE active_delta + held_delta - debt_delta + house_delta <> 0
@@ -32,12 +32,12 @@ ENTRY_CHECKS = (
     ),
     Check(
         "programs_balance",
-        "All legs of a program add up to zero.",
+        "All legs of a program sum to zero.",
         "SELECT program_id, sum(points) AS sum FROM legs GROUP BY 1 HAVING sum(points) <> 0",
     ),
     Check(
         "entries_are_of_their_kind",
-        "An entry moves those accounts that entries of its kind move.",
+        "Each entry moves only the accounts of its kind.",
         f"""
         SELECT program_id, member_id, seq, kind, active_delta, held_delta, debt_delta, house_account,
                credit_id, hold_id
@@ -46,7 +46,7 @@ ENTRY_CHECKS = (
     ),
     Check(
         "balances_are_sums",
-        "What is active, held and owed is the sum of a member's entries.",
+        "The active, held and debt balances of a member are the sums of their entries.",
         """
         SELECT b.program_id, b.member_id, b.active, b.held, b.debt,
                e.active AS entries_active, e.held AS entries_held, e.debt AS entries_debt
@@ -62,12 +62,12 @@ ENTRY_CHECKS = (
     ),
     Check(
         "debts_are_paid_first",
-        "Nobody owes points and has some to spend.",
+        "No member has both active points and a debt.",
         "SELECT program_id, member_id, active, debt FROM balances WHERE active > 0 AND debt > 0",
     ),
     Check(
         "statement_adds_up",
-        "Each entry leaves the balance that the one before left, moved by its own points.",
+        "The balance after each entry is the balance before it plus its points.",
         """
         SELECT * FROM (
             SELECT program_id, member_id, seq, active_delta, balance_after,
@@ -77,7 +77,7 @@ ENTRY_CHECKS = (
         """,
     ),
     Check(
-        "seq_is_its_own",
+        "seqs_are_unique",
         "No two entries of a member have the same seq.",
         """
         SELECT program_id, member_id, seq, count(*) AS entries
@@ -86,7 +86,7 @@ ENTRY_CHECKS = (
     ),
     Check(
         "versions_lead",
-        "A balance's version is not behind its last entry.",
+        "A balance's version is not below the seq of its last entry.",
         """
         SELECT b.program_id, b.member_id, b.version, e.seq
         FROM balances b
@@ -97,7 +97,7 @@ ENTRY_CHECKS = (
     ),
     Check(
         "transfers_arrive",
-        "What accounts that were merged have given, others have got.",
+        "Points that left merged accounts arrived in others.",
         """
         SELECT program_id, sum(house_delta) AS on_the_way FROM entries
         WHERE house_account = 'transferred' GROUP BY 1 HAVING sum(house_delta) <> 0

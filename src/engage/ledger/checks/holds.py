@@ -5,7 +5,7 @@ from engage.audit import Check
 HOLD_CHECKS = (
     Check(
         "held_is_sum",
-        "What is held is the sum of a member's open holds.",
+        "The held balance is the sum of a member's open holds.",
         """
         SELECT b.program_id, b.member_id, b.held, coalesce(h.points, 0) AS in_open_holds
         FROM balances b
@@ -17,8 +17,8 @@ HOLD_CHECKS = (
     ),
     Check(
         "holds_have_their_points",
-        "An open hold has its points, one that was captured has spent those that did not come back, and any "
-        "other has none.",
+        "An open hold has its points, a captured one has spent those that were not reinstated, and any "
+        "other hold has none.",
         """
         SELECT h.program_id, h.member_id, h.id, h.purpose, h.state, h.points, h.reinstated, h.closed_at,
                coalesce(e.taken, 0) AS taken, coalesce(e.held, 0) AS held
@@ -35,8 +35,8 @@ HOLD_CHECKS = (
         """,
     ),
     Check(
-        "holds_give_back_where_they_took",
-        "What a hold gives back, it gives back to the lots that it took it from, and no more than it took.",
+        "holds_return_to_their_lots",
+        "A hold returns points only to lots that it took them from, and no more than it took.",
         """
         SELECT e.program_id, e.member_id, e.hold_id, m.credit_id, sum(m.active_delta) AS given,
                sum(m.held_delta) AS held
@@ -48,7 +48,7 @@ HOLD_CHECKS = (
     ),
     Check(
         "entries_have_holds",
-        "An entry that names a hold names one that there is.",
+        "The hold that an entry names exists.",
         """
         SELECT e.program_id, e.member_id, e.seq, e.kind, e.hold_id
         FROM entries e

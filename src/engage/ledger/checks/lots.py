@@ -1,4 +1,4 @@
-"""Lots: what is left of each is what its movements say, and together they are what members have."""
+"""Lots: the rest of each lot is the sum of its movements, and lots cover balances."""
 
 from engage.audit import Check
 from engage.ledger.checks.booked import BOOKED
@@ -13,7 +13,7 @@ ORDER BY program_id, member_id, credit_id, entry_seq DESC
 LOT_CHECKS = (
     Check(
         "lots_cover_balances",
-        "What remains in a member's lots is what is active, and what is held was taken from them.",
+        "A member's lots sum to the active balance, and the moves of lots into holds to the held balance.",
         """
         SELECT b.program_id, b.member_id, b.active, coalesce(l.remaining, 0) AS remaining, b.held,
                coalesce(m.held, 0) AS moved_to_holds
@@ -27,8 +27,8 @@ LOT_CHECKS = (
     ),
     Check(
         "lots_add_up",
-        "What remains of a lot is the sum of its movements, what expired of it that of its expirations, and "
-        "no hold gives back more of it than it took.",
+        "The rest of a lot is the sum of its movements, its expired points are those of its expirations, "
+        "and holds return no more of it than they took.",
         f"""
         SELECT l.program_id, l.member_id, l.credit_id, l.points, l.remaining, m.active AS moved,
                l.expired, b.ended, o.expired AS expired_before, m.held
@@ -46,8 +46,8 @@ LOT_CHECKS = (
         """,  # noqa: S608  # Made of constants, as all queries here.
     ),
     Check(
-        "moves_are_their_entries",
-        "What an entry moves, it moves of lots that there are.",
+        "moves_match_entries",
+        "The moves of an entry sum to its legs, and are moves of existing lots.",
         """
         SELECT e.program_id, e.member_id, e.seq, e.kind, NULL AS credit_id, e.active_delta, e.held_delta,
                m.active AS moved_active, m.held AS moved_held
@@ -72,8 +72,8 @@ LOT_CHECKS = (
     ),
     Check(
         "lots_match_credits",
-        "A lot begins and ends with its credit, or later where spent points came back to it, and names the "
-        "entry that it began with.",
+        "A lot begins with the entry of its credit, and ends with its credit, or later where spent "
+        "points were reinstated.",
         f"""
         SELECT c.program_id, c.member_id, c.id, c.active_at, c.lot_active_at, c.expires_at, c.lot_expires_at,
                g.expires_at AS grace_until, c.begun_seq, c.entry_seq
@@ -96,7 +96,7 @@ LOT_CHECKS = (
     ),
     Check(
         "nothing_ends_early",
-        "No points end before the end of their lot.",
+        "No points expire before the end of their lot.",
         """
         SELECT e.program_id, e.member_id, e.seq, e.credit_id, e.at, c.expires_at
         FROM entries e
@@ -110,7 +110,7 @@ LOT_CHECKS = (
     ),
     Check(
         "entries_have_credits",
-        "An entry that names a credit names one of its member's.",
+        "The credit that an entry names exists and belongs to the same member.",
         """
         SELECT e.program_id, e.member_id, e.seq, e.kind, e.credit_id
         FROM entries e
@@ -122,7 +122,7 @@ LOT_CHECKS = (
     ),
     Check(
         "ended_in_time",
-        "No points are left for more than a minute after the end of their lot.",
+        "No points are active for more than a minute after the end of their lot.",
         """
         SELECT program_id, member_id, credit_id, remaining, expires_at FROM lots
         WHERE remaining > 0 AND expires_at < CAST(:now AS timestamptz) - interval '1 minute'

@@ -1,4 +1,4 @@
-"""Rows belong to members, and to each other."""
+"""Members: rows belong to members, and closed accounts are empty."""
 
 from engage.audit import Check
 from engage.schema.member_rows import tables_of_members
@@ -22,7 +22,7 @@ _WITHOUT_ROWS = "\n        UNION ALL ".join(
 MEMBER_CHECKS = (
     Check(
         "rows_have_members",
-        "No row is without the member that it names.",
+        "Every row belongs to an existing member.",
         f"""
         SELECT t.of, t.program_id, t.member_id, count(*) AS rows
         FROM (
@@ -35,12 +35,12 @@ MEMBER_CHECKS = (
     ),
     Check(
         "members_have_rows",
-        "Each member has a row in each table that has one for every member, such as a balance.",
+        "Each member has a row in each table with one row for every member, such as a balance.",
         _WITHOUT_ROWS,
     ),
     Check(
         "closed_accounts_are_empty",
-        "The accounts of members who were merged or erased are closed and empty, and no others are closed.",
+        "Accounts of merged and erased members are closed and empty; no other account is closed.",
         """
         SELECT m.program_id, m.member_id, m.merged_into, m.erased_at, b.closed, b.active, b.pending, b.held,
                b.debt
@@ -51,7 +51,7 @@ MEMBER_CHECKS = (
     ),
     Check(
         "adjustments_are_posted",
-        "Each correction by an operator has its entry, and each such entry its correction.",
+        "Each adjustment has its entry, and each adjustment entry its adjustment.",
         """
         SELECT coalesce(a.program_id, e.program_id) AS program_id,
                coalesce(a.member_id, e.member_id) AS member_id, a.reference, a.points, a.entry_seq, e.seq,

@@ -1,4 +1,4 @@
-"""Rules: each credit is of one, takes a place that it has, and no more than it has places."""
+"""Rules: each credit has a rule, and no rule pays more often than its limit allows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,13 +18,13 @@ from engage.domain.keys import (
 )
 from engage.domain.program.program import Program
 
-# What the rules of all versions say of their credits: a row a rule, from `rules_as_rows`.
+# A row for each rule of each published version, from `rules_as_rows`.
 RULES = """
 SELECT * FROM unnest(
     CAST(:rule_programs AS text[]), CAST(:rule_versions AS text[]), CAST(:rule_ids AS text[]),
     CAST(:rule_limits AS text[]), CAST(:rule_patterns AS text[]), CAST(:rule_counts AS int[]),
     CAST(:rule_sources AS text[]), CAST(:rule_promises AS interval[])
-) AS r (program_id, program_version, rule_id, limit_type, pattern, places, source_rule_id, promise)
+) AS r (program_id, program_version, rule_id, limit_type, pattern, slots, source_rule_id, promise)
 """
 
 _STREAK_DAYS = f"""
@@ -101,33 +101,33 @@ def _pattern(program: Program, rule: Rule) -> str:
 RULE_CHECKS = (
     Check(
         "credits_have_rules",
-        "Each credit comes of a rule of a published version, and takes a place that this rule has.",
+        "Each credit has a rule of a published version, and its source key names a slot of that rule.",
         f"""
         SELECT c.program_id, c.member_id, c.id, c.program_version, c.rule_id, c.source_key
         FROM credits c
         LEFT JOIN ({RULES}) r USING (program_id, program_version, rule_id)
         WHERE c.points > 0 AND (
             r.rule_id IS NULL OR c.source_key !~ r.pattern
-            OR CAST(substring(c.source_key FROM ':([0-9]{{1,9}})$') AS int) NOT BETWEEN 1 AND r.places
+            OR CAST(substring(c.source_key FROM ':([0-9]{{1,9}})$') AS int) NOT BETWEEN 1 AND r.slots
         )
         """,  # noqa: S608
         parameters=rules_as_rows,
     ),
     Check(
         "limits_hold",
-        "A rule has no more credits in a window than it has places there.",
+        "A rule has no more credits in a window than its limit allows.",
         f"""
         SELECT c.program_id, c.member_id, substring(c.source_key FROM '^(.*):') AS window_of_rule,
-               count(*) AS credits, max(r.places) AS places
+               count(*) AS credits, max(r.slots) AS slots
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE r.places IS NOT NULL AND c.points > 0
-        GROUP BY 1, 2, 3 HAVING count(*) > max(r.places)
+        WHERE r.slots IS NOT NULL AND c.points > 0
+        GROUP BY 1, 2, 3 HAVING count(*) > max(r.slots)
         """,  # noqa: S608
         parameters=rules_as_rows,
     ),
     Check(
         "shared_slots",
-        "A credit that shares another rule's slot has that rule's credit beside it.",
+        "A credit that shares another rule's slot comes with a credit of that rule.",
         f"""
         SELECT c.program_id, c.member_id, c.id, c.rule_id, c.source_key, r.source_rule_id
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
@@ -141,7 +141,7 @@ RULE_CHECKS = (
     ),
     Check(
         "streaks_are_consecutive",
-        "A day of a streak is its first, or one more than the day before.",
+        "A day of a streak is the first, or one more than the day before.",
         f"""
         SELECT program_id, member_id, source_key, days, day_before, days_before
         FROM ({_STREAK_DAYS}) s
@@ -151,8 +151,8 @@ RULE_CHECKS = (
         parameters=rules_as_rows,
     ),
     Check(
-        "streaks_go_on",
-        "A streak does not begin again the day after one of its days.",
+        "streaks_continue",
+        "A streak does not begin again on the day after one of its days.",
         f"""
         SELECT program_id, member_id, source_key, days, day_before, days_before
         FROM ({_STREAK_DAYS}) s
@@ -163,7 +163,7 @@ RULE_CHECKS = (
     ),
     Check(
         "promised_in_time",
-        "Nobody waits for points for longer than the program's members were told.",
+        "No credit is pending for longer than the program promises.",
         f"""
         SELECT c.program_id, c.member_id, c.id, c.rule_id, c.points, c.activity_at, c.due_at, r.promise
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)

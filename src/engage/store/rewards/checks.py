@@ -27,8 +27,7 @@ def stock_limits(programs: Sequence[Program]) -> dict[str, list[Any]]:
 REWARD_CHECKS = (
     Check(
         "coupons_fit_holds",
-        "A coupon is at an open checkout while it is applied, and at a captured one when it was used; points "
-        "were spent on it, once.",
+        "A coupon is applied at an open checkout or used at a captured one, and was paid for once.",
         """
         SELECT c.program_id, c.member_id, c.id, c.kind, c.state, c.points, c.hold_id, h.state AS hold_state,
                c.redemption_id, r.state AS redemption_state, r.points AS redeemed
@@ -44,8 +43,8 @@ REWARD_CHECKS = (
         """,
     ),
     Check(
-        "redemptions_give_something",
-        "Points that were exchanged gave one coupon or code.",
+        "redemptions_issue_rewards",
+        "Each redemption issued one coupon or code.",
         """
         SELECT h.program_id, h.member_id, h.id, h.points, count(c.id) AS coupons
         FROM holds h
@@ -56,7 +55,7 @@ REWARD_CHECKS = (
     ),
     Check(
         "stock_is_counted",
-        "Of a reward that there are so many of, no more were given, and each that was counted was given.",
+        "No more of a limited reward was issued than its stock, and no more is counted than was issued.",
         """
         SELECT c.program_id, c.reward_id, c.given, s.issued AS counted, r.stock
         FROM (SELECT program_id, reward_id, count(*) AS given FROM coupons GROUP BY 1, 2) c
@@ -70,7 +69,7 @@ REWARD_CHECKS = (
     ),
     Check(
         "coupons_end_in_time",
-        "No coupon is good for more than a minute after its end.",
+        "No coupon is issued for more than a minute after its end.",
         """
         SELECT program_id, member_id, id, reward_id, expires_at FROM coupons
         WHERE state = 'issued' AND expires_at < CAST(:now AS timestamptz) - interval '1 minute'

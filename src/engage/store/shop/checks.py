@@ -1,4 +1,4 @@
-"""Orders: what they earned agrees with what is known of them, as far as SQL can see."""
+"""Checks of orders, for the audit."""
 
 from engage.audit import Check
 
@@ -10,7 +10,7 @@ _OF_ORDER = """credits c ON c.program_id = o.program_id AND c.member_id = o.memb
 ORDER_CHECKS = (
     Check(
         "orders_are_paid",
-        "Points for an order are of one that was paid.",
+        "Points for an order belong to a paid order.",
         """
         SELECT c.program_id, c.member_id, c.id, c.state, c.points, c.reference
         FROM credits c
@@ -22,8 +22,8 @@ ORDER_CHECKS = (
         """,
     ),
     Check(
-        "orders_keep_what_was_decided",
-        "Points for an order were decided by the rules that are kept with it.",
+        "orders_keep_their_version",
+        "Points for an order were decided by the program version stored with it.",
         f"""
         SELECT o.program_id, o.member_id, o.order_id, o.program_version AS decides, c.id, c.program_version
         FROM orders o JOIN {_OF_ORDER}
@@ -31,8 +31,8 @@ ORDER_CHECKS = (
         """,  # noqa: S608  # Made of constants, as all queries here.
     ),
     Check(
-        "what_comes_back_earns_nothing",
-        "An order that was cancelled, or came back as a whole, keeps no points.",
+        "returned_orders_earn_nothing",
+        "An order that was cancelled or returned as a whole keeps no points.",
         f"""
         SELECT o.program_id, o.member_id, o.order_id, o.cancelled_at, o.returns, c.id, c.state, c.points,
                c.taken_back
@@ -43,8 +43,8 @@ ORDER_CHECKS = (
         """,  # noqa: S608
     ),
     Check(
-        "deliveries_are_heard",
-        "Points for an order that was delivered have a time at which they become active.",
+        "deliveries_set_due_times",
+        "Pending points for a delivered order have a due time.",
         f"""
         SELECT o.program_id, o.member_id, o.order_id, o.delivered_at, c.id, c.points
         FROM orders o JOIN {_OF_ORDER}

@@ -5,7 +5,8 @@ from engage.audit import Check
 WITHDRAWAL_CHECKS = (
     Check(
         "withdrawals_fit_holds",
-        "A withdrawal's points are held until it is known how it ended; then they are spent, or back.",
+        "Points of a withdrawal are held while it is open, spent when it is settled and released when it "
+        "failed.",
         """
         SELECT coalesce(w.program_id, h.program_id) AS program_id,
                coalesce(w.member_id, h.member_id) AS member_id, w.id, w.state, w.points, w.closed_at,
@@ -26,7 +27,7 @@ WITHDRAWAL_CHECKS = (
         """,
     ),
     Check(
-        "payouts_are_asked_about",
+        "payouts_checked_in_time",
         "No withdrawal waits for more than a minute to be sent or asked about.",
         """
         SELECT program_id, member_id, id, state, points, ask_at FROM withdrawals
