@@ -1,7 +1,7 @@
-"""Group commit: concurrent callers of a process share one round trip.
+"""Group commit: concurrent callers in a process share one round trip.
 
-While one batch is under way the next gathers; there is no timer, so an idle caller waits for nobody and a
-busy one shares more the busier it gets.
+While one batch runs, the next one gathers. There is no timer: a single caller does not wait, and under load
+batches grow.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ WAITING_LIMIT = 20_000
 
 
 class Batcher(Generic[T, R]):
-    """Hands what was submitted to `run` in batches of at most `max_size`, at most `in_flight` at once.
+    """Passes submitted items to `run` in batches of at most `max_size`, at most `in_flight` at once.
 
-    `run` answers in the order of its items; an answer that is an exception is raised to its own caller
-    only, and what `run` raises itself is raised to every caller of the batch.
+    `run` returns an answer for each item, in order. An answer that is an exception is raised to its caller;
+    an exception that `run` raises, to every caller of the batch.
     """
 
     def __init__(
@@ -38,20 +38,20 @@ class Batcher(Generic[T, R]):
         self._scheduled = False
 
     async def submit(self, item: T) -> R:
-        """Raises what `run` raises or answers for the item; Unavailable when too many are waiting."""
+        """The answer to an item. Raises what `run` raises or answers; Unavailable when too many wait."""
         if len(self._waiting) >= WAITING_LIMIT:
             raise Unavailable("api")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         if not self._scheduled and len(self._running) < self._in_flight:
-            # What arrives in this turn of the loop goes together.
+            # Items of this turn of the event loop go together.
             self._scheduled = True
             loop.call_soon(self._start)
         return await future
 
     async def drain(self) -> None:
-        """Waits until everything submitted has been answered."""
+        """Waits until all items are answered."""
         while self._running or self._waiting:
             if self._running:
                 await asyncio.wait(self._running)
@@ -75,7 +75,7 @@ class Batcher(Generic[T, R]):
             answers = await self._run([item for item, _ in batch])
             assert len(answers) == len(batch), "an answer to each item"
         except BaseException as error:
-            # Every caller is told; none may wait for an answer that will not come.
+            # No caller may wait for an answer that will not come.
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
@@ -84,7 +84,7 @@ class Batcher(Generic[T, R]):
             return
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
-                continue  # Its caller has gone away.
+                continue  # The caller was cancelled.
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:

@@ -1,14 +1,14 @@
-"""The one place where the time is read.
+"""The clock: the only module that reads the time.
 
-`now` is the time that decisions follow; the sandbox can move it forward. `wall` is the time of the machine:
-it governs what is about security and plumbing (tokens, tickets, deferrals), never what a member earns.
+`now` is the time for decisions, which the sandbox can advance. `wall` is the machine's time, for security and
+technical time-outs (tokens, tickets, deferred jobs), never for what a member earns.
 """
 
 from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The machine's clock, with an offset that only the sandbox and tests set."""
+    """The machine's clock with an offset, which only the sandbox and tests set."""
 
     def __init__(self, offset: timedelta = timedelta()) -> None:
         self.offset = offset
@@ -20,12 +20,12 @@ class Clock:
         return self.wall() + self.offset
 
     def wall_of(self, at: datetime) -> datetime:
-        """The wall time at which this clock will show `at`."""
+        """The wall time at which this clock shows `at`."""
         return at - self.offset
 
 
 class StoppedClock(Clock):
-    """A clock that stands until it is moved, for tests and for the steps of the sandbox's clock."""
+    """A clock that stands still until it is advanced, for tests."""
 
     def __init__(self, at: datetime) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, or coloured lines for people. Secrets and tokens are never put into one."""
+"""Logs: a JSON object a line, or coloured lines for people. Secrets and tokens are never logged."""
 
 import logging
 import sys
@@ -9,14 +9,14 @@ from engage.settings import Settings
 
 
 def configure(settings: Settings) -> None:
-    """Sends structlog's and the libraries' logs to standard error."""
+    """Sends the logs of structlog and of libraries to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if settings.log_format == "console":
-        # A traceback with all its locals takes many seconds to draw, in which the loop stands still.
+        # Rendering a traceback with locals blocks the event loop for many seconds.
         renderers: list[structlog.typing.Processor] = [
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         ]
@@ -37,5 +37,5 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    # A line for each doorbell says nothing that the metrics of credits do not.
+    # arq logs a line for each job, several a second.
     logging.getLogger("arq").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What the sandbox knows and hands out: the file that `engage up` makes and the API reads."""
+"""The sandbox's secrets: a file that `engage up` writes and the API reads."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class SandboxSecrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Good for one installation on one machine, never for a real shop."""
+    """For one installation on one machine, never for a real shop."""
 
     signing_key: dict[str, str]  # A private JWK (Ed25519, with kid) that signs members' tokens.
     shop_key: str
@@ -15,5 +15,5 @@ class SandboxSecrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def read(path: Path) -> SandboxSecrets:
-    """Raises OSError where there is no such file, msgspec.MsgspecError where it holds something else."""
+    """Raises OSError if there is no such file, msgspec.MsgspecError if it holds something else."""
     return msgspec.json.decode(path.read_bytes(), type=SandboxSecrets)

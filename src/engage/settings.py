@@ -1,4 +1,4 @@
-"""What a process is told by its environment, read once, in one frozen struct."""
+"""Settings of a process, read once from its environment."""
 
 import os
 from collections.abc import Mapping
@@ -28,18 +28,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwt_max_age_s: int = 900  # Longest life of a member's token.
     pepper: str = ""  # Secret that person references are hashed with.
     sandbox: Path | None = None  # The sandbox's secrets; set only by `engage up`.
-    payouts: Literal["", "sandbox", "momo"] = ""  # Who pays withdrawals out; in the sandbox it is its own.
+    payouts: Literal["", "sandbox", "momo"] = ""  # The payout provider; a sandbox has one of its own.
     momo_url: str = "https://sandbox.momodeveloper.mtn.com"
     momo_environment: str = "sandbox"  # X-Target-Environment, such as mtnbenin.
     momo_subscription_key: str = ""
-    momo_user: str = ""  # Of the API user; the key is its secret.
+    momo_user: str = ""  # The API user; momo_key is its secret.
     momo_key: str = ""
     log_level: str = "info"
     log_format: str = "json"  # or "console"
 
 
 class SettingsError(ValueError):
-    """The environment does not make a Settings; the message says which variable and why."""
+    """The environment does not fit; the message names the variable and the reason."""
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
@@ -64,7 +64,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables that make these settings again: what a parent hands to its parts."""
+    """The environment variables of these settings, for child processes."""
     values = ((name, getattr(settings, name)) for name in settings.__struct_fields__)
     return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
 

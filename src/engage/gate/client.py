@@ -1,8 +1,8 @@
-"""The gate: which slots are free, answered in one round trip for a whole batch.
+"""The gate in Valkey: claims the slots of a batch in one round trip.
 
-It refuses fast and is never the truth: a granted slot counts once the database has taken its credit
-(`confirm`), and everything here can be lost at any time. A member that the gate does not know, or is unsure
-of, is UNKNOWN: the caller loads what the database knows (`load`) and asks again.
+It refuses fast, and it may be wrong: a granted slot counts once the database has accepted its credit
+(`confirm`), and all keys can be lost at any time. For a member that the gate does not know, or is unsure of,
+the claim is UNKNOWN: the caller loads the member from the database (`load`) and claims again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ from engage.gate import keys
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
 
-# A month's records must outlive the month; whoever stays away longer is loaded again when they come.
+# Longer than a month, for the records of a month. A member who stays away longer is loaded again.
 HASH_TTL_S = 40 * 86_400
 ONCE_TTL_S = 86_400
 OLDEST_DAYS = 2
@@ -42,12 +42,12 @@ OLDEST_MONTHS = 1
 TIMEOUT_S = 2.0
 KEYS_PER_UNLINK = 1_000
 
-# A server that is there and cannot serve now: full, without its disk, without its primary.
+# Errors of a server that runs and cannot serve now: memory full, no disk, no primary.
 _CANNOT_NOW = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
 _CANNOT_NOW_CODES = ("MISCONF", "MASTERDOWN", "NOREPLICAS")
 
 _encoder = msgspec.msgpack.Encoder()
-_status = msgspec.msgpack.Decoder(list[int])
+_integers = msgspec.msgpack.Decoder(list[int])
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class ClaimStatus(IntEnum):
 
 
 class ClaimResult(msgspec.Struct, frozen=True):
-    """The gate's answer. `number` and `left` are the grant's (`engage.domain.earning.slots.Grant`)."""
+    """`number` and `left` are those of the grant (`engage.domain.earning.slots.Grant`)."""
 
     status: int
     number: int = 0
@@ -67,7 +67,7 @@ class ClaimResult(msgspec.Struct, frozen=True):
 
 
 class SlotRequest(msgspec.Struct, frozen=True):
-    """A slot asked for a member."""
+    """A slot for a member."""
 
     program_id: str
     member_id: str
@@ -82,69 +82,73 @@ class SlotRequest(msgspec.Struct, frozen=True):
 
 
 class Gate:
-    """Raises Unavailable("valkey") from every call when Valkey is away."""
+    """Every call raises Unavailable("valkey") when Valkey cannot be reached."""
 
     def __init__(self, client: Redis | RedisCluster) -> None:
         self._client = client
 
-    async def claim(self, asked: Sequence[SlotRequest]) -> list[ClaimResult]:
-        answers = [ClaimResult(ClaimStatus.UNKNOWN)] * len(asked)
-        for part in self._parts(asked, [ask.key for ask in asked]):
-            claims = [_claim(ask) for _, _, ask in part]
-            reply = await self._call("engage_claim", part, (HASH_TTL_S, ONCE_TTL_S, claims))
-            flat = _status.decode(reply)
-            for n, (index, _, _) in enumerate(part):
-                answers[index] = ClaimResult(*flat[3 * n : 3 * n + 3])
-        return answers
+    async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
+        """Claims slots; a result for each, in order."""
+        results = [ClaimResult(ClaimStatus.UNKNOWN)] * len(requests)
+        for group in self._group(requests, [request.key for request in requests]):
+            claims = [_claim(request) for _, _, request in group]
+            reply = await self._call("engage_claim", group, (HASH_TTL_S, ONCE_TTL_S, claims))
+            flat = _integers.decode(reply)
+            for n, (index, _, _) in enumerate(group):
+                results[index] = ClaimResult(*flat[3 * n : 3 * n + 3])
+        return results
 
     async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
-        """The database has taken the credits of these grants (asked, number)."""
-        for part in self._parts(granted, [ask.key for ask, _ in granted]):
-            claims = [_confirmation(ask.member_id, ask.slot, number) for _, _, (ask, number) in part]
-            await self._call("engage_confirm", part, (ONCE_TTL_S, claims))
+        """Confirms grants (slot, number) whose credits the database has accepted."""
+        for group in self._group(granted, [request.key for request, _ in granted]):
+            claims = [_confirmation(request, number) for _, _, (request, number) in group]
+            await self._call("engage_confirm", group, (ONCE_TTL_S, claims))
 
-    async def undo(self, asked: Sequence[SlotRequest]) -> None:
-        """These grants came to nothing: what is known of their members is forgotten."""
-        for part in self._parts(asked, [ask.key for ask in asked]):
-            members = [(False,) if isinstance(ask.slot, OnceSlot) else (ask.member_id,) for _, _, ask in part]
-            await self._call("engage_undo", part, members)
+    async def undo(self, requests: Sequence[SlotRequest]) -> None:
+        """Forgets the members of grants that the database has not accepted."""
+        for group in self._group(requests, [request.key for request in requests]):
+            members = [
+                (False,) if isinstance(request.slot, OnceSlot) else (request.member_id,)
+                for _, _, request in group
+            ]
+            await self._call("engage_undo", group, members)
 
     async def forget(self, members: Sequence[tuple[str, str]]) -> None:
-        """What is known of (program, member) is forgotten: the database knows better."""
-        for part in self._parts(members, [keys.bucket(*member) for member in members]):
-            await self._call("engage_undo", part, [(member_id,) for _, _, (_, member_id) in part])
+        """Forgets members (program, member): their next claim is UNKNOWN."""
+        for group in self._group(members, [keys.bucket(*member) for member in members]):
+            await self._call("engage_undo", group, [(member_id,) for _, _, (_, member_id) in group])
 
     async def load(
         self, members: Sequence[tuple[str, str, list[keys.SlotRecord]]], *, day: int, month: int
     ) -> None:
-        """What the database knows of (program, member), for members that are unknown here.
+        """Loads the records of members (program, member, records) that the gate does not know.
 
-        `day` and `month` are the present periods: what lies before them may be dropped.
+        `day` and `month` are the current periods: older records may be dropped.
         """
-        for part in self._parts(members, [keys.bucket(m[0], m[1]) for m in members]):
+        for group in self._group(members, [keys.bucket(member[0], member[1]) for member in members]):
             oldest = day - OLDEST_DAYS, month - OLDEST_MONTHS
-            names = [member_id for _, _, (_, member_id, _) in part]
-            # Bytes of their own: the server's msgpack knows no binary strings.
-            records = [keys.pack(known) for _, _, (_, _, known) in part]
-            await self._call("engage_load", part, (HASH_TTL_S, *oldest, names), *records)
+            member_ids = [member_id for _, _, (_, member_id, _) in group]
+            # An argument each: the server's msgpack has no binary strings.
+            packed = [keys.pack(records) for _, _, (_, _, records) in group]
+            await self._call("engage_load", group, (HASH_TTL_S, *oldest, member_ids), *packed)
 
     async def read(self, program_id: str, member_id: str) -> list[keys.SlotRecord] | None:
-        """What the gate knows of a member, None when it is unknown."""
+        """The records of a member, or None if the gate does not know the member."""
         with _away_is_unavailable():
             packed = await self._client.hget(keys.bucket(program_id, member_id), member_id)  # type: ignore[misc]  # redis-py types it as maybe not awaitable.
         return None if packed is None else keys.unpack(packed)
 
     async def forget_all(self) -> None:
         """Drops every key of the gate, on every node."""
-        found: list[bytes] = []
+        batch: list[bytes] = []
         with _away_is_unavailable():
             async for key in self._client.scan_iter(match=f"{keys.PREFIX}*", count=KEYS_PER_UNLINK):
-                found.append(key)
-                if len(found) == KEYS_PER_UNLINK:
-                    await self._client.unlink(*found)
-                    found.clear()
-            if found:
-                await self._client.unlink(*found)
+                batch.append(key)
+                if len(batch) == KEYS_PER_UNLINK:
+                    await self._client.unlink(*batch)
+                    batch.clear()
+            if batch:
+                await self._client.unlink(*batch)
 
     async def ping(self) -> None:
         with _away_is_unavailable():
@@ -153,8 +157,8 @@ class Gate:
     async def close(self) -> None:
         await self._client.aclose()
 
-    def _parts(self, items: Iterable[T], names: list[str]) -> list[list[tuple[int, str, T]]]:
-        """(index, key, item) grouped by what one call may touch: everything, or one hash tag of a Cluster."""
+    def _group(self, items: Iterable[T], names: list[str]) -> list[list[tuple[int, str, T]]]:
+        """(index, key, item) in groups, one for a call: all items, or those of one hash tag in a Cluster."""
         indexed = [(i, name, item) for i, (name, item) in enumerate(zip(names, items, strict=True))]
         if not isinstance(self._client, RedisCluster):
             return [indexed] if indexed else []
@@ -164,16 +168,16 @@ class Gate:
         return list(groups.values())
 
     async def _call(
-        self, function: str, part: Sequence[tuple[int, str, Any]], argument: object, *rest: bytes
+        self, function: str, group: Sequence[tuple[int, str, Any]], argument: object, *rest: bytes
     ) -> Any:
-        names = [name for _, name, _ in part]
+        names = [name for _, name, _ in group]
         arguments = (_encoder.encode(argument), *rest)
         try:
             return await self._fcall(function, names, arguments)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
-            # An empty or new Valkey: the library belongs to what can be rebuilt.
+            # An empty or new Valkey: the library can be loaded again, as everything here can.
             await self.install()
             return await self._fcall(function, names, arguments)
 
@@ -182,19 +186,19 @@ class Gate:
             return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
 
     async def install(self) -> None:
-        """Puts the Function library in place, replacing an older one."""
+        """Loads the Function library, replacing an older one."""
         with _away_is_unavailable():
             await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY)
 
 
 def open_gate(url: str) -> Gate:
-    """A gate over `redis://…`, or a Cluster over `redis+cluster://…`. Connects when first used."""
+    """Opens a gate on `redis://…`, or on a Cluster with `redis+cluster://…`. Connects when first used."""
     if url.startswith("redis+cluster://"):
         cluster = RedisCluster.from_url(
             url.replace("redis+cluster://", "redis://", 1), socket_timeout=TIMEOUT_S
         )
         return Gate(cluster)
-    # A restarted Valkey closes idle connections: one retry on a new connection finds it again.
+    # A restart of Valkey closes idle connections: one retry opens a new one.
     client = Redis.from_url(
         url,
         socket_timeout=TIMEOUT_S,
@@ -212,28 +216,28 @@ def _away_is_unavailable() -> Iterator[None]:
     except ResponseError as error:
         if isinstance(error, _CANNOT_NOW) or str(error).startswith(_CANNOT_NOW_CODES):
             raise Unavailable("valkey") from error
-        raise  # A call that the server does not understand is a mistake of ours.
+        raise  # A call that the server does not understand is a bug.
     except (RedisError, RedisClusterException, OSError) as error:
         raise Unavailable("valkey") from error
 
 
-def _claim(ask: SlotRequest) -> tuple[Any, ...]:
-    match ask.slot:
+def _claim(request: SlotRequest) -> tuple[Any, ...]:
+    match request.slot:
         case StreakSlot(rule_id=rule_id, zone=zone) as slot:
-            return "s", ask.member_id, short_code(rule_id), slot.period, short_code(zone)
+            return "s", request.member_id, short_code(rule_id), slot.period, short_code(zone)
         case WindowSlot(rule_id=rule_id, window=window, count=count):
             kind = keys.WINDOW_KINDS[window.kind]
-            return "w", ask.member_id, short_code(rule_id), kind, window.period, count
+            return "w", request.member_id, short_code(rule_id), kind, window.period, count
         case OnceSlot():
             return ("k",)
 
 
-def _confirmation(member_id: str, slot: Slot, number: int) -> tuple[Any, ...]:
-    match slot:
-        case StreakSlot(rule_id=rule_id, zone=zone):
-            return member_id, short_code(rule_id), keys.STREAK, slot.period, number, short_code(zone)
+def _confirmation(request: SlotRequest, number: int) -> tuple[Any, ...]:
+    match request.slot:
+        case StreakSlot(rule_id=rule_id, zone=zone) as slot:
+            return request.member_id, short_code(rule_id), keys.STREAK, slot.period, number, short_code(zone)
         case WindowSlot(rule_id=rule_id, window=window):
             kind = keys.WINDOW_KINDS[window.kind]
-            return member_id, short_code(rule_id), kind, window.period, number, 0
+            return request.member_id, short_code(rule_id), kind, window.period, number, 0
         case OnceSlot():
             return (False,)

@@ -1,8 +1,8 @@
-"""The gate's keys in Valkey, all of them, and the records that its hashes hold.
+"""All keys of the gate in Valkey, and the records in its hashes.
 
-Members share hashes, about fifteen to one at a million members: a small hash keeps its fields in one
-packed block, so a member costs under 100 bytes where a key of its own would cost 150. The braces are the
-hash tag that puts everything of a bucket on one node of a Cluster.
+Members share hashes, about fifteen in each at a million members: a small hash keeps its fields in one packed
+block, so a member costs less than 100 bytes instead of the 150 of a separate key. The braces are the hash tag
+that puts all keys of a bucket on one node of a Cluster.
 """
 
 import struct
@@ -22,7 +22,7 @@ _RECORD = struct.Struct(">HBHIHB")
 
 
 def bucket(program_id: str, member_id: str) -> str:
-    """The hash that a member's records are a field of."""
+    """The hash in which a member's records are a field."""
     return f"{PREFIX}{{{program_id}:{crc32(member_id.encode()) % BUCKETS:x}}}"
 
 
@@ -31,7 +31,7 @@ def once(program_id: str, member_id: str, source_key: str) -> str:
 
 
 class SlotRecord(Struct, frozen=True):
-    """What the gate knows of one rule of a member; see library.lua."""
+    """The state of one rule for a member, as described in library.lua."""
 
     code: int
     kind: int
@@ -45,11 +45,11 @@ def streak_record(rule_id: str, last_day: int, days: int, zone: str) -> SlotReco
     return SlotRecord(short_code(rule_id), STREAK, last_day, days, short_code(zone))
 
 
-def window_record(rule_id: str, kind: str, period: int, places: list[int]) -> SlotRecord:
-    """`places` are the used ones, from 1."""
+def window_record(rule_id: str, kind: str, period: int, used: list[int]) -> SlotRecord:
+    """`used` are the numbers of the used slots, from 1."""
     bits = 0
-    for place in places:
-        bits |= 1 << (place - 1)
+    for number in used:
+        bits |= 1 << (number - 1)
     return SlotRecord(short_code(rule_id), WINDOW_KINDS[kind], period, bits)
 
 

@@ -1,14 +1,14 @@
 #!lua name=engage
 
--- What the gate knows of a member is one field of a small hash (engage.gate.keys): a run of records of 12
--- bytes, big-endian: rule code, kind, period, value, zone code, unconfirmed (0 or 1).
---   kind 0, streak:        period = its last day, value = days in a row, zone = code of the zone it runs in
---   kind 1 or 2, window:   period = the day (1) or month (2), value = its used places as bits, zone = 0
--- A streak is unconfirmed from the claim of its last day until that is confirmed. A window is from its first
--- claim on, for as long as the record lives: which of its places reached the database is then asked once, when
--- all are used. Counting confirmations would not tell, for some are of claims that a loss made forgotten.
--- A member whose field is missing is unknown, which is not the same as new: the caller reads the database
--- and loads the field. So any loss of keys costs a read and never a wrong answer.
+-- A member is one field of a small hash (engage.gate.keys): records of 12 bytes, one a rule, big-endian:
+-- rule code, kind, period, value, zone code, unconfirmed (0 or 1).
+--   kind 0, streak:        period = its last day, value = days in a row, zone = code of its zone
+--   kind 1 or 2, window:   period = the day (1) or month (2), value = its used slots as bits, zone = 0
+-- A streak is unconfirmed from the claim of its last day until the confirmation. A window is unconfirmed from
+-- its first claim for as long as the record lives: when all slots are used, the database is asked once which of
+-- them it has. Counting confirmations is not enough: some confirm claims of an earlier, lost record.
+-- A member without a field is unknown, which is not the same as new: the caller reads the database and loads
+-- the field. So a loss of keys costs a read and never gives a wrong answer.
 
 local FORMAT, SIZE = '>HBHIHB', 12
 local STREAK, MONTH = 0, 2
@@ -38,12 +38,12 @@ local function claim_streak(records, code, day, zone)
     return GRANTED, 1, put(records, code, {kind = STREAK, period = day, value = 1, zone = zone, unconfirmed = 1})
   end
   if r.zone ~= zone then
-    -- It may be a running streak of another zone; only the database has the zone's name.
+    -- The streak may run in another zone, and only the database has the zone's name.
     return UNKNOWN, 0, nil
   end
   if r.unconfirmed > 0 then
-    -- A claim whose caller may have died before it reached the database, which will tell. Any other day
-    -- depends on whether the last one counts.
+    -- The caller of the last claim may have died before the database had it. The same day is granted again,
+    -- and the database decides. Any other day depends on whether the last one counts.
     if day == r.period then
       return GRANTED, r.value, nil
     end
@@ -65,9 +65,9 @@ local function claim_window(records, code, kind, period, count)
     return UNKNOWN, 0, nil
   end
   local first, free = nil, 0
-  for place = 1, count do
-    if bit.band(r.value, bit.lshift(1, place - 1)) == 0 then
-      first, free = first or place, free + 1
+  for number = 1, count do
+    if bit.band(r.value, bit.lshift(1, number - 1)) == 0 then
+      first, free = first or number, free + 1
     end
   end
   if first then
@@ -76,7 +76,7 @@ local function claim_window(records, code, kind, period, count)
     return GRANTED, first, put(records, code, r), free - 1
   end
   if r.unconfirmed > 0 then
-    -- Some of these places may belong to claims that never reached the database.
+    -- Some of these slots may be of claims that never reached the database.
     return UNKNOWN, 0, nil
   end
   return REFUSED, count, nil
@@ -93,8 +93,8 @@ local function claim_once(key, ttl_s)
   return GRANTED, 1
 end
 
--- Members that have not come for so long that all their records are over leave when others arrive, so that a
--- hash does not grow with everyone who ever came.
+-- Drops members whose records are all old, when others are loaded: a hash does not grow with everyone who ever
+-- earned something.
 local function drop_old(key, oldest_day, oldest_month)
   local all = server.call('HGETALL', key)
   for i = 1, #all, 2 do
@@ -109,12 +109,12 @@ local function drop_old(key, oldest_day, oldest_month)
   end
 end
 
--- In all functions: KEYS, one for each item; ARGV[1], msgpack. A hash and a once key live for a time after their
--- last change, {hash_ttl_s, once_ttl_s}.
+-- All functions: KEYS has a key for each item, ARGV[1] is msgpack. hash_ttl_s and once_ttl_s are how long a hash
+-- and a once key live after their last change.
 
 -- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}}; a claim is {'s', member, code, day, zone},
 -- {'w', member, code, kind, period, count} or {'k'}.
--- Returns msgpack of {status, number, left, status, number, left, …}; left is what a window has free after this.
+-- Returns msgpack of {status, number, left, status, number, left, …}; left = free slots of a window after this one.
 local function claim(keys, args)
   local hash_ttl_s, once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
   local answer = {}
@@ -141,7 +141,7 @@ local function claim(keys, args)
   return cmsgpack.pack(answer)
 end
 
--- What reached the database is so, whatever the hash has come to say in the meantime.
+-- The database has accepted these claims, whatever the hash says meanwhile.
 -- ARGV[1]: {once_ttl_s, {claim, …}}; a claim is {member, code, kind, period, number, zone} or {false} for a once key.
 local function confirm(keys, args)
   local once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
@@ -168,7 +168,7 @@ local function confirm(keys, args)
   return #claims
 end
 
--- Undo forgets: the next claim of that member asks the database. ARGV[1]: {{member} or {false}, …}.
+-- Forgets members: their next claim is UNKNOWN. ARGV[1]: {{member} or {false}, …}; false for a once key.
 local function undo(keys, args)
   local claims = cmsgpack.unpack(args[1])
   for i, c in ipairs(claims) do
@@ -181,8 +181,8 @@ local function undo(keys, args)
   return #claims
 end
 
--- Only an unknown member is loaded: what the caller read may have been overtaken by then.
--- ARGV[1]: {hash_ttl_s, oldest_day, oldest_month, {member, …}}; the records of each follow, an argument each.
+-- Loads members that are unknown. Those who are known stay as they are: the caller may have read older rows.
+-- ARGV[1]: {hash_ttl_s, oldest_day, oldest_month, {member, …}}; ARGV[2…]: the records of each member.
 local function load(keys, args)
   local hash_ttl_s, oldest_day, oldest_month, members = unpack(cmsgpack.unpack(args[1]))
   for i, member in ipairs(members) do

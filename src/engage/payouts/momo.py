@@ -1,7 +1,7 @@
 """MTN MoMo's disbursement API: https://momodeveloper.mtn.com.
 
-Of its answers only those are taken for a no that say so: anything that may have been cut off on its way, or
-is not of the documented shape, is unclear, and is asked about.
+Only an explicit refusal counts as declined. Anything that may have been cut off, or has not the documented
+shape, is unclear, and is asked about.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from engage.domain.withdrawals.withdrawal import (
 )
 from engage.payouts.port import Payout
 
-# All of a call, however slowly its answer drips in. To send is two calls at most, as a token may be due, and
-# they have to end before the first question is asked.
+# For a whole call, also when its answer arrives slowly. Sending takes two calls at most, as the token may be
+# old, and both must end before the payout is first asked about.
 CALL_S: Final = 10.0
 CONNECT_S: Final = 5.0
 CONNECTIONS: Final = 16
 
-# A token is renewed before it ends, as it takes its time to get there.
+# A token is renewed this long before it expires.
 RENEW_BEFORE_S: Final = 60.0
 
 REASON_LENGTH: Final = 64
@@ -51,7 +51,7 @@ class MomoAccount(Struct, frozen=True):
     key: str
 
     def __repr__(self) -> str:
-        return f"MomoAccount({self.url!r}, {self.environment!r})"  # Its secrets end in no log.
+        return f"MomoAccount({self.url!r}, {self.environment!r})"  # No secrets in logs.
 
 
 class _Token(Struct, frozen=True):
@@ -60,7 +60,7 @@ class _Token(Struct, frozen=True):
 
 
 class _Fault(Struct, frozen=True):
-    """Most answers that are no success have it, and so has the reason of a transfer that failed."""
+    """The body of most errors, and the reason of a failed transfer."""
 
     code: str = ""
     message: str = ""
@@ -75,7 +75,7 @@ class _Transfer(Struct, frozen=True, rename="camel"):
 
 
 class _NoTokenError(Exception):
-    """Nothing can be asked for: the account is not let in, or the provider does not answer."""
+    """There is no token: the account is refused, or the provider does not answer."""
 
 
 class MomoProvider:
@@ -110,9 +110,9 @@ class MomoProvider:
                 json=_transfer(payout),
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return NotSent(_said(error))  # There was no connection that it could have left by.
+            return NotSent(_describe(error))  # There was no connection.
         except (httpx.HTTPError, TimeoutError) as error:
-            return Unclear(_said(error))
+            return Unclear(_describe(error))
         return self._sent(answer)
 
     def _sent(self, answer: httpx.Response) -> Outcome:
@@ -121,14 +121,14 @@ class MomoProvider:
             case 202:
                 return Accepted()
             case 409 if code == "RESOURCE_ALREADY_EXIST":
-                return Accepted()  # It has had this reference before, so it has it.
+                return Accepted()  # It has this reference already.
             case 400:
                 return Declined(_reason(code or "bad_request"))
             case 401:
                 self._token_until = float("-inf")
                 return NotSent("not let in")
             case 403 | 404 | 429:
-                return NotSent(f"status {answer.status_code}")  # Turned away before anybody read it.
+                return NotSent(f"status {answer.status_code}")  # Refused before it was read.
             case status:
                 return Unclear(f"status {status}")
 
@@ -141,12 +141,12 @@ class MomoProvider:
                 headers={"Authorization": f"Bearer {token}"},
             )
         except (_NoTokenError, httpx.HTTPError, TimeoutError) as error:
-            return Unclear(_said(error))
+            return Unclear(_describe(error))
         match answer.status_code:
             case 200:
-                return _known(answer)
+                return _outcome(answer)
             case 404 if _fault(answer).code == "RESOURCE_NOT_FOUND":
-                return NotReceived()  # A gateway that knows no such path says 404 as well, but not this.
+                return NotReceived()  # A gateway's own 404 has another code.
             case 401:
                 self._token_until = float("-inf")
                 return Unclear("not let in")
@@ -157,9 +157,9 @@ class MomoProvider:
         await self._client.aclose()
 
     async def _authorized(self) -> str:
-        """A token that is good for a while. Raises _NoTokenError."""
+        """A token that is still valid. Raises _NoTokenError."""
         try:
-            # Whoever waits for another to renew it waits no longer than a call may take.
+            # Waiting for another task that renews the token takes no longer than a call.
             async with asyncio.timeout(CALL_S), self._renewing:
                 if time.monotonic() >= self._token_until:
                     self._token, lasts_s = await self._new_token()
@@ -169,7 +169,7 @@ class MomoProvider:
             raise _NoTokenError("no token: it takes too long") from None
 
     async def _new_token(self) -> tuple[str, float]:
-        """(token, how long it is good, in seconds). Raises _NoTokenError."""
+        """Returns (token, seconds until it expires). Raises _NoTokenError."""
         credentials = httpx.BasicAuth(self._account.user, self._account.key)
         try:
             answer = await self._client.post("/disbursement/token/", auth=credentials)
@@ -178,11 +178,11 @@ class MomoProvider:
             token = msgspec.json.decode(answer.content, type=_Token)
             return token.access_token, float(token.expires_in)
         except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
-            # What a decoder says may quote what it read.
+            # The message of a decoder may quote the token.
             raise _NoTokenError(f"no token: {type(error).__name__}") from None
 
     async def _call(self, method: str, path: str, **sent: Any) -> httpx.Response:
-        """Raises httpx.HTTPError, or TimeoutError where the whole of it takes too long."""
+        """Raises httpx.HTTPError, or TimeoutError when the whole call takes too long."""
         async with asyncio.timeout(CALL_S):
             return await self._client.request(method, path, **sent)
 
@@ -198,8 +198,8 @@ def _transfer(payout: Payout) -> dict[str, Any]:
     }
 
 
-def _known(answer: httpx.Response) -> Outcome:
-    """What a transfer has come to, of the answer that tells it."""
+def _outcome(answer: httpx.Response) -> Outcome:
+    """The outcome that a transfer's state says."""
     try:
         transfer = msgspec.json.decode(answer.content, type=_Transfer)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -230,13 +230,13 @@ def _fault(answer: httpx.Response) -> _Fault:
 
 
 def _as_amount(minor: int, currency: str) -> str:
-    """As it is written in the currency itself: 1250 is 12.50 in EUR, and 1250 in XOF."""
+    """The amount in the major unit: 1250 is 12.50 in EUR, and 1250 in XOF."""
     digits: int = get_currency_precision(currency)
     return f"{Decimal(minor).scaleb(-digits):.{digits}f}"
 
 
 def _as_minor(amount: str | float | None, currency: str | None) -> int | None:
-    """None where it cannot be told."""
+    """None if the amount cannot be read."""
     if amount is None or currency is None:
         return None
     try:
@@ -250,5 +250,5 @@ def _reason(code: str) -> str:
     return code.lower()[:REASON_LENGTH]
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

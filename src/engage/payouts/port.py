@@ -1,4 +1,4 @@
-"""What a provider of payouts has to be able to do. It pays to mobile phones; cash is paid at a counter."""
+"""The interface of payout providers. They pay to mobile phones; cash is paid at a counter."""
 
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +10,7 @@ from engage.domain.withdrawals.withdrawal import Outcome
 
 
 class Payout(Struct, frozen=True):
-    """`reference` is ours, and was kept before anybody is told of it. `phone` is in E.164 (+22670123456)."""
+    """`reference` is ours, and is committed before the payout is sent. `phone` is in E.164 (+22670123456)."""
 
     reference: UUID
     amount_minor: int
@@ -20,20 +20,20 @@ class Payout(Struct, frozen=True):
 
 
 class PayoutProvider(Protocol):
-    """Both calls answer in bounded time and raise nothing that is expected to go wrong: it is an outcome.
+    """Both calls return within a time limit. Expected failures are outcomes, not exceptions.
 
-    `at` is the time by the clock that withdrawals follow, which only a sandbox needs to know.
+    `at` is the time by the clock of the withdrawals, which only a sandbox needs.
     """
 
     @property
     def name(self) -> str:
-        """What withdrawals remember it by."""
+        """The name that withdrawals store."""
 
     async def send(self, payout: Payout, *, at: datetime) -> Outcome:
-        """Asks for it to be paid. Called once for a reference, unless the answer was NotSent."""
+        """Requests the payment. Called once for a reference, or again after NotSent."""
 
     async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
-        """What has become of it, by its reference. Changes nothing, however often."""
+        """The state of the payout, by its reference. Changes nothing."""
 
     async def close(self) -> None:
-        """Nothing is asked of it afterwards."""
+        """Closes connections. No call follows."""

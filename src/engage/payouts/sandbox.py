@@ -1,17 +1,17 @@
-"""A provider that pays nobody. How a payout ends is told by the last two digits of the phone number.
+"""A provider that pays nobody. The last two digits of the phone number decide how a payout ends.
 
 | digits | what happens |
 |---|---|
-| 01 | declined when it is sent |
-| 02 | taken, and found to have failed when it is asked about |
-| 03 | times out when it is sent, and was taken all the same: paid |
-| 04 | taken, and answered late: paid two hours after it was sent |
-| 05 | times out when it is sent, and never arrived |
-| 06 | cannot be reached when it is sent, so it never leaves |
-| any other | taken, and paid when it is asked about |
+| 01 | declined when sent |
+| 02 | accepted, and failed when asked about |
+| 03 | times out when sent, but was accepted: paid |
+| 04 | accepted, and paid two hours after it was sent |
+| 05 | times out when sent, and was not received |
+| 06 | the provider cannot be reached, so nothing is sent |
+| any other | accepted, and paid when asked about |
 
-It keeps nothing: the number and the time since it was sent say all, so restarts and other processes see the
-same. A payout that a dying process never sent is therefore taken for one that was.
+It stores nothing: the number and the time since sending decide, so all processes see the same, also after a
+restart. Therefore a payout that a dying process did not send counts as sent.
 """
 
 from datetime import datetime, timedelta

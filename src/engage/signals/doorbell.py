@@ -1,7 +1,7 @@
-"""The doorbell: arq jobs that say "something falls due now", one a tick, however many credits do.
+"""The doorbell: arq jobs that say "something is due now", one a tick, however many credits are due.
 
-A job carries no rows; the truth is in PostgreSQL and a sweeper rings for what was missed. So the queue's
-load does not grow with traffic, and losing it costs seconds.
+A job carries no rows: PostgreSQL knows what is due, and the sweep finds what nobody rang for. So the load of
+the queue does not grow with traffic, and a lost queue costs seconds.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ SETTLE_JOB = "settle"
 EXPIRE_JOB = "expire"
 WORKER_HEALTH_PREFIX = "engage:health:worker:"
 
-# A tick bounds how late a credit can be and how many jobs there are: four a second at most.
+# Limits how late a credit can be, and the number of jobs: four a second at most.
 TICK = timedelta(milliseconds=250)
 _EPOCH = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
 RUNG_LIMIT = 10_000
 
-# A queue that is there and says nothing in this time is away.
+# A queue that does not answer within this time is away.
 ANSWER_S = 2.0
 
 pack = msgspec.msgpack.encode
@@ -38,7 +38,7 @@ unpack = msgspec.msgpack.decode
 
 
 class Doorbell:
-    """Rings workers at due times. Connects when first used; every failure is Unavailable("valkey")."""
+    """Rings workers at due times. Connects when first used. Every call raises Unavailable("valkey")."""
 
     def __init__(self, settings: RedisSettings, clock: Clock) -> None:
         self._settings = settings
@@ -49,15 +49,15 @@ class Doorbell:
         self._forget_at = RUNG_LIMIT
 
     async def ring(self, due: Iterable[datetime]) -> None:
-        """Asks for a settlement as soon as each of these times has come. A tick is asked for once."""
-        # What is long past is due now; arq takes no job that would have expired.
+        """Requests a settlement at each of these times. A tick is requested once."""
+        # Past times are due now: arq refuses jobs that would have expired.
         now = tick_of(self._clock.wall())
         ticks = {max(tick_of(self._clock.wall_of(at)), now) for at in due} - self._rung
         if not ticks:
             return
         pool = await self._connected()
         for tick in sorted(ticks):
-            async with _asking():
+            async with _answering():
                 await pool.enqueue_job(
                     SETTLE_JOB,
                     tick,
@@ -67,21 +67,21 @@ class Doorbell:
                 )
             self._rung.add(tick)
         if len(self._rung) > self._forget_at:
-            # With long delays most lie in the future and stay; looking through them again has to be rare.
+            # With long delays most ticks are in the future and stay. This must not run at every call.
             self._rung = {tick for tick in self._rung if tick >= now}
             self._forget_at = len(self._rung) + RUNG_LIMIT
 
     async def request_workers(self, job: str, tick: int, count: int) -> None:
-        """Asks so many other workers to join a job that one batch did not finish."""
+        """Requests `count` more jobs, for other workers to join one that has more to do than a batch."""
         pool = await self._connected()
-        async with _asking():
+        async with _answering():
             for n in range(count):
                 await pool.enqueue_job(job, tick, n, _job_id=f"{job}:{tick}:{n}", _queue_name=QUEUE)
 
     async def count_workers(self) -> int:
-        """How many workers have shown a sign of life within the last seconds."""
+        """The number of workers with a heartbeat in the last seconds."""
         pool = await self._connected()
-        async with _asking():
+        async with _answering():
             return len([key async for key in pool.scan_iter(match=f"{WORKER_HEALTH_PREFIX}*", count=1000)])
 
     async def close(self) -> None:
@@ -92,7 +92,7 @@ class Doorbell:
     async def _connected(self) -> ArqRedis:
         async with self._connecting:
             if self._pool is None:
-                async with _asking():
+                async with _answering():
                     self._pool = await create_pool(
                         self._settings,
                         job_serializer=pack,
@@ -103,8 +103,8 @@ class Doorbell:
 
 
 @asynccontextmanager
-async def _asking() -> AsyncIterator[None]:
-    """A queue that does not answer in time is away."""
+async def _answering() -> AsyncIterator[None]:
+    """Raises Unavailable when the queue fails, or does not answer in time."""
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
@@ -113,12 +113,12 @@ async def _asking() -> AsyncIterator[None]:
 
 
 def tick_of(at: datetime) -> int:
-    """The first tick that is not before `at`: a doorbell never rings early."""
+    """The first tick at or after `at`: the doorbell never rings early."""
     return -((_EPOCH - at) // TICK)
 
 
 def queue_settings(url: str, *, connect_attempts: int = 0) -> RedisSettings:
-    """How the queue is reached. With these a worker outlives a restart of Valkey, and a call fails fast."""
+    """Connection settings with which a worker survives a restart of Valkey, and a call fails fast."""
     settings = RedisSettings.from_dsn(url)
     settings.conn_timeout = 2
     settings.conn_retries = connect_attempts

@@ -1,7 +1,6 @@
-"""Valkey pub/sub and what else the feed keeps there: topics of changed balances, tickets, heartbeats.
+"""Valkey for the feed: topics of balance changes, tickets and heartbeats.
 
-Nothing here is the truth: a change that nobody heard is healed by reading balances again, a lost ticket by
-asking for another.
+All of it may be lost: after a lost change the feed reads balances again, and a client requests a new ticket.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ SHARDS: Final = 16
 TICKET_TTL_S: Final = 30
 HEARTBEAT_TTL_S: Final = 6
 
-# Silence on the topics after which the server is asked whether it is there, and how long it has to answer.
+# After this silence on the topics the server is pinged; it must answer within ANSWER_S.
 PROBE_AFTER_S: Final = 5.0
 ANSWER_S: Final = 2.0
 FIRST_RETRY_S: Final = 0.05
@@ -38,12 +37,12 @@ LAST_RETRY_S: Final = 2.0
 
 _TICKET_BYTES: Final = 32
 
-# The cause of the last change of an account: its member was merged into another one, or erased.
+# The cause of the last change of an account: its member was merged or erased.
 CLOSED: Final = "closed"
 
 
 class Change(Struct, frozen=True, array_like=True, gc=False):
-    """A member's balance after a change, and what changed it (`cause`)."""
+    """A member's balance after a change, and the cause of the change."""
 
     program_id: str
     member_id: str
@@ -73,7 +72,7 @@ def change_of(program_id: str, member_id: str, balance: Balance, cause: str) -> 
 
 
 class Reconnected(Struct, frozen=True):
-    """From here on every change is heard; what was published before, while nobody listened, is lost."""
+    """The subscription is active from here on. Changes that were published before it are lost."""
 
 
 _changes = msgspec.msgpack.Decoder(list[Change])
@@ -90,16 +89,16 @@ def shard_of(program_id: str, member_id: str) -> int:
 
 
 class Topics:
-    """The feed's side of Valkey, over one client of a standalone server."""
+    """Works on one client of a standalone server."""
 
     def __init__(self, client: Redis, clock: Clock) -> None:
         self._client = client
         self._clock = clock
 
     async def publish(self, changes: Sequence[Change]) -> None:
-        """Tell every feed, in one round trip. The changes of a member keep their order.
+        """Publishes changes to all feeds, in one round trip. The changes of a member keep their order.
 
-        Raises Unavailable: the feeds then learn of these changes with the member's next one, or when they
+        Raises Unavailable: feeds then get the new balance with the member's next change, or when they
         subscribe again.
         """
         shards: dict[int, list[Change]] = {}
@@ -107,16 +106,16 @@ class Topics:
             shards.setdefault(shard_of(change.program_id, change.member_id), []).append(change)
         if not shards:
             return
-        async with _asking(), self._client.pipeline(transaction=False) as pipe:
+        async with _answering(), self._client.pipeline(transaction=False) as pipe:
             for shard, of_shard in shards.items():
                 pipe.publish(topic(shard), _encode(of_shard))
             await pipe.execute()
 
     async def subscribe(self) -> AsyncGenerator[list[Change] | Reconnected, None]:
-        """All changes, for as long as it is iterated; comes back by itself when Valkey does.
+        """Yields all changes. Subscribes again by itself when the connection was lost.
 
-        Yields Reconnected whenever the topics are subscribed to, the first time included: balances read after
-        it, together with the changes that follow, miss nothing.
+        Yields Reconnected after each subscription, the first one included: balances that are read after it,
+        with the changes that follow, miss nothing.
         """
         retry_s = FIRST_RETRY_S
         while True:
@@ -124,9 +123,9 @@ class Topics:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await pubsub.subscribe(*map(topic, range(SHARDS)))
-                async for heard in _listen(pubsub):
+                async for message in _listen(pubsub):
                     retry_s = FIRST_RETRY_S
-                    yield heard
+                    yield message
             except (RedisError, OSError):
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, LAST_RETRY_S)
@@ -134,58 +133,59 @@ class Topics:
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def issue_ticket(self, program_id: str, member_id: str) -> tuple[str, datetime]:
-        """(ticket, the wall time at which it expires). Raises Unavailable.
+        """Returns (ticket, wall time at which it expires). Raises Unavailable.
 
-        Valkey keeps a hash of it: who can read the server cannot use what is there.
+        Valkey has only a hash of it: tickets cannot be read from the server.
         """
         ticket = secrets.token_urlsafe(_TICKET_BYTES)
         expires_at = self._clock.wall() + timedelta(seconds=TICKET_TTL_S)
-        async with _asking():
+        async with _answering():
             await self._client.set(_ticket_key(ticket), _encode((program_id, member_id)), ex=TICKET_TTL_S)
         return ticket, expires_at
 
     async def redeem_ticket(self, ticket: str) -> tuple[str, str] | None:
-        """(program id, member id) the first time and within 30 s, None otherwise. Raises Unavailable."""
-        async with _asking():
+        """Returns (program, member) once and within TICKET_TTL_S, or else None. Raises Unavailable."""
+        async with _answering():
             found = await self._client.getdel(_ticket_key(ticket))
         return None if found is None else _member.decode(found)
 
-    async def heartbeat(self, part: str) -> None:
-        """Say that this process is alive as such a part, for the next seconds. Raises Unavailable."""
-        key, now = _health_key(part), self._clock.wall().timestamp()
-        async with _asking(), self._client.pipeline(transaction=False) as pipe:
+    async def heartbeat(self, process: str) -> None:
+        """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S. Raises Unavailable."""
+        key, now = _health_key(process), self._clock.wall().timestamp()
+        async with _answering(), self._client.pipeline(transaction=False) as pipe:
             pipe.zadd(key, {f"{socket.gethostname()}:{os.getpid()}": now + HEARTBEAT_TTL_S})
             pipe.zremrangebyscore(key, "-inf", now)
             pipe.expire(key, HEARTBEAT_TTL_S)
             await pipe.execute()
 
-    async def end_heartbeat(self, part: str) -> None:
-        """Take this process's heartbeat back. Raises Unavailable."""
-        async with _asking():
-            await self._client.zrem(_health_key(part), f"{socket.gethostname()}:{os.getpid()}")
+    async def end_heartbeat(self, process: str) -> None:
+        """Removes this process's heartbeat. Raises Unavailable."""
+        async with _answering():
+            await self._client.zrem(_health_key(process), f"{socket.gethostname()}:{os.getpid()}")
 
-    async def count_alive(self, part: str) -> int:
-        """How many processes of a part have said lately that they are alive. Raises Unavailable."""
-        async with _asking():
-            return int(await self._client.zcount(_health_key(part), self._clock.wall().timestamp(), "+inf"))
+    async def count_alive(self, process: str) -> int:
+        """The number of live processes of this name. Raises Unavailable."""
+        key, now = _health_key(process), self._clock.wall().timestamp()
+        async with _answering():
+            return int(await self._client.zcount(key, now, "+inf"))
 
 
 async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Reconnected]:
-    """What a subscription hears. Raises redis-py's ConnectionError when the server is gone or silent.
+    """Yields the messages of a subscription. Raises redis-py's ConnectionError if the server does not answer.
 
-    The marker follows the server's own acknowledgement of the last topic, so that it also comes where the
-    client library has connected again without telling.
+    Reconnected follows the server's acknowledgement of the last topic, so it also comes when the client
+    library has reconnected by itself.
     """
-    asked = False
+    pinged = False
     while True:
         message = await pubsub.get_message(timeout=PROBE_AFTER_S)
         if message is None:
-            if asked:
+            if pinged:
                 raise RedisConnectionError("no answer on the topics")
             await cast(Awaitable[None], pubsub.ping())
-            asked = True
+            pinged = True
             continue
-        asked = False
+        pinged = False
         if message["type"] == "message":
             yield _changes.decode(message["data"])
         elif message["type"] == "subscribe" and message["data"] == SHARDS:
@@ -193,8 +193,8 @@ async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Reconnected]:
 
 
 @asynccontextmanager
-async def _asking() -> AsyncIterator[None]:
-    """A server that does not answer in time is away."""
+async def _answering() -> AsyncIterator[None]:
+    """Raises Unavailable when the server fails, or does not answer in time."""
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
@@ -206,7 +206,7 @@ def _ticket_key(ticket: str) -> str:
     return f"engage:ticket:{sha256(ticket.encode()).hexdigest()}"
 
 
-def _health_key(part: str) -> str:
-    # One sorted set a part, scored by when the sign of life ends: counting it costs the same however many
-    # other keys the server holds, which a SCAN would not.
-    return f"engage:health:{part}"
+def _health_key(process: str) -> str:
+    # A sorted set, scored by the end of each heartbeat. Counting it does not depend on the other keys of the
+    # server, as a SCAN would.
+    return f"engage:health:{process}"

@@ -1,4 +1,4 @@
-"""The sandbox's clock moves forward, and all work that falls due on the way is done, in order."""
+"""Advance the sandbox's clock, and do all work that falls due on the way, in order of time."""
 
 import asyncio
 from contextlib import suppress
@@ -12,39 +12,39 @@ from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store import sandbox_clock
 
-# One traveller at a time: two would do each other's work out of order.
-_travelling = asyncio.Lock()
+# One at a time: two would do each other's work out of order.
+_advancing = asyncio.Lock()
 
-# A worker may have some of what is due in hand; it is waited for.
-LOOK_AGAIN_S = 0.01
+# A worker may be doing some of the work that is due; its end is awaited.
+RETRY_S = 0.01
 WAIT_AT_MOST_S = 10.0
 
 
 async def advance_clock(
     services: Services, *, to: datetime | None = None, by: timedelta | None = None
 ) -> datetime:
-    """The time it is then. Raises Refusal clock_backwards, Unavailable.
+    """Advances the clock to an instant or by a time; returns what it shows then.
 
-    What falls due on the way is done in the order of its time, as of that very time, and before the clock
-    shows a later one.
+    Work that falls due on the way is done in order of its time, as of that very time, and before the clock
+    shows a later one. Raises Refusal clock_backwards; Unavailable.
     """
-    async with _travelling:
+    async with _advancing:
         now = services.clock.now()
         target = to if to is not None else now + (by or timedelta())
         if target < now:
             raise Refusal(Code.CLOCK_BACKWARDS, now=now)
-        await _travel(services, now, target)
-        await _show(services, target)
+        await _work_until(services, now, target)
+        await _set_clock(services, target)
         now = services.clock.now()
-        # The clock runs on meanwhile, and so did whoever tapped.
-        await _do_the_rest(services, now)
-        await _ring_for_the_rest(services, now)
+        # Meanwhile the clock has run on, and members have earned.
+        await _finish(services, now)
+        await _ring_next(services, now)
         await services.post_commit.drain()
         return now
 
 
-async def _travel(services: Services, start: datetime, target: datetime) -> None:
-    """From stop to stop. Between two of them what is due may be done kind by kind."""
+async def _work_until(services: Services, start: datetime, target: datetime) -> None:
+    """Does all work from stop to stop. Between two stops, the kinds of work may be done one after another."""
     at = start
     await run_due_work(services, now=at, on_time=True)
     while at < target:
@@ -59,8 +59,8 @@ async def _next_stop(services: Services, after: datetime, target: datetime) -> d
         return await next_stop(conn, after=after, until=stop) or stop
 
 
-async def _do_the_rest(services: Services, now: datetime) -> None:
-    """Returns when nothing that is due is left, whoever did it."""
+async def _finish(services: Services, now: datetime) -> None:
+    """Returns when no work that is due is left, whoever did it. Raises Unavailable when that takes long."""
     try:
         async with asyncio.timeout(WAIT_AT_MOST_S):
             while True:
@@ -68,22 +68,22 @@ async def _do_the_rest(services: Services, now: datetime) -> None:
                 async with transaction(services.db) as conn:
                     if not await is_work_left(conn, now=now):
                         return
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(RETRY_S)
     except TimeoutError as error:
         raise Unavailable("worker") from error
 
 
-async def _show(services: Services, at: datetime) -> None:
+async def _set_clock(services: Services, at: datetime) -> None:
     ahead = max(at - services.clock.wall(), services.clock.offset)
     async with transaction(services.db) as conn:
         await sandbox_clock.set_ahead(conn, ahead)
     services.clock.offset = ahead
 
 
-async def _ring_for_the_rest(services: Services, now: datetime) -> None:
-    """What was rung for before the clock moved is due sooner now, by the wall."""
+async def _ring_next(services: Services, now: datetime) -> None:
+    """Rings for the next settlement: by wall time it is due sooner than before."""
     async with transaction(services.db) as conn:
         due = await next_settlement(conn, after=now)
     if due is not None:
-        with suppress(Unavailable):  # The clock has moved; the sweep goes after what is not rung for.
+        with suppress(Unavailable):  # The clock has moved. The sweep finds work for which nobody rang.
             await services.doorbell.ring([due])

@@ -1,4 +1,4 @@
-"""Points whose time has come end, never early, by any number of workers at once."""
+"""Expire points whose time has come, never early, by any number of workers at once."""
 
 import asyncio
 from datetime import datetime
@@ -8,14 +8,14 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.signals.doorbell import EXPIRE_JOB, tick_of
 
-# A turn ends where the next sweep begins one, so that of a great backlog each sweep does a part, with those
-# it calls: as many at any time as do it in time and leave room for what members do meanwhile.
+# A job ends when the next sweep begins one, so each sweep does a part of a large backlog, together with the
+# workers that it asks: enough to be in time, and few enough not to slow down what members do.
 TURN_S = 5.0
 OTHERS = 1
 
 
 async def expire_once(services: Services, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
-    """Ends a batch of lots that end by `now`: (how many, whether there may be more). Raises Unavailable."""
+    """Expires a batch of lots that end by `now`. Returns (how many, more to do?). Raises Unavailable."""
     async with open_posting(services, cause="expired") as posting:
         found, members = await lock_expiring(posting.conn, now=now)
         if not found:
@@ -25,9 +25,9 @@ async def expire_once(services: Services, *, now: datetime, on_time: bool = Fals
 
 
 async def expire_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Ends all lots that end by `now` and whose members nobody else has in hand; how many.
+    """Expires all lots that end by `now` and are not locked by another worker; how many.
 
-    `on_time`: at its own time each, not now. Raises Unavailable.
+    `on_time`: each at its own time, not now. Raises Unavailable.
     """
     total, more = 0, True
     while more:
@@ -37,9 +37,9 @@ async def expire_due(services: Services, *, now: datetime, on_time: bool = False
 
 
 async def expire_together(services: Services, *, others: int = OTHERS) -> int:
-    """Ends lots whose time has come, for a turn at most; how many. Raises Unavailable.
+    """Expires lots whose time has come, for TURN_S at most; how many. Raises Unavailable.
 
-    When there are more than a batch, as many `others` are asked to join in.
+    Asks `others` workers to join when there is more than a batch.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S

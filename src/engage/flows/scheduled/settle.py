@@ -1,4 +1,4 @@
-"""What has fallen due becomes active, never early, by any number of workers at once."""
+"""Activate credits that are due, never early, by any number of workers at once."""
 
 import asyncio
 from datetime import datetime
@@ -8,20 +8,21 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.signals.doorbell import SETTLE_JOB
 
-# A job that settles a great backlog ends in time and rings for another to go on.
+# A job with a large backlog ends in time, and rings for another job to go on.
 TURN_S = 10.0
 
 
 async def settle_once(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Activates one batch of what is due at `now`; how many. Raises Unavailable."""
+    """Activates a batch of credits that are due at `now`; how many. Raises Unavailable."""
     async with open_posting(services, cause="active", autocommit=True) as posting:
         return await settle_batch(posting.conn, posting.outbox_row(), now=now, on_time=on_time)
 
 
 async def settle_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Activates all that is due at `now` and that no other worker holds, in order of due time; how many.
+    """Activates all credits that are due at `now` and not locked by another worker, in order of due time; how
+    many.
 
-    `on_time`: from its own due time each, not from now. Raises Unavailable.
+    `on_time`: each from its own due time, not from now. Raises Unavailable.
     """
     total = 0
     while True:
@@ -32,9 +33,9 @@ async def settle_due(services: Services, *, now: datetime, on_time: bool = False
 
 
 async def settle_together(services: Services, *, tick: int, settlers: int) -> int:
-    """Activates what is due by now; when that is more than a batch, `settlers` workers are asked to join in.
+    """Activates credits that are due, for TURN_S at most; how many. Raises Unavailable.
 
-    Ends after a turn at most, and asks for another when there is more. How many. Raises Unavailable.
+    Asks `settlers` other workers to join when there is more than a batch, and again when time is up.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S

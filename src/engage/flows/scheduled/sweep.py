@@ -1,4 +1,4 @@
-"""What workers do every few seconds: what has fallen due, balances nobody was told of, old answers."""
+"""The periodic work of workers: due work, changes still in the outbox, old stored responses."""
 
 from datetime import timedelta
 
@@ -9,23 +9,26 @@ from engage.runtime.services import Services
 from engage.signals.topics import change_of
 from engage.store import idempotency, outbox
 
-UNTOLD_AFTER = timedelta(seconds=5)
+UNPUBLISHED_AFTER = timedelta(seconds=5)
 ROWS_PER_SWEEP = 500
 RESPONSES_KEPT = timedelta(hours=72)
 
 
 async def sweep(services: Services, work: DueWork) -> int:
-    """Does what is due of one kind of work; how many. Raises Unavailable."""
+    """Does what is due of one kind; how many. Raises Unavailable."""
     if work.together is not None:
         return await work.together(services)
     return await work.do(services, now=services.clock.now(), on_time=False)
 
 
 async def publish_outbox(services: Services) -> int:
-    """Publishes the newest balances of members whose news may not have been told; how many rows."""
+    """Publishes the newest balances of members with changes that are still in the outbox; how many rows.
+
+    Raises Unavailable.
+    """
     async with transaction(services.db) as conn:
         rows = await outbox.lock_unpublished(
-            conn, before=services.clock.wall() - UNTOLD_AFTER, limit=ROWS_PER_SWEEP
+            conn, before=services.clock.wall() - UNPUBLISHED_AFTER, limit=ROWS_PER_SWEEP
         )
         if not rows:
             return 0
@@ -39,6 +42,6 @@ async def publish_outbox(services: Services) -> int:
 
 
 async def delete_old_responses(services: Services) -> int:
-    """Drops the answers kept for Idempotency-Keys that have had their time; how many."""
+    """Deletes responses that were stored long ago under an Idempotency-Key; how many. Raises Unavailable."""
     async with transaction(services.db) as conn:
         return await idempotency.delete_before(conn, before=services.clock.wall() - RESPONSES_KEPT)

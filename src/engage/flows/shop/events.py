@@ -1,4 +1,4 @@
-"""The shop's events, as the shop sends them."""
+"""Events of the shop's server: what they look like, and the member that each one names."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -24,11 +24,11 @@ from engage.store.shop.events import RecordedEvent
 
 
 class EventData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what events tell: a field that nobody knows is a mistake."""
+    """Base of the data of events. Unknown fields are refused."""
 
 
 class EmptyEventData(EventData, frozen=True):
-    """An event that says all by its type."""
+    """No data: the type of the event says everything."""
 
 
 class ReviewRemoved(EventData, frozen=True):
@@ -57,12 +57,12 @@ class OrderPaid(OrderReference, frozen=True, kw_only=True):
     hold_id: UUID | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError where two lines have one id."""
+        """Raises ValueError if two lines have the same id."""
         if len({line.line_id for line in self.lines}) < len(self.lines):
             raise ValueError("two lines have the same line_id")
 
     def order(self, *, discount: int = 0) -> Order:
-        """The order, of which a hold paid `discount`, in minor units."""
+        """The order. Its hold paid `discount`, in minor units."""
         return Order(
             order_id=self.order_id,
             channel=self.channel,
@@ -75,8 +75,8 @@ class OrderPaid(OrderReference, frozen=True, kw_only=True):
 
 
 class OrderReturned(OrderReference, frozen=True, kw_only=True):
-    """Lines of an order came back, or without `lines` all that was left of it. The same `return_id` counts
-    once for an order.
+    """Lines of an order were returned, or without `lines` everything that was left of it. A `return_id`
+    counts once for an order.
     """
 
     return_id: Identifier
@@ -100,40 +100,40 @@ class AppSignedInEvent(Event, frozen=True, kw_only=True, tag="app.signed_in"):
 
 
 class ReviewRemovedEvent(Event, frozen=True, kw_only=True, tag="review.removed"):
-    """A review is gone; what it earned is taken back."""
+    """A review was removed: the points that it earned are taken back."""
 
     data: ReviewRemoved
 
 
 class ShareRemovedEvent(Event, frozen=True, kw_only=True, tag="share.removed"):
-    """A share is gone; what it earned is taken back."""
+    """A share was removed: the points that it earned are taken back."""
 
     data: ShareRemoved
 
 
 class OrderPaidEvent(Event, frozen=True, kw_only=True, tag="order.paid"):
-    """The member paid an order: it earns points, which wait for its delivery where the rules say so."""
+    """The member paid an order. It earns points, which wait for the delivery if the rules say so."""
 
     data: OrderPaid
 
 
 class OrderDeliveredEvent(Event, frozen=True, kw_only=True, tag="order.delivered"):
-    """The member has the order: points that waited for it have a due time."""
+    """The order was delivered: points that waited for it get a due time."""
 
     data: OrderReference
 
 
 class OrderCancelledEvent(Event, frozen=True, kw_only=True, tag="order.cancelled"):
-    """The order is off: what it earned is taken back, and what it was paid with in points and coupons goes
-    back to the member.
+    """The order was cancelled: the points that it earned are taken back, and the points and coupons that paid
+    for it go back to the member.
     """
 
     data: OrderReference
 
 
 class OrderReturnedEvent(Event, frozen=True, kw_only=True, tag="order.returned"):
-    """Something of the order came back: its share of the points is taken back, and the same share of those
-    that it was paid with goes back to the member.
+    """Something of the order was returned: its share of the earned points is taken back, and the same share
+    of the points that paid for it goes back to the member.
     """
 
     data: OrderReturned
@@ -145,21 +145,21 @@ AnyEvent = AppSignedInEvent | RemovalEvent | OrderEvent
 
 
 class MemberEvent(Struct, frozen=True):
-    """An event whose member was found."""
+    """An event whose member is known."""
 
     event: AnyEvent
     member: Member
 
     @property
-    def seen(self) -> RecordedEvent:
-        """What is kept of it once it is done."""
+    def row(self) -> RecordedEvent:
+        """The row that is kept of the event."""
         kind = str(self.event.__struct_config__.tag)
         member = self.member
         return RecordedEvent(member.program_id, self.event.id, kind, member.member_id, self.event.time)
 
 
 class RefusedEvent(Struct, frozen=True):
-    """An event that did nothing, and why; sent again it may."""
+    """An event that changed nothing, and why. It may be sent again."""
 
     id: str
     code: Code

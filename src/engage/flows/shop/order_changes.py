@@ -1,4 +1,4 @@
-"""An order's update: what its facts say that the ledger should have, beside what it has."""
+"""The difference between what an order's facts say and what the ledger has."""
 
 from datetime import timedelta
 
@@ -18,8 +18,8 @@ from engage.runtime.services import Services
 
 
 class OrderUpdate(Struct, frozen=True):
-    """An order that is locked, and what was known of it before and is now. `again` where nothing new is, but
-    what it was paid with may have come to be spent only now.
+    """The facts of a locked order before and after. `again`: there are no new facts, but the points that paid
+    for it may have been captured only now.
     """
 
     key: OrderKey
@@ -33,49 +33,55 @@ class OrderUpdate(Struct, frozen=True):
 
     @property
     def is_new(self) -> bool:
-        """Whether the payment is what became known."""
+        """True if the order was not paid before."""
         return self.before.paid is None
 
     @property
-    def comes_back(self) -> bool:
-        """Whether anything of it is back, or was never sent."""
+    def has_returns(self) -> bool:
+        """True if something of the order was returned, or it was cancelled."""
         return bool(self.after.returns) or self.after.cancelled_at is not None
 
     @property
     def reference(self) -> str:
-        """What entries say took the points back: the newest of the returns, or that all is off."""
+        """The reference of entries that take points back: the newest return, or the cancellation."""
         if self.after.cancelled_at is None or self.after.returns != self.before.returns:
             return f"return:{self.after.returns[-1].return_id}"
         return f"cancelled:{self.key[2]}"
 
 
 class OrderChanges(Struct):
-    """One update: what should be, and what the ledger has."""
+    """What an order should have (`standings`, `new_credits`), and what the ledger has (`credits`, `holds`).
+
+    `program` is the version that decides, None until the order is paid. `grace` is for points that go back to
+    lots which have expired. `standings` are by rule.
+    """
 
     update: OrderUpdate
-    program: Program | None  # That decides about it, once it is paid.
-    grace: timedelta  # For points that come back to lots that have ended.
-    standings: dict[str, Standing] = {}  # By rule.
+    program: Program | None
+    grace: timedelta
+    standings: dict[str, Standing] = {}
     credits: list[LockedCredit] = []
     holds: list[Hold] = []
-    accepting: list[CreditToAccept] = []
+    new_credits: list[CreditToAccept] = []
 
     @property
     def member(self) -> MemberKey:
         return self.update.member
 
     @property
-    def moves(self) -> bool:
-        """Whether points or coupons go one way or the other, besides new credits, or may: a hold that is open
-        may be captured at this moment.
+    def changes_balance(self) -> bool:
+        """True if points or coupons have to move, besides new credits, or may have to: an open hold may be
+        captured at this moment.
         """
-        return bool(self.losing()) or any(self.gives(hold) or hold.state == "open" for hold in self.holds)
+        return bool(self.losing_credits()) or any(
+            self.gives_back(hold) or hold.state == "open" for hold in self.holds
+        )
 
-    def losing(self) -> list[LockedCredit]:
+    def losing_credits(self) -> list[LockedCredit]:
         return [credit for credit in self.credits if credit.loses(self.standings[credit.rule_id].kept)]
 
-    def gives(self, hold: Hold) -> bool:
-        """Whether something of what a hold had goes back to the member."""
+    def gives_back(self, hold: Hold) -> bool:
+        """True if points or coupons of a hold go back to the member."""
         back = self.update.after.is_back
         match hold.state:
             case "open":
@@ -87,7 +93,7 @@ class OrderChanges(Struct):
                 return False
 
     def due_back(self, hold: Hold) -> int:
-        """How many points of a captured hold are the member's again, by all that has come back so far."""
+        """The points of a captured hold that all returns so far give back."""
         facts = self.update.after
         if facts.is_back:
             return hold.points
@@ -95,16 +101,16 @@ class OrderChanges(Struct):
             return 0
         return reinstated(hold.points, facts.paid.order, facts.returned(), paying=self.program.paying_scope)
 
-    def dated(self, credit: LockedCredit) -> LockedCredit:
-        """The credit with the due time that its delivery gives it."""
-        due = self.standings[credit.rule_id]
+    def with_due_time(self, credit: LockedCredit) -> LockedCredit:
+        """The credit with the due time that follows from the delivery."""
+        standing = self.standings[credit.rule_id]
         if credit.state != "pending" or self.update.after.delivered_at is None:
             return credit
-        return replace(credit, due_at=due.due_at, expires_at=due.expires_at)
+        return replace(credit, due_at=standing.due_at, expires_at=standing.expires_at)
 
 
 async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
-    """What should be. Raises Unavailable."""
+    """What the order should have; the caller reads what it has. Raises Unavailable."""
     paid = update.after.paid
     if paid is None:
         return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)
@@ -117,15 +123,15 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         delivered_at=update.after.delivered_at,
         returned=update.after.returned(),
     )
-    order = OrderChanges(update, program, program.grace, {one.credit.rule_id: one for one in standings})
+    order = OrderChanges(update, program, program.grace, {each.credit.rule_id: each for each in standings})
     if update.is_new:
-        order.accepting = [_accepting(update, one) for one in standings]
-        order.credits = [_born(one) for one in order.accepting]
+        order.new_credits = [_new_credit(update, each) for each in standings]
+        order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order
 
 
 async def _version(services: Services, program_id: str, name: str) -> Program:
-    """Another process may have decided by a version that has not been seen here yet."""
+    """The version that decided. Another process may know it before this one does."""
     for _ in range(2):
         for version in services.programs.versions(program_id):
             if version.version == name:
@@ -134,21 +140,22 @@ async def _version(services: Services, program_id: str, name: str) -> Program:
     raise AssertionError(f"version {name} of {program_id} decided, and is not published")
 
 
-def _accepting(update: OrderUpdate, one: Standing) -> CreditToAccept:
-    """The credit as it was decided, due by the delivery where that came first. It loses afterwards, for all
-    to see, what came back before it.
+def _new_credit(update: OrderUpdate, standing: Standing) -> CreditToAccept:
+    """The credit with all its points, due by the delivery if that came first. Earlier returns are taken from
+    it afterwards, so that its history shows them.
     """
-    credit = replace(one.credit, due_at=one.due_at, expires_at=one.expires_at)
+    credit = replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
     return CreditToAccept(*update.member, new_id(), credit)
 
 
-def _born(one: CreditToAccept) -> LockedCredit:
-    credit = one.credit
+def _as_locked(row: CreditToAccept) -> LockedCredit:
+    """The credit as it will be read once it is accepted."""
+    credit = row.credit
     assert credit.reference is not None
     return LockedCredit(
-        program_id=one.program_id,
-        member_id=one.member_id,
-        id=one.id,
+        program_id=row.program_id,
+        member_id=row.member_id,
+        id=row.id,
         reference=credit.reference,
         rule_id=credit.rule_id,
         state="pending",

@@ -1,7 +1,7 @@
-"""What follows from the facts of orders: the ledger is brought to where they say it should be.
+"""Post the differences between the facts of orders and the ledger.
 
-What each order's credits keep, and what goes back of the points and coupons that paid for it, is worked out
-from all that is known; only the difference to what the ledger has is posted.
+All facts of an order decide what its credits keep, and which of the points and coupons that paid for it go
+back. Only the difference to what the ledger has is posted.
 """
 
 from collections.abc import Sequence
@@ -24,31 +24,31 @@ from engage.store.rewards.coupons import return_coupons
 async def post_differences(
     services: Services, posting: Posting, updates: Sequence[OrderUpdate], *, now: datetime
 ) -> None:
-    """Posts what follows from the facts of orders that are locked. Raises Unavailable.
+    """Posts what follows from the facts of locked orders. Raises Unavailable.
 
-    Credits are locked here, then balances: whoever calls has locked neither.
+    Locks credits, then balances: the caller must not have locked either.
     """
     changes = [await changes_of(services, update) for update in updates]
     await _read(posting.conn, changes)
-    if any(order.accepting for order in changes):
-        if any(order.moves for order in changes):
+    if any(order.new_credits for order in changes):
+        if any(order.changes_balance for order in changes):
             await lock_balances(posting.conn, [order.member for order in changes])
         await _accept(posting, changes, now=now)
     await _correct(services, posting, changes, now=now)
 
 
 async def _read(conn: AsyncConnection, changes: list[OrderChanges]) -> None:
-    """Locks the credits that there are, and looks at the holds of what comes back."""
-    old = {
+    """Locks the credits of the orders, and reads the holds of those with returns."""
+    known = {
         (*order.member, order_reference(order.update.key[2])): order
         for order in changes
         if order.standings and not order.update.is_new
     }
-    for credit in await lock_credits(conn, list(old)) if old else []:
-        order = old[*credit.key, credit.reference]
+    for credit in await lock_credits(conn, list(known)) if known else []:
+        order = known[*credit.key, credit.reference]
         if credit.rule_id in order.standings:
             order.credits = [*order.credits, credit]
-    await _read_holds(conn, [order for order in changes if order.update.comes_back])
+    await _read_holds(conn, [order for order in changes if order.update.has_returns])
 
 
 async def _read_holds(conn: AsyncConnection, changes: list[OrderChanges]) -> None:
@@ -58,7 +58,7 @@ async def _read_holds(conn: AsyncConnection, changes: list[OrderChanges]) -> Non
 
 
 async def _accept(posting: Posting, changes: list[OrderChanges], *, now: datetime) -> None:
-    accepted = await posting.accept([one for order in changes for one in order.accepting], now=now)
+    accepted = await posting.accept([credit for order in changes for credit in order.new_credits], now=now)
     for order in changes:
         if order.update.is_new:
             order.credits = [credit for credit in order.credits if credit.id in accepted]
@@ -67,30 +67,30 @@ async def _accept(posting: Posting, changes: list[OrderChanges], *, now: datetim
 async def _correct(
     services: Services, posting: Posting, changes: list[OrderChanges], *, now: datetime
 ) -> None:
-    """Gives back what the orders were paid with, then takes back what they earned: in this order a member
-    owes no points that are theirs again.
+    """Gives back the points that paid for the orders, then takes back the earned ones. In this order a member
+    owes no points that are given back.
     """
     conn, accounts = posting.conn, Accounts({}, {})
-    moving = [order for order in changes if order.moves]
-    if moving:
-        await lock_balances(conn, [order.member for order in moving])
-        # Whoever was waited for may have made points active only now; none are taken back before they came.
+    changing = [order for order in changes if order.changes_balance]
+    if changing:
+        await lock_balances(conn, [order.member for order in changing])
+        # While this waited for the locks, points may have become active. They are not taken back before that.
         now = services.clock.now()
         accounts = await open_accounts(
             conn,
-            [order.member for order in moving],
+            [order.member for order in changing],
             now=now,
-            credit_ids=[credit.id for order in moving for credit in order.losing()],
-            hold_ids=[hold.id for order in moving for hold in order.holds],
+            credit_ids=[credit.id for order in changing for credit in order.losing_credits()],
+            hold_ids=[hold.id for order in changing for hold in order.holds],
         )
-        await _give_back(conn, accounts, moving, now=now)
+        await _give_back(conn, accounts, changing, now=now)
     corrections = [
         Correction(credit, after, order.update.reference if after.points < credit.points else "")
         for order in changes
         for credit in order.credits
         if (after := _corrected(accounts, order, credit, now=now)) != credit
     ]
-    if moving:
+    if changing:
         await posting.post(accounts)
     if corrections:
         await write_corrections(conn, corrections, now=now)
@@ -102,18 +102,18 @@ def _corrected(
 ) -> LockedCredit:
     kept = order.standings[credit.rule_id].kept
     if not credit.loses(kept):
-        return order.dated(credit)
+        return order.with_due_time(credit)
     account = accounts.by_key[credit.key]
-    return order.dated(reduce_to(account, credit, kept, at=now, reference=order.update.reference))
+    return order.with_due_time(reduce_to(account, credit, kept, at=now, reference=order.update.reference))
 
 
 async def _give_back(
-    conn: AsyncConnection, accounts: Accounts, moving: list[OrderChanges], *, now: datetime
+    conn: AsyncConnection, accounts: Accounts, changing: list[OrderChanges], *, now: datetime
 ) -> None:
-    """The points and coupons that paid for what came back."""
-    # Now that the balances are locked nobody else writes the holds.
-    await _read_holds(conn, [order for order in moving if order.holds])
-    giving = [(order, hold) for order in moving for hold in order.holds if order.gives(hold)]
+    """Gives back the points and coupons that paid for what was returned."""
+    # Read again: with the balances locked, nobody else writes the holds.
+    await _read_holds(conn, [order for order in changing if order.holds])
+    giving = [(order, hold) for order in changing for hold in order.holds if order.gives_back(hold)]
     if not giving:
         return
     await write_holds(
@@ -128,7 +128,7 @@ async def _give_back(
 
 
 def _given_back(accounts: Accounts, order: OrderChanges, hold: Hold, *, now: datetime) -> Hold:
-    """A hold that is open is released; of one that was captured the difference is reinstated."""
+    """Releases an open hold; reinstates points of a captured one."""
     account, takes = accounts.by_key[hold.key], accounts.takes.get(hold.id, [])
     if hold.state == "open":
         if takes:
@@ -147,7 +147,7 @@ def _given_back(accounts: Accounts, order: OrderChanges, hold: Hold, *, now: dat
 
 
 def _newest(takes: Sequence[Take], points: int) -> list[Take]:
-    """So many of the points that a hold has, from the newest lots: what stays spent are the oldest."""
+    """This many of a hold's points, from the newest lots: the oldest points stay spent."""
     newest = []
     for take in reversed(takes):
         part = min(points, take.points)

@@ -1,58 +1,47 @@
-"""What was earned by a review or a share that is gone is taken back."""
+"""Take back the points of reviews and shares that were removed."""
 
 from datetime import datetime
 
 from engage.domain.keys import review_reference, share_reference
-from engage.domain.refusals import Code
+from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import (
     MemberEvent,
-    RefusedEvent,
     ReviewRemoved,
     ReviewRemovedEvent,
     ShareRemoved,
     ShareRemovedEvent,
 )
 from engage.ledger.clawback import Removal, claw_back
+from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 
 
 async def take_removals(
-    services: Services, known: list[MemberEvent], refused: list[RefusedEvent], *, now: datetime
-) -> list[MemberEvent]:
-    """Those that are done; the others are added to `refused`. Raises Unavailable."""
-    removals, done = [], []
-    for one in known:
-        removal = _removal(services, one)
-        if removal is None:
-            refused.append(RefusedEvent(one.event.id, Code.NOT_OFFERED, {}))
-        else:
-            removals.append(removal)
-            done.append(one)
-    if removals:
+    services: Services, events: list[MemberEvent], *, now: datetime
+) -> list[MemberEvent | Refusal]:
+    """Each event when it is done, or Refusal not_offered. Raises Unavailable."""
+    removals = decide_each(events, lambda event: _removal(services, event))
+    if not_refused(removals):
         async with open_posting(services, cause="clawback") as posting:
-            await posting.post(await claw_back(posting.conn, removals, now=now))
-    return done
+            await posting.post(await claw_back(posting.conn, not_refused(removals), now=now))
+    return [
+        removal if isinstance(removal, Refusal) else event
+        for event, removal in zip(events, removals, strict=True)
+    ]
 
 
-def _removal(services: Services, one: MemberEvent) -> Removal | None:
-    """What to take back; None when no version of the program ever paid for such an activity."""
-    match one.event:
+def _removal(services: Services, event: MemberEvent) -> Removal:
+    """Raises Refusal not_offered if no version of the program ever paid for such an activity."""
+    match event.event:
         case ReviewRemovedEvent(data=ReviewRemoved(review_id=review_id)):
             kind, reference = "review", review_reference(review_id)
         case ShareRemovedEvent(data=ShareRemoved(share_id=share_id)):
             kind, reference = "share", share_reference(share_id)
         case _:
-            return None
-    versions = services.programs.versions(one.member.program_id)
+            raise AssertionError(f"{event.event.id} is not a removal")
+    versions = services.programs.versions(event.member.program_id)
     rules = {rule_id for version in versions for rule_id in version.earning.rules.about(kind)}
     if not rules:
-        return None
-    return Removal(
-        one.member.program_id,
-        one.member.member_id,
-        reference,
-        tuple(sorted(rules)),
-        versions[-1].version,
-        one.event.time,
-    )
+        raise Refusal(Code.NOT_OFFERED)
+    return Removal(*event.member.key, reference, tuple(sorted(rules)), versions[-1].version, event.event.time)

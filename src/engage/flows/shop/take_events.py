@@ -1,10 +1,10 @@
-"""The shop's events: each does its work once, in any order, and says what became of it.
+"""Take the shop's events: each is done once, in any order, and is accepted, repeated or refused.
 
-The work comes first and is safe to repeat, because its business keys are unique; the event's id is kept
-last. So a crash in between is healed by the shop's sending the event again.
+An event is done first, which is safe to repeat, as its business keys are unique. Its id is recorded last.
+After a crash in between, the shop sends the event again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from engage.flows.shop.events import (
 )
 from engage.flows.shop.order_events import take_order_events
 from engage.flows.shop.removals import take_removals
+from engage.runtime.batch import decide_each
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -31,7 +32,7 @@ from engage.store.shop.events import add_events, read_recorded_events
 
 EVENTS_PER_CALL = 1_000
 
-# The shop's clock may run ahead of ours a little; more than this is a mistake.
+# The shop's clock may be this much ahead of ours.
 SKEW = timedelta(minutes=5)
 
 
@@ -42,7 +43,7 @@ class EventsTaken(Struct, frozen=True):
 
 
 async def take_events(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
-    """Raises Unavailable when a part is away; sending all of them again is safe then."""
+    """Raises Unavailable: sending all of them again is safe then."""
     try:
         return await _take(services, events)
     except AccountClosed:
@@ -53,89 +54,95 @@ async def take_events(services: Services, events: Sequence[AnyEvent]) -> EventsT
 
 async def _take(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
     now = services.clock.now()
-    fresh, repeated = await _fresh(services, events)
-    known, refused = await _known(services, fresh, now=now)
-    done = await _sign_ins(services, [k for k in known if isinstance(k.event, AppSignedInEvent)], refused)
-    done += await take_removals(
-        services, [k for k in known if isinstance(k.event, RemovalEvent)], refused, now=now
-    )
+    fresh = await _drop_recorded(services, events)
+    known, refused = _split(fresh, await _find_members(services, fresh, now=now))
+    sign_ins = [event for event in known if isinstance(event.event, AppSignedInEvent)]
+    removals = [event for event in known if isinstance(event.event, RemovalEvent)]
+    orders = [event for event in known if isinstance(event.event, OrderEvent)]
+    done = []
+    for part, answers in (
+        (sign_ins, await _record_sign_ins(services, sign_ins)),
+        (removals, await take_removals(services, removals, now=now)),
+    ):
+        taken, not_taken = _split((event.event for event in part), answers)
+        done += taken
+        refused += not_taken
     accepted = 0
     if done:
         async with transaction(services.db) as conn:
-            accepted = await add_events(conn, [one.seen for one in done], now=now)
-    orders = [k for k in known if isinstance(k.event, OrderEvent)]
-    # These keep their ids themselves, with what they did.
-    taken, kept = await take_order_events(services, orders, refused, now=now)
-    accepted += kept
-    # Of an event that two calls bring at once, one of them has done the work.
-    repeated += len(done) + taken - accepted
-    return EventsTaken(accepted, repeated, refused)
+            accepted = await add_events(conn, [event.row for event in done], now=now)
+    # Order events are recorded in the transaction that does them.
+    answers, recorded = await take_order_events(services, orders, now=now)
+    taken, not_taken = _split((event.event for event in orders), answers)
+    accepted += recorded
+    refused += not_taken
+    # An event that another call has recorded at the same time is a repeat.
+    return EventsTaken(accepted, len(events) - accepted - len(refused), refused)
 
 
-async def _fresh(services: Services, events: Sequence[AnyEvent]) -> tuple[list[AnyEvent], int]:
-    """(events not seen before, how many were); the first of the same id counts."""
+def _split(
+    events: Iterable[AnyEvent], answers: Iterable[MemberEvent | Refusal]
+) -> tuple[list[MemberEvent], list[RefusedEvent]]:
+    taken, refused = [], []
+    for event, answer in zip(events, answers, strict=True):
+        if isinstance(answer, Refusal):
+            refused.append(RefusedEvent(event.id, answer.code, answer.facts))
+        else:
+            taken.append(answer)
+    return taken, refused
+
+
+async def _drop_recorded(services: Services, events: Sequence[AnyEvent]) -> list[AnyEvent]:
+    """The events that are not recorded yet. Of those with the same id the first counts."""
     first: dict[tuple[str, str], AnyEvent] = {}
     for event in events:
         first.setdefault((event.program, event.id), event)
     async with transaction(services.db) as conn:
-        seen = await read_recorded_events(conn, list(first))
-    fresh = [event for key, event in first.items() if key not in seen]
-    return fresh, len(events) - len(fresh)
+        recorded = await read_recorded_events(conn, list(first))
+    return [event for key, event in first.items() if key not in recorded]
 
 
-async def _known(
+async def _find_members(
     services: Services, events: Sequence[AnyEvent], *, now: datetime
-) -> tuple[list[MemberEvent], list[RefusedEvent]]:
+) -> list[MemberEvent | Refusal]:
     cards = [(e.program, e.card_number) for e in events if e.member_id is None and e.card_number is not None]
     by_number = await members_of_cards(services, cards)
-    keys = {
-        id(e): (e.program, e.member_id or by_number.get((e.program, e.card_number or ""), "")) for e in events
-    }
-    members = await services.members.find(services.db, list(keys.values()))
-    known, refused = [], []
-    for event in events:
-        member = members.get(keys[id(event)])
-        code = _mistake(services, event, member, now=now)
-        if code is not None or member is None:
-            facts = {"program": event.program} if code is Code.UNKNOWN_PROGRAM else {}
-            refused.append(RefusedEvent(event.id, code or Code.UNKNOWN_MEMBER, facts))
-        else:
-            known.append(MemberEvent(event, member))
-    return known, refused
-
-
-def _mistake(services: Services, event: AnyEvent, member: Member | None, *, now: datetime) -> Code | None:
-    if not services.programs.versions(event.program):
-        return Code.UNKNOWN_PROGRAM
-    if event.member_id is None and event.card_number is None:
-        return Code.MEMBER_MISSING
-    if member is None:
-        return Code.UNKNOWN_MEMBER
-    if event.time > now + SKEW:
-        return Code.TIME_IN_FUTURE
-    return None
-
-
-async def _sign_ins(
-    services: Services, known: list[MemberEvent], refused: list[RefusedEvent]
-) -> list[MemberEvent]:
-    acts = [
-        MemberActivity(k.member.program_id, k.member.member_id, AppSignIn(event_id=k.event.id), k.event.time)
-        for k in known
+    keys = [
+        (event.program, event.member_id or by_number.get((event.program, event.card_number or ""), ""))
+        for event in events
     ]
-    answers = await record(services, acts)
-    done = []
-    for one, answer in zip(known, answers, strict=True):
+    members = await services.members.find(services.db, keys)
+    return decide_each(
+        zip(events, keys, strict=True),
+        lambda found: _check(services, found[0], members.get(found[1]), now=now),
+    )
+
+
+def _check(services: Services, event: AnyEvent, member: Member | None, *, now: datetime) -> MemberEvent:
+    """Raises Refusal unknown_program, member_missing, unknown_member or time_in_future."""
+    services.programs.get(event.program)
+    if event.member_id is None and event.card_number is None:
+        raise Refusal(Code.MEMBER_MISSING)
+    if member is None:
+        raise Refusal(Code.UNKNOWN_MEMBER)
+    if event.time > now + SKEW:
+        raise Refusal(Code.TIME_IN_FUTURE)
+    return MemberEvent(event, member)
+
+
+async def _record_sign_ins(services: Services, events: list[MemberEvent]) -> list[MemberEvent | Refusal]:
+    """Each event, or Refusal not_offered. Raises Unavailable."""
+    activities = [
+        MemberActivity(*event.member.key, AppSignIn(event_id=event.event.id), event.event.time)
+        for event in events
+    ]
+    taken: list[MemberEvent | Refusal] = []
+    for event, answer in zip(events, await record(services, activities), strict=True):
         match answer:
             case Unavailable():
                 raise answer
             case Refusal(code=Code.NOT_OFFERED):
-                refused.append(RefusedEvent(one.event.id, answer.code, answer.facts))
-            case Refusal():
-                # Not their first sign-in: it happened, and earns nothing.
-                done.append(one)
-            case Exception():
-                raise answer
+                taken.append(answer)
             case _:
-                done.append(one)
-    return done
+                taken.append(event)  # Also a sign-in that earns nothing, as it was not the first one.
+    return taken
