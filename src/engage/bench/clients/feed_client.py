@@ -140,7 +140,7 @@ class FeedClient:
         raise_file_limit()
         loop = asyncio.get_running_loop()
         secrets = None if request.secrets is None else sandbox_secrets.read(Path(request.secrets))
-        slots = asyncio.Semaphore(CONCURRENT_OPENS)
+        semaphore = asyncio.Semaphore(CONCURRENT_OPENS)
 
         async def connect(number: int) -> Socket:
             authorization = ""
@@ -148,7 +148,7 @@ class FeedClient:
                 member = member_id(request.prefix, number)
                 token = sign(secrets, request.program_id, member, TOKEN_LIFE)
                 authorization = f"Authorization: Bearer {token}\r\n"
-            async with slots:
+            async with semaphore:
                 # A socket of the feed is ready after the snapshot.
                 socket = Socket(self, number, authorization, request.port, 0 if secrets is None else 1)
                 await loop.create_connection(lambda: socket, HOST, request.port)
