@@ -41,6 +41,18 @@ TINY = Sizes(
 BENCH = (sys.executable, "-m", "engage.cli", "bench")
 END_S = 60.0
 
+# Clients need none of these, and each takes long to import.
+HEAVY = [
+    "sqlalchemy",
+    "litestar",
+    "asyncpg",
+    "granian",
+    "arq",
+    "redis",
+    "engage.domain.program",
+    "engage.flows",
+]
+
 
 @pytest.fixture
 def parent() -> Iterator[Path]:
@@ -103,6 +115,18 @@ def test_figures_come_as_json(parent: Path) -> None:
     assert benchmark["name"] == "gate"
     assert {figure["unit"] for figure in benchmark["figures"]} == {"bytes", "claims/s"}
     assert all("met" in figure for figure in benchmark["figures"])
+
+
+@pytest.mark.parametrize("module", ["http_client", "checkout_client", "feed_client"])
+def test_clients_start_without_the_engine(module: str) -> None:
+    code = (
+        f"import sys; import engage.bench.clients.{module};"
+        "print([name for name in sys.argv[1:] if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *HEAVY], capture_output=True, text=True, check=True, timeout=END_S
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def is_server(child: psutil.Process) -> bool:
