@@ -15,8 +15,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.clock import StoppedClock
-from engage.domain.accounts.account import Account, Lot, Movement, Take
+from engage.domain.accounts.account import Account
 from engage.domain.accounts.liability import BUCKETS, DAYS, Liability
+from engage.domain.accounts.lots import Lot, Take
+from engage.domain.accounts.movements import Movement
 from engage.flows.programs.publish import publish
 from engage.flows.reports.reports import report_balance, report_liability
 from engage.ledger.accounts import Accounts, open_accounts, post
@@ -174,7 +176,7 @@ class Life:
                 takes = account.redeem(self.dice.randint(1, account.active - 1), id_, self.now)
                 self.spent.append((member, id_, takes))
                 await self.keep(conn, member, id_, takes)
-                account.take_out(1, self.now, kind="adjustment", into="adjusted", reference="r")
+                account.deduct(1, self.now, kind="adjustment", into="adjusted", reference="r")
 
     async def undo(self, conn: AsyncConnection, member: str) -> None:
         """Spent points come back, some of them to lots that have ended; earned points are taken back."""

@@ -1,4 +1,4 @@
-"""What a member did, as the rules see it. One tagged union, told apart by `activity`."""
+"""Activities of members, as the rules see them: one union, tagged by `activity`."""
 
 from typing import Annotated, Literal
 
@@ -9,8 +9,8 @@ from engage.domain.keys import order_reference, review_reference, share_referenc
 # Text without control characters. A $ alone would let a newline through at the end.
 ONE_LINE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
 
-# Identifiers of the shop. They become part of source keys, so their length is bounded and they are one
-# line; any other character is the shop's own business.
+# Identifiers of the shop. They become part of source keys, so they are one line of limited length; all other
+# characters are the shop's choice.
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
 
 Network = Annotated[str, Meta(min_length=1, max_length=32, pattern=ONE_LINE)]
@@ -32,7 +32,7 @@ class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     @property
     def reference(self) -> str | None:
-        """What the shop calls this activity when it takes it back, unique for a member."""
+        """The name by which the shop can take the activity back, unique for a member."""
         return None
 
 
@@ -45,7 +45,7 @@ class Registration(Activity, frozen=True, tag="registration"):
 
 
 class AppSignIn(Activity, frozen=True, tag="app_sign_in", kw_only=True):
-    """The member signed in to the app. The shop's event tells one sign-in from another."""
+    """The member signed in to the app. The event's id distinguishes sign-ins."""
 
     event_id: Identifier | None = None
 
@@ -80,7 +80,7 @@ class Review(Activity, frozen=True, tag="review", kw_only=True):
 
 Channel = Literal["web", "app", "store"]
 
-# How an order was paid. The list is open: the shop's own methods are its business.
+# An open list: the shop names its own payment methods.
 PaymentMethod = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+(?!\n)$")]
 
 MinorUnits = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
@@ -89,7 +89,7 @@ LINES_PER_ORDER = 500
 
 
 class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`at_pickup`: whether it is paid where it is picked up; null where that was not told."""
+    """`at_pickup`: paid at pickup; null if the shop did not say."""
 
     method: PaymentMethod
     at_pickup: bool | None = None

@@ -1,7 +1,7 @@
-"""Days and months as a member lives them: calendar windows in a zone, half-open, across DST.
+"""Calendar days and months in a member's zone: half-open windows, across clock changes.
 
-All instants are aware datetimes; what comes out is in UTC. A "period" is a window's number, small enough
-for the gate's 16 bits: days since 1970-01-01, or months since the year 0.
+All instants are aware datetimes; results are in UTC. A period is a window's number, small enough for the
+gate's 16 bits: days since 1970-01-01, or months since the year 0.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,7 +19,7 @@ class Window(Struct, frozen=True):
     """A calendar day or month: [start, end)."""
 
     kind: WindowKind
-    label: str  # As source keys write it: 2026-11-21 or 2026-11.
+    label: str  # In source keys: 2026-11-21 or 2026-11.
     period: int
     start: datetime
     end: datetime
@@ -41,25 +41,25 @@ def day_of_number(number: int) -> date:
 def start_of_day(day: date, zone: str) -> datetime:
     """The first instant of a local day, in UTC.
 
-    Where the clocks skip midnight the day begins at the skip; where midnight comes twice, at the first. A day
-    that a zone skipped whole (Apia, 30 December 2011) is empty. Days follow each other without gap or
-    overlap in every zone since 2012; before, a few zones turned back just after midnight into the day before.
+    If the clocks skip midnight, the day begins at the skip; if midnight occurs twice, at the first. A day
+    that a zone skipped (Apia, 30 December 2011) is empty. Since 2012 days have no gap or overlap in any
+    zone; before, a few zones turned back just after midnight into the day before.
     """
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 def instant(at: datetime, zone: str) -> datetime:
-    """`at` in UTC. Without an offset it is local time of the zone; where that comes twice, the first."""
+    """`at` in UTC. Without an offset it is local time of the zone, the first if that occurs twice."""
     return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 
 def happens(local: datetime, zone: str) -> bool:
-    """Whether clocks of the zone ever show this local time; at the start of summer time they skip some."""
+    """Tell whether the zone has this local time; the start of summer time skips some."""
     return instant(local, zone).astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local
 
 
 def window(kind: WindowKind, at: datetime, zone: str) -> Window:
-    """The window of that kind that `at` lies in, in that zone."""
+    """The window that contains `at`, in that zone."""
     day = local_date(at, zone)
     if kind == "day":
         return Window(
@@ -81,7 +81,7 @@ def window(kind: WindowKind, at: datetime, zone: str) -> Window:
 
 
 def add_months(day: date, months: int) -> date:
-    """The same day of a later month, or that month's last day where it has no such day."""
+    """The same day of a later month, or the last day of a shorter month."""
     month = day.year * 12 + day.month - 1 + months
     year, month0 = divmod(month, 12)
     first_of_next = date(year + (month0 == 11), (month0 + 1) % 12 + 1, 1)
@@ -92,17 +92,17 @@ def add_months(day: date, months: int) -> date:
 def months_later(at: datetime, months: int, zone: str) -> datetime:
     """The same local time of day `months` later, in UTC.
 
-    Where the clocks skip that time it is as much later; where it comes twice it is the first, unless `at`
-    itself was the second of its day.
+    If the clocks skip that time, it is as much later; if it occurs twice, it is the first, unless `at` itself
+    was the second of its day.
     """
     local = at.astimezone(ZoneInfo(zone))
     moved = datetime.combine(add_months(local.date(), months), local.timetz())
-    # For a time that is skipped, the second reading is the earlier one.
+    # Of a skipped time the second reading is the earlier one.
     return max(moved.astimezone(UTC), moved.replace(fold=0).astimezone(UTC))
 
 
 def yearly_after(at: datetime, *, months: int, month: int, day: int, local: time, zone: str) -> datetime:
-    """The first time that a year comes to that day and local time, strictly later than `months` later."""
+    """The first occurrence of that day and local time that is strictly later than `months` after `at`."""
     after = months_later(at, months, zone)
     year = local_date(after, zone).year
     coming = (instant(datetime.combine(date(y, month, day), local), zone) for y in (year, year + 1))
@@ -110,7 +110,7 @@ def yearly_after(at: datetime, *, months: int, month: int, day: int, local: time
 
 
 def end_of_year(at: datetime, *, years_later: int, zone: str) -> datetime:
-    """The end of the local year that lies `years_later` after that of `at`, in UTC."""
+    """The end of the local year `years_later` after that of `at`, in UTC."""
     return start_of_day(date(local_date(at, zone).year + years_later + 1, 1, 1), zone)
 
 

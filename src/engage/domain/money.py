@@ -1,4 +1,4 @@
-"""Money: whole minor units of a currency, and fractions of them only on the way there."""
+"""Money in whole minor units of a currency."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -11,14 +11,14 @@ _HALF = Fraction(1, 2)
 
 
 class Money(Struct, frozen=True):
-    """`amount` is in minor units: 100 is one euro, and one hundred francs CFA, which have none."""
+    """`amount` is in minor units: 100 is one euro, or one hundred francs CFA, which have no cents."""
 
     amount: int
     currency: str
 
 
 def plain(money: Money) -> str:
-    """In whole units of the currency, with its own number of decimals and no other sign: -12.34, 1500."""
+    """A decimal number of whole units, without a currency sign: -12.34, 1500."""
     digits: int = get_currency_precision(money.currency)
     sign = "-" if money.amount < 0 else ""
     whole, rest = divmod(abs(money.amount), 10**digits)
@@ -26,9 +26,9 @@ def plain(money: Money) -> str:
 
 
 def apportion(parts: Iterable[Fraction]) -> list[int]:
-    """Whole minor units for each part, such that they add up to the rounded sum, halves upwards.
+    """Round amounts of minor units so that they add up to their rounded sum, halves upwards.
 
-    Each rounded by itself would leave a table whose lines do not come to its total.
+    If each were rounded by itself, a table's lines would not add up to its total.
     """
     shares = []
     exact, given = Fraction(0), 0

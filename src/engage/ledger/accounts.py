@@ -14,8 +14,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import Account, Lot, Take, age
+from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
+from engage.domain.accounts.lots import Lot, Take, spending_order
 from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
 
@@ -145,7 +146,7 @@ async def open_accounts(
     for program_id, member_id, *lot in await conn.execute(_LOTS, columns | {"credit_ids": wanted}):
         lots.setdefault((program_id, member_id), []).append(Lot(*lot))
     by_key = {key: Account(balance, lots.get(key, [])) for key, balance in balances.items()}
-    ages = {lot.credit_id: age(lot) for each in lots.values() for lot in each}
+    ages = {lot.credit_id: spending_order(lot) for each in lots.values() for lot in each}
     takes: dict[UUID, list[Take]] = {}
     for hold_id, credit_id, points in sorted(taken, key=lambda one: ages[one[1]]):
         takes.setdefault(hold_id, []).append(Take(credit_id, points))

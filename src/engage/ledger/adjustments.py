@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import EntryKind
+from engage.domain.accounts.movements import EntryKind
 from engage.domain.keys import ADJUSTMENT_RULE, MemberKey, adjustment_reference
 from engage.schema.adjustments import adjustments
 from engage.schema.credits import credits

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import EntryKind
+from engage.domain.accounts.movements import EntryKind
 
 CreditState = Literal["pending", "active", "expired", "reversed"]
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from engage.domain.accounts.account import Account, Lot, Take, age
+from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
+from engage.domain.accounts.lots import Lot, Take, spending_order
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -104,7 +105,7 @@ def test_a_hold_takes_exactly_what_it_says_from_lots_in_order(sizes: list[int], 
     ends = data.draw(st.lists(st.none() | st.integers(1, 9), min_size=len(sizes), max_size=len(sizes)))
     lots = [lot(n, points, ends=end) for n, (points, end) in enumerate(zip(sizes, ends, strict=True))]
     points = data.draw(st.integers(0, sum(sizes)))
-    in_order = [each.credit_id for each in sorted(lots, key=age)]
+    in_order = [each.credit_id for each in sorted(lots, key=spending_order)]
     takes = account(*lots).hold(points, uuid(99), START)
     assert sum(take.points for take in takes) == points
     assert [take.credit_id for take in takes] == in_order[: len(takes)]
@@ -187,7 +188,7 @@ class Lives(RuleBasedStateMachine):
     @rule(data=st.data())
     def take_out(self, data: st.DataObject) -> None:
         points = data.draw(st.integers(1, self.account.active))
-        self.account.take_out(points, self.now, kind="adjustment", into="adjusted", reference="T-1")
+        self.account.deduct(points, self.now, kind="adjustment", into="adjusted", reference="T-1")
 
     @invariant()
     def lots_are_what_can_be_spent(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from engage.domain.members.cards import stored_forms, stored_number
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.members.eligibility import birthday, reasons_against
-from engage.domain.members.phone import NotAPhoneNumber, is_mobile, masked, normalized
+from engage.domain.members.phone import InvalidPhoneNumber, is_mobile, masked, normalized
 from engage.programs import preset
 
 ADULTS = Eligibility(min_age=18)
@@ -54,7 +54,7 @@ def test_a_phone_number_has_one_form(written: str) -> None:
 
 @pytest.mark.parametrize("written", ["", "12", "call me", "+999 123456789", "29123456789012345"])
 def test_what_is_no_number_is_none(written: str) -> None:
-    with pytest.raises(NotAPhoneNumber):
+    with pytest.raises(InvalidPhoneNumber):
         normalized(written, "BY")
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from engage.clock import StoppedClock
-from engage.domain.accounts.account import EntryKind
+from engage.domain.accounts.movements import EntryKind
 from engage.flows.activities.record import record
 from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
 from engage.flows.scheduled.settle import settle_due

@@ -1,92 +1,24 @@
-"""A member's account: what each operation does to the balance and to its lots. Pure arithmetic.
+"""A member's account: the effect of each operation on the balance and its lots. Pure arithmetic.
 
-Points are spent oldest first: from the lot that ends first. What is owed is paid before anything can be spent
-again, so a debt and spendable points never stand side by side. Every operation writes down the movements that
-it makes; `engage.ledger.accounts` posts them, one entry a movement.
+Points are spent in the order in which lots end. A debt is paid before anything can be spent, so a debt and
+spendable points never exist together. Each operation records its movements; `engage.ledger.accounts` posts
+them, one entry each.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
-
 from engage.domain.accounts.balance import Balance
-
-EntryKind = Literal[
-    "earning",
-    "recovery",
-    "expiration",
-    "clawback",
-    "hold",
-    "release",
-    "capture",
-    "redemption",
-    "reinstatement",
-    "adjustment",
-    "opening",
-    "transfer",
-]
-
-# Where points come from and go to. `issued`: granted, or taken back from; `expired` is breakage.
-HouseAccount = Literal["issued", "redeemed", "withdrawn", "expired", "adjusted", "opening", "transferred"]
-
-
-class Lot(Struct):
-    """The dated remainder of a credit. `expired` is how much of it ended unspent."""
-
-    credit_id: UUID
-    points: int
-    remaining: int
-    expired: int
-    active_at: datetime
-    expires_at: datetime | None
-
-
-class LotMove(Struct, frozen=True):
-    """What a movement does to one lot: `active` to what can be spent of it, `held` to what holds keep.
-
-    `expires_at` is the lot's new end, where the movement gave it one.
-    """
-
-    credit_id: UUID
-    active: int = 0
-    held: int = 0
-    expires_at: datetime | None = None
-
-
-class Movement(Struct, frozen=True, kw_only=True):
-    """An entry to be: active + held - debt + house = 0. `moves` tell what becomes of which lot."""
-
-    kind: EntryKind
-    at: datetime
-    active: int = 0
-    held: int = 0
-    debt: int = 0
-    house: int = 0
-    house_account: HouseAccount | None = None
-    credit_id: UUID | None = None
-    corrects: int | None = None
-    hold_id: UUID | None = None
-    reference: str | None = None
-    moves: tuple[LotMove, ...] = ()
-    balance_after: int
-
-    def __post_init__(self) -> None:
-        assert self.active + self.held - self.debt + self.house == 0
-        assert (self.house == 0) == (self.house_account is None)
-
-
-class Take(Struct, frozen=True):
-    """So many points of a lot."""
-
-    credit_id: UUID
-    points: int
+from engage.domain.accounts.lots import Lot, LotMove, Take, spending_order
+from engage.domain.accounts.movements import EntryKind, HouseAccount, Movement
 
 
 class Account:
-    """A member's balance and lots while operations are worked out. `new_lots` are those it began itself."""
+    """A member's balance and lots. Each operation changes them and appends its movements to `movements`.
+
+    `opened` is the balance before the operations; `new_lots` are the lots that they added.
+    """
 
     def __init__(self, balance: Balance, lots: Iterable[Lot]) -> None:
         self.opened = balance
@@ -103,20 +35,21 @@ class Account:
         return bool(self.movements) or self.pending != self.opened.pending
 
     def drop_pending(self, points: int) -> None:
-        """Pending points that will not become active."""
+        """Remove pending points that will not become active."""
         self.pending -= points
         assert self.pending >= 0
 
     def add_pending(self, points: int) -> None:
-        """Pending points that another account had."""
+        """Add pending points of another account."""
         self.pending += points
 
     def expire(self, at: datetime) -> int:
-        """Ends what remains of lots whose time has come by `at`; how many points. Comes before all else, so
-        that nothing is spent after its end, however late the sweep is.
+        """Expire the remainders of lots that end by `at`. Returns the points.
+
+        Call it before any other operation, so that nothing is spent after its end, however late the sweep is.
         """
         ended = 0
-        for lot in self._in_order():
+        for lot in self._spendable():
             if lot.expires_at is None or lot.expires_at > at:
                 break
             points, lot.remaining = lot.remaining, 0
@@ -126,7 +59,7 @@ class Account:
         return ended
 
     def hold(self, points: int, hold_id: UUID, at: datetime) -> list[Take]:
-        """Sets aside points that can be spent: `points` is at most `active`."""
+        """Set spendable points aside: `points` is at most `active`."""
         takes = self._take(points)
         moves = [LotMove(take.credit_id, -take.points, take.points) for take in takes]
         self._move("hold", at, active=-points, held=points, hold_id=hold_id, moves=moves)
@@ -135,7 +68,7 @@ class Account:
     def capture(
         self, takes: Sequence[Take], hold_id: UUID, at: datetime, *, into: HouseAccount = "redeemed"
     ) -> None:
-        """What was held is spent. Coupons alone are no movement of points."""
+        """Spend held points. A hold of coupons alone moves none."""
         points = sum(take.points for take in takes)
         if not points:
             return
@@ -143,7 +76,7 @@ class Account:
         self._move("capture", at, held=-points, house_account=into, hold_id=hold_id, moves=moves)
 
     def release(self, takes: Sequence[Take], hold_id: UUID, at: datetime) -> None:
-        """What was held goes back to its lots. One that has ended meanwhile ends at once."""
+        """Return held points to their lots. Those of a lot that has ended meanwhile expire at once."""
         points = sum(take.points for take in takes)
         if not points:
             return
@@ -154,7 +87,7 @@ class Account:
         self._recover(at)
 
     def redeem(self, points: int, hold_id: UUID, at: datetime) -> list[Take]:
-        """Spends points at once: `points` is at most `active`."""
+        """Spend points at once: `points` is at most `active`."""
         takes = self._take(points)
         moves = [LotMove(take.credit_id, -take.points) for take in takes]
         self._move("redemption", at, active=-points, house_account="redeemed", hold_id=hold_id, moves=moves)
@@ -170,7 +103,7 @@ class Account:
         out_of: HouseAccount = "redeemed",
         reference: str | None = None,
     ) -> None:
-        """Spent points go back to the lots they came from; where one has ended, until `grace_until`."""
+        """Return spent points to their lots; a lot that has ended gets `grace_until` as its end."""
         points = sum(take.points for take in takes)
         if not points:
             return
@@ -203,9 +136,10 @@ class Account:
         corrects: int | None,
         reference: str | None = None,
     ) -> int:
-        """Takes earned points of a credit back: from its own lot, then from the oldest, and what is not there
-        is owed. `taken_back` is what was taken of the credit before. Returns how many: what of its lot has
-        expired is gone already, and not taken again.
+        """Take earned points of a credit back: from its own lot, then in spending order, the rest as a debt.
+
+        `taken_back` points of the credit were taken back before. Returns the points: the expired part of the
+        lot is gone already and not taken again.
         """
         lot = self.lots[credit_id]
         points = min(points, lot.points - lot.expired - taken_back)
@@ -226,10 +160,10 @@ class Account:
         )
         return points
 
-    def take_out(
+    def deduct(
         self, points: int, at: datetime, *, kind: EntryKind, into: HouseAccount, reference: str
     ) -> None:
-        """An operator's correction downwards, or a transfer: `points` is at most `active`."""
+        """Take spendable points away: `points` is at most `active`."""
         moves = [LotMove(take.credit_id, -take.points) for take in self._take(points)]
         self._move(kind, at, active=-points, house_account=into, moves=moves, reference=reference)
 
@@ -242,12 +176,12 @@ class Account:
         out_of: HouseAccount,
         reference: str | None = None,
     ) -> None:
-        """Points that are active at once, with a lot of their own; what is owed is paid of them."""
+        """Add a lot of points that are active at once. They pay the debt first."""
         assert lot.remaining == lot.points
         self.lots[lot.credit_id] = lot
         self.new_lots.append(lot)
         self.active += lot.points
-        # The lot itself tells of its first points: its moves begin with what happens to them.
+        # No lot move: the lot itself records its first points.
         self._write(
             Movement(
                 kind=kind,
@@ -262,13 +196,13 @@ class Account:
         )
         self._recover(at)
 
-    def move_in(
+    def transfer_in(
         self, lot: Lot, spent: Sequence[tuple[UUID | None, int]], at: datetime, *, reference: str
     ) -> None:
-        """A lot of another account goes on in this one as it is: all its points come, and what was spent of
-        them before goes, by hold, so that it can be reinstated or taken back here as it could there.
+        """Add a lot of another account as it is: all its points, then what was spent of them, by hold, so
+        that they can be reinstated or taken back here as they could there.
 
-        Whoever moves lots in says at the end what is owed (`owe`).
+        After the last lot, call `add_debt`, even with 0 points.
         """
         assert sum(points for _, points in spent) == lot.points - lot.remaining
         self.lots[lot.credit_id] = lot
@@ -292,8 +226,10 @@ class Account:
                 reference=reference,
             )
 
-    def owe(self, points: int, at: datetime, *, kind: EntryKind, into: HouseAccount, reference: str) -> None:
-        """So much more is owed, or less; what can be paid of it is paid at once."""
+    def add_debt(
+        self, points: int, at: datetime, *, kind: EntryKind, into: HouseAccount, reference: str
+    ) -> None:
+        """Increase the debt, or decrease it, and pay what can be paid of it."""
         if points:
             self._move(kind, at, debt=points, house_account=into, reference=reference)
         self._recover(at)
@@ -304,14 +240,14 @@ class Account:
             moves = [LotMove(take.credit_id, -take.points) for take in self._take(points)]
             self._move("recovery", at, active=-points, debt=-points, moves=moves)
 
-    def _in_order(self) -> list[Lot]:
-        """The lots that have something left, oldest first: what ends first is spent first."""
-        return sorted((lot for lot in self.lots.values() if lot.remaining), key=age)
+    def _spendable(self) -> list[Lot]:
+        """The lots with a remainder, in spending order."""
+        return sorted((lot for lot in self.lots.values() if lot.remaining), key=spending_order)
 
     def _take(self, points: int) -> list[Take]:
         assert 0 <= points <= self.active
         takes = []
-        for lot in self._in_order():
+        for lot in self._spendable():
             if not points:
                 break
             part = min(points, lot.remaining)
@@ -371,10 +307,5 @@ class Account:
         )
 
     def _write(self, movement: Movement) -> None:
-        assert self.active >= 0 and self.held >= 0 and self.debt >= 0  # noqa: PT018  # One promise.
+        assert self.active >= 0 and self.held >= 0 and self.debt >= 0  # noqa: PT018  # One invariant.
         self.movements.append(movement)
-
-
-def age(lot: Lot) -> tuple[bool, datetime, datetime, UUID]:
-    """What lots are sorted by: that which ends first comes first, and what never ends comes last."""
-    return lot.expires_at is None, lot.expires_at or lot.active_at, lot.active_at, lot.credit_id

@@ -1,10 +1,10 @@
-"""A member's balance as everyone sees it."""
+"""A member's balance, as answers and the feed show it."""
 
 from msgspec import Struct
 
 
 class Balance(Struct, frozen=True):
-    """Points. `active` can be spent now, without what a hold keeps; none is negative; what is owed is `debt`.
+    """Points, never negative. `active` can be spent now; `held` are set aside by holds; `debt` is owed.
 
     `seq` rises by one with each change of the balance: it orders the feed's messages.
     """

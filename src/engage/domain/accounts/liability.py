@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from engage.domain.accounts.account import EntryKind, HouseAccount
+from engage.domain.accounts.movements import EntryKind, HouseAccount
 from engage.domain.money import Money
 
 BucketName = Literal[

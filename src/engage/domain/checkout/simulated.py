@@ -10,7 +10,7 @@ from engage.domain.checkout import offers
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import Basket, CheckoutTerms, Plan, Voucher
 from engage.domain.document.order_scope import OrderScope
-from engage.domain.earning.order_facts import Facts
+from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward
@@ -95,7 +95,7 @@ class SimulatedCheckout(SimulatedFeature):
         hold = self._holds.get(order_id)
         return 0 if hold is None or hold.state == "released" else hold.discount_minor
 
-    def order_changed(self, order_id: str, facts: Facts, at: datetime) -> None:
+    def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
         """Give back points and coupons, as far as the order came back."""
         hold = self._holds.get(order_id)
         if hold is None:

@@ -1,4 +1,4 @@
-"""A run of days in a row on which a member did something, and what a screen shows of it."""
+"""Streaks: consecutive days with an activity, and their view on a screen."""
 
 from datetime import date, datetime, timedelta
 
@@ -8,7 +8,7 @@ from engage.domain import calendar
 
 
 class Streak(Struct, frozen=True):
-    """A run's last day, its length so far, and the zone it began in, which stays its zone."""
+    """A streak's last day, its length so far, and the zone in which it began, which stays its zone."""
 
     last_day: date
     days: int
@@ -24,14 +24,14 @@ class StreakView(Struct, frozen=True):
 
 
 def running(streak: Streak, at: datetime) -> bool:
-    """Whether the run still stands at `at`: its last day is today or yesterday, in its own zone."""
+    """Tell whether the streak can go on at `at`: its last day is today or yesterday, in its own zone."""
     return calendar.local_date(at, streak.zone) <= streak.last_day + timedelta(days=1)
 
 
 def day_of(streak: Streak | None, at: datetime, zone: str) -> tuple[date, str]:
-    """The day that an activity at `at` counts for, and the zone it is a day of.
+    """(day that an activity at `at` counts for, zone of that day). `zone` is the member's.
 
-    A running streak keeps the zone it began in; once it has ended, the member's own zone counts.
+    A running streak keeps the zone in which it began; after its end the member's zone counts.
     """
     if streak is not None and running(streak, at):
         zone = streak.zone
@@ -39,9 +39,9 @@ def day_of(streak: Streak | None, at: datetime, zone: str) -> tuple[date, str]:
 
 
 def extend(streak: Streak | None, at: datetime, zone: str) -> Streak | None:
-    """The streak with today in it, or None when that day has been used.
+    """The streak with the day of `at`, or None when that day is used.
 
-    A member who moves west after a run has ended may meet a date again that the run had: it stays used.
+    A member who moves west after the end of a streak can meet one of its dates again: it stays used.
     """
     day, zone = day_of(streak, at, zone)
     if streak is None:
@@ -52,7 +52,7 @@ def extend(streak: Streak | None, at: datetime, zone: str) -> Streak | None:
 
 
 def view(streak: Streak | None, at: datetime, zone: str, *, bonus_every_days: int | None) -> StreakView:
-    """What the home screen shows at `at`: a run that was broken counts 0 days."""
+    """The streak on the home screen at `at`: one that has ended counts 0 days."""
     day, zone = day_of(streak, at, zone)
     tapped = streak is not None and day <= streak.last_day
     days = streak.days if streak is not None and running(streak, at) else 0

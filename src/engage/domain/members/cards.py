@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from engage.domain.members.definition import Cards
-from engage.domain.members.phone import NotAPhoneNumber, is_mobile, normalized
+from engage.domain.members.phone import InvalidPhoneNumber, is_mobile, normalized
 
 # Patterns rule out the newline before which Python's $ matches too.
 CardNumber = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^[0-9A-Za-z+() -]+(?!\n)$")]
@@ -31,7 +31,7 @@ def stored_forms(phone_countries: Iterable[str], number: str) -> list[str]:
 def _mobile(number: str, country: str) -> str | None:
     try:
         phone = normalized(number, country)
-    except NotAPhoneNumber:
+    except InvalidPhoneNumber:
         return None
     return phone if is_mobile(phone) else None
 

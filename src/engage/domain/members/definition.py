@@ -1,4 +1,4 @@
-"""What a program document says about members: who may join, and which cards they have."""
+"""The sections `eligibility` and `cards` of a document."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from engage.domain.document.fields import DocumentStruct
 
 
 class Eligibility(DocumentStruct, frozen=True):
-    """Who may join. Without a birth date the shop has vouched for the age."""
+    """The conditions of joining. Without a birth date the shop has vouched for the age."""
 
     min_age: Annotated[int, Meta(ge=0, le=120)] | None = None
     kinds: list[Literal["person", "company"]] = field(default_factory=lambda: ["person"])
@@ -16,6 +16,6 @@ class Eligibility(DocumentStruct, frozen=True):
 
 
 class Cards(DocumentStruct, frozen=True, kw_only=True):
-    """`phone_is_card`: a member's mobile phone number is their card number; older cards stay good too."""
+    """`phone_is_card`: a member's mobile phone number is a card number; older cards stay valid too."""
 
     phone_is_card: bool = False

@@ -1,4 +1,4 @@
-"""Who may join a program."""
+"""The conditions of joining a program."""
 
 from datetime import date
 from typing import Literal
@@ -11,12 +11,12 @@ Reason = Literal["under_age", "country", "company", "person"]
 def reasons_against(
     rules: Eligibility, *, kind: Literal["person", "company"], birth_date: date | None, today: date
 ) -> list[Reason]:
-    """Why this one may not join; empty for whoever may. `today` is that of where they live.
+    """The reasons why a person or company may not join; empty for those who may.
 
-    Without a birth date the shop has vouched for the age.
+    `today` is the date in their zone. Without a birth date the shop has vouched for the age.
     """
     reasons: list[Reason] = []
-    # A birth in the future is asked first: there may be no years to add to it.
+    # A birth in the future comes first: adding years to it could leave the calendar.
     if (
         rules.min_age is not None
         and birth_date is not None
@@ -29,8 +29,8 @@ def reasons_against(
 
 
 def birthday(birth_date: date, age: int) -> date:
-    """When somebody becomes so old. Who was born on 29 February does on 1 March of a year without one: rules
-    of age are kept by being late, never by being early.
+    """The date on which a person reaches an age: 1 March for those born on 29 February, in a year without
+    one. A rule of age may be kept a day late, never a day early.
     """
     try:
         return birth_date.replace(year=birth_date.year + age)

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from engage.domain.accounts.account import Account, Lot, Take, age
+from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
+from engage.domain.accounts.lots import Lot, Take, spending_order
 from engage.domain.earning.credit import NewCredit
 
 
@@ -71,7 +72,7 @@ class SimulatedAccount:
     def expiring(self) -> list[tuple[datetime | None, int]]:
         """(end, points) of all active points, the earliest end first; None is never."""
         points: dict[datetime | None, int] = {}
-        for lot in sorted(self.account.lots.values(), key=age):
+        for lot in sorted(self.account.lots.values(), key=spending_order):
             if lot.remaining:
                 points[lot.expires_at] = points.get(lot.expires_at, 0) + lot.remaining
         return list(points.items())

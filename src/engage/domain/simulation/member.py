@@ -9,7 +9,7 @@ from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date
 from engage.domain.earning import orders
 from engage.domain.earning.credit import NewCredit
-from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market
 from engage.domain.members.definition import Eligibility
@@ -26,7 +26,7 @@ class SimulatedFeature:
         """What the feature pays of an order, in minor units."""
         return 0
 
-    def order_changed(self, order_id: str, facts: Facts, at: datetime) -> None:
+    def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
         """React to an order that was paid, delivered, cancelled or returned, before its credits change."""
 
 
@@ -44,7 +44,7 @@ class SimulatedMember:
         self.grace = grace
         self.limits = SimulatedLimits()
         self.account = SimulatedAccount(grace=grace)
-        self.orders: dict[str, Facts] = {}
+        self.orders: dict[str, OrderFacts] = {}
         self._eligibility = eligibility
         self._features: dict[type[SimulatedFeature], SimulatedFeature] = {}
 
@@ -94,9 +94,9 @@ class SimulatedMember:
             raise Refusal(Code.WRONG_CURRENCY, currency=self.market.currency)
         by_features = sum(feature.order_discount(order.order_id) for feature in self._features.values())
         order = replace(order, discount=order.discount + by_features)
-        facts = self.orders.get(order.order_id, Facts())
-        paid = Paid(order, at, None, self.terms.version, self.market.zone)
-        self.orders[order.order_id] = facts.pay(paid)
+        facts = self.orders.get(order.order_id, OrderFacts())
+        paid = OrderPayment(order, at, None, self.terms.version, self.market.zone)
+        self.orders[order.order_id] = facts.add_payment(paid)
         self.settle_order(order.order_id, at)
         return [
             replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
@@ -104,16 +104,16 @@ class SimulatedMember:
         ]
 
     def deliver(self, order_id: str, at: datetime) -> None:
-        self.orders[order_id] = self.orders.get(order_id, Facts()).deliver(at)
+        self.orders[order_id] = self.orders.get(order_id, OrderFacts()).deliver(at)
         self.settle_order(order_id, at)
 
     def cancel(self, order_id: str, at: datetime) -> None:
-        self.orders[order_id] = self.orders.get(order_id, Facts()).cancel(at)
+        self.orders[order_id] = self.orders.get(order_id, OrderFacts()).cancel(at)
         self.settle_order(order_id, at)
 
     def give_back(self, order_id: str, returned: Return, at: datetime) -> None:
         """Raises Refusal not_bought or too_many_returns."""
-        self.orders[order_id] = self.orders.get(order_id, Facts()).give_back(returned)
+        self.orders[order_id] = self.orders.get(order_id, OrderFacts()).add_return(returned)
         self.settle_order(order_id, at)
 
     def settle_order(self, order_id: str, at: datetime) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import Account, Lot
+from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
+from engage.domain.accounts.lots import Lot
 from engage.domain.activity import ONE_LINE, Identifier
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import ADJUSTMENT_RULE, MemberKey, adjustment_reference
@@ -159,4 +160,4 @@ def _take(account: Account, request: AdjustmentRequest, *, now: datetime) -> Non
     if points > account.active:
         raise Refusal(Code.INSUFFICIENT_POINTS, active=account.active, points=points)
     reference = adjustment_reference(request.reference)
-    account.take_out(points, now, kind="adjustment", into="adjusted", reference=reference)
+    account.deduct(points, now, kind="adjustment", into="adjusted", reference=reference)

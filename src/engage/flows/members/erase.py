@@ -77,8 +77,8 @@ async def _erase_all(
     account.drop_pending(account.pending)
     await reverse_pending(conn, key, now=now)
     if account.active:
-        account.take_out(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
-    account.owe(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
+        account.deduct(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
+    account.add_debt(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
     await posting.post(accounts)
     await close_accounts(conn, key[0], ids)
     await erase_rows(conn, key[0], ids, salt=secrets.token_hex(), now=now, wall=wall)

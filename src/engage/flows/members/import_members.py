@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
-from engage.domain.accounts.account import Lot
+from engage.domain.accounts.lots import Lot
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import OPENING_RULE, opening_key
 from engage.domain.program.program import Program

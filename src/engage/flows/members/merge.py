@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import Account, Take, age
+from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
+from engage.domain.accounts.lots import Take, spending_order
 from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -175,7 +176,7 @@ def _move_points(
 ) -> None:
     """Move all points and the debt from one account to the other."""
     old, new = accounts.by_key[key], accounts.by_key[survivor]
-    lots = [replace(lot) for lot in sorted(old.lots.values(), key=age) if lot.credit_id in live]
+    lots = [replace(lot) for lot in sorted(old.lots.values(), key=spending_order) if lot.credit_id in live]
     taken: dict[UUID, list[tuple[UUID, Take]]] = {}
     for hold_id, takes in accounts.takes.items():
         for take in takes:
@@ -183,8 +184,8 @@ def _move_points(
     debt = old.debt
     to, from_ = merge_reference(survivor[1]), merge_reference(key[1])
     if old.active:
-        old.take_out(old.active, now, kind="transfer", into="transferred", reference=to)
-    old.owe(-debt, now, kind="transfer", into="transferred", reference=to)
+        old.deduct(old.active, now, kind="transfer", into="transferred", reference=to)
+    old.add_debt(-debt, now, kind="transfer", into="transferred", reference=to)
     new.add_pending(old.pending)
     old.drop_pending(old.pending)
     for lot in lots:
@@ -192,5 +193,5 @@ def _move_points(
             (hold_id, take.points) for hold_id, take in taken.get(lot.credit_id, [])
         ]
         rest = lot.points - lot.remaining - sum(points for _, points in spent)
-        new.move_in(lot, [*spent, *([(None, rest)] if rest else [])], now, reference=from_)
-    new.owe(debt, now, kind="transfer", into="transferred", reference=from_)
+        new.transfer_in(lot, [*spent, *([(None, rest)] if rest else [])], now, reference=from_)
+    new.add_debt(debt, now, kind="transfer", into="transferred", reference=from_)

@@ -14,7 +14,7 @@ from engage.domain.earning.slots import Grant, wanted
 from engage.domain.members.cards import CardNumber, stored_number
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import Reason, reasons_against
-from engage.domain.members.phone import NotAPhoneNumber, Phone, is_mobile, normalized
+from engage.domain.members.phone import InvalidPhoneNumber, Phone, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView
@@ -112,7 +112,7 @@ def stored_phone(program: Program, phone: str, *, country: str) -> str:
     """
     try:
         number = normalized(phone, country)
-    except NotAPhoneNumber:
+    except InvalidPhoneNumber:
         raise Refusal(Code.INVALID_PHONE) from None
     if program.cards.phone_is_card and not is_mobile(number):
         raise Refusal(Code.INVALID_PHONE)

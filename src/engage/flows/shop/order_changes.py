@@ -5,7 +5,7 @@ from datetime import timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain.earning.order_facts import Facts
+from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
 from engage.domain.earning.orders import Standing, standing
 from engage.domain.keys import MemberKey, OrderKey
@@ -23,8 +23,8 @@ class OrderUpdate(Struct, frozen=True):
     """
 
     key: OrderKey
-    before: Facts
-    after: Facts
+    before: OrderFacts
+    after: OrderFacts
     again: bool = False
 
     @property

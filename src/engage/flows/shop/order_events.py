@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.keys import OrderKey
 from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import (
@@ -90,9 +90,9 @@ def _hold_id(event: MemberEvent) -> UUID | None:
 
 
 def _with_event(
-    services: Services, facts: Facts, event: MemberEvent, holds: Mapping[UUID, Hold], *, now: datetime
-) -> Facts:
-    """Raises Refusal, as `_paid` and `Facts` do."""
+    services: Services, facts: OrderFacts, event: MemberEvent, holds: Mapping[UUID, Hold], *, now: datetime
+) -> OrderFacts:
+    """Raises Refusal, as `_paid` and `OrderFacts` do."""
     match event.event:
         case OrderPaidEvent(data=data, time=at):
             return _paid(services, facts, event, data, at=at, holds=holds, now=now)
@@ -101,23 +101,23 @@ def _with_event(
         case OrderCancelledEvent(time=at):
             return facts.cancel(at)
         case OrderReturnedEvent(data=OrderReturned(return_id=return_id, lines=lines)):
-            return facts.give_back(Return(return_id, lines))
+            return facts.add_return(Return(return_id, lines))
         case _:
             raise AssertionError(f"{event.event.id} is not about an order")
 
 
 def _paid(
     services: Services,
-    facts: Facts,
+    facts: OrderFacts,
     event: MemberEvent,
     data: OrderPaid,
     *,
     at: datetime,
     holds: Mapping[UUID, Hold],
     now: datetime,
-) -> Facts:
+) -> OrderFacts:
     """Raises Refusal order_conflict, not_offered, wrong_currency or unknown_hold."""
-    if facts.knows(data.order(), data.hold_id):
+    if facts.has_payment(data.order(), data.hold_id):
         return facts
     member = event.member
     program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
@@ -125,7 +125,7 @@ def _paid(
         raise Refusal(Code.WRONG_CURRENCY, currency=market.currency)
     discount = 0 if data.hold_id is None else _discount(_key(event), holds.get(data.hold_id), now=now)
     order = data.order(discount=discount)
-    return facts.pay(Paid(order, at, data.hold_id, program.version, market.zone))
+    return facts.add_payment(OrderPayment(order, at, data.hold_id, program.version, market.zone))
 
 
 def _discount(key: OrderKey, hold: Hold | None, *, now: datetime) -> int:

@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.account import Take
+from engage.domain.accounts.lots import Take
 from engage.domain.keys import order_reference
 from engage.flows.shop.order_changes import OrderChanges, OrderUpdate, changes_of
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts

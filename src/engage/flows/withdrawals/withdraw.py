@@ -6,7 +6,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from engage.domain import calendar
-from engage.domain.members.phone import NotAPhoneNumber, is_mobile, is_of, normalized
+from engage.domain.members.phone import InvalidPhoneNumber, is_mobile, is_of, normalized
 from engage.domain.program import versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -112,7 +112,7 @@ def _payee_number(terms: _Terms, method: Method, phone: str | None, *, is_given:
         return None
     try:
         number = normalized(phone, terms.country)
-    except NotAPhoneNumber:
+    except InvalidPhoneNumber:
         raise Refusal(Code.INVALID_PHONE) from None
     if not is_mobile(number):
         raise Refusal(Code.INVALID_PHONE)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import Order
-from engage.domain.earning.order_facts import Facts, Paid, Return
+from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.keys import OrderKey
 from engage.domain.refusals import AccountClosed
 from engage.schema.orders import orders
@@ -65,7 +65,7 @@ _order = msgspec.json.Decoder(Order)
 _returns = msgspec.json.Decoder(tuple[Return, ...])
 
 
-async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, Facts]:
+async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, OrderFacts]:
     """Lock these orders until the transaction ends and read their facts, which are empty for a new order.
 
     Raises AccountClosed where one of the members was merged or erased.
@@ -78,7 +78,7 @@ async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[O
     return opened
 
 
-async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, Facts]:
+async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, OrderFacts]:
     """Lock those of these orders that have a row, and read their facts; new orders are absent."""
     rows = await conn.execute(_LOCK, _KEYS.of(sorted(set(keys))))
     return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
@@ -90,12 +90,12 @@ async def read_returned_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) 
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, Facts]) -> None:
+async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, OrderFacts]) -> None:
     """Write the facts of orders that this transaction has locked."""
     await conn.execute(_WRITE, _FACTS.of(_row(key, facts) for key, facts in orders.items()))
 
 
-def _row(key: OrderKey, facts: Facts) -> tuple[Any, ...]:
+def _row(key: OrderKey, facts: OrderFacts) -> tuple[Any, ...]:
     paid = facts.paid
     payment: tuple[Any, ...] = (None,) * 5
     if paid is not None:
@@ -103,10 +103,10 @@ def _row(key: OrderKey, facts: Facts) -> tuple[Any, ...]:
     return (*key, *payment, facts.delivered_at, facts.cancelled_at, _encode(facts.returns).decode())
 
 
-def _facts(row: Sequence[Any]) -> Facts:
+def _facts(row: Sequence[Any]) -> OrderFacts:
     paid_at, paid, hold_id, version, zone, delivered_at, cancelled_at, returns = row
-    return Facts(
-        None if paid is None else Paid(_order.decode(paid), paid_at, hold_id, version, zone),
+    return OrderFacts(
+        None if paid is None else OrderPayment(_order.decode(paid), paid_at, hold_id, version, zone),
         delivered_at,
         cancelled_at,
         _returns.decode(returns),
