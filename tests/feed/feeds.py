@@ -16,22 +16,22 @@ from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.feed.server import Feed, Limits, open_feed
-from engage.feed.session import Member, Patience, Phase
+from engage.feed.session import Member, Phase, Timeouts
 from engage.signals.topics import Topics, change_of
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 PROGRAM = "eu-mi-points"
-NO_PATIENCE = Patience(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)
+NO_PATIENCE = Timeouts(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)
 
 NOBODY = ("", "")  # Asked for to see whether the database answers.
 
 
-class Whose(msgspec.Struct, frozen=True):
+class TokenOwner(msgspec.Struct, frozen=True):
     program_id: str
     member_id: str
 
 
-class Truth:
+class Balances:
     """The balances as the database has them, and how often it was asked. It can be `away`."""
 
     def __init__(self) -> None:
@@ -59,11 +59,11 @@ class World(msgspec.Struct):
     """A feed, what it reads from, and a publisher."""
 
     feed: Feed
-    truth: Truth
+    balances: Balances
     topics: Topics
 
     async def change(self, member_id: str, seqs: Iterable[int], cause: str = "tap") -> None:
-        changes = [change_of(PROGRAM, member_id, self.truth.change(member_id, seq), cause) for seq in seqs]
+        changes = [change_of(PROGRAM, member_id, self.balances.change(member_id, seq), cause) for seq in seqs]
         await self.topics.publish(changes)
 
     async def get(self, path: str) -> tuple[int, Any]:
@@ -136,26 +136,28 @@ def message_of(text: str | bytes) -> dict[str, Any]:
     return message
 
 
-def verify(token: str) -> Whose:
+def verify(token: str) -> TokenOwner:
     words = token.split()
     if words[:2] != ["token", "of"]:
         raise Refusal(Code.UNAUTHORIZED)
-    return Whose(PROGRAM, words[2])
+    return TokenOwner(PROGRAM, words[2])
 
 
 @asynccontextmanager
-async def running_feed(valkey: Redis, truth: Truth | None = None, **limits: Any) -> AsyncIterator[World]:
-    truth = Truth() if truth is None else truth
+async def running_feed(
+    valkey: Redis, balances: Balances | None = None, **limits: Any
+) -> AsyncIterator[World]:
+    balances = Balances() if balances is None else balances
     topics = Topics(valkey, Clock())
     async with open_feed(
         host="127.0.0.1",
         port=0,
         topics=topics,
         verify=verify,
-        read_balances=truth.read,
+        read_balances=balances.read,
         limits=Limits(**limits),
     ) as feed:
-        yield World(feed, truth, topics)
+        yield World(feed, balances, topics)
 
 
 def narrow_socket(port: int) -> socket.socket:

@@ -6,16 +6,16 @@ import pytest
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.asyncapi import document, render
-from engage.feed.messages import BalanceChanged, Outgoing, Shown, Snapshot
+from engage.feed.messages import BalanceChange, FeedBalance, Outgoing, Snapshot
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "feed.yaml"
 
 
-def test_the_committed_contract_is_the_one_of_the_code() -> None:
+def test_the_committed_contract_is_up_to_date() -> None:
     assert COMMITTED.read_text() == render(), "run: uv run python -m engage.feed.asyncapi > openapi/feed.yaml"
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     whole = document()
     for reference in references(whole):
         found = whole
@@ -35,12 +35,12 @@ def references(node: object) -> list[str]:
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
-        (messages.snapshot(Balance(4, 3, 2, 1, 5)), Snapshot(5, Shown(4, 3, 2, 1))),
+        (messages.snapshot(Balance(4, 3, 2, 1, 5)), Snapshot(5, FeedBalance(4, 3, 2, 1))),
         (
             messages.balance_changed(Balance(4, 3, 2, 1, 5), "tap"),
-            BalanceChanged(5, Shown(4, 3, 2, 1), "tap"),
+            BalanceChange(5, FeedBalance(4, 3, 2, 1), "tap"),
         ),
     ],
 )
-def test_what_is_sent_is_what_the_contract_says(sent: bytes, message: Outgoing) -> None:
-    assert msgspec.json.decode(sent, type=Snapshot | BalanceChanged) == message
+def test_messages_match_the_contract(sent: bytes, message: Outgoing) -> None:
+    assert msgspec.json.decode(sent, type=Snapshot | BalanceChange) == message

@@ -74,7 +74,7 @@ def token_of(settings: Settings, member_id: str) -> str:
     return sign(sandbox_secrets.read(Path(settings.sandbox)), PROGRAM, member_id, timedelta(hours=1))
 
 
-async def test_a_tap_is_seen_on_the_screen(installed: Settings, services: Services) -> None:
+async def test_a_tap_is_pushed_to_the_screen(installed: Settings, services: Services) -> None:
     registration = MemberRegistration(member_id="m1", program=PROGRAM, country="ES")
     await register_member(services, registration)
     await services.post_commit.drain()
@@ -99,7 +99,7 @@ async def test_a_tap_is_seen_on_the_screen(installed: Settings, services: Servic
         assert await running.wait() == 0
 
 
-async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_not(
+async def test_a_merged_member_reconnects_as_the_survivor_and_an_erased_one_is_refused(
     installed: Settings, services: Services
 ) -> None:
     for member_id in ("m1", "m2"):
@@ -127,7 +127,7 @@ async def test_who_is_merged_comes_back_as_the_other_one_and_who_is_erased_does_
             assert screen.close_code == 3000
 
 
-async def test_a_token_of_somebody_unknown_or_of_nobody_is_refused(
+async def test_an_invalid_token_and_one_of_an_unknown_member_are_refused(
     installed: Settings, services: Services
 ) -> None:
     url = f"ws://{HOST}:{installed.feed_port}/"

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
-from tests.feed.feeds import NO_PATIENCE, PROGRAM, Client, Truth, World, narrow_socket, running_feed
+from tests.feed.feeds import NO_PATIENCE, PROGRAM, Balances, Client, World, narrow_socket, running_feed
 from tests.support.eventually import eventually
 from tests.support.valkey import own_valkey
 
@@ -21,24 +21,24 @@ MANY = range(2, 3_000)
 
 
 @pytest.fixture
-async def truth() -> Truth:
-    truth = Truth()
-    truth.change("m1", 1)
-    truth.change("m2", 1)
-    return truth
+async def balances() -> Balances:
+    balances = Balances()
+    balances.change("m1", 1)
+    balances.change("m2", 1)
+    return balances
 
 
 @pytest.fixture
-async def world(valkey: Redis, truth: Truth) -> AsyncIterator[World]:
-    async with running_feed(valkey, truth) as world:
+async def world(valkey: Redis, balances: Balances) -> AsyncIterator[World]:
+    async with running_feed(valkey, balances) as world:
         await world.ready()
         yield world
 
 
 @pytest.fixture
-async def hasty(valkey: Redis, truth: Truth) -> AsyncIterator[World]:
+async def hasty(valkey: Redis, balances: Balances) -> AsyncIterator[World]:
     """A feed that waits for nobody for long."""
-    async with running_feed(valkey, truth, patience=NO_PATIENCE) as world:
+    async with running_feed(valkey, balances, timeouts=NO_PATIENCE) as world:
         await world.ready()
         yield world
 
@@ -54,7 +54,7 @@ async def test_a_client_gets_a_snapshot_and_then_each_change(world: World) -> No
         await client.hears("balance", 3, "tap")
 
 
-async def test_every_screen_of_a_member_gets_its_changes_and_nobody_elses(world: World) -> None:
+async def test_every_connection_of_a_member_gets_that_members_changes_only(world: World) -> None:
     async with world.client("m1") as phone, world.client("m1") as tablet, world.client("m2") as other:
         for client in (phone, tablet, other):
             await client.hears("snapshot", 1)
@@ -65,8 +65,8 @@ async def test_every_screen_of_a_member_gets_its_changes_and_nobody_elses(world:
         await other.hears("balance", 3, "tap")
 
 
-async def test_two_feeds_hear_the_same(valkey: Redis, truth: Truth) -> None:
-    async with running_feed(valkey, truth) as one, running_feed(valkey, truth) as two:
+async def test_two_feeds_push_the_same_changes(valkey: Redis, balances: Balances) -> None:
+    async with running_feed(valkey, balances) as one, running_feed(valkey, balances) as two:
         await one.ready()
         await two.ready()
         async with one.client("m1") as here, two.client("m1") as there:
@@ -79,7 +79,7 @@ async def test_two_feeds_hear_the_same(valkey: Redis, truth: Truth) -> None:
     assert await one.topics.count_alive("feed") == 0
 
 
-async def test_a_resume_is_answered_with_the_state_now(world: World) -> None:
+async def test_a_resume_is_answered_with_the_current_balance(world: World) -> None:
     async with world.client("m1") as client:
         await client.hears("snapshot", 1)
         await world.change("m1", [2, 3])
@@ -93,22 +93,22 @@ async def test_a_resume_is_answered_with_the_state_now(world: World) -> None:
 
 async def test_a_resume_that_comes_with_the_ticket_replaces_the_snapshot(world: World) -> None:
     ticket, _ = await world.topics.issue_ticket(PROGRAM, "m1")
-    world.truth.away = True
+    world.balances.away = True
     async with world.client() as client:
         await client.says(type="auth", ticket=ticket)
         await client.says(type="resume", seq=1)
-        await eventually(lambda: world.truth.refused > 2)
-        world.truth.away = False
+        await eventually(lambda: world.balances.refused > 2)
+        world.balances.away = False
         await client.hears("balance", 1, "resume")
 
 
-async def test_clients_who_come_at_once_share_a_read(world: World) -> None:
+async def test_clients_that_connect_at_once_share_a_read(world: World) -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for number in range(200):
-            world.truth.change(f"crowd{number}", number)
+            world.balances.change(f"crowd{number}", number)
             group.create_task(connect_and_leave(world, f"crowd{number}", number))
-    assert sum(map(len, world.truth.reads)) == 200
-    assert len(world.truth.reads) < 100
+    assert sum(map(len, world.balances.reads)) == 200
+    assert len(world.balances.reads) < 100
 
 
 async def connect_and_leave(world: World, member_id: str, seq: int) -> None:
@@ -116,7 +116,7 @@ async def connect_and_leave(world: World, member_id: str, seq: int) -> None:
         await client.hears("snapshot", seq)
 
 
-async def test_clients_who_leave_are_forgotten(world: World) -> None:
+async def test_ended_connections_are_removed(world: World) -> None:
     async with world.client("m1") as client, world.client("m1") as other, world.client() as third:
         await client.hears("snapshot", 1)
         await other.hears("snapshot", 1)
@@ -132,7 +132,7 @@ async def test_clients_who_leave_are_forgotten(world: World) -> None:
 # Credentials.
 
 
-async def test_a_ticket_opens_the_feed_once(world: World) -> None:
+async def test_a_ticket_is_valid_once(world: World) -> None:
     ticket, _ = await world.topics.issue_ticket(PROGRAM, "m1")
     async with world.client() as client:
         await client.says(type="auth", ticket=ticket)
@@ -144,7 +144,7 @@ async def test_a_ticket_opens_the_feed_once(world: World) -> None:
         assert await client.closed() == (3000, "bad credentials")
 
 
-async def test_an_expired_ticket_opens_nothing(world: World, valkey: Redis) -> None:
+async def test_an_expired_ticket_is_refused(world: World, valkey: Redis) -> None:
     ticket, _ = await world.topics.issue_ticket(PROGRAM, "m1")
     [key] = await valkey.keys("engage:ticket:*")
     await valkey.pexpire(key, 0)
@@ -159,7 +159,7 @@ async def test_bad_credentials_are_refused(world: World, credentials: str) -> No
         assert await client.closed() == (3000, "bad credentials")
 
 
-async def test_two_credentials_are_none(world: World) -> None:
+async def test_two_credentials_are_refused(world: World) -> None:
     both = [("Authorization", "Bearer token of m1"), ("Authorization", "Bearer token of m2")]
     async with world.client(additional_headers=both) as client:
         assert await client.closed() == (3000, "bad credentials")
@@ -175,34 +175,34 @@ async def test_an_unknown_member_is_refused(world: World) -> None:
         assert await client.closed() == (3000, "unknown member")
 
 
-async def test_who_brings_no_credentials_has_to_go(hasty: World) -> None:
+async def test_a_connection_without_credentials_is_closed(hasty: World) -> None:
     async with hasty.client() as client:
         assert await client.closed() == (3000, "no credentials")
 
 
 @pytest.mark.parametrize("first", ['{"type":"resume","seq":1}', "garbage", b"\xff\xfe", '{"type":"auth"}'])
-async def test_what_comes_first_must_be_credentials(world: World, first: str | bytes) -> None:
+async def test_the_first_message_has_to_authenticate(world: World, first: str | bytes) -> None:
     async with world.client() as client:
         await client.connection.send(first)
         assert await client.closed() == (3000, "authenticate first")
 
 
 @pytest.mark.parametrize("more", ['{"type":"auth","ticket":"t"}', "garbage", b"\xff\xfe", '{"seq":1}'])
-async def test_who_says_what_nobody_asked_has_to_go(world: World, more: str | bytes) -> None:
+async def test_an_unexpected_message_closes_the_connection(world: World, more: str | bytes) -> None:
     async with world.client("m1") as client:
         await client.hears("snapshot", 1)
         await client.connection.send(more)
         assert await client.closed() == (1008, "unexpected message")
 
 
-async def test_a_huge_message_ends_the_connection(world: World) -> None:
+async def test_a_message_that_is_too_long_closes_the_connection(world: World) -> None:
     async with world.client("m1") as client:
         await client.hears("snapshot", 1)
         await client.connection.send(b"x" * (MESSAGE_BYTES + 1))
         assert (await client.closed())[0] == 1009
 
 
-async def test_a_member_has_so_many_connections_and_the_oldest_makes_room(world: World) -> None:
+async def test_one_connection_too_many_closes_the_oldest(world: World) -> None:
     async with AsyncExitStack() as open_:
         oldest, *others = [
             await open_.enter_async_context(world.client("m1")) for _ in range(SOCKETS_PER_MEMBER + 1)
@@ -216,8 +216,8 @@ async def test_a_member_has_so_many_connections_and_the_oldest_makes_room(world:
             await client.hears("balance", 2, "tap")
 
 
-async def test_a_full_feed_refuses_before_the_handshake(valkey: Redis, truth: Truth) -> None:
-    async with running_feed(valkey, truth, connections=1) as world, world.client("m1") as client:
+async def test_a_full_feed_refuses_before_the_handshake(valkey: Redis, balances: Balances) -> None:
+    async with running_feed(valkey, balances, connections=1) as world, world.client("m1") as client:
         await client.hears("snapshot", 1)
         with pytest.raises(InvalidStatus) as refused:
             async with world.client("m2"):
@@ -254,7 +254,7 @@ async def change_and_hear(world: World, quick: Client) -> None:
             await quick.hears("balance", seq, "tap")
 
 
-async def test_a_client_that_is_too_slow_has_to_go(hasty: World) -> None:
+async def test_a_client_that_is_too_slow_is_closed(hasty: World) -> None:
     narrow = narrow_socket(hasty.feed.port)
     async with hasty.client("m1", sock=narrow, max_queue=1) as slow, hasty.client("m1") as quick:
         await slow.hears("snapshot", 1)
@@ -263,9 +263,9 @@ async def test_a_client_that_is_too_slow_has_to_go(hasty: World) -> None:
         await eventually(lambda: len(hasty.feed) == 1)
 
 
-async def test_a_client_that_was_too_slow_is_told_so_when_it_reads_again(valkey: Redis, truth: Truth) -> None:
-    patience = replace(NO_PATIENCE, close_s=30)
-    async with running_feed(valkey, truth, patience=patience) as world:
+async def test_a_client_that_was_too_slow_gets_the_code(valkey: Redis, balances: Balances) -> None:
+    timeouts = replace(NO_PATIENCE, close_s=30)
+    async with running_feed(valkey, balances, timeouts=timeouts) as world:
         await world.ready()
         narrow = narrow_socket(world.feed.port)
         async with world.client("m1", sock=narrow, max_queue=1) as slow, world.client("m1") as quick:
@@ -279,9 +279,9 @@ async def test_a_client_that_was_too_slow_is_told_so_when_it_reads_again(valkey:
 # Parts that go away.
 
 
-async def test_a_restart_is_told_to_every_client(valkey: Redis, truth: Truth) -> None:
+async def test_a_restart_closes_every_connection_with_its_code(valkey: Redis, balances: Balances) -> None:
     async with AsyncExitStack() as open_:
-        async with running_feed(valkey, truth) as world:
+        async with running_feed(valkey, balances) as world:
             clients = [await open_.enter_async_context(world.client(who)) for who in ("m1", "m2", None)]
             await clients[0].hears("snapshot", 1)
             await clients[1].hears("snapshot", 1)
@@ -289,8 +289,8 @@ async def test_a_restart_is_told_to_every_client(valkey: Redis, truth: Truth) ->
             assert await client.closed() == (1012, "restarting")
 
 
-async def test_a_restart_does_not_wait_for_a_client_that_is_deaf(valkey: Redis, truth: Truth) -> None:
-    async with running_feed(valkey, truth, patience=NO_PATIENCE) as world:
+async def test_a_restart_waits_for_no_silent_client(valkey: Redis, balances: Balances) -> None:
+    async with running_feed(valkey, balances, timeouts=NO_PATIENCE) as world:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.feed.port)
         writer.write(
             b"GET / HTTP/1.1\r\nHost: feed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -301,32 +301,34 @@ async def test_a_restart_does_not_wait_for_a_client_that_is_deaf(valkey: Redis, 
     writer.close()
 
 
-async def test_the_database_is_waited_for(world: World) -> None:
-    world.truth.away = True
+async def test_a_client_waits_for_the_database(world: World) -> None:
+    world.balances.away = True
     async with world.client("m1") as client:
-        await eventually(lambda: world.truth.refused > 2)
+        await eventually(lambda: world.balances.refused > 2)
         await world.change("m1", [2])
-        world.truth.away = False
+        world.balances.away = False
         await client.hears("snapshot", 2)
 
 
-async def test_the_database_is_not_waited_for_for_ever(hasty: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_waits_for_the_database_only_so_long(
+    hasty: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engage.feed.reader.LAST_RETRY_S", 0.1)
-    hasty.truth.away = True
+    hasty.balances.away = True
     async with hasty.client("m1") as client:
         assert await client.closed() == (1013, "try again later")
-    hasty.truth.away = False
+    hasty.balances.away = False
     async with hasty.client("m1") as client:
         await client.hears("snapshot", 1)
 
 
-async def test_what_changed_while_valkey_was_away_arrives_when_it_is_back(
-    truth: Truth, tmp_path: Path
+async def test_changes_missed_during_an_outage_of_valkey_arrive_afterwards(
+    balances: Balances, tmp_path: Path
 ) -> None:
     async with (
         own_valkey(tmp_path) as server,
         Redis(port=server.port) as client_of_it,
-        running_feed(client_of_it, truth) as world,
+        running_feed(client_of_it, balances) as world,
         world.client("m1") as client,
         world.client("m2") as other,
     ):
@@ -334,7 +336,7 @@ async def test_what_changed_while_valkey_was_away_arrives_when_it_is_back(
         await client.hears("snapshot", 1)
         await other.hears("snapshot", 1)
         await server.kill()
-        truth.change("m1", 2)  # And nobody can tell.
+        balances.change("m1", 2)  # And nobody can tell.
         async with world.client() as late:
             await late.says(type="auth", ticket="any")
             assert await late.closed() == (1013, "try again later")
@@ -355,12 +357,12 @@ async def test_health(world: World) -> None:
     assert await world.get("/health/ready?verbose") == (200, {"status": "ok", "parts": parts})
 
 
-async def test_health_says_which_part_is_away(truth: Truth) -> None:
-    truth.away = True
-    async with Redis(port=1) as nobody, running_feed(nobody, truth) as world:
+async def test_readiness_names_the_part_that_is_down(balances: Balances) -> None:
+    balances.away = True
+    async with Redis(port=1) as nobody, running_feed(nobody, balances) as world:
         parts = {"valkey": False, "postgres": False}
         assert await world.get("/health/ready") == (503, {"status": "unavailable", "parts": parts})
         assert (await world.get("/health/live"))[0] == 200
         async with world.client("m1") as client:
-            truth.away = False
+            balances.away = False
             await client.hears("snapshot", 1)

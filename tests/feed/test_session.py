@@ -13,16 +13,16 @@ from engage.feed.session import (
     Abort,
     Actions,
     Close,
-    Patience,
     Phase,
     ReadSnapshot,
     Redeem,
     Send,
     Session,
+    Timeouts,
     push_of,
 )
 
-PATIENCE = Patience(auth_s=5, read_s=15, drain_s=10, close_s=3)
+TIMEOUTS = Timeouts(auth_s=5, read_s=15, drain_s=10, close_s=3)
 
 
 def balance(seq: int) -> Balance:
@@ -54,7 +54,7 @@ def pushed(seq: int, cause: str = "tap") -> dict[str, Any]:
 
 
 def opened() -> Session:
-    return Session(100.0, PATIENCE)
+    return Session(100.0, TIMEOUTS)
 
 
 def reading() -> Session:
@@ -112,7 +112,7 @@ def test_one_ticket_is_enough() -> None:
 
 
 @pytest.mark.parametrize("message", [Auth("t"), None])
-def test_who_is_known_has_only_a_resume_to_send(message: Incoming | None) -> None:
+def test_an_authenticated_client_may_send_only_a_resume(message: Incoming | None) -> None:
     for session in (reading(), live()):
         assert session.received(message, 101.0) == (Close(1008, "unexpected message"),)
 
@@ -121,7 +121,7 @@ def test_a_member_that_the_database_does_not_know_is_refused() -> None:
     assert reading().snapshot_read(None, 101.0) == (Close(3000, "unknown member"),)
 
 
-def test_a_balance_that_cannot_be_read_sends_the_client_away_for_a_while() -> None:
+def test_a_balance_that_cannot_be_read_closes_with_try_again_later() -> None:
     session = reading()
     assert session.deadline == 115.0
     assert session.expired(115.0) == (Close(1013, "try again later"),)
@@ -137,13 +137,13 @@ def test_a_change_is_pushed() -> None:
     assert said(session.changed(push_of(balance(9), "settled"))) == [pushed(9, "settled")]
 
 
-def test_what_is_not_newer_is_not_told() -> None:
+def test_a_change_that_is_not_newer_is_not_sent() -> None:
     session = live(5)
     assert session.changed(push_of(balance(5), "tap")) is None
     assert session.changed(push_of(balance(4), "tap")) is None
 
 
-def test_what_changes_while_the_snapshot_is_read_follows_it() -> None:
+def test_a_change_during_the_read_follows_the_snapshot() -> None:
     session = reading()
     assert session.changed(push_of(balance(6), "tap")) is None
     assert session.changed(push_of(balance(8), "tap")) is None
@@ -151,7 +151,7 @@ def test_what_changes_while_the_snapshot_is_read_follows_it() -> None:
     assert said(session.snapshot_read(balance(5), 101.0)) == [snapshot(5), pushed(8)]
 
 
-def test_a_change_that_the_snapshot_has_is_not_told_again() -> None:
+def test_a_change_that_the_snapshot_has_is_not_sent_again() -> None:
     session = reading()
     session.changed(push_of(balance(6), "tap"))
     assert said(session.snapshot_read(balance(6), 101.0)) == [snapshot(6)]
@@ -161,7 +161,7 @@ def test_a_change_that_the_snapshot_has_is_not_told_again() -> None:
 # Resume.
 
 
-def test_a_resume_tells_the_state_now() -> None:
+def test_a_resume_is_answered_with_the_current_state() -> None:
     session = live(5)
     assert said(session.received(Resume(3), 101.0)) == [pushed(5, "resume")]
 
@@ -242,20 +242,20 @@ def test_a_stalled_client_that_resumes_gets_that_answer_alone() -> None:
 # Ends.
 
 
-def test_a_restart_is_told_once() -> None:
+def test_a_restart_closes_once() -> None:
     for session in (opened(), reading(), live()):
         assert session.restarting(101.0) == (Close(1012, "restarting"),)
         assert session.restarting(101.0) == ()
 
 
-def test_a_client_that_does_not_answer_our_close_is_cut_off() -> None:
+def test_a_client_that_does_not_answer_a_close_frame_is_aborted() -> None:
     session = live()
     session.restarting(101.0)
     assert session.deadline == 104.0
     assert session.expired(104.0) == (Abort(),)
 
 
-def test_nothing_is_said_after_the_end() -> None:
+def test_nothing_is_sent_after_the_close_frame() -> None:
     session = live(5)
     session.restarting(101.0)
     assert session.received(Resume(1), 102.0) == ()
@@ -286,7 +286,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-def test_old_state_and_messages_are_the_fresh_state(events: list[tuple[str, int]]) -> None:
+def test_an_old_state_and_the_messages_since_make_the_current_state(events: list[tuple[str, int]]) -> None:
     """A client that follows the messages ends with the balance as it is, and its seq never goes back."""
     session = reading()
     newest = read_at = 0
@@ -335,7 +335,7 @@ def test_old_state_and_messages_are_the_fresh_state(events: list[tuple[str, int]
 
 
 @given(st.binary(max_size=64))
-def test_no_message_of_a_client_is_too_strange(raw: bytes) -> None:
+def test_any_bytes_of_a_client_can_be_decoded_or_refused(raw: bytes) -> None:
     decode(raw)
 
 
@@ -357,7 +357,7 @@ def test_no_message_of_a_client_is_too_strange(raw: bytes) -> None:
         b"[" * 2000,
     ],
 )
-def test_what_is_no_message_of_a_client_is_nothing(raw: bytes) -> None:
+def test_bytes_that_are_no_message_decode_to_none(raw: bytes) -> None:
     assert decode(raw) is None
 
 

@@ -8,47 +8,47 @@ import yaml
 
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
-from engage.feed.messages import Auth, BalanceChanged, Resume, Snapshot
+from engage.feed.messages import Auth, BalanceChange, Resume, Snapshot
 from engage.feed.session import POLICY, RESTARTING, TRY_LATER, UNAUTHORIZED
 from engage.signals.topics import TICKET_TTL_S
 
 _DESCRIPTION: Final = f"""\
 Pushes a member's balance whenever it changes.
 
-Connect with `Authorization: Bearer <JWT>`, or without and send `auth` first, with a ticket of
-`POST /v1/feed/tickets`: browsers cannot set the header. A ticket is good once, for {TICKET_TTL_S} s.
+Connect with `Authorization: Bearer <JWT>`. Browsers cannot set this header: they connect without it and first
+send `auth` with a ticket of `POST /v1/feed/tickets`. A ticket is valid once, for {TICKET_TTL_S} s.
 
-The server answers with a `snapshot` and then sends a `balance` for each change. A slow client gets the newest
-state only: `seq` may jump forward and never goes back on one connection.
+The server sends a `snapshot`, then a `balance` for each change. A slow client gets only the newest state:
+`seq` may skip numbers and never falls on one connection.
 
-A client that comes back may send `resume`, with the highest `seq` it has seen, as its first message after
-authentication. The answer is a `balance` of the state now, with the cause `resume`, also when nothing was
-missed; or a `snapshot`, when the client is ahead of the server. When the resume arrives before the snapshot
-has been sent, its answer takes the snapshot's place.
+A client that reconnects may send `resume`, with the highest `seq` it has seen, as its first message after
+authentication. The answer is a `balance` of the current state with the cause `resume`, even if nothing was
+missed; or a `snapshot`, if the client is ahead of the server. A resume that arrives before the snapshot was
+sent is answered instead of it.
 
-A `snapshot` replaces what a client knows; a `balance` does when its `seq` is not lower. The feed is a hint:
-the truth is `GET /v1/me`.
+A `snapshot` replaces what a client knows; a `balance` replaces it if its `seq` is not lower. `GET /v1/me` is
+authoritative.
 """
 
 _CLOSE_CODES: Final = {
-    UNAUTHORIZED: "No or bad credentials, or no such member. Get new credentials before coming back.",
-    RESTARTING: "The feed restarts. Come back at once, after a short random wait.",
-    TRY_LATER: "Too slow a reader, or a part that the feed needs is away. Come back later.",
-    POLICY: "A message that was not expected, or too many connections of one member: the oldest makes room.",
+    UNAUTHORIZED: "Missing or invalid credentials, or an unknown member. Reconnect with new credentials.",
+    RESTARTING: "The feed restarts. Reconnect after a short random wait.",
+    TRY_LATER: "The client reads too slowly, or a service is unavailable. Reconnect later.",
+    POLICY: "An unexpected message, or too many connections of one member: the oldest is closed.",
 }
 
 _EXAMPLE: Final = Balance(active=64, pending=2, held=0, debt=0, seq=17)
 
 _MESSAGES: Final[dict[str, tuple[type[msgspec.Struct], str, bytes]]] = {
-    "snapshot": (Snapshot, "The balance as it is", messages.snapshot(_EXAMPLE)),
-    "balance": (BalanceChanged, "The balance has changed", messages.balance_changed(_EXAMPLE, "pending")),
+    "snapshot": (Snapshot, "The current balance", messages.snapshot(_EXAMPLE)),
+    "balance": (BalanceChange, "The balance has changed", messages.balance_changed(_EXAMPLE, "pending")),
     "auth": (Auth, "Credentials", msgspec.json.encode(Auth("w3sOQ8Cq…"))),
-    "resume": (Resume, "What did I miss?", msgspec.json.encode(Resume(15))),
+    "resume": (Resume, "Resume after a reconnect", msgspec.json.encode(Resume(15))),
 }
 
 
 def document() -> dict[str, Any]:
-    """The AsyncAPI 3.1 document."""
+    """Make the AsyncAPI 3.1 document."""
     _, schemas = msgspec.json.schema_components(
         [kind for kind, _, _ in _MESSAGES.values()], ref_template="#/components/schemas/{name}"
     )
@@ -65,7 +65,7 @@ def document() -> dict[str, Any]:
             "sandbox": {
                 "host": "127.0.0.1:8081",
                 "protocol": "ws",
-                "description": "As `engage up` runs it; `GET /v1/sandbox` tells the address as `feed_url`.",
+                "description": "Run by `engage up`. `GET /v1/sandbox` has the address as `feed_url`.",
                 "security": [{"$ref": "#/components/securitySchemes/token"}],
             }
         },
@@ -78,9 +78,9 @@ def document() -> dict[str, Any]:
             }
         },
         "operations": {
-            "push": _operation("send", "Tell a member's balance", "snapshot", "balance"),
-            "authenticate": _operation("receive", "Say who you are", "auth"),
-            "resume": _operation("receive", "Go on where you were", "resume"),
+            "push": _operation("send", "Send a member's balance", "snapshot", "balance"),
+            "authenticate": _operation("receive", "Authenticate", "auth"),
+            "resume": _operation("receive", "Resume", "resume"),
         },
         "components": {
             "messages": {name: _message(name) for name in _MESSAGES},
@@ -91,14 +91,14 @@ def document() -> dict[str, Any]:
 
 
 def render() -> str:
-    """The document as it is committed."""
+    """Write the document as YAML."""
     return yaml.dump(
         document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False
     )
 
 
 def _operation(action: str, summary: str, *names: str) -> dict[str, Any]:
-    """`action` is the server's: what it sends, what it receives."""
+    """Describe an operation. `action` is the server's: `send` or `receive`."""
     return {
         "action": action,
         "summary": summary,
@@ -118,7 +118,7 @@ def _message(name: str) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Long texts as blocks; everything said where it stands, without anchors."""
+    """Write long texts as blocks, and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,14 +1,13 @@
-"""Who is connected, and the pushing: a change costs no task and no await.
+"""The connected sockets by member. Pushing a change needs no task and no await.
 
-The hub has the sockets of this operating system process by member, gives events to their sessions, and does
-what the sessions answer.
+The hub passes events to the sessions of its sockets and performs the actions that they return.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from engage.domain.accounts.balance import Balance
-from engage.feed.messages import HEALED
+from engage.feed.messages import RESYNCED
 from engage.feed.session import (
     Abort,
     Actions,
@@ -22,67 +21,65 @@ from engage.feed.session import (
 )
 from engage.signals.topics import CLOSED, Change
 
-# A member's phones, tablets and browser tabs. The oldest connection makes room for one more.
+# A member's phones, tablets and browser tabs. One more closes the oldest.
 SOCKETS_PER_MEMBER: Final = 10
 
-# Whose member is gone is told to come back when every process has heard of it.
-LEAVES_AFTER_S: Final = 3.0
+# Sockets of a member that was merged or erased are closed after this time, when every process knows of it.
+LEAVE_AFTER_S: Final = 3.0
 
 
 class Socket(Protocol):
-    """A connection as the hub needs it. `member` is None until its credentials are known."""
+    """A connection. `member` is None until it is authenticated."""
 
     session: Session
     member: Member | None
 
     def send_text(self, message: bytes) -> None:
-        """Write one text message, or nothing when the connection is on its way out. Never blocks."""
+        """Write a text message unless the connection is closing. Never blocks."""
 
     def send_close(self, code: int, reason: str) -> None:
         """Write a close frame. Never blocks."""
 
     def abort(self) -> None:
-        """End the connection without a word."""
+        """End the connection without a close frame."""
 
 
 class Hub:
-    """`ask` is called with a socket whose member's balance is wanted; answer by `snapshot_read`."""
+    """`request_snapshot` is called with a socket that needs its balance; `snapshot_read` takes the answer."""
 
-    def __init__(self, ask: Callable[[Socket], None]) -> None:
-        self._ask = ask
+    def __init__(self, request_snapshot: Callable[[Socket], None]) -> None:
+        self._request_snapshot = request_snapshot
         self._sockets: set[Socket] = set()
         self._by_member: dict[Member, list[Socket]] = {}
-        self._timed: set[Socket] = set()  # Those whose session has, or had, a deadline.
-        self._leaving: dict[Socket, float | None] = {}  # Those whose member is gone, and when they go too.
+        self._timed: set[Socket] = set()  # Sockets whose session may have a deadline.
+        self._leaving: dict[Socket, float | None] = {}  # Sockets of a closed account, and when to close them.
 
     def __len__(self) -> int:
-        """How many sockets there are, with and without a member."""
+        """Return the number of sockets, with and without a member."""
         return len(self._sockets)
 
     def members(self) -> list[Member]:
         return list(self._by_member)
-
-    # Coming and going.
 
     def opened(self, socket: Socket) -> None:
         self._sockets.add(socket)
         self.watch(socket)
 
     def authenticated(self, socket: Socket, member: Member, now: float) -> None:
-        """From here on the member's changes reach the socket, so a balance read later misses none."""
+        """Subscribe the socket to the member's changes. A balance that is read afterwards misses none."""
         actions = socket.session.authenticated(now)
         if not actions:
             return  # It was closed while its ticket was looked up.
         socket.member = member
         sockets = self._by_member.setdefault(member, [])
         if len(sockets) >= SOCKETS_PER_MEMBER:
-            self.perform(sockets[0], sockets[0].session.crowded_out(now))
+            self.perform(sockets[0], sockets[0].session.displaced(now))
             self._forget(sockets[0])
         sockets.append(socket)
         self.perform(socket, actions)
 
-    def gone(self, socket: Socket) -> None:
-        """The connection has ended."""
+    def ended(self, socket: Socket) -> None:
+        """Remove a socket whose connection has ended."""
         socket.session.ended()
         self._forget(socket)
         self._sockets.discard(socket)
@@ -90,16 +87,14 @@ class Hub:
         self._leaving.pop(socket, None)
 
     def restart(self, now: float) -> None:
-        """Tell every client to come back."""
+        """Close every connection with the code for a restart."""
         for socket in self._sockets:
             self.perform(socket, socket.session.restarting(now))
 
     def abort(self) -> None:
-        """Part from every client at once."""
+        """End every connection at once."""
         for socket in self._sockets:
             socket.abort()
-
-    # Balances.
 
     def deliver(self, changes: Sequence[Change]) -> None:
         """Push the changes of members who are connected here."""
@@ -116,11 +111,11 @@ class Hub:
     def snapshot_read(self, socket: Socket, balance: Balance | None, now: float) -> None:
         self.perform(socket, socket.session.snapshot_read(balance, now))
 
-    def heal(self, member: Member, balance: Balance) -> None:
-        """The balance was read again, since changes may not have been heard."""
+    def resync(self, member: Member, balance: Balance) -> None:
+        """Push a balance that was read again, because changes may have been missed."""
         sockets = self._by_member.get(member)
         if sockets is not None:
-            self._push(sockets, push_of(balance, HEALED))
+            self._push(sockets, push_of(balance, RESYNCED))
 
     def _push(self, sockets: list[Socket], push: Push) -> None:
         for socket in sockets:
@@ -128,10 +123,8 @@ class Hub:
             if message is not None:
                 socket.send_text(message)
 
-    # What sessions ask for, and when.
-
     def perform(self, socket: Socket, actions: Actions) -> None:
-        """Do what a session has answered, except to redeem a ticket, which takes waiting."""
+        """Perform the actions of a session. A ticket is redeemed elsewhere, because that has to wait."""
         for action in actions:
             match action:
                 case Send(message):
@@ -139,20 +132,20 @@ class Hub:
                 case Close(code, reason):
                     socket.send_close(code, reason)
                 case ReadSnapshot():
-                    self._ask(socket)
+                    self._request_snapshot(socket)
                 case Abort():
                     socket.abort()
                 case other:
-                    raise AssertionError(f"not for the hub: {other}")
+                    raise AssertionError(f"no action of the hub: {other}")
         if socket.session.deadline is not None:
             self._timed.add(socket)
 
     def watch(self, socket: Socket) -> None:
-        """The socket's session may have set a deadline."""
+        """Note the deadline that a session may have set."""
         self.perform(socket, ())
 
     def tick(self, now: float) -> None:
-        """Let pass what deadlines have passed. To be called a few times a second."""
+        """Expire sessions whose deadline has passed. To be called a few times a second."""
         for socket in tuple(self._timed):
             deadline = socket.session.deadline
             if deadline is None:
@@ -161,13 +154,13 @@ class Hub:
                 self.perform(socket, socket.session.expired(now))
         for socket, at in tuple(self._leaving.items()):
             if at is None:
-                self._leaving[socket] = now + LEAVES_AFTER_S
+                self._leaving[socket] = now + LEAVE_AFTER_S
             elif at <= now:
                 del self._leaving[socket]
                 self.perform(socket, socket.session.restarting(now))
 
     def _forget(self, socket: Socket) -> None:
-        """Changes do not reach the socket any more."""
+        """Unsubscribe the socket."""
         if socket.member is None:
             return
         sockets = self._by_member.get(socket.member, [])

@@ -1,4 +1,4 @@
-"""What goes over the feed's websocket, both ways. `openapi/feed.yaml` is generated from these structs."""
+"""Messages of the feed, in both directions. `openapi/feed.yaml` is generated from these structs."""
 
 from typing import Annotated, Final
 
@@ -7,19 +7,19 @@ from msgspec import Meta, Struct
 
 from engage.domain.accounts.balance import Balance
 
-# The longest message that a client may send.
+# The limit of a message from a client.
 MESSAGE_BYTES: Final = 4096
 
-# Causes of the feed's own; all others come from the flow that changed the balance.
+# Causes of the feed itself. All others come from the flow that changed the balance.
 RESUMED: Final = "resume"
-HEALED: Final = "resync"
+RESYNCED: Final = "resync"
 
 Seq = Annotated[int, Meta(ge=0, description="Rises with each change of the member's balance.")]
 Points = Annotated[int, Meta(ge=0)]
 
 
-class Shown(Struct, frozen=True, gc=False):
-    """A balance as a screen shows it: points to spend, points to come, points kept by holds, points owed."""
+class FeedBalance(Struct, frozen=True, gc=False):
+    """Points that can be spent, that are pending, that are held, and that are owed."""
 
     active: Points
     pending: Points
@@ -28,47 +28,47 @@ class Shown(Struct, frozen=True, gc=False):
 
 
 class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot", gc=False):
-    """The balance as it is now. Replaces whatever the client knew, also when `seq` is lower than that."""
+    """The current balance. It replaces what the client knows, even where its `seq` is lower."""
 
     seq: Seq
-    balance: Shown
+    balance: FeedBalance
 
 
-class BalanceChanged(Struct, frozen=True, tag_field="type", tag="balance", gc=False):
-    """The balance after a change. `seq` may jump forward; it never goes back on one connection."""
+class BalanceChange(Struct, frozen=True, tag_field="type", tag="balance", gc=False):
+    """The balance after a change. `seq` may skip numbers and never falls on one connection."""
 
     seq: Seq
-    balance: Shown
+    balance: FeedBalance
     cause: Annotated[
         str,
         Meta(
-            description="What changed the balance. `resume` answers a resume; `resync` tells what was "
-            "missed while the feed itself could not listen. Others may be added at any time."
+            description="The cause of the change. `resume`: the answer to a resume. `resync`: the balance "
+            "after an interruption of the feed. New causes may be added."
         ),
     ]
 
 
 class Auth(Struct, frozen=True, tag_field="type", tag="auth", forbid_unknown_fields=True):
-    """First message of a client that sent no Authorization header. A ticket is good once, for 30 s."""
+    """First message of a client without an Authorization header. A ticket is valid once, for 30 s."""
 
     ticket: Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class Resume(Struct, frozen=True, tag_field="type", tag="resume", forbid_unknown_fields=True):
-    """First message after authentication of a client that knows a balance already."""
+    """First message after authentication of a client that has seen a balance before."""
 
     seq: Annotated[int, Meta(ge=0, description="The highest `seq` that the client has seen.")]
 
 
 Incoming = Auth | Resume
-Outgoing = Snapshot | BalanceChanged
+Outgoing = Snapshot | BalanceChange
 
 _incoming: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Incoming)
 _encode = msgspec.json.Encoder().encode
 
 
 def decode(message: bytes) -> Incoming | None:
-    """None when it is nothing that a client may send."""
+    """Return None for anything that is no message of a client."""
     try:
         return _incoming.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -76,14 +76,14 @@ def decode(message: bytes) -> Incoming | None:
 
 
 def snapshot(balance: Balance) -> bytes:
-    """The message, encoded."""
-    return _encode(Snapshot(balance.seq, _shown(balance)))
+    """Encode a snapshot."""
+    return _encode(Snapshot(balance.seq, _balance(balance)))
 
 
 def balance_changed(balance: Balance, cause: str) -> bytes:
-    """The message, encoded."""
-    return _encode(BalanceChanged(balance.seq, _shown(balance), cause))
+    """Encode a change."""
+    return _encode(BalanceChange(balance.seq, _balance(balance), cause))
 
 
-def _shown(balance: Balance) -> Shown:
-    return Shown(balance.active, balance.pending, balance.held, balance.debt)
+def _balance(balance: Balance) -> FeedBalance:
+    return FeedBalance(balance.active, balance.pending, balance.held, balance.debt)

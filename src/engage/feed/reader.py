@@ -1,8 +1,7 @@
-"""Balances from the database, for sockets that wait for one: many in one read.
+"""Read balances for waiting sockets, many with one query.
 
-While one read is under way the next gathers, so that ten thousand clients who come back at once
-after a restart cost ten queries. When the database is away it is asked again; how long a client waits for
-that is its session's matter.
+Requests gather while a read is in progress, so ten thousand clients that reconnect at once cost ten queries.
+While the database is unavailable the read is retried; the session decides how long its client waits.
 """
 
 import asyncio
@@ -20,24 +19,26 @@ READ_TIMEOUT_S: Final = 5.0
 FIRST_RETRY_S: Final = 0.1
 LAST_RETRY_S: Final = 2.0
 
-# Members that the database does not know are not in the answer.
+# Members that the database does not know are left out of the result.
 ReadBalances: TypeAlias = Callable[[list[Member]], Awaitable[Mapping[Member, Balance]]]
 
 
 class BalanceReader:
+    """Reads snapshots for sockets, and balances again that may have been missed."""
+
     def __init__(self, read: ReadBalances) -> None:
         self._read = read
-        self._sockets: list[Socket] = []  # That wait for their snapshot.
-        self._stale: dict[Member, None] = {}  # To be read again; a dict for its order.
+        self._sockets: list[Socket] = []  # Waiting for a snapshot.
+        self._stale: dict[Member, None] = {}  # To be read again, in order.
         self._work = asyncio.Event()
 
-    def ask(self, socket: Socket) -> None:
-        """Have the balance of the socket's member read from now on, and told to the hub."""
+    def request_snapshot(self, socket: Socket) -> None:
+        """Read the balance of the socket's member, and pass it to the hub."""
         self._sockets.append(socket)
         self._work.set()
 
-    def ask_again(self, members: Iterable[Member]) -> None:
-        """Have these balances read from now on, and what is newer in them pushed."""
+    def read_again(self, members: Iterable[Member]) -> None:
+        """Read these balances, and push those that are newer."""
         self._stale.update(dict.fromkeys(members))
         self._work.set()
 
@@ -51,7 +52,7 @@ class BalanceReader:
                 continue
             try:
                 async with asyncio.timeout(READ_TIMEOUT_S):
-                    found = await self._read(list(members_of(sockets).union(stale)))
+                    balances = await self._read(list(members_of(sockets).union(stale)))
             except (Unavailable, OSError):
                 self._put_back(sockets, stale)
                 await asyncio.sleep(retry_s)
@@ -60,13 +61,13 @@ class BalanceReader:
             retry_s = FIRST_RETRY_S
             for socket in sockets:
                 if socket.member is not None:
-                    hub.snapshot_read(socket, found.get(socket.member), loop.time())
+                    hub.snapshot_read(socket, balances.get(socket.member), loop.time())
             for member in stale:
-                if member in found:
-                    hub.heal(member, found[member])
+                if member in balances:
+                    hub.resync(member, balances[member])
 
     def _next_batch(self) -> tuple[list[Socket], list[Member]]:
-        """Sockets first: theirs is an empty screen. The rest of the batch is for the stale."""
+        """Take sockets first, because their screens are empty, then stale members."""
         sockets, self._sockets = self._sockets[:MEMBERS_PER_READ], self._sockets[MEMBERS_PER_READ:]
         stale = list(islice(self._stale, MEMBERS_PER_READ - len(sockets)))
         for member in stale:
@@ -77,4 +78,4 @@ class BalanceReader:
 
     def _put_back(self, sockets: list[Socket], stale: list[Member]) -> None:
         self._sockets[:0] = sockets
-        self.ask_again(stale)
+        self.read_again(stale)

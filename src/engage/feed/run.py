@@ -1,4 +1,4 @@
-"""`engage feed`: the feed as a program of its own."""
+"""The process of `engage feed`."""
 
 import asyncio
 import gc
@@ -23,18 +23,15 @@ from engage.tokens.verifier import Identity, TokenVerifier, open_verifier
 
 log = structlog.get_logger()
 
-# Descriptors for all that is not a client: servers, logs, libraries.
+# Descriptors that are not clients: servers, logs, libraries.
 OTHER_DESCRIPTORS: Final = 200
 
-# Objects more until the youngest are looked at; how often that, until the next are; and so on.
+# Thresholds of the garbage collector for its three generations.
 COLLECT_AFTER: Final = (5_000, 10, 1_000)
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; clients are then told to come back.
-
-    Raises SettingsError, and OSError for a port that is not to be had.
-    """
+    """Serve until SIGTERM or SIGINT. Raises SettingsError, and OSError for a port that is taken."""
     logs.configure(settings)
     uvloop.run(_serve(settings))
 
@@ -56,11 +53,12 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         return await read_balances(services, members)
 
     def verify(token: str) -> Identity:
-        """Who was merged hears of the member they were merged into."""
-        who = verifier.verify(token)
-        return Identity(who.program_id, services.members.current_id(who.program_id, who.member_id))
+        """Verify a token. A merged member gets the balance of the survivor."""
+        caller = verifier.verify(token)
+        member_id = services.members.current_id(caller.program_id, caller.member_id)
+        return Identity(caller.program_id, member_id)
 
-    with suppress(Unavailable):  # It is looked for again, all the time.
+    with suppress(Unavailable):  # The cache refreshes itself later.
         await services.members.refresh(services.db)
     limits = _limits()
     async with open_feed(
@@ -73,27 +71,27 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
     ) as feed:
         _collect_less()
         log.info("feed is serving", port=feed.port, connections=limits.connections)
-        await _first(stop, feed)
+        await _wait_for_either(stop, feed)
 
 
-async def _first(stop: asyncio.Event, feed: Feed) -> None:
-    """Until we are told to stop, or the feed has broken."""
+async def _wait_for_either(stop: asyncio.Event, feed: Feed) -> None:
+    """Wait for the signal to stop, or for the feed to fail."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([stopping, feed.running], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
 
 
 def _collect_less() -> None:
-    """A full collection looks at all of every connection, some 50 µs each, while nobody is served.
+    """Make full collections rare: each takes some 50 µs for every connection and stops all work.
 
-    Connections that end are freed without one. What else comes in cycles dies young.
+    Ended connections are freed without one, and other cycles are short-lived.
     """
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
 
 
 def _limits() -> Limits:
-    """As many connections as the system lets a program have descriptors for."""
+    """Allow as many connections as the system allows descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = Limits().connections + OTHER_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:

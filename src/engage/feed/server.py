@@ -1,4 +1,4 @@
-"""The feed's I/O: websockets in front, Valkey's topics and the balance reader behind, the hub between."""
+"""The feed's I/O: websockets, the topics of Valkey and the balance reader, connected by the hub."""
 
 import asyncio
 import json
@@ -21,38 +21,38 @@ from engage.domain.refusals import Refusal, Unavailable
 from engage.feed import messages
 from engage.feed.hub import Hub
 from engage.feed.reader import BalanceReader, ReadBalances
-from engage.feed.session import NOTHING, Actions, Member, Patience, Redeem, Session
+from engage.feed.session import NOTHING, Actions, Member, Redeem, Session, Timeouts
 from engage.signals.topics import Reconnected, Topics
 
-PART: Final = "feed"
+PROCESS: Final = "feed"
 TICK_S: Final = 0.25
-CHANGES_PER_TURN: Final = 128
+CHANGES_PER_YIELD: Final = 128
 HEARTBEAT_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0
 KEEPALIVE_S: Final = 20
 
-# A connection's unsent bytes, of which a message takes some 120: from the first on the client is slow, and it
-# stays slow until the second.
+# Unsent bytes of a connection above which its client is slow, and below which it no longer is. A message has
+# some 120 bytes.
 BUFFER_BYTES: Final = (4096, 1024)
 
-# The kernel's part of the same. Without a bound it grows to megabytes, which a slow client would have to read
-# through, state after state.
+# The kernel's send buffer. Without a limit it grows to megabytes of old states, which a slow client would
+# have to read.
 SOCKET_BUFFER_BYTES: Final = 16_384
 RECEIVED_FRAMES: Final = 4
 BACKLOG: Final = 1_024
 
-# What a request is replaced by once its credentials have been read: it is 2 KiB of every connection.
-_FORGOTTEN: Final = Request("/", Headers())
+# Replaces a connection's request when its credentials have been read: a request takes 2 KiB.
+_EMPTY_REQUEST: Final = Request("/", Headers())
 
-# The first two bytes of a text frame of so many bytes; longer ones have a longer header.
+# The headers of text frames, by their length. Longer frames have a longer header.
 _SHORT_HEADERS: Final = [bytes((0x80 | Opcode.TEXT, size)) for size in range(126)]
 
-# Asked for to see whether the database answers; no member has this key.
+# Read to check that the database answers. No member has this key.
 _NOBODY: Final[Member] = ("", "")
 
 
 class Identity(Protocol):
-    """Whose token it is."""
+    """The member of a token."""
 
     @property
     def program_id(self) -> str: ...
@@ -65,12 +65,14 @@ Verify: TypeAlias = Callable[[str], Identity]  # Raises Refusal.
 
 
 class Limits(Struct, frozen=True, kw_only=True):
+    """Limits of a feed process."""
+
     connections: int = 50_000
-    patience: Patience = Patience()
+    timeouts: Timeouts = Timeouts()
 
 
 class Connection(ServerConnection):
-    """The library's connection, with its session from `opened_by` on."""
+    """A connection of the library, with a session after `open_session`."""
 
     __slots__ = ("_hub", "member", "session")
 
@@ -81,15 +83,15 @@ class Connection(ServerConnection):
         super().__init__(*arguments, **options)
         self._hub: Hub | None = None
 
-    def opened_by(self, hub: Hub, patience: Patience) -> None:
+    def open_session(self, hub: Hub, timeouts: Timeouts) -> None:
         self._hub = hub
         self.member = None
-        self.session = Session(self.loop.time(), patience)
+        self.session = Session(self.loop.time(), timeouts)
         hub.opened(self)
 
     def send_text(self, message: bytes) -> None:
-        # What the protocol's send_text comes to, without its four calls: they would take as long as all else
-        # that a push costs us. We send no fragments and have no extensions, so nothing can be in between.
+        # Equal to the protocol's send_text, whose four calls would double the cost of a push. There are no
+        # fragments and no extensions, so a frame can be written at any time.
         if self.protocol.state is State.OPEN:
             self.transport.write(_frame(message))
 
@@ -116,7 +118,7 @@ class Connection(ServerConnection):
 
 
 class Feed:
-    """A running feed, on `port`. Made by `open_feed`."""
+    """A running feed on `port`, made by `open_feed`."""
 
     def __init__(
         self,
@@ -132,32 +134,30 @@ class Feed:
         self._read_balances = read_balances
         self._limits = limits
         self._reader = BalanceReader(read_balances)
-        self._hub = Hub(self._reader.ask)
+        self._hub = Hub(self._reader.request_snapshot)
         self._answering = {"valkey": False, "postgres": False}
         self._stopping = False
 
     def __len__(self) -> int:
-        """How many connections there are."""
+        """Return the number of connections."""
         return len(self._hub)
 
-    # One connection.
-
     async def handle(self, connection: ServerConnection) -> None:
-        """The life of a connection, for the library to run."""
+        """Serve a connection until it ends. Called by the library."""
         assert isinstance(connection, Connection)
         credentials = _authorization(connection)
-        connection.request, connection.response = _FORGOTTEN, None
-        connection.opened_by(self._hub, self._limits.patience)
+        connection.request, connection.response = _EMPTY_REQUEST, None
+        connection.open_session(self._hub, self._limits.timeouts)
         try:
-            self._greet(connection, credentials)
+            self._begin(connection, credentials)
             while True:
                 await self._received(connection, await connection.recv(decode=False))
         except ConnectionClosed:
             pass
         finally:
-            self._hub.gone(connection)
+            self._hub.ended(connection)
 
-    def _greet(self, connection: Connection, credentials: list[str]) -> None:
+    def _begin(self, connection: Connection, credentials: list[str]) -> None:
         now = connection.loop.time()
         if self._stopping:
             self._hub.perform(connection, connection.session.restarting(now))
@@ -198,10 +198,8 @@ class Feed:
         else:
             self._hub.authenticated(connection, member, now())
 
-    # Plain HTTP on the same port.
-
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Health, and a refusal when full; None for a handshake to go on."""
+        """Answer health checks, and refuse connections above the limit; None continues the handshake."""
         path = request.path.partition("?")[0]
         if path == "/health/live":
             return _json(connection, HTTPStatus.OK, {"status": "ok"})
@@ -218,27 +216,25 @@ class Feed:
             return full
         return None
 
-    # In the background.
-
     async def run(self) -> None:
-        """All of the below, until cancelled. What ends by itself is a bug, and ends the rest."""
+        """Run the background work until cancelled. Work that ends is a bug, and ends the feed."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._listen, self._read, self._tick, self._beat):
+            for work in (self._listen, self._read, self._tick, self._send_heartbeats):
                 group.create_task(work())
 
     async def _listen(self) -> Never:
-        """Changes from the topics to the hub, for ever."""
-        in_turn = 0
-        async with aclosing(self._topics.subscribe()) as heard:
-            async for changes in heard:
+        """Deliver changes of the topics to the hub."""
+        delivered = 0
+        async with aclosing(self._topics.subscribe()) as batches:
+            async for changes in batches:
                 if isinstance(changes, Reconnected):
-                    self._reader.ask_again(self._hub.members())
+                    self._reader.read_again(self._hub.members())
                     continue
                 self._hub.deliver(changes)
-                in_turn += len(changes)
-                if in_turn >= CHANGES_PER_TURN:
-                    # There may always be a next message: the sockets and everybody else get their turn here.
-                    in_turn = 0
+                delivered += len(changes)
+                if delivered >= CHANGES_PER_YIELD:
+                    # The next batch may be there already: let the sockets run.
+                    delivered = 0
                     await asyncio.sleep(0)
         raise AssertionError("a subscription does not end")
 
@@ -251,8 +247,8 @@ class Feed:
             await asyncio.sleep(TICK_S)
             self._hub.tick(loop.time())
 
-    async def _beat(self) -> Never:
-        """Say that this feed is alive, and see whether the others are."""
+    async def _send_heartbeats(self) -> Never:
+        """Announce that this process is alive, and check the services."""
         while True:
             self._answering["valkey"] = await self._valkey_answers()
             self._answering["postgres"] = await self._postgres_answers()
@@ -261,7 +257,7 @@ class Feed:
     async def _valkey_answers(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self._topics.heartbeat(PART)
+                await self._topics.heartbeat(PROCESS)
         except (Unavailable, TimeoutError):
             return False
         return True
@@ -275,18 +271,18 @@ class Feed:
         return True
 
     async def close(self, server: Server) -> None:
-        """Tell every client to come back (1012), and wait until they are gone or have been given up."""
+        """Close every connection (1012). Abort those that have not ended in time."""
         self._stopping = True
         server.close(close_connections=False)
         self._hub.restart(asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout(self._limits.patience.close_s):
+            async with asyncio.timeout(self._limits.timeouts.close_s):
                 await server.wait_closed()
         except TimeoutError:
             self._hub.abort()
             await server.wait_closed()
         with suppress(Unavailable):
-            await self._topics.end_heartbeat(PART)
+            await self._topics.end_heartbeat(PROCESS)
 
 
 @asynccontextmanager
@@ -299,9 +295,9 @@ async def open_feed(
     read_balances: ReadBalances,
     limits: Limits = Limits(),  # noqa: B008 — It is frozen.
 ) -> AsyncIterator[Feed]:
-    """Serves while entered; port 0 takes a free one. On leaving, clients are told that the feed restarts.
+    """Serve while entered; port 0 takes a free one. On leaving, connections are closed for a restart.
 
-    Raises OSError where the port is not to be had. `running` of the feed ends only when something is broken.
+    Raises OSError where the port is taken. `running` of the feed ends only by a bug.
     """
     feed = Feed(topics, verify, read_balances, limits)
     server = await serve(
@@ -311,7 +307,7 @@ async def open_feed(
         create_connection=Connection,
         server_header=None,
         compression=None,
-        open_timeout=limits.patience.auth_s,
+        open_timeout=limits.timeouts.auth_s,
         max_size=messages.MESSAGE_BYTES,
         max_queue=RECEIVED_FRAMES,
         write_limit=BUFFER_BYTES,
@@ -331,7 +327,7 @@ async def open_feed(
 
 
 def _listening_socket(host: str, port: int) -> sockets.socket:
-    """Its accepted sockets inherit the bound of its send buffer."""
+    """Listen with a limited send buffer, which accepted sockets inherit."""
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
     listening = sockets.create_server((host, port), family=family, backlog=BACKLOG)
     listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SOCKET_BUFFER_BYTES)
@@ -339,7 +335,7 @@ def _listening_socket(host: str, port: int) -> sockets.socket:
 
 
 def _quiet_logger() -> logging.Logger:
-    """The library tells of every connection that opens and closes, at level INFO."""
+    """The library logs every connection at level INFO."""
     logger = logging.getLogger("engage.feed.websockets")
     logger.setLevel(logging.WARNING)
     return logger
@@ -351,7 +347,7 @@ def _authorization(connection: ServerConnection) -> list[str]:
 
 
 def _frame(message: bytes) -> bytes:
-    """A whole, unmasked text frame."""
+    """Encode an unmasked text frame."""
     if len(message) < len(_SHORT_HEADERS):
         return _SHORT_HEADERS[len(message)] + message
     return Frame(Opcode.TEXT, message).serialize(mask=False)

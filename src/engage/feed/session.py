@@ -1,8 +1,8 @@
-"""One connection's side of the feed, without I/O: events in, actions out.
+"""The protocol of one connection, without I/O: events in, actions out.
 
-A session is told what happened (a message came, a balance was read or changed, the socket stalled or drained,
-a deadline passed) and answers what to do about it. It keeps at most one unsent change, the newest: a slow
-client skips states and never sees a wrong one.
+Events are messages, balances that were read or changed, a full or drained write buffer, and deadlines. Each
+returns the actions to perform. A session keeps at most one unsent change, the newest: a slow client skips
+states and never sees a wrong one.
 """
 
 from enum import IntEnum
@@ -22,16 +22,16 @@ TRY_LATER: Final = 1013
 Member: TypeAlias = tuple[str, str]  # (program id, member id)
 
 
-class Patience(Struct, frozen=True, kw_only=True):
-    """How long a connection may take for what, in seconds."""
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """The time limits of a connection's phases, in seconds."""
 
     auth_s: float = 5  # From opening to credentials.
     read_s: float = 15  # From credentials to a balance read.
-    drain_s: float = 10  # From a full write buffer to a nearly empty one.
+    drain_s: float = 10  # From a full write buffer to an almost empty one.
     close_s: float = 3  # From our close frame to the end of the connection.
 
 
-# What the owner of the connection is asked to do.
+# Actions.
 
 
 class Send(Struct, frozen=True, gc=False):
@@ -41,24 +41,24 @@ class Send(Struct, frozen=True, gc=False):
 
 
 class Redeem(Struct, frozen=True):
-    """Look whose ticket this is; tell by `authenticated`, `refused` or `unavailable`."""
+    """Redeem the ticket, and report `authenticated`, `refused` or `unavailable`."""
 
     ticket: str
 
 
 class ReadSnapshot(Struct, frozen=True):
-    """Read the member's balance; tell by `snapshot_read`."""
+    """Read the member's balance, and report `snapshot_read`."""
 
 
 class Close(Struct, frozen=True):
-    """Send a close frame; nothing is sent after it."""
+    """Send a close frame, and nothing after it."""
 
     code: int
     reason: str
 
 
 class Abort(Struct, frozen=True):
-    """End the connection at once: the client does not take part in its end."""
+    """End the connection at once: the client has not answered the close frame."""
 
 
 Action: TypeAlias = Send | Redeem | ReadSnapshot | Close | Abort
@@ -68,7 +68,7 @@ NOTHING: Final[Actions] = ()
 
 
 class Push(Struct, frozen=True, gc=False):
-    """A changed balance and its message, encoded once for all sockets of the member."""
+    """A changed balance, with its message encoded once for all sockets of the member."""
 
     balance: Balance
     message: bytes
@@ -79,6 +79,8 @@ def push_of(balance: Balance, cause: str) -> Push:
 
 
 class Phase(IntEnum):
+    """The phases of a connection, in order."""
+
     WAITING = 0  # For credentials.
     REDEEMING = 1  # A ticket.
     READING = 2  # The member's balance.
@@ -90,52 +92,48 @@ _UNKNOWN: Final = Balance(seq=-1)
 
 
 class Session:
-    """`deadline` is when to call `expired`, or None. That and every `now` are monotonic times, in seconds."""
+    """`deadline`: when to call `expired`, or None. All times are monotonic, in seconds."""
 
     __slots__ = (
         "_known",
-        "_owed",
-        "_patience",
         "_resume",
         "_resumed",
+        "_snapshot",
         "_stalled",
+        "_timeouts",
         "_unsent",
         "deadline",
         "phase",
     )
 
-    def __init__(self, now: float, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, now: float, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
         self.phase = Phase.WAITING
-        self.deadline: float | None = now + patience.auth_s
-        self._known = _UNKNOWN  # The newest balance heard of.
-        self._unsent: Push | None = None  # Of that balance, when the client has not been told.
-        self._owed: Balance | None = None  # The snapshot, while it is read and cannot be sent yet.
-        self._resume: int | None = None  # The client's seq, while it has no answer.
+        self.deadline: float | None = now + timeouts.auth_s
+        self._known = _UNKNOWN  # The newest balance.
+        self._unsent: Push | None = None  # Its message, while it cannot be sent.
+        self._snapshot: Balance | None = None  # The snapshot, while it cannot be sent.
+        self._resume: int | None = None  # The client's seq, until it is answered.
         self._resumed = False
         self._stalled = False
 
-    # Credentials.
-
     def authenticated(self, now: float) -> Actions:
-        """The credentials are some member's, to whom this session now belongs."""
+        """The credentials are valid."""
         if self.phase > Phase.REDEEMING:
             return NOTHING
         self.phase = Phase.READING
-        self.deadline = now + self._patience.read_s
+        self.deadline = now + self._timeouts.read_s
         return (ReadSnapshot(),)
 
     def refused(self, now: float) -> Actions:
         return self._close(UNAUTHORIZED, "bad credentials", now)
 
     def unavailable(self, now: float) -> Actions:
-        """What is needed to know the member is away."""
+        """A service that is needed to authenticate or to read the balance is unavailable."""
         return self._close(TRY_LATER, "try again later", now)
 
-    # Messages of the client.
-
     def received(self, message: Incoming | None, now: float) -> Actions:
-        """None stands for whatever is no message of a client."""
+        """A message came; None for one that no client may send."""
         if self.phase == Phase.CLOSED:
             return NOTHING
         if self.phase < Phase.READING:
@@ -147,30 +145,27 @@ class Session:
             return self._close(POLICY, "unexpected message", now)
         self._resumed = True
         self._resume = message.seq
-        self._owed = None
-        return self._due()
-
-    # The balance.
+        self._snapshot = None
+        return self._send_due()
 
     def snapshot_read(self, balance: Balance | None, now: float) -> Actions:
-        """The balance as the database has it; None when there is no such member."""
+        """The balance was read; None for an unknown member."""
         if self.phase != Phase.READING:
             return NOTHING
         if balance is None:
             return self._close(UNAUTHORIZED, "unknown member", now)
         self.phase = Phase.LIVE
-        self.deadline = now + self._patience.drain_s if self._stalled else None
+        self.deadline = now + self._timeouts.drain_s if self._stalled else None
         if balance.seq >= self._known.seq:
             self._known, self._unsent = balance, None
         if self._resume is None:
-            self._owed = balance
-        return self._due()
+            self._snapshot = balance
+        return self._send_due()
 
     def changed(self, push: Push) -> bytes | None:
-        """The member's balance changed: the message to send now, if any.
+        """The balance changed. Return the message to send now, if any; older changes are ignored.
 
-        What is not newer than what is known is passed over. This is the one event that is too frequent for a
-        tuple of actions.
+        This event is too frequent to make a tuple of actions.
         """
         if push.balance.seq <= self._known.seq:
             return None
@@ -180,22 +175,18 @@ class Session:
             return None
         return push.message
 
-    # The socket.
-
     def stalled(self, now: float) -> None:
-        """The write buffer is full: the client does not read as fast as we write."""
+        """The write buffer is full: the client reads too slowly."""
         self._stalled = True
         if self.phase == Phase.LIVE:
-            self.deadline = now + self._patience.drain_s
+            self.deadline = now + self._timeouts.drain_s
 
     def drained(self) -> Actions:
-        """The write buffer is nearly empty again."""
+        """The write buffer is almost empty again."""
         self._stalled = False
         if self.phase == Phase.LIVE:
             self.deadline = None
-        return self._due()
-
-    # Ends.
+        return self._send_due()
 
     def expired(self, now: float) -> Actions:
         """The deadline has passed."""
@@ -210,15 +201,15 @@ class Session:
             case Phase.CLOSED:
                 return (Abort(),)
 
-    def crowded_out(self, now: float) -> Actions:
-        """The member has opened more connections than one may have; this is the oldest."""
+    def displaced(self, now: float) -> Actions:
+        """The member has opened too many connections, and this is the oldest."""
         return self._close(POLICY, "too many connections", now)
 
     def restarting(self, now: float) -> Actions:
         return self._close(RESTARTING, "restarting", now)
 
     def ended(self) -> None:
-        """The connection is gone, however it ended."""
+        """The connection has ended."""
         self.phase = Phase.CLOSED
         self.deadline = None
 
@@ -226,21 +217,21 @@ class Session:
         if self.phase == Phase.CLOSED:
             return NOTHING
         self.phase = Phase.CLOSED
-        self.deadline = now + self._patience.close_s
-        self._owed = self._unsent = None
+        self.deadline = now + self._timeouts.close_s
+        self._snapshot = self._unsent = None
         return (Close(code, reason),)
 
-    def _due(self) -> Actions:
-        """What the client has not been told and can be told now."""
+    def _send_due(self) -> Actions:
+        """Send what is unsent, if the client can take it."""
         if self.phase != Phase.LIVE or self._stalled:
             return NOTHING
         if self._resume is not None:
             seq, self._resume, self._unsent = self._resume, None, None
             return (Send(_answer(seq, self._known)),)
         due: list[Action] = []
-        if self._owed is not None:
-            due.append(Send(messages.snapshot(self._owed)))
-            self._owed = None
+        if self._snapshot is not None:
+            due.append(Send(messages.snapshot(self._snapshot)))
+            self._snapshot = None
         if self._unsent is not None:
             due.append(Send(self._unsent.message))
             self._unsent = None
@@ -248,7 +239,7 @@ class Session:
 
 
 def _answer(seq: int, known: Balance) -> bytes:
-    """To a client that has seen `seq`, which is ahead of us only where a database was restored."""
+    """Answer a resume. A client is ahead of the server only after a database was restored."""
     if seq > known.seq:
         return messages.snapshot(known)
     return messages.balance_changed(known, messages.RESUMED)
