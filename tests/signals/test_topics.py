@@ -160,7 +160,7 @@ async def test_a_server_that_falls_silent_is_left(tmp_path: Path, monkeypatch: p
         topics = Topics(client, Clock())
         async with listening(topics) as heard:
             before = server.connected_from()
-            with server.silent():
+            with server.hung():
                 with pytest.raises(Unavailable):
                     await topics.publish([change("m", 1)])
                 await eventually(lambda: not before & server.connected_from())

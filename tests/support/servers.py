@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey of the test's own, that it may kill and start again."""
+"""A PostgreSQL and a Valkey for one test alone, which it may kill, start again and hang."""
 
 import os
 import signal
@@ -16,16 +16,18 @@ from engage.settings import Settings
 
 
 class Server:
-    """A server that is there or is not."""
+    """A server that a test starts, kills and hangs."""
 
     def __init__(self, spec: ProcessSpec) -> None:
         self._spec = spec
         self._running: ChildProcess | None = None
 
     async def start(self) -> None:
+        """Start it, unless it runs."""
         if self._running is None:
-            self._running = await start(self._spec)
-            await self._running.wait_until_ready()
+            child = await start(self._spec)
+            await child.wait_until_ready()
+            self._running = child
 
     async def kill(self) -> None:
         if self._running is not None:
@@ -35,7 +37,7 @@ class Server:
 
     @contextmanager
     def hung(self) -> Iterator[None]:
-        """Connections stay and nothing is answered."""
+        """Connections stay open without an answer, as after a silent loss of the network."""
         assert self._running is not None
         os.killpg(self._running.pid, signal.SIGSTOP)
         try:
@@ -52,7 +54,7 @@ class Servers(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def own_servers(path: Path) -> AsyncIterator[Servers]:
-    """Both running, with an empty database."""
+    """Both servers, running, with an empty database."""
     folder = folder_at(path / "installation")
     with lock_folder(folder):
         prepared = await postgres.prepare(folder, durable=False)
