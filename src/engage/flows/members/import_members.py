@@ -221,8 +221,8 @@ async def _import_batch(
         try:
             async with open_posting(services, cause="opening") as posting:
                 stored = await _read_stored(posting.conn, candidates, program_id)
-                with_points = [one.member.member_id for one in candidates if one.credit is not None]
-                opened = await read_opening_points(posting.conn, program_id, with_points, name=name)
+                ids = [candidate.member.member_id for candidate in candidates if candidate.credit is not None]
+                opened = await read_opening_points(posting.conn, program_id, ids, name=name)
                 batch, rejections = _sort(candidates, stored, opened, name=name)
                 await _write(services, posting, batch, name=name)
         except _Overtaken:

@@ -45,25 +45,25 @@ async def program_of(services: Services, member_id: str, program_id: str | None)
 
 async def read_profile(services: Services, member_id: str, program_id: str | None) -> MemberProfile:
     """Read a member. Raises Refusal unknown_member, member_erased; SeveralPrograms."""
-    found = await _find(services, member_id, program_id)
-    if found.erased_at is not None:
+    profile = await _find(services, member_id, program_id)
+    if profile.erased_at is not None:
         raise member_erased()
     async with snapshot(services.db) as conn:
-        cards = await read_cards(conn, found.key)
-        merged = await read_merged_into(conn, found.key)
-        balance = (await read_balances(conn, [found.key]))[found.key]
+        cards = await read_cards(conn, profile.key)
+        merged = await read_merged_into(conn, profile.key)
+        balance = (await read_balances(conn, [profile.key]))[profile.key]
     return MemberProfile(
-        program=found.program_id,
+        program=profile.program_id,
         member_id=member_id,
-        state="active" if found.merged_into is None else "merged",
-        merged_into=found.merged_into,
+        state="active" if profile.merged_into is None else "merged",
+        merged_into=profile.merged_into,
         merged=merged,
-        country=found.country,
-        kind=found.kind,
-        joined_at=found.joined_at,
-        phone=None if found.phone is None else masked(found.phone),
-        phone_changed_at=found.phone_changed_at,
-        card_numbers=[masked(card) if card == found.phone else card for card in cards],
+        country=profile.country,
+        kind=profile.kind,
+        joined_at=profile.joined_at,
+        phone=None if profile.phone is None else masked(profile.phone),
+        phone_changed_at=profile.phone_changed_at,
+        card_numbers=[masked(card) if card == profile.phone else card for card in cards],
         balance=balance,
     )
 
@@ -73,9 +73,9 @@ async def _find(services: Services, member_id: str, program_id: str | None) -> P
     if not is_member_id(member_id):
         raise Refusal(Code.UNKNOWN_MEMBER)
     async with snapshot(services.db) as conn:
-        found = await read_profiles(conn, programs, member_id)
-    if not found:
+        profiles = await read_profiles(conn, programs, member_id)
+    if not profiles:
         raise Refusal(Code.UNKNOWN_MEMBER)
-    if len(found) > 1:
+    if len(profiles) > 1:
         raise SeveralPrograms
-    return found[0]
+    return profiles[0]

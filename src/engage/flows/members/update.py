@@ -37,24 +37,24 @@ async def update_member(services: Services, member_id: str, update: MemberUpdate
     If phone numbers are card numbers, the old number is released: its next owner may register with it.
     Raises Refusal unknown_member, invalid_phone, card_taken; Unavailable.
     """
-    found = await services.members.get(services.db, update.program, member_id)
-    key = (found.program_id, found.member_id)
+    member = await services.members.get(services.db, update.program, member_id)
+    key = (member.program_id, member.member_id)
     now = services.clock.now()
-    program = services.programs.latest(found.program_id, at=now, country=found.country)
+    program = services.programs.latest(member.program_id, at=now, country=member.country)
     numbers = [
-        stored_number(program.cards, found.country, card_number) for card_number in update.card_numbers
+        stored_number(program.cards, member.country, card_number) for card_number in update.card_numbers
     ]
-    phone = None if update.phone is None else stored_phone(program, update.phone, country=found.country)
+    phone = None if update.phone is None else stored_phone(program, update.phone, country=member.country)
     async with transaction(services.db) as conn:
-        member = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
-        if member.erased_at is not None or member.merged_into is not None:
+        profile = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
+        if profile.erased_at is not None or profile.merged_into is not None:
             # Closed a moment ago. A repeated request finds the member that they were merged into.
             raise Refusal(Code.UNKNOWN_MEMBER)
-        if phone is not None and phone != member.phone:
+        if phone is not None and phone != profile.phone:
             await set_phone(conn, key, phone, now=now)
             if program.cards.phone_is_card:
                 numbers.insert(0, phone)
-                if member.phone is not None:
-                    await drop_card(conn, key, member.phone)
+                if profile.phone is not None:
+                    await drop_card(conn, key, profile.phone)
         await add_cards(conn, key, list(dict.fromkeys(numbers)))
-        return UpdatedMember(key[1], key[0], phone or member.phone, await read_cards(conn, key))
+        return UpdatedMember(key[1], key[0], phone or profile.phone, await read_cards(conn, key))

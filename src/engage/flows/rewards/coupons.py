@@ -60,11 +60,11 @@ async def read_coupons(
     """
     await services.members.get(services.db, program_id, member_id)
     async with transaction(services.db) as conn:
-        found = await list_coupons(
+        coupons = await list_coupons(
             conn, program_id, member_id, state=state, before=before, limit=limit, now=services.clock.now()
         )
-    views = _views(services, program_id, found)
-    return [(coupon.id, view) for coupon, view in zip(found, views, strict=True)]
+    views = _views(services, program_id, coupons)
+    return [(coupon.id, view) for coupon, view in zip(coupons, views, strict=True)]
 
 
 async def expire_coupons(services: Services, *, now: datetime, on_time: bool = False) -> int:

@@ -35,20 +35,20 @@ async def read_withdrawal(services: Services, program_id: str, member_id: str, i
     """Read a withdrawal of this member. Raises Refusal unknown_member, not_found; Unavailable."""
     member = await services.members.get(services.db, program_id, member_id)
     async with transaction(services.db) as conn:
-        found = await store.read_withdrawal(conn, id_)
+        withdrawal = await store.read_withdrawal(conn, id_)
     # A withdrawal requested before a merge keeps the member id that it was requested with.
-    if found is None or found.key not in ((program_id, member_id), (program_id, member.member_id)):
+    if withdrawal is None or withdrawal.key not in ((program_id, member_id), (program_id, member.member_id)):
         raise Refusal(Code.NOT_FOUND)
-    return view(found)
+    return view(withdrawal)
 
 
 async def read_any_withdrawal(services: Services, id_: UUID) -> Withdrawal:
     """Read a withdrawal of any member, for operators. Raises Refusal not_found; Unavailable."""
     async with transaction(services.db) as conn:
-        found = await store.read_withdrawal(conn, id_)
-    if found is None:
+        withdrawal = await store.read_withdrawal(conn, id_)
+    if withdrawal is None:
         raise Refusal(Code.NOT_FOUND)
-    return found
+    return withdrawal
 
 
 def view(withdrawal: Withdrawal) -> WithdrawalView:

@@ -70,18 +70,18 @@ async def reconcile(services: Services, *, turn_s: float | None = None) -> Recon
 
 async def reconcile_in_turn(services: Services) -> Reconciliation:
     """Reconcile for the time of a worker's job, and log the differences. Raises Unavailable."""
-    found = await reconcile(services, turn_s=TURN_S)
-    for item in found.differences:
+    result = await reconcile(services, turn_s=TURN_S)
+    for item in result.differences:
         log.error("payout differs", id=str(item.withdrawal.id), difference=item.description)
     log.info(
         "payouts reconciled",
-        asked=found.asked,
-        closed=found.closed,
-        compared=found.compared,
-        unanswered=found.unanswered,
-        differences=len(found.differences),
+        asked=result.asked,
+        closed=result.closed,
+        compared=result.compared,
+        unanswered=result.unanswered,
+        differences=len(result.differences),
     )
-    return found
+    return result
 
 
 async def read_differences(services: Services) -> list[PayoutDifference]:
