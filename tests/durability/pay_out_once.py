@@ -1,4 +1,4 @@
-"""A worker's turn at withdrawals, as a process of its own that can be killed: `python -m … <time>`."""
+"""Makes one round of payouts as a process that can be killed: `python -m … <time>`."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The promise of a 202, kept while the parts that made it are killed in the middle of their work."""
+"""A 202 is one credit, also while processes are killed."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Points that end while the worker that ends them is killed: each ends once, and nothing is lost."""
+"""A worker is killed while points expire: each expires once, and none is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,9 +49,7 @@ CROWD = [
 ]
 
 
-async def test_points_end_once_when_the_worker_that_ends_them_is_killed(
-    settings: Settings, tmp_path: Path
-) -> None:
+async def test_points_expire_once_when_a_worker_is_killed(settings: Settings, tmp_path: Path) -> None:
     async with services_with_activities(settings, running_clock()) as services:
         await _gather(services)
         async with _worker(settings, tmp_path) as child:

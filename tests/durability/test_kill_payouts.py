@@ -1,4 +1,4 @@
-"""A worker is killed with a payout in its hands: nobody pays it twice, and nobody loses its points."""
+"""A worker is killed during a payout: it is paid at most once, and no points are lost."""
 
 import asyncio
 import os
@@ -64,9 +64,7 @@ async def turn(services: Services, after: timedelta) -> list[str]:
     return await withdrawal_states(services)
 
 
-async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(
-    services: Services, server: Momo
-) -> None:
+async def test_a_payout_accepted_before_the_kill_is_paid_once(services: Services, server: Momo) -> None:
     asked = await request_withdrawal(services)
     await killed_when_it_hangs(services, server, "transfer")
     assert await withdrawal_states(services) == ["submitted"]
@@ -77,9 +75,7 @@ async def test_killed_after_it_was_taken_it_is_asked_about_and_paid_once(
     assert [path for path, _ in server.requests].count("transfer") == len(server.transfers) == 1
 
 
-async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
-    services: Services, server: Momo
-) -> None:
+async def test_a_payout_not_sent_before_the_kill_is_never_sent(services: Services, server: Momo) -> None:
     await request_withdrawal(services)
     await killed_when_it_hangs(services, server, "token")
     assert await withdrawal_states(services) == ["submitted"]
@@ -90,7 +86,7 @@ async def test_killed_before_it_left_it_never_leaves_and_the_points_come_back(
     assert server.transfers == {}
 
 
-async def test_killed_while_it_asked_it_is_asked_again(services: Services, server: Momo) -> None:
+async def test_an_inquiry_interrupted_by_the_kill_is_repeated(services: Services, server: Momo) -> None:
     asked = await request_withdrawal(services)
     await turn(services, timedelta())
     server.transfers[asked.id].status = "SUCCESSFUL"

@@ -46,7 +46,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 @pytest.mark.parametrize("name", programs.names())
-async def test_what_a_document_says_of_itself_is_so(
+async def test_the_flows_agree_with_a_documents_examples(
     name: str, services: Services, settings: Settings
 ) -> None:
     program = programs.preset(name)

@@ -1,4 +1,4 @@
-"""The clock travels over the ends of holds, coupons and lots: each ends at its own instant, in order."""
+"""The sandbox's clock is advanced past holds, coupons and lots: each ends at its own instant, in order."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         yield opened
 
 
-async def test_holds_coupons_and_lots_end_each_in_its_turn(services: Services, settings: Settings) -> None:
+async def test_holds_coupons_and_lots_end_in_order(services: Services, settings: Settings) -> None:
     await member_with_points(services, 300)
     codes = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
     made = await place_hold(services, hold_request(points=40, coupon_codes=codes[:1]))

@@ -1,4 +1,4 @@
-"""Points and coupons are set aside for an order, and spent, given back, or given back by time."""
+"""Points and coupons are held for an order, then captured, released or timed out."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -73,7 +73,7 @@ async def refused(services: Services, request: HoldRequest) -> Refusal:
     return found.value
 
 
-async def test_held_points_cannot_be_spent_and_are_spent_when_the_order_is_paid(services: Services) -> None:
+async def test_held_points_are_spent_only_by_the_capture(services: Services) -> None:
     await member_with_points(services, 300)
     made = await place_hold(services, hold_request(points=250))
     assert (made.points, made.discount, made.coupons) == (250, Money(250, "EUR"), [])
@@ -85,7 +85,7 @@ async def test_held_points_cannot_be_spent_and_are_spent_when_the_order_is_paid(
     assert await balance(services) == (50, 0, 0)
 
 
-async def test_released_points_are_back(services: Services) -> None:
+async def test_released_points_can_be_spent_again(services: Services) -> None:
     await member_with_points(services, 300)
     made = await place_hold(services, hold_request(points="max"))
     assert made.points == 300
@@ -96,7 +96,7 @@ async def test_released_points_are_back(services: Services) -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [("captured", "released"), ("released", "captured")])
-async def test_a_hold_ends_once_and_the_same_way_again_is_the_same(
+async def test_a_hold_closes_once_and_a_repeat_changes_nothing(
     services: Services, first: Any, then: Any
 ) -> None:
     await member_with_points(services, 100)
@@ -110,7 +110,7 @@ async def test_a_hold_ends_once_and_the_same_way_again_is_the_same(
     assert await balance(services) == ((0, 0, 0) if first == "captured" else (100, 0, 0))
 
 
-async def test_after_its_time_a_hold_is_not_captured_though_no_sweep_has_come_round(
+async def test_an_overdue_hold_is_not_captured_before_any_sweep_either(
     services: Services,
 ) -> None:
     await member_with_points(services, 100)
@@ -126,14 +126,14 @@ async def test_after_its_time_a_hold_is_not_captured_though_no_sweep_has_come_ro
     assert await release_overdue(services, now=services.clock.now()) == 0
 
 
-async def test_just_before_its_time_a_hold_is_captured(services: Services) -> None:
+async def test_a_hold_is_captured_until_its_last_moment(services: Services) -> None:
     await member_with_points(services, 100)
     made = await place_hold(services, hold_request(points=100))
     advance(services, HOLD_FOR - SECOND)
     assert (await close_hold(services, made, "captured")).state == "captured"
 
 
-async def test_holds_time_out_in_batches_each_at_its_time(
+async def test_holds_time_out_in_batches_each_at_its_own_time(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engage.flows.checkout.close_holds.HOLDS_PER_BATCH", 2)
@@ -151,7 +151,7 @@ async def test_holds_time_out_in_batches_each_at_its_time(
     assert [await balance(services, f"m-{n}") for n in range(5)] == [(100, 0, 0)] * 5
 
 
-async def test_the_same_request_again_is_answered_with_the_same_hold(services: Services) -> None:
+async def test_a_repeated_request_returns_the_same_hold(services: Services) -> None:
     await member_with_points(services, 300)
     made = await place_hold(services, hold_request(points="max"))
     assert await place_hold(services, hold_request(points="max")) == made
@@ -165,9 +165,7 @@ async def test_the_same_request_again_is_answered_with_the_same_hold(services: S
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-async def test_an_order_can_have_another_hold_after_the_first_is_gone(
-    services: Services, by_time: bool
-) -> None:
+async def test_an_order_may_have_a_new_hold_after_a_release(services: Services, by_time: bool) -> None:
     await member_with_points(services, 300)
     made = await place_hold(services, hold_request(points="max"))
     if by_time:
@@ -180,7 +178,7 @@ async def test_an_order_can_have_another_hold_after_the_first_is_gone(
     assert await balance(services) == (0, 300, 0)
 
 
-async def test_held_points_do_not_expire_until_they_are_back(services: Services) -> None:
+async def test_held_points_expire_only_after_their_release(services: Services) -> None:
     await member_with_points(services, 100)
     advance(services, 29 * DAY)
     await earn(services, 100)
@@ -196,7 +194,7 @@ async def test_held_points_do_not_expire_until_they_are_back(services: Services)
     assert found == [(0, 50), (100, 0)]
 
 
-async def test_what_has_ended_is_not_held_however_late_the_sweep_is(services: Services) -> None:
+async def test_points_that_have_ended_are_not_held_before_any_sweep_either(services: Services) -> None:
     await member_with_points(services, 100)
     advance(services, 31 * DAY)
     assert (await quote(services, asked())).max_points == 0
@@ -214,7 +212,7 @@ def asked(**what: Any) -> QuoteRequest:
     return QuoteRequest(**fields | what)
 
 
-async def test_a_quote_says_how_much_and_why_no_more(services: Services) -> None:
+async def test_a_quote_gives_the_most_points_and_the_reasons(services: Services) -> None:
     await member_with_points(services, 300)
     await redeem_reward(services, "one_euro")
     await redeem_reward(services, "monthly")
@@ -230,7 +228,7 @@ async def test_a_quote_says_how_much_and_why_no_more(services: Services) -> None
     assert (credit.max_points, credit.reasons) == (0, ["payment_method"])
 
 
-async def test_all_that_is_quoted_can_be_held(services: Services) -> None:
+async def test_quoted_points_and_coupons_can_be_held(services: Services) -> None:
     await member_with_points(services, 300)
     offered = await quote(services, asked(lines=[line(4_01)]))
     assert offered.max_points == 200
@@ -251,7 +249,7 @@ CANNOT: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 ]
 
 
-async def test_what_cannot_be_held_says_why(services: Services) -> None:
+async def test_a_refused_hold_gives_the_reasons(services: Services) -> None:
     await member_with_points(services, 1_000)
     for what, code, facts in CANNOT:
         found = await refused(services, hold_request(**what))
@@ -269,7 +267,7 @@ async def test_a_balance_below_the_minimum_pays_nothing(services: Services) -> N
     assert (await quote(services, asked())).reasons == ["below_minimum"]
 
 
-async def test_a_member_is_found_without_a_program_where_there_is_only_one(services: Services) -> None:
+async def test_a_member_id_known_to_one_program_needs_no_program(services: Services) -> None:
     await member_with_points(services, 100)
     other = DOCUMENT.replace('id = "spending"', 'id = "other-points"', 1)
     await publish(services.db, other, source="other", now=NOON)
@@ -287,7 +285,7 @@ async def test_a_member_is_found_without_a_program_where_there_is_only_one(servi
     assert (await quote(services, asked(currency="GBP"))).reasons == ["below_minimum"], "the one of pounds"
 
 
-async def test_a_coupon_is_applied_used_and_never_used_again(services: Services) -> None:
+async def test_a_coupon_is_used_once(services: Services) -> None:
     await member_with_points(services, 300)
     code = (await redeem_reward(services, "one_euro")).coupon.code
     made = await place_hold(services, hold_request(points=50, coupon_codes=[code.lower().replace("-", " ")]))
@@ -303,7 +301,7 @@ async def test_a_coupon_is_applied_used_and_never_used_again(services: Services)
 
 
 @pytest.mark.parametrize("by_time", [False, True])
-async def test_a_coupon_is_back_when_its_order_is_not_paid(services: Services, by_time: bool) -> None:
+async def test_a_coupon_returns_when_its_order_is_not_paid(services: Services, by_time: bool) -> None:
     await member_with_points(services, 100)
     code = (await redeem_reward(services, "one_euro")).coupon.code
     made = await place_hold(services, hold_request(coupon_codes=[code]))
@@ -318,14 +316,14 @@ async def test_a_coupon_is_back_when_its_order_is_not_paid(services: Services, b
     )
 
 
-async def test_a_coupon_of_somebody_else_is_unknown(services: Services) -> None:
+async def test_another_members_coupon_is_unknown(services: Services) -> None:
     await member_with_points(services, 100)
     await member_with_points(services, 100, "m-2")
     code = (await redeem_reward(services, "one_euro", "m-2")).coupon.code
     assert (await refused(services, hold_request(coupon_codes=[code]))).code == "unknown_coupon"
 
 
-async def test_so_many_coupons_and_points_as_there_is_to_pay(services: Services) -> None:
+async def test_coupons_and_points_never_exceed_the_price(services: Services) -> None:
     await member_with_points(services, 1_000)
     found = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(3)]
     three = await refused(services, hold_request(coupon_codes=found))
@@ -335,7 +333,7 @@ async def test_so_many_coupons_and_points_as_there_is_to_pay(services: Services)
     assert made.discount == Money(250, "EUR")
 
 
-async def test_a_coupon_ends_with_its_time_but_not_at_a_checkout(services: Services) -> None:
+async def test_a_coupon_expires_but_not_while_it_is_applied(services: Services) -> None:
     await member_with_points(services, 300)
     first, second = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
     advance(services, 10 * DAY - SECOND)
@@ -352,7 +350,7 @@ async def test_a_coupon_ends_with_its_time_but_not_at_a_checkout(services: Servi
     assert await coupon_states(services) == ["expired", "expired"], "its time ended meanwhile"
 
 
-async def test_a_coupon_of_a_returned_order_can_be_used_for_the_grace(services: Services) -> None:
+async def test_a_coupon_of_a_returned_order_is_usable_for_the_grace(services: Services) -> None:
     await member_with_points(services, 100)
     code = (await redeem_reward(services, "one_euro")).coupon.code
     made = await place_hold(services, hold_request(coupon_codes=[code]))
@@ -369,7 +367,7 @@ async def test_a_coupon_of_a_returned_order_can_be_used_for_the_grace(services: 
     )
 
 
-async def test_a_coupon_that_is_void_is_not_used(services: Services) -> None:
+async def test_a_void_coupon_cannot_be_used(services: Services) -> None:
     await member_with_points(services, 200)
     first, second = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
     assert (await void_coupon(services, SPENDING, first)).state == "void"
@@ -381,7 +379,7 @@ async def test_a_coupon_that_is_void_is_not_used(services: Services) -> None:
     assert (found.value.code, found.value.facts["state"]) == ("coupon_closed", "applied")
 
 
-async def test_many_holds_of_a_member_in_one_batch_see_each_other(services: Services) -> None:
+async def test_holds_of_one_member_in_a_batch_see_each_other(services: Services) -> None:
     await member_with_points(services, 300)
     requests = [hold_request(f"o-{n % 3}", points=100 + n % 2) for n in range(4)]
     answers = await hold(services, requests)
@@ -393,7 +391,7 @@ async def test_many_holds_of_a_member_in_one_batch_see_each_other(services: Serv
     assert await balance(services) == (99, 201, 0)
 
 
-async def test_each_change_is_told_with_its_cause(services: Services) -> None:
+async def test_each_change_is_published_with_its_cause(services: Services) -> None:
     await member_with_points(services, 300)
     await services.post_commit.drain()
     told: list[str] = []

@@ -1,4 +1,4 @@
-"""Two processes at once, everyone after the same points, coupons and holds: each is had once."""
+"""Two processes compete for the same points, coupons and holds: each is spent once."""
 
 import asyncio
 from collections import Counter
@@ -69,7 +69,7 @@ async def test_points_are_spent_once_however_many_ask(both: list[Services]) -> N
     await at_once([close_holds(both[0], [HoldClosing(won[0].hold_id, "released")])])
 
 
-async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Services]) -> None:
+async def test_all_points_are_spent_and_none_twice(both: list[Services]) -> None:
     await member_with_points(both[0], 1_000)
     spends: list[Any] = [hold(both[n % 2], [hold_request(f"o-{n}", points=90)]) for n in range(AT_ONCE)]
     spends += [redeem(both[n % 2], [RewardRequest(SPENDING, "m-1", "one_euro")]) for n in range(AT_ONCE)]
@@ -90,7 +90,7 @@ async def test_points_are_spent_to_the_last_one_and_not_beyond(both: list[Servic
     )
 
 
-async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Services]) -> None:
+async def test_an_order_gets_one_hold_however_many_ask(both: list[Services]) -> None:
     await member_with_points(both[0], 300)
     answers = await at_once([hold(both[n % 2], [hold_request(points=100)]) for n in range(AT_ONCE)])
     assert len({answer.hold_id for answer in answers}) == 1
@@ -98,7 +98,7 @@ async def test_an_order_is_held_for_once_however_often_it_is_asked(both: list[Se
     await at_once([close_holds(both[0], [HoldClosing(answers[0].hold_id, "captured")])])
 
 
-async def test_a_coupon_is_applied_at_one_checkout(both: list[Services]) -> None:
+async def test_a_coupon_is_applied_to_one_order(both: list[Services]) -> None:
     await member_with_points(both[0], 100)
     code = (await redeem_reward(both[0], "one_euro")).coupon.code
     answers = await at_once(
@@ -108,7 +108,7 @@ async def test_a_coupon_is_applied_at_one_checkout(both: list[Services]) -> None
     assert refusal_codes(answers) == ["coupon_not_applicable"] * (AT_ONCE - 1)
 
 
-async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Services]) -> None:
+async def test_a_stock_is_never_exceeded(both: list[Services]) -> None:
     members = [await member_with_points(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
     wishes = [redeem(both[n % 2], [RewardRequest(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
     answers = await at_once(wishes)
@@ -118,7 +118,7 @@ async def test_no_more_of_a_reward_is_given_than_there_is(both: list[Services]) 
     assert len({one.coupon.code for one in answers if isinstance(one, Redemption)}) == 3
 
 
-async def test_a_members_limit_holds(both: list[Services]) -> None:
+async def test_a_members_limit_is_never_exceeded(both: list[Services]) -> None:
     await member_with_points(both[0], 1_000)
     answers = await at_once(
         [
@@ -132,7 +132,7 @@ async def test_a_members_limit_holds(both: list[Services]) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "as its time ends"])
-async def test_a_hold_ends_one_way(both: list[Services], late: bool) -> None:
+async def test_a_hold_has_one_outcome(both: list[Services], late: bool) -> None:
     """Captured, released and timed out at once."""
     await member_with_points(both[0], 300)
     made = [await place_hold(both[0], hold_request(f"o-{n}", points=50)) for n in range(6)]
@@ -156,7 +156,7 @@ async def test_a_hold_ends_one_way(both: list[Services], late: bool) -> None:
     assert await balance(both[0]) == (300 - spent, 0, 0)
 
 
-async def test_sweeps_at_once_release_each_hold_once(both: list[Services]) -> None:
+async def test_concurrent_sweeps_release_each_hold_once(both: list[Services]) -> None:
     for n in range(8):
         await member_with_points(both[0], 100, f"m-{n}")
         await redeem_reward(both[0], "ever", f"m-{n}")

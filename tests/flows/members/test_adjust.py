@@ -1,4 +1,4 @@
-"""Operators' corrections: once for each reference, with a reason, and right in the books."""
+"""Operators' adjustments: once per reference, with a reason, and balanced."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ async def correct(
     return await adjust(services, PROGRAM, member_id, adjusting, operator="key-1")
 
 
-async def test_points_that_are_given_can_be_spent_at_once_and_end_like_others(services: Services) -> None:
+async def test_given_points_are_active_at_once_and_expire_like_others(services: Services) -> None:
     given = await correct(services, 40)
     assert (given.entry.kind, given.entry.points, given.entry.balance_after) == ("adjustment", 40, 40)
     assert (given.balance.active, given.balance.pending) == (40, 0)
@@ -61,7 +61,7 @@ async def test_points_that_are_given_can_be_spent_at_once_and_end_like_others(se
     assert who == [(40, "a wrong order", "key-1")]
 
 
-async def test_points_that_are_taken_are_the_oldest(services: Services) -> None:
+async def test_the_oldest_points_are_taken(services: Services) -> None:
     await buy(services, line(paid=5000))
     advance(services, NOON.replace(month=12) - NOON)
     await buy(services, line(paid=3000), order_id="o-2")
@@ -71,7 +71,7 @@ async def test_points_that_are_taken_are_the_oldest(services: Services) -> None:
     assert left == [(50, 0), (30, 20)]
 
 
-async def test_no_more_is_taken_than_there_is(services: Services) -> None:
+async def test_an_adjustment_cannot_take_more_than_the_balance(services: Services) -> None:
     await correct(services, 10)
     with pytest.raises(Refusal) as refused:
         await correct(services, -11, "T-2")
@@ -80,7 +80,7 @@ async def test_no_more_is_taken_than_there_is(services: Services) -> None:
     assert len(await rows(services.db, "SELECT 1 FROM adjustments")) == 1
 
 
-async def test_what_is_owed_is_paid_of_what_is_given(services: Services) -> None:
+async def test_given_points_pay_a_debt_first(services: Services) -> None:
     await buy(services, line(paid=5000))
     await spend(services, 50)
     assert await send_events(services, returned(services)) == []
@@ -102,7 +102,7 @@ async def test_a_reference_is_used_once(services: Services, points: int) -> None
     assert await balance(services) == {"active": 100 + 2 * points}
 
 
-async def test_told_by_many_at_once_it_is_made_once(services: Services) -> None:
+async def test_concurrent_requests_adjust_once(services: Services) -> None:
     await correct(services, 100, "T-0")
     given = await asyncio.gather(*(correct(services, 7) for _ in range(8)))
     taken = await asyncio.gather(*(correct(services, -3, "T-2") for _ in range(8)))
@@ -110,7 +110,7 @@ async def test_told_by_many_at_once_it_is_made_once(services: Services) -> None:
     assert await balance(services) == {"active": 104}
 
 
-async def test_a_reference_stays_used_through_a_merger(services: Services) -> None:
+async def test_a_reference_stays_used_after_a_merge(services: Services) -> None:
     await correct(services, 100)
     await join(services, "m-2")
     await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
@@ -119,6 +119,6 @@ async def test_a_reference_stays_used_through_a_merger(services: Services) -> No
     assert await balance(services, "m-2") == {"active": 100}
 
 
-async def test_nobody_is_corrected_who_is_not_a_member(services: Services) -> None:
+async def test_an_unknown_member_is_not_adjusted(services: Services) -> None:
     with pytest.raises(Refusal, match="unknown_member"):
         await correct(services, 5, member_id="nobody")

@@ -1,4 +1,4 @@
-"""A member who is erased is nobody any more, and the books are whole."""
+"""An erased member cannot be identified, and the ledger stays complete."""
 
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
@@ -154,7 +154,7 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
     assert await rows(services.db, "SELECT 1 FROM members WHERE person_hash IS NOT NULL") == []
 
 
-async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
+async def test_shares_and_taps_are_anonymous_too(settings: Settings) -> None:
     async with activities.services_with_activities(settings) as services:
         await activities.join(services)
         acts: list[AnyActivity] = [
@@ -177,7 +177,7 @@ async def test_shares_and_taps_are_nobodys_either(settings: Settings) -> None:
         await assert_audit_is_clean(services)
 
 
-async def test_points_that_are_left_are_forfeited_and_debts_written_off(services: Services) -> None:
+async def test_points_are_forfeited_and_debts_written_off(services: Services) -> None:
     for n in (1, 2):
         await join(services, f"m-{n}")
         await buy(services, line(paid=5000), order_id=f"o-{n}", member_id=f"m-{n}")
@@ -198,7 +198,7 @@ async def test_points_that_are_left_are_forfeited_and_debts_written_off(services
     assert await settle_due(services, now=services.clock.now()) == 0
 
 
-async def test_who_is_erased_is_unknown_everywhere(settings: Settings, services: Services) -> None:
+async def test_an_erased_member_is_unknown_everywhere(settings: Settings, services: Services) -> None:
     async with orders.services_with_orders(settings, services.clock) as other:
         await join(services)
         await buy(services, line(paid=5000))
@@ -218,7 +218,7 @@ async def test_who_is_erased_is_unknown_everywhere(settings: Settings, services:
             assert answer.code == "unknown_member"
 
 
-async def test_the_person_may_join_again_under_a_new_id(services: Services) -> None:
+async def test_the_person_may_register_again_with_a_new_id(services: Services) -> None:
     registration = MemberRegistration(
         member_id="m-1", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
     )
@@ -232,7 +232,7 @@ async def test_the_person_may_join_again_under_a_new_id(services: Services) -> N
     assert (await register_member(services, again)).member_id == "m-2"
 
 
-async def test_erasing_again_and_erasing_by_a_merged_id_is_the_same(services: Services) -> None:
+async def test_erasing_twice_or_by_a_merged_id_gives_the_same_result(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000))
@@ -244,7 +244,7 @@ async def test_erasing_again_and_erasing_by_a_merged_id_is_the_same(services: Se
     assert len(await rows(services.db, "SELECT 1 FROM closings WHERE what = 'erased'")) == 2
 
 
-async def test_what_is_held_has_to_end_first(services: Services) -> None:
+async def test_a_member_with_an_open_hold_is_not_erased(services: Services) -> None:
     await join(services)
     await buy(services, line(paid=5000))
     await spend(services, 20, "o-9", capture=False)
@@ -255,7 +255,7 @@ async def test_what_is_held_has_to_end_first(services: Services) -> None:
         await erase(services, "nobody")
 
 
-async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -> None:
+async def test_coupons_are_void_and_orders_do_not_name_them(settings: Settings) -> None:
     async with checkout.services_with_checkout(settings) as services:
         await checkout.member_with_points(services, 500)
         code = (await checkout.redeem_reward(services, "one_euro")).coupon.code
@@ -273,7 +273,7 @@ async def test_coupons_are_void_and_no_order_tells_of_them(settings: Settings) -
         await assert_audit_is_clean(services)
 
 
-async def test_what_was_paid_out_stays_in_the_books_without_its_number(settings: Settings) -> None:
+async def test_payouts_stay_in_the_ledger_without_phone_numbers(settings: Settings) -> None:
     async with withdrawals.services_with_withdrawals(settings, withdrawals.FakeProvider()) as services:
         await withdrawals.join(services)
         await withdrawals.request_withdrawal(services)

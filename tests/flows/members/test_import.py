@@ -1,4 +1,4 @@
-"""Members and opening balances from a file: each row once, whatever happens, and none lost."""
+"""Members and opening balances from a file: each row once, and none lost."""
 
 import asyncio
 import csv
@@ -73,7 +73,7 @@ async def bring(
     return counts, reasons
 
 
-async def test_members_come_with_their_balances_and_all_is_accounted_for(
+async def test_members_are_imported_with_balances_that_pass_the_audit(
     services: Services, tmp_path: Path
 ) -> None:
     file = write(tmp_path, many(1000))
@@ -98,7 +98,7 @@ async def test_members_come_with_their_balances_and_all_is_accounted_for(
     assert await rows(services.db, "SELECT * FROM outbox") == []
 
 
-async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(services: Services, tmp_path: Path) -> None:
+async def test_a_stopped_import_continues_and_doubles_nothing(services: Services, tmp_path: Path) -> None:
     file = write(tmp_path, many(500))
     with pytest.raises(KeyboardInterrupt):
         await bring(services, file, stop_after=200)
@@ -115,7 +115,9 @@ async def test_stopped_anywhere_it_goes_on_and_doubles_nothing(services: Service
     await assert_audit_is_clean(services)
 
 
-async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services, tmp_path: Path) -> None:
+async def test_bad_rows_are_rejected_by_line_and_the_others_imported(
+    services: Services, tmp_path: Path
+) -> None:
     await register_member(
         services,
         MemberRegistration(
@@ -174,9 +176,7 @@ async def test_bad_rows_are_told_by_line_and_the_others_come(services: Services,
     await assert_audit_is_clean(services)
 
 
-async def test_points_end_when_the_file_says_or_as_the_program_does(
-    services: Services, tmp_path: Path
-) -> None:
+async def test_points_expire_by_the_file_or_else_by_the_program(services: Services, tmp_path: Path) -> None:
     text = "member_id,country,points,expires_at,earned_at\n"
     text += "a,ES,1,2027-06-30,2025-01-31\nb,ES,1,2027-06-30T12:00:00+02:00,2025-01-31T00:00:00Z\nc,ES,1,,\n"
     await bring(services, write(tmp_path, text))
@@ -195,7 +195,7 @@ async def test_points_end_when_the_file_says_or_as_the_program_does(
     ]
 
 
-async def test_under_one_name_a_member_has_one_opening_balance(services: Services, tmp_path: Path) -> None:
+async def test_a_member_gets_one_opening_balance_per_import_name(services: Services, tmp_path: Path) -> None:
     text = "member_id,country,points\na,ES,{}\n"
     await bring(services, write(tmp_path, text.format(10)))
     _, reasons = await bring(services, write(tmp_path, text.format(11)))
@@ -205,7 +205,7 @@ async def test_under_one_name_a_member_has_one_opening_balance(services: Service
     assert await rows(services.db, "SELECT active FROM balances") == [(21,)]
 
 
-async def test_what_a_member_owes_is_paid_of_the_opening_balance(services: Services, tmp_path: Path) -> None:
+async def test_an_opening_balance_pays_a_debt_first(services: Services, tmp_path: Path) -> None:
     await join(services)
     async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE balances SET debt = 30")
@@ -213,7 +213,7 @@ async def test_what_a_member_owes_is_paid_of_the_opening_balance(services: Servi
     assert await rows(services.db, "SELECT active, debt FROM balances") == [(70, 0)]
 
 
-async def test_who_was_erased_or_merged_gets_nothing(services: Services, tmp_path: Path) -> None:
+async def test_erased_and_merged_members_get_nothing(services: Services, tmp_path: Path) -> None:
     await join(services)
     async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE members SET erased_at = now()")
@@ -221,7 +221,7 @@ async def test_who_was_erased_or_merged_gets_nothing(services: Services, tmp_pat
     assert "erased" in reasons[2]
 
 
-async def test_two_imports_at_once_bring_each_member_once(
+async def test_concurrent_imports_import_each_member_once(
     services: Services, other: Services, tmp_path: Path
 ) -> None:
     file = write(tmp_path, many(400))
@@ -234,7 +234,7 @@ async def test_two_imports_at_once_bring_each_member_once(
     ]
 
 
-async def test_a_program_that_is_not_there_is_refused(services: Services, tmp_path: Path) -> None:
+async def test_an_unknown_program_is_refused(services: Services, tmp_path: Path) -> None:
     table = check_file(write(tmp_path, many(1)))
     with pytest.raises(Refusal, match="unknown_program"):
         await import_members(
@@ -247,7 +247,7 @@ async def test_a_program_that_is_not_there_is_refused(services: Services, tmp_pa
         )
 
 
-def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
+def test_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
     text = '\ufeff"Member_ID",country,person_ref,points\r\n\r\na,ES,"Dr. ""X"", of\r\nMadrid",5\r\nb,FR,,\r\n'
     table = check_file(write(tmp_path, text))
     assert (table.columns, table.rows) == (["member_id", "country", "person_ref", "points"], 2)
@@ -277,14 +277,14 @@ def test_a_file_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
         (b"member_id,country\na," + b"x" * 10_000 + b"\n", "line 2: field larger than field limit"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused_as_a_whole(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_csv_is_refused_completely(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(content)
     with pytest.raises(InvalidFile, match=said.replace("?", ".")):
         check_file(file)
 
 
-async def test_a_row_that_is_not_utf8_is_a_bad_row(services: Services, tmp_path: Path) -> None:
+async def test_a_row_that_is_not_utf8_is_rejected(services: Services, tmp_path: Path) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(b"member_id,country,person_ref\na,ES,Jos\xe9\nb,ES,Jos\xc3\xa9\n")
     counts, reasons = await bring(services, file)
@@ -295,7 +295,7 @@ async def test_a_row_that_is_not_utf8_is_a_bad_row(services: Services, tmp_path:
     assert b"a,ES,Jos\xe9,2,not UTF-8" in kept.path.read_bytes()
 
 
-async def test_rejected_rows_are_put_right_and_brought(services: Services, tmp_path: Path) -> None:
+async def test_corrected_rejected_rows_are_imported(services: Services, tmp_path: Path) -> None:
     file = write(tmp_path, "member_id,country,points\na,ES,5\nb,ES,five\n")
     table = check_file(file)
     kept = RejectedFile(table)

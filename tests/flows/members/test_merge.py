@@ -1,4 +1,4 @@
-"""Two accounts of one member become one: nothing is lost, nothing doubled, nothing earned a second time."""
+"""A merge loses nothing, doubles nothing, and lets nothing be earned twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -83,7 +83,7 @@ async def transferred(services: Services) -> int:
     return total
 
 
-async def test_points_come_with_their_dates_and_what_is_pending_comes_too(services: Services) -> None:
+async def test_active_and_pending_points_move_with_their_dates(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000))
@@ -102,7 +102,7 @@ async def test_points_come_with_their_dates_and_what_is_pending_comes_too(servic
     assert await balance(services, "m-2") == {"active": 107}
 
 
-async def test_merging_again_is_answered_again(services: Services) -> None:
+async def test_a_repeated_merge_returns_the_same_answer(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000))
@@ -111,7 +111,7 @@ async def test_merging_again_is_answered_again(services: Services) -> None:
     assert await balance(services, "m-2") == {"active": 50}
 
 
-async def test_of_two_mergings_in_opposite_directions_one_wins(services: Services, other: Services) -> None:
+async def test_of_two_opposite_merges_one_wins(services: Services, other: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000))
@@ -129,7 +129,7 @@ async def test_of_two_mergings_in_opposite_directions_one_wins(services: Service
     assert await balance(services, gone) == {}
 
 
-async def test_who_was_merged_goes_on_as_the_other_one(services: Services, other: Services) -> None:
+async def test_a_merged_id_leads_to_the_survivor(services: Services, other: Services) -> None:
     await register_member(
         services, MemberRegistration(member_id="m-1", program=PROGRAM, country="ES", card_numbers=["CARD-1"])
     )
@@ -148,9 +148,7 @@ async def test_who_was_merged_goes_on_as_the_other_one(services: Services, other
     assert [credit.points for credit in shown] == [20, 20]
 
 
-async def test_a_process_that_has_not_heard_loses_nothing_that_moves_no_points(
-    services: Services, other: Services
-) -> None:
+async def test_a_process_with_a_stale_cache_loses_nothing(services: Services, other: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await write_review(other)
@@ -161,7 +159,7 @@ async def test_a_process_that_has_not_heard_loses_nothing_that_moves_no_points(
     assert await balance(services, "m-2") == {"active": 50, "pending": 20}
 
 
-async def test_events_and_mergers_at_once_end_well(services: Services, other: Services) -> None:
+async def test_concurrent_events_and_merges_end_well(services: Services, other: Services) -> None:
     await join(services)
     await join(services, "m-2")
 
@@ -177,7 +175,7 @@ async def test_events_and_mergers_at_once_end_well(services: Services, other: Se
     assert await rows(services.db, "SELECT 1 FROM orders WHERE member_id = 'm-1'") == []
 
 
-async def test_chains_of_mergers_end_with_the_last(services: Services, other: Services) -> None:
+async def test_a_chain_of_merges_leads_to_the_last_survivor(services: Services, other: Services) -> None:
     for n in (1, 2, 3):
         await join(services, f"m-{n}")
         await buy(services, line(paid=n * 1000), order_id=f"o-{n}", member_id=f"m-{n}")
@@ -191,7 +189,7 @@ async def test_chains_of_mergers_end_with_the_last(services: Services, other: Se
     assert await transferred(services) == 0
 
 
-async def test_what_was_earned_once_is_not_earned_again(services: Services) -> None:
+async def test_nothing_is_earned_twice_after_a_merge(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await write_review(services, "r-1")
@@ -209,7 +207,7 @@ async def test_what_was_earned_once_is_not_earned_again(services: Services) -> N
     assert await balance(services, "m-2") == {"active": 40}
 
 
-async def test_an_order_that_was_paid_before_can_come_back_after(services: Services) -> None:
+async def test_an_order_paid_before_the_merge_can_be_returned_after_it(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000, quantity=2))
@@ -220,7 +218,7 @@ async def test_an_order_that_was_paid_before_can_come_back_after(services: Servi
     assert await balance(services, "m-2") == {}
 
 
-async def test_an_order_that_waits_for_its_delivery_is_delivered_after(services: Services) -> None:
+async def test_an_order_paid_before_the_merge_can_be_delivered_after_it(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     assert await send_events(services, paid(services, line(paid=5000))) == []
@@ -231,7 +229,7 @@ async def test_an_order_that_waits_for_its_delivery_is_delivered_after(services:
     assert await balance(services, "m-2") == {"active": 50}
 
 
-async def test_a_removed_review_is_taken_back_from_the_other_one(services: Services) -> None:
+async def test_a_removed_review_is_clawed_back_from_the_survivor(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await write_review(services, "r-1")
@@ -243,7 +241,7 @@ async def test_a_removed_review_is_taken_back_from_the_other_one(services: Servi
     assert await balance(services, "m-2") == {"active": 20}
 
 
-async def test_points_that_were_spent_come_back_after(services: Services) -> None:
+async def test_spent_points_are_reinstated_to_the_survivor(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=10000))
@@ -259,7 +257,7 @@ async def test_points_that_were_spent_come_back_after(services: Services) -> Non
     assert await balance(services, "m-2") == {"debt": 100}
 
 
-async def test_what_one_owes_the_other_pays(services: Services) -> None:
+async def test_the_survivor_pays_the_debt(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000))
@@ -274,7 +272,7 @@ async def test_what_one_owes_the_other_pays(services: Services) -> None:
     assert await balance(services, "m-2") == {"active": 10}
 
 
-async def test_an_open_hold_keeps_a_member_from_being_merged(services: Services) -> None:
+async def test_a_member_with_an_open_hold_is_not_merged(services: Services) -> None:
     await join(services)
     await join(services, "m-2")
     await buy(services, line(paid=5000))
@@ -287,16 +285,14 @@ async def test_an_open_hold_keeps_a_member_from_being_merged(services: Services)
     assert await balance(services) == {"active": 30, "held": 20}
 
 
-async def test_who_is_unknown_is_not_merged(services: Services) -> None:
+async def test_an_unknown_member_is_not_merged(services: Services) -> None:
     await join(services)
     assert (await refused(services, "m-1", "nobody")).code == "unknown_member"
     assert (await refused(services, "nobody", "m-1")).code == "unknown_member"
     assert (await refused(services, "m-1", "m-1")).code == "member_merged"
 
 
-async def test_nothing_is_lost_that_is_earned_while_they_are_merged(
-    services: Services, other: Services
-) -> None:
+async def test_points_earned_during_a_merge_are_not_lost(services: Services, other: Services) -> None:
     await join(services)
     await join(services, "m-2")
     acts = [
@@ -318,7 +314,7 @@ async def test_nothing_is_lost_that_is_earned_while_they_are_merged(
     assert await balance(services, "m-2") == {"pending": 60 * 20}
 
 
-async def test_coupons_and_what_was_had_of_a_reward_come_along(settings: Settings) -> None:
+async def test_coupons_and_reward_limits_move_to_the_survivor(settings: Settings) -> None:
     async with checkout.services_with_checkout(settings) as services:
         for member_id in ("m-1", "m-2"):
             await checkout.member_with_points(services, 300, member_id)

@@ -1,4 +1,4 @@
-"""Who joins, with which cards, and what becomes of a phone number that changes."""
+"""Registration and updates: eligibility, cards, phone numbers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -55,7 +55,7 @@ async def change(services: Services, member_id: str, **what: object) -> UpdatedM
     return await update_member(services, member_id, MemberUpdate(program=BY, **what))  # type: ignore[arg-type]
 
 
-async def test_a_mobile_number_is_the_card_and_older_cards_stay_good(services: Services) -> None:
+async def test_a_mobile_number_is_a_card_beside_older_cards(services: Services) -> None:
     await enrol(services, "m-1", phone="+375 29 123-45-67", card_numbers=["2900 0000 1234"])
     for written in ["+375291234567", "80291234567", "8 (029) 123-45-67", "375 29 1234567", "290000001234"]:
         assert await owner(services, written) == "m-1", written
@@ -64,13 +64,13 @@ async def test_a_mobile_number_is_the_card_and_older_cards_stay_good(services: S
     assert (taken.code, taken.facts) == ("card_taken", {"card_numbers": ["+375291234567"]})
 
 
-async def test_a_number_of_no_mobile_phone_is_no_card(services: Services) -> None:
+async def test_a_landline_number_is_no_card(services: Services) -> None:
     for wrong in ["+375 17 222 33 44", "12345", "+375 29 1"]:
         assert (await refusal(services, "m-1", phone=wrong)).code == "invalid_phone"
     assert await rows(services.db, "SELECT 1 FROM members") == []
 
 
-async def test_a_new_phone_number_takes_the_place_of_the_old_one(services: Services) -> None:
+async def test_a_new_phone_number_replaces_the_old_one(services: Services) -> None:
     await enrol(services, "m-1", phone="+375291234567", card_numbers=["PLASTIC1"])
     advance(services, timedelta(days=1))
     changed = await change(services, "m-1", phone="8 029 765 43 21", card_numbers=["PLASTIC-2"])
@@ -82,7 +82,7 @@ async def test_a_new_phone_number_takes_the_place_of_the_old_one(services: Servi
     assert await owner(services, "80291234567") == "m-2"
 
 
-async def test_the_same_change_again_changes_nothing(services: Services) -> None:
+async def test_a_repeated_update_changes_nothing(services: Services) -> None:
     await enrol(services, "m-1", phone="+375291234567")
     for _ in range(2):
         assert (await change(services, "m-1", phone="80291234567", card_numbers=["A-123"])).card_numbers == [
@@ -92,7 +92,7 @@ async def test_the_same_change_again_changes_nothing(services: Services) -> None
     assert await rows(services.db, "SELECT phone_changed_at FROM members") == [(None,)]
 
 
-async def test_a_change_that_is_refused_changes_nothing(services: Services) -> None:
+async def test_a_refused_update_changes_nothing(services: Services) -> None:
     await enrol(services, "m-1", phone="+375291234567")
     await enrol(services, "m-2", phone="+375297654321", card_numbers=["PLASTIC"])
     taken: list[dict[str, Any]] = [
@@ -112,7 +112,7 @@ async def test_a_change_that_is_refused_changes_nothing(services: Services) -> N
     ]
 
 
-async def test_of_many_who_join_with_one_phone_number_one_has_it(services: Services) -> None:
+async def test_of_concurrent_registrations_one_gets_the_phone_number(services: Services) -> None:
     answers = await asyncio.gather(
         *(enrol(services, f"m-{n}", phone="+375291234567") for n in range(12)), return_exceptions=True
     )
@@ -121,7 +121,7 @@ async def test_of_many_who_join_with_one_phone_number_one_has_it(services: Servi
     assert {one.code for one in answers if isinstance(one, Refusal)} == {"card_taken"}
 
 
-async def test_a_person_has_one_account_however_many_are_asked_for_at_once(
+async def test_a_person_gets_one_account_however_many_requests_arrive(
     settings: Settings, services: Services
 ) -> None:
     async with open_services(settings, services.clock) as other:
@@ -144,7 +144,7 @@ async def test_a_person_has_one_account_however_many_are_asked_for_at_once(
     await enrol(services, "m-99", EU, "ES")
 
 
-async def test_the_day_of_a_birthday_is_that_of_where_they_live(services: Services) -> None:
+async def test_age_counts_by_the_date_in_the_members_zone(services: Services) -> None:
     # Half past eleven in the evening of the 20th in London, half past midnight of the 21st in Madrid.
     assert isinstance(services.clock, StoppedClock)
     services.clock.at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
@@ -153,7 +153,7 @@ async def test_the_day_of_a_birthday_is_that_of_where_they_live(services: Servic
     await enrol(services, "m-1", EU, "ES", birth_date=born)
 
 
-async def test_all_that_is_against_somebody_is_told_at_once(services: Services) -> None:
+async def test_a_refused_registration_names_all_reasons(services: Services) -> None:
     child = {"birth_date": date(2020, 1, 1), "kind": "company"}
     assert (await refusal(services, "m-1", EU, "US", **child)).facts["reasons"] == [
         "country",

@@ -1,4 +1,4 @@
-"""The audit finds each broken promise, and nothing in a database that is merely busy."""
+"""The audit finds each broken invariant, and nothing in a correct database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ async def audited(services: Services, breaking: str | None = None, *, check: str
     return found
 
 
-async def test_a_busy_database_is_clean(busy: Services) -> None:
+async def test_a_full_history_passes_the_audit(busy: Services) -> None:
     found = await audited(busy)
     assert found.broken == []
     assert found.late == []
@@ -60,7 +60,7 @@ async def test_a_busy_database_is_clean(busy: Services) -> None:
 
 
 @pytest.mark.parametrize(("name", "breaking"), BROKEN)
-async def test_a_broken_promise_is_found(busy: Services, name: str, breaking: str) -> None:
+async def test_a_broken_invariant_is_found(busy: Services, name: str, breaking: str) -> None:
     (finding,) = (await audited(busy, breaking, check=name)).broken
     assert finding.check.name == name
     assert finding.count >= len(finding.rows) > 0
@@ -68,18 +68,18 @@ async def test_a_broken_promise_is_found(busy: Services, name: str, breaking: st
 
 
 @pytest.mark.parametrize(("name", "breaking"), LATE)
-async def test_what_is_late_is_told_and_breaks_nothing(busy: Services, name: str, breaking: str) -> None:
+async def test_late_work_is_reported_and_breaks_nothing(busy: Services, name: str, breaking: str) -> None:
     found = await audited(busy, breaking, check=name)
     assert [finding.check.name for finding in found.late] == [name]
     assert found.broken == []
 
 
-def test_every_check_has_been_seen_to_fail() -> None:
+def test_every_check_has_a_test_that_makes_it_fail() -> None:
     assert {check.name for check in CHECKS if not check.warning} == {name for name, _ in BROKEN}
     assert {check.name for check in CHECKS if check.warning} == {name for name, _ in LATE}
 
 
-async def test_an_audit_sees_one_moment_while_points_move(settings: Settings) -> None:
+async def test_an_audit_sees_one_snapshot_while_points_move(settings: Settings) -> None:
     async with services_with_activities(settings, running_clock()) as services:
         for n in range(20):
             await join(services, f"m-{n}")

@@ -1,4 +1,4 @@
-"""`engage audit` and `engage rebuild` as an operator runs them."""
+"""`engage audit` and `engage rebuild` as operators run them."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.command_line import run
 from tests.support.database import rows
 
 
-async def test_an_operator_proves_and_rebuilds_an_installation(
+async def test_the_commands_audit_and_rebuild_an_installation(
     settings: Settings, valkey: Redis, tmp_path: Path
 ) -> None:
     async with services_with_activities(settings) as services:
@@ -47,7 +47,7 @@ async def test_an_operator_proves_and_rebuilds_an_installation(
         advance(services, DAY)
 
 
-async def test_what_is_not_there_is_said_in_a_line(settings: Settings, tmp_path: Path) -> None:
+async def test_a_missing_server_is_reported_in_one_line(settings: Settings, tmp_path: Path) -> None:
     status, said = await run(None, "audit", "--data", "nowhere", cwd=tmp_path)
     assert status == 1
     assert "nowhere is not a data folder" in said

@@ -1,4 +1,4 @@
-"""Valkey lost, rebuilt or not: every decision is the one that there would have been without the loss."""
+"""Decisions do not depend on the gate: they are the same after its loss, rebuilt or not."""
 
 import asyncio
 import random
@@ -103,7 +103,7 @@ def told(answer: RecordedActivity | Exception) -> object:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_after_a_loss_everything_is_decided_as_before(
+async def test_after_a_loss_every_decision_is_the_same(
     own_database: Settings, valkey: Redis, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -146,7 +146,7 @@ async def copy_of(settings: Settings, name: str) -> AsyncIterator[Settings]:
         await connection.close()
 
 
-async def test_a_rebuilt_gate_knows_what_it_knew(services: Services) -> None:
+async def test_a_rebuilt_gate_has_the_same_slots(services: Services) -> None:
     for n, member in enumerate(MEMBERS):
         await join(services, member, COUNTRIES[n % 3])
     await live(services, random.Random(1), days=3)
@@ -166,7 +166,7 @@ def known(records: list[keys.SlotRecord] | None) -> set[tuple[int, int, int, int
     return {(r.code, r.kind, r.period, r.value) for r in records}
 
 
-async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) -> None:
+async def test_inactive_members_are_loaded_at_their_next_activity(services: Services) -> None:
     await join(services)
     await perform(services, social())
     advance(services, 41 * DAY)
@@ -183,7 +183,7 @@ async def test_whoever_stayed_away_is_loaded_when_they_come(services: Services) 
     assert steps[-1] == ("doorbells", rebuilt.doorbells, rebuilt.doorbells)
 
 
-async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settings) -> None:
+async def test_a_rebuild_rings_doorbells_for_all_pending_credits(settings: Settings) -> None:
     clock = running_clock()
     async with services_with_activities(settings, clock) as services:
         await join(services)
@@ -202,7 +202,7 @@ async def test_doorbells_are_rung_again_for_all_that_is_pending(settings: Settin
         assert await queue.zcard(QUEUE) == 3
 
 
-async def test_the_system_runs_on_while_it_is_rebuilt(
+async def test_activities_are_recorded_during_a_rebuild(
     services: Services, other: Services, settings: Settings
 ) -> None:
     for n, member in enumerate(MEMBERS):

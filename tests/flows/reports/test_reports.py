@@ -1,4 +1,4 @@
-"""A report is by the rules and the members of its instant, and its dates are days of UTC."""
+"""Reports use the rules and members of their instant; dates are days in UTC."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -57,7 +57,7 @@ def worth_of(report: LiabilityReport) -> list[tuple[str, int, int | None]]:
     ]
 
 
-async def test_points_are_worth_what_the_version_of_then_says(services: Services) -> None:
+async def test_points_are_valued_by_the_version_of_the_instant(services: Services) -> None:
     versions = [
         BODY.format(
             version="one", since="2026-01-01", worth="worth = { points = 1, minor = 1 }", more=FRANCE
@@ -156,7 +156,7 @@ async def live(services: Services) -> list[Then]:
     return then
 
 
-async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Settings) -> None:
+async def test_reports_of_the_past_do_not_change(settings: Settings) -> None:
     async with orders.services_with_orders(settings) as services:
         then = await live(services)
         ever = list(zip(*(had for one in then for had in one.balances.values()), strict=True))
@@ -177,7 +177,7 @@ async def test_the_past_stays_as_it_was_whatever_happens_later(settings: Setting
         await assert_audit_is_clean(services)
 
 
-async def test_who_was_erased_is_still_in_the_books(services: Services) -> None:
+async def test_erased_members_stay_in_the_reports(services: Services) -> None:
     await join(services)
     await settle_due(services, now=advance(services, timedelta(hours=1)))
     before = services.clock.now()
@@ -194,7 +194,7 @@ def at(*fields: int) -> datetime:
     return datetime(*fields, tzinfo=UTC)  # type: ignore[misc,arg-type]
 
 
-def test_dates_are_whole_days_that_follow_each_other_without_gap() -> None:
+def test_dates_are_whole_days_without_gaps() -> None:
     now = at(2027, 1, 5, 12)
     december = parse_period("2026-12-31", "2026-12-01", now=now)
     january = parse_period(None, "2027-01-01", now=now)
@@ -207,13 +207,13 @@ def test_dates_are_whole_days_that_follow_each_other_without_gap() -> None:
 @pytest.mark.parametrize(
     "said", ["", "2026", "2026-13-01", "20261231", "2026-12-31T10:00", "2026-12-31T10:00:00", "12/31/2026"]
 )
-def test_what_is_no_time_is_told(said: str) -> None:
+def test_an_invalid_time_is_refused(said: str) -> None:
     with pytest.raises(InvalidPeriod, match="neither a date nor a time"):
         parse_period(said, None, now=NOON)
 
 
 @pytest.mark.parametrize("said", ["2026-11-21", "2026-11-21T12:00:00.000001Z", "9999-12-31", "2026-11-22"])
-def test_the_future_is_not_told(said: str) -> None:
+def test_a_future_time_is_refused(said: str) -> None:
     with pytest.raises(InvalidPeriod, match="in the future"):
         parse_period(said, None, now=NOON)
     assert parse_period("2026-11-20", None, now=NOON).at < NOON

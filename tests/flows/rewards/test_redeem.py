@@ -1,4 +1,4 @@
-"""Points are exchanged for coupons and codes, within stock and limits."""
+"""Points are redeemed for coupons and F-codes, within stock and limits."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ async def refused(services: Services, reward_id: str, member_id: str = "m-1") ->
     return found.value
 
 
-async def test_points_become_a_coupon_with_a_code_of_its_own(services: Services) -> None:
+async def test_each_redemption_gives_a_coupon_with_a_new_code(services: Services) -> None:
     await member_with_points(services, 300)
     first, second = [await redeem_reward(services, "one_euro") for _ in range(2)]
     assert (first.points, first.coupon.value) == (100, Money(100, "EUR"))
@@ -67,7 +67,7 @@ async def test_points_become_a_coupon_with_a_code_of_its_own(services: Services)
     assert kept == [(one.redemption_id, "redemption", "captured", 100) for one in (first, second)]
 
 
-async def test_the_catalogue_says_what_there_is_and_what_is_left(services: Services) -> None:
+async def test_the_catalogue_lists_rewards_with_stock_and_limits(services: Services) -> None:
     await member_with_points(services, 300)
     before = await catalogue(services)
     assert list(before) == ["one_euro", "scarce", "monthly", "ever", "phone_first"], "nothing suspended"
@@ -87,20 +87,20 @@ async def test_the_catalogue_says_what_there_is_and_what_is_left(services: Servi
 
 
 @pytest.mark.parametrize("reward_id", ["nothing", "gone"])
-async def test_what_is_not_in_the_catalogue_is_unknown(services: Services, reward_id: str) -> None:
+async def test_a_reward_outside_the_catalogue_is_unknown(services: Services, reward_id: str) -> None:
     await member_with_points(services, 100)
     found = await refused(services, reward_id)
     assert (found.code, found.status) == ("unknown_reward", 404)
 
 
-async def test_what_the_points_do_not_reach_is_refused(services: Services) -> None:
+async def test_a_reward_that_costs_more_than_the_balance_is_refused(services: Services) -> None:
     await member_with_points(services, 100)
     await place_hold(services, hold_request(points=10))
     assert (await refused(services, "one_euro")).facts == {"active": 90, "points": 100}
     assert (await redeem_reward(services, "phone_first")).points == 50
 
 
-async def test_a_limit_of_a_month_starts_anew_and_one_of_a_life_does_not(services: Services) -> None:
+async def test_a_monthly_limit_resets_and_a_lifetime_limit_does_not(services: Services) -> None:
     await member_with_points(services, 100)
     await redeem_reward(services, "monthly")
     await redeem_reward(services, "ever")
@@ -114,7 +114,7 @@ async def test_a_limit_of_a_month_starts_anew_and_one_of_a_life_does_not(service
     assert (ever.code, ever.status, ever.facts["limit"]) == ("reward_limit_reached", 409, 1)
 
 
-async def test_what_is_sold_out_is_gone_for_everybody(services: Services) -> None:
+async def test_a_sold_out_reward_is_sold_out_for_every_member(services: Services) -> None:
     for n in range(2):
         await member_with_points(services, 200, f"m-{n}")
     answers = await redeem(services, [RewardRequest(SPENDING, f"m-{n % 2}", "scarce") for n in range(4)])
@@ -123,7 +123,7 @@ async def test_what_is_sold_out_is_gone_for_everybody(services: Services) -> Non
     assert [await balance(services, f"m-{n}") for n in range(2)] == [(0, 0, 0), (100, 0, 0)]
 
 
-async def test_a_stock_counts_what_was_given_before_there_was_one(services: Services) -> None:
+async def test_a_stock_counts_rewards_issued_before_it_existed(services: Services) -> None:
     await member_with_points(services, 500)
     for _ in range(2):
         await redeem_reward(services, "one_euro")
@@ -140,7 +140,7 @@ async def test_a_stock_counts_what_was_given_before_there_was_one(services: Serv
     assert (await refused(services, "one_euro")).code == "sold_out"
 
 
-async def test_wishes_of_a_batch_see_each_other(services: Services) -> None:
+async def test_redemptions_in_a_batch_see_each_other(services: Services) -> None:
     await member_with_points(services, 100)
     names = ["monthly", "monthly", "ever", "one_euro", "phone_first", "phone_first"]
     answers = await redeem(services, [RewardRequest(SPENDING, "m-1", name) for name in names])
@@ -149,7 +149,7 @@ async def test_wishes_of_a_batch_see_each_other(services: Services) -> None:
     assert await balance(services) == (30, 0, 0)
 
 
-async def test_coupons_are_listed_newest_first_as_they_are_now(services: Services) -> None:
+async def test_coupons_are_listed_newest_first_with_their_current_state(services: Services) -> None:
     await member_with_points(services, 600)
     made = [(await redeem_reward(services, name)).coupon.code for name in ("one_euro", "one_euro", "ever")]
     await close_hold(
@@ -176,7 +176,7 @@ async def test_coupons_are_listed_newest_first_as_they_are_now(services: Service
     assert await listed("issued") == []
 
 
-async def test_an_f_code_is_used_once_by_whoever_has_it(services: Services) -> None:
+async def test_an_f_code_is_redeemed_once(services: Services) -> None:
     await member_with_points(services, 100)
     code = (await redeem_reward(services, "phone_first")).coupon.code
     used = await redeem_f_code(services, SPENDING, code.lower(), product_id="phone", order_id="o-1")
@@ -192,7 +192,7 @@ async def test_an_f_code_is_used_once_by_whoever_has_it(services: Services) -> N
     ("reward_id", "product_id", "reasons"),
     [("phone_first", "band", ["excluded_products"]), ("ever", "phone", ["coupon"])],
 )
-async def test_an_f_code_is_for_its_product(
+async def test_an_f_code_is_valid_for_its_product_only(
     services: Services, reward_id: str, product_id: str, reasons: list[str]
 ) -> None:
     await member_with_points(services, 100)

@@ -1,4 +1,4 @@
-"""What we have of payouts is what the provider has, or it is told."""
+"""Withdrawals agree with the provider's payouts, or the difference is reported."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -53,7 +53,7 @@ async def settle(services: Services) -> None:
     assert await withdrawal_states(services) == ["settled"]
 
 
-async def test_what_agrees_is_compared_once(services: Services) -> None:
+async def test_a_withdrawal_that_agrees_is_compared_once(services: Services) -> None:
     await settle(services)
     first = await reconcile(services)
     assert (first.compared, first.differences) == (1, [])
@@ -61,7 +61,9 @@ async def test_what_agrees_is_compared_once(services: Services) -> None:
     assert (await reconcile(services)).compared == 0
 
 
-async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services, bank: FakeProvider) -> None:
+async def test_open_withdrawals_are_asked_about_during_their_pause_too(
+    services: Services, bank: FakeProvider
+) -> None:
     asked = await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
     bank.ends[asked.id] = Accepted()
@@ -82,7 +84,7 @@ async def test_what_is_open_is_asked_about_whatever_its_pause(services: Services
         (Paid("b-1", 6_000, "EUR"), "settled, and paid as 6000 EUR"),
     ],
 )
-async def test_a_difference_is_told_until_it_is_gone(
+async def test_a_difference_is_reported_until_it_is_resolved(
     services: Services, bank: FakeProvider, there: Outcome, said: str
 ) -> None:
     await settle(services)
@@ -96,9 +98,7 @@ async def test_a_difference_is_told_until_it_is_gone(
     assert (await reconcile(services)).differences == []
 
 
-async def test_what_had_never_arrived_and_was_paid_later_is_found(
-    services: Services, bank: FakeProvider
-) -> None:
+async def test_a_payout_paid_after_its_failure_is_found(services: Services, bank: FakeProvider) -> None:
     """The one way to pay points that have gone back, and so it is looked for every day for a week."""
     lost: list[Payout] = []
 
@@ -120,7 +120,7 @@ async def test_what_had_never_arrived_and_was_paid_later_is_found(
     ]
 
 
-async def test_a_provider_that_says_nothing_is_asked_another_time(
+async def test_a_withdrawal_without_an_answer_is_compared_later(
     services: Services, bank: FakeProvider
 ) -> None:
     async def says_nothing(payout: Payout, *, at: datetime) -> Outcome:
@@ -134,7 +134,7 @@ async def test_a_provider_that_says_nothing_is_asked_another_time(
     assert (await reconcile(services)).compared == 1
 
 
-async def test_what_stays_open_for_a_day_is_told(services: Services, bank: FakeProvider) -> None:
+async def test_a_withdrawal_open_for_a_day_is_reported(services: Services, bank: FakeProvider) -> None:
     asked = await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
     bank.ends[asked.id] = Accepted()
@@ -144,7 +144,7 @@ async def test_what_stays_open_for_a_day_is_told(services: Services, bank: FakeP
     ]
 
 
-async def test_an_operator_reconciles_by_a_command(settings: Settings, tmp_path: Path) -> None:
+async def test_the_command_reconciles_and_prints_differences(settings: Settings, tmp_path: Path) -> None:
     """The sandbox's provider has paid whatever it is asked about, by its number."""
     async with services_with_withdrawals(settings) as services:
         await join(services)

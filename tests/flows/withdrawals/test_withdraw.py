@@ -1,4 +1,4 @@
-"""Points taken out as money: paid at most once, and gone exactly when it was paid."""
+"""A withdrawal is paid at most once, and its points are spent exactly when it is paid."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -82,7 +82,7 @@ async def refused(services: Services, points: int = 60, *, phone: str | None = N
     return error.value
 
 
-async def test_points_become_money_by_way_of_a_hold(services: Services, bank: FakeProvider) -> None:
+async def test_points_are_held_then_captured_when_paid(services: Services, bank: FakeProvider) -> None:
     asked = await request_withdrawal(services)
     assert (asked.state, asked.amount.amount, asked.amount.currency) == ("requested", 6_000, "XOF")
     assert asked.phone == PHONE
@@ -103,7 +103,7 @@ async def test_points_become_money_by_way_of_a_hold(services: Services, bank: Fa
     assert await rows(services.db, "SELECT purpose, state FROM holds") == [("withdrawal", "captured")]
 
 
-async def test_what_is_not_paid_is_the_members_again(services: Services, bank: FakeProvider) -> None:
+async def test_a_declined_payout_releases_the_points(services: Services, bank: FakeProvider) -> None:
     async def declines(payout: Payout, *, at: datetime) -> Outcome:
         return Declined("payee_not_found")
 
@@ -116,7 +116,9 @@ async def test_what_is_not_paid_is_the_members_again(services: Services, bank: F
     assert await pay(services, after=DAY) == 0
 
 
-async def test_a_timeout_is_asked_about_and_never_sent_again(services: Services, bank: FakeProvider) -> None:
+async def test_after_a_timeout_the_payout_is_asked_about_and_never_sent_again(
+    services: Services, bank: FakeProvider
+) -> None:
     async def takes_it_and_times_out(payout: Payout, *, at: datetime) -> Outcome:
         bank.take(payout)
         return Unclear("ReadTimeout")
@@ -130,7 +132,7 @@ async def test_a_timeout_is_asked_about_and_never_sent_again(services: Services,
     assert bank.sent == [asked.id]
 
 
-async def test_questions_grow_rarer_and_do_not_end(services: Services, bank: FakeProvider) -> None:
+async def test_inquiries_become_rarer_and_never_stop(services: Services, bank: FakeProvider) -> None:
     asked_at = []
 
     async def says_nothing(payout: Payout, *, at: datetime) -> Outcome:
@@ -154,7 +156,9 @@ async def test_questions_grow_rarer_and_do_not_end(services: Services, bank: Fak
     assert await withdrawal_states(services) == ["submitted"], "that it was taken is known all the same"
 
 
-async def test_what_never_arrived_fails_but_not_at_once(services: Services, bank: FakeProvider) -> None:
+async def test_a_payout_that_was_not_received_fails_after_a_while(
+    services: Services, bank: FakeProvider
+) -> None:
     async def is_lost(payout: Payout, *, at: datetime) -> Outcome:
         return Unclear("ReadTimeout")
 
@@ -169,7 +173,7 @@ async def test_what_never_arrived_fails_but_not_at_once(services: Services, bank
     assert await balance(services) == (100, 0)
 
 
-async def test_what_was_taken_once_does_not_fail_because_it_is_forgotten(
+async def test_an_accepted_payout_does_not_fail_when_the_provider_forgets_it(
     services: Services, bank: FakeProvider
 ) -> None:
     asked = await request_withdrawal(services)
@@ -184,7 +188,7 @@ async def test_what_was_taken_once_does_not_fail_because_it_is_forgotten(
     assert await balance(services) == (40, 0)
 
 
-async def test_what_never_left_is_sent_later_and_given_up_after_a_day(
+async def test_an_unsent_payout_is_sent_later_and_given_up_after_a_day(
     services: Services, bank: FakeProvider
 ) -> None:
     tries = []
@@ -227,7 +231,9 @@ async def lower_the_minimum(services: Services) -> None:
     await services.programs.refresh(services.db)
 
 
-async def test_two_workers_send_once(settings: Settings, services: Services, bank: FakeProvider) -> None:
+async def test_two_workers_send_a_payout_once(
+    settings: Settings, services: Services, bank: FakeProvider
+) -> None:
     async def takes_its_time(payout: Payout, *, at: datetime) -> Outcome:
         await asyncio.sleep(0)
         bank.take(payout)
@@ -246,7 +252,7 @@ async def test_two_workers_send_once(settings: Settings, services: Services, ban
     assert await balance(services) == (40, 0)
 
 
-async def test_of_many_at_once_no_more_is_held_than_there_is(services: Services) -> None:
+async def test_concurrent_withdrawals_never_hold_more_than_the_balance(services: Services) -> None:
     answers = await asyncio.gather(
         *(request_withdrawal(services, 50) for _ in range(8)), return_exceptions=True
     )
@@ -256,7 +262,7 @@ async def test_of_many_at_once_no_more_is_held_than_there_is(services: Services)
     assert await balance(services) == (50, 50)
 
 
-async def test_what_is_heard_twice_or_late_changes_nothing(services: Services, bank: FakeProvider) -> None:
+async def test_repeated_and_late_outcomes_change_nothing(services: Services, bank: FakeProvider) -> None:
     asked = await request_withdrawal(services)
     await pay(services)
     await pay(services, after=MINUTE)
@@ -266,7 +272,7 @@ async def test_what_is_heard_twice_or_late_changes_nothing(services: Services, b
     assert await balance(services) == (40, 0)
 
 
-async def test_cash_is_paid_by_hand(services: Services, bank: FakeProvider) -> None:
+async def test_an_operator_confirms_cash(services: Services, bank: FakeProvider) -> None:
     paid = await request_withdrawal(services, method="cash")
     assert paid.state == "requested"
     assert await pay(services, after=DAY) == 0
@@ -279,7 +285,7 @@ async def test_cash_is_paid_by_hand(services: Services, bank: FakeProvider) -> N
     assert bank.sent == []
 
 
-async def test_nobody_decides_by_hand_what_a_provider_is_about_to_say(services: Services) -> None:
+async def test_an_operator_cannot_confirm_while_the_provider_can_answer(services: Services) -> None:
     asked = await request_withdrawal(services)
     for _ in range(2):
         with pytest.raises(Refusal, match="withdrawal_under_way"):
@@ -287,7 +293,7 @@ async def test_nobody_decides_by_hand_what_a_provider_is_about_to_say(services: 
         await pay(services)
 
 
-async def test_where_there_is_no_provider_it_waits(services: Services) -> None:
+async def test_without_a_provider_withdrawals_wait(services: Services) -> None:
     await request_withdrawal(services)
     assert await pay(msgspec.structs.replace(services, payouts=None)) == 0
     assert await withdrawal_states(services) == ["requested"]
@@ -296,7 +302,7 @@ async def test_where_there_is_no_provider_it_waits(services: Services) -> None:
     assert await withdrawal_states(services) == ["settled"]
 
 
-async def test_the_balance_has_to_reach_the_minimum(services: Services) -> None:
+async def test_a_balance_below_the_minimum_allows_no_withdrawal(services: Services) -> None:
     refusal = await refused(services, 101)
     assert (refusal.code, refusal.facts["active"]) == ("insufficient_points", 100)
     await request_withdrawal(services, 51)
@@ -305,7 +311,7 @@ async def test_the_balance_has_to_reach_the_minimum(services: Services) -> None:
     assert (refusal.facts["minimum"], refusal.facts["active"]) == (50, 49)
 
 
-async def test_a_day_has_its_caps_in_the_members_zone(settings: Settings, bank: FakeProvider) -> None:
+async def test_daily_limits_count_the_day_in_the_members_zone(settings: Settings, bank: FakeProvider) -> None:
     # At 20:00 in UTC it is past midnight in India.
     async with services_with_withdrawals(settings, bank) as services:
         await join(services, country="IN", phone="+919876543210")
@@ -325,7 +331,9 @@ async def test_a_day_has_its_caps_in_the_members_zone(settings: Settings, bank: 
         await assert_audit_is_clean(services)
 
 
-async def test_what_failed_uses_up_nothing_of_the_day(services: Services, bank: FakeProvider) -> None:
+async def test_failed_withdrawals_do_not_count_towards_daily_limits(
+    services: Services, bank: FakeProvider
+) -> None:
     async def declines(payout: Payout, *, at: datetime) -> Outcome:
         return Declined("not_allowed")
 
@@ -336,7 +344,7 @@ async def test_what_failed_uses_up_nothing_of_the_day(services: Services, bank: 
     assert await withdrawal_states(services) == ["failed"] * 4
 
 
-async def test_after_a_change_of_number_nothing_is_paid_to_phones_for_a_while(services: Services) -> None:
+async def test_after_a_number_change_mobile_money_waits_for_the_cooldown(services: Services) -> None:
     changed_at = services.clock.now()
     await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone="+22676543210"))
     for phone in (None, PHONE):
@@ -356,7 +364,9 @@ async def test_after_a_change_of_number_nothing_is_paid_to_phones_for_a_while(se
         ("+226 70 12 34 99", "+22670123499"),
     ],
 )
-async def test_a_number_is_read_as_people_write_it(services: Services, written: str, kept: str) -> None:
+async def test_a_phone_number_is_accepted_in_any_notation(
+    services: Services, written: str, kept: str
+) -> None:
     assert (await request_withdrawal(services, phone=written)).phone == kept
 
 
@@ -368,22 +378,22 @@ async def test_a_number_is_read_as_people_write_it(services: Services, written: 
         ("+33 6 12 34 56 78", "phone_unusable"),  # Of another country.
     ],
 )
-async def test_a_number_that_cannot_be_paid_to_is_refused(services: Services, phone: str, code: str) -> None:
+async def test_a_phone_number_that_cannot_be_paid_is_refused(
+    services: Services, phone: str, code: str
+) -> None:
     refusal = await refused(services, phone=phone)
     assert (refusal.code, refusal.status) == (code, 422)
     assert await balance(services) == (100, 0)
 
 
-async def test_without_any_number_there_is_cash_only(settings: Settings, bank: FakeProvider) -> None:
+async def test_without_a_phone_number_only_cash_is_possible(settings: Settings, bank: FakeProvider) -> None:
     async with services_with_withdrawals(settings, bank) as services:
         await join(services, phone=None)
         assert (await refused(services)).facts["reasons"] == ["phone_missing"]
         assert (await request_withdrawal(services, method="cash")).phone is None
 
 
-async def test_an_operator_opens_it_by_a_version_of_the_program(
-    settings: Settings, bank: FakeProvider
-) -> None:
+async def test_a_new_program_version_opens_withdrawals(settings: Settings, bank: FakeProvider) -> None:
     async with services_with_withdrawals(settings, bank, withdrawal=SHUT) as services:
         await join(services)
         refusal = await refused(services)
@@ -413,7 +423,7 @@ async def test_a_program_without_withdrawals_offers_none(settings: Settings, ban
         assert (await refused(services)).code == "not_offered"
 
 
-async def test_a_clock_that_travels_pays_on_the_way(settings: Settings) -> None:
+async def test_advancing_the_clock_pays_on_the_way(settings: Settings) -> None:
     """With the sandbox's own provider, which tells the end by the number."""
     ends = {"+22670123401": "failed", "+22670123402": "failed", "+22670123403": "settled", PHONE: "settled"}
     async with services_with_withdrawals(settings) as services:
