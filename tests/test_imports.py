@@ -70,6 +70,12 @@ DOMAIN_BOTTOM_UP = [
     *("program", "playback"),
 ]
 
+# The packages of engage.flows. Those that combine features are above them.
+FLOWS_BOTTOM_UP = [
+    *("programs", "reports", "withdrawals", "activities", "members", "shop", "checkout", "rewards"),
+    *("scheduled", "reads", "operations"),
+]
+
 TIME_READERS = {
     ("datetime", "now"),
     ("datetime", "utcnow"),
@@ -101,8 +107,16 @@ def room_of(file: Path) -> str:
     return file.relative_to(ENGAGE).parts[0].removesuffix(".py")
 
 
-def domain_package(file: Path) -> str:
-    return file.relative_to(ENGAGE / "domain").parts[0].removesuffix(".py")
+def upwards(room: str, bottom_up: list[str]) -> list[str]:
+    """The imports of a package that stands later in the order, or is not in it."""
+    order = {package: n for n, package in enumerate(bottom_up)}
+    found = []
+    for each in ALL:
+        if room_of(each.file) == room and each.module.startswith(f"engage.{room}."):
+            package = each.file.relative_to(ENGAGE / room).parts[0].removesuffix(".py")
+            if order[package] < order[each.module.split(".")[2]]:
+                found.append(str(each))
+    return found
 
 
 def imports(file: Path) -> Iterator[Import]:
@@ -148,14 +162,11 @@ def test_the_rooms_make_no_circle() -> None:
 
 
 def test_packages_of_the_domain_import_only_those_before_them() -> None:
-    order = {package: n for n, package in enumerate(DOMAIN_BOTTOM_UP)}
-    upwards = [
-        str(each)
-        for each in ALL
-        if room_of(each.file) == "domain" and each.module.startswith("engage.domain.")
-        if order[domain_package(each.file)] < order[each.module.split(".")[2]]
-    ]
-    assert upwards == []
+    assert upwards("domain", DOMAIN_BOTTOM_UP) == []
+
+
+def test_packages_of_flows_import_only_those_before_them() -> None:
+    assert upwards("flows", FLOWS_BOTTOM_UP) == []
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))

@@ -1,1 +1,4 @@
-"""arq: the worker's settings and its jobs. A job calls a flow and nothing more."""
+"""The worker process: arq settings and jobs. A job calls a flow and nothing more.
+
+May import `engage.flows`, `engage.runtime` and what is below them.
+"""

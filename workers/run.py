@@ -1,4 +1,4 @@
-"""`engage worker`: one worker, until it is told to stop."""
+"""`engage worker`: run one worker until a signal stops it."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from workers.settings import make_worker
 
 
 def run(settings: Settings) -> None:
-    """Blocks until SIGINT or SIGTERM; what a job has begun is finished by the sweep of another worker."""
+    """Blocks until SIGINT or SIGTERM. The sweep of another worker finishes the work of a stopped job."""
     logs.configure(settings)
     uvloop.run(_work(settings))
 

@@ -1,4 +1,4 @@
-"""How the worker runs: which jobs, how often, how patiently."""
+"""The worker's jobs, their times and their limits."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ from engage.signals.doorbell import (
 )
 from workers import jobs
 
-# Short and the same for all: a killed worker's job runs again only after this and ten seconds more.
+# Short: a killed worker's job runs again only ten seconds after this.
 JOB_TIMEOUT_S = 30
 POLL_S = 0.05
 HEALTH_S = 2
@@ -30,7 +30,7 @@ CONNECT_ATTEMPTS = 60
 
 
 def make_worker(settings: Settings, services: Services) -> Worker:
-    """A worker over opened parts; it has to be made in the running loop."""
+    """A worker with open services. Call it in the running event loop."""
     context: dict[str, Any] = {"services": services}
     return Worker(
         functions=[func(jobs.settle, name=SETTLE_JOB), func(jobs.expire, name=EXPIRE_JOB)],
@@ -41,7 +41,7 @@ def make_worker(settings: Settings, services: Services) -> Worker:
             ),
             cron(jobs.publish_outbox, second=SWEEP_SECONDS, run_at_startup=True),
             cron(jobs.delete_old_responses, minute={17}, second=0),
-            # In turns: each goes on where the one before ended.
+            # Several times: each run continues where the last one ended.
             cron(jobs.reconcile_payouts, hour={3}, minute={7, 17, 27, 37, 47, 57}, second=0),
         ],
         redis_settings=queue_settings(settings.queue_url, connect_attempts=CONNECT_ATTEMPTS),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -14,6 +14,7 @@ from engage.api.http.api_keys import ApiKeyCache
 from engage.api.http.batching import Batchers
 from engage.clock import Clock
 from engage.domain.refusals import Unavailable
+from engage.runtime.background import running
 from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services, open_services
 from engage.sandbox_secrets import SandboxSecrets
@@ -58,13 +59,10 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
         secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
         api = Api(services, verifier, ApiKeyCache(services.db), Batchers(services), secrets)
         await _try_to_start(api)
-        starting = asyncio.create_task(_start(api))
         try:
-            yield api
+            async with running(_start(api)):
+                yield api
         finally:
-            starting.cancel()
-            with suppress(asyncio.CancelledError):
-                await starting
             await api.batchers.drain()
             await verifier.close()
 

@@ -1,7 +1,7 @@
-"""Decisions that members have in common: worked out once for all who do the same at the same time.
+"""Decisions that the activities of a batch share.
 
-A batch of taps of one market differs only in who tapped. The rules know nothing of who, so what they say of
-one of them they say of all.
+The taps of a batch in one market differ only in their members, and the rules do not depend on the member: a
+decision for one of them is the decision for all.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class Decisions:
-    """The domain's answers of one batch. What is given out is shared, so nobody may change it."""
+    """Caches the domain's decisions for one batch. Results are shared: do not change them."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Any] = {}
+        self._results: dict[tuple[Any, ...], Any] = {}
 
     def wanted(self, program: Program, activity: AnyActivity, *, at: datetime, zone: str) -> list[Slot]:
         return self._once(
@@ -40,17 +40,17 @@ class Decisions:
         )
 
     def streak(self, program: Program, streak: Streak, *, at: datetime) -> StreakView:
-        def shown() -> StreakView:
+        def show() -> StreakView:
             rules = program.earning.rules
             bonus_days = None if rules.streak is None else rules.bonus_days(rules.streak)
             return view(streak, at, streak.zone, bonus_every_days=bonus_days)
 
-        return self._once(("streak", id(program), streak, at), shown)
+        return self._once(("streak", id(program), streak, at), show)
 
-    def _once(self, key: tuple[Any, ...], work_out: Callable[[], T]) -> T:
-        found: T
+    def _once(self, key: tuple[Any, ...], decide: Callable[[], T]) -> T:
+        result: T
         try:
-            found = self._known[key]
+            result = self._results[key]
         except KeyError:
-            found = self._known[key] = work_out()
-        return found
+            result = self._results[key] = decide()
+        return result
