@@ -67,7 +67,7 @@ def test_a_failing_example_fails_the_check(tmp_path: Path) -> None:
     assert result.exit_code == 1
     lines = result.output.splitlines()
     assert any("fuel_streak 50" in line and "got" in line and "fuel_streak 40" in line for line in lines)
-    assert "    fuel_streak: day 7 in a row, every 7 days pay 40" in lines
+    assert "    fuel_streak: Day 7 in a row: every 7 days there is a bonus of 40 points." in lines
     assert lines[-1].startswith("eu-mi-points 2022: 8 rules, ")
     assert lines[-1].endswith(" not as expected")
 

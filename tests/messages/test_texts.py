@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engage.domain.earning.trace import FACTS, TraceCode, TraceStep
 from engage.domain.refusals import Code
 from engage.messages.catalogue import LANGUAGES, show, translate
 from engage.messages.refusals import refusal_message
-from engage.messages.traces import trace_sentence
+from engage.messages.traces import trace_line, trace_sentence
 
 
 def detail(code: Code, language: str, **facts: object) -> str:
@@ -57,7 +58,7 @@ def test_a_count_selects_the_plural_form(language: str, minimum: int, noun: str)
     ("points", "text"), [(1, "начислен 1 балл"), (3, "3 балла"), (5, "5 баллов"), (11, "11 баллов")]
 )
 def test_russian_has_three_plural_forms(points: int, text: str) -> None:
-    assert text.removeprefix("начислен ") in trace_sentence("each_order", {"points": points}, "ru")
+    assert text.removeprefix("начислен ") in trace_sentence(TraceStep("each_order", {"points": points}), "ru")
 
 
 def test_numbers_are_grouped_as_the_language_groups_them() -> None:
@@ -66,13 +67,14 @@ def test_numbers_are_grouped_as_the_language_groups_them() -> None:
 
 
 ORDER = {"rule": "r", "paid_minor": 5000, "lines": 2, "shipping_minor": 0, "discount_minor": 0, "points": 50}
+MORE = {"shipping_minor": 300, "discount_minor": 40}
 
 
 def test_a_step_about_an_order_tells_the_amount_that_counts() -> None:
     facts = ORDER | {"step_points": 1, "step_minor": 100}
-    plain = trace_sentence("spend_steps", facts, "en")
+    plain = trace_sentence(TraceStep("spend_steps", facts), "en")
     assert plain == "5,000 for 2 lines earn 50 points: 1 for each 100."
-    whole = trace_sentence("spend_steps", facts | {"shipping_minor": 300, "discount_minor": 40}, "en")
+    whole = trace_sentence(TraceStep("spend_steps", facts | MORE), "en")
     assert whole.startswith(
         "5,000 for 2 lines and 300 for shipping, less 40 paid with points or coupons earn"
     )
@@ -80,10 +82,22 @@ def test_a_step_about_an_order_tells_the_amount_that_counts() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_unknown_step_is_shown_with_its_facts(language: str) -> None:
-    assert trace_sentence("later", {"points": 3}, language) == "later, points 3"
-    assert trace_sentence("text", {"text": "fuel: day 3"}, language) == "fuel: day 3"
+    assert trace_sentence(TraceStep("later", {"points": 3}), language) == "later, points 3"
+    assert trace_sentence(TraceStep("text", {"text": "day 3"}), language) == "day 3"
 
 
 def test_an_unknown_key_is_shown_as_it_is() -> None:
     assert translate("refusal.none", "ru", {}) == "refusal.none"
     assert show(datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "en") == "2 January 2026 03:04 UTC"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_step_of_a_trace_has_a_sentence_with_its_facts(language: str) -> None:
+    for code, names in FACTS.items():
+        facts = dict.fromkeys(names, 2)
+        sentence = trace_sentence(TraceStep(code, facts), language)
+        assert sentence
+        assert not sentence.startswith("trace.")
+        assert "…" not in sentence
+    line = trace_line(TraceStep(TraceCode.NO_SLOT, {"rule": "fuel"}), language)
+    assert line.startswith("fuel: ")

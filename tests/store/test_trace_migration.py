@@ -139,9 +139,9 @@ async def test_sentences_become_steps_and_go_back(own_database: Settings) -> Non
         assert await traces(db) == steps, "what went back comes again"
         async with one_statement(db) as conn:
             credits = await list_credits(conn, "p", "m", state=None, before=None, limit=50)
-        shown = [line.text for credit in credits for line in with_text(credit).why["trace"]]
+        shown = [line.text for credit in credits for line in with_text(credit, "en").why["trace"]]
         assert len(shown) == len(RULES) + 2 + len(OTHERS)
-        assert "fuel: day 7 in a row pays 2" in shown
+        assert "fuel: Day 7 in a row earns 2 points." in shown
     finally:
         await db.dispose()
 

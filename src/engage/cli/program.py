@@ -11,6 +11,8 @@ from engage.domain.document.errors import DocumentError, Problem
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
+from engage.messages import catalogue
+from engage.messages.traces import trace_line
 
 
 @click.group()
@@ -53,8 +55,10 @@ def _play(file: Path, document: Program) -> bool:
     failures = examples.check(document)
     for failure in failures:
         _show_problem(f"{file}: {failure}")
-        for line in failure.trace:
-            click.echo(f"    {line}")
+        for step in failure.trace:
+            click.echo(f"    {trace_line(step, catalogue.DEFAULT)}")
+        for name, value in failure.facts.items():
+            click.echo(f"    {name}: {catalogue.show(value, catalogue.DEFAULT)}")
     failed = len({failure.index for failure in failures})
     played = _count(len(document.examples), "example")
     outcome = f"{failed} not as expected" if failed else "all as expected"

@@ -43,11 +43,6 @@ def _translations(language: str) -> GNUTranslations:
     return translations
 
 
-def has(key: str) -> bool:
-    """Return whether there is a text without plural forms for a key."""
-    return _translations(DEFAULT).gettext(key) != key
-
-
 def translate(key: str, language: str, facts: Mapping[str, Any], *, counted: str | None = None) -> str:
     """Fill the text of a key with facts, in the plural form for the fact `counted`.
 

@@ -4,7 +4,7 @@ import re
 import tomllib
 from contextlib import suppress
 from copy import deepcopy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from engage import programs
 from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError
 from engage.domain.earning.due import After
+from engage.domain.earning.trace import TraceCode, step
 from engage.domain.playback import examples
 from engage.domain.program import validation
 from engage.domain.program.parse import LONGEST_DOCUMENT, parse
 from engage.domain.program.program import Program
+from engage.messages.traces import trace_line
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
 from tests.domain.broken_shops import BROKEN_SHOPS, SHOP
 
@@ -79,8 +81,8 @@ def test_an_example_that_does_not_hold_says_what_came_and_why() -> None:
         "got fuel 3 and bonus 50 due 2026-02-07 10:05:00+01:00",
     ]
     assert found[1].trace == [
-        "fuel: day 7 in a row pays 3",
-        "bonus: day 7 in a row, every 7 days pay 50",
+        step(TraceCode.STREAK_DAY, rule="fuel", streak_days=7, points=3),
+        step(TraceCode.STREAK_BONUS, rule="bonus", streak_days=7, every_days=7, points=50),
     ]
 
 
@@ -99,7 +101,7 @@ def test_a_refusal_instead_of_points_is_told_and_the_other_way_round() -> None:
         ("fuel 2", "refusal already_tapped"),
         ("refusal already_tapped", "fuel 2"),
     ]
-    assert found[0].trace[0] == "next_tap_at: 2026-02-07T23:00:00+00:00"
+    assert found[0].facts["next_tap_at"] == datetime(2026, 2, 7, 23, tzinfo=UTC)
 
 
 def test_points_that_never_end_can_be_expected_not_to() -> None:
@@ -209,4 +211,4 @@ def test_the_guide_shows_a_document_that_holds() -> None:
         parse(wrong, source="2026-spring.toml")
     assert str(error.value) in guide
     (first, *_) = examples.check(parse(text.replace("points = 2 }\ndue", "points = 3 }\ndue"), source=""))
-    assert f"2026-spring.toml: {first}\n    {first.trace[0]}\n" in guide
+    assert f"2026-spring.toml: {first}\n    {trace_line(first.trace[0], 'en')}\n" in guide

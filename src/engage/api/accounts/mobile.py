@@ -14,6 +14,7 @@ from engage.api.http.bodies import check_query
 from engage.api.http.callers import member_of, members_only
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before, seq_before
 from engage.api.http.parameters import NOT_GIVEN
+from engage.api.http.problems import language_of
 from engage.flows.reads.statement import read_credit, read_credits, read_entries
 from engage.ledger.credits import Credit, Entry
 
@@ -67,8 +68,9 @@ class AccountController(Controller):
                 before=before,
                 limit=limit + 1,
             )
+        language = language_of(request.scope)
         page, next_cursor = cut(credits, limit, lambda credit: credit.id)
-        return answer(CreditPage([with_text(credit) for credit in page], next_cursor))
+        return answer(CreditPage([with_text(credit, language) for credit in page], next_cursor))
 
     @get(
         "/credits/{credit_id:uuid}",
@@ -86,7 +88,7 @@ class AccountController(Controller):
         api, member = member_of(request.scope)
         with members_only():
             credit = await read_credit(api.services, member.program_id, member.member_id, credit_id)
-        return answer(with_text(credit))
+        return answer(with_text(credit, language_of(request.scope)))
 
     @get(
         "/entries",

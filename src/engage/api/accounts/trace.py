@@ -7,22 +7,22 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engage.domain.earning.trace import FACTS, TraceStep
-from engage.domain.earning.trace_text import sentence
 from engage.ledger.credits import Credit
+from engage.messages.traces import trace_line
 
 _CODES: Final = "; ".join(f"`{code}` ({', '.join(names) or 'no facts'})" for code, names in FACTS.items())
 
 
 class TraceLine(Struct, frozen=True):
-    """A step of a decision. `text` says the same in English; show your own words for the codes you know."""
+    """A step of a decision. `text` is a sentence in the language of `Accept-Language`."""
 
     code: Annotated[str, Meta(description=f"Stable. New ones can be added. With their facts: {_CODES}.")]
     facts: dict[str, Any]
     text: str
 
 
-def with_text(credit: Credit) -> Credit:
-    """The credit with a text beside each step of its trace."""
+def with_text(credit: Credit, language: str) -> Credit:
+    """Add a text to each step of a credit's trace."""
     steps = msgspec.convert(credit.why["trace"], list[TraceStep])
-    lines = [TraceLine(step.code, step.facts, sentence(step)) for step in steps]
+    lines = [TraceLine(step.code, step.facts, trace_line(step, language)) for step in steps]
     return replace(credit, why=credit.why | {"trace": lines})

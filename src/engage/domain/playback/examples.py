@@ -1,12 +1,12 @@
 """Play the examples of a document, each on a new simulated member, and report what differs."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
-from engage.domain.earning.trace_text import sentence
-from engage.domain.feature.outcome import Outcome, local
+from engage.domain.earning.trace import TraceStep
+from engage.domain.feature.outcome import local
 from engage.domain.playback.differences import differences
 from engage.domain.playback.play import play
 from engage.domain.program import sections
@@ -18,7 +18,7 @@ class Failure(Struct, frozen=True):
     """A step with another outcome than expected. `index` counts examples from 0, `step` from 1; 0 is the
     total.
 
-    `trace` explains the outcome: a line for each rule about the activity.
+    `trace` and `facts` explain the outcome: steps of each rule about the activity, or facts of a refusal.
     """
 
     index: int
@@ -27,7 +27,8 @@ class Failure(Struct, frozen=True):
     when: str
     expected: str
     found: str
-    trace: list[str]
+    trace: list[TraceStep]
+    facts: dict[str, Any]
 
     def __str__(self) -> str:
         where = f"step {self.step}, {self.when}" if self.step else "total"
@@ -58,18 +59,9 @@ def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
                     local(at, zone) + (f", day {day} of {step.days}" if step.days > 1 else ""),
                     "; ".join(expected for expected, _ in found),
                     "; ".join(actual for _, actual in found),
-                    _trace(outcome),
+                    outcome.credits[0].why.trace if outcome.credits else [],
+                    {} if outcome.refusal is None else outcome.refusal.facts,
                 )
     total = sum(credit.new.points for credit in member.account.credits.values())
     if example.total is not None and total != example.total and not failed:
-        yield Failure(index, example.title, 0, "", f"{example.total} points", f"{total} points", [])
-
-
-def _trace(outcome: Outcome) -> list[str]:
-    if outcome.refusal is not None:
-        return [f"{name}: {_fact(value)}" for name, value in outcome.refusal.facts.items()]
-    return [sentence(step) for step in outcome.credits[0].why.trace] if outcome.credits else []
-
-
-def _fact(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+        yield Failure(index, example.title, 0, "", f"{example.total} points", f"{total} points", [], {})
