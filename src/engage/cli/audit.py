@@ -10,13 +10,10 @@ from rich.table import Column, Table
 
 from engage.cli.options import data_option
 from engage.cli.output import open_console, progress_bar, utc_text
-from engage.cli.run import run
-from engage.embedded.installation import open_installation
-from engage.flows.operations.audit import CHECKS, Audit, Finding
+from engage.cli.run import run_with_services, run_with_settings
+from engage.flows.operations.audit import CHECKS, Audit, Check, Finding
 from engage.flows.operations.audit import audit as audit_ledger
-from engage.flows.operations.rebuild import RebuildResult
 from engage.flows.operations.rebuild import rebuild as rebuild_state
-from engage.runtime.services import open_services
 
 
 @click.command
@@ -29,7 +26,13 @@ def audit(ctx: click.Context, data: Path | None) -> None:
     work is shown too, but is no failure.
     """
     console = open_console()
-    result = run(_audit(data, console))
+    with progress_bar(console, TimeElapsedColumn()) as progress:
+        task = progress.add_task("", total=len(CHECKS))
+
+        def show_check(done: int, check: Check) -> None:
+            progress.update(task, completed=done, description=check.name)
+
+        result = run_with_settings(data, lambda settings: audit_ledger(settings, on_check=show_check))
     for finding in result.broken:
         _show(console, finding, "[bold red]broken[/]")
     for finding in result.late:
@@ -43,37 +46,18 @@ def audit(ctx: click.Context, data: Path | None) -> None:
 def rebuild(data: Path | None) -> None:
     """Load Valkey's state from PostgreSQL. The system may run meanwhile."""
     console = open_console()
-    result = run(_rebuild(data, console))
+    with progress_bar(console, TimeElapsedColumn()) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in ("members", "doorbells")}
+
+        def show_progress(name: str, done: int, total: int) -> None:
+            progress.update(tasks[name], completed=done, total=total)
+
+        result = run_with_services(data, lambda services: rebuild_state(services, on_progress=show_progress))
     console.print(
         f"[green]rebuilt[/] {result.loaded:,} of {result.members:,} members, "
         f"{result.doorbells:,} doorbells rung; other members are loaded at their next request",
         soft_wrap=True,
     )
-
-
-async def _audit(data: Path | None, console: Console) -> Audit:
-    async with open_installation(data) as settings:
-        with progress_bar(console, TimeElapsedColumn()) as progress:
-            task = progress.add_task("", total=len(CHECKS))
-            return await audit_ledger(
-                settings,
-                on_check=lambda done, check: progress.update(task, completed=done, description=check.name),
-            )
-
-
-async def _rebuild(data: Path | None, console: Console) -> RebuildResult:
-    async with (
-        open_installation(data) as settings,
-        open_services(settings, command_timeout_s=None) as services,
-    ):
-        with progress_bar(console, TimeElapsedColumn()) as progress:
-            tasks = {name: progress.add_task(name, total=None) for name in ("members", "doorbells")}
-            return await rebuild_state(
-                services,
-                on_progress=lambda name, done, total: progress.update(
-                    tasks[name], completed=done, total=total
-                ),
-            )
 
 
 def _show(console: Console, finding: Finding, state: str) -> None:

@@ -10,8 +10,7 @@ from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
 from engage.cli.options import data_option
 from engage.cli.output import progress_bar
-from engage.cli.run import run
-from engage.embedded.installation import open_installation
+from engage.cli.run import run_with_services
 from engage.flows.members.import_file import (
     COLUMNS,
     InvalidFile,
@@ -21,8 +20,7 @@ from engage.flows.members.import_file import (
     import_name,
 )
 from engage.flows.members.import_members import ImportCounts, Rejections, import_members
-from engage.runtime.sandbox_clock import follow_sandbox_clock
-from engage.runtime.services import open_services
+from engage.runtime.services import Services
 
 REASONS_SHOWN = 20
 
@@ -60,8 +58,11 @@ def import_(ctx: click.Context, file: Path, program_id: str, name: str | None, d
     try:
         table = check_file(file)
         rejected = RejectedFile(table)
-        work = _import(console, data, table, rejected, program_id=program_id, name=name)
-        counts = run(work, hint="; started again, the import continues")
+        counts = run_with_services(
+            data,
+            lambda services: _import(services, console, table, rejected, program_id=program_id, name=name),
+            hint="; started again, the import continues",
+        )
     except InvalidFile as problem:
         raise click.ClickException(f"{file}: {problem}") from None
     except OSError as error:
@@ -71,26 +72,21 @@ def import_(ctx: click.Context, file: Path, program_id: str, name: str | None, d
 
 
 async def _import(
-    console: Console, data: Path | None, table: Table, rejected: RejectedFile, *, program_id: str, name: str
+    services: Services, console: Console, table: Table, rejected: RejectedFile, *, program_id: str, name: str
 ) -> ImportCounts:
     bar = progress_bar(console, TextColumn("{task.fields[rejected]}"), TimeRemainingColumn())
     display = _Display(console, bar, rejected)
-    async with (
-        open_installation(data) as settings,
-        open_services(settings, command_timeout_s=None) as services,
-    ):
-        await services.programs.refresh(services.db)
-        await follow_sandbox_clock(services)
-        with bar:
-            display.task = bar.add_task(escape(table.path.name), total=table.rows, rejected="")
-            return await import_members(
-                services,
-                table,
-                program_id=program_id,
-                name=name,
-                on_rejected=display.reject,
-                on_progress=display.show_progress,
-            )
+    await services.programs.refresh(services.db)
+    with bar:
+        display.task = bar.add_task(escape(table.path.name), total=table.rows, rejected="")
+        return await import_members(
+            services,
+            table,
+            program_id=program_id,
+            name=name,
+            on_rejected=display.reject,
+            on_progress=display.show_progress,
+        )
 
 
 class _Display:

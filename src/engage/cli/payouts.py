@@ -8,12 +8,9 @@ from rich.table import Column, Table
 
 from engage.cli.options import data_option
 from engage.cli.output import open_console, utc_text
-from engage.cli.run import run
-from engage.embedded.installation import open_installation
-from engage.flows.withdrawals.reconcile import PayoutDifference, Reconciliation
+from engage.cli.run import run_with_services
+from engage.flows.withdrawals.reconcile import PayoutDifference
 from engage.flows.withdrawals.reconcile import reconcile as reconcile_payouts
-from engage.runtime.sandbox_clock import follow_sandbox_clock
-from engage.runtime.services import open_services
 
 
 @click.group()
@@ -31,7 +28,9 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
     the exit status is 1.
     """
     console = open_console()
-    result = run(_reconcile(data))
+    # Each withdrawal is logged for workers. Here the table shows them.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
+    result = run_with_services(data, reconcile_payouts)
     if result.differences:
         console.print(_table(result.differences))
     console.print(
@@ -40,17 +39,6 @@ def reconcile(ctx: click.Context, data: Path | None) -> None:
         soft_wrap=True,
     )
     ctx.exit(1 if result.differences else 0)
-
-
-async def _reconcile(data: Path | None) -> Reconciliation:
-    # Each withdrawal is logged for workers. Here the table shows them.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("WARNING"))
-    async with (
-        open_installation(data) as settings,
-        open_services(settings, command_timeout_s=None) as services,
-    ):
-        await follow_sandbox_clock(services)
-        return await reconcile_payouts(services)
 
 
 def _table(differences: list[PayoutDifference]) -> Table:

@@ -1,8 +1,8 @@
 """`engage report`: reports for finance, at any past instant."""
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import rich_click as click
@@ -11,12 +11,11 @@ from rich.table import Table
 
 from engage.cli.options import data_option
 from engage.cli.output import open_console
-from engage.cli.run import run
-from engage.domain.accounts.liability import LiabilityReport
+from engage.cli.run import run_with_settings
 from engage.domain.accounts.period import InvalidPeriod
-from engage.embedded.installation import open_installation
 from engage.flows.reports.csv_export import as_csv
-from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
+from engage.flows.reports.reports import report_balance, report_liability
+from engage.settings import Settings
 
 T = TypeVar("T")
 
@@ -66,7 +65,9 @@ def liability(
     """
     if as_json and csv_file == "-":
         raise click.UsageError("only one of --json and --csv - can use standard output")
-    result = _run(_liability(data, at=at, since=since, program_id=program_id))
+    result = _run(
+        data, lambda settings: report_liability(settings, at=at, since=since, program_id=program_id)
+    )
     if csv_file is not None:
         _write(csv_file, as_csv(result))
     if chart is not None:
@@ -90,7 +91,7 @@ def liability(
 @_json
 def balance(member_id: str, at: str | None, program_id: str | None, data: Path | None, as_json: bool) -> None:
     """Report the balances of one member."""
-    balances = _run(_balance(data, member_id, at=at, program_id=program_id))
+    balances = _run(data, lambda settings: report_balance(settings, member_id, at=at, program_id=program_id))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(balances)).decode())
         return
@@ -105,23 +106,9 @@ def balance(member_id: str, at: str | None, program_id: str | None, data: Path |
     console.print(table)
 
 
-async def _liability(
-    data: Path | None, *, at: str | None, since: str | None, program_id: str | None
-) -> LiabilityReport:
-    async with open_installation(data) as settings:
-        return await report_liability(settings, at=at, since=since, program_id=program_id)
-
-
-async def _balance(
-    data: Path | None, member_id: str, *, at: str | None, program_id: str | None
-) -> list[PastMemberBalance]:
-    async with open_installation(data) as settings:
-        return await report_balance(settings, member_id, at=at, program_id=program_id)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(data: Path | None, work: Callable[[Settings], Awaitable[T]]) -> T:
     try:
-        return run(work)
+        return run_with_settings(data, work)
     except InvalidPeriod as error:
         raise click.BadParameter(str(error), param_hint=f"--{error.field}") from None
 
