@@ -14,8 +14,8 @@ def test_a_written_contract_passes_the_check_and_a_changed_one_fails(tmp_path: P
     assert missing.exit_code == 1
     assert runner.invoke(main, ["openapi", "--file", str(file)]).exit_code == 0
     assert runner.invoke(main, ["openapi", "--check", "--file", str(file)]).exit_code == 0
-    file.write_text(file.read_text().replace("tapFuel", "fuelTap"))
+    file.write_text(file.read_text().replace("recordFuelTap", "fuelTap"))
     drifted = runner.invoke(main, ["openapi", "--check", "--file", str(file)])
     assert drifted.exit_code == 1
     assert "-      operationId: fuelTap" in drifted.output
-    assert "+      operationId: tapFuel" in drifted.output
+    assert "+      operationId: recordFuelTap" in drifted.output

@@ -41,7 +41,7 @@ async def test_the_commands_audit_and_rebuild_an_installation(
             await conn.exec_driver_sql("UPDATE balances SET active = 7 WHERE member_id = 'm-2'")
         status, said = await run(settings, "audit", cwd=tmp_path)
         assert status == 1
-        assert "broken balances_are_sums: What is active, held and owed" in said
+        assert "broken balances_are_sums: The active, held and debt balances" in said
         assert "m-2" in said
         assert f"2 of {len(CHECKS)} promises are broken" in said
         advance(services, DAY)
