@@ -1,0 +1,1 @@
+"""Members: the eligibility in a document, card numbers and phone numbers."""

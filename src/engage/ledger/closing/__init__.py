@@ -1,0 +1,1 @@
+"""The ledger of a member who is merged into another one or erased."""

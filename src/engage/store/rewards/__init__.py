@@ -1,0 +1,1 @@
+"""Rows of coupons and of the stock of rewards, and their checks for the audit."""
