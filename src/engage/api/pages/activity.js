@@ -1,8 +1,8 @@
-// The last credits, each with its why, and the statement.
+// The last credits, each with its reason, and the statement.
 
 import * as clock from "./clock.js";
 import { $, el, icon, mark, setText } from "./dom.js";
-import { clockTime, countdown, dayAndTime, dayOf, exactly, productName, ruleOf, shortDay } from "./words.js";
+import { clockTime, countdown, dayAndTime, dayOf, exactly, productName, ruleOf, shortDay } from "./format.js";
 
 const SHOWN_AT_FIRST = 6;
 const STATES = { active: "Active", reversed: "Taken back", expired: "Expired" };
@@ -11,7 +11,7 @@ const rows = new Map();
 let all = false;
 let onRemove = () => {};
 
-export function makeActivity({ remove, showStatement }) {
+export function setUpActivity({ remove, showStatement }) {
   onRemove = remove;
   $("more").addEventListener("click", () => {
     all = true;
@@ -47,17 +47,15 @@ export function showActivity(state) {
   showEntries(state);
 }
 
-/** Each second: the countdowns. */
+/** Update the countdowns, each second. */
 export function tickActivity(state) {
   for (const credit of state.credits) {
     const row = rows.get(credit.id);
-    if (row && credit.state === "pending") setText(row.querySelector(".chip"), stateWords(credit));
+    if (row && credit.state === "pending") setText(row.querySelector(".chip"), stateText(credit));
   }
 }
 
-// Credits.
-
-/** Rows stay what they are from one showing to the next, so that an open one stays open. */
+/** Rows are kept between updates, so that an open row stays open. */
 function showCredits(state) {
   const shown = all ? state.credits : state.credits.slice(0, SHOWN_AT_FIRST);
   const first = rows.size === 0;
@@ -85,12 +83,12 @@ function showRow(credit, { member }, first) {
   }
   mark(row, { state: credit.state });
   mark(row.querySelector(".chip"), { state: credit.state });
-  setText(row.querySelector(".chip"), stateWords(credit));
+  setText(row.querySelector(".chip"), stateText(credit));
   setText(row.querySelector(".name"), title(credit));
   setText(row.querySelector(".about"), subtitle(credit, member.zone));
   setText(row.querySelector(".sum"), `+${credit.points}`);
-  if (row.told !== credit.state && credit.why) {
-    row.told = credit.state;
+  if (row.shownState !== credit.state && credit.why) {
+    row.shownState = credit.state;
     row.querySelector(".why").replaceChildren(...why(credit, member.zone));
   }
   return row;
@@ -119,13 +117,13 @@ function title({ rule, why }) {
 function subtitle({ why, state }, zone) {
   if (!why) return "Just now";
   const product = why.activity.product_id;
-  // While it counts down, that is what matters.
+  // The countdown is shown instead of the time.
   if (product && state === "pending") return productName(product);
   const when = dayOf(why.at, zone) === dayOf(clock.now(), zone) ? clockTime(why.at, zone) : shortDay(why.at, zone);
   return product ? `${productName(product)}, ${when}` : when;
 }
 
-function stateWords({ state, due_at }) {
+function stateText({ state, due_at }) {
   if (state !== "pending") return STATES[state] ?? state;
   const left = Date.parse(due_at) - clock.now();
   return left > 0 ? `Pending ${countdown(left)}` : "Pending";
@@ -139,7 +137,7 @@ function why(credit, zone) {
     ["program", `${because.program}, version ${because.version}`],
     ["decided", exactly(because.at, zone)],
     ["due", credit.due_at ? exactly(credit.due_at, zone) : "–"],
-    ["good until", credit.expires_at ? exactly(credit.expires_at, zone) : "for ever"],
+    ["valid until", credit.expires_at ? exactly(credit.expires_at, zone) : "no expiry"],
     ...inputs,
     ["source key", credit.source_key],
   ];
@@ -148,7 +146,7 @@ function why(credit, zone) {
   return [el("h3", {}, "Why these points"), trace, list, ...removeButton(credit)];
 }
 
-/** The shop's part: a review or a share that is gone earns nothing any more. */
+/** A button for the shop's event: a removed review or share loses its points. */
 function removeButton(credit) {
   const { activity } = credit.why;
   const what = { review: "review", share: "share" }[activity.activity];
@@ -157,8 +155,6 @@ function removeButton(credit) {
   button.addEventListener("click", () => onRemove(what, activity[`${what}_id`], button));
   return [button];
 }
-
-// The statement.
 
 function showEntries({ entries, credits, member }) {
   $("statement-empty").hidden = entries.length > 0;

@@ -1,11 +1,11 @@
-// Calls to the API. A POST carries an Idempotency-Key, so one that had no answer is safe to send again.
+// Calls to the API. A POST has an Idempotency-Key, so it can be repeated when there was no answer.
 
-import { tell } from "./wire.js";
+import { log } from "./log.js";
 
 const ATTEMPTS = 3;
 const PAUSE_MS = 1000;
 
-/** A "no" of the API, or no answer at all (status 0). `detail` is fit to show. */
+/** A problem document, or no answer (status 0). */
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || "Something went wrong. Please try again.");
@@ -26,25 +26,25 @@ export async function call(method, path, { body, token, etag } = {}) {
   if (body !== undefined) request.body = JSON.stringify(body);
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await ask(path, request, body);
+      return await send(path, request, body);
     } catch (problem) {
-      if (!worthAsking(problem) || attempt === ATTEMPTS) throw problem;
+      if (!isRetryable(problem) || attempt === ATTEMPTS) throw problem;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
 }
 
-/** An id that nobody else has. Works where the page is not a secure context, too. */
+/** A random id. Unlike crypto.randomUUID, this needs no secure context. */
 export function newId(prefix) {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return prefix + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function worthAsking(problem) {
+function isRetryable(problem) {
   return problem instanceof Problem && (problem.status === 0 || problem.status === 503);
 }
 
-async function ask(path, request, sent) {
+async function send(path, request, sent) {
   const began = performance.now();
   let response, body;
   try {
@@ -52,12 +52,12 @@ async function ask(path, request, sent) {
     const text = await response.text();
     body = text ? JSON.parse(text) : undefined;
   } catch {
-    tell({ kind: "http", text: `${request.method} ${path} no answer`, state: "bad" });
+    log({ kind: "http", text: `${request.method} ${path} no answer`, state: "bad" });
     throw new Problem(0, { code: "no_answer", detail: "The store does not answer right now. Trying again." });
   }
-  const took = Math.round(onTheWire(path, began));
+  const took = Math.round(networkTime(path, began));
   const good = response.ok || response.status === 304;
-  tell({
+  log({
     kind: "http",
     text: `${request.method} ${path}`,
     status: response.status,
@@ -70,16 +70,16 @@ async function ask(path, request, sent) {
   return { status: response.status, body, etag: response.headers.get("ETag"), took };
 }
 
-/** How long the answer took, without what the page had to wait for its own drawing. */
-function onTheWire(path, began) {
-  const asked = performance.getEntriesByName(new URL(path, location.href).href, "resource");
-  const entry = asked.findLast((one) => one.startTime >= began && one.requestStart > 0);
-  // The browser keeps 250 and then no more.
+/** The milliseconds from the request to the answer, without the page's own rendering. */
+function networkTime(path, began) {
+  const entries = performance.getEntriesByName(new URL(path, location.href).href, "resource");
+  const entry = entries.findLast((one) => one.startTime >= began && one.requestStart > 0);
+  // The browser keeps only the first 250.
   if (performance.getEntriesByType("resource").length > 200) performance.clearResourceTimings();
   return entry ? entry.responseEnd - entry.requestStart : performance.now() - began;
 }
 
-/** Credentials are not for screens, nor for screenshots. */
+/** Hide credentials: screens are photographed. */
 function masked(body) {
   if (body === null || typeof body !== "object" || Array.isArray(body)) return body;
   const secret = ["token", "ticket", "shop_key", "admin_key"];

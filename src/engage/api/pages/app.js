@@ -1,19 +1,19 @@
-// The demo store page: who it is for, what moves it, and the sandbox's clock.
+// The demo store page: its member, its updates, and the sandbox's clock.
 
-import { makeActivity, showActivity, tickActivity } from "./activity.js";
+import { setUpActivity, showActivity, tickActivity } from "./activity.js";
 import { call, Problem } from "./api.js";
 import * as clock from "./clock.js";
-import { makeDeeds, remove } from "./deeds.js";
+import { setUpActions, remove } from "./actions.js";
 import { $, el, setText } from "./dom.js";
-import { makeEarn, showEarn } from "./earn.js";
+import { setUpEarn, showEarn } from "./earn.js";
 import { Feed } from "./feed.js";
-import { makeHome, nextDue, showHome, tickHome } from "./home.js";
-import { identity, join, onJoinedElsewhere, recall } from "./identity.js";
-import { belongTo, change, moved, onChange, readSandbox, refresh, refreshSoon, state } from "./model.js";
-import { followCredits, followPush, makePanel, showWhose } from "./panel.js";
+import { setUpHome, nextDue, showHome, tickHome } from "./home.js";
+import { identity, join, onOtherTabJoined, loadIdentity } from "./identity.js";
+import { useMember, change, applyBalance, onChange, readSandbox, refresh, refreshSoon, state } from "./model.js";
+import { followCredits, followPush, setUpPanel, showLogMember } from "./panel.js";
 import { toast } from "./toast.js";
-import { tell } from "./wire.js";
-import { clockTime, dayOf, shortDay } from "./words.js";
+import { log } from "./log.js";
+import { clockTime, dayOf, shortDay } from "./format.js";
 
 const AGAIN_MS = 2000;
 const MISSED_MS = 4000;
@@ -23,12 +23,10 @@ const otherTabs = new BroadcastChannel("engage-sandbox-clock");
 
 let feed = null;
 
-// Who.
-
 async function start() {
   try {
     await readSandbox();
-    if (recall() === null) await join(HOME_COUNTRY);
+    if (loadIdentity() === null) await join(HOME_COUNTRY);
     await enter();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
@@ -40,21 +38,21 @@ async function start() {
 async function enter() {
   feed?.stop();
   const member = identity();
-  belongTo(member.token, startAnew);
+  useMember(member.token, restart);
   await refresh();
   if (member !== identity()) return;
   feed = new Feed(member.token, () => state.feedSeq, {
-    snapshot: (message) => heard(message, true),
-    balance: (message) => heard(message, false),
+    snapshot: (message) => receive(message, true),
+    balance: (message) => receive(message, false),
     state: (name) => change({ connection: name }),
-    refused: startAnew,
+    refused: restart,
   });
 }
 
 let starting = null;
 
-/** The old token is not accepted any more, or the visitor wants another country. */
-function startAnew(country = identity()?.country ?? HOME_COUNTRY) {
+/** Make a new member: the token was refused, or the visitor has chosen a country. */
+function restart(country = identity()?.country ?? HOME_COUNTRY) {
   starting ??= join(country)
     .then(enter)
     .catch((problem) => toast(problem.message, { urgent: true }))
@@ -64,27 +62,25 @@ function startAnew(country = identity()?.country ?? HOME_COUNTRY) {
   return starting;
 }
 
-// What the feed says. A gap in seq means that something was missed: it is read.
+// Messages of the feed. A gap in seq means that changes were missed: read the state.
 
-function heard(message, isSnapshot) {
+function receive(message, isSnapshot) {
   const { type, seq, balance, cause } = message;
   const text = `${type} seq ${seq}${cause ? ` ${cause}` : ""}, ${balance.active} active, ${balance.pending} pending`;
-  tell({ kind: "push", text, detail: message });
+  log({ kind: "push", text, detail: message });
   const before = state.feedSeq;
   change({ feedSeq: seq });
-  const news = moved({ seq, balance }, { replaces: isSnapshot });
-  if (!isSnapshot && news) followPush(message);
+  const newer = applyBalance({ seq, balance }, { replaces: isSnapshot });
+  if (!isSnapshot && newer) followPush(message);
   if (!isSnapshot && before !== null && seq > before + 1) {
-    tell({ kind: "heal", text: `seq ${before} to ${seq}: reading /v1/me for what was between` });
+    log({ kind: "resync", text: `seq ${before} to ${seq}: reading /v1/me for the changes between` });
     refresh();
   } else refreshSoon();
 }
 
-// Each second.
-
 let today = null;
 let behindSince = null;
-let lastLook = 0;
+let lastCheck = 0;
 
 function tick() {
   if (state.member === null) return;
@@ -98,33 +94,31 @@ function tick() {
   const day = dayOf(at, zone);
   if (today !== null && day !== today) refresh();
   today = day;
-  lookForMissed(at);
+  checkForMissedPushes(at);
 }
 
-/** A push is a hint and may be lost: what is overdue is looked for, and so is a feed that has fallen behind. */
-function lookForMissed(at) {
+/** A push may be lost: read overdue credits, and reconnect a feed that has fallen behind. */
+function checkForMissedPushes(at) {
   const passed = performance.now();
   const due = nextDue(state.credits);
-  if (due !== null && at > due + MISSED_MS && passed > lastLook + MISSED_MS) {
-    lastLook = passed;
+  if (due !== null && at > due + MISSED_MS && passed > lastCheck + MISSED_MS) {
+    lastCheck = passed;
     refresh();
   }
   const behind = state.connection === "live" && state.seq > state.feedSeq;
   behindSince = behind ? (behindSince ?? passed) : null;
   if (behind && passed > behindSince + MISSED_MS) {
     behindSince = null;
-    tell({ kind: "heal", text: `the feed is at seq ${state.feedSeq}, /v1/me at ${state.seq}: connecting anew` });
+    log({ kind: "resync", text: `the feed is at seq ${state.feedSeq}, /v1/me at ${state.seq}: reconnecting` });
     feed.renew();
   }
 }
 
-function look() {
+function refreshIfVisible() {
   if (document.hidden || identity() === null) return;
   if (feed?.waiting) feed.renew();
   readSandbox().then(refresh, () => {});
 }
-
-// The sandbox's clock.
 
 const clockButtons = [
   ["plus-5-min", "PT5M"],
@@ -150,8 +144,6 @@ function enableClock(enabled) {
   for (const [id] of clockButtons) $(id).ariaBusy = String(!enabled);
 }
 
-// The membership sheet.
-
 function showMember() {
   const { member } = state;
   if (member === null) return;
@@ -169,32 +161,30 @@ function showMember() {
 
 async function memberClosed() {
   if ($("member").returnValue !== "new") return;
-  await startAnew($("country").value);
+  await restart($("country").value);
   toast("Welcome! A new member, and 50 points on the way.");
 }
-
-// All of it.
 
 function show() {
   showHome(state);
   showEarn(state);
   showActivity(state);
-  showWhose(state);
+  showLogMember(state);
   tick();
   for (const [id] of clockButtons) $(id).disabled = state.member === null;
 }
 
-makePanel();
-makeHome();
-makeEarn(() => showEarn(state));
-makeActivity({
+setUpPanel();
+setUpHome();
+setUpEarn(() => showEarn(state));
+setUpActivity({
   remove,
   showStatement: (shown) => {
     change({ statementShown: shown });
     if (shown) refresh();
   },
 });
-makeDeeds();
+setUpActions();
 for (const [id, duration] of clockButtons) {
   $(id).addEventListener("click", () => {
     if ($(id).ariaBusy !== "true") advance(duration);
@@ -202,8 +192,8 @@ for (const [id, duration] of clockButtons) {
 }
 $("member-button").addEventListener("click", showMember);
 $("member").addEventListener("close", memberClosed);
-onJoinedElsewhere(() => {
-  recall();
+onOtherTabJoined(() => {
+  loadIdentity();
   enter();
 });
 otherTabs.addEventListener("message", ({ data }) => {
@@ -211,8 +201,8 @@ otherTabs.addEventListener("message", ({ data }) => {
   tick();
   refreshSoon();
 });
-document.addEventListener("visibilitychange", look);
-addEventListener("online", look);
+document.addEventListener("visibilitychange", refreshIfVisible);
+addEventListener("online", refreshIfVisible);
 onChange(show);
 setInterval(tick, 1000);
 start();

@@ -1,14 +1,14 @@
-// The sandbox's clock as the server told it, running on with this machine's.
+// The sandbox's clock: the last time of the server, continued by this machine's clock.
 
-let told = Date.now();
-let heard = performance.now();
+let serverTime = Date.now();
+let receivedAt = performance.now();
 
 export function setNow(iso) {
-  told = Date.parse(iso);
-  heard = performance.now();
+  serverTime = Date.parse(iso);
+  receivedAt = performance.now();
 }
 
 /** Milliseconds since 1970, by the sandbox's clock. */
 export function now() {
-  return told + performance.now() - heard;
+  return serverTime + performance.now() - receivedAt;
 }

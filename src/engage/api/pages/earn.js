@@ -1,11 +1,11 @@
-// Products to share and review, with what is left of the month.
+// Products to share and review, with the shares left this month.
 
 import { $, el, icon, mark, setText } from "./dom.js";
-import { longDay, pays, PRODUCTS, productName } from "./words.js";
+import { longDay, pays, PRODUCTS, productName } from "./format.js";
 
 const BUTTONS = { share_social: "share-social", share_link: "share-link", review: "review", app_sign_in: "sign-in" };
 
-export function makeEarn(onChoose) {
+export function setUpEarn(onChoose) {
   PRODUCTS.forEach((product, n) => {
     const input = el("input", { type: "radio", name: "product", value: product.id, onchange: onChoose });
     input.checked = n === 0;
@@ -40,7 +40,7 @@ function showLimit({ limits, member }, rule) {
   setText($(`left-${rule}`), limit.remaining ? `${limit.remaining} left this month` : none);
 }
 
-/** The products that a review has paid for, be it taken back or not. */
+/** The products whose review has earned points, even if they were taken back. */
 function reviewed({ credits }) {
   return new Set(credits.filter((one) => one.rule === "review").map((one) => one.why?.activity?.product_id));
 }
@@ -62,5 +62,5 @@ function showSignIn({ credits, shopKey }) {
   const spent = credits.some((one) => one.rule === "app_sign_in");
   $("sign-in").disabled = spent || shopKey === null;
   mark($("sign-in"), { spent });
-  setText($("left-app_sign_in"), spent ? "Done, it pays once" : "Pays once");
+  setText($("left-app_sign_in"), spent ? "Done, earns points once" : "Earns points once");
 }

@@ -1,7 +1,7 @@
-// The websocket: a new ticket for each connection, resume from the newest seq, patience between attempts.
+// The websocket: a new ticket for each connection, resume from the newest seq, longer pauses after failures.
 
 import { call } from "./api.js";
-import { tell } from "./wire.js";
+import { log } from "./log.js";
 
 const PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -33,7 +33,7 @@ export class Feed {
     this.#socket?.close();
   }
 
-  /** For when there is reason to believe that a wait is over, or that the connection is not what it seems. */
+  /** Reconnect now: the network is back, or the connection has fallen behind. */
   renew() {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
@@ -54,7 +54,7 @@ export class Feed {
       ticket = (await call("POST", "/v1/feed/tickets", { token: this.#token })).body;
     } catch (problem) {
       if (problem.status === 401) this.#on.refused();
-      else this.#again("no ticket");
+      else this.#retryLater("no ticket");
       return;
     }
     if (!this.#stopped && this.#socket === null) this.#open(ticket);
@@ -63,27 +63,27 @@ export class Feed {
   #open(ticket) {
     const socket = new WebSocket(ticket.url);
     this.#socket = socket;
-    const mine = () => this.#socket === socket && !this.#stopped;
+    const current = () => this.#socket === socket && !this.#stopped;
     this.#timer = setTimeout(() => socket.close(), FIRST_MESSAGE_MS);
     socket.onopen = () => {
       const seq = this.#seen();
       socket.send(JSON.stringify({ type: "auth", ticket: ticket.ticket }));
       if (seq !== null) socket.send(JSON.stringify({ type: "resume", seq }));
-      tell({ kind: "socket", text: seq === null ? "open, ticket sent" : `open, ticket sent, resume after seq ${seq}` });
+      log({ kind: "socket", text: seq === null ? "open, ticket sent" : `open, ticket sent, resume after seq ${seq}` });
     };
     socket.onmessage = ({ data }) => {
-      if (mine()) this.#heard(JSON.parse(data));
+      if (current()) this.#receive(JSON.parse(data));
     };
     socket.onclose = ({ code, reason }) => {
-      if (!mine()) return;
+      if (!current()) return;
       this.#socket = null;
       clearTimeout(this.#timer);
-      tell({ kind: "socket", text: `closed ${code} ${reason}`, state: "bad" });
-      this.#again();
+      log({ kind: "socket", text: `closed ${code} ${reason}`, state: "bad" });
+      this.#retryLater();
     };
   }
 
-  #heard(message) {
+  #receive(message) {
     clearTimeout(this.#timer);
     this.#attempts = 0;
     this.#on.state("live");
@@ -91,11 +91,11 @@ export class Feed {
     if (message.type === "balance") this.#on.balance(message);
   }
 
-  #again() {
+  #retryLater() {
     if (this.#stopped) return;
     this.#attempts += 1;
     this.#on.state("reconnecting");
-    // Spread out, so that a restarted feed is not met by everybody at once.
+    // Random pauses, so that clients do not reconnect to a restarted feed at once.
     const longest = Math.min(PAUSE_MS * 2 ** (this.#attempts - 1), LONGEST_PAUSE_MS);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), longest * (0.5 + Math.random() / 2));

@@ -1,9 +1,9 @@
-// The balance, the fuel button and its week.
+// The balance, the fuel button and the week of the streak.
 
 import * as clock from "./clock.js";
 import { $, el, icon, mark, setText, svg } from "./dom.js";
 import { countTo, once } from "./motion.js";
-import { clockTime, countdown, dayAndTime, longDay, pays, plural, weekday } from "./words.js";
+import { clockTime, countdown, dayAndTime, longDay, pays, plural, weekday } from "./format.js";
 
 const WEEK = 7;
 const DAY_MS = 86_400_000;
@@ -11,7 +11,7 @@ const READ_OUT_MS = 900;
 
 const CONNECTIONS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting" };
 
-export function makeHome() {
+export function setUpHome() {
   for (let n = 0; n < WEEK; n += 1) {
     const arc = { cx: 100, cy: 100, r: 94, pathLength: WEEK, "stroke-dasharray": "0.8 6.2", "stroke-dashoffset": -n - 0.1 };
     $("ring").append(svg("circle", arc));
@@ -28,14 +28,12 @@ export function showHome(state) {
   if (state.member !== null) showFuel(state);
 }
 
-/** Each second: what only the clock changes. */
+/** Update what depends on the clock, each second. */
 export function tickHome(state) {
   if (state.member === null) return;
   setText($("status-time"), clockTime(clock.now(), state.member.zone ?? "UTC"));
-  showPendingWhen(state);
+  showNextDue(state);
 }
-
-// The connection and the balance.
 
 function showConnection(name) {
   mark($("connection"), { state: name });
@@ -62,7 +60,7 @@ function showBalance({ balance, seq, expiring, member }) {
   }
   const first = expiring[0];
   const zone = member?.zone ?? "UTC";
-  setText($("expiring"), first ? `${plural(first.points, "point")} good until ${longDay(first.expires_at, zone)}` : "");
+  setText($("expiring"), first ? `${plural(first.points, "point")} valid until ${longDay(first.expires_at, zone)}` : "");
 }
 
 export function nextDue(credits) {
@@ -70,17 +68,15 @@ export function nextDue(credits) {
   return due.length ? Math.min(...due.map((credit) => Date.parse(credit.due_at))) : null;
 }
 
-function showPendingWhen({ balance, credits }) {
+function showNextDue({ balance, credits }) {
   const due = nextDue(credits);
   const left = due === null ? 0 : due - clock.now();
   const words = !balance?.pending || due === null ? "" : left > 0 ? `next in ${countdown(left)}` : "any moment";
   setText($("pending-when"), words);
 }
 
-// Fuel.
-
-/** How far the run is in its week of seven: {tapped, done, today}, `today` an index. */
-function weekOf(streak, at) {
+/** The streak within its week of seven days: {tapped, done, today}; `today` is an index. */
+function weekProgress(streak, at) {
   const tapped = Date.parse(streak.next_tap_at) > at;
   const done = tapped ? ((streak.days - 1) % WEEK) + 1 : streak.days % WEEK;
   return { tapped, done, today: tapped ? done - 1 : done };
@@ -89,7 +85,7 @@ function weekOf(streak, at) {
 function showFuel(state) {
   $("fuel-card").hidden = state.streak === null;
   if (state.streak === null) return;
-  const week = weekOf(state.streak, clock.now());
+  const week = weekProgress(state.streak, clock.now());
   const button = $("fuel");
   button.disabled = false;
   mark(button, { tapped: week.tapped });
@@ -98,33 +94,33 @@ function showFuel(state) {
   $("fuel-icon").setAttribute("href", `/demo/icons.svg#${week.tapped ? "check" : "flame"}`);
   $("run").hidden = state.streak.days < 2;
   setText($("run"), `${state.streak.days} days in a row`);
-  showFuelWords(state, week);
+  showFuelText(state, week);
   showWeek(state, week);
   [...$("ring").children].forEach((arc, n) => arc.classList.toggle("done", n < week.done));
 }
 
-function showFuelWords({ member, streak, credits }, week) {
+function showFuelText({ member, streak, credits }, week) {
   const version = member.program_version;
   const [perDay, bonus] = [pays(version, "fuel"), pays(version, "fuel_streak")];
   if (week.tapped) {
-    setText($("fuel-status"), `${todaysPoints(credits)}day ${week.done} of ${WEEK}`);
+    setText($("fuel-status"), `${pointsToday(credits)}day ${week.done} of ${WEEK}`);
     setText($("fuel-next"), `Next tap opens ${dayAndTime(streak.next_tap_at, member.zone)}`);
   } else if (streak.days === 0) {
-    setText($("fuel-status"), "Start a run of seven days");
+    setText($("fuel-status"), "Start a streak of seven days");
     setText($("fuel-next"), bonus ? `${perDay} points a day, ${bonus} more on the seventh` : "One tap a day");
   } else {
     setText($("fuel-status"), `Day ${week.done + 1} of ${WEEK} is open`);
-    setText($("fuel-next"), towardsBonus(streak.next_bonus_in, bonus));
+    setText($("fuel-next"), bonusText(streak.next_bonus_in, bonus));
   }
 }
 
-function towardsBonus(days, bonus) {
-  if (days === null || !bonus) return "Keep the run going";
+function bonusText(days, bonus) {
+  if (days === null || !bonus) return "Keep the streak";
   return days === 1 ? `Today brings ${bonus} bonus points` : `${days} taps to the ${bonus} bonus points`;
 }
 
-/** "2 pending, " or "52 active, ": what the newest tap earned, bonus included. */
-function todaysPoints(credits) {
+/** "2 pending, " or "52 active, ": the points of the newest tap, with the bonus. */
+function pointsToday(credits) {
   const newest = credits.find((credit) => credit.rule === "fuel");
   if (!newest) return "";
   const earned = credits.filter((one) => one.rule.startsWith("fuel") && one.due_at === newest.due_at);
@@ -134,7 +130,7 @@ function todaysPoints(credits) {
 
 function showWeek({ member, streak }, week) {
   const [perDay, bonus] = [pays(member.program_version, "fuel"), pays(member.program_version, "fuel_streak")];
-  // A tapped day ends where the next one opens, which also tells today in the zone of the run.
+  // A tapped day ends when the next tap opens, in the zone of the streak.
   const today = week.tapped ? Date.parse(streak.next_tap_at) - DAY_MS / 2 : clock.now();
   [...$("week").children].forEach((item, n) => {
     const name = weekday(today + (n - week.today) * DAY_MS, member.zone);

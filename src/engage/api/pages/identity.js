@@ -1,9 +1,9 @@
-// Who this browser is: a member of the sandbox, kept for the next visit and shared by the tabs.
+// The member of this browser: a test member, stored for the next visit and shared by its tabs.
 
 import { call } from "./api.js";
 
 export const PROGRAM = "eu-mi-points";
-const KEPT = "engage.demo.member";
+const STORAGE_KEY = "engage.demo.member";
 
 let current = null;
 
@@ -12,11 +12,11 @@ export function identity() {
   return current;
 }
 
-export function recall() {
+export function loadIdentity() {
   try {
-    current = JSON.parse(localStorage.getItem(KEPT));
+    current = JSON.parse(localStorage.getItem(STORAGE_KEY));
   } catch {
-    // Without storage a reload begins anew, which is all right for a demo.
+    // Without storage, a reload makes a new member.
     current = null;
   }
   return current;
@@ -26,16 +26,16 @@ export async function join(country) {
   const { body } = await call("POST", "/v1/sandbox/members", { body: { program: PROGRAM, country } });
   current = { member_id: body.member_id, token: body.token, country };
   try {
-    localStorage.setItem(KEPT, JSON.stringify(current));
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(current));
   } catch {
     // As above.
   }
   return current;
 }
 
-/** Another tab has started anew. */
-export function onJoinedElsewhere(then) {
+/** Call `then` when another tab has made a new member. */
+export function onOtherTabJoined(then) {
   addEventListener("storage", (event) => {
-    if (event.key === KEPT && event.newValue) then();
+    if (event.key === STORAGE_KEY && event.newValue) then();
   });
 }

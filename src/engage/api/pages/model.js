@@ -1,4 +1,4 @@
-// What the page knows. REST is the truth; the feed moves the balance sooner, and never back.
+// The state of the page. REST is authoritative; the feed updates the balance sooner.
 
 import { call, Problem } from "./api.js";
 import * as clock from "./clock.js";
@@ -23,46 +23,46 @@ const EMPTY = {
 export const state = { ...EMPTY, connection: "connecting", shopKey: null, statementShown: false };
 
 const listeners = new Set();
-let told = false;
+let scheduled = false;
 
-/** `listener` is called after changes, once for all that came together. */
+/** `listener` is called once after simultaneous changes. */
 export function onChange(listener) {
   listeners.add(listener);
 }
 
 export function change(changes) {
   Object.assign(state, changes);
-  if (told) return;
-  told = true;
+  if (scheduled) return;
+  scheduled = true;
   queueMicrotask(() => {
-    told = false;
+    scheduled = false;
     for (const listener of listeners) listener(state);
   });
 }
 
-// Whose answers count; those to questions of an earlier member do not.
+// Answers to requests with another token are ignored: they belong to an earlier member.
 let token = null;
 let etag = null;
 let home = null;
 let onLost = () => {};
 
-/** From now on it is this member's. `lost` is called when the token is not accepted any more. */
-export function belongTo(memberToken, lost) {
+/** Show this member. `lost` is called when the token is refused. */
+export function useMember(memberToken, lost) {
   token = memberToken;
   etag = home = null;
   onLost = lost;
   change(EMPTY);
 }
 
-/** The balance as the feed tells it; a snapshot replaces whatever was known. False when it is old news. */
-export function moved({ seq, balance }, { replaces = false } = {}) {
+/** Apply a balance of the feed. A snapshot replaces any other. Returns false for an older one. */
+export function applyBalance({ seq, balance }, { replaces = false } = {}) {
   if (!replaces && state.seq !== null && seq < state.seq) return false;
   change({ seq, balance });
   return true;
 }
 
-/** What an answer to an activity says, until the next reading says it again. */
-export function answered({ credits = [], streak, limit }) {
+/** Apply the answer to an activity, until the state is read again. */
+export function applyAnswer({ credits = [], streak, limit }) {
   const known = new Set(state.credits.map((credit) => credit.id));
   const fresh = credits.filter((credit) => !known.has(credit.id));
   change({
@@ -76,7 +76,7 @@ let reading = null;
 let readAgain = false;
 let later = 0;
 
-/** Reads everything that is shown. Many askers, one reading; whoever asks during one gets another. */
+/** Read everything that is shown. Calls during a read share one more read. */
 export function refresh() {
   clearTimeout(later);
   readAgain = true;
@@ -86,7 +86,7 @@ export function refresh() {
   return reading;
 }
 
-/** The same, a little later, for when more may be coming. */
+/** Refresh a little later, together with further changes. */
 export function refreshSoon(ms = SOON_MS) {
   clearTimeout(later);
   later = setTimeout(refresh, ms);
@@ -99,23 +99,23 @@ async function readUntilCurrent() {
   }
 }
 
-async function read(asker) {
-  const as = { token: asker };
+async function read(memberToken) {
+  const as = { token: memberToken };
   try {
     const [me, credits, entries] = await Promise.all([
       call("GET", "/v1/me", { ...as, etag }),
       call("GET", `/v1/me/credits?limit=${CREDITS_READ}`, as),
       state.statementShown ? call("GET", "/v1/me/entries", as) : null,
     ]);
-    if (asker !== token) return;
+    if (memberToken !== token) return;
     if (me.status !== 304) {
       home = me.body;
       etag = me.etag;
     }
-    take(home, credits.body.items, entries?.body.items);
+    apply(home, credits.body.items, entries?.body.items);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
-    if (asker !== token) return;
+    if (memberToken !== token) return;
     if (problem.status === 401 || problem.code === "unknown_member") onLost();
     else {
       change({ trouble: problem.message });
@@ -124,8 +124,8 @@ async function read(asker) {
   }
 }
 
-function take({ balance: { seq, ...balance }, member, expiring, streak, limits }, credits, entries) {
-  // A push may have overtaken this answer.
+function apply({ balance: { seq, ...balance }, member, expiring, streak, limits }, credits, entries) {
+  // A push may have been faster than this answer.
   if (state.seq === null || seq >= state.seq) change({ seq, balance });
   else refreshSoon();
   change({ member, expiring, streak, limits, credits, entries: entries ?? state.entries, trouble: null });

@@ -1,4 +1,4 @@
-// Movement, for those who like it.
+// Animations, unless the visitor prefers reduced motion.
 
 const COUNT_MS = 700;
 const FLY_MS = 900;
@@ -8,15 +8,15 @@ const COLOURS = ["#ff6a13", "#ffb27a", "#f5c542", "#1fa463", "#4f6fe0", "#e4572e
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const counts = new WeakMap();
 
-function calm() {
+function motionReduced() {
   return still.matches || document.hidden;
 }
 
-/** Counts from what is shown to `value`; a later call takes over from wherever this one is. */
+/** Count from the shown number to `value`. A later call continues from the current number. */
 export function countTo(element, value) {
   const shown = Number(element.textContent);
   cancelAnimationFrame(counts.get(element)?.frame);
-  if (calm() || Number.isNaN(shown) || shown === value) {
+  if (motionReduced() || Number.isNaN(shown) || shown === value) {
     element.textContent = value;
     counts.delete(element);
     return;
@@ -33,18 +33,18 @@ export function countTo(element, value) {
   once(element, "bump");
 }
 
-/** A class for the length of its animation. */
+/** Add a class for the length of its animation. */
 export function once(element, name) {
   element.classList.remove(name);
-  // Reading the layout makes the browser see that the class was gone.
+  // Reading the layout restarts the animation.
   void element.offsetWidth;
   element.classList.add(name);
   element.addEventListener("animationend", () => element.classList.remove(name), { once: true });
 }
 
-/** A little "+2" from one element to another. */
+/** Animate a text such as "+2" from one element to another. */
 export function fly(text, from, to) {
-  if (calm()) return;
+  if (motionReduced()) return;
   const [start, end] = [from, to].map((element) => element.getBoundingClientRect());
   const flying = document.createElement("span");
   flying.className = "flying";
@@ -54,7 +54,7 @@ export function fly(text, from, to) {
   flying.style.left = `${start.left + start.width / 2 - flying.offsetWidth / 2}px`;
   flying.style.top = `${start.top + start.height / 2 - flying.offsetHeight / 2}px`;
   const across = end.left + end.width / 2 - (start.left + start.width / 2);
-  // Where the balance is scrolled out of sight, upwards is enough.
+  // Limited, because the balance may be scrolled out of sight.
   const up = Math.max(end.top - start.top, -260);
   flying
     .animate(
@@ -68,9 +68,9 @@ export function fly(text, from, to) {
     .finished.finally(() => flying.remove());
 }
 
-/** Bits of paper from the middle of an element, inside the bounds of another. */
+/** Confetti from the middle of an element, inside the bounds of another. */
 export function celebrate(from, inside) {
-  if (calm()) return;
+  if (motionReduced()) return;
   const [start, bounds] = [from, inside].map((element) => element.getBoundingClientRect());
   for (let n = 0; n < BITS; n += 1) scatter(start, bounds, COLOURS[n % COLOURS.length]);
 }

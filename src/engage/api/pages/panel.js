@@ -1,29 +1,27 @@
-// Beside the phone: the way of the last activity through the system, and everything on the wire.
+// Beside the phone: the steps of the last activity through the system, and the network log.
 
 import * as clock from "./clock.js";
 import { $, el, icon, mark, setText } from "./dom.js";
-import { clockTime, countdown, wireTime } from "./words.js";
-import { listen } from "./wire.js";
+import { clockTime, countdown, logTime } from "./format.js";
+import { onLog } from "./log.js";
 
 const LINES_KEPT = 200;
 
 const STEPS = [
-  ["The app asks", "One POST, with an Idempotency-Key"],
-  ["Decided and durable", "Rules decide; PostgreSQL has the pending credit before the answer"],
+  ["Sent by the app", "One POST with an Idempotency-Key"],
+  ["Decided and stored", "The rules decide. PostgreSQL has the pending credit before the answer"],
   ["Pushed to every open screen", "The new balance, over the websocket"],
-  ["Waits until it is due", "Never early: +5 min takes you there"],
-  ["Settled and pushed", "Entry, lot and balance in one transaction; then the screens"],
+  ["Pending until it is due", "Never early: advance the clock with +5 min"],
+  ["Settled and pushed", "Entry, lot and balance in one transaction, then the push"],
 ];
 
-export function makePanel() {
+export function setUpPanel() {
   STEPS.forEach(([name, words], n) => {
     const dot = el("span", { class: "dot", "aria-hidden": "true" }, String(n + 1));
     $("steps").append(el("li", {}, dot, el("p", {}, el("b", {}, name), el("small", {}, words)), el("span", { class: "seen" })));
   });
-  listen(showLine);
+  onLog(showLine);
 }
-
-// The way of an activity.
 
 let followed = null;
 
@@ -37,7 +35,7 @@ function step(n, state, seen = "") {
   setText(item.querySelector(".seen"), seen);
 }
 
-/** `rule` says which credit to look for where the answer does not name it. */
+/** `rule`: the rule of the credit, where the answer does not name it. */
 export function follow(request, rule = null) {
   followed = { began: performance.now(), rule, credit: null, pushed: false, settled: false };
   STEPS.forEach((_, n) => step(n, n === 1 ? "now" : undefined));
@@ -55,7 +53,7 @@ export function followRefusal(problem) {
   followed = null;
 }
 
-/** A change of the balance, as the feed tells it. */
+/** A balance was pushed. */
 export function followPush({ seq, cause }) {
   if (followed === null) return;
   if (cause === "active") followed.activeSeq = seq;
@@ -82,35 +80,33 @@ export function followCredits({ credits, member, balance }) {
   }
 }
 
-// The wire.
-
-const KINDS = { http: "HTTP", push: "PUSH", socket: "SOCKET", heal: "HEAL" };
+const KINDS = { http: "HTTP", push: "PUSH", socket: "SOCKET", resync: "RESYNC" };
 
 function showLine({ at, kind, text, state, status, code, took, detail }) {
   const what = el("span", { class: "what" }, text);
   if (status) what.append(" ", el("b", { class: state }, `${status}${code ? ` ${code}` : ""}`));
   else if (state) what.classList.add(state);
   const cells = [
-    el("span", { class: "at" }, wireTime(at)),
+    el("span", { class: "at" }, logTime(at)),
     el("span", { class: "kind" }, KINDS[kind]),
     what,
     el("span", { class: "took" }, took ?? ""),
   ];
   const line = el("li", { data: { kind, quiet: text.startsWith("GET") } });
   if (detail === undefined) line.append(el("p", { class: "plain" }, ...cells));
-  else line.append(unfolding(cells, detail));
+  else line.append(expandable(cells, detail));
   $("log").prepend(line);
   while ($("log").children.length > LINES_KEPT) $("log").lastElementChild.remove();
 }
 
-/** The bodies are written out only for those who look. */
-function unfolding(cells, detail) {
+/** The body is rendered when the line is opened. */
+function expandable(cells, detail) {
   const body = el("pre");
   const details = el("details", {}, el("summary", {}, ...cells), body);
   details.addEventListener("toggle", () => setText(body, details.open ? JSON.stringify(detail, null, 2) : ""));
   return details;
 }
 
-export function showWhose({ member }) {
+export function showLogMember({ member }) {
   setText($("log-member"), member ? `${member.program} ${member.member_id}` : "");
 }

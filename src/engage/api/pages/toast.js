@@ -1,4 +1,4 @@
-// Short words to the member, one at a time.
+// Short messages to the member, one at a time.
 
 import { $, el } from "./dom.js";
 
@@ -6,7 +6,7 @@ const SHOWN_MS = 4500;
 
 let timer = 0;
 
-/** `urgent` is for what did not work: it is read out at once. */
+/** `urgent`: an error, which screen readers read at once. */
 export function toast(text, { urgent = false } = {}) {
   clearTimeout(timer);
   for (const id of ["toast-polite", "toast-urgent"]) $(id).replaceChildren();

@@ -1,19 +1,19 @@
-// What a member can do on the page: tap, share, review, sign in; and what the shop can take back.
+// Actions of the member: tap, share, review, sign in. And the shop's removal of reviews and shares.
 
 import { call, newId, Problem } from "./api.js";
 import * as clock from "./clock.js";
 import { $, mark } from "./dom.js";
 import { chosenProduct } from "./earn.js";
 import { identity, PROGRAM } from "./identity.js";
-import { answered, refreshSoon, state } from "./model.js";
+import { applyAnswer, refreshSoon, state } from "./model.js";
 import { celebrate, fly, once } from "./motion.js";
 import { follow, followAnswer, followRefusal } from "./panel.js";
 import { toast } from "./toast.js";
-import { dayAndTime } from "./words.js";
+import { dayAndTime } from "./format.js";
 
 const CELEBRATED_MS = 4000;
 
-export function makeDeeds() {
+export function setUpActions() {
   $("fuel").addEventListener("click", tap);
   $("share-social").addEventListener("click", () => share("social", $("share-social")));
   $("share-link").addEventListener("click", () => share("link", $("share-link")));
@@ -22,42 +22,40 @@ export function makeDeeds() {
 }
 
 async function tap() {
-  const answer = await ask($("fuel"), "/v1/fuel/taps");
-  if (answer?.credits.some((credit) => credit.rule === "fuel_streak")) rejoice();
+  const answer = await send($("fuel"), "/v1/fuel/taps");
+  if (answer?.credits.some((credit) => credit.rule === "fuel_streak")) celebrateStreak();
 }
 
 function share(kind, button) {
   const network = kind === "social" ? { network: "demo" } : {};
-  return ask(button, "/v1/shares", { kind, product_id: chosenProduct(), share_id: newId("s-"), ...network });
+  return send(button, "/v1/shares", { kind, product_id: chosenProduct(), share_id: newId("s-"), ...network });
 }
 
 function review() {
-  return ask($("review"), "/v1/reviews", { product_id: chosenProduct(), review_id: newId("r-") });
+  return send($("review"), "/v1/reviews", { product_id: chosenProduct(), review_id: newId("r-") });
 }
 
 async function signIn() {
-  const taken = await shopTells("app.signed_in", {}, $("sign-in"), "app_sign_in");
+  const taken = await sendEvent("app.signed_in", {}, $("sign-in"), "app_sign_in");
   if (taken) refreshSoon();
 }
 
-/** A review or a share that is gone. What it earned goes too. */
+/** Remove a review or a share. Its points are taken back. */
 export async function remove(what, id, button) {
-  const taken = await shopTells(`${what}.removed`, { [`${what}_id`]: id }, button);
+  const taken = await sendEvent(`${what}.removed`, { [`${what}_id`]: id }, button);
   if (!taken) return;
   toast(`The shop removed the ${what}; its points are taken back.`);
   refreshSoon();
 }
 
-// An activity of the member's own.
-
-async function ask(button, path, body) {
+async function send(button, path, body) {
   if (button.ariaBusy === "true") return null;
   button.ariaBusy = "true";
   follow(`POST ${path}`);
   try {
     const { status, body: answer, took } = await call("POST", path, { body, token: identity().token });
     followAnswer(status, took, answer.credits);
-    answered(answer);
+    applyAnswer(answer);
     const points = answer.credits.reduce((sum, credit) => sum + credit.points, 0);
     fly(`+${points}`, button.querySelector(".plus") ?? button, $("active"));
     refreshSoon();
@@ -78,7 +76,7 @@ function refused(problem, button) {
   refreshSoon();
 }
 
-/** The API's own words; where they tell a time, which they do in UTC, the member's own. */
+/** The detail of a problem, with times in the member's zone. */
 function friendly({ message, facts }) {
   const zone = state.member?.zone ?? "UTC";
   if (facts.next_tap_at) return `${facts.title}. The next tap opens ${dayAndTime(facts.next_tap_at, zone)}.`;
@@ -86,16 +84,16 @@ function friendly({ message, facts }) {
   return message;
 }
 
-function rejoice() {
+function celebrateStreak() {
   mark($("fuel-card"), { celebrating: true });
   celebrate($("fuel"), document.querySelector(".phone"));
   toast("Seven days in a row! The bonus is on its way.");
   setTimeout(() => mark($("fuel-card"), { celebrating: false }), CELEBRATED_MS);
 }
 
-// What the shop's own server would tell: here the sandbox's key stands in for it.
+// Events are sent by the shop's server. The page uses the sandbox's key in its place.
 
-async function shopTells(type, facts, button, rule) {
+async function sendEvent(type, facts, button, rule) {
   if (button.disabled) return false;
   button.disabled = true;
   const event = {

@@ -1,4 +1,4 @@
-// The words and numbers of the demo store, and how times are written.
+// Names and numbers of the demo store, and the formats of times.
 
 export const PRODUCTS = [
   { id: "nova-one", name: "Nova One", art: "product-phone" },
@@ -7,7 +7,7 @@ export const PRODUCTS = [
   { id: "dusk-lamp", name: "Dusk Lamp", art: "product-lamp" },
 ];
 
-// What the buttons promise: the rules of 2022, which are in force on every day that the sandbox can reach.
+// Points that the buttons show: the rules of 2022, which are in force on every day of the sandbox.
 const PAYS = {
   2022: { fuel: 2, fuel_streak: 50, share_social: 5, share_link: 10, review: 20, app_sign_in: 50 },
 };
@@ -36,20 +36,20 @@ export function productName(id) {
 
 const formats = new Map();
 
-function written(at, zone, options) {
+function format(at, zone, options) {
   const key = zone + JSON.stringify(options);
   if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options }));
   return formats.get(key).format(typeof at === "string" ? Date.parse(at) : at);
 }
 
-export const clockTime = (at, zone) => written(at, zone, { hour: "2-digit", minute: "2-digit" });
-export const weekday = (at, zone) => written(at, zone, { weekday: "short" });
-export const shortDay = (at, zone) => written(at, zone, { weekday: "short", day: "numeric", month: "short" });
-export const longDay = (at, zone) => written(at, zone, { day: "numeric", month: "short", year: "numeric" });
+export const clockTime = (at, zone) => format(at, zone, { hour: "2-digit", minute: "2-digit" });
+export const weekday = (at, zone) => format(at, zone, { weekday: "short" });
+export const shortDay = (at, zone) => format(at, zone, { weekday: "short", day: "numeric", month: "short" });
+export const longDay = (at, zone) => format(at, zone, { day: "numeric", month: "short", year: "numeric" });
 export const dayAndTime = (at, zone) => `${shortDay(at, zone)}, ${clockTime(at, zone)}`;
-export const exactly = (at, zone) => `${longDay(at, zone)}, ${written(at, zone, { timeStyle: "medium" })}`;
+export const exactly = (at, zone) => `${longDay(at, zone)}, ${format(at, zone, { timeStyle: "medium" })}`;
 
-export const wireTime = (at) => written(at, undefined, { timeStyle: "medium" });
+export const logTime = (at) => format(at, undefined, { timeStyle: "medium" });
 
 /** The calendar day in a zone, to compare with others: 2026-11-21. */
 export function dayOf(at, zone) {
@@ -57,7 +57,7 @@ export function dayOf(at, zone) {
   return parts.format(typeof at === "string" ? Date.parse(at) : at);
 }
 
-/** 4:59, or 2 h 05 min, or 3 days; whole units, rounded up so that it ends at nothing. */
+/** 4:59, or 2 h 05 min, or 3 days. Rounded up, so that it ends at zero. */
 export function countdown(ms) {
   const seconds = Math.max(Math.ceil(ms / 1000), 0);
   if (seconds < 3600) return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
