@@ -1,4 +1,4 @@
-"""Callers who share round trips: each gets its own answer, and nobody waits for a timer or for ever."""
+"""Callers that share round trips: each gets its own answer, and no caller waits for a timer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from engage.domain.refusals import Unavailable
 
 
 class Slow:
-    """Answers ten times the number; a batch takes until it is let go."""
+    """Answers ten times the number. A batch ends when the test lets it."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -40,7 +40,7 @@ async def turns(number: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_an_idle_caller_waits_for_nobody_and_busy_ones_share() -> None:
+async def test_a_single_caller_does_not_wait_and_many_share_a_batch() -> None:
     slow = Slow()
     batcher: Batcher[int, int] = Batcher(slow.run, max_size=10)
     first = asyncio.ensure_future(batcher.submit(1))
@@ -56,7 +56,7 @@ async def test_an_idle_caller_waits_for_nobody_and_busy_ones_share() -> None:
     assert slow.batches == [[1], [2, 3, 4, 5]]
 
 
-async def test_who_comes_in_the_same_turn_goes_together() -> None:
+async def test_items_of_one_turn_of_the_loop_share_a_batch() -> None:
     slow = Slow()
     batcher: Batcher[int, int] = Batcher(slow.run, max_size=3, in_flight=2)
     asking = [asyncio.ensure_future(batcher.submit(n)) for n in range(8)]
@@ -71,7 +71,7 @@ async def test_who_comes_in_the_same_turn_goes_together() -> None:
     assert slow.most_at_once == 2
 
 
-async def test_one_answer_that_is_an_error_is_its_own_callers() -> None:
+async def test_an_answer_that_is_an_error_is_raised_to_its_caller() -> None:
     slow = Slow()
     batcher: Batcher[int, int] = Batcher(slow.run, max_size=10)
     asking = [asyncio.ensure_future(batcher.submit(n)) for n in (1, -2, 3)]
@@ -81,7 +81,7 @@ async def test_one_answer_that_is_an_error_is_its_own_callers() -> None:
     assert isinstance(found[1], ValueError)
 
 
-async def test_what_a_batch_ends_in_all_its_callers_are_told_and_the_next_one_goes_on() -> None:
+async def test_a_failed_batch_is_raised_to_all_its_callers_and_the_next_one_runs() -> None:
     failures: list[Exception] = [Unavailable("postgres")]
 
     async def run(items: list[int]) -> Sequence[int | Exception]:
@@ -95,7 +95,7 @@ async def test_what_a_batch_ends_in_all_its_callers_are_told_and_the_next_one_go
     assert await batcher.submit(7) == 7
 
 
-async def test_a_batch_that_is_answered_short_leaves_nobody_waiting() -> None:
+async def test_a_batch_with_missing_answers_leaves_no_caller_waiting() -> None:
     async def run(items: list[int]) -> Sequence[int | Exception]:
         return items[:-1]
 
@@ -104,7 +104,7 @@ async def test_a_batch_that_is_answered_short_leaves_nobody_waiting() -> None:
     assert [type(answer) for answer in found] == [AssertionError] * 3
 
 
-async def test_a_caller_that_goes_away_disturbs_nobody() -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_others() -> None:
     slow = Slow()
     batcher: Batcher[int, int] = Batcher(slow.run, max_size=10)
     gone, stays = (asyncio.ensure_future(batcher.submit(n)) for n in (1, 2))
@@ -115,7 +115,7 @@ async def test_a_caller_that_goes_away_disturbs_nobody() -> None:
     assert gone.cancelled()
 
 
-async def test_there_is_a_limit_to_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_waiting_items_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "WAITING_LIMIT", 3)
     slow = Slow()
     batcher: Batcher[int, int] = Batcher(slow.run, max_size=10)
@@ -130,7 +130,7 @@ async def test_there_is_a_limit_to_waiting(monkeypatch: pytest.MonkeyPatch) -> N
     assert await asyncio.gather(first, *waiting) == [0, 10, 20, 30]
 
 
-async def test_draining_waits_until_everyone_is_answered() -> None:
+async def test_drain_waits_until_all_items_are_answered() -> None:
     slow = Slow()
     batcher: Batcher[int, int] = Batcher(slow.run, max_size=2)
     asking = [asyncio.ensure_future(batcher.submit(n)) for n in range(5)]

@@ -1,4 +1,4 @@
-"""A gate over the emptied Valkey of the tests."""
+"""A gate on an empty Valkey."""
 
 from collections.abc import AsyncIterator
 

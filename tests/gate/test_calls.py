@@ -1,4 +1,4 @@
-"""One call for many: the same answers, on one server or a Cluster, with or without the library in place."""
+"""Calls with many items: the same results on one server and on a Cluster, with the library loaded or not."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from engage.embedded.child_process import start
 from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
 from engage.gate.client import ClaimResult, Gate, SlotRequest, open_gate
-from tests.gate.asking import (
+from tests.gate.claims import (
     GRANTED,
     LONDON,
     PROGRAM,
@@ -35,7 +35,7 @@ MEMBERS = [f"m-{n}" for n in range(12)]
 
 
 def some_claims(seed: int, count: int) -> list[tuple[str, Slot]]:
-    """Claims of few members for few slots, so that they meet."""
+    """Claims of few members for few slots, so that they compete."""
     chance = random.Random(seed)
     slots: list[Slot] = [
         *[tap(day) for day in range(1, 5)],
@@ -57,7 +57,7 @@ async def prepare(gate: Gate, program: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_batch_answers_as_one_by_one(gate: Gate, seed: int) -> None:
+async def test_a_batch_gives_the_results_of_single_claims(gate: Gate, seed: int) -> None:
     seen = set()
     await prepare(gate, "p-one")
     await prepare(gate, "p-many")
@@ -80,8 +80,8 @@ async def test_a_batch_answers_as_one_by_one(gate: Gate, seed: int) -> None:
         assert await gate.read("p-many", member) == await gate.read("p-one", member)
 
 
-async def test_a_cluster_answers_as_one_server(gate: Gate, cluster: Gate) -> None:
-    """It has no library at first: that comes by itself."""
+async def test_a_cluster_gives_the_results_of_one_server(gate: Gate, cluster: Gate) -> None:
+    """The cluster has no library at first; the first call loads it."""
     claims = some_claims(9, 200)
     await prepare(gate, PROGRAM)
     await prepare(cluster, PROGRAM)
@@ -99,7 +99,7 @@ async def test_a_cluster_answers_as_one_server(gate: Gate, cluster: Gate) -> Non
     assert [await cluster.read(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
 
 
-async def test_the_library_comes_back_by_itself(gate: Gate, valkey: Redis) -> None:
+async def test_a_lost_library_is_loaded_again(gate: Gate, valkey: Redis) -> None:
     await load(gate)
     assert await taken(gate, tap(1)) == 1
     await valkey.flushall()
@@ -110,7 +110,7 @@ async def test_the_library_comes_back_by_itself(gate: Gate, valkey: Redis) -> No
     assert await claim(gate, tap(1)) == (GRANTED, 1)
 
 
-async def test_nothing_asked_is_nothing_answered(gate: Gate) -> None:
+async def test_an_empty_batch_has_no_results(gate: Gate) -> None:
     assert await gate.claim([]) == []
     await gate.confirm([])
     await gate.undo([])
@@ -150,12 +150,12 @@ async def test_a_full_server_is_unavailable(gate: Gate, valkey: Redis) -> None:
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
-    """A gate over a Cluster of one node that has all slots."""
+    """A gate on a Cluster of one node with all hash slots."""
     folder = folder_at(tmp_path / "cluster")
     with lock_folder(folder):
         server = embedded.prepare(folder, durable=False)
         with (folder.valkey / "valkey.conf").open("a") as configuration:
-            # By itself it would take the port 10,000 above, which there may not be.
+            # The default, 10,000 above the port, may be no valid port.
             bus = free_port(embedded.HOST)
             configuration.write(
                 f"cluster-enabled yes\ncluster-announce-ip {embedded.HOST}\ncluster-port {bus}\n"

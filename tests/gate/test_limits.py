@@ -1,10 +1,10 @@
-"""What the gate gives and refuses when nothing goes wrong."""
+"""Slots that the gate grants and refuses when nothing fails."""
 
 import pytest
 
 from engage.domain.earning.limits import OnceSlot
 from engage.gate.client import Gate
-from tests.gate.asking import (
+from tests.gate.claims import (
     GRANTED,
     LONDON,
     REFUSED,
@@ -22,7 +22,7 @@ from tests.gate.asking import (
 )
 
 
-async def test_a_member_that_was_never_heard_of_is_unknown_and_not_new(gate: Gate) -> None:
+async def test_a_member_without_records_is_unknown_and_not_new(gate: Gate) -> None:
     assert await claim(gate, tap(1)) == (UNKNOWN, 0)
     assert await claim(gate, share()) == (UNKNOWN, 0)
     await load(gate)
@@ -30,7 +30,7 @@ async def test_a_member_that_was_never_heard_of_is_unknown_and_not_new(gate: Gat
     assert await claim(gate, share()) == (GRANTED, 1)
 
 
-async def test_a_day_is_given_once(gate: Gate) -> None:
+async def test_a_day_is_granted_once(gate: Gate) -> None:
     await load(gate)
     assert await taken(gate, tap(1)) == 1
     assert await claim(gate, tap(1)) == (REFUSED, 1)
@@ -44,20 +44,20 @@ async def test_days_in_a_row_are_counted_and_a_missed_day_starts_again(gate: Gat
     assert await taken(gate, tap(17)) == 2
 
 
-async def test_a_streak_goes_on_from_what_the_database_knew(gate: Gate) -> None:
+async def test_a_streak_continues_from_the_loaded_one(gate: Gate) -> None:
     await load(gate, streak(9, 41), today=10)
     assert await claim(gate, tap(9)) == (REFUSED, 41)
     assert await taken(gate, tap(10)) == 42
 
 
-async def test_a_streak_of_another_zone_is_for_the_database_to_tell(gate: Gate) -> None:
+async def test_a_streak_of_another_zone_is_unknown(gate: Gate) -> None:
     await load(gate, streak(1, 5))
     assert await claim(gate, tap(2, zone=LONDON)) == (UNKNOWN, 0)
     assert await claim(gate, tap(2)) == (GRANTED, 6), "and it keeps its own zone"
 
 
 @pytest.mark.parametrize("count", [1, 3, 31, 32])
-async def test_a_window_has_its_places_from_the_first_to_the_last(gate: Gate, count: int) -> None:
+async def test_the_slots_of_a_window_are_granted_in_order(gate: Gate, count: int) -> None:
     await load(gate)
     slot = share(count=count)
     answers = await claim_all(gate, *[slot] * count)
@@ -66,30 +66,30 @@ async def test_a_window_has_its_places_from_the_first_to_the_last(gate: Gate, co
     assert [answer.left for answer in answers] == list(range(count - 1, -1, -1))
     for number in range(1, count + 1):
         await confirm(gate, slot, number)
-    # Which of these places the database took is asked once; then it is known.
+    # The first time, the database is asked which of these slots are used.
     assert await claim(gate, slot) == (UNKNOWN, 0)
 
 
 @pytest.mark.parametrize("count", [1, 3, 31, 32])
-async def test_a_full_window_is_refused_without_asking_again(gate: Gate, count: int) -> None:
+async def test_a_full_confirmed_window_is_refused(gate: Gate, count: int) -> None:
     await load(gate, places(*range(1, count + 1)))
     assert await claim(gate, share(count=count)) == (REFUSED, count)
 
 
-async def test_free_places_between_used_ones_are_given(gate: Gate) -> None:
+async def test_free_slots_between_used_ones_are_granted(gate: Gate) -> None:
     await load(gate, places(1, 3))
     first, *_ = await claim_all(gate, share(count=4))
     assert (first.number, first.left) == (2, 1)
     assert await claim(gate, share(count=4)) == (GRANTED, 4)
 
 
-async def test_a_limit_that_became_smaller_counts_its_own_places(gate: Gate) -> None:
+async def test_a_smaller_limit_counts_only_its_own_slots(gate: Gate) -> None:
     await load(gate, places(1, 2, 5))
     assert await claim(gate, share(count=2)) == (REFUSED, 2)
     assert await claim(gate, share(count=3)) == (GRANTED, 3)
 
 
-async def test_a_new_month_and_a_new_day_begin_empty(gate: Gate) -> None:
+async def test_a_new_month_and_a_new_day_begin_with_free_slots(gate: Gate) -> None:
     await load(gate, places(1, 2, 3))
     assert await claim(gate, share(30)) == (REFUSED, 3)
     assert await claim(gate, share(31)) == (GRANTED, 1), "the first of December"
@@ -98,20 +98,20 @@ async def test_a_new_month_and_a_new_day_begin_empty(gate: Gate) -> None:
     assert [await claim(gate, slot) for slot in daily] == [(GRANTED, 1), (GRANTED, 1)]
 
 
-async def test_rules_do_not_share_their_places(gate: Gate) -> None:
+async def test_rules_do_not_share_slots(gate: Gate) -> None:
     await load(gate)
     for rule in ("share_social", "share_link", "other"):
         assert await claim(gate, share(count=1, rule=rule)) == (GRANTED, 1)
     assert await taken(gate, tap(1)) == 1
 
 
-async def test_members_do_not_share_anything(gate: Gate) -> None:
+async def test_members_do_not_share_slots(gate: Gate) -> None:
     for n in range(500):
         await load(gate, member=f"m-{n}")
     assert {await claim(gate, tap(1), member=f"m-{n}") for n in range(500)} == {(GRANTED, 1)}
 
 
-async def test_a_key_is_given_until_the_database_has_taken_it(gate: Gate) -> None:
+async def test_a_once_slot_is_granted_until_it_is_confirmed(gate: Gate) -> None:
     assert await claim(gate, review("band")) == (GRANTED, 1)
     assert await claim(gate, review("band")) == (GRANTED, 1), "its caller may have died"
     await confirm(gate, review("band"), 1)

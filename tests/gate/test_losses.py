@@ -1,11 +1,11 @@
-"""Callers that die, keys that vanish, confirmations that are late: nothing is lost, nothing doubled."""
+"""Callers that die, lost keys and late confirmations: no slot is lost or used twice."""
 
 import pytest
 from redis.asyncio import Redis
 
 from engage.gate import keys
 from engage.gate.client import ONCE_TTL_S, Gate, SlotRequest
-from tests.gate.asking import (
+from tests.gate.claims import (
     GRANTED,
     PROGRAM,
     REFUSED,
@@ -24,20 +24,20 @@ from tests.gate.asking import (
 )
 
 
-async def test_a_day_whose_caller_died_is_given_again(gate: Gate) -> None:
+async def test_an_unconfirmed_day_is_granted_again(gate: Gate) -> None:
     await load(gate, streak(1, 4))
     assert await claim(gate, tap(2)) == (GRANTED, 5)
     assert await claim(gate, tap(2)) == (GRANTED, 5)
 
 
-async def test_any_other_day_waits_for_what_became_of_an_unconfirmed_one(gate: Gate) -> None:
+async def test_another_day_is_unknown_while_the_last_is_unconfirmed(gate: Gate) -> None:
     await load(gate, streak(1, 4))
     await claim(gate, tap(3))
     assert await claim(gate, tap(4)) == (UNKNOWN, 0)
     assert await claim(gate, tap(2)) == (UNKNOWN, 0), "if day 3 came to nothing, day 2 is free"
 
 
-async def test_places_of_dead_callers_are_asked_for_when_all_are_used(gate: Gate) -> None:
+async def test_a_full_window_with_unconfirmed_slots_is_unknown(gate: Gate) -> None:
     await load(gate, places(1))
     assert [answer.number for answer in await claim_all(gate, share(), share())] == [2, 3]
     await confirm(gate, share(), 3)
@@ -47,10 +47,10 @@ async def test_places_of_dead_callers_are_asked_for_when_all_are_used(gate: Gate
     assert await taken(gate, share()) == 2
 
 
-async def test_a_late_confirmation_does_not_vouch_for_another_callers_claim(gate: Gate) -> None:
+async def test_a_late_confirmation_does_not_confirm_another_claim(gate: Gate) -> None:
     await load(gate)
     await claim_all(gate, share(count=2), share(count=2))
-    # The member is forgotten; the database had neither of these credits yet. Another caller claims, and dies.
+    # The member is forgotten before the database has accepted a credit. Another caller claims, and dies.
     await undo(gate, share())
     await load(gate)
     assert await claim(gate, share(count=2)) == (GRANTED, 1)
@@ -59,7 +59,7 @@ async def test_a_late_confirmation_does_not_vouch_for_another_callers_claim(gate
     assert await claim(gate, share(count=2)) == (UNKNOWN, 0), "place 1 may be free"
 
 
-async def test_a_confirmation_holds_whatever_was_forgotten(gate: Gate) -> None:
+async def test_a_confirmation_holds_after_a_loss(gate: Gate) -> None:
     await load(gate)
     await claim(gate, tap(1))
     await claim(gate, share())
@@ -78,12 +78,12 @@ async def test_a_confirmation_of_an_older_day_changes_nothing(gate: Gate) -> Non
     assert await claim(gate, tap(3)) == (GRANTED, 10)
 
 
-async def test_a_confirmation_makes_nobody_known(gate: Gate) -> None:
+async def test_a_confirmation_does_not_load_an_unknown_member(gate: Gate) -> None:
     await confirm(gate, tap(1), 1)
     assert await gate.read(PROGRAM, "m-1") is None
 
 
-async def test_undo_is_to_forget(gate: Gate) -> None:
+async def test_undo_forgets_the_member(gate: Gate) -> None:
     await load(gate)
     await claim_all(gate, tap(1), share(), review("band"))
     await gate.undo([SlotRequest(PROGRAM, "m-1", slot) for slot in (tap(1), review("band"))])
@@ -92,14 +92,14 @@ async def test_undo_is_to_forget(gate: Gate) -> None:
     assert await claim(gate, review("band")) == (GRANTED, 1)
 
 
-async def test_loading_overwrites_nobody(gate: Gate) -> None:
+async def test_loading_does_not_overwrite_a_known_member(gate: Gate) -> None:
     await load(gate, streak(1, 4))
     await taken(gate, tap(2))
     await load(gate, streak(1, 4))
     assert await claim(gate, tap(3)) == (GRANTED, 6)
 
 
-async def test_every_key_ends_some_day(gate: Gate, valkey: Redis) -> None:
+async def test_every_key_has_a_time_to_live(gate: Gate, valkey: Redis) -> None:
     await load(gate)
     await load(gate, member="m-2")
     await claim_all(gate, tap(1), share(), review("band"), review("watch"))
@@ -113,7 +113,7 @@ async def test_every_key_ends_some_day(gate: Gate, valkey: Redis) -> None:
     assert all(key.startswith(keys.PREFIX.encode()) for key in found)
 
 
-async def test_whoever_has_nothing_current_leaves_when_others_arrive(
+async def test_members_with_old_records_are_dropped_when_others_are_loaded(
     gate: Gate, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "BUCKETS", 1)
@@ -126,7 +126,7 @@ async def test_whoever_has_nothing_current_leaves_when_others_arrive(
     assert known == [*range(0, 31, 2), 31]
 
 
-async def test_everything_can_be_forgotten_at_once(gate: Gate, valkey: Redis) -> None:
+async def test_forget_all_drops_every_key(gate: Gate, valkey: Redis) -> None:
     await valkey.set("engage:other", "stays")
     await gate.load([(PROGRAM, f"m-{n}", []) for n in range(2_500)], day=20_000, month=24_000)
     await claim(gate, review("band"))

@@ -1,4 +1,4 @@
-"""MTN MoMo's disbursement API as it speaks HTTP, on loopback, with a purse and a will of its own."""
+"""A server with MTN MoMo's disbursement API, on loopback, whose answers a test sets."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ USER, KEY, SUBSCRIPTION, ENVIRONMENT = "user-1", "key-1", "subscription-1", "san
 
 
 class Transfer(msgspec.Struct):
-    """What was asked for, and where it stands."""
+    """A requested transfer and its state."""
 
     body: dict[str, Any]
     status: str = "PENDING"

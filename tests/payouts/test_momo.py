@@ -1,4 +1,4 @@
-"""MTN MoMo's disbursement API, over HTTP: what each of its answers is taken for."""
+"""MTN MoMo's disbursement API over HTTP: the outcome of each of its answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ def payout(amount_minor: int = 6_000, currency: str = "XOF") -> Payout:
     return Payout(uuid4(), amount_minor, currency, "+22670123456", AT)
 
 
-async def test_a_payout_is_sent_as_the_api_wants_it(server: Momo, provider: MomoProvider) -> None:
+async def test_a_payout_is_sent_in_the_documented_form(server: Momo, provider: MomoProvider) -> None:
     sent = payout()
     assert await provider.send(sent, at=AT) == Accepted()
     assert server.transfers[sent.reference].body == {
@@ -72,7 +72,7 @@ async def test_amounts_have_the_digits_of_their_currency(
 @pytest.mark.parametrize(
     "reason", ["PAYEE_NOT_FOUND", {"code": "PAYEE_NOT_FOUND", "message": "Payee does not exist"}]
 )
-async def test_a_transfer_that_failed_says_why(server: Momo, provider: MomoProvider, reason: Any) -> None:
+async def test_a_failed_transfer_has_its_reason(server: Momo, provider: MomoProvider, reason: Any) -> None:
     sent = payout()
     await provider.send(sent, at=AT)
     server.transfers[sent.reference].status = "FAILED"
@@ -80,7 +80,7 @@ async def test_a_transfer_that_failed_says_why(server: Momo, provider: MomoProvi
     assert await provider.ask(sent, at=AT) == Declined("payee_not_found")
 
 
-async def test_a_reference_that_it_has_had_before_was_taken(server: Momo, provider: MomoProvider) -> None:
+async def test_a_repeated_reference_was_accepted(server: Momo, provider: MomoProvider) -> None:
     sent = payout()
     assert await provider.send(sent, at=AT) == Accepted()
     assert await provider.send(sent, at=AT) == Accepted()
@@ -106,7 +106,7 @@ async def test_a_reference_that_it_has_had_before_was_taken(server: Momo, provid
         (302, None, Unclear),
     ],
 )
-async def test_only_a_no_is_taken_for_a_no_when_sending(
+async def test_only_an_explicit_refusal_is_declined_when_sending(
     server: Momo, provider: MomoProvider, status: int, body: Any, outcome: type
 ) -> None:
     server.instead["transfer"] = (status, body)
@@ -130,7 +130,7 @@ async def test_only_a_no_is_taken_for_a_no_when_sending(
         (500, {"code": "INTERNAL_PROCESSING_ERROR"}, Unclear),
     ],
 )
-async def test_only_what_says_so_is_an_end_when_asking(
+async def test_only_an_explicit_state_is_an_end_when_asking(
     server: Momo, provider: MomoProvider, status: int, body: Any, outcome: type
 ) -> None:
     server.instead["status"] = (status, body)
@@ -138,10 +138,10 @@ async def test_only_what_says_so_is_an_end_when_asking(
     assert await provider.ask(payout(), at=AT) == NotReceived(), "the next one is asked about as ever"
 
 
-async def test_a_token_serves_until_it_ends(server: Momo, provider: MomoProvider) -> None:
+async def test_a_token_is_used_until_it_expires(server: Momo, provider: MomoProvider) -> None:
     await asyncio.gather(*(provider.send(payout(), at=AT) for _ in range(8)))
     assert len(server.tokens) == 1
-    server.expires_in = 30  # Less than it is renewed before.
+    server.expires_in = 30  # Shorter than RENEW_BEFORE_S.
     server.revoked = {*server.tokens}
     assert isinstance(await provider.send(payout(), at=AT), NotSent)
     for count in (2, 3):
@@ -153,7 +153,7 @@ async def test_a_token_serves_until_it_ends(server: Momo, provider: MomoProvider
 @pytest.mark.parametrize(
     "instead", [(500, HTML), (401, {"error": "login_failed"}), (200, HTML), (200, {"expires_in": 1})]
 )
-async def test_without_a_token_nothing_leaves(server: Momo, provider: MomoProvider, instead: Any) -> None:
+async def test_without_a_token_nothing_is_sent(server: Momo, provider: MomoProvider, instead: Any) -> None:
     server.instead["token"] = instead
     assert isinstance(await provider.send(payout(), at=AT), NotSent)
     server.instead["token"] = instead
@@ -161,7 +161,7 @@ async def test_without_a_token_nothing_leaves(server: Momo, provider: MomoProvid
     assert server.transfers == {}
 
 
-async def test_a_provider_that_hangs_is_waited_for_so_long_only(
+async def test_a_call_that_hangs_is_unclear_within_the_time_limit(
     server: Momo, provider: MomoProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await provider.ask(payout(), at=AT)
@@ -173,14 +173,14 @@ async def test_a_provider_that_hangs_is_waited_for_so_long_only(
     assert await provider.ask(sent, at=AT) == Unclear("TimeoutError")
 
 
-async def test_where_nobody_listens_nothing_was_sent() -> None:
+async def test_without_a_connection_nothing_was_sent() -> None:
     provider = MomoProvider(MomoAccount(f"http://127.0.0.1:{free_port('127.0.0.1')}", "x", "x", "x", "x"))
     assert isinstance(await provider.send(payout(), at=AT), NotSent)
     assert isinstance(await provider.ask(payout(), at=AT), Unclear)
     await provider.close()
 
 
-async def test_secrets_are_shown_nowhere(server: Momo) -> None:
+async def test_secrets_are_not_shown(server: Momo) -> None:
     account = server.account(key="swordfish", subscription_key="swordfish")
     assert "swordfish" not in repr(account)
     provider = MomoProvider(account)
@@ -190,7 +190,7 @@ async def test_secrets_are_shown_nowhere(server: Momo) -> None:
     assert "swordfish" not in said.reason
 
 
-def test_what_is_not_set_is_said(servers: Settings) -> None:
+def test_missing_settings_are_named(servers: Settings) -> None:
 
     with pytest.raises(
         SettingsError, match="ENGAGE_MOMO_SUBSCRIPTION_KEY, ENGAGE_MOMO_USER, ENGAGE_MOMO_KEY"

@@ -1,4 +1,4 @@
-"""The sandbox's provider: the number tells the end, whoever asks, and after any restart."""
+"""The sandbox's provider: the phone number decides the outcome, in every process and after any restart."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -32,7 +32,7 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
         ("56", Accepted, Paid, Paid),
     ],
 )
-async def test_the_last_two_digits_tell_the_end(digits: str, sent: type, soon: type, late: type) -> None:
+async def test_the_last_digits_decide_the_outcome(digits: str, sent: type, soon: type, late: type) -> None:
     payout = Payout(uuid4(), 100, "XOF", f"+226701234{digits}", AT)
     said: list[Outcome] = [
         await SandboxProvider().send(payout, at=AT),

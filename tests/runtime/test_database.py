@@ -1,4 +1,4 @@
-"""What opens a transaction says in bounded time that the database is away."""
+"""Transactions raise Unavailable within a time limit when the database cannot be reached."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ NEVER = text("SELECT pg_sleep(3600)")
 
 
 @pytest.mark.parametrize("opened", [transaction, one_statement])
-async def test_a_database_that_takes_for_ever_is_away_and_is_there_again_afterwards(
+async def test_a_statement_over_the_time_limit_is_unavailable(
     settings: Settings, opened: Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]
 ) -> None:
     db = open_database(settings.database_url, pool_size=1, command_timeout_s=0.2)
@@ -34,7 +34,7 @@ async def test_a_database_that_takes_for_ever_is_away_and_is_there_again_afterwa
         await db.dispose()
 
 
-async def test_a_statement_amid_the_servers_last_words_finds_the_database_away(settings: Settings) -> None:
+async def test_a_connection_lost_during_a_statement_is_unavailable(settings: Settings) -> None:
     db = open_database(settings.database_url, pool_size=1)
     with pytest.raises(Unavailable):
         async with one_statement(db):
@@ -48,7 +48,7 @@ async def test_a_statement_amid_the_servers_last_words_finds_the_database_away(s
 
 
 @pytest.mark.parametrize("last_words", [b"", b"N", b"NR"], ids=["none", "no TLS", "half a word"])
-async def test_a_server_that_dies_while_one_connects_is_away(last_words: bytes) -> None:
+async def test_a_connection_lost_while_connecting_is_unavailable(last_words: bytes) -> None:
     async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for word in last_words:
             await reader.read(1_000)
@@ -66,7 +66,7 @@ async def test_a_server_that_dies_while_one_connects_is_away(last_words: bytes) 
         await db.dispose()
 
 
-async def test_whoever_serves_members_waits_for_no_statement_longer_than_an_app_would(
+async def test_services_limit_the_time_of_statements(
     settings: Settings,
 ) -> None:
     async with open_services(settings) as services, transaction(services.db) as conn:

@@ -1,4 +1,4 @@
-"""The doorbell: one job a tick, never early, whatever the queue went through."""
+"""The doorbell: one job a tick, never early, whatever happens to the queue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def bell(settings: Settings) -> AsyncIterator[Doorbell]:
 
 
 async def jobs(queue: ArqRedis) -> dict[str, datetime]:
-    """When each job is to be done, by its id."""
+    """The times of the jobs, by id."""
     found = await queue.zrange(QUEUE, 0, -1, withscores=True)
     return {job.decode(): datetime.fromtimestamp(score / 1000, UTC) for job, score in found}
 
@@ -48,7 +48,7 @@ def test_a_tick_is_at_most_a_tick_late_and_never_early(since: timedelta) -> None
     assert timedelta() <= rings - since < TICK
 
 
-async def test_a_tick_is_rung_for_once_however_many_fall_due_in_it(bell: Doorbell, queue: ArqRedis) -> None:
+async def test_a_tick_is_rung_for_once_however_many_credits_are_due(bell: Doorbell, queue: ArqRedis) -> None:
     due = EPOCH + (tick_of(Clock().wall()) + 40) * TICK
     within = [due - n * TICK / 100 for n in range(100)]
     await bell.ring(within)
@@ -71,14 +71,14 @@ async def test_several_processes_ring_once(bell: Doorbell, queue: ArqRedis, sett
 
 
 @pytest.mark.parametrize("ago", [timedelta(), SECOND, timedelta(days=1, seconds=1), timedelta(days=4000)])
-async def test_what_is_past_is_rung_for_now(bell: Doorbell, queue: ArqRedis, ago: timedelta) -> None:
+async def test_a_past_due_time_rings_now(bell: Doorbell, queue: ArqRedis, ago: timedelta) -> None:
     now = Clock().wall()
     await bell.ring([now - ago, now - ago - timedelta(days=1)])
     (rings,) = (await jobs(queue)).values()
     assert now <= rings <= now + 5 * SECOND
 
 
-async def test_a_clock_that_is_ahead_rings_by_the_wall(settings: Settings, queue: ArqRedis) -> None:
+async def test_an_advanced_clock_rings_by_wall_time(settings: Settings, queue: ArqRedis) -> None:
     clock = Clock(timedelta(days=300))
     bell = Doorbell(queue_settings(settings.queue_url), clock)
     wall = clock.wall()
@@ -88,7 +88,7 @@ async def test_a_clock_that_is_ahead_rings_by_the_wall(settings: Settings, queue
     assert timedelta() <= rings - wall - 60 * SECOND < 5 * SECOND
 
 
-async def test_long_delays_are_kept_in_mind_and_the_past_is_not(
+async def test_future_ticks_are_remembered_and_past_ones_are_dropped(
     bell: Doorbell, queue: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signals, "RUNG_LIMIT", 10)
@@ -102,13 +102,13 @@ async def test_long_delays_are_kept_in_mind_and_the_past_is_not(
     assert await jobs(queue) == {}, "it has rung for these"
 
 
-async def test_others_are_called_to_help(bell: Doorbell, queue: ArqRedis) -> None:
+async def test_more_workers_can_be_requested(bell: Doorbell, queue: ArqRedis) -> None:
     await bell.request_workers(SETTLE_JOB, 7, 3)
     await bell.request_workers(SETTLE_JOB, 7, 3)
     assert set(await jobs(queue)) == {"settle:7:0", "settle:7:1", "settle:7:2"}
 
 
-async def test_a_queue_that_is_away_is_unavailable_and_rung_again_when_it_is_back(tmp_path: Path) -> None:
+async def test_a_queue_that_is_away_is_unavailable_until_it_is_back(tmp_path: Path) -> None:
     bell = Doorbell(queue_settings(f"redis://127.0.0.1:{free_port('127.0.0.1')}/1"), Clock())
     with pytest.raises(Unavailable) as away:
         await bell.ring([Clock().wall()])
@@ -127,7 +127,7 @@ async def test_a_queue_that_is_away_is_unavailable_and_rung_again_when_it_is_bac
         await bell.close()
 
 
-async def test_a_queue_that_says_nothing_is_unavailable_in_bounded_time(tmp_path: Path) -> None:
+async def test_a_silent_queue_is_unavailable_within_the_time_limit(tmp_path: Path) -> None:
     async with own_valkey(tmp_path) as valkey:
         settings = queue_settings(f"redis://127.0.0.1:{valkey.port}/1")
         connected, new = Doorbell(settings, Clock()), Doorbell(settings, Clock())

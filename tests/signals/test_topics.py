@@ -22,7 +22,7 @@ def topics(valkey: Redis) -> Topics:
 
 @asynccontextmanager
 async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Reconnected]"]:
-    """What a subscriber hears, once it is subscribed, one by one."""
+    """The changes that a subscriber gets, one by one."""
     heard: asyncio.Queue[Change | Reconnected] = asyncio.Queue()
 
     async def listen() -> None:
@@ -45,7 +45,7 @@ def change(member: str, seq: int) -> Change:
     return change_of("eu-mi-points", member, Balance(active=seq, pending=2, held=1, debt=0, seq=seq), "tap")
 
 
-async def test_everybody_who_listens_hears_every_change(topics: Topics) -> None:
+async def test_every_subscriber_gets_every_change(topics: Topics) -> None:
     changes = [change(f"m{number}", 1) for number in range(100)]
     async with listening(topics) as one, listening(topics) as other:
         await topics.publish(changes)
@@ -63,28 +63,28 @@ async def test_a_members_changes_keep_their_order(topics: Topics) -> None:
         assert [c.seq for c in changes] == list(range(1, 20))
 
 
-async def test_publishing_nothing_is_nothing(topics: Topics) -> None:
+async def test_publishing_no_changes_does_nothing(topics: Topics) -> None:
     await topics.publish([])
 
 
-async def test_a_change_tells_the_balance_it_was_made_of() -> None:
+async def test_a_change_has_the_balance_that_it_was_made_of() -> None:
     balance = Balance(active=5, pending=4, held=3, debt=2, seq=1)
     assert change_of("p", "m", balance, "tap").balance == balance
 
 
-async def test_a_ticket_is_good_once(topics: Topics) -> None:
+async def test_a_ticket_is_redeemed_once(topics: Topics) -> None:
     ticket, _ = await topics.issue_ticket("eu-mi-points", "m1")
     assert await topics.redeem_ticket(ticket) == ("eu-mi-points", "m1")
     assert await topics.redeem_ticket(ticket) is None
 
 
-async def test_a_ticket_is_good_once_however_many_ask(topics: Topics) -> None:
+async def test_a_ticket_is_redeemed_once_however_many_try(topics: Topics) -> None:
     ticket, _ = await topics.issue_ticket("eu-mi-points", "m1")
     found = await asyncio.gather(*(topics.redeem_ticket(ticket) for _ in range(20)))
     assert sorted(map(str, found)) == ["('eu-mi-points', 'm1')"] + ["None"] * 19
 
 
-async def test_a_ticket_ends_when_it_says_so(topics: Topics, valkey: Redis) -> None:
+async def test_a_ticket_expires_at_its_time(topics: Topics, valkey: Redis) -> None:
     before = Clock().wall()
     ticket, expires_at = await topics.issue_ticket("eu-mi-points", "m1")
     assert 0 < (expires_at - before).total_seconds() <= TICKET_TTL_S + 1
@@ -94,18 +94,18 @@ async def test_a_ticket_ends_when_it_says_so(topics: Topics, valkey: Redis) -> N
     assert await topics.redeem_ticket(ticket) is None
 
 
-async def test_who_reads_valkey_learns_no_ticket(topics: Topics, valkey: Redis) -> None:
+async def test_valkey_holds_no_ticket_in_clear(topics: Topics, valkey: Redis) -> None:
     ticket, _ = await topics.issue_ticket("eu-mi-points", "m1")
     [key] = await valkey.keys("*")
     assert ticket.encode() not in key
     assert ticket.encode() not in await valkey.get(key)
 
 
-async def test_another_ticket_is_nobodys(topics: Topics) -> None:
+async def test_an_unknown_ticket_is_not_redeemed(topics: Topics) -> None:
     assert await topics.redeem_ticket("of my own making") is None
 
 
-async def test_parts_are_alive_while_they_say_so(topics: Topics) -> None:
+async def test_processes_are_alive_while_their_heartbeat_lasts(topics: Topics) -> None:
     assert await topics.count_alive("feed") == 0
     await topics.heartbeat("feed")
     await topics.heartbeat("feed")
@@ -115,7 +115,7 @@ async def test_parts_are_alive_while_they_say_so(topics: Topics) -> None:
     assert await topics.count_alive("feed") == 0
 
 
-async def test_a_part_that_falls_silent_is_not_alive(topics: Topics, valkey: Redis) -> None:
+async def test_a_process_without_a_heartbeat_is_not_alive(topics: Topics, valkey: Redis) -> None:
     now = Clock().wall().timestamp()
     await valkey.zadd("engage:health:feed", {"elsewhere:1": now - 0.001, "elsewhere:2": now + 60})
     assert await topics.count_alive("feed") == 1
@@ -125,7 +125,7 @@ async def test_a_part_that_falls_silent_is_not_alive(topics: Topics, valkey: Red
     assert 0 < await valkey.pttl("engage:health:feed") <= 6000
 
 
-async def test_without_valkey_everything_asked_for_is_unavailable() -> None:
+async def test_without_valkey_every_call_is_unavailable() -> None:
     async with Redis(port=1, socket_connect_timeout=1) as nobody:
         topics = Topics(nobody, Clock())
         for asked in (
@@ -140,7 +140,7 @@ async def test_without_valkey_everything_asked_for_is_unavailable() -> None:
             assert refused.value.facts["part"] == "valkey"
 
 
-async def test_a_subscriber_outlives_valkey_and_tells_of_the_gap(tmp_path: Path) -> None:
+async def test_a_subscriber_survives_a_restart_of_valkey_and_reports_the_gap(tmp_path: Path) -> None:
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
         topics = Topics(client, Clock())
         async with listening(topics) as heard:
@@ -153,7 +153,7 @@ async def test_a_subscriber_outlives_valkey_and_tells_of_the_gap(tmp_path: Path)
             assert await heard.get() == change("m", 2)
 
 
-async def test_a_server_that_falls_silent_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
     monkeypatch.setattr("engage.signals.topics.ANSWER_S", 0.2)
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
@@ -168,7 +168,7 @@ async def test_a_server_that_falls_silent_is_left(tmp_path: Path, monkeypatch: p
                 pass
 
 
-async def test_a_quiet_time_is_no_gap(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quiet_time_is_not_a_gap(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
     topics = Topics(valkey, Clock())
     await valkey.config_resetstat()

@@ -1,4 +1,4 @@
-"""Two processes at once, everyone asking for everything: exactly what the limits allow."""
+"""Two processes at once, with many requests for every slot: exactly what the limits allow is credited."""
 
 import asyncio
 from collections import Counter
@@ -36,7 +36,7 @@ LIMITS: list[tuple[str, Callable[[int], AnyActivity], dict[str, int]]] = [
 @pytest.mark.parametrize(
     ("make", "allowed"), [limit[1:] for limit in LIMITS], ids=[limit[0] for limit in LIMITS]
 )
-async def test_a_limit_holds_however_many_ask(
+async def test_a_limit_holds_however_many_requests_there_are(
     services: Services,
     other: Services,
     settings: Settings,
@@ -44,7 +44,7 @@ async def test_a_limit_holds_however_many_ask(
     allowed: dict[str, int],
     losing: bool,
 ) -> None:
-    """`losing`: Valkey is emptied again and again meanwhile."""
+    """`losing`: Valkey is emptied many times during the test."""
     await join(services)
     asking = [
         record(each, [act(each, make(2 * n + m))])
@@ -121,7 +121,7 @@ def registration(n: int, **what: Any) -> MemberRegistration:
     ],
     ids=["member", "person", "card", "all"],
 )
-async def test_who_registers_twice_at_once_registers_once(
+async def test_two_registrations_at_once_make_one_member(
     services: Services, other: Services, settings: Settings, what: dict[str, Any], codes: set[str]
 ) -> None:
     registering = [register_member((services, other)[n % 2], registration(n, **what)) for n in range(20)]
@@ -135,9 +135,7 @@ async def test_who_registers_twice_at_once_registers_once(
     assert (await audit(settings)).broken == []
 
 
-async def test_cards_in_any_order_do_not_wait_for_each_other_for_ever(
-    services: Services, other: Services
-) -> None:
+async def test_cards_in_any_order_do_not_deadlock(services: Services, other: Services) -> None:
     cards = [f"{n:04}" for n in range(12)]
     registering = [
         register_member((services, other)[n % 2], registration(n, card_numbers=cards[:: 1 if n % 2 else -1]))

@@ -1,4 +1,4 @@
-"""An activity becomes its credits, once, whatever was lost and however often it is told."""
+"""An activity is credited once, whatever is lost and however often it is sent."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -41,7 +41,7 @@ async def refused(services: Services, activity: AnyActivity, member_id: str = "m
 
 
 async def lose(services: Services) -> None:
-    """Valkey is emptied, once everything that follows an answer has been done."""
+    """Empties Valkey after all publications."""
     await services.post_commit.drain()
     await services.gate.forget_all()
 
@@ -56,7 +56,7 @@ def left(answer: RecordedActivity) -> int:
     return answer.limit.remaining
 
 
-async def test_a_tap_is_answered_with_what_it_earned_and_what_is_next(services: Services) -> None:
+async def test_a_tap_is_answered_with_its_credit_and_streak(services: Services) -> None:
     await join(services)
     answer = await perform(services, tap())
     (credit,) = answer.credits
@@ -70,7 +70,7 @@ async def test_a_tap_is_answered_with_what_it_earned_and_what_is_next(services: 
     assert again.facts["next_tap_at"] == answer.streak.next_tap_at
 
 
-async def test_a_bonus_comes_besides_the_day_it_is_for(services: Services) -> None:
+async def test_a_streak_bonus_is_paid_with_its_day(services: Services) -> None:
     await join(services)
     earned = []
     for _ in range(6):
@@ -79,7 +79,7 @@ async def test_a_bonus_comes_besides_the_day_it_is_for(services: Services) -> No
     assert earned == [[("fuel", 2)], [("fuel", 2)], [("fuel", 2), ("fuel_streak", 20)]] * 2
 
 
-async def test_an_activity_that_several_rules_are_about_takes_a_place_of_each(services: Services) -> None:
+async def test_an_activity_takes_a_slot_of_each_rule_about_it(services: Services) -> None:
     await join(services)
     answer = await perform(services, link())
     assert {c.rule for c in answer.credits} == {"share_link", "share_any", "share_thanks", "first_link"}
@@ -126,7 +126,7 @@ async def test_every_limit_holds_with_valkey_emptied(services: Services, losing:
     ]
 
 
-async def test_a_streak_outlives_the_loss_of_valkey(services: Services) -> None:
+async def test_a_streak_survives_the_loss_of_valkey(services: Services) -> None:
     await join(services)
     for expected in range(1, 8):
         await lose(services)
@@ -134,8 +134,8 @@ async def test_a_streak_outlives_the_loss_of_valkey(services: Services) -> None:
         advance(services, DAY)
 
 
-async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(services: Services) -> None:
-    """It comes back with yesterday's tap missing, and nothing that says so."""
+async def test_a_streak_survives_a_valkey_that_lost_its_last_second(services: Services) -> None:
+    """Valkey comes back without yesterday's tap, and does not know that it is missing."""
     await join(services)
     await perform(services, tap())
     await services.post_commit.drain()
@@ -152,7 +152,7 @@ async def test_a_streak_outlives_a_valkey_that_lost_its_last_second(services: Se
     assert [c for _, c in await streak_days(services)] == [1, 2, 3]
 
 
-async def test_places_outlive_a_valkey_that_forgot_some_of_them(services: Services) -> None:
+async def test_used_slots_survive_a_partial_loss_of_valkey(services: Services) -> None:
     await join(services)
     for _ in range(2):
         await perform(services, social())
@@ -173,7 +173,7 @@ async def streak_days(services: Services) -> list[tuple[object, ...]]:
     )
 
 
-async def test_a_caller_that_died_after_its_claim_took_nothing(services: Services, other: Services) -> None:
+async def test_a_claim_without_a_credit_uses_no_slot(services: Services, other: Services) -> None:
     await join(services)
     for activity in (tap(), social(), review(), link()):
         await half_done(other, activity)
@@ -186,7 +186,7 @@ async def test_a_caller_that_died_after_its_claim_took_nothing(services: Service
     assert taken == [f"share_social:2026-11:{n}" for n in (1, 2, 3)]
 
 
-async def test_a_day_after_a_dead_callers_day_begins_again(services: Services, other: Services) -> None:
+async def test_a_day_after_an_unused_claim_begins_a_streak(services: Services, other: Services) -> None:
     await join(services)
     await perform(services, tap())
     advance(services, DAY)
@@ -210,7 +210,7 @@ async def test_a_credit_whose_confirmation_was_lost_counts(services: Services) -
 
 
 async def half_done(services: Services, activity: AnyActivity, member_id: str = "m-1") -> None:
-    """As far as a process comes that is killed between the claim and the database."""
+    """Claims slots in a process that dies before it reaches the database."""
     one = act(services, activity, member_id)
     program, market = services.programs.in_force(PROGRAM, at=one.at, country="ES")
     slots = wanted(program.earning, activity, at=one.at, zone=market.zone)
@@ -227,7 +227,7 @@ async def do_and_die(services: Services, activity: AnyActivity) -> RecordedActiv
     return answer
 
 
-async def test_a_share_told_again_earns_what_it_earned(services: Services) -> None:
+async def test_a_repeated_share_is_answered_with_its_first_credits(services: Services) -> None:
     await join(services)
     first = await perform(services, link("s-1"))
     for again in (link("s-1"), social("s-1")):
@@ -241,7 +241,7 @@ async def test_a_share_told_again_earns_what_it_earned(services: Services) -> No
     assert left(await perform(services, social("s-2"))) == 4, "the repeats took no place"
 
 
-async def test_a_share_told_again_in_another_version_earns_nothing_more(services: Services) -> None:
+async def test_a_repeated_share_earns_nothing_under_another_version(services: Services) -> None:
     await join(services)
     first = await perform(services, social("s-1"))
     assert {c.rule for c in first.credits} == {"share_social", "share_any"}
@@ -252,7 +252,7 @@ async def test_a_share_told_again_in_another_version_earns_nothing_more(services
     assert {c.id for c in again.credits} == {c.id for c in first.credits}
 
 
-async def test_a_product_is_not_closed_by_a_review_that_was_for_another(services: Services) -> None:
+async def test_a_review_of_one_product_does_not_close_another(services: Services) -> None:
     await join(services)
     await perform(services, review("band", "r-1"))
     assert (await refused(services, review("watch", "r-1"))).code == "already_rewarded"
@@ -261,8 +261,8 @@ async def test_a_product_is_not_closed_by_a_review_that_was_for_another(services
     assert (await refused(services, review("watch", "r-3"))).code == "already_rewarded"
 
 
-async def test_two_rules_of_an_activity_are_each_kept_to_the_end(services: Services) -> None:
-    """The gate has forgotten the places of one of them; the other has some left."""
+async def test_two_rules_of_an_activity_each_reach_their_limit(services: Services) -> None:
+    """The gate has forgotten the used slots of one rule; the other rule has free slots."""
     await join(services)
     for _ in range(2):
         await perform(services, social())
@@ -281,7 +281,7 @@ async def test_two_rules_of_an_activity_are_each_kept_to_the_end(services: Servi
     ]
 
 
-async def test_one_kind_of_place_that_is_gone_does_not_keep_an_activity_going_round(
+async def test_a_used_slot_of_one_rule_needs_no_more_rounds(
     services: Services,
 ) -> None:
     await join(services)
@@ -360,7 +360,7 @@ async def test_a_batch_across_midnight_decides_each_at_its_own_time(services: Se
     assert [number for _, number in await streak_days(services)] == [1, 2, 3]
 
 
-async def test_who_is_unknown_and_what_is_not_offered_is_refused(services: Services) -> None:
+async def test_unknown_members_and_activities_without_a_rule_are_refused(services: Services) -> None:
     await join(services)
     answers = await record(
         services,
@@ -375,7 +375,7 @@ async def test_who_is_unknown_and_what_is_not_offered_is_refused(services: Servi
     assert codes == ["unknown_member", "unknown_member", "not_offered", "ok"]
 
 
-async def test_what_was_answered_before_a_part_went_away_stays_answered(
+async def test_answers_given_before_a_service_went_away_stand(
     services: Services, valkey: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await join(services)
@@ -396,7 +396,7 @@ async def test_what_was_answered_before_a_part_went_away_stays_answered(
     assert [answer.code for answer in again if isinstance(answer, Refusal)] == ["already_tapped"] * 2
 
 
-async def test_home_tells_what_is_left_as_the_gate_does(services: Services) -> None:
+async def test_home_shows_the_limits_that_the_gate_has(services: Services) -> None:
     await join(services)
     await perform(services, social())
     await perform(services, link())
@@ -415,7 +415,7 @@ async def test_home_tells_what_is_left_as_the_gate_does(services: Services) -> N
     }
 
 
-async def test_a_removed_review_is_answered_alike_whatever_the_gate_remembers(services: Services) -> None:
+async def test_a_removed_review_gets_the_same_answer_whatever_the_gate_knows(services: Services) -> None:
     await join(services)
     await perform(services, review("band", "r-1"))
     await take_events(services, [review_removed(services, "r-1"), review_removed(services, "r-2")])

@@ -1,4 +1,4 @@
-"""The sandbox's clock: forward only, with all the work on the way done, in order, when it answers."""
+"""The sandbox's clock: it only advances, and all work on the way is done in order before it answers."""
 
 import asyncio
 import random
@@ -37,13 +37,13 @@ from tests.support.holds import hold, spend
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """With a clock that runs, as the sandbox's does."""
+    """Services with a running clock, as in a sandbox."""
     async with services_with_activities(settings, running_clock()) as opened:
         yield opened
 
 
 async def activated(services: Services) -> list[tuple[datetime, datetime]]:
-    """(due, active) of all credits that are active, in the order of the statement."""
+    """(due, active) of all active credits, in the order of the statement."""
     found = await rows(
         services.db,
         "SELECT c.due_at, c.active_at FROM credits c JOIN entries e ON e.credit_id = c.id ORDER BY e.seq",
@@ -70,7 +70,7 @@ async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
     assert (await audit(settings)).broken == []
 
 
-async def test_the_clock_goes_to_where_it_is_told(services: Services) -> None:
+async def test_the_clock_advances_to_the_requested_time(services: Services) -> None:
     target = services.clock.now() + 400 * DAY
     assert timedelta() <= await advance_clock(services, to=target) - target < timedelta(seconds=10)
     assert timedelta() <= services.clock.now() - target < timedelta(seconds=10)
@@ -86,7 +86,7 @@ async def test_the_clock_does_not_go_back(services: Services) -> None:
     assert services.clock.now() >= before
 
 
-async def test_other_parts_follow(services: Services, settings: Settings) -> None:
+async def test_other_processes_follow_the_clock(services: Services, settings: Settings) -> None:
     await advance_clock(services, by=10 * DAY)
     assert settings.sandbox is not None
     async with services_with_activities(settings, running_clock()) as other:
@@ -94,7 +94,7 @@ async def test_other_parts_follow(services: Services, settings: Settings) -> Non
         assert abs(other.clock.now() - services.clock.now()) < timedelta(seconds=1)
 
 
-async def test_travellers_at_once_do_all_the_work_once(services: Services, settings: Settings) -> None:
+async def test_two_advances_at_once_do_all_work_once(services: Services, settings: Settings) -> None:
     for n in range(10):
         await join(services, f"m-{n}")
         await perform(services, link(), f"m-{n}")
@@ -107,7 +107,7 @@ async def test_travellers_at_once_do_all_the_work_once(services: Services, setti
     assert (await audit(settings)).broken == []
 
 
-async def test_what_a_worker_has_in_hand_is_waited_for(services: Services) -> None:
+async def test_work_that_a_worker_is_doing_is_awaited(services: Services) -> None:
     await join(services)
     before = await rows(services.db, "SELECT ahead FROM sandbox_clock")
     async with services.db.connect() as worker:
@@ -133,7 +133,7 @@ async def test_a_worker_settles_by_the_same_clock(services: Services, settings: 
         assert await rows(services.db, "SELECT active FROM balances") == [(50,)]
 
 
-async def test_what_fell_due_long_ago_is_told_at_once(services: Services) -> None:
+async def test_changes_due_long_ago_are_published_at_once(services: Services) -> None:
     await join(services)
     await perform(services, tap())
     await advance_clock(services, by=100 * DAY)
@@ -145,7 +145,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 async def statement(services: Services, member_id: str = "m-1") -> list[tuple[object, ...]]:
-    """(kind, points, at) of all a member's entries, in the order in which they were written."""
+    """(kind, points, at) of a member's entries, in the order in which they were written."""
     return await rows(
         services.db,
         "SELECT kind, active_delta, at FROM entries WHERE member_id = :member ORDER BY seq",
@@ -154,7 +154,7 @@ async def statement(services: Services, member_id: str = "m-1") -> list[tuple[ob
 
 
 async def ends_of(services: Services, member_id: str = "m-1") -> datetime:
-    """When the first of the member's points end, active or not."""
+    """The first end of the member's points, active or pending."""
     ((found,),) = await rows(
         services.db, "SELECT min(expires_at) FROM credits WHERE member_id = :member", member=member_id
     )
@@ -163,7 +163,7 @@ async def ends_of(services: Services, member_id: str = "m-1") -> datetime:
 
 
 async def is_in_order(services: Services, settings: Settings) -> None:
-    """Each entry is as old as the one before it or younger, and nothing is wrong with any."""
+    """Checks that entries are in order of time, and that the audit finds nothing."""
     found = await rows(
         services.db,
         """
@@ -177,7 +177,7 @@ async def is_in_order(services: Services, settings: Settings) -> None:
     assert (await audit(settings)).broken == []
 
 
-async def test_points_become_active_and_end_on_one_way(services: Services, settings: Settings) -> None:
+async def test_points_become_active_and_expire_in_one_advance(services: Services, settings: Settings) -> None:
     await join(services)
     ((due, ends),) = await rows(services.db, "SELECT due_at, expires_at FROM credits")
     await advance_clock(services, by=YEAR + DAY)
@@ -187,7 +187,7 @@ async def test_points_become_active_and_end_on_one_way(services: Services, setti
     await is_in_order(services, settings)
 
 
-async def test_points_end_when_the_clock_shows_their_time_and_not_before(services: Services) -> None:
+async def test_points_expire_when_the_clock_shows_their_time(services: Services) -> None:
     await join(services)
     ends = await ends_of(services)
     await advance_clock(services, to=ends - timedelta(minutes=1))
@@ -196,7 +196,7 @@ async def test_points_end_when_the_clock_shows_their_time_and_not_before(service
     assert await rows(services.db, "SELECT active FROM balances") == [(0,)]
 
 
-async def test_points_that_come_after_others_have_ended_stand_after_them(
+async def test_points_activated_after_an_expiration_stand_after_it(
     services: Services, settings: Settings
 ) -> None:
     for member in ("m-1", "m-2", "m-3"):
@@ -220,7 +220,7 @@ async def test_points_that_come_after_others_have_ended_stand_after_them(
     await is_in_order(services, settings)
 
 
-async def test_a_hold_that_times_out_gives_back_points_that_end_later(
+async def test_an_expired_hold_gives_back_points_that_expire_later(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
@@ -237,7 +237,7 @@ async def test_a_hold_that_times_out_gives_back_points_that_end_later(
     await is_in_order(services, settings)
 
 
-async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
+async def test_an_expired_hold_gives_back_expired_points_that_expire_at_once(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
@@ -256,7 +256,7 @@ async def test_a_hold_that_outlives_its_points_gives_back_what_ends_at_once(
     await is_in_order(services, settings)
 
 
-async def test_what_is_owed_is_paid_before_what_is_left_ends(services: Services, settings: Settings) -> None:
+async def test_debt_is_paid_before_the_rest_expires(services: Services, settings: Settings) -> None:
     await join(services)
     await perform(services, review("band", "r-1"))
     await advance_clock(services, by=FIVE_MINUTES)
@@ -281,7 +281,7 @@ async def test_what_is_owed_is_paid_before_what_is_left_ends(services: Services,
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_happens_on_the_way_statements_are_in_order(
+async def test_entries_are_in_order_of_time_whatever_happens_on_the_way(
     services: Services, settings: Settings, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -309,7 +309,7 @@ async def test_whatever_happens_on_the_way_statements_are_in_order(
 
 
 async def _hold_some(services: Services, member: str, chance: random.Random) -> None:
-    """Of what can be spent, for an hour or for more than a year."""
+    """Holds points, for an hour or for more than a year."""
     home = await read_home(services, PROGRAM, member)
     if home.balance.active:
         ttl = chance.choice([timedelta(hours=1), 30 * DAY, YEAR + DAY])
@@ -323,7 +323,7 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
     for member in members:
         await join(services, member)
     began = await advance_clock(services, by=FIVE_MINUTES)
-    # Each of an instant of its own, so that none of the ends falls together with another.
+    # Each at another instant, so that no two of them expire together.
     for turn in range(100):
         acts = [
             MemberActivity(

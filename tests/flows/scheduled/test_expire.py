@@ -1,4 +1,4 @@
-"""Points end once, at their time, whoever is at work meanwhile and whatever breaks."""
+"""Points expire once, at their time, whatever happens at the same time and whatever fails."""
 
 import asyncio
 from contextlib import aclosing
@@ -32,7 +32,7 @@ ENDS = (NOON + FIVE_MINUTES).replace(year=2027)
 
 
 async def crowd(services: Services, count: int) -> list[str]:
-    """Members whose 50 points, in one lot of each, end at ENDS, and 2 points two days later."""
+    """Members with a lot of 50 points that ends at ENDS, and one of 2 points that ends two days later."""
     members = [f"m-{n}" for n in range(count)]
     for member in members:
         await join(services, member)
@@ -61,7 +61,7 @@ def in_batches_of(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
-async def test_many_workers_end_each_lot_once(
+async def test_many_workers_expire_each_lot_once(
     services: Services, other: Services, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     in_batches_of(monkeypatch, batch)
@@ -69,7 +69,7 @@ async def test_many_workers_end_each_lot_once(
     assert await expire_due(services, now=ENDS - MOMENT) == 0
     advance(services, ENDS - services.clock.now())
     ended = await asyncio.gather(*(expire_due(each, now=ENDS) for each in (services, other) * 4))
-    # A batch may come back short when another worker holds some of the members; nothing is forgotten.
+    # A batch may be short while another worker has locked some of the members.
     ended.append(await expire_due(services, now=ENDS))
     assert sum(ended) == 25
     found = await rows(services.db, "SELECT active, count(*) FROM balances GROUP BY 1")
@@ -78,7 +78,7 @@ async def test_many_workers_end_each_lot_once(
     await assert_audit_is_clean(services)
 
 
-async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(services: Services) -> None:
+async def test_points_are_not_spent_after_their_end_however_late_the_sweep_is(services: Services) -> None:
     await crowd(services, 2)
     advance(services, ENDS - MOMENT - services.clock.now())
     assert await spend(services, 30, "m-0", now=ENDS - MOMENT) == 30
@@ -101,7 +101,7 @@ async def test_nothing_is_spent_after_its_end_however_late_the_sweep_is(services
     await assert_audit_is_clean(services)
 
 
-async def test_points_are_either_spent_or_ended_when_both_happen_at_once(
+async def test_points_are_spent_or_expired_when_both_happen_at_once(
     services: Services, other: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_batches_of(monkeypatch, 5)
@@ -125,19 +125,19 @@ async def test_points_are_either_spent_or_ended_when_both_happen_at_once(
     await assert_audit_is_clean(services)
 
 
-async def test_a_worker_that_dies_in_the_middle_loses_nothing(
+async def test_a_worker_that_dies_while_it_expires_lots_loses_nothing(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await crowd(services, 10)
     advance(services, ENDS - services.clock.now())
 
-    async def and_dies(conn, *args, **kwargs):  # type: ignore[no-untyped-def]
+    async def expire_and_die(conn, *args, **kwargs):  # type: ignore[no-untyped-def]
         await ledger.expire_lots(conn, *args, **kwargs)
         await conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     before = await rows(services.db, "SELECT * FROM balances ORDER BY member_id")
     with monkeypatch.context() as patch:
-        patch.setattr(expire, "expire_lots", and_dies)
+        patch.setattr(expire, "expire_lots", expire_and_die)
         with pytest.raises(Unavailable):
             await expire_once(services, now=ENDS)
     assert await rows(services.db, "SELECT * FROM balances ORDER BY member_id") == before
@@ -147,7 +147,7 @@ async def test_a_worker_that_dies_in_the_middle_loses_nothing(
     await assert_audit_is_clean(services)
 
 
-async def test_open_screens_are_told_that_points_have_ended(services: Services) -> None:
+async def test_an_expiration_is_published_to_open_screens(services: Services) -> None:
     await crowd(services, 1)
     async with aclosing(services.topics.subscribe()) as heard:
         assert isinstance(await anext(heard), Reconnected)
@@ -158,7 +158,7 @@ async def test_open_screens_are_told_that_points_have_ended(services: Services) 
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_a_great_many_lots_are_ended_in_turns_with_help(
+async def test_a_large_backlog_of_lots_is_shared_by_workers(
     services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_batches_of(monkeypatch, 4)
@@ -189,19 +189,19 @@ async def test_a_great_many_lots_are_ended_in_turns_with_help(
     await assert_audit_is_clean(services)
 
 
-async def test_a_worker_does_each_kind_of_work_by_itself(services: Services, settings: Settings) -> None:
+async def test_a_worker_does_each_kind_of_due_work(services: Services, settings: Settings) -> None:
     worker = make_worker(settings, services)
     jobs = {job.name for job in worker.cron_jobs or []}
     assert jobs >= {f"sweep_{work.name}" for work in DUE_WORK}
     assert len({work.name for work in DUE_WORK}) == len(DUE_WORK)
 
 
-async def test_home_shows_what_ends_next_and_nothing_that_has_ended(services: Services) -> None:
+async def test_home_shows_the_next_expiration_and_no_past_one(services: Services) -> None:
     await crowd(services, 1)
     home = await read_home(services, PROGRAM, "m-0")
     assert home.balance.active == 52
     assert [(each.points, each.expires_at) for each in home.expiring] == [(50, ENDS), (2, ENDS + 2 * DAY)]
-    # Held points are not among those that end.
+    # Held points do not expire.
     await hold(services, 20, "m-0", now=services.clock.now())
     home = await read_home(services, PROGRAM, "m-0")
     assert (home.balance.active, home.balance.held) == (32, 20)

@@ -52,7 +52,9 @@ async def test_nothing_is_active_before_it_is_due(services: Services) -> None:
     await assert_audit_is_clean(services)
 
 
-async def test_points_end_when_their_due_time_says_however_late_the_settlement(services: Services) -> None:
+async def test_points_expire_by_their_due_time_however_late_the_settlement(
+    services: Services,
+) -> None:
     await join(services)
     await settle_due(services, now=NOON + 3 * DAY)
     found = await rows(services.db, "SELECT active_at, expires_at FROM lots")
@@ -73,14 +75,14 @@ async def test_many_workers_settle_each_credit_once(
     )
     now = advance(services, FIVE_MINUTES)
     settled = await asyncio.gather(*(settle_due(each, now=now) for each in (services, other) * 4))
-    # A batch may come back short when another worker holds some of the rows; nothing is forgotten.
+    # A batch may be short while another worker has locked some of the rows.
     settled.append(await settle_due(services, now=now))
     assert sum(settled) == 25 * 5
     assert await states(services) == {"active": 25 * 5, "pending": 25 * 3}
     await assert_audit_is_clean(services)
 
 
-async def test_workers_that_help_each_other_settle_everything(services: Services) -> None:
+async def test_workers_share_a_settlement_and_settle_everything(services: Services) -> None:
     await join(services)
     advance(services, FIVE_MINUTES)
     assert await settle_together(services, tick=1, settlers=4) == 1

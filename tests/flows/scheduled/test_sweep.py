@@ -1,4 +1,4 @@
-"""What was missed is made up for: credits nobody rang for, balances nobody was told of, old answers."""
+"""The sweep finds what was missed: due credits without a doorbell, unpublished changes, old responses."""
 
 import asyncio
 from contextlib import aclosing
@@ -29,7 +29,7 @@ async def leave_unpublished(services: Services) -> None:
         await conn.execute(text("UPDATE outbox SET created_at = created_at - interval '10 seconds'"))
 
 
-async def test_a_change_that_was_not_told_is_told_by_the_sweep(services: Services) -> None:
+async def test_the_sweep_publishes_a_change_that_was_not_published(services: Services) -> None:
     await join(services)
     await leave_unpublished(services)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
@@ -42,7 +42,7 @@ async def test_a_change_that_was_not_told_is_told_by_the_sweep(services: Service
     assert await publish_outbox(services) == 0
 
 
-async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_for(
+async def test_the_sweep_publishes_the_newest_balance_and_settles_without_a_doorbell(
     services: Services,
 ) -> None:
     await join(services)
@@ -60,7 +60,7 @@ async def test_the_sweep_tells_the_newest_balance_and_settles_what_nobody_rang_f
     assert newest == Balance(active=52, seq=4)
 
 
-async def test_fresh_news_are_left_to_those_who_made_them(services: Services) -> None:
+async def test_the_sweep_leaves_recent_changes_to_their_process(services: Services) -> None:
     await join(services)
     await services.post_commit.drain()
     await perform(services, tap())
@@ -69,7 +69,7 @@ async def test_fresh_news_are_left_to_those_who_made_them(services: Services) ->
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_two_sweeps_at_once_tell_everything(services: Services, other: Services) -> None:
+async def test_two_sweeps_at_once_publish_everything(services: Services, other: Services) -> None:
     for n in range(5):
         await join(services, f"m-{n}")
     await services.post_commit.drain()
@@ -87,7 +87,7 @@ async def test_two_sweeps_at_once_tell_everything(services: Services, other: Ser
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 
-async def test_answers_are_kept_for_three_days(services: Services) -> None:
+async def test_responses_are_stored_for_three_days(services: Services) -> None:
     for key in ("old", "new"):
         assert await begin_request(services, "m-1", key, fingerprint=b"f") is None
         await store_response(services, "m-1", key, StoredResponse(202, [], b"{}"))

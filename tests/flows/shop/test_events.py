@@ -1,4 +1,4 @@
-"""The shop's events: once each, in any order, for whom they name."""
+"""The shop's events: each is done once, in any order, for the member that it names."""
 
 import asyncio
 from datetime import timedelta
@@ -48,7 +48,7 @@ async def code_of(services: Services, activity: object) -> str:
     return answer.code
 
 
-async def test_an_event_told_again_does_nothing(services: Services, settings: Settings) -> None:
+async def test_a_repeated_event_changes_nothing(services: Services, settings: Settings) -> None:
     await join(services)
     await perform(services, review())
     events: list[AnyEvent] = [signed_in(services), review_removed(services, "r-1")]
@@ -59,7 +59,7 @@ async def test_an_event_told_again_does_nothing(services: Services, settings: Se
     assert (await audit(settings)).broken == []
 
 
-async def test_only_the_first_sign_in_pays_and_the_others_are_no_mistake(services: Services) -> None:
+async def test_only_the_first_sign_in_pays_and_the_others_are_accepted(services: Services) -> None:
     await join(services)
     assert told(await take_events(services, [signed_in(services) for _ in range(3)])) == (3, 0, [])
     assert await balance(services) == (0, 80)
@@ -88,7 +88,7 @@ async def test_a_review_is_taken_back_before_and_after_it_is_active(
     assert (await audit(settings)).broken == []
 
 
-async def test_an_activity_told_of_twice_at_once_is_taken_back_once(
+async def test_two_removals_at_once_take_an_activity_back_once(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
@@ -100,7 +100,7 @@ async def test_an_activity_told_of_twice_at_once_is_taken_back_once(
     assert (await audit(settings)).broken == []
 
 
-async def test_all_that_a_share_earned_goes_with_it(services: Services, settings: Settings) -> None:
+async def test_a_removed_share_loses_all_its_credits(services: Services, settings: Settings) -> None:
     await join(services)
     await perform(services, link("s-1"))
     await settle_due(services, now=advance(services, FIVE_MINUTES))
@@ -139,7 +139,7 @@ async def test_a_removal_and_its_activity_at_once_agree(
     assert (await audit(settings)).broken == []
 
 
-async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
+async def test_the_same_events_from_two_callers_at_once_are_done_once(
     services: Services, other: Services, settings: Settings
 ) -> None:
     members = [f"m-{n}" for n in range(10)]
@@ -160,7 +160,7 @@ async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
     assert (await audit(settings)).broken == []
 
 
-async def test_an_event_names_its_member_by_a_card_too(services: Services) -> None:
+async def test_an_event_can_name_its_member_by_card(services: Services) -> None:
     registration = MemberRegistration(
         member_id="m-1", program=PROGRAM, country="ES", card_numbers=["0001", "0002"]
     )
@@ -171,7 +171,7 @@ async def test_an_event_names_its_member_by_a_card_too(services: Services) -> No
     assert await balance(services) == (0, 80)
 
 
-async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: Services) -> None:
+async def test_each_refusal_is_reported_and_the_other_events_are_done(services: Services) -> None:
     await join(services)
     replace = msgspec.structs.replace
     events: list[AnyEvent] = [
@@ -195,7 +195,7 @@ async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: S
     assert told(await take_events(services, events[:1])) == DONE, "refused is not seen: it may come again"
 
 
-async def test_an_event_of_long_ago_is_decided_as_of_then_and_due_at_once(
+async def test_an_old_event_is_decided_as_of_its_time_and_due_at_once(
     services: Services, settings: Settings
 ) -> None:
     await join(services)
@@ -205,7 +205,7 @@ async def test_an_event_of_long_ago_is_decided_as_of_then_and_due_at_once(
     assert (await audit(settings)).broken == []
 
 
-async def test_nothing_is_kept_as_seen_when_a_part_is_away(
+async def test_no_event_is_recorded_when_a_service_is_away(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await join(services)

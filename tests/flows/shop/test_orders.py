@@ -1,4 +1,4 @@
-"""Orders earn: whatever the shop tells of them, in whatever order, once or often."""
+"""Orders earn the same, in whatever sequence and however often the shop sends their events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,12 +31,12 @@ from tests.support.orders import (
     spend,
 )
 
-MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # Of Madrid.
+MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)  # In Madrid.
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """Whatever a test did, the audit has nothing to say."""
+    """Checks after each test that the audit finds nothing."""
     async with services_with_orders(settings) as opened:
         await join(opened)
         yield opened
@@ -100,7 +100,7 @@ async def test_other_points_of_the_order_are_due_on_the_next_local_day(services:
     ]
 
 
-async def test_what_points_paid_earns_nothing(services: Services) -> None:
+async def test_the_part_that_points_paid_earns_nothing(services: Services) -> None:
     await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 3, "o-1")
@@ -108,7 +108,7 @@ async def test_what_points_paid_earns_nothing(services: Services) -> None:
     assert await balance(services) == {"active": 7, "pending": 2}
 
 
-async def test_an_order_that_no_rule_pays_for_is_taken_and_earns_nothing(services: Services) -> None:
+async def test_an_order_that_no_rule_pays_for_is_accepted_and_earns_nothing(services: Services) -> None:
     assert (
         await send_events(services, paid(services, channel="store"), delivered(services), returned(services))
         == []
@@ -116,8 +116,8 @@ async def test_an_order_that_no_rule_pays_for_is_taken_and_earns_nothing(service
     assert await balance(services) == {}
 
 
-async def test_every_order_of_events_comes_to_the_same(services: Services) -> None:
-    """Half of the order stays, and is due by its delivery."""
+async def test_events_in_any_sequence_lead_to_the_same_points(services: Services) -> None:
+    """Half of the order is returned; the rest is due by the delivery."""
     for number, way in enumerate(permutations(range(3))):
         order_id = f"o-{number}"
         events: list[AnyEvent] = [
@@ -139,7 +139,7 @@ async def test_an_order_that_was_cancelled_before_its_payment_keeps_nothing(serv
     assert await credits(services) == [("purchase", "reversed", 10, 0)]
 
 
-async def test_a_cancelled_order_keeps_nothing_though_it_was_delivered(services: Services) -> None:
+async def test_a_cancelled_order_keeps_nothing_even_after_its_delivery(services: Services) -> None:
     await send_events(services, paid(services), delivered(services))
     await settle_due(services, now=NOON)
     assert await send_events(services, cancelled(services)) == []
@@ -151,7 +151,7 @@ async def test_a_cancelled_order_keeps_nothing_though_it_was_delivered(services:
     assert await balance(services) == {}
 
 
-async def test_a_payment_told_again_does_nothing_and_another_one_is_refused(services: Services) -> None:
+async def test_a_repeated_payment_changes_nothing_and_another_one_is_refused(services: Services) -> None:
     two = paid(services, line("1"), line("2"))
     assert await send_events(services, two, two) == []
     again = paid(services, line("2"), line("1"), at=NOON - DAY)
@@ -161,7 +161,7 @@ async def test_a_payment_told_again_does_nothing_and_another_one_is_refused(serv
     assert await balance(services) == {"pending": 20}
 
 
-async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: Services) -> None:
+async def test_each_refusal_is_reported_and_the_other_events_are_done(services: Services) -> None:
     await join(services, "brit", "GB")
     await join(services, "m-2")
     await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
@@ -194,7 +194,7 @@ async def test_each_mistake_is_told_and_the_others_of_the_list_go_on(services: S
     assert await balance(services) == {"active": 8, "pending": 10}
 
 
-async def test_what_is_refused_may_be_sent_again(services: Services) -> None:
+async def test_a_refused_event_may_be_sent_again(services: Services) -> None:
     early = returned(services, {"1": 2})
     await send_events(services, paid(services, line(quantity=1)))
     assert await send_events(services, early) == ["not_bought"]
@@ -204,8 +204,8 @@ async def test_what_is_refused_may_be_sent_again(services: Services) -> None:
     assert await balance(services) == {}
 
 
-async def test_points_of_a_hold_that_was_let_go_earn(services: Services) -> None:
-    """The order was paid otherwise then."""
+async def test_an_order_earns_in_full_when_its_hold_was_released(services: Services) -> None:
+    """The order was then paid by other means."""
     await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 10, "o-1", capture=False)
@@ -214,7 +214,7 @@ async def test_points_of_a_hold_that_was_let_go_earn(services: Services) -> None
     assert await balance(services) == {"held": 10, "pending": 2}
 
 
-async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(services: Services) -> None:
+async def test_the_discount_of_a_hold_stays_when_it_is_released_afterwards(services: Services) -> None:
     await send_events(services, paid(services, order_id="o-0"), delivered(services, "o-0"))
     await settle_due(services, now=NOON)
     hold_id = await spend(services, 3, "o-1", capture=False)
@@ -224,15 +224,15 @@ async def test_what_a_hold_took_off_stays_off_though_it_is_let_go_afterwards(ser
     assert await balance(services) == {"active": 10, "pending": 2}
 
 
-async def test_a_rule_that_paid_is_asked_for_ever(services: Services) -> None:
-    """The version and the zone that decided stay with the order."""
+async def test_the_version_that_decided_an_order_decides_for_ever(services: Services) -> None:
+    """The version and the zone of the first decision stay with the order."""
     await send_events(services, paid(services))
     (kept,) = await rows(services.db, "SELECT program_version, zone FROM orders")
     assert kept == ("1", "Europe/Madrid")
 
 
 @pytest.mark.parametrize("turn", range(3))
-async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
+async def test_the_same_events_from_two_callers_at_once_are_done_once(
     services: Services, other: Services, turn: int
 ) -> None:
     orders = [f"o-{n}" for n in range(20)]
@@ -251,9 +251,7 @@ async def test_the_same_events_from_two_callers_at_once_do_their_work_once(
 
 
 @pytest.mark.parametrize("turn", range(3))
-async def test_orders_of_many_members_do_not_wait_in_a_circle(
-    services: Services, other: Services, turn: int
-) -> None:
+async def test_orders_of_many_members_do_not_deadlock(services: Services, other: Services, turn: int) -> None:
     members = [f"m-{n}" for n in range(2, 22)]
     for member in members:
         await join(services, member)
@@ -277,7 +275,7 @@ async def test_orders_of_many_members_do_not_wait_in_a_circle(
         assert await balance(services, member) == {"pending": 10}
 
 
-async def test_a_thousand_events_are_one_call(services: Services) -> None:
+async def test_a_call_takes_a_thousand_events(services: Services) -> None:
     events = [
         paid(services, line(str(n), 100), order_id=f"o-{n % 400}")
         if n < 400
@@ -289,7 +287,7 @@ async def test_a_thousand_events_are_one_call(services: Services) -> None:
     assert await settle_due(services, now=NOON) == 400
 
 
-def test_an_order_has_no_two_lines_of_one_id() -> None:
+def test_two_lines_of_an_order_cannot_have_one_id() -> None:
     body = b'{"order_id":"o","channel":"web","payment":{"method":"card"},"currency":"EUR","lines":[%s,%s]}'
     one, two = (b'{"line_id":"%d","product_id":"p","paid":1}' % n for n in (1, 2))
     assert msgspec.json.decode(body % (one, two), type=OrderPaid).order().reference == "order:o"

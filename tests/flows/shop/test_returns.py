@@ -1,4 +1,4 @@
-"""What was earned is taken back, and what was spent comes back, exactly once and to the point."""
+"""Returns take back earned points and give back spent ones, exactly once and to the point."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ YEAR = timedelta(days=365)
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """Whatever a test did, the audit has nothing to say."""
+    """Checks after each test that the audit finds nothing."""
     async with services_with_orders(settings) as opened:
         await join(opened)
         yield opened
@@ -63,7 +63,7 @@ async def statement(services: Services) -> list[tuple[object, ...]]:
     )
 
 
-async def test_pending_points_shrink_with_what_comes_back(services: Services) -> None:
+async def test_pending_points_shrink_with_returns(services: Services) -> None:
     await send_events(services, paid(services, line("1", 1500, 2), line("2", 1000), shipping=600))
     assert await balance(services) == {"pending": 31}
     await send_events(services, returned(services, {"1": 1}, return_id="r-1"))
@@ -96,7 +96,7 @@ async def test_active_points_are_taken_from_their_own_lot_first(services: Servic
     assert earned == [("earning", *taken[0])], "they name the entry that earned the points"
 
 
-async def test_points_that_are_spent_are_owed_and_paid_of_the_next(services: Services) -> None:
+async def test_spent_points_become_debt_that_the_next_points_pay(services: Services) -> None:
     await buy(services)
     await spend(services, 8)
     await send_events(services, returned(services))
@@ -107,7 +107,7 @@ async def test_points_that_are_spent_are_owed_and_paid_of_the_next(services: Ser
     assert [entry[0] for entry in await statement(services)][-3:] == ["clawback", "earning", "recovery"]
 
 
-async def test_a_return_told_twice_counts_once(services: Services) -> None:
+async def test_a_repeated_return_counts_once(services: Services) -> None:
     await send_events(services, paid(services, line(quantity=2)))
     once, again = (returned(services, {"1": 1}, return_id="r-1") for _ in range(2))
     assert await send_events(services, once, again) == []
@@ -122,7 +122,7 @@ async def test_a_return_told_twice_counts_once(services: Services) -> None:
     assert await balance(services) == {}
 
 
-async def test_what_came_back_before_the_payment_was_known_is_clamped(services: Services) -> None:
+async def test_returns_before_the_payment_count_up_to_what_was_bought(services: Services) -> None:
     early = returned(services, {"1": 5, "9": 1}, return_id="r-1")
     assert await send_events(services, early, paid(services, line("1"), line("2"))) == []
     assert await balance(services) == {"pending": 10}
@@ -149,7 +149,7 @@ async def test_spent_points_go_back_to_the_newest_of_their_lots(services: Servic
     assert await rows(services.db, "SELECT state, reinstated FROM holds") == [("captured", 16)]
 
 
-async def test_lines_that_points_could_not_pay_bring_none_back(services: Services) -> None:
+async def test_lines_that_points_could_not_pay_give_no_points_back(services: Services) -> None:
     await buy(services, order_id="old")
     await spend(services, 9, "o-1")
     await send_events(services, paid(services, line("1"), line("2", promotion=True)))
@@ -159,7 +159,7 @@ async def test_lines_that_points_could_not_pay_bring_none_back(services: Service
     assert await balance(services) == {"active": 10}
 
 
-async def test_points_whose_lot_has_ended_come_back_for_a_time_of_grace(services: Services) -> None:
+async def test_points_of_an_expired_lot_come_back_with_grace(services: Services) -> None:
     await buy(services, order_id="old")
     await spend(services, 6, "o-1")
     advance(services, YEAR)
@@ -169,8 +169,8 @@ async def test_points_whose_lot_has_ended_come_back_for_a_time_of_grace(services
     assert lot == (6, 4, services.clock.now() + 10 * DAY)
 
 
-async def test_spent_points_come_back_before_earned_ones_are_taken(services: Services) -> None:
-    """An order that was paid with what it earned itself, as far as the ledger knows: no debt stays."""
+async def test_spent_points_are_given_back_before_earned_ones_are_taken(services: Services) -> None:
+    """The order was paid with the points that it earned itself: no debt stays."""
     await buy(services)
     await spend(services, 10, "o-1")
     await send_events(services, returned(services))
@@ -178,7 +178,7 @@ async def test_spent_points_come_back_before_earned_ones_are_taken(services: Ser
     assert [entry[0] for entry in await statement(services)][-2:] == ["reinstatement", "clawback"]
 
 
-async def test_a_cancelled_order_lets_its_open_hold_go_paid_or_not(services: Services) -> None:
+async def test_a_cancelled_order_releases_its_open_hold_paid_or_not(services: Services) -> None:
     await buy(services, order_id="old")
     for order_id in ("o-1", "o-2"):
         await spend(services, 4, order_id, capture=False)
@@ -189,7 +189,7 @@ async def test_a_cancelled_order_lets_its_open_hold_go_paid_or_not(services: Ser
     assert await rows(services.db, "SELECT DISTINCT state FROM holds") == [("released",)]
 
 
-async def test_what_came_back_before_points_were_captured_follows_the_capture(services: Services) -> None:
+async def test_points_captured_after_a_return_are_given_back(services: Services) -> None:
     await buy(services, order_id="old")
     hold_id = await spend(services, 10, "o-1", capture=False)
     await send_events(services, paid(services, line(quantity=2)), returned(services, {"1": 1}))
@@ -199,7 +199,7 @@ async def test_what_came_back_before_points_were_captured_follows_the_capture(se
         assert await balance(services) == {"active": 5, "pending": 5}
 
 
-async def test_a_removed_review_that_was_spent_is_owed(services: Services) -> None:
+async def test_spent_points_of_a_removed_review_become_debt(services: Services) -> None:
     await write_review(services)
     await settle_due(services, now=advance(services, DAY))
     await spend(services, 15)
@@ -211,7 +211,7 @@ async def test_a_removed_review_that_was_spent_is_owed(services: Services) -> No
     assert await balance(services) == {"active": 5}
 
 
-async def test_what_has_expired_is_not_taken_again(services: Services) -> None:
+async def test_expired_points_are_not_taken_again(services: Services) -> None:
     await buy(services)
     await spend(services, 3)
     advance(services, YEAR)
@@ -265,10 +265,10 @@ async def test_two_returns_at_once_are_both_counted(services: Services, other: S
     assert await rows(services.db, "SELECT sum(taken_back) FROM credits WHERE state = 'reversed'") == [(200,)]
 
 
-async def test_points_are_taken_back_no_earlier_than_what_was_waited_for(
+async def test_points_are_not_taken_back_before_they_became_active(
     services: Services, other: Services
 ) -> None:
-    """Else a report of an instant between the two would tell of points below nothing."""
+    """Otherwise a report of an instant between the two would show negative points."""
     await buy(services)
     waiting = """
         SELECT count(*) FROM pg_stat_activity
@@ -295,7 +295,7 @@ lives = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lives, st.integers(0, 10**6))
-async def test_an_order_that_is_back_leaves_nothing_whatever_happened_before(
+async def test_a_returned_order_leaves_nothing_whatever_happened_before(
     services: Services, life: list[str], number: int
 ) -> None:
     member, order = f"life-{new_id()}", f"o-{number}"

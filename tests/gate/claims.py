@@ -1,4 +1,4 @@
-"""Asking the gate for slots of one member, in few words."""
+"""Claims of slots for one member."""
 
 from datetime import UTC, date, datetime, time
 
@@ -16,7 +16,7 @@ GRANTED, REFUSED, UNKNOWN = ClaimStatus.GRANTED, ClaimStatus.REFUSED, ClaimStatu
 
 
 def day(number: int) -> date:
-    """Days of November 2026, and on from there."""
+    """The day with this number in November 2026, or after it."""
     return calendar.day_of_number(calendar.day_number(date(2026, 11, 1)) + number - 1)
 
 
@@ -34,7 +34,7 @@ def review(product: str) -> OnceSlot:
 
 
 async def claim(gate: Gate, slot: Slot, member: str = "m-1") -> tuple[int, int]:
-    """(status, number)"""
+    """Claims a slot; (status, number)."""
     (answer,) = await gate.claim([SlotRequest(PROGRAM, member, slot)])
     return answer.status, answer.number
 
@@ -52,14 +52,14 @@ async def undo(gate: Gate, slot: Slot, member: str = "m-1") -> None:
 
 
 async def load(gate: Gate, *records: keys.SlotRecord, member: str = "m-1", today: int = 1) -> None:
-    """Tells the gate what the database would: nothing at all is a member who has used nothing."""
+    """Loads a member with these records. Without records, the member has used no slot."""
     period = calendar.day_number(day(today))
     month = day(today).year * 12 + day(today).month - 1
     await gate.load([(PROGRAM, member, list(records))], day=period, month=month)
 
 
 async def taken(gate: Gate, slot: Slot, member: str = "m-1") -> int:
-    """Claims and confirms, as for a credit that the database took; the number."""
+    """Claims and confirms a slot, as for an accepted credit; the number."""
     status, number = await claim(gate, slot, member)
     assert status == GRANTED, (status, slot)
     await confirm(gate, slot, number, member)
