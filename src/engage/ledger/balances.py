@@ -9,6 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
+from engage.domain.keys import MemberKey
+from engage.schema.balances import balances
+from engage.schema.rows import Batch
 
 
 class BalanceChange(msgspec.Struct, frozen=True):
@@ -32,26 +35,13 @@ class OutboxRow(msgspec.Struct):
     changes: list[BalanceChange] = []
 
 
-_READ = text("""
+_KEYS = Batch("k", balances, "program_id", "member_id")
+
+_READ = text(f"""
 SELECT b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
-JOIN balances b USING (program_id, member_id)
+FROM {_KEYS} JOIN balances b USING (program_id, member_id)
 WHERE :closed OR NOT b.closed
-""")
-
-
-async def read_balances(
-    conn: AsyncConnection, members: Sequence[tuple[str, str]], *, closed: bool = True
-) -> dict[tuple[str, str], Balance]:
-    """Balances by (program, member); who is not in the answer is no member. With `closed` those of members
-    who were merged or erased are in it too.
-    """
-    rows = await conn.execute(
-        _READ,
-        {"program_ids": [p for p, _ in members], "member_ids": [m for _, m in members], "closed": closed},
-    )
-    return {(row[0], row[1]): Balance(*row[2:]) for row in rows}
-
+""")  # noqa: S608  # Names of the schema.
 
 _SPENDABLE = text("""
 SELECT b.active - CAST(coalesce((
@@ -63,12 +53,20 @@ FROM balances b WHERE b.program_id = :program_id AND b.member_id = :member_id
 """)
 
 
+async def read_balances(
+    conn: AsyncConnection, members: Sequence[MemberKey], *, closed: bool = True
+) -> dict[MemberKey, Balance]:
+    """Read balances by member, with `closed` those of merged and erased members too. Others are absent."""
+    rows = await conn.execute(_READ, _KEYS.of(members) | {"closed": closed})
+    return {(row[0], row[1]): Balance(*row[2:]) for row in rows}
+
+
 async def read_spendable(
     conn: AsyncConnection, program_id: str, member_id: str, *, now: datetime
 ) -> int | None:
-    """What can be spent at `now`: the active points without those that have ended and that nobody has come
-    round to yet. None for no member.
+    """Read the points that can be spent at `now`: active ones, without those whose time has ended but which
+    have not been expired yet. None for an unknown member.
     """
     values = {"program_id": program_id, "member_id": member_id, "now": now}
-    found: int | None = (await conn.execute(_SPENDABLE, values)).scalar()
-    return found
+    points: int | None = (await conn.execute(_SPENDABLE, values)).scalar()
+    return points

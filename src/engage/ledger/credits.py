@@ -1,4 +1,4 @@
-"""Reading credits, lots and entries: what a member sees of the ledger."""
+"""Credits and entries as members see them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,13 +10,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.movements import EntryKind
+from engage.domain.keys import ReferenceKey, SourceKey
+from engage.schema.credits import credits as table
+from engage.schema.rows import Batch, from_row
 
 CreditState = Literal["pending", "active", "expired", "reversed"]
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """Points granted for one activity. `points` are what it pays now, or paid last if it is reversed; of what
-    it was granted, `taken_back` is gone. `why` is everything the decision was made of.
+    """Points granted for one activity. It pays `points` now, or paid them last when it is reversed;
+    `taken_back` of what was granted is gone. `why` has the inputs and the trace of the decision.
     """
 
     id: UUID
@@ -44,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReferencedCredit(msgspec.Struct, frozen=True):
-    """A credit that holds a reference: what it earned, unless it was removed."""
+    """A credit found by its reference. `removed`: its activity was removed."""
 
     credit: Credit
     removed: bool
@@ -56,7 +59,7 @@ _STATE = """CASE WHEN c.state = 'active' AND EXISTS (
     WHERE l.program_id = c.program_id AND l.member_id = c.member_id AND l.credit_id = c.id
       AND l.expired > 0 AND l.remaining = 0
 ) THEN 'expired' ELSE c.state END"""
-# A pending credit shrank by its reductions, and was taken back as it was last if nothing came of it.
+# A pending credit shrank by its reductions; one that was reversed while pending lost all of its points.
 _TAKEN_BACK = """c.taken_back
     + coalesce((
         SELECT CAST(sum(r.points) AS bigint) FROM reductions r
@@ -64,8 +67,12 @@ _TAKEN_BACK = """c.taken_back
     ), 0)
     + CASE WHEN c.state = 'reversed' AND c.active_at IS NULL THEN c.points ELSE 0 END"""
 _PAYS = "CASE WHEN c.state = 'reversed' THEN c.points ELSE c.points - c.taken_back END"
-_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_STATE} AS state, c.due_at, c.active_at, c.expires_at,
-    c.source_key, c.why, {_TAKEN_BACK} AS gone"""
+# In the order of the fields of Credit.
+_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, {_STATE} AS state, c.due_at,
+    c.active_at, c.expires_at, c.source_key, c.why"""
+
+_REFERENCES = Batch("a", table, "program_id", "member_id", "reference")
+_SOURCE_KEYS = Batch("a", table, "program_id", "member_id", "source_key")
 
 # A credit of 0 points is a removal's trace (`engage.ledger.clawback`), nothing that the member earned.
 _LIST = text(f"""
@@ -74,27 +81,23 @@ WHERE program_id = :program_id AND member_id = :member_id AND points > 0
   AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)
   AND (CAST(:before AS uuid) IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :limit
-""")  # noqa: S608  # The columns are a constant of this module.
+""")  # noqa: S608  # Names of the schema, here and below.
 
 _ONE = text(f"""
 SELECT {_CREDIT} FROM credits c
 WHERE program_id = :program_id AND member_id = :member_id AND id = :id AND points > 0
-""")  # noqa: S608  # As above.
+""")  # noqa: S608
 
 _BY_REFERENCE = text(f"""
 SELECT c.program_id, c.member_id, c.reference, {_CREDIT}
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:references AS text[]))
-    AS a (program_id, member_id, reference)
-JOIN credits c USING (program_id, member_id, reference)
+FROM {_REFERENCES} JOIN credits c USING (program_id, member_id, reference)
 ORDER BY c.id
-""")  # noqa: S608  # As above.
+""")  # noqa: S608
 
-_TAKEN = text("""
+_USED_KEYS = text(f"""
 SELECT a.program_id, a.member_id, a.source_key
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:source_keys AS text[]))
-    AS a (program_id, member_id, source_key)
-JOIN credits c USING (program_id, member_id, source_key)
-""")
+FROM {_SOURCE_KEYS} JOIN credits c USING (program_id, member_id, source_key)
+""")  # noqa: S608
 
 _ENTRIES = text("""
 SELECT seq, kind, active_delta, balance_after, at, credit_id, corrects FROM entries
@@ -113,7 +116,7 @@ async def list_credits(
     before: UUID | None,
     limit: int,
 ) -> list[Credit]:
-    """Newest first, those with an id below `before`."""
+    """List a member's credits with an id below `before`, newest first."""
     rows = await conn.execute(
         _LIST,
         {
@@ -124,84 +127,42 @@ async def list_credits(
             "limit": limit,
         },
     )
-    return [_credit(row) for row in rows]
+    return [from_row(Credit, row) for row in rows]
 
 
 async def read_credit(conn: AsyncConnection, program_id: str, member_id: str, id_: UUID) -> Credit | None:
     row = (
         await conn.execute(_ONE, {"program_id": program_id, "member_id": member_id, "id": id_})
     ).one_or_none()
-    return None if row is None else _credit(row)
+    return None if row is None else from_row(Credit, row)
 
 
 async def read_by_reference(
-    conn: AsyncConnection, asked: Sequence[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], list[ReferencedCredit]]:
-    """The credits that hold these (program, member, reference)."""
-    if not asked:
+    conn: AsyncConnection, references: Sequence[ReferenceKey]
+) -> dict[ReferenceKey, list[ReferencedCredit]]:
+    """Read the credits that have these references."""
+    if not references:
         return {}
-    rows = await conn.execute(
-        _BY_REFERENCE,
-        {
-            "program_ids": [a[0] for a in asked],
-            "member_ids": [a[1] for a in asked],
-            "references": [a[2] for a in asked],
-        },
-    )
-    found: dict[tuple[str, str, str], list[ReferencedCredit]] = {}
-    for program_id, member_id, reference, *credit in rows:
-        held = ReferencedCredit(_credit(credit), removed=credit[3] == "reversed")
-        found.setdefault((program_id, member_id, reference), []).append(held)
+    rows = await conn.execute(_BY_REFERENCE, _REFERENCES.of(references))
+    found: dict[ReferenceKey, list[ReferencedCredit]] = {}
+    for program_id, member_id, reference, *row in rows:
+        credit = from_row(Credit, row)
+        referenced = ReferencedCredit(credit, removed=credit.state == "reversed")
+        found.setdefault((program_id, member_id, reference), []).append(referenced)
     return found
 
 
-async def read_used_keys(
-    conn: AsyncConnection, asked: Sequence[tuple[str, str, str]]
-) -> set[tuple[str, str, str]]:
-    """Those of these (program, member, source key) that there is a credit for."""
-    rows = await conn.execute(
-        _TAKEN,
-        {
-            "program_ids": [a[0] for a in asked],
-            "member_ids": [a[1] for a in asked],
-            "source_keys": [a[2] for a in asked],
-        },
-    )
+async def read_used_keys(conn: AsyncConnection, keys: Sequence[SourceKey]) -> set[SourceKey]:
+    """Read which of these source keys have a credit."""
+    rows = await conn.execute(_USED_KEYS, _SOURCE_KEYS.of(keys))
     return {(program_id, member_id, source_key) for program_id, member_id, source_key in rows}
 
 
 async def list_entries(
     conn: AsyncConnection, program_id: str, member_id: str, *, before: int | None, limit: int
 ) -> list[Entry]:
-    """The statement: newest first, those with a seq below `before`."""
+    """List a member's entries with a seq below `before`, newest first: the statement."""
     rows = await conn.execute(
         _ENTRIES, {"program_id": program_id, "member_id": member_id, "before": before, "limit": limit}
     )
-    return [
-        Entry(
-            seq=seq,
-            kind=kind,
-            points=points,
-            balance_after=balance_after,
-            at=at,
-            credit_id=credit_id,
-            corrects=corrects,
-        )
-        for seq, kind, points, balance_after, at, credit_id, corrects in rows
-    ]
-
-
-def _credit(row: Sequence[Any]) -> Credit:
-    id_, rule_id, points, state, due_at, active_at, expires_at, source_key, why, taken_back = row
-    return Credit(
-        id=id_,
-        rule=rule_id,
-        points=points,
-        taken_back=taken_back,
-        state=state,
-        due_at=due_at,
-        active_at=active_at,
-        expires_at=expires_at,
-        source_key=source_key,
-        why=why,
-    )
+    return [from_row(Entry, row) for row in rows]

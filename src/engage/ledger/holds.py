@@ -1,7 +1,7 @@
-"""Holds: points set aside for a checkout, a redemption or a withdrawal, and what became of them.
+"""Holds: points set aside for a checkout, a redemption or a withdrawal.
 
-Holds are written only while the member's balance is locked (`engage.ledger.accounts`), and what was read of
-them before is read again then. Which lots a hold took its points from, the moves of its entries tell.
+Holds are written only while the member's balance is locked (`engage.ledger.accounts`), and what was read
+before is read again then. The moves of a hold's entries say which lots its points are from.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import OrderKey
+from engage.domain.keys import MemberKey, OrderKey
+from engage.schema.holds import holds as table
+from engage.schema.rows import Batch, from_row, select_list
 
 HoldPurpose = Literal["checkout", "redemption", "withdrawal"]
 HoldState = Literal["open", "captured", "released", "expired"]
@@ -22,8 +24,8 @@ HoldState = Literal["open", "captured", "released", "expired"]
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """`discount_minor` is what its points and coupons take off the order together, in `currency`.
 
-    `reinstated` are those of its points that went back to the member after they had been captured. `request`
-    is what was asked for, to know the same request again. A state other than `open` is final.
+    `reinstated` points went back to the member after they had been captured. `request` identifies a repeated
+    request. A state other than `open` is final.
     """
 
     program_id: str
@@ -46,56 +48,35 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return self.program_id, self.member_id
 
 
-_COLUMNS = """h.program_id, h.member_id, h.id, h.purpose, h.state, h.points, h.order_id, h.discount_minor,
-       h.currency, h.request, h.reinstated, h.created_at, h.expires_at, h.closed_at"""
+_COLUMNS = select_list(Hold, "h")
+_ORDERS = Batch("k", table, "program_id", "member_id", "order_id")
+_IDS = Batch("k", table, "id")
+_MEMBERS = Batch("k", table, "program_id", "member_id")
+_NEW = Batch("a", table, *Hold.__struct_fields__)
+_CHANGED = Batch("u", table, "program_id", "member_id", "id", "state", "reinstated", "closed_at")
 
 _OF_ORDERS = text(f"""
-SELECT {_COLUMNS}
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:order_ids AS text[]))
-    AS k (program_id, member_id, order_id)
-JOIN holds h USING (program_id, member_id, order_id)
+SELECT {_COLUMNS} FROM {_ORDERS} JOIN holds h USING (program_id, member_id, order_id)
 ORDER BY h.created_at, h.id
-""")  # noqa: S608  # Nothing but columns.
+""")  # noqa: S608  # Names of the schema, here and below.
 
-_BY_ID = text(f"""
-SELECT {_COLUMNS}
-FROM unnest(CAST(:ids AS uuid[])) AS k (id) JOIN holds h USING (id)
-""")  # noqa: S608  # As above.
+_BY_ID = text(f"SELECT {_COLUMNS} FROM {_IDS} JOIN holds h USING (id)")  # noqa: S608
 
-_ADD = text("""
-INSERT INTO holds (program_id, member_id, id, purpose, state, points, order_id, discount_minor, currency,
-                   request, created_at, expires_at, closed_at)
-SELECT a.program_id, a.member_id, a.id, a.purpose, a.state, a.points, a.order_id, a.discount_minor,
-       a.currency, CAST(a.request AS jsonb), a.created_at, a.expires_at, a.closed_at
-FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]),
-    CAST(:purposes AS text[]), CAST(:states AS text[]), CAST(:points AS bigint[]), CAST(:order_ids AS text[]),
-    CAST(:discounts AS bigint[]), CAST(:currencies AS text[]), CAST(:requests AS text[]),
-    CAST(:created_ats AS timestamptz[]), CAST(:expires_ats AS timestamptz[]),
-    CAST(:closed_ats AS timestamptz[])
-) AS a (program_id, member_id, id, purpose, state, points, order_id, discount_minor, currency, request,
-        created_at, expires_at, closed_at)
-""")
+_ADD = text(f"INSERT INTO holds ({_NEW.columns}) SELECT {_NEW.columns} FROM {_NEW}")  # noqa: S608
 
-_WRITE = text("""
+_WRITE = text(f"""
 UPDATE holds h
 SET state = u.state, reinstated = u.reinstated, closed_at = coalesce(h.closed_at, u.closed_at)
-FROM unnest(
-    CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:states AS text[]),
-    CAST(:reinstated AS bigint[]), CAST(:closed_ats AS timestamptz[])
-) AS u (program_id, member_id, id, state, reinstated, closed_at)
-WHERE h.program_id = u.program_id AND h.member_id = u.member_id AND h.id = u.id
-""")
+FROM {_CHANGED} WHERE h.program_id = u.program_id AND h.member_id = u.member_id AND h.id = u.id
+""")  # noqa: S608
 
 _OVERDUE = text(f"""
 SELECT {_COLUMNS} FROM holds h
 WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
-  AND (h.program_id, h.member_id) IN (
-      SELECT * FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[]))
-  )
-""")  # noqa: S608  # As above.
+  AND (h.program_id, h.member_id) IN (SELECT * FROM {_MEMBERS})
+""")  # noqa: S608
 
-# Members whose balance somebody else holds are left to the next round.
+# Members whose balance another transaction holds are left to the next batch.
 _LOCK_OVERDUE = text("""
 SELECT h.id FROM holds h JOIN balances b USING (program_id, member_id)
 WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
@@ -111,59 +92,32 @@ SELECT min(expires_at) FROM holds WHERE state = 'open' AND purpose = 'checkout' 
 async def read_holds_of_orders(
     conn: AsyncConnection, orders: Iterable[OrderKey]
 ) -> dict[OrderKey, list[Hold]]:
-    """All holds for these (program, member, order), whatever their state, oldest first. An order without a
-    hold is missing.
-    """
-    asked = sorted(set(orders))
-    rows = await conn.execute(
-        _OF_ORDERS,
-        {
-            "program_ids": [p for p, _, _ in asked],
-            "member_ids": [m for _, m, _ in asked],
-            "order_ids": [o for _, _, o in asked],
-        },
-    )
+    """Read all holds of these orders, in any state, oldest first. Orders without a hold are absent."""
     found: dict[OrderKey, list[Hold]] = {}
-    for row in rows:
-        hold = _hold(row)
-        assert hold.order_id is not None
-        found.setdefault((hold.program_id, hold.member_id, hold.order_id), []).append(hold)
+    for row in await conn.execute(_OF_ORDERS, _ORDERS.of(sorted(set(orders)))):
+        key = (row.program_id, row.member_id, row.order_id)
+        found.setdefault(key, []).append(from_row(Hold, row))
     return found
 
 
 async def read_holds(conn: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Hold]:
-    """By id, without a lock; an id that is missing is no hold."""
-    rows = await conn.execute(_BY_ID, {"ids": sorted(set(ids))})
-    return {hold.id: hold for hold in map(_hold, rows)}
+    """Read holds by id, without a lock; unknown ids are absent."""
+    rows = await conn.execute(_BY_ID, _IDS.of((id_,) for id_ in sorted(set(ids))))
+    return {row.id: from_row(Hold, row) for row in rows}
 
 
 async def read_hold(conn: AsyncConnection, id_: UUID) -> Hold | None:
-    """Without a lock."""
+    """Read a hold without a lock."""
     return (await read_holds(conn, [id_])).get(id_)
 
 
 async def add_holds(conn: AsyncConnection, holds: Sequence[Hold]) -> None:
-    """New holds; a redemption's are captured from the start."""
-    await conn.execute(
-        _ADD,
-        {
-            "program_ids": [h.program_id for h in holds],
-            "member_ids": [h.member_id for h in holds],
-            "ids": [h.id for h in holds],
-            "purposes": [h.purpose for h in holds],
-            "states": [h.state for h in holds],
-            "points": [h.points for h in holds],
-            "order_ids": [h.order_id for h in holds],
-            "discounts": [h.discount_minor for h in holds],
-            "currencies": [h.currency for h in holds],
-            "requests": [
-                None if h.request is None else msgspec.json.encode(h.request).decode() for h in holds
-            ],
-            "created_ats": [h.created_at for h in holds],
-            "expires_ats": [h.expires_at for h in holds],
-            "closed_ats": [h.closed_at for h in holds],
-        },
-    )
+    """Add holds; those of redemptions are captured from the start."""
+    rows = [
+        msgspec.structs.replace(hold, request=hold.request and msgspec.json.encode(hold.request).decode())
+        for hold in holds
+    ]
+    await conn.execute(_ADD, _NEW.of_structs(rows))
 
 
 async def add_hold(conn: AsyncConnection, hold: Hold) -> None:
@@ -173,45 +127,39 @@ async def add_hold(conn: AsyncConnection, hold: Hold) -> None:
 async def write_holds(
     conn: AsyncConnection, holds: Sequence[Hold], *, closed_at: datetime | None = None
 ) -> None:
-    """Writes the state and what was reinstated of these holds. Those that end by this have ended at their own
-    `closed_at`, or else at the one given; one that had ended before keeps its time.
+    """Write the state and the reinstated points of these holds.
+
+    A hold that ends gets its own `closed_at`, or else the one given; one that had ended before keeps its
+    time.
     """
-    await conn.execute(
-        _WRITE,
-        {
-            "program_ids": [h.program_id for h in holds],
-            "member_ids": [h.member_id for h in holds],
-            "ids": [h.id for h in holds],
-            "states": [h.state for h in holds],
-            "reinstated": [h.reinstated for h in holds],
-            "closed_ats": [None if h.state == "open" else h.closed_at or closed_at for h in holds],
-        },
-    )
+    rows = [(*hold.key, hold.id, hold.state, hold.reinstated, _closed_at(hold, closed_at)) for hold in holds]
+    await conn.execute(_WRITE, _CHANGED.of(rows))
 
 
 async def read_overdue_holds(
-    conn: AsyncConnection, members: Iterable[tuple[str, str]], *, at: datetime
+    conn: AsyncConnection, members: Iterable[MemberKey], *, at: datetime
 ) -> list[Hold]:
-    """Open holds of these members' checkouts whose time has ended by `at`, without a lock: whoever ends them
-    locks the balances and reads them again.
+    """Read open holds of these members' checkouts whose time has ended by `at`, without a lock.
+
+    To end them, lock the balances and read them again.
     """
-    keys = sorted(set(members))
-    values = {"program_ids": [p for p, _ in keys], "member_ids": [m for _, m in keys], "at": at}
-    return [_hold(row) for row in await conn.execute(_OVERDUE, values)]
+    rows = await conn.execute(_OVERDUE, _MEMBERS.of(sorted(set(members))) | {"at": at})
+    return [from_row(Hold, row) for row in rows]
 
 
 async def lock_overdue_holds(conn: AsyncConnection, *, at: datetime, limit: int) -> list[UUID]:
-    """Checkouts' holds, up to `limit`, whose time has ended by `at`, with their members' balances locked.
-    They may have ended otherwise just before, so they are read again.
+    """Lock the balances of checkouts' holds whose time has ended by `at`; up to `limit` ids.
+
+    They may have ended otherwise just before, so read them again.
     """
-    return [row[0] for row in await conn.execute(_LOCK_OVERDUE, {"at": at, "limit": limit})]
+    return list((await conn.execute(_LOCK_OVERDUE, {"at": at, "limit": limit})).scalars())
 
 
 async def next_hold_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:
-    """The first instant later than `after` at which the time of a checkout's open hold ends."""
-    found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
-    return found
+    """Read the first instant later than `after` at which the time of a checkout's open hold ends."""
+    end: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
+    return end
 
 
-def _hold(row: Sequence[Any]) -> Hold:
-    return Hold(**dict(zip(Hold.__struct_fields__, row, strict=True)))
+def _closed_at(hold: Hold, otherwise: datetime | None) -> datetime | None:
+    return None if hold.state == "open" else hold.closed_at or otherwise
