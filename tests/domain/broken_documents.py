@@ -221,27 +221,27 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         'LY = { zone = "Africa/Tripoli", currency = "LYD" }\n'
         'SA = { zone = "Asia/Riyadh", currency = "SAR" }',
         [
-            "countries.SA.zone: expected a zone with a short code of its own, "
-            'got "Asia/Riyadh", which has the same as "Africa/Tripoli"'
+            "countries.SA.zone: expected a zone with a unique short code, "
+            'got "Asia/Riyadh", which has the short code of "Africa/Tripoli"'
         ],
     ),
     "ids that the gate cannot tell apart": (
         'id = "review"',
         'id = "fuel_137240"',
         [
-            "rules[3].id: expected an id with a short code of its own, "
-            'got "fuel_137240", which has the same as "fuel"'
+            "rules[3].id: expected an id with a unique short code, "
+            'got "fuel_137240", which has the short code of "fuel"'
         ],
     ),
     "an id twice": (
         'id = "review"',
         'id = "share"',
-        ['rules[3].id: expected an id of its own, got "share", which rules[2].id has'],
+        ['rules[3].id: expected a unique id, got "share", which rules[2] has'],
     ),
     "an id of the ledger's": (
         'id = "review"',
         'id = "removed"',
-        ['rules[3].id: expected another id, got "removed", which the ledger uses itself'],
+        ['rules[3].id: expected another id, got "removed", which the ledger reserves'],
     ),
     "a date out of range": (
         "2026-01-01\n",
@@ -251,7 +251,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "nobody may join": (
         "min_age = 18",
         "kinds = []",
-        ["eligibility.kinds: expected person or company, or both, got an empty list: nobody may join"],
+        ["eligibility.kinds: expected person or company, or both, got an empty list: nobody could join"],
     ),
     "same_as an unknown rule": (
         'rule = "fuel" }\naward',

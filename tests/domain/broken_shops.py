@@ -328,7 +328,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
     "an id of the ledger's for orders": (
         'id = "review"',
         'id = "order"',
-        ['rules[2].id: expected another id, got "order", which the ledger uses itself'],
+        ['rules[2].id: expected another id, got "order", which the ledger reserves'],
     ),
     "a delivery that earns": (
         "balance = { active = 99 }",

@@ -1,7 +1,7 @@
-"""What makes a program wrong as a whole, though each of its fields has the right shape.
+"""Validation of a program as a whole, after the types of its fields.
 
-A rule that can never pay, two that the gate could not tell apart, an example that could not happen: all of
-these are found here, before a version is published, so that no decision has to think of them.
+It finds a rule that can never pay, two ids that the gate cannot distinguish, an example that cannot happen:
+before a version is published, so that decisions need not consider them.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from engage.domain.document import iso_codes
 from engage.domain.document.durations import duration_problems, iso_duration
-from engage.domain.document.errors import Problem, join, nearest, shown
+from engage.domain.document.errors import Problem, duplicate_names, join, nearest, shown
 from engage.domain.document.worth import worth_problems
 from engage.domain.earning.due import After
 from engage.domain.earning.slots import short_code
@@ -18,15 +18,15 @@ from engage.domain.program import sections
 from engage.domain.program.example_validation import example_problems
 from engage.domain.program.program import Program
 
-# Days since 1970 have to fit the gate's sixteen bits.
+# The gate has sixteen bits for days since 1970.
 EARLIEST = date(2000, 1, 1)
 LATEST = date(2099, 12, 31)
 
-# Source keys that begin so are the ledger's own: what no rule gave, and what was taken back before it came.
+# Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
 RESERVED_RULE_IDS = frozenset({"removed", "order", "adjustment", "transfer", "opening", "opening_balance"})
 
 MINUTE = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(days=366)  # For points, for a reversal, for a promise.
+LONGEST_WAIT = timedelta(days=366)  # For grace and promise.
 
 
 def problems(program: Program) -> list[Problem]:
@@ -52,12 +52,12 @@ def _frame(program: Program) -> Iterator[Problem]:
     if not _in_range(program.in_force_from):
         yield Problem("in_force_from", f"a date from {EARLIEST} to {LATEST}", shown(program.in_force_from))
     if not program.eligibility.kinds:
-        yield Problem("eligibility.kinds", "person or company, or both", "an empty list: nobody may join")
+        yield Problem("eligibility.kinds", "person or company, or both", "an empty list: nobody could join")
     yield from program.expiry.problems("expiry")
 
 
 def _waits(program: Program) -> Iterator[Problem]:
-    """A rule alone can break the promise. The time that a delivery takes is unknown."""
+    """Grace and promise in their bounds, and no rule slower than the promise. Delivery times are unknown."""
     yield from duration_problems("grace", program.grace, MINUTE, LONGEST_WAIT)
     yield from duration_problems("promise", program.promise, MINUTE, LONGEST_WAIT)
     for n, rule in enumerate(program.rules):
@@ -99,22 +99,19 @@ def _countries(program: Program) -> Iterator[Problem]:
 
 
 def same_codes(paths: dict[str, str], what: str) -> Iterator[Problem]:
-    """The names among the keys of `paths` that the gate could not tell from one before them."""
+    """The problems of names, with their paths, that have the gate's short code of an earlier name."""
     by_code: dict[int, str] = {}
     for name, path in paths.items():
         first = by_code.setdefault(short_code(name), name)
         if first != name:
-            found = f'{shown(name)}, which has the same as "{first}"'
-            yield Problem(path, f"{what} with a short code of its own", found)
+            found = f'{shown(name)}, which has the short code of "{first}"'
+            yield Problem(path, f"{what} with a unique short code", found)
 
 
 def _rule_ids(program: Program) -> Iterator[Problem]:
-    paths: dict[str, str] = {}
-    for n, rule in enumerate(program.rules):
-        path = f"rules[{n}].id"
-        if rule.id in paths:
-            yield Problem(path, "an id of its own", f"{shown(rule.id)}, which {paths[rule.id]} has")
-        if rule.id in RESERVED_RULE_IDS:
-            yield Problem(path, "another id", f"{shown(rule.id)}, which the ledger uses itself")
-        paths.setdefault(rule.id, path)
-    yield from same_codes(paths, "an id")
+    ids = [rule.id for rule in program.rules]
+    yield from duplicate_names(ids, "rules", "id")
+    for n, rule_id in enumerate(ids):
+        if rule_id in RESERVED_RULE_IDS:
+            yield Problem(f"rules[{n}].id", "another id", f"{shown(rule_id)}, which the ledger reserves")
+    yield from same_codes({rule_id: f"rules[{n}].id" for n, rule_id in enumerate(ids)}, "an id")
