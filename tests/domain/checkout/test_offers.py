@@ -12,10 +12,10 @@ from engage.domain.activity import Channel, Line, Payment
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import (
     Basket,
+    CheckoutCoupon,
     CheckoutTerms,
     Plan,
     PointsOffer,
-    Voucher,
     offer_coupon,
     offer_points,
     plan,
@@ -52,9 +52,9 @@ def basket(
     return Basket(lines=lines, payment=payment, currency="EUR", shipping=shipping, channel=channel)
 
 
-def voucher(code: str = "A", value: int = 500, **what: Any) -> Voucher:
+def coupon(code: str = "A", value: int = 500, **what: Any) -> CheckoutCoupon:
     fields: dict[str, Any] = {"state": "issued", "currency": "EUR", "reward": COUPON} | what
-    return Voucher(code=code, value_minor=value, **fields)
+    return CheckoutCoupon(code=code, value_minor=value, **fields)
 
 
 def offered(checkout: Checkout, *lines: Line, active: int, **what: Any) -> PointsOffer:
@@ -62,10 +62,15 @@ def offered(checkout: Checkout, *lines: Line, active: int, **what: Any) -> Point
 
 
 def refusal(
-    of: CheckoutTerms, what: Basket, *, active: int, points: Any = "max", vouchers: Sequence[Voucher] = ()
+    of: CheckoutTerms,
+    what: Basket,
+    *,
+    active: int,
+    points: Any = "max",
+    coupons: Sequence[CheckoutCoupon] = (),
 ) -> Refusal:
     with pytest.raises(Refusal) as found:
-        plan(of, what, active=active, points=points, vouchers=vouchers)
+        plan(of, what, active=active, points=points, coupons=coupons)
     return found.value
 
 
@@ -144,7 +149,7 @@ def test_a_program_without_a_checkout_offers_none() -> None:
 def test_another_currency_is_refused() -> None:
     pounds = msgspec.structs.replace(basket(line(10_00)), currency="GBP")
     assert offer_points(terms(Checkout()), pounds, active=5).reasons == ["currency"]
-    assert offer_coupon(terms(), pounds, voucher()).reasons == ["currency"]
+    assert offer_coupon(terms(), pounds, coupon()).reasons == ["currency"]
 
 
 @pytest.mark.parametrize(
@@ -175,13 +180,13 @@ def test_points_that_would_buy_nothing_are_kept() -> None:
 def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
     only_mouse = msgspec.structs.replace(COUPON, excluded_products=["band"])
     lines = basket(line(3_00, "mouse"), line(20_00))
-    found = offer_coupon(terms(), lines, voucher(reward=only_mouse))
-    assert (found.discount_minor, found.off) == (300, {0: 300})
-    assert offer_coupon(terms(), basket(line(20_00)), voucher(reward=only_mouse)).reasons == [
+    found = offer_coupon(terms(), lines, coupon(reward=only_mouse))
+    assert (found.discount_minor, found.by_line) == (300, {0: 300})
+    assert offer_coupon(terms(), basket(line(20_00)), coupon(reward=only_mouse)).reasons == [
         "excluded_products"
     ]
     for_all = terms(coupons=Coupons(excluded_products=["band", "mouse"]))
-    assert offer_coupon(for_all, lines, voucher()).reasons == ["excluded_products"]
+    assert offer_coupon(for_all, lines, coupon()).reasons == ["excluded_products"]
 
 
 @pytest.mark.parametrize(
@@ -199,28 +204,28 @@ def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
 def test_a_coupon_that_is_not_to_be_used_says_why(
     rules: dict[str, Any], what: dict[str, Any], reason: str
 ) -> None:
-    found = offer_coupon(terms(coupons=Coupons(**rules)), basket(line(20_00)), voucher(**what))
+    found = offer_coupon(terms(coupons=Coupons(**rules)), basket(line(20_00)), coupon(**what))
     assert (found.discount_minor, found.reasons) == (0, [reason])
     refused = refusal(
         terms(coupons=Coupons(**rules)),
         basket(line(20_00)),
         active=0,
         points=0,
-        vouchers=[voucher(**what)],
+        coupons=[coupon(**what)],
     )
     assert (refused.code, refused.facts["reasons"]) == ("coupon_not_applicable", [reason])
 
 
 def test_so_many_coupons_an_order_and_none_that_has_nothing_left_to_take_off() -> None:
-    two = [voucher("A"), voucher("B")]
-    refused = refusal(terms(), basket(line(20_00)), active=0, points=0, vouchers=two)
+    two = [coupon("A"), coupon("B")]
+    refused = refusal(terms(), basket(line(20_00)), active=0, points=0, coupons=two)
     assert (refused.facts["coupon_code"], refused.facts["reasons"]) == ("B", ["per_order"])
     many = terms(coupons=Coupons(per_order=2))
-    assert plan(many, basket(line(7_00)), active=0, points=0, vouchers=two).coupons == {
+    assert plan(many, basket(line(7_00)), active=0, points=0, coupons=two).coupons == {
         "A": 500,
         "B": 200,
     }
-    assert refusal(many, basket(line(5_00)), active=0, points=0, vouchers=two).facts["reasons"] == [
+    assert refusal(many, basket(line(5_00)), active=0, points=0, coupons=two).facts["reasons"] == [
         "order_total"
     ]
 
@@ -228,7 +233,7 @@ def test_so_many_coupons_an_order_and_none_that_has_nothing_left_to_take_off() -
 def test_a_coupon_leaves_to_points_what_only_points_can_pay() -> None:
     rules = terms(Checkout(orders=OrderScope(promotion_lines=False)))
     lines = basket(line(10_00), line(6_00, "mouse", promotion=True))
-    found = plan(rules, lines, active=5_000, points="max", vouchers=[voucher()])
+    found = plan(rules, lines, active=5_000, points="max", coupons=[coupon()])
     assert (found.points_minor, found.coupons) == (10_00, {"A": 5_00})
 
 
@@ -253,25 +258,25 @@ checkouts = st.builds(
 )
 worths = st.builds(Worth, points=st.sampled_from([1, 3, 100]), minor=st.sampled_from([1, 7, 100]))
 coupon_rules = st.builds(Coupons, per_order=st.just(3), excluded_products=st.sampled_from([[], ["band"]]))
-vouchers_ = st.lists(st.integers(1, 100_00), max_size=3).map(
-    lambda values: [voucher(f"C{n}", value) for n, value in enumerate(values)]
+coupon_lists = st.lists(st.integers(1, 100_00), max_size=3).map(
+    lambda values: [coupon(f"C{n}", value) for n, value in enumerate(values)]
 )
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[CheckoutTerms, Basket, int, list[Voucher]]:
+def cases(draw: st.DrawFn) -> tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]]:
     rules = terms(draw(checkouts), draw(worths), draw(coupon_rules))
     what = basket(*draw(lines), shipping=draw(st.integers(0, 20_00)))
-    return rules, what, draw(st.integers(0, 50_000)), draw(vouchers_)
+    return rules, what, draw(st.integers(0, 50_000)), draw(coupon_lists)
 
 
 @given(cases(), st.integers(1, 50_000) | st.just("max"))
 def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
-    case: tuple[CheckoutTerms, Basket, int, list[Voucher]], points: Any
+    case: tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]], points: Any
 ) -> None:
-    rules, what, active, vouchers = case
+    rules, what, active, coupons = case
     try:
-        found = plan(rules, what, active=active, points=points, vouchers=vouchers)
+        found = plan(rules, what, active=active, points=points, coupons=coupons)
     except Refusal:
         return
     assert rules.checkout is not None
@@ -289,7 +294,7 @@ def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
 
 @given(cases(), st.data())
 def test_all_that_is_offered_can_be_had(
-    case: tuple[CheckoutTerms, Basket, int, list[Voucher]], picking: st.DataObject
+    case: tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]], picking: st.DataObject
 ) -> None:
     rules, what, active, _ = case
     offer = offer_points(rules, what, active=active)

@@ -1,8 +1,8 @@
-"""Paying an order with points and coupons: how much of it may be, and why no more. Pure.
+"""Offers of the checkout: how much of an order points and coupons can pay, and the reasons why not more.
 
-Coupons come first: they are taken off the lines that they may be used for, and of these first off those that
-cannot be paid with points. Points then pay what is left of the lines that can. The greatest share of
-points is reckoned of these lines as the shop sent them, before any coupon.
+Coupons come first. A coupon reduces the lines that it applies to, starting with those that points cannot pay.
+Points then pay the rest of the lines that they can pay. `max_percent` is a share of these lines as the shop
+sent them, before coupons.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from engage.domain.market import Market
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.definition import CouponReward, Coupons
 
-# Why no points, or no more. `order_total`: there is no more to pay.
+# Reasons for no points, or not more. `order_total`: nothing more is left to pay.
 PointsReason = Literal[
     "not_offered",
     "currency",
@@ -31,7 +31,7 @@ PointsReason = Literal[
     "below_minimum",
 ]
 
-# Why a coupon is not to be used. The first are states of it.
+# Reasons for no discount. The first four are states of the coupon.
 CouponReason = Literal[
     "applied",
     "used",
@@ -48,7 +48,7 @@ CouponReason = Literal[
 
 
 class Basket(Struct, frozen=True, kw_only=True):
-    """What is to be paid: lines after the shop's own discounts, in minor units, shipping besides them."""
+    """An order to pay: lines after the shop's own discounts, and shipping, in minor units."""
 
     lines: Sequence[Line]
     payment: Payment
@@ -61,9 +61,9 @@ class Basket(Struct, frozen=True, kw_only=True):
         return sum(line.paid for line in self.lines) + self.shipping
 
 
-class Voucher(Struct, frozen=True, kw_only=True):
-    """A coupon as a checkout sees it. `state` is how it stands now, `reward` what it was issued as; where
-    that is not known any more, nothing but the value bounds it.
+class CheckoutCoupon(Struct, frozen=True, kw_only=True):
+    """A coupon or F-code, presented at the checkout. `state` is its state now. `reward` is the definition
+    that it was issued by; without it, only the value limits the discount.
     """
 
     code: str
@@ -75,7 +75,7 @@ class Voucher(Struct, frozen=True, kw_only=True):
 
 
 class CheckoutTerms(Struct, frozen=True):
-    """The terms that one version of a program has for checkouts of a market's members."""
+    """The terms of a program version about checkouts, for members of one market."""
 
     checkout: Checkout | None
     worth: Worth | None
@@ -84,8 +84,8 @@ class CheckoutTerms(Struct, frozen=True):
 
 
 class PointsOffer(Struct, frozen=True):
-    """`max_points` are what "max" comes to, worth `value_minor`. At most `cap` may be asked for; beyond
-    `max_points` they buy nothing more.
+    """`max_points` is the result of "max", worth `value_minor`. A request may have up to `cap` points; those
+    beyond `max_points` add no value.
     """
 
     max_points: int
@@ -95,19 +95,19 @@ class PointsOffer(Struct, frozen=True):
 
 
 class CouponOffer(Struct, frozen=True):
-    """What a coupon takes off, and off which lines, by their places; or why it takes off nothing."""
+    """The discount of a coupon, in all and by the index of a line; or the reasons why there is none."""
 
     discount_minor: int
-    off: Mapping[int, int]
+    by_line: Mapping[int, int]
     reasons: list[CouponReason]
 
 
 class Plan(Struct, frozen=True):
-    """What points and coupons pay of an order."""
+    """The part of an order that points and coupons pay."""
 
     points: int = 0
     points_minor: int = 0
-    coupons: dict[str, int] = field(default_factory=dict)  # What each takes off, by code.
+    coupons: dict[str, int] = field(default_factory=dict)  # Discounts by code.
 
     @property
     def discount_minor(self) -> int:
@@ -120,35 +120,35 @@ def plan(
     *,
     active: int,
     points: int | Literal["max"],
-    vouchers: Sequence[Voucher] = (),
+    coupons: Sequence[CheckoutCoupon] = (),
 ) -> Plan:
-    """What `points` of the `active` ones and these coupons pay together.
+    """Pay with `points` of the `active` ones, and with coupons.
 
     Raises Refusal coupon_not_applicable, below_minimum, insufficient_points or not_payable_with_points.
     """
     left = [line.paid for line in basket.lines]
-    coupons: dict[str, int] = {}
-    for voucher in vouchers:
-        offered = offer_coupon(terms, basket, voucher, left=left, before=len(coupons))
-        if offered.reasons:
-            raise Refusal(Code.COUPON_NOT_APPLICABLE, coupon_code=voucher.code, reasons=offered.reasons)
-        coupons[voucher.code] = offered.discount_minor
-        left = [minor - offered.off.get(n, 0) for n, minor in enumerate(left)]
+    discounts: dict[str, int] = {}
+    for coupon in coupons:
+        discount = offer_coupon(terms, basket, coupon, left=left, before=len(discounts))
+        if discount.reasons:
+            raise Refusal(Code.COUPON_NOT_APPLICABLE, coupon_code=coupon.code, reasons=discount.reasons)
+        discounts[coupon.code] = discount.discount_minor
+        left = [minor - discount.by_line.get(n, 0) for n, minor in enumerate(left)]
     if points == 0:
-        return Plan(coupons=coupons)
+        return Plan(coupons=discounts)
     offer = offer_points(terms, basket, active=active, left=left)
-    if points == "max" and (offer.max_points or coupons):
-        return Plan(offer.max_points, offer.value_minor, coupons)
+    if points == "max" and (offer.max_points or discounts):
+        return Plan(offer.max_points, offer.value_minor, discounts)
     _check(terms.checkout, offer, points, active=active)
     assert points != "max"
     assert terms.worth is not None
-    return Plan(points, worth_minor(terms.worth, points), coupons)
+    return Plan(points, worth_minor(terms.worth, points), discounts)
 
 
 def offer_points(
     terms: CheckoutTerms, basket: Basket, *, active: int, left: Sequence[int] | None = None
 ) -> PointsOffer:
-    """The most points that the order may be paid with. `left` is what coupons leave to pay of each line."""
+    """The most points that can pay an order. `left`: what coupons leave to pay of each line."""
     checkout, worth = terms.checkout, terms.worth
     if checkout is None or worth is None:
         return _no_points("not_offered")
@@ -158,12 +158,12 @@ def offer_points(
     if reason is not None:
         return _no_points(reason)
     reasons: list[PointsReason] = []
-    places = _places(checkout, basket)
-    if len(places) < len(basket.lines):
+    payable = _payable_lines(checkout, basket)
+    if len(payable) < len(basket.lines):
         reasons.append("promotion_lines")
     shipping = basket.shipping if checkout.shipping else 0
-    base = sum(basket.lines[n].paid for n in places) + shipping
-    to_pay = sum(basket.lines[n].paid if left is None else left[n] for n in places) + shipping
+    base = sum(basket.lines[n].paid for n in payable) + shipping
+    to_pay = sum(basket.lines[n].paid if left is None else left[n] for n in payable) + shipping
     by_percent = base * checkout.max_percent * worth.points // (100 * worth.minor)
     by_total = to_pay * worth.points // worth.minor
     if not worth_minor(worth, min(by_percent, by_total)):
@@ -176,43 +176,45 @@ def offer_points(
     value = worth_minor(worth, cap)
     if not value:
         return PointsOffer(0, 0, cap, [*reasons, "below_minimum"])
-    # Points that buy not even one minor unit more are better kept.
+    # Round up from the value: points that add less than one minor unit stay with the member.
     return PointsOffer(-(-value * worth.points // worth.minor), value, cap, reasons)
 
 
 def offer_coupon(
     terms: CheckoutTerms,
     basket: Basket,
-    voucher: Voucher,
+    coupon: CheckoutCoupon,
     *,
     left: Sequence[int] | None = None,
     before: int = 0,
 ) -> CouponOffer:
-    """What a coupon takes off. `left` is what is still to pay of each line, with `before` coupons in use."""
+    """The discount of a coupon. `left`: the minor units of each line still to pay, after `before` other
+    coupons.
+    """
     left = left if left is not None else [line.paid for line in basket.lines]
-    reason = _not_usable(terms.coupons, basket, voucher, before)
+    reason = _not_usable(terms.coupons, basket, coupon, before)
     if reason is not None:
         return _no_coupon(reason)
-    places = _coupon_places(terms, basket, voucher)
-    if not places:
+    lines = _coupon_lines(terms, basket, coupon)
+    if not lines:
         return _no_coupon("excluded_products")
-    if voucher.reward and sum(basket.lines[n].paid for n in places) < voucher.reward.min_order_minor:
+    if coupon.reward and sum(basket.lines[n].paid for n in lines) < coupon.reward.min_order_minor:
         return _no_coupon("minimum_order")
-    assert voucher.value_minor is not None
-    off: dict[int, int] = {}
-    rest = voucher.value_minor
-    for n in places:
-        part = min(rest, left[n])
-        if part:
-            off[n] = part
-            rest -= part
-    if not off:
+    assert coupon.value_minor is not None
+    by_line: dict[int, int] = {}
+    rest = coupon.value_minor
+    for n in lines:
+        discount = min(rest, left[n])
+        if discount:
+            by_line[n] = discount
+            rest -= discount
+    if not by_line:
         return _no_coupon("order_total")
-    return CouponOffer(voucher.value_minor - rest, off, [])
+    return CouponOffer(coupon.value_minor - rest, by_line, [])
 
 
 def worth_minor(worth: Worth, points: int) -> int:
-    """What points are worth in minor units, rounded down."""
+    """The worth of points in minor units, rounded down."""
     return points * worth.minor // worth.points
 
 
@@ -244,7 +246,7 @@ def _no_coupon(reason: CouponReason) -> CouponOffer:
 
 
 def _refused(scope: OrderScope, basket: Basket) -> PointsReason | None:
-    """Why no line of an order may be paid with points."""
+    """The reason why points can pay no line of an order."""
     if scope.channels is not None and basket.channel is not None and basket.channel not in scope.channels:
         return "channel"
     if basket.payment.method in scope.refused_methods:
@@ -255,40 +257,38 @@ def _refused(scope: OrderScope, basket: Basket) -> PointsReason | None:
 
 
 def _is_online(basket: Basket) -> bool:
-    """Whether an order is one of the web shop or the app. Where it is not told, one that says it is not paid
-    at pick-up is.
-    """
+    """Tell orders of the web shop and the app. Without a channel, an order with `at_pickup` false is one."""
     if basket.channel is None:
         return basket.payment.at_pickup is False
     return basket.channel != "store"
 
 
-def _places(checkout: Checkout, basket: Basket) -> list[int]:
-    """The lines, by their places, that may be paid with points."""
+def _payable_lines(checkout: Checkout, basket: Basket) -> list[int]:
+    """The indexes of the lines that points can pay."""
     return [n for n, line in enumerate(basket.lines) if checkout.orders.lines_of([line])]
 
 
-def _not_usable(coupons: Coupons, basket: Basket, voucher: Voucher, before: int) -> CouponReason | None:
-    match voucher.state:
+def _not_usable(terms: Coupons, basket: Basket, coupon: CheckoutCoupon, before: int) -> CouponReason | None:
+    match coupon.state:
         case "applied" | "used" | "void" | "expired" as state:
             return state
-    if voucher.kind != "coupon" or voucher.value_minor is None:
+    if coupon.kind != "coupon" or coupon.value_minor is None:
         return "f_code"
-    if coupons.suspended:
+    if terms.suspended:
         return "suspended"
-    if voucher.currency != basket.currency:
+    if coupon.currency != basket.currency:
         return "currency"
-    if before >= coupons.per_order:
+    if before >= terms.per_order:
         return "per_order"
     return None
 
 
-def _coupon_places(terms: CheckoutTerms, basket: Basket, voucher: Voucher) -> list[int]:
-    """The lines, by their places, that a coupon may be used for; those that points cannot pay come first."""
+def _coupon_lines(terms: CheckoutTerms, basket: Basket, coupon: CheckoutCoupon) -> list[int]:
+    """The indexes of the lines that a coupon applies to, those that points cannot pay first."""
     excluded = {
         *terms.coupons.excluded_products,
-        *(voucher.reward.excluded_products if voucher.reward else ()),
+        *(coupon.reward.excluded_products if coupon.reward else ()),
     }
-    places = [n for n, line in enumerate(basket.lines) if line.product_id not in excluded]
-    by_points = set() if terms.checkout is None else set(_places(terms.checkout, basket))
-    return sorted(places, key=lambda n: n in by_points)
+    lines = [n for n, line in enumerate(basket.lines) if line.product_id not in excluded]
+    payable = set() if terms.checkout is None else set(_payable_lines(terms.checkout, basket))
+    return sorted(lines, key=lambda n: n in payable)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from engage.domain.checkout import offers
 from engage.domain.checkout.definition import Checkout
-from engage.domain.checkout.offers import Basket, CheckoutTerms, Plan, Voucher
+from engage.domain.checkout.offers import Basket, CheckoutCoupon, CheckoutTerms, Plan
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
@@ -32,11 +32,11 @@ class SimulatedCheckout(SimulatedFeature):
 
     def quote(self, basket: Basket, at: datetime) -> SimulatedQuote:
         """The points that the order accepts, and the discount of each coupon that can be used."""
-        vouchers = [(code.reward.id, self._voucher(code, at)) for code in self._rewards.codes]
+        presented = [(code.reward.id, self._coupon(code, at)) for code in self._rewards.codes]
         coupons = {
-            reward_id: offers.offer_coupon(self._terms, basket, voucher)
-            for reward_id, voucher in vouchers
-            if voucher.state == "issued" and voucher.kind == "coupon"
+            reward_id: offers.offer_coupon(self._terms, basket, coupon)
+            for reward_id, coupon in presented
+            if coupon.state == "issued" and coupon.kind == "coupon"
         }
         active = self._member.account.balance.active
         return SimulatedQuote(offers.offer_points(self._terms, basket, active=active), coupons)
@@ -61,7 +61,7 @@ class SimulatedCheckout(SimulatedFeature):
             basket,
             active=account.balance.active,
             points=points,
-            vouchers=[self._voucher(code, at) for code in applied],
+            coupons=[self._coupon(code, at) for code in applied],
         )
         hold = account.hold(
             plan.points,
@@ -120,15 +120,15 @@ class SimulatedCheckout(SimulatedFeature):
             raise _hold_closed()
         return self._holds[order_id]
 
-    def _voucher(self, code: IssuedCode, at: datetime) -> Voucher:
-        coupon = code.reward if isinstance(code.reward, CouponReward) else None
-        return Voucher(
+    def _coupon(self, code: IssuedCode, at: datetime) -> CheckoutCoupon:
+        reward = code.reward if isinstance(code.reward, CouponReward) else None
+        return CheckoutCoupon(
             code=code.code,
             state=code.state(at),
-            kind="f_code" if coupon is None else "coupon",
-            value_minor=None if coupon is None else coupon.value_minor,
+            kind="f_code" if reward is None else "coupon",
+            value_minor=None if reward is None else reward.value_minor,
             currency=self._member.market.currency,
-            reward=coupon,
+            reward=reward,
         )
 
 

@@ -28,7 +28,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_codes import CouponCode, read_code
 from engage.flows.checkout.close_holds import release_overdue_of
 from engage.flows.checkout.members import find_members
-from engage.flows.checkout.quote import QuoteRequest, basket_of, voucher_of
+from engage.flows.checkout.quote import QuoteRequest, basket_of, checkout_coupon
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
 from engage.runtime.batch import decide_each, not_refused
@@ -195,7 +195,7 @@ def _new_hold(state: _State, order: _Order) -> Hold:
         basket_of(order.request),
         active=account.active,
         points=order.request.points,
-        vouchers=[voucher_of(state.services, coupon, state.now) for coupon in coupons],
+        coupons=[checkout_coupon(state.services, coupon, state.now) for coupon in coupons],
     )
     made = _hold_row(order, planned, state.now)
     if made.points:

@@ -7,10 +7,10 @@ from msgspec import Struct
 from engage.domain.activity import Channel, Lines, MemberId, MinorUnits, Payment
 from engage.domain.checkout.offers import (
     Basket,
+    CheckoutCoupon,
     CheckoutTerms,
     CouponReason,
     PointsReason,
-    Voucher,
     offer_coupon,
     offer_points,
 )
@@ -111,9 +111,9 @@ def basket_of(request: QuoteRequest) -> Basket:
     )
 
 
-def voucher_of(services: Services, coupon: Coupon, now: datetime) -> Voucher:
+def checkout_coupon(services: Services, coupon: Coupon, now: datetime) -> CheckoutCoupon:
     """Combine a coupon with the reward definition that it was issued under."""
-    return Voucher(
+    return CheckoutCoupon(
         code=coupon.code,
         state=state_at(coupon.state, coupon.expires_at, now),
         kind=coupon.kind,
@@ -135,14 +135,14 @@ def _reward_of(services: Services, coupon: Coupon) -> CouponReward | None:
 def _quoted(
     services: Services, terms: CheckoutTerms, basket: Basket, coupon: Coupon, now: datetime
 ) -> QuotedCoupon:
-    voucher = voucher_of(services, coupon, now)
-    offer = offer_coupon(terms, basket, voucher)
+    presented = checkout_coupon(services, coupon, now)
+    offer = offer_coupon(terms, basket, presented)
     assert coupon.value_minor is not None
     assert coupon.currency is not None
     return QuotedCoupon(
         coupon.code,
         coupon.reward_id,
-        voucher.reward.title if voucher.reward else coupon.reward_id,
+        presented.reward.title if presented.reward else coupon.reward_id,
         Money(coupon.value_minor, coupon.currency),
         coupon.expires_at,
         not offer.reasons,
