@@ -87,7 +87,13 @@ async def test_a_credit_tells_its_whole_why(api: Calling) -> None:
     assert credit["expires_at"] == "2027-11-21T12:05:00Z"
     assert credit["why"]["version"] == "2022"
     assert credit["why"]["inputs"]["streak_days"] == 1
-    assert credit["why"]["trace"]
+    (day, bonus) = credit["why"]["trace"]
+    assert (day["code"], bonus["code"]) == ("streak_day", "streak_bonus_ahead")
+    assert day["facts"] == {"rule": "fuel", "streak_days": 1, "points": 2}
+    assert day["text"] == "fuel: Day 1 in a row earns 2 points."
+    german = (await member.get(f"{CREDITS}/{credit['id']}", accept_language="de")).json()
+    assert german["why"]["trace"][0]["facts"] == day["facts"]
+    assert german["why"]["trace"][0]["text"] != day["text"]
     assert (await member.get(f"{CREDITS}/{credit['id']}")).json() == credit
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the domain draw from: zones, instants near clock changes, activities."""
+"""Hypothesis strategies: zones, instants near clock changes, activities."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,7 +15,7 @@ PRESETS: list[Program] = [programs.preset(name) for name in programs.names()]
 V2020, V2022 = EUROPE = [program for program in PRESETS if program.id == "eu-mi-points"]
 PRESET_ZONES = sorted({market.zone for program in PRESETS for market in program.countries.values()})
 
-# Days that begin at one o'clock, midnights that come twice, a day that never was, half and quarter hours.
+# Days that begin at one o'clock, midnights that occur twice, a skipped day, half and quarter hours.
 ODD_ZONES = [
     "Africa/Cairo",
     "Africa/Casablanca",
@@ -94,11 +94,11 @@ def journeys(draw: st.DrawFn, zone: str, *, most: int = 40) -> list[datetime]:
             max_size=most,
         )
     )
-    out = [at]
+    times = [at]
     for hours in steps:
         at += timedelta(hours=hours)
-        out.append(at)
-    return out
+        times.append(at)
+    return times
 
 
 products = st.sampled_from(["mi-band-7", "redmi-note-11", "x:y", "é"])

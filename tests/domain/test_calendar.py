@@ -1,4 +1,4 @@
-"""Days and months as members live them."""
+"""Days and months in members' zones, across clock changes."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo

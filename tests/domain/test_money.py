@@ -1,4 +1,4 @@
-"""Money in whole minor units, whatever it was divided by on the way."""
+"""Money in whole minor units."""
 
 from fractions import Fraction
 from math import floor
@@ -29,5 +29,5 @@ def test_parts_add_up_to_the_rounded_sum(parts: list[Fraction]) -> None:
         (1, "KWD", "0.001"),
     ],
 )
-def test_money_is_said_with_its_currency_s_decimals(amount: int, currency: str, said: str) -> None:
+def test_money_is_written_with_the_decimals_of_its_currency(amount: int, currency: str, said: str) -> None:
     assert plain(Money(amount, currency)) == said

@@ -1,4 +1,4 @@
-"""A member's account: whatever is done to it in whatever order, no point comes or goes unsaid."""
+"""A member's account: every change of points is a movement, for any operations in any order."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -38,21 +38,21 @@ def kinds(opened: Account) -> list[str]:
     return [movement.kind for movement in opened.movements]
 
 
-def test_points_are_spent_oldest_first_by_their_end() -> None:
+def test_the_lot_that_ends_first_is_spent_first() -> None:
     opened = account(lot(1, 5), lot(2, 5, ends=90), lot(3, 5, ends=80))
     assert opened.hold(7, uuid(99), START) == [Take(uuid(3), 5), Take(uuid(2), 2)]
     assert opened.hold(8, uuid(98), START) == [Take(uuid(2), 3), Take(uuid(1), 5)], "what never ends is last"
     assert (opened.active, opened.held) == (0, 15)
 
 
-def test_lots_that_have_ended_end_once() -> None:
+def test_a_lot_expires_once() -> None:
     opened = account(lot(1, 5, ends=10), lot(2, 5, ends=11))
     assert opened.expire(START + 10 * DAY) == 5
     assert opened.expire(START + 10 * DAY) == 0
     assert (opened.active, remaining(opened), kinds(opened)) == (5, [0, 5], ["expiration"])
 
 
-def test_what_is_released_into_a_lot_that_has_ended_ends_at_once() -> None:
+def test_points_released_into_an_ended_lot_expire_at_once() -> None:
     opened = account(lot(1, 5, ends=10), lot(2, 5))
     takes = opened.hold(7, uuid(99), START)
     opened.release(takes, uuid(99), START + 20 * DAY)
@@ -60,7 +60,7 @@ def test_what_is_released_into_a_lot_that_has_ended_ends_at_once() -> None:
     assert opened.lots[uuid(1)].expired == 5
 
 
-def test_what_is_reinstated_into_a_lot_that_has_ended_lives_on_for_the_grace() -> None:
+def test_points_reinstated_into_an_ended_lot_last_for_the_grace() -> None:
     opened = account(lot(1, 5, ends=10), lot(2, 5, ends=90))
     takes = opened.redeem(7, uuid(99), START)
     now = START + 20 * DAY
@@ -70,7 +70,7 @@ def test_what_is_reinstated_into_a_lot_that_has_ended_lives_on_for_the_grace() -
     assert opened.lots[uuid(2)].expires_at == START + 90 * DAY
 
 
-def test_what_was_spent_is_owed_and_paid_by_what_comes() -> None:
+def test_a_clawback_of_spent_points_is_a_debt_that_new_points_pay() -> None:
     opened = account(lot(1, 10))
     opened.redeem(8, uuid(99), START)
     assert opened.claw_back(uuid(1), 10, START, taken_back=0, corrects=1) == 10
@@ -81,7 +81,7 @@ def test_what_was_spent_is_owed_and_paid_by_what_comes() -> None:
     assert (opened.active, opened.debt, remaining(opened)) == (2, 0, [0, 0, 2])
 
 
-def test_points_are_taken_back_from_their_own_lot_then_from_the_oldest() -> None:
+def test_a_clawback_takes_its_own_lot_first_then_the_others_in_spending_order() -> None:
     opened = account(lot(1, 5, ends=10), lot(2, 5, ends=20), lot(3, 5, ends=30))
     opened.claw_back(uuid(2), 3, START, taken_back=0, corrects=1)
     assert remaining(opened) == [5, 2, 5]
@@ -91,7 +91,7 @@ def test_points_are_taken_back_from_their_own_lot_then_from_the_oldest() -> None
     assert (remaining(opened), opened.debt) == ([0, 0, 4], 0)
 
 
-def test_what_has_expired_is_not_taken_back_again() -> None:
+def test_expired_points_are_not_taken_back() -> None:
     opened = account(lot(1, 10, ends=10), lot(2, 10))
     opened.redeem(4, uuid(99), START)
     opened.expire(START + 10 * DAY)
@@ -101,21 +101,21 @@ def test_what_has_expired_is_not_taken_back_again() -> None:
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.data())
-def test_a_hold_takes_exactly_what_it_says_from_lots_in_order(sizes: list[int], data: st.DataObject) -> None:
+def test_a_hold_takes_exactly_its_points_in_spending_order(sizes: list[int], data: st.DataObject) -> None:
     ends = data.draw(st.lists(st.none() | st.integers(1, 9), min_size=len(sizes), max_size=len(sizes)))
     lots = [lot(n, points, ends=end) for n, (points, end) in enumerate(zip(sizes, ends, strict=True))]
     points = data.draw(st.integers(0, sum(sizes)))
-    in_order = [each.credit_id for each in sorted(lots, key=spending_order)]
+    in_order = [lot.credit_id for lot in sorted(lots, key=spending_order)]
     takes = account(*lots).hold(points, uuid(99), START)
     assert sum(take.points for take in takes) == points
     assert [take.credit_id for take in takes] == in_order[: len(takes)]
     assert all(take.points == sizes[take.credit_id.int] for take in takes[:-1]), (
-        "each but the last is emptied"
+        "every lot but the last is emptied"
     )
 
 
-class Lives(RuleBasedStateMachine):
-    """Any operations in any order. What has to hold is held after each of them."""
+class AccountOperations(RuleBasedStateMachine):
+    """Any operations in any order, with the invariants checked after each."""
 
     @initialize()
     def begin(self) -> None:
@@ -186,7 +186,7 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.account.active)
     @rule(data=st.data())
-    def take_out(self, data: st.DataObject) -> None:
+    def deduct(self, data: st.DataObject) -> None:
         points = data.draw(st.integers(1, self.account.active))
         self.account.deduct(points, self.now, kind="adjustment", into="adjusted", reference="T-1")
 
@@ -221,4 +221,4 @@ class Lives(RuleBasedStateMachine):
         assert all(told[each.credit_id] == each.remaining for each in self.account.lots.values())
 
 
-test_whatever_is_done_no_point_comes_or_goes_unsaid = Lives.TestCase
+test_whatever_is_done_no_point_comes_or_goes_unsaid = AccountOperations.TestCase

@@ -1,4 +1,4 @@
-"""When points end: the rules of the programs at their boundaries, in the zones of their members."""
+"""Expiry of points at the boundaries of each kind, in the members' zones."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo

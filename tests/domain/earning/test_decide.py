@@ -1,4 +1,4 @@
-"""The decision: the same again, explained, never early."""
+"""Decisions are repeatable, explained and never due early."""
 
 from datetime import datetime, timedelta
 
@@ -52,7 +52,7 @@ def test_the_same_decision_again_gives_the_same_credits(
 
 
 @given(decisions())
-def test_what_is_kept_of_a_decision_decides_it_again(
+def test_a_stored_decision_can_be_repeated(
     decision: tuple[Program, AnyActivity, datetime, str, list[Grant]],
 ) -> None:
     program, activity, at, zone, grants = decision
@@ -89,7 +89,7 @@ def test_each_seventh_day_pays_the_bonus_besides_the_daily_points(day: int) -> N
     assert len({credit.source_key for credit in earned}) == len(earned)
 
 
-def test_a_rule_without_a_place_left_leaves_the_others_their_points() -> None:
+def test_a_rule_without_a_free_slot_does_not_stop_the_others() -> None:
     rules = [
         _rule("always", PerWindow(count=2, window="day")),
         _rule("first", Once()),

@@ -1,4 +1,4 @@
-"""What orders earn, and that any split of returns adds up to exactly the whole."""
+"""Points of orders, and of their returns: any split of returns adds up to the whole."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -73,7 +73,7 @@ def test_points_are_rounded_down_once_an_order() -> None:
     assert points(program(), order(line("1", 99))) == 0
 
 
-def test_shipping_earns_where_the_rule_says_so_and_what_points_paid_never() -> None:
+def test_shipping_earns_if_the_rule_includes_it_and_discounts_never_earn() -> None:
     with_shipping = program(PER_EURO | {"shipping": True})
     bought = order(line("1", 1000), shipping=500)
     assert points(program(), bought) == 10
@@ -82,7 +82,7 @@ def test_shipping_earns_where_the_rule_says_so_and_what_points_paid_never() -> N
     assert points(program(), order(line("1", 1000), discount=5000)) == 0
 
 
-def test_a_step_may_pay_several_points() -> None:
+def test_a_step_can_pay_several_points() -> None:
     award = {"type": "per_spend", "points": 3, "step_minor": 10_000}
     assert points(program(award), order(line("1", 29_999))) == 6
 
@@ -129,7 +129,7 @@ def test_price_tags_pay_by_the_piece() -> None:
     assert points(tags, bought) == 21
 
 
-def test_the_highest_bracket_that_is_reached_pays() -> None:
+def test_the_highest_reached_bracket_pays() -> None:
     steps = [{"from_minor": 20_000, "points": 50}, {"from_minor": 10_000, "points": 20}]
     brackets = program({"type": "brackets", "brackets": steps})
     by_amount = [(9_999, 0), (10_000, 20), (19_999, 20), (20_000, 50), (900_000, 50)]
@@ -137,7 +137,7 @@ def test_the_highest_bracket_that_is_reached_pays() -> None:
         assert points(brackets, order(line("1", paid))) == expected
 
 
-def test_a_credit_tells_what_it_is_for_and_why() -> None:
+def test_a_credit_has_its_source_key_reference_and_trace() -> None:
     rules = program(more=[{"id": "second", "award": {"type": "fixed", "points": 5}}])
     bought = order(line("1", 1000))
     credits = decide_order(rules.earning, bought, at=AT, zone=MADRID)
@@ -179,7 +179,7 @@ def test_a_cancelled_order_keeps_nothing() -> None:
     assert (one.kept, one.taken_back) == (0, 10)
 
 
-def test_points_for_shipping_go_with_the_lines() -> None:
+def test_points_for_shipping_are_taken_back_with_the_lines() -> None:
     rules = program(PER_EURO | {"shipping": True})
     bought = order(line("1", 1000), line("2", 1000), shipping=1000)
     kept = [
@@ -189,14 +189,14 @@ def test_points_for_shipping_go_with_the_lines() -> None:
     assert kept == [30, 15, 0]
 
 
-def test_only_lines_that_earn_take_points_with_them() -> None:
+def test_only_lines_that_earned_take_points_back() -> None:
     rules = program(orders={"promotion_lines": False})
     bought = order(line("1", 1000), line("2", 9000, promotion=True))
     (one,) = standing(rules.earning, bought, at=AT, zone=MADRID, returned={"2": 1})
     assert one.kept == 10
 
 
-def test_points_come_back_for_the_lines_that_they_could_pay() -> None:
+def test_points_are_reinstated_by_the_lines_that_they_could_pay() -> None:
     scope = {"orders": {"promotion_lines": False}}
     paying = program(checkout=scope).paying_scope
     bought = order(line("1", 1000, 2), line("2", 9000, promotion=True))
@@ -247,7 +247,7 @@ def test_any_split_of_returns_adds_up_to_exactly_the_whole(
 
 
 @given(lines, st.integers(0, 10**5), st.booleans(), st.data())
-def test_what_is_kept_is_the_same_whatever_way_the_returns_came(
+def test_the_kept_points_do_not_depend_on_the_order_of_returns(
     bought: list[Line], shipping: int, has_shipping: bool, data: st.DataObject
 ) -> None:
     rules = program(

@@ -1,4 +1,4 @@
-"""Limits as slots, played through the plain model."""
+"""Limits as slots, checked with the simulated limits of one member."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -20,12 +20,12 @@ from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, jou
 
 programs = st.sampled_from(EUROPE)
 
-Told = tuple[datetime, AnyActivity]
+Recorded = tuple[datetime, AnyActivity]
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> tuple[str, list[Told]]:
-    """What a member of one zone does, in order; much of it within the same days and months."""
+def histories(draw: st.DrawFn) -> tuple[str, list[Recorded]]:
+    """Activities of a member of one zone, in order, many of them within the same days and months."""
     zone = draw(st.sampled_from(ZONES))
     times = draw(journeys(zone))
     return zone, [(at, draw(activities)) for at in times]
@@ -34,13 +34,13 @@ def lives(draw: st.DrawFn) -> tuple[str, list[Told]]:
 shares = st.builds(Share, kind=st.sampled_from(["social", "link"]), product_id=products)
 
 
-@given(programs, lives())
-def test_no_source_key_is_used_twice(program: Program, life: tuple[str, list[Told]]) -> None:
-    zone, told = life
+@given(programs, histories())
+def test_no_source_key_is_used_twice(program: Program, history: tuple[str, list[Recorded]]) -> None:
+    zone, recorded = history
     keys: Counter[str] = Counter()
     references: set[str] = set()
     member = SimulatedLimits()
-    for at, activity in told:
+    for at, activity in recorded:
         repeated = activity.reference in references
         earned = _record(member, program, activity, at, zone)
         if not repeated:
@@ -51,17 +51,17 @@ def test_no_source_key_is_used_twice(program: Program, life: tuple[str, list[Tol
     assert keys.keys() == member.credits.keys()
 
 
-@given(programs, lives(), st.lists(shares, max_size=40))
+@given(programs, histories(), st.lists(shares, max_size=40))
 def test_a_window_pays_as_often_as_its_count_and_never_more(
-    program: Program, life: tuple[str, list[Told]], more: list[Share]
+    program: Program, history: tuple[str, list[Recorded]], more: list[Share]
 ) -> None:
-    zone, told = life
-    last = told[-1][0]
-    told += [(last + timedelta(hours=n), share) for n, share in enumerate(more)]
+    zone, recorded = history
+    last = recorded[-1][0]
+    recorded += [(last + timedelta(hours=n), share) for n, share in enumerate(more)]
     asked: Counter[tuple[str, str]] = Counter()
     paid: Counter[tuple[str, str]] = Counter()
     member = SimulatedLimits()
-    for at, activity in told:
+    for at, activity in recorded:
         if not isinstance(activity, Share) or activity.reference:
             continue
         month = f"{calendar.local_date(at, zone):%Y-%m}"
@@ -73,13 +73,13 @@ def test_a_window_pays_as_often_as_its_count_and_never_more(
         assert paid[rule_id, month] == min(times, limit.count)
 
 
-@given(lives())
-def test_a_product_is_reviewed_for_points_once(life: tuple[str, list[Told]]) -> None:
-    zone, told = life
+@given(histories())
+def test_a_product_is_reviewed_for_points_once(history: tuple[str, list[Recorded]]) -> None:
+    zone, recorded = history
     member = SimulatedLimits()
     rewarded: set[str] = set()
     told_before: set[str] = set()
-    for at, activity in told:
+    for at, activity in recorded:
         if isinstance(activity, Review):
             earned = _record(member, V2022, activity, at, zone)
             new = activity.product_id not in rewarded and activity.review_id not in told_before
@@ -90,7 +90,7 @@ def test_a_product_is_reviewed_for_points_once(life: tuple[str, list[Told]]) -> 
 
 
 @given(st.sampled_from(ZONES), st.data())
-def test_a_share_told_again_answers_as_the_first_time_and_adds_nothing(
+def test_a_repeated_share_is_answered_as_the_first_time_and_adds_nothing(
     zone: str, drawn: st.DataObject
 ) -> None:
     share = Share(kind="link", product_id="mi-band-7", share_id="s-1")
@@ -125,7 +125,7 @@ def test_a_streak_goes_on_in_its_zone_when_the_member_moves() -> None:
 
 
 @given(st.sampled_from(EUROPE), activities, st.sampled_from(ZONES), st.data())
-def test_each_rule_of_its_own_limit_asks_for_one_slot(
+def test_each_rule_with_its_own_limit_wants_one_slot(
     program: Program, activity: AnyActivity, zone: str, drawn: st.DataObject
 ) -> None:
     at = drawn.draw(journeys(zone, most=0))[0]
@@ -139,7 +139,7 @@ def test_each_rule_of_its_own_limit_asks_for_one_slot(
     }
 
 
-def test_what_is_not_offered_is_refused_so() -> None:
+def test_an_activity_without_a_rule_is_not_offered() -> None:
     link = Share(kind="link", product_id="mi-10")
     with pytest.raises(Refusal) as refusal:
         SimulatedLimits().record(
@@ -148,7 +148,7 @@ def test_what_is_not_offered_is_refused_so() -> None:
     assert (refusal.value.code, refusal.value.status) == ("not_offered", 404)
 
 
-def test_a_refusal_says_when_to_come_back() -> None:
+def test_a_refusal_has_the_time_of_the_next_try() -> None:
     member, zone = SimulatedLimits(), "Europe/Madrid"
     at = datetime.fromisoformat("2022-11-21T10:00:00+01:00")
     midnight = datetime.fromisoformat("2022-11-22T00:00:00+01:00")

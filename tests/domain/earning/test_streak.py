@@ -1,4 +1,4 @@
-"""Days in a row."""
+"""Streaks across zones and clock changes."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -6,8 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engage.domain.calendar import day_of_number, local_date
-from engage.domain.earning.slots import restored_streak
-from engage.domain.earning.streak import Streak, day_of, extend, running, view
+from engage.domain.earning.streak import Streak, day_of, extend, restored_streak, running, view
 from tests.domain.strategies import ZONES, journeys
 
 TICK = timedelta(microseconds=1)
@@ -28,7 +27,7 @@ def travels(draw: st.DrawFn) -> list[tuple[datetime, str]]:
 
 
 @given(taps())
-def test_days_count_the_tapped_days_that_end_today(tapped: tuple[str, list[datetime]]) -> None:
+def test_a_streak_counts_the_consecutive_days_until_today(tapped: tuple[str, list[datetime]]) -> None:
     zone, times = tapped
     streak: Streak | None = None
     days: set[date] = set()
@@ -65,9 +64,7 @@ def test_a_running_streak_keeps_its_zone_and_no_day_is_paid_twice(stops: list[tu
 
 
 @given(travels(), zones)
-def test_the_next_tap_is_open_exactly_from_when_the_screen_says(
-    stops: list[tuple[datetime, str]], zone: str
-) -> None:
+def test_the_next_tap_opens_exactly_at_next_tap_at(stops: list[tuple[datetime, str]], zone: str) -> None:
     streak: Streak | None = None
     for at, where in stops:
         streak = extend(streak, at, where) or streak
@@ -83,9 +80,7 @@ def test_the_next_tap_is_open_exactly_from_when_the_screen_says(
 
 
 @given(taps(), st.integers(2, 14))
-def test_the_bonus_comes_after_as_many_taps_as_the_screen_says(
-    tapped: tuple[str, list[datetime]], every: int
-) -> None:
+def test_the_bonus_comes_after_next_bonus_in_taps(tapped: tuple[str, list[datetime]], every: int) -> None:
     zone, times = tapped
     streak: Streak | None = None
     for at in times:
@@ -98,7 +93,7 @@ def test_the_bonus_comes_after_as_many_taps_as_the_screen_says(
     assert (shown.days + shown.next_bonus_in) % every == 0
 
 
-def test_a_broken_run_is_shown_as_no_days() -> None:
+def test_an_ended_streak_is_shown_as_0_days() -> None:
     streak = Streak(date(2022, 11, 6), 6, "Europe/Madrid")
     late = datetime(2022, 11, 8, 9, tzinfo=UTC)
     shown = view(streak, late, "Europe/Madrid", bonus_every_days=7)
@@ -117,7 +112,7 @@ def test_a_member_who_moves_west_does_not_tap_a_date_again() -> None:
 
 
 @given(travels(), st.integers(0, 200), zones)
-def test_a_streak_told_to_the_gate_goes_on_as_the_real_one(
+def test_a_streak_restored_to_the_gate_continues_like_the_real_one(
     stops: list[tuple[datetime, str]], hours: int, zone: str
 ) -> None:
     streak: Streak | None = None

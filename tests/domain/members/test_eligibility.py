@@ -1,4 +1,4 @@
-"""Who may join, and how numbers are known however they are written."""
+"""Conditions of joining, and the stored form of phone and card numbers."""
 
 from datetime import date
 
@@ -29,7 +29,7 @@ def test_an_adult_is_so_from_the_eighteenth_birthday_on(born: date, today: date,
     assert reasons == ([] if old_enough else ["under_age"])
 
 
-def test_who_was_born_on_29_february_has_a_birthday_each_year() -> None:
+def test_a_person_born_on_29_february_has_a_birthday_each_year() -> None:
     assert [birthday(date(2004, 2, 29), age) for age in (4, 18, 100)] == [
         date(2008, 2, 29),
         date(2022, 3, 1),
@@ -37,7 +37,7 @@ def test_who_was_born_on_29_february_has_a_birthday_each_year() -> None:
     ]
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_against_joining_is_listed() -> None:
     both = reasons_against(ADULTS, kind="company", birth_date=date(2020, 1, 1), today=date(2026, 1, 1))
     assert both == ["under_age", "company"]
     shops = Eligibility(kinds=["company"])
@@ -53,16 +53,16 @@ def test_a_phone_number_has_one_form(written: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["", "12", "call me", "+999 123456789", "29123456789012345"])
-def test_what_is_no_number_is_none(written: str) -> None:
+def test_an_invalid_number_is_rejected(written: str) -> None:
     with pytest.raises(InvalidPhoneNumber):
         normalized(written, "BY")
 
 
-def test_of_a_number_others_see_how_it_ends() -> None:
+def test_a_masked_number_shows_its_last_digits() -> None:
     assert masked("+375291234567") == "••••••••••567"
 
 
-def test_where_phones_are_cards_a_number_is_found_however_it_is_written() -> None:
+def test_a_phone_number_as_card_is_found_in_any_notation() -> None:
     cards, countries = Cards(phone_is_card=True), preset("eu-mi-points/2022").countries
     number = stored_number(cards, "ES", "+34 600 12-34-56")
     assert number == "+34600123456"
@@ -72,7 +72,7 @@ def test_where_phones_are_cards_a_number_is_found_however_it_is_written() -> Non
     assert stored_forms(countries, "Card 7701") == ["CARD7701"]
 
 
-def test_elsewhere_a_number_is_only_a_number() -> None:
+def test_without_phones_as_cards_a_phone_number_is_a_plain_number() -> None:
     cards = Cards()
     assert stored_number(cards, "ES", "600 12 34 56") == "600123456"
     assert stored_forms([], "600-123-456") == ["600123456"]

@@ -1,4 +1,4 @@
-"""Due times: when points become active."""
+"""Due times: the kinds of delay until points become active."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ class After(DueKind, frozen=True, tag="after"):
 
 
 class OnDelivery(DueKind, frozen=True, tag="on_delivery"):
-    """When the order is delivered. Until then nobody knows when."""
+    """At the delivery of the order. Until then the due time is unknown."""
 
     def due_at(self, at: datetime, zone: str) -> None:
         return None

@@ -10,10 +10,9 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from engage.domain import calendar
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.limits import Slot
-from engage.domain.earning.streak import Streak, running
+from engage.domain.earning.streak import Streak
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Refusal
 
@@ -49,15 +48,3 @@ def short_code(name: str) -> int:
     `engage program check` refuses a document in which two rules have the same code, or two zones.
     """
     return crc32(name.encode()) & 0xFFFF
-
-
-def restored_streak(streak: Streak, *, at: datetime, zone: str) -> tuple[int, int, str]:
-    """(number of the last day, days, zone), as the gate keeps a streak.
-
-    A streak that has ended has 0 days in the member's own zone, so that the next day begins at 1 and a day
-    that was used stays used.
-    """
-    last = calendar.day_number(streak.last_day)
-    if running(streak, at):
-        return last, streak.days, streak.zone
-    return last, 0, zone

@@ -62,3 +62,15 @@ def view(streak: Streak | None, at: datetime, zone: str, *, bonus_every_days: in
         next_tap_at=calendar.start_of_day(next_day, zone),
         next_bonus_in=None if bonus_every_days is None else bonus_every_days - days % bonus_every_days,
     )
+
+
+def restored_streak(streak: Streak, *, at: datetime, zone: str) -> tuple[int, int, str]:
+    """(number of the last day, days, zone), as the gate keeps a streak.
+
+    A streak that has ended has 0 days in the member's own zone, so that the next day begins at 1 and a day
+    that was used stays used.
+    """
+    last = calendar.day_number(streak.last_day)
+    if running(streak, at):
+        return last, streak.days, streak.zone
+    return last, 0, zone

@@ -66,6 +66,9 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
 }
 
 
+_FACT_NAMES: Final = {code: frozenset(names) for code, names in FACTS.items()}
+
+
 class TraceStep(Struct, frozen=True):
     """A step of a decision. A release that is older than the credit may not know its code."""
 
@@ -75,5 +78,5 @@ class TraceStep(Struct, frozen=True):
 
 def step(code: TraceCode, **facts: Any) -> TraceStep:
     """A step with the facts of its code, all of them and no other."""
-    assert facts.keys() == set(FACTS[code])
+    assert facts.keys() == _FACT_NAMES[code]
     return TraceStep(code.value, facts)

@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain import calendar
 from engage.domain.earning.index import RuleIndex
 from engage.domain.earning.limits import WindowSlot
-from engage.domain.earning.slots import restored_streak
-from engage.domain.earning.streak import Streak
+from engage.domain.earning.streak import Streak, restored_streak
 from engage.domain.refusals import Refusal
 from engage.gate import keys
 from engage.ledger.used_slots import SlotQuery, read_streaks, read_used_slots
