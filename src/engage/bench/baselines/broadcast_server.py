@@ -5,7 +5,7 @@ import asyncio
 from msgspec import Struct
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from engage.bench.clients.pacing import Pacer
+from engage.bench.clients.pacing import OpenPacer, Pacer, PortOpen
 from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import HOST, raise_file_limit
 
@@ -14,20 +14,12 @@ class StartServer(Struct, frozen=True, tag=True):
     """Serve on a free port."""
 
 
-class OpenPacer(Struct, frozen=True, tag=True):
-    """Open the port at which receivers confirm rounds."""
-
-
 class Broadcast(Struct, frozen=True, tag=True):
     """Send the message to all `sockets`, once a round. Wait first until all have connected."""
 
     message: str
     rounds: int
     sockets: int
-
-
-class PortOpen(Struct, frozen=True):
-    port: int
 
 
 class MessagesSent(Struct, frozen=True):

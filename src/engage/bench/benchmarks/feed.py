@@ -15,6 +15,7 @@ from engage.bench.clients.feed_client import (
     OpenSockets,
     SocketCount,
 )
+from engage.bench.clients.pacing import OpenPacer, PortOpen
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, compare, spread
 from engage.bench.setup import processes
@@ -91,14 +92,14 @@ async def _broadcast_server(env: Environment) -> AsyncIterator[tuple[ChildProgra
         child_program(broadcast_server, logs) as server,
         child_program(feed_client, logs, name="broadcast_client") as client,
     ):
-        port = (await server.call(broadcast_server.StartServer(), broadcast_server.PortOpen)).port
+        port = (await server.call(broadcast_server.StartServer(), PortOpen)).port
         await client.call(OpenSockets(port, PREFIX, env.sizes.sockets), SocketCount)
         yield client, server
 
 
 async def _publish(env: Environment, client: ChildProgram, publisher: ChildProgram) -> MessageCount:
     members, rounds = env.sizes.sockets, _pushes_per_socket(env)
-    port = (await publisher.call(feed_publisher.OpenPacer(), feed_publisher.PacerOpen)).port
+    port = (await publisher.call(OpenPacer(), PortOpen)).port
     await client.send(CountMessages(members * rounds, port))
     request = feed_publisher.Publish(env.settings.topics_url, PROGRAM, PREFIX, members, rounds)
     await publisher.call(request, feed_publisher.Published)
@@ -107,7 +108,7 @@ async def _publish(env: Environment, client: ChildProgram, publisher: ChildProgr
 
 async def _broadcast(env: Environment, client: ChildProgram, server: ChildProgram) -> MessageCount:
     members, rounds = env.sizes.sockets, _pushes_per_socket(env)
-    port = (await server.call(broadcast_server.OpenPacer(), broadcast_server.PortOpen)).port
+    port = (await server.call(OpenPacer(), PortOpen)).port
     await client.send(CountMessages(members * rounds, port))
     # The same message that the feed sends.
     balance = feed_publisher.change(PROGRAM, PREFIX, 1).balance

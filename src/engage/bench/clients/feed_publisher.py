@@ -3,17 +3,13 @@
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.bench.clients.pacing import Pacer
+from engage.bench.clients.pacing import OpenPacer, Pacer, PortOpen
 from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import member_id
 from engage.clock import Clock
 from engage.signals.topics import Change, Topics
 
 CHANGES_PER_BATCH = 1_000  # As many as a settlement publishes at a time.
-
-
-class OpenPacer(Struct, frozen=True, tag=True):
-    """Open the port at which receivers confirm rounds."""
 
 
 class Publish(Struct, frozen=True, tag=True):
@@ -24,10 +20,6 @@ class Publish(Struct, frozen=True, tag=True):
     prefix: str
     members: int
     rounds: int
-
-
-class PacerOpen(Struct, frozen=True):
-    port: int
 
 
 class Published(Struct, frozen=True):
@@ -43,7 +35,7 @@ class FeedPublisher:
         match request:
             case OpenPacer():
                 self._pacer = await Pacer().__aenter__()
-                return PacerOpen(self._pacer.port)
+                return PortOpen(self._pacer.port)
             case Publish():
                 async with Redis.from_url(request.topics_url) as client:
                     return await self._publish(request, Topics(client, Clock()))

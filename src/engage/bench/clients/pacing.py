@@ -3,11 +3,21 @@
 import asyncio
 from types import TracebackType
 
+from msgspec import Struct
+
 from engage.bench.setup.constants import HOST
 
 # Rounds in flight: enough to keep all processes busy, few enough that no socket buffer fills and no change
 # is skipped.
 ROUNDS_IN_FLIGHT = 4
+
+
+class OpenPacer(Struct, frozen=True, tag=True):
+    """Open the port at which receivers confirm rounds."""
+
+
+class PortOpen(Struct, frozen=True):
+    port: int
 
 
 class Pacer(asyncio.Protocol):
