@@ -219,7 +219,7 @@ def _outcome(answer: httpx.Response) -> Outcome:
         case "PENDING":
             return Accepted()
         case _:
-            return Unclear("a status nobody told us of")
+            return Unclear("an unknown status")
 
 
 def _fault(answer: httpx.Response) -> _Fault:

@@ -105,7 +105,7 @@ class PostCommit:
         due, self._due = self._due, set()
         changes, self._changes = self._changes, []
         rows, self._unpublished = self._unpublished, []
-        # These may be three servers: a failure of one does not keep the others from their part.
+        # These may be three servers: the failure of one does not stop the other two.
         with _may_fail("confirm", len(confirmed)):
             await self._gate.confirm(confirmed)
         with _may_fail("ring", len(due)):

@@ -23,14 +23,13 @@ from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 
-# Of a balance that changed only because points had expired by the time its account was opened.
+# The cause of a change that was only made because points had expired when the account was opened.
 EXPIRED = "expired"
 
 
 class Posting:
-    """An open transaction, and the changes of balances to publish after its commit.
-
-    `cause` is what the feed shows for them, unless a call gives others.
+    """An open transaction, and what follows its commit: balance changes with their causes, due times
+    to ring for, and confirmations for the gate.
     """
 
     def __init__(self, conn: AsyncConnection, clock: Clock, cause: str) -> None:
@@ -42,8 +41,8 @@ class Posting:
         self.confirmed: list[tuple[SlotRequest, int]] = []
 
     async def post(self, accounts: Accounts, *, causes: Mapping[MemberKey, str] | None = None) -> None:
-        """Writes what the accounts went through. With `causes`, an account that has none there has only had
-        points that expired.
+        """Posts the movements of accounts. `causes` are by account, in place of the cause of this posting: an
+        account without one has only had points that expired.
         """
         if causes is None:
             await post(self.conn, accounts, self.outbox_row())
@@ -55,24 +54,24 @@ class Posting:
             await post(self.conn, Accounts(by_key, {}), self.outbox_row(cause))
 
     async def accept(self, accepting: Sequence[CreditToAccept], *, now: datetime) -> frozenset[UUID]:
-        """Inserts what is new as pending credits; the ids of those that were."""
+        """Inserts new pending credits, and rings when they are due; the ids of those that were inserted."""
         accepted = await ledger.accept(self.conn, accepting, self.outbox_row("pending"), now=now)
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
         return accepted
 
     def outbox_row(self, cause: str | None = None) -> OutboxRow:
-        """A row for one statement that changes balances. The statement writes it and fills its changes."""
+        """A row for one set-based statement of the ledger, which writes it and fills its changes."""
         row = OutboxRow(new_id(), cause or self._cause, self._clock.wall())
         self.rows.append(row)
         return row
 
     def ring_at(self, times: Iterable[datetime | None]) -> None:
-        """Rings the doorbell for credits that are due at these times; None is never."""
+        """Rings the doorbell at these times; None is never."""
         self.due.extend(at for at in times if at is not None)
 
-    def confirm(self, asked: SlotRequest, number: int) -> None:
-        """Confirms to the gate that the database has taken the credit of a grant."""
-        self.confirmed.append((asked, number))
+    def confirm(self, request: SlotRequest, number: int) -> None:
+        """Confirms a grant to the gate: the database has accepted its credit."""
+        self.confirmed.append((request, number))
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ CONNECT_TIMEOUT_S = 2.0
 
 
 class Services(Struct, frozen=True):
-    """What every flow takes first. `payouts` is None where nobody pays withdrawals out."""
+    """The first argument of every flow. `payouts` is None in an installation without a payout provider."""
 
     settings: Settings
     clock: Clock

@@ -57,7 +57,7 @@ class Attempt(Struct):
 
     @property
     def reference(self) -> ReferenceKey | None:
-        """The shop's name of the activity. None: it cannot be told from another one like it."""
+        """The shop's identifier of the activity, by which a repeat is recognized; None if there is none."""
         reference = self.activity.reference
         return None if reference is None else (*self.member.key, reference)
 
@@ -139,7 +139,7 @@ def prepare(
 
 
 def _day_before(grant: Grant) -> str | None:
-    """Where a run of days begins: the source key of the day that it would otherwise go on from."""
+    """For the first day of a streak, the source key of the day before it."""
     slot = grant.slot
     if not isinstance(slot, StreakSlot) or grant.number > 1:
         return None

@@ -25,7 +25,7 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
-# Who loses a race needs another round, and in every round somebody wins a slot; a window has at most 32.
+# A lost race costs another round, and every round uses a slot. A window has at most 32 slots.
 ROUNDS = 40
 
 Answers = list[RecordedActivity | Refusal]

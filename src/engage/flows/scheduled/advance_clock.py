@@ -60,7 +60,7 @@ async def _next_stop(services: Services, after: datetime, target: datetime) -> d
 
 
 async def _finish(services: Services, now: datetime) -> None:
-    """Returns when no work that is due is left, whoever did it. Raises Unavailable when that takes long."""
+    """Does work, or waits for workers, until no due work is left. Raises Unavailable if it takes too long."""
     try:
         async with asyncio.timeout(WAIT_AT_MOST_S):
             while True:

@@ -4,7 +4,7 @@ An event is done first, which is safe to repeat, as its business keys are unique
 After a crash in between, the shop sends the event again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -24,7 +24,7 @@ from engage.flows.shop.events import (
 )
 from engage.flows.shop.order_events import take_order_events
 from engage.flows.shop.removals import take_removals
-from engage.runtime.batch import decide_each
+from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -55,41 +55,38 @@ async def take_events(services: Services, events: Sequence[AnyEvent]) -> EventsT
 async def _take(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
     now = services.clock.now()
     fresh = await _drop_recorded(services, events)
-    known, refused = _split(fresh, await _find_members(services, fresh, now=now))
+    known, refused = _split([event.id for event in fresh], await _find_members(services, fresh, now=now))
     sign_ins = [event for event in known if isinstance(event.event, AppSignedInEvent)]
     removals = [event for event in known if isinstance(event.event, RemovalEvent)]
     orders = [event for event in known if isinstance(event.event, OrderEvent)]
-    done = []
-    for part, answers in (
-        (sign_ins, await _record_sign_ins(services, sign_ins)),
-        (removals, await take_removals(services, removals, now=now)),
-    ):
-        taken, not_taken = _split((event.event for event in part), answers)
-        done += taken
-        refused += not_taken
+    answers = [
+        *await _record_sign_ins(services, sign_ins),
+        *await take_removals(services, removals, now=now),
+    ]
+    done, not_done = _split([event.event.id for event in (*sign_ins, *removals)], answers)
     accepted = 0
     if done:
         async with transaction(services.db) as conn:
             accepted = await add_events(conn, [event.row for event in done], now=now)
     # Order events are recorded in the transaction that does them.
     answers, recorded = await take_order_events(services, orders, now=now)
-    taken, not_taken = _split((event.event for event in orders), answers)
+    _, not_taken = _split([event.event.id for event in orders], answers)
     accepted += recorded
-    refused += not_taken
+    refused += [*not_done, *not_taken]
     # An event that another call has recorded at the same time is a repeat.
     return EventsTaken(accepted, len(events) - accepted - len(refused), refused)
 
 
 def _split(
-    events: Iterable[AnyEvent], answers: Iterable[MemberEvent | Refusal]
+    ids: Sequence[str], answers: Sequence[MemberEvent | Refusal]
 ) -> tuple[list[MemberEvent], list[RefusedEvent]]:
-    taken, refused = [], []
-    for event, answer in zip(events, answers, strict=True):
-        if isinstance(answer, Refusal):
-            refused.append(RefusedEvent(event.id, answer.code, answer.facts))
-        else:
-            taken.append(answer)
-    return taken, refused
+    """(the events, the refusals with the ids of their events)"""
+    refused = [
+        RefusedEvent(id_, answer.code, answer.facts)
+        for id_, answer in zip(ids, answers, strict=True)
+        if isinstance(answer, Refusal)
+    ]
+    return not_refused(answers), refused
 
 
 async def _drop_recorded(services: Services, events: Sequence[AnyEvent]) -> list[AnyEvent]:
