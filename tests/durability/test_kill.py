@@ -18,7 +18,7 @@ from tests.support.eventually import eventually
 MEMBERS = 240
 AT_ONCE = 24
 KILLED = ("api", "worker", "feed", "api", "worker", "api")
-BETWEEN_KILLS = 30  # Answers between one kill and the next.
+BETWEEN_KILLS = 30  # Answers from one kill to the next.
 PATIENCE_S = 60.0
 ANSWERED = {202, 409}
 
@@ -27,7 +27,7 @@ async def test_every_202_is_exactly_one_credit_whatever_is_killed(tmp_path: Path
     port = free_port("127.0.0.1")
     folder = tmp_path / "there"
     async with up(tmp_path, port) as (running, _):
-        await advance_clock(port, FAR_NOON)  # No midnight comes between a tap and its repetition.
+        await advance_clock(port, FAR_NOON)  # No midnight between a tap and its repetition.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             tokens = await _members(client)
             statuses = await _tap_while_parts_are_killed(client, tokens, folder)
@@ -67,14 +67,14 @@ async def _tap_while_parts_are_killed(
         while waiting:
             member_id, token = waiting.pop()
             status = await _tap(client, token, unheard, member_id)
-            # Whoever was not heard the first time may find the tap taken: that is its 202.
+            # After a lost answer the repetition may find the slot used: that counts as its 202.
             statuses[member_id] = 202 if status == 409 and member_id in unheard else status
             if len(statuses) % BETWEEN_KILLS == 0 and (victim := next(victims, None)) is not None:
                 os.kill(pids(folder)[victim], signal.SIGKILL)
 
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*(app() for _ in range(AT_ONCE)))
-    assert next(victims, None) is None, "every kill happened while taps were under way"
+    assert next(victims, None) is None, "every kill happened during taps"
     return statuses
 
 

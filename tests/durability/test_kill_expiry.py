@@ -20,8 +20,8 @@ MEMBERS = 30_000
 PATIENCE_S = 30.0
 LOOK_AGAIN_S = 0.005
 
-# Everybody joined long ago, and the points of that have ended an hour ago.
-CROWD = [
+# Members who joined a year ago, and whose points ended an hour ago.
+MEMBERS_WITH_POINTS = [
     """
     INSERT INTO members (program_id, member_id, country, kind, joined_at)
     SELECT :program, 'm-' || n, 'ES', 'person', :at FROM generate_series(1, :members) n
@@ -51,14 +51,14 @@ CROWD = [
 
 async def test_points_expire_once_when_a_worker_is_killed(settings: Settings, tmp_path: Path) -> None:
     async with services_with_activities(settings, running_clock()) as services:
-        await _gather(services)
+        await _add_members(services)
         async with _worker(settings, tmp_path) as child:
             await _until_ended(services, 1)
             child.kill()
             await child.wait()
         ended, left = await _lots(services)
         assert ended > 0
-        assert left > 0, "it was killed in the middle"
+        assert left > 0, "killed in the middle"
         assert ended + left == MEMBERS
         assert (await audit(settings)).broken == []
         async with _worker(settings, tmp_path):
@@ -69,7 +69,7 @@ async def test_points_expire_once_when_a_worker_is_killed(settings: Settings, tm
         assert (await audit(settings)).broken == []
 
 
-async def _gather(services: Services) -> None:
+async def _add_members(services: Services) -> None:
     values = {
         "program": PROGRAM,
         "members": MEMBERS,
@@ -77,7 +77,7 @@ async def _gather(services: Services) -> None:
         "ends_at": services.clock.now() - timedelta(hours=1),
     }
     async with services.db.begin() as conn:
-        for statement in CROWD:
+        for statement in MEMBERS_WITH_POINTS:
             named = {name: value for name, value in values.items() if f":{name}" in statement}
             await conn.execute(text(statement), named)
 
@@ -107,7 +107,7 @@ async def _until_ended(services: Services, count: int) -> None:
 
 
 async def _lots(services: Services) -> tuple[int, int]:
-    """(how many have ended, how many are left)."""
+    """Return (lots expired, lots left)."""
     ((ended, left),) = await rows(
         services.db,
         "SELECT count(*) FILTER (WHERE remaining = 0), count(*) FILTER (WHERE remaining > 0) FROM lots",

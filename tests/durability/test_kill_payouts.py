@@ -43,8 +43,8 @@ async def services(settings: Settings, server: Momo) -> AsyncIterator[Services]:
         await assert_audit_is_clean(opened)
 
 
-async def killed_when_it_hangs(services: Services, server: Momo, path: str) -> None:
-    """A worker takes its turn in a process of its own, and dies where the provider keeps it waiting."""
+async def kill_during_call(services: Services, server: Momo, path: str) -> None:
+    """Run payouts in a separate process, and kill it while the provider keeps the call at `path` open."""
     server.hanging, server.arrived = {path}, asyncio.Event()
     environment = {**os.environ, **to_environment(services.settings)}
     worker = await asyncio.create_subprocess_exec(
@@ -59,39 +59,39 @@ async def killed_when_it_hangs(services: Services, server: Momo, path: str) -> N
     server.hanging.clear()
 
 
-async def turn(services: Services, after: timedelta) -> list[str]:
+async def pay_out(services: Services, after: timedelta) -> list[str]:
     await pay_out_due(services, now=advance(services, after))
     return await withdrawal_states(services)
 
 
 async def test_a_payout_accepted_before_the_kill_is_paid_once(services: Services, server: Momo) -> None:
-    asked = await request_withdrawal(services)
-    await killed_when_it_hangs(services, server, "transfer")
+    withdrawal = await request_withdrawal(services)
+    await kill_during_call(services, server, "transfer")
     assert await withdrawal_states(services) == ["submitted"]
-    assert await turn(services, timedelta()) == ["submitted"], "nobody else takes it up"
-    server.transfers[asked.id].status = "SUCCESSFUL"
-    assert await turn(services, MINUTE) == ["settled"]
+    assert await pay_out(services, timedelta()) == ["submitted"], "nobody sends it again"
+    server.transfers[withdrawal.id].status = "SUCCESSFUL"
+    assert await pay_out(services, MINUTE) == ["settled"]
     assert await balance(services) == (40, 0)
     assert [path for path, _ in server.requests].count("transfer") == len(server.transfers) == 1
 
 
 async def test_a_payout_not_sent_before_the_kill_is_never_sent(services: Services, server: Momo) -> None:
     await request_withdrawal(services)
-    await killed_when_it_hangs(services, server, "token")
+    await kill_during_call(services, server, "token")
     assert await withdrawal_states(services) == ["submitted"]
-    assert await turn(services, MINUTE) == ["unknown"]
+    assert await pay_out(services, MINUTE) == ["unknown"]
     assert await balance(services) == (40, 60)
-    assert await turn(services, NOT_RECEIVED_AFTER) == ["failed"]
+    assert await pay_out(services, NOT_RECEIVED_AFTER) == ["failed"]
     assert await balance(services) == (100, 0)
     assert server.transfers == {}
 
 
 async def test_an_inquiry_interrupted_by_the_kill_is_repeated(services: Services, server: Momo) -> None:
-    asked = await request_withdrawal(services)
-    await turn(services, timedelta())
-    server.transfers[asked.id].status = "SUCCESSFUL"
+    withdrawal = await request_withdrawal(services)
+    await pay_out(services, timedelta())
+    server.transfers[withdrawal.id].status = "SUCCESSFUL"
     advance(services, MINUTE)
-    await killed_when_it_hangs(services, server, "status")
+    await kill_during_call(services, server, "status")
     assert await withdrawal_states(services) == ["submitted"]
-    assert await turn(services, 2 * MINUTE) == ["settled"]
+    assert await pay_out(services, 2 * MINUTE) == ["settled"]
     assert len(server.transfers) == 1

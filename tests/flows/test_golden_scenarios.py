@@ -1,6 +1,4 @@
-"""The documents' own examples of orders, spending and expiry, lived through the flows: what a document proves
-of itself on paper holds of the system.
-"""
+"""The flows give the outcomes that the preset documents' examples of orders, spending and expiry expect."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -22,7 +20,7 @@ from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.flows.example_member import Earned, ExampleMember, StepResult
 
-# What examples of these alone say, other tests say of the flows.
+# Other tests cover examples that have only these steps.
 OF_EVERY_DAY = FuelTap | Share | Review | AppSignIn | Registration
 
 THEN = datetime(2017, 1, 1, tzinfo=UTC)
@@ -63,7 +61,7 @@ async def _live(services: Services, program: Program, example: Example) -> list[
     actor = ExampleMember(services, program.id, example.country, market.currency)
     clock = services.clock
     assert isinstance(clock, StoppedClock)
-    # Each example begins at its own time, whenever those before it ended.
+    # Each example begins at its own time.
     clock.at = example.steps[0].instants(market.zone)[0]
     if not any(isinstance(step.do, Join | Registration) for step in example.steps):
         await actor.arrive()

@@ -26,7 +26,7 @@ from tests.support.database import rows
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """With a clock that runs, as the sandbox's does."""
+    """Services with a running clock, as in the sandbox."""
     async with services_with_checkout(settings, running_clock()) as opened:
         yield opened
 
@@ -48,7 +48,7 @@ async def test_holds_coupons_and_lots_end_in_order(services: Services, settings:
     )
     assert set(holds) == {(made.hold_id, "expired", True), (other.hold_id, "captured", False)}
     coupons = await rows(services.db, "SELECT state, closed_at = expires_at FROM coupons")
-    assert coupons == [("expired", True)] * 2, "the one that came back too"
+    assert coupons == [("expired", True)] * 2, "the released one too"
     entries = await rows(services.db, "SELECT kind, at FROM entries ORDER BY seq")
     kinds = [kind for kind, _ in entries if kind not in ("earning", "redemption")]
     assert kinds == ["hold", "hold", "release", "capture", "expiration"]

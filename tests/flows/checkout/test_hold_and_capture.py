@@ -119,9 +119,9 @@ async def test_an_overdue_hold_is_not_captured_before_any_sweep_either(
     with pytest.raises(Refusal) as found:
         await close_hold(services, made, "captured")
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", "expired")
-    assert await balance(services) == (100, 0, 0), "the points are back"
+    assert await balance(services) == (100, 0, 0), "the points are released"
     assert (await close_hold(services, made, "released")).state == "expired", (
-        "which is what a release asks for"
+        "the points are released already"
     )
     assert await release_overdue(services, now=services.clock.now()) == 0
 
@@ -189,7 +189,7 @@ async def test_held_points_expire_only_after_their_release(services: Services) -
     assert await balance(services) == (100, 100, 0), "the first lot has ended, all of it held"
     await close_hold(services, first, "captured")
     await close_hold(services, second, "released")
-    assert await balance(services) == (100, 0, 0), "what comes back to a lot that has ended ends"
+    assert await balance(services) == (100, 0, 0), "points released to a lot that has ended expire"
     found = await rows(services.db, "SELECT remaining, expired FROM lots ORDER BY active_at")
     assert found == [(0, 50), (100, 0)]
 
@@ -197,12 +197,12 @@ async def test_held_points_expire_only_after_their_release(services: Services) -
 async def test_points_that_have_ended_are_not_held_before_any_sweep_either(services: Services) -> None:
     await member_with_points(services, 100)
     advance(services, 31 * DAY)
-    assert (await quote(services, asked())).max_points == 0
+    assert (await quote(services, quote_request())).max_points == 0
     assert (await refused(services, hold_request(points=100))).code == "insufficient_points"
     assert await balance(services) == (0, 0, 0)
 
 
-def asked(**what: Any) -> QuoteRequest:
+def quote_request(**what: Any) -> QuoteRequest:
     fields: dict[str, Any] = {
         "member_id": "m-1",
         "lines": [line(100_00)],
@@ -217,20 +217,20 @@ async def test_a_quote_gives_the_most_points_and_the_reasons(services: Services)
     await redeem_reward(services, "one_euro")
     await redeem_reward(services, "monthly")
     lines = [line(3_00), line(50_00, "mouse", promotion=True)]
-    found = await quote(services, asked(lines=lines))
+    found = await quote(services, quote_request(lines=lines))
     assert (found.max_points, found.discount_max) == (150, Money(150, "EUR"))
     assert found.reasons == ["promotion_lines", "max_percent"]
     shown = [(one.reward_id, one.title, one.value.amount, one.applies) for one in found.coupons]
     assert shown == [("one_euro", "1 EUR off", 100, True), ("monthly", "Once a month", 50, True)]
-    small = await quote(services, asked(lines=[line(9_99), line(5_00, "gift_card")]))
+    small = await quote(services, quote_request(lines=[line(9_99), line(5_00, "gift_card")]))
     assert [(one.applies, one.reasons) for one in small.coupons] == [(True, []), (False, ["minimum_order"])]
-    credit = await quote(services, asked(payment=Payment(method="credit")))
+    credit = await quote(services, quote_request(payment=Payment(method="credit")))
     assert (credit.max_points, credit.reasons) == (0, ["payment_method"])
 
 
 async def test_quoted_points_and_coupons_can_be_held(services: Services) -> None:
     await member_with_points(services, 300)
-    offered = await quote(services, asked(lines=[line(4_01)]))
+    offered = await quote(services, quote_request(lines=[line(4_01)]))
     assert offered.max_points == 200
     made = await place_hold(services, hold_request(lines=[line(4_01)], points=offered.max_points))
     assert (made.points, made.discount) == (200, offered.discount_max)
@@ -264,7 +264,7 @@ async def test_a_balance_below_the_minimum_pays_nothing(services: Services) -> N
     found = await refused(services, hold_request(points=5))
     assert (found.code, found.facts) == ("below_minimum", {"active": 5, "minimum": 10})
     assert (await refused(services, hold_request(points="max"))).code == "below_minimum"
-    assert (await quote(services, asked())).reasons == ["below_minimum"]
+    assert (await quote(services, quote_request())).reasons == ["below_minimum"]
 
 
 async def test_a_member_id_known_to_one_program_needs_no_program(services: Services) -> None:
@@ -272,17 +272,17 @@ async def test_a_member_id_known_to_one_program_needs_no_program(services: Servi
     other = DOCUMENT.replace('id = "spending"', 'id = "other-points"', 1)
     await publish(services.db, other, source="other", now=NOON)
     await services.programs.refresh(services.db)
-    assert (await quote(services, asked())).max_points == 100
+    assert (await quote(services, quote_request())).max_points == 100
     await register_member(services, MemberRegistration(member_id="m-1", program="other-points", country="ES"))
     with pytest.raises(Refusal) as found:
-        await quote(services, asked())
+        await quote(services, quote_request())
     assert (found.value.code, found.value.facts["errors"][0]["field"]) == ("invalid_request", "program")
-    assert (await quote(services, asked(program=SPENDING))).max_points == 100
+    assert (await quote(services, quote_request(program=SPENDING))).max_points == 100
     pounds = other.replace("other-points", "pound-points").replace("EUR", "GBP")
     await publish(services.db, pounds, source="pounds", now=NOON)
     await services.programs.refresh(services.db)
     await register_member(services, MemberRegistration(member_id="m-1", program="pound-points", country="ES"))
-    assert (await quote(services, asked(currency="GBP"))).reasons == ["below_minimum"], "the one of pounds"
+    assert (await quote(services, quote_request(currency="GBP"))).reasons == ["below_minimum"]
 
 
 async def test_a_coupon_is_used_once(services: Services) -> None:
@@ -325,11 +325,11 @@ async def test_another_members_coupon_is_unknown(services: Services) -> None:
 
 async def test_coupons_and_points_never_exceed_the_price(services: Services) -> None:
     await member_with_points(services, 1_000)
-    found = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(3)]
-    three = await refused(services, hold_request(coupon_codes=found))
-    assert (three.facts["coupon_code"], three.facts["reasons"]) == (found[2], ["per_order"])
-    made = await place_hold(services, hold_request(lines=[line(2_50)], coupon_codes=found[:2], points="max"))
-    assert made.points == 50, "what two coupons leave to pay"
+    codes = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(3)]
+    three = await refused(services, hold_request(coupon_codes=codes))
+    assert (three.facts["coupon_code"], three.facts["reasons"]) == (codes[2], ["per_order"])
+    made = await place_hold(services, hold_request(lines=[line(2_50)], coupon_codes=codes[:2], points="max"))
+    assert made.points == 50, "the rest after two coupons"
     assert made.discount == Money(250, "EUR")
 
 
@@ -341,13 +341,13 @@ async def test_a_coupon_expires_but_not_while_it_is_applied(services: Services) 
     async with transaction(services.db) as conn:
         assert await next_coupon_end(conn, after=NOON) == NOON + 10 * DAY
     advance(services, SECOND)
-    assert (await quote(services, asked())).coupons == []
+    assert (await quote(services, quote_request())).coupons == []
     late = await refused(services, hold_request("o-2", coupon_codes=[second]))
     assert late.facts["reasons"] == ["expired"]
     assert await expire_coupons(services, now=services.clock.now()) == 1
     assert await coupon_states(services) == ["applied", "expired"]
     await close_hold(services, made, "released")
-    assert await coupon_states(services) == ["expired", "expired"], "its time ended meanwhile"
+    assert await coupon_states(services) == ["expired", "expired"], "it ended meanwhile"
 
 
 async def test_a_coupon_of_a_returned_order_is_usable_for_the_grace(services: Services) -> None:
@@ -394,17 +394,17 @@ async def test_holds_of_one_member_in_a_batch_see_each_other(services: Services)
 async def test_each_change_is_published_with_its_cause(services: Services) -> None:
     await member_with_points(services, 300)
     await services.post_commit.drain()
-    told: list[str] = []
+    causes: list[str] = []
     add = services.post_commit.add
 
-    def listen(rows: Sequence[OutboxRow], **more: Any) -> None:
-        told.extend(row.cause for row in rows if row.changes)
+    def record_causes(rows: Sequence[OutboxRow], **more: Any) -> None:
+        causes.extend(row.cause for row in rows if row.changes)
         add(rows, **more)
 
-    services.post_commit.add = listen  # type: ignore[method-assign, assignment]
+    services.post_commit.add = record_causes  # type: ignore[method-assign, assignment]
     await redeem_reward(services, "one_euro")
     await close_hold(services, await place_hold(services, hold_request("o-1", points=50)), "captured")
     await close_hold(services, await place_hold(services, hold_request("o-2", points=50)), "released")
     await place_hold(services, hold_request("o-3", points=50))
     await release_overdue(services, now=NOON + HOLD_FOR)
-    assert told == ["redeemed", "held", "captured", "held", "released", "held", "released"]
+    assert causes == ["redeemed", "held", "captured", "held", "released", "held", "released"]

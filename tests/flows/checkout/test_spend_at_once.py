@@ -46,16 +46,16 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 @pytest.fixture
 async def both(settings: Settings, services: Services) -> AsyncIterator[list[Services]]:
-    """Two processes: the same servers and time, memory and connections of their own."""
+    """Two processes with the same servers and clock, and separate caches and connections."""
     async with services_with_checkout(settings, services.clock) as other:
         yield [services, other]
-        for each in (services, other):
-            await each.post_commit.drain()
+        for process in (services, other):
+            await process.post_commit.drain()
         assert (await audit(settings)).broken == []
 
 
 async def at_once(calls: list[Any]) -> list[Any]:
-    """What each call, of one thing each, is answered."""
+    """Run calls of one request each; return their answers."""
     return [answer for (answer,) in await asyncio.gather(*calls)]
 
 
@@ -110,8 +110,8 @@ async def test_a_coupon_is_applied_to_one_order(both: list[Services]) -> None:
 
 async def test_a_stock_is_never_exceeded(both: list[Services]) -> None:
     members = [await member_with_points(both[0], 200, f"m-{n}") for n in range(AT_ONCE)]
-    wishes = [redeem(both[n % 2], [RewardRequest(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
-    answers = await at_once(wishes)
+    calls = [redeem(both[n % 2], [RewardRequest(SPENDING, m, "scarce")]) for n, m in enumerate(members)]
+    answers = await at_once(calls)
     assert Counter(isinstance(answer, Redemption) for answer in answers) == {True: 3, False: AT_ONCE - 3}
     assert refusal_codes(answers) == ["sold_out"] * (AT_ONCE - 3)
     assert await rows(both[0].db, "SELECT issued FROM reward_stock") == [(3,)]
@@ -133,22 +133,20 @@ async def test_a_members_limit_is_never_exceeded(both: list[Services]) -> None:
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "as its time ends"])
 async def test_a_hold_has_one_outcome(both: list[Services], late: bool) -> None:
-    """Captured, released and timed out at once."""
+    """Capture, release and time-out compete."""
     await member_with_points(both[0], 300)
     made = [await place_hold(both[0], hold_request(f"o-{n}", points=50)) for n in range(6)]
     now = both[0].clock.now() + HOLD_FOR
-    ways: tuple[HoldOutcome, ...] = ("captured", "released")
-    endings = [
-        close_holds(both[n % 2], [HoldClosing(one.hold_id, way)])
-        for n, (one, way) in enumerate((one, way) for one in made for way in ways)
+    outcomes: tuple[HoldOutcome, ...] = ("captured", "released")
+    closings = [
+        close_holds(both[n % 2], [HoldClosing(held.hold_id, outcome)])
+        for n, (held, outcome) in enumerate((held, outcome) for held in made for outcome in outcomes)
     ]
-    sweeps = [release_overdue(each, now=now) for each in both] if late else []
-    ending, _ = await asyncio.gather(asyncio.gather(*endings), asyncio.gather(*sweeps))
-    answers = [answer for (answer,) in ending]
+    sweeps = [release_overdue(process, now=now) for process in both] if late else []
+    closed, _ = await asyncio.gather(asyncio.gather(*closings), asyncio.gather(*sweeps))
+    answers = [answer for (answer,) in closed]
     for captured, released in zip(answers[::2], answers[1::2], strict=True):
-        assert isinstance(captured, ClosedHold) != isinstance(released, ClosedHold), (
-            "one way, whichever was first"
-        )
+        assert isinstance(captured, ClosedHold) != isinstance(released, ClosedHold), "whichever was first"
         lost = released if isinstance(captured, ClosedHold) else captured
         assert isinstance(lost, Refusal)
         assert lost.code == "hold_closed"

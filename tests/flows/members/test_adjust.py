@@ -29,26 +29,26 @@ from tests.support.orders import (
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """Whatever a test does, the books are right after it."""
+    """Services whose audit must be clean after each test."""
     async with services_with_orders(settings) as opened:
         await join(opened)
         yield opened
         await assert_audit_is_clean(opened)
 
 
-async def correct(
+async def post_adjustment(
     services: Services,
     points: int,
     reference: str = "T-1",
     reason: str = "a wrong order",
     member_id: str = "m-1",
 ) -> AdjustmentResult:
-    adjusting = AdjustmentRequest(points=points, reason=reason, reference=reference)
-    return await adjust(services, PROGRAM, member_id, adjusting, operator="key-1")
+    request = AdjustmentRequest(points=points, reason=reason, reference=reference)
+    return await adjust(services, PROGRAM, member_id, request, operator="key-1")
 
 
 async def test_given_points_are_active_at_once_and_expire_like_others(services: Services) -> None:
-    given = await correct(services, 40)
+    given = await post_adjustment(services, 40)
     assert (given.entry.kind, given.entry.points, given.entry.balance_after) == ("adjustment", 40, 40)
     assert (given.balance.active, given.balance.pending) == (40, 0)
     (credit,) = await read_credits(services, PROGRAM, "m-1", state="active", before=None, limit=5)
@@ -65,16 +65,16 @@ async def test_the_oldest_points_are_taken(services: Services) -> None:
     await buy(services, line(paid=5000))
     advance(services, NOON.replace(month=12) - NOON)
     await buy(services, line(paid=3000), order_id="o-2")
-    taken = await correct(services, -60)
+    taken = await post_adjustment(services, -60)
     assert (taken.entry.points, taken.balance.active) == (-60, 20)
     left = await rows(services.db, "SELECT points, remaining FROM lots ORDER BY active_at")
     assert left == [(50, 0), (30, 20)]
 
 
 async def test_an_adjustment_cannot_take_more_than_the_balance(services: Services) -> None:
-    await correct(services, 10)
+    await post_adjustment(services, 10)
     with pytest.raises(Refusal) as refused:
-        await correct(services, -11, "T-2")
+        await post_adjustment(services, -11, "T-2")
     assert (refused.value.code, refused.value.facts) == ("insufficient_points", {"active": 10, "points": 11})
     assert await balance(services) == {"active": 10}
     assert len(await rows(services.db, "SELECT 1 FROM adjustments")) == 1
@@ -85,40 +85,40 @@ async def test_given_points_pay_a_debt_first(services: Services) -> None:
     await spend(services, 50)
     assert await send_events(services, returned(services)) == []
     assert await balance(services) == {"debt": 50}
-    given = await correct(services, 60)
+    given = await post_adjustment(services, 60)
     assert (given.entry.points, given.balance.active, given.balance.debt) == (60, 10, 0)
 
 
 @pytest.mark.parametrize("points", [5, -5])
 async def test_a_reference_is_used_once(services: Services, points: int) -> None:
-    await correct(services, 100, "T-0")
-    first = await correct(services, points)
-    assert await correct(services, points) == first
+    await post_adjustment(services, 100, "T-0")
+    first = await post_adjustment(services, points)
+    assert await post_adjustment(services, points) == first
     for changed in [{"points": 6}, {"points": points, "reason": "another"}]:
         with pytest.raises(Refusal, match="reference_used"):
-            await correct(services, **changed)  # type: ignore[arg-type]
+            await post_adjustment(services, **changed)  # type: ignore[arg-type]
     assert await balance(services) == {"active": 100 + points}
-    await correct(services, points, "T-2")
+    await post_adjustment(services, points, "T-2")
     assert await balance(services) == {"active": 100 + 2 * points}
 
 
 async def test_concurrent_requests_adjust_once(services: Services) -> None:
-    await correct(services, 100, "T-0")
-    given = await asyncio.gather(*(correct(services, 7) for _ in range(8)))
-    taken = await asyncio.gather(*(correct(services, -3, "T-2") for _ in range(8)))
+    await post_adjustment(services, 100, "T-0")
+    given = await asyncio.gather(*(post_adjustment(services, 7) for _ in range(8)))
+    taken = await asyncio.gather(*(post_adjustment(services, -3, "T-2") for _ in range(8)))
     assert len({one.entry.seq for one in given}) == len({one.entry.seq for one in taken}) == 1
     assert await balance(services) == {"active": 104}
 
 
 async def test_a_reference_stays_used_after_a_merge(services: Services) -> None:
-    await correct(services, 100)
+    await post_adjustment(services, 100)
     await join(services, "m-2")
     await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
-    again = await correct(services, 100)
+    again = await post_adjustment(services, 100)
     assert (again.entry.points, again.balance.active) == (100, 100)
     assert await balance(services, "m-2") == {"active": 100}
 
 
 async def test_an_unknown_member_is_not_adjusted(services: Services) -> None:
     with pytest.raises(Refusal, match="unknown_member"):
-        await correct(services, 5, member_id="nobody")
+        await post_adjustment(services, 5, member_id="nobody")

@@ -38,7 +38,7 @@ from tests.support.orders import (
     write_review,
 )
 
-# What is personal, or tells what a person did: none of it may be found afterwards, in any table.
+# Personal values, and traces of a person's actions: after the erasure no table contains any of them.
 PERSONAL = [
     "1984-05-17",
     "60012345",
@@ -62,7 +62,7 @@ PERSONAL = [
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """Whatever a test does, the books are right after it."""
+    """Services whose audit must be clean after each test."""
     async with orders.services_with_orders(settings) as opened:
         yield opened
         await assert_audit_is_clean(opened)
@@ -127,15 +127,15 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
         services,
         type(event)(id="SECRETEVENT", time=event.time, program=program, member_id="m-1", data=event.data),
     )
-    # A pending credit that shrank, and a return that is known by its id.
+    # A pending credit that was reduced, and a return with an id.
     await send_events(services, paid(services, line(paid=900, quantity=3), order_id="SECRETORDER-8"))
     await send_events(
         services, returned(services, {"1": 1}, order_id="SECRETORDER-8", return_id="SECRETRETURN")
     )
     await spend(services, 5, "SECRETORDER-spent")
     await send_events(services, returned(services, order_id="SECRETORDER-m-1"))
-    adjusting = AdjustmentRequest(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
-    await adjust(services, program, "m-1", adjusting, operator="key-1")
+    adjustment = AdjustmentRequest(points=7, reason="Angry on the telephone", reference="SECRETTICKET-1")
+    await adjust(services, program, "m-1", adjustment, operator="key-1")
     await merge_members(services, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
     for caller in ("m-0", "m-1"):
         name = f"member:{program}:{caller}"
@@ -260,8 +260,8 @@ async def test_coupons_are_void_and_orders_do_not_name_them(settings: Settings) 
         await checkout.member_with_points(services, 500)
         code = (await checkout.redeem_reward(services, "one_euro")).coupon.code
         applied = (await checkout.redeem_reward(services, "one_euro")).coupon.code
-        asked = checkout.hold_request("SECRETORDER", points=100, coupon_codes=[applied])
-        await checkout.close_hold(services, await checkout.place_hold(services, asked), "captured")
+        request = checkout.hold_request("SECRETORDER", points=100, coupon_codes=[applied])
+        await checkout.close_hold(services, await checkout.place_hold(services, request), "captured")
         before = await dump(services)
         assert code in before
         assert applied in before

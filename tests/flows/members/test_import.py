@@ -30,7 +30,7 @@ from tests.support.database import rows
 HEADER = "member_id,country,birth_date,kind,person_ref,phone,card_numbers,points,expires_at,earned_at\n"
 
 
-def write(folder: Path, text: str, name: str = "members.csv") -> Path:
+def write_file(folder: Path, text: str, name: str = "members.csv") -> Path:
     file = folder / name
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     return file
@@ -40,7 +40,7 @@ def many(count: int) -> str:
     return HEADER + "".join(f"i-{n},ES,,,person {n},,C-{n:04d},{n % 7 * 10},,\n" for n in range(count))
 
 
-async def bring(
+async def import_file(
     services: Services,
     file: Path,
     *,
@@ -48,13 +48,13 @@ async def bring(
     rows_per_batch: int = 100,
     stop_after: int | None = None,
 ) -> tuple[ImportCounts, dict[int, str]]:
-    """(what it came to, the reasons by line)"""
+    """Return (counts, reasons by line)."""
     reasons: dict[int, str] = {}
 
-    def rejected(bad: Rejections) -> None:
+    def on_rejected(bad: Rejections) -> None:
         reasons.update({row.line: reason for row, reason in bad})
 
-    def told(counts: ImportCounts) -> None:
+    def on_progress(counts: ImportCounts) -> None:
         if stop_after is not None and counts.rows >= stop_after:
             raise KeyboardInterrupt
 
@@ -64,8 +64,8 @@ async def bring(
         table,
         program_id=PROGRAM,
         name=name,
-        on_rejected=rejected,
-        on_progress=told,
+        on_rejected=on_rejected,
+        on_progress=on_progress,
         rows_per_batch=rows_per_batch,
     )
     assert counts.rows == table.rows == counts.imported + counts.existing + counts.rejected
@@ -76,8 +76,8 @@ async def bring(
 async def test_members_are_imported_with_balances_that_pass_the_audit(
     services: Services, tmp_path: Path
 ) -> None:
-    file = write(tmp_path, many(1000))
-    counts, reasons = await bring(services, file)
+    file = write_file(tmp_path, many(1000))
+    counts, reasons = await import_file(services, file)
     points = sum(n % 7 * 10 for n in range(1000))
     assert counts == ImportCounts(1000, 1000, 0, 0, 1000, points)
     assert reasons == {}
@@ -88,7 +88,7 @@ async def test_members_are_imported_with_balances_that_pass_the_audit(
     assert await rows(services.db, "SELECT DISTINCT kind, house_account, reference FROM entries") == [
         ("opening", "opening", "opening:old")
     ]
-    # They do what members do, and nothing was earned for registering.
+    # They are ordinary members, and earned nothing for registering.
     await record(services, [act(services, tap(), "i-5")])
     await settle_due(services, now=advance(services, timedelta(hours=1)))
     assert await rows(services.db, "SELECT active, pending FROM balances WHERE member_id = 'i-5'") == [
@@ -99,15 +99,15 @@ async def test_members_are_imported_with_balances_that_pass_the_audit(
 
 
 async def test_a_stopped_import_continues_and_doubles_nothing(services: Services, tmp_path: Path) -> None:
-    file = write(tmp_path, many(500))
+    file = write_file(tmp_path, many(500))
     with pytest.raises(KeyboardInterrupt):
-        await bring(services, file, stop_after=200)
+        await import_file(services, file, stop_after=200)
     assert await rows(services.db, "SELECT count(*) FROM members") == [(200,)]
     with pytest.raises(KeyboardInterrupt):
-        await bring(services, file, rows_per_batch=70, stop_after=300)
-    counts, _ = await bring(services, file)
+        await import_file(services, file, rows_per_batch=70, stop_after=300)
+    counts, _ = await import_file(services, file)
     assert (counts.imported, counts.existing) == (500 - 350, 350)
-    again, _ = await bring(services, file)
+    again, _ = await import_file(services, file)
     assert again == ImportCounts(500, 0, 500, 0, 0, 0)
     assert await rows(services.db, "SELECT sum(active) FROM balances") == [
         (sum(n % 7 * 10 for n in range(500)),)
@@ -147,7 +147,7 @@ async def test_bad_rows_are_rejected_by_line_and_the_others_imported(
         "m-1,ES,,,,,,70,,",
         "ok-2,GB,,,,,OLD-3,,,",
     ]
-    counts, reasons = await bring(services, write(tmp_path, HEADER + "\n".join(lines) + "\n"))
+    counts, reasons = await import_file(services, write_file(tmp_path, HEADER + "\n".join(lines) + "\n"))
     assert (counts.imported, counts.members, counts.points, counts.rejected) == (3, 2, 170, 17)
     expected = {
         3: "member_id bad id!:",
@@ -179,7 +179,7 @@ async def test_bad_rows_are_rejected_by_line_and_the_others_imported(
 async def test_points_expire_by_the_file_or_else_by_the_program(services: Services, tmp_path: Path) -> None:
     text = "member_id,country,points,expires_at,earned_at\n"
     text += "a,ES,1,2027-06-30,2025-01-31\nb,ES,1,2027-06-30T12:00:00+02:00,2025-01-31T00:00:00Z\nc,ES,1,,\n"
-    await bring(services, write(tmp_path, text))
+    await import_file(services, write_file(tmp_path, text))
     found = await rows(
         services.db,
         """
@@ -188,7 +188,7 @@ async def test_points_expire_by_the_file_or_else_by_the_program(services: Servic
         """,
     )
     assert [row[:1] + tuple(str(at) for at in row[1:]) for row in found] == [
-        # A day of Madrid: two hours ahead of UTC in summer, one in winter.
+        # Days in Madrid: two hours ahead of UTC in summer, one in winter.
         ("a", "2025-01-30 23:00:00+00:00", str(NOON), "2027-06-30 22:00:00+00:00"),
         ("b", "2025-01-31 00:00:00+00:00", str(NOON), "2027-06-30 10:00:00+00:00"),
         ("c", str(NOON), str(NOON), "2027-11-21 12:00:00+00:00"),
@@ -197,10 +197,10 @@ async def test_points_expire_by_the_file_or_else_by_the_program(services: Servic
 
 async def test_a_member_gets_one_opening_balance_per_import_name(services: Services, tmp_path: Path) -> None:
     text = "member_id,country,points\na,ES,{}\n"
-    await bring(services, write(tmp_path, text.format(10)))
-    _, reasons = await bring(services, write(tmp_path, text.format(11)))
+    await import_file(services, write_file(tmp_path, text.format(10)))
+    _, reasons = await import_file(services, write_file(tmp_path, text.format(11)))
     assert reasons == {2: "a has an opening balance of 10 points by old already"}
-    counts, _ = await bring(services, write(tmp_path, text.format(11)), name="other")
+    counts, _ = await import_file(services, write_file(tmp_path, text.format(11)), name="other")
     assert (counts.imported, counts.members) == (1, 0)
     assert await rows(services.db, "SELECT active FROM balances") == [(21,)]
 
@@ -209,7 +209,7 @@ async def test_an_opening_balance_pays_a_debt_first(services: Services, tmp_path
     await join(services)
     async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE balances SET debt = 30")
-    await bring(services, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
+    await import_file(services, write_file(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
     assert await rows(services.db, "SELECT active, debt FROM balances") == [(70, 0)]
 
 
@@ -217,16 +217,16 @@ async def test_erased_and_merged_members_get_nothing(services: Services, tmp_pat
     await join(services)
     async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE members SET erased_at = now()")
-    _, reasons = await bring(services, write(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
+    _, reasons = await import_file(services, write_file(tmp_path, "member_id,country,points\nm-1,ES,100\n"))
     assert "erased" in reasons[2]
 
 
 async def test_concurrent_imports_import_each_member_once(
     services: Services, other: Services, tmp_path: Path
 ) -> None:
-    file = write(tmp_path, many(400))
+    file = write_file(tmp_path, many(400))
     found = await asyncio.gather(
-        bring(services, file, rows_per_batch=50), bring(other, file, rows_per_batch=70)
+        import_file(services, file, rows_per_batch=50), import_file(other, file, rows_per_batch=70)
     )
     assert sum(counts.imported for counts, _ in found) == 400
     assert await rows(services.db, "SELECT count(*), sum(active) FROM balances") == [
@@ -235,7 +235,7 @@ async def test_concurrent_imports_import_each_member_once(
 
 
 async def test_an_unknown_program_is_refused(services: Services, tmp_path: Path) -> None:
-    table = check_file(write(tmp_path, many(1)))
+    table = check_file(write_file(tmp_path, many(1)))
     with pytest.raises(Refusal, match="unknown_program"):
         await import_members(
             services,
@@ -249,7 +249,7 @@ async def test_an_unknown_program_is_refused(services: Services, tmp_path: Path)
 
 def test_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
     text = '\ufeff"Member_ID",country,person_ref,points\r\n\r\na,ES,"Dr. ""X"", of\r\nMadrid",5\r\nb,FR,,\r\n'
-    table = check_file(write(tmp_path, text))
+    table = check_file(write_file(tmp_path, text))
     assert (table.columns, table.rows) == (["member_id", "country", "person_ref", "points"], 2)
     first, second = rows_of(table)
     assert read_cells(table, first) == {
@@ -263,7 +263,7 @@ def test_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty; it begins with a line of column names"),
         (b"PK\x03\x04 and so on", "a spreadsheet"),
@@ -277,17 +277,17 @@ def test_files_of_spreadsheets_are_read(tmp_path: Path) -> None:
         (b"member_id,country\na," + b"x" * 10_000 + b"\n", "line 2: field larger than field limit"),
     ],
 )
-def test_a_file_that_is_not_csv_is_refused_completely(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_csv_is_refused_completely(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(content)
-    with pytest.raises(InvalidFile, match=said.replace("?", ".")):
+    with pytest.raises(InvalidFile, match=message.replace("?", ".")):
         check_file(file)
 
 
 async def test_a_row_that_is_not_utf8_is_rejected(services: Services, tmp_path: Path) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(b"member_id,country,person_ref\na,ES,Jos\xe9\nb,ES,Jos\xc3\xa9\n")
-    counts, reasons = await bring(services, file)
+    counts, reasons = await import_file(services, file)
     assert (counts.imported, reasons) == (1, {2: "not UTF-8"})
     table = check_file(file)
     kept = RejectedFile(table)
@@ -296,7 +296,7 @@ async def test_a_row_that_is_not_utf8_is_rejected(services: Services, tmp_path: 
 
 
 async def test_corrected_rejected_rows_are_imported(services: Services, tmp_path: Path) -> None:
-    file = write(tmp_path, "member_id,country,points\na,ES,5\nb,ES,five\n")
+    file = write_file(tmp_path, "member_id,country,points\na,ES,5\nb,ES,five\n")
     table = check_file(file)
     kept = RejectedFile(table)
     kept.add([(Row(3, ["b", "ES", "five"]), "points five: no number")])
@@ -307,6 +307,6 @@ async def test_corrected_rejected_rows_are_imported(services: Services, tmp_path
         ]
     kept.path.write_text(kept.path.read_text().replace("ES,five", "ES,5"))
     assert import_name(kept.path) == import_name(file) == "members"
-    counts, _ = await bring(services, kept.path, name=import_name(kept.path))
+    counts, _ = await import_file(services, kept.path, name=import_name(kept.path))
     assert counts.imported == 1
     assert not RejectedFile(table).path.exists(), "an earlier run's is not left to be taken for this one's"

@@ -43,7 +43,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """Whatever a test does, the books are right after it."""
+    """Services whose audit must be clean after each test."""
     async with services_with_orders(settings) as opened:
         yield opened
         await assert_audit_is_clean(opened)
@@ -51,7 +51,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    """Another process, which hears of things later."""
+    """Another process, whose cache is refreshed later."""
     async with services_with_orders(settings, services.clock) as opened:
         yield opened
 
@@ -136,7 +136,7 @@ async def test_a_merged_id_leads_to_the_survivor(services: Services, other: Serv
     await join(services, "m-2")
     await write_review(other, "r-0")
     await merge(services)
-    # By the id, by the card, and in a process that had known the member before.
+    # By the id, by the card, and in a process that has the member in its cache.
     assert await send_events(other, paid(other, line(paid=5000)), delivered(other)) == []
     assert await members_of_cards(services, [(PROGRAM, "CARD-1")]) == {(PROGRAM, "CARD-1"): "m-2"}
     await write_review(other, "r-9")
@@ -251,7 +251,7 @@ async def test_spent_points_are_reinstated_to_the_survivor(services: Services) -
     assert await balance(services, "m-2") == {"active": 40}
     assert await send_events(services, returned(services, order_id="o-2")) == []
     assert await balance(services, "m-2") == {"active": 100}
-    # And what earned them is owed, once spent.
+    # The points that the order earned were spent, so they are owed.
     await spend(services, 100, "o-3", member_id="m-2")
     assert await send_events(services, returned(services)) == []
     assert await balance(services, "m-2") == {"debt": 100}
@@ -280,7 +280,7 @@ async def test_a_member_with_an_open_hold_is_not_merged(services: Services) -> N
     held = await refused(services, "m-1", "m-2")
     assert (held.code, held.facts) == ("points_held", {"member_id": "m-1"})
     assert await balance(services) == {"active": 30, "held": 20}
-    # The one who stays may have as many as they like.
+    # The survivor may have open holds.
     await merge(services, "m-2", "m-1")
     assert await balance(services) == {"active": 30, "held": 20}
 
@@ -323,9 +323,9 @@ async def test_coupons_and_reward_limits_move_to_the_survivor(settings: Settings
         await merge_members(services, checkout.SPENDING, "m-1", into="m-2", reason="one", operator="key-1")
         with pytest.raises(Refusal, match="limit_reached"):
             await checkout.redeem_reward(services, "ever", "m-2")
-        asked = checkout.hold_request(member_id="m-2", points=100, coupon_codes=[code])
-        await checkout.close_hold(services, await checkout.place_hold(services, asked), "captured")
-        # The old card does as well.
+        request = checkout.hold_request(member_id="m-2", points=100, coupon_codes=[code])
+        await checkout.close_hold(services, await checkout.place_hold(services, request), "captured")
+        # The merged id works too.
         again = checkout.hold_request("o-2", member_id="m-1", points=100)
         await checkout.close_hold(services, await checkout.place_hold(services, again), "released")
         assert await checkout.balance(services, "m-2") == (390, 0, 0)

@@ -77,7 +77,7 @@ async def test_a_new_phone_number_replaces_the_old_one(services: Services) -> No
     assert changed == UpdatedMember("m-1", BY, "+375297654321", ["+375297654321", "PLASTIC1", "PLASTIC2"])
     assert await owner(services, "80291234567") is None
     assert await rows(services.db, "SELECT phone_changed_at FROM members") == [(NOON + timedelta(days=1),)]
-    # Whoever has the old number next may join with it.
+    # The next owner of the old number may register with it.
     await enrol(services, "m-2", phone="80291234567")
     assert await owner(services, "80291234567") == "m-2"
 
@@ -139,13 +139,13 @@ async def test_a_person_gets_one_account_however_many_requests_arrive(
     refused = {one.code for one in answers if isinstance(one, Refusal)}
     assert refused <= {"person_has_account", "member_exists"}
     assert len(await rows(services.db, "SELECT 1 FROM credits WHERE rule_id = 'registration'")) == 1
-    # In another program it is another matter, and without the reference the shop vouches for the person.
+    # Programs are separate, and without a reference the shop vouches for the person.
     await enrol(services, "m-1", BY, "BY", person_ref="DNI 1")
     await enrol(services, "m-99", EU, "ES")
 
 
 async def test_age_counts_by_the_date_in_the_members_zone(services: Services) -> None:
-    # Half past eleven in the evening of the 20th in London, half past midnight of the 21st in Madrid.
+    # 23:30 on the 20th in London is 00:30 on the 21st in Madrid.
     assert isinstance(services.clock, StoppedClock)
     services.clock.at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
     born = date(2008, 11, 21)
@@ -161,5 +161,5 @@ async def test_a_refused_registration_names_all_reasons(services: Services) -> N
         "company",
     ]
     assert (await refusal(services, "m-1", BY, "BY", kind="company")).facts["reasons"] == ["company"]
-    # In Burkina Faso nobody asks.
+    # The program in Burkina Faso has no such rules.
     await enrol(services, "m-1", "bf-mi-points", "BF", **child)

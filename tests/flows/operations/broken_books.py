@@ -1,6 +1,6 @@
 """Broken rows, and the checks of the audit that find them, in the history of `tests.support.full_history`."""
 
-# What keeps broken rows out, taken away: an audit must not rely on it.
+# Removes all constraints: an audit must not rely on them.
 UNGUARDED = """
 DO $$
 DECLARE guard record;
@@ -16,7 +16,7 @@ BEGIN
 END $$
 """
 
-# Of m-1 in the playground: points of a tap, points that were taken back, and the last entry.
+# In the program playground: a fuel credit, a pending one, a clawed back one, and the last entry of m-1.
 FUEL = "(SELECT id FROM credits WHERE member_id = 'm-1' AND rule_id = 'fuel' AND state = 'active' LIMIT 1)"
 PENDING = "(SELECT id FROM credits WHERE state = 'pending' LIMIT 1)"
 REVERSED = (
@@ -111,7 +111,7 @@ BROKEN = [
     ("shared_slots", "DELETE FROM credits WHERE rule_id = 'share_any'"),
 ]
 
-# What orders, spending, the ends of points, operators and mergers leave in the books.
+# Rows of orders, spending, expirations, adjustments and merges.
 BROKEN += [
     ("entries_are_of_their_kind", "UPDATE entries SET kind = 'release' WHERE kind = 'hold'"),
     ("entries_are_of_their_kind", "UPDATE entries SET house_account = 'issued' WHERE kind = 'expiration'"),

@@ -23,7 +23,7 @@ from tests.support.full_history import BEGAN, write_full_history
 
 
 @pytest.fixture(scope="module")
-async def busy(module_database: Settings) -> AsyncIterator[Services]:
+async def full_history(module_database: Settings) -> AsyncIterator[Services]:
     async with Redis.from_url(module_database.state_url) as valkey:
         await valkey.flushall()
     async with services_with_activities(module_database, StoppedClock(BEGAN)) as services:
@@ -32,44 +32,46 @@ async def busy(module_database: Settings) -> AsyncIterator[Services]:
 
 
 async def audited(services: Services, breaking: str | None = None, *, check: str | None = None) -> Audit:
-    """As the database would be after that, which is then taken back. All checks, or the one."""
-    checks = [each for each in CHECKS if check in (None, each.name)]
+    """Run all checks, or one, after the statement `breaking`; then roll it back."""
+    checks = [candidate for candidate in CHECKS if check in (None, candidate.name)]
     async with services.db.connect() as conn, conn.begin() as change:
         if breaking is not None:
             await conn.execute(text(UNGUARDED))
             changed = await conn.execute(text(breaking))
-            assert changed.rowcount > 0, "there was nothing to break"
+            assert changed.rowcount > 0, "the statement changes rows"
         found = await audit_snapshot(conn, services.clock, checks=checks)
         await change.rollback()
     return found
 
 
-async def test_a_full_history_passes_the_audit(busy: Services) -> None:
-    found = await audited(busy)
+async def test_a_full_history_passes_the_audit(full_history: Services) -> None:
+    found = await audited(full_history)
     assert found.broken == []
     assert found.late == []
-    kinds = await rows(busy.db, "SELECT DISTINCT state FROM credits ORDER BY 1")
+    kinds = await rows(full_history.db, "SELECT DISTINCT state FROM credits ORDER BY 1")
     assert [kind for (kind,) in kinds] == ["active", "pending", "reversed"]
-    kinds = await rows(busy.db, "SELECT DISTINCT kind FROM entries")
+    kinds = await rows(full_history.db, "SELECT DISTINCT kind FROM entries")
     assert {kind for (kind,) in kinds} == set(get_args(EntryKind))
     for table in ("holds", "coupons", "withdrawals"):
-        found_states = await rows(busy.db, f"SELECT DISTINCT state FROM {table}")
+        found_states = await rows(full_history.db, f"SELECT DISTINCT state FROM {table}")
         assert len(found_states) >= 3
-    totals = await rows(busy.db, "SELECT sum(active), sum(pending), count(*) FROM balances")
+    totals = await rows(full_history.db, "SELECT sum(active), sum(pending), count(*) FROM balances")
     assert totals == [(found.totals.active_points, found.totals.pending_points, found.totals.members)]
 
 
 @pytest.mark.parametrize(("name", "breaking"), BROKEN)
-async def test_a_broken_invariant_is_found(busy: Services, name: str, breaking: str) -> None:
-    (finding,) = (await audited(busy, breaking, check=name)).broken
+async def test_a_broken_invariant_is_found(full_history: Services, name: str, breaking: str) -> None:
+    (finding,) = (await audited(full_history, breaking, check=name)).broken
     assert finding.check.name == name
     assert finding.count >= len(finding.rows) > 0
     assert all(len(row) == len(finding.columns) for row in finding.rows)
 
 
 @pytest.mark.parametrize(("name", "breaking"), LATE)
-async def test_late_work_is_reported_and_breaks_nothing(busy: Services, name: str, breaking: str) -> None:
-    found = await audited(busy, breaking, check=name)
+async def test_late_work_is_reported_and_breaks_nothing(
+    full_history: Services, name: str, breaking: str
+) -> None:
+    found = await audited(full_history, breaking, check=name)
     assert [finding.check.name for finding in found.late] == [name]
     assert found.broken == []
 
@@ -96,5 +98,5 @@ async def test_an_audit_sees_one_snapshot_while_points_move(settings: Settings) 
         found = [await audit(settings) for _ in range(5)]
         stop.set()
         await moving
-        assert [broken for each in found for broken in each.broken] == []
+        assert [broken for result in found for broken in result.broken] == []
         assert found[-1].totals.credits > found[0].totals.credits

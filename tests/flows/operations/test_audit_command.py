@@ -24,35 +24,35 @@ async def test_the_commands_audit_and_rebuild_an_installation(
         await services.post_commit.drain()
         await valkey.flushall()
 
-        status, said = await run(settings, "rebuild", cwd=tmp_path)
-        assert status == 0, said
-        assert "2 of 2 members" in said
+        status, output = await run(settings, "rebuild", cwd=tmp_path)
+        assert status == 0, output
+        assert "2 of 2 members" in output
         assert len(await services.gate.read("playground", "m-1") or []) == 3
 
         await set_sandbox_clock(settings, NOON + DAY)
-        status, said = await run(settings, "audit", cwd=tmp_path)
-        assert status == 0, said
-        assert "2 members, 7 credits, 0 entries; 0 points active, 123 pending" in said
-        assert "every point is accounted for" in said
-        assert "settled_in_time" in said, "these credits were due long ago: late, and not broken"
+        status, output = await run(settings, "audit", cwd=tmp_path)
+        assert status == 0, output
+        assert "2 members, 7 credits, 0 entries; 0 points active, 123 pending" in output
+        assert "every point is accounted for" in output
+        assert "settled_in_time" in output, "credits due long ago are late, not broken"
 
         await rows(services.db, "SELECT 1")
         async with services.db.begin() as conn:
             await conn.exec_driver_sql("UPDATE balances SET active = 7 WHERE member_id = 'm-2'")
-        status, said = await run(settings, "audit", cwd=tmp_path)
+        status, output = await run(settings, "audit", cwd=tmp_path)
         assert status == 1
-        assert "broken balances_are_sums: The active, held and debt balances" in said
-        assert "m-2" in said
-        assert f"2 of {len(CHECKS)} promises are broken" in said
+        assert "broken balances_are_sums: The active, held and debt balances" in output
+        assert "m-2" in output
+        assert f"2 of {len(CHECKS)} promises are broken" in output
         advance(services, DAY)
 
 
 async def test_a_missing_server_is_reported_in_one_line(settings: Settings, tmp_path: Path) -> None:
-    status, said = await run(None, "audit", "--data", "nowhere", cwd=tmp_path)
+    status, output = await run(None, "audit", "--data", "nowhere", cwd=tmp_path)
     assert status == 1
-    assert "nowhere is not a data folder" in said
+    assert "nowhere is not a data folder" in output
     away = msgspec.structs.replace(settings, database_url="postgresql+asyncpg://nobody@127.0.0.1:1/none")
-    status, said = await run(away, "audit", cwd=tmp_path)
+    status, output = await run(away, "audit", cwd=tmp_path)
     assert status == 1
-    assert "postgres does not answer" in said
-    assert "Traceback" not in said
+    assert "postgres does not answer" in output
+    assert "Traceback" not in output

@@ -75,7 +75,7 @@ async def live(services: Services, chance: random.Random, days: int) -> None:
 
 
 async def decisions(services: Services, chance: random.Random) -> list[object]:
-    """What the members are answered on this day and some later ones."""
+    """Return the answers to activities of this day and some later ones."""
     found: list[object] = []
     for _ in range(4):
         acts = [
@@ -83,14 +83,14 @@ async def decisions(services: Services, chance: random.Random) -> list[object]:
             for member in MEMBERS
             for n in range(6)
         ]
-        # One by one, as a batch leaves it open which of two places an activity gets.
-        for one in acts:
-            found += [told(answer) for answer in await record(services, [one])]
+        # One by one: within a batch, it is open which of two slots an activity gets.
+        for activity in acts:
+            found += [comparable(answer) for answer in await record(services, [activity])]
         advance(services, timedelta(hours=21))
     return found
 
 
-def told(answer: RecordedActivity | Exception) -> object:
+def comparable(answer: RecordedActivity | Exception) -> object:
     if isinstance(answer, Refusal):
         return answer.code, {k: v for k, v in answer.facts.items() if k != "trace"}
     assert isinstance(answer, RecordedActivity), answer
@@ -128,7 +128,7 @@ async def test_after_a_loss_every_decision_is_the_same(
     codes = {
         answer[0] for answer in answers["none"] if isinstance(answer, tuple) and isinstance(answer[0], str)
     }
-    assert codes >= {"already_tapped", "limit_reached", "already_rewarded"}, "all kinds of answers were seen"
+    assert codes >= {"already_tapped", "limit_reached", "already_rewarded"}, "all kinds of refusals occur"
 
 
 @asynccontextmanager
@@ -157,8 +157,10 @@ async def test_a_rebuilt_gate_has_the_same_slots(services: Services) -> None:
     assert (rebuilt.members, rebuilt.loaded) == (9, 9)
     for member in MEMBERS:
         after = known(await services.gate.read(PROGRAM, member))
-        assert after <= before[member], "nothing but what it knew"
-        assert before[member] - after <= {r for r in before[member] if r[1] == keys.DAY}, "of the present"
+        assert after <= before[member], "no new slots"
+        assert before[member] - after <= {r for r in before[member] if r[1] == keys.DAY}, (
+            "only slots of today may be missing"
+        )
 
 
 def known(records: list[keys.SlotRecord] | None) -> set[tuple[int, int, int, int]]:
@@ -191,7 +193,7 @@ async def test_a_rebuild_rings_doorbells_for_all_pending_credits(settings: Setti
         clock.offset += timedelta(minutes=3)
         await perform(services, tap())
         clock.offset += timedelta(minutes=3)
-    await set_sandbox_clock(settings, clock.now())  # Which a rebuild follows.
+    await set_sandbox_clock(settings, clock.now())  # A rebuild follows it.
     async with (
         ArqRedis.from_url(settings.queue_url) as queue,
         services_with_activities(settings, clock) as services,

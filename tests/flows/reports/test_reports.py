@@ -75,12 +75,12 @@ async def test_points_are_valued_by_the_version_of_the_instant(services: Service
     await settle_due(services, now=advance(services, timedelta(hours=1)))
     advance(services, 9 * DAY)
     settings, clock = services.settings, services.clock
-    said = [
+    text = [
         worth_of(await report_liability(settings, at=at, program_id="worthy", clock=clock))
         for at in ("2026-11-23", "2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-29")
     ]
-    # Version two begins with a day of Madrid and has left France out, where version one goes on.
-    assert said == [
+    # Version two begins at midnight in Madrid. It leaves out France, where version one stays in force.
+    assert text == [
         [("EUR", 100, 100)],
         [("EUR", 100, 100)],
         [("EUR", 100, 200)],
@@ -88,16 +88,16 @@ async def test_points_are_valued_by_the_version_of_the_instant(services: Service
     ]
 
 
-class Then(Struct, frozen=True):
+class Snapshot(Struct, frozen=True):
     """What the tables of what is now said at an instant."""
 
     at: datetime
     balances: dict[str, tuple[int, ...]]
-    by_end: dict[str, int]  # Of lots, by bucket.
+    by_end: dict[str, int]  # Points of lots by bucket.
 
 
-async def look(services: Services) -> Then:
-    """The newest state, and on to the next hour."""
+async def look(services: Services) -> Snapshot:
+    """Take the current state, then advance the clock by an hour."""
     now = services.clock.now()
     balances = await rows(services.db, "SELECT member_id, active, pending, held, debt FROM balances")
     lots = await rows(
@@ -117,12 +117,12 @@ async def look(services: Services) -> Then:
         place = next((n for n, days in enumerate(DAYS) if end <= now + days * DAY), len(DAYS))
         by_end[BUCKETS[place]] += points
     advance(services, timedelta(hours=1))
-    return Then(now, {str(m): tuple(map(int, map(str, had))) for m, *had in balances}, dict(by_end))
+    return Snapshot(now, {str(m): tuple(map(int, map(str, had))) for m, *had in balances}, dict(by_end))
 
 
-async def live(services: Services) -> list[Then]:
+async def live(services: Services) -> list[Snapshot]:
     """Everything that happens to points, and what there was after each of it."""
-    then = [await look(services)]
+    past = [await look(services)]
     for member in ("m-1", "m-2", "m-3"):
         await orders.join(services, member)
     many = orders.line(paid=100_00, quantity=4, tag_points=3)
@@ -152,16 +152,16 @@ async def live(services: Services) -> list[Then]:
     ]
     for step in steps:
         await step()
-        then.append(await look(services))
-    return then
+        past.append(await look(services))
+    return past
 
 
 async def test_reports_of_the_past_do_not_change(settings: Settings) -> None:
     async with orders.services_with_orders(settings) as services:
-        then = await live(services)
-        ever = list(zip(*(had for one in then for had in one.balances.values()), strict=True))
+        past = await live(services)
+        ever = list(zip(*(had for one in past for had in one.balances.values()), strict=True))
         assert all(map(any, ever)), "points were active, pending, held and owed at some time"
-        for one in then:
+        for one in past:
             at, clock = one.at.isoformat(), services.clock
             found = (await report_liability(settings, at=at, clock=clock)).items
             in_all = [sum(column) for column in zip(*one.balances.values(), strict=True)] or [0, 0, 0, 0]
@@ -186,8 +186,8 @@ async def test_erased_members_stay_in_the_reports(services: Services) -> None:
         await conn.execute(text("UPDATE members SET erased_at = :now"), {"now": services.clock.now()})
     report = await report_liability(services.settings, at=before.isoformat(), clock=services.clock)
     assert worth_of(report) == [("EUR", 50, None)]
-    (then,) = await report_balance(services.settings, "m-1", at=before.isoformat(), clock=services.clock)
-    assert (then.program, then.balance.active) == (PROGRAM, 50)
+    (past,) = await report_balance(services.settings, "m-1", at=before.isoformat(), clock=services.clock)
+    assert (past.program, past.balance.active) == (PROGRAM, 50)
 
 
 def at(*fields: int) -> datetime:
@@ -205,15 +205,15 @@ def test_dates_are_whole_days_without_gaps() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["", "2026", "2026-13-01", "20261231", "2026-12-31T10:00", "2026-12-31T10:00:00", "12/31/2026"]
+    "text", ["", "2026", "2026-13-01", "20261231", "2026-12-31T10:00", "2026-12-31T10:00:00", "12/31/2026"]
 )
-def test_an_invalid_time_is_refused(said: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidPeriod, match="neither a date nor a time"):
-        parse_period(said, None, now=NOON)
+        parse_period(text, None, now=NOON)
 
 
-@pytest.mark.parametrize("said", ["2026-11-21", "2026-11-21T12:00:00.000001Z", "9999-12-31", "2026-11-22"])
-def test_a_future_time_is_refused(said: str) -> None:
+@pytest.mark.parametrize("text", ["2026-11-21", "2026-11-21T12:00:00.000001Z", "9999-12-31", "2026-11-22"])
+def test_a_future_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidPeriod, match="in the future"):
-        parse_period(said, None, now=NOON)
+        parse_period(text, None, now=NOON)
     assert parse_period("2026-11-20", None, now=NOON).at < NOON

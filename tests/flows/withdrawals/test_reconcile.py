@@ -64,20 +64,20 @@ async def test_a_withdrawal_that_agrees_is_compared_once(services: Services) -> 
 async def test_open_withdrawals_are_asked_about_during_their_pause_too(
     services: Services, bank: FakeProvider
 ) -> None:
-    asked = await request_withdrawal(services)
+    withdrawal = await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
-    bank.ends[asked.id] = Accepted()
+    bank.ends[withdrawal.id] = Accepted()
     for _ in range(8):
         await pay_out_due(services, now=advance(services, 120 * MINUTE))
-    bank.ends[asked.id] = Paid("b-1", 6_000, "XOF")
+    bank.ends[withdrawal.id] = Paid("b-1", 6_000, "XOF")
     assert await pay_out_due(services, now=advance(services, MINUTE)) == 0
-    found = await reconcile(services)
-    assert (found.asked, found.closed, found.differences) == (1, 1, [])
+    result = await reconcile(services)
+    assert (result.asked, result.closed, result.differences) == (1, 1, [])
     assert await withdrawal_states(services) == ["settled"]
 
 
 @pytest.mark.parametrize(
-    ("there", "said"),
+    ("outcome", "description"),
     [
         (Declined("payee_not_found"), "settled, and not paid: Declined"),
         (Paid("b-1", 5_000, "XOF"), "settled, and paid as 5000 XOF"),
@@ -85,28 +85,28 @@ async def test_open_withdrawals_are_asked_about_during_their_pause_too(
     ],
 )
 async def test_a_difference_is_reported_until_it_is_resolved(
-    services: Services, bank: FakeProvider, there: Outcome, said: str
+    services: Services, bank: FakeProvider, outcome: Outcome, description: str
 ) -> None:
     await settle(services)
     (reference,) = bank.ends
-    end, bank.ends[reference] = bank.ends[reference], there
-    assert [one.description for one in (await reconcile(services)).differences] == [said]
+    end, bank.ends[reference] = bank.ends[reference], outcome
+    assert [item.description for item in (await reconcile(services)).differences] == [description]
     advance(services, AGAIN_AFTER + MINUTE)
-    assert [one.description for one in (await reconcile(services)).differences] == [said]
+    assert [item.description for item in (await reconcile(services)).differences] == [description]
     bank.ends[reference] = end
     advance(services, AGAIN_AFTER + MINUTE)
     assert (await reconcile(services)).differences == []
 
 
 async def test_a_payout_paid_after_its_failure_is_found(services: Services, bank: FakeProvider) -> None:
-    """The one way to pay points that have gone back, and so it is looked for every day for a week."""
+    """The only way to pay released points, so it is checked every day for a week."""
     lost: list[Payout] = []
 
-    async def holds_it_up(payout: Payout, *, at: datetime) -> Outcome:
+    async def delay(payout: Payout, *, at: datetime) -> Outcome:
         lost.append(payout)
         return Unclear("ReadTimeout")
 
-    bank.send = holds_it_up  # type: ignore[method-assign]
+    bank.send = delay  # type: ignore[method-assign]
     await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
     await pay_out_due(services, now=advance(services, NOT_RECEIVED_AFTER))
@@ -115,7 +115,7 @@ async def test_a_payout_paid_after_its_failure_is_found(services: Services, bank
     assert (await reconcile(services)).differences == []
     advance(services, DAY)
     bank.take(lost[0])
-    assert [one.description for one in (await reconcile(services)).differences] == [
+    assert [item.description for item in (await reconcile(services)).differences] == [
         "its points went back, and it was paid"
     ]
 
@@ -123,43 +123,43 @@ async def test_a_payout_paid_after_its_failure_is_found(services: Services, bank
 async def test_a_withdrawal_without_an_answer_is_compared_later(
     services: Services, bank: FakeProvider
 ) -> None:
-    async def says_nothing(payout: Payout, *, at: datetime) -> Outcome:
+    async def give_no_answer(payout: Payout, *, at: datetime) -> Outcome:
         return Unclear("status 503")
 
     await settle(services)
-    ask, bank.ask = bank.ask, says_nothing  # type: ignore[method-assign]
-    found = await reconcile(services)
-    assert (found.compared, found.unanswered) == (0, 1)
+    ask, bank.ask = bank.ask, give_no_answer  # type: ignore[method-assign]
+    result = await reconcile(services)
+    assert (result.compared, result.unanswered) == (0, 1)
     bank.ask = ask  # type: ignore[method-assign]
     assert (await reconcile(services)).compared == 1
 
 
 async def test_a_withdrawal_open_for_a_day_is_reported(services: Services, bank: FakeProvider) -> None:
-    asked = await request_withdrawal(services)
+    withdrawal = await request_withdrawal(services)
     await pay_out_due(services, now=services.clock.now())
-    bank.ends[asked.id] = Accepted()
+    bank.ends[withdrawal.id] = Accepted()
     advance(services, DAY + MINUTE)
-    assert [one.description for one in (await reconcile(services)).differences] == [
+    assert [item.description for item in (await reconcile(services)).differences] == [
         "submitted for more than a day"
     ]
 
 
 async def test_the_command_reconciles_and_prints_differences(settings: Settings, tmp_path: Path) -> None:
-    """The sandbox's provider has paid whatever it is asked about, by its number."""
+    """The sandbox's provider answers by the phone number."""
     async with services_with_withdrawals(settings) as services:
         await join(services)
         await request_withdrawal(services, phone=PHONE)
         for _ in range(2):
             await pay_out_due(services, now=advance(services, MINUTE))
         await set_sandbox_clock(services.settings, services.clock.now())
-        status, said = await run(settings, "payouts", "reconcile", cwd=tmp_path)
-        assert status == 0, said
-        assert said.splitlines() == [
+        status, output = await run(settings, "payouts", "reconcile", cwd=tmp_path)
+        assert status == 0, output
+        assert output.splitlines() == [
             "0 open asked about, 0 closed; 1 compared, 0 without an answer; 0 differences"
         ]
         async with services.db.begin() as conn:
             await conn.exec_driver_sql("UPDATE withdrawals SET phone = '+22670123401', compared_at = NULL")
-        status, said = await run(settings, "payouts", "reconcile", cwd=tmp_path)
-        assert status == 1, said
-        assert "settled, and not paid" in said
-        assert "m-1" in said
+        status, output = await run(settings, "payouts", "reconcile", cwd=tmp_path)
+        assert status == 1, output
+        assert "settled, and not paid" in output
+        assert "m-1" in output

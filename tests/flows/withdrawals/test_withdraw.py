@@ -69,7 +69,7 @@ async def pay(services: Services, *, after: timedelta = timedelta()) -> int:
     return await pay_out_due(services, now=advance(services, after))
 
 
-async def next_question(services: Services) -> datetime:
+async def next_inquiry(services: Services) -> datetime:
     async with transaction(services.db) as conn:
         due = await next_payout(conn, after=services.clock.now())
     assert due is not None
@@ -83,20 +83,24 @@ async def refused(services: Services, points: int = 60, *, phone: str | None = N
 
 
 async def test_points_are_held_then_captured_when_paid(services: Services, bank: FakeProvider) -> None:
-    asked = await request_withdrawal(services)
-    assert (asked.state, asked.amount.amount, asked.amount.currency) == ("requested", 6_000, "XOF")
-    assert asked.phone == PHONE
+    withdrawal = await request_withdrawal(services)
+    assert (withdrawal.state, withdrawal.amount.amount, withdrawal.amount.currency) == (
+        "requested",
+        6_000,
+        "XOF",
+    )
+    assert withdrawal.phone == PHONE
     assert await balance(services) == (40, 60)
 
     await pay(services)
     assert await withdrawal_states(services) == ["submitted"]
-    assert await balance(services) == (40, 60), "nothing is gone before it is known to be paid"
+    assert await balance(services) == (40, 60), "held until the payment is confirmed"
 
     await pay(services, after=MINUTE)
-    known = await read_withdrawal(services, PROGRAM, "m-1", asked.id)
+    known = await read_withdrawal(services, PROGRAM, "m-1", withdrawal.id)
     assert (known.state, known.closed_at) == ("settled", services.clock.now())
     assert await balance(services) == (40, 0)
-    assert bank.sent == bank.paid == [asked.id]
+    assert bank.sent == bank.paid == [withdrawal.id]
     assert await rows(
         services.db, "SELECT house_account, house_delta FROM entries WHERE kind = 'capture'"
     ) == [("withdrawn", 60)]
@@ -104,13 +108,13 @@ async def test_points_are_held_then_captured_when_paid(services: Services, bank:
 
 
 async def test_a_declined_payout_releases_the_points(services: Services, bank: FakeProvider) -> None:
-    async def declines(payout: Payout, *, at: datetime) -> Outcome:
+    async def decline(payout: Payout, *, at: datetime) -> Outcome:
         return Declined("payee_not_found")
 
-    bank.send = declines  # type: ignore[method-assign]
-    asked = await request_withdrawal(services)
+    bank.send = decline  # type: ignore[method-assign]
+    withdrawal = await request_withdrawal(services)
     await pay(services)
-    known = await read_withdrawal(services, PROGRAM, "m-1", asked.id)
+    known = await read_withdrawal(services, PROGRAM, "m-1", withdrawal.id)
     assert (known.state, known.failure) == ("failed", "payee_not_found")
     assert await balance(services) == (100, 0)
     assert await pay(services, after=DAY) == 0
@@ -119,55 +123,55 @@ async def test_a_declined_payout_releases_the_points(services: Services, bank: F
 async def test_after_a_timeout_the_payout_is_asked_about_and_never_sent_again(
     services: Services, bank: FakeProvider
 ) -> None:
-    async def takes_it_and_times_out(payout: Payout, *, at: datetime) -> Outcome:
+    async def accept_and_time_out(payout: Payout, *, at: datetime) -> Outcome:
         bank.take(payout)
         return Unclear("ReadTimeout")
 
-    bank.send = takes_it_and_times_out  # type: ignore[method-assign]
-    asked = await request_withdrawal(services)
+    bank.send = accept_and_time_out  # type: ignore[method-assign]
+    withdrawal = await request_withdrawal(services)
     await pay(services)
     assert await withdrawal_states(services) == ["unknown"]
     await pay(services, after=MINUTE)
     assert await withdrawal_states(services) == ["settled"]
-    assert bank.sent == [asked.id]
+    assert bank.sent == [withdrawal.id]
 
 
 async def test_inquiries_become_rarer_and_never_stop(services: Services, bank: FakeProvider) -> None:
-    asked_at = []
+    inquiries = []
 
-    async def says_nothing(payout: Payout, *, at: datetime) -> Outcome:
-        asked_at.append(at)
+    async def give_no_answer(payout: Payout, *, at: datetime) -> Outcome:
+        inquiries.append(at)
         return Unclear("status 503")
 
-    bank.ask = says_nothing  # type: ignore[method-assign]
+    bank.ask = give_no_answer  # type: ignore[method-assign]
     await request_withdrawal(services)
     await pay(services)
     until = services.clock.now() + DAY
-    while (due := await next_question(services)) <= until:
-        already = len(asked_at)
+    while (due := await next_inquiry(services)) <= until:
+        before = len(inquiries)
         await pay(services, after=due - MOMENT - services.clock.now())
-        assert len(asked_at) == already, "never early"
+        assert len(inquiries) == before, "never early"
         await pay(services, after=MOMENT)
-        assert asked_at[-1] == due
-    pauses = [later - earlier for earlier, later in pairwise(asked_at)]
+        assert inquiries[-1] == due
+    pauses = [later - earlier for earlier, later in pairwise(inquiries)]
     assert pauses == sorted(pauses)
-    assert 8 < len(asked_at) < 20
+    assert 8 < len(inquiries) < 20
     assert pauses[-1] <= LONGEST_PAUSE
-    assert await withdrawal_states(services) == ["submitted"], "that it was taken is known all the same"
+    assert await withdrawal_states(services) == ["submitted"], "it is known to be accepted"
 
 
 async def test_a_payout_that_was_not_received_fails_after_a_while(
     services: Services, bank: FakeProvider
 ) -> None:
-    async def is_lost(payout: Payout, *, at: datetime) -> Outcome:
+    async def time_out(payout: Payout, *, at: datetime) -> Outcome:
         return Unclear("ReadTimeout")
 
-    bank.send = is_lost  # type: ignore[method-assign]
+    bank.send = time_out  # type: ignore[method-assign]
     await request_withdrawal(services)
     await pay(services)
     await pay(services, after=MINUTE)
     assert await withdrawal_states(services) == ["unknown"]
-    assert await balance(services) == (40, 60), "a provider may be slow to know what it has"
+    assert await balance(services) == (40, 60), "a provider may be slow to see what it received"
     await pay(services, after=NOT_RECEIVED_AFTER)
     assert await withdrawal_states(services) == ["failed"]
     assert await balance(services) == (100, 0)
@@ -176,14 +180,14 @@ async def test_a_payout_that_was_not_received_fails_after_a_while(
 async def test_an_accepted_payout_does_not_fail_when_the_provider_forgets_it(
     services: Services, bank: FakeProvider
 ) -> None:
-    asked = await request_withdrawal(services)
+    withdrawal = await request_withdrawal(services)
     await pay(services)
     await pay_out_due(services, now=advance(services, timedelta()))
     bank.ends.clear()
     await pay(services, after=30 * DAY)
     assert await withdrawal_states(services) == ["unknown"]
     assert await balance(services) == (40, 60)
-    settled = await confirm_withdrawal(services, asked.id, paid=True)
+    settled = await confirm_withdrawal(services, withdrawal.id, paid=True)
     assert settled.state == "settled"
     assert await balance(services) == (40, 0)
 
@@ -191,25 +195,25 @@ async def test_an_accepted_payout_does_not_fail_when_the_provider_forgets_it(
 async def test_an_unsent_payout_is_sent_later_and_given_up_after_a_day(
     services: Services, bank: FakeProvider
 ) -> None:
-    tries = []
+    attempts = []
 
-    async def is_away(payout: Payout, *, at: datetime) -> Outcome:
-        tries.append(at)
+    async def fail_to_connect(payout: Payout, *, at: datetime) -> Outcome:
+        attempts.append(at)
         return NotSent("ConnectError")
 
-    send, bank.send = bank.send, is_away  # type: ignore[method-assign]
+    send, bank.send = bank.send, fail_to_connect  # type: ignore[method-assign]
     await request_withdrawal(services)
     for _ in range(5):
         await pay(services, after=5 * MINUTE)
     assert await withdrawal_states(services) == ["requested"]
-    assert len(tries) == 5
+    assert len(attempts) == 5
     bank.send = send  # type: ignore[method-assign]
     await pay(services, after=DAY / 2)
     await pay(services, after=MINUTE)
     assert (await withdrawal_states(services), len(bank.sent)) == (["settled"], 1)
 
     advance(services, DAY)
-    bank.send = is_away  # type: ignore[method-assign]
+    bank.send = fail_to_connect  # type: ignore[method-assign]
     await lower_the_minimum(services)
     await request_withdrawal(services, 40)
     await pay(services)
@@ -219,7 +223,7 @@ async def test_an_unsent_payout_is_sent_later_and_given_up_after_a_day(
 
 
 async def lower_the_minimum(services: Services) -> None:
-    """The minimum is of the balance, so a program with a smaller one takes over."""
+    """Publish a version with a smaller minimum balance."""
     smaller = OPEN.replace("min_points = 50", "min_points = 1")
     since = f"{services.clock.now():%Y-%m-%d}"
     await publish(
@@ -234,20 +238,20 @@ async def lower_the_minimum(services: Services) -> None:
 async def test_two_workers_send_a_payout_once(
     settings: Settings, services: Services, bank: FakeProvider
 ) -> None:
-    async def takes_its_time(payout: Payout, *, at: datetime) -> Outcome:
+    async def accept_slowly(payout: Payout, *, at: datetime) -> Outcome:
         await asyncio.sleep(0)
         bank.take(payout)
         return Accepted()
 
-    bank.send = takes_its_time  # type: ignore[method-assign]
-    asked = await request_withdrawal(services)
+    bank.send = accept_slowly  # type: ignore[method-assign]
+    withdrawal = await request_withdrawal(services)
     async with services_with_withdrawals(settings, bank, clock=services.clock) as other:
         now = services.clock.now()
         done = await asyncio.gather(*(pay_out_due(one, now=now) for one in [services, other] * 8))
         assert sum(done) == 1
         later = advance(services, MINUTE)
         await asyncio.gather(*(pay_out_due(one, now=later) for one in [services, other] * 8))
-    assert bank.sent == [asked.id]
+    assert bank.sent == [withdrawal.id]
     assert await withdrawal_states(services) == ["settled"]
     assert await balance(services) == (40, 0)
 
@@ -263,12 +267,12 @@ async def test_concurrent_withdrawals_never_hold_more_than_the_balance(services:
 
 
 async def test_repeated_and_late_outcomes_change_nothing(services: Services, bank: FakeProvider) -> None:
-    asked = await request_withdrawal(services)
+    withdrawal = await request_withdrawal(services)
     await pay(services)
     await pay(services, after=MINUTE)
     with pytest.raises(Refusal, match="withdrawal_closed"):
-        await confirm_withdrawal(services, asked.id, paid=False)
-    assert (await confirm_withdrawal(services, asked.id, paid=True)).state == "settled"
+        await confirm_withdrawal(services, withdrawal.id, paid=False)
+    assert (await confirm_withdrawal(services, withdrawal.id, paid=True)).state == "settled"
     assert await balance(services) == (40, 0)
 
 
@@ -279,17 +283,17 @@ async def test_an_operator_confirms_cash(services: Services, bank: FakeProvider)
     assert (await confirm_withdrawal(services, paid.id, paid=True)).state == "settled"
     assert await balance(services) == (40, 0)
     await lower_the_minimum(services)
-    fetched_by_nobody = await request_withdrawal(services, 10, method="cash")
-    assert (await confirm_withdrawal(services, fetched_by_nobody.id, paid=False)).failure == "not_paid_out"
+    uncollected = await request_withdrawal(services, 10, method="cash")
+    assert (await confirm_withdrawal(services, uncollected.id, paid=False)).failure == "not_paid_out"
     assert await balance(services) == (40, 0)
     assert bank.sent == []
 
 
 async def test_an_operator_cannot_confirm_while_the_provider_can_answer(services: Services) -> None:
-    asked = await request_withdrawal(services)
+    withdrawal = await request_withdrawal(services)
     for _ in range(2):
         with pytest.raises(Refusal, match="withdrawal_under_way"):
-            await confirm_withdrawal(services, asked.id, paid=False)
+            await confirm_withdrawal(services, withdrawal.id, paid=False)
         await pay(services)
 
 
@@ -312,7 +316,7 @@ async def test_a_balance_below_the_minimum_allows_no_withdrawal(services: Servic
 
 
 async def test_daily_limits_count_the_day_in_the_members_zone(settings: Settings, bank: FakeProvider) -> None:
-    # At 20:00 in UTC it is past midnight in India.
+    # 20:00 in UTC is after midnight in India.
     async with services_with_withdrawals(settings, bank) as services:
         await join(services, country="IN", phone="+919876543210")
         advance(services, timedelta(hours=6, minutes=20) - timedelta(minutes=5))
@@ -334,10 +338,10 @@ async def test_daily_limits_count_the_day_in_the_members_zone(settings: Settings
 async def test_failed_withdrawals_do_not_count_towards_daily_limits(
     services: Services, bank: FakeProvider
 ) -> None:
-    async def declines(payout: Payout, *, at: datetime) -> Outcome:
+    async def decline(payout: Payout, *, at: datetime) -> Outcome:
         return Declined("not_allowed")
 
-    bank.send = declines  # type: ignore[method-assign]
+    bank.send = decline  # type: ignore[method-assign]
     for _ in range(4):
         await request_withdrawal(services, 80)
         await pay(services)
@@ -374,8 +378,8 @@ async def test_a_phone_number_is_accepted_in_any_notation(
     ("phone", "code"),
     [
         ("12345", "invalid_phone"),
-        ("+226 25 30 67 89", "invalid_phone"),  # Of a line that is fixed.
-        ("+33 6 12 34 56 78", "phone_unusable"),  # Of another country.
+        ("+226 25 30 67 89", "invalid_phone"),  # A landline.
+        ("+33 6 12 34 56 78", "phone_unusable"),  # Another country.
     ],
 )
 async def test_a_phone_number_that_cannot_be_paid_is_refused(
