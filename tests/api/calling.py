@@ -1,4 +1,4 @@
-"""An API in this process, and those who call it."""
+"""An API in this process, and its callers."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ _numbers = count(1)
 
 
 class Caller:
-    """One who sends requests, a member or a server of the shop, by what they authorize themselves with."""
+    """Sends requests with one authorization: a member, the shop or an operator."""
 
     def __init__(self, client: httpx.AsyncClient, authorization: str, member_id: str = "") -> None:
         self._client = client
@@ -38,7 +38,7 @@ class Caller:
         return await self._client.get(path, headers=self._headers | _named(headers))
 
     async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
-        """`body` goes as JSON, unless it is bytes."""
+        """Send `body` as JSON, or as it is if it is bytes."""
         sent: dict[str, Any] = {}
         if isinstance(body, bytes):
             sent["content"] = body
@@ -54,7 +54,7 @@ class Caller:
 
 
 class Calling:
-    """An API that is open, over its ASGI interface."""
+    """An open API, called through its ASGI interface."""
 
     def __init__(self, client: httpx.AsyncClient, api: Api) -> None:
         self.client = client
@@ -67,12 +67,12 @@ class Calling:
         self.operator = Caller(client, f"Bearer {api.sandbox.admin_key}")
 
     def member_of(self, program: str, member_id: str) -> Caller:
-        """With a good token, whether or not there is such a member."""
+        """A caller with a valid token. The member need not exist."""
         token = sign(self.secrets, program, member_id, LIFE)
         return Caller(self.client, f"Bearer {token}", member_id)
 
     async def joined(self, **fields: object) -> Caller:
-        """A new member."""
+        """Register a member."""
         member_id = f"m-{next(_numbers)}"
         joining = {"member_id": member_id, "program": PROGRAM, "country": "ES"} | fields
         answer = await self.shop.post("/v1/shop/members", joining)
@@ -80,7 +80,7 @@ class Calling:
         return self.member_of(PROGRAM, member_id)
 
     async def credits(self, member: Caller) -> list[tuple[str, str]]:
-        """(source key, state) as the database has them."""
+        """Return (source key, state) of the member's credits."""
         async with self.services.db.connect() as conn:
             found = await conn.execute(
                 text("SELECT source_key, state FROM credits WHERE member_id = :id ORDER BY 1"),
@@ -89,7 +89,7 @@ class Calling:
             return [(key, state) for key, state in found]
 
     def event(self, kind: str, member: Caller, at: datetime | None = None, **facts: object) -> dict[str, Any]:
-        """With an id of its own."""
+        """Make an event with a new id."""
         return {
             "id": f"e-{next(_numbers)}",
             "type": kind,
@@ -102,7 +102,7 @@ class Calling:
 
 @asynccontextmanager
 async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Calling]:
-    """The API of an installation whose programs are published."""
+    """Open the API of an installation whose programs are published."""
     async with open_api(settings, clock) as api, client_of(app_of(api)) as client:
         yield Calling(client, api)
 
@@ -151,7 +151,7 @@ def _documented(sandbox: bool) -> tuple[list[tuple[re.Pattern[str], set[str]]], 
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of an answer, which has to be one."""
+    """Return the problem document of an answer, and check its status and code."""
     assert answer.headers["content-type"] == PROBLEM_JSON, answer.text
     document: dict[str, Any] = answer.json()
     assert (answer.status_code, document["status"], document["code"]) == (status, status, code), document
@@ -163,7 +163,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def fields(document: dict[str, Any]) -> list[str]:
-    """Where a request was wrong."""
+    """Return the fields that a problem names."""
     return [error["field"] for error in document["errors"]]
 
 

@@ -1,4 +1,4 @@
-"""One API for the tests of a file, with the preset programs; each test has members of its own."""
+"""One API for the tests of a file, with the preset programs. Each test has its own members."""
 
 from collections.abc import AsyncIterator
 

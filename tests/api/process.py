@@ -1,4 +1,4 @@
-"""The API as a process of its own, as `engage api` runs it."""
+"""The API as a separate process, run by `engage api`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

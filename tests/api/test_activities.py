@@ -1,4 +1,4 @@
-"""What a member does in the app, over HTTP: every answer and every refusal of the contract."""
+"""Activities in the app, over HTTP: answers and refusals."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +26,7 @@ async def test_a_tap_is_pending_points_and_a_day_of_the_streak(api: Calling) -> 
     assert ("fuel:2026-11-21", "pending") in await api.credits(member), "a 202 is in the database"
 
 
-async def test_a_second_tap_of_a_day_is_told_when_the_next_one_opens(api: Calling) -> None:
+async def test_a_second_tap_of_a_day_is_refused_with_the_time_of_the_next(api: Calling) -> None:
     member = await api.joined()
     await member.post(TAPS)
     refused = problem(await member.post(TAPS), 409, "already_tapped")
@@ -53,7 +53,7 @@ async def test_a_tap_with_anything_else_in_its_body_is_refused_and_nothing_is_wr
     assert await api.credits(member) == [("registration", "pending")]
 
 
-async def test_a_share_tells_what_is_left_of_its_limit(api: Calling) -> None:
+async def test_a_share_answers_with_the_remaining_limit(api: Calling) -> None:
     member = await api.joined()
     answer = await member.post(SHARES, LINK)
     assert answer.status_code == 202
@@ -61,7 +61,7 @@ async def test_a_share_tells_what_is_left_of_its_limit(api: Calling) -> None:
     assert answer.json()["limit"] == {"rule": "share_link", "remaining": 2, "resets_at": DECEMBER}
 
 
-async def test_the_two_kinds_of_share_have_a_limit_each(api: Calling) -> None:
+async def test_each_kind_of_share_has_its_limit(api: Calling) -> None:
     member = await api.joined()
     for _ in range(3):
         assert (await member.post(SHARES, LINK)).status_code == 202
@@ -69,7 +69,7 @@ async def test_the_two_kinds_of_share_have_a_limit_each(api: Calling) -> None:
     assert (await member.post(SHARES, social)).json()["limit"]["remaining"] == 2
 
 
-async def test_a_share_above_the_limit_is_told_when_to_come_again(api: Calling) -> None:
+async def test_a_share_above_the_limit_is_refused_with_the_time_of_the_next(api: Calling) -> None:
     member = await api.joined()
     for _ in range(3):
         await member.post(SHARES, LINK)
@@ -80,7 +80,7 @@ async def test_a_share_above_the_limit_is_told_when_to_come_again(api: Calling) 
     assert int(answer.headers["retry-after"]) == wait.total_seconds()
 
 
-async def test_a_share_that_is_known_adds_nothing(api: Calling) -> None:
+async def test_a_repeated_share_adds_nothing(api: Calling) -> None:
     member = await api.joined()
     first = (await member.post(SHARES, LINK | {"share_id": "s-1"})).json()
     again = await member.post(SHARES, LINK | {"share_id": "s-1"})
@@ -99,7 +99,7 @@ async def test_a_review_pays_once_for_a_product(api: Calling) -> None:
     assert (await member.post(REVIEWS, {"product_id": "scale", "review_id": "r-3"})).status_code == 202
 
 
-async def test_what_was_removed_before_it_came_earns_nothing(api: Calling) -> None:
+async def test_an_activity_removed_before_it_was_recorded_earns_nothing(api: Calling) -> None:
     member = await api.joined()
     await api.shop.post("/v1/shop/events", api.event("share.removed", member, share_id="s-9"))
     problem(await member.post(SHARES, LINK | {"share_id": "s-9"}), 409, "activity_removed")
@@ -127,7 +127,7 @@ async def test_what_was_removed_before_it_came_earns_nothing(api: Calling) -> No
         (REVIEWS, b'{"product_id": "\\ud800", "review_id": "r"}', "$"),
     ],
 )
-async def test_a_body_that_is_wrong_is_refused_with_the_field(
+async def test_an_invalid_body_is_refused_with_the_field(
     api: Calling, path: str, body: object, where: str
 ) -> None:
     member = await api.joined()
@@ -137,7 +137,7 @@ async def test_a_body_that_is_wrong_is_refused_with_the_field(
     assert await api.credits(member) == [("registration", "pending")]
 
 
-async def test_what_the_program_does_not_offer_is_not_found(api: Calling) -> None:
+async def test_an_activity_that_is_not_offered_is_not_found(api: Calling) -> None:
     """In 2021 there was no rule about links."""
     clock = api.services.clock
     assert isinstance(clock, StoppedClock)
@@ -150,7 +150,7 @@ async def test_what_the_program_does_not_offer_is_not_found(api: Calling) -> Non
         clock.at = NOON
 
 
-async def test_seven_days_in_a_row_pay_the_bonus_besides(api: Calling) -> None:
+async def test_seven_days_in_a_row_pay_a_bonus(api: Calling) -> None:
     clock = api.services.clock
     assert isinstance(clock, StoppedClock)
     member = await api.joined()
@@ -166,7 +166,7 @@ async def test_seven_days_in_a_row_pay_the_bonus_besides(api: Calling) -> None:
 
 
 @pytest.mark.parametrize("path", [TAPS, SHARES, REVIEWS, "/v1/feed/tickets"])
-async def test_whoever_has_no_good_token_gets_nowhere(api: Calling, path: str) -> None:
+async def test_an_activity_needs_a_valid_token(api: Calling, path: str) -> None:
     stranger = api.member_of(PROGRAM, "nobody-joined-as-this")
     foreign = api.member_of("by-mi-bonus", "m-1")
     body = {SHARES: LINK, REVIEWS: {"product_id": "band", "review_id": "r-1"}}.get(path)

@@ -1,4 +1,4 @@
-"""Operators, over HTTP: members and programs."""
+"""Operators' operations on members and programs, over HTTP."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ def correction(**changed: Any) -> dict[str, Any]:
     return {"points": 25, "reason": "a lost parcel", "reference": "T-1"} | changed
 
 
-async def test_a_member_is_shown_without_what_an_operator_need_not_know(api: Calling) -> None:
+async def test_a_profile_hides_personal_data(api: Calling) -> None:
     member = await api.joined(
         phone="+34 600 11 22 33", birth_date="1990-01-01", person_ref="DNI 77", card_numbers=["A-1234"]
     )
@@ -37,7 +37,7 @@ async def test_a_member_is_shown_without_what_an_operator_need_not_know(api: Cal
     }
 
 
-async def test_the_program_is_said_where_an_id_is_in_several(api: Calling) -> None:
+async def test_the_program_is_needed_where_several_have_the_member_id(api: Calling) -> None:
     member = await api.joined()
     path = f"{MEMBERS}/{member.member_id}"
     other = {"member_id": member.member_id, "program": "by-mi-bonus", "country": "BY"}
@@ -75,7 +75,7 @@ async def test_points_are_given_and_taken_once(api: Calling) -> None:
     assert [(one["kind"], one["points"]) for one in shown] == [("adjustment", -10), ("adjustment", 25)]
 
 
-async def test_an_operators_request_is_answered_once_under_its_key(api: Calling) -> None:
+async def test_an_operators_request_is_processed_once_under_its_key(api: Calling) -> None:
     member = await api.joined()
     path = f"{MEMBERS}/{member.member_id}/adjustments"
     first = await api.operator.post(path, correction(), idempotency_key="k-adjust")
@@ -104,7 +104,7 @@ async def test_an_operators_request_is_answered_once_under_its_key(api: Calling)
         ({"note": "x"}, "note"),
     ],
 )
-async def test_a_correction_that_is_wrong_is_refused_with_the_field(
+async def test_an_invalid_adjustment_is_refused_with_the_field(
     api: Calling, changed: dict[str, Any], where: str
 ) -> None:
     member = await api.joined()
@@ -124,7 +124,7 @@ async def test_a_member_is_merged_and_shown_as_merged(api: Calling) -> None:
     assert (await api.operator.get(f"{MEMBERS}/{new.member_id}")).json()["merged"] == [old.member_id]
 
 
-async def test_who_is_erased_has_no_doors_left(api: Calling) -> None:
+async def test_an_erased_member_has_no_access(api: Calling) -> None:
     member = await api.joined(phone="+34 600 99 88 77", card_numbers=["GONE-1"])
     assert (await member.post("/v1/fuel/taps")).status_code == 202
     path = f"{MEMBERS}/{member.member_id}"
@@ -172,7 +172,7 @@ async def publish(api: Calling, document: str, program: str = PROGRAM) -> Any:
     return await api.operator.post(f"{PROGRAMS}/{program}/versions", {"document": document})
 
 
-async def test_a_version_is_published_and_decides(api: Calling) -> None:
+async def test_a_published_version_is_in_force(api: Calling) -> None:
     text = programs.text(f"{PROGRAM}/2022").partition("[[examples]]")[0]
     next_year = text.replace('version = "2022"', 'version = "2027"').replace("2022-09-01", "2027-01-01")
     published = await publish(api, next_year)
@@ -186,7 +186,7 @@ async def test_a_version_is_published_and_decides(api: Calling) -> None:
     assert program.version == "2027"
 
 
-async def test_a_document_that_is_wrong_says_all_that_is_wrong(api: Calling) -> None:
+async def test_an_invalid_document_is_refused_with_all_its_problems(api: Calling) -> None:
     text = programs.text(f"{PROGRAM}/2022")
     later = text.replace('version = "2022"', 'version = "2022b"').replace("2022-09-01", "2022-09-02")
     broken = problem(await publish(api, "points = \n"), 422, "invalid_document")
@@ -205,7 +205,7 @@ async def test_a_document_that_is_wrong_says_all_that_is_wrong(api: Calling) -> 
 
 
 @pytest.mark.parametrize("path", [f"{MEMBERS}/m-1", PROGRAMS, f"{PROGRAMS}/{PROGRAM}/versions"])
-async def test_only_keys_of_operators_open_their_doors(api: Calling, path: str) -> None:
+async def test_only_operators_may_call_their_operations(api: Calling, path: str) -> None:
     problem(await api.nobody.get(path), 401, "unauthorized")
     problem(await Caller(api.client, "Bearer ek_1_2").get(path), 401, "unauthorized")
     refused = problem(await api.shop.get(path), 403, "forbidden")
@@ -215,7 +215,7 @@ async def test_only_keys_of_operators_open_their_doors(api: Calling, path: str) 
 
 
 @pytest.mark.parametrize("name", ["%00", "a%20b", "%7Btag%7D", "x" * 65, "%F0%9F%98%80"])
-async def test_what_nobody_can_be_called_is_nobody(api: Calling, name: str) -> None:
+async def test_an_impossible_member_id_is_unknown(api: Calling, name: str) -> None:
     path, shop = f"{MEMBERS}/{name}", f"/v1/shop/members/{name}"
     merging = {"into": "m", "reason": "r"}
     for answer in (

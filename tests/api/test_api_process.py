@@ -40,7 +40,7 @@ async def _spaces(count: int) -> AsyncIterator[bytes]:
         yield b" " * 1_000
 
 
-async def test_a_signal_ends_it_and_nothing_is_left(settings: Settings, tmp_path: Path) -> None:
+async def test_a_signal_ends_the_process_and_its_connections(settings: Settings, tmp_path: Path) -> None:
     await install(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         async with api_process(settings, tmp_path) as api:
@@ -69,7 +69,7 @@ async def test_a_tap_under_way_is_answered_before_the_end(settings: Settings, tm
     await db.dispose()
 
 
-async def test_it_comes_up_before_its_servers_do(settings: Settings, tmp_path: Path) -> None:
+async def test_the_process_starts_before_its_servers(settings: Settings, tmp_path: Path) -> None:
     nowhere = msgspec.structs.replace(
         settings,
         database_url=f"postgresql+asyncpg://postgres@/engage?host={tmp_path}&port=5432",
@@ -87,7 +87,7 @@ async def test_it_comes_up_before_its_servers_do(settings: Settings, tmp_path: P
         assert int(tap.headers["retry-after"]) >= 1
 
 
-async def test_keys_that_are_not_there_are_told_in_one_line(settings: Settings, tmp_path: Path) -> None:
+async def test_missing_settings_are_reported_in_one_line(settings: Settings, tmp_path: Path) -> None:
     wrong = msgspec.structs.replace(settings, jwks=str(tmp_path / "none.json"))
     ended = await _run(wrong, tmp_path)
     assert ended[0] == 1
@@ -95,7 +95,7 @@ async def test_keys_that_are_not_there_are_told_in_one_line(settings: Settings, 
     assert "Traceback" not in ended[1]
 
 
-async def test_a_port_that_is_taken_is_told(settings: Settings, tmp_path: Path) -> None:
+async def test_a_taken_port_is_reported(settings: Settings, tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as taken:
         code, said = await _run(msgspec.structs.replace(settings, api_port=taken.getsockname()[1]), tmp_path)
     assert code == 1

@@ -25,7 +25,7 @@ def sending(*chunks: bytes, ends: bool = True) -> Any:
     return receive
 
 
-async def test_a_body_comes_in_any_pieces() -> None:
+async def test_a_body_may_arrive_in_any_chunks() -> None:
     assert await read_body(SCOPE, sending(b"{", b"", b"}")) == b"{}"
 
 
@@ -36,7 +36,7 @@ async def test_a_body_without_a_length_is_read_to_the_limit_only(monkeypatch: py
     assert (refused.value.code, refused.value.status) == ("body_too_large", 413)
 
 
-async def test_a_sender_who_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_S", 0.01)
     with pytest.raises(Refusal) as refused:
         await read_body(SCOPE, sending(b"{", ends=False))

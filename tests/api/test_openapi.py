@@ -1,4 +1,4 @@
-"""The contract says what the API does, and the API does what the contract says."""
+"""The contract describes the API, and the API keeps the contract."""
 
 import re
 import sys
@@ -38,12 +38,12 @@ def operations(contract: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{method.upper()} {path}", operation
 
 
-def test_the_contract_that_is_kept_is_the_one_that_the_code_has(contract: dict[str, Any]) -> None:
+def test_the_committed_contract_is_up_to_date(contract: dict[str, Any]) -> None:
     assert KEPT.read_text(encoding="utf-8") == as_yaml(contract), "`engage openapi` writes it"
     assert yaml.safe_load(as_yaml(contract)) == contract
 
 
-def test_every_operation_says_what_it_is_and_what_can_go_wrong(contract: dict[str, Any]) -> None:
+def test_every_operation_is_described_with_its_problems(contract: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(contract)]
     assert len(set(ids)) == len(ids)
     for name, operation in operations(contract):
@@ -108,7 +108,7 @@ def test_every_post_of_members_and_the_shop_honours_an_idempotency_key(contract:
         assert keyed == (name.startswith("POST") and operation["tags"][0] not in ("Sandbox", "Health")), name
 
 
-def test_every_body_refuses_fields_that_are_not_known(contract: dict[str, Any]) -> None:
+def test_every_body_refuses_unknown_fields(contract: dict[str, Any]) -> None:
     schemas = contract["components"]["schemas"]
 
     def structs(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -129,7 +129,7 @@ def test_every_body_refuses_fields_that_are_not_known(contract: dict[str, Any]) 
             assert [one["title"] for one in found if one.get("additionalProperties") is not False] == []
 
 
-def test_what_kind_of_event_it_is_is_told_by_its_type(contract: dict[str, Any]) -> None:
+def test_events_are_discriminated_by_type(contract: dict[str, Any]) -> None:
     event = contract["components"]["schemas"]["Event"]
     assert event["discriminator"]["propertyName"] == "type"
     types = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
@@ -137,7 +137,7 @@ def test_what_kind_of_event_it_is_is_told_by_its_type(contract: dict[str, Any]) 
     assert {one["$ref"] for one in event["oneOf"]} == set(event["discriminator"]["mapping"].values())
 
 
-def test_the_examples_are_problems_of_their_codes(contract: dict[str, Any]) -> None:
+def test_the_examples_are_valid_problems(contract: dict[str, Any]) -> None:
     schema = {"$ref": "#/components/schemas/Problem", "components": contract["components"]}
     validator = jsonschema_rs.validator_for(schema)
     examples = contract["components"]["examples"]

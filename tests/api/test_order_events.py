@@ -1,4 +1,4 @@
-"""The shop's events about orders, over HTTP, and what the member sees of them."""
+"""Events of orders, over HTTP, and their effect on the member's points."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling)
     assert [(entry["kind"], entry["points"]) for entry in entries] == [("clawback", -10), ("earning", 10)]
 
 
-async def test_an_order_that_cannot_be_read_says_where(api: Calling) -> None:
+async def test_an_invalid_order_is_refused_with_the_field(api: Calling) -> None:
     await joined(api, "buyer-2")
     at = api.services.clock.now().isoformat()
     line = {"line_id": "1", "product_id": "band", "paid": 5}

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is a problem document, with nothing of ours in it."""
+"""Every error is a problem document without internal details."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ import structlog
 from tests.api.calling import Calling, problem
 
 
-async def test_a_path_that_is_not_there_is_a_problem(api: Calling) -> None:
+async def test_an_unknown_path_is_a_problem(api: Calling) -> None:
     for path in ("/v1/nothing", "/v1", "/v2/me", "/v1/me/credits/x/y", "/%00", "/..%2f"):
         problem(await api.nobody.get(path), 404, "not_found")
 
 
-async def test_a_method_that_is_not_there_tells_which_are(api: Calling) -> None:
+async def test_an_unknown_method_is_refused_with_the_allowed_ones(api: Calling) -> None:
     answer = await api.client.delete("/v1/fuel/taps")
     refused = problem(answer, 405, "method_not_allowed")
     assert "POST" in refused["allowed"]
@@ -30,7 +30,7 @@ async def test_a_problem_is_in_the_language_that_the_caller_asked_for(api: Calli
     assert german.json()["code"] == english.json()["code"]
 
 
-async def test_a_problem_has_the_trace_of_the_request(api: Calling) -> None:
+async def test_a_problem_has_the_trace_id_of_the_request(api: Calling) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     told = await api.nobody.get("/v1/me", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
     assert told.json()["trace_id"] == trace
@@ -39,7 +39,7 @@ async def test_a_problem_has_the_trace_of_the_request(api: Calling) -> None:
     assert trace not in own
 
 
-async def test_a_bug_is_shown_without_its_insides_and_logged_with_its_trace(
+async def test_a_bug_is_logged_with_its_trace_id_and_its_details_are_not_shown(
     api: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any) -> None:
@@ -57,7 +57,7 @@ async def test_a_bug_is_shown_without_its_insides_and_logged_with_its_trace(
     assert isinstance(logged["exc_info"], RuntimeError)
 
 
-async def test_a_bug_in_a_tap_is_a_problem_too(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_a_batched_flow_is_a_problem(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
@@ -66,7 +66,7 @@ async def test_a_bug_in_a_tap_is_a_problem_too(api: Calling, monkeypatch: pytest
     problem(await member.post("/v1/fuel/taps"), 500, "internal_error")
 
 
-async def test_every_answer_keeps_browsers_from_guessing(api: Calling) -> None:
+async def test_every_answer_has_security_headers(api: Calling) -> None:
     member = await api.joined()
     answers = [await member.get("/v1/me"), await member.get("/v1/none"), await member.post("/v1/fuel/taps")]
     for answer in [*answers, await api.nobody.get("/docs")]:
@@ -75,7 +75,7 @@ async def test_every_answer_keeps_browsers_from_guessing(api: Calling) -> None:
         assert "set-cookie" not in answer.headers
 
 
-async def test_headers_that_make_no_sense_do_no_harm(api: Calling) -> None:
+async def test_nonsense_headers_do_no_harm(api: Calling) -> None:
     member = await api.joined()
     for name, value in (
         ("accept-language", ",,;q=x," + "é" * 300),

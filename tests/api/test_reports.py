@@ -1,4 +1,4 @@
-"""What finance asks over HTTP: what points are owed, and what one member had."""
+"""Reports of the liability and of past balances, over HTTP."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ def moved(item: dict[str, Any]) -> dict[str, int]:
     return {line["kind"]: line["points"] for line in item["movements"] if line["points"]}
 
 
-async def test_what_is_owed_is_told_by_currency_and_end(lived: Calling) -> None:
+async def test_the_liability_is_reported_by_currency_and_expiry(lived: Calling) -> None:
     found = await liability(lived)
     assert (found["outstanding"], found["active"], found["held"], found["pending"]) == (52, 52, 0, 10)
     assert found["worth"] == {"amount": 52, "currency": "EUR"}
@@ -57,7 +57,7 @@ async def test_what_is_owed_is_told_by_currency_and_end(lived: Calling) -> None:
     assert found["reconciled"] is True
 
 
-async def test_a_past_instant_is_told_as_it_was(lived: Calling) -> None:
+async def test_a_past_instant_is_reported_as_it_was(lived: Calling) -> None:
     joined = await liability(lived, "&at=2026-11-21")
     assert (joined["at"], joined["outstanding"], joined["pending"]) == ("2026-11-21T23:59:59.999999Z", 0, 50)
     tapped = await liability(lived, "&at=2026-11-22T12:00:00Z")
@@ -66,7 +66,7 @@ async def test_a_past_instant_is_told_as_it_was(lived: Calling) -> None:
     assert (offset["at"], offset["outstanding"]) == ("2026-11-22T12:00:00Z", 50)
 
 
-async def test_a_period_leads_from_what_was_to_what_is(lived: Calling) -> None:
+async def test_the_movements_of_a_period_lead_from_its_start_to_its_end(lived: Calling) -> None:
     found = await liability(lived, "&from=2026-11-22T13:00:00Z")
     assert (found["before"], moved(found), found["outstanding"]) == (50, {"issued": 2}, 52)
     found = await liability(lived, "&from=2026-11-22&at=2026-11-22T12:30:00Z")
@@ -83,9 +83,7 @@ async def test_a_period_leads_from_what_was_to_what_is(lived: Calling) -> None:
         ("", "*/*", False),
     ],
 )
-async def test_it_is_a_table_for_whoever_wants_one(
-    lived: Calling, query: str, accept: str, is_csv: bool
-) -> None:
+async def test_the_report_can_be_read_as_csv(lived: Calling, query: str, accept: str, is_csv: bool) -> None:
     answer = await lived.operator.get(f"{LIABILITY}{query}", accept=accept)
     assert answer.headers["content-type"].startswith("text/csv") == is_csv
     if is_csv:
@@ -113,23 +111,23 @@ async def test_it_is_a_table_for_whoever_wants_one(
         ("until=2026-11-22", "until"),
     ],
 )
-async def test_what_is_no_past_instant_is_refused(lived: Calling, query: str, field: str) -> None:
+async def test_an_instant_that_is_not_past_is_refused(lived: Calling, query: str, field: str) -> None:
     document = problem(await lived.operator.get(f"{LIABILITY}?{query}"), 400, "invalid_request")
     assert fields(document) == [field]
 
 
-async def test_only_operators_ask(lived: Calling) -> None:
+async def test_only_operators_read_reports(lived: Calling) -> None:
     problem(await lived.shop.get(LIABILITY), 403, "forbidden")
     problem(await lived.nobody.get(LIABILITY), 401, "unauthorized")
     problem(await lived.shop.get("/v1/admin/members/fin-1/balance"), 403, "forbidden")
 
 
-async def test_a_program_that_is_not_there_is_told(lived: Calling) -> None:
+async def test_an_unknown_program_is_reported(lived: Calling) -> None:
     for path in (LIABILITY, "/v1/admin/members/fin-1/balance"):
         problem(await lived.operator.get(f"{path}?program=nowhere"), 404, "unknown_program")
 
 
-async def test_a_member_had_what_they_had(lived: Calling) -> None:
+async def test_a_past_balance_is_reported(lived: Calling) -> None:
     def balance(answer: Any) -> tuple[int, int]:
         found = answer.json()
         assert (found["program"], found["member_id"]) == (PROGRAM, "fin-1")

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: members made up, and a clock that moves while work is done in order."""
+"""The sandbox, over HTTP: test members, and a clock that does due work in order."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ async def balance(member: Caller) -> tuple[int, int]:
     return found["active"], found["pending"]
 
 
-async def test_the_sandbox_tells_how_to_reach_everything(sandbox: Calling) -> None:
+async def test_the_sandbox_answers_with_its_clock_and_keys(sandbox: Calling) -> None:
     told = (await sandbox.nobody.get(SANDBOX)).json()
     assert told["feed_url"] == sandbox.services.settings.feed_url
     assert (await Caller(sandbox.client, f"Bearer {told['shop_key']}").post("/v1/shop/events", [])).is_success
@@ -45,7 +45,7 @@ async def test_the_sandbox_tells_how_to_reach_everything(sandbox: Calling) -> No
     assert abs(now - sandbox.services.clock.now()) < timedelta(seconds=10)
 
 
-async def test_a_made_up_member_is_an_eligible_adult_with_a_token_for_a_day(sandbox: Calling) -> None:
+async def test_a_sandbox_member_is_an_eligible_adult_with_a_token_for_a_day(sandbox: Calling) -> None:
     member = await made_up(sandbox)
     home = (await member.get("/v1/me")).json()
     assert (home["member"]["program"], home["member"]["country"]) == (PROGRAM, "ES")
@@ -53,7 +53,7 @@ async def test_a_made_up_member_is_an_eligible_adult_with_a_token_for_a_day(sand
     assert (await member.post("/v1/fuel/taps")).status_code == 202
 
 
-async def test_a_made_up_member_is_as_one_says(sandbox: Calling) -> None:
+async def test_a_sandbox_member_has_the_requested_fields(sandbox: Calling) -> None:
     member = await made_up(sandbox, member_id="bea", country="GB", card_numbers=["6000001"])
     assert member.member_id == "bea"
     home = (await member.get("/v1/me")).json()
@@ -70,13 +70,13 @@ async def test_a_made_up_member_is_as_one_says(sandbox: Calling) -> None:
         ({"program": PROGRAM, "country": "US"}, 422, "not_eligible"),
     ],
 )
-async def test_what_cannot_be_made_up_is_refused_as_the_shop_would_be(
+async def test_an_impossible_sandbox_member_is_refused_as_a_registration_is(
     sandbox: Calling, body: object, status: int, code: str
 ) -> None:
     problem(await sandbox.nobody.post(MEMBERS, body), status, code)
 
 
-async def test_a_token_is_good_for_a_day_of_the_machine_whatever_the_clock_does(sandbox: Calling) -> None:
+async def test_a_token_is_valid_for_a_day_of_the_machines_time(sandbox: Calling) -> None:
     member = await made_up(sandbox)
     assert (await sandbox.nobody.post(CLOCK, {"advance": "P400D"})).status_code == 200
     assert (await member.get("/v1/me")).status_code == 200
@@ -88,7 +88,7 @@ async def test_a_token_is_good_for_a_day_of_the_machine_whatever_the_clock_does(
     assert abs(claims["iat"] - wall) < 10
 
 
-async def test_points_are_active_when_the_clock_has_moved_past_their_time(sandbox: Calling) -> None:
+async def test_points_are_active_after_the_clock_has_passed_their_time(sandbox: Calling) -> None:
     member = await made_up(sandbox)
     await member.post("/v1/fuel/taps")
     assert await balance(member) == (0, 52)
@@ -101,7 +101,7 @@ async def test_points_are_active_when_the_clock_has_moved_past_their_time(sandbo
     assert all(credit["active_at"] == credit["due_at"] for credit in active), "at the very instant"
 
 
-async def test_a_day_on_there_is_a_tap_again(sandbox: Calling) -> None:
+async def test_the_next_day_has_a_tap(sandbox: Calling) -> None:
     member = await made_up(sandbox)
     await member.post("/v1/fuel/taps")
     problem(await member.post("/v1/fuel/taps"), 409, "already_tapped")
@@ -109,7 +109,7 @@ async def test_a_day_on_there_is_a_tap_again(sandbox: Calling) -> None:
     assert (await member.post("/v1/fuel/taps")).json()["streak"]["days"] == 2
 
 
-async def test_the_clock_moves_to_a_time_and_never_back(sandbox: Calling) -> None:
+async def test_the_clock_advances_to_a_time_and_never_back(sandbox: Calling) -> None:
     to = (sandbox.services.clock.now() + timedelta(days=40)).replace(microsecond=0)
     moved = await sandbox.nobody.post(CLOCK, {"to": to.isoformat()})
     assert abs(datetime.fromisoformat(moved.json()["now"]) - to) < timedelta(seconds=10)
@@ -134,7 +134,7 @@ async def test_the_clock_moves_to_a_time_and_never_back(sandbox: Calling) -> Non
         (b"PT5M", "$"),
     ],
 )
-async def test_a_move_that_is_wrong_is_refused_and_the_clock_stays(
+async def test_an_invalid_advance_is_refused_and_the_clock_stays(
     sandbox: Calling, body: object, where: str
 ) -> None:
     before = sandbox.services.clock.offset

@@ -1,4 +1,4 @@
-"""The shop's servers change members and merge their cards, over HTTP."""
+"""The shop updates members and merges their accounts, over HTTP."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.api.calling import PROGRAM, Calling, fields, problem
 MEMBERS, EVENTS = "/v1/shop/members", "/v1/shop/events"
 
 
-async def test_a_phone_number_and_cards_are_told_later(api: Calling) -> None:
+async def test_a_phone_number_and_cards_can_be_added_later(api: Calling) -> None:
     member = await api.joined(phone="+34 600 00 00 01")
     path = f"{MEMBERS}/{member.member_id}"
     changed = {"program": PROGRAM, "phone": "600 00 00 02", "card_numbers": ["shop-card 0001"]}
@@ -36,7 +36,7 @@ async def test_a_phone_number_and_cards_are_told_later(api: Calling) -> None:
         ({"country": "FR"}, 400, "invalid_request"),
     ],
 )
-async def test_a_change_that_cannot_be_is_refused(
+async def test_an_impossible_update_is_refused(
     api: Calling, changed: dict[str, Any], status: int, code: str
 ) -> None:
     if code == "card_taken":
@@ -46,7 +46,7 @@ async def test_a_change_that_cannot_be_is_refused(
     problem(answer, status, code)
 
 
-async def test_two_cards_of_one_member_become_one(api: Calling) -> None:
+async def test_two_accounts_of_one_member_are_merged(api: Calling) -> None:
     old = await api.joined(card_numbers=["OLDCARD1"])
     new = await api.joined(card_numbers=["NEWCARD1"])
     await old.post("/v1/fuel/taps")
@@ -78,7 +78,7 @@ async def test_two_cards_of_one_member_become_one(api: Calling) -> None:
     assert refused["into"] == new.member_id
 
 
-async def test_a_member_is_not_merged_into_nobody(api: Calling) -> None:
+async def test_a_merge_into_an_unknown_member_is_refused(api: Calling) -> None:
     member = await api.joined()
     path = f"{MEMBERS}/{member.member_id}/merge"
     into = {"program": PROGRAM, "into": "nobody", "reason": "r"}

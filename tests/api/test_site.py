@@ -1,4 +1,4 @@
-"""The pages: everything from here, nothing from elsewhere, nothing inline."""
+"""Pages load everything from this server, and nothing inline."""
 
 import re
 
@@ -43,7 +43,7 @@ async def test_every_type_of_problem_leads_to_a_page(api: Calling) -> None:
     problem(await api.nobody.get("/problems/none"), 404, "not_found")
 
 
-async def test_the_demo_page_and_all_its_files_are_there(api: Calling) -> None:
+async def test_the_demo_page_is_served_with_all_its_files(api: Calling) -> None:
     index = await api.nobody.get("/")
     assert "<title>engage demo store</title>" in index.text
     for file in PAGES.iterdir():
@@ -67,7 +67,7 @@ async def test_a_page_may_load_nothing_from_elsewhere(api: Calling, path: str) -
         assert re.findall(r'(?:src|href)="(?:https?:)?//', page.text) == []
 
 
-async def test_a_page_that_is_known_is_not_sent_again(api: Calling) -> None:
+async def test_an_unchanged_page_is_answered_with_304(api: Calling) -> None:
     for path in ("/", "/docs", "/demo/app.js"):
         tag = (await api.nobody.get(path)).headers["etag"]
         again = await api.nobody.get(path, if_none_match=tag)
@@ -85,7 +85,7 @@ async def test_a_page_that_is_known_is_not_sent_again(api: Calling) -> None:
         "/docs/..%2fapp.py",
     ],
 )
-async def test_nothing_else_of_the_disk_can_be_read(api: Calling, path: str) -> None:
+async def test_no_other_file_can_be_read(api: Calling, path: str) -> None:
     answer = await api.nobody.get(path)
     assert answer.status_code in (404, 200)
     assert "import" not in answer.text or answer.headers["content-type"].startswith("text/html")

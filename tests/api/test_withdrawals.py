@@ -1,4 +1,4 @@
-"""Withdrawals over HTTP: what an app and a counter see."""
+"""Withdrawals, over HTTP, for members and operators."""
 
 import re
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ async def told(member: Caller, id_: str) -> dict[str, Any]:
     return found
 
 
-async def test_an_app_withdraws_and_sees_what_becomes_of_it(market: Calling) -> None:
+async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
     member = await joined(market)
     answer = await member.post(PATH, ASKED)
     assert answer.status_code == 202, answer.text
@@ -72,7 +72,7 @@ async def test_an_app_withdraws_and_sees_what_becomes_of_it(market: Calling) -> 
     assert (balance["active"], balance["held"]) == (40, 0)
 
 
-async def test_a_request_that_comes_again_takes_points_once(market: Calling) -> None:
+async def test_a_repeated_request_holds_points_once(market: Calling) -> None:
     member = await joined(market)
     first = await member.post(PATH, ASKED, idempotency_key="w-1")
     again = await member.post(PATH, ASKED, idempotency_key="w-1")
@@ -91,7 +91,7 @@ async def test_a_withdrawal_is_shown_to_its_member_alone(market: Calling) -> Non
     problem(await stranger.get(f"{PATH}/{id_}"), 401, "unauthorized")
 
 
-async def test_what_is_announced_is_not_open_yet(market: Calling) -> None:
+async def test_an_announced_withdrawal_is_not_open_yet(market: Calling) -> None:
     member = await joined(market, "bf-mi-points")
     refused = problem(await member.post(PATH, ASKED), 403, "not_open_yet")
     assert "opens_at" in refused
@@ -99,7 +99,7 @@ async def test_what_is_announced_is_not_open_yet(market: Calling) -> None:
     problem(await member.post(PATH, ASKED), 404, "not_offered")
 
 
-async def test_an_operator_opens_what_is_announced_by_a_version(market: Calling) -> None:
+async def test_a_version_opens_announced_withdrawals(market: Calling) -> None:
     member = await joined(market, "bf-mi-points")
     problem(await member.post(PATH, ASKED), 403, "not_open_yet")
     announced = resources.files("engage.programs").joinpath("bf-mi-points", "2024.toml").read_text("utf-8")
@@ -114,7 +114,7 @@ async def test_an_operator_opens_what_is_announced_by_a_version(market: Calling)
     assert (refused["minimum"], refused["active"]) == (50, 0)
 
 
-async def test_what_cannot_be_is_refused(market: Calling) -> None:
+async def test_an_impossible_withdrawal_is_refused(market: Calling) -> None:
     member = await joined(market)
     refused = problem(await member.post(PATH, ASKED | {"points": 101}), 409, "insufficient_points")
     assert refused["active"] == 100
@@ -138,7 +138,9 @@ async def test_what_cannot_be_is_refused(market: Calling) -> None:
         ({"to": "me"}, "to"),
     ],
 )
-async def test_what_cannot_be_read_is_said(market: Calling, change: dict[str, object], field: str) -> None:
+async def test_an_unreadable_parameter_is_refused_with_its_name(
+    market: Calling, change: dict[str, object], field: str
+) -> None:
     member = await market.joined()
     assert fields(problem(await member.post(PATH, ASKED | change), 400, "invalid_request")) == [field]
 
@@ -156,7 +158,7 @@ async def test_a_counter_pays_cash_once(market: Calling) -> None:
     assert (await told(member, id_))["state"] == "settled"
 
 
-async def test_cash_that_nobody_fetched_is_the_members_again(market: Calling) -> None:
+async def test_cash_that_is_not_collected_gives_the_points_back(market: Calling) -> None:
     member = await joined(market)
     id_ = (await member.post(PATH, ASKED | {"method": "cash"})).json()["id"]
     assert (await market.operator.post(f"{ADMIN}/{id_}/fail")).status_code == 200
@@ -165,7 +167,7 @@ async def test_cash_that_nobody_fetched_is_the_members_again(market: Calling) ->
     assert (balance["active"], balance["held"]) == (100, 0)
 
 
-async def test_only_operators_decide_and_not_over_a_provider(market: Calling) -> None:
+async def test_only_operators_settle_and_not_while_a_provider_pays(market: Calling) -> None:
     member = await joined(market)
     id_ = (await member.post(PATH, ASKED)).json()["id"]
     refused = problem(await market.operator.post(f"{ADMIN}/{id_}/settle"), 409, "withdrawal_under_way")

@@ -90,7 +90,7 @@ async def test_seven_days_in_a_row_fill_the_week_and_bring_the_bonus(page: Page)
     await expect(page.locator("#run")).to_have_text("7 days in a row")
 
 
-async def test_shares_count_down_to_a_refusal(page: Page) -> None:
+async def test_shares_count_down_to_the_limit(page: Page) -> None:
     left = page.locator("#left-share_social")
     for remaining in ("3 left this month", "2 left this month", "1 left this month"):
         await expect(left).to_have_text(remaining)
@@ -102,7 +102,7 @@ async def test_shares_count_down_to_a_refusal(page: Page) -> None:
     await shows(page, active=0, pending=JOINING + 3 * 5)
 
 
-async def test_what_a_review_earned_goes_when_the_review_goes(page: Page) -> None:
+async def test_removing_a_review_takes_its_points_back(page: Page) -> None:
     await page.click("#review")
     await shows(page, active=0, pending=JOINING + 20)
     await page.click("#plus-5-min")
@@ -123,7 +123,7 @@ async def test_signing_in_to_the_app_pays_once(page: Page) -> None:
     await expect(page.locator("#sign-in")).to_be_disabled()
 
 
-async def test_every_open_tab_of_the_member_moves(
+async def test_a_push_reaches_every_open_tab(
     page: Page, context: BrowserContext, installation: Installation
 ) -> None:
     other = await visit(context, installation)
@@ -134,7 +134,7 @@ async def test_every_open_tab_of_the_member_moves(
     await expect(other.locator("#fuel-status")).to_have_text("2 pending, day 1 of 7")
 
 
-async def test_the_page_finds_a_feed_that_was_killed_again(page: Page, installation: Installation) -> None:
+async def test_the_page_reconnects_to_a_killed_feed(page: Page, installation: Installation) -> None:
     os.kill(pids(installation.folder)["feed"], signal.SIGKILL)
     await expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
     await page.click("#fuel")
@@ -145,7 +145,7 @@ async def test_the_page_finds_a_feed_that_was_killed_again(page: Page, installat
         await shows(page, active=JOINING + 2, pending=0)
 
 
-async def test_a_visitor_starts_anew_at_will_and_when_the_token_is_refused(page: Page) -> None:
+async def test_a_new_member_is_made_on_request_and_when_the_token_is_refused(page: Page) -> None:
     first = await page.locator("#log-member").text_content()
     await page.click("#member-button")
     await page.select_option("#country", "GB")
@@ -164,7 +164,7 @@ async def test_a_visitor_starts_anew_at_will_and_when_the_token_is_refused(page:
     await shows(page, active=0, pending=JOINING)
 
 
-async def test_a_small_screen_holds_everything(page: Page) -> None:
+async def test_the_page_fits_a_small_screen(page: Page) -> None:
     await page.set_viewport_size({"width": 360, "height": 640})
     await page.click("#review")
     await page.locator("#credits li[data-rule=review] summary").click()

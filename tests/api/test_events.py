@@ -1,4 +1,4 @@
-"""The shop's servers: members and events, over HTTP."""
+"""Registering members and sending events, over HTTP."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ async def test_a_registered_member_has_pending_points(api: Calling) -> None:
     ]
 
 
-async def test_nobody_joins_twice(api: Calling) -> None:
+async def test_a_member_is_registered_once(api: Calling) -> None:
     await api.joined(member_id="twice-1", person_ref="DNI 2", card_numbers=["5000001"])
     known = joining(member_id="twice-1")
     problem(await api.shop.post(MEMBERS, known), 409, "member_exists")
@@ -71,14 +71,14 @@ async def test_nobody_joins_twice(api: Calling) -> None:
         ({"kind": "company", "country": "US"}, ["country", "company"]),
     ],
 )
-async def test_whom_the_rules_keep_out_is_told_why(
+async def test_a_member_who_is_not_eligible_is_refused_with_reasons(
     api: Calling, changed: dict[str, Any], reasons: list[str]
 ) -> None:
     refused = problem(await api.shop.post(MEMBERS, joining(**changed)), 422, "not_eligible")
     assert refused["reasons"] == reasons
 
 
-async def test_a_program_that_we_do_not_run_is_not_found(api: Calling) -> None:
+async def test_an_unknown_program_is_not_found(api: Calling) -> None:
     refused = problem(await api.shop.post(MEMBERS, joining(program="xx-points")), 404, "unknown_program")
     assert refused["program"] == "xx-points"
 
@@ -101,14 +101,14 @@ async def test_a_program_that_we_do_not_run_is_not_found(api: Calling) -> None:
         ({"nickname": "Ana"}, "nickname"),
     ],
 )
-async def test_a_joining_that_is_wrong_is_refused_with_the_field(
+async def test_an_invalid_registration_is_refused_with_the_field(
     api: Calling, changed: dict[str, Any], where: str
 ) -> None:
     refused = problem(await api.shop.post(MEMBERS, joining(**changed)), 400, "invalid_request")
     assert fields(refused) == [where]
 
 
-async def test_a_first_sign_in_pays_and_the_event_told_again_does_nothing(api: Calling) -> None:
+async def test_a_first_sign_in_pays_and_the_repeated_event_does_nothing(api: Calling) -> None:
     member = await api.joined()
     event = api.event("app.signed_in", member)
     assert counts(await send(api, event)) == (1, 0, [])
@@ -133,7 +133,7 @@ async def test_an_event_can_name_a_card(api: Calling) -> None:
     assert counts(await send(api, unknown)) == (0, 0, ["unknown_member"])
 
 
-async def test_a_mistake_in_one_event_does_not_spoil_the_others(api: Calling) -> None:
+async def test_an_invalid_event_does_not_affect_the_others(api: Calling) -> None:
     member = await api.joined()
     good = api.event("app.signed_in", member)
     future = (api.services.clock.now() + timedelta(hours=1)).isoformat()
@@ -164,12 +164,12 @@ async def test_a_mistake_in_one_event_does_not_spoil_the_others(api: Calling) ->
 
 
 @pytest.mark.parametrize("body", [b'[{"id": "e", "type": "app.signed_in", "time": "\xff"}]', b"7"])
-async def test_an_event_that_is_hardly_json_is_refused_like_any_other(api: Calling, body: bytes) -> None:
+async def test_an_event_with_broken_text_is_refused_alone(api: Calling, body: bytes) -> None:
     assert counts(await send(api, body)) == (0, 0, ["invalid_event"])
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"[{}", b"[{}]]", b"[1,]", b'"\\ud800"', b"[" * 100_000])
-async def test_events_that_are_no_json_at_all_are_refused_together(api: Calling, body: bytes) -> None:
+async def test_a_body_that_is_no_json_is_refused_as_a_whole(api: Calling, body: bytes) -> None:
     assert fields(problem(await api.shop.post(EVENTS, body), 400, "invalid_request")) == ["$"]
 
 
@@ -181,7 +181,7 @@ async def test_a_thousand_events_go_in_one_request_and_not_one_more(api: Calling
     assert counts(await send(api, [])) == (0, 0, [])
 
 
-async def test_no_body_is_read_beyond_its_limit(api: Calling) -> None:
+async def test_a_body_is_read_up_to_its_limit(api: Calling) -> None:
     large = problem(await api.shop.post(MEMBERS, b" " * 65_537), 413, "body_too_large")
     assert large["limit_bytes"] == 65_536
     assert (await api.shop.post(EVENTS, b"[" + b" " * 65_537 + b"]")).status_code == 200
@@ -189,7 +189,7 @@ async def test_no_body_is_read_beyond_its_limit(api: Calling) -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), [(MEMBERS, joining()), (EVENTS, [])])
-async def test_only_keys_of_the_shop_open_its_doors(api: Calling, path: str, body: object) -> None:
+async def test_only_the_shop_may_call_its_operations(api: Calling, path: str, body: object) -> None:
     member = await api.joined()
     strangers = [
         Caller(api.client, f"Bearer {key}")

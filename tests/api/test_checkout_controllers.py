@@ -1,4 +1,4 @@
-"""Paying with points and exchanging them, over HTTP."""
+"""Checkout and rewards, over HTTP."""
 
 import asyncio
 from collections import Counter
@@ -92,7 +92,7 @@ async def test_an_order_is_quoted_held_for_and_paid(api: Calling) -> None:
     assert (shown["active"], shown["held"]) == (0, 0)
 
 
-async def test_what_a_hold_is_refused_with(api: Calling) -> None:
+async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
     member = await spender(api, 100)
     asked: list[tuple[dict[str, Any], int, str]] = [
         ({"points": 101}, 409, "insufficient_points"),
@@ -135,14 +135,14 @@ async def test_what_a_hold_is_refused_with(api: Calling) -> None:
         ({"discount": 5}, "discount"),
     ],
 )
-async def test_a_hold_that_is_wrong_is_refused_with_the_field(
+async def test_an_invalid_hold_is_refused_with_the_field(
     api: Calling, changed: dict[str, Any], where: str
 ) -> None:
     body = order(api.member_of(SPENDING, "m-1"), "1", points=5) | changed
     assert fields(problem(await api.shop.post(HOLDS, body), 400, "invalid_request")) == [where]
 
 
-async def test_a_hold_that_is_not_there_is_not_found(api: Calling) -> None:
+async def test_an_unknown_hold_is_not_found(api: Calling) -> None:
     for how in ("capture", "release"):
         problem(await end(api, {"hold_id": uuid4()}, how), 404, "unknown_hold")
         problem(await end(api, {"hold_id": "first"}, how), 404, "not_found")
@@ -173,7 +173,7 @@ async def test_a_hold_under_an_idempotency_key_is_made_once(api: Calling) -> Non
     assert (await balance(member))["held"] == 0
 
 
-async def test_points_are_exchanged_for_a_coupon_that_checkout_offers(api: Calling) -> None:
+async def test_a_redeemed_coupon_is_offered_at_checkout(api: Calling) -> None:
     member = await spender(api)
     listed = (await member.get("/v1/rewards")).json()
     assert listed["next_cursor"] is None
@@ -199,7 +199,7 @@ async def test_points_are_exchanged_for_a_coupon_that_checkout_offers(api: Calli
     assert (await member.get("/v1/me/coupons?state=issued")).json() == {"items": [], "next_cursor": None}
 
 
-async def test_an_f_code_is_the_members_to_pass_on_and_the_shop_takes_it_once(api: Calling) -> None:
+async def test_an_f_code_can_be_passed_on_and_is_redeemed_once(api: Calling) -> None:
     member = await spender(api)
     redeemed = (await member.post("/v1/redemptions", {"reward_id": "phone_first"})).json()
     assert "coupon" not in redeemed
@@ -213,7 +213,7 @@ async def test_an_f_code_is_the_members_to_pass_on_and_the_shop_takes_it_once(ap
     problem(unknown, 404, "unknown_coupon")
 
 
-async def test_an_operator_takes_a_code_out_of_use(api: Calling) -> None:
+async def test_an_operator_voids_a_code(api: Calling) -> None:
     member = await spender(api)
     f_code = (await member.post("/v1/redemptions", {"reward_id": "phone_first"})).json()["f_code"]["code"]
     path, sent = "/v1/admin/coupons/void", {"program": SPENDING, "code": f_code.lower()}
@@ -226,7 +226,7 @@ async def test_an_operator_takes_a_code_out_of_use(api: Calling) -> None:
     problem(await api.operator.post(path, sent | {"code": "nothing"}), 404, "unknown_coupon")
 
 
-async def test_what_a_redemption_is_refused_with(api: Calling) -> None:
+async def test_a_redemption_is_refused_with_its_reason(api: Calling) -> None:
     member = await spender(api, 100)
     for reward_id, status, code in (
         ("nothing", 404, "unknown_reward"),
@@ -251,7 +251,7 @@ async def test_what_a_redemption_is_refused_with(api: Calling) -> None:
     problem(await stranger.get("/v1/me/coupons"), 401, "unauthorized")
 
 
-async def test_coupons_come_in_pages(api: Calling) -> None:
+async def test_coupons_are_listed_in_pages(api: Calling) -> None:
     member = await spender(api, 500)
     codes = [
         (await member.post("/v1/redemptions", {"reward_id": "one_euro"})).json()["coupon"]["code"]

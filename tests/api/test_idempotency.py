@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that comes again gets the answer that it got."""
+"""A repeated request under an Idempotency-Key gets the same answer."""
 
 import asyncio
 import hashlib
@@ -25,14 +25,14 @@ async def test_a_repeated_tap_gets_its_answer_again(api: Calling) -> None:
     problem(await member.post(TAPS), 409, "already_tapped")
 
 
-async def test_a_repeated_share_takes_one_place(api: Calling) -> None:
+async def test_a_repeated_share_takes_one_slot(api: Calling) -> None:
     member = await api.joined()
     for _ in range(5):
         answer = await member.post(SHARES, LINK, idempotency_key="k-1")
         assert answer.json()["limit"]["remaining"] == 2
 
 
-async def test_a_refusal_is_an_answer_too(api: Calling) -> None:
+async def test_a_refusal_is_repeated_under_its_key(api: Calling) -> None:
     member = await api.joined()
     await member.post(TAPS)
     first = await member.post(TAPS, idempotency_key="k-2", accept_language="fr")
@@ -43,7 +43,7 @@ async def test_a_refusal_is_an_answer_too(api: Calling) -> None:
     assert again.headers["idempotency-replayed"] == "true"
 
 
-async def test_an_answer_that_says_ask_again_is_not_kept(api: Calling) -> None:
+async def test_an_answer_after_which_clients_retry_is_not_stored(api: Calling) -> None:
     member = await api.joined()
     for _ in range(3):
         await member.post(SHARES, LINK)
@@ -69,7 +69,7 @@ async def test_keys_of_different_callers_are_different_keys(api: Calling) -> Non
         assert "idempotency-replayed" not in answer.headers
 
 
-async def test_while_a_request_is_being_answered_the_same_one_waits(api: Calling) -> None:
+async def test_a_request_in_flight_refuses_its_repetition(api: Calling) -> None:
     member = await api.joined()
     caller = f"member:{PROGRAM}:{member.member_id}"
     fingerprint = hashlib.sha256(f"{TAPS}\n".encode()).digest()
@@ -80,7 +80,7 @@ async def test_while_a_request_is_being_answered_the_same_one_waits(api: Calling
     assert len(await api.credits(member)) == 1
 
 
-async def test_of_many_at_once_one_is_answered(api: Calling) -> None:
+async def test_of_simultaneous_requests_with_a_key_one_is_processed(api: Calling) -> None:
     member = await api.joined()
     got = await asyncio.gather(*(member.post(SHARES, LINK, idempotency_key="k-7") for _ in range(8)))
     assert {one.status_code for one in got} <= {202, 409}
@@ -88,7 +88,9 @@ async def test_of_many_at_once_one_is_answered(api: Calling) -> None:
     assert [key for key, _ in await api.credits(member)] == ["registration", "share_link:2026-11:1"]
 
 
-async def test_what_failed_can_be_asked_again(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_request_can_be_repeated_under_its_key(
+    api: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     member = await api.joined()
 
     async def broken(*_: Any) -> None:
@@ -100,7 +102,7 @@ async def test_what_failed_can_be_asked_again(api: Calling, monkeypatch: pytest.
     assert (await member.post(TAPS, idempotency_key="k-8")).status_code == 202
 
 
-async def test_an_answer_that_could_not_be_kept_is_not_given(
+async def test_an_answer_that_cannot_be_stored_is_not_sent(
     api: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = await api.joined()
@@ -116,7 +118,7 @@ async def test_an_answer_that_could_not_be_kept_is_not_given(
     assert (again.status_code, again.json()["repeated"]) == (202, True)
 
 
-async def test_the_shop_is_answered_once_as_well(api: Calling) -> None:
+async def test_a_request_of_the_shop_is_processed_once_under_its_key(api: Calling) -> None:
     joining = {"member_id": "once-1", "program": PROGRAM, "country": "ES"}
     first = await api.shop.post("/v1/shop/members", joining, idempotency_key="k-10")
     again = await api.shop.post("/v1/shop/members", joining, idempotency_key="k-10")
@@ -129,14 +131,14 @@ async def test_the_shop_is_answered_once_as_well(api: Calling) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "\x7f"])
-async def test_a_key_that_is_none_is_refused(api: Calling, key: str) -> None:
+async def test_an_invalid_idempotency_key_is_refused(api: Calling, key: str) -> None:
     member = await api.joined()
     refused = problem(await member.post(TAPS, idempotency_key=key), 400, "invalid_request")
     assert fields(refused) == ["Idempotency-Key"]
     assert len(await api.credits(member)) == 1
 
 
-async def test_a_key_lets_nobody_in_and_no_large_body_through(api: Calling) -> None:
+async def test_an_idempotency_key_bypasses_neither_credentials_nor_body_limit(api: Calling) -> None:
     problem(await api.nobody.post(TAPS, idempotency_key="k-12"), 401, "unauthorized")
     problem(await api.operator.post("/v1/shop/events", [], idempotency_key="k-12"), 403, "forbidden")
     member = await api.joined()

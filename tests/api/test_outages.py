@@ -1,4 +1,4 @@
-"""A server dies while members tap: nothing is lost, nothing is doubled, and health says which it is."""
+"""A server dies while members tap: nothing is lost or doubled, and readiness names the server."""
 
 import asyncio
 import os
@@ -90,7 +90,7 @@ async def taps_of(api: Calling, member: Caller) -> int:
     return len([key for key, _ in await api.credits(member) if key.startswith("fuel:")])
 
 
-async def test_health_says_what_is_missing(api: Calling) -> None:
+async def test_readiness_names_the_missing_part(api: Calling) -> None:
     assert (await api.nobody.get("/health/live")).json() == {"status": "up"}
     async with Redis.from_url(api.services.settings.queue_url) as queue:
         await queue.flushall()
@@ -99,7 +99,7 @@ async def test_health_says_what_is_missing(api: Calling) -> None:
     assert await down(api) == set()
 
 
-async def test_the_tap_of_a_day_outlives_postgresql(api: Calling, servers: Servers) -> None:
+async def test_a_recorded_tap_survives_a_restart_of_postgresql(api: Calling, servers: Servers) -> None:
     member = await api.joined()
     await give_signs_of_life(api)
     await servers.postgres.kill()
@@ -112,7 +112,7 @@ async def test_the_tap_of_a_day_outlives_postgresql(api: Calling, servers: Serve
     assert await down(api) == set()
 
 
-async def test_the_tap_of_a_day_outlives_valkey(api: Calling, servers: Servers) -> None:
+async def test_a_recorded_tap_survives_a_restart_of_valkey(api: Calling, servers: Servers) -> None:
     member = await api.joined()
     await servers.valkey.kill()
     await unavailable(member, "valkey")
@@ -123,7 +123,7 @@ async def test_the_tap_of_a_day_outlives_valkey(api: Calling, servers: Servers) 
     assert await taps_of(api, member) == 1
 
 
-async def test_without_valkey_members_still_see_what_they_have(api: Calling, servers: Servers) -> None:
+async def test_without_valkey_members_can_read_their_balance(api: Calling, servers: Servers) -> None:
     member = await api.joined()
     await servers.valkey.kill()
     for path in ("/v1/me", "/v1/me/credits", "/v1/me/entries"):
@@ -134,7 +134,7 @@ async def test_without_valkey_members_still_see_what_they_have(api: Calling, ser
     assert (await joined.get("/v1/me")).json()["balance"]["pending"] == 50, "joining does not need it"
 
 
-async def test_a_valkey_that_has_hung_is_away_within_seconds(ground: Servers) -> None:
+async def test_a_valkey_that_hangs_is_unavailable_within_seconds(ground: Servers) -> None:
     async with calling(ground.settings) as api:
         member = await api.joined()
         with ground.valkey.hung():
@@ -146,7 +146,7 @@ async def test_a_valkey_that_has_hung_is_away_within_seconds(ground: Servers) ->
         assert await taps_of(api, member) == 1
 
 
-async def test_without_postgresql_nobody_is_taken_for_a_stranger(api: Calling, servers: Servers) -> None:
+async def test_without_postgresql_a_member_is_not_refused_as_unknown(api: Calling, servers: Servers) -> None:
     member, unseen = await api.joined(), api.member_of("eu-mi-points", "not-in-memory")
     await servers.postgres.kill()
     for caller, path in ((member, "/v1/me"), (unseen, "/v1/me"), (member, "/v1/me/credits")):
@@ -181,7 +181,7 @@ async def test_a_tap_that_was_under_way_when_postgresql_died_counts_once(
     assert await taps_of(api, member) == 1
 
 
-async def test_many_who_tap_through_an_outage_have_one_credit_each(api: Calling, servers: Servers) -> None:
+async def test_taps_repeated_through_an_outage_earn_one_credit_each(api: Calling, servers: Servers) -> None:
     members = [await api.joined() for _ in range(12)]
     await api.services.post_commit.drain()
 
@@ -198,7 +198,7 @@ async def test_many_who_tap_through_an_outage_have_one_credit_each(api: Calling,
     assert [await taps_of(api, member) for member in members] == [1] * len(members)
 
 
-async def test_an_api_that_is_first_begins_when_postgresql_comes(servers: Servers) -> None:
+async def test_an_api_started_first_waits_for_postgresql(servers: Servers) -> None:
     async with calling(servers.settings) as before:
         member = await joined(before)
     await servers.postgres.kill()

@@ -1,4 +1,4 @@
-"""What a member sees of themselves, over HTTP."""
+"""The home screen, credits and statement of a member, over HTTP."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -55,7 +55,7 @@ async def test_the_home_screen_is_one_answer(api: Calling) -> None:
     assert (home["tier"], home["campaigns"], home["expiring"]) == (None, [], [])
 
 
-async def test_active_points_say_when_they_end(api: Calling) -> None:
+async def test_active_points_show_when_they_expire(api: Calling) -> None:
     member = await api.joined()
     await later(api, FIVE_MINUTES)
     home = (await member.get(ME)).json()
@@ -63,7 +63,7 @@ async def test_active_points_say_when_they_end(api: Calling) -> None:
     assert home["expiring"] == [{"points": 50, "expires_at": "2027-11-21T12:05:00Z"}]
 
 
-async def test_a_home_screen_that_has_not_changed_is_not_sent_again(api: Calling) -> None:
+async def test_an_unchanged_home_screen_is_answered_with_304(api: Calling) -> None:
     member = await api.joined()
     first = await member.get(ME)
     tag = first.headers["etag"]
@@ -77,7 +77,7 @@ async def test_a_home_screen_that_has_not_changed_is_not_sent_again(api: Calling
     assert changed.headers["etag"] != tag
 
 
-async def test_a_credit_tells_its_whole_why(api: Calling) -> None:
+async def test_a_credit_shows_why_it_was_granted(api: Calling) -> None:
     member = await api.joined()
     await member.post("/v1/fuel/taps")
     credit = (await member.get(CREDITS)).json()["items"][0]
@@ -97,7 +97,7 @@ async def test_a_credit_tells_its_whole_why(api: Calling) -> None:
     assert (await member.get(f"{CREDITS}/{credit['id']}")).json() == credit
 
 
-async def test_credits_are_walked_page_by_page_newest_first(api: Calling) -> None:
+async def test_credits_are_listed_in_pages_newest_first(api: Calling) -> None:
     member = await api.joined()
     await shared(api, member)
     seen, path = [], f"{CREDITS}?limit=3"
@@ -110,7 +110,7 @@ async def test_credits_are_walked_page_by_page_newest_first(api: Calling) -> Non
     assert seen == ["share_link:2026-11:3", "share_link:2026-11:2", "share_link:2026-11:1", "registration"]
 
 
-async def test_credits_can_be_asked_for_by_state(api: Calling) -> None:
+async def test_credits_can_be_listed_by_state(api: Calling) -> None:
     member = await api.joined()
     await later(api, FIVE_MINUTES)
     await shared(api, member, 1)
@@ -162,18 +162,18 @@ async def test_another_members_credit_is_not_found(api: Calling) -> None:
         ("stat=pending", "stat"),
     ],
 )
-async def test_a_query_that_is_wrong_is_refused_with_its_name(api: Calling, query: str, where: str) -> None:
+async def test_an_invalid_query_is_refused_with_the_parameter(api: Calling, query: str, where: str) -> None:
     member = await api.joined()
     assert fields(problem(await member.get(f"{CREDITS}?{query}"), 400, "invalid_request")) == [where]
 
 
 @pytest.mark.parametrize("path", [ME, CREDITS, ENTRIES, f"{CREDITS}/{NOBODYS}"])
-async def test_whoever_has_no_good_token_sees_nothing(api: Calling, path: str) -> None:
+async def test_reading_needs_a_valid_token(api: Calling, path: str) -> None:
     for caller in (api.nobody, api.shop, api.member_of(PROGRAM, "nobody"), api.member_of("none", "m-1")):
         problem(await caller.get(path), 401, "unauthorized")
 
 
-async def test_a_feed_ticket_is_good_once(api: Calling) -> None:
+async def test_a_feed_ticket_is_valid_once(api: Calling) -> None:
     member = await api.joined()
     answer = await member.post("/v1/feed/tickets")
     assert answer.status_code == 201
