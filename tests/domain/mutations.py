@@ -1,5 +1,5 @@
-"""A program with one thing changed a little: every number, flag and kind that a document's examples have to
-pin down.
+"""Mutations of a program: one number, flag or kind changed a little. The document's examples have to notice
+each.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""What one member has had, as plain sets: the specification of the gate and of the ledger's unique keys.
+"""The limits of one member, as plain dictionaries: the specification of the gate and of unique source keys.
 
-Here nothing is fast, shared or lost. Whatever the real gate and ledger answer to a sequence of activities,
-crashes and repeats between them included, has to be what this answers.
+Nothing is fast, shared or lost here. The real gate and ledger have to give the same answers to any sequence
+of activities, with any crashes and repeats among them.
 """
 
 from datetime import datetime
@@ -22,23 +22,23 @@ class SimulatedLimits:
     def __init__(self) -> None:
         self.streaks: dict[str, Streak] = {}  # By rule.
         self.credits: dict[str, NewCredit] = {}  # By source key.
-        self.told: dict[str, list[NewCredit]] = {}  # What activities earned, by their reference.
+        self.by_reference: dict[str, list[NewCredit]] = {}  # By the reference of their activity.
 
     def record(self, terms: EarningTerms, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
         """The credits of an activity, one or more. `zone` is the member's.
 
-        An activity of a window that is told again, by its reference, has the credits of the first time.
-        Raises Refusal: `not_offered` when no rule is about the activity, or that of the first rule when none
-        of its rules has a place left.
+        An activity with a window limit that is sent again, by its reference, has the credits of the first
+        time. Raises Refusal: `not_offered` without a rule about the activity, or that of the first rule if no
+        rule has a slot left.
         """
         slots = wanted(terms, activity, at=at, zone=zone, streak=self._streak(terms, activity))
         if not slots:
             raise Refusal(Code.NOT_OFFERED)
-        told = self.told.get(activity.reference or "")
-        if told is not None and isinstance(slots[0], WindowSlot):
-            return told
+        before = self.by_reference.get(activity.reference or "")
+        if before is not None and isinstance(slots[0], WindowSlot):
+            return before
         grants = [grant for slot in slots if (grant := self._free(slot, at, zone))]
-        if told is not None or not grants:
+        if before is not None or not grants:
             raise refused(terms, slots[0])
         earned = decide(terms, activity, at=at, zone=zone, grants=grants)
         self._keep(activity, earned, grants)
@@ -52,7 +52,7 @@ class SimulatedLimits:
             assert credit.source_key not in self.credits
             self.credits[credit.source_key] = credit
         if activity.reference is not None:
-            self.told[activity.reference] = earned
+            self.by_reference[activity.reference] = earned
 
     def _streak(self, terms: EarningTerms, activity: AnyActivity) -> Streak | None:
         for rule in terms.rules.matching(activity):
@@ -66,7 +66,7 @@ class SimulatedLimits:
                 longer = extend(self.streaks.get(rule_id), at, zone)
                 return Grant(slot, longer.days) if longer else None
             case WindowSlot(count=count):
-                places = [n for n in range(1, count + 1) if slot.source_key(n) not in self.credits]
-                return Grant(slot, places[0], len(places) - 1) if places else None
+                free = [n for n in range(1, count + 1) if slot.source_key(n) not in self.credits]
+                return Grant(slot, free[0], len(free) - 1) if free else None
             case OnceSlot():
                 return Grant(slot, 1) if slot.source_key(1) not in self.credits else None
