@@ -1,4 +1,4 @@
-"""A sound document, and all the ways of `test_document` to break it."""
+"""A valid document, and the ways in which `test_parse` breaks it."""
 
 SOUND = """\
 id = "tea-club"
@@ -75,7 +75,7 @@ award = { type = "fixed", points = 50 }
 due = { type = "after", delay = "PT0S" }
 """
 
-# What is changed in SOUND (old, new), and all that is said of it.
+# Changes of SOUND (old, new), and all problems that follow.
 BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "not TOML": (
         'id = "tea-club"',

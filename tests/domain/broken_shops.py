@@ -1,4 +1,4 @@
-"""A sound document with orders and spending, and all the ways of `test_document` to break it."""
+"""A valid document with orders and spending, and the ways in which `test_parse` breaks it."""
 
 SHOP = """\
 id = "tea-shop"
@@ -120,7 +120,7 @@ do = { activity = "withdraw", points = 50, method = "cash" }
 refused = "not_open_yet"
 """
 
-# What is changed in SHOP (old, new), and all that is said of it.
+# Changes of SHOP (old, new), and all problems that follow.
 BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
     "points without worth at checkout": (
         "[worth]\npoints = 1\nminor = 10\n",
@@ -335,7 +335,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         'balance = { active = 99 }\nearns = [{ rule = "purchase", points = 90 }]',
         ["examples[0].steps[1].earns: expected no earns: order_delivered has no such result, got one"],
     ),
-    "a deed that expects nothing": (
+    "an action that expects nothing": (
         'refused = "not_open_yet"',
         "",
         [
@@ -369,7 +369,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
             'got "five_euro" (did you mean five_euros?)'
         ],
     ),
-    "a deed that nobody knows": (
+    "an unknown action": (
         'activity = "redeem"',
         'activity = "reedem"',
         [

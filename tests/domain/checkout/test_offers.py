@@ -1,4 +1,4 @@
-"""What of an order points and coupons pay: the caps of the programs, and what holds of any order."""
+"""Offers of the checkout: the limits of the presets, and properties of any order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -77,7 +77,7 @@ def refusal(
 # The five documents: docs of each rule are in their programs.
 
 
-def test_a_balance_of_at_least_a_thousand_and_then_up_to_all_of_it() -> None:
+def test_points_pay_all_of_an_order_from_the_minimum_balance_on() -> None:
     rules = Checkout(min_balance=1_000)
     below = offered(rules, line(50_00), active=999)
     assert (below.max_points, below.reasons) == (0, ["below_minimum"])
@@ -91,7 +91,7 @@ def test_a_point_is_worth_a_hundred_francs_which_have_no_minor_unit() -> None:
     assert found == PointsOffer(123, 12_300, 123, ["order_total"])
 
 
-def test_thirty_percent_of_the_lines_that_may_be_paid_floored_to_whole_points() -> None:
+def test_thirty_percent_of_the_payable_lines_rounded_down_to_whole_points() -> None:
     rules = terms(
         Checkout(
             max_percent=30,
@@ -127,7 +127,7 @@ def test_an_order_that_is_out_of_scope_says_why(
 
 
 @pytest.mark.parametrize("scope", [{"channels": ["web", "app"]}, {"online_at_pickup": True}])
-def test_what_the_shop_does_not_tell_refuses_no_order(scope: dict[str, Any]) -> None:
+def test_a_missing_channel_or_pickup_refuses_no_order(scope: dict[str, Any]) -> None:
     rules = Checkout(orders=OrderScope(**scope))
     assert offered(rules, line(10_00), active=100, channel=None).max_points == 100
 
@@ -161,12 +161,12 @@ def test_another_currency_is_refused() -> None:
         (51, 100, "not_payable_with_points"),
     ],
 )
-def test_what_is_asked_too_much_of_is_refused_by_its_own_name(points: Any, active: int, code: str) -> None:
+def test_each_reason_to_refuse_a_payment_has_its_code(points: Any, active: int, code: str) -> None:
     rules = terms(Checkout(min_balance=10, max_percent=50))
     assert refusal(rules, basket(line(100)), active=active, points=points).code == code
 
 
-def test_points_that_would_buy_nothing_are_kept() -> None:
+def test_points_that_add_no_value_stay_with_the_member() -> None:
     rules = terms(Checkout(), Worth(points=3, minor=1))
     found = offer_points(rules, basket(line(100)), active=10)
     assert (found.max_points, found.value_minor, found.cap) == (9, 3, 10)
@@ -177,7 +177,7 @@ def test_points_that_would_buy_nothing_are_kept() -> None:
 # Coupons.
 
 
-def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
+def test_a_coupon_reduces_the_lines_that_it_applies_to() -> None:
     only_mouse = msgspec.structs.replace(COUPON, excluded_products=["band"])
     lines = basket(line(3_00, "mouse"), line(20_00))
     found = offer_coupon(terms(), lines, coupon(reward=only_mouse))
@@ -201,7 +201,7 @@ def test_a_coupon_is_taken_off_the_lines_that_it_may_be_used_for() -> None:
         ({}, {"kind": "f_code"}, "f_code"),
     ],
 )
-def test_a_coupon_that_is_not_to_be_used_says_why(
+def test_a_coupon_that_cannot_be_used_has_a_reason(
     rules: dict[str, Any], what: dict[str, Any], reason: str
 ) -> None:
     found = offer_coupon(terms(coupons=Coupons(**rules)), basket(line(20_00)), coupon(**what))
@@ -216,7 +216,7 @@ def test_a_coupon_that_is_not_to_be_used_says_why(
     assert (refused.code, refused.facts["reasons"]) == ("coupon_not_applicable", [reason])
 
 
-def test_so_many_coupons_an_order_and_none_that_has_nothing_left_to_take_off() -> None:
+def test_coupons_per_order_are_limited_and_each_needs_something_to_reduce() -> None:
     two = [coupon("A"), coupon("B")]
     refused = refusal(terms(), basket(line(20_00)), active=0, points=0, coupons=two)
     assert (refused.facts["coupon_code"], refused.facts["reasons"]) == ("B", ["per_order"])
@@ -271,7 +271,7 @@ def cases(draw: st.DrawFn) -> tuple[CheckoutTerms, Basket, int, list[CheckoutCou
 
 
 @given(cases(), st.integers(1, 50_000) | st.just("max"))
-def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
+def test_points_and_coupons_never_pay_more_than_the_order(
     case: tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]], points: Any
 ) -> None:
     rules, what, active, coupons = case
@@ -293,7 +293,7 @@ def test_points_and_coupons_pay_no_more_than_there_is_to_pay(
 
 
 @given(cases(), st.data())
-def test_all_that_is_offered_can_be_had(
+def test_every_offer_can_be_taken(
     case: tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]], picking: st.DataObject
 ) -> None:
     rules, what, active, _ = case

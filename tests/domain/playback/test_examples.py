@@ -1,4 +1,4 @@
-"""What is said of an example that does not come as it says, for each thing that it can say."""
+"""Failures of examples, for every kind of expectation."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from engage.domain.program.parse import parse
 from engage.domain.program.program import Program
 from tests.domain.broken_shops import SHOP
 
-# What is changed in SHOP (old, new), and what is then expected of which step, and found.
+# Changes of SHOP (old, new), the step that fails, its expected and its actual outcome.
 WRONG: dict[str, tuple[str, str, int, str, str]] = {
     "a credit": (
         'rule = "purchase", points = 90',
@@ -112,14 +112,14 @@ WRONG: dict[str, tuple[str, str, int, str, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_an_example_expects_is_told_beside_what_came(name: str) -> None:
+def test_a_failure_shows_the_expected_and_the_actual_outcome(name: str) -> None:
     old, new, step, expected, found = WRONG[name]
     assert SHOP.count(old) >= 1
     first, *_ = examples.check(parse(SHOP.replace(old, new, 1), source="shop.toml"))
     assert (first.step, first.expected, first.found) == (step, expected, found)
 
 
-def test_two_things_of_a_step_that_are_wrong_are_told_together() -> None:
+def test_two_differences_of_a_step_are_one_failure() -> None:
     text = SHOP.replace("{ active = 99 }", "{ active = 1 }").replace("{ points = 99,", "{ points = 1,")
     (first,) = examples.check(parse(text, source="shop.toml"))
     assert first.expected == "1 active, 0 pending, 0 held, 0 in debt; 1 until 2028-01-31 12:00:00+01:00"
@@ -137,7 +137,7 @@ ASKED = '"withdraw", points = 50, method = "cash" }\nrefused = "not_open_yet"'
         ("points = 10", 'refused = "below_minimum"'),
     ],
 )
-def test_withdrawing_that_is_open_asks_the_balance(asked: str, expectation: str) -> None:
+def test_an_open_withdrawal_checks_the_balance(asked: str, expectation: str) -> None:
     text = SHOP.replace(*OPEN).replace("min_points = 50", "min_points = 9").replace("max_points_a_day", "#")
     if expectation == 'refused = "below_minimum"':
         text = text.replace("min_points = 9", "min_points = 10")
@@ -147,7 +147,7 @@ def test_withdrawing_that_is_open_asks_the_balance(asked: str, expectation: str)
     assert examples.check(parse(text, source="shop.toml")) == []
 
 
-def test_withdrawing_that_is_open_takes_points_up_to_its_caps() -> None:
+def test_open_withdrawals_hold_points_up_to_the_daily_limits() -> None:
     text = SHOP.replace(*OPEN)
     text = text.replace("min_points = 50\nmax_points_a_day = 500", "min_points = 1\nmax_count_a_day = 1")
     two = ASKED.replace("points = 50", "points = 2")
@@ -163,10 +163,10 @@ def test_withdrawing_that_is_open_takes_points_up_to_its_caps() -> None:
 
 
 @pytest.mark.parametrize("name", programs.names())
-def test_every_preset_is_proved_by_more_than_its_numbers(name: str) -> None:
+def test_every_preset_has_examples_of_orders_and_rewards(name: str) -> None:
     program: Program = programs.preset(name)
-    deeds = {str(step.do.__struct_config__.tag) for example in program.examples for step in example.steps}
-    assert {"join", "order", "order_delivered", "order_returned", "order_cancelled", "hold"} <= deeds | (
+    actions = {str(step.do.__struct_config__.tag) for example in program.examples for step in example.steps}
+    assert {"join", "order", "order_delivered", "order_returned", "order_cancelled", "hold"} <= actions | (
         {"order_delivered"} if name.startswith("by-") else set()
     )
-    assert ("redeem" in deeds) == bool(program.rewards)
+    assert ("redeem" in actions) == bool(program.rewards)

@@ -1,4 +1,4 @@
-"""What is said of documents that are wrong, and that nothing else ever comes of them."""
+"""Parsing: a valid document becomes a program, any other text a DocumentError with every problem."""
 
 import re
 import tomllib
@@ -33,7 +33,7 @@ WRONG += [(SHOP, name, *broken) for name, broken in BROKEN_SHOPS.items()]
 @pytest.mark.parametrize(
     ("sound", "old", "new", "expected"), [w[:1] + w[2:] for w in WRONG], ids=[w[1] for w in WRONG]
 )
-def test_a_wrong_document_is_told_where_and_what(sound: str, old: str, new: str, expected: list[str]) -> None:
+def test_a_wrong_document_lists_all_problems(sound: str, old: str, new: str, expected: list[str]) -> None:
     assert sound.count(old) >= 1
     with pytest.raises(DocumentError) as error:
         parse(sound.replace(old, new, 1), source="tea.toml")
@@ -41,7 +41,7 @@ def test_a_wrong_document_is_told_where_and_what(sound: str, old: str, new: str,
     assert str(error.value).splitlines()[0] == f"tea.toml: {expected[0]}"
 
 
-def test_the_document_they_are_made_of_is_sound() -> None:
+def test_the_unbroken_document_is_valid() -> None:
     program = parse(SOUND, source="tea.toml")
     assert examples.check(program) == []
     assert parse("\ufeff" + SOUND, source="from an editor that marks the byte order") == program
@@ -49,14 +49,14 @@ def test_the_document_they_are_made_of_is_sound() -> None:
     assert joining.due == After(delay=timedelta())
 
 
-def test_rules_that_pay_for_the_same_orders_may_stand_side_by_side() -> None:
+def test_two_rules_can_pay_for_the_same_orders() -> None:
     shop = parse(SHOP, source="shop.toml")
     assert len(shop.rules) == 3
     assert examples.check(shop) == []
     assert parse(SHOP.replace('orders = { channels = ["web"] }', "", 1), source="shop.toml") != shop
 
 
-def test_a_document_has_a_length_a_depth_and_so_many_examples() -> None:
+def test_length_depth_and_examples_of_a_document_are_limited() -> None:
     step = '[[examples.steps]]\nat = 2026-03-01T00:00:00\ndays = 1000\ndo = {activity = "fuel_tap"}\n'
     step += 'refused = "already_tapped"\n'
     example = '[[examples]]\ntitle = "{}"\ncountry = "ES"\n'
@@ -71,7 +71,7 @@ def test_a_document_has_a_length_a_depth_and_so_many_examples() -> None:
         assert what in str(error.value)
 
 
-def test_an_example_that_does_not_hold_says_what_came_and_why() -> None:
+def test_a_failed_example_shows_the_outcome_and_its_trace() -> None:
     text = SOUND.replace("points = 2 }\ndue", "points = 3 }\ndue").replace('"A week"', '"A week"\ntotal = 64')
     found = examples.check(parse(text, source="tea.toml"))
     assert [str(failure) for failure in found] == [
@@ -86,13 +86,13 @@ def test_an_example_that_does_not_hold_says_what_came_and_why() -> None:
     ]
 
 
-def test_a_total_that_does_not_hold_is_told_when_all_steps_do() -> None:
+def test_a_wrong_total_fails_when_all_steps_pass() -> None:
     text = SOUND.replace('title = "A week"', 'title = "A week"\ntotal = 65')
     (failure,) = examples.check(parse(text, source="tea.toml"))
     assert str(failure) == 'examples[0] "A week", total: expected 65 points, got 64 points'
 
 
-def test_a_refusal_instead_of_points_is_told_and_the_other_way_round() -> None:
+def test_a_refusal_instead_of_points_fails_and_points_instead_of_one() -> None:
     step = '\n[[examples.steps]]\nat = 2026-02-07T{}\ndo = {{ activity = "fuel_tap" }}\n{}\n'
     twice = step.format("11:00:00", 'earns = [{ rule = "fuel", points = 2 }]')
     next_day = '\n[[examples.steps]]\nat = 2026-02-08T00:00:00\ndo = { activity = "fuel_tap" }\n'
@@ -104,7 +104,7 @@ def test_a_refusal_instead_of_points_is_told_and_the_other_way_round() -> None:
     assert found[0].facts["next_tap_at"] == datetime(2026, 2, 7, 23, tzinfo=UTC)
 
 
-def test_points_that_never_end_can_be_expected_not_to() -> None:
+def test_an_end_is_not_found_where_points_never_expire() -> None:
     text = SOUND.replace('type = "rolling"\nmonths = 12', 'type = "never"')
     text = text.replace("due_at = 2026-02-07T10:05:00", "expires_at = 2027-02-07T10:05:00")
     (failure,) = examples.check(parse(text, source="tea"))
@@ -112,13 +112,13 @@ def test_points_that_never_end_can_be_expected_not_to() -> None:
 
 
 @given(st.text() | st.text("[]{}=\".#\n'a1-:T"))
-def test_any_text_is_a_program_or_told_why_not(text: str) -> None:
+def test_any_text_is_a_program_or_a_document_error(text: str) -> None:
     with pytest.raises(DocumentError):
         parse(text, source="any")
 
 
 @given(st.integers(0, len(SOUND)), st.integers(0, 30), st.text(max_size=5))
-def test_a_document_with_a_slip_of_the_pen_is_read_or_told_why_not(at: int, cut: int, put: str) -> None:
+def test_a_document_with_a_typing_error_is_a_program_or_a_document_error(at: int, cut: int, put: str) -> None:
     with suppress(DocumentError):
         examples.check(parse(SOUND[:at] + put + SOUND[at + cut :], source="slip"))
 
@@ -150,7 +150,7 @@ TABLES = [tomllib.loads(text) for text in (SOUND, SHOP, *map(programs.text, prog
 
 @given(st.sampled_from(TABLES), st.data())
 @settings(max_examples=400)
-def test_every_wrong_field_is_found_and_none_besides(sound: dict[str, Any], drawn: st.DataObject) -> None:
+def test_every_wrong_field_is_found_and_no_other(sound: dict[str, Any], drawn: st.DataObject) -> None:
     """The walk through the types agrees with msgspec; what both let through never breaks what comes after."""
     table = deepcopy(sound)
     for _ in range(drawn.draw(st.integers(1, 3))):
@@ -192,13 +192,13 @@ def _spoil(table: dict[str, Any], drawn: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", programs.names())
-def test_a_program_survives_being_written_and_read(name: str) -> None:
+def test_a_program_survives_encoding_and_decoding(name: str) -> None:
     program = programs.preset(name)
     assert msgspec.json.decode(msgspec.json.encode(program), type=Program) == program
     assert parse(programs.text(name), source=name) == program
 
 
-def test_the_guide_shows_a_document_that_holds() -> None:
+def test_the_documents_in_the_guide_are_valid() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "programs.md").read_text(encoding="utf-8")
     text, *parts = re.findall(r"^```toml\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
     assert len(parts) == 3

@@ -1,4 +1,4 @@
-"""The documents that come with engage, and that their examples pin down every number of their rules."""
+"""The presets, and their examples, which notice a change of any number in the rules."""
 
 import tomllib
 from datetime import date, timedelta
@@ -44,7 +44,7 @@ def test_presets_are_found_by_version_and_by_program() -> None:
             programs.preset(unknown)
 
 
-def test_the_programs_begin_run_and_take_members_as_their_sources_say() -> None:
+def test_the_programs_have_the_dates_countries_and_eligibility_of_their_sources() -> None:
     """What no example can show: the table of the sources, cell by cell."""
     europe = {
         "ES": ("Europe/Madrid", "EUR"),
@@ -75,7 +75,7 @@ def test_the_programs_begin_run_and_take_members_as_their_sources_say() -> None:
     assert [program.promise for program in (V2020, V2022)] == [timedelta(days=16), None]
 
 
-def test_a_hundred_points_are_a_euro_and_withdrawing_is_announced_with_its_bounds() -> None:
+def test_a_hundred_points_are_a_euro_and_withdrawals_are_announced_with_limits() -> None:
     for program in (V2020, V2022):
         assert program.worth is not None
         assert program.worth.points == program.worth.minor
@@ -96,12 +96,12 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_nothing_of_a_document_changes_unnoticed(changed: Program) -> None:
+def test_the_examples_notice_every_mutation(changed: Program) -> None:
     assert examples.check(changed)
 
 
 @pytest.mark.parametrize("program", PRESETS, ids=_title)
-def test_no_rule_and_no_midnight_is_lost_unnoticed(program: Program) -> None:
+def test_the_examples_notice_a_missing_rule_and_a_moved_midnight(program: Program) -> None:
     for rule in program.rules:
         if rule.id == "fuel":  # Its bonus would be lost with it.
             continue
@@ -114,7 +114,7 @@ def test_no_rule_and_no_midnight_is_lost_unnoticed(program: Program) -> None:
 VALIDATOR = jsonschema_rs.Draft7Validator(schema())
 
 
-def test_the_schema_is_one_that_editors_understand() -> None:
+def test_the_schema_is_valid_json_schema() -> None:
     found = schema()
     assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert found["title"] == "engage program document"
@@ -123,14 +123,14 @@ def test_the_schema_is_one_that_editors_understand() -> None:
 
 
 @pytest.mark.parametrize("name", programs.names())
-def test_presets_are_valid_by_the_schema(name: str) -> None:
+def test_presets_match_the_schema(name: str) -> None:
     # Editors read dates and times of TOML as text.
     table = msgspec.to_builtins(tomllib.loads(programs.text(name)))
     assert [error.message for error in VALIDATOR.iter_errors(table)] == []
 
 
 @given(st.sampled_from(PRESETS), st.data())
-def test_the_schema_refuses_what_is_misspelt(program: Program, drawn: st.DataObject) -> None:
+def test_the_schema_refuses_misspelt_fields(program: Program, drawn: st.DataObject) -> None:
     table = msgspec.to_builtins(tomllib.loads(programs.text(f"{program.id}/{program.version}")))
     rule = drawn.draw(st.sampled_from(table["rules"]))
     key = drawn.draw(st.sampled_from(sorted(rule)))

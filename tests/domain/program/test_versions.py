@@ -1,4 +1,4 @@
-"""Which version decides, where and when."""
+"""Versions of a program: the one in force, and their conflicts."""
 
 from datetime import date, datetime, timedelta
 
@@ -87,7 +87,7 @@ def test_the_presets_can_follow_each_other() -> None:
     assert conflicts(EUROPE) == []
 
 
-def test_a_version_that_cannot_follow_is_told_why() -> None:
+def test_a_version_that_cannot_follow_lists_its_conflicts() -> None:
     rules = [replace(rule, limit=Once()) if rule.id == "share_social" else rule for rule in V2022.rules]
     rules = [
         replace(rule, id="app_sign_in" if rule.id == "registration" else "registration")
@@ -109,7 +109,7 @@ def test_a_version_that_cannot_follow_is_told_why() -> None:
     ]
 
 
-def test_a_reward_stays_of_its_kind() -> None:
+def test_a_reward_keeps_its_type() -> None:
     coupon = V2022.rewards[0]
     right = FCodeReward(id=coupon.id, title=coupon.title, points=coupon.points, product_id="mi-band-7")
     found = conflicts([V2020, replace(V2022, rewards=[right, *V2022.rewards[1:]])])
@@ -120,7 +120,7 @@ def test_a_reward_stays_of_its_kind() -> None:
     assert conflicts([V2020, replace(V2022, rewards=[dearer, *V2022.rewards[1:]])]) == []
 
 
-def test_a_rule_may_pay_otherwise_than_before() -> None:
+def test_a_rule_may_change_its_award() -> None:
     rules = [replace(r, award=Fixed(points=9)) if r.id == "purchase" else r for r in V2022.rules]
     assert conflicts([V2020, replace(V2022, rules=rules)]) == []
 

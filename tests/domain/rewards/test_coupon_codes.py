@@ -1,4 +1,4 @@
-"""A code is read however a person writes it."""
+"""Codes of coupons and F-codes, and the ways in which people type them."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from engage.domain.rewards.coupon_codes import CODE_BITS, code_of, read_code
 
 
 @given(st.integers(0, (1 << CODE_BITS) - 1))
-def test_every_number_has_a_code_that_can_be_read(number: int) -> None:
+def test_every_number_has_a_readable_code(number: int) -> None:
     code = code_of(number)
     assert [len(group) for group in code.split("-")] == [5, 5, 5, 5]
     assert read_code(code) == code
@@ -22,5 +22,5 @@ def test_no_two_numbers_share_a_code(numbers: set[int]) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "U" * 20, "0" * 21, "é" * 20, "ß" * 10])
-def test_what_is_no_code_is_none(typed: str) -> None:
+def test_other_texts_are_not_codes(typed: str) -> None:
     assert read_code(typed) is None
