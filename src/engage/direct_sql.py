@@ -1,8 +1,8 @@
-"""A statement handed to the driver as it is, for the few that are asked hundreds of times a second.
+"""Statements that go to the driver directly, for the few that run hundreds of times a second.
 
-What SQLAlchemy does around a statement (an execution context, a result with metadata, a greenlet) costs the
-API more time than the database's answer to a batch of taps. The pool, the connection and the statement's text
-stay SQLAlchemy's.
+SQLAlchemy's work around a statement (an execution context, a result with metadata, a greenlet) costs the API
+more time than the database's answer to a batch of taps. The pool, the connection and the text stay
+SQLAlchemy's. docs/decisions/0010-core-text-driver.md says when to use what.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,10 @@ class DirectStatement:
         self._names = compiled.positiontup or []
 
     async def fetch(self, conn: AsyncConnection, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """The rows. On a connection that commits each statement the driver itself is asked.
+        """Run the statement and return its rows.
 
-        In a transaction SQLAlchemy is: it begins one with the first statement that it sees.
+        On a connection that commits each statement it goes to the driver. In a transaction it goes to
+        SQLAlchemy, which begins the transaction with the first statement that it sees.
         """
         if not _commits_each(conn):
             return (await conn.execute(self._statement, parameters)).all()
@@ -34,7 +35,7 @@ class DirectStatement:
                 self._sql, *[parameters[name] for name in self._names]
             )
         except BaseException:
-            # Nobody else knows in which state it is.
+            # The pool does not know in which state the connection is.
             await conn.invalidate()
             raise
         return rows

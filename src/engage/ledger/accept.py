@@ -1,7 +1,7 @@
 """Accept credits: many at once, in one statement, each exactly once.
 
-The unique source key decides; a key that is taken is not an error, it is an answer. The pending balance of
-each member moves in the same statement, so whoever sees the credit sees the balance.
+The unique source key decides: a key that is used already is no error. The pending balances move in the same
+statement, so a transaction that sees the credit sees the balance.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,13 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.credit import NewCredit, Why
 from engage.ledger.balances import BalanceChange, OutboxRow
 
-# One statement, one round trip: insert, then project, then remember to tell.
-# Everything is taken in key order, credits before balances, as every writer of the ledger does; so
-# writers wait for each other and never in a circle.
+# One statement, one round trip: insert credits, move balances, write the outbox. Rows are locked in key
+# order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.
 #
-# Two things no unique key can say. An activity that is known by its reference earns nothing more, under
-# whichever rule it comes. And a run of days does not begin where the day before is there, in the same zone:
-# whoever thinks so asked a gate that had lost that day, and would take the member's run away. Both are looked
-# up row by row, through an index: an EXISTS could be planned as one scan of all credits.
+# Two conditions are beyond a unique key. An activity whose reference has credits already earns nothing more,
+# under any rule. And a streak does not begin on the day after one of its days in the same zone: the gate had
+# lost that day, and the member would lose the streak. Both are looked up row by row, through an index: an
+# EXISTS could be planned as one scan of all credits.
 _ACCEPT = DirectStatement(
     text("""
 WITH asked AS MATERIALIZED (
@@ -91,11 +90,11 @@ FROM new n JOIN moved m USING (program_id, member_id)
 
 
 class CreditToAccept(msgspec.Struct, frozen=True):
-    """A credit to accept, for a member. The id is made by the caller (UUIDv7).
+    """A credit to accept, for a member. The caller makes the id (UUIDv7).
 
-    `with_id` is the credit whose slot this one shares (`same_as`): it is taken when that one is. `known`:
-    other credits of the same activity have been taken before. `day_before` is given where a run of days
-    begins: the source key that it would go on from.
+    `with_id` is the credit whose slot this one shares (`same_as`): it is accepted only if that one is.
+    `known`: other credits of the same activity were accepted before. `day_before` is set where a streak
+    begins: the source key of the day that it would continue.
     """
 
     program_id: str
@@ -113,9 +112,9 @@ _encode_why = msgspec.json.Encoder().encode
 async def accept(
     conn: AsyncConnection, accepting: Sequence[CreditToAccept], outbox: OutboxRow, *, now: datetime
 ) -> frozenset[UUID]:
-    """Inserts what is new as pending credits; the ids of those that were. Fills the changes of `outbox`."""
-    told, decisions = _decisions(accepting)
-    credits = [a.credit for a in told]
+    """Insert new credits as pending; the ids of those accepted. Fills the changes of `outbox`."""
+    first, decisions = _decisions(accepting)
+    credits = [a.credit for a in first]
     rows = await _ACCEPT.fetch(
         conn,
         {
@@ -123,7 +122,7 @@ async def accept(
             "ids": [a.id for a in accepting],
             "with_ids": [a.with_id for a in accepting],
             "decisions": decisions,
-            "program_ids": [a.program_id for a in told],
+            "program_ids": [a.program_id for a in first],
             "source_keys": [c.source_key for c in credits],
             "references": [c.reference for c in credits],
             "rule_ids": [c.rule_id for c in credits],
@@ -133,8 +132,8 @@ async def accept(
             "due_ats": [c.due_at for c in credits],
             "expires_ats": [c.expires_at for c in credits],
             "whys": [why_json(c.why) for c in credits],
-            "known": [a.known for a in told],
-            "days_before": [a.day_before for a in told],
+            "known": [a.known for a in first],
+            "days_before": [a.day_before for a in first],
             "now": now,
             "outbox_id": outbox.id,
             "written_at": outbox.written_at,
@@ -152,20 +151,21 @@ async def accept(
 
 
 def _decisions(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept], list[int]]:
-    """(one of each decision, the number from 1 of each credit's). Credits that were decided together differ
-    only in the member and the id, and what they have in common is told once.
+    """Group credits that were decided together: (the first of each group, the group of each credit, from 1).
+
+    Those of a group differ only in the member and the id, so the statement gets their decision once.
     """
     numbers: dict[tuple[str, int, bool, str | None], int] = {}
-    told: list[CreditToAccept] = []
+    first: list[CreditToAccept] = []
     decisions = []
-    for one in accepting:
-        decision = (one.program_id, id(one.credit), one.known, one.day_before)
+    for credit in accepting:
+        decision = (credit.program_id, id(credit.credit), credit.known, credit.day_before)
         number = numbers.get(decision)
         if number is None:
-            told.append(one)
-            number = numbers[decision] = len(told)
+            first.append(credit)
+            number = numbers[decision] = len(first)
         decisions.append(number)
-    return told, decisions
+    return first, decisions
 
 
 def why_json(why: Why) -> str:

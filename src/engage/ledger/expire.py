@@ -1,7 +1,7 @@
-"""Bulk expiry: lots whose time has come end, those of many members in one statement.
+"""Bulk expiration: lots whose time has ended expire, those of many members in one statement.
 
-Any number of workers may do it at once: each takes members whose balance nobody else holds, and waits for
-nobody. Who is spending at that moment has `engage.ledger.accounts` end their lots.
+Any number of workers may do it at once: each takes members whose balance no other transaction holds, and
+waits for none. When a member spends at that moment, `engage.ledger.accounts` expires their lots.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ LOTS_PER_BATCH = 1_000
 
 
 class LockedBalance(NamedTuple):
-    """A member whose balance is locked, and what it is."""
+    """A member's balance, which is locked."""
 
     program_id: str
     member_id: str
@@ -38,8 +38,8 @@ WITH locked AS MATERIALIZED (
 SELECT program_id, member_id, active, version, count(*) FROM locked GROUP BY 1, 2, 3, 4 ORDER BY 1, 2
 """)
 
-# A statement of its own, so that it sees what whoever had a balance before has done to the lots. What the
-# balances are is told by who has locked them: joining the ended lots to the balances would be dear.
+# A separate statement: it sees what the transaction that held a balance before has done to the lots. The
+# balances come as parameters: joining the ended lots to them would be slow.
 _EXPIRE = text("""
 WITH ended AS MATERIALIZED (
     UPDATE lots l SET remaining = 0, expired = l.expired + l.remaining
@@ -75,8 +75,8 @@ WITH ended AS MATERIALIZED (
 SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
 """)
 
-# Two things keep what falls due at different times from being done kind by kind: points that become active
-# after others of their member have ended, and those of which a debt is paid before more become active.
+# Work of several due times can be done kind by kind, first all settlements and then all expirations, unless a
+# member's points become active after others have ended, or pay a debt before more become active.
 _NEXT_STOP = text("""
 WITH coming AS MATERIALIZED (
     SELECT program_id, member_id, due_at, expires_at FROM credits
@@ -93,7 +93,7 @@ WITH coming AS MATERIALIZED (
 )
 SELECT least(
     (
-        -- Points that end at the very time at which others become active end after them.
+        -- Points that end at the instant at which others become active end after them.
         SELECT min(c.due_at) - interval '1 microsecond'
         FROM coming c JOIN ends e USING (program_id, member_id) WHERE c.due_at > e.first_end
     ),
@@ -107,8 +107,9 @@ _NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expir
 async def lock_expiring(
     conn: AsyncConnection, *, now: datetime, batch: int = LOTS_PER_BATCH
 ) -> tuple[int, list[LockedBalance]]:
-    """Locks the balances of those who have lots that end by `now` and whom nobody else has in hand, for up to
-    `batch` lots, those that ended first: (for how many, whom).
+    """Lock the balances of members with lots that end by `now`, for up to `batch` lots, oldest end first.
+
+    Balances that another transaction holds are skipped. Returns (number of lots, balances).
     """
     found = (await conn.execute(_LOCK, {"now": now, "batch": batch})).all()
     return sum(row[4] for row in found), [LockedBalance(*row[:4]) for row in found]
@@ -122,7 +123,7 @@ async def expire_lots(
     now: datetime,
     on_time: bool = False,
 ) -> int:
-    """Ends all lots of these members that end by `now`; how many. Fills the changes of `outbox`.
+    """Expire all lots of these members that end by `now`; the number of them. Fills the changes of `outbox`.
 
     Their balances are locked by this transaction. The lots end `now`, or each at its own time when the
     sandbox's clock passes over that (`on_time`).
@@ -151,14 +152,14 @@ async def expire_lots(
 
 
 async def next_expiration(conn: AsyncConnection, *, after: datetime) -> datetime | None:
-    """The first time later than `after` at which points end."""
+    """Read the first time later than `after` at which a lot ends."""
     found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
     return found
 
 
 async def next_stop(conn: AsyncConnection, *, after: datetime, until: datetime) -> datetime | None:
-    """A time in (`after`, `until`] up to which all points that fall due may become active and then all that
-    have ended may end, and still each member's entries are in the order of their times; None for `until`.
+    """Read a time in (`after`, `until`] up to which all due credits can be settled first and then all ended
+    lots expired, with the entries of each member in the order of their times; None for `until`.
     """
     found: datetime | None = (await conn.execute(_NEXT_STOP, {"after": after, "until": until})).scalar()
     return found

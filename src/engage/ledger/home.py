@@ -1,4 +1,4 @@
-"""The home screen's statement: a member's balance, and beside it whatever its sections read.
+"""The home screen's statement: a member's balance and the data of the sections.
 
 One statement, so that everything on the screen is of one instant. A section's SQL is one expression over `b`,
 the member's row of balances. Names of parameters are unique among all sections; `:now` is shared.

@@ -1,7 +1,7 @@
-"""What the ledger says of an instant that has passed: sums of all that had been written by then.
+"""Reports: sums of the ledger as it was at a past instant.
 
-Every movement of every lot is kept, with its time, so these are exact at any instant; what is under way at
-this very moment is not written yet.
+Every movement of every lot is stored with its time, so the sums are exact at any instant. Transactions that
+are still open are not in them.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.accounts.liability import DAYS, EntrySum, LotSum, PendingSum, Sums
 from engage.domain.accounts.period import Period
 
-# A lot ends when its credit was to, unless a reinstatement gave it another end, be it before its member was
-# merged into another one: the credit goes on there under the same id.
+# A lot ends with its credit, unless a reinstatement gave it another end, maybe before its member was merged:
+# the credit goes on in the survivor's account under the same id.
 _LOTS = text("""
 WITH left_of AS MATERIALIZED (
     SELECT program_id, member_id, credit_id, sum(active_delta) AS active, sum(held_delta) AS held
@@ -51,8 +51,8 @@ WHERE e.at <= :at AND (CAST(:program_id AS text) IS NULL OR e.program_id = :prog
 GROUP BY 1, 2, 3, 4, 5
 """)
 
-# A credit has shrunk by its reductions. When the last of its points go it is reversed, and keeps those. What
-# came from a member who was merged looks as old as it was there, and was there until then.
+# Before a reduction a credit had more points. When its last points are taken it is reversed and keeps its
+# points. A credit from a merged member has the times that it had there, and counts there until the merger.
 _PENDING_CREDITS = """
 SELECT c.program_id, c.member_id, c.points + coalesce((
     SELECT sum(r.points) FROM reductions r
@@ -74,7 +74,7 @@ SELECT p.program_id, m.country, CAST(sum(p.points) AS bigint)
 FROM ({_PENDING_CREDITS} AND (CAST(:program_id AS text) IS NULL OR c.program_id = :program_id)) p
 JOIN members m USING (program_id, member_id)
 GROUP BY 1, 2
-""")  # noqa: S608  # Made of constants of this module, as the one below.
+""")  # noqa: S608  # Constants of this module, here and below.
 
 _BALANCE = text(f"""
 SELECT coalesce(CAST(sum(active_delta) AS bigint), 0),
@@ -85,17 +85,18 @@ SELECT coalesce(CAST(sum(active_delta) AS bigint), 0),
 FROM entries WHERE program_id = :program_id AND member_id = :member_id AND at <= :at
 """)  # noqa: S608
 
-# Whole tables are added up; there is one of these at a time.
+# Whole tables are summed up, by one report at a time.
 _WORK_MEMORY = text("SET LOCAL work_mem = '128MB'")
 
-# How many lots have something left is guessed too low by far, and a loop in a loop would then take for ever.
+# The planner's guess of how many lots have something left is far too low; a nested loop would then take
+# minutes.
 _JOIN_BY_HASH = text("SET LOCAL enable_nestloop = off")
 
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class PastBalance(msgspec.Struct, frozen=True):
-    """Points that a member had: to be spent, pending, kept by holds; and what they owed."""
+    """A member's points at a past instant: active, pending and held, and the debt."""
 
     active: int
     pending: int
@@ -104,7 +105,7 @@ class PastBalance(msgspec.Struct, frozen=True):
 
 
 async def read_sums(conn: AsyncConnection, of: Period, program_id: str | None) -> Sums:
-    """All that a report is made of. The connection sees one snapshot."""
+    """Read the sums that a report is made of. The connection sees one snapshot."""
     await conn.execute(_WORK_MEMORY)
     asked = {"at": of.at, "program_id": program_id}
     entries = await conn.execute(_ENTRIES, asked | {"since": of.since})
@@ -121,7 +122,7 @@ async def read_sums(conn: AsyncConnection, of: Period, program_id: str | None) -
 async def read_past_balance(
     conn: AsyncConnection, program_id: str, member_id: str, *, at: datetime
 ) -> PastBalance:
-    """Of a member that there is."""
+    """Read the balance of an existing member at a past instant."""
     asked = {"program_id": program_id, "member_id": member_id, "at": at}
     return PastBalance(*(await conn.execute(_BALANCE, asked)).one())
 

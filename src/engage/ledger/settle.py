@@ -1,7 +1,7 @@
-"""Settlement: credits that fell due become active, a thousand in one statement.
+"""Settlement: credits that are due become active, a thousand in one statement.
 
-Any number of workers may settle at once: each takes rows that nobody else holds. Statement order is
-credits, then balances in key order, as in `engage.ledger.accept`.
+Any number of workers may settle at once: each takes rows that no other transaction holds. The order of locks
+is credits, then balances in key order, as in `engage.ledger.accept`.
 """
 
 from datetime import datetime, timedelta
@@ -14,9 +14,9 @@ from engage.ledger.balances import BalanceChange, OutboxRow
 
 CREDITS_PER_BATCH = 1_000
 
-# Whoever is due is in each of the sets that are joined, so a full join finds what an inner one would. It
-# cannot be made by a loop in a loop, which the planner would take otherwise: where the statistics are of a
-# time at which nothing was pending, it expects one row.
+# Every due member is in each of the joined sets, so a full join finds what an inner join would. The planner
+# cannot make it a nested loop, which it would choose otherwise: with statistics from a time when nothing was
+# pending, it expects one row.
 _SETTLE = text("""
 WITH due AS MATERIALIZED (
     SELECT program_id, member_id, id, points, due_at, expires_at,
@@ -35,7 +35,7 @@ WITH due AS MATERIALIZED (
     SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM due GROUP BY 1, 2
 ), moved AS (
     -- There is a balance for every credit; inserting takes the rows in key order and finds each once.
-    -- What is owed is paid first.
+    -- Debts are paid first.
     INSERT INTO balances AS b (program_id, member_id, active, version)
     SELECT program_id, member_id, points, entries FROM sums ORDER BY program_id, member_id
     ON CONFLICT (program_id, member_id) DO UPDATE
@@ -103,7 +103,8 @@ async def settle_batch(
     on_time: bool = False,
     batch: int = CREDITS_PER_BATCH,
 ) -> int:
-    """Activates up to `batch` credits due at `now`; how many. Fills the changes of `outbox`.
+    """Activate up to `batch` credits that are due at `now`; the number of them. Fills the changes of
+    `outbox`.
 
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
     that (`on_time`); never from before they were accepted.
@@ -129,17 +130,17 @@ async def settle_batch(
 
 
 async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:
-    """The first due time later than `after` that a pending credit waits for."""
+    """Read the first due time of a pending credit that is later than `after`."""
     found: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
     return found
 
 
 async def read_due_times(conn: AsyncConnection, *, after: datetime, step: timedelta) -> list[datetime]:
-    """When pending credits fall due later than `after`, put off to the next whole step."""
+    """Read the due times of pending credits that are later than `after`, each rounded up to a whole step."""
     return [row[0] for row in await conn.execute(_DUE_TIMES, {"after": after, "step": step})]
 
 
 async def is_credit_due(conn: AsyncConnection, *, now: datetime) -> bool:
-    """Whether anything due at `now` is pending still, be it that another worker has it in hand."""
+    """Look for credits that are due at `now` and still pending, even if another worker is settling them."""
     found: bool = (await conn.execute(_IS_DUE, {"now": now})).scalar_one()
     return found

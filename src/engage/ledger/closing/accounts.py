@@ -18,7 +18,7 @@ from engage.schema.rows import columns, from_row, of_member
 
 
 class ClosingCredit(msgspec.Struct, frozen=True):
-    """A credit of an account that is to be closed."""
+    """A credit of an account that is being closed."""
 
     id: UUID
     source_key: str

@@ -1,9 +1,8 @@
-"""What a member's account holds goes to another account: credits keep their ids, and what they are for.
+"""Credits in a merger: each goes on in the survivor's account under its id.
 
-The credits of the account that is merged stay there as its history. In the other one each has a row under
-the same id, with the same source key and reference, so that nothing is earned a second time and what is
-taken back later is found. Where a key is taken there, the credit goes on as a transfer, whose key nobody
-else uses.
+The rows of the merged member stay as history. The survivor gets a row for each, with the same source key and
+reference, so nothing is earned a second time and a later clawback finds its credit. Where the survivor has
+that key already, the credit goes on as a transfer, under a key that nothing else uses.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,8 +16,8 @@ from engage.domain.keys import TRANSFER_RULE, MemberKey, transfer_key
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
-# Not more than a place that is taken; what it is worth is filled in when the lots are known. In the order in
-# which accepting takes keys, and before any balance, as there.
+# Credits of no points at first; their points are filled in when the lots are known. In the order in which
+# accepting locks keys, and before balances, as there.
 _TRACES = text("""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                      state, activity_at, accepted_at, reversed_at, why)
@@ -65,9 +64,9 @@ def _of(key: MemberKey, into: str | None = None) -> dict[str, str]:
 async def copy_credits(
     conn: AsyncConnection, key: MemberKey, into: str, *, without: Collection[str], now: datetime
 ) -> set[UUID]:
-    """Credits of no points for `into`, under the keys of the member's credits that are free there; their ids.
+    """Add credits of no points for `into`, under the source keys of the member's credits that are free there.
 
-    Of the rules `without` none is taken.
+    Credits of the rules `without` are left out. Returns the ids that were added.
     """
     rows = await conn.execute(_TRACES, _of(key, into) | {"without": sorted(without), "now": now})
     return set(rows.scalars())
@@ -81,7 +80,7 @@ async def add_transfers(
     *,
     now: datetime,
 ) -> None:
-    """The same, under keys of their own: by credit id, with the reference that it is known by from now on."""
+    """Add credits of no points for `into` under transfer keys: (credit id, its reference from now on)."""
     rows = [(id_, transfer_key(key[1], id_), reference) for id_, reference in transfers]
     await conn.execute(
         _TRANSFERS, _of(key, into) | _TRANSFERRED.of(rows) | {"rule_id": TRANSFER_RULE, "now": now}
@@ -89,5 +88,5 @@ async def add_transfers(
 
 
 async def fill_credits(conn: AsyncConnection, key: MemberKey, into: str, ids: Sequence[UUID]) -> None:
-    """These credits of `into` are worth what the member's are."""
+    """Give these credits of `into` the points, state and times of the member's."""
     await conn.execute(_FILL, _of(key, into) | {"ids": list(ids)})

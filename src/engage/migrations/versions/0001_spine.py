@@ -1,4 +1,4 @@
-"""The spine: programs, members, the ledger, and what tells others of it."""
+"""Programs, members, the ledger and the outbox."""
 
 from alembic import op
 
@@ -63,7 +63,7 @@ CREATE TABLE credits (
     reversed_at     timestamptz,
     why             jsonb NOT NULL,
     PRIMARY KEY (program_id, member_id, id),
-    -- A credit of 0 points is the trace of a removal that came before its activity.
+    -- A credit of 0 points records a removal that came before its activity.
     CHECK (points > 0 OR (points = 0 AND state = 'reversed')),
     CHECK (active_at >= due_at),
     CHECK ((state IN ('active', 'expired')) <= (active_at IS NOT NULL))
@@ -130,8 +130,8 @@ CREATE TABLE lots (
 """
 
 REST = """
--- Balance changes that may not have been published yet. A row is written with its change and deleted once
--- it was told; what is told is always the newest balance, so telling twice does no harm.
+-- Balance changes that may not have been published yet. A row is written with its change and deleted after
+-- publishing; the newest balance is what is published, so publishing twice does no harm.
 CREATE TABLE outbox (
     id              uuid PRIMARY KEY,
     created_at      timestamptz NOT NULL,
@@ -159,7 +159,7 @@ CREATE TABLE api_keys (
     revoked_at      timestamptz
 );
 
--- By wall time: what a client may repeat has nothing to do with the sandbox's clock.
+-- By wall time: how long a client may repeat a request has nothing to do with the sandbox's clock.
 CREATE TABLE idempotency_keys (
     caller          text COLLATE "C" NOT NULL,
     key             text COLLATE "C" NOT NULL,
