@@ -1,12 +1,12 @@
 """One activity while it is being recorded: the slots it wants, and the credits that it has so far."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct, field
 
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit
-from engage.domain.earning.limits import SameAs, Slot, StreakSlot, WindowSlot
+from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.slots import Grant, refused, wanted
 from engage.domain.earning.streak import Streak
@@ -72,19 +72,14 @@ class Attempt(Struct):
         return [Offer(self, grant, self._credits_of(grant, credits)) for grant in self.grants]
 
     def _credits_of(self, grant: Grant, credits: list[NewCredit]) -> list[CreditToAccept]:
-        id_, known, day_before = new_id(), bool(self.credits), _day_before(grant)
+        id_, known, day_before = new_id(), bool(self.credits), grant.slot.day_before(grant.number)
         rows = []
         for credit in credits:
             if credit.rule_id == grant.slot.rule_id:
                 rows.append(CreditToAccept(*self.member.key, id_, credit, known=known, day_before=day_before))
-            elif self._shared_rule(credit) == grant.slot.rule_id:
+            elif self.program.earning.rules.leader(credit.rule_id).id == grant.slot.rule_id:
                 rows.append(CreditToAccept(*self.member.key, new_id(), credit, with_id=id_))
         return rows
-
-    def _shared_rule(self, credit: NewCredit) -> str | None:
-        """The rule whose slot a credit shares."""
-        limit = self.program.earning.rules.by_id[credit.rule_id].limit
-        return limit.rule if isinstance(limit, SameAs) else None
 
     def win(self, grant: Grant, credits: list[CreditToAccept]) -> None:
         self.closed_rules.add(grant.slot.rule_id)
@@ -136,11 +131,3 @@ def prepare(
     if not slots:
         raise Refusal(Code.NOT_OFFERED)
     return Attempt(member, activity.activity, activity.at, program, market.zone, slots, decisions)
-
-
-def _day_before(grant: Grant) -> str | None:
-    """For the first day of a streak, the source key of the day before it."""
-    slot = grant.slot
-    if not isinstance(slot, StreakSlot) or grant.number > 1:
-        return None
-    return StreakSlot(slot.rule_id, slot.day - timedelta(days=1), slot.zone).source_key(0)

@@ -1,6 +1,6 @@
 """Once a day, counting the days in a row."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from engage.domain import calendar
@@ -34,6 +34,9 @@ class StreakSlot(SlotKind, frozen=True):
 
     def paid(self, rule_id: str, number: int, points: int) -> TraceStep:
         return step(TraceCode.STREAK_DAY, rule=rule_id, streak_days=number, points=points)
+
+    def day_before(self, number: int) -> str | None:
+        return streak_key(self.rule_id, self.day - timedelta(days=1)) if number == 1 else None
 
 
 class DailyStreak(LimitKind, frozen=True, tag="daily_streak"):

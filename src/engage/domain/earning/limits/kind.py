@@ -36,6 +36,10 @@ class SlotKind(Struct, frozen=True):
         """The step of a rule that pays `points` for this slot."""
         raise NotImplementedError
 
+    def day_before(self, number: int) -> str | None:
+        """The source key whose credit would make this grant wrong: that of the day before a new streak."""
+        return None
+
 
 class LimitedRule(Protocol):
     """The fields of a rule that a limit's validation reads."""
