@@ -1,4 +1,4 @@
-"""The deeds of documents' examples, done through the flows over real servers."""
+"""Plays the steps of documents' examples through the flows, on real servers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -46,8 +46,8 @@ from tests.support.database import rows
 
 _numbers = count(1)
 
-# What a credit was when it was earned: what it lost since while it waited is told by its reductions.
-_EARNED = """
+# Credits with the points that they were granted: reductions of pending credits are added back.
+_CREDITS = """
 SELECT c.rule_id, c.points + coalesce(CAST(sum(r.points) AS bigint), 0), c.source_key, c.due_at, c.expires_at
 FROM credits c LEFT JOIN reductions r ON r.program_id = c.program_id AND r.member_id = c.member_id
     AND r.credit_id = c.id
@@ -55,7 +55,7 @@ WHERE c.program_id = :program AND c.member_id = :member AND c.id = ANY(:ids)
 GROUP BY c.program_id, c.member_id, c.id
 """
 
-_OF_ORDER = """
+_CREDITS_OF_ORDER = """
 SELECT id FROM credits
 WHERE program_id = :program AND member_id = :member AND reference = 'order:' || :order_id
 """
@@ -66,10 +66,10 @@ ORDER BY state = 'issued' DESC, issued_at
 """
 
 
-Afterwards = OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved
+LaterEvent = OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved
 
 
-class Earned(msgspec.Struct, frozen=True):
+class EarnedCredit(msgspec.Struct, frozen=True):
     rule: str
     points: int
     source_key: str
@@ -78,9 +78,9 @@ class Earned(msgspec.Struct, frozen=True):
 
 
 class StepResult(msgspec.Struct):
-    """What came of a step."""
+    """The outcome of a step."""
 
-    credits: list[Earned] | None = None
+    credits: list[EarnedCredit] | None = None
     quote: Quoted | None = None
     held: CheckoutHold | None = None
     redeemed: Redemption | None = None
@@ -88,9 +88,7 @@ class StepResult(msgspec.Struct):
 
 
 class ExampleMember:
-    """One member, who does what the steps of an example say. They join when a step says so, or else without
-    any points.
-    """
+    """A member who performs an example's steps. They register in a step, or else join without points."""
 
     def __init__(self, services: Services, program_id: str, country: str, currency: str) -> None:
         self.services = services
@@ -104,17 +102,17 @@ class ExampleMember:
         return self.program_id, self.member_id
 
     async def step(self, step: Step, at: datetime) -> StepResult:
-        await self.pass_to(at)
+        await self.advance_to(at)
         try:
-            came = await self._do(step)
+            result = await self._do(step)
         except Refusal as refusal:
-            came = StepResult(refusal=refusal.code)
-        await self.pass_to(at)
+            result = StepResult(refusal=refusal.code)
+        await self.advance_to(at)
         await self.services.post_commit.drain()
-        return came
+        return result
 
-    async def pass_to(self, at: datetime) -> None:
-        """Everything that falls due happens at its own time."""
+    async def advance_to(self, at: datetime) -> None:
+        """Advance the clock, and do all due work on the way, each at its own time."""
         clock = self.services.clock
         assert isinstance(clock, StoppedClock)
         while (stop := await self._next_stop(clock.at, at)) is not None:
@@ -128,8 +126,8 @@ class ExampleMember:
             times = [await work.next_at(conn, after=after) for work in DUE_WORK]
         return min((at for at in times if at is not None and at < until), default=None)
 
-    async def arrive(self) -> None:
-        """A member from here on, who has earned nothing yet."""
+    async def join_without_points(self) -> None:
+        """Add the member without a registration, so that nothing is earned."""
         member = NewMember(
             program_id=self.program_id,
             member_id=self.member_id,
@@ -145,8 +143,8 @@ class ExampleMember:
             await add_member(conn, member, now=self.services.clock.now())
         self.joined = True
 
-    async def active(self) -> tuple[int, int, int, int]:
-        """(active, pending, held, debt)."""
+    async def balance(self) -> tuple[int, int, int, int]:
+        """Return (active, pending, held, debt)."""
         found = (await read_balances(self.services, [self.key])).get(self.key)
         return (0, 0, 0, 0) if found is None else (found.active, found.pending, found.held, found.debt)
 
@@ -158,72 +156,72 @@ class ExampleMember:
                 return StepResult(credits=await self._join())
             case Order() as order:
                 return StepResult(credits=await self._pay(order))
-            case Spend() as deed:
-                held = await self._hold(deed)
-                earned = await self._pay(self._order(deed))
-                await self._end(deed.order_id, "captured")
+            case Spend() as action:
+                held = await self._hold(action)
+                earned = await self._pay(self._order(action))
+                await self._close(action.order_id, "captured")
                 return StepResult(credits=earned, held=held)
-            case Hold() as deed:
-                return StepResult(held=await self._hold(deed))
-            case Quote() as deed:
-                return StepResult(quote=await quote(self.services, QuoteRequest(**self._basket(deed))))
+            case Hold() as action:
+                return StepResult(held=await self._hold(action))
+            case Quote() as action:
+                return StepResult(quote=await quote(self.services, QuoteRequest(**self._basket(action))))
             case Capture(order_id=order_id):
-                await self._end(order_id, "captured")
+                await self._close(order_id, "captured")
             case Release(order_id=order_id):
-                await self._end(order_id, "released")
+                await self._close(order_id, "released")
             case Redeem(reward_id=reward_id):
                 (answer,) = await redeem(self.services, [RewardRequest(*self.key, reward_id)])
-                return StepResult(redeemed=_raised(answer))
+                return StepResult(redeemed=_unwrap(answer))
             case Withdraw(points=points, method=method):
                 await withdraw(self.services, *self.key, points=points, method=method)
             case Wait():
                 pass
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
-                await self._tell(_event_of(step.do, self._named()))
+                await self._send(_event_of(step.do, self._event_fields()))
             case activity:
                 (done,) = await record(
                     self.services, [MemberActivity(*self.key, activity, self.services.clock.now())]
                 )
-                recorded = _raised(done)
+                recorded = _unwrap(done)
                 return StepResult(credits=await self._earned([credit.id for credit in recorded.credits]))
         return StepResult()
 
-    async def _join(self, **who: Any) -> list[Earned]:
-        """Whoever joins after the first who did is somebody else."""
+    async def _join(self, **details: Any) -> list[EarnedCredit]:
+        """Register the member; later calls register other members."""
         member_id = f"{self.member_id}-{next(_numbers)}" if self.joined else self.member_id
         registration = MemberRegistration(
-            member_id=member_id, program=self.program_id, country=self.country, **who
+            member_id=member_id, program=self.program_id, country=self.country, **details
         )
         joined = await register_member(self.services, registration)
         self.joined = True
         return await self._earned([credit.id for credit in joined.credits], member_id)
 
-    async def _pay(self, order: Order) -> list[Earned]:
-        told = {name: getattr(order, name) for name in order.__struct_fields__ if name != "discount"}
-        paid = events.OrderPaid(**told, hold_id=self.holds.get(order.order_id))
-        await self._tell(events.OrderPaidEvent(**self._named(), data=paid))
+    async def _pay(self, order: Order) -> list[EarnedCredit]:
+        facts = {name: getattr(order, name) for name in order.__struct_fields__ if name != "discount"}
+        paid = events.OrderPaid(**facts, hold_id=self.holds.get(order.order_id))
+        await self._send(events.OrderPaidEvent(**self._event_fields(), data=paid))
         ids = await rows(
             self.services.db,
-            _OF_ORDER,
+            _CREDITS_OF_ORDER,
             program=self.program_id,
             member=self.member_id,
             order_id=order.order_id,
         )
         return await self._earned([id_ for (id_,) in ids])
 
-    async def _hold(self, deed: Hold) -> CheckoutHold:
-        codes = [await self._code(reward) for reward in deed.coupons]
-        asked = HoldRequest(
-            **self._basket(deed), order_id=deed.order_id, points=deed.points, coupon_codes=codes
+    async def _hold(self, action: Hold) -> CheckoutHold:
+        codes = [await self._code(reward) for reward in action.coupons]
+        request = HoldRequest(
+            **self._basket(action), order_id=action.order_id, points=action.points, coupon_codes=codes
         )
-        (answer,) = await hold(self.services, [asked])
-        held: CheckoutHold = _raised(answer)
-        self.holds[deed.order_id] = held.hold_id
+        (answer,) = await hold(self.services, [request])
+        held: CheckoutHold = _unwrap(answer)
+        self.holds[action.order_id] = held.hold_id
         return held
 
-    async def _end(self, order_id: str, end: HoldOutcome) -> None:
+    async def _close(self, order_id: str, end: HoldOutcome) -> None:
         (answer,) = await close_holds(self.services, [HoldClosing(self.holds[order_id], end)])
-        _raised(answer)
+        _unwrap(answer)
 
     async def _code(self, reward: str) -> str:
         found = await rows(
@@ -231,69 +229,70 @@ class ExampleMember:
         )
         return str(found[0][0])
 
-    async def _earned(self, ids: Sequence[object], member_id: str | None = None) -> list[Earned]:
+    async def _earned(self, ids: Sequence[object], member_id: str | None = None) -> list[EarnedCredit]:
         found = await rows(
             self.services.db,
-            _EARNED,
+            _CREDITS,
             program=self.program_id,
             member=member_id or self.member_id,
             ids=list(ids),
         )
         return [
-            msgspec.convert(dict(zip(Earned.__struct_fields__, row, strict=True)), Earned) for row in found
+            msgspec.convert(dict(zip(EarnedCredit.__struct_fields__, row, strict=True)), EarnedCredit)
+            for row in found
         ]
 
-    async def _tell(self, event: AnyEvent) -> None:
-        """Raises Refusal without facts."""
+    async def _send(self, event: AnyEvent) -> None:
+        """Send an event. Raises Refusal, without facts."""
         taken = await take_events(self.services, [event])
         for refused in taken.refused:
             raise Refusal(refused.code)
 
-    def _named(self) -> dict[str, Any]:
+    def _event_fields(self) -> dict[str, Any]:
         return {
-            "id": f"told-{next(_numbers)}",
+            "id": f"event-{next(_numbers)}",
             "time": self.services.clock.now(),
             "program": self.program_id,
             "member_id": self.member_id,
         }
 
-    def _basket(self, deed: Quote) -> dict[str, Any]:
+    def _basket(self, action: Quote) -> dict[str, Any]:
         return {
             "program": self.program_id,
             "member_id": self.member_id,
-            "channel": deed.channel,
-            "payment": deed.payment,
-            "lines": deed.lines,
-            "shipping": deed.shipping,
-            "currency": deed.currency or self.currency,
+            "channel": action.channel,
+            "payment": action.payment,
+            "lines": action.lines,
+            "shipping": action.shipping,
+            "currency": action.currency or self.currency,
         }
 
-    def _order(self, deed: Spend) -> Order:
-        basket = self._basket(deed)
+    def _order(self, action: Spend) -> Order:
+        basket = self._basket(action)
         del basket["program"], basket["member_id"]
-        return Order(order_id=deed.order_id, **basket)
+        return Order(order_id=action.order_id, **basket)
 
 
 def _event_of(
-    told: OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved,
-    named: dict[str, Any],
+    event: OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved,
+    fields: dict[str, Any],
 ) -> AnyEvent:
-    match told:
+    match event:
         case OrderDelivered(order_id=order_id):
-            return events.OrderDeliveredEvent(**named, data=events.OrderReference(order_id=order_id))
+            return events.OrderDeliveredEvent(**fields, data=events.OrderReference(order_id=order_id))
         case OrderCancelled(order_id=order_id):
-            return events.OrderCancelledEvent(**named, data=events.OrderReference(order_id=order_id))
+            return events.OrderCancelledEvent(**fields, data=events.OrderReference(order_id=order_id))
         case OrderReturned(order_id=order_id, lines=lines):
             back = None if lines is None else [ReturnedLine(*line) for line in lines.items()]
-            data = events.OrderReturned(order_id=order_id, return_id=named["id"], lines=back)
-            return events.OrderReturnedEvent(**named, data=data)
+            data = events.OrderReturned(order_id=order_id, return_id=fields["id"], lines=back)
+            return events.OrderReturnedEvent(**fields, data=data)
         case ReviewRemoved(review_id=review_id):
-            return events.ReviewRemovedEvent(**named, data=events.ReviewRemoved(review_id=review_id))
+            return events.ReviewRemovedEvent(**fields, data=events.ReviewRemoved(review_id=review_id))
         case ShareRemoved(share_id=share_id):
-            return events.ShareRemovedEvent(**named, data=events.ShareRemoved(share_id=share_id))
+            return events.ShareRemovedEvent(**fields, data=events.ShareRemoved(share_id=share_id))
 
 
-def _raised(answer: Any) -> Any:
+def _unwrap(answer: Any) -> Any:
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -18,27 +18,27 @@ from engage.flows.programs.publish import publish
 from engage.flows.reads.home import read_home
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from tests.flows.example_member import Earned, ExampleMember, StepResult
+from tests.flows.example_member import EarnedCredit, ExampleMember, StepResult
 
 # Other tests cover examples that have only these steps.
-OF_EVERY_DAY = FuelTap | Share | Review | AppSignIn | Registration
+EVERYDAY_STEPS = FuelTap | Share | Review | AppSignIn | Registration
 
-THEN = datetime(2017, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(2017, 1, 1, tzinfo=UTC)
 
 
-def _scenarios(program: Program) -> list[Example]:
+def _examples(program: Program) -> list[Example]:
     return [
         example
         for example in program.examples
-        if not all(isinstance(step.do, OF_EVERY_DAY) for step in example.steps)
+        if not all(isinstance(step.do, EVERYDAY_STEPS) for step in example.steps)
     ]
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with open_services(settings, StoppedClock(THEN)) as opened:
+    async with open_services(settings, StoppedClock(BEGINNING)) as opened:
         for document in programs.presets().values():
-            await publish(opened.db, document, source="preset", now=THEN)
+            await publish(opened.db, document, source="preset", now=BEGINNING)
         await opened.programs.refresh(opened.db)
         yield opened
 
@@ -48,48 +48,48 @@ async def test_the_flows_agree_with_a_documents_examples(
     name: str, services: Services, settings: Settings
 ) -> None:
     program = programs.preset(name)
-    found = []
-    for example in _scenarios(program):
-        found += await _live(services, program, example)
-    assert found == []
+    differences = []
+    for example in _examples(program):
+        differences += await _play(services, program, example)
+    assert differences == []
     assert (await audit(settings)).broken == []
 
 
-async def _live(services: Services, program: Program, example: Example) -> list[str]:
-    """What did not come as the example says."""
+async def _play(services: Services, program: Program, example: Example) -> list[str]:
+    """Play an example; return the differences from its expectations."""
     market = program.countries[example.country]
-    actor = ExampleMember(services, program.id, example.country, market.currency)
+    member = ExampleMember(services, program.id, example.country, market.currency)
     clock = services.clock
     assert isinstance(clock, StoppedClock)
     # Each example begins at its own time.
     clock.at = example.steps[0].instants(market.zone)[0]
     if not any(isinstance(step.do, Join | Registration) for step in example.steps):
-        await actor.arrive()
-    wrong = []
+        await member.join_without_points()
+    differences = []
     for number, step in enumerate(example.steps, start=1):
         for at in step.instants(market.zone):
-            came = await actor.step(step, at)
-            pairs = _compared(step, came, market.zone)
-        pairs += await _afterwards(actor, step, market.zone)
-        wrong += [
+            result = await member.step(step, at)
+            pairs = _compare(step, result, market.zone)
+        pairs += await _compare_state(member, step, market.zone)
+        differences += [
             f"{example.title}, step {number}: expected {expected}, got {got}"
             for expected, got in pairs
             if expected != got
         ]
-    return wrong
+    return differences
 
 
-def _compared(step: Step, came: StepResult, zone: str) -> list[tuple[Any, Any]]:
-    """(expected, found) of everything that the step tells of its outcome."""
-    pairs: list[tuple[Any, Any]] = [(step.refused, came.refusal)]
+def _compare(step: Step, result: StepResult, zone: str) -> list[tuple[Any, Any]]:
+    """Return (expected, actual) of everything that the step expects."""
+    pairs: list[tuple[Any, Any]] = [(step.refused, result.refusal)]
     if step.earns is not None:
-        earned = {credit.rule: credit for credit in came.credits or ()}
+        earned = {credit.rule: credit for credit in result.credits or ()}
         pairs.append(({wanted.rule for wanted in step.earns}, earned.keys()))
         for wanted in step.earns:
             if wanted.rule in earned:
-                pairs += _credit(wanted, earned[wanted.rule], zone)
-    if step.quotes is not None and came.quote is not None:
-        offered = came.quote
+                pairs += _compare_credit(wanted, earned[wanted.rule], zone)
+    if step.quotes is not None and result.quote is not None:
+        offered = result.quote
         pairs.append((step.quotes.max_points, offered.max_points))
         pairs.append((step.quotes.discount_minor, offered.discount_max.amount))
         if step.quotes.reasons is not None:
@@ -97,11 +97,11 @@ def _compared(step: Step, came: StepResult, zone: str) -> list[tuple[Any, Any]]:
         if step.quotes.coupons is not None:
             expected = {(c.reward, c.discount_minor, *c.reasons) for c in step.quotes.coupons}
             pairs.append((expected, {(c.reward_id, c.discount.amount, *c.reasons) for c in offered.coupons}))
-    if step.pays is not None and came.held is not None:
-        paid = came.held.points, came.held.discount.amount
+    if step.pays is not None and result.held is not None:
+        paid = result.held.points, result.held.discount.amount
         pairs.append(((step.pays.points, step.pays.discount_minor), paid))
-    if step.gives is not None and came.redeemed is not None:
-        code = came.redeemed.coupon
+    if step.gives is not None and result.redeemed is not None:
+        code = result.redeemed.coupon
         value_minor = None if code.value is None else code.value.amount
         pairs.append(((step.gives.value_minor, step.gives.product_id), (value_minor, code.product_id)))
         if step.gives.expires_at is not None:
@@ -109,7 +109,7 @@ def _compared(step: Step, came: StepResult, zone: str) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def _credit(wanted: Any, credit: Earned, zone: str) -> list[tuple[Any, Any]]:
+def _compare_credit(wanted: Any, credit: EarnedCredit, zone: str) -> list[tuple[Any, Any]]:
     pairs: list[tuple[Any, Any]] = [(wanted.points, credit.points)]
     if wanted.source_key is not None:
         pairs.append((wanted.source_key, credit.source_key))
@@ -122,14 +122,14 @@ def _credit(wanted: Any, credit: Earned, zone: str) -> list[tuple[Any, Any]]:
     return pairs
 
 
-async def _afterwards(actor: ExampleMember, step: Step, zone: str) -> list[tuple[Any, Any]]:
+async def _compare_state(member: ExampleMember, step: Step, zone: str) -> list[tuple[Any, Any]]:
     pairs: list[tuple[Any, Any]] = []
     if step.balance is not None:
         wanted = step.balance
         expected = wanted.active, wanted.pending, wanted.held, wanted.debt
-        pairs.append((expected, await actor.active()))
+        pairs.append((expected, await member.balance()))
     if step.expiring is not None:
-        home = await read_home(actor.services, *actor.key)
+        home = await read_home(member.services, *member.key)
         ending = [(end.points, instant(end.expires_at, zone)) for end in step.expiring if end.expires_at]
         pairs.append((ending, [(end.points, end.expires_at) for end in home.expiring]))
     return pairs
