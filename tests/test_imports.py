@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 ENGAGE = ROOT / "src" / "engage"
 SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py"))]
 
-# What each room may import besides itself; a file directly in the package is a room of its own. Downwards
-# only: a room that is missing here, or an import that is, is a question about the architecture.
+# What found layer may import besides itself; a file directly in the package is a layer of its own. Downwards
+# only: a layer that is missing here, or an import that is, is a question about the architecture.
 BASE = {"domain", "schema", "audit", "clock", "settings", "sandbox_secrets", "programs", "batching"}
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages"}
@@ -92,8 +92,8 @@ class Import(Struct, frozen=True):
     module: str
 
     @property
-    def room(self) -> str:
-        """Of engage; the first name of any other package."""
+    def layer(self) -> str:
+        """The top package of engage, or the first name of another distribution."""
         first, _, rest = self.module.partition(".")
         return rest.partition(".")[0] or "__init__" if first == "engage" else first
 
@@ -101,26 +101,26 @@ class Import(Struct, frozen=True):
         return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
 
 
-def room_of(file: Path) -> str:
+def layer_of(file: Path) -> str:
     if not file.is_relative_to(ENGAGE):
         return "workers"
     return file.relative_to(ENGAGE).parts[0].removesuffix(".py")
 
 
-def upwards(room: str, bottom_up: list[str]) -> list[str]:
+def upwards(layer: str, bottom_up: list[str]) -> list[str]:
     """The imports of a package that stands later in the order, or is not in it."""
     order = {package: n for n, package in enumerate(bottom_up)}
-    found = []
-    for each in ALL:
-        if room_of(each.file) == room and each.module.startswith(f"engage.{room}."):
-            package = each.file.relative_to(ENGAGE / room).parts[0].removesuffix(".py")
-            if order[package] < order[each.module.split(".")[2]]:
-                found.append(str(each))
-    return found
+    wrong = []
+    for found in ALL:
+        if layer_of(found.file) == layer and found.module.startswith(f"engage.{layer}."):
+            package = found.file.relative_to(ENGAGE / layer).parts[0].removesuffix(".py")
+            if order[package] < order[found.module.split(".")[2]]:
+                wrong.append(str(found))
+    return wrong
 
 
 def imports(file: Path) -> Iterator[Import]:
-    """All of them, those inside functions too."""
+    """Every import of a file, those inside functions too."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
@@ -133,31 +133,31 @@ def imports(file: Path) -> Iterator[Import]:
                 yield Import(file, node.lineno, "a relative name")
 
 
-ALL = [each for file in SOURCES for each in imports(file)]
+ALL = [found for file in SOURCES for found in imports(file)]
 
 
-def is_ours(each: Import) -> bool:
-    return each.module.partition(".")[0] in ("engage", "workers")
+def is_ours(found: Import) -> bool:
+    return found.module.partition(".")[0] in ("engage", "workers")
 
 
-def test_every_room_has_its_place() -> None:
-    assert {room_of(file) for file in SOURCES} <= MAY_IMPORT.keys()
+def test_every_layer_has_its_place() -> None:
+    assert {layer_of(file) for file in SOURCES} <= MAY_IMPORT.keys()
 
 
 def test_imports_run_one_way() -> None:
     wrong = [
-        str(each)
-        for each in ALL
-        if is_ours(each) and each.room not in MAY_IMPORT[room_of(each.file)] | {room_of(each.file)}
+        str(found)
+        for found in ALL
+        if is_ours(found) and found.layer not in MAY_IMPORT[layer_of(found.file)] | {layer_of(found.file)}
     ]
     assert wrong == []
 
 
-def test_the_rooms_make_no_circle() -> None:
+def test_the_layers_make_no_circle() -> None:
     above: dict[str, set[str]] = dict(MAY_IMPORT)
-    while free := [room for room, below in above.items() if not below & above.keys()]:
-        for room in free:
-            del above[room]
+    while free := [layer for layer, below in above.items() if not below & above.keys()]:
+        for layer in free:
+            del above[layer]
     assert above == {}
 
 
@@ -172,23 +172,23 @@ def test_packages_of_flows_import_only_those_before_them() -> None:
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 def test_adapters_do_not_know_each_other(adapter: str) -> None:
     others = ADAPTERS - {adapter}
-    assert [str(each) for each in ALL if room_of(each.file) == adapter and each.room in others] == []
+    assert [str(found) for found in ALL if layer_of(found.file) == adapter and found.layer in others] == []
 
 
 def test_the_domain_is_pure() -> None:
-    foreign = [each for each in ALL if room_of(each.file) == "domain" and not is_ours(each)]
-    assert [str(each) for each in foreign if each.room not in DOMAIN_MAY_IMPORT] == []
+    foreign = [found for found in ALL if layer_of(found.file) == "domain" and not is_ours(found)]
+    assert [str(found) for found in foreign if found.layer not in DOMAIN_MAY_IMPORT] == []
 
 
 def test_a_session_of_the_feed_knows_no_server() -> None:
-    inner = [each for each in ALL if room_of(each.file) == "feed" and each.file.stem in SANS_IO]
-    assert [str(each) for each in inner if is_ours(each) and each.room not in ("feed", "domain")] == []
+    inner = [found for found in ALL if layer_of(found.file) == "feed" and found.file.stem in SANS_IO]
+    assert [str(found) for found in inner if is_ours(found) and found.layer not in ("feed", "domain")] == []
     outside = {"asyncio", "socket", "websockets", "redis", "sqlalchemy", "time"}
-    assert [str(each) for each in inner if each.room in outside] == []
+    assert [str(found) for found in inner if found.layer in outside] == []
 
 
 def test_servers_of_our_own_are_for_one_machine_only() -> None:
-    assert {room_of(each.file) for each in ALL if each.module.startswith("engage.embedded")} <= {
+    assert {layer_of(found.file) for found in ALL if found.module.startswith("engage.embedded")} <= {
         "embedded",
         "cli",
         "bench",
@@ -206,10 +206,10 @@ def test_time_is_read_in_one_place() -> None:
         and (node.value.id, node.attr) in TIME_READERS
     ]
     assert wrong == []
-    assert [str(each) for each in ALL if each.module == "time" and _takes_names(each)] == []
+    assert [str(found) for found in ALL if found.module == "time" and _takes_names(found)] == []
 
 
-def _takes_names(each: Import) -> bool:
+def _takes_names(found: Import) -> bool:
     """`from time import …` would hide the name that is looked for."""
-    line = each.file.read_text(encoding="utf-8").splitlines()[each.line - 1]
+    line = found.file.read_text(encoding="utf-8").splitlines()[found.line - 1]
     return line.lstrip().startswith("from")

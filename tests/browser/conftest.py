@@ -43,7 +43,7 @@ REMARKS = ("Failed to load resource", "WebSocket connection to")
 REFERENCE_REMARKS = (*REMARKS, "policy: script-src eval", " Note that 'script-src' was not explicitly set")
 
 
-TELL_VIOLATIONS = """
+REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
 """
@@ -86,7 +86,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A visitor's browser. Whatever its pages complain about fails the test."""
     complaints: list[str] = []
 
-    def hear(message: ConsoleMessage) -> None:
+    def collect(message: ConsoleMessage) -> None:
         on_reference = message.page is not None and urlsplit(message.page.url).path == "/docs"
         remarks = REFERENCE_REMARKS if on_reference else REMARKS
         if message.type in ("error", "warning") and not message.text.startswith(remarks):
@@ -99,10 +99,10 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
     # Without a graphics card, what moves on the screen takes the time of everything else.
     context = await browser.new_context(viewport=PHONE, locale="es-ES", reduced_motion="reduce")
-    context.on("console", hear)
+    context.on("console", collect)
     context.on("response", look)
     context.on("weberror", lambda error: complaints.append(str(error.error)))
-    await context.add_init_script(TELL_VIOLATIONS)
+    await context.add_init_script(REPORT_VIOLATIONS)
     yield context
     await context.close()
     assert complaints == []

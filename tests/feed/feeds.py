@@ -55,7 +55,7 @@ class Balances:
         return {member: self.balances[member] for member in members if member in self.balances}
 
 
-class World(msgspec.Struct):
+class RunningFeed(msgspec.Struct):
     """A feed, what it reads from, and a publisher."""
 
     feed: Feed
@@ -77,13 +77,13 @@ class World(msgspec.Struct):
         return int(head.split()[1]), json.loads(body)
 
     async def ready(self) -> None:
-        """Waits until the feed hears the topics and can read balances."""
+        """Wait until the feed is subscribed to the topics and can read balances."""
         async with asyncio.timeout(WITHIN_S):
             while (await self.get("/health/ready"))[0] != 200:
                 await asyncio.sleep(LOOK_AGAIN_S)
 
     def closing(self) -> int:
-        """How many connections have been sent a close frame and are still there."""
+        """The number of connections with a close frame sent that are still open."""
         return sum(socket.session.phase is Phase.CLOSED for socket in self.feed._hub._sockets)
 
     @asynccontextmanager
@@ -98,7 +98,7 @@ class World(msgspec.Struct):
 class Client(msgspec.Struct):
     connection: ClientConnection
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """The next message, whose balance is checked to be the one of its seq."""
         async with asyncio.timeout(WITHIN_S):
             message = message_of(await self.connection.recv())
@@ -106,18 +106,18 @@ class Client(msgspec.Struct):
         assert message["balance"] == {"active": seq * 10, "pending": seq % 3, "held": seq % 5, "debt": 0}
         return message
 
-    async def hears(self, kind: str, seq: int, cause: str | None = None) -> None:
-        message = await self.hear()
+    async def expect(self, kind: str, seq: int, cause: str | None = None) -> None:
+        message = await self.receive()
         assert (message["type"], message["seq"], message.get("cause")) == (kind, seq, cause)
 
-    async def says(self, **message: Any) -> None:
+    async def send(self, **message: Any) -> None:
         await self.connection.send(json.dumps(message))
 
-    async def reads_to_the_end(self) -> tuple[int | None, str]:
+    async def read_to_the_end(self) -> tuple[int | None, str]:
         """(code, reason), whatever comes before."""
         while True:
             try:
-                await self.hear()
+                await self.receive()
             except ConnectionClosed as end:
                 return (None, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
 
@@ -125,10 +125,10 @@ class Client(msgspec.Struct):
         """(code, reason), and nothing else before."""
         try:
             async with asyncio.timeout(WITHIN_S):
-                heard = await self.connection.recv()
+                message = await self.connection.recv()
         except ConnectionClosed as end:
             return (None, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
-        raise AssertionError(f"not closed: {heard!r}")
+        raise AssertionError(f"not closed: {message!r}")
 
 
 def message_of(text: str | bytes) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def verify(token: str) -> TokenOwner:
 @asynccontextmanager
 async def running_feed(
     valkey: Redis, balances: Balances | None = None, **limits: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningFeed]:
     balances = Balances() if balances is None else balances
     topics = Topics(valkey, Clock())
     async with open_feed(
@@ -157,7 +157,7 @@ async def running_feed(
         read_balances=balances.read,
         limits=Limits(**limits),
     ) as feed:
-        yield World(feed, balances, topics)
+        yield RunningFeed(feed, balances, topics)
 
 
 def narrow_socket(port: int) -> socket.socket:

@@ -274,7 +274,7 @@ def test_nothing_is_sent_after_the_close_frame() -> None:
 EVENTS = st.lists(
     st.one_of(
         st.integers(1, 12).map(lambda steps: ("commit", steps)),
-        st.integers(0, 12).map(lambda back: ("hear", back)),
+        st.integers(0, 12).map(lambda back: ("receive", back)),
         st.just(("begin to read", 0)),
         st.just(("read", 0)),
         st.integers(0, 20).map(lambda seq: ("resume", seq)),
@@ -292,15 +292,15 @@ def test_an_old_state_and_the_messages_since_make_the_current_state(events: list
     newest = read_at = 0
     read = resumed = False
     stalled = False
-    heard: list[int] = []
+    received: list[int] = []
     got: list[dict[str, Any]] = []
     for what, number in events:
         match what:
             case "commit":
                 newest += number
-            case "hear":  # Late, doubled, out of order, as pub/sub from many publishers may be.
+            case "receive":  # Late, doubled, out of order, as pub/sub from many publishers may be.
                 seq = max(newest - number, 0)
-                heard.append(seq)
+                received.append(seq)
                 got += said(session.changed(push_of(balance(seq), "tap")))
             case "begin to read" if not read:
                 read_at = newest
@@ -316,7 +316,7 @@ def test_an_old_state_and_the_messages_since_make_the_current_state(events: list
             case "drain" if stalled:
                 stalled = False
                 got += said(session.drained())
-    # In the end everything has been read, heard and drained.
+    # In the end everything has been read, received and drained.
     if not read:
         got += said(session.snapshot_read(balance(read_at), 100.0))
     got += said(session.changed(push_of(balance(newest), "tap")))

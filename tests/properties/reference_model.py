@@ -62,7 +62,7 @@ GRACE = timedelta(days=30)
 
 
 def end_of(shop: Shop, at: datetime) -> datetime | None:
-    """When points that become active at `at` end."""
+    """The end of points that become active at `at`, or None."""
     zone = ZoneInfo(shop.zone)
     local = at.astimezone(zone)
     if shop.ends == "never":

@@ -123,14 +123,14 @@ async def services_with_checkout(settings: Settings, clock: Clock | None = None)
 
 
 async def member_with_points(services: Services, points: int, member_id: str = "m-1") -> str:
-    """A new member with so many points, a multiple of 100."""
+    """Register a member with these points, a multiple of 100."""
     await register_member(services, MemberRegistration(member_id=member_id, program=SPENDING, country="ES"))
     await earn(services, points, member_id)
     return member_id
 
 
 async def earn(services: Services, points: int, member_id: str = "m-1") -> None:
-    """As many reviews as that takes, of products of their own, in lots of 100."""
+    """Earn points by reviews of new products, in lots of 100."""
     reviews = [
         Review(product_id=f"p-{n}", review_id=f"r-{n}")
         for n in (next(_numbers) for _ in range(points // 100))
@@ -152,7 +152,7 @@ def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
 
 
 def hold_request(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRequest:
-    """A hold for a line of 100 EUR, if nothing else is said."""
+    """A hold for an order of one line of 100 EUR, by default."""
     fields: dict[str, Any] = {
         "program": SPENDING,
         "lines": [line(100_00)],
@@ -163,25 +163,25 @@ def hold_request(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> 
 
 
 async def place_hold(services: Services, request: HoldRequest) -> CheckoutHold:
-    """Raises what it is refused with."""
+    """Raises Refusal."""
     (answer,) = await hold(services, [request])
     return _raised(answer)
 
 
 async def close_hold(services: Services, made: CheckoutHold, end: HoldOutcome) -> ClosedHold:
-    """Raises what it is refused with."""
+    """Raises Refusal."""
     (answer,) = await close_holds(services, [HoldClosing(made.hold_id, end)])
     return _raised(answer)
 
 
 async def redeem_reward(services: Services, reward_id: str, member_id: str = "m-1") -> Redemption:
-    """Raises what it is refused with."""
+    """Raises Refusal."""
     (answer,) = await redeem(services, [RewardRequest(SPENDING, member_id, reward_id)])
     return _raised(answer)
 
 
 def refusal_codes(answers: list[Any]) -> list[str]:
-    """What was refused, by code; anything else that was raised is a mistake."""
+    """The codes of the refusals, sorted. Any other exception fails the test."""
     refused = [answer for answer in answers if isinstance(answer, Exception)]
     assert all(isinstance(answer, Refusal) for answer in refused), refused
     return sorted(answer.code for answer in refused if isinstance(answer, Refusal))

@@ -1,4 +1,4 @@
-"""A program whose members buy, and what the shop tells of their orders."""
+"""A program with rules about orders, and the events that the shop sends of them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -97,11 +97,11 @@ def line(line_id: str = "1", paid: int = 1000, quantity: int = 1, **rest: Any) -
 
 
 def paid(services: Services, *lines: Line, order_id: str = "o-1", **rest: Any) -> OrderPaidEvent:
-    """An order of 10 euros, if nothing else is said."""
+    """The event of a paid order, of 10 euros by default."""
     fields: dict[str, Any] = {"channel": "web", "payment": Payment(method="card"), "currency": "EUR"}
     event = {name: rest.pop(name) for name in ("member_id", "at") if name in rest}
-    told = OrderPaid(order_id=order_id, **(fields | {"lines": list(lines) or [line()]} | rest))
-    return OrderPaidEvent(**_event(services, **event), data=told)
+    order = OrderPaid(order_id=order_id, **(fields | {"lines": list(lines) or [line()]} | rest))
+    return OrderPaidEvent(**_event(services, **event), data=order)
 
 
 def delivered(services: Services, order_id: str = "o-1", **event: Any) -> OrderDeliveredEvent:
@@ -120,10 +120,10 @@ def returned(
     return_id: str = "",
     **event: Any,
 ) -> OrderReturnedEvent:
-    """These quantities by line, or everything."""
-    lines = None if back is None else [ReturnedLine(one, quantity) for one, quantity in back.items()]
-    told = OrderReturned(order_id=order_id, return_id=return_id or f"r-{next(_numbers)}", lines=lines)
-    return OrderReturnedEvent(**_event(services, **event), data=told)
+    """The event of a return: `back` has quantities by line; by default everything is returned."""
+    lines = None if back is None else [ReturnedLine(line_id, quantity) for line_id, quantity in back.items()]
+    facts = OrderReturned(order_id=order_id, return_id=return_id or f"r-{next(_numbers)}", lines=lines)
+    return OrderReturnedEvent(**_event(services, **event), data=facts)
 
 
 def review_removed(services: Services, review_id: str) -> ReviewRemovedEvent:
@@ -140,20 +140,20 @@ def _event(services: Services, member_id: str = "m-1", at: datetime | None = Non
 
 
 async def send_events(services: Services, *events: AnyEvent) -> list[str]:
-    """The codes of what is refused; everything else is done."""
+    """Send events, and return the codes of those that were refused."""
     taken = await take_events(services, events)
     assert taken.accepted + taken.repeated + len(taken.refused) == len(events)
     return [refused.code for refused in taken.refused]
 
 
 async def buy(services: Services, *lines: Line, **rest: Any) -> None:
-    """Paid and delivered, and the points that are due are active."""
+    """Buy and deliver an order, and settle what is due."""
     order_id, member_id = rest.get("order_id", "o-1"), rest.get("member_id", "m-1")
-    told: list[AnyEvent] = [
+    events: list[AnyEvent] = [
         paid(services, *lines, **rest),
         delivered(services, order_id, member_id=member_id),
     ]
-    assert await send_events(services, *told) == []
+    assert await send_events(services, *events) == []
     await settle_due(services, now=services.clock.now())
 
 
@@ -171,7 +171,7 @@ async def spend(
     member_id: str = "m-1",
     capture: bool = True,
 ) -> UUID:
-    """Points are held for an order, and captured at once if nothing else is said."""
+    """Hold points for an order, and capture them at once by default."""
     key, now, hold_id = (PROGRAM, member_id), services.clock.now(), new_id()
     async with open_posting(services, cause="held") as posting:
         accounts = await open_accounts(posting.conn, [key], now=now)
@@ -199,7 +199,7 @@ async def spend(
 
 
 async def balance(services: Services, member_id: str = "m-1") -> dict[str, int]:
-    """What is not zero of a member's balance."""
+    """The parts of a member's balance that are not zero."""
     (found,) = await rows(
         services.db, "SELECT active, pending, held, debt FROM balances WHERE member_id = :m", m=member_id
     )
