@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from engage.domain.document.errors import Problem, shown
+from engage.domain.document.errors import Problem, duplicate_names, shown
 from engage.domain.document.order_scope import OrderScope, scope_problems
 from engage.domain.earning.awards import EveryNthDay
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import DailyStreak, Once, OncePer, SameAs
+from engage.domain.earning.slots import short_code
+
+# Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
+RESERVED_IDS = frozenset({"removed", "order", "adjustment", "transfer", "opening", "opening_balance"})
 
 
 def rule_problems(rules: Sequence[Rule]) -> Iterator[Problem]:
     """Validate each rule by itself and with the others that it names, then rules that would pay twice."""
+    yield from _ids([rule.id for rule in rules])
     by_id = {rule.id: rule for rule in reversed(rules)}
     for n, rule in enumerate(rules):
         others = {rule_id: other for rule_id, other in by_id.items() if rule_id != rule.id}
@@ -32,6 +37,26 @@ def rule_conflicts(earlier: Sequence[Rule], later: Sequence[Rule], version: str)
             yield Problem(f"rules[{n}].on.activity", expected, shown(rule.on.activity))
         if old.limit.kind != rule.limit.kind:
             yield Problem(f"rules[{n}].limit.type", f"{old.limit.kind} {new_id}", shown(rule.limit.kind))
+    paths = {rule.id: "" for rule in earlier} | {rule.id: f"rules[{n}].id" for n, rule in enumerate(later)}
+    yield from short_code_problems(paths, "an id")
+
+
+def short_code_problems(paths: Mapping[str, str], what: str) -> Iterator[Problem]:
+    """The problems of names, with their paths, that have the gate's short code of an earlier name."""
+    by_code: dict[int, str] = {}
+    for name, path in paths.items():
+        first = by_code.setdefault(short_code(name), name)
+        if first != name:
+            found = f'{shown(name)}, which has the short code of "{first}"'
+            yield Problem(path, f"{what} with a unique short code", found)
+
+
+def _ids(ids: Sequence[str]) -> Iterator[Problem]:
+    yield from duplicate_names(ids, "rules", "id")
+    for n, rule_id in enumerate(ids):
+        if rule_id in RESERVED_IDS:
+            yield Problem(f"rules[{n}].id", "another id", f"{shown(rule_id)}, which the ledger reserves")
+    yield from short_code_problems({rule_id: f"rules[{n}].id" for n, rule_id in enumerate(ids)}, "an id")
 
 
 def _rule(rule: Rule, path: str, others: Mapping[str, Rule]) -> Iterator[Problem]:

@@ -1,17 +1,37 @@
 """The table of sections that features bring to a program."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from engage.domain.checkout.section import CHECKOUT
 from engage.domain.document.errors import Problem
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.validation import rule_conflicts, rule_problems
 from engage.domain.feature.section import Context, Section
 from engage.domain.program.program import Program
 from engage.domain.rewards.section import REWARDS
 from engage.domain.simulation.member import SimulatedMember
 from engage.domain.withdrawals.section import WITHDRAWALS
 
+
+class RulesDocument(Protocol):
+    """The fields that the section `rules` reads."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
+
+
+# Here, because earning is below the shape of a feature.
+RULES: Section[RulesDocument] = Section(
+    problems=lambda document, context: rule_problems(document.rules),
+    conflicts=lambda earlier, later, version: rule_conflicts(earlier.rules, later.rules, version),
+    ids=lambda document: {"rules": [rule.id for rule in document.rules]},
+    has_amounts=lambda document: any(rule.award.has_amounts for rule in document.rules),
+)
+
 # A feature adds one line here, one to `Program`, and one to `AnyAction` for its example steps.
 SECTIONS: tuple[Section[Program], ...] = (
+    RULES,
     CHECKOUT,
     WITHDRAWALS,
     REWARDS,
@@ -19,9 +39,9 @@ SECTIONS: tuple[Section[Program], ...] = (
 
 
 def context_of(program: Program) -> Context:
-    ids = {"rules": [rule.id for rule in program.rules]}
+    ids: dict[str, Sequence[str]] = {}
     for section in SECTIONS:
-        ids |= {name: list(listed) for name, listed in section.ids(program).items()}
+        ids |= section.ids(program)
     return Context(program.worth, ids)
 
 

@@ -9,11 +9,10 @@ from datetime import date, timedelta
 
 from engage.domain.document import iso_codes
 from engage.domain.document.durations import duration_problems, iso_duration
-from engage.domain.document.errors import Problem, duplicate_names, join, nearest, shown
+from engage.domain.document.errors import Problem, join, nearest, shown
 from engage.domain.document.worth import worth_problems
 from engage.domain.earning.due import After
-from engage.domain.earning.slots import short_code
-from engage.domain.earning.validation import rule_problems
+from engage.domain.earning.validation import short_code_problems
 from engage.domain.program import sections
 from engage.domain.program.example_validation import example_problems
 from engage.domain.program.program import Program
@@ -21,9 +20,6 @@ from engage.domain.program.program import Program
 # The gate has sixteen bits for days since 1970.
 EARLIEST = date(2000, 1, 1)
 LATEST = date(2099, 12, 31)
-
-# Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
-RESERVED_RULE_IDS = frozenset({"removed", "order", "adjustment", "transfer", "opening", "opening_balance"})
 
 MINUTE = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(days=366)  # For grace and promise.
@@ -34,8 +30,6 @@ def problems(program: Program) -> list[Problem]:
     return [
         *_frame(program),
         *_countries(program),
-        *_rule_ids(program),
-        *rule_problems(program.rules),
         *_waits(program),
         *_minor_units(program),
         *worth_problems(program.worth),
@@ -68,8 +62,7 @@ def _waits(program: Program) -> Iterator[Problem]:
 
 def _minor_units(program: Program) -> Iterator[Problem]:
     """One number cannot be an amount both of a currency with cents and of one without."""
-    by_rules = any(rule.award.has_amounts for rule in program.rules)
-    if not by_rules and not sections.have_amounts(program) and program.worth is None:
+    if not sections.have_amounts(program) and program.worth is None:
         return
     first: tuple[str, int] | None = None
     for country, market in program.countries.items():
@@ -95,23 +88,4 @@ def _countries(program: Program) -> Iterator[Problem]:
             found = shown(market.currency)
             yield Problem(join(path, "currency"), "a currency of ISO 4217, such as EUR", found)
     zones = {market.zone: join(join("countries", c), "zone") for c, market in program.countries.items()}
-    yield from same_codes(zones, "a zone")
-
-
-def same_codes(paths: dict[str, str], what: str) -> Iterator[Problem]:
-    """The problems of names, with their paths, that have the gate's short code of an earlier name."""
-    by_code: dict[int, str] = {}
-    for name, path in paths.items():
-        first = by_code.setdefault(short_code(name), name)
-        if first != name:
-            found = f'{shown(name)}, which has the short code of "{first}"'
-            yield Problem(path, f"{what} with a unique short code", found)
-
-
-def _rule_ids(program: Program) -> Iterator[Problem]:
-    ids = [rule.id for rule in program.rules]
-    yield from duplicate_names(ids, "rules", "id")
-    for n, rule_id in enumerate(ids):
-        if rule_id in RESERVED_RULE_IDS:
-            yield Problem(f"rules[{n}].id", "another id", f"{shown(rule_id)}, which the ledger reserves")
-    yield from same_codes({rule_id: f"rules[{n}].id" for n, rule_id in enumerate(ids)}, "an id")
+    yield from short_code_problems(zones, "a zone")

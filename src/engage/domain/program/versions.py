@@ -7,10 +7,9 @@ from fractions import Fraction
 from engage.domain.accounts.liability import PointRate
 from engage.domain.calendar import start_of_day
 from engage.domain.document.errors import Problem, shown
-from engage.domain.earning.validation import rule_conflicts
+from engage.domain.earning.validation import short_code_problems
 from engage.domain.program import sections
 from engage.domain.program.program import Program
-from engage.domain.program.validation import same_codes
 
 
 def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program | None:
@@ -73,14 +72,6 @@ def _between(earlier: Program, later: Program) -> list[Problem]:
     if earlier.in_force_from == later.in_force_from and earlier.countries.keys() & later.countries.keys():
         found = f"{later.in_force_from}, that of version {earlier.version}"
         problems.append(Problem("in_force_from", "another first day", found))
-    problems += rule_conflicts(earlier.rules, later.rules, earlier.version)
-    return [*problems, *sections.conflicts(earlier, later), *_codes(earlier, later)]
-
-
-def _codes(earlier: Program, later: Program) -> list[Problem]:
-    """Rules and zones of the later version that the gate cannot distinguish from those of the earlier one."""
-    rules = {rule.id: "" for rule in earlier.rules}
-    rules |= {rule.id: f"rules[{n}].id" for n, rule in enumerate(later.rules)}
     zones = {market.zone: "" for market in earlier.countries.values()}
     zones |= {market.zone: f"countries.{country}.zone" for country, market in later.countries.items()}
-    return [*same_codes(rules, "an id"), *same_codes(zones, "a zone")]
+    return [*problems, *sections.conflicts(earlier, later), *short_code_problems(zones, "a zone")]
