@@ -8,7 +8,7 @@ from alembic import command
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.api.accounts.trace import with_text
+from engage.api.http.traces import with_text
 from engage.domain.earning.trace import FACTS, TraceCode
 from engage.ledger.credits import list_credits
 from engage.runtime.database import one_statement, open_database

@@ -1,4 +1,4 @@
-"""`engage api`: the API on Granian, in one process, until it is told to stop."""
+"""The process of `engage api`: the API on Granian."""
 
 import asyncio
 import gc
@@ -14,16 +14,16 @@ from engage.api.app import app_of
 from engage.api.http.context import open_api
 from engage.settings import Settings, SettingsError
 
-# Connections that may wait to be accepted, and requests that may be under way.
+# Connections that wait to be accepted, and requests in progress.
 BACKLOG: Final = 2_048
 
-# Objects that come and go with requests are freed without the collector, which only has to find cycles. To
-# look for them after every 700 new objects, as Python does, took a fifth of the time of a tap.
+# Thresholds of the garbage collector, which only has to find cycles. With Python's own threshold of 700 new
+# objects it took a fifth of the time of a tap.
 COLLECT_AFTER: Final = (50_000, 20, 20)
 
 
 def run(settings: Settings) -> None:
-    """Blocks until SIGINT or SIGTERM; requests under way are answered first. Raises SettingsError."""
+    """Serve until SIGINT or SIGTERM. Requests in progress are answered first. Raises SettingsError."""
     logs.configure(settings)
     uvloop.run(_run(settings))
 
@@ -31,7 +31,7 @@ def run(settings: Settings) -> None:
 async def _run(settings: Settings) -> None:
     async with open_api(settings) as api:
         app = app_of(api)
-        # What is there now stays: the collector need not look through it again and again.
+        # Exclude everything loaded so far from collections.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
@@ -43,9 +43,9 @@ async def _run(settings: Settings) -> None:
 
 
 async def serve(app: Any, *, host: str, port: int) -> None:
-    """Serves an ASGI application whose lifespan has begun, until SIGINT or SIGTERM. Raises OSError.
+    """Serve an ASGI application whose lifespan has begun, until SIGINT or SIGTERM. Raises OSError.
 
-    The server runs in this process, on this loop: no other process can be left behind by a kill.
+    The server runs in this process, so a kill leaves no other process behind.
     """
     server = Server(
         app,
@@ -63,8 +63,8 @@ async def serve(app: Any, *, host: str, port: int) -> None:
     try:
         await server.serve()
     except RuntimeError as error:
-        # Granian puts its own backtrace behind what happened.
-        said = str(error).partition("\n")[0]
-        if "os error" in said:
-            raise OSError(said) from None
+        # Granian adds its own backtrace to the message.
+        message = str(error).partition("\n")[0]
+        if "os error" in message:
+            raise OSError(message) from None
         raise

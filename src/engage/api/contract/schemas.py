@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec.inspect import DateTimeType, Field, StructType, Type, UnionType, multi_type_info
 
-from engage.api.accounts.trace import TraceLine
 from engage.api.http.problems import FieldError, Problem
+from engage.api.http.traces import TraceLine
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import Why
 from engage.domain.earning.trace import TraceStep
