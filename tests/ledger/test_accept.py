@@ -1,4 +1,4 @@
-"""Credits are accepted exactly once, however many connections bring them, and nothing that must not be."""
+"""Credits are accepted exactly once, from any number of connections."""
 
 import asyncio
 import random
@@ -41,7 +41,7 @@ async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
 
 
 def credits(activity: AnyActivity, number: int = 1, *, days: int = 0) -> list[NewCredit]:
-    """What an activity earns that was granted that number everywhere."""
+    """The credits of an activity that was granted the same number of each slot."""
     at = NOON + days * DAY
     slots = wanted(PLAYGROUND.earning, activity, at=at, zone=MADRID)
     grants = [Grant(slot, number) for slot in slots]
@@ -59,13 +59,13 @@ def outbox_row() -> OutboxRow:
 async def take(
     db: AsyncEngine, accepting: list[CreditToAccept]
 ) -> tuple[frozenset[UUID], list[BalanceChange]]:
-    """(the ids that were taken, the balances that changed)"""
+    """(ids of the accepted credits, changed balances)"""
     row = OutboxRow(new_id(), "pending", NOON)
     async with one_statement(db) as conn:
         return await accept(conn, accepting, row, now=NOON), row.changes
 
 
-async def test_the_same_credits_from_many_connections_are_taken_once(db: AsyncEngine) -> None:
+async def test_the_same_credits_from_many_connections_are_accepted_once(db: AsyncEngine) -> None:
     chance = random.Random(3)
     wanted_credits = [
         (f"m-{n}", credit) for n in range(10) for c in range(4) for credit in credits(tap(), days=c)
@@ -93,7 +93,7 @@ async def test_the_newest_balance_comes_with_the_credits(db: AsyncEngine) -> Non
     assert await rows(db, "SELECT count(*), max(cause) FROM outbox") == [(1, "pending")]
 
 
-async def test_a_credit_that_shares_a_slot_is_not_taken_without_it(db: AsyncEngine) -> None:
+async def test_a_credit_that_shares_a_slot_needs_the_slots_credit(db: AsyncEngine) -> None:
     share_any, thanks = (c for c in credits(link()) if c.rule_id in ("share_any", "share_thanks"))
     assert (await take(db, rows_of([share_any])))[0]
     own = CreditToAccept(PROGRAM, "m-1", new_id(), share_any)
@@ -106,7 +106,7 @@ async def test_a_credit_that_shares_a_slot_is_not_taken_without_it(db: AsyncEngi
     assert [change.balance.pending for change in changes] == [4]
 
 
-async def test_what_is_known_by_its_reference_is_taken_under_no_rule(db: AsyncEngine) -> None:
+async def test_an_activity_with_a_known_reference_earns_under_no_rule(db: AsyncEngine) -> None:
     assert len((await take(db, rows_of(credits(link("s-1")))))[0]) == 4
     assert (await take(db, rows_of(credits(social("s-1"), 2))))[0] == frozenset()
     assert len((await take(db, rows_of(credits(social("s-1"), 2), "m-2")))[0]) == 2, (
@@ -123,7 +123,7 @@ async def test_what_is_known_by_its_reference_is_taken_under_no_rule(db: AsyncEn
     assert keys == {(PROGRAM, "m-1", "first_link")}
 
 
-async def test_a_run_of_days_begins_only_where_the_day_before_is_not_there(db: AsyncEngine) -> None:
+async def test_a_streak_begins_only_without_a_credit_for_the_day_before(db: AsyncEngine) -> None:
     async def begin(days: int, zone: str = MADRID) -> int:
         slot = StreakSlot("fuel", (NOON + days * DAY).date(), zone)
         (credit,) = decide(
@@ -140,8 +140,8 @@ async def test_a_run_of_days_begins_only_where_the_day_before_is_not_there(db: A
     assert await begin(13) == 1
 
 
-async def test_writers_in_any_order_do_not_stop_each_other(db: AsyncEngine) -> None:
-    """Accepting, settling and taking back the same members' credits, each in batches of their own order."""
+async def test_writers_in_any_order_do_not_deadlock(db: AsyncEngine) -> None:
+    """Accept, settle and claw back credits of the same members, in batches of different order."""
     chance = random.Random(8)
     members = [f"m-{n}" for n in range(12)]
 
@@ -177,7 +177,7 @@ async def test_writers_in_any_order_do_not_stop_each_other(db: AsyncEngine) -> N
     assert await rows(db, "SELECT sum(points) FROM legs") == [(0,)]
 
 
-async def test_due_times_are_told_late_rather_than_early(db: AsyncEngine) -> None:
+async def test_due_times_are_rounded_up(db: AsyncEngine) -> None:
     step = timedelta(milliseconds=250)
     await take(
         db, rows_of(credits(tap())) + rows_of(credits(link()), "m-2") + rows_of(credits(social(), 2), "m-3")

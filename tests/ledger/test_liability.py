@@ -1,4 +1,4 @@
-"""What the ledger says of instants that have passed is what a plain tally said when they were now."""
+"""Reports of past instants agree with a tally that was kept by plain additions at the time."""
 
 import copy
 import random
@@ -60,7 +60,7 @@ CURRENCY = {"ES": "EUR", "FR": "EUR", "GB": "GBP"}
 
 
 class Left(Struct):
-    """What is left of a lot that can be spent."""
+    """The rest of a lot that can be spent."""
 
     member: str
     points: int
@@ -68,7 +68,7 @@ class Left(Struct):
 
 
 class Tally(Struct):
-    """What everybody has, kept beside the ledger by plain additions."""
+    """The points of all members, by plain additions."""
 
     lots: dict[UUID, Left] = {}
     holds: dict[UUID, tuple[str, list[Take]]] = {}
@@ -89,8 +89,8 @@ class Tally(Struct):
         return active, pending, held, self.debt[member]
 
 
-class Life:
-    """Random operations on accounts, each at an instant of its own, and the tally after each."""
+class Scenario:
+    """Random operations on accounts, each at a different instant, and the tally after each."""
 
     def __init__(self, services: Services, seed: int) -> None:
         self.services = services
@@ -99,7 +99,7 @@ class Life:
         self.then: list[tuple[datetime, Tally]] = []
         self.spent: list[tuple[str, UUID, list[Take]]] = []
 
-    async def live(self, steps: int) -> None:
+    async def run(self, steps: int) -> None:
         step = [self.earn, self.earn, self.wait, self.hold, self.close, self.redeem, self.undo, self.undo]
         for _ in range(steps):
             self.now = advance(self.services, timedelta(hours=self.dice.randint(1, 400)))
@@ -119,7 +119,7 @@ class Life:
                 account.open_lot(lot, self.now, kind="opening", out_of="opening")
 
     async def wait(self, conn: AsyncConnection, member: str) -> None:
-        """A pending credit comes; earlier ones shrink or go."""
+        """Add a pending credit; shrink or reverse earlier ones."""
         id_ = await add_credit(conn, member, 90, now=self.now, ends=None, state="pending")
         for other, (owner, points) in list(self.tally.pending.items()):
             match self.dice.choice(["shrink", "go", "wait"]):
@@ -137,12 +137,12 @@ class Life:
             if account.active:
                 takes = account.hold(self.dice.randint(1, account.active), id_, self.now)
                 self.tally.holds[id_] = (member, takes)
-                await self.keep(conn, member, id_, takes)
+                await self.add_hold(conn, member, id_, takes)
 
-    async def keep(self, conn: AsyncConnection, member: str, id_: UUID, takes: list[Take]) -> None:
-        """What an account holds or spends has a row that says what for."""
+    async def add_hold(self, conn: AsyncConnection, member: str, id_: UUID, takes: list[Take]) -> None:
+        """Store the hold."""
         points = sum(take.points for take in takes)
-        kept = Hold(
+        hold = Hold(
             program_id=PROGRAM,
             member_id=member,
             id=id_,
@@ -151,15 +151,15 @@ class Life:
             points=points,
             created_at=self.now,
         )
-        await add_hold(conn, kept)
+        await add_hold(conn, hold)
 
     async def close(self, conn: AsyncConnection, _: str) -> None:
         if not self.tally.holds:
             return
         id_ = self.dice.choice(list(self.tally.holds))
         member, takes = self.tally.holds.pop(id_)
-        async with self.account(conn, member, hold_ids=[id_]) as (account, found):
-            assert found.takes[id_] == takes
+        async with self.account(conn, member, hold_ids=[id_]) as (account, accounts):
+            assert accounts.takes[id_] == takes
             match self.dice.choice(["redeemed", "withdrawn", "released"]):
                 case "redeemed":
                     account.capture(takes, id_, self.now)
@@ -175,11 +175,11 @@ class Life:
             if account.active > 1:
                 takes = account.redeem(self.dice.randint(1, account.active - 1), id_, self.now)
                 self.spent.append((member, id_, takes))
-                await self.keep(conn, member, id_, takes)
+                await self.add_hold(conn, member, id_, takes)
                 account.deduct(1, self.now, kind="adjustment", into="adjusted", reference="r")
 
     async def undo(self, conn: AsyncConnection, member: str) -> None:
-        """Spent points come back, some of them to lots that have ended; earned points are taken back."""
+        """Reinstate spent points, some to lots that have ended, or claw earned points back."""
         if self.spent and self.dice.random() < 0.5:
             member, id_, takes = self.spent.pop(self.dice.randrange(len(self.spent)))
             async with self.account(conn, member, hold_ids=[id_]) as (account, _):
@@ -195,11 +195,11 @@ class Life:
     async def account(
         self, conn: AsyncConnection, member: str, **more: list[UUID]
     ) -> AsyncIterator[tuple[Account, Accounts]]:
-        """Opened, posted when it is done with, and then told to the tally."""
-        found = await open_accounts(conn, [(PROGRAM, member)], now=self.now, **more)
-        account = found.by_key[PROGRAM, member]
-        yield account, found
-        await post(conn, found, OutboxRow(new_id(), "test", self.now))
+        """Open an account, post it at the end and update the tally."""
+        accounts = await open_accounts(conn, [(PROGRAM, member)], now=self.now, **more)
+        account = accounts.by_key[PROGRAM, member]
+        yield account, accounts
+        await post(conn, accounts, OutboxRow(new_id(), "test", self.now))
         for id_, lot in account.lots.items():
             self.tally.lots[id_] = Left(member, lot.remaining, lot.expires_at)
         self.tally.debt[member] = account.debt
@@ -261,25 +261,25 @@ INSERT INTO balances (program_id, member_id) SELECT program_id, member_id FROM j
 
 
 @pytest.fixture(scope="module")
-async def life(module_database: Settings) -> AsyncIterator[Life]:
+async def scenario(module_database: Settings) -> AsyncIterator[Scenario]:
     async with services_with_activities(module_database, StoppedClock(NOON - 900 * DAY)) as services:
         await publish(services.db, DOCUMENT, source="tally", now=NOON)
         async with services.db.begin() as conn:
             for member, country in MEMBERS.items():
                 await conn.execute(JOIN, {"member": member, "country": country, "now": services.clock.now()})
-        lived = Life(services, seed=7)
-        await lived.live(250)
+        lived = Scenario(services, seed=7)
+        await lived.run(250)
         yield lived
 
 
-async def read(life: Life, at: datetime, since: datetime | None = None) -> dict[str, Liability]:
+async def read(scenario: Scenario, at: datetime, since: datetime | None = None) -> dict[str, Liability]:
     """By currency."""
     found = await report_liability(
-        life.services.settings,
+        scenario.services.settings,
         at=at.isoformat(),
         since=None if since is None else since.isoformat(),
         program_id=PROGRAM,
-        clock=life.services.clock,
+        clock=scenario.services.clock,
     )
     return {item.currency: item for item in found.items}
 
@@ -301,10 +301,10 @@ def expected(tally: Tally, at: datetime, currency: str) -> dict[str, int]:
     return {name: points[name] for name in BUCKETS}
 
 
-async def test_each_past_instant_is_told_as_it_was(life: Life) -> None:
+async def test_a_report_of_a_past_instant_is_the_tally_of_then(scenario: Scenario) -> None:
     seen: Counter[str] = Counter()
-    for at, tally in life.then[::3]:
-        found = await read(life, at)
+    for at, tally in scenario.then[::3]:
+        found = await read(scenario, at)
         for currency, item in found.items():
             points = expected(tally, at, currency)
             seen.update({name for name, some in points.items() if some})
@@ -321,29 +321,29 @@ async def test_each_past_instant_is_told_as_it_was(life: Life) -> None:
     assert seen.keys() == set(BUCKETS), "every bucket has had something in it"
 
 
-async def test_each_member_has_the_balance_of_then(life: Life) -> None:
-    for at, tally in life.then[::25]:
+async def test_a_past_balance_is_the_tally_of_then(scenario: Scenario) -> None:
+    for at, tally in scenario.then[::25]:
         for member in MEMBERS:
             (found,) = await report_balance(
-                life.services.settings, member, at=at.isoformat(), clock=life.services.clock
+                scenario.services.settings, member, at=at.isoformat(), clock=scenario.services.clock
             )
             had = found.balance
             assert (had.active, had.pending, had.held, had.debt) == tally.balance(member)
 
 
-async def test_an_instant_between_two_movements_is_that_of_the_one_before(life: Life) -> None:
-    (_, before), (at, _) = life.then[100:102]
-    found = await read(life, at - timedelta(microseconds=1))
+async def test_between_two_movements_the_report_is_that_of_the_first(scenario: Scenario) -> None:
+    (_, before), (at, _) = scenario.then[100:102]
+    found = await read(scenario, at - timedelta(microseconds=1))
     for currency, item in found.items():
         assert item.outstanding == sum(expected(before, at, currency).values())
 
 
-async def test_a_period_leads_from_one_report_to_the_next(life: Life) -> None:
-    instants = [at for at, _ in life.then[::40]]
+async def test_a_period_leads_from_one_report_to_the_next(scenario: Scenario) -> None:
+    instants = [at for at, _ in scenario.then[::40]]
     for since, until in pairwise(instants):
         # The movement at `since` belongs to the period.
-        earlier = await read(life, since - timedelta(microseconds=1))
-        later = await read(life, until, since)
+        earlier = await read(scenario, since - timedelta(microseconds=1))
+        later = await read(scenario, until, since)
         for currency, item in later.items():
             assert item.reconciled
             before = earlier.get(currency)
@@ -353,9 +353,9 @@ async def test_a_period_leads_from_one_report_to_the_next(life: Life) -> None:
             assert item.debt_before + sum(line.debt for line in item.movements) == item.debt
 
 
-async def test_what_points_are_worth_adds_up(life: Life) -> None:
-    at, _ = life.then[-1]
-    for currency, item in (await read(life, at, life.then[120][0])).items():
+async def test_worths_add_up(scenario: Scenario) -> None:
+    at, _ = scenario.then[-1]
+    for currency, item in (await read(scenario, at, scenario.then[120][0])).items():
         assert item.worth is not None
         assert item.worth.currency == currency
         # Three points are worth a cent.
@@ -368,14 +368,14 @@ async def test_what_points_are_worth_adds_up(life: Life) -> None:
         assert item.worth_before.amount + sum(moved) == item.worth.amount
 
 
-async def test_books_that_do_not_agree_are_told(life: Life) -> None:
-    at, _ = life.then[-1]
-    assert all(item.reconciled for item in (await read(life, at)).values())
+async def test_a_report_says_when_the_books_do_not_reconcile(scenario: Scenario) -> None:
+    at, _ = scenario.then[-1]
+    assert all(item.reconciled for item in (await read(scenario, at)).values())
     wrong = "UPDATE lot_moves SET active_delta = active_delta + :by WHERE (member_id, entry_seq) = ("
     wrong += "SELECT member_id, min(entry_seq) FROM lot_moves WHERE member_id = 'a' GROUP BY 1)"
-    async with life.services.db.begin() as conn:
+    async with scenario.services.db.begin() as conn:
         await conn.execute(text(wrong), {"by": 1})
-    found = await read(life, at)
-    async with life.services.db.begin() as conn:
+    found = await read(scenario, at)
+    async with scenario.services.db.begin() as conn:
         await conn.execute(text(wrong), {"by": -1})
     assert {currency: item.reconciled for currency, item in found.items()} == {"EUR": False, "GBP": True}

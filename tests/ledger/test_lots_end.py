@@ -1,4 +1,4 @@
-"""Bulk expiry on the tables: which lots end, what is written of it, and what a hold keeps."""
+"""Bulk expiration: the lots that end, and the rows that are written."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -55,9 +55,7 @@ async def balances(services: Services) -> list[tuple[object, ...]]:
     return await rows(services.db, "SELECT member_id, active, held, debt FROM balances ORDER BY 1")
 
 
-async def test_points_end_at_their_time_and_not_a_moment_sooner(
-    services: Services, settings: Settings
-) -> None:
+async def test_points_expire_at_their_time_and_not_before(services: Services, settings: Settings) -> None:
     await earn(services, "m-1")
     assert await expire(services, JOINED_ENDS - MOMENT) == (0, [])
     ended, (change,) = await expire(services, JOINED_ENDS)
@@ -81,7 +79,7 @@ async def test_points_end_at_their_time_and_not_a_moment_sooner(
     assert (await audit(settings)).broken == []
 
 
-async def test_only_what_is_left_of_a_lot_ends(services: Services, settings: Settings) -> None:
+async def test_only_the_rest_of_a_lot_expires(services: Services, settings: Settings) -> None:
     await earn(services, "m-1", "m-2")
     assert await spend(services, 45, "m-1", now=services.clock.now()) == 45
     assert await spend(services, 50, "m-2", now=services.clock.now()) == 50
@@ -95,7 +93,9 @@ async def test_only_what_is_left_of_a_lot_ends(services: Services, settings: Set
     assert (await audit(settings)).broken == []
 
 
-async def test_held_points_do_not_end_while_the_hold_goes_on(services: Services, settings: Settings) -> None:
+async def test_held_points_do_not_expire_while_the_hold_is_open(
+    services: Services, settings: Settings
+) -> None:
     await earn(services, "m-1", "m-2", "m-3")
     before = JOINED_ENDS - timedelta(minutes=10)
     captured = await hold(services, 60, "m-1", now=before)
@@ -115,7 +115,7 @@ async def test_held_points_do_not_end_while_the_hold_goes_on(services: Services,
     assert (await audit(settings)).broken == []
 
 
-async def test_whoever_is_at_work_on_a_balance_is_left_to_the_next_round(services: Services) -> None:
+async def test_a_locked_balance_is_left_to_the_next_batch(services: Services) -> None:
     await earn(services, "m-1", "m-2", "m-3")
     async with services.db.connect() as spender:
         await spender.execute(text("SELECT FROM balances WHERE member_id = 'm-2' FOR UPDATE"))
@@ -127,7 +127,7 @@ async def test_whoever_is_at_work_on_a_balance_is_left_to_the_next_round(service
     assert (ended, [change.member_id for change in changes]) == (1, ["m-2"])
 
 
-async def test_two_at_once_take_different_members(services: Services) -> None:
+async def test_two_workers_take_different_members(services: Services) -> None:
     members = [f"m-{n}" for n in range(6)]
     await earn(services, *members)
     async with services.db.connect() as one, services.db.connect() as two:
@@ -141,7 +141,7 @@ async def test_two_at_once_take_different_members(services: Services) -> None:
     assert taken[0] | taken[1] == set(members)
 
 
-async def test_what_has_been_spent_while_waiting_for_the_lots_does_not_end(services: Services) -> None:
+async def test_points_spent_while_waiting_for_the_lots_do_not_expire(services: Services) -> None:
     await earn(services, "m-1")
     async with services.db.connect() as conn, conn.begin():
         # Its snapshot is older than the spending, as that of a statement that had to wait may be.
@@ -154,7 +154,7 @@ async def test_what_has_been_spent_while_waiting_for_the_lots_does_not_end(servi
     assert [change.balance.active for change in row.changes] == [22]
 
 
-async def test_a_clock_that_passes_over_it_writes_the_time_at_which_each_lot_ended(
+async def test_an_advanced_clock_writes_the_end_of_each_lot(
     services: Services,
 ) -> None:
     await earn(services, "m-1")
@@ -168,7 +168,7 @@ async def test_a_clock_that_passes_over_it_writes_the_time_at_which_each_lot_end
     assert found[-1][-1] == 0
 
 
-async def test_it_is_known_when_points_end_next(services: Services) -> None:
+async def test_the_next_expiration_is_found(services: Services) -> None:
     await earn(services, "m-1")
 
     async def after(at: datetime) -> datetime | None:
@@ -182,7 +182,7 @@ async def test_it_is_known_when_points_end_next(services: Services) -> None:
     assert await after(NOON) == JOINED_ENDS + DAY
 
 
-async def test_a_travelling_clock_stops_before_points_that_come_after_others_have_ended(
+async def test_an_advancing_clock_stops_before_points_that_come_after_others_have_ended(
     services: Services,
 ) -> None:
     await earn(services, "m-1", "m-2")
@@ -219,7 +219,7 @@ async def test_a_travelling_clock_stops_before_points_that_come_after_others_hav
     assert await stop(NOON, far) == due - MOMENT
 
 
-async def test_a_travelling_clock_stops_where_a_debt_is_paid(services: Services) -> None:
+async def test_an_advancing_clock_stops_where_a_debt_is_paid(services: Services) -> None:
     await earn(services, "m-1", "m-2")
     for member in ("m-1", "m-2"):
         await perform(services, review("watch", "r-2"), member)

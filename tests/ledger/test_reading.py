@@ -1,4 +1,4 @@
-"""What a member reads of the ledger: credits, statement, what ends next."""
+"""Members read credits, their statement and the points that expire next."""
 
 from datetime import datetime, timedelta
 
@@ -81,7 +81,7 @@ async def test_the_statement_adds_up_page_by_page(services: Services) -> None:
     assert corrected.credit_id == clawback.credit_id
 
 
-async def test_what_ends_is_told_by_when(services: Services) -> None:
+async def test_expiring_points_are_summed_by_their_end(services: Services) -> None:
     await busy(services)
     ending = await _ending(services, now=services.clock.now(), shown=3)
     later = await _ending(services, now=ending[0].expires_at, shown=100)

@@ -46,7 +46,7 @@ async def read_catalogue(conn: AsyncConnection) -> dict[tuple[str, str], str]:
 
 
 async def compare(settings: Settings, tables: MetaData) -> list[Any]:
-    """What `alembic revision --autogenerate` finds."""
+    """The differences that `alembic revision --autogenerate` finds."""
 
     def run(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})

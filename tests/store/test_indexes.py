@@ -16,9 +16,9 @@ WHERE i.indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::reg
 """
 
 
-async def test_only_a_members_rows_are_found_by_the_program_first(settings: Settings) -> None:
-    """For the planner an index that begins with the program is as good as the primary key while there are few
-    rows; of a thousand rows that are looked for, each would later walk over all of the program's.
+async def test_indexes_begin_with_the_program_only_before_the_member(settings: Settings) -> None:
+    """While there are few rows, the planner takes an index that begins with the program for as good as the
+    primary key. When there are many, each of a thousand lookups would walk over all rows of the program.
     """
     services: Services
     async with services_with_activities(settings) as services:

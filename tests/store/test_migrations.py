@@ -1,4 +1,4 @@
-"""Each migration takes back exactly what it did."""
+"""Each migration can be reverted exactly."""
 
 from collections.abc import Callable
 from importlib import resources
@@ -36,7 +36,7 @@ async def move(db: AsyncEngine, step: Callable[[Config, str], None], revision: s
         await conn.commit()
 
 
-async def test_what_a_migration_does_can_be_taken_back_and_done_again(own_database: Settings) -> None:
+async def test_migrations_can_be_reverted_and_repeated(own_database: Settings) -> None:
     db = open_database(own_database.database_url, pool_size=1)
     try:
         newest = await rows(db, DESCRIPTION)

@@ -1,4 +1,4 @@
-"""What the store keeps: answers, keys, versions, members, events, the sandbox's clock."""
+"""The store: responses, keys, versions, members, events, the sandbox's clock, the outbox."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def begin(db: AsyncEngine, key: str = "k", *, of: bytes = b"f", at: dateti
         return await idempotency.begin(conn, "m-1", key, fingerprint=of, now=at)
 
 
-async def test_one_of_many_requests_with_a_key_is_answered(db: AsyncEngine) -> None:
+async def test_one_of_many_requests_with_a_key_is_processed(db: AsyncEngine) -> None:
     begun = await asyncio.gather(*(begin(db) for _ in range(20)))
     assert sorted(map(str, begun)) == ["in_flight"] * 19 + ["new"]
     answer = StoredResponse(202, [("content-type", "application/json")], b'{"credits": []}')
@@ -52,7 +52,7 @@ async def test_one_of_many_requests_with_a_key_is_answered(db: AsyncEngine) -> N
     )
 
 
-async def test_a_request_that_died_makes_room_for_the_next(db: AsyncEngine) -> None:
+async def test_a_request_that_died_is_replaced_by_the_next(db: AsyncEngine) -> None:
     assert await begin(db) == "new"
     assert await begin(db, at=NOW + IN_FLIGHT_LIMIT) == "in_flight"
     late = NOW + IN_FLIGHT_LIMIT + MOMENT
@@ -75,7 +75,7 @@ async def test_an_abandoned_request_is_a_new_one(db: AsyncEngine) -> None:
         assert await idempotency.delete_before(conn, before=NOW + MOMENT) == 1
 
 
-async def test_a_key_opens_until_it_is_revoked_and_is_not_kept(db: AsyncEngine) -> None:
+async def test_a_key_is_valid_until_revoked_and_stored_as_a_hash(db: AsyncEngine) -> None:
     key, other = api_keys.new_key(), api_keys.new_key()
     async with transaction(db) as conn:
         await api_keys.add(conn, key, name="shop", scopes=["shop"], now=NOW)
@@ -96,7 +96,7 @@ async def test_a_key_opens_until_it_is_revoked_and_is_not_kept(db: AsyncEngine) 
     assert key.rpartition("_")[2] not in kept
 
 
-async def test_a_published_version_is_never_another(db: AsyncEngine) -> None:
+async def test_a_published_version_never_changes(db: AsyncEngine) -> None:
     async def add(document: str, version: str = "1", since: date = date(2026, 1, 1)) -> bool:
         async with transaction(db) as conn:
             return await programs.add(
@@ -154,7 +154,7 @@ async def test_members_are_found_by_id_and_card_and_walked_in_order(db: AsyncEng
     ]
 
 
-async def test_whoever_is_refused_leaves_nothing_behind(db: AsyncEngine) -> None:
+async def test_a_refused_member_leaves_no_rows(db: AsyncEngine) -> None:
     hashed = members.person_hash("ref", program_id="p", pepper="x")
     await add(db, new_member(1, person_hash=hashed, card_numbers=["a", "b"]))
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -172,7 +172,7 @@ async def test_whoever_is_refused_leaves_nothing_behind(db: AsyncEngine) -> None
     await add(db, new_member(2, card_numbers=["c"]))
 
 
-def test_a_person_is_known_again_within_a_program_and_nowhere_else() -> None:
+def test_a_person_is_recognised_within_a_program_only() -> None:
     def hashed(ref: str, program: str, pepper: str) -> bytes:
         return members.person_hash(ref, program_id=program, pepper=pepper)
 
@@ -187,7 +187,7 @@ def test_a_person_is_known_again_within_a_program_and_nowhere_else() -> None:
     assert len(others) == 4
 
 
-async def test_an_event_is_seen_once_it_was_kept(db: AsyncEngine) -> None:
+async def test_an_event_is_recorded_once(db: AsyncEngine) -> None:
     kept = [RecordedEvent("p", f"e-{n}", "app.signed_in", "m-1", NOW) for n in range(3)]
     async with transaction(db) as conn:
         await events.add_events(conn, kept[:2], now=NOW)
@@ -206,7 +206,7 @@ async def test_the_sandboxs_clock_is_shared(db: AsyncEngine) -> None:
             assert await sandbox_clock.read(conn) == ahead
 
 
-async def test_left_over_news_go_to_one_teller_each(db: AsyncEngine) -> None:
+async def test_unpublished_changes_go_to_one_worker_each(db: AsyncEngine) -> None:
     async with transaction(db) as conn:
         for _ in range(4):
             await conn.execute(

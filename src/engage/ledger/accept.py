@@ -26,7 +26,7 @@ from engage.ledger.balances import BalanceChange, OutboxRow
 # EXISTS could be planned as one scan of all credits.
 _ACCEPT = DirectStatement(
     text("""
-WITH asked AS MATERIALIZED (
+WITH batch AS MATERIALIZED (
     SELECT * FROM unnest(
         CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:with_ids AS uuid[]),
         CAST(:decisions AS int[])
@@ -45,7 +45,7 @@ WITH asked AS MATERIALIZED (
                          state, activity_at, accepted_at, due_at, expires_at, why)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
-    FROM asked a
+    FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
           SELECT c.id FROM credits c
@@ -65,7 +65,7 @@ WITH asked AS MATERIALIZED (
                          state, activity_at, accepted_at, due_at, expires_at, why)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
-    FROM asked a JOIN taken t ON t.id = a.with_id
+    FROM batch a JOIN taken t ON t.id = a.with_id
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING program_id, member_id, id, points

@@ -111,8 +111,8 @@ async def lock_expiring(
 
     Balances that another transaction holds are skipped. Returns (number of lots, balances).
     """
-    found = (await conn.execute(_LOCK, {"now": now, "batch": batch})).all()
-    return sum(row[4] for row in found), [LockedBalance(*row[:4]) for row in found]
+    rows = (await conn.execute(_LOCK, {"now": now, "batch": batch})).all()
+    return sum(row[4] for row in rows), [LockedBalance(*row[:4]) for row in rows]
 
 
 async def expire_lots(
@@ -153,13 +153,13 @@ async def expire_lots(
 
 async def next_expiration(conn: AsyncConnection, *, after: datetime) -> datetime | None:
     """Read the first time later than `after` at which a lot ends."""
-    found: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
-    return found
+    end: datetime | None = (await conn.execute(_NEXT_END, {"after": after})).scalar()
+    return end
 
 
 async def next_stop(conn: AsyncConnection, *, after: datetime, until: datetime) -> datetime | None:
     """Read a time in (`after`, `until`] up to which all due credits can be settled first and then all ended
     lots expired, with the entries of each member in the order of their times; None for `until`.
     """
-    found: datetime | None = (await conn.execute(_NEXT_STOP, {"after": after, "until": until})).scalar()
-    return found
+    stop: datetime | None = (await conn.execute(_NEXT_STOP, {"after": after, "until": until})).scalar()
+    return stop

@@ -107,9 +107,9 @@ class PastBalance(msgspec.Struct, frozen=True):
 async def read_sums(conn: AsyncConnection, of: Period, program_id: str | None) -> Sums:
     """Read the sums that a report is made of. The connection sees one snapshot."""
     await conn.execute(_WORK_MEMORY)
-    asked = {"at": of.at, "program_id": program_id}
-    entries = await conn.execute(_ENTRIES, asked | {"since": of.since})
-    pending = await conn.execute(_PENDING, asked)
+    values = {"at": of.at, "program_id": program_id}
+    entries = await conn.execute(_ENTRIES, values | {"since": of.since})
+    pending = await conn.execute(_PENDING, values)
     await conn.execute(_JOIN_BY_HASH)
     return Sums(
         lots=await _read_lots(conn, of.at, program_id),
@@ -123,8 +123,8 @@ async def read_past_balance(
     conn: AsyncConnection, program_id: str, member_id: str, *, at: datetime
 ) -> PastBalance:
     """Read the balance of an existing member at a past instant."""
-    asked = {"program_id": program_id, "member_id": member_id, "at": at}
-    return PastBalance(*(await conn.execute(_BALANCE, asked)).one())
+    values = {"program_id": program_id, "member_id": member_id, "at": at}
+    return PastBalance(*(await conn.execute(_BALANCE, values)).one())
 
 
 async def _read_lots(conn: AsyncConnection, at: datetime, program_id: str | None) -> Sequence[LotSum]:

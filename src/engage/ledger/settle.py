@@ -131,8 +131,8 @@ async def settle_batch(
 
 async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:
     """Read the first due time of a pending credit that is later than `after`."""
-    found: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
-    return found
+    due: datetime | None = (await conn.execute(_NEXT_DUE, {"after": after})).scalar()
+    return due
 
 
 async def read_due_times(conn: AsyncConnection, *, after: datetime, step: timedelta) -> list[datetime]:
@@ -142,5 +142,5 @@ async def read_due_times(conn: AsyncConnection, *, after: datetime, step: timede
 
 async def is_credit_due(conn: AsyncConnection, *, now: datetime) -> bool:
     """Look for credits that are due at `now` and still pending, even if another worker is settling them."""
-    found: bool = (await conn.execute(_IS_DUE, {"now": now})).scalar_one()
-    return found
+    due: bool = (await conn.execute(_IS_DUE, {"now": now})).scalar_one()
+    return due

@@ -1,4 +1,4 @@
-"""What becomes of a member's rows when the member joins, is merged into another or is erased.
+"""Policies for a member's rows when the member joins, is merged into another or is erased.
 
 Each table with a `member_id` declares it: `info=member_rows(merge=Move(), erase=Delete())`. The flows walk
 the registry (`engage.store.members.closing`), so a new table needs no line anywhere else. The rows are
@@ -71,7 +71,7 @@ def member_rows(
 
 
 def digest(expression: str) -> str:
-    """SQL for a digest of a text that nobody can make again: a key that tells nothing, and stays unique."""
+    """SQL for a digest of a text with a salt that is thrown away: it reveals nothing and stays unique."""
     return f"left(encode(sha256(convert_to(CAST(:salt AS text) || {expression}, 'UTF8')), 'hex'), 32)"
 
 

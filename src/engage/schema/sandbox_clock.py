@@ -1,4 +1,4 @@
-"""How far the sandbox's clock is ahead of the machine's: one row."""
+"""The offset of the sandbox's clock from the machine's: one row."""
 
 from sqlalchemy import Boolean, Interval, PrimaryKeyConstraint, Table
 

@@ -1,4 +1,4 @@
-"""Everything in PostgreSQL but the ledger: members, orders, programs, keys, a module a table or two.
+"""Everything in PostgreSQL besides the ledger: a folder for each feature, with its statements and its checks.
 
-May import `domain` and `schema`. It opens no transaction of its own: flows do.
+May import `domain`, `schema` and `audit`. Flows open the transactions.
 """

@@ -1,4 +1,4 @@
-"""How far the sandbox's clock is ahead of the machine's: one row, shared by all processes."""
+"""The offset of the sandbox's clock from the machine's, shared by all processes."""
 
 from datetime import timedelta
 

@@ -27,19 +27,19 @@ ALTER TABLE members ADD CONSTRAINT members_person UNIQUE (person_hash, program_i
 """
 
 LEDGER = """
--- The account of a member who was merged or erased has nothing, and takes nothing any more: a process that
--- has not heard of it yet is told by this.
+-- The account of a member who was merged or erased is empty and takes no points: a process that does not know
+-- yet learns it from this constraint.
 ALTER TABLE balances ADD COLUMN closed boolean NOT NULL DEFAULT false;
 ALTER TABLE balances ADD CONSTRAINT balances_closed_check
     CHECK (NOT closed OR active + pending + held + debt = 0);
 
--- Whether a credit has expired is told by its lot.
+-- Its lot says whether a credit has expired.
 ALTER TABLE credits DROP CONSTRAINT credits_state_check;
 ALTER TABLE credits ADD CONSTRAINT credits_state_check CHECK (state IN ('pending', 'active', 'reversed'));
 -- Of a credit that is or was active: what was taken back of its points. One that is pending shrinks instead.
 ALTER TABLE credits ADD COLUMN taken_back bigint NOT NULL DEFAULT 0 CHECK (taken_back BETWEEN 0 AND points);
 
--- By how much pending credits shrank, so that what was pending at a past instant can be told.
+-- By how much pending credits shrank: what was pending at a past instant is computed from this.
 CREATE TABLE reductions (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -62,7 +62,7 @@ ALTER TABLE entries ADD COLUMN reference text;
 CREATE INDEX entries_of_hold ON entries (program_id, member_id, hold_id) WHERE hold_id IS NOT NULL;
 
 -- Which lots an entry moved. An entry that names a credit and is no clawback moved the lot of that credit.
--- `expires_at` is given where the lot got another end by it, so that its end at a past instant can be told.
+-- `expires_at` is set where the entry gave the lot a new end, for reports of past instants.
 CREATE TABLE lot_moves (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -113,8 +113,8 @@ CREATE INDEX closings_into ON closings (program_id, merged_into) WHERE merged_in
 """
 
 ORDERS = """
--- What is known of an order, whichever event came first: the payment as it was sent, the rules that decide
--- about it, and what came back.
+-- The facts of an order, whichever event came first: the payment as it was sent, the rules that decide, and
+-- what was returned.
 CREATE TABLE orders (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -131,7 +131,7 @@ CREATE TABLE orders (
     PRIMARY KEY (program_id, member_id, order_id)
 );
 
--- Points set aside, and what became of them. Which lots they are of, the moves of its entries tell.
+-- Points set aside. The moves of a hold's entries say which lots its points are from.
 CREATE TABLE holds (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -191,7 +191,7 @@ CREATE TABLE reward_stock (
     PRIMARY KEY (program_id, reward_id)
 );
 
--- Points taken out as money. The provider knows it by `id`, which is kept before it is asked.
+-- Points taken out as money. The provider knows it by `id`, which is stored before the provider is called.
 CREATE TABLE withdrawals (
     program_id      text COLLATE "C" NOT NULL,
     member_id       text COLLATE "C" NOT NULL,
@@ -209,13 +209,13 @@ CREATE TABLE withdrawals (
     failure         text,
     requested_at    timestamptz NOT NULL,
     submitted_at    timestamptz,
-    -- Since when it is known that the provider has it.
+    -- When the provider first said that it has it.
     accepted_at     timestamptz,
-    -- When it is to be sent, or asked about next; nobody is asked about what a counter pays.
+    -- When to send it, or to ask the provider next; null for a counter's payout.
     ask_at          timestamptz,
     asked           int NOT NULL DEFAULT 0,
     closed_at       timestamptz,
-    -- When it was last compared with what the provider has, and what was different then.
+    -- When it was last reconciled, and what was different then.
     compared_at     timestamptz,
     difference      text,
     PRIMARY KEY (program_id, member_id, id)

@@ -77,11 +77,11 @@ async def read_stored(
 ) -> StoredRows:
     """Read which of these ids, persons and cards are taken in a program."""
     program = {"program_id": program_id}
-    found = await conn.execute(_READ_MEMBERS, program | _IDS.of((id_,) for id_ in member_ids))
+    stored = await conn.execute(_READ_MEMBERS, program | _IDS.of((id_,) for id_ in member_ids))
     persons = await conn.execute(_READ_PERSONS, program | _PERSONS.of((hash_,) for hash_ in person_hashes))
     cards = await conn.execute(_READ_CARDS, program | _CARDS.of((card,) for card in card_numbers))
     return StoredRows(
-        members={member_id: StoredMember(country, closed) for member_id, country, closed in found},
+        members={member_id: StoredMember(country, closed) for member_id, country, closed in stored},
         persons=set(persons.scalars()),
         cards={row.card_number: row.member_id for row in cards},
     )

@@ -125,7 +125,7 @@ async def count_members(conn: AsyncConnection) -> int:
 
 
 async def read_profiles(conn: AsyncConnection, program_ids: Sequence[str], member_id: str) -> list[Profile]:
-    """Read whoever has this id in one of these programs, former members included."""
+    """Read the members with this id in these programs, former members included."""
     rows = await conn.execute(
         select(*columns(members, Profile)).where(
             members.c.program_id.in_(program_ids), members.c.member_id == member_id

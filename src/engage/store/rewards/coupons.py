@@ -205,7 +205,7 @@ async def count_issued(
     """Count coupons of a reward issued to a member since an instant, or ever: (program, member, reward,
     since).
 
-    The counts are by (program, member, reward), of which each may be asked for once.
+    The counts are by (program, member, reward), each of which is queried once.
     """
     by_reward = sorted({query[:3]: query for query in queries}.items())
     rows = await conn.execute(_COUNT, _REWARDS.of(query for _, query in by_reward))

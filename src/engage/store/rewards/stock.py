@@ -1,4 +1,4 @@
-"""How many of each limited reward were issued.
+"""Counts of issued rewards, for rewards with a limited stock.
 
 A reward's row is made when it is first needed, and counts from then on. Rewards without a limit have none, so
 members who redeem them share no row. Rows are locked after balances, until the transaction ends.

@@ -35,7 +35,7 @@ SELECT e.program_id, e.event_id FROM {_IDS} JOIN shop_events e USING (program_id
 
 
 async def add_events(conn: AsyncConnection, events: Sequence[RecordedEvent], *, now: datetime) -> int:
-    """Record events whose work is done; the number of those that nobody has recorded meanwhile."""
+    """Record events whose work is done; the number of those that were not recorded meanwhile."""
     return (await conn.execute(_ADD, _EVENTS.of_structs(events) | {"now": now})).rowcount
 
 

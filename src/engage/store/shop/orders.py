@@ -25,17 +25,17 @@ _FACTS = Batch(
 # A merger of the member is waited for. Afterwards the member is closed, and the order belongs to the
 # survivor.
 _OPEN = text(f"""
-WITH asked AS MATERIALIZED (
+WITH wanted AS MATERIALIZED (
     SELECT * FROM {_KEYS}
 ), locked AS MATERIALIZED (
     SELECT m.program_id, m.member_id
-    FROM (SELECT DISTINCT program_id, member_id FROM asked) k JOIN members m USING (program_id, member_id)
+    FROM (SELECT DISTINCT program_id, member_id FROM wanted) k JOIN members m USING (program_id, member_id)
     WHERE m.closed_at IS NULL
     ORDER BY m.program_id, m.member_id
     FOR KEY SHARE OF m
 )
 INSERT INTO orders (program_id, member_id, order_id)
-SELECT program_id, member_id, order_id FROM asked JOIN locked USING (program_id, member_id)
+SELECT program_id, member_id, order_id FROM wanted JOIN locked USING (program_id, member_id)
 ORDER BY program_id COLLATE "C", member_id COLLATE "C", order_id COLLATE "C"
 ON CONFLICT DO NOTHING
 """)  # noqa: S608  # Names of the schema, here and below.
