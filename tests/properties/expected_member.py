@@ -112,7 +112,7 @@ class ExpectedMember(SimulatedLimits):
         rules = program.earning.rules
         if rules.streak is None:
             return None
-        days = rules.bonus_days(rules.streak)
+        days = rules.bonus_days(rules.streak.id)
         return view(self.streaks.get(rules.streak.id), at, zone, bonus_every_days=days)
 
 

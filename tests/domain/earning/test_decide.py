@@ -124,4 +124,4 @@ def test_the_home_screen_finds_its_rules() -> None:
     assert list(rules.windows) == ["share_social", "share_link"]
     assert list(V2020.earning.rules.windows) == ["share_social"]
     assert rules.streak is not None
-    assert (rules.streak.id, rules.bonus_days(rules.streak)) == ("fuel", 7)
+    assert (rules.streak.id, rules.bonus_days(rules.streak.id)) == ("fuel", 7)

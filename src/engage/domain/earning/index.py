@@ -46,9 +46,9 @@ class RuleIndex(Struct, frozen=True):
         """The streak that the home screen shows: the first one."""
         return self.streaks[0] if self.streaks else None
 
-    def bonus_days(self, streak: Rule) -> int | None:
-        """The days from one bonus of a streak to the next; None where there is none."""
-        awards = (follower.award for follower in self.followers.get(streak.id, ()))
+    def bonus_days(self, rule_id: str) -> int | None:
+        """The days from one bonus of a streak rule to the next; None where there is none."""
+        awards = (follower.award for follower in self.followers.get(rule_id, ()))
         return next((award.days for award in awards if isinstance(award, EveryNthDay)), None)
 
     def open_windows(self, at: datetime, zone: str) -> list[WindowSlot]:

@@ -106,9 +106,9 @@ class Attempt(Struct):
         streak, limit = None, None
         for grant in self.won:
             match grant.slot:
-                case StreakSlot(day=day, zone=zone):
+                case StreakSlot(rule_id=rule_id, day=day, zone=zone):
                     run = Streak(day, grant.number, zone)
-                    streak = self.decisions.streak(self.program, run, at=self.at)
+                    streak = self.decisions.streak(self.program, rule_id, run, at=self.at)
                 case WindowSlot(rule_id=rule_id, window=window):
                     limit = LimitView(rule_id, grant.left, window.end)
                 case _:

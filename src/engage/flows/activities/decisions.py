@@ -39,13 +39,12 @@ class Decisions:
             lambda: decide(program.earning, activity, at=at, zone=zone, grants=grants),
         )
 
-    def streak(self, program: Program, streak: Streak, *, at: datetime) -> StreakView:
+    def streak(self, program: Program, rule_id: str, streak: Streak, *, at: datetime) -> StreakView:
         def show() -> StreakView:
-            rules = program.earning.rules
-            bonus_days = None if rules.streak is None else rules.bonus_days(rules.streak)
+            bonus_days = program.earning.rules.bonus_days(rule_id)
             return view(streak, at, streak.zone, bonus_every_days=bonus_days)
 
-        return self._once(("streak", id(program), streak, at), show)
+        return self._once(("streak", id(program), rule_id, streak, at), show)
 
     def _once(self, key: tuple[Any, ...], decide: Callable[[], T]) -> T:
         result: T

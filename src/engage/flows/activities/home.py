@@ -17,7 +17,7 @@ def _streak_parameters(context: HomeContext) -> dict[str, object]:
 def _streak(context: HomeContext, value: Any) -> StreakView | None:
     if context.offer is None or (streak := context.offer.program.earning.rules.streak) is None:
         return None
-    bonus_days = context.offer.program.earning.rules.bonus_days(streak)
+    bonus_days = context.offer.program.earning.rules.bonus_days(streak.id)
     zone = context.offer.market.zone
     return view(ledger.streak_of(value), context.now, zone, bonus_every_days=bonus_days)
 
