@@ -23,19 +23,19 @@ def topics(valkey: Redis) -> Topics:
 @asynccontextmanager
 async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Reconnected]"]:
     """The changes that a subscriber gets, one by one."""
-    heard: asyncio.Queue[Change | Reconnected] = asyncio.Queue()
+    queue: asyncio.Queue[Change | Reconnected] = asyncio.Queue()
 
     async def listen() -> None:
         async with aclosing(topics.subscribe()) as messages:
             async for message in messages:
                 for item in message if isinstance(message, list) else [message]:
-                    heard.put_nowait(item)
+                    queue.put_nowait(item)
 
     listener = asyncio.create_task(listen())
     try:
         async with asyncio.timeout(WITHIN_S):
-            assert await heard.get() == Reconnected()
-            yield heard
+            assert await queue.get() == Reconnected()
+            yield queue
     finally:
         listener.cancel()
         await asyncio.wait([listener])
@@ -49,15 +49,15 @@ async def test_every_subscriber_gets_every_change(topics: Topics) -> None:
     changes = [change(f"m{number}", 1) for number in range(100)]
     async with listening(topics) as one, listening(topics) as other:
         await topics.publish(changes)
-        for heard in (one, other):
-            got = [await heard.get() for _ in changes]
+        for queue in (one, other):
+            got = [await queue.get() for _ in changes]
             assert sorted(map(repr, got)) == sorted(map(repr, changes))
 
 
 async def test_a_members_changes_keep_their_order(topics: Topics) -> None:
-    async with listening(topics) as heard:
+    async with listening(topics) as queue:
         await topics.publish([change(f"m{number % 7}", seq) for seq in range(1, 20) for number in range(7)])
-        got = [await heard.get() for _ in range(19 * 7)]
+        got = [await queue.get() for _ in range(19 * 7)]
     by_member = sorted((item for item in got if isinstance(item, Change)), key=lambda c: c.member_id)
     for _, changes in groupby(by_member, key=lambda c: c.member_id):
         assert [c.seq for c in changes] == list(range(1, 20))
@@ -143,14 +143,14 @@ async def test_without_valkey_every_call_is_unavailable() -> None:
 async def test_a_subscriber_survives_a_restart_of_valkey_and_reports_the_gap(tmp_path: Path) -> None:
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
         topics = Topics(client, Clock())
-        async with listening(topics) as heard:
+        async with listening(topics) as queue:
             await topics.publish([change("m", 1)])
-            assert await heard.get() == change("m", 1)
+            assert await queue.get() == change("m", 1)
             await server.kill()
             await server.start()
-            assert await heard.get() == Reconnected()
+            assert await queue.get() == Reconnected()
             await topics.publish([change("m", 2)])
-            assert await heard.get() == change("m", 2)
+            assert await queue.get() == change("m", 2)
 
 
 async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,13 +158,13 @@ async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("engage.signals.topics.ANSWER_S", 0.2)
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
         topics = Topics(client, Clock())
-        async with listening(topics) as heard:
+        async with listening(topics) as queue:
             before = server.connected_from()
             with server.hung():
                 with pytest.raises(Unavailable):
                     await topics.publish([change("m", 1)])
                 await eventually(lambda: not before & server.connected_from())
-            while await heard.get() != Reconnected():
+            while await queue.get() != Reconnected():
                 pass
 
 
@@ -172,8 +172,8 @@ async def test_a_quiet_time_is_not_a_gap(valkey: Redis, monkeypatch: pytest.Monk
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
     topics = Topics(valkey, Clock())
     await valkey.config_resetstat()
-    async with listening(topics) as heard:
+    async with listening(topics) as queue:
         while (await valkey.info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"] < 5:
             await asyncio.sleep(LOOK_AGAIN_S)
         await topics.publish([change("m", 1)])
-        assert await heard.get() == change("m", 1)
+        assert await queue.get() == change("m", 1)

@@ -235,7 +235,7 @@ async def test_a_repeated_share_is_answered_with_its_first_credits(services: Ser
             answer = await perform(services, again)
             assert answer.repeated
             assert {c.id for c in answer.credits} == {c.id for c in first.credits}
-            assert left(answer) == left(await perform(services, again)), "what is left is told, and stays"
+            assert left(answer) == left(await perform(services, again)), "the rest does not change"
         await lose(services)
     assert len(await source_keys(services)) == 1 + len(first.credits)
     assert left(await perform(services, social("s-2"))) == 4, "the repeats took no place"

@@ -66,7 +66,7 @@ async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
     assert len(found) == 10
     assert [due for due, _ in found] == sorted(due for due, _ in found)
     assert all(active == due for due, active in found)
-    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and published"
     assert (await audit(settings)).broken == []
 
 
@@ -183,7 +183,7 @@ async def test_points_become_active_and_expire_in_one_advance(services: Services
     await advance_clock(services, by=YEAR + DAY)
     assert await statement(services) == [("earning", 50, due), ("expiration", -50, ends)]
     assert await rows(services.db, "SELECT active, pending FROM balances") == [(0, 0)]
-    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and told"
+    assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and published"
     await is_in_order(services, settings)
 
 

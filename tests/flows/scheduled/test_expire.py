@@ -31,7 +31,7 @@ MOMENT = timedelta(microseconds=1)
 ENDS = (NOON + FIVE_MINUTES).replace(year=2027)
 
 
-async def crowd(services: Services, count: int) -> list[str]:
+async def join_members(services: Services, count: int) -> list[str]:
     """Members with a lot of 50 points that ends at ENDS, and one of 2 points that ends two days later."""
     members = [f"m-{n}" for n in range(count)]
     for member in members:
@@ -65,7 +65,7 @@ async def test_many_workers_expire_each_lot_once(
     services: Services, other: Services, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     in_batches_of(monkeypatch, batch)
-    await crowd(services, 25)
+    await join_members(services, 25)
     assert await expire_due(services, now=ENDS - MOMENT) == 0
     advance(services, ENDS - services.clock.now())
     ended = await asyncio.gather(*(expire_due(each, now=ENDS) for each in (services, other) * 4))
@@ -79,7 +79,7 @@ async def test_many_workers_expire_each_lot_once(
 
 
 async def test_points_are_not_spent_after_their_end_however_late_the_sweep_is(services: Services) -> None:
-    await crowd(services, 2)
+    await join_members(services, 2)
     advance(services, ENDS - MOMENT - services.clock.now())
     assert await spend(services, 30, "m-0", now=ENDS - MOMENT) == 30
     advance(services, MOMENT)
@@ -105,7 +105,7 @@ async def test_points_are_spent_or_expired_when_both_happen_at_once(
     services: Services, other: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_batches_of(monkeypatch, 5)
-    members = await crowd(services, 12)
+    members = await join_members(services, 12)
     advance(services, ENDS - services.clock.now())
     spending = [
         spend(each, 10, member, now=ENDS - MOMENT) for member in members for each in (services, other)
@@ -128,7 +128,7 @@ async def test_points_are_spent_or_expired_when_both_happen_at_once(
 async def test_a_worker_that_dies_while_it_expires_lots_loses_nothing(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await crowd(services, 10)
+    await join_members(services, 10)
     advance(services, ENDS - services.clock.now())
 
     async def expire_and_die(conn, *args, **kwargs):  # type: ignore[no-untyped-def]
@@ -148,12 +148,12 @@ async def test_a_worker_that_dies_while_it_expires_lots_loses_nothing(
 
 
 async def test_an_expiration_is_published_to_open_screens(services: Services) -> None:
-    await crowd(services, 1)
-    async with aclosing(services.topics.subscribe()) as heard:
-        assert isinstance(await anext(heard), Reconnected)
+    await join_members(services, 1)
+    async with aclosing(services.topics.subscribe()) as feed:
+        assert isinstance(await anext(feed), Reconnected)
         await expire_due(services, now=ENDS)
         await services.post_commit.drain()
-        changes = await asyncio.wait_for(anext(heard), 5)
+        changes = await asyncio.wait_for(anext(feed), 5)
     assert changes == [Change(PROGRAM, "m-0", 2, 0, 0, 0, 5, "expired")]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
@@ -163,7 +163,7 @@ async def test_a_large_backlog_of_lots_is_shared_by_workers(
 ) -> None:
     in_batches_of(monkeypatch, 4)
     monkeypatch.setattr(expire, "TURN_S", 0.0)
-    await crowd(services, 10)
+    await join_members(services, 10)
     advance(services, ENDS - services.clock.now())
     pool = await create_pool(
         queue_settings(settings.queue_url),
@@ -197,7 +197,7 @@ async def test_a_worker_does_each_kind_of_due_work(services: Services, settings:
 
 
 async def test_home_shows_the_next_expiration_and_no_past_one(services: Services) -> None:
-    await crowd(services, 1)
+    await join_members(services, 1)
     home = await read_home(services, PROGRAM, "m-0")
     assert home.balance.active == 52
     assert [(each.points, each.expires_at) for each in home.expiring] == [(50, ENDS), (2, ENDS + 2 * DAY)]

@@ -33,10 +33,10 @@ async def test_the_sweep_publishes_a_change_that_was_not_published(services: Ser
     await join(services)
     await leave_unpublished(services)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
-    async with aclosing(services.topics.subscribe()) as heard:
-        assert isinstance(await anext(heard), Reconnected)
+    async with aclosing(services.topics.subscribe()) as feed:
+        assert isinstance(await anext(feed), Reconnected)
         assert await publish_outbox(services) == 1
-        changes = await asyncio.wait_for(anext(heard), 5)
+        changes = await asyncio.wait_for(anext(feed), 5)
     assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
     assert await publish_outbox(services) == 0
@@ -48,13 +48,13 @@ async def test_the_sweep_publishes_the_newest_balance_and_settles_without_a_door
     await join(services)
     await leave_unpublished(services)
     advance(services, FIVE_MINUTES)
-    async with aclosing(services.topics.subscribe()) as heard:
-        assert isinstance(await anext(heard), Reconnected)
+    async with aclosing(services.topics.subscribe()) as feed:
+        assert isinstance(await anext(feed), Reconnected)
         assert await sweep(services, DUE_WORK[0]) == 2
         await services.post_commit.drain()
         newest = Balance()
         while newest.seq < 4:
-            changes = await asyncio.wait_for(anext(heard), 5)
+            changes = await asyncio.wait_for(anext(feed), 5)
             assert isinstance(changes, list)
             newest = changes[-1].balance
     assert newest == Balance(active=52, seq=4)
@@ -82,8 +82,8 @@ async def test_two_sweeps_at_once_publish_everything(services: Services, other: 
                 ),
                 {"member": f"m-{n % 5}"},
             )
-    told = await asyncio.gather(*(publish_outbox(each) for each in (services, other) * 3))
-    assert sum(told) == 40
+    published = await asyncio.gather(*(publish_outbox(each) for each in (services, other) * 3))
+    assert sum(published) == 40
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 

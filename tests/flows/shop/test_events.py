@@ -33,7 +33,7 @@ from tests.support.database import rows
 DONE: tuple[int, int, list[str]] = (1, 0, [])
 
 
-def told(taken: EventsTaken) -> tuple[int, int, list[str]]:
+def summary(taken: EventsTaken) -> tuple[int, int, list[str]]:
     return taken.accepted, taken.repeated, [refused.code for refused in taken.refused]
 
 
@@ -52,16 +52,16 @@ async def test_a_repeated_event_changes_nothing(services: Services, settings: Se
     await join(services)
     await perform(services, review())
     events: list[AnyEvent] = [signed_in(services), review_removed(services, "r-1")]
-    assert told(await take_events(services, events)) == (2, 0, [])
-    assert told(await take_events(services, events)) == (0, 2, [])
-    assert told(await take_events(services, [*events, *events, signed_in(services)])) == (1, 4, [])
+    assert summary(await take_events(services, events)) == (2, 0, [])
+    assert summary(await take_events(services, events)) == (0, 2, [])
+    assert summary(await take_events(services, [*events, *events, signed_in(services)])) == (1, 4, [])
     assert await balance(services) == (0, 80), "registered and signed in, once"
     assert (await audit(settings)).broken == []
 
 
 async def test_only_the_first_sign_in_pays_and_the_others_are_accepted(services: Services) -> None:
     await join(services)
-    assert told(await take_events(services, [signed_in(services) for _ in range(3)])) == (3, 0, [])
+    assert summary(await take_events(services, [signed_in(services) for _ in range(3)])) == (3, 0, [])
     assert await balance(services) == (0, 80)
 
 
@@ -71,12 +71,12 @@ async def test_a_review_is_taken_back_before_and_after_it_is_active(
     await join(services)
     await perform(services, review("a", "r-1"))
     await perform(services, review("b", "r-2"))
-    assert told(await take_events(services, [review_removed(services, "r-1")])) == DONE
+    assert summary(await take_events(services, [review_removed(services, "r-1")])) == DONE
     assert await balance(services) == (0, 70)
     await settle_due(services, now=advance(services, FIVE_MINUTES))
-    assert told(await take_events(services, [review_removed(services, "r-2")])) == DONE
+    assert summary(await take_events(services, [review_removed(services, "r-2")])) == DONE
     assert await balance(services) == (50, 0)
-    assert told(await take_events(services, [review_removed(services, "r-2")])) == DONE, (
+    assert summary(await take_events(services, [review_removed(services, "r-2")])) == DONE, (
         "another event, nothing to do"
     )
     statement = await rows(
@@ -95,7 +95,7 @@ async def test_two_removals_at_once_take_an_activity_back_once(
     await perform(services, review())
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     twice: list[AnyEvent] = [review_removed(services, "r-1"), review_removed(services, "r-1")]
-    assert told(await take_events(services, twice)) == (2, 0, [])
+    assert summary(await take_events(services, twice)) == (2, 0, [])
     assert await balance(services) == (50, 0)
     assert (await audit(settings)).broken == []
 
@@ -105,7 +105,7 @@ async def test_a_removed_share_loses_all_its_credits(services: Services, setting
     await perform(services, link("s-1"))
     await settle_due(services, now=advance(services, FIVE_MINUTES))
     assert await balance(services) == (70, 1), "one of its credits is pending for a day"
-    assert told(await take_events(services, [share_removed(services, "s-1")])) == DONE
+    assert summary(await take_events(services, [share_removed(services, "s-1")])) == DONE
     assert await balance(services) == (50, 0)
     (again,) = await record(services, [act(services, link("s-1"))])
     assert isinstance(again, Refusal)
@@ -116,7 +116,7 @@ async def test_a_removed_share_loses_all_its_credits(services: Services, setting
 async def test_a_removal_may_come_before_its_activity(services: Services, settings: Settings) -> None:
     await join(services)
     early: list[AnyEvent] = [review_removed(services, "r-1"), share_removed(services, "s-1")]
-    assert told(await take_events(services, early)) == (2, 0, [])
+    assert summary(await take_events(services, early)) == (2, 0, [])
     assert await code_of(services, review("a", "r-1")) == "activity_removed"
     assert await code_of(services, link("s-1")) == "activity_removed"
     assert await code_of(services, social("s-1")) == "activity_removed"
@@ -154,7 +154,7 @@ async def test_the_same_events_from_two_callers_at_once_are_done_once(
     await asyncio.gather(
         *(take_events(each, some) for each in (services, other) for some in (events, backwards))
     )
-    assert told(await take_events(services, events)) == (0, 20, [])
+    assert summary(await take_events(services, events)) == (0, 20, [])
     found = await rows(services.db, "SELECT DISTINCT active, pending FROM balances")
     assert found == [(50, 30)]
     assert (await audit(settings)).broken == []
@@ -167,7 +167,7 @@ async def test_an_event_can_name_its_member_by_card(services: Services) -> None:
     await register_member(services, registration)
     for number, expected in (("0002", (1, 0, [])), ("0003", (0, 0, ["unknown_member"]))):
         event = msgspec.structs.replace(signed_in(services), member_id=None, card_number=number)
-        assert told(await take_events(services, [event])) == expected
+        assert summary(await take_events(services, [event])) == expected
     assert await balance(services) == (0, 80)
 
 
@@ -184,7 +184,7 @@ async def test_each_refusal_is_reported_and_the_other_events_are_done(services: 
         signed_in(services, at=services.clock.now() + timedelta(minutes=4)),
     ]
     taken = await take_events(services, events)
-    assert told(taken) == (
+    assert summary(taken) == (
         2,
         0,
         ["unknown_member", "member_missing", "unknown_program", "time_in_future", "not_offered"],
@@ -192,7 +192,7 @@ async def test_each_refusal_is_reported_and_the_other_events_are_done(services: 
     assert [refused.id for refused in taken.refused] == [event.id for event in events[:5]]
     assert [refused.facts for refused in taken.refused[1:4]] == [{}, {"program": "no-program"}, {}]
     await join(services, "nobody")
-    assert told(await take_events(services, events[:1])) == DONE, "refused is not seen: it may come again"
+    assert summary(await take_events(services, events[:1])) == DONE, "it may be sent again"
 
 
 async def test_an_old_event_is_decided_as_of_its_time_and_due_at_once(
@@ -219,5 +219,5 @@ async def test_no_event_is_recorded_when_a_service_is_away(
     with pytest.raises(Unavailable):
         await take_events(services, events)
     monkeypatch.undo()
-    assert told(await take_events(services, events)) == (2, 0, [])
+    assert summary(await take_events(services, events)) == (2, 0, [])
     assert await balance(services) == (0, 80)

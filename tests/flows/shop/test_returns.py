@@ -286,7 +286,7 @@ async def test_points_are_not_taken_back_before_they_became_active(
     assert taken == [(services.clock.now(),)]
 
 
-lives = st.lists(
+scenarios = st.lists(
     st.sampled_from(["pay", "deliver", "settle", "one", "other", "all", "cancel", "spend", "time"]),
     min_size=3,
     max_size=12,
@@ -294,14 +294,14 @@ lives = st.lists(
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lives, st.integers(0, 10**6))
+@given(scenarios, st.integers(0, 10**6))
 async def test_a_returned_order_leaves_nothing_whatever_happened_before(
-    services: Services, life: list[str], number: int
+    services: Services, steps: list[str], number: int
 ) -> None:
-    member, order = f"life-{new_id()}", f"o-{number}"
+    member, order = f"scenario-{new_id()}", f"o-{number}"
     of: dict[str, Any] = {"order_id": order, "member_id": member}
     await join(services, member)
-    for step in [*life, "pay", "all", "settle"]:
+    for step in [*steps, "pay", "all", "settle"]:
         match step:
             case "pay":
                 await send_events(

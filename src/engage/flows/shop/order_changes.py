@@ -50,7 +50,7 @@ class OrderUpdate(Struct, frozen=True):
 
 
 class OrderChanges(Struct):
-    """What an order should have (`standings`, `new_credits`), and what the ledger has (`credits`, `holds`).
+    """The state that an order should have (`standings`, `new_credits`), and that of the ledger (the others).
 
     `program` is the version that decides, None until the order is paid. `grace` is for points that go back to
     lots which have expired. `standings` are by rule.
@@ -110,7 +110,7 @@ class OrderChanges(Struct):
 
 
 async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
-    """What the order should have; the caller reads what it has. Raises Unavailable."""
+    """The state that the order should have; the caller reads the ledger's. Raises Unavailable."""
     paid = update.after.paid
     if paid is None:
         return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)
