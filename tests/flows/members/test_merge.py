@@ -164,11 +164,11 @@ async def test_concurrent_events_and_merges_end_well(services: Services, other: 
     await join(services, "m-2")
 
     async def sell(n: int) -> list[str]:
-        told = await send_events(other, delivered(other, f"o-{n}"))
-        return told + await send_events(other, paid(other, line(paid=1000), order_id=f"o-{n}"))
+        refusals = await send_events(other, delivered(other, f"o-{n}"))
+        return refusals + await send_events(other, paid(other, line(paid=1000), order_id=f"o-{n}"))
 
-    *told, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(services))
-    assert told == [[]] * 12
+    *refusals, merged = await asyncio.gather(*(sell(n) for n in range(12)), merge(services))
+    assert refusals == [[]] * 12
     assert isinstance(merged, MergeResult)
     await settle_due(services, now=services.clock.now())
     assert await balance(services, "m-2") == {"active": 120}

@@ -75,12 +75,12 @@ async def test_points_are_valued_by_the_version_of_the_instant(services: Service
     await settle_due(services, now=advance(services, timedelta(hours=1)))
     advance(services, 9 * DAY)
     settings, clock = services.settings, services.clock
-    text = [
+    worths = [
         worth_of(await report_liability(settings, at=at, program_id="worthy", clock=clock))
         for at in ("2026-11-23", "2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-29")
     ]
     # Version two begins at midnight in Madrid. It leaves out France, where version one stays in force.
-    assert text == [
+    assert worths == [
         [("EUR", 100, 100)],
         [("EUR", 100, 100)],
         [("EUR", 100, 200)],
@@ -89,14 +89,14 @@ async def test_points_are_valued_by_the_version_of_the_instant(services: Service
 
 
 class Snapshot(Struct, frozen=True):
-    """What the tables of what is now said at an instant."""
+    """Balances, and points of lots, as the current tables had them at an instant."""
 
     at: datetime
     balances: dict[str, tuple[int, ...]]
     by_end: dict[str, int]  # Points of lots by bucket.
 
 
-async def look(services: Services) -> Snapshot:
+async def take_snapshot(services: Services) -> Snapshot:
     """Take the current state, then advance the clock by an hour."""
     now = services.clock.now()
     balances = await rows(services.db, "SELECT member_id, active, pending, held, debt FROM balances")
@@ -120,9 +120,9 @@ async def look(services: Services) -> Snapshot:
     return Snapshot(now, {str(m): tuple(map(int, map(str, had))) for m, *had in balances}, dict(by_end))
 
 
-async def live(services: Services) -> list[Snapshot]:
-    """Everything that happens to points, and what there was after each of it."""
-    past = [await look(services)]
+async def write_history(services: Services) -> list[Snapshot]:
+    """Do everything that can happen to points; return a snapshot after each step."""
+    past = [await take_snapshot(services)]
     for member in ("m-1", "m-2", "m-3"):
         await orders.join(services, member)
     many = orders.line(paid=100_00, quantity=4, tag_points=3)
@@ -152,28 +152,28 @@ async def live(services: Services) -> list[Snapshot]:
     ]
     for step in steps:
         await step()
-        past.append(await look(services))
+        past.append(await take_snapshot(services))
     return past
 
 
 async def test_reports_of_the_past_do_not_change(settings: Settings) -> None:
     async with orders.services_with_orders(settings) as services:
-        past = await live(services)
-        ever = list(zip(*(had for one in past for had in one.balances.values()), strict=True))
-        assert all(map(any, ever)), "points were active, pending, held and owed at some time"
-        for one in past:
-            at, clock = one.at.isoformat(), services.clock
+        past = await write_history(services)
+        columns = list(zip(*(had for snapshot in past for had in snapshot.balances.values()), strict=True))
+        assert all(map(any, columns)), "points were active, pending, held and owed at some time"
+        for snapshot in past:
+            at, clock = snapshot.at.isoformat(), services.clock
             found = (await report_liability(settings, at=at, clock=clock)).items
-            in_all = [sum(column) for column in zip(*one.balances.values(), strict=True)] or [0, 0, 0, 0]
-            told = [[item.active, item.pending, item.held, item.debt] for item in found] or [[0, 0, 0, 0]]
-            assert told == [in_all], one.at
+            totals = [sum(column) for column in zip(*snapshot.balances.values(), strict=True)] or [0, 0, 0, 0]
+            reported = [[item.active, item.pending, item.held, item.debt] for item in found] or [[0, 0, 0, 0]]
+            assert reported == [totals], snapshot.at
             for item in found:
                 assert item.reconciled
-                by_end = {each.bucket: each.points for each in item.expiring if each.points}
-                assert by_end == {name: points for name, points in one.by_end.items() if points}
-            for member, had in one.balances.items():
+                by_end = {line.bucket: line.points for line in item.expiring if line.points}
+                assert by_end == {name: points for name, points in snapshot.by_end.items() if points}
+            for member, had in snapshot.balances.items():
                 (balance,) = await report_balance(settings, member, at=at, clock=clock)
-                assert astuple(balance.balance) == had, (member, one.at)
+                assert astuple(balance.balance) == had, (member, snapshot.at)
         await assert_audit_is_clean(services)
 
 
