@@ -15,6 +15,7 @@ from engage.settings import Settings
 from engage.signals.topics import Change, Reconnected
 from tests.support.activities import PROGRAM, join, services_with_activities
 from tests.support.clock import NOON
+from tests.support.crash import lose_publications
 from tests.support.database import rows
 
 MEMBERS = [(PROGRAM, "m-1"), (PROGRAM, "m-2")]
@@ -97,7 +98,7 @@ async def test_a_commit_that_fails_publishes_nothing(services: Services) -> None
 async def test_a_crash_after_the_commit_leaves_the_changes_in_the_outbox(services: Services) -> None:
     async with open_posting(services, cause="test") as posting:
         await posting.post(await add_pending(posting, 7))
-        posting.rows.clear()  # The process forgets them, as one that dies here does.
+    lose_publications(services)
     assert await published(services) == []
     assert await outbox(services) == [("test", ["m-1", "m-2"])]
 

@@ -50,7 +50,7 @@ class OrderUpdate(Struct, frozen=True):
 
 
 class OrderChanges(Struct):
-    """The state that an order should have (`standings`, `new_credits`), and that of the ledger (the others).
+    """The state that an order should have (`standings`, `new_credits`) and has (`credits`, `holds`).
 
     `program` is the version that decides, None until the order is paid. `grace` is for points that go back to
     lots which have expired. `standings` are by rule.
