@@ -15,14 +15,23 @@ HoldKey = tuple[str, str, UUID]  # (program, member, hold)
 ReferenceKey = tuple[str, str, str]  # (program, member, reference)
 SourceKey = tuple[str, str, str]  # (program, member, source key)
 RewardKey = tuple[str, str]  # (program, reward)
+CouponKey = tuple[str, str]  # (program, code)
+CardKey = tuple[str, str]  # (program, card number)
+EventKey = tuple[str, str]  # (program, event)
 
 # Ids of rules that no program may have: credits of these come from operators, imports and mergers.
 ADJUSTMENT_RULE: Final = "adjustment"
 OPENING_RULE: Final = "opening_balance"
 TRANSFER_RULE: Final = "transfer"
 
+MEMBER_CALLER: Final = "member:"
 ERASURE: Final = "erasure"  # The reference of entries that an erasure posts.
 MERGE: Final = "merge:"  # References of entries that a merger posts begin with this.
+
+
+def member_caller(program_id: str, member_id: str) -> str:
+    """The caller that responses to a member's requests are stored under."""
+    return f"{MEMBER_CALLER}{program_id}:{member_id}"
 
 
 def share_reference(share_id: str) -> str:

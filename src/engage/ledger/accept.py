@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.direct_sql import DirectStatement
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.credit import NewCredit, Why
+from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
 
 # One statement, one round trip: insert credits, move balances, write the outbox. Rows are locked in key
@@ -141,7 +142,7 @@ async def accept(
         },
     )
     ids: set[UUID] = set()
-    changes: dict[tuple[str, str], BalanceChange] = {}
+    changes: dict[MemberKey, BalanceChange] = {}
     for id_, program_id, member_id, active, pending, held, debt, version in rows:
         ids.add(id_)
         balance = Balance(active, pending, held, debt, version)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
-from engage.domain.keys import ReferenceKey
+from engage.domain.keys import MemberKey, ReferenceKey
 from engage.schema.credits import credits as table
 from engage.schema.credits import reductions
 from engage.schema.lots import lots
@@ -37,7 +37,7 @@ class LockedCredit(msgspec.Struct, frozen=True, kw_only=True):
     earning_seq: int | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> MemberKey:
         return self.program_id, self.member_id
 
     def loses(self, kept: int) -> bool:

@@ -44,7 +44,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> MemberKey:
         return self.program_id, self.member_id
 
 

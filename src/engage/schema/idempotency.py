@@ -6,14 +6,15 @@ By wall time: how long a client may repeat a request has nothing to do with the 
 from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
+from engage.domain.keys import MEMBER_CALLER
 from engage.schema.columns import IDENTIFIER, INSTANT, metadata, optional, required
 from engage.schema.member_rows import Delete, Keep, member_rows
 
-# A member's requests are stored under "member:<program>:<member>", the shop's under its key.
-_OF_MEMBERS = """caller IN (
-    SELECT 'member:' || CAST(:program_id AS text) || ':' || member_id
+# The shop's requests are stored under the id of its key.
+_OF_MEMBERS = f"""caller IN (
+    SELECT '{MEMBER_CALLER}' || CAST(:program_id AS text) || ':' || member_id
     FROM unnest(CAST(:member_ids AS text[])) AS m (member_id)
-)"""
+)"""  # noqa: S608  # A constant; as `engage.domain.keys.member_caller` makes it.
 
 idempotency_keys = Table(
     "idempotency_keys",

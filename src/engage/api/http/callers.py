@@ -8,6 +8,7 @@ from litestar.types import ASGIApp, Scope
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.idempotency import idempotency
 from engage.api.http.problems import BODY_BYTES
+from engage.domain.keys import member_caller
 from engage.domain.refusals import Code, Refusal
 from engage.store.api_keys import ApiKey
 from engage.store.api_keys import Scope as KeyScope
@@ -52,7 +53,7 @@ async def operator_of(scope: Scope) -> tuple[Api, ApiKey]:
 
 async def _member(api: Api, scope: Scope) -> str:
     caller = api.verifier.verify(_bearer(scope))
-    return f"member:{caller.program_id}:{caller.member_id}"
+    return member_caller(caller.program_id, caller.member_id)
 
 
 async def _shop(api: Api, scope: Scope) -> str:

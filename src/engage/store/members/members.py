@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import MemberKey
+from engage.domain.keys import CardKey, MemberKey
 from engage.domain.refusals import Code, Refusal
 from engage.schema.member_rows import JOINING, join_sql, tables_of_members
 from engage.schema.members import card_numbers, members
@@ -167,9 +167,7 @@ async def read_closed_members(conn: AsyncConnection, since: datetime | None) -> 
     return [from_row(ClosedMember, row) for row in await conn.execute(query)]
 
 
-async def read_card_owners(
-    conn: AsyncConnection, cards: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
+async def read_card_owners(conn: AsyncConnection, cards: Sequence[CardKey]) -> dict[CardKey, str]:
     """Read member ids by (program, card number). Numbers are in stored form
     (`engage.domain.members.cards`).
     """

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import HoldKey, MemberKey
+from engage.domain.keys import CouponKey, HoldKey, MemberKey
 from engage.schema.rewards import coupons as table
 from engage.schema.rows import Batch, columns, from_row, of_member, select_list
 
@@ -149,9 +149,7 @@ RETURNING {_COLUMNS}
 """)  # noqa: S608
 
 
-async def read_by_codes(
-    conn: AsyncConnection, codes: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], Coupon]:
+async def read_by_codes(conn: AsyncConnection, codes: Iterable[CouponKey]) -> dict[CouponKey, Coupon]:
     """Read coupons of any member by (program, code); unknown codes are absent."""
     rows = await conn.execute(_BY_CODE, _CODES.of(sorted(set(codes))))
     return {(row.program_id, row.code): from_row(Coupon, row) for row in rows}

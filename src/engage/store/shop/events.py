@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.keys import EventKey
 from engage.schema.orders import shop_events
 from engage.schema.rows import Batch
 
@@ -39,7 +40,7 @@ async def add_events(conn: AsyncConnection, events: Sequence[RecordedEvent], *, 
     return (await conn.execute(_ADD, _EVENTS.of_structs(events) | {"now": now})).rowcount
 
 
-async def read_recorded_events(conn: AsyncConnection, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+async def read_recorded_events(conn: AsyncConnection, ids: Sequence[EventKey]) -> set[EventKey]:
     """Read which of these (program, event id) were recorded before."""
     rows = await conn.execute(_READ, _IDS.of(ids))
     return {(program_id, event_id) for program_id, event_id in rows}
