@@ -22,7 +22,7 @@ from engage.settings import Settings
 from engage.tokens.signing import sign
 
 PROGRAM = "eu-mi-points"
-LIFE = timedelta(minutes=10)
+LIFETIME = timedelta(minutes=10)
 _numbers = count(1)
 
 
@@ -68,7 +68,7 @@ class Calling:
 
     def member_of(self, program: str, member_id: str) -> Caller:
         """A caller with a valid token. The member need not exist."""
-        token = sign(self.secrets, program, member_id, LIFE)
+        token = sign(self.secrets, program, member_id, LIFETIME)
         return Caller(self.client, f"Bearer {token}", member_id)
 
     async def joined(self, **fields: object) -> Caller:

@@ -15,7 +15,7 @@ NOBODYS = "01a1f0a0-0000-7000-8000-000000000000"
 
 
 async def later(api: Calling, by: timedelta) -> None:
-    """What falls due until then is settled."""
+    """Advance the clock and settle what falls due."""
     assert isinstance(api.services.clock, StoppedClock)
     await settle_due(api.services, now=api.services.clock.advance(by))
 

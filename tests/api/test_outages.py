@@ -21,7 +21,7 @@ WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '
 
 
 @pytest.fixture(scope="module")
-async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+async def running_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     folder = tmp_path_factory.mktemp("away")
     if os.geteuid() == 0:
         folder.parent.chmod(0o711)
@@ -32,11 +32,11 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 
 @pytest.fixture
-async def servers(ground: Servers) -> AsyncIterator[Servers]:
+async def servers(running_servers: Servers) -> AsyncIterator[Servers]:
     """Both running before and after."""
-    yield ground
-    await ground.postgres.start()
-    await ground.valkey.start()
+    yield running_servers
+    await running_servers.postgres.start()
+    await running_servers.valkey.start()
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ async def test_without_valkey_members_can_read_their_balance(api: Calling, serve
     assert (await joined.get("/v1/me")).json()["balance"]["pending"] == 50, "joining does not need it"
 
 
-async def test_a_valkey_that_hangs_is_unavailable_within_seconds(ground: Servers) -> None:
-    async with calling(ground.settings) as api:
+async def test_a_valkey_that_hangs_is_unavailable_within_seconds(running_servers: Servers) -> None:
+    async with calling(running_servers.settings) as api:
         member = await api.joined()
-        with ground.valkey.hung():
+        with running_servers.valkey.hung():
             async with asyncio.timeout(BACK_WITHIN_S):
                 await unavailable(member, "valkey", "/v1/feed/tickets")
                 await unavailable(member, "valkey")

@@ -37,11 +37,11 @@ async def balance(member: Caller) -> tuple[int, int]:
 
 
 async def test_the_sandbox_answers_with_its_clock_and_keys(sandbox: Calling) -> None:
-    told = (await sandbox.nobody.get(SANDBOX)).json()
-    assert told["feed_url"] == sandbox.services.settings.feed_url
-    assert (await Caller(sandbox.client, f"Bearer {told['shop_key']}").post("/v1/shop/events", [])).is_success
-    assert told["admin_key"] == sandbox.secrets.admin_key
-    now = datetime.fromisoformat(told["now"])
+    info = (await sandbox.nobody.get(SANDBOX)).json()
+    assert info["feed_url"] == sandbox.services.settings.feed_url
+    assert (await Caller(sandbox.client, f"Bearer {info['shop_key']}").post("/v1/shop/events", [])).is_success
+    assert info["admin_key"] == sandbox.secrets.admin_key
+    now = datetime.fromisoformat(info["now"])
     assert abs(now - sandbox.services.clock.now()) < timedelta(seconds=10)
 
 

@@ -39,7 +39,7 @@ async def joined(market: Calling, program: str = PROGRAM, **other: str) -> Calle
     return member
 
 
-async def told(member: Caller, id_: str) -> dict[str, Any]:
+async def answered(member: Caller, id_: str) -> dict[str, Any]:
     answer = await member.get(f"{PATH}/{id_}")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -67,7 +67,7 @@ async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
         clock = market.services.clock
         assert isinstance(clock, StoppedClock)
         await pay_out_due(market.services, now=clock.advance(FIVE_MINUTES))
-        assert (await told(member, answer.json()["id"]))["state"] == expected
+        assert (await answered(member, answer.json()["id"]))["state"] == expected
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (40, 0)
 
@@ -155,14 +155,14 @@ async def test_a_counter_pays_cash_once(market: Calling) -> None:
         assert (answer.status_code, answer.json()["withdrawal"]["state"]) == (200, "settled")
     refused = problem(await market.operator.post(f"{ADMIN}/{id_}/fail"), 409, "withdrawal_closed")
     assert refused["state"] == "settled"
-    assert (await told(member, id_))["state"] == "settled"
+    assert (await answered(member, id_))["state"] == "settled"
 
 
 async def test_cash_that_is_not_collected_gives_the_points_back(market: Calling) -> None:
     member = await joined(market)
     id_ = (await member.post(PATH, ASKED | {"method": "cash"})).json()["id"]
     assert (await market.operator.post(f"{ADMIN}/{id_}/fail")).status_code == 200
-    assert (await told(member, id_))["failure"] == "not_paid_out"
+    assert (await answered(member, id_))["failure"] == "not_paid_out"
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (100, 0)
 

@@ -106,7 +106,7 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
         async def problem(
             self, request: Request[Any, Any, Any], code: Annotated[str, PathParameter()]
         ) -> Answer[bytes]:
-            """What the `type` of a problem document leads to."""
+            """Explain the problem that the `type` of a problem document names."""
             known = Code.named(code)
             if known is None:
                 raise _nothing()

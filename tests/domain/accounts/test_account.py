@@ -212,13 +212,13 @@ class AccountOperations(RuleBasedStateMachine):
 
     @invariant()
     def moves_tell_of_each_lot(self) -> None:
-        told: Counter[UUID] = Counter()
+        listed: Counter[UUID] = Counter()
         for one in self.account.movements:
             if one.credit_id is not None and one.kind != "clawback":
-                told[one.credit_id] += one.active
+                listed[one.credit_id] += one.active
             for move in one.moves:
-                told[move.credit_id] += move.active
-        assert all(told[each.credit_id] == each.remaining for each in self.account.lots.values())
+                listed[move.credit_id] += move.active
+        assert all(listed[each.credit_id] == each.remaining for each in self.account.lots.values())
 
 
 test_whatever_is_done_no_point_comes_or_goes_unsaid = AccountOperations.TestCase

@@ -78,15 +78,15 @@ def test_a_product_is_reviewed_for_points_once(history: tuple[str, list[Recorded
     zone, recorded = history
     member = SimulatedLimits()
     rewarded: set[str] = set()
-    told_before: set[str] = set()
+    reviewed_before: set[str] = set()
     for at, activity in recorded:
         if isinstance(activity, Review):
             earned = _record(member, V2022, activity, at, zone)
-            new = activity.product_id not in rewarded and activity.review_id not in told_before
+            new = activity.product_id not in rewarded and activity.review_id not in reviewed_before
             assert bool(earned) == new
             if new:
                 rewarded.add(activity.product_id)
-                told_before.add(activity.review_id)
+                reviewed_before.add(activity.review_id)
 
 
 @given(st.sampled_from(ZONES), st.data())

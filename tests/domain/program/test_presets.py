@@ -45,7 +45,7 @@ def test_presets_are_found_by_version_and_by_program() -> None:
 
 
 def test_the_programs_have_the_dates_countries_and_eligibility_of_their_sources() -> None:
-    """What no example can show: the table of the sources, cell by cell."""
+    """No example shows the table of the sources, cell by cell."""
     europe = {
         "ES": ("Europe/Madrid", "EUR"),
         "FR": ("Europe/Paris", "EUR"),

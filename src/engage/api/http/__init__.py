@@ -1,4 +1,4 @@
-"""What all controllers share: bodies, answers, problem documents, callers, idempotency, batches and pages.
+"""Shared parts of controllers: bodies, answers, problem documents, callers, idempotency, batches, pages.
 
 Knows no feature. May import flows and everything below them.
 """

@@ -30,7 +30,7 @@ def differences(
 
 
 def _expectations(step: Step) -> dict[str, Expectation]:
-    """What the step expects of features, by its field."""
+    """Return the expectations of a step about features, by field."""
     fields = {name: getattr(step, name) for name in step.__struct_fields__}
     return {name: value for name, value in fields.items() if isinstance(value, Expectation)}
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class UseCase(Enum):
-    """What a caller wants. Operations that do the same have the same use case."""
+    """The purpose of an operation. Operations that do the same share one."""
 
     RECORD_FUEL_TAP = auto()
     RECORD_SHARE = auto()

@@ -23,7 +23,7 @@ class SimulatedFeature:
     """Base of a feature's state for one member. A feature overrides what concerns it."""
 
     def order_discount(self, order_id: str) -> int:
-        """What the feature pays of an order, in minor units."""
+        """Return the part of an order that the feature pays, in minor units."""
         return 0
 
     def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What operators run: installation and migration, audit, rebuild of the gate, API keys, health.
+"""Operations of an operator: installation and migration, audit, rebuild of the gate, API keys, health.
 
 May import `domain`, `runtime`, `gate`, `ledger`, `store`, `flows.programs` and `flows.activities`.
 """

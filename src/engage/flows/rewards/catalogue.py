@@ -16,7 +16,7 @@ from engage.store.rewards.stock import read_stock
 
 
 class RewardLimitView(Struct, frozen=True):
-    """How many more the member may redeem. A limit per day or month starts again at `resets_at`."""
+    """The number that the member may still redeem. A limit per day or month starts again at `resets_at`."""
 
     remaining: int
     resets_at: datetime | None
