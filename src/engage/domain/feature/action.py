@@ -16,7 +16,7 @@ class Action(DocumentStruct, frozen=True, tag_field="activity"):
     """`results` are the fields of a step that can expect something of this action, such as `earns`."""
 
     results: ClassVar[frozenset[str]] = frozenset()
-    must_earn: ClassVar[bool] = False  # Its step expects credits, if only none, or a refusal.
+    must_earn: ClassVar[bool] = False  # Its step has to expect credits or a refusal.
 
     def problems(self, path: str, context: Context, *, refused: Code | None) -> Iterator[Problem]:
         """Validate the action before it is played. `refused` is the refusal that its step expects."""
