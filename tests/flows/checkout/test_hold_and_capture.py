@@ -38,11 +38,10 @@ from tests.support.checkout import (
     redeem_reward,
     services_with_checkout,
 )
-from tests.support.clock import NOON
+from tests.support.clock import DAY, NOON
 from tests.support.database import rows
 
 SECOND = timedelta(seconds=1)
-DAY = timedelta(days=1)
 
 
 @pytest.fixture

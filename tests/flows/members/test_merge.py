@@ -20,7 +20,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import checkout
 from tests.support.audit import assert_audit_is_clean
-from tests.support.clock import advance
+from tests.support.clock import DAY, advance
 from tests.support.database import rows
 from tests.support.orders import (
     PROGRAM,
@@ -37,8 +37,6 @@ from tests.support.orders import (
     spend,
     write_review,
 )
-
-DAY = timedelta(days=1)
 
 
 @pytest.fixture

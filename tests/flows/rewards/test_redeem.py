@@ -1,7 +1,7 @@
 """Points are redeemed for coupons and F-codes, within stock and limits."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -28,10 +28,8 @@ from tests.support.checkout import (
     refusal_codes,
     services_with_checkout,
 )
-from tests.support.clock import NOON
+from tests.support.clock import DAY, NOON
 from tests.support.database import rows
-
-DAY = timedelta(days=1)
 
 
 @pytest.fixture

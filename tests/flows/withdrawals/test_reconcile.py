@@ -1,6 +1,5 @@
 """Withdrawals agree with the provider's payouts, or the difference is reported."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -32,18 +31,6 @@ from tests.support.withdrawals import (
 )
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def bank() -> FakeProvider:
-    return FakeProvider()
-
-
-@pytest.fixture
-async def services(settings: Settings, bank: FakeProvider) -> AsyncIterator[Services]:
-    async with services_with_withdrawals(settings, bank) as opened:
-        await join(opened)
-        yield opened
 
 
 async def settle(services: Services) -> None:

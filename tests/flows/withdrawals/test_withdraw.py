@@ -1,7 +1,6 @@
 """A withdrawal is paid at most once, and its points are spent exactly when it is paid."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -50,19 +49,6 @@ from tests.support.withdrawals import (
 
 MINUTE = timedelta(minutes=1)
 MOMENT = timedelta(microseconds=1)
-
-
-@pytest.fixture
-def bank() -> FakeProvider:
-    return FakeProvider()
-
-
-@pytest.fixture
-async def services(settings: Settings, bank: FakeProvider) -> AsyncIterator[Services]:
-    async with services_with_withdrawals(settings, bank) as opened:
-        await join(opened)
-        yield opened
-        await assert_audit_is_clean(opened)
 
 
 async def pay(services: Services, *, after: timedelta = timedelta()) -> int:
