@@ -1,4 +1,4 @@
-"""A feed to test, over a real Valkey, with balances that the test sets."""
+"""A running feed over a real Valkey, with balances that the test sets."""
 
 import asyncio
 import json
@@ -21,9 +21,9 @@ from engage.signals.topics import Topics, change_of
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 PROGRAM = "eu-mi-points"
-NO_PATIENCE = Timeouts(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)
+SHORT_TIMEOUTS = Timeouts(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)
 
-NOBODY = ("", "")  # Asked for to see whether the database answers.
+NOBODY = ("", "")  # The health check reads this member.
 
 
 class TokenOwner(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class TokenOwner(msgspec.Struct, frozen=True):
 
 
 class Balances:
-    """The balances as the database has them, and how often it was asked. It can be `away`."""
+    """Stand for the database: its balances, and the reads of the feed. While `away` it refuses all reads."""
 
     def __init__(self) -> None:
         self.balances: dict[Member, Balance] = {}
@@ -41,7 +41,7 @@ class Balances:
         self.away = False
 
     def change(self, member_id: str, seq: int) -> Balance:
-        """Each seq has a balance of its own, so that a wrong one is seen."""
+        """Derive the balance from the seq, so that a message with the wrong balance is noticed."""
         balance = Balance(active=seq * 10, pending=seq % 3, held=seq % 5, debt=0, seq=seq)
         self.balances[PROGRAM, member_id] = balance
         return balance
@@ -56,7 +56,7 @@ class Balances:
 
 
 class RunningFeed(msgspec.Struct):
-    """A feed, what it reads from, and a publisher."""
+    """A feed with its balances and a publisher of changes."""
 
     feed: Feed
     balances: Balances
@@ -67,7 +67,7 @@ class RunningFeed(msgspec.Struct):
         await self.topics.publish(changes)
 
     async def get(self, path: str) -> tuple[int, Any]:
-        """(status, decoded body) of a plain HTTP request."""
+        """Send a plain HTTP request; return (status, decoded body)."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.feed.port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: feed\r\n\r\n".encode())
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
@@ -83,12 +83,12 @@ class RunningFeed(msgspec.Struct):
                 await asyncio.sleep(LOOK_AGAIN_S)
 
     def closing(self) -> int:
-        """The number of connections with a close frame sent that are still open."""
+        """Count the open connections to which a close frame was sent."""
         return sum(socket.session.phase is Phase.CLOSED for socket in self.feed._hub._sockets)
 
     @asynccontextmanager
     async def client(self, member_id: str | None = None, **options: Any) -> AsyncIterator["Client"]:
-        """Connected with the member's token, or without any."""
+        """Connect with the member's token, or without credentials."""
         headers = {} if member_id is None else {"Authorization": f"Bearer token of {member_id}"}
         options = {"additional_headers": headers, "compression": None, "close_timeout": 0.1} | options
         async with connect(f"ws://127.0.0.1:{self.feed.port}/", **options) as connection:
@@ -99,7 +99,7 @@ class Client(msgspec.Struct):
     connection: ClientConnection
 
     async def receive(self) -> dict[str, Any]:
-        """The next message, whose balance is checked to be the one of its seq."""
+        """Return the next message. Its balance must be the one of its seq."""
         async with asyncio.timeout(WITHIN_S):
             message = message_of(await self.connection.recv())
         seq = message["seq"]
@@ -114,7 +114,7 @@ class Client(msgspec.Struct):
         await self.connection.send(json.dumps(message))
 
     async def read_to_the_end(self) -> tuple[int | None, str]:
-        """(code, reason), whatever comes before."""
+        """Read all messages; return (code, reason) of the close frame."""
         while True:
             try:
                 await self.receive()
@@ -122,7 +122,7 @@ class Client(msgspec.Struct):
                 return (None, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
 
     async def closed(self) -> tuple[int | None, str]:
-        """(code, reason), and nothing else before."""
+        """Return (code, reason) of the close frame, which must come before any message."""
         try:
             async with asyncio.timeout(WITHIN_S):
                 message = await self.connection.recv()
@@ -161,7 +161,7 @@ async def running_feed(
 
 
 def narrow_socket(port: int) -> socket.socket:
-    """Connected to the feed, with room for a few messages only."""
+    """Connect to the feed with a receive buffer of a few messages."""
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     narrow.connect(("127.0.0.1", port))

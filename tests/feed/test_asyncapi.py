@@ -18,17 +18,17 @@ def test_the_committed_contract_is_up_to_date() -> None:
 def test_every_reference_resolves() -> None:
     whole = document()
     for reference in references(whole):
-        found = whole
+        node = whole
         for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+            node = node[step]
 
 
 def references(node: object) -> list[str]:
     if isinstance(node, dict):
         here = [node["$ref"]] if "$ref" in node else []
-        return here + [found for child in node.values() for found in references(child)]
+        return here + [reference for child in node.values() for reference in references(child)]
     if isinstance(node, list):
-        return [found for child in node for found in references(child)]
+        return [reference for child in node for reference in references(child)]
     return []
 
 

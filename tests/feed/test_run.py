@@ -1,4 +1,4 @@
-"""`engage feed` as it runs in production: a program of its own, on a real database."""
+"""`engage feed` as it runs in production: a separate process with a real database."""
 
 import asyncio
 import signal

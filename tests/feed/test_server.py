@@ -12,11 +12,19 @@ from websockets.exceptions import InvalidStatus
 
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
-from tests.feed.feeds import NO_PATIENCE, PROGRAM, Balances, Client, RunningFeed, narrow_socket, running_feed
+from tests.feed.feeds import (
+    PROGRAM,
+    SHORT_TIMEOUTS,
+    Balances,
+    Client,
+    RunningFeed,
+    narrow_socket,
+    running_feed,
+)
 from tests.support.eventually import eventually
 from tests.support.valkey import own_valkey
 
-# More changes than all the buffers between a publisher and a client have room for.
+# More changes than the buffers between a publisher and a client can take.
 MANY = range(2, 3_000)
 
 
@@ -36,9 +44,9 @@ async def running(valkey: Redis, balances: Balances) -> AsyncIterator[RunningFee
 
 
 @pytest.fixture
-async def hasty(valkey: Redis, balances: Balances) -> AsyncIterator[RunningFeed]:
-    """A feed that waits for nobody for long."""
-    async with running_feed(valkey, balances, timeouts=NO_PATIENCE) as running:
+async def impatient(valkey: Redis, balances: Balances) -> AsyncIterator[RunningFeed]:
+    """A feed with short timeouts."""
+    async with running_feed(valkey, balances, timeouts=SHORT_TIMEOUTS) as running:
         await running.ready()
         yield running
 
@@ -66,17 +74,17 @@ async def test_every_connection_of_a_member_gets_that_members_changes_only(runni
 
 
 async def test_two_feeds_push_the_same_changes(valkey: Redis, balances: Balances) -> None:
-    async with running_feed(valkey, balances) as one, running_feed(valkey, balances) as two:
-        await one.ready()
-        await two.ready()
-        async with one.client("m1") as here, two.client("m1") as there:
-            await here.expect("snapshot", 1)
-            await there.expect("snapshot", 1)
-            await one.change("m1", [2])
-            await here.expect("balance", 2, "tap")
-            await there.expect("balance", 2, "tap")
-        assert await one.topics.count_alive("feed") == 1  # Of one process, this one.
-    assert await one.topics.count_alive("feed") == 0
+    async with running_feed(valkey, balances) as first, running_feed(valkey, balances) as second:
+        await first.ready()
+        await second.ready()
+        async with first.client("m1") as phone, second.client("m1") as tablet:
+            await phone.expect("snapshot", 1)
+            await tablet.expect("snapshot", 1)
+            await first.change("m1", [2])
+            await phone.expect("balance", 2, "tap")
+            await tablet.expect("balance", 2, "tap")
+        assert await first.topics.count_alive("feed") == 1  # Both run in this process.
+    assert await first.topics.count_alive("feed") == 0
 
 
 async def test_a_resume_is_answered_with_the_current_balance(running: RunningFeed) -> None:
@@ -86,7 +94,7 @@ async def test_a_resume_is_answered_with_the_current_balance(running: RunningFee
     async with running.client("m1") as client:
         await client.send(type="resume", seq=1)
         message = await client.receive()
-        if message["type"] == "snapshot":  # It was on its way before the resume came.
+        if message["type"] == "snapshot":  # It was sent before the resume was received.
             message = await client.receive()
         assert (message["type"], message["seq"], message["cause"]) == ("balance", 3, "resume")
 
@@ -105,8 +113,8 @@ async def test_a_resume_that_comes_with_the_ticket_replaces_the_snapshot(running
 async def test_clients_that_connect_at_once_share_a_read(running: RunningFeed) -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for number in range(200):
-            running.balances.change(f"crowd{number}", number)
-            group.create_task(connect_and_leave(running, f"crowd{number}", number))
+            running.balances.change(f"m{number}", number)
+            group.create_task(connect_and_leave(running, f"m{number}", number))
     assert sum(map(len, running.balances.reads)) == 200
     assert len(running.balances.reads) < 100
 
@@ -175,8 +183,8 @@ async def test_an_unknown_member_is_refused(running: RunningFeed) -> None:
         assert await client.closed() == (3000, "unknown member")
 
 
-async def test_a_connection_without_credentials_is_closed(hasty: RunningFeed) -> None:
-    async with hasty.client() as client:
+async def test_a_connection_without_credentials_is_closed(impatient: RunningFeed) -> None:
+    async with impatient.client() as client:
         assert await client.closed() == (3000, "no credentials")
 
 
@@ -240,31 +248,31 @@ async def test_a_slow_client_skips_states_and_never_sees_a_wrong_one(running: Ru
             seqs.append((await slow.receive())["seq"])
         assert seqs == sorted(set(seqs))
         assert len(seqs) < len(MANY) / 2
-        # It is as good as any other from now on.
+        # It has caught up, so it gets each change again.
         await running.change("m1", [MANY[-1] + 1])
         await slow.expect("balance", MANY[-1] + 1, "tap")
 
 
 async def change_and_receive(running: RunningFeed, quick: Client) -> None:
-    """Many changes, each heard by a client that is quick before the next ones are made."""
+    """Publish MANY changes in groups; the quick client receives each group before the next."""
     for start in range(MANY.start, MANY.stop, 10):
-        some = range(start, min(start + 10, MANY.stop))
-        await running.change("m1", some)
-        for seq in some:
+        seqs = range(start, min(start + 10, MANY.stop))
+        await running.change("m1", seqs)
+        for seq in seqs:
             await quick.expect("balance", seq, "tap")
 
 
-async def test_a_client_that_is_too_slow_is_closed(hasty: RunningFeed) -> None:
-    narrow = narrow_socket(hasty.feed.port)
-    async with hasty.client("m1", sock=narrow, max_queue=1) as slow, hasty.client("m1") as quick:
+async def test_a_client_that_is_too_slow_is_closed(impatient: RunningFeed) -> None:
+    narrow = narrow_socket(impatient.feed.port)
+    async with impatient.client("m1", sock=narrow, max_queue=1) as slow, impatient.client("m1") as quick:
         await slow.expect("snapshot", 1)
         await quick.expect("snapshot", 1)
-        await change_and_receive(hasty, quick)
-        await eventually(lambda: len(hasty.feed) == 1)
+        await change_and_receive(impatient, quick)
+        await eventually(lambda: len(impatient.feed) == 1)
 
 
 async def test_a_client_that_was_too_slow_gets_the_code(valkey: Redis, balances: Balances) -> None:
-    timeouts = replace(NO_PATIENCE, close_s=30)
+    timeouts = replace(SHORT_TIMEOUTS, close_s=30)
     async with running_feed(valkey, balances, timeouts=timeouts) as running:
         await running.ready()
         narrow = narrow_socket(running.feed.port)
@@ -276,13 +284,15 @@ async def test_a_client_that_was_too_slow_gets_the_code(valkey: Redis, balances:
             assert await slow.read_to_the_end() == (1013, "too slow")
 
 
-# Parts that go away.
+# Restarts and outages.
 
 
 async def test_a_restart_closes_every_connection_with_its_code(valkey: Redis, balances: Balances) -> None:
     async with AsyncExitStack() as open_:
         async with running_feed(valkey, balances) as running:
-            clients = [await open_.enter_async_context(running.client(who)) for who in ("m1", "m2", None)]
+            clients = [
+                await open_.enter_async_context(running.client(member)) for member in ("m1", "m2", None)
+            ]
             await clients[0].expect("snapshot", 1)
             await clients[1].expect("snapshot", 1)
         for client in clients:
@@ -290,7 +300,7 @@ async def test_a_restart_closes_every_connection_with_its_code(valkey: Redis, ba
 
 
 async def test_a_restart_waits_for_no_silent_client(valkey: Redis, balances: Balances) -> None:
-    async with running_feed(valkey, balances, timeouts=NO_PATIENCE) as running:
+    async with running_feed(valkey, balances, timeouts=SHORT_TIMEOUTS) as running:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.feed.port)
         writer.write(
             b"GET / HTTP/1.1\r\nHost: feed\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -311,14 +321,14 @@ async def test_a_client_waits_for_the_database(running: RunningFeed) -> None:
 
 
 async def test_a_client_waits_for_the_database_only_so_long(
-    hasty: RunningFeed, monkeypatch: pytest.MonkeyPatch
+    impatient: RunningFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engage.feed.reader.LAST_RETRY_S", 0.1)
-    hasty.balances.away = True
-    async with hasty.client("m1") as client:
+    impatient.balances.away = True
+    async with impatient.client("m1") as client:
         assert await client.closed() == (1013, "try again later")
-    hasty.balances.away = False
-    async with hasty.client("m1") as client:
+    impatient.balances.away = False
+    async with impatient.client("m1") as client:
         await client.expect("snapshot", 1)
 
 
@@ -327,8 +337,8 @@ async def test_changes_missed_during_an_outage_of_valkey_arrive_afterwards(
 ) -> None:
     async with (
         own_valkey(tmp_path) as server,
-        Redis(port=server.port) as client_of_it,
-        running_feed(client_of_it, balances) as running,
+        Redis(port=server.port) as valkey,
+        running_feed(valkey, balances) as running,
         running.client("m1") as client,
         running.client("m2") as other,
     ):
@@ -336,7 +346,7 @@ async def test_changes_missed_during_an_outage_of_valkey_arrive_afterwards(
         await client.expect("snapshot", 1)
         await other.expect("snapshot", 1)
         await server.kill()
-        balances.change("m1", 2)  # Unpublished.
+        balances.change("m1", 2)  # Nobody publishes this change.
         async with running.client() as late:
             await late.send(type="auth", ticket="any")
             assert await late.closed() == (1013, "try again later")
@@ -345,7 +355,7 @@ async def test_changes_missed_during_an_outage_of_valkey_arrive_afterwards(
         await running.change("m1", [3])
         await running.change("m2", [2])
         await client.expect("balance", 3, "tap")
-        await other.expect("balance", 2, "tap")  # It missed nothing, so nothing came in between.
+        await other.expect("balance", 2, "tap")  # It missed nothing, so it got no resync.
 
 
 # Health.
@@ -359,7 +369,7 @@ async def test_health(running: RunningFeed) -> None:
 
 async def test_readiness_names_the_part_that_is_down(balances: Balances) -> None:
     balances.away = True
-    async with Redis(port=1) as nobody, running_feed(nobody, balances) as running:
+    async with Redis(port=1) as unreachable, running_feed(unreachable, balances) as running:
         parts = {"valkey": False, "postgres": False}
         assert await running.get("/health/ready") == (503, {"status": "unavailable", "parts": parts})
         assert (await running.get("/health/live"))[0] == 200

@@ -26,7 +26,7 @@ TIMEOUTS = Timeouts(auth_s=5, read_s=15, drain_s=10, close_s=3)
 
 
 def balance(seq: int) -> Balance:
-    """Every seq has a balance of its own, so that a wrong one is seen."""
+    """Derive the balance from the seq, so that a message with the wrong balance is noticed."""
     return Balance(active=seq * 10, pending=seq % 3, held=seq % 5, debt=0, seq=seq)
 
 
@@ -34,8 +34,8 @@ def shown(seq: int) -> dict[str, int]:
     return {"active": seq * 10, "pending": seq % 3, "held": seq % 5, "debt": 0}
 
 
-def said(actions: Actions | bytes | None) -> list[dict[str, Any]]:
-    """The messages among the actions, of which there is nothing else."""
+def messages_of(actions: Actions | bytes | None) -> list[dict[str, Any]]:
+    """Decode the messages of actions that must all be Send."""
     if actions is None or isinstance(actions, bytes):
         actions = () if actions is None else (Send(actions),)
     messages = []
@@ -65,7 +65,7 @@ def reading() -> Session:
 
 def live(seq: int = 5) -> Session:
     session = reading()
-    assert said(session.snapshot_read(balance(seq), 100.0)) == [snapshot(seq)]
+    assert messages_of(session.snapshot_read(balance(seq), 100.0)) == [snapshot(seq)]
     return session
 
 
@@ -82,7 +82,7 @@ def test_a_ticket_is_looked_up_and_leads_to_a_snapshot() -> None:
     session = opened()
     assert session.received(Auth("t"), 101.0) == (Redeem("t"),)
     assert session.authenticated(101.5) == (ReadSnapshot(),)
-    assert said(session.snapshot_read(balance(7), 102.0)) == [snapshot(7)]
+    assert messages_of(session.snapshot_read(balance(7), 102.0)) == [snapshot(7)]
     assert session.deadline is None
 
 
@@ -133,8 +133,8 @@ def test_a_balance_that_cannot_be_read_closes_with_try_again_later() -> None:
 
 def test_a_change_is_pushed() -> None:
     session = live(5)
-    assert said(session.changed(push_of(balance(6), "tap"))) == [pushed(6)]
-    assert said(session.changed(push_of(balance(9), "settled"))) == [pushed(9, "settled")]
+    assert messages_of(session.changed(push_of(balance(6), "tap"))) == [pushed(6)]
+    assert messages_of(session.changed(push_of(balance(9), "settled"))) == [pushed(9, "settled")]
 
 
 def test_a_change_that_is_not_newer_is_not_sent() -> None:
@@ -148,13 +148,13 @@ def test_a_change_during_the_read_follows_the_snapshot() -> None:
     assert session.changed(push_of(balance(6), "tap")) is None
     assert session.changed(push_of(balance(8), "tap")) is None
     assert session.changed(push_of(balance(7), "tap")) is None
-    assert said(session.snapshot_read(balance(5), 101.0)) == [snapshot(5), pushed(8)]
+    assert messages_of(session.snapshot_read(balance(5), 101.0)) == [snapshot(5), pushed(8)]
 
 
 def test_a_change_that_the_snapshot_has_is_not_sent_again() -> None:
     session = reading()
     session.changed(push_of(balance(6), "tap"))
-    assert said(session.snapshot_read(balance(6), 101.0)) == [snapshot(6)]
+    assert messages_of(session.snapshot_read(balance(6), 101.0)) == [snapshot(6)]
     assert session.changed(push_of(balance(6), "tap")) is None
 
 
@@ -163,28 +163,28 @@ def test_a_change_that_the_snapshot_has_is_not_sent_again() -> None:
 
 def test_a_resume_is_answered_with_the_current_state() -> None:
     session = live(5)
-    assert said(session.received(Resume(3), 101.0)) == [pushed(5, "resume")]
+    assert messages_of(session.received(Resume(3), 101.0)) == [pushed(5, "resume")]
 
 
 def test_a_resume_is_answered_though_nothing_was_missed() -> None:
-    assert said(live(5).received(Resume(5), 101.0)) == [pushed(5, "resume")]
+    assert messages_of(live(5).received(Resume(5), 101.0)) == [pushed(5, "resume")]
 
 
 def test_a_client_ahead_of_a_restored_database_is_set_back_by_a_snapshot() -> None:
-    assert said(live(5).received(Resume(6), 101.0)) == [snapshot(5)]
+    assert messages_of(live(5).received(Resume(6), 101.0)) == [snapshot(5)]
 
 
 def test_a_resume_before_the_snapshot_replaces_it() -> None:
     session = reading()
     assert session.received(Resume(3), 101.0) == ()
-    assert said(session.snapshot_read(balance(5), 101.0)) == [pushed(5, "resume")]
+    assert messages_of(session.snapshot_read(balance(5), 101.0)) == [pushed(5, "resume")]
 
 
 def test_a_resume_before_the_snapshot_knows_of_changes_since() -> None:
     session = reading()
     session.received(Resume(7), 101.0)
     session.changed(push_of(balance(8), "tap"))
-    assert said(session.snapshot_read(balance(5), 101.0)) == [pushed(8, "resume")]
+    assert messages_of(session.snapshot_read(balance(5), 101.0)) == [pushed(8, "resume")]
 
 
 def test_one_resume_is_enough() -> None:
@@ -201,9 +201,9 @@ def test_a_slow_client_gets_only_the_newest_state() -> None:
     session.stalled(101.0)
     for seq in (6, 7, 8):
         assert session.changed(push_of(balance(seq), "tap")) is None
-    assert said(session.drained()) == [pushed(8)]
+    assert messages_of(session.drained()) == [pushed(8)]
     assert session.deadline is None
-    assert said(session.changed(push_of(balance(9), "tap"))) == [pushed(9)]
+    assert messages_of(session.changed(push_of(balance(9), "tap"))) == [pushed(9)]
 
 
 def test_a_slow_client_that_has_missed_nothing_gets_nothing() -> None:
@@ -227,7 +227,7 @@ def test_a_stalled_client_is_answered_when_it_has_drained() -> None:
     assert session.snapshot_read(balance(5), 102.0) == ()
     assert session.deadline == 112.0
     session.changed(push_of(balance(6), "tap"))
-    assert said(session.drained()) == [snapshot(5), pushed(6)]
+    assert messages_of(session.drained()) == [snapshot(5), pushed(6)]
 
 
 def test_a_stalled_client_that_resumes_gets_that_answer_alone() -> None:
@@ -236,7 +236,7 @@ def test_a_stalled_client_that_resumes_gets_that_answer_alone() -> None:
     session.snapshot_read(balance(5), 102.0)
     session.changed(push_of(balance(6), "tap"))
     assert session.received(Resume(2), 103.0) == ()
-    assert said(session.drained()) == [pushed(6, "resume")]
+    assert messages_of(session.drained()) == [pushed(6, "resume")]
 
 
 # Ends.
@@ -269,7 +269,7 @@ def test_nothing_is_sent_after_the_close_frame() -> None:
     assert (session.phase, session.deadline) == (Phase.CLOSED, None)
 
 
-# Whatever the order of events.
+# Events in any order.
 
 EVENTS = st.lists(
     st.one_of(
@@ -287,51 +287,49 @@ EVENTS = st.lists(
 
 @given(EVENTS)
 def test_an_old_state_and_the_messages_since_make_the_current_state(events: list[tuple[str, int]]) -> None:
-    """A client that follows the messages ends with the balance as it is, and its seq never goes back."""
+    """The last message has the current balance, and no seq is lower than the one before."""
     session = reading()
     newest = read_at = 0
     read = resumed = False
     stalled = False
-    received: list[int] = []
-    got: list[dict[str, Any]] = []
-    for what, number in events:
-        match what:
+    messages: list[dict[str, Any]] = []
+    for kind, number in events:
+        match kind:
             case "commit":
                 newest += number
-            case "receive":  # Late, doubled, out of order, as pub/sub from many publishers may be.
+            case "receive":  # Late, twice or out of order, as several publishers may send it.
                 seq = max(newest - number, 0)
-                received.append(seq)
-                got += said(session.changed(push_of(balance(seq), "tap")))
+                messages += messages_of(session.changed(push_of(balance(seq), "tap")))
             case "begin to read" if not read:
                 read_at = newest
             case "read" if not read:
                 read = True
-                got += said(session.snapshot_read(balance(read_at), 100.0))
+                messages += messages_of(session.snapshot_read(balance(read_at), 100.0))
             case "resume" if not resumed:
                 resumed = True
-                got += said(session.received(Resume(number), 100.0))
+                messages += messages_of(session.received(Resume(number), 100.0))
             case "stall" if not stalled:
                 stalled = True
                 session.stalled(100.0)
             case "drain" if stalled:
                 stalled = False
-                got += said(session.drained())
-    # In the end everything has been read, received and drained.
+                messages += messages_of(session.drained())
+    # Everything is read, received and drained at the end.
     if not read:
-        got += said(session.snapshot_read(balance(read_at), 100.0))
-    got += said(session.changed(push_of(balance(newest), "tap")))
+        messages += messages_of(session.snapshot_read(balance(read_at), 100.0))
+    messages += messages_of(session.changed(push_of(balance(newest), "tap")))
     if stalled:
-        got += said(session.drained())
+        messages += messages_of(session.drained())
 
-    sequence = [message["seq"] for message in got]
+    sequence = [message["seq"] for message in messages]
     assert sequence == sorted(sequence)
-    assert all(message["balance"] == shown(message["seq"]) for message in got)
-    assert got[-1]["seq"] == newest
-    first = got[0]
+    assert all(message["balance"] == shown(message["seq"]) for message in messages)
+    assert messages[-1]["seq"] == newest
+    first = messages[0]
     assert first["type"] == "snapshot" or first["cause"] == "resume"
-    changes = [message["seq"] for message in got if message.get("cause") == "tap"]
+    changes = [message["seq"] for message in messages if message.get("cause") == "tap"]
     assert len(set(changes)) == len(changes)
-    assert sum(message["type"] == "snapshot" for message in got) <= 1 + resumed
+    assert sum(message["type"] == "snapshot" for message in messages) <= 1 + resumed
 
 
 @given(st.binary(max_size=64))
