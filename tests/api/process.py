@@ -8,8 +8,8 @@ import msgspec
 
 from engage.embedded import processes
 from engage.embedded.child_process import ChildProcess, ProcessSpec, engage_command, start
-from engage.embedded.ports import free_port
 from engage.settings import Settings, to_environment
+from tests.support.ports import server_port
 
 HOST = "127.0.0.1"
 
@@ -29,7 +29,7 @@ class ApiProcess(msgspec.Struct, frozen=True):
 @asynccontextmanager
 async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProcess]:
     """Raises ProcessFailed when it does not come to answer."""
-    settings = msgspec.structs.replace(settings, api_host=HOST, api_port=free_port(HOST))
+    settings = msgspec.structs.replace(settings, api_host=HOST, api_port=server_port())
 
     async def ready() -> bool:
         status, _ = await processes.get(settings, "/health/live")

@@ -19,9 +19,9 @@ from playwright.async_api import (
     expect,
 )
 
-from engage.embedded.ports import free_port
 from tests.support.clock import FAR_NOON
 from tests.support.command_line import advance_clock, up
+from tests.support.ports import server_port
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -73,7 +73,7 @@ async def installation(
 ) -> AsyncIterator[Installation]:
     """A running `engage up`. It is not started where there is no browser to look at it."""
     outside = tmp_path_factory.mktemp("browser")
-    port = free_port("127.0.0.1")
+    port = server_port()
     async with up(outside, port) as (running, _):
         await advance_clock(port, FAR_NOON)
         yield Installation(outside / "there", f"http://127.0.0.1:{port}/")

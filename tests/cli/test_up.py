@@ -11,11 +11,11 @@ import msgspec
 import psutil
 import pytest
 
-from engage.embedded.ports import free_port
 from engage.settings import Settings, to_environment
 from tests.embedded.probes import is_running
 from tests.support.command_line import engage, health, pids, up
 from tests.support.eventually import eventually
+from tests.support.ports import server_port
 
 SECOND_RUN_S = 10.0
 STOP_S = 20.0
@@ -34,7 +34,7 @@ def family(pid: int) -> list[int]:
 
 
 async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
-    port = free_port("127.0.0.1")
+    port = server_port()
     folder = home / "there"
     async with up(home, port) as (running, output):
         assert health(port) == 200
@@ -43,7 +43,7 @@ async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
         assert "\x1b" not in output, "there is no terminal, so there are no colours"
         assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PROCESSES}
 
-        same_folder = await engage("up", "--data", "there", "--port", str(free_port("127.0.0.1")), cwd=home)
+        same_folder = await engage("up", "--data", "there", "--port", str(server_port()), cwd=home)
         same_port = await engage("up", "--data", "elsewhere", "--port", str(port), cwd=home)
         refused, _ = await same_folder.communicate()
         taken, _ = await same_port.communicate()
@@ -74,7 +74,7 @@ async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
 
 
 async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) -> None:
-    port = free_port("127.0.0.1")
+    port = server_port()
     async with up(home, port) as (running, _):
         processes = family(running.pid)
         running.kill()

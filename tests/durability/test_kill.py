@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from engage.embedded.ports import free_port
 from tests.support.clock import FAR_NOON
 from tests.support.command_line import advance_clock, health, pids, run, up
 from tests.support.eventually import eventually
+from tests.support.ports import server_port
 
 MEMBERS = 240
 AT_ONCE = 24
@@ -24,7 +24,7 @@ ANSWERED = {202, 409}
 
 
 async def test_every_202_is_exactly_one_credit_whatever_is_killed(tmp_path: Path) -> None:
-    port = free_port("127.0.0.1")
+    port = server_port()
     folder = tmp_path / "there"
     async with up(tmp_path, port) as (running, _):
         await advance_clock(port, FAR_NOON)  # No midnight between a tap and its repetition.

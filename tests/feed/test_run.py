@@ -14,7 +14,6 @@ from websockets.asyncio.client import connect
 
 from engage import sandbox_secrets
 from engage.domain.activity import FuelTap
-from engage.embedded.ports import free_port
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.members.erase import erase_member
@@ -28,6 +27,7 @@ from tests.feed.feeds import PROGRAM, message_of
 from tests.support.clock import running_clock
 from tests.support.command_line import engage
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
+from tests.support.ports import server_port
 
 HOST = "127.0.0.1"
 
@@ -35,7 +35,7 @@ HOST = "127.0.0.1"
 @pytest.fixture
 async def installed(settings: Settings) -> Settings:
     await install(settings)
-    return replace(settings, feed_port=free_port(HOST))
+    return replace(settings, feed_port=server_port())
 
 
 @pytest.fixture
