@@ -22,18 +22,3 @@ class Clock:
     def wall_of(self, at: datetime) -> datetime:
         """The wall time at which this clock shows `at`."""
         return at - self.offset
-
-
-class StoppedClock(Clock):
-    """A clock that stands still until it is advanced, for tests."""
-
-    def __init__(self, at: datetime) -> None:
-        super().__init__()
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def advance(self, by: timedelta) -> datetime:
-        self.at += by
-        return self.at

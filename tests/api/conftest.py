@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engage.clock import StoppedClock
 from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import Calling, calling
-from tests.support.clock import NOON
+from tests.support.clock import NOON, StoppedClock
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from engage.clock import StoppedClock
 from engage.flows.scheduled.settle import settle_due
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
-from tests.support.clock import FIVE_MINUTES, NOON
+from tests.support.clock import FIVE_MINUTES, NOON, advance, stopped_clock
 
 ME, CREDITS, ENTRIES = "/v1/me", "/v1/me/credits", "/v1/me/entries"
 NOBODYS = "01a1f0a0-0000-7000-8000-000000000000"
@@ -16,14 +15,12 @@ NOBODYS = "01a1f0a0-0000-7000-8000-000000000000"
 
 async def later(api: Calling, by: timedelta) -> None:
     """Advance the clock and settle what falls due."""
-    assert isinstance(api.services.clock, StoppedClock)
-    await settle_due(api.services, now=api.services.clock.advance(by))
+    await settle_due(api.services, now=advance(api.services, by))
 
 
 @pytest.fixture(autouse=True)
 def _at_noon(api: Calling) -> None:
-    assert isinstance(api.services.clock, StoppedClock)
-    api.services.clock.at = NOON
+    stopped_clock(api.services).at = NOON
 
 
 async def shared(api: Calling, member: Caller, times: int = 3) -> None:

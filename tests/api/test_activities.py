@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engage.clock import StoppedClock
 from tests.api.calling import PROGRAM, Calling, fields, problem
-from tests.support.clock import NOON
+from tests.support.clock import NOON, stopped_clock
 
 TAPS, SHARES, REVIEWS = "/v1/fuel/taps", "/v1/shares", "/v1/reviews"
 LINK = {"kind": "link", "product_id": "band"}
@@ -139,8 +138,7 @@ async def test_an_invalid_body_is_refused_with_the_field(
 
 async def test_an_activity_that_is_not_offered_is_not_found(api: Calling) -> None:
     """In 2021 there was no rule about links."""
-    clock = api.services.clock
-    assert isinstance(clock, StoppedClock)
+    clock = stopped_clock(api.services)
     clock.at = datetime(2021, 6, 1, tzinfo=UTC)
     try:
         member = await api.joined()
@@ -151,8 +149,7 @@ async def test_an_activity_that_is_not_offered_is_not_found(api: Calling) -> Non
 
 
 async def test_seven_days_in_a_row_pay_a_bonus(api: Calling) -> None:
-    clock = api.services.clock
-    assert isinstance(clock, StoppedClock)
+    clock = stopped_clock(api.services)
     member = await api.joined()
     try:
         answers = []

@@ -10,13 +10,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from engage.clock import StoppedClock
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
 from tests.api.process import api_process
 from tests.support.checkout import DOCUMENT, HOLD_FOR, SPENDING, member_with_points
-from tests.support.clock import NOON
+from tests.support.clock import NOON, StoppedClock
 
 QUOTES = "/v1/shop/checkout/quotes"
 HOLDS = "/v1/shop/checkout/holds"

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from engage.clock import StoppedClock
 from engage.flows.programs.publish import publish
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, fields, problem
-from tests.support.clock import FIVE_MINUTES, NOON
+from tests.support.clock import FIVE_MINUTES, NOON, StoppedClock, advance
 from tests.support.withdrawals import OPEN, PHONE, PROGRAM, document
 
 PATH, ADMIN = "/v1/withdrawals", "/v1/admin/withdrawals"
@@ -33,9 +32,7 @@ async def joined(market: Calling, program: str = PROGRAM, **other: str) -> Calle
     """A member with 100 points."""
     known = await market.joined(program=program, country="BF", **({"phone": PHONE} | other))
     member = market.member_of(program, known.member_id)
-    clock = market.services.clock
-    assert isinstance(clock, StoppedClock)
-    await settle_due(market.services, now=clock.advance(FIVE_MINUTES))
+    await settle_due(market.services, now=advance(market.services, FIVE_MINUTES))
     return member
 
 
@@ -64,9 +61,7 @@ async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (40, 60)
     for expected in ("submitted", "settled"):
-        clock = market.services.clock
-        assert isinstance(clock, StoppedClock)
-        await pay_out_due(market.services, now=clock.advance(FIVE_MINUTES))
+        await pay_out_due(market.services, now=advance(market.services, FIVE_MINUTES))
         assert (await answered(member, answer.json()["id"]))["state"] == expected
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (40, 0)

@@ -4,10 +4,10 @@ import asyncio
 import sys
 from datetime import datetime
 
-from engage.clock import StoppedClock
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.runtime.services import open_services
 from engage.settings import from_environment
+from tests.support.clock import StoppedClock
 
 
 async def main(now: datetime) -> None:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from engage.clock import StoppedClock
 from engage.domain.activity import Order, Registration
 from engage.domain.checkout.example_steps import Capture, Hold, Quote, Release, Spend
 from engage.domain.earning.order_facts import ReturnedLine
@@ -42,6 +41,7 @@ from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import NewMember, add_member
+from tests.support.clock import stopped_clock
 from tests.support.database import rows
 
 _numbers = count(1)
@@ -113,8 +113,7 @@ class ExampleMember:
 
     async def advance_to(self, at: datetime) -> None:
         """Advance the clock, and do all due work on the way, each at its own time."""
-        clock = self.services.clock
-        assert isinstance(clock, StoppedClock)
+        clock = stopped_clock(self.services)
         while (stop := await self._next_stop(clock.at, at)) is not None:
             clock.at = stop
             await run_due_work(self.services, now=stop, on_time=True)

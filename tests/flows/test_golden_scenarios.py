@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from engage import programs
-from engage.clock import StoppedClock
 from engage.domain.activity import AppSignIn, FuelTap, Registration, Review, Share
 from engage.domain.calendar import instant
 from engage.domain.examples.steps import Join
@@ -19,6 +18,7 @@ from engage.flows.reads.home import read_home
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.flows.example_member import EarnedCredit, ExampleMember, StepResult
+from tests.support.clock import StoppedClock, stopped_clock
 
 # Other tests cover examples that have only these steps.
 EVERYDAY_STEPS = FuelTap | Share | Review | AppSignIn | Registration
@@ -59,10 +59,8 @@ async def _play(services: Services, program: Program, example: Example) -> list[
     """Play an example; return the differences from its expectations."""
     market = program.countries[example.country]
     member = ExampleMember(services, program.id, example.country, market.currency)
-    clock = services.clock
-    assert isinstance(clock, StoppedClock)
     # Each example begins at its own time.
-    clock.at = example.steps[0].instants(market.zone)[0]
+    stopped_clock(services).at = example.steps[0].instants(market.zone)[0]
     if not any(isinstance(step.do, Join | Registration) for step in example.steps):
         await member.join_without_points()
     differences = []
@@ -101,7 +99,7 @@ def _compare(step: Step, result: StepResult, zone: str) -> list[tuple[Any, Any]]
         paid = result.held.points, result.held.discount.amount
         pairs.append(((step.pays.points, step.pays.discount_minor), paid))
     if step.gives is not None and result.redeemed is not None:
-        code = result.redeemed.coupon
+        code = result.redeemed.issued
         value_minor = None if code.value is None else code.value.amount
         pairs.append(((step.gives.value_minor, step.gives.product_id), (value_minor, code.product_id)))
         if step.gives.expires_at is not None:

@@ -14,7 +14,6 @@ from msgspec import Struct, field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.clock import StoppedClock
 from engage.domain.accounts.account import Account
 from engage.domain.accounts.liability import BUCKETS, DAYS, Liability
 from engage.domain.accounts.lots import Lot, Take
@@ -28,7 +27,7 @@ from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import services_with_activities
-from tests.support.clock import DAY, NOON, advance
+from tests.support.clock import DAY, NOON, StoppedClock, advance
 
 PROGRAM = "tally"
 MEMBERS = {"a": "ES", "b": "ES", "c": "FR", "d": "GB", "e": "GB"}

@@ -6,7 +6,6 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
-from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity, AppSignIn, Registration
 from engage.domain.earning.slots import wanted
 from engage.domain.program.program import Program
@@ -23,7 +22,7 @@ from engage.gate.client import SlotRequest
 from tests.properties.expected_member import Expected, ExpectedMember
 from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
 from tests.support.blocking import BlockingServices
-from tests.support.clock import NOON
+from tests.support.clock import NOON, stopped_clock
 from tests.support.crash import lose_publications
 from tests.support.database import rows
 
@@ -42,8 +41,7 @@ class ActivityScenario:
         self.services = blocking.services
         self.members: list[ExpectedMember] = []
         self.died = False  # A caller has died with slots claimed.
-        assert isinstance(self.services.clock, StoppedClock)
-        self.clock = self.services.clock
+        self.clock = stopped_clock(self.services)
         self.clock.at = NOON + timedelta(hours=hours)
         number = next(_numbers)
         for country in COUNTRIES:

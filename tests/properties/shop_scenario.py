@@ -285,7 +285,7 @@ class ShopScenario:
             assert answer.code == "insufficient_points"
         else:
             assert not isinstance(answer, Exception), answer
-            self.codes[id(self.member.redeem())] = answer.coupon.code
+            self.codes[id(self.member.redeem())] = answer.issued.code
         self.compare()
 
     def put_aside(self, lines: list[Line], shipping: int, points: int, *, released: bool) -> None:

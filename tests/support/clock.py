@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import Clock
 from engage.runtime.database import open_database, transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -15,6 +15,21 @@ FAR_NOON = datetime(2050, 2, 7, 12, tzinfo=UTC)
 
 DAY = timedelta(days=1)
 FIVE_MINUTES = timedelta(minutes=5)
+
+
+class StoppedClock(Clock):
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__()
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def advance(self, by: timedelta) -> datetime:
+        self.at += by
+        return self.at
 
 
 def running_clock(at: datetime = NOON) -> Clock:
@@ -32,7 +47,11 @@ async def set_sandbox_clock(settings: Settings, at: datetime = NOON) -> None:
         await db.dispose()
 
 
+def stopped_clock(services: Services) -> StoppedClock:
+    assert isinstance(services.clock, StoppedClock)
+    return services.clock
+
+
 def advance(services: Services, by: timedelta) -> datetime:
     """Advance a stopped clock. Returns the new time."""
-    assert isinstance(services.clock, StoppedClock)
-    return services.clock.advance(by)
+    return stopped_clock(services).advance(by)

@@ -4,7 +4,6 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity
 from engage.flows.activities.record import record
 from engage.flows.members.adjust import AdjustmentRequest, adjust
@@ -131,15 +130,15 @@ async def _rewards(services: Services) -> None:
     await checkout.member_with_points(services, 1000, "s-1")
     coupons = [await redeem_reward(services, "one_euro", "s-1") for _ in range(3)]
     await redeem_reward(services, "scarce", "s-1")
-    code = (await redeem_reward(services, "phone_first", "s-1")).coupon.code
+    code = (await redeem_reward(services, "phone_first", "s-1")).issued.code
     await redeem_f_code(services, checkout.SPENDING, code, product_id="phone", order_id="o-9")
-    await void_coupon(services, checkout.SPENDING, coupons[0].coupon.code)
-    used = hold_request("o-1", "s-1", points=50, coupon_codes=[coupons[1].coupon.code])
+    await void_coupon(services, checkout.SPENDING, coupons[0].issued.code)
+    used = hold_request("o-1", "s-1", points=50, coupon_codes=[coupons[1].issued.code])
     await checkout.close_hold(services, await place_hold(services, used), "captured")
     await checkout.close_hold(
         services, await place_hold(services, hold_request("o-2", "s-1", points=20)), "released"
     )
-    await place_hold(services, hold_request("o-3", "s-1", points=30, coupon_codes=[coupons[2].coupon.code]))
+    await place_hold(services, hold_request("o-3", "s-1", points=30, coupon_codes=[coupons[2].issued.code]))
     await run_due_work(services, now=advance(services, 11 * DAY))  # The hold times out, the coupons end.
 
 
@@ -157,7 +156,6 @@ async def _withdrawals(services: Services) -> None:
 
 
 async def _advance_to_noon(services: Services) -> None:
-    assert isinstance(services.clock, StoppedClock)
     await run_due_work(services, now=advance(services, NOON - services.clock.now()))
 
 
@@ -194,7 +192,7 @@ async def _leave_open(services: Services) -> None:
     )
     await orders.spend(services, 10, "o-4", member_id="b-1", capture=False)
     await earn(services, 300, "s-1")
-    coupon = (await redeem_reward(services, "one_euro", "s-1")).coupon
+    coupon = (await redeem_reward(services, "one_euro", "s-1")).issued
     await redeem_reward(services, "one_euro", "s-1")
     await place_hold(services, hold_request("o-4", "s-1", points=40, coupon_codes=[coupon.code]))
     await withdraw(services, withdrawals.PROGRAM, "w-3", points=60, method="cash")

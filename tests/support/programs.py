@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from engage.clock import Clock, StoppedClock
+from engage.clock import Clock
 from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from tests.support.clock import NOON
+from tests.support.clock import NOON, StoppedClock
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 async def test_holds_coupons_and_lots_end_in_order(services: Services, settings: Settings) -> None:
     await member_with_points(services, 300)
-    codes = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
+    codes = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(2)]
     made = await place_hold(services, hold_request(points=40, coupon_codes=codes[:1]))
     await advance_clock(services, by=HOLD_FOR - timedelta(minutes=1))
     assert await balance(services) == (60, 40, 0)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from engage.clock import StoppedClock
 from engage.domain.activity import Payment
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
@@ -38,7 +37,7 @@ from tests.support.checkout import (
     redeem_reward,
     services_with_checkout,
 )
-from tests.support.clock import DAY, NOON
+from tests.support.clock import DAY, NOON, advance
 from tests.support.database import rows
 
 SECOND = timedelta(seconds=1)
@@ -50,11 +49,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         yield opened
         await opened.post_commit.drain()
         assert (await audit(settings)).broken == []
-
-
-def advance(services: Services, by: timedelta) -> None:
-    assert isinstance(services.clock, StoppedClock)
-    services.clock.advance(by)
 
 
 async def states(services: Services) -> list[tuple[object, ...]]:
@@ -286,7 +280,7 @@ async def test_a_member_id_known_to_one_program_needs_no_program(services: Servi
 
 async def test_a_coupon_is_used_once(services: Services) -> None:
     await member_with_points(services, 300)
-    code = (await redeem_reward(services, "one_euro")).coupon.code
+    code = (await redeem_reward(services, "one_euro")).issued.code
     made = await place_hold(services, hold_request(points=50, coupon_codes=[code.lower().replace("-", " ")]))
     assert (made.points, made.discount) == (50, Money(150, "EUR"))
     assert [(one.code, one.discount.amount) for one in made.coupons] == [(code, 100)]
@@ -302,7 +296,7 @@ async def test_a_coupon_is_used_once(services: Services) -> None:
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_a_coupon_returns_when_its_order_is_not_paid(services: Services, by_time: bool) -> None:
     await member_with_points(services, 100)
-    code = (await redeem_reward(services, "one_euro")).coupon.code
+    code = (await redeem_reward(services, "one_euro")).issued.code
     made = await place_hold(services, hold_request(coupon_codes=[code]))
     assert made.points == 0
     if by_time:
@@ -318,13 +312,13 @@ async def test_a_coupon_returns_when_its_order_is_not_paid(services: Services, b
 async def test_another_members_coupon_is_unknown(services: Services) -> None:
     await member_with_points(services, 100)
     await member_with_points(services, 100, "m-2")
-    code = (await redeem_reward(services, "one_euro", "m-2")).coupon.code
+    code = (await redeem_reward(services, "one_euro", "m-2")).issued.code
     assert (await refused(services, hold_request(coupon_codes=[code]))).code == "unknown_coupon"
 
 
 async def test_coupons_and_points_never_exceed_the_price(services: Services) -> None:
     await member_with_points(services, 1_000)
-    codes = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(3)]
+    codes = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(3)]
     three = await refused(services, hold_request(coupon_codes=codes))
     assert (three.facts["coupon_code"], three.facts["reasons"]) == (codes[2], ["per_order"])
     made = await place_hold(services, hold_request(lines=[line(2_50)], coupon_codes=codes[:2], points="max"))
@@ -334,7 +328,7 @@ async def test_coupons_and_points_never_exceed_the_price(services: Services) -> 
 
 async def test_a_coupon_expires_but_not_while_it_is_applied(services: Services) -> None:
     await member_with_points(services, 300)
-    first, second = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
+    first, second = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(2)]
     advance(services, 10 * DAY - SECOND)
     made = await place_hold(services, hold_request(coupon_codes=[first]))
     async with transaction(services.db) as conn:
@@ -351,7 +345,7 @@ async def test_a_coupon_expires_but_not_while_it_is_applied(services: Services) 
 
 async def test_a_coupon_of_a_returned_order_is_usable_for_the_grace(services: Services) -> None:
     await member_with_points(services, 100)
-    code = (await redeem_reward(services, "one_euro")).coupon.code
+    code = (await redeem_reward(services, "one_euro")).issued.code
     made = await place_hold(services, hold_request(coupon_codes=[code]))
     await close_hold(services, made, "captured")
     advance(services, 20 * DAY)
@@ -368,7 +362,7 @@ async def test_a_coupon_of_a_returned_order_is_usable_for_the_grace(services: Se
 
 async def test_a_void_coupon_cannot_be_used(services: Services) -> None:
     await member_with_points(services, 200)
-    first, second = [(await redeem_reward(services, "one_euro")).coupon.code for _ in range(2)]
+    first, second = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(2)]
     assert (await void_coupon(services, SPENDING, first)).state == "void"
     assert (await void_coupon(services, SPENDING, first)).state == "void"
     assert (await refused(services, hold_request(coupon_codes=[first]))).facts["reasons"] == ["void"]

@@ -100,7 +100,7 @@ async def test_an_order_gets_one_hold_however_many_ask(both: list[Services]) -> 
 
 async def test_a_coupon_is_applied_to_one_order(both: list[Services]) -> None:
     await member_with_points(both[0], 100)
-    code = (await redeem_reward(both[0], "one_euro")).coupon.code
+    code = (await redeem_reward(both[0], "one_euro")).issued.code
     answers = await at_once(
         [hold(both[n % 2], [hold_request(f"o-{n}", coupon_codes=[code])]) for n in range(AT_ONCE)]
     )
@@ -115,7 +115,7 @@ async def test_a_stock_is_never_exceeded(both: list[Services]) -> None:
     assert Counter(isinstance(answer, Redemption) for answer in answers) == {True: 3, False: AT_ONCE - 3}
     assert refusal_codes(answers) == ["sold_out"] * (AT_ONCE - 3)
     assert await rows(both[0].db, "SELECT issued FROM reward_stock") == [(3,)]
-    assert len({one.coupon.code for one in answers if isinstance(one, Redemption)}) == 3
+    assert len({one.issued.code for one in answers if isinstance(one, Redemption)}) == 3
 
 
 async def test_a_members_limit_is_never_exceeded(both: list[Services]) -> None:
@@ -126,7 +126,7 @@ async def test_a_members_limit_is_never_exceeded(both: list[Services]) -> None:
             for n in range(AT_ONCE)
         ]
     )
-    won = [answer.coupon.reward_id for answer in answers if isinstance(answer, Redemption)]
+    won = [answer.issued.reward_id for answer in answers if isinstance(answer, Redemption)]
     assert sorted(won) == ["ever", "monthly"]
     assert set(refusal_codes(answers)) == {"limit_reached", "reward_limit_reached"}
 

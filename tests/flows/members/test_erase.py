@@ -258,8 +258,8 @@ async def test_a_member_with_an_open_hold_is_not_erased(services: Services) -> N
 async def test_coupons_are_void_and_orders_do_not_name_them(settings: Settings) -> None:
     async with checkout.services_with_checkout(settings) as services:
         await checkout.member_with_points(services, 500)
-        code = (await checkout.redeem_reward(services, "one_euro")).coupon.code
-        applied = (await checkout.redeem_reward(services, "one_euro")).coupon.code
+        code = (await checkout.redeem_reward(services, "one_euro")).issued.code
+        applied = (await checkout.redeem_reward(services, "one_euro")).issued.code
         request = checkout.hold_request("SECRETORDER", points=100, coupon_codes=[applied])
         await checkout.close_hold(services, await checkout.place_hold(services, request), "captured")
         before = await dump(services)

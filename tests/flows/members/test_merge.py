@@ -316,7 +316,7 @@ async def test_coupons_and_reward_limits_move_to_the_survivor(settings: Settings
     async with checkout.services_with_checkout(settings) as services:
         for member_id in ("m-1", "m-2"):
             await checkout.member_with_points(services, 300, member_id)
-        code = (await checkout.redeem_reward(services, "one_euro")).coupon.code
+        code = (await checkout.redeem_reward(services, "one_euro")).issued.code
         await checkout.redeem_reward(services, "ever")
         await merge_members(services, checkout.SPENDING, "m-1", into="m-2", reason="one", operator="key-1")
         with pytest.raises(Refusal, match="limit_reached"):

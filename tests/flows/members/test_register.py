@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from engage import programs
-from engage.clock import StoppedClock
 from engage.domain.refusals import Refusal
 from engage.flows.members.cards import members_of_cards
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
@@ -16,7 +15,7 @@ from engage.flows.members.update import MemberUpdate, UpdatedMember, update_memb
 from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from tests.support.clock import NOON, advance
+from tests.support.clock import NOON, StoppedClock, advance, stopped_clock
 from tests.support.database import rows
 
 BY = "by-mi-bonus"
@@ -146,8 +145,7 @@ async def test_a_person_gets_one_account_however_many_requests_arrive(
 
 async def test_age_counts_by_the_date_in_the_members_zone(services: Services) -> None:
     # 23:30 on the 20th in London is 00:30 on the 21st in Madrid.
-    assert isinstance(services.clock, StoppedClock)
-    services.clock.at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+    stopped_clock(services).at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
     born = date(2008, 11, 21)
     assert (await refusal(services, "m-1", EU, "GB", birth_date=born)).facts == {"reasons": ["under_age"]}
     await enrol(services, "m-1", EU, "ES", birth_date=born)

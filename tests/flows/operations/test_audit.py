@@ -8,7 +8,6 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from engage.clock import StoppedClock
 from engage.domain.accounts.movements import EntryKind
 from engage.flows.activities.record import record
 from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
@@ -17,7 +16,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.flows.operations.broken_books import BROKEN, LATE, UNGUARDED
 from tests.support.activities import act, join, link, services_with_activities
-from tests.support.clock import DAY, running_clock
+from tests.support.clock import DAY, StoppedClock, running_clock
 from tests.support.database import rows
 from tests.support.full_history import BEGAN, write_full_history
 

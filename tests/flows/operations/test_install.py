@@ -4,13 +4,12 @@ import pytest
 import structlog
 
 from engage import programs
-from engage.clock import StoppedClock
 from engage.domain.program import parse
 from engage.flows.operations.install import install
 from engage.flows.programs.publish import publish
 from engage.runtime.services import open_services
 from engage.settings import Settings
-from tests.support.clock import NOON
+from tests.support.clock import NOON, StoppedClock
 from tests.support.database import rows
 
 

@@ -13,7 +13,6 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from engage.clock import StoppedClock
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
@@ -38,7 +37,7 @@ from tests.support.activities import (
     social,
     tap,
 )
-from tests.support.clock import DAY, advance, running_clock, set_sandbox_clock
+from tests.support.clock import DAY, StoppedClock, advance, running_clock, set_sandbox_clock
 from tests.support.database import rows
 
 COUNTRIES = ("ES", "GB", "NZ")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from engage.clock import StoppedClock
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
 from engage.flows.operations.audit import audit
@@ -28,7 +27,7 @@ from tests.support.checkout import (
     refusal_codes,
     services_with_checkout,
 )
-from tests.support.clock import DAY, NOON
+from tests.support.clock import DAY, NOON, advance, stopped_clock
 from tests.support.database import rows
 
 
@@ -53,9 +52,9 @@ async def refused(services: Services, reward_id: str, member_id: str = "m-1") ->
 async def test_each_redemption_gives_a_coupon_with_a_new_code(services: Services) -> None:
     await member_with_points(services, 300)
     first, second = [await redeem_reward(services, "one_euro") for _ in range(2)]
-    assert (first.points, first.coupon.value) == (100, Money(100, "EUR"))
-    assert (first.coupon.issued_at, first.coupon.expires_at) == (NOON, NOON + 10 * DAY)
-    assert first.coupon.code != second.coupon.code
+    assert (first.points, first.issued.value) == (100, Money(100, "EUR"))
+    assert (first.issued.issued_at, first.issued.expires_at) == (NOON, NOON + 10 * DAY)
+    assert first.issued.code != second.issued.code
     assert await balance(services) == (100, 0, 0)
     found = await rows(
         services.db, "SELECT kind, active_delta, house_account FROM entries WHERE kind = 'redemption'"
@@ -105,8 +104,7 @@ async def test_a_monthly_limit_resets_and_a_lifetime_limit_does_not(services: Se
     monthly = await refused(services, "monthly")
     assert (monthly.code, monthly.status) == ("limit_reached", 429)
     assert monthly.facts["resets_at"] == datetime(2026, 11, 30, 23, tzinfo=UTC), "in Madrid"
-    assert isinstance(services.clock, StoppedClock)
-    services.clock.at = datetime(2026, 11, 30, 23, tzinfo=UTC)
+    stopped_clock(services).at = datetime(2026, 11, 30, 23, tzinfo=UTC)
     await redeem_reward(services, "monthly")
     ever = await refused(services, "ever")
     assert (ever.code, ever.status, ever.facts["limit"]) == ("reward_limit_reached", 409, 1)
@@ -131,8 +129,7 @@ async def test_a_stock_counts_rewards_issued_before_it_existed(services: Service
     later = limited.replace("in_force_from = 2020-01-01", "in_force_from = 2026-11-22")
     await publish(services.db, later, source="later", now=NOON)
     await services.programs.refresh(services.db)
-    assert isinstance(services.clock, StoppedClock)
-    services.clock.advance(DAY)
+    advance(services, DAY)
     assert (await catalogue(services))["one_euro"].stock == 1
     await redeem_reward(services, "one_euro")
     assert (await refused(services, "one_euro")).code == "sold_out"
@@ -149,7 +146,7 @@ async def test_redemptions_in_a_batch_see_each_other(services: Services) -> None
 
 async def test_coupons_are_listed_newest_first_with_their_current_state(services: Services) -> None:
     await member_with_points(services, 600)
-    made = [(await redeem_reward(services, name)).coupon.code for name in ("one_euro", "one_euro", "ever")]
+    made = [(await redeem_reward(services, name)).issued.code for name in ("one_euro", "one_euro", "ever")]
     await close_hold(
         services, await place_hold(services, hold_request("o-1", coupon_codes=made[:1])), "captured"
     )
@@ -168,15 +165,14 @@ async def test_coupons_are_listed_newest_first_with_their_current_state(services
     assert [one.code for _, one in await listed("used")] == made[:1]
     first = await listed(limit=2)
     assert [one.code for _, one in await listed(before=first[-1][0])] == made[:1]
-    assert isinstance(services.clock, StoppedClock)
-    services.clock.advance(11 * DAY)
+    advance(services, 11 * DAY)
     assert [one.code for _, one in await listed("expired")] == made[1:2], "without any sweep"
     assert await listed("issued") == []
 
 
 async def test_an_f_code_is_redeemed_once(services: Services) -> None:
     await member_with_points(services, 100)
-    code = (await redeem_reward(services, "phone_first")).coupon.code
+    code = (await redeem_reward(services, "phone_first")).issued.code
     used = await redeem_f_code(services, SPENDING, code.lower(), product_id="phone", order_id="o-1")
     assert (used.state, used.order_id) == ("used", "o-1")
     closed = await rows(services.db, "SELECT closed_at FROM coupons WHERE code = :code", code=code)
@@ -194,7 +190,7 @@ async def test_an_f_code_is_valid_for_its_product_only(
     services: Services, reward_id: str, product_id: str, reasons: list[str]
 ) -> None:
     await member_with_points(services, 100)
-    code = (await redeem_reward(services, reward_id)).coupon.code
+    code = (await redeem_reward(services, reward_id)).issued.code
     with pytest.raises(Refusal) as found:
         await redeem_f_code(services, SPENDING, code, product_id=product_id, order_id="o-1")
     assert (found.value.code, found.value.facts["reasons"]) == ("coupon_not_applicable", reasons)

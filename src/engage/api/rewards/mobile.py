@@ -1,7 +1,6 @@
 """The catalogue of rewards, redemptions, and the member's coupons."""
 
 from typing import Annotated, Any, Final, Literal
-from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, get, post
@@ -19,7 +18,7 @@ from engage.domain.activity import Identifier
 from engage.domain.refusals import UseCase
 from engage.flows.rewards.catalogue import RewardView, read_catalogue
 from engage.flows.rewards.coupons import CouponView, read_coupons
-from engage.flows.rewards.redeem import RewardRequest, redeem
+from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 
 State = Literal["issued", "applied", "used", "void", "expired", ""]
 StateParameter = Annotated[State, QueryParameter(name="state", description="Only coupons in this state.")]
@@ -43,15 +42,6 @@ class CouponPage(Struct, frozen=True):
 
     items: list[CouponView]
     next_cursor: str | None
-
-
-class Redemption(Struct, frozen=True, omit_defaults=True):
-    """Points exchanged for a coupon or an F-code."""
-
-    redemption_id: UUID
-    points: int
-    coupon: CouponView | None = None
-    f_code: CouponView | None = None
 
 
 # Balances stay locked until a whole batch is written. With one batch in flight, each takes more requests and
@@ -96,11 +86,7 @@ class RewardController(Controller):
         redemption = await read_json(request, _redemption)
         wanted = RewardRequest(member.program_id, member.member_id, redemption.reward_id)
         with members_only():
-            made = await api.batchers.submit(REDEEM, wanted)
-        coupon = made.coupon
-        if coupon.kind == "coupon":
-            return answer(Redemption(made.redemption_id, made.points, coupon=coupon), 201)
-        return answer(Redemption(made.redemption_id, made.points, f_code=coupon), 201)
+            return answer(await api.batchers.submit(REDEEM, wanted), 201)
 
     @get(
         "/me/coupons",

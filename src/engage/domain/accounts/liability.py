@@ -93,7 +93,7 @@ class ExpirySum(Struct, frozen=True):
     worth: Money | None
 
 
-class Movement(Struct, frozen=True):
+class MovementSum(Struct, frozen=True):
     """The change of outstanding points, and of members' debts, by one kind of movement in the period.
 
     `issued`: points that became active. `opening`: imported balances. `reinstated`: spent points of returned
@@ -129,7 +129,7 @@ class Liability(Struct, frozen=True, kw_only=True):
     before: int
     worth_before: Money | None
     debt_before: int
-    movements: list[Movement]
+    movements: list[MovementSum]
     reconciled: bool
 
 

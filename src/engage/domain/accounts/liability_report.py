@@ -14,7 +14,7 @@ from engage.domain.accounts.liability import (
     Liability,
     LiabilityReport,
     LotSum,
-    Movement,
+    MovementSum,
     PendingSum,
     PointRate,
     Sums,
@@ -108,14 +108,14 @@ def _expiring(group: _Group, lots: Sequence[LotSum], at: datetime) -> list[Expir
 
 def _movements(
     group: _Group, lots_before: Sequence[LotSum], entries: Sequence[EntrySum]
-) -> tuple[Money | None, list[Movement]]:
+) -> tuple[Money | None, list[MovementSum]]:
     """(worth of what was outstanding before, at the rates of the report's instant; movements since)"""
     before = [(row.country, row.active + row.held) for row in lots_before]
     by_kind = [[row for row in entries if movement_of(row) == name] for name in MOVEMENTS]
     lines = [[(row.country, row.points) for row in rows] for rows in by_kind]
     worth_before, *worths = group.money([before, *lines])
     return worth_before, [
-        Movement(name, _points(line), sum(row.debt for row in rows), worth)
+        MovementSum(name, _points(line), sum(row.debt for row in rows), worth)
         for name, line, rows, worth in zip(MOVEMENTS, lines, by_kind, worths, strict=True)
     ]
 

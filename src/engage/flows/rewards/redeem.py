@@ -42,12 +42,19 @@ class RewardRequest(Struct, frozen=True):
     reward_id: str
 
 
-class Redemption(Struct, frozen=True):
+class Redemption(Struct, frozen=True, omit_defaults=True):
     """Points exchanged for a coupon or an F-code."""
 
     redemption_id: UUID
     points: int
-    coupon: CouponView
+    coupon: CouponView | None = None
+    f_code: CouponView | None = None
+
+    @property
+    def issued(self) -> CouponView:
+        issued = self.coupon or self.f_code
+        assert issued is not None
+        return issued
 
 
 class _Order(Struct, frozen=True):
@@ -180,7 +187,7 @@ def _redeem(state: _State, order: _Order) -> Redemption:
     state.stock_used[order.reward_key] += 1
     state.holds.append(hold)
     state.coupons.append(coupon)
-    return Redemption(hold.id, hold.points, view(coupon, reward.title))
+    return Redemption(hold.id, hold.points, **{coupon.kind: view(coupon, reward.title)})
 
 
 def _coupon(order: _Order, hold: Hold, now: datetime) -> Coupon:
