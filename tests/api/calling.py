@@ -1,4 +1,4 @@
-"""An API in this process, and its callers."""
+"""Open an API in this process and call it as a member, the shop or an operator."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ _numbers = count(1)
 
 
 class Caller:
-    """Sends requests with one authorization: a member, the shop or an operator."""
+    """A sender of requests with one authorization: a member, the shop or an operator."""
 
     def __init__(self, client: httpx.AsyncClient, authorization: str, member_id: str = "") -> None:
         self._client = client
@@ -67,7 +67,7 @@ class Calling:
         self.operator = Caller(client, f"Bearer {api.sandbox.admin_key}")
 
     def member_of(self, program: str, member_id: str) -> Caller:
-        """A caller with a valid token. The member need not exist."""
+        """Return a caller with a valid token. The member need not exist."""
         token = sign(self.secrets, program, member_id, LIFETIME)
         return Caller(self.client, f"Bearer {token}", member_id)
 
@@ -82,11 +82,11 @@ class Calling:
     async def credits(self, member: Caller) -> list[tuple[str, str]]:
         """Return (source key, state) of the member's credits."""
         async with self.services.db.connect() as conn:
-            found = await conn.execute(
+            rows = await conn.execute(
                 text("SELECT source_key, state FROM credits WHERE member_id = :id ORDER BY 1"),
                 {"id": member.member_id},
             )
-            return [(key, state) for key, state in found]
+            return [(key, state) for key, state in rows]
 
     def event(self, kind: str, member: Caller, at: datetime | None = None, **facts: object) -> dict[str, Any]:
         """Make an event with a new id."""
@@ -108,7 +108,7 @@ async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterat
 
 
 def client_of(app: Any, *, sandbox: bool = True) -> httpx.AsyncClient:
-    """A client whose requests fail when an answer has a problem that its operation does not document."""
+    """Make a client whose requests fail on a problem that the operation does not document."""
     hooks: dict[str, list[Callable[..., Any]]] = {"response": [partial(_check_problem, sandbox)]}
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://engage.test", event_hooks=hooks
@@ -132,7 +132,7 @@ async def _check_problem(sandbox: bool, answer: httpx.Response) -> None:
 
 @cache
 def _documented(sandbox: bool) -> tuple[list[tuple[re.Pattern[str], set[str]]], Any]:
-    """(the codes that each operation documents, by a pattern of method and path; the schema of a problem)."""
+    """Return (pattern of method and path, codes) of each operation, and a validator of problems."""
     contract = document(controllers(sandbox=sandbox))
     documented = [
         (

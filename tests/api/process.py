@@ -28,14 +28,14 @@ class ApiProcess(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProcess]:
-    """Raises ProcessFailed when it does not come to answer."""
+    """Run the API until the block ends. Raises ProcessFailed if it does not become ready."""
     settings = msgspec.structs.replace(settings, api_host=HOST, api_port=server_port())
 
     async def ready() -> bool:
         status, _ = await processes.get(settings, "/health/live")
         return status == 200
 
-    part = ProcessSpec(
+    spec = ProcessSpec(
         name="api",
         command=engage_command("api"),
         log=folder / "api.log",
@@ -43,7 +43,7 @@ async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProc
         environment=to_environment(settings),
         ready=ready,
     )
-    child = await start(part)
+    child = await start(spec)
     try:
         await child.wait_until_ready()
         yield ApiProcess(child, settings)

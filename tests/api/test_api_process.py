@@ -31,11 +31,13 @@ async def test_a_tap_over_real_http(settings: Settings, tmp_path: Path) -> None:
         assert tap.json()["credits"][0]["points"] == 2
         large = await client.post("/v1/sandbox/members", content=_spaces(200_000))
         assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
-        assert psutil.Process(api.child.pid).children() == [], "one process, which a kill ends whole"
+        assert psutil.Process(api.child.pid).children() == [], (
+            "a single process, so a kill leaves none behind"
+        )
 
 
 async def _spaces(count: int) -> AsyncIterator[bytes]:
-    """Sent in chunks, without a length."""
+    """Yield a body in chunks, so that it is sent without a length."""
     for _ in range(0, count, 1_000):
         yield b" " * 1_000
 
@@ -89,22 +91,24 @@ async def test_the_process_starts_before_its_servers(settings: Settings, tmp_pat
 
 async def test_missing_settings_are_reported_in_one_line(settings: Settings, tmp_path: Path) -> None:
     wrong = msgspec.structs.replace(settings, jwks=str(tmp_path / "none.json"))
-    ended = await _run(wrong, tmp_path)
-    assert ended[0] == 1
-    assert "ENGAGE_JWKS" in ended[1]
-    assert "Traceback" not in ended[1]
+    status, output = await _run(wrong, tmp_path)
+    assert status == 1
+    assert "ENGAGE_JWKS" in output
+    assert "Traceback" not in output
 
 
 async def test_a_taken_port_is_reported(settings: Settings, tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as taken:
-        code, said = await _run(msgspec.structs.replace(settings, api_port=taken.getsockname()[1]), tmp_path)
-    assert code == 1
-    assert "in use" in said
-    assert "Traceback" not in said
+        status, output = await _run(
+            msgspec.structs.replace(settings, api_port=taken.getsockname()[1]), tmp_path
+        )
+    assert status == 1
+    assert "in use" in output
+    assert "Traceback" not in output
 
 
 async def _run(settings: Settings, folder: Path) -> tuple[int | None, str]:
-    """`engage api` until it ends by itself: (exit code, what it said)."""
+    """Run `engage api` until it ends by itself; return (exit status, output)."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)} | to_environment(settings)
     running = await asyncio.create_subprocess_exec(
         *engage_command("api"),
@@ -113,5 +117,5 @@ async def _run(settings: Settings, folder: Path) -> tuple[int | None, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(20):
-        said, _ = await running.communicate()
-    return running.returncode, said.decode()
+        output, _ = await running.communicate()
+    return running.returncode, output.decode()

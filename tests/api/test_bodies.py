@@ -13,7 +13,7 @@ SCOPE: Any = {"headers": [], "http_version": "1.1"}
 
 
 def sending(*chunks: bytes, ends: bool = True) -> Any:
-    """An ASGI `receive` of these chunks; without an end the sender falls silent."""
+    """Make an ASGI `receive` of these chunks. Without `ends` more is announced and never sent."""
     left = list(chunks)
 
     async def receive() -> dict[str, Any]:

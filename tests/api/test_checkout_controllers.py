@@ -24,7 +24,7 @@ AT_ONCE = 20
 
 @pytest.fixture(scope="module")
 async def api(installed: Settings) -> AsyncIterator[Calling]:
-    """With a program in which points can be spent, besides the presets."""
+    """An API with the presets and a program with a checkout."""
     async with calling(installed, StoppedClock(NOON)) as opened:
         await publish(opened.services.db, DOCUMENT, source="spending", now=NOON)
         await opened.services.programs.refresh(opened.services.db)
@@ -32,13 +32,13 @@ async def api(installed: Settings) -> AsyncIterator[Calling]:
 
 
 async def spender(api: Calling, points: int = 300) -> Caller:
-    """A new member, with points."""
+    """Register a member with points."""
     member_id = await member_with_points(api.services, points, f"s-{uuid4().hex[:12]}")
     return api.member_of(SPENDING, member_id)
 
 
-def order(member: Caller, order_id: str | None = None, **what: Any) -> dict[str, Any]:
-    """An order of 100 EUR, if nothing else is said; a quote's where it has no id."""
+def order(member: Caller, order_id: str | None = None, **changes: Any) -> dict[str, Any]:
+    """Make an order of 100 EUR by default. Without an id it is for a quote."""
     named = {} if order_id is None else {"order_id": f"{member.member_id}-{order_id}"}
     return {
         "member_id": member.member_id,
@@ -47,7 +47,7 @@ def order(member: Caller, order_id: str | None = None, **what: Any) -> dict[str,
         "payment": {"method": "card"},
         "currency": "EUR",
         **named,
-        **what,
+        **changes,
     }
 
 
@@ -93,7 +93,7 @@ async def test_an_order_is_quoted_held_for_and_paid(api: Calling) -> None:
 
 async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
     member = await spender(api, 100)
-    asked: list[tuple[dict[str, Any], int, str]] = [
+    refusals: list[tuple[dict[str, Any], int, str]] = [
         ({"points": 101}, 409, "insufficient_points"),
         ({"points": 5, "payment": {"method": "credit"}}, 422, "not_payable_with_points"),
         ({"points": "max", "currency": "GBP"}, 422, "not_payable_with_points"),
@@ -102,8 +102,8 @@ async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
         ({"points": 5, "program": "no-points"}, 404, "unknown_program"),
         ({}, 400, "invalid_request"),
     ]
-    for what, status, code in asked:
-        problem(await api.shop.post(HOLDS, order(member, "1", **what)), status, code)
+    for changes, status, code in refusals:
+        problem(await api.shop.post(HOLDS, order(member, "1", **changes)), status, code)
     low = problem(
         await api.shop.post(HOLDS, order(member, "1", points=1, payment={"method": "credit"})),
         422,
@@ -265,7 +265,7 @@ async def test_coupons_are_listed_in_pages(api: Calling) -> None:
 
 
 async def test_one_balance_is_spent_once_from_many_connections(installed: Settings, tmp_path: Path) -> None:
-    """Twenty connections to a process of its own."""
+    """Twenty connections to a separate process."""
     async with (
         calling(installed) as here,
         api_process(installed, tmp_path) as process,

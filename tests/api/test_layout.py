@@ -11,7 +11,7 @@ FEATURES = {path.parent.name for path in ROOT.glob("*/*.py") if path.stem in ("m
 
 
 def imported(package: str) -> set[str]:
-    """The packages and modules of the API that a package imports, besides itself."""
+    """Return the packages and modules of the API that a package imports, without itself."""
     trees = [ast.parse(file.read_text("utf-8")) for file in (ROOT / package).rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
@@ -31,5 +31,5 @@ def test_features_know_only_shared_packages() -> None:
 
 
 def test_a_feature_has_a_module_for_each_kind_of_caller() -> None:
-    found = {path.stem for feature in FEATURES for path in (ROOT / feature).glob("*.py")}
-    assert found <= {"__init__", "mobile", "shop", "admin"}
+    modules = {path.stem for feature in FEATURES for path in (ROOT / feature).glob("*.py")}
+    assert modules <= {"__init__", "mobile", "shop", "admin"}

@@ -24,12 +24,18 @@ def event(type_: str, member_id: str, at: str, **data: Any) -> dict[str, Any]:
 
 def order(order_id: str, **changed: Any) -> dict[str, Any]:
     lines = [{"line_id": "1", "product_id": "band", "quantity": 2, "paid": 2099}]
-    told = {"channel": "app", "payment": {"method": "card"}, "lines": lines, "shipping": 0, "currency": "EUR"}
-    return {"order_id": order_id} | told | changed
+    fields = {
+        "channel": "app",
+        "payment": {"method": "card"},
+        "lines": lines,
+        "shipping": 0,
+        "currency": "EUR",
+    }
+    return {"order_id": order_id} | fields | changed
 
 
 async def joined(api: Calling, member_id: str) -> Caller:
-    """A member of a program that has orders."""
+    """Publish a program with orders and register a member of it."""
     services = api.services
     await publish(services.db, DOCUMENT, source="corner-shop", now=services.clock.now())
     await services.programs.refresh(services.db)

@@ -33,7 +33,7 @@ async def running_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 
 @pytest.fixture
 async def servers(running_servers: Servers) -> AsyncIterator[Servers]:
-    """Both running before and after."""
+    """Servers that run before and after each test."""
     yield running_servers
     await running_servers.postgres.start()
     await running_servers.valkey.start()
@@ -52,7 +52,7 @@ async def unavailable(member: Caller, part: str, path: str = TAPS, body: object 
 
 
 async def answered(member: Caller, path: str = TAPS) -> int:
-    """The first answer that does not say that something is away."""
+    """Repeat a request until its status is not 503; return the status."""
     async with asyncio.timeout(BACK_WITHIN_S):
         while (status := (await member.post(path)).status_code) == 503:
             await asyncio.sleep(0.02)
@@ -60,12 +60,12 @@ async def answered(member: Caller, path: str = TAPS) -> int:
 
 
 async def joined(api: Calling) -> Caller:
-    """A member, as soon as the API has begun."""
+    """Register a member as soon as the API has started."""
     async with asyncio.timeout(BACK_WITHIN_S):
         while True:
             try:
                 return await api.joined()
-            except AssertionError:  # It says that it is not ready yet.
+            except AssertionError:  # The API has not started yet.
                 await asyncio.sleep(0.02)
 
 
@@ -73,14 +73,14 @@ async def down(api: Calling) -> set[str]:
     answer = await api.nobody.get(READY)
     services: dict[str, str] = answer.json()["parts"]
     assert services.keys() == ALL
-    found = {name for name, sign in services.items() if sign == "down"}
-    assert answer.status_code == (503 if found else 200)
-    assert answer.json()["status"] == ("down" if found else "up")
-    return found
+    names = {name for name, state in services.items() if state == "down"}
+    assert answer.status_code == (503 if names else 200)
+    assert answer.json()["status"] == ("down" if names else "up")
+    return names
 
 
-async def give_signs_of_life(api: Calling) -> None:
-    """As a worker and a feed do."""
+async def write_heartbeats(api: Calling) -> None:
+    """Write the heartbeats of a worker and a feed."""
     await api.services.topics.heartbeat("feed")
     async with Redis.from_url(api.services.settings.queue_url) as queue:
         await queue.set(f"{WORKER_HEALTH_PREFIX}test", "alive", ex=60)
@@ -95,13 +95,13 @@ async def test_readiness_names_the_missing_part(api: Calling) -> None:
     async with Redis.from_url(api.services.settings.queue_url) as queue:
         await queue.flushall()
     assert await down(api) == {"worker", "feed"}
-    await give_signs_of_life(api)
+    await write_heartbeats(api)
     assert await down(api) == set()
 
 
 async def test_a_recorded_tap_survives_a_restart_of_postgresql(api: Calling, servers: Servers) -> None:
     member = await api.joined()
-    await give_signs_of_life(api)
+    await write_heartbeats(api)
     await servers.postgres.kill()
     await unavailable(member, "postgres")
     assert await down(api) == {"postgres"}
@@ -131,7 +131,9 @@ async def test_without_valkey_members_can_read_their_balance(api: Calling, serve
     await unavailable(member, "valkey", "/v1/feed/tickets")
     await unavailable(member, "valkey", "/v1/shares", {"kind": "link", "product_id": "band"})
     joined = await api.joined()
-    assert (await joined.get("/v1/me")).json()["balance"]["pending"] == 50, "joining does not need it"
+    assert (await joined.get("/v1/me")).json()["balance"]["pending"] == 50, (
+        "a registration does not need Valkey"
+    )
 
 
 async def test_a_valkey_that_hangs_is_unavailable_within_seconds(running_servers: Servers) -> None:

@@ -32,8 +32,8 @@ async def test_a_problem_is_in_the_language_that_the_caller_asked_for(api: Calli
 
 async def test_a_problem_has_the_trace_id_of_the_request(api: Calling) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    told = await api.nobody.get("/v1/me", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
-    assert told.json()["trace_id"] == trace
+    answer = await api.nobody.get("/v1/me", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+    assert answer.json()["trace_id"] == trace
     own = {(await api.nobody.get("/v1/me", traceparent="00-zz")).json()["trace_id"] for _ in range(2)}
     assert len(own) == 2
     assert trace not in own

@@ -18,7 +18,7 @@ SANDBOX, MEMBERS, CLOCK = "/v1/sandbox", "/v1/sandbox/members", "/v1/sandbox/clo
 
 @pytest.fixture
 async def sandbox(settings: Settings) -> AsyncIterator[Calling]:
-    """Its clock runs, and what was moved stays with its database."""
+    """A sandbox with a running clock. The database keeps how far it was advanced."""
     await install(settings)
     async with calling(settings) as opened:
         yield opened

@@ -155,7 +155,7 @@ NZ = {{ zone = "America/Los_Angeles", currency = "NZD" }}
 
 @asynccontextmanager
 async def services_with_activities(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The services of a process, with both versions published. The clock stands at NOON by default."""
+    """Open services with both versions published. The clock stands at NOON by default."""
     async with services_with(settings, FIRST, SECOND, clock=clock) as services:
         yield services
 
@@ -211,7 +211,7 @@ def share_removed(
 
 
 def _event(services: Services, member_id: str, at: datetime | None) -> dict[str, Any]:
-    """The envelope of an event, with a new id."""
+    """Make the envelope of an event, with a new id."""
     return {
         "id": f"e-{next(_numbers)}",
         "time": at or services.clock.now(),
@@ -221,7 +221,7 @@ def _event(services: Services, member_id: str, at: datetime | None) -> dict[str,
 
 
 async def source_keys(services: Services, member_id: str = "m-1") -> list[str]:
-    """The source keys of a member's credits, in order."""
+    """Return the source keys of a member's credits, in order."""
     found = await rows(
         services.db,
         "SELECT source_key FROM credits WHERE member_id = :member AND points > 0 ORDER BY 1",

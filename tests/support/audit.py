@@ -1,4 +1,4 @@
-"""The audit as a test's last assertion."""
+"""The audit as the last assertion of a test."""
 
 from engage.flows.operations.audit import audit_snapshot
 from engage.runtime.database import snapshot
@@ -6,7 +6,7 @@ from engage.runtime.services import Services
 
 
 async def assert_audit_is_clean(services: Services) -> None:
-    """No check of the audit finds a row."""
+    """Run all checks of the audit. None may find a row."""
     await services.post_commit.drain()
     async with snapshot(services.db) as conn:
         audited = await audit_snapshot(conn, services.clock)

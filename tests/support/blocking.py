@@ -1,4 +1,4 @@
-"""Services called from synchronous code: the state machines of hypothesis are not asynchronous."""
+"""Call services from synchronous code: the state machines of hypothesis are synchronous."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class BlockingServices:
-    """Services, and the event loop that runs while a call waits."""
+    """Services with an event loop that runs during each call."""
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self.services = services

@@ -1,6 +1,6 @@
-"""A program in which points are spent, and members who have some.
+"""A program with a checkout and rewards, and members with points.
 
-Every review pays a hundred points at once, which last for a month.
+Every review pays a hundred points at once, which expire after a month.
 """
 
 from collections.abc import AsyncIterator
@@ -117,7 +117,7 @@ due = { type = "after", delay = "PT0S" }
 
 @asynccontextmanager
 async def services_with_checkout(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The services of a process, with the program published. The clock stands at NOON by default."""
+    """Open services with the program published. The clock stands at NOON by default."""
     async with services_with(settings, DOCUMENT, clock=clock) as services:
         yield services
 
@@ -142,46 +142,46 @@ async def earn(services: Services, points: int, member_id: str = "m-1") -> None:
 
 
 async def balance(services: Services, member_id: str = "m-1") -> tuple[int, int, int]:
-    """(active, held, debt)."""
-    found: Balance = (await read_balances(services, [(SPENDING, member_id)]))[SPENDING, member_id]
-    return found.active, found.held, found.debt
+    """Return (active, held, debt)."""
+    current: Balance = (await read_balances(services, [(SPENDING, member_id)]))[SPENDING, member_id]
+    return current.active, current.held, current.debt
 
 
 def line(paid: int, product: str = "band", *, promotion: bool = False) -> Line:
     return Line(line_id=f"{product}-{paid}", product_id=product, paid=paid, promotion=promotion)
 
 
-def hold_request(order_id: str = "o-1", member_id: str = "m-1", **what: Any) -> HoldRequest:
-    """A hold for an order of one line of 100 EUR, by default."""
+def hold_request(order_id: str = "o-1", member_id: str = "m-1", **changes: Any) -> HoldRequest:
+    """Make a request for a hold. By default its order has one line of 100 EUR."""
     fields: dict[str, Any] = {
         "program": SPENDING,
         "lines": [line(100_00)],
         "payment": Payment(method="card"),
         "currency": "EUR",
     }
-    return HoldRequest(order_id=order_id, member_id=member_id, **fields | what)
+    return HoldRequest(order_id=order_id, member_id=member_id, **fields | changes)
 
 
 async def place_hold(services: Services, request: HoldRequest) -> CheckoutHold:
-    """Raises Refusal."""
+    """Hold points for one order. Raises Refusal."""
     (answer,) = await hold(services, [request])
     return _raised(answer)
 
 
 async def close_hold(services: Services, made: CheckoutHold, end: HoldOutcome) -> ClosedHold:
-    """Raises Refusal."""
+    """Capture or release one hold. Raises Refusal."""
     (answer,) = await close_holds(services, [HoldClosing(made.hold_id, end)])
     return _raised(answer)
 
 
 async def redeem_reward(services: Services, reward_id: str, member_id: str = "m-1") -> Redemption:
-    """Raises Refusal."""
+    """Redeem one reward. Raises Refusal."""
     (answer,) = await redeem(services, [RewardRequest(SPENDING, member_id, reward_id)])
     return _raised(answer)
 
 
 def refusal_codes(answers: list[Any]) -> list[str]:
-    """The codes of the refusals, sorted. Any other exception fails the test."""
+    """Return the sorted codes of the refusals. Any other exception fails the test."""
     refused = [answer for answer in answers if isinstance(answer, Exception)]
     assert all(isinstance(answer, Refusal) for answer in refused), refused
     return sorted(answer.code for answer in refused if isinstance(answer, Refusal))

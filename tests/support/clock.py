@@ -1,4 +1,4 @@
-"""The clocks of the tests: none shows the machine's day, so that the tests pass on any."""
+"""The clocks of the tests. None depends on the machine's date, so tests pass on any day."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,7 +38,7 @@ def running_clock(at: datetime = NOON) -> Clock:
 
 
 async def set_sandbox_clock(settings: Settings, at: datetime = NOON) -> None:
-    """Processes and commands that start on this database from now on follow this clock."""
+    """Set the sandbox clock of a database. Processes that start later follow it."""
     db = open_database(settings.database_url, pool_size=1)
     try:
         async with transaction(db) as conn:

@@ -1,4 +1,4 @@
-"""`engage` as it is typed at a terminal: a process of its own, with real children and real signals."""
+"""Run `engage` as a user at a terminal does: a separate process with real children and signals."""
 
 import asyncio
 import json
@@ -18,9 +18,9 @@ READY_S = 60.0
 
 
 async def engage(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
-    """Start a command whose output is read from its stdout."""
+    """Start a command with its output on a pipe."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENGAGE_")}
-    # Where no compiled files are kept, each of these processes would compile everything again.
+    # Without a cache of compiled files every process would compile all modules.
     inherited |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "engage.cli", *arguments),
@@ -32,7 +32,7 @@ async def engage(*arguments: str, cwd: Path, **environment: str) -> asyncio.subp
 
 
 async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[int | None, str]:
-    """(exit status, output) of a command that ends."""
+    """Run a command to its end; return (exit status, output)."""
     running = await engage(*arguments, cwd=cwd, **({} if settings is None else to_environment(settings)))
     output, _ = await running.communicate()
     return running.returncode, output.decode()
@@ -42,7 +42,7 @@ async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[in
 async def up(
     cwd: Path, port: int, data: str = "there"
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """An `engage up` that is ready, and its output until then."""
+    """Start `engage up` and wait until it is ready. Yields (process, output until then)."""
     running = await engage("up", "--data", data, "--port", str(port), cwd=cwd)
     assert running.stdout is not None
     output: list[str] = []
@@ -67,7 +67,7 @@ async def advance_clock(port: int, to: datetime) -> None:
 
 
 def health(port: int) -> int:
-    """The status of /health/ready, or 0 without an answer."""
+    """Return the status of /health/ready, or 0 without an answer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health/ready")
@@ -79,6 +79,6 @@ def health(port: int) -> int:
 
 
 def pids(folder: Path) -> dict[str, int]:
-    """The pids of the children of an `engage up`, by name."""
+    """Return the pids of the children of an `engage up`, by name."""
     run = json.loads((folder / "run.json").read_bytes())
     return {record["name"]: record["pid"] for record in run["processes"]}

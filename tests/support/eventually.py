@@ -1,9 +1,9 @@
-"""Waiting for what a real server will have done soon."""
+"""Wait for an effect of a real server."""
 
 import asyncio
 from collections.abc import Callable
 
-WITHIN_S = 30.0  # A guard against hanging, not a promise.
+WITHIN_S = 30.0  # A guard against hanging, not a tested limit.
 LOOK_AGAIN_S = 0.01
 
 

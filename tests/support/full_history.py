@@ -42,7 +42,7 @@ BEGAN = NOON - timedelta(days=400)
 
 
 async def write_full_history(services: Services) -> None:
-    """Begins at BEGAN; what is open at the end is not late."""
+    """Write the history from BEGAN to some days after NOON. No work is overdue at the end."""
     documents = (
         orders.DOCUMENT.replace('grace = "P10D"', 'grace = "P10D"\npromise = "P16D"'),
         checkout.DOCUMENT,
@@ -79,7 +79,7 @@ async def _import(services: Services) -> None:
 
 
 async def _orders_long_ago(services: Services) -> None:
-    """Points that end, some of them after they came back."""
+    """Points that expire, some of them after they were reinstated."""
     for number in range(1, 6):
         await orders.join(services, f"b-{number}")
     await buy(services, line(paid=100_00), order_id="o-1", member_id="b-1")
@@ -89,19 +89,19 @@ async def _orders_long_ago(services: Services) -> None:
     back = returned(services, {"1": 1}, order_id="o-2", member_id="b-1")
     assert await send_events(services, bought, back, delivered(services, "o-2", member_id="b-1")) == []
     await run_due_work(services, now=advance(services, 370 * DAY))
-    # To a lot that has ended meanwhile; these points end with their grace.
+    # The lot of these points has expired: they are reinstated, and expire after the grace.
     assert await send_events(services, returned(services, {"1": 1}, order_id="o-2", member_id="b-1")) == []
     await run_due_work(services, now=advance(services, 11 * DAY))
 
 
 async def _orders(services: Services) -> None:
-    """Points that are taken back, before and after they are active and spent."""
+    """Points that are clawed back: pending, active and spent ones."""
     await buy(services, line(paid=50_00), order_id="o-2", member_id="b-5")
     await orders.spend(services, 50, member_id="b-5")
     assert await send_events(services, returned(services, order_id="o-2", member_id="b-5")) == []
-    await buy(services, line(paid=30_00), order_id="o-3", member_id="b-5")  # It goes towards the debt.
+    await buy(services, line(paid=30_00), order_id="o-3", member_id="b-5")  # The credit pays the debt first.
     await buy(services, line(paid=80_00, quantity=4), order_id="o-3", member_id="b-1")
-    told: list[AnyEvent] = [
+    events: list[AnyEvent] = [
         returned(services, {"1": 1}, order_id="o-3", member_id="b-1"),
         paid(services, line(paid=20_00, quantity=2), order_id="o-1", member_id="b-2"),
         returned(services, {"1": 1}, order_id="o-1", member_id="b-2"),
@@ -109,7 +109,7 @@ async def _orders(services: Services) -> None:
         cancelled(services, "o-2", member_id="b-2"),
         delivered(services, "o-1", member_id="b-2"),
     ]
-    assert await send_events(services, *told) == []
+    assert await send_events(services, *events) == []
 
 
 async def _corrections(services: Services) -> None:
@@ -126,7 +126,7 @@ async def _corrections(services: Services) -> None:
 
 
 async def _rewards(services: Services) -> None:
-    """Coupons and codes in every state but the one of those that are at a checkout."""
+    """Coupons and codes in every state except applied."""
     await checkout.member_with_points(services, 1000, "s-1")
     coupons = [await redeem_reward(services, "one_euro", "s-1") for _ in range(3)]
     await redeem_reward(services, "scarce", "s-1")
@@ -139,11 +139,13 @@ async def _rewards(services: Services) -> None:
         services, await place_hold(services, hold_request("o-2", "s-1", points=20)), "released"
     )
     await place_hold(services, hold_request("o-3", "s-1", points=30, coupon_codes=[coupons[2].issued.code]))
-    await run_due_work(services, now=advance(services, 11 * DAY))  # The hold times out, the coupons end.
+    await run_due_work(
+        services, now=advance(services, 11 * DAY)
+    )  # The hold times out, and the coupons expire.
 
 
 async def _withdrawals(services: Services) -> None:
-    """One that was paid, and one that was not."""
+    """One withdrawal that is paid, and one that fails."""
     for member in ("w-1", "w-2", "w-3"):
         await register_member(
             services,
@@ -151,8 +153,8 @@ async def _withdrawals(services: Services) -> None:
         )
     await settle_due(services, now=advance(services, timedelta(minutes=5)))
     for member, is_paid in (("w-1", True), ("w-2", False)):
-        asked = await withdraw(services, withdrawals.PROGRAM, member, points=60, method="cash")
-        await confirm_withdrawal(services, asked.id, paid=is_paid)
+        withdrawal = await withdraw(services, withdrawals.PROGRAM, member, points=60, method="cash")
+        await confirm_withdrawal(services, withdrawal.id, paid=is_paid)
 
 
 async def _advance_to_noon(services: Services) -> None:
@@ -160,7 +162,7 @@ async def _advance_to_noon(services: Services) -> None:
 
 
 async def _five_days(services: Services) -> None:
-    """Three members of the playground: everything that activities can come to."""
+    """Three members of the playground, with every outcome of an activity."""
     for member, country in zip(MEMBERS, ("ES", "GB", "NZ"), strict=True):
         await join(services, member, country)
     for day in range(5):
@@ -185,7 +187,7 @@ async def _five_days(services: Services) -> None:
 
 
 async def _leave_open(services: Services) -> None:
-    """An order that is to be delivered, a checkout with a coupon, a withdrawal."""
+    """Leave an undelivered order, a hold with a coupon, and a withdrawal open."""
     await run_due_work(services, now=services.clock.now() - timedelta(minutes=1))
     assert (
         await send_events(services, paid(services, line(paid=20_00), order_id="o-5", member_id="b-5")) == []

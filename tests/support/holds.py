@@ -1,4 +1,4 @@
-"""Spending on the ground of the ledger: what a checkout does to an account, without a shop around it."""
+"""Spend and hold points directly in the ledger, as a checkout would."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
 
 
 async def spend(services: Services, points: int, member_id: str = "m-1", *, now: datetime) -> int:
-    """Spends as much of these points as there is; how many."""
+    """Spend these points, or as many as are active; return the number."""
     spent = 0
     hold_id = new_id()
 
@@ -28,21 +28,21 @@ async def spend(services: Services, points: int, member_id: str = "m-1", *, now:
         if spent:
             account.redeem(spent, hold_id, now)
 
-    def taken() -> Hold | None:
+    def captured() -> Hold | None:
         return _hold(member_id, hold_id, "captured", spent, now, None) if spent else None
 
-    await _change(services, member_id, redeem, now=now, add=taken)
+    await _change(services, member_id, redeem, now=now, add=captured)
     return spent
 
 
 async def hold(
     services: Services, points: int, member_id: str = "m-1", *, now: datetime, ttl: timedelta = HALF_AN_HOUR
 ) -> UUID:
-    """Sets these points aside for a checkout; the hold's id."""
+    """Hold points for a checkout; return the id of the hold."""
     hold_id = new_id()
-    made = _hold(member_id, hold_id, "open", points, now, now + ttl)
+    opened = _hold(member_id, hold_id, "open", points, now, now + ttl)
     await _change(
-        services, member_id, lambda account: account.hold(points, hold_id, now), now=now, add=lambda: made
+        services, member_id, lambda account: account.hold(points, hold_id, now), now=now, add=lambda: opened
     )
     return hold_id
 
@@ -50,7 +50,7 @@ async def hold(
 async def end_hold(
     services: Services, hold_id: UUID, state: HoldState, member_id: str = "m-1", *, now: datetime
 ) -> None:
-    """Captured, released, or expired."""
+    """Capture a hold, or release it, also because it expired."""
     key = (PROGRAM, member_id)
     async with open_posting(services, cause=state) as posting:
         accounts = await open_accounts(posting.conn, [key], now=now, hold_ids=[hold_id])
@@ -60,8 +60,8 @@ async def end_hold(
         else:
             account.release(takes, hold_id, now)
         await posting.post(accounts)
-        found = (await read_holds(posting.conn, [hold_id]))[hold_id]
-        await write_holds(posting.conn, [replace(found, state=state, closed_at=now)])
+        stored = (await read_holds(posting.conn, [hold_id]))[hold_id]
+        await write_holds(posting.conn, [replace(stored, state=state, closed_at=now)])
 
 
 async def _change(
@@ -77,9 +77,9 @@ async def _change(
         accounts = await open_accounts(posting.conn, [key], now=now)
         change(accounts.by_key[key])
         await posting.post(accounts)
-        made = add()
-        if made is not None:
-            await add_hold(posting.conn, made)
+        added = add()
+        if added is not None:
+            await add_hold(posting.conn, added)
 
 
 def _hold(

@@ -83,7 +83,7 @@ _numbers = count(1)
 
 @asynccontextmanager
 async def services_with_orders(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    """The services of a process, with the program published. The clock stands at NOON by default."""
+    """Open services with the program published. The clock stands at NOON by default."""
     async with services_with(settings, DOCUMENT, clock=clock) as services:
         yield services
 
@@ -97,7 +97,7 @@ def line(line_id: str = "1", paid: int = 1000, quantity: int = 1, **rest: Any) -
 
 
 def paid(services: Services, *lines: Line, order_id: str = "o-1", **rest: Any) -> OrderPaidEvent:
-    """The event of a paid order, of 10 euros by default."""
+    """Make the event of a paid order, of 10 euros by default."""
     fields: dict[str, Any] = {"channel": "web", "payment": Payment(method="card"), "currency": "EUR"}
     event = {name: rest.pop(name) for name in ("member_id", "at") if name in rest}
     order = OrderPaid(order_id=order_id, **(fields | {"lines": list(lines) or [line()]} | rest))
@@ -120,7 +120,7 @@ def returned(
     return_id: str = "",
     **event: Any,
 ) -> OrderReturnedEvent:
-    """The event of a return: `back` has quantities by line; by default everything is returned."""
+    """Make the event of a return. `back` has quantities by line; by default everything is returned."""
     lines = None if back is None else [ReturnedLine(line_id, quantity) for line_id, quantity in back.items()]
     facts = OrderReturned(order_id=order_id, return_id=return_id or f"r-{next(_numbers)}", lines=lines)
     return OrderReturnedEvent(**_event(services, **event), data=facts)
@@ -199,7 +199,7 @@ async def spend(
 
 
 async def balance(services: Services, member_id: str = "m-1") -> dict[str, int]:
-    """The parts of a member's balance that are not zero."""
+    """Return the fields of a member's balance that are not zero."""
     (found,) = await rows(
         services.db, "SELECT active, pending, held, debt FROM balances WHERE member_id = :m", m=member_id
     )
@@ -211,7 +211,7 @@ async def balance(services: Services, member_id: str = "m-1") -> dict[str, int]:
 
 
 async def credits(services: Services, member_id: str = "m-1") -> list[tuple[object, ...]]:
-    """(rule, state, points, taken back), by source key."""
+    """Return (rule, state, points, taken back) of each credit, in order of source keys."""
     return await rows(
         services.db,
         """SELECT rule_id, state, points, taken_back FROM credits

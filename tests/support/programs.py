@@ -14,7 +14,7 @@ from tests.support.clock import NOON, StoppedClock
 async def services_with(
     settings: Settings, *documents: str, clock: Clock | None = None
 ) -> AsyncIterator[Services]:
-    """The services of a process, with these documents published. The clock stands at NOON by default."""
+    """Open services with these documents published. The clock stands at NOON by default."""
     async with open_services(settings, clock or StoppedClock(NOON)) as services:
         for document in documents:
             await publish(services.db, document, source="test", now=NOON)

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey for one test alone, which it may kill, start again and hang."""
+"""A PostgreSQL and a Valkey of one test, which may kill, restart and hang them."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ class Server:
         self._running: ChildProcess | None = None
 
     async def start(self) -> None:
-        """Start it, unless it runs."""
+        """Start the server, unless it is running."""
         if self._running is None:
             child = await start(self._spec)
             await child.wait_until_ready()
@@ -37,7 +37,7 @@ class Server:
 
     @contextmanager
     def hung(self) -> Iterator[None]:
-        """Connections stay open without an answer, as after a silent loss of the network."""
+        """Stop the server's answers but keep its connections open, as when the network is lost."""
         assert self._running is not None
         os.killpg(self._running.pid, signal.SIGSTOP)
         try:
@@ -54,7 +54,7 @@ class Servers(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def own_servers(path: Path) -> AsyncIterator[Servers]:
-    """Both servers, running, with an empty database."""
+    """Start both servers, with an empty database."""
     folder = folder_at(path / "installation")
     with lock_folder(folder):
         prepared = await postgres.prepare(folder, durable=False)

@@ -1,4 +1,4 @@
-"""A Valkey for one test alone, which it may kill, start again and hang."""
+"""A Valkey of one test, which may kill, restart and hang it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ class OwnValkey(Server):
         self.port = prepared.port
 
     def connected_from(self) -> set[int]:
-        """The local ports of this process's connections to it."""
+        """Return the local ports of this process's connections to the server."""
         return {
             connection.laddr.port
             for connection in psutil.Process().net_connections("tcp")

@@ -1,4 +1,4 @@
-"""Members of a program whose withdrawals are open, and a provider that does what a test tells it."""
+"""A program with withdrawals, its members, and a fake provider."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,8 +68,8 @@ def document(withdrawal: str, *, version: str = "first", since: str = "2020-01-0
 
 
 class FakeProvider:
-    """A provider with a memory: what it was sent, what it paid. It takes everything, and has paid it when it
-    is asked; a test may have it do otherwise.
+    """A provider that accepts every payout, reports it as paid when asked, and remembers both. Tests override
+    its methods.
     """
 
     name = "bank"
@@ -90,7 +90,7 @@ class FakeProvider:
         return
 
     def take(self, payout: Payout, end: Outcome | None = None) -> None:
-        """It has it now; unless it ends otherwise, it is paid."""
+        """Accept a payout. It is paid unless `end` says otherwise."""
         self.sent.append(payout.reference)
         self.ends[payout.reference] = end or Paid("b-1", payout.amount_minor, payout.currency)
         if end is None:
@@ -105,7 +105,7 @@ async def services_with_withdrawals(
     clock: Clock | None = None,
     withdrawal: str = OPEN,
 ) -> AsyncIterator[Services]:
-    """One process; without a provider that of its settings."""
+    """Open services with the program published. Without `provider` they use that of the settings."""
     async with services_with(settings, document(withdrawal), clock=clock) as services:
         yield services if provider is None else msgspec.structs.replace(services, payouts=provider)
 
@@ -113,7 +113,7 @@ async def services_with_withdrawals(
 async def join(
     services: Services, member_id: str = "m-1", *, phone: str | None = PHONE, country: str = "BF"
 ) -> str:
-    """A member who can spend 100 points, five minutes later."""
+    """Register a member, advance the clock by five minutes, and activate their 100 points."""
     await register_member(
         services, MemberRegistration(member_id=member_id, program=PROGRAM, country=country, phone=phone)
     )
@@ -128,12 +128,12 @@ async def request_withdrawal(
 
 
 async def withdrawal_states(services: Services) -> list[str]:
-    """Of all withdrawals, sorted."""
+    """Return the states of all withdrawals, sorted."""
     return [str(state) for (state,) in await rows(services.db, "SELECT state FROM withdrawals ORDER BY 1")]
 
 
 async def balance(services: Services, member_id: str = "m-1") -> tuple[int, int]:
-    """(active, held)"""
+    """Return (active, held)."""
     found = await rows(services.db, "SELECT active, held FROM balances WHERE member_id = :id", id=member_id)
     active, held = found[0]
     assert isinstance(active, int)
