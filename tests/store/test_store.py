@@ -220,4 +220,5 @@ async def test_unpublished_changes_go_to_one_worker_each(db: AsyncEngine) -> Non
         assert (len(some), len(rest)) == (3, 1)
         assert some[0][1:] == ("active", [("p", "m-1"), ("p", "m-2")])
         await outbox.delete(first, [id_ for id_, _, _ in some])
+        await outbox.delete(first, [new_id() for _ in range(40_000)])
     assert await rows(db, "SELECT count(*) FROM outbox") == [(1,)]

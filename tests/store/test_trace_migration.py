@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.api.http.traces import with_text
 from engage.domain.earning.trace import FACTS, TraceCode
-from engage.ledger.credits import list_credits
+from engage.ledger.credits import Credit, list_credits
 from engage.runtime.database import one_statement, open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
@@ -144,6 +144,27 @@ async def test_sentences_become_steps_and_go_back(own_database: Settings) -> Non
         assert "fuel: Day 7 in a row earns 2 points." in shown
     finally:
         await db.dispose()
+
+
+def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
+    credit = Credit(
+        id=new_id(),
+        rule="joining",
+        points=50,
+        taken_back=0,
+        state="pending",
+        due_at=None,
+        active_at=None,
+        expires_at=None,
+        source_key="joining",
+        why={"trace": ["joining: once pays 50", of("no_slot", rule="first")]},
+    )
+    lines = with_text(credit, "de").why["trace"]
+    assert [(line.code, line.facts) for line in lines] == [
+        ("text", {"text": "joining: once pays 50"}),
+        ("no_slot", {"rule": "first"}),
+    ]
+    assert lines[0].text == "joining: once pays 50"
 
 
 def test_every_code_is_among_the_sentences_with_all_its_facts() -> None:

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete as delete_from
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.schema.outbox import outbox
+from engage.schema.rows import Batch
+
+_IDS = Batch("k", outbox, "id")
+
+# One array: a burst can leave more rows than a statement may have parameters.
+_DELETE = text(f"DELETE FROM outbox o USING {_IDS} WHERE o.id = k.id")  # noqa: S608  # Names of the schema.
 
 
 async def delete(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
     """Delete rows whose changes were published."""
-    await conn.execute(delete_from(outbox).where(outbox.c.id.in_(ids)))
+    await conn.execute(_DELETE, _IDS.of((id_,) for id_ in ids))
 
 
 async def lock_unpublished(

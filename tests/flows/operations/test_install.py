@@ -2,11 +2,15 @@
 
 import pytest
 import structlog
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
 
 from engage import programs
 from engage.domain.program import parse
-from engage.flows.operations.install import install
+from engage.flows.operations.install import install, migrate
 from engage.flows.programs.publish import publish
+from engage.runtime.database import open_database
 from engage.runtime.services import open_services
 from engage.settings import Settings
 from tests.support.clock import NOON, StoppedClock
@@ -32,13 +36,26 @@ async def test_published_presets_are_not_played_again(
 
 
 async def test_a_document_published_by_an_earlier_release_stays(settings: Settings) -> None:
-    text = programs.text("eu-mi-points/2022").replace("Join Mi Points", "Join us")
+    document = programs.text("eu-mi-points/2022").replace("Join Mi Points", "Join us")
     async with open_services(settings, StoppedClock(NOON)) as services:
-        await publish(services.db, text, source="earlier", now=NOON)
+        await publish(services.db, document, source="earlier", now=NOON)
         with structlog.testing.capture_logs() as logs:
             await install(settings)
         kept = await rows(
             services.db, "SELECT document FROM program_versions WHERE version = '2022' ORDER BY program_id"
         )
-    assert kept == [(text,)]
+    assert kept == [(document,)]
     assert [(log["log_level"], log["version"]) for log in logs if "version" in log] == [("warning", "2022")]
+
+
+async def test_a_migration_may_take_longer_than_a_request(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upgrade(config: Config, _revision: str) -> None:
+        config.attributes["connection"].execute(text("SELECT pg_sleep(0.5)"))
+
+    defaults = open_database.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "command_timeout_s", 0.1)
+    monkeypatch.setattr(command, "upgrade", upgrade)
+    await migrate(settings)

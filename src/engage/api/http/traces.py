@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from engage.domain.earning.trace import FACTS, TraceStep
+from engage.domain.earning.trace import FACTS, TraceCode, TraceStep, step
 from engage.ledger.credits import Credit
 from engage.messages.traces import trace_line
 
@@ -23,6 +23,13 @@ class TraceLine(Struct, frozen=True):
 
 def with_text(credit: Credit, language: str) -> Credit:
     """Add a text to each step of a credit's trace."""
-    steps = msgspec.convert(credit.why["trace"], list[TraceStep])
-    lines = [TraceLine(step.code, step.facts, trace_line(step, language)) for step in steps]
+    lines = [
+        TraceLine(each.code, each.facts, trace_line(each, language))
+        for each in map(_step_of, msgspec.convert(credit.why["trace"], list[TraceStep | str]))
+    ]
     return replace(credit, why=credit.why | {"trace": lines})
+
+
+def _step_of(line: TraceStep | str) -> TraceStep:
+    """A process of an earlier release that still runs after the migration writes sentences."""
+    return step(TraceCode.TEXT, text=line) if isinstance(line, str) else line

@@ -64,7 +64,8 @@ async def migrate(settings: Settings) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    db = open_database(settings.database_url, pool_size=1)
+    # No time limit: a revision may rewrite a large table.
+    db = open_database(settings.database_url, pool_size=1, command_timeout_s=None)
     try:
         async with db.connect() as conn:
             await conn.run_sync(upgrade)
