@@ -3,7 +3,7 @@
 import pytest
 
 from engage.domain.refusals import Code, Refusal
-from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.batch import decide_each, not_refused, refused
 
 
 def test_each_item_sees_what_the_ones_before_it_have_taken() -> None:
@@ -25,7 +25,7 @@ def test_a_request_that_was_refused_when_prepared_is_not_decided() -> None:
     refusal = Refusal(Code.UNKNOWN_MEMBER)
     prepared: list[int | Refusal] = [1, refusal, 3]
     assert decide_each(prepared, lambda n: 10 * n) == [10, refusal, 30]
-    assert not_refused(prepared) == [1, 3]
+    assert (not_refused(prepared), refused(prepared)) == ([1, 3], [refusal])
 
 
 def test_a_bug_is_not_an_answer() -> None:

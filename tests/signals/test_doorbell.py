@@ -16,6 +16,7 @@ from engage.domain.refusals import Unavailable
 from engage.embedded.ports import free_port
 from engage.settings import Settings
 from engage.signals import doorbell as signals
+from engage.signals.answering import ANSWER_S
 from engage.signals.doorbell import QUEUE, SETTLE_JOB, TICK, Doorbell, queue_settings, tick_of, unpack
 from tests.support.valkey import own_valkey
 
@@ -134,7 +135,7 @@ async def test_a_silent_queue_is_unavailable_within_the_time_limit(tmp_path: Pat
         assert await connected.count_workers() == 0
         due = Clock().wall() + 60 * SECOND
         with valkey.hung():
-            async with asyncio.timeout(8 * signals.ANSWER_S):
+            async with asyncio.timeout(8 * ANSWER_S):
                 for bell in (connected, new):
                     with pytest.raises(Unavailable):
                         await bell.ring([due])

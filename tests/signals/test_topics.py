@@ -155,7 +155,7 @@ async def test_a_subscriber_survives_a_restart_of_valkey_and_reports_the_gap(tmp
 
 async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
-    monkeypatch.setattr("engage.signals.topics.ANSWER_S", 0.2)
+    monkeypatch.setattr("engage.signals.answering.ANSWER_S", 0.2)
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
         topics = Topics(client, Clock())
         async with listening(topics) as queue:

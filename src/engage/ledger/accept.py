@@ -136,9 +136,7 @@ async def accept(
             "known": [a.known for a in first],
             "days_before": [a.day_before for a in first],
             "now": now,
-            "outbox_id": outbox.id,
-            "written_at": outbox.written_at,
-            "cause": outbox.cause,
+            **outbox.parameters,
         },
     )
     ids: set[UUID] = set()

@@ -157,8 +157,8 @@ async def post(conn: AsyncConnection, accounts: Accounts, outbox: OutboxRow) -> 
     if not changed:
         return
     outbox.changes = [BalanceChange(*key, balance_of(account)) for key, account in changed]
-    row = {"outbox_id": outbox.id, "written_at": outbox.written_at, "cause": outbox.cause}
-    await conn.execute(_POST, _entries(changed) | _lots(changed) | _balances(outbox.changes) | row)
+    rows = _entries(changed) | _lots(changed) | _balances(outbox.changes)
+    await conn.execute(_POST, rows | outbox.parameters)
 
 
 def balance_of(account: Account) -> Balance:

@@ -1,7 +1,8 @@
 """Reading balances, for one member or for many in one query."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -33,6 +34,19 @@ class OutboxRow(msgspec.Struct):
     cause: str
     written_at: datetime
     changes: list[BalanceChange] = []
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"outbox_id": self.id, "written_at": self.written_at, "cause": self.cause}
+
+    def fill(self, rows: Iterable[Sequence[Any]]) -> int:
+        """Take changes from rows of a member, a balance and a number of entries; the sum of the numbers."""
+        total = 0
+        self.changes = []
+        for program_id, member_id, *balance, entries in rows:
+            self.changes.append(BalanceChange(program_id, member_id, Balance(*balance)))
+            total += entries
+        return total
 
 
 _KEYS = Batch("k", balances, "program_id", "member_id")

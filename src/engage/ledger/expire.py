@@ -11,8 +11,9 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.balance import Balance
-from engage.ledger.balances import BalanceChange, OutboxRow
+from engage.ledger.balances import OutboxRow
+from engage.schema.balances import balances
+from engage.schema.rows import Batch
 
 LOTS_PER_BATCH = 1_000
 
@@ -25,6 +26,8 @@ class LockedBalance(NamedTuple):
     active: int
     version: int
 
+
+_MEMBERS = Batch("k", balances, *LockedBalance._fields)
 
 _LOCK = text("""
 WITH locked AS MATERIALIZED (
@@ -40,13 +43,10 @@ SELECT program_id, member_id, active, version, count(*) FROM locked GROUP BY 1, 
 
 # A separate statement: it sees what the transaction that held a balance before has done to the lots. The
 # balances come as parameters: joining the ended lots to them would be slow.
-_EXPIRE = text("""
+_EXPIRE = text(f"""
 WITH ended AS MATERIALIZED (
     UPDATE lots l SET remaining = 0, expired = l.expired + l.remaining
-    FROM unnest(
-        CAST(:program_ids AS text[]), CAST(:member_ids AS text[]), CAST(:actives AS bigint[]),
-        CAST(:versions AS bigint[])
-    ) AS k (program_id, member_id, active, version)
+    FROM {_MEMBERS}
     WHERE l.program_id = k.program_id AND l.member_id = k.member_id
       AND l.remaining > 0 AND l.expires_at <= :now
     RETURNING l.program_id, l.member_id, l.credit_id, l.expires_at, l.active_at, old.remaining AS points,
@@ -73,7 +73,7 @@ WITH ended AS MATERIALIZED (
     FROM moved HAVING count(*) > 0
 )
 SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
-""")
+""")  # noqa: S608  # Names of the schema.
 
 # Work of several due times can be done kind by kind, first all settlements and then all expirations, unless a
 # member's points become active after others have ended, or pay a debt before more become active.
@@ -128,27 +128,8 @@ async def expire_lots(
     Their balances are locked by this transaction. The lots end `now`, or each at its own time when the
     sandbox's clock passes over that (`on_time`).
     """
-    rows = await conn.execute(
-        _EXPIRE,
-        {
-            "program_ids": [member.program_id for member in members],
-            "member_ids": [member.member_id for member in members],
-            "actives": [member.active for member in members],
-            "versions": [member.version for member in members],
-            "now": now,
-            "on_time": on_time,
-            "outbox_id": outbox.id,
-            "written_at": outbox.written_at,
-            "cause": outbox.cause,
-        },
-    )
-    ended = 0
-    changes = []
-    for program_id, member_id, active, pending, held, debt, version, entries in rows:
-        ended += entries
-        changes.append(BalanceChange(program_id, member_id, Balance(active, pending, held, debt, version)))
-    outbox.changes = changes
-    return ended
+    values = _MEMBERS.of(members) | {"now": now, "on_time": on_time}
+    return outbox.fill(await conn.execute(_EXPIRE, values | outbox.parameters))
 
 
 async def next_expiration(conn: AsyncConnection, *, after: datetime) -> datetime | None:

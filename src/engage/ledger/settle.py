@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.balance import Balance
-from engage.ledger.balances import BalanceChange, OutboxRow
+from engage.ledger.balances import OutboxRow
 
 CREDITS_PER_BATCH = 1_000
 
@@ -109,24 +108,8 @@ async def settle_batch(
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
     that (`on_time`); never from before they were accepted.
     """
-    rows = await conn.execute(
-        _SETTLE,
-        {
-            "now": now,
-            "batch": batch,
-            "on_time": on_time,
-            "outbox_id": outbox.id,
-            "written_at": outbox.written_at,
-            "cause": outbox.cause,
-        },
-    )
-    settled = 0
-    changes = []
-    for program_id, member_id, active, pending, held, debt, version, entries in rows:
-        settled += entries
-        changes.append(BalanceChange(program_id, member_id, Balance(active, pending, held, debt, version)))
-    outbox.changes = changes
-    return settled
+    values = {"now": now, "batch": batch, "on_time": on_time}
+    return outbox.fill(await conn.execute(_SETTLE, values | outbox.parameters))
 
 
 async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:

@@ -30,3 +30,8 @@ def decide_each(items: Iterable[T | Refusal], decide: Callable[[T], R]) -> list[
 def not_refused(items: Iterable[T | Refusal]) -> list[T]:
     """The items that are not a refusal, in order."""
     return [item for item in items if not isinstance(item, Refusal)]
+
+
+def refused(items: Iterable[object]) -> list[Refusal]:
+    """The refusals among the items, in order: the answers of a batch in which nothing is left to decide."""
+    return [item for item in items if isinstance(item, Refusal)]

@@ -5,8 +5,8 @@ the queue does not grow with traffic, and a lost queue costs seconds.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as ValkeyTimeoutError
 
 from engage.clock import Clock
-from engage.domain.refusals import Unavailable
+from engage.signals.answering import answering
 
 QUEUE = "engage:queue"
 SETTLE_JOB = "settle"
@@ -29,9 +29,6 @@ WORKER_HEALTH_PREFIX = "engage:health:worker:"
 TICK = timedelta(milliseconds=250)
 _EPOCH = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
 RUNG_LIMIT = 10_000
-
-# A queue that does not answer within this time is away.
-ANSWER_S = 2.0
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -57,7 +54,7 @@ class Doorbell:
             return
         pool = await self._connected()
         for tick in sorted(ticks):
-            async with _answering():
+            async with answering():
                 await pool.enqueue_job(
                     SETTLE_JOB,
                     tick,
@@ -74,14 +71,14 @@ class Doorbell:
     async def request_workers(self, job: str, tick: int, count: int) -> None:
         """Requests `count` more jobs, for other workers to join one that has more to do than a batch."""
         pool = await self._connected()
-        async with _answering():
+        async with answering():
             for n in range(count):
                 await pool.enqueue_job(job, tick, n, _job_id=f"{job}:{tick}:{n}", _queue_name=QUEUE)
 
     async def count_workers(self) -> int:
         """The number of workers with a heartbeat in the last seconds."""
         pool = await self._connected()
-        async with _answering():
+        async with answering():
             return len([key async for key in pool.scan_iter(match=f"{WORKER_HEALTH_PREFIX}*", count=1000)])
 
     async def close(self) -> None:
@@ -92,7 +89,7 @@ class Doorbell:
     async def _connected(self) -> ArqRedis:
         async with self._connecting:
             if self._pool is None:
-                async with _answering():
+                async with answering():
                     self._pool = await create_pool(
                         self._settings,
                         job_serializer=pack,
@@ -100,16 +97,6 @@ class Doorbell:
                         default_queue_name=QUEUE,
                     )
             return self._pool
-
-
-@asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """Raises Unavailable when the queue fails, or does not answer in time."""
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            yield
-    except (RedisError, OSError) as error:
-        raise Unavailable("valkey") from error
 
 
 def tick_of(at: datetime) -> int:

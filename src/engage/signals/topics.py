@@ -8,7 +8,6 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, cast
@@ -23,7 +22,7 @@ from redis.exceptions import RedisError
 
 from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
-from engage.domain.refusals import Unavailable
+from engage.signals.answering import ANSWER_S, answering
 
 SHARDS: Final = 16
 TICKET_TTL_S: Final = 30
@@ -31,7 +30,6 @@ HEARTBEAT_TTL_S: Final = 6
 
 # After this silence on the topics the server is pinged; it must answer within ANSWER_S.
 PROBE_AFTER_S: Final = 5.0
-ANSWER_S: Final = 2.0
 FIRST_RETRY_S: Final = 0.05
 LAST_RETRY_S: Final = 2.0
 
@@ -106,7 +104,7 @@ class Topics:
             shards.setdefault(shard_of(change.program_id, change.member_id), []).append(change)
         if not shards:
             return
-        async with _answering(), self._client.pipeline(transaction=False) as pipe:
+        async with answering(), self._client.pipeline(transaction=False) as pipe:
             for shard, of_shard in shards.items():
                 pipe.publish(topic(shard), _encode(of_shard))
             await pipe.execute()
@@ -139,20 +137,20 @@ class Topics:
         """
         ticket = secrets.token_urlsafe(_TICKET_BYTES)
         expires_at = self._clock.wall() + timedelta(seconds=TICKET_TTL_S)
-        async with _answering():
+        async with answering():
             await self._client.set(_ticket_key(ticket), _encode((program_id, member_id)), ex=TICKET_TTL_S)
         return ticket, expires_at
 
     async def redeem_ticket(self, ticket: str) -> tuple[str, str] | None:
         """Returns (program, member) once and within TICKET_TTL_S, or else None. Raises Unavailable."""
-        async with _answering():
+        async with answering():
             found = await self._client.getdel(_ticket_key(ticket))
         return None if found is None else _member.decode(found)
 
     async def heartbeat(self, process: str) -> None:
         """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S. Raises Unavailable."""
         key, now = _health_key(process), self._clock.wall().timestamp()
-        async with _answering(), self._client.pipeline(transaction=False) as pipe:
+        async with answering(), self._client.pipeline(transaction=False) as pipe:
             pipe.zadd(key, {f"{socket.gethostname()}:{os.getpid()}": now + HEARTBEAT_TTL_S})
             pipe.zremrangebyscore(key, "-inf", now)
             pipe.expire(key, HEARTBEAT_TTL_S)
@@ -160,13 +158,13 @@ class Topics:
 
     async def end_heartbeat(self, process: str) -> None:
         """Removes this process's heartbeat. Raises Unavailable."""
-        async with _answering():
+        async with answering():
             await self._client.zrem(_health_key(process), f"{socket.gethostname()}:{os.getpid()}")
 
     async def count_alive(self, process: str) -> int:
         """The number of live processes of this name. Raises Unavailable."""
         key, now = _health_key(process), self._clock.wall().timestamp()
-        async with _answering():
+        async with answering():
             return int(await self._client.zcount(key, now, "+inf"))
 
 
@@ -190,16 +188,6 @@ async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Reconnected]:
             yield _changes.decode(message["data"])
         elif message["type"] == "subscribe" and message["data"] == SHARDS:
             yield Reconnected()
-
-
-@asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
-    """Raises Unavailable when the server fails, or does not answer in time."""
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            yield
-    except (RedisError, OSError) as error:
-        raise Unavailable("valkey") from error
 
 
 def _ticket_key(ticket: str) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.activity import Identifier
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import CheckoutTerms, Plan, plan
-from engage.domain.keys import MemberKey, OrderKey
+from engage.domain.keys import OrderKey
 from engage.domain.market import Market
 from engage.domain.money import Money
 from engage.domain.program.program import Program
@@ -31,7 +31,7 @@ from engage.flows.checkout.members import find_members
 from engage.flows.checkout.quote import QuoteRequest, basket_of, checkout_coupon
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
-from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.batch import decide_each, not_refused, refused
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -78,12 +78,8 @@ class _Order(Struct, frozen=True):
     fingerprint: str
 
     @property
-    def member_key(self) -> MemberKey:
-        return self.member.program_id, self.member.member_id
-
-    @property
     def key(self) -> OrderKey:
-        return *self.member_key, self.request.order_id
+        return *self.member.key, self.request.order_id
 
     @property
     def terms(self) -> CheckoutTerms:
@@ -117,8 +113,8 @@ async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[Chec
     orders = decide_each(pairs, lambda pair: _order(services, *pair, now=now))
     valid = not_refused(orders)
     if not valid:
-        return [order for order in orders if isinstance(order, Refusal)]
-    await release_overdue_of(services, [order.member_key for order in valid], now=now)
+        return [*refused(orders)]
+    await release_overdue_of(services, [order.member.key for order in valid], now=now)
     async with open_posting(services, cause="held") as posting:
         state = await _lock(services, posting.conn, valid, now=now)
         holds = decide_each(orders, partial(_hold, state))
@@ -155,7 +151,7 @@ def _coupon_codes(request: HoldRequest) -> list[str]:
 async def _lock(
     services: Services, conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime
 ) -> _State:
-    accounts = await open_accounts(conn, [order.member_key for order in orders], now=now)
+    accounts = await open_accounts(conn, [order.member.key for order in orders], now=now)
     holds = await read_holds_of_orders(conn, [order.key for order in orders])
     codes = [(order.program.id, code) for order in orders for code in order.coupon_codes]
     coupons = await read_by_codes(conn, codes) if codes else {}
@@ -186,7 +182,7 @@ def _existing_hold(state: _State, order: _Order) -> Hold | None:
 
 def _new_hold(state: _State, order: _Order) -> Hold:
     """Raises Refusal."""
-    account = state.accounts.by_key.get(order.member_key)
+    account = state.accounts.by_key.get(order.member.key)
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     coupons = [_coupon(state, order, code) for code in order.coupon_codes]

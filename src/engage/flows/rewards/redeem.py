@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import MemberKey, RewardKey
+from engage.domain.keys import RewardKey
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -25,7 +25,7 @@ from engage.flows.checkout.close_holds import release_overdue_of
 from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
-from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.batch import decide_each, not_refused, refused
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -69,16 +69,12 @@ class _Order(Struct, frozen=True):
     is_scarce: bool
 
     @property
-    def member_key(self) -> MemberKey:
-        return self.member.program_id, self.member.member_id
-
-    @property
     def reward_key(self) -> RewardKey:
         return self.member.program_id, self.reward.id
 
     @property
     def issued_key(self) -> tuple[str, str, str]:
-        return *self.member_key, self.reward.id
+        return *self.member.key, self.reward.id
 
 
 class _State(Struct):
@@ -113,8 +109,8 @@ async def redeem(services: Services, requests: Sequence[RewardRequest]) -> list[
     )
     valid = not_refused(orders)
     if not valid:
-        return [order for order in orders if isinstance(order, Refusal)]
-    await release_overdue_of(services, [order.member_key for order in valid], now=now)
+        return [*refused(orders)]
+    await release_overdue_of(services, [order.member.key for order in valid], now=now)
     async with open_posting(services, cause="redeemed") as posting:
         state = await _lock(posting.conn, valid, now=now)
         redemptions = decide_each(orders, partial(_redeem, state))
@@ -135,7 +131,7 @@ def _order(services: Services, member: Member | None, request: RewardRequest, *,
 
 
 async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime) -> _State:
-    accounts = await open_accounts(conn, [order.member_key for order in orders], now=now)
+    accounts = await open_accounts(conn, [order.member.key for order in orders], now=now)
     limited = [
         (*order.issued_key, allowance.counts_since(order.reward, at=now, zone=order.market.zone))
         for order in orders
@@ -158,7 +154,7 @@ async def _write(conn: AsyncConnection, state: _State) -> None:
 
 def _redeem(state: _State, order: _Order) -> Redemption:
     """Raises Refusal."""
-    account = state.accounts.by_key.get(order.member_key)
+    account = state.accounts.by_key.get(order.member.key)
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     reward = order.reward
