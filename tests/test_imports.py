@@ -15,7 +15,7 @@ SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py
 # only: a layer that is missing here, or an import that is, is a question about the architecture.
 BASE = {"domain", "schema", "audit", "clock", "settings", "sandbox_secrets", "programs", "batching"}
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
-BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages"}
+BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "domain": set(),
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {"domain"},
     "batching": {"domain"},
     "direct_sql": set(),
+    "yaml_text": set(),
     "audit": {"domain"},
     "schema": {"domain"},
     "logs": {"settings"},

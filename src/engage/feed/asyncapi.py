@@ -4,8 +4,8 @@ import sys
 from typing import Any, Final
 
 import msgspec
-import yaml
 
+from engage import yaml_text
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.messages import Auth, BalanceChange, Resume, Snapshot
@@ -92,9 +92,7 @@ def document() -> dict[str, Any]:
 
 def render() -> str:
     """Write the document as YAML."""
-    return yaml.dump(
-        document(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False
-    )
+    return yaml_text.dump(document())
 
 
 def _operation(action: str, summary: str, *names: str) -> dict[str, Any]:
@@ -116,19 +114,6 @@ def _message(name: str) -> dict[str, Any]:
         "examples": [{"payload": msgspec.json.decode(example)}],
     }
 
-
-class _Dumper(yaml.SafeDumper):
-    """Write long texts as blocks, and no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _represent_text)
 
 if __name__ == "__main__":
     sys.stdout.write(render())
