@@ -1,4 +1,4 @@
-"""Callers that share round trips: each gets its own answer, and no caller waits for a timer."""
+"""Callers share round trips: each gets its own answer, and none waits for a timer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from engage.domain.refusals import Unavailable
 
 
 class Slow:
-    """Answers ten times the number. A batch ends when the test lets it."""
+    """A batch that answers ten times each number, when the test releases it."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []

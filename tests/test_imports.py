@@ -1,4 +1,4 @@
-"""The direction of imports, and the one place where time is read: held by reading the sources."""
+"""The direction of imports, and the one module that reads the time, checked in the sources."""
 
 import ast
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 ENGAGE = ROOT / "src" / "engage"
 SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py"))]
 
-# What found layer may import besides itself; a file directly in the package is a layer of its own. Downwards
-# only: a layer that is missing here, or an import that is, is a question about the architecture.
+# Layers that each layer may import besides itself. A file directly in the package is a layer too. Imports run
+# downwards only: to add a layer or an import here is a decision about the architecture.
 BASE = {"domain", "schema", "audit", "clock", "settings", "sandbox_secrets", "programs", "batching"}
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
@@ -41,10 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": BELOW_THE_EDGE | {"embedded", "api", "feed"},
 }
 
-# The parts of the feed that are told what happened and answer what to do.
+# Modules of the feed without input and output: events in, actions out.
 SANS_IO = {"session", "messages"}
 
-# Nothing here reads a file of the user's, a socket, an environment or a clock.
+# None of these reads users' files, sockets, the environment or a clock.
 DOMAIN_MAY_IMPORT = {
     *(
         "collections",
@@ -63,7 +63,7 @@ DOMAIN_MAY_IMPORT = {
     *("tomllib", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
 }
 
-# The packages and modules of engage.domain. A document is below what it has sections of, a program above.
+# Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
     *("refusals", "keys", "calendar", "money", "activity", "document", "market"),
     *("accounts", "members", "earning", "simulation", "feature"),
@@ -71,7 +71,7 @@ DOMAIN_BOTTOM_UP = [
     *("program", "playback"),
 ]
 
-# The packages of engage.flows. Those that combine features are above them.
+# Packages of engage.flows. Those that combine features are above the features.
 FLOWS_BOTTOM_UP = [
     *("programs", "reports", "withdrawals", "activities", "members", "shop", "checkout", "rewards"),
     *("scheduled", "reads", "operations"),
@@ -109,7 +109,7 @@ def layer_of(file: Path) -> str:
 
 
 def upwards(layer: str, bottom_up: list[str]) -> list[str]:
-    """The imports of a package that stands later in the order, or is not in it."""
+    """Return the imports of packages that come later in the order."""
     order = {package: n for n, package in enumerate(bottom_up)}
     wrong = []
     for found in ALL:
@@ -121,7 +121,7 @@ def upwards(layer: str, bottom_up: list[str]) -> list[str]:
 
 
 def imports(file: Path) -> Iterator[Import]:
-    """Every import of a file, those inside functions too."""
+    """Yield every import of a file, also those inside functions."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
@@ -211,6 +211,6 @@ def test_time_is_read_in_one_place() -> None:
 
 
 def _takes_names(found: Import) -> bool:
-    """`from time import …` would hide the name that is looked for."""
+    """Recognise `from time import …`, which would hide the names of TIME_READERS."""
     line = found.file.read_text(encoding="utf-8").splitlines()[found.line - 1]
     return line.lstrip().startswith("from")

@@ -1,4 +1,4 @@
-"""A real installation and a real browser. Each test has a member of its own; the clock is everybody's."""
+"""A real installation and a real browser. Each test has its own member; all share the clock."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -36,10 +36,10 @@ ARGUMENTS = [
 PHONE: ViewportSize = {"width": 390, "height": 844}
 EXPECT_MS = 10_000
 
-# The browser's own remarks on answers that are no mistake: a refusal, a feed that is restarting.
+# Remarks of the browser on expected answers, such as a refusal or a restarting feed.
 REMARKS = ("Failed to load resource", "WebSocket connection to")
 
-# Scalar probes for eval, is refused by the policy, and goes on without it.
+# Scalar tries eval, which the policy refuses, and works without it.
 REFERENCE_REMARKS = (*REMARKS, "policy: script-src eval", " Note that 'script-src' was not explicitly set")
 
 
@@ -71,7 +71,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def installation(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
-    """A running `engage up`. It is not started where there is no browser to look at it."""
+    """A running `engage up`. Depends on `browser`, so that it is not started without one."""
     outside = tmp_path_factory.mktemp("browser")
     port = server_port()
     async with up(outside, port) as (running, _):
@@ -83,7 +83,7 @@ async def installation(
 
 @pytest.fixture
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A visitor's browser. Whatever its pages complain about fails the test."""
+    """A visitor's browser. Any complaint of its pages fails the test."""
     complaints: list[str] = []
 
     def collect(message: ConsoleMessage) -> None:
@@ -97,7 +97,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
         if response.status >= (HTTPStatus.BAD_REQUEST if of_the_page else HTTPStatus.INTERNAL_SERVER_ERROR):
             complaints.append(f"{response.status} {response.url}")
 
-    # Without a graphics card, what moves on the screen takes the time of everything else.
+    # Animations are slow without a graphics card.
     context = await browser.new_context(viewport=PHONE, locale="es-ES", reduced_motion="reduce")
     context.on("console", collect)
     context.on("response", look)
@@ -110,7 +110,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest.fixture
 async def page(context: BrowserContext, installation: Installation) -> Page:
-    """The demo store of a new member, live: 50 points for joining are pending."""
+    """The demo store of a new member, connected, with 50 pending points for joining."""
     return await visit(context, installation)
 
 

@@ -1,4 +1,4 @@
-"""The demo store page, used as a visitor uses it, on everything real."""
+"""The demo store page as a visitor uses it, with real servers and a real browser."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ SMALLEST_TARGET_PX = 44
 
 @asynccontextmanager
 async def home_withheld(page: Page) -> AsyncIterator[None]:
-    """Answers to /v1/me do not reach the page for as long as this is open: only a push can move a balance."""
+    """Withhold answers to /v1/me until the block ends, so that only a push can change the balance."""
     opened = asyncio.Event()
 
     async def hold(route: Route) -> None:
@@ -58,8 +58,8 @@ async def test_a_second_tap_of_a_day_says_when_the_next_one_opens(page: Page) ->
     await page.click("#fuel")
     await expect(page.locator("#fuel")).to_have_attribute("data-tapped", "")
     await page.click("#fuel")
-    said = page.locator("#toast-urgent")
-    await expect(said).to_have_text(
+    toast = page.locator("#toast-urgent")
+    await expect(toast).to_have_text(
         re.compile(r"^Already tapped today\. The next tap opens \w+ \d+ \w+, 00:00\.$")
     )
     await shows(page, active=0, pending=JOINING + 2)
@@ -80,7 +80,7 @@ async def test_seven_days_in_a_row_fill_the_week_and_bring_the_bonus(page: Page)
     await expect(page.locator("#fuel-status")).to_have_text("52 pending, day 7 of 7")
     await page.click("#plus-5-min")
     await shows(page, active=JOINING + 7 * 2 + 50, pending=0)
-    # Two credits became active in one push: the page saw that seq had jumped, and read what was between.
+    # Two credits became active in one push: the page noticed the gap in seq and read /v1/me.
     await expect(page.locator("#log [data-kind=resync]").first).to_be_attached()
     bonus = page.locator("#credits li[data-rule=fuel_streak]")
     await bonus.locator("summary").click()

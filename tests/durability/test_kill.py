@@ -1,4 +1,4 @@
-"""A 202 is one credit, also while processes are killed."""
+"""A tap answered with 202 is exactly one credit, even when processes are killed."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tests.support.ports import server_port
 MEMBERS = 240
 AT_ONCE = 24
 KILLED = ("api", "worker", "feed", "api", "worker", "api")
-BETWEEN_KILLS = 30  # Answers from one kill to the next.
+BETWEEN_KILLS = 30  # Number of answers.
 PATIENCE_S = 60.0
 ANSWERED = {202, 409}
 
@@ -27,10 +27,10 @@ async def test_every_202_is_exactly_one_credit_whatever_is_killed(tmp_path: Path
     port = server_port()
     folder = tmp_path / "there"
     async with up(tmp_path, port) as (running, _):
-        await advance_clock(port, FAR_NOON)  # No midnight between a tap and its repetition.
+        await advance_clock(port, FAR_NOON)  # At noon, so that a repeated tap is on the same day.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             tokens = await _members(client)
-            statuses = await _tap_while_parts_are_killed(client, tokens, folder)
+            statuses = await _tap_while_processes_are_killed(client, tokens, folder)
             await eventually(lambda: health(port) == 200, within_s=PATIENCE_S)
             moved = await client.post("/v1/sandbox/clock", json={"advance": "PT5M"})
             assert moved.status_code == 200, moved.text
@@ -53,22 +53,22 @@ async def _members(client: httpx.AsyncClient) -> dict[str, str]:
     return tokens
 
 
-async def _tap_while_parts_are_killed(
+async def _tap_while_processes_are_killed(
     client: httpx.AsyncClient, tokens: dict[str, str], folder: Path
 ) -> dict[str, int]:
-    """Each member's answer. An app that got none asks again, and a tap that had been taken is a 409 then."""
+    """Return each member's status. An app without an answer taps again: 409 if the lost tap counted."""
     waiting = list(tokens.items())
     random.Random(7).shuffle(waiting)
     statuses: dict[str, int] = {}
-    unheard: set[str] = set()
+    unanswered: set[str] = set()
     victims = iter(KILLED)
 
     async def app() -> None:
         while waiting:
             member_id, token = waiting.pop()
-            status = await _tap(client, token, unheard, member_id)
-            # After a lost answer the repetition may find the slot used: that counts as its 202.
-            statuses[member_id] = 202 if status == 409 and member_id in unheard else status
+            status = await _tap(client, token, unanswered, member_id)
+            # A 409 after a lost answer counts as its 202.
+            statuses[member_id] = 202 if status == 409 and member_id in unanswered else status
             if len(statuses) % BETWEEN_KILLS == 0 and (victim := next(victims, None)) is not None:
                 os.kill(pids(folder)[victim], signal.SIGKILL)
 
@@ -78,18 +78,18 @@ async def _tap_while_parts_are_killed(
     return statuses
 
 
-async def _tap(client: httpx.AsyncClient, token: str, unheard: set[str], member_id: str) -> int:
+async def _tap(client: httpx.AsyncClient, token: str, unanswered: set[str], member_id: str) -> int:
     while True:
         try:
             answer = await client.post("/v1/fuel/taps", headers={"Authorization": f"Bearer {token}"})
         except httpx.TransportError:
-            unheard.add(member_id)
+            unanswered.add(member_id)
         else:
             if answer.status_code in ANSWERED:
                 return answer.status_code
             assert answer.status_code == 503, answer.text
             assert "retry-after" in answer.headers
-            unheard.add(member_id)
+            unanswered.add(member_id)
         await asyncio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""A process that plays in the playground, and another one beside it."""
+"""Two processes with the program playground published."""
 
 from collections.abc import AsyncIterator
 
@@ -17,6 +17,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    """As a second API would be: the same servers and time, memory of its own."""
+    """A second process with the same servers and clock, and separate caches."""
     async with services_with_activities(settings, services.clock) as opened:
         yield opened

@@ -16,7 +16,7 @@ GRANTED, REFUSED, UNKNOWN = ClaimStatus.GRANTED, ClaimStatus.REFUSED, ClaimStatu
 
 
 def day(number: int) -> date:
-    """The day with this number in November 2026, or after it."""
+    """Return a day counted from 1 November 2026, which is number 1."""
     return calendar.day_of_number(calendar.day_number(date(2026, 11, 1)) + number - 1)
 
 
@@ -34,7 +34,7 @@ def review(product: str) -> OnceSlot:
 
 
 async def claim(gate: Gate, slot: Slot, member: str = "m-1") -> tuple[int, int]:
-    """Claims a slot; (status, number)."""
+    """Claim a slot; return (status, number)."""
     (answer,) = await gate.claim([SlotRequest(PROGRAM, member, slot)])
     return answer.status, answer.number
 
@@ -52,14 +52,14 @@ async def undo(gate: Gate, slot: Slot, member: str = "m-1") -> None:
 
 
 async def load(gate: Gate, *records: keys.SlotRecord, member: str = "m-1", today: int = 1) -> None:
-    """Loads a member with these records. Without records, the member has used no slot."""
+    """Load a member with these records. Without records the member has used no slot."""
     period = calendar.day_number(day(today))
     month = day(today).year * 12 + day(today).month - 1
     await gate.load([(PROGRAM, member, list(records))], day=period, month=month)
 
 
 async def taken(gate: Gate, slot: Slot, member: str = "m-1") -> int:
-    """Claims and confirms a slot, as for an accepted credit; the number."""
+    """Claim and confirm a slot, as for an accepted credit; return its number."""
     status, number = await claim(gate, slot, member)
     assert status == GRANTED, (status, slot)
     await confirm(gate, slot, number, member)

@@ -41,7 +41,7 @@ async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
 
 
 def credits(activity: AnyActivity, number: int = 1, *, days: int = 0) -> list[NewCredit]:
-    """The credits of an activity that was granted the same number of each slot."""
+    """Decide the credits of an activity that was granted this number of each slot."""
     at = NOON + days * DAY
     slots = wanted(PLAYGROUND.earning, activity, at=at, zone=MADRID)
     grants = [Grant(slot, number) for slot in slots]
@@ -59,7 +59,7 @@ def outbox_row() -> OutboxRow:
 async def take(
     db: AsyncEngine, accepting: list[CreditToAccept]
 ) -> tuple[frozenset[UUID], list[BalanceChange]]:
-    """(ids of the accepted credits, changed balances)"""
+    """Accept credits; return (ids of the accepted ones, changed balances)."""
     row = OutboxRow(new_id(), "pending", NOON)
     async with one_statement(db) as conn:
         return await accept(conn, accepting, row, now=NOON), row.changes

@@ -59,7 +59,7 @@ CURRENCY = {"ES": "EUR", "FR": "EUR", "GB": "GBP"}
 
 
 class Left(Struct):
-    """The rest of a lot that can be spent."""
+    """The points of a lot that can still be spent."""
 
     member: str
     points: int
@@ -67,7 +67,7 @@ class Left(Struct):
 
 
 class Tally(Struct):
-    """The points of all members, by plain additions."""
+    """The points of all members, kept by plain additions."""
 
     lots: dict[UUID, Left] = {}
     holds: dict[UUID, tuple[str, list[Take]]] = {}

@@ -1,4 +1,4 @@
-"""Bulk expiration: the lots that end, and the rows that are written."""
+"""Bulk expiration: the lots that expire, and the rows that are written."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -20,7 +20,9 @@ from tests.support.database import rows
 from tests.support.holds import end_hold, hold, spend
 
 MOMENT = timedelta(microseconds=1)
-JOINED_ENDS = (NOON + FIVE_MINUTES).replace(year=2027)  # The 50 points of joining at NOON.
+JOINED_ENDS = (NOON + FIVE_MINUTES).replace(
+    year=2027
+)  # End of the 50 points that a registration at NOON earns.
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def earn(services: Services, *members: str) -> None:
-    """50 points that end at JOINED_ENDS, and 22 that end a day later."""
+    """Earn 50 points that expire at JOINED_ENDS, and 22 that expire a day later."""
     for member in members:
         await join(services, member)
     await settle_due(services, now=advance(services, FIVE_MINUTES))
@@ -51,7 +53,7 @@ async def expire(
 
 
 async def balances(services: Services) -> list[tuple[object, ...]]:
-    """(member, active, held, debt)."""
+    """Return (member, active, held, debt)."""
     return await rows(services.db, "SELECT member_id, active, held, debt FROM balances ORDER BY 1")
 
 
@@ -104,10 +106,10 @@ async def test_held_points_do_not_expire_while_the_hold_is_open(
     await end_hold(services, in_time, "released", "m-3", now=JOINED_ENDS - MOMENT)
     assert [change.member_id for change in (await expire(services, JOINED_ENDS))[1]] == ["m-3"]
     assert await balances(services) == [("m-1", 12, 60, 0), ("m-2", 12, 60, 0), ("m-3", 22, 0, 0)]
-    # The checkout goes through, with points whose time has come meanwhile.
+    # A capture spends points that have ended during the hold.
     after = JOINED_ENDS + timedelta(minutes=10)
     await end_hold(services, captured, "captured", "m-1", now=after)
-    # Given back, they end at once, each lot by itself: the younger points are spendable again.
+    # Released points of a lot that has ended expire at once; those of the younger lot are active again.
     await end_hold(services, released, "released", "m-2", now=after)
     assert await balances(services) == [("m-1", 12, 0, 0), ("m-2", 22, 0, 0), ("m-3", 22, 0, 0)]
     assert await expire(services, after) == (0, [])
@@ -144,7 +146,7 @@ async def test_two_workers_take_different_members(services: Services) -> None:
 async def test_points_spent_while_waiting_for_the_lots_do_not_expire(services: Services) -> None:
     await earn(services, "m-1")
     async with services.db.connect() as conn, conn.begin():
-        # Its snapshot is older than the spending, as that of a statement that had to wait may be.
+        # The snapshot is taken before the spending, as by a statement that waits for a lock.
         await conn.execute(text("SELECT count(*) FROM lots"))
         assert await spend(services, 30, now=services.clock.now()) == 30
         found, members = await lock_expiring(conn, now=JOINED_ENDS)
@@ -203,14 +205,14 @@ async def test_an_advancing_clock_stops_before_points_that_come_after_others_hav
     assert await stop(NOON, far) == due - MOMENT
     assert await stop(NOON, due) == due - MOMENT
     assert await stop(NOON, due - MOMENT) is None
-    assert await stop(JOINED_ENDS, far) is None, "what has ended by then has ended"
-    # Points of another member that end have nothing to do with it.
+    assert await stop(JOINED_ENDS, far) is None, "points that have ended need no stop"
+    # Ends of another member's points do not matter.
     await change("UPDATE lots SET expires_at = NULL WHERE member_id = 'm-1'")
     assert await stop(NOON, far) is None
-    # Neither are they in the way of those that come at the same time.
+    # Points that end when others become active need no stop.
     await change("UPDATE lots SET expires_at = :due WHERE member_id = 'm-1'")
     assert await stop(NOON, far) is None
-    # Points that have not come yet may end before others come.
+    # Pending points may end before other pending points become active.
     await change(
         "INSERT INTO credits SELECT (jsonb_populate_record(c, jsonb_build_object('id', uuidv7(),"
         " 'source_key', 'other', 'due_at', due_at - interval '2 min',"

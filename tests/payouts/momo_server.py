@@ -1,4 +1,4 @@
-"""A server with MTN MoMo's disbursement API, on loopback, whose answers a test sets."""
+"""A local server with MTN MoMo's disbursement API. Tests set its answers."""
 
 import asyncio
 import base64
@@ -29,11 +29,11 @@ class Transfer(msgspec.Struct):
 
 
 class Momo:
-    """`transfers` are by reference. What a test sets decides about the requests that follow, by what they are
-    for: token, transfer or status.
+    """The state of the server: `transfers` by reference, and settings by kind of request (token, transfer or
+    status).
 
-    `instead` of being read the next one is answered (status, body); `after` its work is done it is. Those in
-    `hanging` are never answered; a transfer is taken before.
+    `instead`: the next request is answered (status, body) and not processed. `after`: it is processed, then
+    answered (status, body). `hanging`: requests are never answered; transfers are accepted all the same.
     """
 
     def __init__(self, port: int) -> None:
@@ -49,14 +49,14 @@ class Momo:
         self.arrived = asyncio.Event()
 
     def account(self, **other: str) -> MomoAccount:
-        asked = {
+        fields = {
             "url": self.url,
             "environment": ENVIRONMENT,
             "subscription_key": SUBSCRIPTION,
             "user": USER,
             "key": KEY,
         }
-        return MomoAccount(**(asked | other))
+        return MomoAccount(**(fields | other))
 
     def settings(self, settings: Settings) -> Settings:
         return msgspec.structs.replace(
@@ -107,17 +107,17 @@ class Momo:
         refused = self._refused(headers)
         if refused is not None:
             return refused
-        found = self.transfers.get(reference)
-        if found is None:
+        transfer = self.transfers.get(reference)
+        if transfer is None:
             return _answer(
                 404, {"code": "RESOURCE_NOT_FOUND", "message": "Requested resource was not found."}
             )
-        known = found.body | {"status": found.status}
-        if found.status == "SUCCESSFUL":
-            known["financialTransactionId"] = "363440463"
-        if found.reason is not None:
-            known["reason"] = found.reason
-        return _answer(200, known)
+        body = transfer.body | {"status": transfer.status}
+        if transfer.status == "SUCCESSFUL":
+            body["financialTransactionId"] = "363440463"
+        if transfer.reason is not None:
+            body["reason"] = transfer.reason
+        return _answer(200, body)
 
     def _refused(self, headers: dict[str, str]) -> Response[Any] | None:
         if headers.get("ocp-apim-subscription-key") != SUBSCRIPTION:

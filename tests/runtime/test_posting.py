@@ -31,7 +31,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def add_pending(posting: Posting, points: int) -> Accounts:
-    """The accounts of both members, with this many more pending points."""
+    """Open both members' accounts and add these pending points to each."""
     accounts = await open_accounts(posting.conn, MEMBERS, now=NOON)
     for account in accounts.by_key.values():
         account.add_pending(points)
@@ -43,11 +43,11 @@ async def outbox(services: Services) -> list[tuple[object, ...]]:
 
 
 async def published(services: Services) -> list[Change]:
-    """The changes that feeds get while everything that was added is published."""
+    """Publish everything that is waiting; return the changes that a feed gets."""
     async with aclosing(services.topics.subscribe()) as changes:
         assert isinstance(await anext(changes), Reconnected)
         await services.post_commit.drain()
-        # Whatever else was published would come before this one.
+        # A marker: all other changes arrive before this one.
         await services.topics.publish([Change(PROGRAM, "last", 0, 0, 0, 0, 0, "last")])
         found: list[Change] = []
         while not found or found[-1].member_id != "last":

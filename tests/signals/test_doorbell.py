@@ -38,9 +38,9 @@ async def bell(settings: Settings) -> AsyncIterator[Doorbell]:
 
 
 async def jobs(queue: ArqRedis) -> dict[str, datetime]:
-    """The times of the jobs, by id."""
-    found = await queue.zrange(QUEUE, 0, -1, withscores=True)
-    return {job.decode(): datetime.fromtimestamp(score / 1000, UTC) for job, score in found}
+    """Return the times of the jobs, by id."""
+    scores = await queue.zrange(QUEUE, 0, -1, withscores=True)
+    return {job.decode(): datetime.fromtimestamp(score / 1000, UTC) for job, score in scores}
 
 
 @given(st.timedeltas(timedelta(), timedelta(days=30_000)))

@@ -22,7 +22,7 @@ def topics(valkey: Redis) -> Topics:
 
 @asynccontextmanager
 async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Reconnected]"]:
-    """The changes that a subscriber gets, one by one."""
+    """Subscribe; yield a queue of the changes, one by one."""
     queue: asyncio.Queue[Change | Reconnected] = asyncio.Queue()
 
     async def listen() -> None:

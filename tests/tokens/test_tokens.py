@@ -69,7 +69,7 @@ async def verifier(keys: Path) -> TokenVerifier:
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """Claims of a good token. None leaves a claim out."""
+    """Return the claims of a valid token. A claim that is None is left out."""
     now = int(CLOCK.wall().timestamp())
     good = {
         "iss": "engage",
@@ -130,7 +130,7 @@ NOW = int(CLOCK.wall().timestamp())
         {"exp": 10**30},
         {"iat": 10**30, "exp": 10**30 + 1},
     ],
-    ids=",".join,  # The times in them are others in each run.
+    ids=",".join,  # Stable ids: the times differ in each run.
 )
 async def test_a_token_with_a_wrong_claim_is_refused(verifier: TokenVerifier, wrong: dict[str, Any]) -> None:
     assert refused(verifier, token(**wrong))
@@ -287,7 +287,7 @@ async def test_a_location_without_keys_is_a_settings_error(jwks: str) -> None:
 
 
 class Provider:
-    """An identity provider's key set, over https with a certificate of its own."""
+    """The key set of an identity provider, served over https with a self-signed certificate."""
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = [ED_JWK]
@@ -311,7 +311,7 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provid
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     certificate = _certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -337,7 +337,7 @@ def _running(server: HTTPServer) -> Iterator[None]:
 
 
 def _certificate(folder: Path) -> Path:
-    """A self-signed one for 127.0.0.1, with its key, in one file."""
+    """Write a self-signed certificate for 127.0.0.1 and its key to a file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     made = (

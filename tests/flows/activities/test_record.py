@@ -41,7 +41,7 @@ async def refused(services: Services, activity: AnyActivity, member_id: str = "m
 
 
 async def lose(services: Services) -> None:
-    """Empties Valkey after all publications."""
+    """Empty Valkey after all publications."""
     await services.post_commit.drain()
     await services.gate.forget_all()
 
@@ -176,7 +176,7 @@ async def streak_days(services: Services) -> list[tuple[object, ...]]:
 async def test_a_claim_without_a_credit_uses_no_slot(services: Services, other: Services) -> None:
     await join(services)
     for activity in (tap(), social(), review(), link()):
-        await half_done(other, activity)
+        await claim_and_die(other, activity)
     assert days(await perform(services, tap())) == 1
     assert {c.rule for c in (await perform(services, review())).credits} == {"review"}
     for _ in range(3):
@@ -191,35 +191,35 @@ async def test_a_day_after_an_unused_claim_begins_a_streak(services: Services, o
     await perform(services, tap())
     advance(services, DAY)
     await services.post_commit.drain()
-    await half_done(other, tap())
+    await claim_and_die(other, tap())
     advance(services, DAY)
     assert days(await perform(services, tap())) == 1, "yesterday's tap had no answer, so there was none"
 
 
 async def test_a_credit_whose_confirmation_was_lost_counts(services: Services) -> None:
     await join(services)
-    assert days(await do_and_die(services, tap())) == 1
-    assert left(await do_and_die(services, social())) == 5
+    assert days(await record_and_die(services, tap())) == 1
+    assert left(await record_and_die(services, social())) == 5
     assert (await refused(services, tap())).code == "already_tapped"
     advance(services, DAY)
-    assert days(await do_and_die(services, tap())) == 2
-    assert [left(await do_and_die(services, social())) for _ in range(5)] == [4, 3, 2, 1, 0]
+    assert days(await record_and_die(services, tap())) == 2
+    assert [left(await record_and_die(services, social())) for _ in range(5)] == [4, 3, 2, 1, 0]
     assert (await refused(services, social())).code == "limit_reached"
-    await do_and_die(services, review())
+    await record_and_die(services, review())
     assert (await refused(services, review("band", "r-2"))).code == "already_rewarded"
 
 
-async def half_done(services: Services, activity: AnyActivity, member_id: str = "m-1") -> None:
-    """Claims slots in a process that dies before it reaches the database."""
-    one = act(services, activity, member_id)
-    program, market = services.programs.in_force(PROGRAM, at=one.at, country="ES")
-    slots = wanted(program.earning, activity, at=one.at, zone=market.zone)
+async def claim_and_die(services: Services, activity: AnyActivity, member_id: str = "m-1") -> None:
+    """Claim slots in a process that dies before it reaches the database."""
+    attempt = act(services, activity, member_id)
+    program, market = services.programs.in_force(PROGRAM, at=attempt.at, country="ES")
+    slots = wanted(program.earning, activity, at=attempt.at, zone=market.zone)
     claimed = await services.gate.claim([SlotRequest(PROGRAM, member_id, slot) for slot in slots])
     assert {answer.status for answer in claimed} == {ClaimStatus.GRANTED}
 
 
-async def do_and_die(services: Services, activity: AnyActivity) -> RecordedActivity:
-    """Records an activity in a process that dies right after its answer."""
+async def record_and_die(services: Services, activity: AnyActivity) -> RecordedActivity:
+    """Record an activity in a process that dies right after its answer."""
     await services.post_commit.drain()
     answer = await perform(services, activity)
     assert services.post_commit._confirmed, "nothing is published yet"

@@ -49,7 +49,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    """Another process, whose cache is refreshed later."""
+    """Another process, with a separate cache."""
     async with services_with_orders(settings, services.clock) as opened:
         yield opened
 
@@ -134,7 +134,7 @@ async def test_a_merged_id_leads_to_the_survivor(services: Services, other: Serv
     await join(services, "m-2")
     await write_review(other, "r-0")
     await merge(services)
-    # By the id, by the card, and in a process that has the member in its cache.
+    # Found by the id, by the card, and in a process with the member in its cache.
     assert await send_events(other, paid(other, line(paid=5000)), delivered(other)) == []
     assert await members_of_cards(services, [(PROGRAM, "CARD-1")]) == {(PROGRAM, "CARD-1"): "m-2"}
     await write_review(other, "r-9")

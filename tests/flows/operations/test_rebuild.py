@@ -75,18 +75,18 @@ async def live(services: Services, chance: random.Random, days: int) -> None:
 
 async def decisions(services: Services, chance: random.Random) -> list[object]:
     """Return the answers to activities of this day and some later ones."""
-    found: list[object] = []
+    answers: list[object] = []
     for _ in range(4):
         acts = [
             MemberActivity(PROGRAM, member, something(chance, n), services.clock.now())
             for member in MEMBERS
             for n in range(6)
         ]
-        # One by one: within a batch, it is open which of two slots an activity gets.
+        # One at a time: in a batch the slot that each activity gets is not determined.
         for activity in acts:
-            found += [comparable(answer) for answer in await record(services, [activity])]
+            answers += [comparable(answer) for answer in await record(services, [activity])]
         advance(services, timedelta(hours=21))
-    return found
+    return answers
 
 
 def comparable(answer: RecordedActivity | Exception) -> object:
@@ -192,7 +192,7 @@ async def test_a_rebuild_rings_doorbells_for_all_pending_credits(settings: Setti
         clock.offset += timedelta(minutes=3)
         await perform(services, tap())
         clock.offset += timedelta(minutes=3)
-    await set_sandbox_clock(settings, clock.now())  # A rebuild follows it.
+    await set_sandbox_clock(settings, clock.now())  # The rebuild reads this clock.
     async with (
         ArqRedis.from_url(settings.queue_url) as queue,
         services_with_activities(settings, clock) as services,

@@ -43,13 +43,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def activated(services: Services) -> list[tuple[datetime, datetime]]:
-    """(due, active) of all active credits, in the order of the statement."""
-    found = await rows(
+    """Return (due, active) of all active credits, in the order of the statement."""
+    times = await rows(
         services.db,
         "SELECT c.due_at, c.active_at FROM credits c JOIN entries e ON e.credit_id = c.id ORDER BY e.seq",
     )
     return [
-        (due, active) for due, active in found if isinstance(due, datetime) and isinstance(active, datetime)
+        (due, active) for due, active in times if isinstance(due, datetime) and isinstance(active, datetime)
     ]
 
 
@@ -145,7 +145,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 async def statement(services: Services, member_id: str = "m-1") -> list[tuple[object, ...]]:
-    """(kind, points, at) of a member's entries, in the order in which they were written."""
+    """Return (kind, points, at) of a member's entries, in the order in which they were written."""
     return await rows(
         services.db,
         "SELECT kind, active_delta, at FROM entries WHERE member_id = :member ORDER BY seq",
@@ -154,17 +154,17 @@ async def statement(services: Services, member_id: str = "m-1") -> list[tuple[ob
 
 
 async def ends_of(services: Services, member_id: str = "m-1") -> datetime:
-    """The first end of the member's points, active or pending."""
-    ((found,),) = await rows(
+    """Return the first end of the member's points, active or pending."""
+    ((end,),) = await rows(
         services.db, "SELECT min(expires_at) FROM credits WHERE member_id = :member", member=member_id
     )
-    assert isinstance(found, datetime)
-    return found
+    assert isinstance(end, datetime)
+    return end
 
 
-async def is_in_order(services: Services, settings: Settings) -> None:
-    """Checks that entries are in order of time, and that the audit finds nothing."""
-    found = await rows(
+async def assert_in_order(services: Services, settings: Settings) -> None:
+    """Check that entries are in order of time, and that the audit finds nothing."""
+    disordered = await rows(
         services.db,
         """
         SELECT * FROM (
@@ -173,7 +173,7 @@ async def is_in_order(services: Services, settings: Settings) -> None:
         ) e WHERE at < before
         """,
     )
-    assert found == []
+    assert disordered == []
     assert (await audit(settings)).broken == []
 
 
@@ -184,7 +184,7 @@ async def test_points_become_active_and_expire_in_one_advance(services: Services
     assert await statement(services) == [("earning", 50, due), ("expiration", -50, ends)]
     assert await rows(services.db, "SELECT active, pending FROM balances") == [(0, 0)]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)], "and published"
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)
 
 
 async def test_points_expire_when_the_clock_shows_their_time(services: Services) -> None:
@@ -217,7 +217,7 @@ async def test_points_activated_after_an_expiration_stand_after_it(
             *(("expiration", -each) for each in points),
         ]
         assert found[1][2] == ends[member]
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)
 
 
 async def test_an_expired_hold_gives_back_points_that_expire_later(
@@ -234,7 +234,7 @@ async def test_an_expired_hold_gives_back_points_that_expire_later(
         ("release", 30, now + timedelta(minutes=30)),
         ("expiration", -50, ends),
     ]
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)
 
 
 async def test_an_expired_hold_gives_back_expired_points_that_expire_at_once(
@@ -253,7 +253,7 @@ async def test_an_expired_hold_gives_back_expired_points_that_expire_at_once(
     assert kinds == [("earning", 2), ("expiration", -20), ("release", 30), ("expiration", -30)]
     assert [at for *_, at in (await statement(services))[3:]] == [ends, later, later]
     assert await rows(services.db, "SELECT active, held FROM balances") == [(2, 0)]
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)
 
 
 async def test_debt_is_paid_before_the_rest_expires(services: Services, settings: Settings) -> None:
@@ -277,7 +277,7 @@ async def test_debt_is_paid_before_the_rest_expires(services: Services, settings
     ]
     assert found[4][2] == found[5][2]
     assert await rows(services.db, "SELECT active, debt FROM balances") == [(0, 0)]
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -305,11 +305,11 @@ async def test_entries_are_in_order_of_time_whatever_happens_on_the_way(
         await advance_clock(services, by=chance.choice(jumps))
     await advance_clock(services, by=2 * YEAR)
     assert await rows(services.db, "SELECT sum(active), sum(pending), sum(held) FROM balances") == [(0, 0, 0)]
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)
 
 
 async def _hold_some(services: Services, member: str, chance: random.Random) -> None:
-    """Holds points, for an hour or for more than a year."""
+    """Hold points for an hour, a month or more than a year."""
     home = await read_home(services, PROGRAM, member)
     if home.balance.active:
         ttl = chance.choice([timedelta(hours=1), 30 * DAY, YEAR + DAY])
@@ -323,7 +323,7 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
     for member in members:
         await join(services, member)
     began = await advance_clock(services, by=FIVE_MINUTES)
-    # Each at another instant, so that no two of them expire together.
+    # Each credit is earned at a different instant, so that no two expire together.
     for turn in range(100):
         acts = [
             MemberActivity(
@@ -341,4 +341,4 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
     found = await rows(services.db, "SELECT kind, count(*) FROM entries GROUP BY 1 ORDER BY 1")
     assert found == [("earning", 10_100), ("expiration", 10_100), ("hold", 20), ("release", 20)]
     assert await rows(services.db, "SELECT DISTINCT active, pending FROM balances") == [(0, 0)]
-    await is_in_order(services, settings)
+    await assert_in_order(services, settings)

@@ -32,7 +32,7 @@ ENDS = (NOON + FIVE_MINUTES).replace(year=2027)
 
 
 async def join_members(services: Services, count: int) -> list[str]:
-    """Members with a lot of 50 points that ends at ENDS, and one of 2 points that ends two days later."""
+    """Register members with 50 points that end at ENDS, and 2 points that end two days later."""
     members = [f"m-{n}" for n in range(count)]
     for member in members:
         await join(services, member)

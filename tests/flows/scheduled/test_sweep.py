@@ -20,7 +20,7 @@ from tests.support.database import rows
 
 
 async def leave_unpublished(services: Services) -> None:
-    """A change whose process died before the publication, a while ago."""
+    """Leave a balance change of a process that died ten seconds ago, before the publication."""
     await services.post_commit.drain()
     await perform(services, tap())
     lose_publications(services)

@@ -50,9 +50,9 @@ async def other(settings: Settings, services: Services) -> AsyncIterator[Service
 
 
 async def due(services: Services) -> dict[str, object]:
-    """Due times of pending credits, by rule."""
-    found = await rows(services.db, "SELECT rule_id, due_at FROM credits WHERE state = 'pending'")
-    return {str(rule): at for rule, at in found}
+    """Return due times of pending credits, by rule."""
+    credits = await rows(services.db, "SELECT rule_id, due_at FROM credits WHERE state = 'pending'")
+    return {str(rule): at for rule, at in credits}
 
 
 async def test_points_wait_for_the_delivery(services: Services) -> None:
@@ -117,15 +117,15 @@ async def test_an_order_that_no_rule_pays_for_is_accepted_and_earns_nothing(serv
 
 
 async def test_events_in_any_sequence_lead_to_the_same_points(services: Services) -> None:
-    """Half of the order is returned; the rest is due by the delivery."""
-    for number, way in enumerate(permutations(range(3))):
+    """Half of the order is returned; the delivery sets the due time of the rest."""
+    for number, sequence in enumerate(permutations(range(3))):
         order_id = f"o-{number}"
         events: list[AnyEvent] = [
             paid(services, line(quantity=2), line("2", 0), order_id=order_id),
             delivered(services, order_id, at=NOON - DAY),
             returned(services, {"1": 1}, order_id=order_id),
         ]
-        for n in way:
+        for n in sequence:
             assert await send_events(services, events[n]) == []
     found = await rows(services.db, "SELECT DISTINCT points, state, due_at FROM credits")
     assert found == [(5, "pending", NOON)], "not before the payment"
