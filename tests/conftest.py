@@ -1,10 +1,10 @@
 """Real servers for the tests: one PostgreSQL and one Valkey for the whole run, fresh databases on request.
 
-`servers`          Settings of the two servers; the database they name is empty, and no test uses it.
+`servers`          Settings of the two servers. Their database is empty and not used by tests.
 `database`         Settings with a migrated, emptied database, whose sandbox clock shows NOON.
-`own_database`     The same, made for this test alone: for tests that change the schema.
-`module_database`  The same, made for the tests of one file together.
-`valkey`           A client of Valkey's state, which is emptied, with topics and queue.
+`own_database`     The same, made for one test, which may change the schema.
+`module_database`  The same, made for the tests of one file.
+`valkey`           A client of an emptied Valkey: state, topics and queue.
 `settings`         `database`, with Valkey emptied: for tests of several packages.
 """
 
@@ -29,7 +29,7 @@ from tests.support.clock import NOON, set_sandbox_clock
 TEMPLATE = "migrated"
 _numbers = count(1)
 
-# As in `engage.logs`: with all its locals a traceback takes many seconds to draw.
+# As in `engage.logs`: a traceback with all locals takes many seconds to render.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,
@@ -47,7 +47,7 @@ async def servers() -> AsyncIterator[Settings]:
 
 @pytest.fixture(scope="session")
 async def migrated(servers: Settings) -> Settings:
-    """The template of the other databases, migrated. Nothing stays connected to it."""
+    """Create the migrated template of the other databases. Nothing may stay connected to it."""
     from engage.flows.operations.install import migrate
 
     await _execute(servers, f"CREATE DATABASE {TEMPLATE}")
@@ -63,7 +63,7 @@ async def shared_database(migrated: Settings) -> AsyncIterator[Settings]:
 
 @pytest.fixture
 async def database(shared_database: Settings) -> Settings:
-    """The shared database, emptied: ten times faster than a new one."""
+    """The shared database, emptied, which is ten times faster than a new one."""
     await _empty(shared_database)
     return shared_database
 

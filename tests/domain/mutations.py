@@ -1,6 +1,4 @@
-"""Mutations of a program: one number, flag or kind changed a little. The document's examples have to notice
-each.
-"""
+"""Mutations of a program: one number, flag or kind is changed. Its examples must notice each."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +27,7 @@ Part = TypeVar("Part", bound=Struct)
 
 
 def changes(program: Program) -> Iterator[Change]:
-    """(what is changed, the program that it makes)."""
+    """Yield (description of the change, changed program)."""
     for rule in program.rules:
         for what, changed in _rule(rule):
             rules = [changed if other.id == rule.id else other for other in program.rules]
@@ -151,7 +149,7 @@ def _checkout(program: Program) -> Iterator[Change]:
 
 
 def _rewards(program: Program) -> Iterator[Change]:
-    # Where nothing ends, nothing can come back after its end.
+    # Where points never end, none can be reinstated after their end.
     if program.rewards or not isinstance(program.expiry, Never):
         for length in (program.grace - SECOND, program.grace + SECOND):
             yield f"grace {length}", replace(program, grace=length)
@@ -184,7 +182,7 @@ def _reward(reward: AnyReward) -> Iterator[AnyReward]:
 
 
 def _numbers(part: Part, *names: str) -> Iterator[Part]:
-    """One more and, where it is not the least there can be, one less of each."""
+    """Yield each number plus one and, unless it is 1 or less, minus one."""
     for name in names:
         number = getattr(part, name)
         yield replace(part, **{name: number + 1})

@@ -11,11 +11,11 @@ from engage.domain.activity import AnyActivity, AppSignIn, FuelTap, Registration
 from engage.domain.program.program import Program
 
 PRESETS: list[Program] = [programs.preset(name) for name in programs.names()]
-# The two that have activities of every day.
+# The two presets with daily activities.
 V2020, V2022 = EUROPE = [program for program in PRESETS if program.id == "eu-mi-points"]
 PRESET_ZONES = sorted({market.zone for program in PRESETS for market in program.countries.values()})
 
-# Days that begin at one o'clock, midnights that occur twice, a skipped day, half and quarter hours.
+# Zones with days that begin at 01:00, midnights that occur twice, a skipped day, half and quarter hours.
 ODD_ZONES = [
     "Africa/Cairo",
     "Africa/Casablanca",
@@ -41,8 +41,8 @@ HORIZON = datetime(2037, 1, 1, tzinfo=UTC)
 
 @cache
 def clock_changes(zone: str) -> list[datetime]:
-    """The instants between EPOCH and HORIZON, to the minute, at which the zone's offset changes."""
-    found, at = [], EPOCH
+    """Return the instants between EPOCH and HORIZON, to the minute, at which the zone's offset changes."""
+    changes, at = [], EPOCH
     while at < HORIZON:
         following = at + timedelta(days=1)
         if _offset(at, zone) != _offset(following, zone):
@@ -50,9 +50,9 @@ def clock_changes(zone: str) -> list[datetime]:
             while high - low > timedelta(minutes=1):
                 middle = low + (high - low) // 2
                 low, high = (middle, high) if _offset(middle, zone) == _offset(low, zone) else (low, middle)
-            found.append(high.replace(second=0, microsecond=0))
+            changes.append(high.replace(second=0, microsecond=0))
         at = following
-    return found
+    return changes
 
 
 def _offset(at: datetime, zone: str) -> timedelta | None:
@@ -66,7 +66,7 @@ def instants(since: datetime = EPOCH) -> st.SearchStrategy[datetime]:
 
 
 def instants_in(zone: str) -> st.SearchStrategy[datetime]:
-    """Any instants, and every other one within two days of a clock change."""
+    """Any instants, half of them within two days of a clock change."""
     changes = clock_changes(zone)
     if not changes:
         return instants()
@@ -86,7 +86,7 @@ def zoned_instants(draw: st.DrawFn) -> tuple[str, datetime]:
 
 @st.composite
 def journeys(draw: st.DrawFn, zone: str, *, most: int = 40) -> list[datetime]:
-    """Instants in order, steps of hours and days, beginning anywhere, often across a clock change."""
+    """Instants in order, hours or days apart, often across a clock change."""
     at = draw(instants_in(zone))
     steps = draw(
         st.lists(

@@ -96,16 +96,16 @@ def test_a_month_holds_the_days_of_its_name(zoned: tuple[str, datetime]) -> None
         ("Europe/Madrid", "2023-03-26", 23, "2023-03-25T23:00:00"),
         ("Europe/London", "2022-10-30", 25, "2022-10-29T23:00:00"),
         ("Europe/London", "2023-03-26", 23, "2023-03-26T00:00:00"),
-        ("America/Sao_Paulo", "2018-11-04", 23, "2018-11-04T03:00:00"),  # Begins at one o'clock.
-        ("America/Sao_Paulo", "2018-02-17", 25, "2018-02-17T02:00:00"),  # 23:00 comes twice.
+        ("America/Sao_Paulo", "2018-11-04", 23, "2018-11-04T03:00:00"),  # The day begins at 01:00.
+        ("America/Sao_Paulo", "2018-02-17", 25, "2018-02-17T02:00:00"),  # 23:00 occurs twice.
         ("Africa/Cairo", "2023-04-28", 23, "2023-04-27T22:00:00"),
         ("Africa/Cairo", "2023-10-26", 25, "2023-10-25T21:00:00"),
         ("Asia/Beirut", "2022-03-27", 23, "2022-03-26T22:00:00"),
         ("Asia/Beirut", "2022-10-29", 25, "2022-10-28T21:00:00"),
-        ("America/Havana", "2022-11-06", 25, "2022-11-06T04:00:00"),  # Midnight comes twice.
+        ("America/Havana", "2022-11-06", 25, "2022-11-06T04:00:00"),  # Midnight occurs twice.
         ("Australia/Lord_Howe", "2022-04-03", 24.5, "2022-04-02T13:00:00"),
         ("Pacific/Apia", "2011-12-29", 24, "2011-12-29T10:00:00"),
-        ("Pacific/Apia", "2011-12-30", 0, "2011-12-30T10:00:00"),  # There was no such day.
+        ("Pacific/Apia", "2011-12-30", 0, "2011-12-30T10:00:00"),  # The day was skipped.
         ("Pacific/Apia", "2011-12-31", 24, "2011-12-30T10:00:00"),
     ],
 )
@@ -133,7 +133,7 @@ def test_months_are_added_by_the_calendar(day: date, months: int) -> None:
     moved = add_months(day, months)
     assert moved.year * 12 + moved.month == day.year * 12 + day.month + months
     assert moved.day <= day.day
-    # A shorter month gives its last day, and only then is the day another.
+    # The day differs only if the month is too short: then it is the last of the month.
     assert moved.day == day.day or (moved + timedelta(days=1)).month != moved.month
 
 
@@ -151,15 +151,19 @@ def test_months_later_is_the_same_time_of_day(zoned: tuple[str, datetime], month
     if happens(wanted, zone):
         assert later == wanted
     else:
-        assert later > wanted  # A time that the clocks skip: no point ends early.
+        assert later > wanted  # Clocks skip this time. Points never end early.
 
 
 @pytest.mark.parametrize(
     ("at", "months", "later"),
     [
         ("2024-02-29T12:00:00+01:00", 12, "2025-02-28T12:00:00+01:00"),
-        ("2022-03-26T02:30:00+01:00", 12, "2023-03-26T03:30:00+02:00"),  # Half past two is skipped.
-        ("2011-10-30T02:00:00+01:00", 29, "2014-03-30T03:00:00+02:00"),  # So is two, after two twos.
+        ("2022-03-26T02:30:00+01:00", 12, "2023-03-26T03:30:00+02:00"),  # 02:30 is skipped.
+        (
+            "2011-10-30T02:00:00+01:00",
+            29,
+            "2014-03-30T03:00:00+02:00",
+        ),  # 02:00 occurs twice at first, and is skipped later.
         ("2022-10-30T02:30:00+01:00", 12, "2023-10-30T02:30:00+01:00"),
         ("2021-10-30T02:30:00+02:00", 12, "2022-10-30T02:30:00+02:00"),
         ("2022-08-31T10:00:00+02:00", 6, "2023-02-28T10:00:00+01:00"),
@@ -176,7 +180,7 @@ def test_local_time_names_its_instant(zoned: tuple[str, datetime]) -> None:
     local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     assert happens(local, zone)
     assert instant(at.astimezone(ZoneInfo(zone)), "UTC") == at
-    assert instant(local.replace(fold=0), zone) <= at  # Of a time that comes twice, the first.
+    assert instant(local.replace(fold=0), zone) <= at  # The first of two equal local times.
     assert local_date(instant(local, zone), zone) == local.date()
 
 
@@ -196,8 +200,8 @@ def test_the_next_day_begins_where_this_one_ends(zoned: tuple[str, datetime]) ->
         ("Europe/Minsk", "2026-11-21T00:00:00+03:00", "2026-11-22T00:00:00+03:00"),
         ("Europe/Minsk", "2026-11-21T23:59:59.999999+03:00", "2026-11-22T00:00:00+03:00"),
         ("Europe/Madrid", "2026-10-24T12:00:00+02:00", "2026-10-25T00:00:00+02:00"),
-        ("Europe/Madrid", "2026-10-25T00:30:00+02:00", "2026-10-26T00:00:00+01:00"),  # In 24.5 hours.
-        ("Europe/London", "2027-03-28T00:30:00+00:00", "2027-03-29T00:00:00+01:00"),  # In 22.5 hours.
+        ("Europe/Madrid", "2026-10-25T00:30:00+02:00", "2026-10-26T00:00:00+01:00"),  # 24.5 hours later.
+        ("Europe/London", "2027-03-28T00:30:00+00:00", "2027-03-29T00:00:00+01:00"),  # 22.5 hours later.
         ("Pacific/Auckland", "2026-09-26T23:00:00+12:00", "2026-09-27T00:00:00+12:00"),
         ("Pacific/Auckland", "2026-09-27T12:00:00+13:00", "2026-09-28T00:00:00+13:00"),
         ("Asia/Kolkata", "2024-02-28T18:29:59+00:00", "2024-02-29T00:00:00+05:30"),
@@ -226,8 +230,8 @@ def test_a_yearly_time_is_the_first_that_comes_later(
     after = months_later(at, months, zone)
     year = local_date(found, zone).year
     times = [instant(datetime.combine(date(y, month, day), local), zone) for y in range(year - 2, year + 3)]
-    # Of all the years around it there is none between, nor at the very end of the months.
-    assert found == min(each for each in times if each > after)
+    # Strictly after the end of the months, and no earlier year qualifies.
+    assert found == min(candidate for candidate in times if candidate > after)
 
 
 @given(zoned_instants(), yearly)
@@ -238,7 +242,7 @@ def test_at_a_yearly_time_the_next_is_a_year_away(
     months, month, day, local = rule
     found = yearly_after(at, months=months, month=month, day=day, local=local, zone=zone)
     after = months_later(at, months, zone)
-    # From the instant itself on it is a year more.
+    # Counted from the yearly time itself, the next one is a year later.
     following = yearly_after(found, months=0, month=month, day=day, local=local, zone=zone)
     assert local_date(following, zone).year == local_date(found, zone).year + 1
     assert after < found < following

@@ -34,7 +34,7 @@ def test_a_table_that_declares_nothing_is_found() -> None:
 
 @pytest.fixture
 def answers() -> Iterator[Table]:
-    """A table of a feature that does not exist."""
+    """A table of a new feature."""
     table = Table(
         "quiz_answers",
         metadata,
@@ -72,7 +72,7 @@ async def services(own_database: Settings, answers: Table, statistics: Table) ->
 
 
 async def test_a_new_table_needs_no_other_line(services: Services, answers: Table) -> None:
-    """Its rows come with a new member, go to the survivor of a merger, and go when a member is erased."""
+    """Rows are added with a new member, moved to the survivor of a merger, and deleted by an erasure."""
     program = orders.PROGRAM
     keys: list[MemberKey] = [(program, member_id) for member_id in ("m-1", "m-2", "m-3")]
     for key in keys:

@@ -11,8 +11,8 @@ from engage.runtime.database import open_database
 from engage.schema import VIEWS, metadata
 from engage.settings import Settings
 
-# All that the catalogue says of tables and views, in PostgreSQL's own words, so that two spellings of the
-# same constraint are equal. Columns may stand in any order.
+# Tables and views as PostgreSQL's catalogue describes them, so that two spellings of one constraint are
+# equal. The order of columns does not matter.
 CATALOGUE = """
 SELECT relation, what, definition FROM (
     SELECT attrelid AS id, attrelid::regclass::text AS relation, 'column ' || attname AS what,
@@ -46,7 +46,7 @@ async def read_catalogue(conn: AsyncConnection) -> dict[tuple[str, str], str]:
 
 
 async def compare(settings: Settings, tables: MetaData) -> list[Any]:
-    """The differences that `alembic revision --autogenerate` finds."""
+    """Return the differences that `alembic revision --autogenerate` finds."""
 
     def run(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
@@ -76,7 +76,7 @@ async def test_alembic_finds_a_new_table_and_a_new_column(database: Settings) ->
 
 
 async def test_the_database_that_the_metadata_makes_is_the_migrated_one(own_database: Settings) -> None:
-    """Alembic compares no CHECKs, collations, predicates of indexes, storage parameters or views."""
+    """Alembic does not compare checks, collations, predicates of indexes, storage parameters and views."""
     db = open_database(own_database.database_url, pool_size=1)
     try:
         async with db.begin() as conn:

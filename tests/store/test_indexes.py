@@ -1,4 +1,4 @@
-"""Indexes serve batches: a plan that was made while a table was small stays good when it has grown."""
+"""Indexes serve batches: a plan made for a small table stays fast when the table grows."""
 
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -17,16 +17,16 @@ WHERE i.indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::reg
 
 
 async def test_indexes_begin_with_the_program_only_before_the_member(settings: Settings) -> None:
-    """While there are few rows, the planner takes an index that begins with the program for as good as the
-    primary key. When there are many, each of a thousand lookups would walk over all rows of the program.
+    """In a small table the planner may choose an index that begins with the program instead of the primary
+    key. In a large one, each lookup of a batch would then read all rows of the program.
     """
     services: Services
     async with services_with_activities(settings) as services:
-        found = await rows(services.db, INDEXES)
-    assert found
+        indexes = await rows(services.db, INDEXES)
+    assert indexes
     wrong = [
         index
-        for _, index, columns in found
+        for _, index, columns in indexes
         if isinstance(columns, list) and columns[0] == "program_id" and columns[1:2] != ["member_id"]
     ]
     assert wrong == []

@@ -12,7 +12,7 @@ from engage.runtime.database import open_database
 from engage.settings import Settings
 from tests.support.database import rows
 
-# Columns in no order of their own: one that was dropped and added again stands last.
+# Sorted, because a column that was dropped and added again stands last in its table.
 DESCRIPTION = """
 SELECT table_name::text, concat_ws(' ', column_name, data_type, is_nullable, column_default, collation_name)
 FROM information_schema.columns WHERE table_schema = 'public'

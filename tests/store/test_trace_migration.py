@@ -76,7 +76,7 @@ RULES: list[tuple[str, list[dict[str, Any]]]] = [
     ("steps: 1000 for 2 lines: below all brackets", [of("lost_bracket", rule="steps", **AMOUNT)]),
     ("a sentence that no release wrote", [of("text", text="a sentence that no release wrote")]),
 ]
-# Lines left out stood in the sentence of the award, and have a step of their own.
+# The sentence of the award named lines that were left out. They are a separate step now.
 LEFT_OUT = "buy: 1000 for 2 lines: 10, 1 for each 100; 3 lines in a promotion left out"
 LEFT_OUT_STEPS = [
     of("spend_steps", rule="buy", **AMOUNT, points=10, step_points=1, step_minor=100),

@@ -21,17 +21,17 @@ def uuid(number: int) -> UUID:
 
 
 def lot(number: int, points: int, *, ends: int | None = None) -> Lot:
-    """Active since that many days after START, ending so many days after it."""
+    """Make a lot that is active `number` days after START and ends `ends` days after START."""
     active_at = START + number * DAY
     return Lot(uuid(number), points, points, 0, active_at, None if ends is None else START + ends * DAY)
 
 
 def account(*lots: Lot, debt: int = 0, held: int = 0) -> Account:
-    return Account(Balance(sum(each.remaining for each in lots), 0, held, debt), lots)
+    return Account(Balance(sum(lot.remaining for lot in lots), 0, held, debt), lots)
 
 
 def remaining(opened: Account) -> list[int]:
-    return [each.remaining for each in sorted(opened.lots.values(), key=lambda each: each.credit_id)]
+    return [lot.remaining for lot in sorted(opened.lots.values(), key=lambda lot: lot.credit_id)]
 
 
 def kinds(opened: Account) -> list[str]:
@@ -193,7 +193,7 @@ class AccountOperations(RuleBasedStateMachine):
     @invariant()
     def lots_are_what_can_be_spent(self) -> None:
         lots = self.account.lots.values()
-        assert sum(each.remaining for each in lots) == self.account.active
+        assert sum(lot.remaining for lot in lots) == self.account.active
         assert all(0 <= each.remaining <= each.points - each.expired for each in lots)
         assert sum(take.points for takes in self.open.values() for take in takes) == self.account.held
 

@@ -28,13 +28,17 @@ def ends(expiry: Expiry, zone: str, active_at: str) -> datetime | None:
         (MADRID, "2026-11-21T13:05:00+01:00", "2027-11-21T13:05:00+01:00"),
         (MADRID, "2024-02-29T23:59:59+01:00", "2025-02-28T23:59:59+01:00"),
         (MADRID, "2027-02-28T12:00:00+01:00", "2028-02-28T12:00:00+01:00"),
-        # Summer time begins and ends on other days each year: the clock on the wall is what counts.
+        # Summer time begins and ends on different days each year: local time counts.
         (MADRID, "2026-03-28T12:00:00+01:00", "2027-03-28T12:00:00+02:00"),
         (MADRID, "2026-10-25T12:00:00+01:00", "2027-10-25T12:00:00+02:00"),
-        (MADRID, "2026-03-28T02:30:00+01:00", "2027-03-28T03:30:00+02:00"),  # Skipped there.
+        (MADRID, "2026-03-28T02:30:00+01:00", "2027-03-28T03:30:00+02:00"),  # 02:30 is skipped.
         (MADRID, "2026-10-25T02:30:00+02:00", "2027-10-25T02:30:00+02:00"),
-        (LONDON, "2026-03-28T01:30:00+00:00", "2027-03-28T02:30:00+01:00"),  # Skipped there.
-        (LONDON, "2026-10-31T01:30:00+00:00", "2027-10-31T01:30:00+01:00"),  # Twice there: the first.
+        (LONDON, "2026-03-28T01:30:00+00:00", "2027-03-28T02:30:00+01:00"),  # 01:30 is skipped.
+        (
+            LONDON,
+            "2026-10-31T01:30:00+00:00",
+            "2027-10-31T01:30:00+01:00",
+        ),  # 01:30 occurs twice: the first counts.
         (LONDON, "2026-06-30T23:30:00+00:00", "2027-06-30T23:30:00+00:00"),
         (OUAGADOUGOU, "2026-12-31T23:59:59+00:00", "2027-12-31T23:59:59+00:00"),
         (MINSK, "2026-07-01T00:00:00+03:00", "2027-07-01T00:00:00+03:00"),
@@ -67,7 +71,7 @@ def test_rolling_points_end_a_year_later_by_the_members_clock(
         (MINSK, "2025-01-01T09:00:00+00:00", "2027-01-01T12:00:00+03:00"),
         (KOLKATA, "2025-01-01T06:29:59+00:00", "2026-01-01T12:00:00+05:30"),
         (KOLKATA, "2025-01-01T06:30:00+00:00", "2027-01-01T12:00:00+05:30"),
-        # At noon of New Year's Day in Auckland it is the old year in London.
+        # At noon of New Year's Day in Auckland, London is still in the old year.
         (AUCKLAND, "2024-12-31T22:59:59+00:00", "2026-01-01T12:00:00+13:00"),
         (AUCKLAND, "2024-12-31T23:00:00+00:00", "2027-01-01T12:00:00+13:00"),
     ],
@@ -104,19 +108,19 @@ def test_some_points_never_end() -> None:
 @given(zoned_instants(), st.sampled_from([ROLLING, NEW_YEARS_NOON, END_OF_NEXT_YEAR]))
 def test_points_last_their_time_and_not_another_year(zoned: tuple[str, datetime], expiry: Expiry) -> None:
     zone, at = zoned
-    found = expiry.expires_at(at, zone)
-    assert found is not None
-    # By the clocks on the wall, whatever they did in between: those of Troll are moved by two hours.
-    began, ended = (instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for instant in (at, found))
+    end = expiry.expires_at(at, zone)
+    assert end is not None
+    # In local time, because clocks change in between: by two hours in Troll.
+    began, ended = (instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for instant in (at, end))
     assert timedelta(days=365) <= ended - began <= timedelta(days=2 * 366 + 1)
 
 
 @given(zoned_instants(), st.timedeltas(timedelta(), timedelta(days=800)))
 def test_points_that_came_first_do_not_end_last(zoned: tuple[str, datetime], later: timedelta) -> None:
     zone, at = zoned
-    # Rolling ends are left out: where clocks turn back, they may do so too.
+    # Not for rolling points: their order may change when clocks are set back.
     for expiry in (NEW_YEARS_NOON, END_OF_NEXT_YEAR):
         first, second = expiry.expires_at(at, zone), expiry.expires_at(at + later, zone)
         assert first is not None
         assert second is not None
-        assert second >= first or at.year == 2011  # Apia went without a day that year.
+        assert second >= first or at.year == 2011  # Apia skipped a day that year.

@@ -69,12 +69,12 @@ def refusal(
     points: Any = "max",
     coupons: Sequence[CheckoutCoupon] = (),
 ) -> Refusal:
-    with pytest.raises(Refusal) as found:
+    with pytest.raises(Refusal) as caught:
         plan(of, what, active=active, points=points, coupons=coupons)
-    return found.value
+    return caught.value
 
 
-# The five documents: docs of each rule are in their programs.
+# The rules of the five presets.
 
 
 def test_points_pay_all_of_an_order_from_the_minimum_balance_on() -> None:
@@ -237,7 +237,7 @@ def test_a_coupon_leaves_to_points_what_only_points_can_pay() -> None:
     assert (found.points_minor, found.coupons) == (10_00, {"A": 5_00})
 
 
-# What holds of any order.
+# Properties of any order.
 
 lines = st.lists(
     st.builds(
@@ -281,15 +281,15 @@ def test_points_and_coupons_never_pay_more_than_the_order(
         return
     assert rules.checkout is not None
     assert rules.worth is not None
-    payable = [one for one in what.lines if rules.checkout.orders.promotion_lines or not one.promotion]
-    base = sum(one.paid for one in payable) + (what.shipping if rules.checkout.shipping else 0)
+    payable = [line for line in what.lines if rules.checkout.orders.promotion_lines or not line.promotion]
+    base = sum(line.paid for line in payable) + (what.shipping if rules.checkout.shipping else 0)
     assert 0 <= found.discount_minor <= what.total
     assert found.points_minor == worth_minor(rules.worth, found.points)
     assert found.points <= active
-    # What the points are worth to the last fraction keeps to the share.
+    # The exact worth of the points, before rounding, is within the share.
     assert found.points * rules.worth.minor * 100 <= base * rules.checkout.max_percent * rules.worth.points
-    assert sum(found.coupons.values()) <= sum(one.paid for one in what.lines)
-    assert all(found.coupons.values()), "no coupon is spent on nothing"
+    assert sum(found.coupons.values()) <= sum(line.paid for line in what.lines)
+    assert all(found.coupons.values()), "no coupon is used without a discount"
 
 
 @given(cases(), st.data())

@@ -23,7 +23,7 @@ from tests.domain.strategies import EUROPE, V2020, V2022, ZONES, activities, ins
 
 @st.composite
 def decisions(draw: st.DrawFn) -> tuple[Program, AnyActivity, datetime, str, list[Grant]]:
-    """An activity with its slots granted, as first, last or any place."""
+    """An activity with grants of its slots, with any of the numbers that a limit allows."""
     program, activity, zone = draw(st.sampled_from(EUROPE)), draw(activities), draw(st.sampled_from(ZONES))
     at = draw(instants_in(zone))
     slots = wanted(program.earning, activity, at=at, zone=zone)

@@ -39,7 +39,7 @@ CAMPAIGN_RULES = [
 
 
 class CountedRules(Mapping[str, Rule]):
-    """Rules by id that count how many are read. To loop over them is a mistake."""
+    """Rules by id that count reads, and fail the test when they are looped over."""
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
         self._rules = rules

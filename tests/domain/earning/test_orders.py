@@ -231,8 +231,8 @@ lines = st.lists(
 def test_any_split_of_returns_adds_up_to_exactly_the_whole(
     bought: list[Line], total: int, weight: Any, data: st.DataObject
 ) -> None:
-    """Piece by piece in any order; at no time more than all, less than nothing, or less than before."""
-    pieces = data.draw(st.permutations([one.line_id for one in bought for _ in range(one.quantity)]))
+    """Pieces are returned in any order. The points taken back never decrease and never exceed the whole."""
+    pieces = data.draw(st.permutations([line.line_id for line in bought for _ in range(line.quantity)]))
     kwargs = {} if weight is None else {"weight": weight}
     returned: dict[str, int] = {}
     gone = taken = 0

@@ -25,7 +25,7 @@ Recorded = tuple[datetime, AnyActivity]
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[str, list[Recorded]]:
-    """Activities of a member of one zone, in order, many of them within the same days and months."""
+    """Activities of a member in one zone, in order. Many share a day or a month."""
     zone = draw(st.sampled_from(ZONES))
     times = draw(journeys(zone))
     return zone, [(at, draw(activities)) for at in times]
@@ -102,7 +102,7 @@ def test_a_repeated_share_is_answered_as_the_first_time_and_adds_nothing(
 
 
 def test_limits_hold_across_versions() -> None:
-    """A rule's slots are its id's: what was used under the old version stays used under the new one."""
+    """Slots belong to the id of a rule: used under the old version, they stay used under the new one."""
     member, zone = SimulatedLimits(), "Europe/Madrid"
     autumn = datetime.fromisoformat("2022-08-30T12:00:00+02:00")
     days = [autumn + timedelta(days=n) for n in range(7)]
@@ -116,11 +116,11 @@ def test_limits_hold_across_versions() -> None:
 
 def test_a_streak_goes_on_in_its_zone_when_the_member_moves() -> None:
     member = SimulatedLimits()
-    start = datetime.fromisoformat("2022-11-01T23:30:00+00:00")  # Half past midnight of the 2nd in Madrid.
+    start = datetime.fromisoformat("2022-11-01T23:30:00+00:00")  # 00:30 on the 2nd in Madrid.
     days = [start + timedelta(days=n) for n in range(7)]
     zones = ["Europe/Madrid"] * 3 + ["Europe/London"] * 4
     earned = [_record(member, V2022, FuelTap(), at, zone) for at, zone in zip(days, zones, strict=True)]
-    assert [credit.source_key for credit in earned[3]] == ["fuel:2022-11-05"]  # The 4th in London.
+    assert [credit.source_key for credit in earned[3]] == ["fuel:2022-11-05"]  # It is the 4th in London.
     assert [credit.points for credit in earned[-1]] == [2, 50]
 
 

@@ -21,7 +21,7 @@ def taps(draw: st.DrawFn) -> tuple[str, list[datetime]]:
 
 @st.composite
 def travels(draw: st.DrawFn) -> list[tuple[datetime, str]]:
-    """Taps of a member who moves."""
+    """Taps of a member who moves between zones."""
     times = draw(journeys(draw(zones)))
     return [(at, draw(zones)) for at in times]
 
@@ -34,7 +34,7 @@ def test_a_streak_counts_the_consecutive_days_until_today(tapped: tuple[str, lis
     for at in times:
         today = local_date(at, zone)
         longer = extend(streak, at, zone)
-        assert (longer is None) == (today in days)  # Once a day, and every day.
+        assert (longer is None) == (today in days)  # The first tap of each day counts, and only that.
         days.add(today)
         streak = longer or streak
         assert streak == Streak(today, _in_a_row(days, today), zone)
@@ -75,7 +75,7 @@ def test_the_next_tap_opens_exactly_at_next_tap_at(stops: list[tuple[datetime, s
     else:
         assert extend(streak, at, zone) is None
         assert extend(streak, shown.next_tap_at - TICK, zone) is None
-        # Another zone may count once the run has ended there and then; it is never a day too late.
+        # After the streak has ended, days are those of the new zone. The time shown is never too early.
         assert extend(streak, shown.next_tap_at, zone) is not None
 
 

@@ -131,18 +131,18 @@ ASKED = '"withdraw", points = 50, method = "cash" }\nrefused = "not_open_yet"'
 
 
 @pytest.mark.parametrize(
-    ("asked", "expectation"),
+    ("points", "expectation"),
     [
         ("points = 99", 'refused = "insufficient_points"'),  # 40 of 49 are held.
         ("points = 10", 'refused = "below_minimum"'),
     ],
 )
-def test_an_open_withdrawal_checks_the_balance(asked: str, expectation: str) -> None:
+def test_an_open_withdrawal_checks_the_balance(points: str, expectation: str) -> None:
     text = SHOP.replace(*OPEN).replace("min_points = 50", "min_points = 9").replace("max_points_a_day", "#")
     if expectation == 'refused = "below_minimum"':
         text = text.replace("min_points = 9", "min_points = 10")
     text = text.replace(
-        ASKED, ASKED.replace("points = 50", asked).replace('refused = "not_open_yet"', expectation)
+        ASKED, ASKED.replace("points = 50", points).replace('refused = "not_open_yet"', expectation)
     )
     assert examples.check(parse(text, source="shop.toml")) == []
 
@@ -150,14 +150,14 @@ def test_an_open_withdrawal_checks_the_balance(asked: str, expectation: str) -> 
 def test_open_withdrawals_hold_points_up_to_the_daily_limits() -> None:
     text = SHOP.replace(*OPEN)
     text = text.replace("min_points = 50\nmax_points_a_day = 500", "min_points = 1\nmax_count_a_day = 1")
-    two = ASKED.replace("points = 50", "points = 2")
-    step = f"\n[[examples.steps]]\nat = 2026-03-03T12:02:00\ndo = {{ activity = {two}\n"
+    two_points = ASKED.replace("points = 50", "points = 2")
+    step = f"\n[[examples.steps]]\nat = 2026-03-03T12:02:00\ndo = {{ activity = {two_points}\n"
     again = step.replace("not_open_yet", "limit_reached")
-    # What was held is free again by then.
+    # The hold of the checkout has timed out by then.
     tomorrow = step.replace("03T12:02:00", "04T00:00:00").replace(
         'refused = "not_open_yet"', "balance = { active = 45, held = 4 }"
     )
-    first = two.replace('refused = "not_open_yet"', "balance = { active = 7, held = 42 }")
+    first = two_points.replace('refused = "not_open_yet"', "balance = { active = 7, held = 42 }")
     found = examples.check(parse(text.replace(ASKED, first) + again + tomorrow, source="shop.toml"))
     assert [str(failure) for failure in found] == []
 

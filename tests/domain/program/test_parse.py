@@ -151,7 +151,7 @@ TABLES = [tomllib.loads(text) for text in (SOUND, SHOP, *map(programs.text, prog
 @given(st.sampled_from(TABLES), st.data())
 @settings(max_examples=400)
 def test_every_wrong_field_is_found_and_no_other(sound: dict[str, Any], drawn: st.DataObject) -> None:
-    """The walk through the types agrees with msgspec; what both let through never breaks what comes after."""
+    """The walk through the types agrees with msgspec. Tables that pass both never break the validation."""
     table = deepcopy(sound)
     for _ in range(drawn.draw(st.integers(1, 3))):
         _spoil(table, drawn)
@@ -161,7 +161,7 @@ def test_every_wrong_field_is_found_and_no_other(sound: dict[str, Any], drawn: s
     except msgspec.ValidationError:
         assert problems
         return
-    # msgspec does not ask for the tag where there is only one kind; a document has to name it all the same.
+    # msgspec needs no tag where there is only one kind. A document must have it.
     assert all(problem.path.endswith(".type") for problem in problems)
     if not problems and not validation.problems(program):
         examples.check(program)

@@ -45,7 +45,7 @@ def test_presets_are_found_by_version_and_by_program() -> None:
 
 
 def test_the_programs_have_the_dates_countries_and_eligibility_of_their_sources() -> None:
-    """No example shows the table of the sources, cell by cell."""
+    """Examples do not cover every cell of the sources' table."""
     europe = {
         "ES": ("Europe/Madrid", "EUR"),
         "FR": ("Europe/Paris", "EUR"),
@@ -115,16 +115,16 @@ VALIDATOR = jsonschema_rs.Draft7Validator(schema())
 
 
 def test_the_schema_is_valid_json_schema() -> None:
-    found = schema()
-    assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
-    assert found["title"] == "engage program document"
-    assert jsonschema_rs.meta.is_valid(found)
-    assert "$defs" not in msgspec.json.encode(found).decode()
+    document = schema()
+    assert document["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert document["title"] == "engage program document"
+    assert jsonschema_rs.meta.is_valid(document)
+    assert "$defs" not in msgspec.json.encode(document).decode()
 
 
 @pytest.mark.parametrize("name", programs.names())
 def test_presets_match_the_schema(name: str) -> None:
-    # Editors read dates and times of TOML as text.
+    # Editors see dates and times of TOML as text.
     table = msgspec.to_builtins(tomllib.loads(programs.text(name)))
     assert [error.message for error in VALIDATOR.iter_errors(table)] == []
 

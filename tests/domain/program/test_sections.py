@@ -21,7 +21,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
 from tests.domain.broken_documents import SOUND
 
-# The package of a feature: lucky numbers, of which members guess one.
+# The package of a feature, a game: members guess a number.
 
 
 class Game(DocumentStruct, frozen=True):
@@ -91,7 +91,7 @@ class Guess(Action, frozen=True, tag="guess"):
         return Outcome(results={"guessed": guessed})
 
 
-# The lines outside of it.
+# The lines outside of the package.
 
 
 class StepWithGames(Step, frozen=True):

@@ -15,7 +15,7 @@ from engage.domain.program.versions import conflicts, in_force
 from engage.domain.rewards.definition import CouponReward, FCodeReward
 from tests.domain.strategies import EUROPE, V2020, V2022, instants
 
-# Names with the same sixteen bits.
+# Names with the same short codes, of 16 bits, as `fuel` and as each other.
 TWIN_OF_FUEL = "fuel_137240"
 ZONE_TWINS = "Africa/Tripoli", "Asia/Riyadh"
 
@@ -74,7 +74,7 @@ def test_no_versions_are_no_program() -> None:
 def test_the_newest_that_has_begun_decides(days: list[date], at: datetime, order: list[int]) -> None:
     versions = [replace(V2022, version=f"v{n}", in_force_from=day) for n, day in enumerate(days)]
     shuffled = [versions[n] for n in order if n < len(versions)]
-    today = at.date()  # Of UTC; Madrid's is at most one away.
+    today = at.date()  # In UTC. The date in Madrid differs by at most a day.
     found = in_force(shuffled, at, "ES")
     if found is None:
         assert all(day >= today - timedelta(days=1) for day in days)
