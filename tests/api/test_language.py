@@ -12,6 +12,8 @@ from engage.api.http.languages import negotiate
         ("es-ES,es;q=0.9", "es"),
         ("xx, fr;q=0.3, it;q=0.8", "it"),
         ("de;q=0, nl", "nl"),
+        ("RU, en;q=0.5", "ru"),
+        ("De-at", "de"),
         ("", "en"),
         ("*", "en"),
         (";;,,q=", "en"),

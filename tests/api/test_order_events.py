@@ -72,6 +72,8 @@ async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling)
     credit = (await member.get("/v1/me/credits")).json()["items"][0]
     assert credit["source_key"] == "order:o-1:purchase"
     assert credit["why"]["activity"]["order_id"] == "o-1"
+    text = credit["why"]["trace"][0]["text"]
+    assert text == "purchase: €20.99 for 1 line earn 20 points: 1 for each €1.00."
     entries = (await member.get("/v1/me/entries")).json()["items"]
     assert [(entry["kind"], entry["points"]) for entry in entries] == [("clawback", -10), ("earning", 10)]
 

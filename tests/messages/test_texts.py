@@ -80,6 +80,19 @@ def test_a_step_about_an_order_tells_the_amount_that_counts() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("language", "currency", "text"),
+    [
+        ("en", "EUR", "€50.00 for 2 lines and €3.00 for shipping, less €0.40 paid with points or coupons"),
+        ("de", "EUR", "50,00\N{NO-BREAK SPACE}€ für 2 Artikel und 3,00\N{NO-BREAK SPACE}€"),
+        ("fr", "XOF", "5\N{NARROW NO-BREAK SPACE}000\N{NO-BREAK SPACE}F\N{NARROW NO-BREAK SPACE}CFA pour"),
+    ],
+)
+def test_amounts_of_an_order_are_money_of_its_currency(language: str, currency: str, text: str) -> None:
+    facts = ORDER | MORE | {"step_points": 1, "step_minor": 100}
+    assert trace_sentence(TraceStep("spend_steps", facts), language, currency).startswith(text)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_unknown_step_is_shown_with_its_facts(language: str) -> None:
     assert trace_sentence(TraceStep("later", {"points": 3}), language) == "later, points 3"

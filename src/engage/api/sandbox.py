@@ -44,7 +44,7 @@ class Sandbox(Struct, frozen=True):
 class SandboxMemberRequest(MemberRegistration, frozen=True, kw_only=True):
     """Defaults: a new id, the program's first country, the birth date of an adult."""
 
-    member_id: MemberId | None = None  # type: ignore[assignment]  # Filled in before it is a Joining.
+    member_id: MemberId | None = None  # type: ignore[assignment]  # Filled in before it is registered.
     country: Country | None = None  # type: ignore[assignment]  # The same.
 
 

@@ -55,8 +55,9 @@ def _play(file: Path, document: Program) -> bool:
     failures = examples.check(document)
     for failure in failures:
         _show_problem(f"{file}: {failure}")
+        currency = document.countries[document.examples[failure.index].country].currency
         for step in failure.trace:
-            click.echo(f"    {trace_line(step, catalogue.DEFAULT)}")
+            click.echo(f"    {trace_line(step, catalogue.DEFAULT, currency)}")
         for name, value in failure.facts.items():
             click.echo(f"    {name}: {catalogue.show(value, catalogue.DEFAULT)}")
     failed = len({failure.index for failure in failures})

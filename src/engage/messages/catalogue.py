@@ -5,6 +5,7 @@ A catalogue is compiled in memory when its language is first used. What a langua
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from gettext import GNUTranslations
 from importlib import resources
@@ -18,7 +19,9 @@ from babel.lists import format_list
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_currency, format_decimal
+
+from engage.domain.money import Money, plain
 
 LANGUAGES: Final = ("en", "fr", "es", "it", "nl", "de", "ru")
 DEFAULT: Final = "en"
@@ -64,7 +67,7 @@ class _Shown(dict[str, str]):
 
 
 def show(value: Any, language: str, zone: str | None = None) -> str:
-    """Show a fact in a language: an instant, a number, a list of reasons, or text."""
+    """Show a fact in a language: an instant, money, a number, a list of reasons, or text."""
     match value:
         case datetime():
             local = value.astimezone(ZoneInfo(zone or "UTC"))
@@ -72,6 +75,8 @@ def show(value: Any, language: str, zone: str | None = None) -> str:
             return f"{day} {local:%H:%M}" if zone else f"{day} {local:%H:%M} UTC"
         case bool() | str() | None:
             return str(value)
+        case Money(currency=currency):
+            return format_currency(Decimal(plain(value)), currency, locale=_locale(language))
         case int():
             return format_decimal(value, locale=_locale(language))
         case [*items]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engage.domain.earning.trace import TraceCode, TraceStep
+from engage.domain.money import Money
 from engage.messages.catalogue import translate
 
 # The fact that selects the plural form of a sentence.
@@ -21,29 +22,37 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
 }
 
 
-def trace_line(step: TraceStep, language: str) -> str:
+def trace_line(step: TraceStep, language: str, currency: str | None = None) -> str:
     """Write a step as a sentence after the id of its rule."""
-    sentence = trace_sentence(step, language)
+    sentence = trace_sentence(step, language, currency)
     return f"{step.facts['rule']}: {sentence}" if "rule" in step.facts else sentence
 
 
-def trace_sentence(step: TraceStep, language: str) -> str:
-    """Write a step as a sentence. A code that this release does not know is shown with its facts."""
+def trace_sentence(step: TraceStep, language: str, currency: str | None = None) -> str:
+    """Write a step as a sentence. A code that this release does not know is shown with its facts.
+
+    Amounts are money of `currency`; without it they are shown in minor units.
+    """
     facts = step.facts
     if step.code not in set(TraceCode):
         return ", ".join([step.code, *(f"{name} {value}" for name, value in facts.items())])
     code = TraceCode(step.code)
     if code is TraceCode.TEXT:  # A sentence of an earlier release.
         return str(facts["text"])
-    shown = {"amount": _amount(facts, language), **facts} if "paid_minor" in facts else facts
-    return translate(f"trace.{code}", language, shown, counted=COUNTED.get(code))
+    if "paid_minor" in facts:
+        facts = _with_amount(facts, language, currency)
+    return translate(f"trace.{code}", language, facts, counted=COUNTED.get(code))
 
 
-def _amount(facts: Mapping[str, Any], language: str) -> str:
-    """The amount of an order that counts: lines and shipping, less what points and coupons have paid."""
-    amount = translate("trace.amount", language, facts, counted="lines")
+def _with_amount(facts: Mapping[str, Any], language: str, currency: str | None) -> dict[str, Any]:
+    """Add the amount of an order that counts: lines and shipping, less what points and coupons have paid."""
+    shown = {
+        name: Money(value, currency) if currency and name.endswith("_minor") else value
+        for name, value in facts.items()
+    }
+    amount = translate("trace.amount", language, shown, counted="lines")
     if facts["shipping_minor"]:
-        amount = translate("trace.amount_with_shipping", language, {"amount": amount, **facts})
+        amount = translate("trace.amount_with_shipping", language, shown | {"amount": amount})
     if facts["discount_minor"]:
-        amount = translate("trace.amount_with_discount", language, {"amount": amount, **facts})
-    return amount
+        amount = translate("trace.amount_with_discount", language, shown | {"amount": amount})
+    return shown | {"amount": amount}

@@ -19,7 +19,9 @@ def negotiate(accept_language: str) -> str:
 
 
 def _ranges(header: str) -> list[tuple[str, float]]:
-    """Parse (tag, weight) in the order of the header. Invalid ranges and those of weight 0 are left out."""
+    """Parse (tag in lower case, weight) in the order of the header. Invalid ranges and those of weight 0 are
+    left out.
+    """
     ranges = []
     for part in header.split(","):
         tag, _, parameter = part.partition(";")
@@ -29,5 +31,5 @@ def _ranges(header: str) -> list[tuple[str, float]]:
         except ValueError:
             continue
         if tag.strip() and 0 < weight <= 1:
-            ranges.append((tag.strip(), weight))
+            ranges.append((tag.strip().lower(), weight))
     return ranges

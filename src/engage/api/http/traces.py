@@ -23,8 +23,9 @@ class TraceLine(Struct, frozen=True):
 
 def with_text(credit: Credit, language: str) -> Credit:
     """Add a text to each step of a credit's trace."""
+    currency = credit.why.get("activity", {}).get("currency")  # Of an order.
     lines = [
-        TraceLine(each.code, each.facts, trace_line(each, language))
+        TraceLine(each.code, each.facts, trace_line(each, language, currency))
         for each in map(_step_of, msgspec.convert(credit.why["trace"], list[TraceStep | str]))
     ]
     return replace(credit, why=credit.why | {"trace": lines})
