@@ -368,6 +368,12 @@ async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> Non
     assert provider.asked == 1
 
 
+async def test_a_url_that_cannot_be_fetched_keeps_nobody_from_starting() -> None:
+    verifier = await open_verifier(settings("https://[::1/jwks"), CLOCK)
+    with pytest.raises(Unavailable):
+        verifier.verify(token())
+
+
 async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: Provider) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
     for n in range(50):

@@ -86,7 +86,7 @@ async def fetch_keys(url: str) -> Keys:
                 body += chunk
                 if len(body) > KEY_SET_BYTES:
                     break
-    except (httpx.HTTPError, OSError, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
         raise KeySetError(f"{url}: {error!r}") from error
     return parse_keys(bytes(body))
 
