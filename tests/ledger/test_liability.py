@@ -28,6 +28,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import services_with_activities
 from tests.support.clock import DAY, NOON, StoppedClock, advance
+from tests.support.programs import rule
 
 PROGRAM = "tally"
 MEMBERS = {"a": "ES", "b": "ES", "c": "FR", "d": "GB", "e": "GB"}
@@ -44,15 +45,7 @@ worth = { points = 3, minor = 1 }
 ES = { zone = "Europe/Madrid", currency = "EUR" }
 FR = { zone = "Europe/Paris", currency = "EUR" }
 GB = { zone = "Europe/London", currency = "GBP" }
-
-[[rules]]
-id = "registration"
-title = "Join"
-on = { activity = "registration" }
-limit = { type = "once" }
-award = { type = "fixed", points = 50 }
-due = { type = "after", delay = "PT5M" }
-"""
+""" + rule("registration", 'activity = "registration"', 'type = "once"', 50)
 
 
 CURRENCY = {"ES": "EUR", "FR": "EUR", "GB": "GBP"}

@@ -25,132 +25,83 @@ from engage.flows.shop.events import (
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.database import rows
-from tests.support.programs import services_with
+from tests.support.programs import rule, services_with
 
 PROGRAM = "playground"
 
 _numbers = count(1)
 
-_BODY = """
+_HEAD = """
 id = "playground"
 title = "All kinds of rules"
 eligibility = { min_age = 18 }
 expiry = { type = "rolling", months = 12 }
-
-[[rules]]
-id = "registration"
-title = "Join"
-on = { activity = "registration" }
-limit = { type = "once" }
-award = { type = "fixed", points = 50 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "app_sign_in"
-title = "Sign in"
-on = { activity = "app_sign_in" }
-limit = { type = "once" }
-award = { type = "fixed", points = 30 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "fuel"
-title = "Fuel"
-on = { activity = "fuel_tap" }
-limit = { type = "daily_streak" }
-award = { type = "fixed", points = 2 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "fuel_streak"
-title = "Three days of fuel"
-on = { activity = "fuel_tap" }
-limit = { type = "same_as", rule = "fuel" }
-award = { type = "every_nth_day", points = 20, days = 3 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "share_social"
-title = "Share on a network"
-on = { activity = "share", kind = "social" }
-limit = { type = "per_window", count = 3, window = "month" }
-award = { type = "fixed", points = 5 }
-due = { type = "after", delay = "PT1H" }
-
-[[rules]]
-id = "share_link"
-title = "Share a link"
-on = { activity = "share", kind = "link" }
-limit = { type = "per_window", count = 2, window = "day" }
-award = { type = "fixed", points = 10 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "share_any"
-title = "Share anything"
-on = { activity = "share" }
-limit = { type = "per_window", count = 6, window = "month" }
-award = { type = "fixed", points = 1 }
-due = { type = "after", delay = "P1D" }
-
-[[rules]]
-id = "share_thanks"
-title = "Thanks for a share"
-on = { activity = "share", kind = "link" }
-limit = { type = "same_as", rule = "share_any" }
-award = { type = "fixed", points = 3 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "first_link"
-title = "The first link"
-on = { activity = "share", kind = "link" }
-limit = { type = "once" }
-award = { type = "fixed", points = 7 }
-due = { type = "after", delay = "PT5M" }
-
-[[rules]]
-id = "review"
-title = "Review"
-on = { activity = "review" }
-limit = { type = "once_per", field = "product_id" }
-award = { type = "fixed", points = 20 }
-due = { type = "after", delay = "PT5M" }
 """
 
-FIRST = f"""
-version = "first"
-in_force_from = 2020-01-01
-{_BODY}
+
+def _rules(*, socials: int, links: int) -> str:
+    """The rules of both versions. `socials` are shares on networks a month, `links` are links a day."""
+    return "".join(
+        [
+            rule("registration", 'activity = "registration"', 'type = "once"', 50),
+            rule("app_sign_in", 'activity = "app_sign_in"', 'type = "once"', 30),
+            rule("fuel", 'activity = "fuel_tap"', 'type = "daily_streak"', 2),
+            rule(
+                "fuel_streak",
+                'activity = "fuel_tap"',
+                'type = "same_as", rule = "fuel"',
+                'type = "every_nth_day", points = 20, days = 3',
+            ),
+            rule(
+                "share_social",
+                'activity = "share", kind = "social"',
+                f'type = "per_window", count = {socials}, window = "month"',
+                5,
+                due='type = "after", delay = "PT1H"',
+            ),
+            rule(
+                "share_link",
+                'activity = "share", kind = "link"',
+                f'type = "per_window", count = {links}, window = "day"',
+                10,
+            ),
+            rule(
+                "share_any",
+                'activity = "share"',
+                'type = "per_window", count = 6, window = "month"',
+                1,
+                due='type = "after", delay = "P1D"',
+            ),
+            rule(
+                "share_thanks", 'activity = "share", kind = "link"', 'type = "same_as", rule = "share_any"', 3
+            ),
+            rule("first_link", 'activity = "share", kind = "link"', 'type = "once"', 7),
+            rule("review", 'activity = "review"', 'type = "once_per", field = "product_id"', 20),
+        ]
+    )
+
+
+def _version(name: str, since: str, rules: str, *, zone_of_nz: str) -> str:
+    countries = f"""
 [countries]
 ES = {{ zone = "Europe/Madrid", currency = "EUR" }}
 GB = {{ zone = "Europe/London", currency = "GBP" }}
-NZ = {{ zone = "Pacific/Auckland", currency = "NZD" }}
+NZ = {{ zone = "{zone_of_nz}", currency = "NZD" }}
 """
+    return f'version = "{name}"\nin_force_from = {since}\n{_HEAD}{rules}{countries}'
 
-_OTHER_BODY = _BODY.replace('count = 3, window = "month"', 'count = 2, window = "month"').replace(
-    'count = 2, window = "day"', 'count = 3, window = "day"'
-)
+
+FIRST = _version("first", "2020-01-01", _rules(socials=3, links=2), zone_of_nz="Pacific/Auckland")
 
 # Smaller and larger limits, a rule that shares a slot, and a country whose days are other days.
 SECOND_FROM = datetime(2026, 11, 25, tzinfo=UTC)
-SECOND = f"""
-version = "second"
-in_force_from = 2026-11-25
-{_OTHER_BODY}
-[[rules]]
-id = "more_thanks"
-title = "More thanks for a share"
-on = {{ activity = "share" }}
-limit = {{ type = "same_as", rule = "share_any" }}
-award = {{ type = "fixed", points = 2 }}
-due = {{ type = "after", delay = "PT5M" }}
-
-[countries]
-ES = {{ zone = "Europe/Madrid", currency = "EUR" }}
-GB = {{ zone = "Europe/London", currency = "GBP" }}
-NZ = {{ zone = "America/Los_Angeles", currency = "NZD" }}
-"""
+SECOND = _version(
+    "second",
+    "2026-11-25",
+    _rules(socials=2, links=3)
+    + rule("more_thanks", 'activity = "share"', 'type = "same_as", rule = "share_any"', 2),
+    zone_of_nz="America/Los_Angeles",
+)
 
 
 @asynccontextmanager

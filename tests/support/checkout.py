@@ -23,7 +23,7 @@ from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.programs import services_with
+from tests.support.programs import rule, services_with
 
 SPENDING = "spending"
 HOLD_FOR = timedelta(minutes=30)
@@ -104,15 +104,13 @@ title = "Not now"
 points = 1
 value_minor = 1
 suspended = true
-
-[[rules]]
-id = "review"
-title = "Review"
-on = { activity = "review" }
-limit = { type = "once_per", field = "product_id" }
-award = { type = "fixed", points = 100 }
-due = { type = "after", delay = "PT0S" }
-"""
+""" + rule(
+    "review",
+    'activity = "review"',
+    'type = "once_per", field = "product_id"',
+    100,
+    due='type = "after", delay = "PT0S"',
+)
 
 
 @asynccontextmanager

@@ -34,11 +34,12 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.database import rows
-from tests.support.programs import services_with
+from tests.support.programs import rule, services_with
 
 PROGRAM = "corner-shop"
 
-DOCUMENT = """
+DOCUMENT = (
+    """
 id = "corner-shop"
 version = "1"
 title = "Orders"
@@ -50,33 +51,25 @@ worth = { points = 1, minor = 1 }
 checkout = { orders = { promotion_lines = false } }
 countries.ES = { zone = "Europe/Madrid", currency = "EUR" }
 countries.GB = { zone = "Europe/London", currency = "GBP" }
-
-[[rules]]
-id = "purchase"
-title = "Each euro"
-on = { activity = "order" }
-limit = { type = "once_per", field = "order_id" }
-award = { type = "per_spend", points = 1, step_minor = 100, shipping = true }
-due = { type = "on_delivery" }
-orders = { channels = ["web", "app"] }
-
-[[rules]]
-id = "tags"
-title = "The price tags"
-on = { activity = "order" }
-limit = { type = "once_per", field = "order_id" }
-award = { type = "tag_points" }
-due = { type = "next_day" }
-orders = { promotion_lines = false }
-
-[[rules]]
-id = "review"
-title = "Review"
-on = { activity = "review" }
-limit = { type = "once_per", field = "product_id" }
-award = { type = "fixed", points = 20 }
-due = { type = "after", delay = "PT5M" }
 """
+    + rule(
+        "purchase",
+        'activity = "order"',
+        'type = "once_per", field = "order_id"',
+        'type = "per_spend", points = 1, step_minor = 100, shipping = true',
+        due='type = "on_delivery"',
+        orders='channels = ["web", "app"]',
+    )
+    + rule(
+        "tags",
+        'activity = "order"',
+        'type = "once_per", field = "order_id"',
+        'type = "tag_points"',
+        due='type = "next_day"',
+        orders="promotion_lines = false",
+    )
+    + rule("review", 'activity = "review"', 'type = "once_per", field = "product_id"', 20)
+)
 
 _numbers = count(1)
 

@@ -1,4 +1,4 @@
-"""Services with published programs."""
+"""Programs for tests, and services with published ones."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +8,23 @@ from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.support.clock import NOON, StoppedClock
+
+IN_FIVE_MINUTES = 'type = "after", delay = "PT5M"'
+
+
+def rule(
+    id_: str, on: str, limit: str, award: str | int, *, due: str = IN_FIVE_MINUTES, orders: str | None = None
+) -> str:
+    """A rule of a document. Tables are the TOML between their braces; a number is an award of fixed points."""
+    tables = {
+        "on": on,
+        "limit": limit,
+        "award": f'type = "fixed", points = {award}' if isinstance(award, int) else award,
+        "due": due,
+        "orders": orders,
+    }
+    lines = [f"{name} = {{ {table} }}" for name, table in tables.items() if table is not None]
+    return "\n".join(["", "[[rules]]", f'id = "{id_}"', f'title = "{id_}"', *lines, ""])
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.clock import FIVE_MINUTES, advance
 from tests.support.database import rows
-from tests.support.programs import services_with
+from tests.support.programs import rule, services_with
 
 PROGRAM = "market"
 PHONE = "+22670123456"
@@ -34,15 +34,7 @@ worth = { points = 1, minor = 100 }
 [countries]
 BF = { zone = "Africa/Ouagadougou", currency = "XOF" }
 IN = { zone = "Asia/Kolkata", currency = "XOF" }
-
-[[rules]]
-id = "registration"
-title = "Join"
-on = { activity = "registration" }
-limit = { type = "once" }
-award = { type = "fixed", points = 100 }
-due = { type = "after", delay = "PT5M" }
-"""
+""" + rule("registration", 'activity = "registration"', 'type = "once"', 100)
 
 OPEN = """
 [withdrawal]
