@@ -7,6 +7,7 @@ import pytest
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import services_with_activities
+from tests.support.programs import services_with
 
 
 @pytest.fixture
@@ -18,5 +19,5 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 @pytest.fixture
 async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
     """A second process with the same servers and clock, and separate caches."""
-    async with services_with_activities(settings, services.clock) as opened:
+    async with services_with(settings, clock=services.clock) as opened:
         yield opened

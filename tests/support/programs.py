@@ -15,7 +15,7 @@ IN_FIVE_MINUTES = 'type = "after", delay = "PT5M"'
 def rule(
     id_: str, on: str, limit: str, award: str | int, *, due: str = IN_FIVE_MINUTES, orders: str | None = None
 ) -> str:
-    """A rule of a document. Tables are the TOML between their braces; a number is an award of fixed points."""
+    """A rule of a document. Tables are TOML without their braces; a number is an award of fixed points."""
     tables = {
         "on": on,
         "limit": limit,

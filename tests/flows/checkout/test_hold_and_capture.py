@@ -13,7 +13,6 @@ from engage.flows.checkout.close_holds import release_overdue
 from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.members.register import MemberRegistration, register_member
-from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.coupons import expire_coupons, void_coupon
 from engage.flows.scheduled.expire import expire_due
@@ -23,6 +22,7 @@ from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.rewards.coupons import next_coupon_end, return_coupons
+from tests.support.audit import assert_audit_is_clean
 from tests.support.checkout import (
     DOCUMENT,
     HOLD_FOR,
@@ -47,8 +47,7 @@ SECOND = timedelta(seconds=1)
 async def services(settings: Settings) -> AsyncIterator[Services]:
     async with services_with_checkout(settings) as opened:
         yield opened
-        await opened.post_commit.drain()
-        assert (await audit(settings)).broken == []
+        await assert_audit_is_clean(opened)
 
 
 async def states(services: Services) -> list[tuple[object, ...]]:

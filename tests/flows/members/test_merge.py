@@ -47,13 +47,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await assert_audit_is_clean(opened)
 
 
-@pytest.fixture
-async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    """Another process, with a separate cache."""
-    async with services_with_orders(settings, services.clock) as opened:
-        yield opened
-
-
 async def merge(services: Services, member_id: str = "m-1", into: str = "m-2") -> MergeResult:
     return await merge_members(services, PROGRAM, member_id, into=into, reason="one person", operator="key-1")
 

@@ -8,13 +8,13 @@ import pytest
 
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
-from engage.flows.operations.audit import audit
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.catalogue import RewardView, read_catalogue
 from engage.flows.rewards.coupons import read_coupons, redeem_f_code
 from engage.flows.rewards.redeem import RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support.audit import assert_audit_is_clean
 from tests.support.checkout import (
     DOCUMENT,
     SPENDING,
@@ -35,8 +35,7 @@ from tests.support.database import rows
 async def services(settings: Settings) -> AsyncIterator[Services]:
     async with services_with_checkout(settings) as opened:
         yield opened
-        await opened.post_commit.drain()
-        assert (await audit(settings)).broken == []
+        await assert_audit_is_clean(opened)
 
 
 async def catalogue(services: Services, member_id: str = "m-1") -> dict[str, RewardView]:

@@ -43,12 +43,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await assert_audit_is_clean(opened)
 
 
-@pytest.fixture
-async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    async with services_with_orders(settings, services.clock) as opened:
-        yield opened
-
-
 async def due(services: Services) -> dict[str, object]:
     """Return due times of pending credits, by rule."""
     credits = await rows(services.db, "SELECT rule_id, due_at FROM credits WHERE state = 'pending'")

@@ -51,12 +51,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await assert_audit_is_clean(opened)
 
 
-@pytest.fixture
-async def other(settings: Settings, services: Services) -> AsyncIterator[Services]:
-    async with services_with_orders(settings, services.clock) as opened:
-        yield opened
-
-
 async def statement(services: Services) -> list[tuple[object, ...]]:
     return await rows(
         services.db, "SELECT kind, active_delta, debt_delta, reference FROM entries ORDER BY member_id, seq"
