@@ -140,5 +140,5 @@ async def test_drain_waits_until_all_items_are_answered() -> None:
         assert not draining.done()
         await slow.let_go(number)
     await draining
-    assert all(each.done() for each in asking)
+    assert all(request.done() for request in asking)
     await batcher.drain()

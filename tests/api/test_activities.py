@@ -158,8 +158,8 @@ async def test_seven_days_in_a_row_pay_a_bonus(api: Calling) -> None:
             clock.advance(timedelta(days=1))
     finally:
         clock.at = NOON
-    assert [one["streak"]["days"] for one in answers] == [1, 2, 3, 4, 5, 6, 7]
-    assert sum(credit["points"] for one in answers for credit in one["credits"]) == 64
+    assert [answer["streak"]["days"] for answer in answers] == [1, 2, 3, 4, 5, 6, 7]
+    assert sum(credit["points"] for answer in answers for credit in answer["credits"]) == 64
 
 
 @pytest.mark.parametrize("path", [TAPS, SHARES, REVIEWS, "/v1/feed/tickets"])

@@ -72,7 +72,7 @@ async def test_points_are_given_and_taken_once(api: Calling) -> None:
     )
     assert (refused["active"], refused["points"]) == (15, 16)
     shown = (await member.get("/v1/me/entries")).json()["items"]
-    assert [(one["kind"], one["points"]) for one in shown] == [("adjustment", -10), ("adjustment", 25)]
+    assert [(entry["kind"], entry["points"]) for entry in shown] == [("adjustment", -10), ("adjustment", 25)]
 
 
 async def test_an_operators_request_is_processed_once_under_its_key(api: Calling) -> None:
@@ -144,7 +144,7 @@ async def test_an_erased_member_has_no_access(api: Calling) -> None:
     joining = {"member_id": member.member_id, "program": PROGRAM, "country": "ES"}
     problem(await api.shop.post("/v1/shop/members", joining), 410, "member_erased")
     sent = await api.shop.post("/v1/shop/events", api.event("app.signed_in", member))
-    assert [one["code"] for one in sent.json()["refused"]] == ["unknown_member"]
+    assert [refused["code"] for refused in sent.json()["refused"]] == ["unknown_member"]
     changed = {"program": PROGRAM, "phone": "+34 600 99 88 77"}
     problem(await api.shop.patch(f"/v1/shop/members/{member.member_id}", changed), 404, "unknown_member")
     # The card and the number are anybody's.
@@ -153,12 +153,12 @@ async def test_an_erased_member_has_no_access(api: Calling) -> None:
 
 async def test_programs_and_their_versions_are_listed(api: Calling) -> None:
     listed = (await api.operator.get(PROGRAMS)).json()
-    assert [one["id"] for one in listed["items"]] == sorted(
+    assert [program["id"] for program in listed["items"]] == sorted(
         {name.partition("/")[0] for name in programs.names()}
     )
     assert listed["next_cursor"] is None
     found = (await api.operator.get(f"{PROGRAMS}/{PROGRAM}/versions")).json()["items"]
-    assert [(one["version"], one["in_force_from"]) for one in found] == [
+    assert [(version["version"], version["in_force_from"]) for version in found] == [
         ("2020", "2020-05-04"),
         ("2022", "2022-09-01"),
     ]

@@ -157,9 +157,14 @@ async def test_an_invalid_event_does_not_affect_the_others(api: Calling) -> None
     ]
     taken = await send(api, [event for event, _, _ in wrong] + [good])
     assert (taken["accepted"], taken["repeated"]) == (1, 0)
-    assert [(one["code"], one["id"]) for one in taken["refused"]] == [(code, id_) for _, code, id_ in wrong]
-    assert all(one["detail"] for one in taken["refused"])
-    assert [e["field"] for one in taken["refused"][1:3] for e in one["errors"]] == ["time", "time"]
+    assert [(refused["code"], refused["id"]) for refused in taken["refused"]] == [
+        (code, id_) for _, code, id_ in wrong
+    ]
+    assert all(refused["detail"] for refused in taken["refused"])
+    assert [error["field"] for refused in taken["refused"][1:3] for error in refused["errors"]] == [
+        "time",
+        "time",
+    ]
     assert ("app_sign_in", "pending") in await api.credits(member)
 
 

@@ -82,9 +82,9 @@ async def test_a_request_in_flight_refuses_its_repetition(api: Calling) -> None:
 
 async def test_of_simultaneous_requests_with_a_key_one_is_processed(api: Calling) -> None:
     member = await api.joined()
-    got = await asyncio.gather(*(member.post(SHARES, LINK, idempotency_key="k-7") for _ in range(8)))
-    assert {one.status_code for one in got} <= {202, 409}
-    assert len({one.content for one in got if one.status_code == 202}) == 1
+    answers = await asyncio.gather(*(member.post(SHARES, LINK, idempotency_key="k-7") for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert len({answer.content for answer in answers if answer.status_code == 202}) == 1
     assert [key for key, _ in await api.credits(member)] == ["registration", "share_link:2026-11:1"]
 
 
@@ -127,7 +127,7 @@ async def test_a_request_of_the_shop_is_processed_once_under_its_key(api: Callin
     member = api.member_of(PROGRAM, "once-1")
     event = api.event("app.signed_in", member)
     sent = [await api.shop.post("/v1/shop/events", event, idempotency_key="k-11") for _ in range(2)]
-    assert [one.json() for one in sent] == [{"accepted": 1, "repeated": 0, "refused": []}] * 2
+    assert [answer.json() for answer in sent] == [{"accepted": 1, "repeated": 0, "refused": []}] * 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "\x7f"])

@@ -126,7 +126,9 @@ def test_every_body_refuses_unknown_fields(contract: dict[str, Any]) -> None:
         if "requestBody" in operation:
             found = list(structs(operation["requestBody"]["content"]["application/json"]["schema"]))
             assert found, name
-            assert [one["title"] for one in found if one.get("additionalProperties") is not False] == []
+            assert [
+                struct["title"] for struct in found if struct.get("additionalProperties") is not False
+            ] == []
 
 
 def test_events_are_discriminated_by_type(contract: dict[str, Any]) -> None:
@@ -134,7 +136,7 @@ def test_events_are_discriminated_by_type(contract: dict[str, Any]) -> None:
     assert event["discriminator"]["propertyName"] == "type"
     types = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
     assert set(event["discriminator"]["mapping"]) == types
-    assert {one["$ref"] for one in event["oneOf"]} == set(event["discriminator"]["mapping"].values())
+    assert {variant["$ref"] for variant in event["oneOf"]} == set(event["discriminator"]["mapping"].values())
 
 
 def test_the_examples_are_valid_problems(contract: dict[str, Any]) -> None:
@@ -201,7 +203,7 @@ def test_the_api_keeps_its_contract(case: Any, server: ApiProcess, credentials: 
     if case.method == "OPTIONS":
         return  # Litestar answers these by itself.
     operation = case.operation.definition.raw
-    needed = next((name for one in operation["security"] for name in one), None)
+    needed = next((name for requirement in operation["security"] for name in requirement), None)
     case.call_and_validate(
         base_url=server.url,
         headers={"Authorization": credentials[needed]} if needed else {},

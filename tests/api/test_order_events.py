@@ -60,8 +60,8 @@ async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling)
 
     assert await send(api, event("order.paid", "buyer-1", at, **order("o-1"))) == []
     assert await seen() == [("purchase", 20, 0, "pending")]
-    one = {"line_id": "1", "quantity": 1}
-    back = event("order.returned", "buyer-1", at, order_id="o-1", return_id="r-1", lines=[one])
+    piece = {"line_id": "1", "quantity": 1}
+    back = event("order.returned", "buyer-1", at, order_id="o-1", return_id="r-1", lines=[piece])
     assert await send(api, back) == []
     assert await seen() == [("purchase", 10, 10, "pending")]
     assert await send(api, event("order.delivered", "buyer-1", at, order_id="o-1")) == []
@@ -91,8 +91,8 @@ async def test_an_invalid_order_is_refused_with_the_field(api: Calling) -> None:
         order("o-2", tip=5),
     ]
     refused = await send(api, *(event("order.paid", "buyer-2", at, **data) for data in wrong))
-    assert [one["code"] for one in refused] == ["invalid_event"] * 6
-    fields = [one["errors"][0]["field"] for one in refused]
+    assert [answer["code"] for answer in refused] == ["invalid_event"] * 6
+    fields = [answer["errors"][0]["field"] for answer in refused]
     assert fields == ["data.lines", "data", "data.lines[0].paid", "data.hold_id", "data.channel", "data.tip"]
     assert (
         await send(api, event("order.returned", "buyer-2", at, order_id="o", return_id="r", lines=[])) != []
@@ -118,7 +118,7 @@ async def test_a_refused_order_event_has_a_detail_for_people(api: Calling) -> No
             lines=[{"line_id": "7", "quantity": 1}],
         ),
     )
-    assert {one["code"]: one["detail"] for one in refused} == {
+    assert {answer["code"]: answer["detail"] for answer in refused} == {
         "wrong_currency": "Orders of this member are paid in EUR.",
         "unknown_hold": "There is no hold with this id.",
         "order_conflict": "Order o-3 was reported as paid before, with other details.",

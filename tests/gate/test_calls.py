@@ -85,16 +85,16 @@ async def test_a_cluster_gives_the_results_of_one_server(gate: Gate, cluster: Ga
     claims = some_claims(9, 200)
     await prepare(gate, PROGRAM)
     await prepare(cluster, PROGRAM)
-    asked = [SlotRequest(PROGRAM, member, slot) for member, slot in claims]
-    expected, found = await gate.claim(asked), await cluster.claim(asked)
-    assert found == expected
-    granted = [(a, c.number) for a, c in zip(asked, found, strict=True) if c.status == GRANTED]
-    for each in (gate, cluster):
-        await each.confirm(granted)
-        await each.undo(asked[::7])
+    requests = [SlotRequest(PROGRAM, member, slot) for member, slot in claims]
+    expected, actual = await gate.claim(requests), await cluster.claim(requests)
+    assert actual == expected
+    granted = [(a, c.number) for a, c in zip(requests, actual, strict=True) if c.status == GRANTED]
+    for server in (gate, cluster):
+        await server.confirm(granted)
+        await server.undo(requests[::7])
     for member in MEMBERS:
         assert await cluster.read(PROGRAM, member) == await gate.read(PROGRAM, member)
-    assert await cluster.claim(asked) == await gate.claim(asked)
+    assert await cluster.claim(requests) == await gate.claim(requests)
     await cluster.forget_all()
     assert [await cluster.read(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
 

@@ -119,7 +119,7 @@ async def test_an_activity_with_a_known_reference_earns_under_no_rule(db: AsyncE
     async with one_statement(db) as conn:
         held = await read_by_reference(conn, [(PROGRAM, "m-1", "share:s-1"), (PROGRAM, "m-1", "share:s-2")])
         keys = await read_used_keys(conn, [(PROGRAM, "m-1", "first_link"), (PROGRAM, "m-2", "first_link")])
-    assert [len(each) for each in held.values()] == [5]
+    assert [len(ids) for ids in held.values()] == [5]
     assert keys == {(PROGRAM, "m-1", "first_link")}
 
 

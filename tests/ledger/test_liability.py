@@ -300,7 +300,7 @@ async def test_a_report_of_a_past_instant_is_the_tally_of_then(scenario: Scenari
         for currency, item in found.items():
             points = expected(tally, at, currency)
             seen.update({name for name, some in points.items() if some})
-            assert {each.bucket: each.points for each in item.expiring} == points
+            assert {bucket.bucket: bucket.points for bucket in item.expiring} == points
             assert (item.outstanding, item.reconciled) == (sum(points.values()), True)
             mine = [tally.balance(m) for m, country in MEMBERS.items() if CURRENCY[country] == currency]
             assert (item.active, item.pending, item.held, item.debt) == tuple(
@@ -352,7 +352,7 @@ async def test_worths_add_up(scenario: Scenario) -> None:
         assert item.worth.currency == currency
         # Three points are worth a cent.
         assert abs(item.worth.amount - item.outstanding / 3) <= 0.5
-        worths = [each.worth.amount for each in item.expiring if each.worth is not None]
+        worths = [bucket.worth.amount for bucket in item.expiring if bucket.worth is not None]
         assert len(worths) == len(BUCKETS)
         assert sum(worths) == item.worth.amount
         assert item.worth_before is not None

@@ -132,14 +132,14 @@ async def test_a_locked_balance_is_left_to_the_next_batch(services: Services) ->
 async def test_two_workers_take_different_members(services: Services) -> None:
     members = [f"m-{n}" for n in range(6)]
     await earn(services, *members)
-    async with services.db.connect() as one, services.db.connect() as two:
+    async with services.db.connect() as first, services.db.connect() as second:
         taken = [
-            {found.member_id for found in (await lock_expiring(conn, now=JOINED_ENDS, batch=3))[1]}
-            for conn in (one, two)
+            {member.member_id for member in (await lock_expiring(conn, now=JOINED_ENDS, batch=3))[1]}
+            for conn in (first, second)
         ]
-        await one.rollback()
-        await two.rollback()
-    assert [len(each) for each in taken] == [3, 3]
+        await first.rollback()
+        await second.rollback()
+    assert [len(locked) for locked in taken] == [3, 3]
     assert taken[0] | taken[1] == set(members)
 
 

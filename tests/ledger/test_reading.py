@@ -54,14 +54,14 @@ async def test_credits_are_read_page_by_page_newest_first(services: Services) ->
             before = page[-1].id
         reversed_ = await list_credits(conn, PROGRAM, "m-1", state="reversed", before=None, limit=9)
         pending = await list_credits(conn, PROGRAM, "m-1", state="pending", before=None, limit=9)
-        one = await read_credit(conn, PROGRAM, "m-1", everything[0].id)
+        own = await read_credit(conn, PROGRAM, "m-1", everything[0].id)
         other = await read_credit(conn, PROGRAM, "m-2", everything[0].id)
     assert pages == everything
     assert [credit.id for credit in everything] == sorted((c.id for c in everything), reverse=True)
     assert len(everything) == 1 + 5 + 4 + 1, "registration, days, reviews and a bonus; no trace of a removal"
     assert [credit.source_key for credit in reversed_] == ["review:p-2"]
     assert [credit.rule for credit in pending] == ["fuel"]
-    assert (one, other) == (everything[0], None)
+    assert (own, other) == (everything[0], None)
 
 
 async def test_the_statement_adds_up_page_by_page(services: Services) -> None:
@@ -87,7 +87,7 @@ async def test_expiring_points_are_summed_by_their_end(services: Services) -> No
     later = await _ending(services, now=ending[0].expires_at, shown=100)
     first = NOON.replace(year=2027) + timedelta(minutes=5)
     assert (ending[0].points, ending[0].expires_at) == (50 + 2 + 20, first)
-    assert [each.points for each in [ending[0], *later]] == [72, 22, 22, 22], "no points that were taken back"
+    assert [end.points for end in [ending[0], *later]] == [72, 22, 22, 22], "no points that were taken back"
 
 
 async def _ending(services: Services, *, now: datetime, shown: int) -> list[ExpiringPoints]:

@@ -184,10 +184,10 @@ async def test_secrets_are_not_shown(server: Momo) -> None:
     account = server.account(key="swordfish", subscription_key="swordfish")
     assert "swordfish" not in repr(account)
     provider = MomoProvider(account)
-    said = await provider.send(payout(), at=AT)
+    outcome = await provider.send(payout(), at=AT)
     await provider.close()
-    assert isinstance(said, NotSent)
-    assert "swordfish" not in said.reason
+    assert isinstance(outcome, NotSent)
+    assert "swordfish" not in outcome.reason
 
 
 def test_missing_settings_are_named(servers: Settings) -> None:

@@ -34,9 +34,9 @@ AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 )
 async def test_the_last_digits_decide_the_outcome(digits: str, sent: type, soon: type, late: type) -> None:
     payout = Payout(uuid4(), 100, "XOF", f"+226701234{digits}", AT)
-    said: list[Outcome] = [
+    outcomes: list[Outcome] = [
         await SandboxProvider().send(payout, at=AT),
         await SandboxProvider().ask(payout, at=AT + timedelta(minutes=1)),
         await SandboxProvider().ask(payout, at=AT + LATE),
     ]
-    assert [type(one) for one in said] == [sent, soon, late]
+    assert [type(outcome) for outcome in outcomes] == [sent, soon, late]

@@ -87,8 +87,8 @@ class ActivityScenario:
     ) -> list[tuple[ExpectedMember, AnyActivity, RecordedActivity | Exception]]:
         await self.services.post_commit.drain()
         now = self.clock.now()
-        asked = [MemberActivity(PROGRAM, self.members[n].member_id, activity, now) for n, activity in acts]
-        answers = await record(self.services, asked)
+        batch = [MemberActivity(PROGRAM, self.members[n].member_id, activity, now) for n, activity in acts]
+        answers = await record(self.services, batch)
         if dying:
             lose_publications(self.services)
         return [(self.members[n], act, answer) for (n, act), answer in zip(acts, answers, strict=True)]

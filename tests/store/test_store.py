@@ -110,7 +110,7 @@ async def test_a_published_version_never_changes(db: AsyncEngine) -> None:
     assert (refused.value.code, refused.value.status) == ("version_exists", 409)
     await add("older", "0", date(2025, 1, 1))
     async with transaction(db) as conn:
-        assert [each.version for each in await programs.read_all(conn)] == ["0", "1"]
+        assert [version.version for version in await programs.read_all(conn)] == ["0", "1"]
         assert await programs.count(conn) == 2
 
 
@@ -192,8 +192,8 @@ async def test_an_event_is_recorded_once(db: AsyncEngine) -> None:
     async with transaction(db) as conn:
         await events.add_events(conn, kept[:2], now=NOW)
         await events.add_events(conn, kept, now=NOW + MOMENT)
-        asked = [("p", "e-0"), ("p", "e-2"), ("q", "e-0"), ("p", "e-9")]
-        assert await events.read_recorded_events(conn, asked) == {("p", "e-0"), ("p", "e-2")}
+        event_keys = [("p", "e-0"), ("p", "e-2"), ("q", "e-0"), ("p", "e-9")]
+        assert await events.read_recorded_events(conn, event_keys) == {("p", "e-0"), ("p", "e-2")}
     assert await rows(db, "SELECT count(*) FROM shop_events WHERE received_at = :now", now=NOW) == [(2,)]
 
 

@@ -292,7 +292,7 @@ class Provider:
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = [ED_JWK]
         self.status = 200
-        self.asked = 0
+        self.requests = 0
         self.url = ""
 
 
@@ -302,7 +302,7 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provid
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            serving.asked += 1
+            serving.requests += 1
             body = json.dumps({"keys": serving.keys}).encode()
             self.send_response(serving.status)
             self.send_header("location", f"{serving.url}-elsewhere")
@@ -365,7 +365,7 @@ def _certificate(folder: Path) -> Path:
 async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
     assert verifier.verify(token()) == ANA
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 async def test_a_url_that_cannot_be_fetched_keeps_nobody_from_starting() -> None:
@@ -379,7 +379,7 @@ async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: Provider
     for n in range(50):
         assert refused(verifier, token(kid=f"made-up-{n}"))
     await verifier.close()
-    assert provider.asked == 1, "the fetch at the start was less than half a minute ago"
+    assert provider.requests == 1, "the fetch at the start was less than half a minute ago"
 
 
 async def test_a_new_remote_key_is_found_on_the_next_try(
@@ -393,7 +393,7 @@ async def test_a_new_remote_key_is_found_on_the_next_try(
     assert refused(verifier, new), "one fetch at a time"
     await verifier.close()
     assert verifier.verify(new) == ANA
-    assert provider.asked == 2
+    assert provider.requests == 2
 
 
 async def test_a_stale_remote_key_set_is_fetched_in_the_background(
@@ -403,7 +403,7 @@ async def test_a_stale_remote_key_set_is_fetched_in_the_background(
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     assert verifier.verify(token()) == ANA, "nobody waits for it"
-    await eventually(lambda: provider.asked == 2)
+    await eventually(lambda: provider.requests == 2)
     await verifier.close()
 
 
@@ -415,7 +415,7 @@ async def test_without_any_key_the_service_is_unavailable(
     verifier = await open_verifier(settings(provider.url), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())
-    assert provider.asked == 1, "a redirect is not followed"
+    assert provider.requests == 1, "a redirect is not followed"
     provider.status = 200
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     with pytest.raises(Unavailable):

@@ -191,34 +191,34 @@ class AccountOperations(RuleBasedStateMachine):
         self.account.deduct(points, self.now, kind="adjustment", into="adjusted", reference="T-1")
 
     @invariant()
-    def lots_are_what_can_be_spent(self) -> None:
+    def lots_and_holds_add_up_to_the_balance(self) -> None:
         lots = self.account.lots.values()
         assert sum(lot.remaining for lot in lots) == self.account.active
-        assert all(0 <= each.remaining <= each.points - each.expired for each in lots)
+        assert all(0 <= lot.remaining <= lot.points - lot.expired for lot in lots)
         assert sum(take.points for takes in self.open.values() for take in takes) == self.account.held
 
     @invariant()
-    def nobody_owes_and_has(self) -> None:
+    def debt_and_active_points_exclude_each_other(self) -> None:
         assert not (self.account.active and self.account.debt)
 
     @invariant()
-    def entries_tell_all(self) -> None:
+    def movements_add_up_to_the_balance(self) -> None:
         moves = self.account.movements
-        assert sum(one.active for one in moves) == self.account.active
-        assert sum(one.held for one in moves) == self.account.held
-        assert sum(one.debt for one in moves) == self.account.debt
+        assert sum(movement.active for movement in moves) == self.account.active
+        assert sum(movement.held for movement in moves) == self.account.held
+        assert sum(movement.debt for movement in moves) == self.account.debt
         if moves:
             assert moves[-1].balance_after == self.account.active
 
     @invariant()
-    def moves_tell_of_each_lot(self) -> None:
+    def moves_add_up_to_the_rest_of_each_lot(self) -> None:
         listed: Counter[UUID] = Counter()
-        for one in self.account.movements:
-            if one.credit_id is not None and one.kind != "clawback":
-                listed[one.credit_id] += one.active
-            for move in one.moves:
+        for movement in self.account.movements:
+            if movement.credit_id is not None and movement.kind != "clawback":
+                listed[movement.credit_id] += movement.active
+            for move in movement.moves:
                 listed[move.credit_id] += move.active
-        assert all(listed[each.credit_id] == each.remaining for each in self.account.lots.values())
+        assert all(listed[lot.credit_id] == lot.remaining for lot in self.account.lots.values())
 
 
-test_whatever_is_done_no_point_comes_or_goes_unsaid = AccountOperations.TestCase
+test_movements_account_for_every_point_whatever_the_operations = AccountOperations.TestCase

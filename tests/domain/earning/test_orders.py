@@ -48,7 +48,7 @@ def program(
         "eligibility": {},
         "expiry": {"type": "rolling", "months": 12},
         "checkout": checkout,
-        "rules": [rule, *(rule | one for one in more or [])],
+        "rules": [rule, *(rule | changes for changes in more or [])],
     }
     return msgspec.convert(document, Program)
 
@@ -220,9 +220,9 @@ lines = st.lists(
     min_size=1,
     max_size=6,
 ).map(
-    lambda each: [
+    lambda drawn: [
         line(str(n), paid, quantity, tag_points=tags, promotion=promotion)
-        for n, (paid, quantity, tags, promotion) in enumerate(each)
+        for n, (paid, quantity, tags, promotion) in enumerate(drawn)
     ]
 )
 
@@ -256,12 +256,12 @@ def test_the_kept_points_do_not_depend_on_the_order_of_returns(
         more=[{"id": "tags", "award": {"type": "tag_points"}, "orders": {}}],
     )
     paid = order(*bought, shipping=shipping)
-    back = {one.line_id: data.draw(st.integers(0, one.quantity)) for one in bought}
+    back = {line.line_id: data.draw(st.integers(0, line.quantity)) for line in bought}
     decided = decide_order(rules.earning, paid, at=AT, zone=MADRID)
     found = standing(rules.earning, paid, at=AT, zone=MADRID, returned=back)
-    assert [each.credit for each in found] == decided
-    assert all(0 <= each.kept <= each.credit.points for each in found)
+    assert [outcome.credit for outcome in found] == decided
+    assert all(0 <= outcome.kept <= outcome.credit.points for outcome in found)
     assert all(
-        each.kept == 0
-        for each in standing(rules.earning, paid, at=AT, zone=MADRID, returned=ordered_quantities(paid))
+        outcome.kept == 0
+        for outcome in standing(rules.earning, paid, at=AT, zone=MADRID, returned=ordered_quantities(paid))
     )

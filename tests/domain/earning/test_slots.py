@@ -58,16 +58,16 @@ def test_a_window_pays_as_often_as_its_count_and_never_more(
     zone, recorded = history
     last = recorded[-1][0]
     recorded += [(last + timedelta(hours=n), share) for n, share in enumerate(more)]
-    asked: Counter[tuple[str, str]] = Counter()
+    shared: Counter[tuple[str, str]] = Counter()
     paid: Counter[tuple[str, str]] = Counter()
     member = SimulatedLimits()
     for at, activity in recorded:
         if not isinstance(activity, Share) or activity.reference:
             continue
         month = f"{calendar.local_date(at, zone):%Y-%m}"
-        asked.update((rule.id, month) for rule in program.rules if matches(rule, activity))
+        shared.update((rule.id, month) for rule in program.rules if matches(rule, activity))
         paid.update((credit.rule_id, month) for credit in _record(member, program, activity, at, zone))
-    for (rule_id, month), times in asked.items():
+    for (rule_id, month), times in shared.items():
         limit = program.earning.rules.by_id[rule_id].limit
         assert isinstance(limit, PerWindow)
         assert paid[rule_id, month] == min(times, limit.count)

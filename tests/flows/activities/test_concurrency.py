@@ -47,13 +47,13 @@ async def test_a_limit_holds_however_many_requests_there_are(
     """`losing`: Valkey is emptied many times during the test."""
     await join(services)
     asking = [
-        record(each, [act(each, make(2 * n + m))])
+        record(process, [act(process, make(2 * n + m))])
         for n in range(AT_ONCE // 2)
-        for m, each in enumerate((services, other))
+        for m, process in enumerate((services, other))
     ]
     losses = [services.gate.forget_all() for _ in range(6 if losing else 0)]
-    found = await asyncio.gather(*interleaved(asking, losses))
-    answers = [answer for each in found if each is not None for answer in each]
+    results = await asyncio.gather(*interleaved(asking, losses))
+    answers = [answer for result in results if result is not None for answer in result]
     credits = Counter(
         (credit.rule, credit.id) for a in answers if isinstance(a, RecordedActivity) for credit in a.credits
     )
@@ -83,9 +83,9 @@ async def test_many_members_at_once_do_not_disturb_each_other(
         await join(services, member)
     activities: list[AnyActivity] = [tap(), social(), link(), review(), tap(), social()]
     asking = [
-        record(each, [act(each, activity, m) for m in members[::step]])
+        record(process, [act(process, activity, m) for m in members[::step]])
         for activity in activities
-        for each, step in ((services, 1), (other, -1))
+        for process, step in ((services, 1), (other, -1))
     ]
     await asyncio.gather(*asking)
     found = await rows(

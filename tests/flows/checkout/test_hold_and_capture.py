@@ -212,10 +212,15 @@ async def test_a_quote_gives_the_most_points_and_the_reasons(services: Services)
     found = await quote(services, quote_request(lines=lines))
     assert (found.max_points, found.discount_max) == (150, Money(150, "EUR"))
     assert found.reasons == ["promotion_lines", "max_percent"]
-    shown = [(one.reward_id, one.title, one.value.amount, one.applies) for one in found.coupons]
+    shown = [
+        (coupon.reward_id, coupon.title, coupon.value.amount, coupon.applies) for coupon in found.coupons
+    ]
     assert shown == [("one_euro", "1 EUR off", 100, True), ("monthly", "Once a month", 50, True)]
     small = await quote(services, quote_request(lines=[line(9_99), line(5_00, "gift_card")]))
-    assert [(one.applies, one.reasons) for one in small.coupons] == [(True, []), (False, ["minimum_order"])]
+    assert [(coupon.applies, coupon.reasons) for coupon in small.coupons] == [
+        (True, []),
+        (False, ["minimum_order"]),
+    ]
     credit = await quote(services, quote_request(payment=Payment(method="credit")))
     assert (credit.max_points, credit.reasons) == (0, ["payment_method"])
 
@@ -282,7 +287,7 @@ async def test_a_coupon_is_used_once(services: Services) -> None:
     code = (await redeem_reward(services, "one_euro")).issued.code
     made = await place_hold(services, hold_request(points=50, coupon_codes=[code.lower().replace("-", " ")]))
     assert (made.points, made.discount) == (50, Money(150, "EUR"))
-    assert [(one.code, one.discount.amount) for one in made.coupons] == [(code, 100)]
+    assert [(coupon.code, coupon.discount.amount) for coupon in made.coupons] == [(code, 100)]
     assert await coupon_states(services) == ["applied"]
     at_once = await refused(services, hold_request("o-2", coupon_codes=[code]))
     assert (at_once.code, at_once.facts["reasons"]) == ("coupon_not_applicable", ["applied"])

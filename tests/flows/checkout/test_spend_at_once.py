@@ -83,9 +83,9 @@ async def test_all_points_are_spent_and_none_twice(both: list[Services]) -> None
     }
     await at_once(
         [
-            close_holds(both[0], [HoldClosing(one.hold_id, "captured")])
-            for one in answers
-            if isinstance(one, CheckoutHold)
+            close_holds(both[0], [HoldClosing(answer.hold_id, "captured")])
+            for answer in answers
+            if isinstance(answer, CheckoutHold)
         ]
     )
 
@@ -115,7 +115,7 @@ async def test_a_stock_is_never_exceeded(both: list[Services]) -> None:
     assert Counter(isinstance(answer, Redemption) for answer in answers) == {True: 3, False: AT_ONCE - 3}
     assert refusal_codes(answers) == ["sold_out"] * (AT_ONCE - 3)
     assert await rows(both[0].db, "SELECT issued FROM reward_stock") == [(3,)]
-    assert len({one.issued.code for one in answers if isinstance(one, Redemption)}) == 3
+    assert len({answer.issued.code for answer in answers if isinstance(answer, Redemption)}) == 3
 
 
 async def test_a_members_limit_is_never_exceeded(both: list[Services]) -> None:

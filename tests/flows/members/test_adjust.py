@@ -106,7 +106,7 @@ async def test_concurrent_requests_adjust_once(services: Services) -> None:
     await post_adjustment(services, 100, "T-0")
     given = await asyncio.gather(*(post_adjustment(services, 7) for _ in range(8)))
     taken = await asyncio.gather(*(post_adjustment(services, -3, "T-2") for _ in range(8)))
-    assert len({one.entry.seq for one in given}) == len({one.entry.seq for one in taken}) == 1
+    assert len({result.entry.seq for result in given}) == len({result.entry.seq for result in taken}) == 1
     assert await balance(services) == {"active": 104}
 
 

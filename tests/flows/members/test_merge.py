@@ -108,13 +108,20 @@ async def test_of_two_opposite_merges_one_wins(services: Services, other: Servic
     await buy(services, line(paid=5000))
     await buy(services, line(paid=700), order_id="o-2", member_id="m-2")
     answers = await asyncio.gather(
-        *(merge(one, *pair) for pair in [("m-1", "m-2"), ("m-2", "m-1")] for one in (services, other)),
+        *(
+            merge(process, *pair)
+            for pair in [("m-1", "m-2"), ("m-2", "m-1")]
+            for process in (services, other)
+        ),
         return_exceptions=True,
     )
     merged = [answer for answer in answers if isinstance(answer, MergeResult)]
     assert len({answer.member_id for answer in merged}) == 1
     stayed = merged[0].member_id
-    assert {one.code for one in answers if isinstance(one, Refusal)} <= {"member_merged", "unavailable"}
+    assert {answer.code for answer in answers if isinstance(answer, Refusal)} <= {
+        "member_merged",
+        "unavailable",
+    }
     gone = "m-1" if stayed == "m-2" else "m-2"
     assert await balance(services, stayed) == {"active": 57}
     assert await balance(services, gone) == {}

@@ -117,7 +117,7 @@ async def test_of_concurrent_registrations_one_gets_the_phone_number(services: S
     )
     joined = [answer for answer in answers if isinstance(answer, RegisteredMember)]
     assert [answer.member_id for answer in joined] == [await owner(services, "80291234567")]
-    assert {one.code for one in answers if isinstance(one, Refusal)} == {"card_taken"}
+    assert {answer.code for answer in answers if isinstance(answer, Refusal)} == {"card_taken"}
 
 
 async def test_a_person_gets_one_account_however_many_requests_arrive(
@@ -135,7 +135,7 @@ async def test_a_person_gets_one_account_however_many_requests_arrive(
         )
     joined = [answer for answer in answers if isinstance(answer, RegisteredMember)]
     assert len(joined) == 1
-    refused = {one.code for one in answers if isinstance(one, Refusal)}
+    refused = {answer.code for answer in answers if isinstance(answer, Refusal)}
     assert refused <= {"person_has_account", "member_exists"}
     assert len(await rows(services.db, "SELECT 1 FROM credits WHERE rule_id = 'registration'")) == 1
     # Programs are separate, and without a reference the shop vouches for the person.

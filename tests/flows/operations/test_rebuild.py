@@ -210,9 +210,9 @@ async def test_activities_are_recorded_during_a_rebuild(
         await join(services, member, COUNTRIES[n % 3])
     for _ in range(5):
         turns = [
-            record(each, [act(each, a, m)])
+            record(process, [act(process, a, m)])
             for m in MEMBERS
-            for each in (services, other)
+            for process in (services, other)
             for a in (tap(), social())
         ]
         await asyncio.gather(*turns, rebuild(services), rebuild(other))

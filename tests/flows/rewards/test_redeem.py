@@ -60,7 +60,9 @@ async def test_each_redemption_gives_a_coupon_with_a_new_code(services: Services
     )
     assert found == [("redemption", -100, "redeemed")] * 2
     kept = await rows(services.db, "SELECT id, purpose, state, points FROM holds ORDER BY id")
-    assert kept == [(one.redemption_id, "redemption", "captured", 100) for one in (first, second)]
+    assert kept == [
+        (redemption.redemption_id, "redemption", "captured", 100) for redemption in (first, second)
+    ]
 
 
 async def test_the_catalogue_lists_rewards_with_stock_and_limits(services: Services) -> None:
@@ -154,14 +156,14 @@ async def test_coupons_are_listed_newest_first_with_their_current_state(services
     async def listed(state: Any = None, limit: int = 10, before: Any = None) -> list[Any]:
         return await read_coupons(services, SPENDING, "m-1", state=state, before=before, limit=limit)
 
-    shown = [one for _, one in await listed()]
-    assert [(one.code, one.state, one.order_id) for one in shown] == [
+    shown = [coupon for _, coupon in await listed()]
+    assert [(coupon.code, coupon.state, coupon.order_id) for coupon in shown] == [
         (made[2], "applied", "o-2"),
         (made[1], "issued", None),
         (made[0], "used", "o-1"),
     ]
     assert shown[0].title == "Once"
-    assert [one.code for _, one in await listed("used")] == made[:1]
+    assert [coupon.code for _, coupon in await listed("used")] == made[:1]
     first = await listed(limit=2)
     assert [one.code for _, one in await listed(before=first[-1][0])] == made[:1]
     advance(services, 11 * DAY)

@@ -213,8 +213,8 @@ async def test_points_activated_after_an_expiration_stand_after_it(
         assert [row[:2] for row in found] == [
             ("earning", 50),
             ("expiration", -50),
-            *(("earning", each) for each in points),
-            *(("expiration", -each) for each in points),
+            *(("earning", amount) for amount in points),
+            *(("expiration", -amount) for amount in points),
         ]
         assert found[1][2] == ends[member]
     await assert_in_order(services, settings)

@@ -68,7 +68,7 @@ async def test_many_workers_expire_each_lot_once(
     await join_members(services, 25)
     assert await expire_due(services, now=ENDS - MOMENT) == 0
     advance(services, ENDS - services.clock.now())
-    ended = await asyncio.gather(*(expire_due(each, now=ENDS) for each in (services, other) * 4))
+    ended = await asyncio.gather(*(expire_due(process, now=ENDS) for process in (services, other) * 4))
     # A batch may be short while another worker has locked some of the members.
     ended.append(await expire_due(services, now=ENDS))
     assert sum(ended) == 25
@@ -108,9 +108,9 @@ async def test_points_are_spent_or_expired_when_both_happen_at_once(
     members = await join_members(services, 12)
     advance(services, ENDS - services.clock.now())
     spending = [
-        spend(each, 10, member, now=ENDS - MOMENT) for member in members for each in (services, other)
+        spend(process, 10, member, now=ENDS - MOMENT) for member in members for process in (services, other)
     ]
-    ending = [expire_due(each, now=ENDS) for each in (services, other) * 3]
+    ending = [expire_due(process, now=ENDS) for process in (services, other) * 3]
     work = [task for pair in zip(spending, [*ending, *[None] * len(spending)], strict=False) for task in pair]
     done = await asyncio.gather(*(task for task in work if task is not None))
     await expire_due(services, now=ENDS)
@@ -175,10 +175,10 @@ async def test_a_large_backlog_of_lots_is_shared_by_workers(
         before = tick_of(services.clock.wall())
         assert await expire_together(services) == 4, "a turn has no time for more, but for one batch"
         ticks = range(before, tick_of(services.clock.wall()) + 1)
-        asked = [
+        jobs = [
             await Job(f"{EXPIRE_JOB}:{tick}:0", pool, QUEUE, _deserializer=unpack).info() for tick in ticks
         ]
-        assert len([info for info in asked if info is not None and info.function == EXPIRE_JOB]) == 1
+        assert len([info for info in jobs if info is not None and info.function == EXPIRE_JOB]) == 1
         queued = await pool.zcard(QUEUE)
         assert await expire_together(services, others=0) == 4
         assert await expire_together(services) == 2, "it was less than a batch, and nobody else is needed"
@@ -200,17 +200,17 @@ async def test_home_shows_the_next_expiration_and_no_past_one(services: Services
     await join_members(services, 1)
     home = await read_home(services, PROGRAM, "m-0")
     assert home.balance.active == 52
-    assert [(each.points, each.expires_at) for each in home.expiring] == [(50, ENDS), (2, ENDS + 2 * DAY)]
+    assert [(end.points, end.expires_at) for end in home.expiring] == [(50, ENDS), (2, ENDS + 2 * DAY)]
     # Held points do not expire.
     await hold(services, 20, "m-0", now=services.clock.now())
     home = await read_home(services, PROGRAM, "m-0")
     assert (home.balance.active, home.balance.held) == (32, 20)
-    assert [each.points for each in home.expiring] == [30, 2]
+    assert [end.points for end in home.expiring] == [30, 2]
     advance(services, ENDS - MOMENT - services.clock.now())
     assert (await read_home(services, PROGRAM, "m-0")).balance.active == 32
     advance(services, MOMENT)
     unswept = await read_home(services, PROGRAM, "m-0")
-    assert (unswept.balance.active, [each.points for each in unswept.expiring]) == (2, [2])
+    assert (unswept.balance.active, [end.points for end in unswept.expiring]) == (2, [2])
     await expire_due(services, now=ENDS)
     swept = await read_home(services, PROGRAM, "m-0")
     assert (swept.balance.active, swept.balance.held, swept.expiring) == (2, 20, unswept.expiring)

@@ -74,7 +74,7 @@ async def test_many_workers_settle_each_credit_once(
         services, [act(services, activity, m) for m in members for activity in (tap(), link(), social())]
     )
     now = advance(services, FIVE_MINUTES)
-    settled = await asyncio.gather(*(settle_due(each, now=now) for each in (services, other) * 4))
+    settled = await asyncio.gather(*(settle_due(process, now=now) for process in (services, other) * 4))
     # A batch may be short while another worker has locked some of the rows.
     settled.append(await settle_due(services, now=now))
     assert sum(settled) == 25 * 5
@@ -105,7 +105,7 @@ async def test_a_removal_and_a_settlement_at_once_agree(
     removals += [share_removed(services, f"s-{n}", m) for m in members for n in range(2)]
     chance.shuffle(removals)
     work = [take_events(each, removals[n::6]) for n, each in enumerate((services, other) * 3)]
-    settling = [settle_once(each, now=now) for each in (services, other) * 4]
+    settling = [settle_once(process, now=now) for process in (services, other) * 4]
     both = [*work, *settling]
     chance.shuffle(both)
     await asyncio.gather(*both)
@@ -138,13 +138,15 @@ async def test_credits_arrive_while_others_are_settled_and_taken_back(
     async def take(each: Services, turn: int) -> None:
         await take_events(each, [review_removed(each, f"r-{turn - 1}", m) for m in members])
 
-    async def settle_all(each: Services) -> None:
-        await settle_due(each, now=each.clock.now() + timedelta(hours=1))
+    async def settle_all(process: Services) -> None:
+        await settle_due(process, now=process.clock.now() + timedelta(hours=1))
 
     for turn in range(6):
-        each = (services, other) * 3
+        processes = (services, other) * 3
         await asyncio.gather(
-            *(earn(e, turn) for e in each), *(take(e, turn) for e in each), *(settle_all(e) for e in each)
+            *(earn(process, turn) for process in processes),
+            *(take(process, turn) for process in processes),
+            *(settle_all(process) for process in processes),
         )
         advance(services, timedelta(hours=6))
     assert set(answers) <= {"RecordedActivity", "already_tapped", "limit_reached", "already_rewarded"}

@@ -82,7 +82,7 @@ async def test_two_sweeps_at_once_publish_everything(services: Services, other: 
                 ),
                 {"member": f"m-{n % 5}"},
             )
-    published = await asyncio.gather(*(publish_outbox(each) for each in (services, other) * 3))
+    published = await asyncio.gather(*(publish_outbox(process) for process in (services, other) * 3))
     assert sum(published) == 40
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 

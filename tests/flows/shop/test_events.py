@@ -152,7 +152,7 @@ async def test_the_same_events_from_two_callers_at_once_are_done_once(
     ]
     backwards = list(reversed(events))
     await asyncio.gather(
-        *(take_events(each, some) for each in (services, other) for some in (events, backwards))
+        *(take_events(process, sequence) for process in (services, other) for sequence in (events, backwards))
     )
     assert summary(await take_events(services, events)) == (0, 20, [])
     found = await rows(services.db, "SELECT DISTINCT active, pending FROM balances")

@@ -151,7 +151,9 @@ async def test_a_repeated_payment_changes_nothing_and_another_one_is_refused(ser
     again = paid(services, line("2"), line("1"), at=NOON - DAY)
     assert await send_events(services, again) == [], "the same under another id and time"
     taken = await take_events(services, [paid(services, line("1"))])
-    assert [(one.code, one.facts) for one in taken.refused] == [("order_conflict", {"order_id": "o-1"})]
+    assert [(refused.code, refused.facts) for refused in taken.refused] == [
+        ("order_conflict", {"order_id": "o-1"})
+    ]
     assert await balance(services) == {"pending": 20}
 
 
@@ -238,7 +240,11 @@ async def test_the_same_events_from_two_callers_at_once_are_done_once(
             returned(services, {"1": 1}, order_id=order_id),
         ]
     await asyncio.gather(
-        *(take_events(each, some) for each in (services, other) for some in (events, events[::-1]))
+        *(
+            take_events(process, sequence)
+            for process in (services, other)
+            for sequence in (events, events[::-1])
+        )
     )
     assert (await take_events(services, events)).repeated == 60
     assert await balance(services) == {"pending": 100}

@@ -233,10 +233,10 @@ async def test_two_workers_send_a_payout_once(
     withdrawal = await request_withdrawal(services)
     async with services_with_withdrawals(settings, bank, clock=services.clock) as other:
         now = services.clock.now()
-        done = await asyncio.gather(*(pay_out_due(one, now=now) for one in [services, other] * 8))
+        done = await asyncio.gather(*(pay_out_due(process, now=now) for process in [services, other] * 8))
         assert sum(done) == 1
         later = advance(services, MINUTE)
-        await asyncio.gather(*(pay_out_due(one, now=later) for one in [services, other] * 8))
+        await asyncio.gather(*(pay_out_due(process, now=later) for process in [services, other] * 8))
     assert bank.sent == [withdrawal.id]
     assert await withdrawal_states(services) == ["settled"]
     assert await balance(services) == (40, 0)
@@ -246,7 +246,7 @@ async def test_concurrent_withdrawals_never_hold_more_than_the_balance(services:
     answers = await asyncio.gather(
         *(request_withdrawal(services, 50) for _ in range(8)), return_exceptions=True
     )
-    codes = [one.code for one in answers if isinstance(one, Refusal)]
+    codes = [answer.code for answer in answers if isinstance(answer, Refusal)]
     assert len(codes) == 7
     assert set(codes) == {"daily_points_reached"}
     assert await balance(services) == (50, 50)

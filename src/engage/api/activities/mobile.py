@@ -77,7 +77,9 @@ async def _record_now(
     services: Services, requests: list[ActivityRequest]
 ) -> Sequence[RecordedActivity | Exception]:
     now = services.clock.now()
-    activities = [MemberActivity(one.program_id, one.member_id, one.activity, now) for one in requests]
+    activities = [
+        MemberActivity(request.program_id, request.member_id, request.activity, now) for request in requests
+    ]
     return await record(services, activities)
 
 

@@ -184,7 +184,7 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
     if known.idempotent:
         yield RequestKind.IDEMPOTENT
     parameters = operation.get("parameters", ())
-    if any(one["in"] == "path" and one["schema"].get("format") == "uuid" for one in parameters):
+    if any(item["in"] == "path" and item["schema"].get("format") == "uuid" for item in parameters):
         yield RequestKind.WITH_UUID_IN_PATH
 
 

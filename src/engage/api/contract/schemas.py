@@ -36,11 +36,11 @@ class Schemas:
         wanted = [*all_types.values(), *NAMED.values()]
         made, self.components = msgspec.json.schema_components(wanted, ref_template=REF)
         _add_time_formats(self.components, wanted)
-        unions = dict(zip(NAMED, [_tidy(one, {}) for one in made[len(all_types) :]], strict=True))
+        unions = dict(zip(NAMED, [_tidy(union, {}) for union in made[len(all_types) :]], strict=True))
         self._of: dict[str, Schema] = {
-            name: _tidy(one, unions) for name, one in zip(all_types, made, strict=False)
+            name: _tidy(schema, unions) for name, schema in zip(all_types, made, strict=False)
         }
-        self.components |= {name: _tidy(one, unions) for name, one in self.components.items()} | unions
+        self.components |= {name: _tidy(schema, unions) for name, schema in self.components.items()} | unions
         self.components[Credit.__name__]["properties"]["why"] = ref(Why)
         self.components[Why.__name__]["properties"]["trace"]["items"] = ref(TraceLine)
         del self.components[TraceStep.__name__]
@@ -69,7 +69,7 @@ def _tidy(schema: Any, unions: dict[str, Schema]) -> Any:
             named = next((name for name, union in unions.items() if union == tidied), None)
             return _nullable(tidied) if named is None else {"$ref": REF.format(name=named)}
         case list():
-            return [_tidy(one, unions) for one in schema]
+            return [_tidy(item, unions) for item in schema]
         case _:
             return schema
 
@@ -98,11 +98,11 @@ def _add_time_formats(components: dict[str, Schema], types: list[Any]) -> None:
     for struct in _structs(multi_type_info(types)):
         properties = components.get(struct.cls.__name__, {}).get("properties", {})
         for field in struct.fields:
-            found = properties.get(field.encode_name, {})
+            schema = properties.get(field.encode_name, {})
             if _is_time(field):
-                for one in (found, *found.get("anyOf", ())):
-                    if one.get("type") == "string":
-                        one["format"] = "date-time"
+                for variant in (schema, *schema.get("anyOf", ())):
+                    if variant.get("type") == "string":
+                        variant["format"] = "date-time"
 
 
 def _is_time(field: Field) -> bool:

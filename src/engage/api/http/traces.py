@@ -23,14 +23,14 @@ class TraceLine(Struct, frozen=True):
 
 def with_text(credit: Credit, language: str) -> Credit:
     """Add a text to each step of a credit's trace."""
-    currency = credit.why.get("activity", {}).get("currency")  # Of an order.
+    currency = credit.why.get("activity", {}).get("currency")  # Only orders have one.
     lines = [
-        TraceLine(each.code, each.facts, trace_line(each, language, currency))
-        for each in map(_step_of, msgspec.convert(credit.why["trace"], list[TraceStep | str]))
+        TraceLine(line.code, line.facts, trace_line(line, language, currency))
+        for line in map(_step_of, msgspec.convert(credit.why["trace"], list[TraceStep | str]))
     ]
     return replace(credit, why=credit.why | {"trace": lines})
 
 
 def _step_of(line: TraceStep | str) -> TraceStep:
-    """A process of an earlier release that still runs after the migration writes sentences."""
+    """Wrap a sentence: a process of an earlier release may write some after the migration."""
     return step(TraceCode.TEXT, text=line) if isinstance(line, str) else line

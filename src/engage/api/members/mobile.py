@@ -39,5 +39,5 @@ class HomeController(Controller):
 
 def _matches(if_none_match: list[str], tag: str) -> bool:
     """Compare weakly: proxies mark what they compress with W/."""
-    tags = [one.strip().removeprefix("W/") for header in if_none_match for one in header.split(",")]
+    tags = [item.strip().removeprefix("W/") for header in if_none_match for item in header.split(",")]
     return tag in tags or "*" in tags

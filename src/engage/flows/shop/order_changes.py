@@ -123,9 +123,9 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         delivered_at=update.after.delivered_at,
         returned=update.after.returned(),
     )
-    order = OrderChanges(update, program, program.grace, {each.credit.rule_id: each for each in standings})
+    order = OrderChanges(update, program, program.grace, {item.credit.rule_id: item for item in standings})
     if update.is_new:
-        order.new_credits = [_new_credit(update, each) for each in standings]
+        order.new_credits = [_new_credit(update, item) for item in standings]
         order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order
 
