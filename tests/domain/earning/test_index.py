@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import get_args, get_type_hints
 
 from engage.domain.accounts.expiry import Never
 from engage.domain.activity import Activity, FuelTap, Line, Order, Payment, Review, Share
@@ -11,7 +12,7 @@ from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import After
 from engage.domain.earning.index import RuleIndex, index_rules
 from engage.domain.earning.limits import DailyStreak, Limit, OncePer, PerWindow, SameAs
-from engage.domain.earning.on import On
+from engage.domain.earning.on import ACTIVITY_FIELDS, On
 from engage.domain.earning.orders import standing
 from engage.domain.earning.slots import Grant, refused, wanted
 from engage.domain.earning.terms import EarningTerms
@@ -97,3 +98,7 @@ def test_rules_are_found_by_activity_and_kind_in_the_order_of_the_document() -> 
     assert (index.leader("bonus").id, index.leader("fuel").id) == ("fuel", "fuel")
     assert [follower.id for follower in index.followers["fuel"]] == ["bonus"]
     assert list(index.windows)[:2] == ["any_share", "link"]
+
+
+def test_a_rule_can_be_about_every_activity() -> None:
+    assert set(get_args(get_type_hints(On)["activity"])) == ACTIVITY_FIELDS.keys()
