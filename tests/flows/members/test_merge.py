@@ -20,7 +20,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import checkout
 from tests.support.audit import assert_audit_is_clean
-from tests.support.clock import DAY, advance
+from tests.support.clock import DAY, FIVE_MINUTES, advance
 from tests.support.database import rows
 from tests.support.orders import (
     PROGRAM,
@@ -49,6 +49,16 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 async def merge(services: Services, member_id: str = "m-1", into: str = "m-2") -> MergeResult:
     return await merge_members(services, PROGRAM, member_id, into=into, reason="one person", operator="key-1")
+
+
+async def merge_reviewers(services: Services) -> None:
+    """Merge two members who each have an active credit for a review, r-1 and r-2."""
+    await join(services)
+    await join(services, "m-2")
+    await write_review(services, "r-1")
+    await write_review(services, "r-2", member_id="m-2")
+    await settle_due(services, now=advance(services, FIVE_MINUTES))
+    await merge(services)
 
 
 async def refused(services: Services, member_id: str, into: str) -> Refusal:
@@ -188,13 +198,7 @@ async def test_a_chain_of_merges_leads_to_the_last_survivor(services: Services, 
 
 
 async def test_nothing_is_earned_twice_after_a_merge(services: Services) -> None:
-    await join(services)
-    await join(services, "m-2")
-    await write_review(services, "r-1")
-    await write_review(services, "r-2", member_id="m-2")
-    advance(services, timedelta(minutes=5))
-    await settle_due(services, now=services.clock.now())
-    await merge(services)
+    await merge_reviewers(services)
     for product, review in [("r-1", "again"), ("r-2", "again-2")]:
         act = MemberActivity(
             PROGRAM, "m-2", Review(product_id=product, review_id=review), services.clock.now()
@@ -228,13 +232,7 @@ async def test_an_order_paid_before_the_merge_can_be_delivered_after_it(services
 
 
 async def test_a_removed_review_is_clawed_back_from_the_survivor(services: Services) -> None:
-    await join(services)
-    await join(services, "m-2")
-    await write_review(services, "r-1")
-    await write_review(services, "r-2", member_id="m-2")
-    advance(services, timedelta(minutes=5))
-    await settle_due(services, now=services.clock.now())
-    await merge(services)
+    await merge_reviewers(services)
     assert await send_events(services, review_removed(services, "r-1")) == []
     assert await balance(services, "m-2") == {"active": 20}
 
