@@ -114,7 +114,7 @@ async def test_removing_a_review_takes_its_points_back(page: Page) -> None:
         await shows(page, active=JOINING, pending=0)
     await expect(review.locator(".chip")).to_have_text("Taken back")
     await page.click("#review")
-    await expect(page.locator("#toast-urgent")).to_contain_text("you have had them")
+    await expect(page.locator("#toast-urgent")).to_contain_text("you already have them")
 
 
 async def test_signing_in_to_the_app_pays_once(page: Page) -> None:
