@@ -18,6 +18,6 @@ async def installed(module_database: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 async def api(installed: Settings) -> AsyncIterator[Calling]:
-    """Its clock stands at NOON, a Saturday in November."""
+    """An open API whose clock stands at NOON, a Saturday in November."""
     async with calling(installed, StoppedClock(NOON)) as opened:
         yield opened

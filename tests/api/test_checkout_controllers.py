@@ -57,15 +57,15 @@ async def balance(member: Caller) -> dict[str, int]:
     return found
 
 
-async def made(api: Calling, body: dict[str, Any]) -> dict[str, Any]:
+async def place_hold(api: Calling, body: dict[str, Any]) -> dict[str, Any]:
     answer = await api.shop.post(HOLDS, body)
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def end(api: Calling, hold: dict[str, Any], how: str, **headers: str) -> httpx.Response:
-    return await api.shop.post(f"{HOLDS}/{hold['hold_id']}/{how}", **headers)
+async def end(api: Calling, hold: dict[str, Any], outcome: str, **headers: str) -> httpx.Response:
+    return await api.shop.post(f"{HOLDS}/{hold['hold_id']}/{outcome}", **headers)
 
 
 async def test_an_order_is_quoted_held_for_and_paid(api: Calling) -> None:
@@ -77,7 +77,7 @@ async def test_an_order_is_quoted_held_for_and_paid(api: Calling) -> None:
         "coupons": [],
         "reasons": [],
     }
-    hold = await made(api, order(member, "1", points="max"))
+    hold = await place_hold(api, order(member, "1", points="max"))
     assert hold["points"] == 300
     assert hold["discount"] == {"amount": 300, "currency": "EUR"}
     assert hold["expires_at"] == (NOON + HOLD_FOR).isoformat().replace("+00:00", "Z")
@@ -111,7 +111,7 @@ async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
     )
     assert (low["max_points"], low["reasons"]) == (0, ["payment_method"])
     assert "not with this way of paying" in low["detail"]
-    await made(api, order(member, "1", points=95))
+    await place_hold(api, order(member, "1", points=95))
     few = problem(await api.shop.post(HOLDS, order(member, "2", points=5)), 409, "below_minimum")
     assert (few["active"], few["minimum"]) == (5, 10)
     problem(await api.shop.post(HOLDS, order(member, "1", points=94)), 409, "order_has_hold")
@@ -142,14 +142,14 @@ async def test_an_invalid_hold_is_refused_with_the_field(
 
 
 async def test_an_unknown_hold_is_not_found(api: Calling) -> None:
-    for how in ("capture", "release"):
-        problem(await end(api, {"hold_id": uuid4()}, how), 404, "unknown_hold")
-        problem(await end(api, {"hold_id": "first"}, how), 404, "not_found")
+    for outcome in ("capture", "release"):
+        problem(await end(api, {"hold_id": uuid4()}, outcome), 404, "unknown_hold")
+        problem(await end(api, {"hold_id": "first"}, outcome), 404, "not_found")
 
 
 async def test_only_the_shop_holds_and_captures(api: Calling) -> None:
     member = await spender(api, 100)
-    hold = await made(api, order(member, "1", points=50))
+    hold = await place_hold(api, order(member, "1", points=50))
     for caller, status, code in (
         (member, 401, "unauthorized"),
         (api.nobody, 401, "unauthorized"),
@@ -187,7 +187,7 @@ async def test_a_redeemed_coupon_is_offered_at_checkout(api: Calling) -> None:
     assert (redeemed["points"], redeemed["coupon"]["state"]) == (100, "issued")
     (offered,) = (await api.shop.post(QUOTES, order(member))).json()["coupons"]
     assert (offered["code"], offered["applies"], offered["discount"]["amount"]) == (code, True, 100)
-    hold = await made(api, order(member, "1", points=50, coupon_codes=[code]))
+    hold = await place_hold(api, order(member, "1", points=50, coupon_codes=[code]))
     assert (hold["discount"]["amount"], hold["coupons"][0]["code"]) == (150, code)
     taken = await api.shop.post(HOLDS, order(member, "2", coupon_codes=[code]))
     refused = problem(taken, 422, "coupon_not_applicable")

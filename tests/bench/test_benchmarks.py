@@ -56,7 +56,7 @@ HEAVY = [
 
 @pytest.fixture
 def parent() -> Iterator[Path]:
-    """Return a short path, because the path of PostgreSQL's socket must be short."""
+    """A folder with a short path, as PostgreSQL's socket needs."""
     with tempfile.TemporaryDirectory(prefix="eb-") as folder:
         yield Path(folder)
 

@@ -29,9 +29,9 @@ Part = TypeVar("Part", bound=Struct)
 def changes(program: Program) -> Iterator[Change]:
     """Yield (description of the change, changed program)."""
     for rule in program.rules:
-        for what, changed in _rule(rule):
+        for change, changed in _rule(rule):
             rules = [changed if other.id == rule.id else other for other in program.rules]
-            yield f"{rule.id} {what}", replace(program, rules=rules)
+            yield f"{rule.id} {change}", replace(program, rules=rules)
     for expiry in _expiry(program.expiry):
         yield f"expiry {expiry}", replace(program, expiry=expiry)
     yield from _eligibility(program)

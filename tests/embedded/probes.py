@@ -19,7 +19,7 @@ async def query(settings: Settings, statement: str) -> object:
 
 
 def is_running(pid: int) -> bool:
-    """A zombie does not run."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

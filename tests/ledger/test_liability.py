@@ -265,15 +265,15 @@ async def scenario(module_database: Settings) -> AsyncIterator[Scenario]:
 
 
 async def read(scenario: Scenario, at: datetime, since: datetime | None = None) -> dict[str, Liability]:
-    """By currency."""
-    found = await report_liability(
+    """Read a report; return its figures by currency."""
+    report = await report_liability(
         scenario.services.settings,
         at=at.isoformat(),
         since=None if since is None else since.isoformat(),
         program_id=PROGRAM,
         clock=scenario.services.clock,
     )
-    return {item.currency: item for item in found.items}
+    return {item.currency: item for item in report.items}
 
 
 def bucket_of(end: datetime | None, at: datetime) -> str:
@@ -284,7 +284,7 @@ def bucket_of(end: datetime | None, at: datetime) -> str:
 
 
 def expected(tally: Tally, at: datetime, currency: str) -> dict[str, int]:
-    """Outstanding points by bucket."""
+    """Return outstanding points by bucket."""
     points: Counter[str] = Counter()
     held = tally.held()
     for id_, left in tally.lots.items():

@@ -28,7 +28,7 @@ from tests.support.database import rows
 
 Loss = Literal["emptied", "rebuilt"]
 
-# Madrid keeps its zone; Auckland becomes Los Angeles with the second version.
+# The second version moves New Zealand from the zone of Auckland to that of Los Angeles.
 COUNTRIES = ("ES", "NZ")
 
 _numbers = count(1)
@@ -60,23 +60,23 @@ class ActivityScenario:
         )
         return program, market.zone
 
-    def perform(self, who: int, activity: AnyActivity) -> None:
+    def perform(self, index: int, activity: AnyActivity) -> None:
         if isinstance(activity, AppSignIn):
-            self.sign_in(who)
+            self.sign_in(index)
         else:
-            self.check(self.run(self.recorded([(who, activity)])))
+            self.check(self.run(self.recorded([(index, activity)])))
 
     def perform_together(self, activities: list[AnyActivity]) -> None:
-        """In one batch, one activity each."""
+        """Record one activity of each member in one batch."""
         self.check(self.run(self.recorded(list(enumerate(activities)))))
 
-    def perform_and_die(self, who: int, activity: AnyActivity) -> None:
-        """The process dies right after its answer: nothing is confirmed or published, no doorbell rings."""
-        self.check(self.run(self.recorded([(who, activity)], dying=True)))
+    def perform_and_die(self, index: int, activity: AnyActivity) -> None:
+        """Record in a process that dies right after its answer: nothing is confirmed or published."""
+        self.check(self.run(self.recorded([(index, activity)], dying=True)))
 
-    def claim_and_die(self, who: int, activity: AnyActivity) -> None:
-        """The process dies before its answer, between the gate and the database."""
-        member = self.members[who]
+    def claim_and_die(self, index: int, activity: AnyActivity) -> None:
+        """Claim slots in a process that dies before it reaches the database."""
+        member = self.members[index]
         program, zone = self.in_force(member)
         slots = wanted(program.earning, activity, at=self.clock.now(), zone=zone)
         self.run(self.services.gate.claim([SlotRequest(PROGRAM, member.member_id, slot) for slot in slots]))
@@ -126,8 +126,8 @@ class ActivityScenario:
             assert taken == {credit.rule_id: credit.source_key for credit in expected.credits}
         member.confirm(taken)
 
-    def sign_in(self, who: int) -> None:
-        member = self.members[who]
+    def sign_in(self, index: int) -> None:
+        member = self.members[index]
         event = signed_in(self.services, member.member_id)
         taken = self.run(take_events(self.services, [event]))
         assert (taken.accepted, taken.refused) == (1, [])
@@ -136,8 +136,8 @@ class ActivityScenario:
         if isinstance(expected, Expected):
             member.confirm({"app_sign_in": "app_sign_in"})
 
-    def remove(self, who: int, kind: str, name: str) -> None:
-        member = self.members[who]
+    def remove(self, index: int, kind: str, name: str) -> None:
+        member = self.members[index]
         removal = share_removed if kind == "share" else review_removed
         taken = self.run(take_events(self.services, [removal(self.services, name, member.member_id)]))
         assert (taken.accepted, taken.refused) == (1, [])
@@ -152,16 +152,16 @@ class ActivityScenario:
         for member in self.members:
             member.settle(now)
 
-    def lose_valkey(self, how: Loss) -> None:
+    def lose_valkey(self, loss: Loss) -> None:
         self.run(self.services.gate.forget_all())
-        if how == "rebuilt":
+        if loss == "rebuilt":
             self.run(rebuild(self.services))
 
-    def fall_behind(self, who: int, activities: list[AnyActivity]) -> None:
-        """Valkey loses these activities, as after a failover to a replica that lagged."""
+    def fall_behind(self, index: int, activities: list[AnyActivity]) -> None:
+        """Record activities that Valkey loses, as after a failover to a replica that lagged."""
         before = self.run(self._dump())
         for activity in activities:
-            self.perform(who, activity)
+            self.perform(index, activity)
         self.run(self._restore(before))
 
     async def _dump(self) -> dict[bytes, bytes]:
@@ -177,8 +177,8 @@ class ActivityScenario:
             for key, dump in before.items():
                 await valkey.restore(key, 0, dump)
 
-    def compare_home(self, who: int) -> None:
-        member = self.members[who]
+    def compare_home(self, index: int) -> None:
+        member = self.members[index]
         home = self.run(read_home(self.services, PROGRAM, member.member_id))
         program, zone = self.in_force(member)
         now = self.clock.now()
@@ -187,11 +187,11 @@ class ActivityScenario:
         assert {limit.rule: limit.remaining for limit in home.limits} == member.remaining(program, now, zone)
 
     def close(self) -> None:
-        """Settle everything, and compare the ledger with the expected credits. The audit is clean."""
+        """Settle everything, compare the ledger with the expected credits, and audit."""
         self.wait(48)
         self.settle()
-        for who, member in enumerate(self.members):
-            self.compare_home(who)
+        for index, member in enumerate(self.members):
+            self.compare_home(index)
             found = self.run(
                 rows(
                     self.services.db,
@@ -205,5 +205,5 @@ class ActivityScenario:
         self.run(self.services.post_commit.drain())
         audited = self.run(audit(self.services.settings))
         assert audited.broken == []
-        # A caller that died has published nothing, and no sweep runs here.
+        # Callers that died left changes unpublished, and no sweep runs in this test.
         assert {finding.check.name for finding in audited.late} <= {"published_in_time"}

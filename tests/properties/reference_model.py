@@ -1,4 +1,4 @@
-"""A member of each program in plain Python: the specification of the ledger, made to be read.
+"""A member of each program in plain Python: a readable specification of the ledger.
 
 It imports nothing of engage. Its numbers are those of the programs' published terms; amounts are in minor
 units.
@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 @dataclass
 class Shop:
-    """A program's terms: orders, expiration and spending."""
+    """The terms of a program: orders, expiration and spending."""
 
     country: str
     currency: str
     zone: str
-    channels: set[str]  # Those that earn.
+    channels: set[str]  # Channels whose orders earn.
     earns: str  # "spend", "tags" or "brackets".
     step: int = 1  # Minor units for a point.
     brackets: tuple[tuple[int, int], ...] = ()
@@ -33,7 +33,7 @@ class Shop:
     coupon: tuple[str, int, int, int, int] | None = None  # Reward, points, minor units, days, least order.
 
     def counted(self, lines: list["Line"]) -> list["Line"]:
-        """The lines that earn, and that points can pay for."""
+        """Return the lines that earn, and that points can pay for."""
         return [line for line in lines if not (self.plain_lines_only and line.promotion)]
 
 
@@ -62,7 +62,7 @@ GRACE = timedelta(days=30)
 
 
 def end_of(shop: Shop, at: datetime) -> datetime | None:
-    """The end of points that become active at `at`, or None."""
+    """Return the end of points that become active at `at`, or None."""
     zone = ZoneInfo(shop.zone)
     local = at.astimezone(zone)
     if shop.ends == "never":
@@ -309,11 +309,11 @@ class Member:
         self.coupons.append(Coupon(minor, self.now + timedelta(days=days)))
         return self.coupons[-1]
 
-    def close(self, hold: Hold, how: str) -> None:
-        hold.state = how
+    def close(self, hold: Hold, outcome: str) -> None:
+        hold.state = outcome
         if hold.coupon is not None:
-            hold.coupon.state = "used" if how == "captured" else "issued"
-        if how != "captured":
+            hold.coupon.state = "used" if outcome == "captured" else "issued"
+        if outcome != "captured":
             for lot, part in hold.of:
                 lot.left += part
             for lot in self.lots:

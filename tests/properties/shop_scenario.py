@@ -293,10 +293,10 @@ class ShopScenario:
         if held is not None and released:
             self.end(*held, "released")
 
-    def end(self, hold_id: str, held: Hold, how: Literal["captured", "released"]) -> None:
-        (ended,) = self.run(close_holds(self.services, [HoldClosing(UUID(hold_id), how)]))
+    def end(self, hold_id: str, held: Hold, outcome: Literal["captured", "released"]) -> None:
+        (ended,) = self.run(close_holds(self.services, [HoldClosing(UUID(hold_id), outcome)]))
         assert not isinstance(ended, Exception), ended
-        self.member.close(held, how)
+        self.member.close(held, outcome)
         self.compare()
 
     def wait(self, by: timedelta) -> None:

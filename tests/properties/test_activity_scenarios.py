@@ -44,7 +44,7 @@ ACTIVITIES: list[AnyActivity] = [
 ALL_ACTIVITIES = [*ACTIVITIES, AppSignIn()]
 
 activity = st.sampled_from(ACTIVITIES)
-who = st.integers(0, 1)
+index = st.integers(0, 1)
 
 
 class ActivityMachine(RuleBasedStateMachine):
@@ -62,33 +62,33 @@ class ActivityMachine(RuleBasedStateMachine):
         assert self.drawn is not None
         return self.drawn
 
-    @rule(who=who, activities=st.lists(st.sampled_from(ALL_ACTIVITIES), min_size=1, max_size=8))
-    def perform(self, who: int, activities: list[AnyActivity]) -> None:
+    @rule(index=index, activities=st.lists(st.sampled_from(ALL_ACTIVITIES), min_size=1, max_size=8))
+    def perform(self, index: int, activities: list[AnyActivity]) -> None:
         for activity in activities:
-            self.scenario.perform(who, activity)
+            self.scenario.perform(index, activity)
 
-    @rule(who=who, activity=st.sampled_from([link(), social()]))
-    def use_up(self, who: int, activity: AnyActivity) -> None:
-        self.perform(who, [activity] * 4)
+    @rule(index=index, activity=st.sampled_from([link(), social()]))
+    def use_up(self, index: int, activity: AnyActivity) -> None:
+        self.perform(index, [activity] * 4)
 
-    @rule(who=who, days=st.integers(1, 4))
-    def tap_each_day(self, who: int, days: int) -> None:
+    @rule(index=index, days=st.integers(1, 4))
+    def tap_each_day(self, index: int, days: int) -> None:
         for _ in range(days):
             self.scenario.wait(24)
-            self.scenario.perform(who, tap())
+            self.scenario.perform(index, tap())
 
     @rule(first=activity, second=activity)
     def perform_together(self, first: AnyActivity, second: AnyActivity) -> None:
         self.scenario.perform_together([first, second])
 
-    @rule(who=who, activities=st.lists(activity, min_size=1, max_size=3), answered=st.booleans())
-    def die(self, who: int, activities: list[AnyActivity], answered: bool) -> None:
+    @rule(index=index, activities=st.lists(activity, min_size=1, max_size=3), answered=st.booleans())
+    def die(self, index: int, activities: list[AnyActivity], answered: bool) -> None:
         for activity in activities:
-            (self.scenario.perform_and_die if answered else self.scenario.claim_and_die)(who, activity)
+            (self.scenario.perform_and_die if answered else self.scenario.claim_and_die)(index, activity)
 
-    @rule(who=who, kind=st.sampled_from(["share", "review"]), name=st.sampled_from(NAMES))
-    def remove(self, who: int, kind: str, name: str) -> None:
-        self.scenario.remove(who, kind, name)
+    @rule(index=index, kind=st.sampled_from(["share", "review"]), name=st.sampled_from(NAMES))
+    def remove(self, index: int, kind: str, name: str) -> None:
+        self.scenario.remove(index, kind, name)
 
     @rule(hours=st.sampled_from(HOURS), settling=st.booleans())
     def let_time_pass(self, hours: float, settling: bool) -> None:
@@ -96,17 +96,17 @@ class ActivityMachine(RuleBasedStateMachine):
         if settling:
             self.scenario.settle()
 
-    @rule(how=st.sampled_from(LOSSES))
-    def lose_valkey(self, how: Loss) -> None:
-        self.scenario.lose_valkey(how)
+    @rule(loss=st.sampled_from(LOSSES))
+    def lose_valkey(self, loss: Loss) -> None:
+        self.scenario.lose_valkey(loss)
 
-    @rule(who=who, activities=st.lists(activity, min_size=1, max_size=4))
-    def fall_behind(self, who: int, activities: list[AnyActivity]) -> None:
-        self.scenario.fall_behind(who, activities)
+    @rule(index=index, activities=st.lists(activity, min_size=1, max_size=4))
+    def fall_behind(self, index: int, activities: list[AnyActivity]) -> None:
+        self.scenario.fall_behind(index, activities)
 
-    @rule(who=who)
-    def compare_home(self, who: int) -> None:
-        self.scenario.compare_home(who)
+    @rule(index=index)
+    def compare_home(self, index: int) -> None:
+        self.scenario.compare_home(index)
 
     def teardown(self) -> None:
         # After a failed step there is nothing to compare.
@@ -147,35 +147,35 @@ def play(scenario: ActivityScenario, chance: random.Random, steps: list[Any]) ->
         work(*arguments)
 
     for _ in range(RANDOM_STEPS):
-        who = chance.randrange(2)
+        index = chance.randrange(2)
         match chance.randrange(15):
             case 0 | 1 | 2 | 3:
-                step(scenario.perform, who, chance.choice(ALL_ACTIVITIES))
+                step(scenario.perform, index, chance.choice(ALL_ACTIVITIES))
             case 4 | 5:
                 step(scenario.wait, 24)
-                step(scenario.perform, who, tap())
+                step(scenario.perform, index, tap())
             case 6:
                 activity = chance.choice([link(), social()])
                 for _ in range(3):
-                    step(scenario.perform, who, activity)
+                    step(scenario.perform, index, activity)
             case 7:
                 step(scenario.perform_together, [chance.choice(ACTIVITIES), chance.choice(ACTIVITIES)])
             case 8:
-                step(scenario.perform_and_die, who, chance.choice(ACTIVITIES))
+                step(scenario.perform_and_die, index, chance.choice(ACTIVITIES))
             case 9 | 10:
-                step(scenario.claim_and_die, who, chance.choice(ACTIVITIES))
+                step(scenario.claim_and_die, index, chance.choice(ACTIVITIES))
             case 11:
-                step(scenario.remove, who, chance.choice(["share", "review"]), chance.choice(NAMES))
+                step(scenario.remove, index, chance.choice(["share", "review"]), chance.choice(NAMES))
             case 12:
                 step(scenario.wait, chance.choice(HOURS))
                 step(scenario.settle)
-                step(scenario.compare_home, who)
+                step(scenario.compare_home, index)
             case 13:
                 step(scenario.lose_valkey, chance.choice(LOSSES))
             case _:
-                step(scenario.fall_behind, who, [tap(), *chance.sample(ACTIVITIES, 2)])
+                step(scenario.fall_behind, index, [tap(), *chance.sample(ACTIVITIES, 2)])
                 step(scenario.wait, 24)
-                step(scenario.perform, who, tap())
+                step(scenario.perform, index, tap())
     step(scenario.close)
 
 

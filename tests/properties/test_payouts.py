@@ -70,22 +70,22 @@ class UnreliableProvider:
         self.ends: dict[UUID, Outcome] = {}
 
     async def send(self, payout: Payout, *, at: datetime) -> Outcome:
-        how: Sending = self.sendings.pop() if self.sendings else "takes"
+        sending: Sending = self.sendings.pop() if self.sendings else "takes"
         await asyncio.sleep(0)
-        if how == "dies_before":
+        if sending == "dies_before":
             raise WorkerDied
-        if how == "is_away":
+        if sending == "is_away":
             return NotSent("ConnectError")
-        if how == "loses":
+        if sending == "loses":
             return Unclear("ReadTimeout")
         self.arrived[payout.reference] += 1
-        if how == "declines":
+        if sending == "declines":
             self.ends[payout.reference] = Declined("payee_not_found")
             return self.ends[payout.reference]
         self.open.append(payout)
-        if how == "dies_after":
+        if sending == "dies_after":
             raise WorkerDied
-        return Unclear("ReadTimeout") if how == "takes_silently" else Accepted()
+        return Unclear("ReadTimeout") if sending == "takes_silently" else Accepted()
 
     async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
         await asyncio.sleep(0)

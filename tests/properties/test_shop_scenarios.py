@@ -28,7 +28,7 @@ from tests.support.blocking import BlockingServices, blocking
 SCENARIOS = 18
 STEPS = 25
 
-# Minutes, the half hour of a hold, days, a grace, and the years that points last.
+# Around the lengths of holds, deliveries, graces and the years that points last.
 WAITS = [
     timedelta(minutes=1),
     timedelta(minutes=30),
@@ -39,7 +39,7 @@ WAITS = [
     timedelta(days=365),
 ]
 
-# Minor units that make whole points and rests of them in every program.
+# Minor units that earn whole points and leave remainders in every program.
 AMOUNTS = [1, 99, 1_999, 5_050, 33_333, 90_000, 250_000]
 
 line = st.builds(

@@ -114,7 +114,7 @@ async def test_a_published_version_never_changes(db: AsyncEngine) -> None:
         assert await programs.count(conn) == 2
 
 
-def new_member(n: int, **what: Any) -> NewMember:
+def new_member(n: int, **changes: Any) -> NewMember:
     fields: dict[str, Any] = {
         "program_id": "p",
         "member_id": f"m-{n:03}",
@@ -126,7 +126,7 @@ def new_member(n: int, **what: Any) -> NewMember:
         "referral_code": None,
         "card_numbers": [],
     }
-    return NewMember(**(fields | what))
+    return NewMember(**(fields | changes))
 
 
 async def add(db: AsyncEngine, member: NewMember) -> None:
@@ -162,9 +162,9 @@ async def test_a_refused_member_leaves_no_rows(db: AsyncEngine) -> None:
         ({"person_hash": hashed}, "person_has_account"),
         ({"card_numbers": ["b", "c"]}, "card_taken"),
     ]
-    for n, (what, code) in enumerate(wrong):
+    for n, (changes, code) in enumerate(wrong):
         with pytest.raises(Refusal) as refused:
-            await add(db, new_member(100 + n, **what))
+            await add(db, new_member(100 + n, **changes))
         assert refused.value.code == code
     assert refused.value.facts["card_numbers"] == ["b"]
     assert await rows(db, "SELECT member_id FROM members") == [("m-001",)]

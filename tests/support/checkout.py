@@ -166,9 +166,9 @@ async def place_hold(services: Services, request: HoldRequest) -> CheckoutHold:
     return _raised(answer)
 
 
-async def close_hold(services: Services, made: CheckoutHold, end: HoldOutcome) -> ClosedHold:
+async def close_hold(services: Services, placed: CheckoutHold, end: HoldOutcome) -> ClosedHold:
     """Capture or release one hold. Raises Refusal."""
-    (answer,) = await close_holds(services, [HoldClosing(made.hold_id, end)])
+    (answer,) = await close_holds(services, [HoldClosing(placed.hold_id, end)])
     return _raised(answer)
 
 

@@ -128,7 +128,7 @@ def _render(template: str, **values: Any) -> bytes:
 
 
 def _file(request: Request[Any, Any, Any], folder: Path, name: str) -> Answer[bytes]:
-    """A file of a flat folder, small, and read each time: whoever edits one only has to look again."""
+    """Read a small file of a flat folder. It is read for each request, so edits show at once."""
     if name not in {file.name for file in folder.iterdir() if file.is_file()}:
         raise _nothing()
     kind, _ = mimetypes.guess_type(name)

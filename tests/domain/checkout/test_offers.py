@@ -52,25 +52,25 @@ def basket(
     return Basket(lines=lines, payment=payment, currency="EUR", shipping=shipping, channel=channel)
 
 
-def coupon(code: str = "A", value: int = 500, **what: Any) -> CheckoutCoupon:
-    fields: dict[str, Any] = {"state": "issued", "currency": "EUR", "reward": COUPON} | what
+def coupon(code: str = "A", value: int = 500, **changes: Any) -> CheckoutCoupon:
+    fields: dict[str, Any] = {"state": "issued", "currency": "EUR", "reward": COUPON} | changes
     return CheckoutCoupon(code=code, value_minor=value, **fields)
 
 
-def offered(checkout: Checkout, *lines: Line, active: int, **what: Any) -> PointsOffer:
-    return offer_points(terms(checkout), basket(*lines, **what), active=active)
+def offered(checkout: Checkout, *lines: Line, active: int, **changes: Any) -> PointsOffer:
+    return offer_points(terms(checkout), basket(*lines, **changes), active=active)
 
 
 def refusal(
     of: CheckoutTerms,
-    what: Basket,
+    order: Basket,
     *,
     active: int,
     points: Any = "max",
     coupons: Sequence[CheckoutCoupon] = (),
 ) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        plan(of, what, active=active, points=points, coupons=coupons)
+        plan(of, order, active=active, points=points, coupons=coupons)
     return caught.value
 
 
@@ -108,7 +108,7 @@ def test_thirty_percent_of_the_payable_lines_rounded_down_to_whole_points() -> N
 
 
 @pytest.mark.parametrize(
-    ("scope", "what", "reason"),
+    ("scope", "changes", "reason"),
     [
         ({"channels": ["web", "app"]}, {"channel": "store"}, "channel"),
         ({"refused_methods": ["credit"]}, {"method": "credit"}, "payment_method"),
@@ -117,12 +117,12 @@ def test_thirty_percent_of_the_payable_lines_rounded_down_to_whole_points() -> N
     ],
 )
 def test_an_order_that_is_out_of_scope_says_why(
-    scope: dict[str, Any], what: dict[str, Any], reason: str
+    scope: dict[str, Any], changes: dict[str, Any], reason: str
 ) -> None:
     rules = Checkout(orders=OrderScope(**scope))
-    found = offered(rules, line(10_00), active=100, **what)
+    found = offered(rules, line(10_00), active=100, **changes)
     assert (found.max_points, found.cap, found.reasons) == (0, 0, [reason])
-    refused = refusal(terms(rules), basket(line(10_00), **what), active=100, points=1)
+    refused = refusal(terms(rules), basket(line(10_00), **changes), active=100, points=1)
     assert (refused.code, refused.facts["reasons"]) == ("not_payable_with_points", [reason])
 
 
@@ -190,7 +190,7 @@ def test_a_coupon_reduces_the_lines_that_it_applies_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "what", "reason"),
+    ("rules", "changes", "reason"),
     [
         ({"suspended": True}, {}, "suspended"),
         ({}, {"reward": msgspec.structs.replace(COUPON, min_order_minor=20_01)}, "minimum_order"),
@@ -202,16 +202,16 @@ def test_a_coupon_reduces_the_lines_that_it_applies_to() -> None:
     ],
 )
 def test_a_coupon_that_cannot_be_used_has_a_reason(
-    rules: dict[str, Any], what: dict[str, Any], reason: str
+    rules: dict[str, Any], changes: dict[str, Any], reason: str
 ) -> None:
-    found = offer_coupon(terms(coupons=Coupons(**rules)), basket(line(20_00)), coupon(**what))
+    found = offer_coupon(terms(coupons=Coupons(**rules)), basket(line(20_00)), coupon(**changes))
     assert (found.discount_minor, found.reasons) == (0, [reason])
     refused = refusal(
         terms(coupons=Coupons(**rules)),
         basket(line(20_00)),
         active=0,
         points=0,
-        coupons=[coupon(**what)],
+        coupons=[coupon(**changes)],
     )
     assert (refused.code, refused.facts["reasons"]) == ("coupon_not_applicable", [reason])
 
@@ -266,29 +266,29 @@ coupon_lists = st.lists(st.integers(1, 100_00), max_size=3).map(
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]]:
     rules = terms(draw(checkouts), draw(worths), draw(coupon_rules))
-    what = basket(*draw(lines), shipping=draw(st.integers(0, 20_00)))
-    return rules, what, draw(st.integers(0, 50_000)), draw(coupon_lists)
+    order = basket(*draw(lines), shipping=draw(st.integers(0, 20_00)))
+    return rules, order, draw(st.integers(0, 50_000)), draw(coupon_lists)
 
 
 @given(cases(), st.integers(1, 50_000) | st.just("max"))
 def test_points_and_coupons_never_pay_more_than_the_order(
     case: tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]], points: Any
 ) -> None:
-    rules, what, active, coupons = case
+    rules, order, active, coupons = case
     try:
-        found = plan(rules, what, active=active, points=points, coupons=coupons)
+        found = plan(rules, order, active=active, points=points, coupons=coupons)
     except Refusal:
         return
     assert rules.checkout is not None
     assert rules.worth is not None
-    payable = [line for line in what.lines if rules.checkout.orders.promotion_lines or not line.promotion]
-    base = sum(line.paid for line in payable) + (what.shipping if rules.checkout.shipping else 0)
-    assert 0 <= found.discount_minor <= what.total
+    payable = [line for line in order.lines if rules.checkout.orders.promotion_lines or not line.promotion]
+    base = sum(line.paid for line in payable) + (order.shipping if rules.checkout.shipping else 0)
+    assert 0 <= found.discount_minor <= order.total
     assert found.points_minor == worth_minor(rules.worth, found.points)
     assert found.points <= active
     # The exact worth of the points, before rounding, is within the share.
     assert found.points * rules.worth.minor * 100 <= base * rules.checkout.max_percent * rules.worth.points
-    assert sum(found.coupons.values()) <= sum(line.paid for line in what.lines)
+    assert sum(found.coupons.values()) <= sum(line.paid for line in order.lines)
     assert all(found.coupons.values()), "no coupon is used without a discount"
 
 
@@ -296,16 +296,16 @@ def test_points_and_coupons_never_pay_more_than_the_order(
 def test_every_offer_can_be_taken(
     case: tuple[CheckoutTerms, Basket, int, list[CheckoutCoupon]], picking: st.DataObject
 ) -> None:
-    rules, what, active, _ = case
-    offer = offer_points(rules, what, active=active)
+    rules, order, active, _ = case
+    offer = offer_points(rules, order, active=active)
     assert (offer.max_points == 0) <= bool(offer.reasons)
     if not offer.max_points:
         return
-    most = plan(rules, what, active=active, points=offer.max_points)
+    most = plan(rules, order, active=active, points=offer.max_points)
     assert most == Plan(offer.max_points, offer.value_minor)
-    assert plan(rules, what, active=active, points="max") == most
+    assert plan(rules, order, active=active, points="max") == most
     fewer = picking.draw(st.integers(1, offer.max_points))
-    assert plan(rules, what, active=active, points=fewer).points == fewer
+    assert plan(rules, order, active=active, points=fewer).points == fewer
     if offer.max_points < active:
-        more = offer_points(rules, what, active=active * 2)
+        more = offer_points(rules, order, active=active * 2)
         assert more.max_points >= offer.max_points

@@ -104,12 +104,12 @@ async def test_many_members_at_once_do_not_disturb_each_other(
     assert (await audit(settings)).broken == []
 
 
-def registration(n: int, **what: Any) -> MemberRegistration:
-    return MemberRegistration(**({"member_id": f"m-{n}", "program": PROGRAM, "country": "ES"} | what))
+def registration(n: int, **fields: Any) -> MemberRegistration:
+    return MemberRegistration(**({"member_id": f"m-{n}", "program": PROGRAM, "country": "ES"} | fields))
 
 
 @pytest.mark.parametrize(
-    ("what", "codes"),
+    ("fields", "codes"),
     [
         ({"member_id": "same"}, {"member_exists"}),
         ({"person_ref": "the same person"}, {"person_has_account"}),
@@ -122,9 +122,9 @@ def registration(n: int, **what: Any) -> MemberRegistration:
     ids=["member", "person", "card", "all"],
 )
 async def test_two_registrations_at_once_make_one_member(
-    services: Services, other: Services, settings: Settings, what: dict[str, Any], codes: set[str]
+    services: Services, other: Services, settings: Settings, fields: dict[str, Any], codes: set[str]
 ) -> None:
-    registering = [register_member((services, other)[n % 2], registration(n, **what)) for n in range(20)]
+    registering = [register_member((services, other)[n % 2], registration(n, **fields)) for n in range(20)]
     found = await asyncio.gather(*registering, return_exceptions=True)
     won = [answer for answer in found if not isinstance(answer, BaseException)]
     lost = [answer for answer in found if isinstance(answer, Refusal)]

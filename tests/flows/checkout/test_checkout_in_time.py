@@ -34,7 +34,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 async def test_holds_coupons_and_lots_end_in_order(services: Services, settings: Settings) -> None:
     await member_with_points(services, 300)
     codes = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(2)]
-    made = await place_hold(services, hold_request(points=40, coupon_codes=codes[:1]))
+    placed = await place_hold(services, hold_request(points=40, coupon_codes=codes[:1]))
     await advance_clock(services, by=HOLD_FOR - timedelta(minutes=1))
     assert await balance(services) == (60, 40, 0)
     other = await place_hold(services, hold_request("o-2", points=60))
@@ -46,7 +46,7 @@ async def test_holds_coupons_and_lots_end_in_order(services: Services, settings:
     holds = await rows(
         services.db, "SELECT id, state, closed_at = expires_at FROM holds WHERE purpose = 'checkout'"
     )
-    assert set(holds) == {(made.hold_id, "expired", True), (other.hold_id, "captured", False)}
+    assert set(holds) == {(placed.hold_id, "expired", True), (other.hold_id, "captured", False)}
     coupons = await rows(services.db, "SELECT state, closed_at = expires_at FROM coupons")
     assert coupons == [("expired", True)] * 2, "the released one too"
     entries = await rows(services.db, "SELECT kind, at FROM entries ORDER BY seq")

@@ -67,21 +67,21 @@ async def refused(services: Services, request: HoldRequest) -> Refusal:
 
 async def test_held_points_are_spent_only_by_the_capture(services: Services) -> None:
     await member_with_points(services, 300)
-    made = await place_hold(services, hold_request(points=250))
-    assert (made.points, made.discount, made.coupons) == (250, Money(250, "EUR"), [])
-    assert made.expires_at == NOON + HOLD_FOR
+    placed = await place_hold(services, hold_request(points=250))
+    assert (placed.points, placed.discount, placed.coupons) == (250, Money(250, "EUR"), [])
+    assert placed.expires_at == NOON + HOLD_FOR
     assert await balance(services) == (50, 250, 0)
     assert (await refused(services, hold_request("o-2", points=51))).facts == {"active": 50, "points": 51}
-    done = await close_hold(services, made, "captured")
+    done = await close_hold(services, placed, "captured")
     assert (done.state, done.points, done.order_id, done.closed_at) == ("captured", 250, "o-1", NOON)
     assert await balance(services) == (50, 0, 0)
 
 
 async def test_released_points_can_be_spent_again(services: Services) -> None:
     await member_with_points(services, 300)
-    made = await place_hold(services, hold_request(points="max"))
-    assert made.points == 300
-    await close_hold(services, made, "released")
+    placed = await place_hold(services, hold_request(points="max"))
+    assert placed.points == 300
+    await close_hold(services, placed, "released")
     assert await balance(services) == (300, 0, 0)
     lots = await rows(services.db, "SELECT remaining FROM lots")
     assert lots == [(100,), (100,), (100,)]
@@ -92,12 +92,12 @@ async def test_a_hold_closes_once_and_a_repeat_changes_nothing(
     services: Services, first: Any, then: Any
 ) -> None:
     await member_with_points(services, 100)
-    made = await place_hold(services, hold_request(points=100))
-    once = await close_hold(services, made, first)
+    placed = await place_hold(services, hold_request(points=100))
+    once = await close_hold(services, placed, first)
     advance(services, SECOND)
-    assert await close_hold(services, made, first) == once
+    assert await close_hold(services, placed, first) == once
     with pytest.raises(Refusal) as found:
-        await close_hold(services, made, then)
+        await close_hold(services, placed, then)
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", first)
     assert await balance(services) == ((0, 0, 0) if first == "captured" else (100, 0, 0))
 
@@ -106,13 +106,13 @@ async def test_an_overdue_hold_is_not_captured_before_any_sweep_either(
     services: Services,
 ) -> None:
     await member_with_points(services, 100)
-    made = await place_hold(services, hold_request(points=100))
+    placed = await place_hold(services, hold_request(points=100))
     advance(services, HOLD_FOR)
     with pytest.raises(Refusal) as found:
-        await close_hold(services, made, "captured")
+        await close_hold(services, placed, "captured")
     assert (found.value.code, found.value.facts["state"]) == ("hold_closed", "expired")
     assert await balance(services) == (100, 0, 0), "the points are released"
-    assert (await close_hold(services, made, "released")).state == "expired", (
+    assert (await close_hold(services, placed, "released")).state == "expired", (
         "the points are released already"
     )
     assert await release_overdue(services, now=services.clock.now()) == 0
@@ -120,9 +120,9 @@ async def test_an_overdue_hold_is_not_captured_before_any_sweep_either(
 
 async def test_a_hold_is_captured_until_its_last_moment(services: Services) -> None:
     await member_with_points(services, 100)
-    made = await place_hold(services, hold_request(points=100))
+    placed = await place_hold(services, hold_request(points=100))
     advance(services, HOLD_FOR - SECOND)
-    assert (await close_hold(services, made, "captured")).state == "captured"
+    assert (await close_hold(services, placed, "captured")).state == "captured"
 
 
 async def test_holds_time_out_in_batches_each_at_its_own_time(
@@ -145,13 +145,13 @@ async def test_holds_time_out_in_batches_each_at_its_own_time(
 
 async def test_a_repeated_request_returns_the_same_hold(services: Services) -> None:
     await member_with_points(services, 300)
-    made = await place_hold(services, hold_request(points="max"))
-    assert await place_hold(services, hold_request(points="max")) == made
+    placed = await place_hold(services, hold_request(points="max"))
+    assert await place_hold(services, hold_request(points="max")) == placed
     other = await refused(services, hold_request(points=5))
     assert (other.code, other.status) == ("order_has_hold", 409)
-    assert other.facts == {"hold_id": str(made.hold_id), "state": "open"}
-    await close_hold(services, made, "captured")
-    assert await place_hold(services, hold_request(points="max")) == made, "an order is paid once"
+    assert other.facts == {"hold_id": str(placed.hold_id), "state": "open"}
+    await close_hold(services, placed, "captured")
+    assert await place_hold(services, hold_request(points="max")) == placed, "an order is paid once"
     assert (await refused(services, hold_request(points=5))).facts["state"] == "captured"
     assert await balance(services) == (0, 0, 0)
 
@@ -159,13 +159,13 @@ async def test_a_repeated_request_returns_the_same_hold(services: Services) -> N
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_an_order_may_have_a_new_hold_after_a_release(services: Services, by_time: bool) -> None:
     await member_with_points(services, 300)
-    made = await place_hold(services, hold_request(points="max"))
+    placed = await place_hold(services, hold_request(points="max"))
     if by_time:
         advance(services, HOLD_FOR)
     else:
-        await close_hold(services, made, "released")
+        await close_hold(services, placed, "released")
     other = await place_hold(services, hold_request(points="max"))
-    assert other.hold_id != made.hold_id
+    assert other.hold_id != placed.hold_id
     assert await states(services) == [("expired" if by_time else "released", 300), ("open", 300)]
     assert await balance(services) == (0, 300, 0)
 
@@ -194,14 +194,14 @@ async def test_points_that_have_ended_are_not_held_before_any_sweep_either(servi
     assert await balance(services) == (0, 0, 0)
 
 
-def quote_request(**what: Any) -> QuoteRequest:
+def quote_request(**changes: Any) -> QuoteRequest:
     fields: dict[str, Any] = {
         "member_id": "m-1",
         "lines": [line(100_00)],
         "payment": Payment(method="card"),
         "currency": "EUR",
     }
-    return QuoteRequest(**fields | what)
+    return QuoteRequest(**fields | changes)
 
 
 async def test_a_quote_gives_the_most_points_and_the_reasons(services: Services) -> None:
@@ -229,8 +229,8 @@ async def test_quoted_points_and_coupons_can_be_held(services: Services) -> None
     await member_with_points(services, 300)
     offered = await quote(services, quote_request(lines=[line(4_01)]))
     assert offered.max_points == 200
-    made = await place_hold(services, hold_request(lines=[line(4_01)], points=offered.max_points))
-    assert (made.points, made.discount) == (200, offered.discount_max)
+    placed = await place_hold(services, hold_request(lines=[line(4_01)], points=offered.max_points))
+    assert (placed.points, placed.discount) == (200, offered.discount_max)
 
 
 CANNOT: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
@@ -248,8 +248,8 @@ CANNOT: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 async def test_a_refused_hold_gives_the_reasons(services: Services) -> None:
     await member_with_points(services, 1_000)
-    for what, code, facts in CANNOT:
-        found = await refused(services, hold_request(**what))
+    for changes, code, facts in CANNOT:
+        found = await refused(services, hold_request(**changes))
         assert found.code == code
         assert found.facts | facts == found.facts
     assert await balance(services) == (1_000, 0, 0)
@@ -285,13 +285,15 @@ async def test_a_member_id_known_to_one_program_needs_no_program(services: Servi
 async def test_a_coupon_is_used_once(services: Services) -> None:
     await member_with_points(services, 300)
     code = (await redeem_reward(services, "one_euro")).issued.code
-    made = await place_hold(services, hold_request(points=50, coupon_codes=[code.lower().replace("-", " ")]))
-    assert (made.points, made.discount) == (50, Money(150, "EUR"))
-    assert [(coupon.code, coupon.discount.amount) for coupon in made.coupons] == [(code, 100)]
+    placed = await place_hold(
+        services, hold_request(points=50, coupon_codes=[code.lower().replace("-", " ")])
+    )
+    assert (placed.points, placed.discount) == (50, Money(150, "EUR"))
+    assert [(coupon.code, coupon.discount.amount) for coupon in placed.coupons] == [(code, 100)]
     assert await coupon_states(services) == ["applied"]
     at_once = await refused(services, hold_request("o-2", coupon_codes=[code]))
     assert (at_once.code, at_once.facts["reasons"]) == ("coupon_not_applicable", ["applied"])
-    await close_hold(services, made, "captured")
+    await close_hold(services, placed, "captured")
     assert await coupon_states(services) == ["used"]
     again = await refused(services, hold_request("o-2", coupon_codes=[code]))
     assert again.facts == {"coupon_code": code, "reasons": ["used"]}
@@ -301,12 +303,12 @@ async def test_a_coupon_is_used_once(services: Services) -> None:
 async def test_a_coupon_returns_when_its_order_is_not_paid(services: Services, by_time: bool) -> None:
     await member_with_points(services, 100)
     code = (await redeem_reward(services, "one_euro")).issued.code
-    made = await place_hold(services, hold_request(coupon_codes=[code]))
-    assert made.points == 0
+    placed = await place_hold(services, hold_request(coupon_codes=[code]))
+    assert placed.points == 0
     if by_time:
         advance(services, HOLD_FOR)
     else:
-        await close_hold(services, made, "released")
+        await close_hold(services, placed, "released")
         assert await coupon_states(services) == ["issued"]
     assert (await place_hold(services, hold_request("o-2", coupon_codes=[code]))).discount == Money(
         100, "EUR"
@@ -325,16 +327,18 @@ async def test_coupons_and_points_never_exceed_the_price(services: Services) -> 
     codes = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(3)]
     three = await refused(services, hold_request(coupon_codes=codes))
     assert (three.facts["coupon_code"], three.facts["reasons"]) == (codes[2], ["per_order"])
-    made = await place_hold(services, hold_request(lines=[line(2_50)], coupon_codes=codes[:2], points="max"))
-    assert made.points == 50, "the rest after two coupons"
-    assert made.discount == Money(250, "EUR")
+    placed = await place_hold(
+        services, hold_request(lines=[line(2_50)], coupon_codes=codes[:2], points="max")
+    )
+    assert placed.points == 50, "the rest after two coupons"
+    assert placed.discount == Money(250, "EUR")
 
 
 async def test_a_coupon_expires_but_not_while_it_is_applied(services: Services) -> None:
     await member_with_points(services, 300)
     first, second = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(2)]
     advance(services, 10 * DAY - SECOND)
-    made = await place_hold(services, hold_request(coupon_codes=[first]))
+    placed = await place_hold(services, hold_request(coupon_codes=[first]))
     async with transaction(services.db) as conn:
         assert await next_coupon_end(conn, after=NOON) == NOON + 10 * DAY
     advance(services, SECOND)
@@ -343,19 +347,19 @@ async def test_a_coupon_expires_but_not_while_it_is_applied(services: Services) 
     assert late.facts["reasons"] == ["expired"]
     assert await expire_coupons(services, now=services.clock.now()) == 1
     assert await coupon_states(services) == ["applied", "expired"]
-    await close_hold(services, made, "released")
+    await close_hold(services, placed, "released")
     assert await coupon_states(services) == ["expired", "expired"], "it ended meanwhile"
 
 
 async def test_a_coupon_of_a_returned_order_is_usable_for_the_grace(services: Services) -> None:
     await member_with_points(services, 100)
     code = (await redeem_reward(services, "one_euro")).issued.code
-    made = await place_hold(services, hold_request(coupon_codes=[code]))
-    await close_hold(services, made, "captured")
+    placed = await place_hold(services, hold_request(coupon_codes=[code]))
+    await close_hold(services, placed, "captured")
     advance(services, 20 * DAY)
     now = services.clock.now()
     async with transaction(services.db) as conn:
-        keys = [(SPENDING, "m-1", made.hold_id)]
+        keys = [(SPENDING, "m-1", placed.hold_id)]
         (back,) = await return_coupons(conn, keys, now=now, grace=7 * DAY)
         assert await return_coupons(conn, keys, now=now, grace=7 * DAY) == [], "once"
     assert (back.state, back.expires_at) == ("issued", now + 7 * DAY)

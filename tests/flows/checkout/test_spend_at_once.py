@@ -135,12 +135,12 @@ async def test_a_members_limit_is_never_exceeded(both: list[Services]) -> None:
 async def test_a_hold_has_one_outcome(both: list[Services], late: bool) -> None:
     """Capture, release and time-out compete."""
     await member_with_points(both[0], 300)
-    made = [await place_hold(both[0], hold_request(f"o-{n}", points=50)) for n in range(6)]
+    placed = [await place_hold(both[0], hold_request(f"o-{n}", points=50)) for n in range(6)]
     now = both[0].clock.now() + HOLD_FOR
     outcomes: tuple[HoldOutcome, ...] = ("captured", "released")
     closings = [
         close_holds(both[n % 2], [HoldClosing(held.hold_id, outcome)])
-        for n, (held, outcome) in enumerate((held, outcome) for held in made for outcome in outcomes)
+        for n, (held, outcome) in enumerate((held, outcome) for held in placed for outcome in outcomes)
     ]
     sweeps = [release_overdue(process, now=now) for process in both] if late else []
     closed, _ = await asyncio.gather(asyncio.gather(*closings), asyncio.gather(*sweeps))

@@ -32,17 +32,17 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def enrol(
-    services: Services, member_id: str, program: str = BY, country: str = "BY", **what: object
+    services: Services, member_id: str, program: str = BY, country: str = "BY", **changes: object
 ) -> RegisteredMember:
-    registration = {"member_id": member_id, "program": program, "country": country} | what
+    registration = {"member_id": member_id, "program": program, "country": country} | changes
     return await register_member(services, MemberRegistration(**registration))  # type: ignore[arg-type]
 
 
 async def refusal(
-    services: Services, member_id: str, program: str = BY, country: str = "BY", **what: object
+    services: Services, member_id: str, program: str = BY, country: str = "BY", **changes: object
 ) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        await enrol(services, member_id, program, country, **what)
+        await enrol(services, member_id, program, country, **changes)
     return caught.value
 
 
@@ -50,8 +50,8 @@ async def owner(services: Services, card_number: str, program: str = BY) -> str 
     return (await members_of_cards(services, [(program, card_number)])).get((program, card_number))
 
 
-async def change(services: Services, member_id: str, **what: object) -> UpdatedMember:
-    return await update_member(services, member_id, MemberUpdate(program=BY, **what))  # type: ignore[arg-type]
+async def change(services: Services, member_id: str, **changes: object) -> UpdatedMember:
+    return await update_member(services, member_id, MemberUpdate(program=BY, **changes))  # type: ignore[arg-type]
 
 
 async def test_a_mobile_number_is_a_card_beside_older_cards(services: Services) -> None:
@@ -98,9 +98,9 @@ async def test_a_refused_update_changes_nothing(services: Services) -> None:
         {"phone": "80297654321"},
         {"phone": "80441112233", "card_numbers": ["plastic"]},
     ]
-    for what in taken:
+    for changes in taken:
         with pytest.raises(Refusal, match="card_taken"):
-            await change(services, "m-1", **what)
+            await change(services, "m-1", **changes)
     with pytest.raises(Refusal, match="invalid_phone"):
         await change(services, "m-1", phone="17")
     with pytest.raises(Refusal, match="unknown_member"):

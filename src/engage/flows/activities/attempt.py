@@ -87,7 +87,7 @@ class Attempt(Struct):
         self.credits = [*self.credits, *credits]
 
     def want_again(self, streaks: Streaks) -> None:
-        """Works out the slots anew, with the streak as the database knows it."""
+        """Determine the slots again, with the streak of the database."""
         streak = next(
             (
                 streaks.get((*self.member.key, slot.rule_id))

@@ -40,7 +40,7 @@ async def record(services: Services, activities: Sequence[MemberActivity]) -> An
     answers = await _record(services, activities)
     closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
     if closed:
-        # A member of the batch was merged or erased just now, and none of the batch was accepted.
+        # A member of the batch was just merged or erased, so none of the batch was accepted.
         await services.members.refresh(services.db)
         again = await _record(services, [activities[n] for n in closed])
         for n, answer in zip(closed, again, strict=True):

@@ -110,7 +110,7 @@ class OrderChanges(Struct):
 
 
 async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
-    """The state that the order should have; the caller reads the ledger's. Raises Unavailable."""
+    """Derive the state that the order should have. The caller reads the ledger's. Raises Unavailable."""
     paid = update.after.paid
     if paid is None:
         return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)

@@ -47,7 +47,7 @@ async def take_events(services: Services, events: Sequence[AnyEvent]) -> EventsT
     try:
         return await _take(services, events)
     except AccountClosed:
-        # One of their members was merged or erased just now.
+        # A member was just merged or erased.
         await services.members.refresh(services.db)
         return await _take(services, events)
 
