@@ -152,7 +152,7 @@ async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(settings: Sett
         assert after.services.clock.offset == offset
 
 
-async def test_outside_the_sandbox_there_is_none(settings: Settings) -> None:
+async def test_outside_a_sandbox_its_operations_are_not_found(settings: Settings) -> None:
     app = create_app(msgspec.structs.replace(settings, sandbox=None))
     async with app.lifespan(), client_of(app, sandbox=False) as client:
         for method, path in (("GET", SANDBOX), ("POST", MEMBERS), ("POST", CLOCK), ("GET", "/")):

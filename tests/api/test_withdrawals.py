@@ -21,7 +21,7 @@ ASKED = {"points": 60, "method": "mobile_money"}
 
 @pytest.fixture(scope="module")
 async def market(installed: Settings) -> AsyncIterator[Calling]:
-    """With an open market among the preset programs; its provider is the sandbox's."""
+    """An API with the presets and a program with open withdrawals. The sandbox's provider pays."""
     async with calling(installed, StoppedClock(NOON)) as opened:
         await publish(opened.services.db, document(OPEN), source="market", now=NOON)
         await opened.services.programs.refresh(opened.services.db)

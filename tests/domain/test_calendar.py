@@ -117,7 +117,7 @@ def test_a_day_is_as_long_as_its_clocks_say(zone: str, day: str, hours: float, s
 
 
 @given(dates)
-def test_a_days_number_names_it(day: date) -> None:
+def test_a_day_number_converts_back_to_its_day(day: date) -> None:
     assert day_of_number(day_number(day)) == day
     assert day_number(day + timedelta(days=1)) == day_number(day) + 1
 

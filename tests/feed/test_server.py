@@ -361,7 +361,7 @@ async def test_changes_missed_during_an_outage_of_valkey_arrive_afterwards(
 # Health.
 
 
-async def test_health(running: RunningFeed) -> None:
+async def test_health_is_ok_while_all_parts_are_up(running: RunningFeed) -> None:
     assert await running.get("/health/live") == (200, {"status": "ok"})
     parts = {"valkey": True, "postgres": True}
     assert await running.get("/health/ready?verbose") == (200, {"status": "ok", "parts": parts})

@@ -359,6 +359,6 @@ def test_bytes_that_are_no_message_decode_to_none(raw: bytes) -> None:
     assert decode(raw) is None
 
 
-def test_messages_of_a_client() -> None:
+def test_auth_and_resume_messages_are_decoded() -> None:
     assert decode(b'{"type":"auth","ticket":"t"}') == Auth("t")
     assert decode(b' {"seq":7,"type":"resume"} ') == Resume(7)

@@ -40,7 +40,7 @@ class Prediction(Struct, frozen=True):
 
 
 class ExpectedMember(SimulatedLimits):
-    """One member. An activity is predicted first, and kept once its answer confirms it."""
+    """A member whose activities are predicted, and stored once their answers confirm them."""
 
     def __init__(self, member_id: str, country: str) -> None:
         super().__init__()

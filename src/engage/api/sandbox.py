@@ -159,7 +159,7 @@ def _registration(services: Services, member: SandboxMemberRequest) -> MemberReg
 
 
 def _first_country(services: Services, program_id: str, now: datetime) -> str:
-    """Of the program's newest version in force. Raises Refusal unknown_program."""
+    """Return the first country of the newest version in force. Raises Refusal unknown_program."""
     versions = services.programs.get(program_id)
     for version in reversed(versions):
         for country in version.countries:

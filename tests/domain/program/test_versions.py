@@ -56,13 +56,13 @@ def test_a_country_that_a_newer_version_leaves_out_keeps_the_older_one() -> None
     assert _name(in_force([V2020, V2022, only_gb], later, "ES")) == "2022"
 
 
-def test_of_two_with_the_same_first_day_the_later_published_counts() -> None:
+def test_of_two_versions_with_one_first_day_the_later_published_is_in_force() -> None:
     corrected = replace(V2022, version="2022-b")
     at = datetime.fromisoformat("2022-11-21T00:00:00Z")
     assert _name(in_force([V2020, V2022, corrected], at, "ES")) == "2022-b"
 
 
-def test_no_versions_are_no_program() -> None:
+def test_without_versions_no_program_is_in_force() -> None:
     assert in_force([], datetime.fromisoformat("2022-11-21T00:00:00Z"), "ES") is None
 
 
@@ -71,7 +71,9 @@ def test_no_versions_are_no_program() -> None:
     instants(),
     st.permutations(range(6)),
 )
-def test_the_newest_that_has_begun_decides(days: list[date], at: datetime, order: list[int]) -> None:
+def test_the_newest_version_that_has_begun_is_in_force(
+    days: list[date], at: datetime, order: list[int]
+) -> None:
     versions = [replace(V2022, version=f"v{n}", in_force_from=day) for n, day in enumerate(days)]
     shuffled = [versions[n] for n in order if n < len(versions)]
     today = at.date()  # In UTC. The date in Madrid differs by at most a day.

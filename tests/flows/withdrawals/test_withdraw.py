@@ -414,7 +414,7 @@ async def test_a_program_without_withdrawals_offers_none(settings: Settings, ban
 
 
 async def test_advancing_the_clock_pays_on_the_way(settings: Settings) -> None:
-    """With the sandbox's own provider, which tells the end by the number."""
+    """Uses the sandbox's provider, whose outcome follows from the phone number."""
     ends = {"+22670123401": "failed", "+22670123402": "failed", "+22670123403": "settled", PHONE: "settled"}
     async with services_with_withdrawals(settings) as services:
         for n, phone in enumerate([*ends, "+22670123404", "+22670123405"]):

@@ -147,7 +147,7 @@ def _given_back(accounts: Accounts, order: OrderChanges, hold: Hold, *, now: dat
 
 
 def _newest(takes: Sequence[Take], points: int) -> list[Take]:
-    """This many of a hold's points, from the newest lots: the oldest points stay spent."""
+    """Return this many points of a hold, from the newest lots: the oldest points stay spent."""
     newest = []
     for take in reversed(takes):
         part = min(points, take.points)
