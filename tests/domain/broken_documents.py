@@ -179,6 +179,11 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         'refused = "too_late"\n\n',
         ['examples[0].steps[0].refused: expected the code of a refusal, such as sold_out, got "too_late"'],
     ),
+    "a refusal that no step can end in": (
+        'earns = [{ rule = "fuel", points = 2 }]\n\n',
+        'refused = "clock_backwards"\n\n',
+        ['examples[0].steps[0].refused: expected a refusal of some step, got "clock_backwards"'],
+    ),
     "an activity without its fields": (
         '{ activity = "fuel_tap" }\nearns = [{ rule = "fuel", points = 2 }]',
         '{ activity = "share", kind = "link" }\nearns = [{ rule = "share", points = 5 }]',

@@ -16,6 +16,7 @@ from engage.domain.feature.outcome import Expectation
 from engage.domain.feature.section import Context
 from engage.domain.program.example import Example, Step
 from engage.domain.program.program import Program
+from engage.domain.refusals import Code, UseCase
 
 # Examples are played at each check and each test run. Nobody reads more than these.
 ACTIVITIES_PER_DOCUMENT: Final = 20_000
@@ -24,6 +25,16 @@ EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 
 NO_EXPECTATIONS = frozenset({"at", "do", "days"})
 OF_ANY_ACTION = frozenset({"refused", "balance", "expiring"})
+
+# The use cases that steps can play, and the codes that they can be refused with.
+USE_CASES = frozenset(
+    {
+        *(UseCase.RECORD_FUEL_TAP, UseCase.RECORD_SHARE, UseCase.RECORD_REVIEW, UseCase.TAKE_EVENT),
+        *(UseCase.QUOTE_CHECKOUT, UseCase.HOLD_POINTS, UseCase.END_HOLD),
+        *(UseCase.REGISTER_MEMBER, UseCase.REDEEM_REWARD, UseCase.WITHDRAW),
+    }
+)
+CODES = frozenset(code for code in Code if code.occurs_in & USE_CASES)
 
 
 def example_problems(program: Program, context: Context) -> Iterator[Problem]:
@@ -50,6 +61,8 @@ def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
             yield Problem(f"{path}.{name}", f"no {name}: {tag} has no such result", "one")
         elif name in results and step.refused is not None:
             yield Problem(path, f"{name} or refused", "both")
+    if step.refused is not None and step.refused not in CODES:
+        yield Problem(f"{path}.refused", "a refusal of some step", shown(step.refused))
     if isinstance(step.do, Activity) or step.do.must_earn:
         if step.refused is None and step.earns is None:
             yield Problem(path, "earns or refused", "neither")
