@@ -19,12 +19,12 @@ from tests.store.test_migrations import move
 AMOUNT = {"paid_minor": 1000, "lines": 2, "shipping_minor": 0, "discount_minor": 0}
 
 
-def of(code: str, **facts: Any) -> dict[str, Any]:
-    return {"code": code, "facts": facts}
+def of(code: str, **facts: Any) -> list[Any]:
+    return [code, facts]
 
 
 # Every form of sentence that release 0002 could write, with its steps.
-RULES: list[tuple[str, list[dict[str, Any]]]] = [
+RULES: list[tuple[str, list[list[Any]]]] = [
     ("fuel: day 7 in a row pays 2", [of("streak_day", rule="fuel", streak_days=7, points=2)]),
     (
         "bonus: day 7 in a row, every 7 days pay 50",
@@ -82,7 +82,7 @@ LEFT_OUT_STEPS = [
     of("spend_steps", rule="buy", **AMOUNT, points=10, step_points=1, step_minor=100),
     of("promotion_lines_left_out", rule="buy", lines=3),
 ]
-OTHERS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+OTHERS: list[tuple[dict[str, Any], str, list[Any]]] = [
     (
         {"rule": "adjustment", "inputs": {"points": 5}},
         "fuel: no place left",
@@ -169,5 +169,5 @@ def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
 
 def test_every_code_is_among_the_sentences_with_all_its_facts() -> None:
     steps = [step for _, found in RULES for step in found] + LEFT_OUT_STEPS + [step for _, _, step in OTHERS]
-    assert {step["code"] for step in steps} == set(TraceCode)
-    assert all(step["facts"].keys() == set(FACTS[TraceCode(step["code"])]) for step in steps)
+    assert {code for code, _ in steps} == set(TraceCode)
+    assert all(facts.keys() == set(FACTS[TraceCode(code)]) for code, facts in steps)

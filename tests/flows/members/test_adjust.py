@@ -54,7 +54,7 @@ async def test_given_points_are_active_at_once_and_expire_like_others(services: 
     (credit,) = await read_credits(services, PROGRAM, "m-1", state="active", before=None, limit=5)
     assert (credit.rule, credit.source_key) == ("adjustment", "adjustment:T-1")
     assert credit.expires_at == NOON.replace(year=NOON.year + 1)
-    assert credit.why["trace"] == [{"code": "adjusted", "facts": {"reason": "a wrong order"}}]
+    assert credit.why["trace"] == [["adjusted", {"reason": "a wrong order"}]]
     await spend(services, 30)
     assert await balance(services) == {"active": 10}
     who = await rows(services.db, "SELECT points, reason, operator FROM adjustments")

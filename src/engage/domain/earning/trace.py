@@ -69,8 +69,11 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
 _FACT_NAMES: Final = {code: frozenset(names) for code, names in FACTS.items()}
 
 
-class TraceStep(Struct, frozen=True):
-    """A step of a decision. A release that is older than the credit may not know its code."""
+class TraceStep(Struct, frozen=True, array_like=True):
+    """A step of a decision. A release that is older than the credit may not know its code.
+
+    Stored as `[code, facts]`: every credit has some, and bytes are what a settlement writes.
+    """
 
     code: str
     facts: dict[str, Any] = {}

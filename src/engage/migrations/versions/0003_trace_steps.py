@@ -133,7 +133,7 @@ END $$
 
 STEP = """
 CREATE FUNCTION pg_temp.step(code text, facts jsonb) RETURNS jsonb LANGUAGE sql AS $$
-    SELECT jsonb_build_array(jsonb_build_object('code', code, 'facts', facts))
+    SELECT jsonb_build_array(jsonb_build_array(code, facts))
 $$
 """
 
@@ -143,7 +143,7 @@ UPDATE credits c SET why = jsonb_set(c.why, '{trace}', (
     FROM jsonb_array_elements(c.why -> 'trace') WITH ORDINALITY t (line, number)
     CROSS JOIN jsonb_array_elements(pg_temp.steps_of(t.line, c.why)) WITH ORDINALITY s (step, number)
 ))
-WHERE jsonb_path_exists(c.why, '$.trace[*] ? (@.type() == "string")')
+WHERE jsonb_path_exists(c.why, 'strict $.trace[*] ? (@.type() == "string")', silent => true)
 """
 
 # The sentences of the release before. Lines left out have a sentence of their own here, which a later upgrade
@@ -151,7 +151,7 @@ WHERE jsonb_path_exists(c.why, '$.trace[*] ? (@.type() == "string")')
 SENTENCE = r"""
 CREATE FUNCTION pg_temp.sentence_of(line jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-    f CONSTANT jsonb := line -> 'facts';
+    f CONSTANT jsonb := line -> 1;
     amount CONSTANT text := concat(
         f ->> 'paid_minor', ' for ', f ->> 'lines', ' lines',
         CASE WHEN f ->> 'shipping_minor' <> '0'
@@ -163,7 +163,7 @@ BEGIN
     IF jsonb_typeof(line) = 'string' THEN
         RETURN line;
     END IF;
-    sentence := CASE line ->> 'code'
+    sentence := CASE line ->> 0
         WHEN 'adjusted' THEN f ->> 'reason'
         WHEN 'text' THEN f ->> 'text'
         WHEN 'erased' THEN 'erased'
@@ -192,7 +192,7 @@ BEGIN
         WHEN 'bracket' THEN concat(amount, ': ', f ->> 'points', ', from ', f ->> 'from_minor')
         WHEN 'spend_steps' THEN concat(
             amount, ': ', f ->> 'points', ', ', f ->> 'step_points', ' for each ', f ->> 'step_minor')
-        ELSE line ->> 'code'
+        ELSE line ->> 0
     END;
     RETURN to_jsonb(concat(f ->> 'rule' || ': ', sentence));
 END $$
@@ -203,7 +203,7 @@ UPDATE credits c SET why = jsonb_set(c.why, '{trace}', (
     SELECT jsonb_agg(pg_temp.sentence_of(t.line) ORDER BY t.number)
     FROM jsonb_array_elements(c.why -> 'trace') WITH ORDINALITY t (line, number)
 ))
-WHERE jsonb_path_exists(c.why, '$.trace[*] ? (@.type() == "object")')
+WHERE jsonb_path_exists(c.why, 'strict $.trace[*] ? (@.type() == "array")', silent => true)
 """
 
 
