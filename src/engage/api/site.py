@@ -140,7 +140,6 @@ def _file(request: Request[Any, Any, Any], folder: Path, name: str) -> Answer[by
 
 def _renderer(request: Request[Any, Any, Any]) -> Answer[bytes]:
     """The reference's script, stored compressed. Its name has its version, so browsers keep it."""
-    body = (VENDOR / f"{RENDERER}.gz").read_bytes()
     headers: Headers = [
         (b"content-type", b"text/javascript; charset=utf-8"),
         (b"cache-control", b"public, max-age=31536000, immutable"),
@@ -148,8 +147,15 @@ def _renderer(request: Request[Any, Any, Any]) -> Answer[bytes]:
         *_page_headers(POLICY),
     ]
     if "gzip" not in request.headers.get("accept-encoding", ""):
-        return Answer(gzip.decompress(body), headers, 200)
-    return Answer(body, [*headers, (b"content-encoding", b"gzip")], 200)
+        return Answer(_script(compressed=False), headers, 200)
+    return Answer(_script(compressed=True), [*headers, (b"content-encoding", b"gzip")], 200)
+
+
+@cache
+def _script(*, compressed: bool) -> bytes:
+    """Read the script once: decompressing its five megabytes for each request would stop the event loop."""
+    body = (VENDOR / f"{RENDERER}.gz").read_bytes()
+    return body if compressed else gzip.decompress(body)
 
 
 def _page_headers(policy: str) -> Headers:
