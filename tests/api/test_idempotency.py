@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engage.domain.refusals import Unavailable
 from engage.runtime.idempotency import begin_request
 from tests.api.calling import PROGRAM, Calling, fields, problem
 
@@ -43,14 +44,22 @@ async def test_a_refusal_is_repeated_under_its_key(api: Calling) -> None:
     assert again.headers["idempotency-replayed"] == "true"
 
 
-async def test_an_answer_after_which_clients_retry_is_not_stored(api: Calling) -> None:
+async def test_an_answer_after_which_clients_retry_is_not_stored(
+    api: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     member = await api.joined()
-    for _ in range(3):
-        await member.post(SHARES, LINK)
-    for _ in range(2):
-        answer = await member.post(SHARES, LINK, idempotency_key="k-3")
-        problem(answer, 429, "limit_reached")
-        assert "idempotency-replayed" not in answer.headers
+
+    async def unavailable(*_: Any) -> None:
+        raise Unavailable("valkey")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engage.api.activities.mobile.record", unavailable)
+        for _ in range(2):
+            answer = await member.post(SHARES, LINK, idempotency_key="k-3")
+            problem(answer, 503, "unavailable")
+            assert answer.headers["retry-after"] == "1"
+            assert "idempotency-replayed" not in answer.headers
+    assert (await member.post(SHARES, LINK, idempotency_key="k-3")).status_code == 202
 
 
 async def test_a_key_belongs_to_one_request(api: Calling) -> None:

@@ -162,7 +162,7 @@ def test_a_refusal_has_the_time_of_the_next_try() -> None:
         member.record(V2022.earning, share, at, zone)
     with pytest.raises(Refusal, match="limit_reached") as full:
         member.record(V2022.earning, share, at, zone)
-    assert (full.value.status, full.value.facts["resets_at"]) == (429, december)
+    assert (full.value.status, full.value.facts["resets_at"]) == (409, december)
 
 
 @given(st.text(max_size=60))

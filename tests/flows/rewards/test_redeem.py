@@ -103,7 +103,7 @@ async def test_a_monthly_limit_resets_and_a_lifetime_limit_does_not(services: Se
     await redeem_reward(services, "monthly")
     await redeem_reward(services, "ever")
     monthly = await refused(services, "monthly")
-    assert (monthly.code, monthly.status) == ("limit_reached", 429)
+    assert (monthly.code, monthly.status) == ("limit_reached", 409)
     assert monthly.facts["resets_at"] == datetime(2026, 11, 30, 23, tzinfo=UTC), "in Madrid"
     stopped_clock(services).at = datetime(2026, 11, 30, 23, tzinfo=UTC)
     await redeem_reward(services, "monthly")

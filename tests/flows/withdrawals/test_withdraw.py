@@ -309,7 +309,7 @@ async def test_daily_limits_count_the_day_in_the_members_zone(settings: Settings
         assert services.clock.now() == datetime(2026, 11, 21, 18, 20, tzinfo=UTC)
         await request_withdrawal(services, 1)
         refusal = await refused(services, 80)
-        assert (refusal.code, refusal.status) == ("daily_points_reached", 429)
+        assert (refusal.code, refusal.status) == ("daily_points_reached", 409)
         assert refusal.facts["remaining"] == 79
         assert refusal.facts["resets_at"] == datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
         for _ in range(2):

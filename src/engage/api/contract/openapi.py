@@ -232,7 +232,7 @@ def _problem(description: str, codes: Sequence[Code]) -> Document:
     examples = {code.value: {"$ref": f"#/components/examples/{code}"} for code in codes}
     content = {PROBLEM_JSON: {"schema": ref(Problem), "examples": examples}}
     made: Document = {"description": description, "content": content}
-    if any(name in code.facts for code in codes for name in ("retry_after_s", "resets_at")):
+    if any("retry_after_s" in code.facts for code in codes):
         wait = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
         made["headers"] = {"Retry-After": wait}
     return made

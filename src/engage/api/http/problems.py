@@ -4,10 +4,8 @@ A Refusal is expected. An error of the framework is translated into a Refusal. A
 logged with its trace id, and the answer says no more than that id.
 """
 
-import math
 import re
 import secrets
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -18,7 +16,6 @@ from litestar.types import Scope
 from msgspec import Struct
 
 from engage.api.http.answers import SAFE, Answer, Headers
-from engage.api.http.context import api_of
 from engage.api.http.languages import negotiate
 from engage.domain.refusals import Code, Refusal
 from engage.messages.refusals import refusal_message
@@ -96,7 +93,7 @@ def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
     )
     fields = msgspec.structs.asdict(document)
     assert fields.keys().isdisjoint(refusal.facts), refusal.facts
-    headers = [*_headers(refusal, scope), (b"content-language", language.encode())]
+    headers = [*_headers(refusal), (b"content-language", language.encode())]
     return Answer(_encode(fields | refusal.facts), headers, refusal.status)
 
 
@@ -105,14 +102,9 @@ def language_of(scope: Scope) -> str:
     return negotiate(_header(scope, b"accept-language").decode("latin-1"))
 
 
-def _headers(refusal: Refusal, scope: Scope) -> Headers:
+def _headers(refusal: Refusal) -> Headers:
     headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"), *SAFE]
     wait_s = refusal.facts.get("retry_after_s")
-    resets_at = refusal.facts.get("resets_at")
-    if wait_s is None and refusal.status == 429 and isinstance(resets_at, datetime):
-        # By the sandbox's clock, which the limit follows.
-        wait = resets_at - api_of(scope).services.clock.now()
-        wait_s = max(math.ceil(wait.total_seconds()), 1)
     if wait_s is not None:
         headers.append((b"retry-after", b"%d" % wait_s))
     if refusal.status == 401:

@@ -1,7 +1,8 @@
 """The catalogue: every code, with its status, its facts, and the requests in which it can occur.
 
 A feature adds its use cases to `UseCase` and its codes to `Code`. Clients may rely on codes, so a code never
-changes its meaning.
+changes its meaning. A limit of the rules is a 409: a 429 is throttling alone, and client libraries wait as
+long as its Retry-After says, which can be weeks.
 """
 
 from collections.abc import Mapping
@@ -153,7 +154,7 @@ class Code(StrEnum):
     ACTIVITY_REMOVED = "activity_removed", 409, {_U.RECORD_SHARE, _U.RECORD_REVIEW}
     LIMIT_REACHED = (
         "limit_reached",
-        429,
+        409,
         {_U.RECORD_SHARE, _U.REDEEM_REWARD, _U.WITHDRAW},
         {
             "limit": 3,
@@ -232,7 +233,7 @@ class Code(StrEnum):
     )
     DAILY_POINTS_REACHED = (
         "daily_points_reached",
-        429,
+        409,
         {_U.WITHDRAW},
         {"limit": 500, "remaining": 100, "resets_at": _TOMORROW, "zone": _OUAGADOUGOU},
     )
