@@ -77,7 +77,7 @@ async def test_an_order_is_quoted_held_for_and_paid(api: Calling) -> None:
         "coupons": [],
         "reasons": [],
     }
-    hold = await place_hold(api, order(member, "1", points="max"))
+    hold = await place_hold(api, order(member, "1", spend_max=True))
     assert hold["points"] == 300
     assert hold["discount"] == {"amount": 300, "currency": "EUR"}
     assert hold["expires_at"] == (NOON + HOLD_FOR).isoformat().replace("+00:00", "Z")
@@ -96,11 +96,12 @@ async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
     refusals: list[tuple[dict[str, Any], int, str]] = [
         ({"points": 101}, 409, "insufficient_points"),
         ({"points": 5, "payment": {"method": "credit"}}, 422, "not_payable_with_points"),
-        ({"points": "max", "currency": "GBP"}, 422, "not_payable_with_points"),
+        ({"spend_max": True, "currency": "GBP"}, 422, "not_payable_with_points"),
         ({"coupon_codes": ["ABCDE"]}, 404, "unknown_coupon"),
         ({"points": 5, "member_id": "nobody"}, 404, "unknown_member"),
         ({"points": 5, "program": "no-points"}, 404, "unknown_program"),
         ({}, 400, "invalid_request"),
+        ({"spend_max": True, "points": 5}, 400, "invalid_request"),
     ]
     for changes, status, code in refusals:
         problem(await api.shop.post(HOLDS, order(member, "1", **changes)), status, code)
@@ -121,7 +122,8 @@ async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
     ("changed", "where"),
     [
         ({"points": -1}, "points"),
-        ({"points": "most"}, "points"),
+        ({"points": "max"}, "points"),
+        ({"spend_max": 1}, "spend_max"),
         ({"points": 1.5}, "points"),
         ({"lines": []}, "lines"),
         ({"lines": [{"line_id": "1", "product_id": "a", "paid": 1}] * 2}, "$"),

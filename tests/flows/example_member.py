@@ -211,7 +211,11 @@ class ExampleMember:
     async def _hold(self, action: Hold) -> CheckoutHold:
         codes = [await self._code(reward) for reward in action.coupons]
         request = HoldRequest(
-            **self._basket(action), order_id=action.order_id, points=action.points, coupon_codes=codes
+            **self._basket(action),
+            order_id=action.order_id,
+            points=0 if action.points == "max" else action.points,
+            spend_max=action.points == "max",
+            coupon_codes=codes,
         )
         (answer,) = await hold(self.services, [request])
         held: CheckoutHold = _unwrap(answer)

@@ -79,7 +79,7 @@ async def test_held_points_are_spent_only_by_the_capture(services: Services) -> 
 
 async def test_released_points_can_be_spent_again(services: Services) -> None:
     await member_with_points(services, 300)
-    placed = await place_hold(services, hold_request(points="max"))
+    placed = await place_hold(services, hold_request(spend_max=True))
     assert placed.points == 300
     await close_hold(services, placed, "released")
     assert await balance(services) == (300, 0, 0)
@@ -145,13 +145,13 @@ async def test_holds_time_out_in_batches_each_at_its_own_time(
 
 async def test_a_repeated_request_returns_the_same_hold(services: Services) -> None:
     await member_with_points(services, 300)
-    placed = await place_hold(services, hold_request(points="max"))
-    assert await place_hold(services, hold_request(points="max")) == placed
+    placed = await place_hold(services, hold_request(spend_max=True))
+    assert await place_hold(services, hold_request(spend_max=True)) == placed
     other = await refused(services, hold_request(points=5))
     assert (other.code, other.status) == ("order_has_hold", 409)
     assert other.facts == {"hold_id": str(placed.hold_id), "state": "open"}
     await close_hold(services, placed, "captured")
-    assert await place_hold(services, hold_request(points="max")) == placed, "an order is paid once"
+    assert await place_hold(services, hold_request(spend_max=True)) == placed, "an order is paid once"
     assert (await refused(services, hold_request(points=5))).facts["state"] == "captured"
     assert await balance(services) == (0, 0, 0)
 
@@ -159,12 +159,12 @@ async def test_a_repeated_request_returns_the_same_hold(services: Services) -> N
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_an_order_may_have_a_new_hold_after_a_release(services: Services, by_time: bool) -> None:
     await member_with_points(services, 300)
-    placed = await place_hold(services, hold_request(points="max"))
+    placed = await place_hold(services, hold_request(spend_max=True))
     if by_time:
         advance(services, HOLD_FOR)
     else:
         await close_hold(services, placed, "released")
-    other = await place_hold(services, hold_request(points="max"))
+    other = await place_hold(services, hold_request(spend_max=True))
     assert other.hold_id != placed.hold_id
     assert await states(services) == [("expired" if by_time else "released", 300), ("open", 300)]
     assert await balance(services) == (0, 300, 0)
@@ -237,10 +237,11 @@ CANNOT: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"points": 1_001}, "insufficient_points", {"active": 1_000, "points": 1_001}),
     ({"points": 51, "lines": [line(1_00)]}, "not_payable_with_points", {"max_points": 50}),
     ({"points": 5, "payment": Payment(method="credit")}, "not_payable_with_points", {"max_points": 0}),
-    ({"points": "max", "currency": "GBP"}, "not_payable_with_points", {"reasons": ["currency"]}),
+    ({"spend_max": True, "currency": "GBP"}, "not_payable_with_points", {"reasons": ["currency"]}),
     ({"coupon_codes": ["00000-00000-00000-00000"]}, "unknown_coupon", {}),
     ({"coupon_codes": ["five"]}, "unknown_coupon", {"coupon_code": "five"}),
     ({}, "invalid_request", {}),
+    ({"spend_max": True, "points": 5}, "invalid_request", {}),
     ({"points": 5, "program": "no-points"}, "unknown_program", {}),
     ({"points": 5, "member_id": "m-9"}, "unknown_member", {}),
 ]
@@ -260,7 +261,7 @@ async def test_a_balance_below_the_minimum_pays_nothing(services: Services) -> N
     await close_hold(services, await place_hold(services, hold_request("o-0", points=95)), "captured")
     found = await refused(services, hold_request(points=5))
     assert (found.code, found.facts) == ("below_minimum", {"active": 5, "minimum": 10})
-    assert (await refused(services, hold_request(points="max"))).code == "below_minimum"
+    assert (await refused(services, hold_request(spend_max=True))).code == "below_minimum"
     assert (await quote(services, quote_request())).reasons == ["below_minimum"]
 
 
@@ -328,7 +329,7 @@ async def test_coupons_and_points_never_exceed_the_price(services: Services) -> 
     three = await refused(services, hold_request(coupon_codes=codes))
     assert (three.facts["coupon_code"], three.facts["reasons"]) == (codes[2], ["per_order"])
     placed = await place_hold(
-        services, hold_request(lines=[line(2_50)], coupon_codes=codes[:2], points="max")
+        services, hold_request(lines=[line(2_50)], coupon_codes=codes[:2], spend_max=True)
     )
     assert placed.points == 50, "the rest after two coupons"
     assert placed.discount == Money(250, "EUR")

@@ -339,7 +339,7 @@ async def test_after_a_number_change_mobile_money_waits_for_the_cooldown(service
     await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone="+22676543210"))
     for phone in (None, PHONE):
         refusal = await refused(services, phone=phone)
-        assert (refusal.code, refusal.status) == ("number_changed", 409)
+        assert (refusal.code, refusal.status) == ("number_too_new", 409)
         assert refusal.facts["allowed_at"] == changed_at + DAY
     await request_withdrawal(services, 1, method="cash")
     advance(services, DAY)

@@ -22,7 +22,7 @@ EARLIEST_YEAR: Final = 2000
 # A thousand orders need more than the limit of other bodies.
 EVENTS_BYTES: Final = 4 * 1024 * 1024
 
-Events = AnyEvent | Annotated[list[AnyEvent], Meta(max_length=EVENTS_PER_CALL)]
+Events = Annotated[list[AnyEvent], Meta(max_length=EVENTS_PER_CALL)]
 
 
 class RefusedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,7 +70,8 @@ class EventController(Controller):
         opt=contract(body=Events, idempotent=True),
     )
     async def send(self, request: Request[Any, Any, Any]) -> Answer[EventBatchResult]:
-        """One event or a list, in any order. An event whose `id` was accepted before does nothing.
+        """A list, in any order; one event alone is taken too. An event whose `id` was accepted before does
+        nothing.
 
         Each event is accepted or refused on its own. `refused` lists the refused with `id` and code.
         """

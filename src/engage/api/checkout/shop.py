@@ -57,7 +57,8 @@ class CheckoutController(Controller):
         opt=contract(UseCase.HOLD_POINTS, body=HoldRequest, idempotent=True),
     )
     async def hold(self, request: Request[Any, Any, Any]) -> Answer[CheckoutHold]:
-        """A number of points, or the most possible, and coupons. Coupons are deducted before points.
+        """A number of points, or the most possible (`spend_max`), and coupons. Coupons are deducted before
+        points.
 
         An order has one hold at a time. The same request again is answered with the same hold.
         """

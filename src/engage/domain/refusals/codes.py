@@ -237,8 +237,8 @@ class Code(StrEnum):
         {_U.WITHDRAW},
         {"limit": 500, "remaining": 100, "resets_at": _TOMORROW, "zone": _OUAGADOUGOU},
     )
-    NUMBER_CHANGED = (
-        "number_changed",
+    NUMBER_TOO_NEW = (
+        "number_too_new",
         409,
         {_U.WITHDRAW},
         {"allowed_at": _TOMORROW, "zone": _OUAGADOUGOU},

@@ -45,11 +45,11 @@ def check_number_age(
 ) -> None:
     """Keep money from a phone number that is too new: account thieves change the number first.
 
-    Raises Refusal number_changed.
+    Raises Refusal number_too_new.
     """
     if phone_changed_at is not None and at < phone_changed_at + terms.number_cooldown:
         allowed_at = phone_changed_at + terms.number_cooldown
-        raise Refusal(Code.NUMBER_CHANGED, allowed_at=allowed_at, zone=zone)
+        raise Refusal(Code.NUMBER_TOO_NEW, allowed_at=allowed_at, zone=zone)
 
 
 def check_balance(terms: WithdrawalTerms, points: int, *, active: int) -> None:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -42,10 +42,11 @@ COUPONS_PER_HOLD = 10
 
 
 class HoldRequest(QuoteRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Points, or "max" for as many as the order allows, and coupons to set aside for one order."""
+    """Points, or with `spend_max` as many as the order allows, and coupons to set aside for one order."""
 
     order_id: Identifier
-    points: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | Literal["max"] = 0
+    points: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] = 0
+    spend_max: bool = False
     coupon_codes: Annotated[list[CouponCode], Meta(max_length=COUPONS_PER_HOLD)] = field(default_factory=list)
 
 
@@ -127,18 +128,26 @@ def _order(services: Services, request: HoldRequest, member: Member | Refusal, *
     """Raises Refusal."""
     if isinstance(member, Refusal):
         raise member
+    _check_points(request)
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     fingerprint = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
     return _Order(request, member, program, market, _coupon_codes(request), fingerprint)
 
 
+def _check_points(request: HoldRequest) -> None:
+    """Raises Refusal invalid_request for a request of nothing, or of points in two ways."""
+    if request.spend_max and request.points:
+        raise _invalid("spend_max", "either points or spend_max")
+    if not (request.spend_max or request.points or request.coupon_codes):
+        raise _invalid("points", "a hold needs points, spend_max or coupon_codes")
+
+
+def _invalid(field: str, message: str) -> Refusal:
+    return Refusal(Code.INVALID_REQUEST, errors=[{"field": field, "message": message}])
+
+
 def _coupon_codes(request: HoldRequest) -> list[str]:
-    """The codes in canonical form, without repetition. Raises Refusal unknown_coupon; invalid_request for a
-    request without points and coupons.
-    """
-    if request.points == 0 and not request.coupon_codes:
-        message = "a hold needs points or coupon_codes"
-        raise Refusal(Code.INVALID_REQUEST, errors=[{"field": "points", "message": message}])
+    """The codes in canonical form, without repetition. Raises Refusal unknown_coupon."""
     codes: dict[str, None] = {}
     for typed in request.coupon_codes:
         code = read_code(typed)
@@ -190,7 +199,7 @@ def _new_hold(state: _State, order: _Order) -> Hold:
         order.terms,
         basket_of(order.request),
         active=account.active,
-        points=order.request.points,
+        points="max" if order.request.spend_max else order.request.points,
         coupons=[checkout_coupon(state.services, coupon, state.now) for coupon in coupons],
     )
     made = _hold_row(order, planned, state.now)

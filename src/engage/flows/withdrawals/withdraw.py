@@ -45,7 +45,7 @@ async def withdraw(
     """Hold the points and request the payout of their worth. Without `phone`, mobile money goes to the
     member's own number.
 
-    Raises Refusal unknown_member, not_offered, not_open_yet, not_whole_money, number_changed, invalid_phone,
+    Raises Refusal unknown_member, not_offered, not_open_yet, not_whole_money, number_too_new, invalid_phone,
     phone_unusable, below_minimum, insufficient_points, limit_reached, daily_points_reached; Unavailable.
     """
     now = services.clock.now()
