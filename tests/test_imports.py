@@ -13,12 +13,23 @@ SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py
 
 # Layers that each layer may import besides itself. A file directly in the package is a layer too. Imports run
 # downwards only: to add a layer or an import here is a decision about the architecture.
-BASE = {"domain", "schema", "audit", "clock", "settings", "sandbox_secrets", "programs", "batching"}
+BASE = {
+    "decoding",
+    "domain",
+    "schema",
+    "audit",
+    "clock",
+    "settings",
+    "sandbox_secrets",
+    "programs",
+    "batching",
+}
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
-    "domain": set(),
+    "decoding": set(),
+    "domain": {"decoding"},
     "clock": set(),
     "settings": set(),
     "sandbox_secrets": set(),
@@ -31,8 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audit": {"domain"},
     "schema": {"domain"},
     "logs": {"settings"},
-    "tokens": {"domain", "clock", "settings", "sandbox_secrets"},
-    **{adapter: {"domain", "clock", "direct_sql", "schema", "audit"} for adapter in ADAPTERS},
+    "tokens": {"decoding", "domain", "clock", "settings", "sandbox_secrets"},
+    **{adapter: {"decoding", "domain", "clock", "direct_sql", "schema", "audit"} for adapter in ADAPTERS},
     "runtime": BASE | ADAPTERS,
     "flows": BASE | ADAPTERS | {"runtime"},
     **dict.fromkeys(("api", "console", "feed", "workers"), BELOW_THE_EDGE),
@@ -60,7 +71,7 @@ DOMAIN_MAY_IMPORT = {
         "typing",
         "uuid",
     ),
-    *("tomllib", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
+    *("zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
 }
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
@@ -85,6 +96,10 @@ TIME_READERS = {
     ("time", "time"),
     ("time", "time_ns"),
 }
+
+
+# These decode what this installation wrote: files of its folder, rows, its own contract.
+OWN_TEXT = {"embedded/run_file.py", "sandbox_secrets.py", "feed/asyncapi.py", "store/shop/orders.py"}
 
 
 class Import(Struct, frozen=True):
@@ -183,7 +198,9 @@ def test_the_domain_is_pure() -> None:
 
 def test_a_session_of_the_feed_knows_no_server() -> None:
     inner = [found for found in ALL if layer_of(found.file) == "feed" and found.file.stem in SANS_IO]
-    assert [str(found) for found in inner if is_ours(found) and found.layer not in ("feed", "domain")] == []
+    assert [
+        str(found) for found in inner if is_ours(found) and found.layer not in ("feed", "domain", "decoding")
+    ] == []
     outside = {"asyncio", "socket", "websockets", "redis", "sqlalchemy", "time"}
     assert [str(found) for found in inner if found.layer in outside] == []
 
@@ -194,6 +211,30 @@ def test_servers_of_our_own_are_for_one_machine_only() -> None:
         "cli",
         "bench",
     }
+
+
+def test_text_from_outside_is_decoded_in_one_place() -> None:
+    """All else that decodes JSON reads what this installation wrote itself."""
+    decoding = [file for file in SOURCES if layer_of(file) != "decoding" and _decodes(file)]
+    found = {str(file.relative_to(ENGAGE)) for file in decoding if file.is_relative_to(ENGAGE)}
+    assert {name for name in found if not name.startswith("bench/")} == OWN_TEXT
+    assert [
+        str(found) for found in ALL if found.module == "tomllib" and layer_of(found.file) != "decoding"
+    ] == []
+
+
+def _decodes(file: Path) -> bool:
+    """Return whether a file calls `msgspec.json.decode`, the json module, or a Decoder of its own."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = {
+        ast.unparse(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and "msgspec.json.Decoder(" in ast.unparse(node)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    }
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    decoders = {"msgspec.json.decode", "json.load", "json.loads"} | {f"{name}.decode" for name in names}
+    return not calls.isdisjoint(decoders)
 
 
 def test_time_is_read_in_one_place() -> None:

@@ -353,6 +353,8 @@ def test_any_bytes_of_a_client_can_be_decoded_or_refused(raw: bytes) -> None:
         b'{"type":"resume","seq":"1"}',
         b'{"type":"balance","seq":1}',
         b"[" * 2000,
+        b'{"type":"auth","ticket":"t","x":' + b"[" * 1_450 + b"]" * 1_450 + b"}",
+        b'{"type":"resume","seq":' + b"9" * 4_000 + b"}",
     ],
 )
 def test_bytes_that_are_no_message_decode_to_none(raw: bytes) -> None:

@@ -19,6 +19,9 @@ from engage.settings import Settings, SettingsError
 from tests.payouts.momo_server import Momo, momo
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NESTED: list[Any] = []
+for _ in range(500):
+    NESTED = [NESTED]
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
 
@@ -124,7 +127,10 @@ async def test_only_an_explicit_refusal_is_declined_when_sending(
         (200, {"amount": "6000"}, Unclear),
         (200, HTML, Unclear),
         (200, {"status": "SUCCESSFUL", "amount": "six", "currency": "XOF"}, Paid),
+        (200, {"status": "SUCCESSFUL", "amount": "1e999999999", "currency": "XOF"}, Paid),
         (200, {"status": "FAILED"}, Declined),
+        (200, {"status": "FAILED", "more": "x" * adapter.ANSWER_BYTES}, Unclear),
+        (200, {"status": "FAILED", "more": NESTED}, Unclear),
         (400, {"code": "BAD_REQUEST"}, Unclear),
         (401, {"message": "Unauthorized"}, Unclear),
         (500, {"code": "INTERNAL_PROCESSING_ERROR"}, Unclear),

@@ -18,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from engage.clock import Clock
@@ -173,6 +175,32 @@ def base64url(value: object) -> str:
 )
 async def test_a_malformed_token_is_refused(verifier: TokenVerifier, junk: str) -> None:
     assert refused(verifier, junk)
+
+
+NESTED = "[" * 2_000 + "]" * 2_000
+DIGITS = "9" * 3_000
+
+
+@pytest.mark.parametrize("value", [NESTED[1_000:3_000], NESTED, DIGITS, f"{DIGITS}e{DIGITS}"], ids=range(4))
+async def test_a_hostile_header_or_claim_is_refused(verifier: TokenVerifier, value: str) -> None:
+    """Also where it is signed, and below the limits of Python's own decoder."""
+    header = segment(f'{{"alg": "EdDSA", "typ": "JWT", "kid": "ed", "x": {value}}}')
+    assert refused(verifier, f"{header}.{base64url(claims())}.e30")
+    payload = json.dumps(claims()).removesuffix("}") + f', "exp": {value}}}'
+    signed = f"{base64url({'alg': 'EdDSA', 'typ': 'JWT', 'kid': 'ed'})}.{segment(payload)}"
+    assert refused(verifier, f"{signed}.{segment(ED.sign(signed.encode()))}")
+
+
+@given(st.lists(st.binary(max_size=200).map(lambda octets: segment(octets)) | st.text(), max_size=4))
+async def test_no_text_for_a_token_is_an_error(parts: list[str]) -> None:
+    verifier = TokenVerifier(settings("nowhere"), CLOCK, "https://nowhere")
+    with pytest.raises((Refusal, Unavailable)):
+        verifier.verify(".".join(parts))
+
+
+def segment(content: str | bytes) -> str:
+    octets = content.encode() if isinstance(content, str) else content
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
 async def test_a_token_with_a_changed_byte_is_refused(verifier: TokenVerifier) -> None:

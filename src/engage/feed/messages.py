@@ -5,6 +5,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
 from engage.domain.accounts.balance import Balance
 
 # The limit of a message from a client.
@@ -57,7 +59,7 @@ class Auth(Struct, frozen=True, tag_field="type", tag="auth", forbid_unknown_fie
 class Resume(Struct, frozen=True, tag_field="type", tag="resume", forbid_unknown_fields=True):
     """First message after authentication of a client that has seen a balance before."""
 
-    seq: Annotated[int, Meta(ge=0, description="The highest `seq` that the client has seen.")]
+    seq: Annotated[int, Meta(ge=0, le=2**63 - 1, description="The highest `seq` that the client has seen.")]
 
 
 Incoming = Auth | Resume
@@ -70,8 +72,8 @@ _encode = msgspec.json.Encoder().encode
 def decode(message: bytes) -> Incoming | None:
     """Return None for anything that is no message of a client."""
     try:
-        return _incoming.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode_json(message, _incoming, limit_bytes=MESSAGE_BYTES)
+    except Malformed:
         return None
 
 

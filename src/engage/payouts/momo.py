@@ -5,9 +5,10 @@ shape, is unclear, and is asked about.
 """
 
 import asyncio
+import re
 import time
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import httpx
@@ -15,6 +16,8 @@ import msgspec
 from babel.numbers import get_currency_precision
 from msgspec import Struct
 
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
 from engage.domain.withdrawals.withdrawal import (
     Accepted,
     Declined,
@@ -36,6 +39,11 @@ CONNECTIONS: Final = 16
 RENEW_BEFORE_S: Final = 60.0
 
 REASON_LENGTH: Final = 64
+
+ANSWER_BYTES: Final = 64 * 1024
+
+# Up to nine digits more than the largest payout. Longer numbers are not read: a Decimal takes any exponent.
+_AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 MESSAGE: Final = "Withdrawal of points"
 
 
@@ -72,6 +80,11 @@ class _Transfer(Struct, frozen=True, rename="camel"):
     currency: str | None = None
     financial_transaction_id: str | int | None = None
     reason: _Fault | str | None = None
+
+
+_token = msgspec.json.Decoder(_Token)
+_faulty = msgspec.json.Decoder(_Fault)
+_transferred = msgspec.json.Decoder(_Transfer)
 
 
 class _NoTokenError(Exception):
@@ -172,19 +185,27 @@ class MomoProvider:
         """Returns (token, seconds until it expires). Raises _NoTokenError."""
         credentials = httpx.BasicAuth(self._account.user, self._account.key)
         try:
-            answer = await self._client.post("/disbursement/token/", auth=credentials)
+            answer = await self._call("POST", "/disbursement/token/", auth=credentials)
             if answer.status_code != 200:
                 raise _NoTokenError(f"no token: status {answer.status_code}")
-            token = msgspec.json.decode(answer.content, type=_Token)
+            token = decode_json(answer.content, _token, limit_bytes=ANSWER_BYTES)
             return token.access_token, float(token.expires_in)
-        except (httpx.HTTPError, msgspec.MsgspecError, ValueError) as error:
+        except (httpx.HTTPError, ValueError) as error:
             # The message of a decoder may quote the token.
             raise _NoTokenError(f"no token: {type(error).__name__}") from None
 
     async def _call(self, method: str, path: str, **sent: Any) -> httpx.Response:
-        """Raises httpx.HTTPError, or TimeoutError when the whole call takes too long."""
-        async with asyncio.timeout(CALL_S):
-            return await self._client.request(method, path, **sent)
+        """Read an answer to ANSWER_BYTES. A longer one is cut, and so is no document.
+
+        Raises httpx.HTTPError, or TimeoutError when the whole call takes too long.
+        """
+        body = bytearray()
+        async with asyncio.timeout(CALL_S), self._client.stream(method, path, **sent) as answer:
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > ANSWER_BYTES:
+                    break
+        return httpx.Response(answer.status_code, content=bytes(body))
 
 
 def _transfer(payout: Payout) -> dict[str, Any]:
@@ -201,8 +222,8 @@ def _transfer(payout: Payout) -> dict[str, Any]:
 def _outcome(answer: httpx.Response) -> Outcome:
     """The outcome that a transfer's state says."""
     try:
-        transfer = msgspec.json.decode(answer.content, type=_Transfer)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        transfer = decode_json(answer.content, _transferred, limit_bytes=ANSWER_BYTES)
+    except Malformed:
         return Unclear("an answer that is no transfer")
     match transfer.status:
         case "SUCCESSFUL":
@@ -224,8 +245,8 @@ def _outcome(answer: httpx.Response) -> Outcome:
 
 def _fault(answer: httpx.Response) -> _Fault:
     try:
-        return msgspec.json.decode(answer.content, type=_Fault)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_json(answer.content, _faulty, limit_bytes=ANSWER_BYTES)
+    except Malformed:
         return _Fault()
 
 
@@ -237,13 +258,10 @@ def _as_amount(minor: int, currency: str) -> str:
 
 def _as_minor(amount: str | float | None, currency: str | None) -> int | None:
     """None if the amount cannot be read."""
-    if amount is None or currency is None:
+    if amount is None or currency is None or not _AMOUNT.fullmatch(str(amount)):
         return None
-    try:
-        minor = Decimal(str(amount)).scaleb(get_currency_precision(currency))
-        return int(minor) if minor == int(minor) else None
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
+    minor = Decimal(str(amount)).scaleb(get_currency_precision(currency))
+    return int(minor) if minor == int(minor) else None
 
 
 def _reason(code: str) -> str:

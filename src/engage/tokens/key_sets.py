@@ -13,6 +13,9 @@ import jwt
 import msgspec
 from msgspec import Struct
 
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
+
 KEY_SET_BYTES: Final = 256 * 1024
 FETCH_TIMEOUT_S: Final = 5.0
 
@@ -45,6 +48,9 @@ class _Jwk(Struct, frozen=True):
 
 class _KeySet(Struct, frozen=True):
     keys: list[dict[str, Any]]
+
+
+_key_set = msgspec.json.Decoder(_KeySet)
 
 
 class KeyFile:
@@ -93,11 +99,9 @@ async def fetch_keys(url: str) -> Keys:
 
 def parse_keys(document: bytes) -> Keys:
     """Return the usable keys of a JWKS; skip keys of other kinds. Raises KeySetError."""
-    if len(document) > KEY_SET_BYTES:
-        raise KeySetError(f"the key set is longer than {KEY_SET_BYTES} bytes")
     try:
-        listed = msgspec.json.decode(document, type=_KeySet).keys
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        listed = decode_json(document, _key_set, limit_bytes=KEY_SET_BYTES).keys
+    except Malformed as error:
         raise KeySetError(f"not a key set: {error}") from error
     keys = {key.members["kid"]: key for members in listed if (key := _usable_key(members)) is not None}
     if not keys:

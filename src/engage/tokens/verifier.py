@@ -8,7 +8,7 @@ import re
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import jwt
 import msgspec
@@ -17,6 +17,8 @@ from jwt.utils import base64url_decode
 from msgspec import Meta, Struct
 
 from engage.clock import Clock
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
 from engage.domain.refusals import Code, Refusal, Unavailable
@@ -36,6 +38,8 @@ STALE_AFTER_S: Final = 600.0
 SKEW_S: Final = 30
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 class Identity(Struct, frozen=True):
@@ -57,6 +61,10 @@ class _Claims(Struct, frozen=True):
     exp: Annotated[int, Meta(ge=0, le=2**40)]
     iat: Annotated[int, Meta(ge=0, le=2**40)]
     nbf: Annotated[int, Meta(ge=0, le=2**40)] = 0
+
+
+_header = msgspec.json.Decoder(_Header)
+_claims = msgspec.json.Decoder(_Claims)
 
 
 class TokenVerifier:
@@ -101,8 +109,11 @@ class TokenVerifier:
         if len(token) > TOKEN_BYTES:
             raise unauthorized()
         try:
-            key = self._key(_key_id(token.partition(".")[0]))
-            decoded = jwt.decode(
+            header, _, rest = token.partition(".")
+            key = self._key(_key_id(header))
+            # The library decodes without limits, so nothing reaches it that we cannot decode.
+            claims = _decoded(rest.partition(".")[0], _claims)
+            jwt.decode(
                 token,
                 key,
                 algorithms=[key.algorithm_name],
@@ -115,8 +126,7 @@ class TokenVerifier:
                     "verify_nbf": False,
                 },
             )
-            claims = msgspec.convert(decoded, _Claims)
-        except (jwt.InvalidTokenError, msgspec.ValidationError):
+        except (jwt.InvalidTokenError, Malformed):
             raise unauthorized() from None
         latest = self._clock.wall().timestamp() + SKEW_S
         if claims.exp - claims.iat > self._max_lifetime_s or max(claims.iat, claims.nbf) > latest:
@@ -202,6 +212,15 @@ def _key_id(header: str) -> str:
     Raises Refusal unauthorized.
     """
     try:
-        return msgspec.json.decode(base64url_decode(header), type=_Header).kid
-    except (msgspec.MsgspecError, ValueError):
+        return _decoded(header, _header).kid
+    except Malformed:
         raise unauthorized() from None
+
+
+def _decoded(segment: str, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a segment of a token. Raises Malformed."""
+    try:
+        octets = base64url_decode(segment)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    return decode_json(octets, decoder, limit_bytes=TOKEN_BYTES)

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage import programs
+from engage.decoding.toml_text import LONGEST_TEXT
 from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError
 from engage.domain.earning.due import After
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.playback import examples
 from engage.domain.program import validation
-from engage.domain.program.parse import LONGEST_DOCUMENT, parse
+from engage.domain.program.parse import parse
 from engage.domain.program.program import Program
 from engage.messages.traces import trace_line
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
@@ -62,7 +63,7 @@ def test_length_depth_and_examples_of_a_document_are_limited() -> None:
     example = '[[examples]]\ntitle = "{}"\ncountry = "ES"\n'
     many = "".join(example.format(n) + step for n in range(20))
     for text, what in [
-        ("#" * (LONGEST_DOCUMENT + 1), "at most 1000000 characters"),
+        ("#" * (LONGEST_TEXT + 1), f"{LONGEST_TEXT + 1} characters, more than {LONGEST_TEXT}"),
         ("a = " + "[" * 20_000, "nested too deeply"),
         (SOUND + many, "at most 20000 activities in all, got 20007"),
     ]:

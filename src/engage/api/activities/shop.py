@@ -11,6 +11,8 @@ from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.problems import FieldError, field_error, invalid, language_of
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
 from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
@@ -95,7 +97,11 @@ def _split(body: bytes) -> list[msgspec.Raw]:
     """Raises Refusal invalid_request where the body is no JSON, or the list is too long."""
     if not body.lstrip().startswith(b"["):
         return [decode(body, _single)]
-    sent = decode(body, _many)
+    try:
+        # Each event is decoded by itself, so its depth is checked there.
+        sent = decode_json(body, _many, depth=None)
+    except Malformed as error:
+        raise invalid(field_error(error)) from None
     if len(sent) > EVENTS_PER_CALL:
         raise invalid(FieldError("$", f"{len(sent)} events; {EVENTS_PER_CALL} at most"))
     return sent
@@ -104,8 +110,8 @@ def _split(body: bytes) -> list[msgspec.Raw]:
 def _read(raw: msgspec.Raw) -> AnyEvent:
     """Raises Refusal unknown_type or invalid_event."""
     try:
-        event = _one.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        event = decode_json(raw, _one)
+    except Malformed as error:
         kind = _head_of(raw).type
         if kind is not None and kind not in _types:
             raise Refusal(Code.UNKNOWN_TYPE, event_type=kind) from None
@@ -121,8 +127,8 @@ def _invalid_event(error: FieldError) -> Refusal:
 
 def _head_of(raw: msgspec.Raw) -> _Head:
     try:
-        return _head.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_json(raw, _head)
+    except Malformed:
         return _Head()
 
 

@@ -10,6 +10,8 @@ from litestar.types import Receive, Scope
 from msgspec import Struct
 
 from engage.api.http.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
 from engage.domain.refusals import Code, Refusal
 
 T = TypeVar("T")
@@ -105,11 +107,9 @@ async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
 def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
     """Raises Refusal invalid_request with the field and the mistake."""
     try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return decode_json(body, decoder)
+    except Malformed as error:
         raise invalid(field_error(error)) from None
-    except RecursionError:
-        raise invalid(FieldError("$", "nested too deeply")) from None
 
 
 def check_query(request: Request[Any, Any, Any], *known: str) -> None:

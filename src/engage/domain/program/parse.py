@@ -1,19 +1,14 @@
 """Parse the text of a program document, or list every problem in it."""
 
-import re
-import tomllib
 from typing import Any
 
 import msgspec
 
+from engage.decoding.toml_text import MalformedToml, decode_toml
 from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError, Problem
 from engage.domain.program import validation
 from engage.domain.program.program import Program
-
-LONGEST_DOCUMENT = 1_000_000  # Characters.
-
-_TOML_ERROR = re.compile(r"(?P<message>.*) \(at (?P<place>.*)\)\Z", re.DOTALL)
 
 
 def parse(text: str, *, source: str) -> Program:
@@ -21,9 +16,6 @@ def parse(text: str, *, source: str) -> Program:
 
     Raises DocumentError with the problems of the first check that finds any: TOML, field types, validation.
     """
-    if len(text) > LONGEST_DOCUMENT:
-        expected = f"at most {LONGEST_DOCUMENT} characters"
-        raise DocumentError(source, [Problem("the document", expected, str(len(text)))])
     table = toml_table(text, source=source)
     problems = decoding.mismatches(table, Program)
     if problems:
@@ -47,17 +39,11 @@ def read(text: str, *, source: str) -> Program:
 
 
 def toml_table(text: str, *, source: str) -> dict[str, Any]:
-    """Raises DocumentError with the line and column of the first error."""
+    """Raises DocumentError with the place of the first error."""
     try:
-        # Some editors begin a file with a byte order mark.
-        return tomllib.loads(text.removeprefix("\ufeff"))
-    except tomllib.TOMLDecodeError as error:
-        match = _TOML_ERROR.match(str(error))
-        message, place = (match["message"], match["place"]) if match else (str(error), "the document")
-        raise DocumentError(source, [Problem(place, "TOML", message[:1].lower() + message[1:])]) from error
-    except RecursionError as error:
-        problem = Problem("the document", "TOML", "lists or tables nested too deeply")
-        raise DocumentError(source, [problem]) from error
+        return decode_toml(text)
+    except MalformedToml as error:
+        raise DocumentError(source, [Problem(error.place, "TOML", error.found)]) from error
 
 
 def schema(document: type[Program] = Program) -> dict[str, Any]:
