@@ -71,7 +71,7 @@ DOMAIN_MAY_IMPORT = {
         "typing",
         "uuid",
     ),
-    *("zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
+    *("unicodedata", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
 }
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.

@@ -30,7 +30,9 @@ async def test_a_phone_number_and_cards_can_be_added_later(api: Calling) -> None
     ("changed", "status", "code"),
     [
         ({"phone": "+34 1"}, 422, "invalid_phone"),
-        ({"phone": "call me"}, 400, "invalid_request"),
+        ({"phone": "call me"}, 422, "invalid_phone"),
+        ({"card_numbers": ["#1234"]}, 422, "invalid_card"),
+        ({"remove_card_numbers": None}, 400, "invalid_request"),
         ({"card_numbers": ["TAKEN-CARD"]}, 409, "card_taken"),
         ({"program": "xx-points"}, 404, "unknown_member"),
         ({"country": "FR"}, 400, "invalid_request"),
@@ -44,6 +46,21 @@ async def test_an_impossible_update_is_refused(
     member = await api.joined()
     answer = await api.shop.patch(f"{MEMBERS}/{member.member_id}", {"program": PROGRAM} | changed)
     problem(answer, status, code)
+
+
+async def test_a_number_can_be_taken_off_and_has_a_new_owner(api: Calling) -> None:
+    member = await api.joined(phone="+34 600 00 00 03", card_numbers=["LOST0001"])
+    gone = {"program": PROGRAM, "phone": None, "remove_card_numbers": ["lost\u00a00001"]}
+    for _ in range(2):
+        answer = await api.shop.patch(f"{MEMBERS}/{member.member_id}", gone)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["phone"], answer.json()["card_numbers"]) == (None, [])
+    event = api.event("app.signed_in", member) | {"member_id": None, "card_number": "LOST0001"}
+    (refused,) = (await api.shop.post(EVENTS, event)).json()["refused"]
+    assert refused["code"] == "unknown_member"
+    await api.joined(card_numbers=["LOST-0001"])
+    accepted = api.event("app.signed_in", member) | {"member_id": None, "card_number": "Lost.0001"}
+    assert (await api.shop.post(EVENTS, accepted)).json()["accepted"] == 1
 
 
 async def test_two_accounts_of_one_member_are_merged(api: Calling) -> None:

@@ -81,6 +81,52 @@ async def test_a_new_phone_number_replaces_the_old_one(services: Services) -> No
     assert await owner(services, "80291234567") == "m-2"
 
 
+async def test_a_recycled_phone_number_is_free_for_its_new_owner(services: Services) -> None:
+    await enrol(services, "m-1", phone="+375291234567", card_numbers=["PLASTIC1"])
+    assert (await refusal(services, "m-2", phone="80291234567")).code == "card_taken"
+    for _ in range(2):
+        assert await change(services, "m-1", phone=None) == UpdatedMember("m-1", BY, None, ["PLASTIC1"])
+    await enrol(services, "m-2", phone="80291234567")
+    assert await owner(services, "80291234567") == "m-2"
+
+
+async def test_a_lost_card_is_free_for_its_new_owner(services: Services) -> None:
+    await enrol(services, "m-1", card_numbers=["PLASTIC1", "PLASTIC2"])
+    await enrol(services, "m-2", card_numbers=["PLASTIC3"])
+    for _ in range(2):
+        # Of another member's card nothing is taken off.
+        left = await change(services, "m-1", remove_card_numbers=["plastic\u20112", "PLASTIC3", "#"])
+        assert left.card_numbers == ["PLASTIC1"]
+    assert await owner(services, "PLASTIC3") == "m-2"
+    await change(services, "m-2", card_numbers=["PLASTIC2"])
+    assert await owner(services, "plastic 2") == "m-2"
+
+
+async def test_a_phone_number_removed_as_a_card_is_no_longer_the_members(services: Services) -> None:
+    await enrol(services, "m-1", phone="+375291234567", card_numbers=["PLASTIC1"])
+    left = await change(services, "m-1", remove_card_numbers=["8 029 123.45.67"], card_numbers=["PLASTIC2"])
+    assert left == UpdatedMember("m-1", BY, None, ["PLASTIC1", "PLASTIC2"])
+    await enrol(services, "m-2", phone="80291234567")
+
+
+async def test_numbers_are_known_however_they_are_written(services: Services) -> None:
+    await enrol(
+        services, "m-1", phone="8\u00a0029\u2011123.45/67\u200b", card_numbers=["\u200e2900\u20110000.1234"]
+    )
+    assert await rows(services.db, "SELECT phone FROM members") == [("+375291234567",)]
+    for written in [
+        "\u202a+375 29 123-45-67\u202c",
+        "\u0668\u0660291234567",
+        "2900/0000/1234",
+        "290000001234\ufeff",
+    ]:
+        assert await owner(services, written) == "m-1", written
+    for wrong in ["call me", "8029CALLME7", "\U0001f4de"]:
+        assert (await refusal(services, "m-2", phone=wrong)).code == "invalid_phone"
+    refused = await refusal(services, "m-2", card_numbers=["PLASTIC9", "#123", "----"])
+    assert (refused.code, refused.facts) == ("invalid_card", {"card_numbers": ["#123", "----"]})
+
+
 async def test_a_repeated_update_changes_nothing(services: Services) -> None:
     await enrol(services, "m-1", phone="+375291234567")
     for _ in range(2):

@@ -55,7 +55,7 @@ class MemberController(Controller):
     @patch(
         "/{member_id:str}",
         operation_id="updateMember",
-        summary="Change the phone number, add cards",
+        summary="Change the phone number, add cards and take them off",
         response_description="The member's numbers after the change.",
         opt=contract(UseCase.CHANGE_MEMBER, body=MemberUpdate),
     )
@@ -64,8 +64,8 @@ class MemberController(Controller):
     ) -> Answer[UpdatedMember]:
         """Fields that are left out stay as they are. The same change again does nothing.
 
-        Where phone numbers are card numbers, the old number is no longer a card of the member. The program
-        sets how long nothing is paid out to a new number.
+        A number that is replaced or taken off is free for its next owner. The program sets how long nothing
+        is paid out to a new number.
         """
         api, _ = await shop_of(request.scope)
         update = await read_json(request, _update)

@@ -1,19 +1,33 @@
 """Phone numbers, stored in the form of E.164 (`+375291234567`)."""
 
+import re
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Final
 
 import phonenumbers
 from msgspec import Meta
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
+
+from engage.domain.activity import ONE_LINE
+from engage.domain.members.numbers import compact
 
 # In some countries mobile numbers look like fixed lines.
 _MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 
 DIGITS_SHOWN = 3
 
-# The pattern rules out the newline before which Python's $ matches too.
-Phone = Annotated[str, Meta(min_length=4, max_length=32, pattern=r"^\+?[0-9 ()-]+(?!\n)$")]
+Phone = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=ONE_LINE,
+        description="A phone number in any notation, with or without the prefix of the member's country.",
+    ),
+]
+
+# The library would take letters for the digits beside which keys show them.
+_DIALLED: Final = re.compile(r"\+?[0-9]+")
 
 
 class InvalidPhoneNumber(ValueError):
@@ -26,13 +40,19 @@ def normalized(phone: str, country: str) -> str:
 
     Raises InvalidPhoneNumber.
     """
-    try:
-        number = phonenumbers.parse(phone, country)
-    except NumberParseException as error:
-        raise InvalidPhoneNumber(str(error)) from None
-    if not phonenumbers.is_valid_number(number):
-        raise InvalidPhoneNumber("no number of that length or range")
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    dialled = compact(phone)
+    if dialled is None or not _DIALLED.fullmatch(dialled):
+        raise InvalidPhoneNumber("not digits and what groups them")
+    # Not every country dials 00 before a foreign prefix, but everywhere people write it.
+    readings = [dialled, f"+{dialled[2:]}"] if dialled.startswith("00") else [dialled]
+    for reading in readings:
+        try:
+            number = phonenumbers.parse(reading, country)
+        except NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number):
+            return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    raise InvalidPhoneNumber("no number of that length or range")
 
 
 @lru_cache(maxsize=10_000)

@@ -254,6 +254,12 @@ class Code(StrEnum):
     PERSON_HAS_ACCOUNT = "person_has_account", 409, {_U.REGISTER_MEMBER}
     CARD_TAKEN = "card_taken", 409, {_U.REGISTER_MEMBER, _U.CHANGE_MEMBER}, {"card_numbers": ["4929001"]}
     NOT_ELIGIBLE = "not_eligible", 422, {_U.REGISTER_MEMBER}, {"reasons": ["under_age"]}
+    INVALID_CARD = (
+        "invalid_card",
+        422,
+        {_U.REGISTER_MEMBER, _U.CHANGE_MEMBER},
+        {"card_numbers": ["№ 4929-001"]},
+    )
     INVALID_PHONE = "invalid_phone", 422, {_U.REGISTER_MEMBER, _U.CHANGE_MEMBER, _U.WITHDRAW}
     MEMBER_ERASED = "member_erased", 410, {_U.REGISTER_MEMBER, _U.READ_MEMBER, _U.MERGE_MEMBERS}
     MEMBER_MERGED = "member_merged", 409, {_U.MERGE_MEMBERS}, {"into": "m-1"}

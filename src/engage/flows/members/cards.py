@@ -13,8 +13,7 @@ async def members_of_cards(
 ) -> dict[tuple[str, str], str]:
     """Return member ids by (program, received number), without unknown cards. Raises Unavailable."""
     forms = {
-        (program_id, number): stored_forms(_phone_countries(services, program_id), number)
-        for program_id, number in received
+        (program_id, number): possible_forms(services, program_id, number) for program_id, number in received
     }
     keys = {(program_id, form) for (program_id, _), numbers in forms.items() for form in numbers}
     if not keys:
@@ -26,6 +25,11 @@ async def members_of_cards(
         for key, numbers in forms.items()
     }
     return {key: member_id for key, member_id in found.items() if member_id is not None}
+
+
+def possible_forms(services: Services, program_id: str, number: str) -> list[str]:
+    """Return every form in which a number may be stored as a card; none for a text that is no number."""
+    return stored_forms(_phone_countries(services, program_id), number)
 
 
 def _phone_countries(services: Services, program_id: str) -> list[str]:

@@ -153,7 +153,7 @@ def _parse(table: Table, row: Row, program_id: str) -> MemberRow:
 
 
 def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) -> ImportCandidate:
-    """Raises Refusal not_eligible, invalid_phone; ValueError for times that are not possible."""
+    """Raises Refusal not_eligible, invalid_phone, invalid_card; ValueError for impossible times."""
     now = services.clock.now()
     admission = admit(services, fields, now=now)
     program, zone = admission.program, admission.zone

@@ -1,5 +1,6 @@
 """Register members: check them against the program, store them, grant the credits for registering."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
-from engage.domain.members.cards import CardNumber, stored_number
+from engage.domain.members.cards import CardNumber, InvalidCardNumber, stored_number
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import Reason, reasons_against
 from engage.domain.members.phone import InvalidPhoneNumber, Phone, is_mobile, normalized
@@ -29,7 +30,7 @@ class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A person or company to register. Without `birth_date` the shop vouches for the age.
 
     `person_ref` is the shop's identifier of the person; only a keyed hash of it is stored. Numbers may be
-    formatted freely: phone numbers are stored in E.164, card numbers without spaces and hyphens. In some
+    written in any notation: phone numbers are stored in E.164, card numbers as capitals and digits. In some
     programs the phone number is also a card number.
     """
 
@@ -65,7 +66,7 @@ class Admission(Struct, frozen=True):
 async def register_member(services: Services, registration: MemberRegistration) -> RegisteredMember:
     """Store a new member and grant what the program gives for registering, in one transaction.
 
-    Raises Refusal unknown_program, not_eligible, invalid_phone, member_exists, member_erased,
+    Raises Refusal unknown_program, not_eligible, invalid_phone, invalid_card, member_exists, member_erased,
     person_has_account, card_taken; Unavailable.
     """
     now = services.clock.now()
@@ -88,7 +89,7 @@ async def register_member(services: Services, registration: MemberRegistration) 
 def admit(services: Services, registration: MemberRegistration, *, now: datetime) -> Admission:
     """Check a registration against its program.
 
-    Raises Refusal unknown_program, not_eligible, invalid_phone.
+    Raises Refusal unknown_program, not_eligible, invalid_phone, invalid_card.
     """
     versions = services.programs.get(registration.program)
     try:
@@ -119,16 +120,30 @@ def stored_phone(program: Program, phone: str, *, country: str) -> str:
     return number
 
 
+def stored_cards(program: Program, written: Sequence[str], *, country: str) -> list[str]:
+    """Return card numbers in their stored form. Raises Refusal invalid_card with those that are none."""
+    stored: list[str] = []
+    invalid: list[str] = []
+    for number in written:
+        try:
+            stored.append(stored_number(program.cards, country, number))
+        except InvalidCardNumber:
+            invalid.append(number)
+    if invalid:
+        raise Refusal(Code.INVALID_CARD, card_numbers=invalid)
+    return stored
+
+
 def _reasons(rules: Eligibility, registration: MemberRegistration, *, today: date) -> list[Reason]:
     return reasons_against(rules, kind=registration.kind, birth_date=registration.birth_date, today=today)
 
 
 def _new_member(services: Services, program: Program, registration: MemberRegistration) -> NewMember:
-    """Raises Refusal invalid_phone."""
+    """Raises Refusal invalid_phone, invalid_card."""
     country, hashed, phone = registration.country, None, None
     if registration.person_ref is not None and program.eligibility.one_account_a_person:
         hashed = person_hash(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
-    numbers = [stored_number(program.cards, country, number) for number in registration.card_numbers]
+    numbers = stored_cards(program, registration.card_numbers, country=country)
     if registration.phone is not None:
         phone = stored_phone(program, registration.phone, country=country)
         if program.cards.phone_is_card:

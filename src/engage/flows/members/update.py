@@ -1,29 +1,38 @@
-"""Update members: a new phone number, more cards."""
+"""Update members: a new phone number or none, more cards and fewer."""
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from engage.domain.document.fields import ProgramId
-from engage.domain.members.cards import CardNumber, stored_number
+from engage.domain.members.cards import CardNumber
 from engage.domain.members.phone import Phone
 from engage.domain.refusals import Code, Refusal
-from engage.flows.members.register import stored_phone
+from engage.flows.members.cards import possible_forms
+from engage.flows.members.register import stored_cards, stored_phone
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.members.members import add_cards, drop_card, lock_profiles, read_cards, set_phone
+from engage.store.members.members import add_cards, drop_cards, lock_profiles, read_cards, set_phone
+
+Cards = Annotated[list[CardNumber], Meta(max_length=16)]
 
 
 class MemberUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes to a member. Fields left out stay; `card_numbers` are added to the existing ones."""
+    """Changes to a member. Fields left out stay as they are.
+
+    `phone`: null takes the number off the member, for example because it is another person's now.
+    `card_numbers` are added to the existing ones. `remove_card_numbers` are taken off the member, for example
+    lost cards; they may be phone numbers.
+    """
 
     program: ProgramId
-    phone: Phone | None = None
-    card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
+    phone: Phone | UnsetType | None = UNSET
+    card_numbers: Cards = []
+    remove_card_numbers: Cards = []
 
 
 class UpdatedMember(Struct, frozen=True):
-    """The member as stored now: phone number in E.164, card numbers without spaces."""
+    """The member as stored now: phone number in E.164, card numbers as capitals and digits."""
 
     member_id: str
     program: str
@@ -32,29 +41,35 @@ class UpdatedMember(Struct, frozen=True):
 
 
 async def update_member(services: Services, member_id: str, update: MemberUpdate) -> UpdatedMember:
-    """Change a member's phone number and add cards. Repeating it changes nothing.
+    """Change a member's phone number, add cards and take them off. Repeating it changes nothing.
 
-    If phone numbers are card numbers, the old number is released: its next owner may register with it.
-    Raises Refusal unknown_member, invalid_phone, card_taken; Unavailable.
+    A number that is taken off or replaced is free at once: its next owner may register with it. A number that
+    is removed and added by one request is the member's. Raises Refusal unknown_member, invalid_phone,
+    invalid_card, card_taken; Unavailable.
     """
     member = await services.members.get(services.db, update.program, member_id)
     key = (member.program_id, member.member_id)
-    now = services.clock.now()
-    program = services.programs.latest(member.program_id, at=now, country=member.country)
-    numbers = [
-        stored_number(program.cards, member.country, card_number) for card_number in update.card_numbers
+    now, country = services.clock.now(), member.country
+    program = services.programs.latest(member.program_id, at=now, country=country)
+    added = stored_cards(program, update.card_numbers, country=country)
+    removed = [
+        form for number in update.remove_card_numbers for form in possible_forms(services, key[0], number)
     ]
-    phone = None if update.phone is None else stored_phone(program, update.phone, country=member.country)
+    wanted = stored_phone(program, update.phone, country=country) if isinstance(update.phone, str) else None
     async with transaction(services.db) as conn:
         profile = (await lock_profiles(conn, key[0], [key[1]]))[key[1]]
         if profile.erased_at is not None or profile.merged_into is not None:
             # Closed a moment ago. A repeated request finds the member that they were merged into.
             raise Refusal(Code.UNKNOWN_MEMBER)
-        if phone is not None and phone != profile.phone:
+        phone = profile.phone if update.phone is UNSET else wanted
+        if update.phone is UNSET and phone in removed:
+            phone = None
+        if phone != profile.phone:
             await set_phone(conn, key, phone, now=now)
-            if program.cards.phone_is_card:
-                numbers.insert(0, phone)
-                if profile.phone is not None:
-                    await drop_card(conn, key, profile.phone)
-        await add_cards(conn, key, list(dict.fromkeys(numbers)))
-        return UpdatedMember(key[1], key[0], phone or profile.phone, await read_cards(conn, key))
+            if profile.phone is not None:
+                removed.append(profile.phone)
+            if phone is not None and program.cards.phone_is_card:
+                added.insert(0, phone)
+        await drop_cards(conn, key, removed)
+        await add_cards(conn, key, list(dict.fromkeys(added)))
+        return UpdatedMember(key[1], key[0], phone, await read_cards(conn, key))

@@ -228,13 +228,14 @@ async def add_cards(conn: AsyncConnection, key: MemberKey, numbers: Sequence[str
         raise Refusal(Code.CARD_TAKEN, card_numbers=sorted(missing))
 
 
-async def drop_card(conn: AsyncConnection, key: MemberKey, number: str) -> None:
-    await conn.execute(
-        delete(card_numbers).where(of_member(card_numbers, key), card_numbers.c.card_number == number)
-    )
+async def drop_cards(conn: AsyncConnection, key: MemberKey, numbers: Sequence[str]) -> None:
+    """Take cards off a member, those that are theirs: another member can have them from now on."""
+    if numbers:
+        of_these = card_numbers.c.card_number.in_(numbers)
+        await conn.execute(delete(card_numbers).where(of_member(card_numbers, key), of_these))
 
 
-async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str, *, now: datetime) -> None:
+async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str | None, *, now: datetime) -> None:
     await conn.execute(
         update(members).where(of_member(members, key)).values(phone=phone, phone_changed_at=now)
     )
