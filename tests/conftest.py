@@ -8,8 +8,9 @@
 `settings`         `database`, with Valkey emptied: for tests of several packages.
 """
 
+import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,14 @@ from engage.clock import Clock
 from engage.embedded.installation import running_servers
 from engage.settings import Settings
 from tests.support.clock import NOON, set_sandbox_clock
+
+if "faketime" in os.environ.get("LD_PRELOAD", ""):
+    # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile.
+    # pytest sets this variable before each step of a test; Python and child processes see it all the same.
+    def keep_from_c(change: Callable[..., None]) -> Callable[..., None]:
+        return lambda name, *value: None if name == b"PYTEST_CURRENT_TEST" else change(name, *value)
+
+    vars(os).update(putenv=keep_from_c(os.putenv), unsetenv=keep_from_c(os.unsetenv))
 
 TEMPLATE = "migrated"
 _numbers = count(1)
