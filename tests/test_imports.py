@@ -23,6 +23,7 @@ BASE = {
     "sandbox_secrets",
     "programs",
     "batching",
+    "connections",
 }
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
@@ -38,12 +39,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {"domain"},
     "batching": {"domain"},
     "direct_sql": set(),
+    "connections": {"domain"},
     "yaml_text": set(),
     "audit": {"domain"},
     "schema": {"domain"},
     "logs": {"settings"},
     "tokens": {"decoding", "domain", "clock", "settings", "sandbox_secrets"},
-    **{adapter: {"decoding", "domain", "clock", "direct_sql", "schema", "audit"} for adapter in ADAPTERS},
+    **{
+        adapter: {"decoding", "domain", "clock", "connections", "direct_sql", "schema", "audit"}
+        for adapter in ADAPTERS
+    },
     "runtime": BASE | ADAPTERS,
     "flows": BASE | ADAPTERS | {"runtime"},
     **dict.fromkeys(("api", "console", "feed", "workers"), BELOW_THE_EDGE),

@@ -3,13 +3,23 @@
 import asyncio
 import signal
 from contextlib import suppress
+from typing import Any, Never
 
 import uvloop
+from arq.connections import ArqRedis
 
 from engage import logs
-from engage.runtime.services import open_services
+from engage.connections.valkey import away_is_unavailable
+from engage.domain.refusals import Unavailable
+from engage.runtime.background import Loop, running
+from engage.runtime.liveness import WORKER, send_heartbeats, touch_liveness_file
+from engage.runtime.services import Services, open_services
 from engage.settings import Settings
+from engage.signals.doorbell import open_queue
 from workers.settings import make_worker
+
+# The jobs that a stopping worker waits for. They roll back, and the sweep of another worker does their work.
+STOP_S = 5.0
 
 
 def run(settings: Settings) -> None:
@@ -19,14 +29,58 @@ def run(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    async with open_services(settings) as services:
-        worker = make_worker(settings, services)
-        working = asyncio.create_task(worker.async_run())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, working.cancel)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_services(settings) as services, open_queue(settings.queue_url) as queue:
+        jobs = Jobs(services, queue)
+        async with running(services.loops.keep("jobs", jobs.run), jobs.announce()):
+            await stop.wait()
+        await jobs.stop()
+        with suppress(Unavailable):
+            await services.topics.end_heartbeat(WORKER)
+
+
+class Jobs:
+    """Takes jobs from arq's queue. A queue that was away is looked at again: the process does not end."""
+
+    def __init__(self, services: Services, queue: ArqRedis) -> None:
+        self._services = services
+        self._queue = queue
+        self._looked = asyncio.Event()
+        self._left: set[asyncio.Task[Any]] = set()
+
+    async def run(self, loop: Loop) -> None:
+        """Take jobs until the queue fails. Raises Unavailable. Jobs that have begun go on."""
+
+        def on_look() -> None:
+            loop.turned()
+            self._looked.set()
+
+        worker = make_worker(self._services, self._queue, on_look)
         try:
-            with suppress(asyncio.CancelledError):
-                await working
+            with away_is_unavailable():
+                await worker.main()
         finally:
-            await worker.close()
+            for task in worker.tasks_left():
+                self._left.add(task)
+                task.add_done_callback(self._ended)
+
+    async def announce(self) -> Never:
+        """Show signs of life, from the first look at the queue on."""
+        await self._looked.wait()
+        async with running(touch_liveness_file(self._services)):
+            await send_heartbeats(self._services, WORKER)
+
+    async def stop(self) -> None:
+        """Cancel the jobs that are running."""
+        for task in self._left:
+            task.cancel()
+        if self._left:
+            await asyncio.wait(self._left, timeout=STOP_S)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # It is logged by arq, or is that of the queue.

@@ -1,24 +1,18 @@
 """The worker's jobs, their times and their limits."""
 
+import asyncio
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from arq import cron, func
+from arq.connections import ArqRedis
 from arq.worker import Worker
 
 from engage.flows.scheduled.due_work import DUE_WORK
 from engage.runtime.services import Services
-from engage.settings import Settings
-from engage.signals.doorbell import (
-    EXPIRE_JOB,
-    QUEUE,
-    SETTLE_JOB,
-    WORKER_HEALTH_PREFIX,
-    pack,
-    queue_settings,
-    unpack,
-)
+from engage.signals.doorbell import EXPIRE_JOB, QUEUE, SETTLE_JOB, pack, unpack
 from workers import jobs
 
 # Short: a killed worker's job runs again only ten seconds after this.
@@ -26,13 +20,33 @@ JOB_TIMEOUT_S = 30
 POLL_S = 0.05
 HEALTH_S = 2
 SWEEP_SECONDS = set(range(0, 60, 5))
-CONNECT_ATTEMPTS = 60
 
 
-def make_worker(settings: Settings, services: Services) -> Worker:
-    """A worker with open services. Call it in the running event loop."""
+class LoopingWorker(Worker):
+    """A worker of arq that reports each look at its queue."""
+
+    def __init__(self, on_look: Callable[[], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._on_look = on_look
+
+    async def heart_beat(self) -> None:
+        await super().heart_beat()
+        self._on_look()
+
+    def tasks_left(self) -> list[asyncio.Task[Any]]:
+        """The jobs that are running."""
+        return [task for task in self.tasks.values() if not task.done()]
+
+
+def make_worker(services: Services, queue: ArqRedis, on_look: Callable[[], None]) -> LoopingWorker:
+    """A worker with open services. Call it in the running event loop.
+
+    arq counts the jobs that it has begun, and an error between two commands makes the count wrong: a worker
+    whose run has failed is replaced by a new one.
+    """
     context: dict[str, Any] = {"services": services}
-    return Worker(
+    return LoopingWorker(
+        on_look,
         functions=[func(jobs.settle, name=SETTLE_JOB), func(jobs.expire, name=EXPIRE_JOB)],
         cron_jobs=[
             *(
@@ -44,7 +58,7 @@ def make_worker(settings: Settings, services: Services) -> Worker:
             # Several times: each run continues where the last one ended.
             cron(jobs.reconcile_payouts, hour={3}, minute={7, 17, 27, 37, 47, 57}, second=0),
         ],
-        redis_settings=queue_settings(settings.queue_url, connect_attempts=CONNECT_ATTEMPTS),
+        redis_pool=queue,
         queue_name=QUEUE,
         ctx=context,
         job_timeout=JOB_TIMEOUT_S,
@@ -52,7 +66,7 @@ def make_worker(settings: Settings, services: Services) -> Worker:
         poll_delay=POLL_S,
         max_tries=3,
         health_check_interval=HEALTH_S,
-        health_check_key=f"{WORKER_HEALTH_PREFIX}{socket.gethostname()}:{os.getpid()}",
+        health_check_key=f"engage:arq:{socket.gethostname()}:{os.getpid()}",
         job_serializer=pack,
         job_deserializer=unpack,
         handle_signals=False,

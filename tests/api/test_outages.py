@@ -9,13 +9,12 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from engage.flows.operations.install import install
-from engage.signals.doorbell import WORKER_HEALTH_PREFIX
 from tests.api.calling import Caller, Calling, calling, problem
 from tests.support.clock import set_sandbox_clock
 from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
-ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "worker", "feed"}
+ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "api", "worker", "feed"}
 BACK_WITHIN_S = 15.0
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
 
@@ -82,8 +81,7 @@ async def down(api: Calling) -> set[str]:
 async def write_heartbeats(api: Calling) -> None:
     """Write the heartbeats of a worker and a feed."""
     await api.services.topics.heartbeat("feed")
-    async with Redis.from_url(api.services.settings.queue_url) as queue:
-        await queue.set(f"{WORKER_HEALTH_PREFIX}test", "alive", ex=60)
+    await api.services.topics.heartbeat("worker")
 
 
 async def taps_of(api: Calling, member: Caller) -> int:

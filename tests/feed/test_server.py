@@ -83,8 +83,8 @@ async def test_two_feeds_push_the_same_changes(valkey: Redis, balances: Balances
             await first.change("m1", [2])
             await phone.expect("balance", 2, "tap")
             await tablet.expect("balance", 2, "tap")
-        assert await first.topics.count_alive("feed") == 1  # Both run in this process.
-    assert await first.topics.count_alive("feed") == 0
+        assert len(await first.topics.read_heartbeats("feed")) == 1  # Both run in this process.
+    assert await first.topics.read_heartbeats("feed") == []
 
 
 async def test_a_resume_is_answered_with_the_current_balance(running: RunningFeed) -> None:
@@ -323,7 +323,7 @@ async def test_a_client_waits_for_the_database(running: RunningFeed) -> None:
 async def test_a_client_waits_for_the_database_only_so_long(
     impatient: RunningFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engage.feed.reader.LAST_RETRY_S", 0.1)
+    monkeypatch.setattr("engage.runtime.background.LAST_DELAY_S", 0.1)
     impatient.balances.away = True
     async with impatient.client("m1") as client:
         assert await client.closed() == (1013, "try again later")
@@ -364,14 +364,16 @@ async def test_changes_missed_during_an_outage_of_valkey_arrive_afterwards(
 async def test_health_is_ok_while_all_parts_are_up(running: RunningFeed) -> None:
     assert await running.get("/health/live") == (200, {"status": "ok"})
     parts = {"valkey": True, "postgres": True}
-    assert await running.get("/health/ready?verbose") == (200, {"status": "ok", "parts": parts})
+    body = {"status": "ok", "parts": parts, "problems": []}
+    assert await running.get("/health/ready?verbose") == (200, body)
 
 
 async def test_readiness_names_the_part_that_is_down(balances: Balances) -> None:
     balances.away = True
     async with Redis(port=1) as unreachable, running_feed(unreachable, balances) as running:
         parts = {"valkey": False, "postgres": False}
-        assert await running.get("/health/ready") == (503, {"status": "unavailable", "parts": parts})
+        body = {"status": "unavailable", "parts": parts, "problems": []}
+        assert await running.get("/health/ready") == (503, body)
         assert (await running.get("/health/live"))[0] == 200
         async with running.client("m1") as client:
             balances.away = False

@@ -120,7 +120,7 @@ async def test_an_empty_batch_has_no_results(gate: Gate) -> None:
 async def test_a_server_that_is_away_is_unavailable() -> None:
     gate = open_gate(f"redis://127.0.0.1:{free_port('127.0.0.1')}/0")
     try:
-        for call in (gate.ping(), gate.install(), gate.forget_all(), claim(gate, tap(1)), load(gate)):
+        for call in (gate.check(), gate.install(), gate.forget_all(), claim(gate, tap(1)), load(gate)):
             with pytest.raises(Unavailable) as away:
                 await call
             assert away.value.facts["part"] == "valkey"

@@ -12,7 +12,7 @@ from engage.ledger.accounts import Accounts, open_accounts
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.signals.topics import Change, Reconnected
+from engage.signals.topics import Change, Subscribed
 from tests.support.activities import PROGRAM, join, services_with_activities
 from tests.support.clock import NOON
 from tests.support.crash import lose_publications
@@ -45,7 +45,7 @@ async def outbox(services: Services) -> list[tuple[object, ...]]:
 async def published(services: Services) -> list[Change]:
     """Publish everything that is waiting; return the changes that a feed gets."""
     async with aclosing(services.topics.subscribe()) as changes:
-        assert isinstance(await anext(changes), Reconnected)
+        assert isinstance(await anext(changes), Subscribed)
         await services.post_commit.drain()
         # A marker: all other changes arrive before this one.
         await services.topics.publish([Change(PROGRAM, "last", 0, 0, 0, 0, 0, "last")])

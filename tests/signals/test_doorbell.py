@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage.clock import Clock
+from engage.connections.valkey import ANSWER_S
 from engage.domain.refusals import Unavailable
 from engage.embedded.ports import free_port
 from engage.settings import Settings
 from engage.signals import doorbell as signals
-from engage.signals.answering import ANSWER_S
-from engage.signals.doorbell import QUEUE, SETTLE_JOB, TICK, Doorbell, queue_settings, tick_of, unpack
+from engage.signals.doorbell import QUEUE, SETTLE_JOB, TICK, Doorbell, open_queue, tick_of, unpack
 from tests.support.valkey import own_valkey
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ async def queue(settings: Settings) -> AsyncIterator[ArqRedis]:
 
 @pytest.fixture
 async def bell(settings: Settings) -> AsyncIterator[Doorbell]:
-    opened = Doorbell(queue_settings(settings.queue_url), Clock())
+    opened = Doorbell(open_queue(settings.queue_url), Clock())
     yield opened
     await opened.close()
 
@@ -63,7 +63,7 @@ async def test_a_tick_is_rung_for_once_however_many_credits_are_due(bell: Doorbe
 
 
 async def test_several_processes_ring_once(bell: Doorbell, queue: ArqRedis, settings: Settings) -> None:
-    other = Doorbell(queue_settings(settings.queue_url), Clock())
+    other = Doorbell(open_queue(settings.queue_url), Clock())
     due = Clock().wall() + 10 * SECOND
     await bell.ring([due])
     await other.ring([due])
@@ -81,7 +81,7 @@ async def test_a_past_due_time_rings_now(bell: Doorbell, queue: ArqRedis, ago: t
 
 async def test_an_advanced_clock_rings_by_wall_time(settings: Settings, queue: ArqRedis) -> None:
     clock = Clock(timedelta(days=300))
-    bell = Doorbell(queue_settings(settings.queue_url), clock)
+    bell = Doorbell(open_queue(settings.queue_url), clock)
     wall = clock.wall()
     await bell.ring([clock.now() + 60 * SECOND])
     await bell.close()
@@ -110,12 +110,12 @@ async def test_more_workers_can_be_requested(bell: Doorbell, queue: ArqRedis) ->
 
 
 async def test_a_queue_that_is_away_is_unavailable_until_it_is_back(tmp_path: Path) -> None:
-    bell = Doorbell(queue_settings(f"redis://127.0.0.1:{free_port('127.0.0.1')}/1"), Clock())
+    bell = Doorbell(open_queue(f"redis://127.0.0.1:{free_port('127.0.0.1')}/1"), Clock())
     with pytest.raises(Unavailable) as away:
         await bell.ring([Clock().wall()])
     assert away.value.facts["part"] == "valkey"
     async with own_valkey(tmp_path) as valkey:
-        bell = Doorbell(queue_settings(f"redis://127.0.0.1:{valkey.port}/1"), Clock())
+        bell = Doorbell(open_queue(f"redis://127.0.0.1:{valkey.port}/1"), Clock())
         due = Clock().wall() + 60 * SECOND
         await bell.ring([due - SECOND])
         await valkey.kill()
@@ -130,9 +130,9 @@ async def test_a_queue_that_is_away_is_unavailable_until_it_is_back(tmp_path: Pa
 
 async def test_a_silent_queue_is_unavailable_within_the_time_limit(tmp_path: Path) -> None:
     async with own_valkey(tmp_path) as valkey:
-        settings = queue_settings(f"redis://127.0.0.1:{valkey.port}/1")
-        connected, new = Doorbell(settings, Clock()), Doorbell(settings, Clock())
-        assert await connected.count_workers() == 0
+        url = f"redis://127.0.0.1:{valkey.port}/1"
+        connected, new = Doorbell(open_queue(url), Clock()), Doorbell(open_queue(url), Clock())
+        await connected.check()
         due = Clock().wall() + 60 * SECOND
         with valkey.hung():
             async with asyncio.timeout(8 * ANSWER_S):
@@ -142,7 +142,7 @@ async def test_a_silent_queue_is_unavailable_within_the_time_limit(tmp_path: Pat
                 with pytest.raises(Unavailable):
                     await connected.request_workers(SETTLE_JOB, 1, 1)
                 with pytest.raises(Unavailable):
-                    await connected.count_workers()
+                    await connected.check()
         for bell in (connected, new):
             await bell.ring([due])
             await bell.close()

@@ -1,8 +1,10 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import groupby
+from os import getpid
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from redis.asyncio import Redis
@@ -10,7 +12,7 @@ from redis.asyncio import Redis
 from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
 from engage.domain.refusals import Unavailable
-from engage.signals.topics import TICKET_TTL_S, Change, Reconnected, Topics, change_of
+from engage.signals.topics import TICKET_TTL_S, Change, Subscribed, Topics, change_of
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S, eventually
 from tests.support.valkey import own_valkey
 
@@ -21,20 +23,23 @@ def topics(valkey: Redis) -> Topics:
 
 
 @asynccontextmanager
-async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Reconnected]"]:
+async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Subscribed]"]:
     """Subscribe; yield a queue of the changes, one by one."""
-    queue: asyncio.Queue[Change | Reconnected] = asyncio.Queue()
+    queue: asyncio.Queue[Change | Subscribed] = asyncio.Queue()
 
     async def listen() -> None:
-        async with aclosing(topics.subscribe()) as messages:
-            async for message in messages:
-                for item in message if isinstance(message, list) else [message]:
-                    queue.put_nowait(item)
+        while True:
+            with suppress(Unavailable):
+                async with aclosing(topics.subscribe()) as messages:
+                    async for message in messages:
+                        for item in message if isinstance(message, list) else [message]:
+                            queue.put_nowait(item)
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     listener = asyncio.create_task(listen())
     try:
         async with asyncio.timeout(WITHIN_S):
-            assert await queue.get() == Reconnected()
+            assert await queue.get() == Subscribed()
             yield queue
     finally:
         listener.cancel()
@@ -106,21 +111,24 @@ async def test_an_unknown_ticket_is_not_redeemed(topics: Topics) -> None:
 
 
 async def test_processes_are_alive_while_their_heartbeat_lasts(topics: Topics) -> None:
-    assert await topics.count_alive("feed") == 0
+    assert await topics.read_heartbeats("feed") == []
+    await topics.heartbeat("feed", ["programs"])
+    (alive,) = await topics.read_heartbeats("feed")
+    assert (alive.id, alive.problems) == (f"{gethostname()}:{getpid()}", ["programs"])
     await topics.heartbeat("feed")
-    await topics.heartbeat("feed")
-    assert await topics.count_alive("feed") == 1
-    assert await topics.count_alive("worker") == 0
+    (alive,) = await topics.read_heartbeats("feed")
+    assert alive.problems == []
+    assert await topics.read_heartbeats("worker") == []
     await topics.end_heartbeat("feed")
-    assert await topics.count_alive("feed") == 0
+    assert await topics.read_heartbeats("feed") == []
 
 
 async def test_a_process_without_a_heartbeat_is_not_alive(topics: Topics, valkey: Redis) -> None:
     now = Clock().wall().timestamp()
     await valkey.zadd("engage:health:feed", {"elsewhere:1": now - 0.001, "elsewhere:2": now + 60})
-    assert await topics.count_alive("feed") == 1
+    assert [alive.id for alive in await topics.read_heartbeats("feed")] == ["elsewhere:2"]
     await topics.heartbeat("feed")
-    assert await topics.count_alive("feed") == 2
+    assert len(await topics.read_heartbeats("feed")) == 2
     assert await valkey.zcard("engage:health:feed") == 2
     assert 0 < await valkey.pttl("engage:health:feed") <= 6000
 
@@ -133,7 +141,7 @@ async def test_without_valkey_every_call_is_unavailable() -> None:
             topics.redeem_ticket("t"),
             topics.publish([change("m", 1)]),
             topics.heartbeat("feed"),
-            topics.count_alive("feed"),
+            topics.read_heartbeats("feed"),
         ):
             with pytest.raises(Unavailable) as refused:
                 await asked
@@ -148,14 +156,14 @@ async def test_a_subscriber_survives_a_restart_of_valkey_and_reports_the_gap(tmp
             assert await queue.get() == change("m", 1)
             await server.kill()
             await server.start()
-            assert await queue.get() == Reconnected()
+            assert await queue.get() == Subscribed()
             await topics.publish([change("m", 2)])
             assert await queue.get() == change("m", 2)
 
 
 async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
-    monkeypatch.setattr("engage.signals.answering.ANSWER_S", 0.2)
+    monkeypatch.setattr("engage.connections.valkey.ANSWER_S", 0.2)
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
         topics = Topics(client, Clock())
         async with listening(topics) as queue:
@@ -164,7 +172,7 @@ async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pyte
                 with pytest.raises(Unavailable):
                     await topics.publish([change("m", 1)])
                 await eventually(lambda: not before & server.connected_from())
-            while await queue.get() != Reconnected():
+            while await queue.get() != Subscribed():
                 pass
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-import structlog
 from litestar import Controller, Request, get
 from msgspec import Struct
 
@@ -12,30 +11,43 @@ from engage.api.contract.operation import contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.context import Api, api_of
 from engage.domain.refusals import Unavailable
-from engage.flows.operations.health import database_answers
+from engage.flows.operations.health import check_database
+from engage.runtime.liveness import FEED, WORKER
+from engage.signals.topics import Heartbeat, this_process
 
 CHECK_TIMEOUT_S: Final = 1.5
 
-Sign = Literal["up", "down"]
+T = TypeVar("T")
 
-log = structlog.get_logger()
+Sign = Literal["up", "down"]
 
 
 class Liveness(Struct, frozen=True):
-    """The process runs."""
+    """The process runs, and none of its loops is stuck."""
 
-    status: Literal["up"]
+    status: Sign
 
 
 class PartsHealth(Struct, frozen=True):
-    """The state of each service and process."""
+    """The state of each service and process. A service is up when it can be written; a process, when all its
+    loops do their work. Of several workers or feeds one is enough.
+    """
 
     postgres: Sign
     valkey_state: Sign
     valkey_queue: Sign
     valkey_topics: Sign
+    api: Sign
     worker: Sign
     feed: Sign
+
+
+class ProcessProblem(Struct, frozen=True):
+    """A background loop of a process that does not do its work."""
+
+    process: str
+    id: str
+    loop: str
 
 
 class Readiness(Struct, frozen=True):
@@ -43,6 +55,7 @@ class Readiness(Struct, frozen=True):
 
     status: Sign
     parts: PartsHealth
+    problems: list[ProcessProblem]
 
 
 class HealthController(Controller):
@@ -55,11 +68,12 @@ class HealthController(Controller):
         operation_id="getLiveness",
         summary="Check this process",
         response_description="The process runs.",
-        opt=contract(),
+        opt=contract(also=((503, "A loop of the process is stuck: it has to be restarted."),)),
     )
-    async def live(self) -> Answer[Liveness]:
+    async def live(self, request: Request[Any, Any, Any]) -> Answer[Liveness]:
         """Checks nothing else: an API that waits for its database should not be restarted."""
-        return answer(Liveness("up"))
+        stuck = api_of(request.scope).services.loops.are_stuck()
+        return answer(Liveness("down" if stuck else "up"), 503 if stuck else 200)
 
     @get(
         "/ready",
@@ -71,45 +85,56 @@ class HealthController(Controller):
     async def ready(self, request: Request[Any, Any, Any]) -> Answer[Readiness]:
         """200 when all parts are up, 503 otherwise, with the state of each part."""
         api = api_of(request.scope)
-        parts = await check(api)
+        parts, problems = await check(api)
         signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
         up = api.started and all(sign == "up" for sign in signs)
-        return answer(Readiness("up" if up else "down", parts), 200 if up else 503)
+        return answer(Readiness("up" if up else "down", parts, problems), 200 if up else 503)
 
 
-async def check(api: Api) -> PartsHealth:
+async def check(api: Api) -> tuple[PartsHealth, list[ProcessProblem]]:
     """Ask all parts at once. A part without an answer in CHECK_TIMEOUT_S is down."""
     services = api.services
-
-    async def worker() -> int:
-        return await services.doorbell.count_workers()
-
-    async def feed() -> int:
-        return await services.topics.count_alive("feed")
-
-    postgres, state, workers, feeds = await asyncio.gather(
-        _answer(lambda: database_answers(services)),
-        _answer(services.gate.ping),
-        _answer(worker),
-        _answer(feed),
+    postgres, state, queue, topics, workers, feeds = await asyncio.gather(
+        _answer(lambda: check_database(services)),
+        _answer(services.gate.check),
+        _answer(services.doorbell.check),
+        _answer(services.topics.check),
+        _answer(lambda: services.topics.read_heartbeats(WORKER)),
+        _answer(lambda: services.topics.read_heartbeats(FEED)),
     )
-    return PartsHealth(
+    own = [problem.loop for problem in services.loops.problems()]
+    processes = {WORKER: workers[1] or [], FEED: feeds[1] or []}
+    parts = PartsHealth(
         postgres=_sign(postgres[0]),
         valkey_state=_sign(state[0]),
-        valkey_queue=_sign(workers[0]),
-        valkey_topics=_sign(feeds[0]),
-        worker=_sign(bool(workers[1])),
-        feed=_sign(bool(feeds[1])),
+        valkey_queue=_sign(queue[0]),
+        valkey_topics=_sign(topics[0]),
+        api=_sign(api.started and not own),
+        worker=_sign(_one_works(processes[WORKER])),
+        feed=_sign(_one_works(processes[FEED])),
     )
+    return parts, [
+        *(ProcessProblem("api", this_process(), loop) for loop in own),
+        *(
+            ProcessProblem(name, alive.id, loop)
+            for name, found in processes.items()
+            for alive in found
+            for loop in alive.problems
+        ),
+    ]
 
 
-async def _answer(ask: Callable[[], Awaitable[int | None]]) -> tuple[bool, int | None]:
+async def _answer(ask: Callable[[], Awaitable[T]]) -> tuple[bool, T | None]:
     """Return whether there was an answer in time, and the answer."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             return True, await ask()
     except (Unavailable, TimeoutError):
         return False, None
+
+
+def _one_works(processes: list[Heartbeat]) -> bool:
+    return any(not process.problems for process in processes)
 
 
 def _sign(up: bool) -> Sign:

@@ -111,6 +111,10 @@ class Hub:
     def snapshot_read(self, socket: Socket, balance: Balance | None, now: float) -> None:
         self.perform(socket, socket.session.snapshot_read(balance, now))
 
+    def read_failed(self, socket: Socket, now: float) -> None:
+        """Close a socket whose balance cannot be read."""
+        self.perform(socket, socket.session.unavailable(now))
+
     def resync(self, member: Member, balance: Balance) -> None:
         """Push a balance that was read again, because changes may have been missed."""
         sockets = self._by_member.get(member)

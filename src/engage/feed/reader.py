@@ -1,11 +1,13 @@
 """Read balances for waiting sockets, many with one query.
 
 Requests gather while a read is in progress, so ten thousand clients that reconnect at once cost ten queries.
-While the database is unavailable the read is retried; the session decides how long its client waits.
+While the database is unavailable the batch waits for the next read; the session decides how long its client
+waits.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Final, Never, TypeAlias
 
@@ -13,11 +15,11 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.refusals import Unavailable
 from engage.feed.hub import Hub, Socket, members_of
 from engage.feed.session import Member, Phase
+from engage.runtime.background import Loop
 
 MEMBERS_PER_READ: Final = 1_000
 READ_TIMEOUT_S: Final = 5.0
-FIRST_RETRY_S: Final = 0.1
-LAST_RETRY_S: Final = 2.0
+IDLE_S: Final = 5.0
 
 # Members that the database does not know are left out of the result.
 ReadBalances: TypeAlias = Callable[[list[Member]], Awaitable[Mapping[Member, Balance]]]
@@ -42,29 +44,38 @@ class BalanceReader:
         self._stale.update(dict.fromkeys(members))
         self._work.set()
 
-    async def run(self, hub: Hub) -> Never:
-        loop = asyncio.get_running_loop()
-        retry_s = FIRST_RETRY_S
+    async def run(self, hub: Hub, loop: Loop) -> Never:
+        """Read for the hub, until the database is unavailable: raises its error, with the batch put back."""
+        now = asyncio.get_running_loop().time
         while True:
-            await self._work.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._work.wait()
             sockets, stale = self._next_batch()
-            if not sockets and not stale:
-                continue
-            try:
-                async with asyncio.timeout(READ_TIMEOUT_S):
-                    balances = await self._read(list(members_of(sockets).union(stale)))
-            except (Unavailable, OSError):
-                self._put_back(sockets, stale)
-                await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, LAST_RETRY_S)
-                continue
-            retry_s = FIRST_RETRY_S
+            if sockets or stale:
+                balances = await self._read_batch(hub, sockets, stale)
+                for socket in sockets:
+                    if socket.member is not None:
+                        hub.snapshot_read(socket, balances.get(socket.member), now())
+                for member in stale:
+                    if member in balances:
+                        hub.resync(member, balances[member])
+            loop.turned()
+
+    async def _read_batch(
+        self, hub: Hub, sockets: list[Socket], stale: list[Member]
+    ) -> Mapping[Member, Balance]:
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                return await self._read(list(members_of(sockets).union(stale)))
+        except (Unavailable, OSError):
+            self._put_back(sockets, stale)
+            raise
+        except Exception:
+            # It may be an error of this batch: to read it again for ever would stop all others.
             for socket in sockets:
-                if socket.member is not None:
-                    hub.snapshot_read(socket, balances.get(socket.member), loop.time())
-            for member in stale:
-                if member in balances:
-                    hub.resync(member, balances[member])
+                hub.read_failed(socket, asyncio.get_running_loop().time())
+            raise
 
     def _next_batch(self) -> tuple[list[Socket], list[Member]]:
         """Take sockets first, because their screens are empty, then stale members."""

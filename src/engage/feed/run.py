@@ -14,9 +14,11 @@ import uvloop
 from engage import logs
 from engage.domain.accounts.balance import Balance
 from engage.domain.refusals import Unavailable
-from engage.feed.server import Feed, Limits, open_feed
+from engage.feed.server import Limits, open_feed
 from engage.feed.session import Member
 from engage.flows.reads.balances import read_balances
+from engage.runtime.background import running
+from engage.runtime.liveness import touch_liveness_file
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from engage.tokens.verifier import Identity, TokenVerifier, open_verifier
@@ -68,17 +70,13 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         verify=verify,
         read_balances=read,
         limits=limits,
+        loops=services.loops,
+        reuse_port=services.settings.reuse_port,
     ) as feed:
         _collect_less()
         log.info("feed is serving", port=feed.port, connections=limits.connections)
-        await _wait_for_either(stop, feed)
-
-
-async def _wait_for_either(stop: asyncio.Event, feed: Feed) -> None:
-    """Wait for the signal to stop, or for the feed to fail."""
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopping, feed.running], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+        async with running(touch_liveness_file(services)):
+            await stop.wait()
 
 
 def _collect_less() -> None:

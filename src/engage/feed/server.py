@@ -7,7 +7,7 @@ import socket as sockets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Any, Final, Never, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -22,9 +22,10 @@ from engage.feed import messages
 from engage.feed.hub import Hub
 from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Session, Timeouts
-from engage.signals.topics import Reconnected, Topics
+from engage.runtime.background import Loop, Loops, running
+from engage.runtime.liveness import FEED, beat
+from engage.signals.topics import Subscribed, Topics
 
-PROCESS: Final = "feed"
 TICK_S: Final = 0.25
 CHANGES_PER_YIELD: Final = 128
 HEARTBEAT_S: Final = 2.0
@@ -126,9 +127,10 @@ class Feed:
         verify: Verify,
         read_balances: ReadBalances,
         limits: Limits,
+        loops: Loops,
     ) -> None:
         self.port = 0
-        self.running: asyncio.Task[None]
+        self._loops = loops
         self._topics = topics
         self._verify = verify
         self._read_balances = read_balances
@@ -202,14 +204,12 @@ class Feed:
         """Answer health checks, and refuse connections above the limit; None continues the handshake."""
         path = request.path.partition("?")[0]
         if path == "/health/live":
-            return _json(connection, HTTPStatus.OK, {"status": "ok"})
+            stuck = self._loops.are_stuck()
+            return _health(connection, not stuck, {})
         if path == "/health/ready":
-            ready = all(self._answering.values()) and not self._stopping
-            return _json(
-                connection,
-                HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
-                {"status": "ok" if ready else "unavailable", "parts": self._answering},
-            )
+            problems = [problem.loop for problem in self._loops.problems()]
+            ready = all(self._answering.values()) and not problems and not self._stopping
+            return _health(connection, ready, {"parts": self._answering, "problems": problems})
         if len(self._hub) >= self._limits.connections:
             full = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, {"status": "full"})
             full.headers["Retry-After"] = "5"
@@ -217,17 +217,22 @@ class Feed:
         return None
 
     async def run(self) -> None:
-        """Run the background work until cancelled. Work that ends is a bug, and ends the feed."""
-        async with asyncio.TaskGroup() as group:
-            for work in (self._listen, self._read, self._tick, self._send_heartbeats):
-                group.create_task(work())
+        """Run the background loops until cancelled."""
+        async with running(
+            self._loops.keep("changes", self._listen),
+            self._loops.keep("balances", lambda loop: self._reader.run(self._hub, loop)),
+            self._loops.repeat("deadlines", self._tick, every_s=TICK_S),
+            self._loops.repeat("heartbeat", self._check_services, every_s=HEARTBEAT_S, first=True),
+        ):
+            await asyncio.Event().wait()
 
-    async def _listen(self) -> Never:
-        """Deliver changes of the topics to the hub."""
+    async def _listen(self, loop: Loop) -> None:
+        """Deliver changes of the topics to the hub, until the subscription is lost."""
         delivered = 0
         async with aclosing(self._topics.subscribe()) as batches:
             async for changes in batches:
-                if isinstance(changes, Reconnected):
+                loop.turned()
+                if isinstance(changes, Subscribed):
                     self._reader.read_again(self._hub.members())
                     continue
                 self._hub.deliver(changes)
@@ -236,28 +241,19 @@ class Feed:
                     # The next batch may be there already: let the sockets run.
                     delivered = 0
                     await asyncio.sleep(0)
-        raise AssertionError("a subscription does not end")
 
-    async def _read(self) -> Never:
-        await self._reader.run(self._hub)
+    async def _tick(self) -> None:
+        self._hub.tick(asyncio.get_running_loop().time())
 
-    async def _tick(self) -> Never:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(TICK_S)
-            self._hub.tick(loop.time())
-
-    async def _send_heartbeats(self) -> Never:
+    async def _check_services(self) -> None:
         """Announce that this process is alive, and check the services."""
-        while True:
-            self._answering["valkey"] = await self._valkey_answers()
-            self._answering["postgres"] = await self._postgres_answers()
-            await asyncio.sleep(HEARTBEAT_S)
+        self._answering["valkey"] = await self._valkey_answers()
+        self._answering["postgres"] = await self._postgres_answers()
 
     async def _valkey_answers(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self._topics.heartbeat(PROCESS)
+                await beat(self._topics, self._loops, FEED)
         except (Unavailable, TimeoutError):
             return False
         return True
@@ -281,8 +277,6 @@ class Feed:
         except TimeoutError:
             self._hub.abort()
             await server.wait_closed()
-        with suppress(Unavailable):
-            await self._topics.end_heartbeat(PROCESS)
 
 
 @asynccontextmanager
@@ -294,15 +288,18 @@ async def open_feed(
     verify: Verify,
     read_balances: ReadBalances,
     limits: Limits = Limits(),  # noqa: B008 — It is frozen.
+    loops: Loops | None = None,
+    reuse_port: bool = False,
 ) -> AsyncIterator[Feed]:
     """Serve while entered; port 0 takes a free one. On leaving, connections are closed for a restart.
 
-    Raises OSError where the port is taken. `running` of the feed ends only by a bug.
+    `loops` are those of the process. With `reuse_port` several processes share the port. Raises OSError where
+    the port is taken.
     """
-    feed = Feed(topics, verify, read_balances, limits)
+    feed = Feed(topics, verify, read_balances, limits, loops or Loops())
     server = await serve(
         feed.handle,
-        sock=_listening_socket(host, port),
+        sock=_listening_socket(host, port, reuse_port=reuse_port),
         process_request=feed.answer,
         create_connection=Connection,
         server_header=None,
@@ -316,20 +313,21 @@ async def open_feed(
         logger=_quiet_logger(),
     )
     feed.port = next(iter(server.sockets)).getsockname()[1]
-    feed.running = asyncio.create_task(feed.run())
     try:
-        yield feed
+        async with running(feed.run()):
+            try:
+                yield feed
+            finally:
+                await feed.close(server)
     finally:
-        await feed.close(server)
-        feed.running.cancel()
-        with suppress(asyncio.CancelledError):
-            await feed.running
+        with suppress(Unavailable):
+            await topics.end_heartbeat(FEED)
 
 
-def _listening_socket(host: str, port: int) -> sockets.socket:
+def _listening_socket(host: str, port: int, *, reuse_port: bool) -> sockets.socket:
     """Listen with a limited send buffer, which accepted sockets inherit."""
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    listening = sockets.create_server((host, port), family=family, backlog=BACKLOG)
+    listening = sockets.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
     listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SOCKET_BUFFER_BYTES)
     return listening
 
@@ -351,6 +349,11 @@ def _frame(message: bytes) -> bytes:
     if len(message) < len(_SHORT_HEADERS):
         return _SHORT_HEADERS[len(message)] + message
     return Frame(Opcode.TEXT, message).serialize(mask=False)
+
+
+def _health(connection: ServerConnection, up: bool, body: dict[str, Any]) -> Response:
+    status = HTTPStatus.OK if up else HTTPStatus.SERVICE_UNAVAILABLE
+    return _json(connection, status, {"status": "ok" if up else "unavailable", **body})
 
 
 def _json(connection: ServerConnection, status: HTTPStatus, body: dict[str, Any]) -> Response:

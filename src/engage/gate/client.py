@@ -5,8 +5,7 @@ It refuses fast, and it may be wrong: a granted slot counts once the database ha
 the claim is UNKNOWN: the caller loads the member from the database (`load`) and claims again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from importlib import resources
 from typing import Any, TypeVar
@@ -14,22 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as ValkeyConnectionError
+from redis.exceptions import ResponseError
 
+from engage.connections.valkey import answering, away_is_unavailable, open_client, open_cluster
 from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.domain.earning.slots import short_code
-from engage.domain.refusals import Unavailable
 from engage.gate import keys
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
@@ -39,12 +27,9 @@ HASH_TTL_S = 40 * 86_400
 ONCE_TTL_S = 86_400
 OLDEST_DAYS = 2
 OLDEST_MONTHS = 1
-TIMEOUT_S = 2.0
 KEYS_PER_UNLINK = 1_000
-
-# Errors of a server that runs and cannot serve now: memory full, no disk, no primary.
-_CANNOT_NOW = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
-_CANNOT_NOW_CODES = ("MISCONF", "MASTERDOWN", "NOREPLICAS")
+CHECK_KEY = "engage:health:state"
+CHECK_TTL_S = 10
 
 _encoder = msgspec.msgpack.Encoder()
 _integers = msgspec.msgpack.Decoder(list[int])
@@ -134,14 +119,14 @@ class Gate:
 
     async def read(self, program_id: str, member_id: str) -> list[keys.SlotRecord] | None:
         """The records of a member, or None if the gate does not know the member."""
-        with _away_is_unavailable():
+        async with answering():
             packed = await self._client.hget(keys.bucket(program_id, member_id), member_id)  # type: ignore[misc]  # redis-py types it as maybe not awaitable.
         return None if packed is None else keys.unpack(packed)
 
     async def forget_all(self) -> None:
         """Drops every key of the gate, on every node."""
         batch: list[bytes] = []
-        with _away_is_unavailable():
+        with away_is_unavailable():
             async for key in self._client.scan_iter(match=f"{keys.PREFIX}*", count=KEYS_PER_UNLINK):
                 batch.append(key)
                 if len(batch) == KEYS_PER_UNLINK:
@@ -150,9 +135,12 @@ class Gate:
             if batch:
                 await self._client.unlink(*batch)
 
-    async def ping(self) -> None:
-        with _away_is_unavailable():
-            await self._client.ping()
+    async def check(self) -> None:
+        """Writes to the server, or asks every primary of a Cluster: it may answer and refuse writes."""
+        async with answering():
+            await self._client.set(CHECK_KEY, 1, ex=CHECK_TTL_S)
+            if isinstance(self._client, RedisCluster):
+                await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -182,43 +170,20 @@ class Gate:
             return await self._fcall(function, names, arguments)
 
     async def _fcall(self, function: str, names: list[str], arguments: tuple[bytes, ...]) -> Any:
-        with _away_is_unavailable():
+        async with answering():
             return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
 
     async def install(self) -> None:
         """Loads the Function library, replacing an older one."""
-        with _away_is_unavailable():
+        async with answering():
             await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY)
 
 
 def open_gate(url: str) -> Gate:
     """Opens a gate on `redis://…`, or on a Cluster with `redis+cluster://…`. Connects when first used."""
     if url.startswith("redis+cluster://"):
-        cluster = RedisCluster.from_url(
-            url.replace("redis+cluster://", "redis://", 1), socket_timeout=TIMEOUT_S
-        )
-        return Gate(cluster)
-    # A restart of Valkey closes idle connections: one retry opens a new one.
-    client = Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[ValkeyConnectionError],
-    )
-    return Gate(client)
-
-
-@contextmanager
-def _away_is_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except ResponseError as error:
-        if isinstance(error, _CANNOT_NOW) or str(error).startswith(_CANNOT_NOW_CODES):
-            raise Unavailable("valkey") from error
-        raise  # A call that the server does not understand is a bug.
-    except (RedisError, RedisClusterException, OSError) as error:
-        raise Unavailable("valkey") from error
+        return Gate(open_cluster(url.replace("redis+cluster://", "redis://", 1)))
+    return Gate(open_client(Redis, url))
 
 
 def _claim(request: SlotRequest) -> tuple[Any, ...]:

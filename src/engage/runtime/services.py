@@ -8,19 +8,18 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.clock import Clock
+from engage.connections.valkey import open_client
 from engage.gate.client import Gate, open_gate
 from engage.payouts.port import PayoutProvider
-from engage.runtime.background import refresh_forever, running
+from engage.runtime.background import Loops, running
 from engage.runtime.database import COMMAND_TIMEOUT_S, open_database
 from engage.runtime.member_cache import MemberCache
 from engage.runtime.payout_provider import open_provider
 from engage.runtime.post_commit import PostCommit
 from engage.runtime.program_cache import ProgramCache
 from engage.settings import Settings
-from engage.signals.doorbell import Doorbell, queue_settings
+from engage.signals.doorbell import Doorbell, open_queue
 from engage.signals.topics import Topics
-
-CONNECT_TIMEOUT_S = 2.0
 
 
 class Services(Struct, frozen=True):
@@ -36,6 +35,7 @@ class Services(Struct, frozen=True):
     members: MemberCache
     post_commit: PostCommit
     payouts: PayoutProvider | None
+    loops: Loops
 
 
 @asynccontextmanager
@@ -53,16 +53,23 @@ async def open_services(
         stack.push_async_callback(db.dispose)
         gate = open_gate(settings.state_url)
         stack.push_async_callback(gate.close)
-        topics_client = Redis.from_url(settings.topics_url, socket_connect_timeout=CONNECT_TIMEOUT_S)
+        topics_client = open_client(Redis, settings.topics_url)
         stack.push_async_callback(topics_client.aclose)
         topics = Topics(topics_client, clock)
-        doorbell = Doorbell(queue_settings(settings.queue_url), clock)
+        doorbell = Doorbell(open_queue(settings.queue_url), clock)
         stack.push_async_callback(doorbell.close)
         payouts = open_provider(settings)
         if payouts is not None:
             stack.push_async_callback(payouts.close)
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
-        programs, members = ProgramCache(), MemberCache()
-        await stack.enter_async_context(running(refresh_forever(programs, db), refresh_forever(members, db)))
-        yield Services(settings, clock, db, gate, topics, doorbell, programs, members, post_commit, payouts)
+        programs, members, loops = ProgramCache(), MemberCache(), Loops()
+        await stack.enter_async_context(
+            running(
+                loops.repeat("programs", lambda: programs.refresh(db)),
+                loops.repeat("members", lambda: members.refresh(db)),
+            )
+        )
+        yield Services(
+            settings, clock, db, gate, topics, doorbell, programs, members, post_commit, payouts, loops
+        )

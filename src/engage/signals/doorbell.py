@@ -4,26 +4,22 @@ A job carries no rows: PostgreSQL knows what is due, and the sweep finds what no
 the queue does not grow with traffic, and a lost queue costs seconds.
 """
 
-import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
-from arq.connections import ArqRedis, RedisSettings, create_pool
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as ValkeyConnectionError
+from arq.connections import ArqRedis
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as ValkeyTimeoutError
 
 from engage.clock import Clock
-from engage.signals.answering import answering
+from engage.connections.valkey import answering, open_client
 
 QUEUE = "engage:queue"
 SETTLE_JOB = "settle"
 EXPIRE_JOB = "expire"
-WORKER_HEALTH_PREFIX = "engage:health:worker:"
+CHECK_KEY = "engage:health:queue"
+CHECK_TTL_S = 10
 
 # Limits how late a credit can be, and the number of jobs: four a second at most.
 TICK = timedelta(milliseconds=250)
@@ -37,11 +33,9 @@ unpack = msgspec.msgpack.decode
 class Doorbell:
     """Rings workers at due times. Connects when first used. Every call raises Unavailable("valkey")."""
 
-    def __init__(self, settings: RedisSettings, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, queue: ArqRedis, clock: Clock) -> None:
+        self._queue = queue
         self._clock = clock
-        self._pool: ArqRedis | None = None
-        self._connecting = asyncio.Lock()
         self._rung: set[int] = set()
         self._forget_at = RUNG_LIMIT
 
@@ -52,10 +46,9 @@ class Doorbell:
         ticks = {max(tick_of(self._clock.wall_of(at)), now) for at in due} - self._rung
         if not ticks:
             return
-        pool = await self._connected()
         for tick in sorted(ticks):
             async with answering():
-                await pool.enqueue_job(
+                await self._queue.enqueue_job(
                     SETTLE_JOB,
                     tick,
                     _job_id=f"{SETTLE_JOB}:{tick}",
@@ -70,33 +63,18 @@ class Doorbell:
 
     async def request_workers(self, job: str, tick: int, count: int) -> None:
         """Requests `count` more jobs, for other workers to join one that has more to do than a batch."""
-        pool = await self._connected()
         async with answering():
             for n in range(count):
-                await pool.enqueue_job(job, tick, n, _job_id=f"{job}:{tick}:{n}", _queue_name=QUEUE)
+                await self._queue.enqueue_job(job, tick, n, _job_id=f"{job}:{tick}:{n}", _queue_name=QUEUE)
 
-    async def count_workers(self) -> int:
-        """The number of workers with a heartbeat in the last seconds."""
-        pool = await self._connected()
+    async def check(self) -> None:
+        """Writes to the queue's server: it may answer and refuse writes."""
         async with answering():
-            return len([key async for key in pool.scan_iter(match=f"{WORKER_HEALTH_PREFIX}*", count=1000)])
+            await self._queue.set(CHECK_KEY, 1, ex=CHECK_TTL_S)
 
     async def close(self) -> None:
-        if self._pool is not None:
-            with suppress(RedisError, OSError):
-                await self._pool.aclose()
-
-    async def _connected(self) -> ArqRedis:
-        async with self._connecting:
-            if self._pool is None:
-                async with answering():
-                    self._pool = await create_pool(
-                        self._settings,
-                        job_serializer=pack,
-                        job_deserializer=unpack,
-                        default_queue_name=QUEUE,
-                    )
-            return self._pool
+        with suppress(RedisError, OSError):
+            await self._queue.aclose()
 
 
 def tick_of(at: datetime) -> int:
@@ -104,11 +82,9 @@ def tick_of(at: datetime) -> int:
     return -((_EPOCH - at) // TICK)
 
 
-def queue_settings(url: str, *, connect_attempts: int = 0) -> RedisSettings:
-    """Connection settings with which a worker survives a restart of Valkey, and a call fails fast."""
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_timeout = 2
-    settings.conn_retries = connect_attempts
-    settings.retry_on_error = [ValkeyConnectionError, ValkeyTimeoutError, OSError]
-    settings.retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), 5)
-    return settings
+def open_queue(url: str) -> ArqRedis:
+    """Open a client of arq's queue. Connects when first used."""
+    client = open_client(ArqRedis, url)
+    client.job_serializer, client.job_deserializer = pack, unpack
+    client.default_queue_name = QUEUE
+    return client

@@ -3,11 +3,11 @@
 All of it may be lost: after a lost change the feed reads balances again, and a client requests a new ticket.
 """
 
-import asyncio
 import os
 import secrets
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final, cast
@@ -18,20 +18,19 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from engage.clock import Clock
+from engage.connections.valkey import answering, away_is_unavailable
 from engage.domain.accounts.balance import Balance
-from engage.signals.answering import ANSWER_S, answering
+from engage.domain.refusals import Unavailable
 
 SHARDS: Final = 16
 TICKET_TTL_S: Final = 30
 HEARTBEAT_TTL_S: Final = 6
+CHECK_KEY: Final = "engage:health:topics"
 
 # After this silence on the topics the server is pinged; it must answer within ANSWER_S.
 PROBE_AFTER_S: Final = 5.0
-FIRST_RETRY_S: Final = 0.05
-LAST_RETRY_S: Final = 2.0
 
 _TICKET_BYTES: Final = 32
 
@@ -69,13 +68,22 @@ def change_of(program_id: str, member_id: str, balance: Balance, cause: str) -> 
     )
 
 
-class Reconnected(Struct, frozen=True):
+class Subscribed(Struct, frozen=True):
     """The subscription is active from here on. Changes that were published before it are lost."""
 
 
+class Heartbeat(Struct, frozen=True):
+    """A live process, as host:pid, and its loops that do not do their work."""
+
+    id: str
+    problems: list[str]
+
+
 _changes = msgspec.msgpack.Decoder(list[Change])
+_names = msgspec.msgpack.Decoder(list[str])
 _member = msgspec.msgpack.Decoder(tuple[str, str])
 _encode = msgspec.msgpack.Encoder().encode
+_NO_NAMES: Final = _encode([])
 
 
 def topic(shard: int) -> str:
@@ -109,25 +117,21 @@ class Topics:
                 pipe.publish(topic(shard), _encode(of_shard))
             await pipe.execute()
 
-    async def subscribe(self) -> AsyncGenerator[list[Change] | Reconnected, None]:
-        """Yields all changes. Subscribes again by itself when the connection was lost.
+    async def subscribe(self) -> AsyncGenerator[list[Change] | Subscribed, None]:
+        """Yields all changes: Subscribed first, then changes, and an empty list at least every PROBE_AFTER_S
+        seconds while the server answers. Raises Unavailable when the subscription is lost.
 
-        Yields Reconnected after each subscription, the first one included: balances that are read after it,
-        with the changes that follow, miss nothing.
+        Balances that are read after Subscribed, with the changes that follow, miss nothing.
         """
-        retry_s = FIRST_RETRY_S
-        while True:
-            pubsub = self._client.pubsub()
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    await pubsub.subscribe(*map(topic, range(SHARDS)))
+        pubsub = self._client.pubsub()
+        try:
+            async with answering():
+                await pubsub.subscribe(*map(topic, range(SHARDS)))
+            with away_is_unavailable():
                 async for message in _listen(pubsub):
-                    retry_s = FIRST_RETRY_S
                     yield message
-            except (RedisError, OSError):
-                await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, LAST_RETRY_S)
-            finally:
+        finally:
+            with suppress(Unavailable), away_is_unavailable():
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def issue_ticket(self, program_id: str, member_id: str) -> tuple[str, datetime]:
@@ -147,31 +151,43 @@ class Topics:
             found = await self._client.getdel(_ticket_key(ticket))
         return None if found is None else _member.decode(found)
 
-    async def heartbeat(self, process: str) -> None:
-        """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S. Raises Unavailable."""
-        key, now = _health_key(process), self._clock.wall().timestamp()
+    async def check(self) -> None:
+        """Writes to the server: it may answer and refuse writes. Raises Unavailable."""
+        async with answering():
+            await self._client.set(CHECK_KEY, 1, ex=HEARTBEAT_TTL_S)
+
+    async def heartbeat(self, process: str, problems: Sequence[str] = ()) -> None:
+        """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S, with the names of its loops that
+        do not do their work. Raises Unavailable.
+        """
+        key, me, now = _health_key(process), this_process(), self._clock.wall().timestamp()
         async with answering(), self._client.pipeline(transaction=False) as pipe:
-            pipe.zadd(key, {f"{socket.gethostname()}:{os.getpid()}": now + HEARTBEAT_TTL_S})
+            pipe.zadd(key, {me: now + HEARTBEAT_TTL_S})
             pipe.zremrangebyscore(key, "-inf", now)
             pipe.expire(key, HEARTBEAT_TTL_S)
+            pipe.hset(_problems_key(process), mapping={me: _encode(list(problems))})
+            pipe.expire(_problems_key(process), HEARTBEAT_TTL_S)
             await pipe.execute()
 
     async def end_heartbeat(self, process: str) -> None:
         """Removes this process's heartbeat. Raises Unavailable."""
         async with answering():
-            await self._client.zrem(_health_key(process), f"{socket.gethostname()}:{os.getpid()}")
+            await self._client.zrem(_health_key(process), this_process())
 
-    async def count_alive(self, process: str) -> int:
-        """The number of live processes of this name. Raises Unavailable."""
+    async def read_heartbeats(self, process: str) -> list[Heartbeat]:
+        """The live processes of this name. Raises Unavailable."""
         key, now = _health_key(process), self._clock.wall().timestamp()
-        async with answering():
-            return int(await self._client.zcount(key, now, "+inf"))
+        async with answering(), self._client.pipeline(transaction=False) as pipe:
+            pipe.zrangebyscore(key, now, "+inf")
+            pipe.hgetall(_problems_key(process))
+            alive, problems = await pipe.execute()
+        return [Heartbeat(id_.decode(), _names.decode(problems.get(id_, _NO_NAMES))) for id_ in alive]
 
 
-async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Reconnected]:
+async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Subscribed]:
     """Yields the messages of a subscription. Raises redis-py's ConnectionError if the server does not answer.
 
-    Reconnected follows the server's acknowledgement of the last topic, so it also comes when the client
+    Subscribed follows the server's acknowledgement of the last topic, so it also comes when the client
     library has reconnected by itself.
     """
     pinged = False
@@ -180,18 +196,30 @@ async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Reconnected]:
         if message is None:
             if pinged:
                 raise RedisConnectionError("no answer on the topics")
-            await cast(Awaitable[None], pubsub.ping())
+            async with answering():
+                await cast(Awaitable[None], pubsub.ping())
             pinged = True
             continue
         pinged = False
         if message["type"] == "message":
             yield _changes.decode(message["data"])
+        elif message["type"] == "pong":
+            yield []
         elif message["type"] == "subscribe" and message["data"] == SHARDS:
-            yield Reconnected()
+            yield Subscribed()
 
 
 def _ticket_key(ticket: str) -> str:
     return f"engage:ticket:{sha256(ticket.encode()).hexdigest()}"
+
+
+def this_process() -> str:
+    """Name this process among those of all hosts, as host:pid."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _problems_key(process: str) -> str:
+    return f"engage:health:{process}:problems"
 
 
 def _health_key(process: str) -> str:

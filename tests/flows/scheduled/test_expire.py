@@ -5,7 +5,6 @@ from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
-from arq.connections import create_pool
 from arq.jobs import Job
 from sqlalchemy import text
 
@@ -18,8 +17,8 @@ from engage.flows.scheduled.settle import settle_due
 from engage.ledger import expire as ledger
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.signals.doorbell import EXPIRE_JOB, QUEUE, pack, queue_settings, tick_of, unpack
-from engage.signals.topics import Change, Reconnected
+from engage.signals.doorbell import EXPIRE_JOB, QUEUE, open_queue, tick_of, unpack
+from engage.signals.topics import Change, Subscribed
 from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
@@ -150,7 +149,7 @@ async def test_a_worker_that_dies_while_it_expires_lots_loses_nothing(
 async def test_an_expiration_is_published_to_open_screens(services: Services) -> None:
     await join_members(services, 1)
     async with aclosing(services.topics.subscribe()) as feed:
-        assert isinstance(await anext(feed), Reconnected)
+        assert isinstance(await anext(feed), Subscribed)
         await expire_due(services, now=ENDS)
         await services.post_commit.drain()
         changes = await asyncio.wait_for(anext(feed), 5)
@@ -165,12 +164,7 @@ async def test_a_large_backlog_of_lots_is_shared_by_workers(
     monkeypatch.setattr(expire, "TURN_S", 0.0)
     await join_members(services, 10)
     advance(services, ENDS - services.clock.now())
-    pool = await create_pool(
-        queue_settings(settings.queue_url),
-        job_serializer=pack,
-        job_deserializer=unpack,
-        default_queue_name=QUEUE,
-    )
+    pool = open_queue(settings.queue_url)
     try:
         before = tick_of(services.clock.wall())
         assert await expire_together(services) == 4, "a turn has no time for more, but for one batch"
@@ -190,7 +184,7 @@ async def test_a_large_backlog_of_lots_is_shared_by_workers(
 
 
 async def test_a_worker_does_each_kind_of_due_work(services: Services, settings: Settings) -> None:
-    worker = make_worker(settings, services)
+    worker = make_worker(services, open_queue(settings.queue_url), lambda: None)
     jobs = {job.name for job in worker.cron_jobs or []}
     assert jobs >= {f"sweep_{work.name}" for work in DUE_WORK}
     assert len({work.name for work in DUE_WORK}) == len(DUE_WORK)

@@ -11,7 +11,7 @@ from engage.flows.scheduled.due_work import DUE_WORK
 from engage.flows.scheduled.sweep import delete_old_responses, publish_outbox, sweep
 from engage.runtime.idempotency import begin_request, store_response
 from engage.runtime.services import Services
-from engage.signals.topics import Change, Reconnected
+from engage.signals.topics import Change, Subscribed
 from engage.store.idempotency import StoredResponse
 from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.clock import FIVE_MINUTES, advance
@@ -34,7 +34,7 @@ async def test_the_sweep_publishes_a_change_that_was_not_published(services: Ser
     await leave_unpublished(services)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
     async with aclosing(services.topics.subscribe()) as feed:
-        assert isinstance(await anext(feed), Reconnected)
+        assert isinstance(await anext(feed), Subscribed)
         assert await publish_outbox(services) == 1
         changes = await asyncio.wait_for(anext(feed), 5)
     assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
@@ -49,7 +49,7 @@ async def test_the_sweep_publishes_the_newest_balance_and_settles_without_a_door
     await leave_unpublished(services)
     advance(services, FIVE_MINUTES)
     async with aclosing(services.topics.subscribe()) as feed:
-        assert isinstance(await anext(feed), Reconnected)
+        assert isinstance(await anext(feed), Subscribed)
         assert await sweep(services, DUE_WORK[0]) == 2
         await services.post_commit.drain()
         newest = Balance()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from engage.api.http.batching import Batchers
 from engage.clock import Clock
 from engage.domain.refusals import Unavailable
 from engage.runtime.background import running
+from engage.runtime.liveness import API, send_heartbeats, touch_liveness_file
 from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services, open_services
 from engage.sandbox_secrets import SandboxSecrets
@@ -60,9 +61,11 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
         api = Api(services, verifier, ApiKeyCache(services.db), Batchers(services), secrets)
         await _try_to_start(api)
         try:
-            async with running(_start(api)):
+            async with running(_start(api), send_heartbeats(services, API), touch_liveness_file(services)):
                 yield api
         finally:
+            with suppress(Unavailable):
+                await services.topics.end_heartbeat(API)
             await api.batchers.drain()
             await verifier.close()
 

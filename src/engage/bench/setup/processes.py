@@ -79,5 +79,5 @@ async def running(*specs: ProcessSpec) -> AsyncIterator[Supervisor]:
 async def wait_for_workers(services: Services, count: int) -> None:
     """Raises TimeoutError."""
     async with asyncio.timeout(WORKERS_START_S):
-        while await services.doorbell.count_workers() < count:  # noqa: ASYNC110 — They are other processes.
+        while len(await services.topics.read_heartbeats("worker")) < count:  # noqa: ASYNC110 — Other processes.
             await asyncio.sleep(POLL_S)

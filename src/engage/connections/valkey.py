@@ -1,0 +1,130 @@
+"""Clients of Valkey, and the errors of a server that is away or cannot serve now."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as ValkeyConnectionError
+from redis.exceptions import TimeoutError as ValkeyTimeoutError
+
+from engage.connections.sockets import KEEPALIVE_OPTIONS, is_of_closed_transport
+from engage.domain.refusals import Unavailable
+
+# A server that does not answer within this time is away.
+ANSWER_S: Final = 2.0
+
+# The time of one try. The connection of the first may be dead without a word; a second, on a new connection,
+# fits into ANSWER_S.
+TRY_S: Final = 1.0
+
+# Errors of a server that runs and cannot serve now. Others mean that we sent nonsense: a bug.
+_CANNOT_NOW: Final = (
+    OutOfMemoryError,  # Memory is full, and nothing may be evicted.
+    ReadOnlyError,  # A replica, after a failover.
+    ClusterDownError,  # Slots without a primary.
+    TryAgainError,  # Slots that are being moved.
+)
+_CANNOT_NOW_CODES: Final = (
+    "MISCONF",  # It cannot write to its disk.
+    "MASTERDOWN",  # A replica without its primary.
+    "NOREPLICAS",  # Fewer replicas than a write needs.
+    "BUSY",  # A function runs for too long.
+    "LOADING",
+)
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "socket_timeout": TRY_S,
+    "socket_connect_timeout": TRY_S,
+    "socket_keepalive": True,
+    "socket_keepalive_options": KEEPALIVE_OPTIONS,
+}
+
+Client = TypeVar("Client", bound=Redis)
+
+
+class _LostWhenSilent(AbstractConnection):
+    """A connection on which a server that is silent for too long counts as lost.
+
+    redis-py gives lost connections back to their pool, and forgets those that did not answer in time.
+    """
+
+    async def connect(self) -> None:
+        with _silent_is_lost():
+            await super().connect()  # type: ignore[no-untyped-call]
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        with _silent_is_lost():
+            await super().send_packed_command(*args, **kwargs)
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        with _silent_is_lost():
+            return await super().read_response(*args, **kwargs)
+
+
+@contextmanager
+def _silent_is_lost() -> Iterator[None]:
+    try:
+        yield
+    except ValkeyTimeoutError as error:
+        raise ValkeyConnectionError(str(error)) from error
+
+
+def open_client(kind: type[Client], url: str) -> Client:
+    """Open a client of a standalone server. Connects when first used."""
+    client: Client = kind.from_url(
+        url,
+        **_OPTIONS,
+        # A restart of Valkey closes idle connections: a retry opens a new one. uvloop raises RuntimeError for
+        # one that was closed a moment ago.
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[ValkeyConnectionError, RuntimeError],
+    )
+    pool = client.connection_pool
+    pool.connection_class = type("LastingConnection", (_LostWhenSilent, pool.connection_class), {})
+    return client
+
+
+def open_cluster(url: str) -> RedisCluster:
+    """Open a client of a Cluster. Connects when first used."""
+    client: RedisCluster = RedisCluster.from_url(url, **_OPTIONS)
+    return client
+
+
+@contextmanager
+def away_is_unavailable() -> Iterator[None]:
+    """Raises Unavailable for the errors of a server that is away or cannot serve now."""
+    try:
+        yield
+    except ResponseError as error:
+        if isinstance(error, _CANNOT_NOW) or str(error).startswith(_CANNOT_NOW_CODES):
+            raise Unavailable("valkey") from error
+        raise
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise Unavailable("valkey") from error
+    except RuntimeError as error:
+        if is_of_closed_transport(error):
+            raise Unavailable("valkey") from error
+        raise
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Raises Unavailable when the server fails, or does not answer in ANSWER_S."""
+    with away_is_unavailable():
+        async with asyncio.timeout(ANSWER_S):
+            yield
