@@ -121,6 +121,6 @@ async def test_a_refused_order_event_has_a_detail_for_people(api: Calling) -> No
     assert {answer["code"]: answer["detail"] for answer in refused} == {
         "wrong_currency": "Orders of this member are paid in EUR.",
         "unknown_hold": "There is no hold with this id.",
-        "order_conflict": "Order o-3 was reported as paid before, with other details.",
+        "order_conflict": "Order o-3 was reported as paid before, with other details or by another member.",
         "not_bought": "Line 7 of order o-3 has fewer pieces left.",
     }

@@ -83,7 +83,7 @@ async def _orders_long_ago(services: Services) -> None:
     for number in range(1, 6):
         await orders.join(services, f"b-{number}")
     await buy(services, line(paid=100_00), order_id="o-1", member_id="b-1")
-    await buy(services, line(paid=50_00), order_id="o-1", member_id="b-5")
+    await buy(services, line(paid=50_00), order_id="o-6", member_id="b-5")
     hold_id = await orders.spend(services, 90, "o-2", member_id="b-1")
     bought = paid(services, line(paid=99_00, quantity=3), order_id="o-2", member_id="b-1", hold_id=hold_id)
     back = returned(services, {"1": 1}, order_id="o-2", member_id="b-1")
@@ -96,18 +96,18 @@ async def _orders_long_ago(services: Services) -> None:
 
 async def _orders(services: Services) -> None:
     """Points that are clawed back: pending, active and spent ones."""
-    await buy(services, line(paid=50_00), order_id="o-2", member_id="b-5")
+    await buy(services, line(paid=50_00), order_id="o-7", member_id="b-5")
     await orders.spend(services, 50, member_id="b-5")
-    assert await send_events(services, returned(services, order_id="o-2", member_id="b-5")) == []
-    await buy(services, line(paid=30_00), order_id="o-3", member_id="b-5")  # The credit pays the debt first.
+    assert await send_events(services, returned(services, order_id="o-7", member_id="b-5")) == []
+    await buy(services, line(paid=30_00), order_id="o-8", member_id="b-5")  # The credit pays the debt first.
     await buy(services, line(paid=80_00, quantity=4), order_id="o-3", member_id="b-1")
     events: list[AnyEvent] = [
         returned(services, {"1": 1}, order_id="o-3", member_id="b-1"),
-        paid(services, line(paid=20_00, quantity=2), order_id="o-1", member_id="b-2"),
-        returned(services, {"1": 1}, order_id="o-1", member_id="b-2"),
-        paid(services, line(paid=20_00), order_id="o-2", member_id="b-2"),
-        cancelled(services, "o-2", member_id="b-2"),
-        delivered(services, "o-1", member_id="b-2"),
+        paid(services, line(paid=20_00, quantity=2), order_id="o-9", member_id="b-2"),
+        returned(services, {"1": 1}, order_id="o-9", member_id="b-2"),
+        paid(services, line(paid=20_00), order_id="o-10", member_id="b-2"),
+        cancelled(services, "o-10", member_id="b-2"),
+        delivered(services, "o-9", member_id="b-2"),
     ]
     assert await send_events(services, *events) == []
 

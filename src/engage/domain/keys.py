@@ -11,6 +11,7 @@ from uuid import UUID
 # The program stands first, so sorted keys are in lock order.
 MemberKey = tuple[str, str]  # (program, member)
 OrderKey = tuple[str, str, str]  # (program, member, order)
+OrderId = tuple[str, str]  # (program, order), whoever paid it
 HoldKey = tuple[str, str, UUID]  # (program, member, hold)
 ReferenceKey = tuple[str, str, str]  # (program, member, reference)
 SourceKey = tuple[str, str, str]  # (program, member, source key)

@@ -1,32 +1,46 @@
 """Orders, and the ids of the shop's events."""
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table, Text, Uuid
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.schema.columns import IDENTIFIER, INSTANT, check, member_key, metadata, optional, required
-from engage.schema.member_rows import Delete, Keep, Statement, member_rows
+from engage.schema.member_rows import OF_MEMBERS, Delete, Keep, Statement, member_rows
 
-# An order belongs to one member. Should both have a row of it, the rows are joined.
+# Owners are found through their orders, by key: an index by member would be written with each paid order.
+_MERGE_OWNERS = """
+UPDATE order_owners w SET member_id = :into
+FROM orders o
+WHERE o.program_id = :program_id AND o.member_id = :member_id
+  AND w.program_id = o.program_id AND w.order_id = o.order_id AND w.member_id = o.member_id
+"""
+_OWNED = f"{OF_MEMBERS} AND order_id IN (SELECT order_id FROM orders WHERE {OF_MEMBERS})"  # noqa: S608
+
+# The member whom a paid order belongs to: the first one whose payment of it was accepted. The key has no
+# member, so the database refuses the same order to everybody else.
+order_owners = Table(
+    "order_owners",
+    metadata,
+    required("program_id", IDENTIFIER),
+    required("order_id", IDENTIFIER),
+    required("member_id", IDENTIFIER),
+    PrimaryKeyConstraint("program_id", "order_id"),
+    info=member_rows(merge=Statement(_MERGE_OWNERS), erase=Delete(_OWNED)),
+)
+
+# Of an order that both members know the survivor's row stays: the merger joins the facts of both, and
+# writes them.
 _MERGE = """
 WITH moved AS (
     DELETE FROM orders WHERE program_id = :program_id AND member_id = :member_id
     RETURNING program_id, order_id, paid_at, paid, hold_id, program_version, zone, delivered_at,
               cancelled_at, returns
 )
-INSERT INTO orders AS o (program_id, member_id, order_id, paid_at, paid, hold_id, program_version, zone,
-                         delivered_at, cancelled_at, returns)
+INSERT INTO orders (program_id, member_id, order_id, paid_at, paid, hold_id, program_version, zone,
+                    delivered_at, cancelled_at, returns)
 SELECT program_id, :into, order_id, paid_at, paid, hold_id, program_version, zone, delivered_at,
        cancelled_at, returns
 FROM moved
-ON CONFLICT (program_id, member_id, order_id) DO UPDATE
-SET paid_at = CASE WHEN o.paid IS NULL THEN excluded.paid_at ELSE o.paid_at END,
-    paid = coalesce(o.paid, excluded.paid),
-    hold_id = CASE WHEN o.paid IS NULL THEN excluded.hold_id ELSE o.hold_id END,
-    program_version = CASE WHEN o.paid IS NULL THEN excluded.program_version ELSE o.program_version END,
-    zone = CASE WHEN o.paid IS NULL THEN excluded.zone ELSE o.zone END,
-    delivered_at = least(o.delivered_at, excluded.delivered_at),
-    cancelled_at = least(o.cancelled_at, excluded.cancelled_at),
-    returns = o.returns || excluded.returns
+ON CONFLICT DO NOTHING
 """
 
 # The facts of an order, whichever event came first: the payment as it was sent, the rules that decide, and
@@ -49,6 +63,7 @@ orders = Table(
     info=member_rows(merge=Statement(_MERGE), erase=Delete()),
 )
 
+# `content` is a digest of the whole event; it is missing from events of before it was stored.
 shop_events = Table(
     "shop_events",
     metadata,
@@ -58,6 +73,7 @@ shop_events = Table(
     required("member_id", IDENTIFIER),
     required("time", INSTANT),
     required("received_at", INSTANT),
+    optional("content", LargeBinary),
     PrimaryKeyConstraint("program_id", "event_id"),
     Index("shop_events_of_member", "member_id", "program_id"),
     info=member_rows(merge=Keep("An event names the member that the shop named."), erase=Delete()),

@@ -1,5 +1,6 @@
 """Points and coupons are held for an order, then captured, released or timed out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,9 +17,20 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
 from engage.flows.rewards.coupons import expire_coupons, void_coupon
 from engage.flows.scheduled.expire import expire_due
+from engage.flows.shop.events import (
+    AnyEvent,
+    OrderCancelledEvent,
+    OrderPaid,
+    OrderPaidEvent,
+    OrderReference,
+    OrderReturned,
+    OrderReturnedEvent,
+)
+from engage.flows.shop.take_events import take_events
 from engage.ledger.balances import OutboxRow
 from engage.ledger.holds import next_hold_end
 from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.rewards.coupons import next_coupon_end, return_coupons
@@ -410,3 +422,50 @@ async def test_each_change_is_published_with_its_cause(services: Services) -> No
     await place_hold(services, hold_request("o-3", points=50))
     await release_overdue(services, now=NOON + HOLD_FOR)
     assert causes == ["redeemed", "held", "captured", "held", "released", "held", "released"]
+
+
+def of_order(services: Services, kind: type[AnyEvent], data: Any, *, member_id: str = "m-1") -> AnyEvent:
+    return kind(id=str(new_id()), time=services.clock.now(), program=SPENDING, member_id=member_id, data=data)
+
+
+@pytest.mark.parametrize("kind", [OrderCancelledEvent, OrderReturnedEvent])
+async def test_an_order_of_which_nothing_is_left_gets_no_hold(
+    services: Services, kind: type[OrderCancelledEvent | OrderReturnedEvent]
+) -> None:
+    await member_with_points(services, 300)
+    back = (
+        OrderReference(order_id="o-1")
+        if kind is OrderCancelledEvent
+        else OrderReturned(order_id="o-1", return_id="r-1")
+    )
+    await take_events(services, [of_order(services, kind, back)])
+    ended = await refused(services, hold_request(points=100))
+    assert (ended.code, ended.facts) == ("order_cancelled", {"order_id": "o-1"})
+    assert await balance(services) == (300, 0, 0)
+    await place_hold(services, hold_request("o-2", points=100))
+
+
+async def test_an_order_that_another_member_paid_gets_no_hold(services: Services) -> None:
+    for member in ("m-1", "m-2"):
+        await member_with_points(services, 300, member)
+    request = hold_request()
+    order = OrderPaid(
+        order_id="o-1", channel="web", payment=request.payment, lines=request.lines, currency="EUR"
+    )
+    await take_events(services, [of_order(services, OrderPaidEvent, order, member_id="m-2")])
+    assert (await refused(services, hold_request(points=100))).code == "order_conflict"
+    await place_hold(services, hold_request(member_id="m-2", points=100))
+
+
+@pytest.mark.parametrize("turn", range(4))
+async def test_a_hold_and_a_cancellation_at_once_leave_no_points_held(services: Services, turn: int) -> None:
+    await member_with_points(services, 1000)
+    orders = [f"o-{n}" for n in range(8)]
+    holds = [hold(services, [hold_request(order, points=100)]) for order in orders]
+    cancellations = [
+        take_events(services, [of_order(services, OrderCancelledEvent, OrderReference(order_id=order))])
+        for order in orders
+    ]
+    both = zip(cancellations, holds, strict=True) if turn % 2 else zip(holds, cancellations, strict=True)
+    await asyncio.gather(*(call for pair in both for call in pair))
+    assert await balance(services) == (1000, 0, 0)

@@ -255,20 +255,14 @@ async def test_orders_of_many_members_do_not_deadlock(services: Services, other:
     members = [f"m-{n}" for n in range(2, 22)]
     for member in members:
         await join(services, member)
-    old: list[AnyEvent] = [paid(services, order_id="old", member_id=member) for member in members]
+    old: list[AnyEvent] = [paid(services, order_id=f"old-{m}", member_id=m) for m in members]
     await send_events(services, *old)
     mixed: list[AnyEvent] = []
+    rest: list[AnyEvent] = []
     for n, member in enumerate(members):
-        if n % 2:
-            mixed.append(paid(services, order_id="new", member_id=member))
-        else:
-            mixed.append(returned(services, order_id="old", member_id=member))
-    rest: list[AnyEvent] = [
-        paid(services, order_id="new", member_id=member)
-        if n % 2 == 0
-        else returned(services, order_id="old", member_id=member)
-        for n, member in enumerate(members)
-    ]
+        first, second = (mixed, rest) if n % 2 else (rest, mixed)
+        first.append(paid(services, order_id=f"new-{member}", member_id=member))
+        second.append(returned(services, order_id=f"old-{member}", member_id=member))
     answers = await asyncio.gather(take_events(services, mixed), take_events(other, rest[::-1]))
     assert [answer.accepted for answer in answers] == [20, 20]
     for member in members:

@@ -67,13 +67,26 @@ class OrderFacts(Struct, frozen=True):
             raise Refusal(Code.ORDER_CONFLICT, order_id=order.order_id)
         return True
 
+    def joined_with(self, other: "OrderFacts") -> "OrderFacts":
+        """The facts of an order that was reported for two members, who are one: each counts once.
+
+        Where both say something else, such as of the lines of one return, these facts come first.
+        """
+        known = {returned.return_id for returned in self.returns}
+        return OrderFacts(
+            paid=self.paid or other.paid,
+            delivered_at=_earlier(self.delivered_at, other.delivered_at),
+            cancelled_at=_earlier(self.cancelled_at, other.cancelled_at),
+            returns=(*self.returns, *(r for r in other.returns if r.return_id not in known)),
+        )
+
     def deliver(self, at: datetime) -> "OrderFacts":
         """Of two deliveries the earlier counts."""
-        return replace(self, delivered_at=min(at, self.delivered_at or at))
+        return replace(self, delivered_at=_earlier(at, self.delivered_at))
 
     def cancel(self, at: datetime) -> "OrderFacts":
         """Of two cancellations the earlier counts."""
-        return replace(self, cancelled_at=min(at, self.cancelled_at or at))
+        return replace(self, cancelled_at=_earlier(at, self.cancelled_at))
 
     def add_return(self, returned: Return) -> "OrderFacts":
         """A return with a known id changes nothing.
@@ -114,6 +127,10 @@ class OrderFacts(Struct, frozen=True):
         for line_id, quantity in _quantities([returned]).items():
             if all_back or before.get(line_id, 0) + quantity > bought.get(line_id, 0):
                 raise Refusal(Code.NOT_BOUGHT, order_id=order.order_id, line_id=line_id)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _comparable(order: Order) -> Order:

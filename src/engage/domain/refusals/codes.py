@@ -175,7 +175,15 @@ class Code(StrEnum):
     UNKNOWN_TYPE = "unknown_type", 400, {_U.TAKE_EVENT}, {"event_type": "app.opened"}
     MEMBER_MISSING = "member_missing", 400, {_U.TAKE_EVENT}
     TIME_IN_FUTURE = "time_in_future", 400, {_U.TAKE_EVENT}
-    ORDER_CONFLICT = "order_conflict", 409, {_U.TAKE_EVENT}, {"order_id": "o-1"}
+    ORDER_CONFLICT = "order_conflict", 409, {_U.TAKE_EVENT, _U.HOLD_POINTS}, {"order_id": "o-1"}
+    ORDER_CANCELLED = "order_cancelled", 409, {_U.HOLD_POINTS}, {"order_id": "o-1"}
+    ID_REUSED = "id_reused", 409, {_U.TAKE_EVENT}, {"field": "return_id"}
+    TOO_MANY_POINTS = (
+        "too_many_points",
+        422,
+        {_U.TAKE_EVENT, _U.ADJUST_POINTS},
+        {"limit": 1_000_000_000_000},
+    )
     WRONG_CURRENCY = "wrong_currency", 422, {_U.TAKE_EVENT}, {"currency": "EUR"}
     NOT_BOUGHT = "not_bought", 409, {_U.TAKE_EVENT}, {"order_id": "o-1", "line_id": "1"}
     TOO_MANY_RETURNS = "too_many_returns", 409, {_U.TAKE_EVENT}, {"limit": 1000}

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.money import Money
 from engage.domain.refusals import Code, Refusal
-from engage.flows.shop.order_events import follow_captures
+from engage.flows.orders.captures import follow_captures
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import (
     Hold,

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.activity import Identifier
 from engage.domain.checkout.definition import Checkout
 from engage.domain.checkout.offers import CheckoutTerms, Plan, plan
+from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.keys import OrderKey
 from engage.domain.market import Market
 from engage.domain.money import Money
@@ -37,6 +38,7 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 from engage.store.rewards.coupons import Coupon, read_by_codes, write_coupons
+from engage.store.shop.orders import read_ended_orders
 
 COUPONS_PER_HOLD = 10
 
@@ -95,6 +97,7 @@ class _State(Struct):
     accounts: Accounts
     holds: defaultdict[OrderKey, list[Hold]]
     coupons: dict[tuple[str, str], Coupon]
+    ended: dict[OrderKey, tuple[str | None, OrderFacts]]
     new_holds: list[Hold]
     applied_coupons: list[Coupon]
 
@@ -106,7 +109,8 @@ async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[Chec
     another request is refused. After a release the order may have a new hold.
 
     Refusals: those of `engage.flows.checkout.quote.quote`, insufficient_points, below_minimum,
-    not_payable_with_points, unknown_coupon, coupon_not_applicable, order_has_hold. Raises Unavailable.
+    not_payable_with_points, unknown_coupon, coupon_not_applicable, order_has_hold, order_conflict where
+    another member has paid the order, order_cancelled. Raises Unavailable.
     """
     now = services.clock.now()
     members = await find_members(services, requests, now=now)
@@ -164,7 +168,9 @@ async def _lock(
     holds = await read_holds_of_orders(conn, [order.key for order in orders])
     codes = [(order.program.id, code) for order in orders for code in order.coupon_codes]
     coupons = await read_by_codes(conn, codes) if codes else {}
-    return _State(services, now, accounts, defaultdict(list, holds), coupons, [], [])
+    # With the balance locked: whoever cancels an order locks it too, before the holds are read.
+    ended = await read_ended_orders(conn, [order.key for order in orders])
+    return _State(services, now, accounts, defaultdict(list, holds), coupons, ended, [], [])
 
 
 async def _write(conn: AsyncConnection, state: _State) -> None:
@@ -194,6 +200,7 @@ def _new_hold(state: _State, order: _Order) -> Hold:
     account = state.accounts.by_key.get(order.member.key)
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
+    _check_open(order, *state.ended.get(order.key, (None, OrderFacts())))
     coupons = [_coupon(state, order, code) for code in order.coupon_codes]
     planned = plan(
         order.terms,
@@ -212,6 +219,17 @@ def _new_hold(state: _State, order: _Order) -> Hold:
     state.new_holds.append(made)
     state.holds[order.key].append(made)
     return made
+
+
+def _check_open(order: _Order, owner: str | None, facts: OrderFacts) -> None:
+    """Raises Refusal order_conflict where another member has paid the order; order_cancelled where nothing
+    of it is left.
+    """
+    order_id = order.request.order_id
+    if owner not in (None, order.member.member_id):
+        raise Refusal(Code.ORDER_CONFLICT, order_id=order_id)
+    if facts.is_back:
+        raise Refusal(Code.ORDER_CANCELLED, order_id=order_id)
 
 
 def _coupon(state: _State, order: _Order, code: str) -> Coupon:

@@ -18,6 +18,7 @@ from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.flows.members.closing import check_complete, closed_holds, forget_closed, retry_overtaken
+from engage.flows.orders.shared_orders import drop_second_payments, lock_shared_orders, post_joined_orders
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.balances import read_balances
 from engage.ledger.closing import merge as ledger
@@ -108,10 +109,13 @@ async def _move_all(
     """Raises Overtaken, and Refusal points_held."""
     conn, survivor, wall = posting.conn, (key[0], into), services.clock.wall()
     await lock_orders(conn, key[0], [key[1], into])
+    shared = await lock_shared_orders(conn, key, into)
     credits = await lock_credits(conn, key)
     streak_rules = _streak_rules(services.programs.versions(key[0]))
     copied = await ledger.copy_credits(conn, key, into, without=streak_rules, now=now)
     await lock_balances(conn, [key, survivor])
+    if await drop_second_payments(services, posting, shared, now=now):
+        credits = await lock_credits(conn, key)
     holds = await closed_holds(conn, key)
     accounts = await open_accounts(
         conn, [key, survivor], now=now, credit_ids=[c.id for c in credits], hold_ids=holds
@@ -126,6 +130,7 @@ async def _move_all(
     await posting.post(accounts, causes={key: CLOSED, survivor: CAUSE})
     await merge_rows(conn, key, into, now=now, wall=wall)
     await close_accounts(conn, key[0], [key[1]])
+    await post_joined_orders(services, posting, shared, now=now)
 
 
 def _streak_rules(versions: Iterable[Program]) -> set[str]:

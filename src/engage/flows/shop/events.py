@@ -17,6 +17,7 @@ from engage.domain.activity import (
 )
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.earning.order_facts import ReturnedLines
+from engage.domain.keys import EventKey
 from engage.domain.members.cards import CardNumber
 from engage.domain.refusals import Code
 from engage.store.members.members import Member
@@ -149,6 +150,14 @@ class MemberEvent(Struct, frozen=True):
 
     event: AnyEvent
     member: Member
+
+    @property
+    def id(self) -> EventKey:
+        return self.event.program, self.event.id
+
+    @property
+    def program(self) -> str:
+        return self.event.program
 
     @property
     def row(self) -> RecordedEvent:

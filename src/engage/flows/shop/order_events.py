@@ -4,13 +4,17 @@ A batch is one transaction: the facts, the ledger's changes that follow from the
 repeated events, and events in the wrong order, lead to the same points.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
-from engage.domain.keys import OrderKey
+from engage.domain.keys import EventKey, OrderKey
 from engage.domain.refusals import Code, Refusal
+from engage.flows.orders.order_changes import OrderUpdate
+from engage.flows.orders.post_orders import post_differences
 from engage.flows.shop.events import (
     MemberEvent,
     OrderCancelledEvent,
@@ -21,14 +25,12 @@ from engage.flows.shop.events import (
     OrderReturned,
     OrderReturnedEvent,
 )
-from engage.flows.shop.order_changes import OrderUpdate
-from engage.flows.shop.post_orders import post_differences
 from engage.ledger.holds import Hold, read_holds
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.shop.events import add_events
-from engage.store.shop.orders import lock_orders, open_orders, write_orders
+from engage.store.shop.orders import claim_orders, open_orders, write_orders
 
 
 async def take_order_events(
@@ -44,13 +46,12 @@ async def take_order_events(
     async with open_posting(services, cause="returned") as posting:
         conn = posting.conn
         before = await open_orders(conn, [_key(event) for event in events])
-        hold_ids = [hold_id for event in events if (hold_id := _hold_id(event)) is not None]
-        holds = await read_holds(conn, hold_ids) if hold_ids else {}
+        payments = await _read_payments(services, conn, events, before, now=now)
         after = dict(before)
 
         def add(event: MemberEvent) -> MemberEvent:
             key = _key(event)
-            after[key] = _with_event(services, after[key], event, holds, now=now)
+            after[key] = _with_event(after[key], event, payments)
             return event
 
         answers = decide_each(events, add)
@@ -63,20 +64,38 @@ async def take_order_events(
     return answers, recorded
 
 
-async def follow_captures(services: Services, keys: Iterable[OrderKey]) -> None:
-    """Gives back points that were captured for orders of which something had already been returned.
-
-    To be called after the commit of a capture; repeating it is safe. Raises Unavailable.
-    """
-    async with open_posting(services, cause="returned") as posting:
-        found = await lock_orders(posting.conn, keys)
-        updates = [
-            OrderUpdate(key, facts, facts, again=True)
-            for key, facts in found.items()
-            if facts.returns or facts.cancelled_at is not None
-        ]
-        if updates:
-            await post_differences(services, posting, updates, now=services.clock.now())
+async def _read_payments(
+    services: Services,
+    conn: AsyncConnection,
+    events: list[MemberEvent],
+    known: Mapping[OrderKey, OrderFacts],
+    *,
+    now: datetime,
+) -> dict[EventKey, OrderPayment | Refusal]:
+    """Each new payment among the events, or its Refusal; the orders belong to those who paid them from now
+    on."""
+    paying = [
+        (event, event.event.data)
+        for event in events
+        if isinstance(event.event, OrderPaidEvent) and known[_key(event)].paid is None
+    ]
+    if not paying:
+        return {}
+    hold_ids = [data.hold_id for _, data in paying if data.hold_id is not None]
+    holds = await read_holds(conn, hold_ids) if hold_ids else {}
+    payments = decide_each(paying, lambda paid: _payment(services, *paid, holds=holds, now=now))
+    paid_by = {
+        event.id: _key(event)
+        for (event, _), payment in zip(paying, payments, strict=True)
+        if not isinstance(payment, Refusal)
+    }
+    owners = await claim_orders(conn, paid_by.values()) if paid_by else {}
+    return {
+        event.id: payment
+        if isinstance(payment, Refusal) or owners[event.program, data.order_id] == event.member.member_id
+        else Refusal(Code.ORDER_CONFLICT, order_id=data.order_id)
+        for (event, data), payment in zip(paying, payments, strict=True)
+    }
 
 
 def _key(event: MemberEvent) -> OrderKey:
@@ -85,17 +104,19 @@ def _key(event: MemberEvent) -> OrderKey:
     return *event.member.key, data.order_id
 
 
-def _hold_id(event: MemberEvent) -> UUID | None:
-    return event.event.data.hold_id if isinstance(event.event, OrderPaidEvent) else None
-
-
 def _with_event(
-    services: Services, facts: OrderFacts, event: MemberEvent, holds: Mapping[UUID, Hold], *, now: datetime
+    facts: OrderFacts, event: MemberEvent, payments: Mapping[EventKey, OrderPayment | Refusal]
 ) -> OrderFacts:
-    """Raises Refusal, as `_paid` and `OrderFacts` do."""
+    """Raises Refusal, as `_payment` and `OrderFacts` do; order_conflict where another member paid the
+    order."""
     match event.event:
-        case OrderPaidEvent(data=data, time=at):
-            return _paid(services, facts, event, data, at=at, holds=holds, now=now)
+        case OrderPaidEvent(data=data):
+            if facts.has_payment(data.order(), data.hold_id):
+                return facts
+            payment = payments[event.id]
+            if isinstance(payment, Refusal):
+                raise payment
+            return facts.add_payment(payment)
         case OrderDeliveredEvent(time=at):
             return facts.deliver(at)
         case OrderCancelledEvent(time=at):
@@ -106,26 +127,16 @@ def _with_event(
             raise AssertionError(f"{event.event.id} is not about an order")
 
 
-def _paid(
-    services: Services,
-    facts: OrderFacts,
-    event: MemberEvent,
-    data: OrderPaid,
-    *,
-    at: datetime,
-    holds: Mapping[UUID, Hold],
-    now: datetime,
-) -> OrderFacts:
-    """Raises Refusal order_conflict, not_offered, wrong_currency or unknown_hold."""
-    if facts.has_payment(data.order(), data.hold_id):
-        return facts
-    member = event.member
+def _payment(
+    services: Services, event: MemberEvent, data: OrderPaid, *, holds: Mapping[UUID, Hold], now: datetime
+) -> OrderPayment:
+    """Raises Refusal not_offered, wrong_currency or unknown_hold."""
+    member, at = event.member, event.event.time
     program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
     if data.currency != market.currency:
         raise Refusal(Code.WRONG_CURRENCY, currency=market.currency)
     discount = 0 if data.hold_id is None else _discount(_key(event), holds.get(data.hold_id), now=now)
-    order = data.order(discount=discount)
-    return facts.add_payment(OrderPayment(order, at, data.hold_id, program.version, market.zone))
+    return OrderPayment(data.order(discount=discount), at, data.hold_id, program.version, market.zone)
 
 
 def _discount(key: OrderKey, hold: Hold | None, *, now: datetime) -> int:

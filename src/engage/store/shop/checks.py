@@ -9,6 +9,27 @@ _OF_ORDER = """credits c ON c.program_id = o.program_id AND c.member_id = o.memb
 
 ORDER_CHECKS = (
     Check(
+        "orders_have_one_owner",
+        "A paid order belongs to one member, and no other member has paid it.",
+        """
+        SELECT coalesce(o.program_id, w.program_id) AS program_id,
+               coalesce(o.order_id, w.order_id) AS order_id, o.member_id, w.member_id AS owner, o.paid_at
+        FROM (SELECT * FROM orders WHERE paid IS NOT NULL) o
+        FULL JOIN order_owners w
+            ON w.program_id = o.program_id AND w.order_id = o.order_id AND w.member_id = o.member_id
+        WHERE o.member_id IS NULL OR w.member_id IS NULL
+        """,
+    ),
+    Check(
+        "returns_count_once",
+        "An order has each return once.",
+        """
+        SELECT o.program_id, o.member_id, o.order_id, r.value ->> 'return_id' AS return_id, count(*) AS times
+        FROM orders o CROSS JOIN LATERAL jsonb_array_elements(o.returns) r
+        GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
+        """,
+    ),
+    Check(
         "orders_are_paid",
         "Points for an order belong to a paid order.",
         """
@@ -41,6 +62,18 @@ ORDER_CHECKS = (
             o.cancelled_at IS NOT NULL OR jsonb_path_exists(o.returns, '$[*].lines ? (@ == null)')
         )
         """,  # noqa: S608
+    ),
+    Check(
+        "returned_orders_give_back",
+        "An order that was cancelled or returned as a whole keeps no points that paid for it, and no hold.",
+        """
+        SELECT o.program_id, o.member_id, o.order_id, o.cancelled_at, o.returns, h.id, h.state, h.points,
+               h.reinstated
+        FROM orders o JOIN holds h USING (program_id, member_id, order_id)
+        WHERE (h.state = 'open' OR (h.state = 'captured' AND h.reinstated < h.points)) AND (
+            o.cancelled_at IS NOT NULL OR jsonb_path_exists(o.returns, '$[*].lines ? (@ == null)')
+        )
+        """,
     ),
     Check(
         "deliveries_set_due_times",

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import Order
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
-from engage.domain.keys import OrderKey
+from engage.domain.keys import MemberKey, OrderId, OrderKey
 from engage.domain.refusals import AccountClosed
-from engage.schema.orders import orders
+from engage.schema.orders import order_owners, orders
 from engage.schema.rows import Batch
 
 _KEYS = Batch("k", orders, "program_id", "member_id", "order_id")
@@ -49,10 +49,44 @@ ORDER BY o.program_id, o.member_id, o.order_id
 FOR UPDATE OF o
 """)  # noqa: S608
 
-_WRITE = text(f""" UPDATE orders o SET paid_at = u.paid_at, paid = u.paid, hold_id = u.hold_id,
-program_version = u.program_version, zone = u.zone, delivered_at = u.delivered_at, cancelled_at =
-u.cancelled_at, returns = u.returns FROM {_FACTS} WHERE o.program_id = u.program_id AND o.member_id =
-u.member_id AND o.order_id = u.order_id """)  # noqa: S608
+_WRITE = text(f"""
+UPDATE orders o
+SET paid_at = u.paid_at, paid = u.paid, hold_id = u.hold_id, program_version = u.program_version,
+    zone = u.zone, delivered_at = u.delivered_at, cancelled_at = u.cancelled_at, returns = u.returns
+FROM {_FACTS}
+WHERE o.program_id = u.program_id AND o.member_id = u.member_id AND o.order_id = u.order_id
+""")  # noqa: S608
+
+_OWNERS = Batch("k", order_owners, "program_id", "order_id", "member_id")
+
+# The update changes nothing: it waits for whoever claims the order at the same time, and returns the owner.
+_CLAIM = text(f"""
+INSERT INTO order_owners AS w ({_OWNERS.columns})
+SELECT {_OWNERS.columns} FROM {_OWNERS}
+ORDER BY program_id COLLATE "C", order_id COLLATE "C"
+ON CONFLICT (program_id, order_id) DO UPDATE SET member_id = w.member_id
+RETURNING program_id, order_id, member_id
+""")  # noqa: S608
+
+_READ_SHARED = text("""
+WITH known AS (
+    SELECT member_id, order_id FROM orders WHERE program_id = :program_id AND member_id = ANY(:members)
+    UNION ALL
+    SELECT member_id, order_id FROM holds
+    WHERE program_id = :program_id AND member_id = ANY(:members) AND order_id IS NOT NULL
+)
+SELECT order_id FROM known GROUP BY order_id HAVING count(DISTINCT member_id) > 1 ORDER BY order_id
+""")
+
+_READ_ENDED = text(f"""
+SELECT k.program_id, k.member_id, k.order_id, w.member_id AS owner, o.paid_at, CAST(o.paid AS text),
+       o.hold_id, o.program_version, o.zone, o.delivered_at, o.cancelled_at,
+       coalesce(CAST(o.returns AS text), '[]')
+FROM {_KEYS}
+LEFT JOIN orders o USING (program_id, member_id, order_id)
+LEFT JOIN order_owners w USING (program_id, order_id)
+WHERE w.member_id <> k.member_id OR o.cancelled_at IS NOT NULL OR o.returns <> '[]'
+""")  # noqa: S608
 
 _READ_RETURNED = text(f"""
 SELECT o.program_id, o.member_id, o.order_id
@@ -82,6 +116,35 @@ async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[O
     """Lock those of these orders that have a row, and read their facts; new orders are absent."""
     rows = await conn.execute(_LOCK, _KEYS.of(sorted(set(keys))))
     return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
+
+
+async def claim_orders(conn: AsyncConnection, payers: Iterable[OrderKey]) -> dict[OrderId, str]:
+    """Make each member the owner of an order that they paid, unless it belongs to another one; the owners.
+
+    Of two members in one call the first gets the order. Comes after orders are locked, and before credits
+    are.
+    """
+    first: dict[OrderId, str] = {}
+    for program_id, member_id, order_id in payers:
+        first.setdefault((program_id, order_id), member_id)
+    rows = await conn.execute(_CLAIM, _OWNERS.of((*order, member) for order, member in first.items()))
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def read_shared_orders(conn: AsyncConnection, key: MemberKey, other: str) -> list[str]:
+    """Read the ids of orders that both members have facts of, or a hold for."""
+    values = {"program_id": key[0], "members": [key[1], other]}
+    return list((await conn.execute(_READ_SHARED, values)).scalars())
+
+
+async def read_ended_orders(
+    conn: AsyncConnection, keys: Iterable[OrderKey]
+) -> dict[OrderKey, tuple[str | None, OrderFacts]]:
+    """Read, without a lock, the owner and the facts of those orders that belong to another member, were
+    cancelled, or had returns.
+    """
+    rows = await conn.execute(_READ_ENDED, _KEYS.of(sorted(set(keys))))
+    return {(row[0], row[1], row[2]): (row[3], _facts(row[4:])) for row in rows}
 
 
 async def read_returned_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> list[OrderKey]:

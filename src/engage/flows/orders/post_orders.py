@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.lots import Take
 from engage.domain.keys import order_reference
-from engage.flows.shop.order_changes import OrderChanges, OrderUpdate, changes_of
+from engage.flows.orders.order_changes import OrderChanges, OrderUpdate, changes_of
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.corrections import Correction, LockedCredit, lock_credits, reduce_to, write_corrections
 from engage.ledger.holds import Hold, read_holds_of_orders, write_holds
@@ -26,34 +26,39 @@ async def post_differences(
 ) -> None:
     """Posts what follows from the facts of locked orders. Raises Unavailable.
 
-    Locks credits, then balances: the caller must not have locked either.
+    Locks credits, then balances: the caller has locked neither, or all of them before.
     """
     changes = [await changes_of(services, update) for update in updates]
-    await _read(posting.conn, changes)
+    await _lock_credits(posting.conn, changes)
+    await _lock_returned(posting.conn, changes)
     if any(order.new_credits for order in changes):
-        if any(order.changes_balance for order in changes):
-            await lock_balances(posting.conn, [order.member for order in changes])
         await _accept(posting, changes, now=now)
     await _correct(services, posting, changes, now=now)
 
 
-async def _read(conn: AsyncConnection, changes: list[OrderChanges]) -> None:
-    """Locks the credits of the orders, and reads the holds of those with returns."""
+async def _lock_credits(conn: AsyncConnection, changes: list[OrderChanges]) -> None:
+    """Locks and reads the credits of orders that were paid before."""
     known = {
         (*order.member, order_reference(order.update.key[2])): order
         for order in changes
-        if order.standings and not order.update.is_new
+        if order.update.before.paid is not None
     }
     for credit in await lock_credits(conn, list(known)) if known else []:
         order = known[*credit.key, credit.reference]
-        if credit.rule_id in order.standings:
-            order.credits = [*order.credits, credit]
-    await _read_holds(conn, [order for order in changes if order.update.has_returns])
+        order.credits = [*order.credits, credit]
 
 
-async def _read_holds(conn: AsyncConnection, changes: list[OrderChanges]) -> None:
-    holds = await read_holds_of_orders(conn, [order.update.key for order in changes]) if changes else {}
-    for order in changes:
+async def _lock_returned(conn: AsyncConnection, changes: list[OrderChanges]) -> None:
+    """Locks the balances of orders that may give points back, and reads the holds of these orders: nobody
+    else can place or close one from now on.
+    """
+    returned = [order for order in changes if order.update.takes_back]
+    if not returned:
+        return
+    # Balances are locked all at once, those of new credits too.
+    await lock_balances(conn, [order.member for order in changes if order in returned or order.new_credits])
+    holds = await read_holds_of_orders(conn, [order.update.key for order in returned])
+    for order in returned:
         order.holds = holds.get(order.update.key, [])
 
 
@@ -73,7 +78,6 @@ async def _correct(
     conn, accounts = posting.conn, Accounts({}, {})
     changing = [order for order in changes if order.changes_balance]
     if changing:
-        await lock_balances(conn, [order.member for order in changing])
         # While this waited for the locks, points may have become active. They are not taken back before that.
         now = services.clock.now()
         accounts = await open_accounts(
@@ -100,7 +104,7 @@ async def _correct(
 def _corrected(
     accounts: Accounts, order: OrderChanges, credit: LockedCredit, *, now: datetime
 ) -> LockedCredit:
-    kept = order.standings[credit.rule_id].kept
+    kept = order.kept(credit)
     if not credit.loses(kept):
         return order.with_due_time(credit)
     account = accounts.by_key[credit.key]
@@ -111,8 +115,6 @@ async def _give_back(
     conn: AsyncConnection, accounts: Accounts, changing: list[OrderChanges], *, now: datetime
 ) -> None:
     """Gives back the points and coupons that paid for what was returned."""
-    # Read again: with the balances locked, nobody else writes the holds.
-    await _read_holds(conn, [order for order in changing if order.holds])
     giving = [(order, hold) for order in changing for hold in order.holds if order.gives_back(hold)]
     if not giving:
         return

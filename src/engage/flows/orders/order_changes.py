@@ -18,14 +18,17 @@ from engage.runtime.services import Services
 
 
 class OrderUpdate(Struct, frozen=True):
-    """The facts of a locked order before and after. `again`: there are no new facts, but the points that paid
-    for it may have been captured only now.
+    """The facts of a locked order before and after. `again`: there may be no new facts, but points that
+    paid for it may have been captured, or come from a merged account, only now.
+
+    `reason` is the reference of entries that take points back, where no return or cancellation does.
     """
 
     key: OrderKey
     before: OrderFacts
     after: OrderFacts
     again: bool = False
+    reason: str | None = None
 
     @property
     def member(self) -> MemberKey:
@@ -37,13 +40,18 @@ class OrderUpdate(Struct, frozen=True):
         return self.before.paid is None
 
     @property
-    def has_returns(self) -> bool:
-        """True if something of the order was returned, or it was cancelled."""
-        return bool(self.after.returns) or self.after.cancelled_at is not None
+    def takes_back(self) -> bool:
+        """True if points may go back: something was returned, or the order was cancelled, or its payment
+        does not count any more.
+        """
+        dropped = self.before.paid is not None and self.after.paid is None
+        return dropped or bool(self.after.returns) or self.after.cancelled_at is not None
 
     @property
     def reference(self) -> str:
         """The reference of entries that take points back: the newest return, or the cancellation."""
+        if self.reason is not None:
+            return self.reason
         if self.after.cancelled_at is None or self.after.returns != self.before.returns:
             return f"return:{self.after.returns[-1].return_id}"
         return f"cancelled:{self.key[2]}"
@@ -70,15 +78,18 @@ class OrderChanges(Struct):
 
     @property
     def changes_balance(self) -> bool:
-        """True if points or coupons have to move, besides new credits, or may have to: an open hold may be
-        captured at this moment.
-        """
-        return bool(self.losing_credits()) or any(
-            self.gives_back(hold) or hold.state == "open" for hold in self.holds
-        )
+        """True if points or coupons have to move, besides new credits."""
+        return bool(self.losing_credits()) or any(self.gives_back(hold) for hold in self.holds)
 
     def losing_credits(self) -> list[LockedCredit]:
-        return [credit for credit in self.credits if credit.loses(self.standings[credit.rule_id].kept)]
+        return [credit for credit in self.credits if credit.loses(self.kept(credit))]
+
+    def kept(self, credit: LockedCredit) -> int:
+        """The points that a credit keeps: none if the facts do not grant it, such as the second one of an
+        order that two merged members had paid.
+        """
+        granted = self.standings.get(credit.rule_id)
+        return 0 if granted is None else granted.kept
 
     def gives_back(self, hold: Hold) -> bool:
         """True if points or coupons of a hold go back to the member."""
@@ -103,8 +114,8 @@ class OrderChanges(Struct):
 
     def with_due_time(self, credit: LockedCredit) -> LockedCredit:
         """The credit with the due time that follows from the delivery."""
-        standing = self.standings[credit.rule_id]
-        if credit.state != "pending" or self.update.after.delivered_at is None:
+        standing = self.standings.get(credit.rule_id)
+        if credit.state != "pending" or standing is None or self.update.after.delivered_at is None:
             return credit
         return replace(credit, due_at=standing.due_at, expires_at=standing.expires_at)
 
