@@ -172,7 +172,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "rules as a table": (
         SOUND[SOUND.index("[[rules]]") :],
         "[rules]\n",
-        ["rules: expected a list of at least one, got a table"],
+        ["rules: expected a list of 1 to 200, got a table"],
     ),
     "an unknown refusal": (
         'earns = [{ rule = "fuel", points = 2 }]\n\n',
@@ -187,7 +187,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "an activity without its fields": (
         '{ activity = "fuel_tap" }\nearns = [{ rule = "fuel", points = 2 }]',
         '{ activity = "share", kind = "link" }\nearns = [{ rule = "share", points = 5 }]',
-        ["examples[0].steps[0].do.product_id: expected text of 1 to 128 characters, got nothing"],
+        ["examples[0].steps[0].do.product_id: expected 1 to 128 characters on one line, got nothing"],
     ),
     "a name with a newline": (
         'id = "tea-club"',

@@ -58,10 +58,16 @@ class SandboxMember(Struct, frozen=True):
 class ClockRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Either a duration or a time."""
 
-    advance: Annotated[timedelta, Meta(description="ISO 8601, such as PT5M or P1D.")] | None = None
-    to: Annotated[datetime, Meta(tz=True, description="RFC 3339, such as 2027-01-01T11:00:00Z.")] | None = (
+    advance: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as PT5M or P1D")] | None = (
         None
     )
+    to: (
+        Annotated[
+            datetime,
+            Meta(tz=True, description="a time with its zone (RFC 3339), such as 2027-01-01T11:00:00Z"),
+        ]
+        | None
+    ) = None
 
 
 class ClockTime(Struct, frozen=True):

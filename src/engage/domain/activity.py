@@ -11,9 +11,14 @@ ONE_LINE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
 
 # Identifiers of the shop. They become part of source keys, so they are one line of limited length; all other
 # characters are the shop's choice.
-Identifier = Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
+Identifier = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, pattern=ONE_LINE, description="1 to 128 characters on one line"),
+]
 
-Network = Annotated[str, Meta(min_length=1, max_length=32, pattern=ONE_LINE)]
+Network = Annotated[
+    str, Meta(min_length=1, max_length=32, pattern=ONE_LINE, description="1 to 32 characters on one line")
+]
 
 # A member's id is part of keys in Valkey, where braces mark the hash tag.
 MemberId = Annotated[
@@ -21,8 +26,8 @@ MemberId = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9._~:@+-]+(?!\n)$",
-        description="The shop's own, opaque id of a member.",
+        pattern=r"^[A-Za-z0-9._~:@+|-]+(?!\n)$",
+        description="the shop's id of a member, 1 to 64 letters, digits and ._~:@+-|",
     ),
 ]
 
@@ -81,7 +86,15 @@ class Review(Activity, frozen=True, tag="review", kw_only=True):
 Channel = Literal["web", "app", "store"]
 
 # An open list: the shop names its own payment methods.
-PaymentMethod = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9_]+(?!\n)$")]
+PaymentMethod = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern=r"^[a-z0-9_]+(?!\n)$",
+        description="a way of paying, 1 to 32 small letters, digits and _",
+    ),
+]
 
 MinorUnits = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 
@@ -122,7 +135,13 @@ class Order(Activity, frozen=True, tag="order", kw_only=True):
     payment: Payment
     lines: Lines
     shipping: MinorUnits = 0
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
+    currency: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Z]{3}(?!\n)$",
+            description="a currency's three letters (ISO 4217), such as EUR",
+        ),
+    ]
     discount: MinorUnits = 0
 
     @property

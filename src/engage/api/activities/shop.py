@@ -8,9 +8,9 @@ from msgspec import Meta, Struct
 
 from engage.api.contract.operation import SHOP, contract
 from engage.api.http.answers import Answer, answer
-from engage.api.http.bodies import decode, read_body
+from engage.api.http.bodies import decode, mistakes, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
-from engage.api.http.problems import FieldError, field_error, invalid, language_of
+from engage.api.http.problems import FieldError, invalid, language_of
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.refusals import Code, Refusal
@@ -101,7 +101,7 @@ def _split(body: bytes) -> list[msgspec.Raw]:
         # Each event is decoded by itself, so its depth is checked there.
         sent = decode_json(body, _many, depth=None)
     except Malformed as error:
-        raise invalid(field_error(error)) from None
+        raise invalid(FieldError("$", f"expected JSON: {error}")) from None
     if len(sent) > EVENTS_PER_CALL:
         raise invalid(FieldError("$", f"{len(sent)} events; {EVENTS_PER_CALL} at most"))
     return sent
@@ -111,18 +111,18 @@ def _read(raw: msgspec.Raw) -> AnyEvent:
     """Raises Refusal unknown_type or invalid_event."""
     try:
         event = decode_json(raw, _one)
-    except Malformed as error:
+    except Malformed:
         kind = _head_of(raw).type
         if kind is not None and kind not in _types:
             raise Refusal(Code.UNKNOWN_TYPE, event_type=kind) from None
-        raise _invalid_event(field_error(error)) from None
+        raise _invalid_event(*mistakes(raw, AnyEvent)) from None
     if event.time.year < EARLIEST_YEAR:
-        raise _invalid_event(FieldError("time", f"before {EARLIEST_YEAR}"))
+        raise _invalid_event(FieldError("time", f"expected {EARLIEST_YEAR} or later, got {event.time.year}"))
     return event
 
 
-def _invalid_event(error: FieldError) -> Refusal:
-    return Refusal(Code.INVALID_EVENT, errors=[error])
+def _invalid_event(*errors: FieldError) -> Refusal:
+    return Refusal(Code.INVALID_EVENT, errors=list(errors))
 
 
 def _head_of(raw: msgspec.Raw) -> _Head:

@@ -9,9 +9,10 @@ from litestar import Request
 from litestar.types import Receive, Scope
 from msgspec import Struct
 
-from engage.api.http.problems import BODY_BYTES, FieldError, field_error, invalid, too_large
+from engage.api.http.problems import BODY_BYTES, FieldError, invalid, too_large
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
+from engage.domain.document import decoding
 from engage.domain.refusals import Code, Refusal
 
 T = TypeVar("T")
@@ -22,6 +23,11 @@ BODY_S: Final = 20.0
 # Limits of what is read of a body that is too large, and thrown away.
 DISCARD_BYTES: Final = 1024 * 1024
 DISCARD_S: Final = 0.5
+
+# A body can have tens of thousands, and nobody reads so many.
+MISTAKES_SHOWN: Final = 100
+
+_anything = msgspec.json.Decoder()
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTES) -> bytes:
@@ -105,11 +111,25 @@ async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
 
 
 def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
-    """Raises Refusal invalid_request with the field and the mistake."""
+    """Raises Refusal invalid_request with the fields and mistakes."""
     try:
         return decode_json(body, decoder)
+    except Malformed:
+        raise invalid(*mistakes(body, decoder.type)) from None
+
+
+def mistakes(body: bytes | msgspec.Raw, type_: Any) -> list[FieldError]:
+    """List the mistakes of a body that is no `type_`, in words and in their order, MISTAKES_SHOWN at most.
+
+    It takes many times as long as decoding, so it is only for what msgspec has refused.
+    """
+    try:
+        value = decode_json(body, _anything)
     except Malformed as error:
-        raise invalid(field_error(error)) from None
+        return [FieldError("$", f"expected JSON: {error}")]
+    problems = decoding.mismatches(value, type_, notation=decoding.JSON, most=MISTAKES_SHOWN)
+    assert problems, "the walk through the types disagrees with msgspec"
+    return [FieldError(problem.path, problem.mistake) for problem in problems]
 
 
 def check_query(request: Request[Any, Any, Any], *known: str) -> None:

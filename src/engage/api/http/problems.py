@@ -27,8 +27,6 @@ TYPE_PREFIX = "/problems/"
 RENAMED = {"in_state": "state", "since": "from", "as_format": "format"}
 
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_LOCATED = re.compile(r"(.*?) - at `(key in )?\$(.*)`", re.DOTALL)
-_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `([^`]*)`")
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
@@ -54,19 +52,6 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def invalid(*errors: FieldError) -> Refusal:
     return Refusal(Code.INVALID_REQUEST, errors=list(errors))
-
-
-def field_error(error: Exception, at: str = "$") -> FieldError:
-    """Read the field and the mistake from a message of msgspec: `Expected `str`, got `int` - at `$.a[0].b``.
-
-    `at` is the path of the decoded value in the body.
-    """
-    located = _LOCATED.fullmatch(str(error))
-    mistake, path = (located[1], located[3]) if located else (str(error), "")
-    field = _FIELD.match(mistake)
-    if field is not None:
-        path += f".{field[1]}"
-    return FieldError(f"{at}{path}".removeprefix("$.") or "$", mistake)
 
 
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Problem]:

@@ -23,8 +23,21 @@ class Problem(Struct, frozen=True):
     expected: str
     found: str
 
+    @property
+    def mistake(self) -> str:
+        return f"expected {self.expected}, got {self.found}"
+
     def __str__(self) -> str:
-        return f"{self.path}: expected {self.expected}, got {self.found}"
+        return f"{self.path}: {self.mistake}"
+
+
+class Mismatch(ValueError):
+    """Raised by a struct whose fields contradict each other: what was expected, and what was found."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"expected {expected}, got {found}")
+        self.expected = expected
+        self.found = found
 
 
 class DocumentError(ValueError):
@@ -39,6 +52,8 @@ class DocumentError(ValueError):
 def join(path: str, key: str) -> str:
     """The path of a field in a table, with the key quoted where TOML quotes it."""
     bare = key if _BARE_KEY.match(key) else f'"{key}"'
+    if len(bare) > LONGEST_FOUND:
+        bare = bare[: LONGEST_FOUND - 1] + "…"
     return f"{path}.{bare}" if path else bare
 
 
@@ -88,5 +103,7 @@ def duplicate_names(names: Sequence[str], path: str, field: str) -> Iterator[Pro
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """` (did you mean …?)`, or nothing when no known name is close."""
+    if len(name) > LONGEST_FOUND:
+        return ""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.72)
     return f" (did you mean {found[0]}?)" if found else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from engage.domain.activity import Channel, Line, PaymentMethod
-from engage.domain.document.errors import Problem, duplicates
+from engage.domain.document.errors import Mismatch, Problem, duplicates, shown
 from engage.domain.document.fields import DocumentStruct
 
 
@@ -25,6 +25,15 @@ class OrderScope(DocumentStruct, frozen=True):
     def lines_of(self, lines: Sequence[Line]) -> list[Line]:
         """The lines in scope, of an order that is in scope."""
         return [line for line in lines if self.promotion_lines or not line.promotion]
+
+
+def check_line_ids(lines: Sequence[Line]) -> None:
+    """Raises Mismatch if two lines have the same id."""
+    seen: set[str] = set()
+    for line in lines:
+        if line.line_id in seen:
+            raise Mismatch("lines with different line_ids", f"two with {shown(line.line_id)}")
+        seen.add(line.line_id)
 
 
 def scope_problems(scope: OrderScope, path: str) -> Iterator[Problem]:

@@ -16,8 +16,7 @@ CardNumber = Annotated[
         min_length=4,
         max_length=64,
         pattern=ONE_LINE,
-        description="Digits and letters, in any notation: capitals, blanks, dots, slashes and hyphens do not "
-        "matter.",
+        description="a card number: 4 to 64 digits and letters, with blanks, dots, slashes or hyphens",
     ),
 ]
 

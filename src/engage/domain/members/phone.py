@@ -22,7 +22,7 @@ Phone = Annotated[
         min_length=1,
         max_length=64,
         pattern=ONE_LINE,
-        description="A phone number in any notation, with or without the prefix of the member's country.",
+        description="a phone number in any notation, with or without the prefix of the member's country",
     ),
 ]
 

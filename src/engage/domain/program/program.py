@@ -30,7 +30,10 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     in_force_from: Annotated[
         date, Meta(description="a date, such as 2022-09-01: from its start in each member's zone")
     ]
-    source: Annotated[Title | None, Meta(description="Where members can read these rules")] = None
+    source: Annotated[
+        Title | None,
+        Meta(description="where members can read these rules: one line of text, at most 200 long"),
+    ] = None
     countries: Annotated[dict[Country, Market], Meta(min_length=1)]
     eligibility: Eligibility
     expiry: Expiry

@@ -125,7 +125,7 @@ class Code(StrEnum):
         "invalid_request",
         400,
         {_R.USING_SERVICES},
-        _one_error("product_id", "Object missing required field"),
+        _one_error("product_id", "expected 1 to 128 characters on one line, got nothing"),
     )
     UNAUTHORIZED = "unauthorized", 401, {_R.WITH_CREDENTIALS}
     FORBIDDEN = "forbidden", 403, {_R.WITH_API_KEY}, {"scope": "shop"}
@@ -170,7 +170,7 @@ class Code(StrEnum):
         "invalid_event",
         400,
         {_U.TAKE_EVENT},
-        _one_error("time", "Invalid RFC3339 encoded datetime"),
+        _one_error("data.lines[0].paid", "expected a whole number from 0 to 1000000000000, got -1"),
     )
     UNKNOWN_TYPE = "unknown_type", 400, {_U.TAKE_EVENT}, {"event_type": "app.opened"}
     MEMBER_MISSING = "member_missing", 400, {_U.TAKE_EVENT}

@@ -15,7 +15,7 @@ CouponCode = Annotated[
         min_length=1,
         max_length=64,
         pattern=ONE_LINE,
-        description="The code of a coupon or an F-code. Case, spaces and hyphens are ignored.",
+        description="the code of a coupon or an F-code, whose case, spaces and hyphens are ignored",
     ),
 ]
 

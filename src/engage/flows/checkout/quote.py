@@ -15,6 +15,7 @@ from engage.domain.checkout.offers import (
     offer_points,
 )
 from engage.domain.document.fields import Currency, ProgramId
+from engage.domain.document.order_scope import check_line_ids
 from engage.domain.money import Money
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_state import state_at
@@ -44,9 +45,8 @@ class QuoteRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError if two lines have the same id."""
-        if len({line.line_id for line in self.lines}) < len(self.lines):
-            raise ValueError("two lines have the same line_id")
+        """Raises Mismatch if two lines have the same id."""
+        check_line_ids(self.lines)
 
 
 class QuotedCoupon(Struct, frozen=True):

@@ -33,9 +33,16 @@ LARGEST = 1_000_000_000
 
 # No range excludes 0, so the API's body check does.
 Signed = Annotated[
-    int, Meta(ge=-LARGEST, le=LARGEST, description="Points to give, or to take if negative; not 0.")
+    int,
+    Meta(
+        ge=-LARGEST,
+        le=LARGEST,
+        description=f"a whole number from {-LARGEST} to {LARGEST}, not 0, which takes points if negative",
+    ),
 ]
-Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=ONE_LINE)]
+Reason = Annotated[
+    str, Meta(min_length=1, max_length=500, pattern=ONE_LINE, description="1 to 500 characters on one line")
+]
 
 
 class AdjustmentRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

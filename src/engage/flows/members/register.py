@@ -25,6 +25,10 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member, NewMember, add_member, person_hash
 
+ReferralCode = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=ONE_LINE, description="1 to 64 characters on one line")
+]
+
 
 class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person or company to register. Without `birth_date` the shop vouches for the age.
@@ -42,7 +46,7 @@ class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_field
     person_ref: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     phone: Phone | None = None
     card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
-    referral_code: Annotated[str, Meta(min_length=1, max_length=64, pattern=ONE_LINE)] | None = None
+    referral_code: ReferralCode | None = None
 
 
 class RegisteredMember(Struct, frozen=True):

@@ -16,6 +16,7 @@ from engage.domain.activity import (
     Payment,
 )
 from engage.domain.document.fields import Currency, ProgramId
+from engage.domain.document.order_scope import check_line_ids
 from engage.domain.earning.order_facts import ReturnedLines
 from engage.domain.keys import EventKey
 from engage.domain.members.cards import CardNumber
@@ -58,9 +59,8 @@ class OrderPaid(OrderReference, frozen=True, kw_only=True):
     hold_id: UUID | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError if two lines have the same id."""
-        if len({line.line_id for line in self.lines}) < len(self.lines):
-            raise ValueError("two lines have the same line_id")
+        """Raises Mismatch if two lines have the same id."""
+        check_line_ids(self.lines)
 
     def order(self, *, discount: int = 0) -> Order:
         """The order. Its hold paid `discount`, in minor units."""
