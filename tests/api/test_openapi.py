@@ -71,10 +71,14 @@ def test_an_operation_documents_the_refusals_of_its_use_case_and_kind(
         for _, operation in operations(contract)
     }
     general = {"invalid_request", "unauthorized", "unavailable", "internal_error"}
-    with_body = {"body_too_large", "request_timeout", "request_in_flight", "idempotency_key_reused"}
+    with_body = {"body_too_large", "request_timeout", "idempotency_key_reused"}
     assert documented["getHome"] == general
     assert documented["getWithdrawal"] == general | {"not_found"}
-    assert documented["recordFuelTap"] == general | with_body | set(codes_of(UseCase.RECORD_FUEL_TAP))
+    under_key = with_body | {"request_in_flight"}
+    assert documented["recordFuelTap"] == general | under_key | set(codes_of(UseCase.RECORD_FUEL_TAP))
+    assert documented["createWithdrawal"] == (
+        general | under_key | {"idempotency_key_required"} | set(codes_of(UseCase.WITHDRAW))
+    )
     assert documented["captureHold"] == (
         general | with_body | {"forbidden", "not_found"} | set(codes_of(UseCase.END_HOLD))
     )

@@ -4,7 +4,9 @@ import re
 from collections.abc import AsyncIterator
 from importlib import resources
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import pytest
 
 from engage.flows.programs.publish import publish
@@ -36,6 +38,11 @@ async def joined(market: Calling, program: str = PROGRAM, **other: str) -> Calle
     return member
 
 
+async def withdraw(member: Caller, body: object, *, key: str = "") -> httpx.Response:
+    """Ask for a withdrawal under a key, by default a new one."""
+    return await member.post(PATH, body, idempotency_key=key or str(uuid4()))
+
+
 async def answered(member: Caller, id_: str) -> dict[str, Any]:
     answer = await member.get(f"{PATH}/{id_}")
     assert answer.status_code == 200, answer.text
@@ -45,7 +52,7 @@ async def answered(member: Caller, id_: str) -> dict[str, Any]:
 
 async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
     member = await joined(market)
-    answer = await member.post(PATH, ASKED)
+    answer = await withdraw(member, ASKED)
     assert answer.status_code == 202, answer.text
     assert answer.json() == {
         "id": answer.json()["id"],
@@ -69,34 +76,41 @@ async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
 
 async def test_a_repeated_request_holds_points_once(market: Calling) -> None:
     member = await joined(market)
-    first = await member.post(PATH, ASKED, idempotency_key="w-1")
-    again = await member.post(PATH, ASKED, idempotency_key="w-1")
+    first = await withdraw(member, ASKED, key="w-1")
+    again = await withdraw(member, ASKED, key="w-1")
     assert again.content == first.content
     assert (await member.get("/v1/me")).json()["balance"]["held"] == 60
 
 
+async def test_a_withdrawal_needs_an_idempotency_key(market: Calling) -> None:
+    member = await joined(market)
+    problem(await member.post(PATH, ASKED), 400, "idempotency_key_required")
+    assert (await member.get("/v1/me")).json()["balance"]["held"] == 0
+    problem(await market.nobody.post(PATH, ASKED), 401, "unauthorized")
+
+
 async def test_a_withdrawal_is_shown_to_its_member_alone(market: Calling) -> None:
     member, other = await joined(market), await joined(market)
-    id_ = (await member.post(PATH, ASKED)).json()["id"]
+    id_ = (await withdraw(member, ASKED)).json()["id"]
     problem(await other.get(f"{PATH}/{id_}"), 404, "not_found")
     problem(await member.get(f"{PATH}/019c0000-0000-7000-8000-000000000000"), 404, "not_found")
     problem(await market.nobody.get(f"{PATH}/{id_}"), 401, "unauthorized")
     stranger = market.member_of(PROGRAM, "nobody")
-    problem(await stranger.post(PATH, ASKED), 401, "unauthorized")
+    problem(await withdraw(stranger, ASKED), 401, "unauthorized")
     problem(await stranger.get(f"{PATH}/{id_}"), 401, "unauthorized")
 
 
 async def test_an_announced_withdrawal_is_not_open_yet(market: Calling) -> None:
     member = await joined(market, "bf-mi-points")
-    refused = problem(await member.post(PATH, ASKED), 403, "not_open_yet")
+    refused = problem(await withdraw(member, ASKED), 403, "not_open_yet")
     assert "opens_at" in refused
     member = await market.joined()
-    problem(await member.post(PATH, ASKED), 404, "not_offered")
+    problem(await withdraw(member, ASKED), 404, "not_offered")
 
 
 async def test_a_version_opens_announced_withdrawals(market: Calling) -> None:
     member = await joined(market, "bf-mi-points")
-    problem(await member.post(PATH, ASKED), 403, "not_open_yet")
+    problem(await withdraw(member, ASKED), 403, "not_open_yet")
     announced = resources.files("engage.programs").joinpath("bf-mi-points", "2024.toml").read_text("utf-8")
     assert announced.count("open = false") == 1
     opened = announced.replace("open = false", "open = true").replace('version = "2024"', 'version = "open"')
@@ -105,21 +119,21 @@ async def test_a_version_opens_announced_withdrawals(market: Calling) -> None:
     opened = opened.partition("[[examples]]")[0]  # They play in the days of the first version.
     await publish(market.services.db, opened, source="open", now=NOON)
     await market.services.programs.refresh(market.services.db)
-    refused = problem(await member.post(PATH, ASKED), 409, "below_minimum")
+    refused = problem(await withdraw(member, ASKED), 409, "below_minimum")
     assert (refused["minimum"], refused["active"]) == (50, 0)
 
 
 async def test_an_impossible_withdrawal_is_refused(market: Calling) -> None:
     member = await joined(market)
-    refused = problem(await member.post(PATH, ASKED | {"points": 101}), 409, "insufficient_points")
+    refused = problem(await withdraw(member, ASKED | {"points": 101}), 409, "insufficient_points")
     assert refused["active"] == 100
-    problem(await member.post(PATH, ASKED | {"phone": "+33612345678"}), 422, "phone_unusable")
-    problem(await member.post(PATH, ASKED | {"phone": "123456"}), 422, "invalid_phone")
-    limited = await member.post(PATH, ASKED | {"points": 81})
+    problem(await withdraw(member, ASKED | {"phone": "+33612345678"}), 422, "phone_unusable")
+    problem(await withdraw(member, ASKED | {"phone": "123456"}), 422, "invalid_phone")
+    limited = await withdraw(member, ASKED | {"points": 81})
     assert problem(limited, 409, "daily_points_reached")["remaining"] == 80
     assert "retry-after" not in limited.headers
-    await member.post(PATH, ASKED)
-    refused = problem(await member.post(PATH, ASKED | {"points": 1}), 409, "below_minimum")
+    await withdraw(member, ASKED)
+    refused = problem(await withdraw(member, ASKED | {"points": 1}), 409, "below_minimum")
     assert (refused["minimum"], refused["active"]) == (50, 40)
 
 
@@ -137,12 +151,12 @@ async def test_an_unreadable_parameter_is_refused_with_its_name(
     market: Calling, change: dict[str, object], field: str
 ) -> None:
     member = await market.joined()
-    assert fields(problem(await member.post(PATH, ASKED | change), 400, "invalid_request")) == [field]
+    assert fields(problem(await withdraw(member, ASKED | change), 400, "invalid_request")) == [field]
 
 
 async def test_a_counter_pays_cash_once(market: Calling) -> None:
     member = await joined(market)
-    id_ = (await member.post(PATH, ASKED | {"method": "cash"})).json()["id"]
+    id_ = (await withdraw(member, ASKED | {"method": "cash"})).json()["id"]
     shown = (await market.operator.get(f"{ADMIN}/{id_}")).json()
     assert (shown["member_id"], shown["withdrawal"]["amount"]["amount"]) == (member.member_id, 6_000)
     for _ in range(2):
@@ -155,7 +169,7 @@ async def test_a_counter_pays_cash_once(market: Calling) -> None:
 
 async def test_cash_that_is_not_collected_gives_the_points_back(market: Calling) -> None:
     member = await joined(market)
-    id_ = (await member.post(PATH, ASKED | {"method": "cash"})).json()["id"]
+    id_ = (await withdraw(member, ASKED | {"method": "cash"})).json()["id"]
     assert (await market.operator.post(f"{ADMIN}/{id_}/fail")).status_code == 200
     assert (await answered(member, id_))["failure"] == "not_paid_out"
     balance = (await member.get("/v1/me")).json()["balance"]
@@ -164,7 +178,7 @@ async def test_cash_that_is_not_collected_gives_the_points_back(market: Calling)
 
 async def test_only_operators_settle_and_not_while_a_provider_pays(market: Calling) -> None:
     member = await joined(market)
-    id_ = (await member.post(PATH, ASKED)).json()["id"]
+    id_ = (await withdraw(member, ASKED)).json()["id"]
     refused = problem(await market.operator.post(f"{ADMIN}/{id_}/settle"), 409, "withdrawal_under_way")
     assert refused["state"] == "requested"
     for way in ("settle", "fail"):

@@ -14,7 +14,7 @@ from engage.runtime.database import open_database, transaction
 from engage.runtime.ids import new_id
 from engage.settings import Settings
 from engage.store import api_keys, idempotency, outbox, programs, sandbox_clock
-from engage.store.idempotency import IN_FLIGHT_LIMIT, Begun, StoredResponse
+from engage.store.idempotency import RequestKey, StoredResponse
 from engage.store.members import members
 from engage.store.members.members import Member, NewMember
 from engage.store.programs import PublishedVersion
@@ -33,46 +33,49 @@ async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-async def begin(db: AsyncEngine, key: str = "k", *, of: bytes = b"f", at: datetime = NOW) -> Begun:
+ANSWER = StoredResponse(202, [("content-type", "application/json")], b'{"credits": []}')
+
+
+def request_key(key: str = "k", *, of: bytes = b"f") -> RequestKey:
+    return RequestKey("m-1", key, of)
+
+
+async def test_a_key_that_a_transaction_has_locked_is_not_free_until_it_ends(db: AsyncEngine) -> None:
+    one, other = request_key("1"), request_key("2")
+    async with transaction(db) as first, transaction(db) as second:
+        assert await idempotency.lock_free(first, [one, one, other]) == [True, False, True]
+        assert await idempotency.lock_free(second, [other, request_key("3")]) == [False, True]
     async with transaction(db) as conn:
-        return await idempotency.begin(conn, "m-1", key, fingerprint=of, now=at)
+        assert await idempotency.lock_free(conn, [other, one]) == [True, True], "nothing was done under them"
 
 
-async def test_one_of_many_requests_with_a_key_is_processed(db: AsyncEngine) -> None:
-    begun = await asyncio.gather(*(begin(db) for _ in range(20)))
-    assert sorted(map(str, begun)) == ["in_flight"] * 19 + ["new"]
-    answer = StoredResponse(202, [("content-type", "application/json")], b'{"credits": []}')
+async def test_of_many_transactions_with_a_key_one_does_its_action(db: AsyncEngine) -> None:
+    async def act(body: bytes) -> bool:
+        async with transaction(db) as conn:
+            (free,) = await idempotency.lock_free(conn, [request_key()])
+            if free:
+                await idempotency.keep(conn, [(request_key(), StoredResponse(200, [], body))])
+            return free
+
+    acted = await asyncio.gather(*(act(b"%d" % n) for n in range(60)))
+    assert acted.count(True) == 1
     async with transaction(db) as conn:
-        await idempotency.finish(conn, "m-1", "k", answer)
-    assert await begin(db) == answer
-    assert await begin(db, of=b"other") == "other_request"
-    assert await begin(db, "other") == "new"
-    assert await begin(db, at=NOW + 70 * IN_FLIGHT_LIMIT) == answer, (
-        "an answer does not grow old by being read"
-    )
+        found = await idempotency.find(conn, request_key())
+    assert found == (b"f", StoredResponse(200, [], b"%d" % acted.index(True)))
 
 
-async def test_a_request_that_died_is_replaced_by_the_next(db: AsyncEngine) -> None:
-    assert await begin(db) == "new"
-    assert await begin(db, at=NOW + IN_FLIGHT_LIMIT) == "in_flight"
-    late = NOW + IN_FLIGHT_LIMIT + MOMENT
-    assert await begin(db, of=b"other", at=late) == "other_request"
-    begun = await asyncio.gather(*(begin(db, at=late) for _ in range(10)))
-    assert sorted(map(str, begun)) == ["in_flight"] * 9 + ["new"]
-
-
-async def test_an_abandoned_request_is_a_new_one(db: AsyncEngine) -> None:
-    await begin(db)
+async def test_an_answer_is_kept_if_its_transaction_commits(db: AsyncEngine) -> None:
+    async with db.connect() as conn:
+        await idempotency.lock_free(conn, [request_key()])
+        await idempotency.keep(conn, [(request_key(), ANSWER)])
+        await conn.rollback()
     async with transaction(db) as conn:
-        await idempotency.abandon(conn, "m-1", "k")
-    assert await begin(db) == "new"
+        assert await idempotency.find(conn, request_key()) is None
+        assert await idempotency.lock_free(conn, [request_key()]) == [True]
+        await idempotency.keep(conn, [(request_key(), ANSWER)])
     async with transaction(db) as conn:
-        await idempotency.finish(conn, "m-1", "k", StoredResponse(200, [], b""))
-        await idempotency.abandon(conn, "m-1", "k")
-    assert await begin(db) == StoredResponse(200, [], b""), "an answer that was given is not abandoned"
-    async with transaction(db) as conn:
-        assert await idempotency.delete_before(conn, before=NOW) == 0
-        assert await idempotency.delete_before(conn, before=NOW + MOMENT) == 1
+        assert await idempotency.find(conn, request_key(of=b"other")) == (b"f", ANSWER)
+        assert await idempotency.lock_free(conn, [request_key()]) == [False]
 
 
 async def test_a_key_is_valid_until_revoked_and_stored_as_a_hash(db: AsyncEngine) -> None:

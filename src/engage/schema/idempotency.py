@@ -1,13 +1,13 @@
-"""Responses stored under the Idempotency-Key of their request.
+"""Answers that are kept under the Idempotency-Key of their request, written with what it did.
 
-By wall time: how long a client may repeat a request has nothing to do with the sandbox's clock.
+By the database's time: how long a client may repeat a request has nothing to do with the sandbox's clock.
 """
 
 from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.domain.keys import MEMBER_CALLER
-from engage.schema.columns import IDENTIFIER, INSTANT, metadata, optional, required
+from engage.schema.columns import IDENTIFIER, INSTANT, metadata, required
 from engage.schema.member_rows import Delete, Keep, member_rows
 
 # The shop's requests are stored under the id of its key.
@@ -23,9 +23,9 @@ idempotency_keys = Table(
     required("key", IDENTIFIER),
     required("fingerprint", LargeBinary),
     required("created_at", INSTANT),
-    optional("status", SmallInteger),
-    optional("headers", JSONB),
-    optional("body", LargeBinary),
+    required("status", SmallInteger),
+    required("headers", JSONB),
+    required("body", LargeBinary),
     PrimaryKeyConstraint("caller", "key"),
     Index("idempotency_keys_age", "created_at"),
     info=member_rows(

@@ -1,38 +1,56 @@
-"""Responses stored under the Idempotency-Key of their request.
+"""Answers that are kept under the Idempotency-Key of their request.
 
-Text, not Core: each request with a key asks twice.
+Text, not Core: the API asks for every request with a key. Times are the database's: how long a client may
+repeat a request has nothing to do with the sandbox's clock.
 """
 
-from datetime import datetime, timedelta
-from typing import Literal
+from collections.abc import Sequence
+from datetime import timedelta
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# A request without a response for so long has died with its server; the next one takes its place.
-IN_FLIGHT_LIMIT = timedelta(seconds=60)
+# A key that another transaction has locked belongs to a request that is under way. Nobody waits for the lock,
+# because a whole batch would wait. It ends with its transaction, and so with the death of its process.
+_LOCK = text("""
+SELECT pg_try_advisory_xact_lock(hashtextextended(k.caller || ' ' || k.key, 0))
+FROM unnest(CAST(:callers AS text[]), CAST(:keys AS text[])) WITH ORDINALITY AS k (caller, key, number)
+ORDER BY k.number
+""")
 
-_BEGIN = text("""
-INSERT INTO idempotency_keys AS i (caller, key, fingerprint, created_at)
-VALUES (:caller, :key, :fingerprint, :now)
-ON CONFLICT (caller, key) DO UPDATE SET created_at = excluded.created_at
-    WHERE i.status IS NULL AND i.fingerprint = excluded.fingerprint AND i.created_at < :abandoned
-RETURNING 1
+# After the lock, in a statement of its own: it has to see what was committed before the lock was free.
+_KNOWN = text("""
+SELECT caller, key FROM idempotency_keys
+WHERE (caller, key) IN (SELECT * FROM unnest(CAST(:callers AS text[]), CAST(:keys AS text[])))
+""")
+
+# An activity that is accepted in several rounds replaces its own answer. Nobody else has its key.
+_KEEP = text("""
+INSERT INTO idempotency_keys (caller, key, fingerprint, created_at, status, headers, body)
+SELECT caller, key, fingerprint, clock_timestamp(), status, headers, body
+FROM unnest(
+    CAST(:callers AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]),
+    CAST(:statuses AS smallint[]), CAST(:headers AS jsonb[]), CAST(:bodies AS bytea[])
+) AS a (caller, key, fingerprint, status, headers, body)
+ON CONFLICT (caller, key) DO UPDATE SET status = excluded.status, headers = excluded.headers,
+    body = excluded.body
+WHERE idempotency_keys.fingerprint = excluded.fingerprint
 """)
 
 _FIND = text("""
 SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE caller = :caller AND key = :key
 """)
 
-_FINISH = text("""
-UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body
-WHERE caller = :caller AND key = :key
-""")
+_DELETE = text("DELETE FROM idempotency_keys WHERE created_at < clock_timestamp() - CAST(:age AS interval)")
 
-_ABANDON = text("DELETE FROM idempotency_keys WHERE caller = :caller AND key = :key AND status IS NULL")
 
-_DELETE = text("DELETE FROM idempotency_keys WHERE created_at < :before")
+class RequestKey(msgspec.Struct, frozen=True):
+    """A key of a caller. Requests under it are the same if their fingerprints are."""
+
+    caller: str
+    key: str
+    fingerprint: bytes
 
 
 class StoredResponse(msgspec.Struct, frozen=True):
@@ -41,45 +59,46 @@ class StoredResponse(msgspec.Struct, frozen=True):
     body: bytes
 
 
-Begun = StoredResponse | Literal["new", "in_flight", "other_request"]
-
-
-async def begin(conn: AsyncConnection, caller: str, key: str, *, fingerprint: bytes, now: datetime) -> Begun:
-    """Begin a request, and find out what to do with it.
-
-    "new": process it now. A stored response: give it again. "in_flight": another process is at it.
-    "other_request": the key belongs to a request with another fingerprint.
-    """
-    which = {"caller": caller, "key": key}
-    begun = await conn.execute(
-        _BEGIN, which | {"fingerprint": fingerprint, "now": now, "abandoned": now - IN_FLIGHT_LIMIT}
-    )
-    if begun.first() is not None:
-        return "new"
-    row = (await conn.execute(_FIND, which)).one_or_none()
+async def find(conn: AsyncConnection, key: RequestKey) -> tuple[bytes, StoredResponse] | None:
+    """Return the answer under a key with the fingerprint of its request, or None."""
+    row = (await conn.execute(_FIND, {"caller": key.caller, "key": key.key})).one_or_none()
     if row is None:
-        return "in_flight"  # It was abandoned between the two statements.
-    if bytes(row.fingerprint) != fingerprint:
-        return "other_request"
-    if row.status is None:
-        return "in_flight"
-    return StoredResponse(row.status, [(name, value) for name, value in row.headers], bytes(row.body))
+        return None
+    response = StoredResponse(row.status, [(name, value) for name, value in row.headers], bytes(row.body))
+    return bytes(row.fingerprint), response
 
 
-async def finish(conn: AsyncConnection, caller: str, key: str, answer: StoredResponse) -> None:
-    """Store the response of a request that was begun."""
-    headers = msgspec.json.encode(answer.headers).decode()
+async def lock_free(conn: AsyncConnection, keys: Sequence[RequestKey]) -> list[bool]:
+    """Lock keys until the transaction ends. Return for each, in order, whether it is free: not repeated among
+    `keys`, not locked by another transaction, and without an answer.
+    """
+    which = {"callers": [key.caller for key in keys], "keys": [key.key for key in keys]}
+    locked = (await conn.execute(_LOCK, which)).scalars().all()
+    taken = {(row.caller, row.key) for row in await conn.execute(_KNOWN, which)}
+    free = []
+    for key, is_locked in zip(keys, locked, strict=True):
+        name = (key.caller, key.key)
+        free.append(is_locked and name not in taken)
+        taken.add(name)
+    return free
+
+
+async def keep(conn: AsyncConnection, answers: Sequence[tuple[RequestKey, StoredResponse]]) -> None:
+    """Keep the answers of requests whose keys are locked, or whose repetition changes nothing."""
+    responses = [response for _, response in answers]
     await conn.execute(
-        _FINISH,
-        {"caller": caller, "key": key, "status": answer.status, "headers": headers, "body": answer.body},
+        _KEEP,
+        {
+            "callers": [key.caller for key, _ in answers],
+            "keys": [key.key for key, _ in answers],
+            "fingerprints": [key.fingerprint for key, _ in answers],
+            "statuses": [response.status for response in responses],
+            "headers": [msgspec.json.encode(response.headers).decode() for response in responses],
+            "bodies": [response.body for response in responses],
+        },
     )
 
 
-async def abandon(conn: AsyncConnection, caller: str, key: str) -> None:
-    """Drop a request that failed; the same request is new again."""
-    await conn.execute(_ABANDON, {"caller": caller, "key": key})
-
-
-async def delete_before(conn: AsyncConnection, *, before: datetime) -> int:
-    """Delete what was stored before an instant of wall time; the number of rows."""
-    return (await conn.execute(_DELETE, {"before": before})).rowcount
+async def delete_older(conn: AsyncConnection, *, than: timedelta) -> int:
+    """Delete answers that were kept for longer than this; the number of rows."""
+    return (await conn.execute(_DELETE, {"age": than})).rowcount

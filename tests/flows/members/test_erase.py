@@ -17,10 +17,10 @@ from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.pay_out import pay_out_due
-from engage.runtime.idempotency import begin_request, store_response
+from engage.runtime.idempotency import keep_after
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.store.idempotency import StoredResponse
+from engage.store.idempotency import RequestKey, StoredResponse
 from tests.support import activities, checkout, orders, withdrawals
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, advance
@@ -139,8 +139,7 @@ async def test_nothing_personal_is_left_in_any_table(services: Services) -> None
     await merge_members(services, program, "m-0", into="m-1", reason="Their other card", operator="key-1")
     for caller in ("m-0", "m-1"):
         name = f"member:{program}:{caller}"
-        await begin_request(services, name, "k", fingerprint=b"f")
-        await store_response(services, name, "k", StoredResponse(200, [], b"SECRETANSWER"))
+        await keep_after(services, RequestKey(name, "k", b"f"), StoredResponse(200, [], b"SECRETANSWER"))
     before = await dump(services)
     assert [word for word in PERSONAL if word not in before] == [
         "PERSON-REF-7",

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from engage.domain.accounts.balance import Balance
 from engage.flows.scheduled.due_work import DUE_WORK
 from engage.flows.scheduled.sweep import delete_old_responses, publish_outbox, sweep
-from engage.runtime.idempotency import begin_request, store_response
+from engage.runtime.idempotency import keep_after
 from engage.runtime.services import Services
 from engage.signals.topics import Change, Subscribed
-from engage.store.idempotency import StoredResponse
+from engage.store.idempotency import RequestKey, StoredResponse
 from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.clock import FIVE_MINUTES, advance
 from tests.support.crash import lose_publications
@@ -89,8 +89,7 @@ async def test_two_sweeps_at_once_publish_everything(services: Services, other: 
 
 async def test_responses_are_stored_for_three_days(services: Services) -> None:
     for key in ("old", "new"):
-        assert await begin_request(services, "m-1", key, fingerprint=b"f") is None
-        await store_response(services, "m-1", key, StoredResponse(202, [], b"{}"))
+        await keep_after(services, RequestKey("m-1", key, b"f"), StoredResponse(202, [], b"{}"))
     async with services.db.begin() as conn:
         age = timedelta(hours=72, minutes=1)
         await conn.execute(

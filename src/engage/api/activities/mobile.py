@@ -1,27 +1,31 @@
 """Activities in the app: fuel taps, shares and reviews."""
 
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from litestar import Controller, Request, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, contract
+from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
+from engage.api.http.idempotency import keyed
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.activities.activity import CreditView, MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
+from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
 from engage.tokens.verifier import Identity
+
+T = TypeVar("T")
 
 TAP: Final = FuelTap()
 
@@ -71,6 +75,7 @@ class ActivityRequest(Struct, frozen=True):
     program_id: str
     member_id: str
     activity: AnyActivity
+    keyed: Keyed[RecordedActivity] | None
 
 
 async def _record_now(
@@ -78,7 +83,8 @@ async def _record_now(
 ) -> Sequence[RecordedActivity | Exception]:
     now = services.clock.now()
     activities = [
-        MemberActivity(request.program_id, request.member_id, request.activity, now) for request in requests
+        MemberActivity(request.program_id, request.member_id, request.activity, now, request.keyed)
+        for request in requests
     ]
     return await record(services, activities)
 
@@ -98,7 +104,7 @@ def answer_empty_tap(app: ASGIApp) -> ASGIApp:
         if has_body(scope):
             await app(scope, receive, send)
         else:
-            await (await _tap(*member_of(scope))).send(scope, receive, send)
+            await (await _tap(scope)).send(scope, receive, send)
 
     return middleware
 
@@ -116,13 +122,13 @@ class ActivityController(Controller):
         operation_id="recordFuelTap",
         summary="Record a fuel tap",
         response_description="The tap is recorded. Its points are pending.",
-        opt=contract(UseCase.RECORD_FUEL_TAP, body=EmptyRequest, body_optional=True, idempotent=True),
+        opt=contract(UseCase.RECORD_FUEL_TAP, body=EmptyRequest, body_optional=True, repeat=Repeat.KEY),
     )
     async def tap(self, request: Request[Any, Any, Any]) -> Answer[FuelTapResult]:
         """Once a day in the member's time zone. Consecutive days make a streak, which earns a bonus."""
-        api, member = member_of(request.scope)
+        member_of(request.scope)
         await read_empty(request)
-        return await _tap(api, member)
+        return await _tap(request.scope)
 
     @post(
         "/shares",
@@ -130,14 +136,15 @@ class ActivityController(Controller):
         operation_id="recordShare",
         summary="Record a share",
         response_description="The share is recorded. Its points are pending.",
-        opt=contract(UseCase.RECORD_SHARE, body=ShareRequest, idempotent=True),
+        opt=contract(UseCase.RECORD_SHARE, body=ShareRequest, repeat=Repeat.KEY),
     )
     async def share(self, request: Request[Any, Any, Any]) -> Answer[ShareResult]:
         """Each kind of share has a monthly limit. The same `share_id` again earns nothing."""
         api, member = member_of(request.scope)
         share = await read_json(request, _share)
-        recorded = await _record(api, member, Share(**msgspec.structs.asdict(share)))
-        return answer(ShareResult(recorded.credits, recorded.limit, recorded.repeated), 202)
+        return await _record(
+            api, member, Share(**msgspec.structs.asdict(share)), request.scope, _share_result
+        )
 
     @post(
         "/reviews",
@@ -145,26 +152,44 @@ class ActivityController(Controller):
         operation_id="recordReview",
         summary="Record a review",
         response_description="The review is recorded. Its points are pending.",
-        opt=contract(UseCase.RECORD_REVIEW, body=ReviewRequest, idempotent=True),
+        opt=contract(UseCase.RECORD_REVIEW, body=ReviewRequest, repeat=Repeat.KEY),
     )
     async def review(self, request: Request[Any, Any, Any]) -> Answer[ReviewResult]:
         """The first review of each product earns points."""
         api, member = member_of(request.scope)
         review = await read_json(request, _review)
-        recorded = await _record(api, member, Review(**msgspec.structs.asdict(review)))
-        return answer(ReviewResult(recorded.credits), 202)
+        return await _record(
+            api, member, Review(**msgspec.structs.asdict(review)), request.scope, _review_result
+        )
 
 
-async def _tap(api: Api, member: Identity) -> Answer[FuelTapResult]:
-    recorded = await _record(api, member, TAP)
+async def _tap(scope: Scope) -> Answer[FuelTapResult]:
+    return await _record(*member_of(scope), TAP, scope, _tap_result)
+
+
+def _tap_result(recorded: RecordedActivity) -> Answer[FuelTapResult]:
     return answer(FuelTapResult(recorded.credits, recorded.streak), 202)
 
 
-async def _record(api: Api, member: Identity, activity: AnyActivity) -> RecordedActivity:
+def _share_result(recorded: RecordedActivity) -> Answer[ShareResult]:
+    return answer(ShareResult(recorded.credits, recorded.limit, recorded.repeated), 202)
+
+
+def _review_result(recorded: RecordedActivity) -> Answer[ReviewResult]:
+    return answer(ReviewResult(recorded.credits), 202)
+
+
+async def _record(
+    api: Api,
+    member: Identity,
+    activity: AnyActivity,
+    scope: Scope,
+    shape: Callable[[RecordedActivity], Answer[T]],
+) -> Answer[T]:
     """Raises Refusal."""
-    request = ActivityRequest(member.program_id, member.member_id, activity)
+    request = ActivityRequest(member.program_id, member.member_id, activity, keyed(scope, shape))
     try:
-        return await api.batchers.submit(RECORD, request)
+        return shape(await api.batchers.submit(RECORD, request))
     except Refusal as refusal:
         raise await _with_zone(api, member, refusal) from None
 

@@ -6,10 +6,11 @@ import msgspec
 from litestar import Controller, Request, post
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import SHOP, contract
+from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, mistakes, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
+from engage.api.http.idempotency import keep_nothing
 from engage.api.http.problems import FieldError, invalid, language_of
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
@@ -69,7 +70,7 @@ class EventController(Controller):
         operation_id="sendEvents",
         summary="Send events",
         response_description="The result of each event. Events may be sent again without harm.",
-        opt=contract(body=Events, idempotent=True),
+        opt=contract(body=Events, repeat=Repeat.HARMLESS),
     )
     async def send(self, request: Request[Any, Any, Any]) -> Answer[EventBatchResult]:
         """A list, in any order; one event alone is taken too. An event whose `id` was accepted before does
@@ -90,6 +91,8 @@ class EventController(Controller):
         refused += [
             _refused(event.id, Refusal(event.code, **event.facts), language) for event in taken.refused
         ]
+        if refused:
+            keep_nothing(request.scope)  # A member may join, or an event be put right.
         return answer(EventBatchResult(taken.accepted, taken.repeated, refused))
 
 

@@ -1,31 +1,52 @@
 """The shop's checkout: quotes, and holds of points and coupons."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, post
 from litestar.params import PathParameter
+from msgspec import Struct
 
-from engage.api.contract.operation import SHOP, contract
+from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, read_empty, read_json
 from engage.api.http.callers import shop_idempotency, shop_of
+from engage.api.http.idempotency import keyed
 from engage.domain.refusals import UseCase
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
+from engage.runtime.idempotency import Keyed
+from engage.runtime.services import Services
 
 HoldId = Annotated[UUID, PathParameter(description="The id of the hold.")]
 
+
+class OrderToHold(Struct, frozen=True):
+    """A hold that is wanted, in a batch."""
+
+    order: HoldRequest
+    keyed: Keyed[CheckoutHold] | None
+
+
+async def _hold_each(services: Services, wanted: list[OrderToHold]) -> Sequence[CheckoutHold | Exception]:
+    return await hold(services, [one.order for one in wanted], keyed=[one.keyed for one in wanted])
+
+
 # Balances stay locked until a whole batch is written. With one batch in flight, each takes more requests and
 # none waits for balances that another one has locked.
-HOLD: Final = BatchedFlow(hold, max_size=64)
+HOLD: Final = BatchedFlow(_hold_each, max_size=64)
 CLOSE: Final = BatchedFlow(close_holds, max_size=64)
 
 _quote = msgspec.json.Decoder(QuoteRequest)
 _hold = msgspec.json.Decoder(HoldRequest)
+
+
+def _held(hold: CheckoutHold) -> Answer[CheckoutHold]:
+    return answer(hold, 201)
 
 
 class CheckoutController(Controller):
@@ -40,7 +61,7 @@ class CheckoutController(Controller):
         operation_id="quoteCheckout",
         summary="Quote points and coupons for an order",
         response_description="What is possible now. A quote reserves nothing.",
-        opt=contract(UseCase.QUOTE_CHECKOUT, body=QuoteRequest, idempotent=True),
+        opt=contract(UseCase.QUOTE_CHECKOUT, body=QuoteRequest, repeat=Repeat.ANSWERED_ANEW),
     )
     async def quote(self, request: Request[Any, Any, Any]) -> Answer[Quote]:
         """The most points for this order, their worth, and each coupon of the member."""
@@ -54,7 +75,7 @@ class CheckoutController(Controller):
         operation_id="holdPoints",
         summary="Hold points and coupons for an order",
         response_description="They are held until the hold is captured, released or expired.",
-        opt=contract(UseCase.HOLD_POINTS, body=HoldRequest, idempotent=True),
+        opt=contract(UseCase.HOLD_POINTS, body=HoldRequest, repeat=Repeat.KEY),
     )
     async def hold(self, request: Request[Any, Any, Any]) -> Answer[CheckoutHold]:
         """A number of points, or the most possible (`spend_max`), and coupons. Coupons are deducted before
@@ -64,7 +85,8 @@ class CheckoutController(Controller):
         """
         api, _ = await shop_of(request.scope)
         order = await read_json(request, _hold)
-        return answer(await api.batchers.submit(HOLD, order), 201)
+        wanted = OrderToHold(order, keyed(request.scope, _held))
+        return _held(await api.batchers.submit(HOLD, wanted))
 
     @post(
         "/holds/{hold_id:uuid}/capture",
@@ -72,7 +94,7 @@ class CheckoutController(Controller):
         operation_id="captureHold",
         summary="Capture a hold of a paid order",
         response_description="The points are spent and the coupons used.",
-        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, idempotent=True),
+        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, repeat=Repeat.HARMLESS),
     )
     async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """A captured hold is answered the same. An expired hold cannot be captured."""
@@ -84,7 +106,7 @@ class CheckoutController(Controller):
         operation_id="releaseHold",
         summary="Release a hold of an order that is not paid",
         response_description="The member has the points and coupons again.",
-        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, idempotent=True),
+        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, repeat=Repeat.HARMLESS),
     )
     async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """A released or expired hold is answered the same."""

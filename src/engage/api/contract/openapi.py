@@ -16,7 +16,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
 from engage import yaml_text
-from engage.api.contract.operation import OPT, Contract
+from engage.api.contract.operation import Contract, Repeat, contract_of
 from engage.api.contract.schemas import Schemas, ref
 from engage.api.http.problems import TYPE_PREFIX, Problem
 from engage.domain.refusals import Code, RequestKind, UseCase, codes_of
@@ -89,7 +89,7 @@ def document(controllers: Sequence[type[Controller]]) -> Document:
     schemas = Schemas(
         kind
         for _, _, handler in operations
-        for kind in (_answers(handler), _contract(handler).body)
+        for kind in (_answers(handler), contract_of(handler).body)
         if kind is not None
     )
     paths: Document = {}
@@ -136,12 +136,6 @@ def _order(operation: Operation) -> tuple[int, str, str]:
     return list(TAGS).index(handler.resolve_tags()[0]), path, method
 
 
-def _contract(handler: HTTPRouteHandler) -> Contract:
-    found = handler.opt[OPT]
-    assert isinstance(found, Contract)
-    return found
-
-
 def _answers(handler: HTTPRouteHandler) -> Any:
     """Return the T of a handler's Answer[T]."""
     return handler.parsed_fn_signature.return_type.inner_types[0].annotation
@@ -149,7 +143,7 @@ def _answers(handler: HTTPRouteHandler) -> Any:
 
 def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) -> None:
     """Replace the bodies and responses of an operation by those of its declaration."""
-    known = _contract(handler)
+    known = contract_of(handler)
     success = str(handler.status_code)
     given: Document = {"application/json": {"schema": schemas.of(_answers(handler))}}
     if known.csv:
@@ -162,8 +156,8 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
         operation["requestBody"] = {"required": not known.body_optional, "content": body}
     if known.etag:
         _tag(operation, answers, success)
-    if known.idempotent:
-        _answer_once(operation, answers, success)
+    if known.repeat is not None:
+        _answer_once(operation, answers, success, known.repeat)
     operation["responses"] = answers | _problems(codes)
     operation["responses"]["default"] = _problem("Any other problem.", codes_of(RequestKind.ANY))
 
@@ -181,8 +175,12 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
         yield RequestKind.WITH_API_KEY
     if known.body is not None:
         yield RequestKind.WITH_BODY
-    if known.idempotent:
+    if known.repeat in (Repeat.KEY, Repeat.KEY_REQUIRED, Repeat.HARMLESS):
         yield RequestKind.IDEMPOTENT
+    if known.repeat in (Repeat.KEY, Repeat.KEY_REQUIRED):
+        yield RequestKind.COVERED_BY_KEY
+    if known.repeat is Repeat.KEY_REQUIRED:
+        yield RequestKind.WITH_REQUIRED_KEY
     parameters = operation.get("parameters", ())
     if any(item["in"] == "path" and item["schema"].get("format") == "uuid" for item in parameters):
         yield RequestKind.WITH_UUID_IN_PATH
@@ -203,18 +201,34 @@ def _tag(operation: Document, answers: Document, success: str) -> None:
     answers["304"] = {"description": "Nothing has changed.", "headers": etag}
 
 
-def _answer_once(operation: Document, answers: Document, success: str) -> None:
+_UNDER_KEY: Final = (
+    "It is processed once, even if its answer was lost: the key is stored together with what the request "
+    "does. For 72 hours a repeated request gets the same answer. A refused request has done nothing, so its "
+    "key stays free."
+)
+_REPEATS: Final = {
+    Repeat.KEY: f"Send one, and repeat the request with it until there is an answer. {_UNDER_KEY}",
+    Repeat.KEY_REQUIRED: "Required, because money leaves: one for each withdrawal. Repeat the request with "
+    f"it until there is an answer. {_UNDER_KEY}",
+    Repeat.HARMLESS: "Repeating this request changes nothing, even without a key. With one, a repeated "
+    "request gets the same answer for 72 hours. A refused request has done nothing, so its key stays free.",
+    Repeat.ANSWERED_ANEW: "Accepted, and not needed: this request changes nothing, and is answered anew.",
+}
+
+
+def _answer_once(operation: Document, answers: Document, success: str, repeat: Repeat) -> None:
     operation.setdefault("parameters", []).append(
         {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "A request with the same key is processed once. For 72 hours, a repeated request "
-            "gets the same answer.",
+            "required": repeat is Repeat.KEY_REQUIRED,
+            "description": _REPEATS[repeat],
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }
     )
-    replayed = {"description": "Present on a repeated answer.", "schema": {"const": "true"}}
-    answers[success]["headers"] = {"Idempotency-Replayed": replayed}
+    if repeat is not Repeat.ANSWERED_ANEW:
+        replayed = {"description": "Present on a repeated answer.", "schema": {"const": "true"}}
+        answers[success]["headers"] = {"Idempotency-Replayed": replayed}
 
 
 def _problems(codes: Sequence[Code]) -> Document:

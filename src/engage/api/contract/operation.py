@@ -1,7 +1,9 @@
 """Declarations of handlers for the contract, beside what Litestar reads from their signatures."""
 
+from enum import Enum, auto
 from typing import Any, Final, Self
 
+from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
 
 from engage.domain.refusals import UseCase
@@ -12,10 +14,19 @@ SHOP: Final[dict[str, list[str]]] = {"shop": []}
 OPERATOR: Final[dict[str, list[str]]] = {"operator": []}
 
 
+class Repeat(Enum):
+    """The effect of a repeated POST, with and without an Idempotency-Key."""
+
+    KEY = auto()  # It would do the same once more. Under its key it does not: the flow keeps the key.
+    KEY_REQUIRED = auto()  # As KEY, and it is refused without one.
+    HARMLESS = auto()  # It names what it does, so repeating it changes nothing. Its answer is kept too.
+    ANSWERED_ANEW = auto()  # It changes nothing, and its answer soon is out of date.
+
+
 class Contract(Struct, frozen=True, kw_only=True):
     """Refusals follow from `use_case` and from the kind of request.
 
-    `body`: the type of the JSON body. `idempotent`: accepts an Idempotency-Key. `etag`: answers 304 to the
+    `body`: the type of the JSON body. `repeat`: accepts an Idempotency-Key. `etag`: answers 304 to the
     ETag of the current answer. `also`: other statuses of an answer of the same type, with descriptions.
     `csv`: answers in CSV, too.
     """
@@ -23,7 +34,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     use_case: UseCase | None = None
     body: Any = None
     body_optional: bool = False
-    idempotent: bool = False
+    repeat: Repeat | None = None
     etag: bool = False
     also: tuple[tuple[int, str], ...] = ()
     csv: bool = False
@@ -36,3 +47,9 @@ class Contract(Struct, frozen=True, kw_only=True):
 def contract(use_case: UseCase | None = None, **declared: Any) -> dict[str, Any]:
     """Make a handler's `opt`. Takes the fields of Contract."""
     return {OPT: Contract(use_case=use_case, **declared)}
+
+
+def contract_of(handler: BaseRouteHandler) -> Contract:
+    found = handler.opt[OPT]
+    assert isinstance(found, Contract)
+    return found

@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Controller, Request, post
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, contract
+from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import EmptyRequest, read_empty
 from engage.api.http.callers import member_idempotency, member_of, members_only
@@ -33,7 +33,7 @@ class FeedController(Controller):
         operation_id="createFeedTicket",
         summary="Create a ticket for the feed",
         response_description="Connect to `url` and send the ticket within 30 seconds.",
-        opt=contract(body=EmptyRequest, body_optional=True, idempotent=True),
+        opt=contract(body=EmptyRequest, body_optional=True, repeat=Repeat.ANSWERED_ANEW),
     )
     async def create(self, request: Request[Any, Any, Any]) -> Answer[FeedTicket]:
         """For browsers, which cannot send a header with a websocket. Apps send their token instead."""

@@ -34,12 +34,15 @@ class Answer(Response[T]):
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # Any ASGI app will do.
         return self.send
 
+    @property
+    def parts(self) -> tuple[int, Headers, bytes]:
+        """The status, all headers, the body."""
+        return self._status, [*self._headers, (b"content-length", b"%d" % len(self._body))], self._body
+
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length = (b"content-length", b"%d" % len(self._body))
-        await send(
-            {"type": "http.response.start", "status": self._status, "headers": [*self._headers, length]}
-        )
-        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+        status, headers, body = self.parts
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def answer(value: T, status: int = 200, *, headers: Headers = NOT_STORED) -> Answer[T]:

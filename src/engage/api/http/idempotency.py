@@ -1,31 +1,68 @@
 """Idempotency-Key: answer a POST once for each key, and send the same answer again when it is repeated.
 
 An ASGI middleware of handlers that accept the header. A request without it costs a look at the headers.
+
+The flow keeps the answer, in the transaction of its action: the handler passes the key on (`keyed`). If a
+handler does not, repeating its request changes nothing, and the answer is kept afterwards. Only successful
+answers are kept: a refused request has done nothing, and the reason may not last.
 """
 
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import structlog
 from litestar import Request
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from msgspec import Struct
 
-from engage.api.http.answers import Answer
+from engage.api.contract.operation import Repeat, contract_of
+from engage.api.http.answers import Answer, Headers
 from engage.api.http.bodies import read_body
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.problems import FieldError, Problem, invalid, to_problem
-from engage.runtime.idempotency import abandon_request, begin_request, store_response
-from engage.store.idempotency import StoredResponse
+from engage.domain.refusals import Code, Refusal, Unavailable
+from engage.runtime.idempotency import Keyed, find_response, keep_after
+from engage.store.idempotency import RequestKey, StoredResponse
 
 HEADER: Final = b"idempotency-key"
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
-
-# Answers after which a client retries decide nothing, so they are not kept.
-RETRIED: Final = frozenset({408, 425, 429})
+_STATE: Final = "engage.idempotency"
 
 CallerOf = Callable[[Api, Scope], Awaitable[str]]
+R = TypeVar("R")
+
+log = structlog.get_logger()
+
+
+class _Use(Struct):
+    """The key of the request that is being answered. `is_kept`: the flow keeps the answer, or nobody may."""
+
+    key: RequestKey
+    is_kept: bool = False
+
+
+def keyed(scope: Scope, shape: Callable[[R], Answer[Any]]) -> Keyed[R] | None:
+    """The request's key for a flow that returns an R, which keeps the answer that `shape` makes of it.
+
+    None for a request without a key. Raises Refusal idempotency_key_required where the operation needs one.
+    """
+    use: _Use | None = scope["state"].get(_STATE)
+    if use is None:
+        if contract_of(scope["route_handler"]).repeat is Repeat.KEY_REQUIRED:
+            raise Refusal(Code.IDEMPOTENCY_KEY_REQUIRED)
+        return None
+    use.is_kept = True
+    return Keyed(use.key, lambda result: _response(*shape(result).parts))
+
+
+def keep_nothing(scope: Scope) -> None:
+    """Let a request with the same key be answered anew."""
+    use: _Use | None = scope["state"].get(_STATE)
+    if use is not None:
+        use.is_kept = True
 
 
 def idempotency(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]:
@@ -34,7 +71,11 @@ def idempotency(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]
     def around(app: ASGIApp) -> ASGIApp:
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
             keys = [value for name, value in scope["headers"] if name == HEADER]
-            if not keys or scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
+            if (
+                not keys
+                or scope["type"] != ScopeType.HTTP
+                or contract_of(scope["route_handler"]).repeat is None
+            ):
                 await app(scope, receive, send)
                 return
             if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
@@ -42,39 +83,44 @@ def idempotency(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]
             api = started_api_of(scope)
             caller = await caller_of(api, scope)
             body = await read_body(scope, receive, limit_bytes)
+            key = RequestKey(caller, keys[0].decode(), _fingerprint(scope, body))
             try:
-                kept, repeated = await _answer_once(api, app, scope, caller, keys[0].decode(), body)
+                response, repeated = await _answer_once(api, app, scope, key, body)
             except Exception as error:  # noqa: BLE001  # Litestar saw an answer begin and would not make one.
                 await _problem(scope, error).send(scope, receive, send)
             else:
-                await _send(send, kept, repeated)
+                await _send(send, response, repeated)
 
         return middleware
 
     return around
 
 
+def _fingerprint(scope: Scope, body: bytes) -> bytes:
+    """All of these are POSTs, so path and query identify the operation."""
+    target = scope["path"].encode() + b"?" * bool(scope["query_string"]) + scope["query_string"]
+    return hashlib.sha256(target + b"\n" + body).digest()
+
+
 async def _answer_once(
-    api: Api, app: ASGIApp, scope: Scope, caller: str, key: str, body: bytes
+    api: Api, app: ASGIApp, scope: Scope, key: RequestKey, body: bytes
 ) -> tuple[StoredResponse, bool]:
     """Return the answer, and whether it was given before."""
-    # All of these are POSTs, so path and query identify the operation.
-    target = scope["path"].encode() + b"?" * bool(scope["query_string"]) + scope["query_string"]
-    fingerprint = hashlib.sha256(target + b"\n" + body).digest()
-    kept = await begin_request(api.services, caller, key, fingerprint=fingerprint)
-    if kept is not None:
-        return kept, True
-    try:
-        made = await _call(app, scope, body)
-        decided = made.status < 500 and made.status not in RETRIED
-        if decided:
-            # Kept before it is sent: a client that has seen an answer gets the same one again.
-            await store_response(api.services, caller, key, made)
-    except BaseException:
-        await abandon_request(api.services, caller, key)
-        raise
-    if not decided:
-        await abandon_request(api.services, caller, key)
+    known = await find_response(api.services, key)
+    if known is not None:
+        return known, True
+    is_kept = contract_of(scope["route_handler"]).repeat is Repeat.ANSWERED_ANEW
+    use = scope["state"][_STATE] = _Use(key, is_kept)
+    made = await _call(app, scope, body)
+    if made.status >= 400:
+        # Perhaps because a request with the same key came first, and has been answered by now.
+        known = await find_response(api.services, key)
+        return (made, False) if known is None else (known, True)
+    if not use.is_kept:
+        try:
+            await keep_after(api.services, key, made)
+        except Unavailable:
+            log.warning("an answer was not kept", path=scope["path"])
     return made, False
 
 
@@ -94,8 +140,13 @@ async def _call(app: ASGIApp, scope: Scope, body: bytes) -> StoredResponse:
         messages.clear()
         await _problem(scope, error).send(scope, receive, collect)
     start = messages[0]
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-    return StoredResponse(start["status"], headers, b"".join(message["body"] for message in messages[1:]))
+    return _response(start["status"], start["headers"], b"".join(message["body"] for message in messages[1:]))
+
+
+def _response(status: int, headers: Headers, body: bytes) -> StoredResponse:
+    return StoredResponse(
+        status, [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers], body
+    )
 
 
 def _problem(scope: Scope, error: Exception) -> Answer[Problem]:

@@ -6,11 +6,12 @@ import msgspec
 from litestar import Controller, Request, delete, get, post
 from msgspec import Struct
 
-from engage.api.contract.operation import OPERATOR, contract
+from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query, read_json
 from engage.api.http.callers import operator_idempotency, operator_of
 from engage.api.http.context import Api
+from engage.api.http.idempotency import keyed
 from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgramParameter
 from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId
@@ -37,6 +38,10 @@ class ErasureResult(Struct, frozen=True):
 
 _adjustment = msgspec.json.Decoder(AdjustmentRequest)
 _merge = msgspec.json.Decoder(MergeRequest)
+
+
+def _adjusted(result: AdjustmentResult) -> Answer[AdjustmentResult]:
+    return answer(result, 201)
 
 
 class AdminMemberController(Controller):
@@ -71,7 +76,7 @@ class AdminMemberController(Controller):
         operation_id="adjustPoints",
         summary="Give or take points",
         response_description="The points are given or taken.",
-        opt=contract(UseCase.ADJUST_POINTS, body=AdjustmentRequest, idempotent=True),
+        opt=contract(UseCase.ADJUST_POINTS, body=AdjustmentRequest, repeat=Repeat.KEY),
     )
     async def adjust(
         self,
@@ -90,7 +95,15 @@ class AdminMemberController(Controller):
         if not adjustment.points:
             raise invalid(FieldError("points", "not 0"))
         program = await _program(api, member_id, program)
-        return answer(await adjust(api.services, program, member_id, adjustment, operator=key.id), 201)
+        adjusted = await adjust(
+            api.services,
+            program,
+            member_id,
+            adjustment,
+            operator=key.id,
+            keyed=keyed(request.scope, _adjusted),
+        )
+        return _adjusted(adjusted)
 
     @post(
         "/merge",
@@ -98,7 +111,7 @@ class AdminMemberController(Controller):
         operation_id="mergeMembers",
         summary="Merge a member into another one",
         response_description="The survivor has the points and cards of both.",
-        opt=contract(UseCase.MERGE_MEMBERS, body=MergeRequest, idempotent=True),
+        opt=contract(UseCase.MERGE_MEMBERS, body=MergeRequest, repeat=Repeat.HARMLESS),
     )
     async def merge(
         self,

@@ -6,10 +6,11 @@ import msgspec
 from litestar import Controller, Request, patch, post
 from msgspec import Struct
 
-from engage.api.contract.operation import SHOP, contract
+from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import shop_idempotency, shop_of
+from engage.api.http.idempotency import keyed
 from engage.api.http.parameters import MemberIdParameter
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
@@ -33,6 +34,10 @@ _update = msgspec.json.Decoder(MemberUpdate)
 _merge = msgspec.json.Decoder(MergeCardsRequest)
 
 
+def _registered(member: RegisteredMember) -> Answer[RegisteredMember]:
+    return answer(member, 201)
+
+
 class MemberController(Controller):
     path = "/v1/shop/members"
     tags = ("Shop",)
@@ -44,13 +49,15 @@ class MemberController(Controller):
         operation_id="registerMember",
         summary="Register a member",
         response_description="The member is registered. Points for registering are pending.",
-        opt=contract(UseCase.REGISTER_MEMBER, body=MemberRegistration, idempotent=True),
+        opt=contract(UseCase.REGISTER_MEMBER, body=MemberRegistration, repeat=Repeat.KEY),
     )
     async def register(self, request: Request[Any, Any, Any]) -> Answer[RegisteredMember]:
         """A person or company joins a program if its rules allow it."""
         api, _ = await shop_of(request.scope)
         registration = await read_json(request, _registration)
-        return answer(await register_member(api.services, registration), 201)
+        return _registered(
+            await register_member(api.services, registration, keyed=keyed(request.scope, _registered))
+        )
 
     @patch(
         "/{member_id:str}",
@@ -77,7 +84,7 @@ class MemberController(Controller):
         operation_id="mergeCards",
         summary="Merge two accounts of one member",
         response_description="The survivor has the points and cards of both.",
-        opt=contract(UseCase.MERGE_MEMBERS, body=MergeCardsRequest, idempotent=True),
+        opt=contract(UseCase.MERGE_MEMBERS, body=MergeCardsRequest, repeat=Repeat.HARMLESS),
     )
     async def merge(
         self, request: Request[Any, Any, Any], member_id: MemberIdParameter

@@ -7,7 +7,7 @@ from litestar import Controller, Request, get, post
 from litestar.params import PathParameter
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import OPERATOR, contract
+from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, read_body
 from engage.api.http.callers import operator_idempotency, operator_of
@@ -108,7 +108,7 @@ class ProgramController(Controller):
         opt=contract(
             UseCase.PUBLISH_VERSION,
             body=PublishVersionRequest,
-            idempotent=True,
+            repeat=Repeat.HARMLESS,
             also=((200, "The same document was published before."),),
         ),
     )

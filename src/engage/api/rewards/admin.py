@@ -6,7 +6,7 @@ import msgspec
 from litestar import Controller, Request, post
 from msgspec import Struct
 
-from engage.api.contract.operation import OPERATOR, contract
+from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import operator_idempotency, operator_of
@@ -38,7 +38,7 @@ class AdminCouponController(Controller):
         operation_id="voidCoupon",
         summary="Void a coupon or an F-code",
         response_description="The code is void.",
-        opt=contract(UseCase.VOID_COUPON, body=VoidCouponRequest, idempotent=True),
+        opt=contract(UseCase.VOID_COUPON, body=VoidCouponRequest, repeat=Repeat.HARMLESS),
     )
     async def void(self, request: Request[Any, Any, Any]) -> Answer[CouponView]:
         """The code can no longer be used, and its points are not given back. A coupon that is applied to an

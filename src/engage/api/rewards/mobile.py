@@ -7,11 +7,12 @@ from litestar import Controller, Request, get, post
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, contract
+from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import check_query, read_json
 from engage.api.http.callers import member_idempotency, member_of, members_only
+from engage.api.http.idempotency import keyed
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before
 from engage.api.http.parameters import NOT_GIVEN
 from engage.domain.activity import Identifier
@@ -51,6 +52,10 @@ REDEEM: Final = BatchedFlow(redeem, max_size=64)
 _redemption = msgspec.json.Decoder(RedemptionRequest)
 
 
+def _redeemed(redemption: Redemption) -> Answer[Redemption]:
+    return answer(redemption, 201)
+
+
 class RewardController(Controller):
     path = "/v1"
     tags = ("Rewards",)
@@ -78,15 +83,16 @@ class RewardController(Controller):
         operation_id="redeemReward",
         summary="Redeem a reward",
         response_description="The points are spent. The member has the code.",
-        opt=contract(UseCase.REDEEM_REWARD, body=RedemptionRequest, idempotent=True),
+        opt=contract(UseCase.REDEEM_REWARD, body=RedemptionRequest, repeat=Repeat.KEY),
     )
     async def redeem(self, request: Request[Any, Any, Any]) -> Answer[Redemption]:
         """Points are exchanged for a coupon, which only this member can use, or a transferable F-code."""
         api, member = member_of(request.scope)
         redemption = await read_json(request, _redemption)
-        wanted = RewardRequest(member.program_id, member.member_id, redemption.reward_id)
+        key = keyed(request.scope, _redeemed)
+        wanted = RewardRequest(member.program_id, member.member_id, redemption.reward_id, key)
         with members_only():
-            return answer(await api.batchers.submit(REDEEM, wanted), 201)
+            return _redeemed(await api.batchers.submit(REDEEM, wanted))
 
     @get(
         "/me/coupons",

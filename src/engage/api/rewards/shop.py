@@ -6,7 +6,7 @@ import msgspec
 from litestar import Controller, Request, post
 from msgspec import Struct
 
-from engage.api.contract.operation import SHOP, contract
+from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import shop_idempotency, shop_of
@@ -41,7 +41,7 @@ class FCodeController(Controller):
         operation_id="redeemFCode",
         summary="Redeem an F-code",
         response_description="The code is used.",
-        opt=contract(UseCase.REDEEM_F_CODE, body=FCodeRequest, idempotent=True),
+        opt=contract(UseCase.REDEEM_F_CODE, body=FCodeRequest, repeat=Repeat.HARMLESS),
     )
     async def redeem(self, request: Request[Any, Any, Any]) -> Answer[CouponView]:
         """Any buyer can redeem the code once, for its product. The same order again is answered the same."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Controller, Request, get, post
 from msgspec import Struct
 
-from engage.api.contract.operation import OPERATOR, contract
+from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import EmptyRequest, read_empty
 from engage.api.http.callers import operator_idempotency, operator_of
@@ -50,7 +50,7 @@ class AdminWithdrawalController(Controller):
         operation_id="settleWithdrawal",
         summary="Confirm that a withdrawal was paid",
         response_description="The withdrawal is settled. Its points are spent.",
-        opt=contract(UseCase.END_WITHDRAWAL, body=EmptyRequest, body_optional=True, idempotent=True),
+        opt=contract(UseCase.END_WITHDRAWAL, body=EmptyRequest, body_optional=True, repeat=Repeat.HARMLESS),
     )
     async def settle(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalIdParameter
@@ -66,7 +66,7 @@ class AdminWithdrawalController(Controller):
         operation_id="failWithdrawal",
         summary="Confirm that a withdrawal was not paid",
         response_description="The withdrawal has failed. The member has the points again.",
-        opt=contract(UseCase.END_WITHDRAWAL, body=EmptyRequest, body_optional=True, idempotent=True),
+        opt=contract(UseCase.END_WITHDRAWAL, body=EmptyRequest, body_optional=True, repeat=Repeat.HARMLESS),
     )
     async def fail(
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalIdParameter

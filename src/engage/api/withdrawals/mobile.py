@@ -6,10 +6,11 @@ import msgspec
 from litestar import Controller, Request, get, post
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import MEMBER, contract
+from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import member_idempotency, member_of, members_only
+from engage.api.http.idempotency import keyed
 from engage.api.http.parameters import WithdrawalIdParameter
 from engage.domain.members.phone import Phone
 from engage.domain.refusals import UseCase
@@ -28,6 +29,10 @@ class WithdrawalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 _withdrawal = msgspec.json.Decoder(WithdrawalRequest)
 
 
+def _requested(withdrawal: WithdrawalView) -> Answer[WithdrawalView]:
+    return answer(withdrawal, 202)
+
+
 class WithdrawalController(Controller):
     path = "/v1/withdrawals"
     tags = ("Withdrawals",)
@@ -39,7 +44,7 @@ class WithdrawalController(Controller):
         operation_id="createWithdrawal",
         summary="Withdraw points as money",
         response_description="The points are held. Their worth will be paid out.",
-        opt=contract(UseCase.WITHDRAW, body=WithdrawalRequest, idempotent=True),
+        opt=contract(UseCase.WITHDRAW, body=WithdrawalRequest, repeat=Repeat.KEY_REQUIRED),
     )
     async def withdraw(self, request: Request[Any, Any, Any]) -> Answer[WithdrawalView]:
         """In cash at a counter, or by mobile money. The points of a failed withdrawal are given back."""
@@ -53,8 +58,9 @@ class WithdrawalController(Controller):
                 points=wanted.points,
                 method=wanted.method,
                 phone=wanted.phone,
+                keyed=keyed(request.scope, _requested),
             )
-        return answer(withdrawal, 202)
+        return _requested(withdrawal)
 
     @get(
         "/{withdrawal_id:uuid}",

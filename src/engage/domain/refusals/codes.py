@@ -53,7 +53,9 @@ class RequestKind(Enum):
     WITH_API_KEY = auto()
     WITH_BODY = auto()
     WITH_UUID_IN_PATH = auto()
-    IDEMPOTENT = auto()  # Accepts an Idempotency-Key.
+    IDEMPOTENT = auto()  # Its answer is kept under an Idempotency-Key.
+    COVERED_BY_KEY = auto()  # What it does is done once for each Idempotency-Key.
+    WITH_REQUIRED_KEY = auto()  # Needs an Idempotency-Key.
 
 
 class Fact(Struct, frozen=True):
@@ -135,7 +137,8 @@ class Code(StrEnum):
     BODY_TOO_LARGE = "body_too_large", 413, {_R.WITH_BODY}, {"limit_bytes": 65_536}
     INTERNAL_ERROR = "internal_error", 500, {_R.ANY}
     UNAVAILABLE = "unavailable", 503, {_R.USING_SERVICES}, {"part": "postgres", "retry_after_s": 1}
-    REQUEST_IN_FLIGHT = "request_in_flight", 409, {_R.IDEMPOTENT}, {"retry_after_s": 1}
+    REQUEST_IN_FLIGHT = "request_in_flight", 409, {_R.COVERED_BY_KEY}, {"retry_after_s": 1}
+    IDEMPOTENCY_KEY_REQUIRED = "idempotency_key_required", 400, {_R.WITH_REQUIRED_KEY}
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", 422, {_R.IDEMPOTENT}
 
     # Activities.

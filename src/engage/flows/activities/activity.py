@@ -9,6 +9,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.keys import MemberKey
+from engage.runtime.idempotency import Keyed
 
 
 class MemberActivity(Struct, frozen=True):
@@ -16,6 +17,7 @@ class MemberActivity(Struct, frozen=True):
     member_id: str
     activity: AnyActivity
     at: datetime
+    keyed: "Keyed[RecordedActivity] | None" = None
 
     @property
     def key(self) -> MemberKey:

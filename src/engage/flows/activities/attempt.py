@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit
@@ -18,6 +19,7 @@ from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks
 from engage.gate.client import SlotRequest
 from engage.ledger.accept import CreditToAccept
+from engage.runtime.idempotency import Keyed
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -45,6 +47,7 @@ class Attempt(Struct):
     zone: str
     slots: list[Slot]
     decisions: Decisions
+    keyed: Keyed[RecordedActivity] | None
     closed_rules: set[str] = field(default_factory=set)
     grants: list[Grant] = []
     won: list[Grant] = []
@@ -60,6 +63,11 @@ class Attempt(Struct):
         """The shop's identifier of the activity, by which a repeat is recognized; None if there is none."""
         reference = self.activity.reference
         return None if reference is None else (*self.member.key, reference)
+
+    @property
+    def key_to_claim(self) -> Keyed[RecordedActivity] | None:
+        """The key of the request, until credits of an earlier round were accepted under it."""
+        return None if self.credits else self.keyed
 
     def request(self, slot: Slot) -> SlotRequest:
         return SlotRequest(*self.member.key, slot)
@@ -86,6 +94,10 @@ class Attempt(Struct):
         self.won = [*self.won, grant]
         self.credits = [*self.credits, *credits]
 
+    def copy(self) -> "Attempt":
+        """Returns an attempt that can win without this one."""
+        return replace(self, closed_rules=set(self.closed_rules))
+
     def want_again(self, streaks: Streaks) -> None:
         """Determine the slots again, with the streak of the database."""
         streak = next(
@@ -100,9 +112,10 @@ class Attempt(Struct):
 
     def finish(self) -> None:
         """Answers with the credits so far, or with the refusal of the first slot when there are none."""
-        self.answer = self._recorded() if self.credits else refused(self.program.earning, self.slots[0])
+        self.answer = self.recorded() if self.credits else refused(self.program.earning, self.slots[0])
 
-    def _recorded(self) -> RecordedActivity:
+    def recorded(self) -> RecordedActivity:
+        """Returns the answer with the credits so far."""
         streak, limit = None, None
         for grant in self.won:
             match grant.slot:
@@ -130,4 +143,6 @@ def prepare(
     slots = decisions.wanted(program, activity.activity, at=activity.at, zone=market.zone)
     if not slots:
         raise Refusal(Code.NOT_OFFERED)
-    return Attempt(member, activity.activity, activity.at, program, market.zone, slots, decisions)
+    return Attempt(
+        member, activity.activity, activity.at, program, market.zone, slots, decisions, activity.keyed
+    )

@@ -13,14 +13,16 @@ from engage.domain.earning.slots import Grant
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.domain.refusals import AccountClosed, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
-from engage.flows.activities.attempt import Attempt, prepare
+from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import load_gate
 from engage.flows.activities.repeats import answer_repeats
 from engage.gate.client import ClaimStatus
+from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.database import one_statement, transaction
+from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -116,23 +118,54 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     """Answers the attempts whose credits the database accepts; returns those whose slots were in use."""
     if not granted:
         return []
-    offers = [offer for attempt in granted for offer in attempt.offers()]
-    async with open_posting(services, cause="pending", autocommit=True) as posting:
+    # An answer under a key is committed with its credits. All others need one statement and no transaction.
+    has_keys = any(attempt.keyed is not None for attempt in granted)
+    async with open_posting(services, cause="pending", autocommit=not has_keys) as posting:
+        claimed = await claim_each(posting.conn, granted, lambda attempt: attempt.key_to_claim)
+        offers = [offer for attempt in not_refused(claimed) for offer in attempt.offers()]
         ids = await posting.accept(
             [credit for offer in offers for credit in offer.credits], now=services.clock.now()
         )
-        for offer in offers:
-            accepted = [credit for credit in offer.credits if credit.id in ids]
-            if accepted:
-                offer.attempt.win(offer.grant, accepted)
-                posting.confirm(offer.attempt.request(offer.grant.slot), offer.grant.number)
+        wins = [
+            (offer, accepted)
+            for offer in offers
+            if (accepted := [credit for credit in offer.credits if credit.id in ids])
+        ]
+        for offer, _ in wins:
+            posting.confirm(offer.attempt.request(offer.grant.slot), offer.grant.number)
+        await keep_each(posting.conn, _answers(wins))
+    for offer, accepted in wins:
+        offer.attempt.win(offer.grant, accepted)
+    await _refuse_repeats(services, granted, claimed)
     lost = []
-    for attempt in granted:
+    for attempt in not_refused(claimed):
         if all(grant.slot.rule_id in attempt.closed_rules for grant in attempt.grants):
             attempt.finish()
         else:
             lost.append(attempt)
     return await _resolve_lost(services, lost) if lost else []
+
+
+def _answers(
+    wins: list[tuple[Offer, list[CreditToAccept]]],
+) -> list[tuple[Keyed[RecordedActivity], RecordedActivity]]:
+    """The answers under the keys of attempts that win, as they will be after the commit."""
+    after: dict[int, Attempt] = {}
+    for offer, accepted in wins:
+        attempt = offer.attempt
+        if attempt.keyed is not None:
+            after.setdefault(id(attempt), attempt.copy()).win(offer.grant, accepted)
+    return [(won.keyed, won.recorded()) for won in after.values() if won.keyed is not None]
+
+
+async def _refuse_repeats(
+    services: Services, granted: Sequence[Attempt], claimed: Sequence[Attempt | Refusal]
+) -> None:
+    """Refuses attempts whose key belongs to another request that is under way, and returns their slots."""
+    for attempt, answer in zip(granted, claimed, strict=True):
+        if isinstance(answer, Refusal):
+            attempt.answer = answer
+            await services.gate.undo([attempt.request(slot) for slot in attempt.open_slots])
 
 
 async def _resolve_lost(services: Services, lost: list[Attempt]) -> list[Attempt]:

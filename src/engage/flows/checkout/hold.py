@@ -33,6 +33,7 @@ from engage.flows.checkout.quote import QuoteRequest, basket_of, checkout_coupon
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
 from engage.runtime.batch import decide_each, not_refused, refused
+from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -79,6 +80,7 @@ class _Order(Struct, frozen=True):
     market: Market
     coupon_codes: list[str]
     fingerprint: str
+    keyed: Keyed[CheckoutHold] | None
 
     @property
     def key(self) -> OrderKey:
@@ -102,40 +104,57 @@ class _State(Struct):
     applied_coupons: list[Coupon]
 
 
-async def hold(services: Services, requests: Sequence[HoldRequest]) -> list[CheckoutHold | Refusal]:
-    """Set points and coupons aside for each order; return the holds in order.
+async def hold(
+    services: Services,
+    requests: Sequence[HoldRequest],
+    *,
+    keyed: Sequence[Keyed[CheckoutHold] | None] | None = None,
+) -> list[CheckoutHold | Refusal]:
+    """Set points and coupons aside for each order; return the holds in order. `keyed`: the keys of the
+    requests that have one.
 
     An order has at most one hold that is open or captured. The same request again returns the same hold;
     another request is refused. After a release the order may have a new hold.
 
     Refusals: those of `engage.flows.checkout.quote.quote`, insufficient_points, below_minimum,
     not_payable_with_points, unknown_coupon, coupon_not_applicable, order_has_hold, order_conflict where
-    another member has paid the order, order_cancelled. Raises Unavailable.
+    another member has paid the order, order_cancelled, request_in_flight. Raises
+    Unavailable.
     """
     now = services.clock.now()
+    keys = keyed or [None] * len(requests)
     members = await find_members(services, requests, now=now)
-    pairs = zip(requests, members, strict=True)
-    orders = decide_each(pairs, lambda pair: _order(services, *pair, now=now))
+    wanted = zip(requests, members, keys, strict=True)
+    orders = decide_each(wanted, lambda one: _order(services, *one, now=now))
     valid = not_refused(orders)
     if not valid:
         return [*refused(orders)]
     await release_overdue_of(services, [order.member.key for order in valid], now=now)
     async with open_posting(services, cause="held") as posting:
-        state = await _lock(services, posting.conn, valid, now=now)
+        orders = await claim_each(posting.conn, orders, lambda order: order.keyed)
+        state = await _lock(services, posting.conn, not_refused(orders), now=now)
         holds = decide_each(orders, partial(_hold, state))
         await _write(posting.conn, state)
         await posting.post(state.accounts, causes={made.key: "held" for made in state.new_holds})
+        await keep_each(posting.conn, zip(keys, holds, strict=True))
     return holds
 
 
-def _order(services: Services, request: HoldRequest, member: Member | Refusal, *, now: datetime) -> _Order:
+def _order(
+    services: Services,
+    request: HoldRequest,
+    member: Member | Refusal,
+    keyed: Keyed[CheckoutHold] | None,
+    *,
+    now: datetime,
+) -> _Order:
     """Raises Refusal."""
     if isinstance(member, Refusal):
         raise member
     _check_points(request)
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     fingerprint = hashlib.blake2b(msgspec.json.encode(request), digest_size=16).hexdigest()
-    return _Order(request, member, program, market, _coupon_codes(request), fingerprint)
+    return _Order(request, member, program, market, _coupon_codes(request), fingerprint, keyed)
 
 
 def _check_points(request: HoldRequest) -> None:

@@ -24,6 +24,7 @@ from engage.ledger.adjustments import (
     read_posted,
 )
 from engage.ledger.balances import read_balances
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -63,11 +64,18 @@ class AdjustmentResult(Struct, frozen=True):
 
 
 async def adjust(
-    services: Services, program_id: str, member_id: str, request: AdjustmentRequest, *, operator: str
+    services: Services,
+    program_id: str,
+    member_id: str,
+    request: AdjustmentRequest,
+    *,
+    operator: str,
+    keyed: Keyed[AdjustmentResult] | None = None,
 ) -> AdjustmentResult:
     """Post an adjustment. Repeating it with the same reference posts nothing and returns the same entry.
 
-    Raises Refusal unknown_member, reference_used (by another adjustment), insufficient_points; Unavailable.
+    Raises Refusal unknown_member, reference_used (by another adjustment), insufficient_points,
+    request_in_flight; Unavailable.
     """
     assert request.points
     now = services.clock.now()
@@ -75,6 +83,7 @@ async def adjust(
     key = (member.program_id, member.member_id)
     async with open_posting(services, cause=ADJUSTMENT_RULE) as posting:
         conn = posting.conn
+        await claim(conn, keyed)
         accounts = await open_accounts(conn, [key], now=now)
         known = await read_adjustment(conn, key, request.reference)
         if known is None:
@@ -82,7 +91,9 @@ async def adjust(
             await posting.post(accounts)
         elif (known.points, known.reason) != (request.points, request.reason):
             raise Refusal(Code.REFERENCE_USED, reference=request.reference)
-        return AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
+        result = AdjustmentResult(await read_posted(conn, known), (await read_balances(conn, [key]))[key])
+        await keep(conn, keyed, result)
+    return result
 
 
 async def _adjust(

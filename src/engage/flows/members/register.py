@@ -20,6 +20,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView
 from engage.ledger.accept import CreditToAccept
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -67,11 +68,16 @@ class Admission(Struct, frozen=True):
     member: NewMember
 
 
-async def register_member(services: Services, registration: MemberRegistration) -> RegisteredMember:
+async def register_member(
+    services: Services,
+    registration: MemberRegistration,
+    *,
+    keyed: Keyed[RegisteredMember] | None = None,
+) -> RegisteredMember:
     """Store a new member and grant what the program gives for registering, in one transaction.
 
     Raises Refusal unknown_program, not_eligible, invalid_phone, invalid_card, member_exists, member_erased,
-    person_has_account, card_taken; Unavailable.
+    person_has_account, card_taken, request_in_flight; Unavailable.
     """
     now = services.clock.now()
     admission = admit(services, registration, now=now)
@@ -81,13 +87,16 @@ async def register_member(services: Services, registration: MemberRegistration) 
     grants = [Grant(slot, 1) for slot in slots]
     credits = decide(program.earning, Registration(), at=now, zone=admission.zone, grants=grants)
     rows = [CreditToAccept(program.id, member.member_id, new_id(), credit) for credit in credits]
+    views = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
+    registered = RegisteredMember(member.member_id, program.id, member.country, now, views)
     async with open_posting(services, cause="pending") as posting:
+        await claim(posting.conn, keyed)
         await add_member(posting.conn, member, now=now)
         if rows:
             await posting.accept(rows, now=now)
+        await keep(posting.conn, keyed, registered)
     await _add_to_caches(services, Member(program.id, member.member_id, member.country), now=now)
-    views = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
-    return RegisteredMember(member.member_id, program.id, member.country, now, views)
+    return registered
 
 
 def admit(services: Services, registration: MemberRegistration, *, now: datetime) -> Admission:

@@ -26,6 +26,7 @@ from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
 from engage.runtime.batch import decide_each, not_refused, refused
+from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -40,6 +41,7 @@ class RewardRequest(Struct, frozen=True):
     program_id: str
     member_id: str
     reward_id: str
+    keyed: "Keyed[Redemption] | None" = None
 
 
 class Redemption(Struct, frozen=True, omit_defaults=True):
@@ -67,6 +69,7 @@ class _Order(Struct, frozen=True):
     market: Market
     reward: AnyReward
     is_scarce: bool
+    keyed: Keyed[Redemption] | None
 
     @property
     def reward_key(self) -> RewardKey:
@@ -96,7 +99,7 @@ async def redeem(services: Services, requests: Sequence[RewardRequest]) -> list[
     """Redeem points for rewards; return the redemptions in order.
 
     Refusals: unknown_member, not_offered, unknown_reward, sold_out, limit_reached, reward_limit_reached,
-    insufficient_points. Raises Unavailable.
+    insufficient_points, request_in_flight. Raises Unavailable.
     """
     now = services.clock.now()
     keys = [(request.program_id, request.member_id) for request in requests]
@@ -112,10 +115,13 @@ async def redeem(services: Services, requests: Sequence[RewardRequest]) -> list[
         return [*refused(orders)]
     await release_overdue_of(services, [order.member.key for order in valid], now=now)
     async with open_posting(services, cause="redeemed") as posting:
-        state = await _lock(posting.conn, valid, now=now)
+        orders = await claim_each(posting.conn, orders, lambda order: order.keyed)
+        state = await _lock(posting.conn, not_refused(orders), now=now)
         redemptions = decide_each(orders, partial(_redeem, state))
         await _write(posting.conn, state)
         await posting.post(state.accounts, causes={hold.key: "redeemed" for hold in state.holds})
+        under_keys = [request.keyed for request in requests]
+        await keep_each(posting.conn, zip(under_keys, redemptions, strict=True))
     return redemptions
 
 
@@ -127,7 +133,7 @@ def _order(services: Services, member: Member | None, request: RewardRequest, *,
     reward = allowance.find(program.rewards, request.reward_id)
     versions = services.programs.versions(program.id)
     is_scarce = reward.id in allowance.scarce(version.rewards for version in versions)
-    return _Order(member, program, market, reward, is_scarce)
+    return _Order(member, program, market, reward, is_scarce, request.keyed)
 
 
 async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime) -> _State:

@@ -44,4 +44,4 @@ async def publish_outbox(services: Services) -> int:
 async def delete_old_responses(services: Services) -> int:
     """Deletes responses that were stored long ago under an Idempotency-Key; how many. Raises Unavailable."""
     async with transaction(services.db) as conn:
-        return await idempotency.delete_before(conn, before=services.clock.wall() - RESPONSES_KEPT)
+        return await idempotency.delete_older(conn, than=RESPONSES_KEPT)

@@ -16,6 +16,7 @@ from engage.domain.withdrawals.withdrawal import Withdrawal
 from engage.flows.withdrawals.reads import WithdrawalView, view
 from engage.ledger.accounts import open_accounts
 from engage.ledger.holds import Hold, add_hold
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -41,12 +42,14 @@ async def withdraw(
     points: int,
     method: Method,
     phone: str | None = None,
+    keyed: Keyed[WithdrawalView] | None = None,
 ) -> WithdrawalView:
     """Hold the points and request the payout of their worth. Without `phone`, mobile money goes to the
     member's own number.
 
     Raises Refusal unknown_member, not_offered, not_open_yet, not_whole_money, number_too_new, invalid_phone,
-    phone_unusable, below_minimum, insufficient_points, limit_reached, daily_points_reached; Unavailable.
+    phone_unusable, below_minimum, insufficient_points, limit_reached, daily_points_reached,
+    request_in_flight; Unavailable.
     """
     now = services.clock.now()
     terms = await _terms(services, program_id, member_id, method, now)
@@ -54,6 +57,7 @@ async def withdraw(
     amount_minor = checks.worth_minor(terms.program.worth, points)
     async with open_posting(services, cause="withdrawal") as posting:
         conn = posting.conn
+        await claim(conn, keyed)
         payee = await store.read_payee(conn, program_id, terms.member_id)
         if payee is None:
             raise Refusal(Code.UNKNOWN_MEMBER)
@@ -86,7 +90,9 @@ async def withdraw(
         await add_hold(conn, _hold(withdrawal))
         await store.add_withdrawal(conn, withdrawal)
         await posting.post(accounts)
-    return view(withdrawal)
+        requested = view(withdrawal)
+        await keep(conn, keyed, requested)
+    return requested
 
 
 async def _terms(
