@@ -74,7 +74,12 @@ class Calling:
     async def joined(self, **fields: object) -> Caller:
         """Register a member."""
         member_id = f"m-{next(_numbers)}"
-        joining = {"member_id": member_id, "program": PROGRAM, "country": "ES"} | fields
+        joining = {
+            "member_id": member_id,
+            "program": PROGRAM,
+            "country": "ES",
+            "person_ref": f"person of {member_id}",
+        } | fields
         answer = await self.shop.post("/v1/shop/members", joining)
         assert answer.status_code == 201, answer.text
         return self.member_of(PROGRAM, member_id)

@@ -141,7 +141,7 @@ async def test_an_erased_member_has_no_access(api: Calling) -> None:
     problem(await api.operator.get(path), 410, "member_erased")
     problem(await api.operator.post(f"{path}/adjustments", correction()), 404, "unknown_member")
     problem(await api.operator.post(f"{path}/merge", {"into": "x", "reason": "r"}), 404, "unknown_member")
-    joining = {"member_id": member.member_id, "program": PROGRAM, "country": "ES"}
+    joining = {"member_id": member.member_id, "program": PROGRAM, "country": "ES", "person_ref": "p"}
     problem(await api.shop.post("/v1/shop/members", joining), 410, "member_erased")
     sent = await api.shop.post("/v1/shop/events", api.event("app.signed_in", member))
     assert [refused["code"] for refused in sent.json()["refused"]] == ["unknown_member"]

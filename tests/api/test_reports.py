@@ -26,7 +26,7 @@ async def api_with_history(api: Calling) -> Calling:
 
 
 async def joined(api: Calling, member_id: str, **fields: str) -> Caller:
-    joining = {"member_id": member_id, "program": PROGRAM, "country": "ES"} | fields
+    joining = {"member_id": member_id, "program": PROGRAM, "country": "ES", "person_ref": member_id} | fields
     answer = await api.shop.post("/v1/shop/members", joining)
     assert answer.status_code == 201, answer.text
     return api.member_of(PROGRAM, member_id)

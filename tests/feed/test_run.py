@@ -75,7 +75,7 @@ def token_of(settings: Settings, member_id: str) -> str:
 
 
 async def test_a_tap_is_pushed_to_the_screen(installed: Settings, services: Services) -> None:
-    registration = MemberRegistration(member_id="m1", program=PROGRAM, country="ES")
+    registration = MemberRegistration(member_id="m1", program=PROGRAM, country="ES", person_ref="p1")
     await register_member(services, registration)
     await services.post_commit.drain()
     headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}
@@ -104,7 +104,8 @@ async def test_a_merged_member_reconnects_as_the_survivor_and_an_erased_one_is_r
 ) -> None:
     for member_id in ("m1", "m2"):
         await register_member(
-            services, MemberRegistration(member_id=member_id, program=PROGRAM, country="ES")
+            services,
+            MemberRegistration(member_id=member_id, program=PROGRAM, country="ES", person_ref=member_id),
         )
     await services.post_commit.drain()
     headers = {"Authorization": f"Bearer {token_of(installed, 'm1')}"}

@@ -134,6 +134,7 @@ class ExampleMember:
             kind="person",
             birth_date=None,
             person_hash=None,
+            person_hash_as_sent=None,
             phone=None,
             referral_code=None,
             card_numbers=[],
@@ -189,7 +190,11 @@ class ExampleMember:
         """Register the member; later calls register other members."""
         member_id = f"{self.member_id}-{next(_numbers)}" if self.joined else self.member_id
         registration = MemberRegistration(
-            member_id=member_id, program=self.program_id, country=self.country, **details
+            member_id=member_id,
+            program=self.program_id,
+            country=self.country,
+            person_ref=f"person of {member_id}",
+            **details,
         )
         joined = await register_member(self.services, registration)
         self.joined = True

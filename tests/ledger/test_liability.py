@@ -37,7 +37,7 @@ id = "tally"
 version = "one"
 title = "Three points are worth a cent"
 in_force_from = 2020-01-01
-eligibility = {}
+eligibility = { one_account_a_person = false }
 expiry = { type = "never" }
 worth = { points = 3, minor = 1 }
 

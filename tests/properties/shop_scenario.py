@@ -72,7 +72,10 @@ class ShopScenario:
         self.member = Member(self.shop, self.services.clock.now())
         self.orders: list[SentOrder] = []
         registration = MemberRegistration(
-            member_id=self.member_id, program=program, country=self.shop.country
+            member_id=self.member_id,
+            program=program,
+            country=self.shop.country,
+            person_ref=self.member_id,
         )
         self.run(register_member(self.services, registration))
         self.codes: dict[int, str] = {}  # By the identity of the model's coupon.

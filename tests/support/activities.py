@@ -34,7 +34,7 @@ _numbers = count(1)
 _HEAD = """
 id = "playground"
 title = "All kinds of rules"
-eligibility = { min_age = 18 }
+eligibility = { min_age = 18, person_ref = "optional" }
 expiry = { type = "rolling", months = 12 }
 """
 

@@ -38,7 +38,7 @@ id = "spending"
 version = "first"
 title = "Points to spend"
 in_force_from = 2020-01-01
-eligibility = {}
+eligibility = { person_ref = "optional" }
 expiry = { type = "rolling", months = 1 }
 grace = "P7D"
 worth = { points = 1, minor = 1 }

@@ -44,7 +44,7 @@ id = "corner-shop"
 version = "1"
 title = "Orders"
 in_force_from = 2020-01-01
-eligibility = { min_age = 18 }
+eligibility = { min_age = 18, person_ref = "optional" }
 expiry = { type = "rolling", months = 12 }
 grace = "P10D"
 worth = { points = 1, minor = 1 }

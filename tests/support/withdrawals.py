@@ -27,7 +27,7 @@ PHONE = "+22670123456"
 RULES = """
 id = "market"
 title = "A market with withdrawals"
-eligibility = {}
+eligibility = { one_account_a_person = false }
 expiry = { type = "never" }
 worth = { points = 1, minor = 100 }
 

@@ -42,7 +42,7 @@ class Sandbox(Struct, frozen=True):
 
 
 class SandboxMemberRequest(MemberRegistration, frozen=True, kw_only=True):
-    """Defaults: a new id, the program's first country, the birth date of an adult."""
+    """Defaults: a new id, the program's first country, the birth date of an adult, a new person reference."""
 
     member_id: MemberId | None = None  # type: ignore[assignment]  # Filled in before it is registered.
     country: Country | None = None  # type: ignore[assignment]  # The same.
@@ -157,7 +157,7 @@ def _registration(services: Services, member: SandboxMemberRequest) -> MemberReg
         country=member.country or _first_country(services, member.program, now),
         birth_date=member.birth_date or add_months(now.date(), -12 * ADULT_YEARS),
         kind=member.kind,
-        person_ref=member.person_ref,
+        person_ref=member.person_ref or f"sandbox-{token_hex(8)}",
         phone=member.phone,
         card_numbers=member.card_numbers,
         referral_code=member.referral_code,

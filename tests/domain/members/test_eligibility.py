@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from engage.domain.members.definition import Eligibility
-from engage.domain.members.eligibility import birthday, reasons_against
+from engage.domain.members.eligibility import birthday, is_possible_birth, needs_person_ref, reasons_against
 
 ADULTS = Eligibility(min_age=18)
 
@@ -17,8 +17,6 @@ ADULTS = Eligibility(min_age=18)
         (date(2008, 11, 22), date(2026, 11, 21), False),
         (date(2008, 2, 29), date(2026, 2, 28), False),
         (date(2008, 2, 29), date(2026, 3, 1), True),
-        (date(2027, 1, 1), date(2026, 11, 21), False),
-        (date(9999, 12, 31), date(2026, 11, 21), False),
     ],
 )
 def test_an_adult_is_so_from_the_eighteenth_birthday_on(born: date, today: date, old_enough: bool) -> None:
@@ -32,6 +30,21 @@ def test_a_person_born_on_29_february_has_a_birthday_each_year() -> None:
         date(2022, 3, 1),
         date(2104, 2, 29),
     ]
+
+
+def test_nobody_is_born_before_1900_or_in_the_future() -> None:
+    today = date(2026, 11, 21)
+    possible = [date(1900, 1, 1), date(1990, 2, 28), today]
+    assert all(is_possible_birth(born, today=today) for born in possible)
+    impossible = [date(1, 1, 1), date(1899, 12, 31), date(2026, 11, 22), date(9999, 12, 31)]
+    assert not any(is_possible_birth(born, today=today) for born in impossible)
+
+
+def test_a_reference_is_needed_where_a_person_has_one_account() -> None:
+    assert needs_person_ref(Eligibility(), "person")
+    assert not needs_person_ref(Eligibility(), "company")
+    assert not needs_person_ref(Eligibility(one_account_a_person=False), "person")
+    assert not needs_person_ref(Eligibility(person_ref="optional"), "person")
 
 
 def test_every_reason_against_joining_is_listed() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import record
@@ -22,10 +23,13 @@ from engage.flows.members.import_members import ImportCounts, Rejections, import
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
-from tests.support.activities import PROGRAM, act, join, tap
+from engage.settings import Settings
+from engage.store.members.persons import person_hashes
+from tests.support.activities import FIRST, PROGRAM, act, join, tap
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import NOON, advance
 from tests.support.database import rows
+from tests.support.programs import services_with
 
 HEADER = "member_id,country,birth_date,kind,person_ref,phone,card_numbers,points,expires_at,earned_at\n"
 
@@ -310,3 +314,49 @@ async def test_corrected_rejected_rows_are_imported(services: Services, tmp_path
     counts, _ = await import_file(services, kept.path, name=import_name(kept.path))
     assert counts.imported == 1
     assert not RejectedFile(table).path.exists(), "an earlier run's is not left to be taken for this one's"
+
+
+async def test_a_person_is_one_however_files_write_the_reference(services: Services, tmp_path: Path) -> None:
+    lines = ["i-1,ES,,,DNI 1,,,,,", "i-2,ES,,,ｄｎｉ\u00a0１,,,,,", "i-3,ES,,,dni-1,,,,,"]
+    _, reasons = await import_file(services, write_file(tmp_path, HEADER + "\n".join(lines)))
+    assert reasons == {3: "person_has_account"}
+
+
+async def test_a_file_brings_the_references_of_members_who_joined_before_they_had_one_form(
+    services: Services, tmp_path: Path
+) -> None:
+    """Their hashes were stored of the references as they were sent, and cannot be changed without them."""
+    await import_file(services, write_file(tmp_path, HEADER + "i-1,ES,,,DNI 1,,,,,\ni-2,ES,,,x,,,,,\n"))
+    pepper = services.settings.pepper
+    as_sent = [person_hashes(ref, program_id=PROGRAM, pepper=pepper)[1] for ref in ("DNI 1", "dni  1")]
+    async with services.db.begin() as conn:
+        for member_id, hashed in zip(("i-1", "i-2"), as_sent, strict=True):
+            values = {"hashed": hashed, "id": member_id}
+            await conn.execute(text("UPDATE members SET person_hash = :hashed WHERE member_id = :id"), values)
+    # The same file again changes nothing but the hash, of one of two who are one person.
+    file = write_file(tmp_path, HEADER + "i-1,ES,,,DNI 1,,,,,\ni-2,ES,,,dni  1,,,,,\ni-3,ES,,,d n i 1,,,,,\n")
+    for _ in range(2):
+        counts, _ = await import_file(services, file)
+        assert (counts.existing, counts.members, counts.rejected) == (2, 0, 1)
+    one_form, _ = person_hashes("dni1", program_id=PROGRAM, pepper=pepper)
+    assert await rows(services.db, "SELECT person_hash FROM members ORDER BY member_id") == [
+        (one_form,),
+        (as_sent[1],),
+    ]
+
+
+async def test_new_members_of_a_file_are_known_persons_where_the_rules_want_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    strict = FIRST.replace('person_ref = "optional"', 'person_ref = "required"')
+    async with services_with(settings, strict) as services:
+        await register_member(
+            services, MemberRegistration(member_id="i-1", program=PROGRAM, country="ES", person_ref="p1")
+        )
+        file = write_file(
+            tmp_path, HEADER + "i-1,ES,,,,,,7,,\ni-2,ES,,,,,,7,,\ni-3,ES,1899-12-31,,p3,,,7,,\n"
+        )
+        counts, reasons = await import_file(services, file)
+        # A member who is known already gets the opening balance.
+        assert (counts.imported, counts.members, counts.points) == (1, 0, 7)
+        assert reasons == {3: "person_ref_required", 4: "invalid_birth_date"}

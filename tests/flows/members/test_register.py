@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from engage import programs
 from engage.domain.refusals import Refusal
@@ -15,6 +16,7 @@ from engage.flows.members.update import MemberUpdate, UpdatedMember, update_memb
 from engage.flows.programs.publish import publish
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
+from engage.store.members.persons import person_hashes
 from tests.support.clock import NOON, StoppedClock, advance, stopped_clock
 from tests.support.database import rows
 
@@ -35,6 +37,8 @@ async def enrol(
     services: Services, member_id: str, program: str = BY, country: str = "BY", **changes: object
 ) -> RegisteredMember:
     registration = {"member_id": member_id, "program": program, "country": country} | changes
+    if program == EU:
+        registration.setdefault("person_ref", f"person {member_id}")
     return await register_member(services, MemberRegistration(**registration))  # type: ignore[arg-type]
 
 
@@ -184,9 +188,55 @@ async def test_a_person_gets_one_account_however_many_requests_arrive(
     refused = {answer.code for answer in answers if isinstance(answer, Refusal)}
     assert refused <= {"person_has_account", "member_exists"}
     assert len(await rows(services.db, "SELECT 1 FROM credits WHERE rule_id = 'registration'")) == 1
-    # Programs are separate, and without a reference the shop vouches for the person.
+    # Programs are separate.
     await enrol(services, "m-1", BY, "BY", person_ref="DNI 1")
-    await enrol(services, "m-99", EU, "ES")
+
+
+async def test_a_person_is_one_however_the_reference_is_written(
+    settings: Settings, services: Services
+) -> None:
+    spellings = ["DNI 12é", "dni12É", "dni 12E\u0301", "ＤＮＩ １２é", "DNI\u00a012é", "\u200bd n i 1 2 é"]
+    async with open_services(settings, services.clock) as other:
+        await other.programs.refresh(other.db)
+        answers = await asyncio.gather(
+            *(
+                enrol(process, f"m-{n}-{m}", EU, "ES", person_ref=ref)
+                for n, ref in enumerate(spellings)
+                for m, process in enumerate((services, other))
+            ),
+            return_exceptions=True,
+        )
+    assert sum(isinstance(answer, RegisteredMember) for answer in answers) == 1
+    assert {answer.code for answer in answers if isinstance(answer, Refusal)} == {"person_has_account"}
+
+
+async def test_a_program_with_one_account_a_person_wants_to_know_the_person(services: Services) -> None:
+    for missing in [None, " ", "\u200b"]:
+        refused = await refusal(services, "m-1", EU, "ES", person_ref=missing)
+        assert (refused.code, refused.status) == ("person_ref_required", 422)
+    # Where a reference is optional, the shop vouches for the person.
+    await enrol(services, "m-1", BY, "BY")
+    assert (await refusal(services, "m-2", EU, "ES", kind="company", person_ref=None)).facts["reasons"] == [
+        "company"
+    ]
+
+
+async def test_a_reference_stored_as_it_was_sent_is_still_the_persons(services: Services) -> None:
+    await enrol(services, "m-1", EU, "ES", person_ref="DNI 1")
+    async with services.db.begin() as conn:
+        # As an earlier release stored it.
+        _, as_sent = person_hashes("DNI 1", program_id=EU, pepper=services.settings.pepper)
+        await conn.execute(text("UPDATE members SET person_hash = :hashed"), {"hashed": as_sent})
+    assert (await refusal(services, "m-2", EU, "ES", person_ref="DNI 1")).code == "person_has_account"
+
+
+async def test_a_birth_date_is_possible(services: Services) -> None:
+    for born in [date(1, 1, 1), date(1899, 12, 31), date(2026, 11, 22), date(9999, 12, 31)]:
+        for program, country in [(EU, "ES"), (EU, "US"), ("bf-mi-points", "BF")]:
+            refused = await refusal(services, "m-1", program, country, birth_date=born)
+            assert (refused.code, refused.status) == ("invalid_birth_date", 422)
+    await enrol(services, "m-1", "bf-mi-points", "BF", birth_date=date(2026, 11, 21))
+    await enrol(services, "m-1", EU, "ES", birth_date=date(1900, 1, 1))
 
 
 async def test_age_counts_by_the_date_in_the_members_zone(services: Services) -> None:

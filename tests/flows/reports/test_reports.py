@@ -31,7 +31,7 @@ id = "worthy"
 version = "{version}"
 title = "Points of changing worth"
 in_force_from = {since}
-eligibility = {{}}
+eligibility = {{ one_account_a_person = false }}
 expiry = {{ type = "rolling", months = 12 }}
 {worth}
 

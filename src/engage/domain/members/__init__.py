@@ -1,1 +1,1 @@
-"""Members: the eligibility in a document, card numbers and phone numbers."""
+"""Members: the eligibility in a document, references of persons, card numbers and phone numbers."""

@@ -1,9 +1,11 @@
 """The conditions of joining a program."""
 
 from datetime import date
-from typing import Literal
+from typing import Final, Literal
 
 from engage.domain.members.definition import Eligibility
+
+EARLIEST_BIRTH: Final = date(1900, 1, 1)
 
 Reason = Literal["under_age", "country", "company", "person"]
 
@@ -13,19 +15,25 @@ def reasons_against(
 ) -> list[Reason]:
     """The reasons why a person or company may not join; empty for those who may.
 
-    `today` is the date in their zone. Without a birth date the shop has vouched for the age.
+    `today` is the date in their zone. Without a birth date the shop has vouched for the age; a given one is
+    possible.
     """
     reasons: list[Reason] = []
-    # A birth in the future comes first: adding years to it could leave the calendar.
-    if (
-        rules.min_age is not None
-        and birth_date is not None
-        and (birth_date > today or birthday(birth_date, rules.min_age) > today)
-    ):
+    if rules.min_age is not None and birth_date is not None and birthday(birth_date, rules.min_age) > today:
         reasons.append("under_age")
     if kind not in rules.kinds:
         reasons.append(kind)
     return reasons
+
+
+def is_possible_birth(birth_date: date, *, today: date) -> bool:
+    """Tell whether somebody alive can be born on a date. `today` is the date in their zone."""
+    return EARLIEST_BIRTH <= birth_date <= today
+
+
+def needs_person_ref(rules: Eligibility, kind: Literal["person", "company"]) -> bool:
+    """Tell whether the rules want to know who joins, to keep to one account a person."""
+    return kind == "person" and rules.one_account_a_person and rules.person_ref == "required"
 
 
 def birthday(birth_date: date, age: int) -> date:

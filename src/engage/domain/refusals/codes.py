@@ -262,9 +262,11 @@ class Code(StrEnum):
     # Members.
     UNKNOWN_MEMBER = "unknown_member", 404, {*_MEMBERS, *_CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT}
     MEMBER_EXISTS = "member_exists", 409, {_U.REGISTER_MEMBER}
+    PERSON_REF_REQUIRED = "person_ref_required", 422, {_U.REGISTER_MEMBER}
     PERSON_HAS_ACCOUNT = "person_has_account", 409, {_U.REGISTER_MEMBER}
     CARD_TAKEN = "card_taken", 409, {_U.REGISTER_MEMBER, _U.CHANGE_MEMBER}, {"card_numbers": ["4929001"]}
     NOT_ELIGIBLE = "not_eligible", 422, {_U.REGISTER_MEMBER}, {"reasons": ["under_age"]}
+    INVALID_BIRTH_DATE = "invalid_birth_date", 422, {_U.REGISTER_MEMBER}
     INVALID_CARD = (
         "invalid_card",
         422,

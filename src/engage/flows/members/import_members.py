@@ -31,7 +31,7 @@ from engage.ledger.opening import (
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
-from engage.store.members.batches import StoredRows, add_members, read_stored
+from engage.store.members.batches import StoredRows, add_members, read_stored, rehash_persons
 from engage.store.members.members import NewMember
 
 ROWS_PER_BATCH: Final = 2_000
@@ -48,11 +48,14 @@ class MemberRow(MemberRegistration, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ImportCandidate(Struct, frozen=True):
-    """A valid row: the member to store, and their opening credit if there are points."""
+    """A valid row: the member to store, and their opening credit if there are points. One who `lacks_person`
+    is not stored: the program wants a reference of new members.
+    """
 
     row: Row
     member: NewMember
-    credit: OpeningCredit | None
+    lacks_person: bool
+    credit: OpeningCredit | None = None
 
 
 class ImportCounts(Struct):
@@ -158,7 +161,7 @@ def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) ->
     admission = admit(services, fields, now=now)
     program, zone = admission.program, admission.zone
     if not fields.points:
-        return ImportCandidate(row, admission.member, None)
+        return ImportCandidate(row, admission.member, admission.lacks_person)
     earned_at = now
     if fields.earned_at is not None:
         earned_at = _instant(fields.earned_at, "earned_at", zone, end_of_day=False)
@@ -180,7 +183,7 @@ def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) ->
         expires_at=ends_at,
         why=_why(program, row, name=name, at=earned_at, zone=zone),
     )
-    return ImportCandidate(row, admission.member, credit)
+    return ImportCandidate(row, admission.member, admission.lacks_person, credit)
 
 
 def _instant(value: str, column: str, zone: str, *, end_of_day: bool) -> datetime:
@@ -220,7 +223,7 @@ async def _import_batch(
     for _ in range(ATTEMPTS):
         try:
             async with open_posting(services, cause="opening") as posting:
-                stored = await _read_stored(posting.conn, candidates, program_id)
+                stored = await _rehash_and_read(posting.conn, candidates, program_id)
                 ids = [candidate.member.member_id for candidate in candidates if candidate.credit is not None]
                 opened = await read_opening_points(posting.conn, program_id, ids, name=name)
                 batch, rejections = _sort(candidates, stored, opened, name=name)
@@ -235,17 +238,22 @@ async def _import_batch(
     raise Unavailable("postgres")
 
 
-async def _read_stored(
+async def _rehash_and_read(
     conn: AsyncConnection, candidates: Sequence[ImportCandidate], program_id: str
 ) -> StoredRows:
     members = [candidate.member for candidate in candidates]
+    await rehash_persons(conn, program_id, members)
     return await read_stored(
         conn,
         program_id,
         member_ids=[member.member_id for member in members],
-        person_hashes=[hashed for member in members if (hashed := member.person_hash) is not None],
+        person_hashes=[hashed for member in members for hashed in _hashes(member)],
         card_numbers=[card for member in members for card in member.card_numbers],
     )
+
+
+def _hashes(member: NewMember) -> list[bytes]:
+    return [hashed for hashed in (member.person_hash, member.person_hash_as_sent) if hashed is not None]
 
 
 def _sort(
@@ -276,13 +284,15 @@ def _sort(
 def _check_stored(
     candidate: ImportCandidate, stored: StoredRows, opened: Mapping[str, int], *, name: str
 ) -> bool:
-    """Return true for a new member. Raises Refusal person_has_account, card_taken; ValueError if the stored
-    member contradicts the row.
+    """Return true for a new member. Raises Refusal person_ref_required, person_has_account, card_taken;
+    ValueError if the stored member contradicts the row.
     """
     member = candidate.member
     known = stored.members.get(member.member_id)
     if known is None:
-        if member.person_hash in stored.persons:
+        if candidate.lacks_person:
+            raise Refusal(Code.PERSON_REF_REQUIRED)
+        if not stored.persons.isdisjoint(_hashes(member)):
             raise Refusal(Code.PERSON_HAS_ACCOUNT)
         taken = sorted(card for card in member.card_numbers if card in stored.cards)
         if taken:

@@ -14,7 +14,12 @@ from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.members.cards import CardNumber, InvalidCardNumber, stored_number
 from engage.domain.members.definition import Eligibility
-from engage.domain.members.eligibility import Reason, reasons_against
+from engage.domain.members.eligibility import (
+    Reason,
+    is_possible_birth,
+    needs_person_ref,
+    reasons_against,
+)
 from engage.domain.members.phone import InvalidPhoneNumber, Phone, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
@@ -24,7 +29,8 @@ from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
-from engage.store.members.members import Member, NewMember, add_member, person_hash
+from engage.store.members.members import Member, NewMember, add_member
+from engage.store.members.persons import person_hashes
 
 ReferralCode = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=ONE_LINE, description="1 to 64 characters on one line")
@@ -34,9 +40,11 @@ ReferralCode = Annotated[
 class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person or company to register. Without `birth_date` the shop vouches for the age.
 
-    `person_ref` is the shop's identifier of the person; only a keyed hash of it is stored. Numbers may be
-    written in any notation: phone numbers are stored in E.164, card numbers as capitals and digits. In some
-    programs the phone number is also a card number.
+    `person_ref` is the shop's identifier of the person; only a keyed hash of it is stored. Capitals, blanks
+    and Unicode forms do not matter. It is required where the program's rules say one account a person.
+
+    Numbers may be written in any notation: phone numbers are stored in E.164, card numbers as capitals and
+    digits. In some programs the phone number is also a card number.
     """
 
     member_id: MemberId
@@ -61,11 +69,14 @@ class RegisteredMember(Struct, frozen=True):
 
 
 class Admission(Struct, frozen=True):
-    """The version and zone that apply to a new member, and the row to store."""
+    """The version and zone that apply to a new member, and the row to store. `lacks_person`: the program
+    wants to know the person, and there is no reference.
+    """
 
     program: Program
     zone: str
     member: NewMember
+    lacks_person: bool
 
 
 async def register_member(
@@ -76,11 +87,13 @@ async def register_member(
 ) -> RegisteredMember:
     """Store a new member and grant what the program gives for registering, in one transaction.
 
-    Raises Refusal unknown_program, not_eligible, invalid_phone, invalid_card, member_exists, member_erased,
+    Raises the refusals of `admit`, and Refusal person_ref_required, member_exists, member_erased,
     person_has_account, card_taken, request_in_flight; Unavailable.
     """
     now = services.clock.now()
     admission = admit(services, registration, now=now)
+    if admission.lacks_person:
+        raise Refusal(Code.PERSON_REF_REQUIRED)
     program, member = admission.program, admission.member
     slots = wanted(program.earning, Registration(), at=now, zone=admission.zone)
     # A new member has used no slot, so the first of each limit is free.
@@ -102,7 +115,7 @@ async def register_member(
 def admit(services: Services, registration: MemberRegistration, *, now: datetime) -> Admission:
     """Check a registration against its program.
 
-    Raises Refusal unknown_program, not_eligible, invalid_phone, invalid_card.
+    Raises Refusal unknown_program, invalid_birth_date, not_eligible, invalid_phone, invalid_card.
     """
     versions = services.programs.get(registration.program)
     try:
@@ -111,13 +124,18 @@ def admit(services: Services, registration: MemberRegistration, *, now: datetime
         )
     except Refusal:
         # Not offered in this country. Name the other reasons too, by the newest version and UTC's date.
-        reasons = _reasons(versions[-1].eligibility, registration, today=now.astimezone(UTC).date())
+        today = now.astimezone(UTC).date()
+        _check_birth(registration, today=today)
+        reasons = _reasons(versions[-1].eligibility, registration, today=today)
         raise Refusal(Code.NOT_ELIGIBLE, reasons=["country", *reasons]) from None
     today = calendar.local_date(now, market.zone)
+    _check_birth(registration, today=today)
     reasons = _reasons(program.eligibility, registration, today=today)
     if reasons:
         raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)
-    return Admission(program, market.zone, _new_member(services, program, registration))
+    member = _new_member(services, program, registration)
+    needed = needs_person_ref(program.eligibility, registration.kind)
+    return Admission(program, market.zone, member, lacks_person=needed and member.person_hash is None)
 
 
 def stored_phone(program: Program, phone: str, *, country: str) -> str:
@@ -147,15 +165,21 @@ def stored_cards(program: Program, written: Sequence[str], *, country: str) -> l
     return stored
 
 
+def _check_birth(registration: MemberRegistration, *, today: date) -> None:
+    """Raises Refusal invalid_birth_date."""
+    born = registration.birth_date
+    if born is not None and not is_possible_birth(born, today=today):
+        raise Refusal(Code.INVALID_BIRTH_DATE)
+
+
 def _reasons(rules: Eligibility, registration: MemberRegistration, *, today: date) -> list[Reason]:
     return reasons_against(rules, kind=registration.kind, birth_date=registration.birth_date, today=today)
 
 
 def _new_member(services: Services, program: Program, registration: MemberRegistration) -> NewMember:
     """Raises Refusal invalid_phone, invalid_card."""
-    country, hashed, phone = registration.country, None, None
-    if registration.person_ref is not None and program.eligibility.one_account_a_person:
-        hashed = person_hash(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
+    country, phone = registration.country, None
+    hashed, as_sent = _person_hashes(services, program, registration)
     numbers = stored_cards(program, registration.card_numbers, country=country)
     if registration.phone is not None:
         phone = stored_phone(program, registration.phone, country=country)
@@ -168,10 +192,19 @@ def _new_member(services: Services, program: Program, registration: MemberRegist
         kind=registration.kind,
         birth_date=registration.birth_date,
         person_hash=hashed,
+        person_hash_as_sent=as_sent,
         phone=phone,
         referral_code=registration.referral_code,
         card_numbers=list(dict.fromkeys(numbers)),
     )
+
+
+def _person_hashes(
+    services: Services, program: Program, registration: MemberRegistration
+) -> tuple[bytes | None, bytes | None]:
+    if registration.person_ref is None or not program.eligibility.one_account_a_person:
+        return None, None
+    return person_hashes(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
 
 
 async def _add_to_caches(services: Services, member: Member, *, now: datetime) -> None:

@@ -34,6 +34,7 @@ _NEW = Batch(
     *("n", members, "program_id", "member_id", "country", "kind", "birth_date", "person_hash", "phone"),
     "referral_code",
 )
+_REHASHED = Batch("k", members, "member_id", "person_hash", as_sent="bytea")
 _NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
 
 _READ_MEMBERS = text(f"""
@@ -64,6 +65,17 @@ INSERT INTO card_numbers ({_NEW_CARDS.columns})
 SELECT {_NEW_CARDS.columns} FROM {_NEW_CARDS}
 ORDER BY program_id COLLATE "C", card_number COLLATE "C"
 ON CONFLICT DO NOTHING
+""")  # noqa: S608
+
+
+# Of two members whose references have one form, and who joined before forms were compared, one gets its hash.
+_REHASH = text(f"""
+UPDATE members m SET person_hash = k.person_hash
+FROM (SELECT DISTINCT ON (person_hash) * FROM {_REHASHED} ORDER BY person_hash, member_id) k
+WHERE m.program_id = :program_id AND m.member_id = k.member_id AND m.person_hash = k.as_sent
+  AND NOT EXISTS (
+      SELECT FROM members o WHERE o.person_hash = k.person_hash AND o.program_id = :program_id
+  )
 """)  # noqa: S608
 
 
@@ -102,3 +114,17 @@ async def add_members(conn: AsyncConnection, new: Sequence[NewMember], *, now: d
         return True
     linked = await conn.execute(_ADD_CARDS, _NEW_CARDS.of(cards))
     return linked.rowcount == len(cards)
+
+
+async def rehash_persons(conn: AsyncConnection, program_id: str, brought: Sequence[NewMember]) -> None:
+    """Give those of these members who joined before references had one form the hash of that form.
+
+    Only a file that brings their references again can do that: hashes reveal nothing.
+    """
+    rows = [
+        (member.member_id, member.person_hash, member.person_hash_as_sent)
+        for member in brought
+        if member.person_hash_as_sent is not None
+    ]
+    if rows:
+        await conn.execute(_REHASH, {"program_id": program_id} | _REHASHED.of(rows))

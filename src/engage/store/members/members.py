@@ -1,7 +1,5 @@
 """Members and their cards."""
 
-import hashlib
-import hmac
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
@@ -30,12 +28,17 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True):
+    """A member to add. `person_hash_as_sent` is what earlier releases stored for the same reference, where it
+    differs: nobody joins whose reference has it.
+    """
+
     program_id: str
     member_id: str
     country: str
     kind: str
     birth_date: date | None
     person_hash: bytes | None
+    person_hash_as_sent: bytes | None
     phone: str | None
     referral_code: str | None
     card_numbers: Sequence[str]
@@ -191,8 +194,12 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
     must then end.
     """
     key = (member.program_id, member.member_id)
+    if member.person_hash_as_sent is not None and await _has_account(
+        conn, key[0], member.person_hash_as_sent
+    ):
+        raise Refusal(Code.PERSON_HAS_ACCOUNT)
     row = msgspec.structs.asdict(member) | {"joined_at": now}
-    del row["card_numbers"]
+    del row["card_numbers"], row["person_hash_as_sent"]
     added = await conn.execute(
         upsert(members).values(row).on_conflict_do_nothing().returning(members.c.member_id)
     )
@@ -205,6 +212,14 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
         raise Refusal(Code.PERSON_HAS_ACCOUNT if erased is None else Code.MEMBER_EXISTS)
     await add_cards(conn, key, member.card_numbers)
     await add_joining_rows(conn, [key])
+
+
+async def _has_account(conn: AsyncConnection, program_id: str, hashed: bytes) -> bool:
+    """Look for a hash that nobody can be given any more, so no other transaction can be about to add it."""
+    query = select(members.c.member_id).where(
+        members.c.person_hash == hashed, members.c.program_id == program_id
+    )
+    return (await conn.execute(query)).first() is not None
 
 
 async def add_joining_rows(conn: AsyncConnection, keys: Sequence[MemberKey]) -> None:
@@ -243,8 +258,3 @@ async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str | None, *,
 
 def member_erased() -> Refusal:
     return Refusal(Code.MEMBER_ERASED)
-
-
-def person_hash(person_ref: str, *, program_id: str, pepper: str) -> bytes:
-    """Hash a person reference: enough to recognise it within a program, and no more."""
-    return hmac.digest(pepper.encode(), f"{program_id}\0{person_ref}".encode(), hashlib.sha256)
