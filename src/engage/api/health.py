@@ -87,7 +87,7 @@ class HealthController(Controller):
         api = api_of(request.scope)
         parts, problems = await check(api)
         signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
-        up = api.started and all(sign == "up" for sign in signs)
+        up = api.started and not api.closing and all(sign == "up" for sign in signs)
         return answer(Readiness("up" if up else "down", parts, problems), 200 if up else 503)
 
 

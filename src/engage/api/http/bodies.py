@@ -18,7 +18,7 @@ from engage.domain.refusals import Code, Refusal
 T = TypeVar("T")
 
 # A phone on a slow line needs seconds for 64 KiB. What takes longer only occupies a connection.
-BODY_S: Final = 20.0
+BODY_S: Final = 10.0
 
 # Limits of what is read of a body that is too large, and thrown away.
 DISCARD_BYTES: Final = 1024 * 1024

@@ -37,6 +37,11 @@ class Api(Struct):
     batchers: Batchers
     sandbox: SandboxSecrets | None
     started: bool = False
+    closing: bool = False  # It still answers, and is ready no more.
+
+    def close(self) -> None:
+        """Say that this process ends, so that proxies send no more requests."""
+        self.closing = True
 
 
 def api_of(scope: Scope) -> Api:

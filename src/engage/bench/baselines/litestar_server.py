@@ -10,7 +10,7 @@ import uvloop
 from litestar import Litestar
 from litestar.datastructures import State
 
-from engage.api.run import serve
+from engage.api.server.granian_server import serve
 from engage.settings import Settings, from_environment
 
 CONNECTIONS = 10  # As many as the API's pool has.
