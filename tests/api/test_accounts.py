@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from engage.flows.scheduled.settle import settle_due
-from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
+from tests.api.calling import LIFETIME, PROGRAM, Caller, Calling, fields, problem
 from tests.support.clock import FIVE_MINUTES, NOON, advance, stopped_clock
 
 ME, CREDITS, ENTRIES = "/v1/me", "/v1/me/credits", "/v1/me/entries"
@@ -177,5 +177,9 @@ async def test_a_feed_ticket_is_valid_once(api: Calling) -> None:
     ticket = answer.json()
     assert ticket["url"] == api.services.settings.feed_url
     assert ticket["expires_at"].endswith("Z")
-    assert await api.services.topics.redeem_ticket(ticket["ticket"]) == (PROGRAM, member.member_id)
+    owner = await api.services.topics.redeem_ticket(ticket["ticket"])
+    assert owner is not None
+    assert (owner.program_id, owner.member_id) == (PROGRAM, member.member_id)
+    left_s = owner.expires_at - api.services.clock.wall().timestamp()
+    assert 0 < left_s <= LIFETIME.total_seconds(), "what it opens ends with the token"
     assert await api.services.topics.redeem_ticket(ticket["ticket"]) is None

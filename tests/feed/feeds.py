@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from engage.clock import Clock
 from engage.domain.accounts.balance import Balance
+from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member, Phase, Timeouts
@@ -21,14 +22,35 @@ from engage.signals.topics import Topics, change_of
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 PROGRAM = "eu-mi-points"
-SHORT_TIMEOUTS = Timeouts(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3)
+SHORT_TIMEOUTS = Timeouts(auth_s=0.2, read_s=0.5, drain_s=0.3, close_s=0.3, renew_s=0.3)
 
 NOBODY = ("", "")  # The health check reads this member.
 
 
-class TokenOwner(msgspec.Struct, frozen=True):
-    program_id: str
-    member_id: str
+TOKEN_S = 600
+KEY = "thumbprint"
+
+
+def identity(member_id: str, *, ends_in_s: float = TOKEN_S, key: str = KEY) -> Identity:
+    """Make what a token of a member says."""
+    return Identity(PROGRAM, member_id, int(Clock().wall().timestamp() + ends_in_s), key)
+
+
+class Tokens:
+    """Stand for the verifier. A token is `token of <member>`; its keys are those that are not withdrawn."""
+
+    def __init__(self) -> None:
+        self.ends_in_s: float = TOKEN_S
+        self.gone: set[str] = set()
+
+    def verify(self, token: str) -> Identity:
+        words = token.split()
+        if words[:2] != ["token", "of"]:
+            raise Refusal(Code.UNAUTHORIZED)
+        return identity(words[2], ends_in_s=self.ends_in_s)
+
+    async def withdrawn(self, in_use: Set[str]) -> Set[str]:
+        return in_use & self.gone
 
 
 class Balances:
@@ -61,6 +83,7 @@ class RunningFeed(msgspec.Struct):
     feed: Feed
     balances: Balances
     topics: Topics
+    tokens: Tokens
 
     async def change(self, member_id: str, seqs: Iterable[int], cause: str = "tap") -> None:
         changes = [change_of(PROGRAM, member_id, self.balances.change(member_id, seq), cause) for seq in seqs]
@@ -136,28 +159,22 @@ def message_of(text: str | bytes) -> dict[str, Any]:
     return message
 
 
-def verify(token: str) -> TokenOwner:
-    words = token.split()
-    if words[:2] != ["token", "of"]:
-        raise Refusal(Code.UNAUTHORIZED)
-    return TokenOwner(PROGRAM, words[2])
-
-
 @asynccontextmanager
 async def running_feed(
     valkey: Redis, balances: Balances | None = None, **limits: Any
 ) -> AsyncIterator[RunningFeed]:
     balances = Balances() if balances is None else balances
-    topics = Topics(valkey, Clock())
+    topics, tokens = Topics(valkey, Clock()), Tokens()
     async with open_feed(
         host="127.0.0.1",
         port=0,
         topics=topics,
-        verify=verify,
+        credentials=tokens,
         read_balances=balances.read,
+        clock=Clock(),
         limits=Limits(**limits),
     ) as feed:
-        yield RunningFeed(feed, balances, topics)
+        yield RunningFeed(feed, balances, topics, tokens)
 
 
 def narrow_socket(port: int) -> socket.socket:

@@ -3,16 +3,21 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import jwt
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from msgspec.structs import replace
 from websockets.asyncio.client import connect
 
 from engage import sandbox_secrets
+from engage.clock import Clock
 from engage.domain.activity import FuelTap
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
@@ -23,7 +28,7 @@ from engage.flows.operations.install import install
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
 from engage.tokens.signing import sign
-from tests.feed.feeds import PROGRAM, message_of
+from tests.feed.feeds import PROGRAM, identity, message_of
 from tests.support.clock import running_clock
 from tests.support.command_line import engage
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
@@ -82,7 +87,7 @@ async def test_a_tap_is_pushed_to_the_screen(installed: Settings, services: Serv
     url = f"ws://{HOST}:{installed.feed_port}/"
     async with engage_feed(installed) as running, asyncio.timeout(WITHIN_S * 2):
         async with connect(url, additional_headers=headers) as screen, connect(url) as browser:
-            ticket, _ = await services.topics.issue_ticket(PROGRAM, "m1")
+            ticket, _ = await services.topics.issue_ticket(identity("m1"))
             await browser.send(f'{{"type":"auth","ticket":"{ticket}"}}')
             for client in (screen, browser):
                 first = message_of(await client.recv())
@@ -97,6 +102,43 @@ async def test_a_tap_is_pushed_to_the_screen(installed: Settings, services: Serv
             await browser.wait_closed()
             assert (screen.close_code, browser.close_code) == (1012, 1012)
         assert await running.wait() == 0
+
+
+async def test_a_connection_ends_when_its_key_leaves_the_key_set(
+    installed: Settings, services: Services, tmp_path: Path
+) -> None:
+    registration = MemberRegistration(member_id="m1", program=PROGRAM, country="ES", person_ref="p1")
+    await register_member(services, registration)
+    old, new = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    file = write_keys(tmp_path / "rotated.json", old=old, new=new)
+    settings = replace(installed, jwks=str(file))
+    url = f"ws://{HOST}:{installed.feed_port}/"
+    async with engage_feed(settings), asyncio.timeout(WITHIN_S * 2), AsyncExitStack() as stack:
+        first, second = [
+            await stack.enter_async_context(connect(url, additional_headers=bearer(key, kid)))
+            for key, kid in ((old, "old"), (new, "new"))
+        ]
+        for screen in (first, second):
+            assert message_of(await screen.recv())["type"] == "snapshot"
+        write_keys(file, new=new)
+        await first.wait_closed()
+        assert (first.close_code, first.close_reason) == (3000, "key withdrawn")
+        await record(services, [MemberActivity(PROGRAM, "m1", FuelTap(), services.clock.now())])
+        assert message_of(await second.recv())["balance"]["pending"] == 52
+
+
+def write_keys(file: Path, **keys: ec.EllipticCurvePrivateKey) -> Path:
+    """Replace a key set atomically, as a key rotation must."""
+    public = [ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": kid} for kid, key in keys.items()]
+    draft = file.with_suffix(".new")
+    draft.write_bytes(msgspec.json.encode({"keys": public}))
+    return draft.replace(file)
+
+
+def bearer(key: ec.EllipticCurvePrivateKey, kid: str) -> dict[str, str]:
+    now = int(Clock().wall().timestamp())
+    said = {"iss": "engage", "aud": "engage", "sub": "m1", "program": PROGRAM, "iat": now, "exp": now + 600}
+    return {"Authorization": f"Bearer {jwt.encode(said, key, 'ES256', headers={'kid': kid})}"}
 
 
 async def test_a_merged_member_reconnects_as_the_survivor_and_an_erased_one_is_refused(

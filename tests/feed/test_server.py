@@ -13,11 +13,11 @@ from websockets.exceptions import InvalidStatus
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
 from tests.feed.feeds import (
-    PROGRAM,
     SHORT_TIMEOUTS,
     Balances,
     Client,
     RunningFeed,
+    identity,
     narrow_socket,
     running_feed,
 )
@@ -100,7 +100,7 @@ async def test_a_resume_is_answered_with_the_current_balance(running: RunningFee
 
 
 async def test_a_resume_that_comes_with_the_ticket_replaces_the_snapshot(running: RunningFeed) -> None:
-    ticket, _ = await running.topics.issue_ticket(PROGRAM, "m1")
+    ticket, _ = await running.topics.issue_ticket(identity("m1"))
     running.balances.away = True
     async with running.client() as client:
         await client.send(type="auth", ticket=ticket)
@@ -141,7 +141,7 @@ async def test_ended_connections_are_removed(running: RunningFeed) -> None:
 
 
 async def test_a_ticket_is_valid_once(running: RunningFeed) -> None:
-    ticket, _ = await running.topics.issue_ticket(PROGRAM, "m1")
+    ticket, _ = await running.topics.issue_ticket(identity("m1"))
     async with running.client() as client:
         await client.send(type="auth", ticket=ticket)
         await client.expect("snapshot", 1)
@@ -153,7 +153,7 @@ async def test_a_ticket_is_valid_once(running: RunningFeed) -> None:
 
 
 async def test_an_expired_ticket_is_refused(running: RunningFeed, valkey: Redis) -> None:
-    ticket, _ = await running.topics.issue_ticket(PROGRAM, "m1")
+    ticket, _ = await running.topics.issue_ticket(identity("m1"))
     [key] = await valkey.keys("engage:ticket:*")
     await valkey.pexpire(key, 0)
     async with running.client() as client:
@@ -178,6 +178,66 @@ async def test_a_scheme_may_be_written_in_any_case(running: RunningFeed) -> None
         await client.expect("snapshot", 1)
 
 
+async def test_a_connection_ends_with_its_token(impatient: RunningFeed) -> None:
+    impatient.tokens.ends_in_s = 1
+    async with impatient.client("m1") as client:
+        await client.expect("snapshot", 1)
+        await impatient.change("m1", [2])
+        await client.expect("balance", 2, "tap")
+        assert await client.closed() == (3000, "token expired")
+
+
+async def test_a_connection_ends_with_the_token_that_got_its_ticket(impatient: RunningFeed) -> None:
+    ticket, _ = await impatient.topics.issue_ticket(identity("m1", ends_in_s=1))
+    async with impatient.client() as client:
+        await client.send(type="auth", ticket=ticket)
+        await client.expect("snapshot", 1)
+        assert await client.closed() == (3000, "token expired")
+
+
+async def test_new_credentials_keep_a_connection_open(impatient: RunningFeed) -> None:
+    impatient.tokens.ends_in_s = 1
+    async with impatient.client("m1") as client, impatient.client("m1") as other:
+        await client.expect("snapshot", 1)
+        await other.expect("snapshot", 1)
+        ticket, _ = await impatient.topics.issue_ticket(identity("m1"))
+        await client.send(type="auth", ticket=ticket)
+        assert await other.closed() == (3000, "token expired")
+        await impatient.change("m1", [2])
+        await client.expect("balance", 2, "tap")
+        await client.send(type="auth", ticket=ticket)
+        assert await client.closed() == (3000, "bad credentials"), "a ticket is valid once"
+
+
+async def test_credentials_of_another_member_end_a_connection(running: RunningFeed) -> None:
+    ticket, _ = await running.topics.issue_ticket(identity("m2"))
+    async with running.client("m1") as client:
+        await client.expect("snapshot", 1)
+        await client.send(type="auth", ticket=ticket)
+        assert await client.closed() == (3000, "bad credentials")
+
+
+async def test_a_connection_ends_when_its_key_is_withdrawn(running: RunningFeed) -> None:
+    ticket, _ = await running.topics.issue_ticket(identity("m1", key="another"))
+    async with running.client("m1") as client, running.client() as other:
+        await client.expect("snapshot", 1)
+        await other.send(type="auth", ticket=ticket)
+        await other.expect("snapshot", 1)
+        running.tokens.gone = {"another"}
+        await running.feed._check_keys()
+        assert await other.closed() == (3000, "key withdrawn")
+        await running.change("m1", [2])
+        await client.expect("balance", 2, "tap")
+
+
+async def test_nothing_is_left_of_ended_connections(running: RunningFeed) -> None:
+    async with running.client("m1") as client:
+        await client.expect("snapshot", 1)
+        assert len(running.feed._hub._ending) == 1
+    await eventually(lambda: len(running.feed) == 0)
+    assert running.feed._hub._ending == {}
+
+
 async def test_an_unknown_member_is_refused(running: RunningFeed) -> None:
     async with running.client("nobody") as client:
         assert await client.closed() == (3000, "unknown member")
@@ -195,7 +255,7 @@ async def test_the_first_message_has_to_authenticate(running: RunningFeed, first
         assert await client.closed() == (3000, "authenticate first")
 
 
-@pytest.mark.parametrize("more", ['{"type":"auth","ticket":"t"}', "garbage", b"\xff\xfe", '{"seq":1}'])
+@pytest.mark.parametrize("more", ['{"type":"auth"}', "garbage", b"\xff\xfe", '{"seq":1}'])
 async def test_an_unexpected_message_closes_the_connection(running: RunningFeed, more: str | bytes) -> None:
     async with running.client("m1") as client:
         await client.expect("snapshot", 1)

@@ -111,10 +111,18 @@ def test_one_ticket_is_enough() -> None:
     assert session.received(Auth("u"), 101.0) == (Close(3000, "authenticate first"),)
 
 
-@pytest.mark.parametrize("message", [Auth("t"), None])
-def test_an_authenticated_client_may_send_only_a_resume(message: Incoming | None) -> None:
+def test_an_authenticated_client_may_send_a_resume_or_new_credentials() -> None:
     for session in (reading(), live()):
-        assert session.received(message, 101.0) == (Close(1008, "unexpected message"),)
+        assert session.received(Auth("u"), 101.0) == (Redeem("u"),)
+        assert session.phase is not Phase.REDEEMING
+        assert session.received(None, 101.0) == (Close(1008, "unexpected message"),)
+
+
+def test_the_end_of_the_credentials_closes_once() -> None:
+    session = live()
+    assert session.credentials_ended("token expired", 101.0) == (Close(3000, "token expired"),)
+    assert session.deadline == 104.0
+    assert session.credentials_ended("token expired", 102.0) == ()
 
 
 def test_a_member_that_the_database_does_not_know_is_refused() -> None:

@@ -23,15 +23,16 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from engage.clock import Clock
+from engage.domain.identity import Identity
 from engage.domain.refusals import Refusal, Unavailable
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings, SettingsError
 from engage.tokens import verifier as verifying
 from engage.tokens.signing import sign
-from engage.tokens.verifier import Identity, TokenVerifier, open_verifier
+from engage.tokens.verifier import TokenVerifier, open_verifier
 from tests.support.eventually import eventually
 
-ANA = Identity("eu-mi-points", "ana")
+ANA = "eu-mi-points", "ana"
 CLOCK = Clock()
 ED = ed25519.Ed25519PrivateKey.generate()
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -89,6 +90,10 @@ def token(key: Any = ED, algorithm: str = "EdDSA", kid: object = "ed", **changed
     return jwt.encode(claims(**changed), key, algorithm, headers=headers)
 
 
+def member(identity: Identity) -> tuple[str, str]:
+    return identity.program_id, identity.member_id
+
+
 def refused(verifier: TokenVerifier, bad: str) -> bool:
     with pytest.raises(Refusal) as refusal:
         verifier.verify(bad)
@@ -96,9 +101,9 @@ def refused(verifier: TokenVerifier, bad: str) -> bool:
 
 
 async def test_a_good_token_identifies_its_member(verifier: TokenVerifier) -> None:
-    assert verifier.verify(token()) == ANA
-    assert verifier.verify(token(EC, "ES256", "ec")) == ANA
-    assert verifier.verify(token(aud=["others", "engage"])) == ANA
+    assert member(verifier.verify(token())) == ANA
+    assert member(verifier.verify(token(EC, "ES256", "ec"))) == ANA
+    assert member(verifier.verify(token(aud=["others", "engage"]))) == ANA
 
 
 NOW = int(CLOCK.wall().timestamp())
@@ -140,7 +145,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(verifier: TokenVerifier, wr
 
 async def test_a_provider_whose_clock_is_slightly_ahead_is_accepted(verifier: TokenVerifier) -> None:
     ahead = int(CLOCK.wall().timestamp()) + 20
-    assert verifier.verify(token(iat=ahead, nbf=ahead, exp=ahead + 900)) == ANA
+    assert member(verifier.verify(token(iat=ahead, nbf=ahead, exp=ahead + 900))) == ANA
 
 
 async def test_a_signature_by_another_key_is_refused(verifier: TokenVerifier) -> None:
@@ -205,7 +210,7 @@ def segment(content: str | bytes) -> str:
 
 async def test_a_token_with_a_changed_byte_is_refused(verifier: TokenVerifier) -> None:
     good = token()
-    assert verifier.verify(good) == ANA
+    assert member(verifier.verify(good)) == ANA
     for at in range(0, len(good), 7):
         other = "A" if good[at] != "A" else "B"
         changed = good[:at] + other + good[at + 1 :]
@@ -222,9 +227,9 @@ async def test_a_cached_token_is_refused_once_it_expires(keys: Path) -> None:
     clock = Later()
     verifier = await open_verifier(settings(keys), clock)
     good = token()
-    assert verifier.verify(good) == verifier.verify(good) == ANA
+    assert member(verifier.verify(good)) == member(verifier.verify(good)) == ANA
     clock.ahead = timedelta(seconds=899)
-    assert verifier.verify(good) == ANA
+    assert member(verifier.verify(good)) == ANA
     clock.ahead = timedelta(seconds=901)
     assert refused(verifier, good)
 
@@ -245,11 +250,11 @@ async def test_sandbox_tokens_are_valid_for_a_day(tmp_path: Path) -> None:
     day = timedelta(hours=24)
     long = sign(secrets, "eu-mi-points", "ana", day)
     sandbox = await open_verifier(settings(file, sandbox=tmp_path / "sandbox.json"), CLOCK)
-    assert sandbox.verify(long) == ANA
+    assert member(sandbox.verify(long)) == ANA
     assert refused(sandbox, sign(secrets, "eu-mi-points", "ana", day + timedelta(seconds=1)))
     shop = await open_verifier(settings(file), CLOCK)
     assert refused(shop, long)
-    assert shop.verify(sign(secrets, "eu-mi-points", "ana", timedelta(minutes=15))) == ANA
+    assert member(shop.verify(sign(secrets, "eu-mi-points", "ana", timedelta(minutes=15)))) == ANA
 
 
 async def test_a_key_added_to_the_file_is_found_with_its_first_token(keys: Path) -> None:
@@ -258,7 +263,7 @@ async def test_a_key_added_to_the_file_is_found_with_its_first_token(keys: Path)
     first = token(new, kid="new")
     assert refused(verifier, first)
     write(keys, ED_JWK, OKPAlgorithm.to_jwk(new.public_key(), as_dict=True) | {"kid": "new"})
-    assert verifier.verify(first) == ANA
+    assert member(verifier.verify(first)) == ANA
 
 
 async def test_cached_tokens_of_a_withdrawn_key_are_refused(
@@ -266,11 +271,27 @@ async def test_cached_tokens_of_a_withdrawn_key_are_refused(
 ) -> None:
     verifier = await open_verifier(settings(keys), CLOCK)
     good = token()
-    assert verifier.verify(good) == ANA
+    assert member(verifier.verify(good)) == ANA
     write(keys, EC_JWK)
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
-    assert verifier.verify(token(EC, "ES256", "ec")) == ANA
+    assert member(verifier.verify(token(EC, "ES256", "ec"))) == ANA
     assert refused(verifier, good)
+
+
+async def test_keys_in_use_that_leave_the_file_are_withdrawn(keys: Path) -> None:
+    verifier = await open_verifier(settings(keys), CLOCK)
+    ed, ec_ = verifier.verify(token()).key, verifier.verify(token(EC, "ES256", "ec")).key
+    assert await verifier.withdrawn({ed, ec_}) == set()
+    write(keys, ED_JWK)
+    assert await verifier.withdrawn({ed, ec_}) == {ec_}
+    assert refused(verifier, token(EC, "ES256", "ec"))
+    other: dict[str, Any] = OKPAlgorithm.to_jwk(
+        ed25519.Ed25519PrivateKey.generate().public_key(), as_dict=True
+    )
+    write(keys, other | {"kid": "ed"})
+    assert await verifier.withdrawn({ed}) == {ed}, "the same kid is another key"
+    keys.write_text("broken")
+    assert await verifier.withdrawn({ed}) == set(), "what cannot be read withdraws nothing"
 
 
 async def test_a_broken_key_file_leaves_the_keys_read_before(
@@ -279,7 +300,7 @@ async def test_a_broken_key_file_leaves_the_keys_read_before(
     verifier = await open_verifier(settings(keys), CLOCK)
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     keys.write_text("{")
-    assert verifier.verify(token()) == ANA
+    assert member(verifier.verify(token())) == ANA
     keys.unlink()
     assert verifier.verify(token(sub="bea")).member_id == "bea"
 
@@ -392,7 +413,7 @@ def _certificate(folder: Path) -> Path:
 
 async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> None:
     verifier = await open_verifier(settings(provider.url), CLOCK)
-    assert verifier.verify(token()) == ANA
+    assert member(verifier.verify(token())) == ANA
     assert provider.requests == 1
 
 
@@ -420,7 +441,7 @@ async def test_a_new_remote_key_is_found_on_the_next_try(
     assert refused(verifier, new)
     assert refused(verifier, new), "one fetch at a time"
     await verifier.close()
-    assert verifier.verify(new) == ANA
+    assert member(verifier.verify(new)) == ANA
     assert provider.requests == 2
 
 
@@ -430,9 +451,22 @@ async def test_a_stale_remote_key_set_is_fetched_in_the_background(
     verifier = await open_verifier(settings(provider.url), CLOCK)
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
-    assert verifier.verify(token()) == ANA, "nobody waits for it"
+    assert member(verifier.verify(token())) == ANA, "nobody waits for it"
     await eventually(lambda: provider.requests == 2)
     await verifier.close()
+
+
+async def test_a_key_in_use_that_the_remote_set_may_have_now_is_looked_for_first(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
+    verifier = await open_verifier(settings(provider.url), CLOCK)
+    fetched = provider.requests
+    in_use = {verifier.verify(token()).key}
+    assert await verifier.withdrawn(in_use) == set()
+    assert provider.requests == fetched, "a set that has all keys in use is not fetched"
+    assert await verifier.withdrawn({*in_use, "of another process"}) == {"of another process"}
+    assert provider.requests == fetched + 1
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
@@ -449,7 +483,7 @@ async def test_without_any_key_the_service_is_unavailable(
     with pytest.raises(Unavailable):
         verifier.verify(token())
     await verifier.close()
-    assert verifier.verify(token()) == ANA
+    assert member(verifier.verify(token())) == ANA
 
 
 async def test_a_provider_that_fails_later_leaves_the_known_keys(
@@ -459,7 +493,7 @@ async def test_a_provider_that_fails_later_leaves_the_known_keys(
     provider.status = 500
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
-    assert verifier.verify(token()) == ANA
+    assert member(verifier.verify(token())) == ANA
     await verifier.close()
     assert verifier.verify(token(sub="bea")).member_id == "bea"
     await verifier.close()

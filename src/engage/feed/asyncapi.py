@@ -9,14 +9,21 @@ from engage import yaml_text
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.messages import Auth, BalanceChange, Resume, Snapshot
-from engage.feed.session import POLICY, RESTARTING, TRY_LATER, UNAUTHORIZED
+from engage.feed.session import POLICY, RESTARTING, TRY_LATER, UNAUTHORIZED, Timeouts
 from engage.signals.topics import TICKET_TTL_S
+
+_RENEW_S: Final = Timeouts().renew_s
 
 _DESCRIPTION: Final = f"""\
 Pushes a member's balance whenever it changes.
 
 Connect with `Authorization: Bearer <JWT>`. Browsers cannot set this header: they connect without it and first
 send `auth` with a ticket of `POST /v1/feed/tickets`. A ticket is valid once, for {TICKET_TTL_S} s.
+
+A connection ends with the token that opened it, or that got its ticket: {_RENEW_S:.0f} s after the token's
+`exp` the server closes it with 3000. To stay connected, get a ticket with a new token of the same member and
+send `auth` again, at any time before that. There is no answer unless it is refused. When the key that signed
+the token is withdrawn from the key set, the server closes the connection at once.
 
 The server sends a `snapshot`, then a `balance` for each change. A slow client gets only the newest state:
 `seq` may skip numbers and never falls on one connection.
@@ -31,7 +38,8 @@ authoritative.
 """
 
 _CLOSE_CODES: Final = {
-    UNAUTHORIZED: "Missing or invalid credentials, or an unknown member. Reconnect with new credentials.",
+    UNAUTHORIZED: "Missing, invalid or expired credentials, or an unknown member. Reconnect with new "
+    "credentials.",
     RESTARTING: "The feed restarts. Reconnect after a short random wait.",
     TRY_LATER: "The client reads too slowly, or a service is unavailable. Reconnect later.",
     POLICY: "An unexpected message, or too many connections of one member: the oldest is closed.",

@@ -4,9 +4,11 @@ The hub passes events to the sessions of its sockets and performs the actions th
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from math import ceil, floor
 from typing import Final, Protocol
 
 from engage.domain.accounts.balance import Balance
+from engage.domain.identity import Identity
 from engage.feed.messages import RESYNCED
 from engage.feed.session import (
     Abort,
@@ -29,10 +31,14 @@ LEAVE_AFTER_S: Final = 3.0
 
 
 class Socket(Protocol):
-    """A connection. `member` is None until it is authenticated."""
+    """A connection. `member` is None until it is authenticated, and `key` is the one that signed its token.
+    `ends_in` is the second in which it is closed because its token has ended.
+    """
 
     session: Session
     member: Member | None
+    key: str
+    ends_in: int
 
     def send_text(self, message: bytes) -> None:
         """Write a text message unless the connection is closing. Never blocks."""
@@ -53,6 +59,8 @@ class Hub:
         self._by_member: dict[Member, list[Socket]] = {}
         self._timed: set[Socket] = set()  # Sockets whose session may have a deadline.
         self._leaving: dict[Socket, float | None] = {}  # Sockets of a closed account, and when to close them.
+        self._ending: dict[int, set[Socket]] = {}  # By `ends_in`.
+        self._ended_until: int | None = None  # The last second whose sockets are closed.
 
     def __len__(self) -> int:
         """Return the number of sockets, with and without a member."""
@@ -65,12 +73,20 @@ class Hub:
         self._sockets.add(socket)
         self.watch(socket)
 
-    def authenticated(self, socket: Socket, member: Member, now: float) -> None:
-        """Subscribe the socket to the member's changes. A balance that is read afterwards misses none."""
+    def authenticated(self, socket: Socket, identity: Identity, until: float, now: float) -> None:
+        """Subscribe the socket to the member's changes. A balance that is read afterwards misses none.
+
+        It is closed at `until`, unless it has other credentials by then.
+        """
+        member = (identity.program_id, identity.member_id)
+        if socket.member is not None:
+            self._renewed(socket, member, identity.key, until, now)
+            return
         actions = socket.session.authenticated(now)
         if not actions:
             return  # It was closed while its ticket was looked up.
         socket.member = member
+        self._end_at(socket, identity.key, until)
         sockets = self._by_member.setdefault(member, [])
         if len(sockets) >= SOCKETS_PER_MEMBER:
             self.perform(sockets[0], sockets[0].session.displaced(now))
@@ -78,10 +94,40 @@ class Hub:
         sockets.append(socket)
         self.perform(socket, actions)
 
+    def _renewed(self, socket: Socket, member: Member, key: str, until: float, now: float) -> None:
+        """Keep the socket open for longer. Credentials of another member end it."""
+        if socket.member != member:
+            self.perform(socket, socket.session.refused(now))
+        else:
+            self._end_at(socket, key, until)
+
+    def _end_at(self, socket: Socket, key: str, until: float) -> None:
+        self._forget_end(socket)
+        socket.key, socket.ends_in = key, ceil(until)
+        self._ending.setdefault(socket.ends_in, set()).add(socket)
+
+    def _forget_end(self, socket: Socket) -> None:
+        ending = self._ending.get(socket.ends_in)
+        if ending is not None:
+            ending.discard(socket)
+            if not ending:
+                del self._ending[socket.ends_in]
+
+    def keys(self) -> set[str]:
+        """The keys that signed the tokens of the sockets."""
+        return {socket.key for socket in self._sockets if socket.member is not None}
+
+    def key_withdrawn(self, key: str, now: float) -> None:
+        """Close the sockets whose tokens a key has signed."""
+        for socket in self._sockets:
+            if socket.key == key:
+                self.perform(socket, socket.session.credentials_ended("key withdrawn", now))
+
     def ended(self, socket: Socket) -> None:
         """Remove a socket whose connection has ended."""
         socket.session.ended()
         self._forget(socket)
+        self._forget_end(socket)
         self._sockets.discard(socket)
         self._timed.discard(socket)
         self._leaving.pop(socket, None)
@@ -156,12 +202,21 @@ class Hub:
                 self._timed.discard(socket)
             elif deadline <= now:
                 self.perform(socket, socket.session.expired(now))
+        self._end_sockets(now)
         for socket, at in tuple(self._leaving.items()):
             if at is None:
                 self._leaving[socket] = now + LEAVE_AFTER_S
             elif at <= now:
                 del self._leaving[socket]
                 self.perform(socket, socket.session.restarting(now))
+
+    def _end_sockets(self, now: float) -> None:
+        """Close the sockets whose tokens have ended. Looks at the passed seconds, not at each socket."""
+        since = floor(now) - 1 if self._ended_until is None else self._ended_until
+        for second in range(since + 1, floor(now) + 1):
+            for socket in tuple(self._ending.pop(second, ())):
+                self.perform(socket, socket.session.credentials_ended("token expired", now))
+        self._ended_until = max(since, floor(now))
 
     def _forget(self, socket: Socket) -> None:
         """Unsubscribe the socket."""

@@ -51,7 +51,9 @@ class BalanceChange(Struct, frozen=True, tag_field="type", tag="balance", gc=Fal
 
 
 class Auth(Struct, frozen=True, tag_field="type", tag="auth", forbid_unknown_fields=True):
-    """First message of a client without an Authorization header. A ticket is valid once, for 30 s."""
+    """First message of a client without an Authorization header, and from any client before its token ends. A
+    ticket is valid once, for 30 s.
+    """
 
     ticket: Annotated[str, Meta(min_length=1, max_length=256)]
 

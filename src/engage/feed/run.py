@@ -4,15 +4,17 @@ import asyncio
 import gc
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from typing import Final
 
 import structlog
 import uvloop
+from msgspec.structs import replace
 
 from engage import logs
 from engage.domain.accounts.balance import Balance
+from engage.domain.identity import Identity
 from engage.domain.refusals import Unavailable
 from engage.feed.server import Limits, open_feed
 from engage.feed.session import Member
@@ -21,7 +23,7 @@ from engage.runtime.background import running
 from engage.runtime.liveness import touch_liveness_file
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
-from engage.tokens.verifier import Identity, TokenVerifier, open_verifier
+from engage.tokens.verifier import TokenVerifier, open_verifier
 
 log = structlog.get_logger()
 
@@ -54,12 +56,6 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
     async def read(members: list[Member]) -> Mapping[Member, Balance]:
         return await read_balances(services, members)
 
-    def verify(token: str) -> Identity:
-        """Verify a token. A merged member gets the balance of the survivor."""
-        caller = verifier.verify(token)
-        member_id = services.members.current_id(caller.program_id, caller.member_id)
-        return Identity(caller.program_id, member_id)
-
     with suppress(Unavailable):  # The cache refreshes itself later.
         await services.members.refresh(services.db)
     limits = _limits()
@@ -67,8 +63,9 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         host=services.settings.feed_host,
         port=services.settings.feed_port,
         topics=services.topics,
-        verify=verify,
+        credentials=_Credentials(services, verifier),
         read_balances=read,
+        clock=services.clock,
         limits=limits,
         loops=services.loops,
         reuse_port=services.settings.reuse_port,
@@ -77,6 +74,22 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         log.info("feed is serving", port=feed.port, connections=limits.connections)
         async with running(touch_liveness_file(services)):
             await stop.wait()
+
+
+class _Credentials:
+    """Tokens. A merged member gets the balance of the survivor."""
+
+    def __init__(self, services: Services, verifier: TokenVerifier) -> None:
+        self._services = services
+        self._verifier = verifier
+
+    def verify(self, token: str) -> Identity:
+        caller = self._verifier.verify(token)
+        member_id = self._services.members.current_id(caller.program_id, caller.member_id)
+        return replace(caller, member_id=member_id)
+
+    async def withdrawn(self, in_use: Set[str]) -> Set[str]:
+        return await self._verifier.withdrawn(in_use)
 
 
 def _collect_less() -> None:

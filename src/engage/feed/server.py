@@ -4,10 +4,10 @@ import asyncio
 import json
 import logging
 import socket as sockets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Set
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -17,6 +17,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from engage.clock import Clock
+from engage.domain.identity import Identity
 from engage.domain.refusals import Refusal, Unavailable
 from engage.feed import messages
 from engage.feed.hub import Hub
@@ -29,6 +31,7 @@ from engage.signals.topics import Subscribed, Topics
 TICK_S: Final = 0.25
 CHANGES_PER_YIELD: Final = 128
 HEARTBEAT_S: Final = 2.0
+CHECK_KEYS_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0
 KEEPALIVE_S: Final = 20
 
@@ -52,17 +55,14 @@ _SHORT_HEADERS: Final = [bytes((0x80 | Opcode.TEXT, size)) for size in range(126
 _NOBODY: Final[Member] = ("", "")
 
 
-class Identity(Protocol):
-    """The member of a token."""
+class Credentials(Protocol):
+    """Tokens and the keys that sign them."""
 
-    @property
-    def program_id(self) -> str: ...
+    def verify(self, token: str) -> Identity:
+        """Return a token's member. Raises Refusal."""
 
-    @property
-    def member_id(self) -> str: ...
-
-
-Verify: TypeAlias = Callable[[str], Identity]  # Raises Refusal.
+    async def withdrawn(self, in_use: Set[str]) -> Set[str]:
+        """Return the keys in use that are valid no more."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -75,10 +75,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Connection(ServerConnection):
     """A connection of the library, with a session after `open_session`."""
 
-    __slots__ = ("_hub", "member", "session")
+    __slots__ = ("_hub", "ends_in", "key", "member", "session")
 
     session: Session
     member: Member | None
+    key: str
+    ends_in: int
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -87,6 +89,7 @@ class Connection(ServerConnection):
     def open_session(self, hub: Hub, timeouts: Timeouts) -> None:
         self._hub = hub
         self.member = None
+        self.key, self.ends_in = "", 0
         self.session = Session(self.loop.time(), timeouts)
         hub.opened(self)
 
@@ -124,15 +127,17 @@ class Feed:
     def __init__(
         self,
         topics: Topics,
-        verify: Verify,
+        credentials: Credentials,
         read_balances: ReadBalances,
         limits: Limits,
         loops: Loops,
+        clock: Clock,
     ) -> None:
         self.port = 0
         self._loops = loops
         self._topics = topics
-        self._verify = verify
+        self._credentials = credentials
+        self._clock = clock
         self._read_balances = read_balances
         self._limits = limits
         self._reader = BalanceReader(read_balances)
@@ -171,13 +176,18 @@ class Feed:
         if len(credentials) > 1 or scheme.lower() != "bearer":
             return connection.session.refused(now)
         try:
-            identity = self._verify(token.strip())
+            identity = self._credentials.verify(token.strip())
         except Unavailable:
             return connection.session.unavailable(now)
         except Refusal:
             return connection.session.refused(now)
-        self._hub.authenticated(connection, (identity.program_id, identity.member_id), now)
+        self._authenticated(connection, identity, now)
         return NOTHING
+
+    def _authenticated(self, connection: Connection, identity: Identity, now: float) -> None:
+        left_s = identity.expires_at - self._clock.wall().timestamp()
+        until = now + max(left_s, 0) + self._limits.timeouts.renew_s
+        self._hub.authenticated(connection, identity, until, now)
 
     async def _received(self, connection: Connection, raw: bytes) -> None:
         now = connection.loop.time()
@@ -191,14 +201,14 @@ class Feed:
     async def _redeem(self, connection: Connection, ticket: str) -> None:
         now = connection.loop.time
         try:
-            member = await self._topics.redeem_ticket(ticket)
+            identity = await self._topics.redeem_ticket(ticket)
         except Unavailable:
             self._hub.perform(connection, connection.session.unavailable(now()))
             return
-        if member is None:
+        if identity is None:
             self._hub.perform(connection, connection.session.refused(now()))
         else:
-            self._hub.authenticated(connection, member, now())
+            self._authenticated(connection, identity, now())
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer health checks, and refuse connections above the limit; None continues the handshake."""
@@ -222,6 +232,7 @@ class Feed:
             self._loops.keep("changes", self._listen),
             self._loops.keep("balances", lambda loop: self._reader.run(self._hub, loop)),
             self._loops.repeat("deadlines", self._tick, every_s=TICK_S),
+            self._loops.repeat("keys", self._check_keys, every_s=CHECK_KEYS_S),
             self._loops.repeat("heartbeat", self._check_services, every_s=HEARTBEAT_S, first=True),
         ):
             await asyncio.Event().wait()
@@ -244,6 +255,11 @@ class Feed:
 
     async def _tick(self) -> None:
         self._hub.tick(asyncio.get_running_loop().time())
+
+    async def _check_keys(self) -> None:
+        """Close the connections whose tokens were signed by a key that has been withdrawn."""
+        for key in await self._credentials.withdrawn(self._hub.keys()):
+            self._hub.key_withdrawn(key, asyncio.get_running_loop().time())
 
     async def _check_services(self) -> None:
         """Announce that this process is alive, and check the services."""
@@ -285,8 +301,9 @@ async def open_feed(
     host: str,
     port: int,
     topics: Topics,
-    verify: Verify,
+    credentials: Credentials,
     read_balances: ReadBalances,
+    clock: Clock,
     limits: Limits = Limits(),  # noqa: B008 — It is frozen.
     loops: Loops | None = None,
     reuse_port: bool = False,
@@ -296,7 +313,7 @@ async def open_feed(
     `loops` are those of the process. With `reuse_port` several processes share the port. Raises OSError where
     the port is taken.
     """
-    feed = Feed(topics, verify, read_balances, limits, loops or Loops())
+    feed = Feed(topics, credentials, read_balances, limits, loops or Loops(), clock)
     server = await serve(
         feed.handle,
         sock=_listening_socket(host, port, reuse_port=reuse_port),

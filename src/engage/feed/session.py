@@ -29,6 +29,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     read_s: float = 15  # From credentials to a balance read.
     drain_s: float = 10  # From a full write buffer to an almost empty one.
     close_s: float = 3  # From our close frame to the end of the connection.
+    renew_s: float = 30  # From the end of the token to our close frame, unless new credentials come.
 
 
 # Actions.
@@ -141,6 +142,8 @@ class Session:
                 self.phase = Phase.REDEEMING
                 return (Redeem(message.ticket),)
             return self._close(UNAUTHORIZED, "authenticate first", now)
+        if isinstance(message, Auth):
+            return (Redeem(message.ticket),)  # New credentials, before the old ones end.
         if not isinstance(message, Resume) or self._resumed:
             return self._close(POLICY, "unexpected message", now)
         self._resumed = True
@@ -200,6 +203,10 @@ class Session:
                 return self._close(TRY_LATER, "too slow", now)
             case Phase.CLOSED:
                 return (Abort(),)
+
+    def credentials_ended(self, reason: str, now: float) -> Actions:
+        """The token has ended and no new credentials have come, or its key was withdrawn."""
+        return self._close(UNAUTHORIZED, reason, now)
 
     def displaced(self, now: float) -> Actions:
         """The member has opened too many connections, and this is the oldest."""

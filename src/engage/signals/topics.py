@@ -22,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from engage.clock import Clock
 from engage.connections.valkey import answering, away_is_unavailable
 from engage.domain.accounts.balance import Balance
+from engage.domain.identity import Identity
 from engage.domain.refusals import Unavailable
 
 SHARDS: Final = 16
@@ -81,7 +82,7 @@ class Heartbeat(Struct, frozen=True):
 
 _changes = msgspec.msgpack.Decoder(list[Change])
 _names = msgspec.msgpack.Decoder(list[str])
-_member = msgspec.msgpack.Decoder(tuple[str, str])
+_identity = msgspec.msgpack.Decoder(Identity)
 _encode = msgspec.msgpack.Encoder().encode
 _NO_NAMES: Final = _encode([])
 
@@ -134,7 +135,7 @@ class Topics:
             with suppress(Unavailable), away_is_unavailable():
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def issue_ticket(self, program_id: str, member_id: str) -> tuple[str, datetime]:
+    async def issue_ticket(self, identity: Identity) -> tuple[str, datetime]:
         """Returns (ticket, wall time at which it expires). Raises Unavailable.
 
         Valkey has only a hash of it: tickets cannot be read from the server.
@@ -142,14 +143,17 @@ class Topics:
         ticket = secrets.token_urlsafe(_TICKET_BYTES)
         expires_at = self._clock.wall() + timedelta(seconds=TICKET_TTL_S)
         async with answering():
-            await self._client.set(_ticket_key(ticket), _encode((program_id, member_id)), ex=TICKET_TTL_S)
+            await self._client.set(_ticket_key(ticket), _encode(identity), ex=TICKET_TTL_S)
         return ticket, expires_at
 
-    async def redeem_ticket(self, ticket: str) -> tuple[str, str] | None:
-        """Returns (program, member) once and within TICKET_TTL_S, or else None. Raises Unavailable."""
+    async def redeem_ticket(self, ticket: str) -> Identity | None:
+        """Returns whose ticket it is, once and within TICKET_TTL_S, or else None. Raises Unavailable."""
         async with answering():
             found = await self._client.getdel(_ticket_key(ticket))
-        return None if found is None else _member.decode(found)
+        try:
+            return None if found is None else _identity.decode(found)
+        except msgspec.ValidationError:
+            return None  # An API of another release issued it.
 
     async def check(self) -> None:
         """Writes to the server: it may answer and refuse writes. Raises Unavailable."""

@@ -5,6 +5,7 @@ Only Ed25519 and P-256 signing keys are used. A key says which algorithm it is f
 
 import asyncio
 import ssl
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +28,11 @@ class KeySetError(Exception):
 
 
 class Key(Struct, frozen=True, eq=False):
-    """A public key and the JWK members that it was made from."""
+    """A public key, the JWK members that it was made from, and its thumbprint (RFC 7638)."""
 
     members: dict[str, Any]
     jwk: jwt.PyJWK
+    thumbprint: str
 
 
 Keys = dict[str, Key]  # By kid.
@@ -116,6 +118,12 @@ def _usable_key(members: dict[str, Any]) -> Key | None:
         algorithm = _ALGORITHMS.get((jwk.kty, jwk.crv))
         if algorithm is None or not jwk.kid or jwk.use != "sig" or jwk.alg not in (None, algorithm):
             return None
-        return Key(public, jwt.PyJWK(public, algorithm))
+        return Key(public, jwt.PyJWK(public, algorithm), _thumbprint(public))
     except (msgspec.ValidationError, jwt.PyJWTError):
         return None
+
+
+def _thumbprint(members: dict[str, Any]) -> str:
+    """Name a key by what it is: the same `kid` may be given to another key."""
+    required = {name: members[name] for name in ("crv", "kty", "x", "y") if name in members}
+    return sha256(msgspec.json.encode(required, order="sorted")).hexdigest()

@@ -6,6 +6,7 @@ Times are the machine's: the sandbox's clock can neither end nor prolong a token
 import asyncio
 import re
 import time
+from collections.abc import Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -21,9 +22,10 @@ from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
+from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.settings import Settings, SettingsError
-from engage.tokens.key_sets import KeyFile, Keys, KeySetError, fetch_keys
+from engage.tokens.key_sets import Key, KeyFile, Keys, KeySetError, fetch_keys
 from engage.tokens.signing import SANDBOX_LIFETIME
 
 TOKEN_BYTES: Final = 4_096
@@ -40,13 +42,6 @@ SKEW_S: Final = 30
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-
-class Identity(Struct, frozen=True):
-    """The member that a token is for."""
-
-    program_id: str
-    member_id: str
 
 
 class _Header(Struct, frozen=True):
@@ -84,26 +79,24 @@ class TokenVerifier:
         self._loaded_at = float("-inf")  # Monotonic seconds, as is the next.
         self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
-        self._verified: dict[str, tuple[Identity, int]] = {}
+        self._verified: dict[str, Identity] = {}
 
     def verify(self, token: str) -> Identity:
         """Return the token's member. Raises Refusal unauthorized; Unavailable before any key was read."""
         cached = self._verified.get(token)
         if cached is not None:
-            identity, expires_at = cached
-            if self._clock.wall().timestamp() < expires_at:
-                return identity
+            if self._clock.wall().timestamp() < cached.expires_at:
+                return cached
             del self._verified[token]
             raise unauthorized()
-        claims = self._decode(token)
-        identity = Identity(claims.program, claims.sub)
+        identity = self._decode(token)
         if len(self._verified) >= TOKENS_CACHED:
             # The oldest is usually the first to expire.
             del self._verified[next(iter(self._verified))]
-        self._verified[token] = identity, claims.exp
+        self._verified[token] = identity
         return identity
 
-    def _decode(self, token: str) -> _Claims:
+    def _decode(self, token: str) -> Identity:
         if time.monotonic() - self._loaded_at > STALE_AFTER_S:
             self._refresh_keys()
         if len(token) > TOKEN_BYTES:
@@ -115,8 +108,8 @@ class TokenVerifier:
             claims = _decoded(rest.partition(".")[0], _claims)
             jwt.decode(
                 token,
-                key,
-                algorithms=[key.algorithm_name],
+                key.jwk,
+                algorithms=[key.jwk.algorithm_name],
                 audience=self._settings.jwt_audience,
                 issuer=self._settings.jwt_issuer,
                 # Times that a skewed clock may put into our future are checked below.
@@ -131,9 +124,27 @@ class TokenVerifier:
         latest = self._clock.wall().timestamp() + SKEW_S
         if claims.exp - claims.iat > self._max_lifetime_s or max(claims.iat, claims.nbf) > latest:
             raise unauthorized()
-        return claims
+        return Identity(claims.program, claims.sub, claims.exp, key.thumbprint)
 
-    def _key(self, kid: str) -> jwt.PyJWK:
+    async def withdrawn(self, in_use: Set[str]) -> Set[str]:
+        """Return the thumbprints of keys in use that are not in the key set any more.
+
+        Reads the set before it says so. A file is read at each call. A URL is fetched if the set is old, or
+        lacks a key in use: that may be a new one that another process knows. While the set cannot be read, no
+        key is withdrawn.
+        """
+        began = time.monotonic()
+        is_old = isinstance(self._source, KeyFile) or began - self._loaded_at > STALE_AFTER_S
+        if is_old or in_use - self._thumbprints():
+            self._refresh_keys()
+        if self._fetching is not None:
+            await self._fetching
+        return in_use - self._thumbprints() if self._loaded_at >= began else set()
+
+    def _thumbprints(self) -> Set[str]:
+        return {key.thumbprint for key in self._keys.values()}
+
+    def _key(self, kid: str) -> Key:
         """Raises Refusal unauthorized where no key has this id."""
         if kid not in self._keys:
             self._refresh_keys()
@@ -141,7 +152,7 @@ class TokenVerifier:
             raise Unavailable("jwks")
         if kid not in self._keys:
             raise unauthorized()
-        return self._keys[kid].jwk
+        return self._keys[kid]
 
     def _refresh_keys(self) -> None:
         """Read a file now; fetch a URL in the background, so that the caller's retry finds the keys."""

@@ -18,12 +18,12 @@ from engage.api.http.idempotency import keyed
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
+from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.activities.activity import CreditView, MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
 from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
-from engage.tokens.verifier import Identity
 
 T = TypeVar("T")
 

@@ -40,5 +40,5 @@ class FeedController(Controller):
         api, member = member_of(request.scope)
         await read_empty(request)
         with members_only():
-            ticket, expires_at = await issue_ticket(api.services, member.program_id, member.member_id)
+            ticket, expires_at = await issue_ticket(api.services, member)
         return answer(FeedTicket(api.services.settings.feed_url, ticket, expires_at), 201)

@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from litestar.types import ASGIApp, Scope
+from msgspec.structs import replace
 
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.idempotency import idempotency
 from engage.api.http.problems import BODY_BYTES
+from engage.domain.identity import Identity
 from engage.domain.keys import member_caller
 from engage.domain.refusals import Code, Refusal
 from engage.store.api_keys import ApiKey
 from engage.store.api_keys import Scope as KeyScope
-from engage.tokens.verifier import Identity, unauthorized
+from engage.tokens.verifier import unauthorized
 
 Middleware = Callable[..., ASGIApp]
 
@@ -22,7 +24,7 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
     api = started_api_of(scope)
     caller = api.verifier.verify(_bearer(scope))
     member_id = api.services.members.current_id(caller.program_id, caller.member_id)
-    return api, caller if member_id == caller.member_id else Identity(caller.program_id, member_id)
+    return api, caller if member_id == caller.member_id else replace(caller, member_id=member_id)
 
 
 def as_unauthorized(refusal: Refusal) -> Refusal:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -24,6 +25,7 @@ from engage.tokens.verifier import TokenVerifier, open_verifier
 
 STATE: Final = "api"
 START_RETRY_S: Final = 0.25
+KEYS_S: Final = 2.0  # A key that is withdrawn ends the tokens that are cached.
 
 log = structlog.get_logger()
 
@@ -66,7 +68,12 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
         api = Api(services, verifier, ApiKeyCache(services.db), Batchers(services), secrets)
         await _try_to_start(api)
         try:
-            async with running(_start(api), send_heartbeats(services, API), touch_liveness_file(services)):
+            async with running(
+                _start(api),
+                services.loops.repeat("keys", partial(verifier.withdrawn, frozenset()), every_s=KEYS_S),
+                send_heartbeats(services, API),
+                touch_liveness_file(services),
+            ):
                 yield api
         finally:
             with suppress(Unavailable):

@@ -1,0 +1,14 @@
+"""The member that credentials are for."""
+
+from msgspec import Struct
+
+
+class Identity(Struct, frozen=True, array_like=True):
+    """The member of a token, the time at which it ends (seconds of wall time), and the thumbprint of the key
+    that signed it. What is opened with a token ends with it and with its key.
+    """
+
+    program_id: str
+    member_id: str
+    expires_at: int
+    key: str
