@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from importlib import resources
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,8 @@ from tests.support.withdrawals import OPEN, PHONE, PROGRAM, document
 PATH, ADMIN = "/v1/withdrawals", "/v1/admin/withdrawals"
 ASKED = {"points": 60, "method": "mobile_money"}
 
+_numbers = count(1)
+
 
 @pytest.fixture(scope="module")
 async def market(installed: Settings) -> AsyncIterator[Calling]:
@@ -32,7 +35,8 @@ async def market(installed: Settings) -> AsyncIterator[Calling]:
 
 async def joined(market: Calling, program: str = PROGRAM, **other: str) -> Caller:
     """A member with 100 points."""
-    known = await market.joined(program=program, country="BF", **({"phone": PHONE} | other))
+    own = {"phone": f"+22670{next(_numbers):06}"}
+    known = await market.joined(program=program, country="BF", **(own | other))
     member = market.member_of(program, known.member_id)
     await settle_due(market.services, now=advance(market.services, FIVE_MINUTES))
     return member
@@ -51,7 +55,7 @@ async def answered(member: Caller, id_: str) -> dict[str, Any]:
 
 
 async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
-    member = await joined(market)
+    member = await joined(market, phone=PHONE)
     answer = await withdraw(member, ASKED)
     assert answer.status_code == 202, answer.text
     assert answer.json() == {
@@ -128,7 +132,9 @@ async def test_an_impossible_withdrawal_is_refused(market: Calling) -> None:
     refused = problem(await withdraw(member, ASKED | {"points": 101}), 409, "insufficient_points")
     assert refused["active"] == 100
     problem(await withdraw(member, ASKED | {"phone": "+33612345678"}), 422, "phone_unusable")
-    problem(await withdraw(member, ASKED | {"phone": "123456"}), 422, "invalid_phone")
+    for wrong in ("123456", "call me"):
+        problem(await withdraw(member, ASKED | {"phone": wrong}), 422, "invalid_phone")
+    problem(await withdraw(member, ASKED | {"phone": "76 54 32 10"}), 409, "number_too_new")
     limited = await withdraw(member, ASKED | {"points": 81})
     assert problem(limited, 409, "daily_points_reached")["remaining"] == 80
     assert "retry-after" not in limited.headers
@@ -143,7 +149,7 @@ async def test_an_impossible_withdrawal_is_refused(market: Calling) -> None:
         ({"points": 0}, "points"),
         ({"points": 1.5}, "points"),
         ({"method": "cheque"}, "method"),
-        ({"phone": "call me"}, "phone"),
+        ({"phone": "70\n"}, "phone"),
         ({"to": "me"}, "to"),
     ],
 )

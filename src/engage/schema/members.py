@@ -1,4 +1,4 @@
-"""Members, their cards, and who merged or erased them."""
+"""Members, their cards and numbers, what persons have earned once, and who merged or erased members."""
 
 from sqlalchemy import (
     Date,
@@ -14,6 +14,44 @@ from sqlalchemy import (
 
 from engage.schema.columns import IDENTIFIER, INSTANT, member_key, metadata, one_of, optional, required
 from engage.schema.member_rows import Delete, Keep, Move, Rewrite, Statement, member_rows
+
+# The survivor keeps its own numbers with their ages. The number that it takes over is new to it, as are all
+# others of the merged member when they are named again.
+_MERGE_NUMBERS = """
+WITH forgotten AS (
+    DELETE FROM payee_numbers WHERE program_id = :program_id AND member_id = :member_id
+)
+INSERT INTO payee_numbers (program_id, member_id, phone, since)
+SELECT m.program_id, m.member_id, old.phone, :now
+FROM members m JOIN members old ON old.program_id = m.program_id AND old.member_id = :member_id
+WHERE m.program_id = :program_id AND m.member_id = :into AND m.phone IS NULL AND old.phone IS NOT NULL
+ON CONFLICT DO NOTHING
+"""
+
+# The phone numbers that money may go to, each `since` the member first named it, registered or in a
+# withdrawal; null for the number with which they joined. A number that is taken off the member is forgotten.
+payee_numbers = Table(
+    "payee_numbers",
+    metadata,
+    *member_key(),
+    required("phone", Text),
+    optional("since", INSTANT),
+    PrimaryKeyConstraint("program_id", "member_id", "phone"),
+    info=member_rows(merge=Statement(_MERGE_NUMBERS), erase=Delete()),
+)
+
+# What persons have earned once in their lives, for those whose accounts were erased: a keyed hash of the
+# reference and the keys of the slots. It outlives the erasure, so that joining again pays nothing again.
+person_slots = Table(
+    "person_slots",
+    metadata,
+    required("program_id", IDENTIFIER),
+    required("person_hash", LargeBinary),
+    required("source_key", IDENTIFIER),
+    required("rule_id", Text),
+    required("program_version", Text),
+    PrimaryKeyConstraint("person_hash", "program_id", "source_key"),
+)
 
 # The member who was merged keeps the hash of their person reference: that person does not join again either.
 _MERGE = """

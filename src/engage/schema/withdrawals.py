@@ -34,6 +34,11 @@ withdrawals = Table(
     check("withdrawals_points_check", "points > 0"),
     Index("withdrawals_by_id", "id"),
     Index(
+        "withdrawals_to_number",
+        *("phone", "program_id", "requested_at"),
+        postgresql_where=text("phone IS NOT NULL"),
+    ),
+    Index(
         "withdrawals_open",
         "ask_at",
         postgresql_where=text("state IN ('requested', 'submitted', 'unknown')"),

@@ -79,6 +79,14 @@ BROKEN = [
     ("rows_have_members", "INSERT INTO card_numbers VALUES ('playground', '1234', 'nobody')"),
     ("rows_have_members", "UPDATE shop_events SET member_id = 'nobody'"),
     ("members_have_rows", "DELETE FROM balances WHERE member_id = 'm-2'"),
+    ("numbers_have_ages", "UPDATE members SET phone = '+34600000000' WHERE member_id = 'm-2'"),
+    (
+        "numbers_have_ages",
+        """
+        INSERT INTO payee_numbers (program_id, member_id, phone)
+        SELECT program_id, member_id, '+34600000000' FROM members WHERE closed_at IS NOT NULL
+        """,
+    ),
     ("keys_are_unique", f"INSERT INTO credits SELECT * FROM credits WHERE id = {FUEL}"),
     ("keys_are_unique", "UPDATE credits SET reference = 'share:s' WHERE rule_id = 'share_link'"),
     ("credits_have_rules", f"UPDATE credits SET rule_id = 'other' WHERE id = {FUEL}"),

@@ -18,6 +18,7 @@ from engage.domain.withdrawals.withdrawal import (
     Outcome,
     Unclear,
 )
+from engage.flows.members.merge import merge_members
 from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.programs.publish import publish
 from engage.flows.scheduled.advance_clock import advance_clock
@@ -49,6 +50,7 @@ from tests.support.withdrawals import (
 
 MINUTE = timedelta(minutes=1)
 MOMENT = timedelta(microseconds=1)
+OTHER = "+22676543210"
 
 
 async def pay(services: Services, *, after: timedelta = timedelta()) -> int:
@@ -336,34 +338,136 @@ async def test_failed_withdrawals_do_not_count_towards_daily_limits(
 
 async def test_after_a_number_change_mobile_money_waits_for_the_cooldown(services: Services) -> None:
     changed_at = services.clock.now()
-    await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone="+22676543210"))
+    await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone=OTHER))
     for phone in (None, PHONE):
         refusal = await refused(services, phone=phone)
         assert (refusal.code, refusal.status) == ("number_too_new", 409)
         assert refusal.facts["allowed_at"] == changed_at + DAY
     await request_withdrawal(services, 1, method="cash")
     advance(services, DAY)
-    assert (await request_withdrawal(services)).phone == "+22676543210"
+    assert (await request_withdrawal(services)).phone == OTHER
+
+
+async def test_a_number_named_in_a_request_waits_for_the_cooldown(services: Services) -> None:
+    named_at = services.clock.now()
+    for _ in range(2):
+        refusal = await refused(services, phone=OTHER)
+        assert (refusal.code, refusal.facts["allowed_at"]) == ("number_too_new", named_at + DAY)
+        advance(services, MINUTE)
+    # The number with which the member joined is old enough.
+    await request_withdrawal(services, 1)
+    advance(services, named_at + DAY - MOMENT - services.clock.now())
+    assert (await refused(services, phone=OTHER)).code == "number_too_new"
+    advance(services, MOMENT)
+    assert (await request_withdrawal(services, phone=OTHER)).phone == OTHER
+    assert await balance(services) == (39, 61)
+
+
+async def test_a_member_without_a_number_waits_for_one_named_in_a_request(
+    settings: Settings, bank: FakeProvider
+) -> None:
+    async with services_with_withdrawals(settings, bank) as services:
+        await join(services, phone=None)
+        assert (await refused(services, phone=PHONE)).code == "number_too_new"
+        advance(services, DAY)
+        assert (await request_withdrawal(services, phone=PHONE)).phone == PHONE
+
+
+async def test_a_number_of_another_member_is_new_to_this_one(services: Services) -> None:
+    await join(services, "m-2", phone=OTHER)
+    assert (await refused(services, phone=OTHER)).code == "number_too_new"
+
+
+async def test_a_number_changed_there_and_back_is_new_again(services: Services) -> None:
+    for number in (OTHER, PHONE):
+        await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone=number))
+    changed_at = services.clock.now()
+    for phone in (None, PHONE, OTHER):
+        assert (await refused(services, phone=phone)).facts["allowed_at"] == changed_at + DAY
+    await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone=None))
+    advance(services, MINUTE)
+    await update_member(services, "m-1", MemberUpdate(program=PROGRAM, phone=PHONE))
+    assert (await refused(services)).facts["allowed_at"] == services.clock.now() + DAY
+
+
+async def test_many_named_numbers_push_out_the_first_and_never_the_registered_one(services: Services) -> None:
+    for n in range(20):
+        assert (await refused(services, phone=f"+2267020{n:04}")).code == "number_too_new"
+        advance(services, MOMENT)
+    known = await rows(
+        services.db, "SELECT phone, since IS NULL FROM payee_numbers ORDER BY since NULLS FIRST"
+    )
+    assert known == [(PHONE, True), *((f"+2267020{n:04}", False) for n in range(4, 20))]
+    await request_withdrawal(services)
+
+
+async def test_after_a_merger_the_other_accounts_numbers_are_new(services: Services) -> None:
+    for member_id, own in [("m-2", OTHER), ("m-3", None)]:
+        await join(services, member_id, phone=own)
+    for into in ("m-2", "m-3"):
+        await merge_members(
+            services, PROGRAM, "m-1" if into == "m-2" else "m-2", into=into, reason="r", operator="k"
+        )
+        merged_at = services.clock.now()
+        new = PHONE if into == "m-2" else OTHER
+        with pytest.raises(Refusal, match="number_too_new") as error:
+            await withdraw(services, PROGRAM, into, points=60, method="mobile_money", phone=new)
+        assert error.value.facts["allowed_at"] == merged_at + DAY
+        advance(services, MINUTE)
+    # m-2 had its own number all the time; m-3 has taken it over.
+    with pytest.raises(Refusal, match="number_too_new"):
+        await withdraw(services, PROGRAM, "m-3", points=60, method="mobile_money")
+    assert (await rows(services.db, "SELECT member_id, phone FROM payee_numbers")) == [("m-3", OTHER)]
+
+
+async def test_the_survivor_of_a_merger_keeps_its_number(services: Services) -> None:
+    await join(services, "m-2", phone=OTHER)
+    await merge_members(services, PROGRAM, "m-2", into="m-1", reason="r", operator="k")
+    assert (await request_withdrawal(services)).phone == PHONE
+
+
+async def test_the_limits_of_a_day_count_by_number_across_members(services: Services) -> None:
+    """Ten accounts that pay to one number are one payee."""
+    for n in range(2, 6):
+        await join(services, f"m-{n}", phone=PHONE)
+
+    async def ask(n: int) -> str:
+        return (await withdraw(services, PROGRAM, f"m-{n}", points=50, method="mobile_money")).state
+
+    answers = await asyncio.gather(*(ask(n) for n in range(1, 6) for _ in range(2)), return_exceptions=True)
+    assert answers.count("requested") == 1
+    codes = {answer.code for answer in answers if isinstance(answer, Refusal)}
+    assert codes == {"daily_points_reached"}
+    held = await rows(services.db, "SELECT sum(held)::int FROM balances")
+    assert held == [(50,)]
+    remaining = next(answer for answer in answers if isinstance(answer, Refusal)).facts["remaining"]
+    assert remaining == 30
+    advance(services, DAY)
+    assert await ask(2) == "requested"
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
+    "written",
     [
-        ("70 12 34 99", "+22670123499"),
-        ("00226 70123499", "+22670123499"),
-        ("+226 70 12 34 99", "+22670123499"),
+        "70 12 34 99",
+        "00226 70123499",
+        "+226 70 12 34 99",
+        "\u202a70.12\u201134\u00a099\u202c",
+        "70/12/34/99\u200b",
     ],
 )
-async def test_a_phone_number_is_accepted_in_any_notation(
-    services: Services, written: str, kept: str
-) -> None:
-    assert (await request_withdrawal(services, phone=written)).phone == kept
+async def test_a_phone_number_is_accepted_in_any_notation(services: Services, written: str) -> None:
+    for notation in (written, "+22670123499"):
+        assert (await refused(services, phone=notation)).code == "number_too_new"
+    advance(services, DAY)
+    assert (await request_withdrawal(services, phone=written)).phone == "+22670123499"
 
 
 @pytest.mark.parametrize(
     ("phone", "code"),
     [
         ("12345", "invalid_phone"),
+        ("call me", "invalid_phone"),
         ("+226 25 30 67 89", "invalid_phone"),  # A landline.
         ("+33 6 12 34 56 78", "phone_unusable"),  # Another country.
     ],

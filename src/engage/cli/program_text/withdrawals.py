@@ -20,7 +20,7 @@ def _withdrawal(terms: WithdrawalTerms) -> str:
     if limits:
         words.append(f"at most {' and '.join(limits)} a day")
     if terms.number_cooldown:
-        words.append(f"{duration(terms.number_cooldown)} after a new phone number")
+        words.append(f"{duration(terms.number_cooldown)} after a phone number is named first")
     if not terms.open:
         since = "" if terms.opens_at is None else f" before {terms.opens_at:%Y-%m-%d %H:%M %Z}"
         words.append(f"not open yet{since}")

@@ -11,7 +11,7 @@ from engage.domain.withdrawals.definition import Method, WithdrawalTerms
 
 
 class DayTotals(Struct, frozen=True):
-    """A member's withdrawals of one day, without failed ones."""
+    """Withdrawals of one day, without failed ones: a member's, or those to one number if they are more."""
 
     points: int
     count: int
@@ -41,14 +41,16 @@ def check_offered(
 
 
 def check_number_age(
-    terms: WithdrawalTerms, phone_changed_at: datetime | None, *, at: datetime, zone: str = "UTC"
+    terms: WithdrawalTerms, *, known: bool, since: datetime | None, at: datetime, zone: str = "UTC"
 ) -> None:
-    """Keep money from a phone number that is too new: account thieves change the number first.
+    """Keep money from a phone number that is too new: account thieves name their own number first.
 
-    Raises Refusal number_too_new.
+    A number that is not `known` is named now. `since` is when the member named a known one; None for the one
+    with which they joined. Raises Refusal number_too_new.
     """
-    if phone_changed_at is not None and at < phone_changed_at + terms.number_cooldown:
-        allowed_at = phone_changed_at + terms.number_cooldown
+    named_at = since if known else at
+    if named_at is not None and at < named_at + terms.number_cooldown:
+        allowed_at = named_at + terms.number_cooldown
         raise Refusal(Code.NUMBER_TOO_NEW, allowed_at=allowed_at, zone=zone)
 
 

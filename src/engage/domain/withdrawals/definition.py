@@ -14,7 +14,8 @@ class WithdrawalTerms(DocumentStruct, frozen=True, kw_only=True):
     """Withdrawing points as money. Withdrawals are announced until `open` is true, from `opens_at` if it is
     known.
 
-    A new phone number of a member receives no money for `number_cooldown`.
+    A phone number receives no money for `number_cooldown` after the member named it, registered or in a
+    request. The limits of a day count by member and by number.
     """
 
     open: bool

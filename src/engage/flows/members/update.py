@@ -65,7 +65,7 @@ async def update_member(services: Services, member_id: str, update: MemberUpdate
         if update.phone is UNSET and phone in removed:
             phone = None
         if phone != profile.phone:
-            await set_phone(conn, key, phone, now=now)
+            await set_phone(conn, profile, phone, now=now)
             if profile.phone is not None:
                 removed.append(profile.phone)
             if phone is not None and program.cards.phone_is_card:

@@ -50,6 +50,22 @@ MEMBER_CHECKS = (
         """,
     ),
     Check(
+        "numbers_have_ages",
+        "Each registered phone number has an age, so no payout goes to one that is too new; former members "
+        "have no numbers.",
+        """
+        SELECT m.program_id, m.member_id, m.closed_at
+        FROM members m
+        LEFT JOIN payee_numbers n
+            ON n.program_id = m.program_id AND n.member_id = m.member_id AND n.phone = m.phone
+        WHERE m.phone IS NOT NULL AND n.phone IS NULL
+        UNION ALL
+        SELECT m.program_id, m.member_id, m.closed_at
+        FROM members m JOIN payee_numbers n USING (program_id, member_id)
+        WHERE m.closed_at IS NOT NULL
+        """,
+    ),
+    Check(
         "adjustments_are_posted",
         "Each adjustment has its entry, and each adjustment entry its adjustment.",
         """

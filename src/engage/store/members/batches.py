@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.schema.members import card_numbers, members
 from engage.schema.rows import Batch
 from engage.store.members.members import NewMember, add_joining_rows
+from engage.store.members.payee_numbers import add_joined_with
 
 
 class StoredMember(msgspec.Struct, frozen=True):
@@ -109,6 +110,10 @@ async def add_members(conn: AsyncConnection, new: Sequence[NewMember], *, now: d
     if added.rowcount != len(new):
         return False
     await add_joining_rows(conn, [(member.program_id, member.member_id) for member in new])
+    await add_joined_with(
+        conn,
+        [((member.program_id, member.member_id), member.phone) for member in new if member.phone is not None],
+    )
     cards = [(member.program_id, card, member.member_id) for member in new for card in member.card_numbers]
     if not cards:
         return True

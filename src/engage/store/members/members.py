@@ -13,6 +13,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.schema.member_rows import JOINING, join_sql, tables_of_members
 from engage.schema.members import card_numbers, members
 from engage.schema.rows import Batch, columns, from_row, of_member
+from engage.store.members.payee_numbers import add_joined_with, add_number, forget_number
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -212,6 +213,8 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
         raise Refusal(Code.PERSON_HAS_ACCOUNT if erased is None else Code.MEMBER_EXISTS)
     await add_cards(conn, key, member.card_numbers)
     await add_joining_rows(conn, [key])
+    if member.phone is not None:
+        await add_joined_with(conn, [(key, member.phone)])
 
 
 async def _has_account(conn: AsyncConnection, program_id: str, hashed: bytes) -> bool:
@@ -250,10 +253,15 @@ async def drop_cards(conn: AsyncConnection, key: MemberKey, numbers: Sequence[st
         await conn.execute(delete(card_numbers).where(of_member(card_numbers, key), of_these))
 
 
-async def set_phone(conn: AsyncConnection, key: MemberKey, phone: str | None, *, now: datetime) -> None:
+async def set_phone(conn: AsyncConnection, profile: Profile, phone: str | None, *, now: datetime) -> None:
+    """Register another phone number, or none. The old one is not the member's any more."""
     await conn.execute(
-        update(members).where(of_member(members, key)).values(phone=phone, phone_changed_at=now)
+        update(members).where(of_member(members, profile.key)).values(phone=phone, phone_changed_at=now)
     )
+    if profile.phone is not None:
+        await forget_number(conn, profile.key, profile.phone)
+    if phone is not None:
+        await add_number(conn, profile.key, phone, now=now)
 
 
 def member_erased() -> Refusal:

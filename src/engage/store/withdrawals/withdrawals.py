@@ -12,10 +12,10 @@ import msgspec
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.keys import MemberKey
 from engage.domain.withdrawals.checks import DayTotals
 from engage.domain.withdrawals.withdrawal import Withdrawal
-from engage.schema.members import members
-from engage.schema.rows import Batch, columns, from_row, of_member, select_list
+from engage.schema.rows import Batch, columns, from_row, select_list
 from engage.schema.withdrawals import withdrawals as table
 
 _COLUMNS = select_list(Withdrawal, "w")
@@ -27,11 +27,20 @@ _CHANGED = Batch(
     *("accepted_at", "ask_at", "asked", "closed_at"),
 )
 
+# Of the member and of the number, each found through its own index.
 _DAY_TOTALS = text("""
-SELECT CAST(coalesce(sum(points), 0) AS bigint), count(*) FROM withdrawals
-WHERE program_id = :program_id AND member_id = :member_id AND state <> 'failed'
-  AND requested_at >= :since AND requested_at < :until
+SELECT CAST(coalesce(max(points), 0) AS bigint), coalesce(max(withdrawals), 0) FROM (
+    SELECT sum(points) AS points, count(*) AS withdrawals FROM withdrawals
+    WHERE program_id = :program_id AND member_id = :member_id AND state <> 'failed'
+      AND requested_at >= :since AND requested_at < :until
+    UNION ALL
+    SELECT sum(points), count(*) FROM withdrawals
+    WHERE program_id = :program_id AND phone = :number AND state <> 'failed'
+      AND requested_at >= :since AND requested_at < :until
+) t
 """)
+
+_LOCK_NUMBER = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:name AS text), 0))")
 
 _DUE = text(f"""
 SELECT {_COLUMNS} FROM withdrawals w
@@ -62,29 +71,21 @@ WHERE state IN ('requested', 'submitted', 'unknown') AND ask_at > :after
 """)
 
 
-async def read_payee(
-    conn: AsyncConnection, program_id: str, member_id: str
-) -> tuple[str | None, datetime | None] | None:
-    """Read (registered phone, when it last changed); None for an unknown or former member."""
-    query = select(members.c.phone, members.c.phone_changed_at).where(
-        of_member(members, (program_id, member_id)),
-        members.c.erased_at.is_(None),
-        members.c.merged_into.is_(None),
-    )
-    row = (await conn.execute(query)).one_or_none()
-    return None if row is None else (row.phone, row.phone_changed_at)
-
-
 async def add_withdrawal(conn: AsyncConnection, withdrawal: Withdrawal) -> None:
     """Add a withdrawal. The member's balance is locked."""
     await conn.execute(insert(table).values(msgspec.structs.asdict(withdrawal)))
 
 
 async def read_day_totals(
-    conn: AsyncConnection, program_id: str, member_id: str, *, since: datetime, until: datetime
+    conn: AsyncConnection, key: MemberKey, number: str | None, *, since: datetime, until: datetime
 ) -> DayTotals:
-    """Sum up what was requested in [since, until) and has not failed."""
-    values = {"program_id": program_id, "member_id": member_id, "since": since, "until": until}
+    """Sum up what was requested in [since, until) and has not failed, by this member or to this number by any
+    member, whichever is more. The member's balance is locked, and the number is locked until the transaction
+    ends: it is the last lock of all.
+    """
+    values = {"program_id": key[0], "member_id": key[1], "number": number, "since": since, "until": until}
+    if number is not None:
+        await conn.execute(_LOCK_NUMBER, {"name": f"payee {key[0]} {number}"})
     return DayTotals(*(await conn.execute(_DAY_TOTALS, values)).one())
 
 
