@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from engage.flows.operations.install import install
+from engage.runtime.database import one_statement
 from tests.api.calling import Caller, Calling, calling, problem
 from tests.support.clock import set_sandbox_clock
 from tests.support.servers import Servers, own_servers
@@ -16,6 +17,10 @@ from tests.support.servers import Servers, own_servers
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
 ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "api", "worker", "feed"}
 BACK_WITHIN_S = 15.0
+OTHERS_END = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
 
 
@@ -108,6 +113,51 @@ async def test_a_recorded_tap_survives_a_restart_of_postgresql(api: Calling, ser
     assert await answered(member) == 202
     assert await taps_of(api, member) == 1
     assert await down(api) == set()
+
+
+async def test_a_database_that_cannot_be_written_is_unavailable(api: Calling, servers: Servers) -> None:
+    """As a standby after a failover: it answers, also on connections that were opened before."""
+    member = await api.joined()
+    await write_heartbeats(api)
+    async with api.services.db.connect() as conn:
+        name = (await conn.execute(text("SELECT current_database()"))).scalar_one()
+    read_only = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+    async with one_statement(api.services.db) as conn:
+        await conn.execute(text(read_only))
+        await conn.execute(OTHERS_END)
+        await conn.execute(text("SET default_transaction_read_only = on"))
+    await unavailable(member, "postgres")
+    assert (await member.get("/v1/me")).status_code == 200, "it can be read"
+    assert await down(api) == {"postgres"}
+    async with one_statement(api.services.db) as conn:
+        await conn.execute(text("SET default_transaction_read_only = off"))
+        await conn.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+        await conn.execute(OTHERS_END)
+    assert await answered(member) == 202
+    assert await down(api) == set()
+
+
+async def test_a_valkey_that_cannot_be_written_is_down(api: Calling) -> None:
+    await write_heartbeats(api)
+    async with Redis.from_url(api.services.settings.state_url) as valkey:
+        await valkey.config_set("min-replicas-to-write", 1)
+        try:
+            assert await down(api) == {"valkey_state", "valkey_queue", "valkey_topics"}
+            answer = await api.nobody.get(READY)
+            assert int(answer.headers["retry-after"]) >= 1
+        finally:
+            await valkey.config_set("min-replicas-to-write", 0)
+    await write_heartbeats(api)
+    assert await down(api) == set()
+
+
+async def test_readiness_names_the_loop_of_a_process_that_does_not_do_its_work(api: Calling) -> None:
+    topics = api.services.topics
+    await topics.heartbeat("feed")
+    await topics.heartbeat("worker", ["jobs"])
+    assert await down(api) == {"worker"}
+    (problem,) = (await api.nobody.get(READY)).json()["problems"]
+    assert (problem["process"], problem["loop"]) == ("worker", "jobs")
 
 
 async def test_a_recorded_tap_survives_a_restart_of_valkey(api: Calling, servers: Servers) -> None:

@@ -8,7 +8,7 @@ from litestar import Controller, Request, get
 from msgspec import Struct
 
 from engage.api.contract.operation import contract
-from engage.api.http.answers import Answer, answer
+from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.context import Api, api_of
 from engage.domain.refusals import Unavailable
 from engage.flows.operations.health import check_database
@@ -16,6 +16,7 @@ from engage.runtime.liveness import FEED, WORKER
 from engage.signals.topics import Heartbeat, this_process
 
 CHECK_TIMEOUT_S: Final = 1.5
+AGAIN_SOON: Final = (*NOT_STORED, (b"retry-after", b"1"))
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class HealthController(Controller):
     async def live(self, request: Request[Any, Any, Any]) -> Answer[Liveness]:
         """Checks nothing else: an API that waits for its database should not be restarted."""
         stuck = api_of(request.scope).services.loops.are_stuck()
-        return answer(Liveness("down" if stuck else "up"), 503 if stuck else 200)
+        return _health(Liveness("down" if stuck else "up"), up=not stuck)
 
     @get(
         "/ready",
@@ -88,7 +89,7 @@ class HealthController(Controller):
         parts, problems = await check(api)
         signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
         up = api.started and not api.closing and all(sign == "up" for sign in signs)
-        return answer(Readiness("up" if up else "down", parts, problems), 200 if up else 503)
+        return _health(Readiness("up" if up else "down", parts, problems), up=up)
 
 
 async def check(api: Api) -> tuple[PartsHealth, list[ProcessProblem]]:
@@ -131,6 +132,10 @@ async def _answer(ask: Callable[[], Awaitable[T]]) -> tuple[bool, T | None]:
             return True, await ask()
     except (Unavailable, TimeoutError):
         return False, None
+
+
+def _health(state: T, *, up: bool) -> Answer[T]:
+    return answer(state) if up else answer(state, 503, headers=AGAIN_SOON)
 
 
 def _one_works(processes: list[Heartbeat]) -> bool:

@@ -37,9 +37,9 @@ class Socket(Protocol):
     def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
 
 
-def keep_alive(connected: Socket) -> None:
-    """Set the options on a TCP socket. Unix sockets need none."""
-    if connected.family not in (socket.AF_INET, socket.AF_INET6):
+def keep_alive(connected: Socket | None) -> None:
+    """Set the options on a TCP socket. Unix sockets need none, and a closed transport shows None."""
+    if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEPALIVE_OPTIONS.items():

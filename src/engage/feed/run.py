@@ -20,6 +20,7 @@ from engage.feed.server import Limits, open_feed
 from engage.feed.session import Member
 from engage.flows.reads.balances import read_balances
 from engage.runtime.background import running
+from engage.runtime.database import REQUEST_TIMEOUT_S
 from engage.runtime.liveness import touch_liveness_file
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
@@ -44,7 +45,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_services(settings) as services:
+    async with open_services(settings, command_timeout_s=REQUEST_TIMEOUT_S) as services:
         verifier = await open_verifier(settings, services.clock)
         try:
             await _serve_until(stop, services, verifier)

@@ -370,7 +370,10 @@ def _frame(message: bytes) -> bytes:
 
 def _health(connection: ServerConnection, up: bool, body: dict[str, Any]) -> Response:
     status = HTTPStatus.OK if up else HTTPStatus.SERVICE_UNAVAILABLE
-    return _json(connection, status, {"status": "ok" if up else "unavailable", **body})
+    response = _json(connection, status, {"status": "ok" if up else "unavailable", **body})
+    if not up:
+        response.headers["Retry-After"] = "1"
+    return response
 
 
 def _json(connection: ServerConnection, status: HTTPStatus, body: dict[str, Any]) -> Response:

@@ -5,18 +5,14 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engage.connections.postgres import cannot_now, open_engine
 from engage.domain.refusals import AccountClosed, Unavailable
 
-CONNECT_TIMEOUT_S = 2.0
-COMMAND_TIMEOUT_S = 10.0  # Apps wait for it, and a worker's job must end within 30 s.
-POOL_TIMEOUT_S = 5.0
-
-# Deadlocks, serialization failures, a server that starts or shuts down: the caller may retry.
-_TRANSIENT = ("40P01", "40001", "57P01", "57P02", "57P03", "53300")
+COMMAND_TIMEOUT_S = 10.0  # A worker's job must end within 30 s.
+REQUEST_TIMEOUT_S = 5.0  # Apps wait for it.
 
 # The constraint by which closed accounts get no points.
 _CLOSED_CHECK = "balances_closed_check"
@@ -29,18 +25,7 @@ def open_database(
 
     `command_timeout_s` None: no limit, for a person at a terminal.
     """
-    return create_async_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT_S,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": command_timeout_s,
-            # Statements are short: compiling them never pays.
-            "server_settings": {"jit": "off", "application_name": "engage", "timezone": "UTC"},
-        },
-    )
+    return open_engine(url, pool_size=pool_size, command_timeout_s=command_timeout_s)
 
 
 @asynccontextmanager
@@ -86,30 +71,18 @@ def _autocommit(db: AsyncEngine) -> AsyncEngine:
 def _unavailable_errors() -> Iterator[None]:
     try:
         yield
-    except (InterfaceError, OperationalError, PoolTimeoutError, OSError, TimeoutError) as error:
-        raise Unavailable("postgres") from error
-    except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
-        # From the driver, for a DirectStatement.
-        raise Unavailable("postgres") from error
-    except asyncpg.InternalClientError as error:
-        # The server shut down while the connection was idle, and the driver has not read its message yet.
-        if "cannot switch to state" in str(error):
+    except Exception as error:
+        if cannot_now(error):
             raise Unavailable("postgres") from error
-        raise
-    except asyncpg.PostgresError as error:
-        if _is_transient(error.sqlstate):
-            raise Unavailable("postgres") from error
-        if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name == _CLOSED_CHECK:
-            raise AccountClosed from error
-        raise
-    except DBAPIError as error:
-        if error.connection_invalidated or _is_transient(getattr(error.orig, "sqlstate", None)):
-            raise Unavailable("postgres") from error
-        if isinstance(error, IntegrityError) and _CLOSED_CHECK in str(error.orig):
+        if _is_of_closed_account(error):
             raise AccountClosed from error
         raise
 
 
-def _is_transient(sqlstate: str | None) -> bool:
-    """True for errors that pass, and for those of the connection (class 08)."""
-    return sqlstate is not None and (sqlstate in _TRANSIENT or sqlstate.startswith("08"))
+def _is_of_closed_account(error: Exception) -> bool:
+    match error:
+        case IntegrityError():
+            return _CLOSED_CHECK in str(error.orig)
+        case asyncpg.CheckViolationError():  # From the driver, for a DirectStatement.
+            return bool(error.constraint_name == _CLOSED_CHECK)
+    return False

@@ -16,6 +16,7 @@ from engage.api.http.batching import Batchers
 from engage.clock import Clock
 from engage.domain.refusals import Unavailable
 from engage.runtime.background import running
+from engage.runtime.database import REQUEST_TIMEOUT_S
 from engage.runtime.liveness import API, send_heartbeats, touch_liveness_file
 from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services, open_services
@@ -62,7 +63,7 @@ def started_api_of(scope: Scope) -> Api:
 @asynccontextmanager
 async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Api]:
     """Open the API. It starts as soon as all services are available. Raises SettingsError."""
-    async with open_services(settings, clock) as services:
+    async with open_services(settings, clock, command_timeout_s=REQUEST_TIMEOUT_S) as services:
         verifier = await open_verifier(settings, services.clock)
         secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
         api = Api(services, verifier, ApiKeyCache(services.db), Batchers(services), secrets)

@@ -1,0 +1,184 @@
+"""Dead connections to PostgreSQL are replaced at once, and its errors of the moment are Unavailable."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.connections import postgres
+from engage.connections.postgres import CANNOT_NOW, TEST_S, open_engine
+from engage.direct_sql import DirectStatement
+from engage.domain.refusals import Unavailable
+from engage.runtime.database import one_statement, transaction
+from engage.settings import Settings
+from tests.support.proxy import Proxy, proxy_to_postgres
+
+POOL_SIZE = 4
+ONE = text("SELECT 1")
+PID = text("SELECT pg_backend_pid()")
+WRITE = text("DELETE FROM outbox")
+SLEEP = DirectStatement(text("SELECT pg_sleep(:seconds)"))
+
+
+class Database:
+    """An engine that reaches PostgreSQL through a proxy."""
+
+    def __init__(self, proxy: Proxy, db: AsyncEngine) -> None:
+        self.proxy = proxy
+        self.db = db
+
+    async def fill_pool(self) -> None:
+        """Open all connections of the pool."""
+
+        async def hold_one() -> None:
+            async with transaction(self.db) as conn:
+                await conn.execute(text("SELECT pg_sleep(0.2)"))
+
+        await asyncio.gather(*(hold_one() for _ in range(POOL_SIZE)))
+
+
+@pytest.fixture
+async def database_behind_proxy(settings: Settings) -> AsyncIterator[Database]:
+    async with proxy_to_postgres(settings) as (proxy, url):
+        db = open_engine(url, pool_size=POOL_SIZE, command_timeout_s=1.0)
+        yield Database(proxy, db)
+        await db.dispose()
+
+
+async def seconds_of(db: AsyncEngine) -> float:
+    """Return the seconds that a transaction takes."""
+    began = time.monotonic()
+    async with transaction(db) as conn:
+        assert (await conn.execute(ONE)).scalar_one() == 1
+    return time.monotonic() - began
+
+
+async def test_a_dead_idle_connection_is_replaced_before_it_is_used(
+    database_behind_proxy: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_S", 0.0)
+    await database_behind_proxy.fill_pool()
+    database_behind_proxy.proxy.forget()
+    assert await seconds_of(database_behind_proxy.db) < TEST_S + 1
+    # All of the pool were replaced with the first.
+    for _ in range(POOL_SIZE):
+        assert await seconds_of(database_behind_proxy.db) < TEST_S / 2
+
+
+async def test_statements_under_way_on_dead_connections_end_in_time_and_the_next_one_works(
+    database_behind_proxy: Database,
+) -> None:
+    db = database_behind_proxy.db
+    await database_behind_proxy.fill_pool()
+    begun = time.monotonic()
+
+    async def wait_for_silence() -> None:
+        with pytest.raises(Unavailable):
+            async with transaction(db) as conn:
+                await conn.execute(text("SELECT pg_sleep(0.5)"))
+
+    waiting = [asyncio.create_task(wait_for_silence()) for _ in range(POOL_SIZE - 1)]
+    await asyncio.sleep(0.1)
+    database_behind_proxy.proxy.forget()
+    with pytest.raises(Unavailable):
+        async with one_statement(db) as conn:
+            await SLEEP.fetch(conn, {"seconds": 0.0})
+    await asyncio.gather(*waiting)
+    assert await seconds_of(db) < TEST_S / 2
+    assert time.monotonic() - begun < 3, "a time limit, and no farewell to a dead server"
+
+
+async def test_a_statement_on_a_connection_in_use_costs_no_test(
+    database_behind_proxy: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested = 0
+
+    async def test(driver: asyncpg.Connection) -> None:
+        nonlocal tested
+        tested += 1
+        await driver.fetchrow(";")
+
+    monkeypatch.setattr(postgres, "_test", test)
+    for _ in range(20):
+        await seconds_of(database_behind_proxy.db)
+    assert tested == 0
+    assert database_behind_proxy.proxy.opened == 1, "one connection was enough"
+    monkeypatch.setattr(postgres, "IDLE_S", 0.0)
+    await seconds_of(database_behind_proxy.db)
+    assert tested == 1
+
+
+async def test_both_ends_probe_a_silent_connection(database_behind_proxy: Database) -> None:
+    async with transaction(database_behind_proxy.db) as conn:
+        driver = (await conn.get_raw_connection()).driver_connection
+        assert driver is not None
+        connected = driver._transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 3_000
+        shown = await conn.execute(text("SHOW idle_in_transaction_session_timeout"))
+        assert shown.scalar_one() == "15s"
+
+
+@pytest.mark.parametrize("sqlstate", sorted(state.ljust(5, "0") for state in CANNOT_NOW))
+async def test_an_error_of_the_moment_is_unavailable(settings: Settings, sqlstate: str) -> None:
+    db = open_engine(settings.database_url, pool_size=1, command_timeout_s=10)
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'now' USING ERRCODE = '{sqlstate}'; END $$"
+    for opened in (transaction, one_statement):
+        with pytest.raises(Unavailable) as raised:
+            async with opened(db) as conn:
+                await conn.execute(text(raising))
+        assert raised.value.facts == {"part": "postgres", "retry_after_s": 1}
+    with pytest.raises(Unavailable):
+        async with one_statement(db) as conn:
+            await DirectStatement(text(raising)).fetch(conn, {})
+    await db.dispose()
+
+
+@pytest.mark.parametrize("sqlstate", ["22012", "42703", "23505", "0A000", "P0001"])
+async def test_an_error_of_a_statement_is_a_bug(settings: Settings, sqlstate: str) -> None:
+    db = open_engine(settings.database_url, pool_size=1, command_timeout_s=10)
+    raising = text(f"DO $$ BEGIN RAISE EXCEPTION 'a bug' USING ERRCODE = '{sqlstate}'; END $$")
+    with pytest.raises(Exception, match="a bug") as raised:
+        async with transaction(db) as conn:
+            await conn.execute(raising)
+    assert not isinstance(raised.value, Unavailable)
+    await db.dispose()
+
+
+async def test_the_connection_to_a_standby_is_dropped(settings: Settings) -> None:
+    db = open_engine(settings.database_url, pool_size=1, command_timeout_s=10)
+    for opened in (transaction, one_statement):
+        async with one_statement(db) as conn:
+            standby = (await conn.execute(PID)).scalar_one()
+            await conn.execute(text("SET default_transaction_read_only = on"))
+        with pytest.raises(Unavailable):
+            async with opened(db) as conn:
+                await conn.execute(WRITE)
+        async with opened(db) as conn:
+            await conn.execute(WRITE)
+            assert (await conn.execute(PID)).scalar_one() != standby
+    await db.dispose()
+
+
+async def test_a_transaction_of_a_silent_client_ends_and_frees_its_locks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "SILENT_IN_TRANSACTION_S", 1)
+    db = open_engine(settings.database_url, pool_size=2, command_timeout_s=10)
+
+    async def stay_silent() -> None:
+        async with transaction(db) as silent:
+            await silent.execute(text("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE"))
+            async with transaction(db) as other:
+                await other.execute(WRITE)
+            await silent.execute(ONE)
+
+    with pytest.raises(Unavailable):
+        await stay_silent()
+    await db.dispose()
