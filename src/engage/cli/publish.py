@@ -4,24 +4,37 @@ from pathlib import Path
 
 import rich_click as click
 
-from engage.cli.run import run_with_database
+from engage.cli.run import run_with_settings
 from engage.clock import Clock
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.flows.programs.publish import publish
+from engage.messages.catalogue import DEFAULT
+from engage.messages.refusals import refusal_message
+from engage.runtime.database import open_database
+from engage.settings import Settings
 
 
 def publish_file(file: Path, data: Path | None) -> bool:
     """Show the outcome. Return False if the document was refused. Raises InstallationError."""
     text = file.read_text(encoding="utf-8")
     try:
-        program, new = run_with_database(
-            data, lambda db: publish(db, text, source=str(file), now=Clock().now())
-        )
+        program, new = run_with_settings(data, lambda settings: _publish(settings, text, source=str(file)))
     except Refusal as refusal:
         click.secho(f"{file}: {refusal.code}", fg="red")
-        for problem in refusal.facts.get("problems", []):
+        detail = refusal_message(refusal.code, refusal.facts, DEFAULT).detail
+        for problem in refusal.facts.get("problems", [detail]):
             click.echo(f"    {problem}")
         return False
     outcome = f"in force from {program.in_force_from}" if new else "already published, unchanged"
     click.secho(f"{program.id} {program.version}: {outcome}", fg="green")
     return True
+
+
+async def _publish(settings: Settings, text: str, *, source: str) -> tuple[Program, bool]:
+    past_allowed = settings.sandbox is not None
+    db = open_database(settings.database_url, pool_size=1)
+    try:
+        return await publish(db, text, source=source, now=Clock().now(), past_allowed=past_allowed)
+    finally:
+        await db.dispose()

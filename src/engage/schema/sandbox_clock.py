@@ -1,4 +1,4 @@
-"""The offset of the sandbox's clock from the machine's: one row."""
+"""The offset of the sandbox's clock from the machine's: one row in a sandbox, none elsewhere."""
 
 from sqlalchemy import Boolean, Interval, PrimaryKeyConstraint, Table
 

@@ -3,13 +3,15 @@
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.refusals import Code, Refusal
 from engage.schema.programs import program_versions
 from engage.schema.rows import columns, from_row
+
+_LOCK = text("LOCK TABLE program_versions IN SHARE ROW EXCLUSIVE MODE")
 
 
 class PublishedVersion(msgspec.Struct, frozen=True):
@@ -27,6 +29,11 @@ async def read_all(conn: AsyncConnection) -> list[PublishedVersion]:
         versions.program_id, versions.in_force_from, versions.published_at
     )
     return [from_row(PublishedVersion, row) for row in await conn.execute(query)]
+
+
+async def lock(conn: AsyncConnection) -> None:
+    """Keep others from publishing until the transaction ends. Readers do not wait."""
+    await conn.execute(_LOCK)
 
 
 async def count(conn: AsyncConnection) -> int:

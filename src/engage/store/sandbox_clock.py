@@ -14,6 +14,11 @@ async def read(conn: AsyncConnection) -> timedelta:
     return ahead or timedelta()
 
 
+async def begin(conn: AsyncConnection) -> None:
+    """Mark the installation as a sandbox: outside one there is no row. A clock that is ahead stays so."""
+    await conn.execute(insert(sandbox_clock).values(ahead=timedelta()).on_conflict_do_nothing())
+
+
 async def set_ahead(conn: AsyncConnection, ahead: timedelta) -> None:
     await conn.execute(
         insert(sandbox_clock)

@@ -1,8 +1,9 @@
 """Reports use the rules and members of their instant; dates are days in UTC."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
@@ -11,7 +12,10 @@ from sqlalchemy import text
 
 from engage.domain.accounts.liability import BUCKETS, DAYS, LiabilityReport
 from engage.domain.accounts.period import InvalidPeriod, parse_period
+from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
+from engage.flows.members.import_file import check_file
+from engage.flows.members.import_members import import_members
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
@@ -175,6 +179,54 @@ async def test_reports_of_the_past_do_not_change(settings: Settings) -> None:
                 (balance,) = await report_balance(settings, member, at=at, clock=clock)
                 assert astuple(balance.balance) == had, (member, snapshot.at)
         await assert_audit_is_clean(services)
+
+
+async def test_late_events_do_not_change_reports_of_the_past(settings: Settings, tmp_path: Path) -> None:
+    """Events, imports and corrections count from now on, whatever times they name."""
+    async with orders.services_with_orders(settings) as services:
+        await orders.join(services, "m-1")
+        await orders.join(services, "m-2")
+        await orders.buy(services, order_id="o-1")
+        await orders.send_events(services, orders.paid(services, order_id="o-2"))
+        advance(services, 40 * DAY)
+        instants = [NOON - DAY, NOON, NOON + DAY, NOON + 20 * DAY, services.clock.now()]
+        before = await reports_at(services, instants)
+        advance(services, timedelta(seconds=1))
+        long_ago, last_month = NOON - 300 * DAY, NOON + 10 * DAY
+        await orders.send_events(
+            services,
+            orders.paid(services, orders.line(paid=50_00), order_id="o-9", member_id="m-2", at=long_ago),
+            orders.delivered(services, order_id="o-9", member_id="m-2", at=long_ago + DAY),
+            orders.delivered(services, order_id="o-2", at=last_month),
+            orders.returned(services, order_id="o-1", at=last_month),
+            orders.paid(services, order_id="o-3", at=last_month),
+            orders.cancelled(services, order_id="o-3", at=last_month),
+        )
+        file = tmp_path / "old.csv"
+        file.write_text("member_id,country,points,earned_at\nm-2,ES,70,2026-01-01\nm-3,ES,7,2026-11-01\n")
+        table = check_file(file)
+        await import_members(
+            services,
+            table,
+            program_id=orders.PROGRAM,
+            name="old",
+            on_rejected=lambda rejected: pytest.fail(str(rejected)) if rejected else None,
+            on_progress=lambda _: None,
+        )
+        correction = AdjustmentRequest(points=5, reason="gift", reference="T-1")
+        await adjust(services, orders.PROGRAM, "m-1", correction, operator="key-1")
+        await settle_due(services, now=services.clock.now())
+        await merge_members(services, orders.PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+        await erase_member(services, orders.PROGRAM, "m-3", operator="key-1")
+        assert await reports_at(services, instants) == before
+        assert await reports_at(services, [services.clock.now()]) != before[-1:]
+        await assert_audit_is_clean(services)
+
+
+async def reports_at(services: Services, instants: Sequence[datetime]) -> list[LiabilityReport]:
+    return [
+        await report_liability(services.settings, at=at.isoformat(), clock=services.clock) for at in instants
+    ]
 
 
 async def test_erased_members_stay_in_the_reports(services: Services) -> None:

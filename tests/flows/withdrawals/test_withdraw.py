@@ -219,6 +219,7 @@ async def lower_the_minimum(services: Services) -> None:
         document(smaller, version="second", since=since),
         source="market",
         now=services.clock.now(),
+        past_allowed=True,
     )
     await services.programs.refresh(services.db)
 
@@ -511,7 +512,11 @@ async def test_a_program_without_withdrawals_offers_none(settings: Settings, ban
         assert (refusal.code, refusal.status) == ("not_offered", 404)
         only_cash = OPEN.replace('"cash", "mobile_money"', '"cash"')
         await publish(
-            services.db, document(only_cash, version="cash", since="2026-11-21"), source="market", now=NOON
+            services.db,
+            document(only_cash, version="cash", since="2026-11-21"),
+            source="market",
+            now=NOON,
+            past_allowed=True,
         )
         await services.programs.refresh(services.db)
         assert (await refused(services)).code == "not_offered"

@@ -1,11 +1,11 @@
 """The versions of a program: the one in force at a time, and the conflicts between them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 
 from engage.domain.accounts.liability import PointRate
-from engage.domain.calendar import start_of_day
+from engage.domain.calendar import local_date, start_of_day
 from engage.domain.document.errors import Problem, shown
 from engage.domain.earning.validation import short_code_problems
 from engage.domain.program import sections
@@ -38,6 +38,11 @@ def upcoming(versions: Sequence[Program], after: datetime, country: str) -> list
         if (market := version.countries.get(country)) is not None
         and (start := start_of_day(version.in_force_from, market.zone)) > after
     ]
+
+
+def first_day(version: Program, *, after: datetime) -> date:
+    """The first day that begins later than `after` in each of the version's countries."""
+    return max(local_date(after, market.zone) for market in version.countries.values()) + timedelta(days=1)
 
 
 def point_rate(versions: Sequence[Program], at: datetime, country: str) -> PointRate:

@@ -310,6 +310,12 @@ class Code(StrEnum):
         {_U.PUBLISH_VERSION},
         {"problems": ["examples[0], total: expected 50 points, got 30 points"]},
     )
+    IN_THE_PAST = (
+        "in_the_past",
+        409,
+        {_U.PUBLISH_VERSION},
+        {"in_force_from": "2022-09-01", "earliest": "2026-11-22"},
+    )
     CLOCK_BACKWARDS = "clock_backwards", 409, {_U.ADVANCE_CLOCK}, {"now": _TOMORROW}
 
 

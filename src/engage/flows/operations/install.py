@@ -14,7 +14,7 @@ from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
 from engage.settings import Settings
-from engage.store import api_keys
+from engage.store import api_keys, sandbox_clock
 from engage.store import programs as store
 
 log = structlog.get_logger()
@@ -25,9 +25,9 @@ async def install(settings: Settings) -> None:
     await migrate(settings)
     db = open_database(settings.database_url, pool_size=1)
     try:
-        await _publish_presets(db)
+        await _publish_presets(db, past_allowed=settings.sandbox is not None)
         if settings.sandbox is not None:
-            await _add_sandbox_keys(db, sandbox_secrets.read(settings.sandbox))
+            await _begin_sandbox(db, sandbox_secrets.read(settings.sandbox))
     finally:
         await db.dispose()
     gate = open_gate(settings.state_url)
@@ -37,7 +37,7 @@ async def install(settings: Settings) -> None:
         await gate.close()
 
 
-async def _publish_presets(db: AsyncEngine) -> None:
+async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> None:
     """Publish the presets that are not published yet. Published ones are neither parsed nor played again.
 
     An older release may have published another text of a version. It stays in force: new rules need a new
@@ -48,7 +48,7 @@ async def _publish_presets(db: AsyncEngine) -> None:
     for name, document in programs.presets().items():
         program, version = name.split("/")
         if (program, version) not in stored:
-            await publish(db, document, source=name, now=Clock().now())
+            await publish(db, document, source=name, now=Clock().now(), past_allowed=past_allowed)
         elif stored[program, version] != document:
             log.warning(
                 "another text of this preset is published, and stays", program=program, version=version
@@ -74,8 +74,9 @@ async def migrate(settings: Settings) -> None:
         await db.dispose()
 
 
-async def _add_sandbox_keys(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
+async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
     now = Clock().now()
     async with transaction(db) as conn:
+        await sandbox_clock.begin(conn)
         await api_keys.add(conn, secrets.shop_key, name="sandbox shop", scopes=["shop"], now=now)
         await api_keys.add(conn, secrets.admin_key, name="sandbox operator", scopes=["admin"], now=now)

@@ -1,8 +1,9 @@
 """Publish a program version: validate it, play its examples, and check it against the other versions."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.playback import examples
@@ -11,15 +12,29 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
 from engage.store import programs as store
+from engage.store.members.members import has_members
+
+# Every process has loaded a new version by then.
+LOADED_WITHIN: Final = timedelta(minutes=1)
 
 
 async def publish(
-    db: AsyncEngine, text: str, *, source: str, now: datetime, program_id: str | None = None
+    db: AsyncEngine,
+    text: str,
+    *,
+    source: str,
+    now: datetime,
+    program_id: str | None = None,
+    past_allowed: bool = False,
 ) -> tuple[Program, bool]:
     """Publish a document; return (the version, true if it is new). Publishing the same text again is allowed.
 
+    What was in force stays: a program with members accepts versions that begin in the future. In a sandbox
+    (`past_allowed`) a version may begin at any time.
+
     Raises DocumentError, also for a document of another program than `program_id`; Refusal
-    document_unproved (an example fails), versions_conflict, version_exists (with another text); Unavailable.
+    document_unproved (an example fails), versions_conflict, version_exists (with another text), in_the_past;
+    Unavailable.
     """
     program = parse.parse(text, source=source)
     if program_id not in (None, program.id):
@@ -28,6 +43,7 @@ async def publish(
     if failures:
         raise Refusal(Code.DOCUMENT_UNPROVED, problems=[str(failure) for failure in failures])
     async with transaction(db) as conn:
+        await store.lock(conn)
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]
         others = [parse.read(p.document, source=p.version) for p in published if p.version != program.version]
         in_order = sorted([*others, program], key=lambda version: version.in_force_from)
@@ -40,4 +56,17 @@ async def publish(
             in_force_from=program.in_force_from,
             now=now,
         )
+        if new and not past_allowed:
+            await _check_beginning(conn, program, now=now)
     return program, new
+
+
+async def _check_beginning(conn: AsyncConnection, program: Program, *, now: datetime) -> None:
+    """Raises Refusal in_the_past."""
+    earliest = versions.first_day(program, after=now + LOADED_WITHIN)
+    if program.in_force_from < earliest and await has_members(conn, program.id):
+        raise Refusal(
+            Code.IN_THE_PAST,
+            in_force_from=program.in_force_from.isoformat(),
+            earliest=earliest.isoformat(),
+        )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy import delete, exists, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,6 +77,8 @@ _KEYS = Batch("k", members, "program_id", "member_id")
 _CARDS = Batch("k", card_numbers, "program_id", "card_number")
 _NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
 
+_LOCK_MEMBERS = text("LOCK TABLE members IN SHARE MODE")
+
 # A member who was merged is found as the survivor; nobody is merged into a member who is merged.
 _READ = text(f"""
 SELECT k.program_id, k.member_id, s.member_id, s.country
@@ -121,6 +123,14 @@ async def read_members_after(conn: AsyncConnection, key: MemberKey, *, limit: in
         .limit(limit)
     )
     return [from_row(Member, row) for row in rows]
+
+
+async def has_members(conn: AsyncConnection, program_id: str) -> bool:
+    """Return whether a program has members, former ones included. Until the transaction ends, nobody can join
+    any program.
+    """
+    await conn.execute(_LOCK_MEMBERS)
+    return (await conn.execute(select(exists().where(members.c.program_id == program_id)))).scalar_one()
 
 
 async def count_members(conn: AsyncConnection) -> int:
