@@ -1,7 +1,9 @@
 """An erased member cannot be identified, and the ledger stays complete."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +13,14 @@ from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
+from engage.flows.members.import_file import check_file
+from engage.flows.members.import_members import import_members
 from engage.flows.members.merge import merge_members
-from engage.flows.members.register import MemberRegistration, register_member
+from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.members.update import MemberUpdate, update_member
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
+from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.pay_out import pay_out_due
 from engage.runtime.idempotency import keep_after
 from engage.runtime.services import Services
@@ -229,6 +234,72 @@ async def test_the_person_may_register_again_with_a_new_id(services: Services) -
         member_id="m-2", program=orders.PROGRAM, country="ES", person_ref="DNI 1", card_numbers=["CARD1"]
     )
     assert (await register_member(services, again)).member_id == "m-2"
+
+
+async def test_what_pays_once_in_a_life_does_not_pay_the_same_person_again(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """However often the account is erased, by whichever way the person joins again, in any spelling."""
+    async with activities.services_with_activities(settings) as services:
+        for n, ref in enumerate(["DNI 1", "dni1", "ＤＮＩ 1"]):
+            registered = await register_member(services, _person(f"m-{n}", ref))
+            await take_events(services, [activities.signed_in(services, f"m-{n}")])
+            await settle_due(services, now=advance(services, DAY))
+            (points,) = await rows(
+                services.db, "SELECT active FROM balances WHERE member_id = :m", m=f"m-{n}"
+            )
+            assert (len(registered.credits), points) == ((1, (80,)) if n == 0 else (0, (0,)))
+            # What pays oftener than once is earned.
+            await activities.perform(services, FuelTap(), f"m-{n}")
+            await erase_member(services, activities.PROGRAM, f"m-{n}", operator="key-1")
+            await assert_audit_is_clean(services)
+        file = tmp_path / "old.csv"
+        file.write_text("member_id,country,person_ref\nm-9,ES,DNI 1\nm-10,ES,DNI 2\n")
+        await import_members(
+            services,
+            check_file(file),
+            program_id=activities.PROGRAM,
+            name="old",
+            on_rejected=lambda _: None,
+            on_progress=lambda _: None,
+        )
+        await take_events(services, [activities.signed_in(services, m) for m in ("m-9", "m-10")])
+        pending = "SELECT member_id, pending FROM balances WHERE member_id IN ('m-9', 'm-10') ORDER BY 1"
+        assert await rows(services.db, pending) == [("m-10", 30), ("m-9", 0)]
+        await assert_audit_is_clean(services)
+
+
+async def test_accounts_of_two_references_are_two_persons_also_after_a_merger(settings: Settings) -> None:
+    """A person who was merged and erased with another account joins again, and earns nothing again either."""
+    async with activities.services_with_activities(settings) as services:
+        for n in (1, 2):
+            await register_member(services, _person(f"m-{n}", f"DNI {n}"))
+        await merge_members(services, activities.PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+        with pytest.raises(Refusal, match="person_has_account"):
+            await register_member(services, _person("m-3", "DNI 1"))
+        await erase_member(services, activities.PROGRAM, "m-2", operator="key-1")
+        for n in (1, 2):
+            assert (await register_member(services, _person(f"n-{n}", f"DNI {n}"))).credits == []
+        assert len((await register_member(services, _person("n-3", "DNI 3"))).credits) == 1
+        await assert_audit_is_clean(services)
+
+
+async def test_of_an_erasure_and_registrations_at_once_nothing_is_earned_twice(settings: Settings) -> None:
+    async with activities.services_with_activities(settings) as services:
+        await register_member(services, _person("m-1", "DNI 1"))
+        erasing = asyncio.create_task(erase_member(services, activities.PROGRAM, "m-1", operator="key-1"))
+        joined = await asyncio.gather(
+            *(register_member(services, _person(f"n-{n}", "DNI 1")) for n in range(8)), return_exceptions=True
+        )
+        await erasing
+        again = [answer for answer in joined if isinstance(answer, RegisteredMember)]
+        assert len(again) <= 1
+        assert all(answer.credits == [] for answer in again)
+        await assert_audit_is_clean(services)
+
+
+def _person(member_id: str, ref: str) -> MemberRegistration:
+    return MemberRegistration(member_id=member_id, program=activities.PROGRAM, country="ES", person_ref=ref)
 
 
 async def test_erasing_twice_or_by_a_merged_id_gives_the_same_result(services: Services) -> None:

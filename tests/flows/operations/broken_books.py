@@ -87,6 +87,17 @@ BROKEN = [
         SELECT program_id, member_id, '+34600000000' FROM members WHERE closed_at IS NOT NULL
         """,
     ),
+    (
+        "persons_earn_once",
+        """
+        WITH kept AS (
+            INSERT INTO person_slots (program_id, person_hash, source_key, rule_id, program_version)
+            SELECT program_id, sha256('p'), source_key, rule_id, program_version FROM credits
+            WHERE member_id = 'm-1' AND source_key = 'registration'
+        )
+        UPDATE members SET person_hash = sha256('p') WHERE member_id = 'm-1'
+        """,
+    ),
     ("keys_are_unique", f"INSERT INTO credits SELECT * FROM credits WHERE id = {FUEL}"),
     ("keys_are_unique", "UPDATE credits SET reference = 'share:s' WHERE rule_id = 'share_link'"),
     ("credits_have_rules", f"UPDATE credits SET rule_id = 'other' WHERE id = {FUEL}"),

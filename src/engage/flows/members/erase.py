@@ -18,6 +18,7 @@ from engage.flows.members.closing import (
 )
 from engage.ledger.accounts import lock_balances, open_accounts
 from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
+from engage.ledger.person_slots import keep_person_slots
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
@@ -80,6 +81,7 @@ async def _erase_all(
         account.deduct(account.active, now, kind="adjustment", into="expired", reference=ERASURE)
     account.add_debt(-account.debt, now, kind="adjustment", into="adjusted", reference=ERASURE)
     await posting.post(accounts)
+    await keep_person_slots(conn, key, ids, credits)
     await close_accounts(conn, key[0], ids)
     await erase_rows(conn, key[0], ids, salt=secrets.token_hex(), now=now, wall=wall)
     await add_closings(conn, key[0], ids, into=None, reason=None, operator=operator, now=now)

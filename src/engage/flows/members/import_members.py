@@ -28,6 +28,7 @@ from engage.ledger.opening import (
     add_opening_credits,
     read_opening_points,
 )
+from engage.ledger.person_slots import take_person_slots
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
@@ -247,13 +248,9 @@ async def _rehash_and_read(
         conn,
         program_id,
         member_ids=[member.member_id for member in members],
-        person_hashes=[hashed for member in members for hashed in _hashes(member)],
+        person_hashes=[hashed for member in members for hashed in member.person_hashes],
         card_numbers=[card for member in members for card in member.card_numbers],
     )
-
-
-def _hashes(member: NewMember) -> list[bytes]:
-    return [hashed for hashed in (member.person_hash, member.person_hash_as_sent) if hashed is not None]
 
 
 def _sort(
@@ -292,7 +289,7 @@ def _check_stored(
     if known is None:
         if candidate.lacks_person:
             raise Refusal(Code.PERSON_REF_REQUIRED)
-        if not stored.persons.isdisjoint(_hashes(member)):
+        if not stored.persons.isdisjoint(member.person_hashes):
             raise Refusal(Code.PERSON_HAS_ACCOUNT)
         taken = sorted(card for card in member.card_numbers if card in stored.cards)
         if taken:
@@ -313,6 +310,8 @@ async def _write(services: Services, posting: Posting, batch: _Batch, *, name: s
     conn, now = posting.conn, services.clock.now()
     if batch.members and not await add_members(conn, batch.members, now=now):
         raise _Overtaken
+    persons = [(member.key, hashed) for member in batch.members for hashed in member.person_hashes]
+    await take_person_slots(conn, persons, now=now)
     if not batch.credits:
         return
     if not await add_opening_credits(conn, batch.credits, name=name, now=now):

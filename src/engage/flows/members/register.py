@@ -1,6 +1,6 @@
 """Register members: check them against the program, store them, grant the credits for registering."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
@@ -12,6 +12,7 @@ from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
+from engage.domain.keys import MemberKey
 from engage.domain.members.cards import CardNumber, InvalidCardNumber, stored_number
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import (
@@ -25,6 +26,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView
 from engage.ledger.accept import CreditToAccept
+from engage.ledger.person_slots import take_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
@@ -95,21 +97,37 @@ async def register_member(
     if admission.lacks_person:
         raise Refusal(Code.PERSON_REF_REQUIRED)
     program, member = admission.program, admission.member
-    slots = wanted(program.earning, Registration(), at=now, zone=admission.zone)
-    # A new member has used no slot, so the first of each limit is free.
-    grants = [Grant(slot, 1) for slot in slots]
-    credits = decide(program.earning, Registration(), at=now, zone=admission.zone, grants=grants)
-    rows = [CreditToAccept(program.id, member.member_id, new_id(), credit) for credit in credits]
-    views = [CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows]
-    registered = RegisteredMember(member.member_id, program.id, member.country, now, views)
     async with open_posting(services, cause="pending") as posting:
-        await claim(posting.conn, keyed)
-        await add_member(posting.conn, member, now=now)
+        conn = posting.conn
+        await claim(conn, keyed)
+        await add_member(conn, member, now=now)
+        persons = [(member.key, hashed) for hashed in member.person_hashes]
+        taken = await take_person_slots(conn, persons, now=now)
+        rows = _credits_of_joining(admission, taken, now=now)
         if rows:
             await posting.accept(rows, now=now)
-        await keep(posting.conn, keyed, registered)
-    await _add_to_caches(services, Member(program.id, member.member_id, member.country), now=now)
+        views = [
+            CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows
+        ]
+        registered = RegisteredMember(member.member_id, program.id, member.country, now, views)
+        await keep(conn, keyed, registered)
+    services.members.add(Member(program.id, member.member_id, member.country))
+    if not taken:
+        await _add_to_gate(services, member.key, now=now)
     return registered
+
+
+def _credits_of_joining(
+    admission: Admission, taken: Collection[str], *, now: datetime
+) -> list[CreditToAccept]:
+    """Return what the program gives for registering. `taken` are the source keys of slots that the person
+    used in an earlier account; a new member has used no other, so the first of each limit is free.
+    """
+    terms, zone, (program_id, member_id) = admission.program.earning, admission.zone, admission.member.key
+    slots = wanted(terms, Registration(), at=now, zone=zone)
+    grants = [Grant(slot, 1) for slot in slots if slot.source_key(1) not in taken]
+    credits = decide(terms, Registration(), at=now, zone=zone, grants=grants)
+    return [CreditToAccept(program_id, member_id, new_id(), credit) for credit in credits]
 
 
 def admit(services: Services, registration: MemberRegistration, *, now: datetime) -> Admission:
@@ -207,9 +225,8 @@ def _person_hashes(
     return person_hashes(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
 
 
-async def _add_to_caches(services: Services, member: Member, *, now: datetime) -> None:
-    """Cache a member who has used no slot yet: it saves their first activity a query."""
-    services.members.add(member)
+async def _add_to_gate(services: Services, key: MemberKey, *, now: datetime) -> None:
+    """Load a member who has used no slot yet: it saves their first activity a query."""
     day, month = calendar.window("day", now, "UTC").period, calendar.window("month", now, "UTC").period
     with suppress(Unavailable):
-        await services.gate.load([(member.program_id, member.member_id, [])], day=day, month=month)
+        await services.gate.load([(*key, [])], day=day, month=month)

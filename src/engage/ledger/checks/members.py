@@ -66,6 +66,18 @@ MEMBER_CHECKS = (
         """,
     ),
     Check(
+        "persons_earn_once",
+        "Who joins again under the same person reference earns nothing again that pays once in a life.",
+        """
+        SELECT m.program_id, m.member_id, s.source_key, c.id, c.points
+        FROM person_slots s
+        JOIN members m ON m.person_hash = s.person_hash AND m.program_id = s.program_id
+        LEFT JOIN credits c
+            ON c.program_id = m.program_id AND c.member_id = m.member_id AND c.source_key = s.source_key
+        WHERE c.points IS DISTINCT FROM 0
+        """,
+    ),
+    Check(
         "adjustments_are_posted",
         "Each adjustment has its entry, and each adjustment entry its adjustment.",
         """

@@ -109,10 +109,10 @@ async def add_members(conn: AsyncConnection, new: Sequence[NewMember], *, now: d
     added = await conn.execute(_ADD, _NEW.of_structs(new) | {"now": now})
     if added.rowcount != len(new):
         return False
-    await add_joining_rows(conn, [(member.program_id, member.member_id) for member in new])
+    await add_joining_rows(conn, [member.key for member in new])
     await add_joined_with(
         conn,
-        [((member.program_id, member.member_id), member.phone) for member in new if member.phone is not None],
+        [(member.key, member.phone) for member in new if member.phone is not None],
     )
     cards = [(member.program_id, card, member.member_id) for member in new for card in member.card_numbers]
     if not cards:

@@ -44,6 +44,16 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True):
     referral_code: str | None
     card_numbers: Sequence[str]
 
+    @property
+    def key(self) -> MemberKey:
+        return self.program_id, self.member_id
+
+    @property
+    def person_hashes(self) -> list[bytes]:
+        """Every hash under which the person may be known."""
+        hashes = (self.person_hash, self.person_hash_as_sent)
+        return [hashed for hashed in hashes if hashed is not None]
+
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The row of a member. One who was `merged_into` another, or erased, has little in it."""
@@ -204,7 +214,7 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
     Raises Refusal member_exists, member_erased, person_has_account or card_taken; the caller's transaction
     must then end.
     """
-    key = (member.program_id, member.member_id)
+    key = member.key
     if member.person_hash_as_sent is not None and await _has_account(
         conn, key[0], member.person_hash_as_sent
     ):
