@@ -1,9 +1,10 @@
 """Registering members and sending events, over HTTP."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from engage.api.activities.shop import EVENTS_BYTES
@@ -180,12 +181,83 @@ async def test_an_invalid_event_does_not_affect_the_others(api: Calling) -> None
     assert ("app_sign_in", "pending") in await api.credits(member)
 
 
-@pytest.mark.parametrize("body", [b'[{"id": "e", "type": "app.signed_in", "time": "\xff"}]', b"7"])
-async def test_an_event_with_broken_text_is_refused_alone(api: Calling, body: bytes) -> None:
-    assert counts(await send(api, body)) == (0, 0, ["invalid_event"])
+BROKEN = {
+    "half an emoji": rb'"\ud83d"',
+    "another half": rb'"\udc00 "',
+    "no UTF-8": b'"\xff"',
+    "an escape that is none": rb'"\x"',
+    "a control character": b'"a\nb"',
+    "no value": b"",
+    "no JSON": b"NaN",
+    "a number with a zero": b"01",
+    "a number of 5,000 digits": b"1" * 5_000,
+    "100,000 brackets": b"[" * 100_000 + b"]" * 100_000,
+    "brackets and commas in text": rb'"],[{\"},{"',
+}
 
 
-@pytest.mark.parametrize("body", [b"", b"[", b"[{}", b"[{}]]", b"[1,]", b'"\\ud800"', b"[" * 100_000])
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
+async def test_an_event_with_broken_text_is_refused_alone(api: Calling, value: bytes) -> None:
+    member = await api.joined()
+    events = [msgspec.json.encode(api.event("app.signed_in", member)) for _ in range(2)]
+    broken = b'{"type": "review.removed", "data": {"review_id": %s}, "id": "broken"}' % value
+    taken = await send(api, b"[%s, %s, %s]" % (events[0], broken, events[1]))
+    assert counts(taken) == (2, 0, ["invalid_event"])
+    assert [(refused["index"], refused["id"]) for refused in taken["refused"]] == [(1, "broken")]
+    assert counts(await send(api, broken)) == (0, 0, ["invalid_event"]), "alone"
+
+
+@pytest.mark.parametrize("id_", [rb'"\ud83d"', b'"a\nb"', b"5", b"null", b'"%s"' % (b"x" * 129)])
+async def test_an_id_that_is_none_is_not_sent_back(api: Calling, id_: bytes) -> None:
+    taken = await send(api, b'[{}, {"id": %s, "type": "%s"}]' % (id_, b"t" * 200))
+    assert [(refused["index"], refused["id"]) for refused in taken["refused"]] == [(0, None), (1, None)]
+
+
+async def test_an_event_put_right_in_the_same_call_is_new(api: Calling) -> None:
+    member = await api.joined()
+    sound = api.event("app.signed_in", member)
+    wrong = [
+        sound | {"type": "app.closed"},
+        sound | {"member_id": "nobody"},
+        sound | {"data": {"device": "phone"}},
+        sound | {"time": "2019-01-01T00:00:00Z"},
+    ]
+    taken = await send(api, [*wrong, sound, sound])
+    assert counts(taken) == (
+        1,
+        1,
+        ["unknown_type", "unknown_member", "invalid_event", "not_offered"],
+    )
+    assert [refused["index"] for refused in taken["refused"]] == [0, 1, 2, 3]
+    # What comes after the accepted event is compared with it.
+    assert counts(await send(api, [sound, sound | {"member_id": "nobody"}])) == (0, 1, ["id_reused"])
+
+
+async def test_another_event_under_a_known_id_is_refused(api: Calling) -> None:
+    member = await api.joined(card_numbers=["8000001"])
+    event = api.event("review.removed", member, review_id="r-1")
+    at = datetime.fromisoformat(event["time"])
+    others = [
+        event | {"data": {"review_id": "r-2"}},
+        event | {"time": (at + timedelta(seconds=1)).isoformat()},
+        event | {"member_id": None, "card_number": "8000001"},
+        event | {"type": "app.signed_in", "data": {}},
+    ]
+    taken = await send(api, [event, *others])
+    assert counts(taken) == (1, 0, ["id_reused"] * 4)
+    same = [
+        dict(reversed(event.items())),
+        event | {"card_number": None},
+        event | {"time": at.astimezone(timezone(timedelta(hours=5))).isoformat()},
+    ]
+    assert counts(await send(api, [*same, *others])) == (0, 3, ["id_reused"] * 4)
+    detail = taken["refused"][0]["detail"]
+    assert detail == "This id belongs to something else that was accepted before."
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"7", b"[", b"[{}", b"[{}]]", b"[1,]", b"[{},,{}]", b'"\\ud800"', b"[" * 100_000]
+)
 async def test_a_body_that_is_no_json_is_refused_as_a_whole(api: Calling, body: bytes) -> None:
     assert fields(problem(await api.shop.post(EVENTS, body), 400, "invalid_request")) == ["$"]
 

@@ -124,3 +124,14 @@ async def test_a_refused_order_event_has_a_detail_for_people(api: Calling) -> No
         "order_conflict": "Order o-3 was reported as paid before, with other details or by another member.",
         "not_bought": "Line 7 of order o-3 has fewer pieces left.",
     }
+
+
+async def test_a_return_of_null_is_not_a_return_of_everything(api: Calling) -> None:
+    await joined(api, "buyer-4")
+    at = api.services.clock.now().isoformat()
+    assert await send(api, event("order.paid", "buyer-4", at, **order("o-4"))) == []
+    unclear = event("order.returned", "buyer-4", at, order_id="o-4", return_id="r", lines=None)
+    (refused,) = await send(api, unclear)
+    assert (refused["code"], refused["errors"][0]["field"]) == ("invalid_event", "data.lines")
+    clear = event("order.returned", "buyer-4", at, order_id="o-4", return_id="r")
+    assert await send(api, clear) == []

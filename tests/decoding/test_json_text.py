@@ -1,6 +1,8 @@
 """JSON from outside is decoded, or malformed, in bounded time."""
 
+import json
 import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from engage.decoding.json_text import DEPTH, decode_json
+from engage.decoding.json_text import DEPTH, decode_json, split_json
 from engage.decoding.malformed import Malformed
 
 BOUND_S = 0.5
@@ -24,6 +26,11 @@ class Named(Struct, frozen=True):
 anything = msgspec.json.Decoder(Any)
 named = msgspec.json.Decoder(Named)
 raw = msgspec.json.Decoder(list[msgspec.Raw])
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
 
 
 @pytest.mark.parametrize("decoder", [anything, named, raw])
@@ -93,3 +100,52 @@ def test_any_bytes_are_decoded_or_malformed(text: bytes) -> None:
     except Malformed:
         return
     msgspec.json.decode(text)
+
+
+@given(st.lists(json_values), st.integers(0, 3))
+def test_a_list_is_split_into_its_items(values: list[Any], indent: int) -> None:
+    text = json.dumps(values, indent=indent or None).encode()
+    assert [json.loads(item) for item in split_json(text, most=len(values))] == values
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_an_object_is_split_into_its_members(value: dict[str, Any]) -> None:
+    members = split_json(json.dumps(value).encode(), most=len(value))
+    assert json.loads(b"{" + b",".join(members) + b"}") == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"7",
+        b'"[]"',
+        b"[",
+        b"]",
+        b"[1",
+        b"[1}",
+        b"{1]",
+        b"[1]]",
+        b"[1]2",
+        b"[1,]",
+        b"[,1]",
+        b"[1,,2]",
+        b'["]',
+    ],
+)
+def test_a_list_without_an_end_or_an_item_is_malformed(text: bytes) -> None:
+    with pytest.raises(Malformed):
+        split_json(text, most=9)
+
+
+def test_of_too_many_items_no_more_than_one_is_split() -> None:
+    assert split_json(b"[1,2,3]", most=3) == [b"1", b"2", b"3"]
+    assert len(split_json(b"[" + b"1," * 100_000, most=3)) == 4
+
+
+@pytest.mark.parametrize("part", [b"[", b'["', b'"\\\\",', b"[{", b"[],", b"[[]],", b"]", b'[""],'])
+def test_a_hostile_list_is_split_in_bounded_time(part: bytes) -> None:
+    begun = time.perf_counter()
+    with suppress(Malformed):
+        split_json(b"[" + part * (400_000 // len(part)), most=1_000)
+    assert time.perf_counter() - begun < BOUND_S

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from engage.domain.activity import Order, Registration
 from engage.domain.checkout.example_steps import Capture, Hold, Quote, Release, Spend
@@ -149,21 +151,22 @@ class ExampleMember:
         return (0, 0, 0, 0) if found is None else (found.active, found.pending, found.held, found.debt)
 
     async def _do(self, step: Step) -> StepResult:
-        match step.do:
+        action = self._with_own_order(step.do)
+        match action:
             case Join(kind=kind, birth_date=birth_date):
                 return StepResult(credits=await self._join(kind=kind, birth_date=birth_date))
             case Registration():
                 return StepResult(credits=await self._join())
-            case Order() as order:
-                return StepResult(credits=await self._pay(order))
-            case Spend() as action:
+            case Order():
+                return StepResult(credits=await self._pay(action))
+            case Spend():
                 held = await self._hold(action)
                 earned = await self._pay(self._order(action))
                 await self._close(action.order_id, "captured")
                 return StepResult(credits=earned, held=held)
-            case Hold() as action:
+            case Hold():
                 return StepResult(held=await self._hold(action))
-            case Quote() as action:
+            case Quote():
                 return StepResult(quote=await quote(self.services, QuoteRequest(**self._basket(action))))
             case Capture(order_id=order_id):
                 await self._close(order_id, "captured")
@@ -177,7 +180,7 @@ class ExampleMember:
             case Wait():
                 pass
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
-                await self._send(_event_of(step.do, self._event_fields()))
+                await self._send(_event_of(action, self._event_fields()))
             case activity:
                 (done,) = await record(
                     self.services, [MemberActivity(*self.key, activity, self.services.clock.now())]
@@ -185,6 +188,11 @@ class ExampleMember:
                 recorded = _unwrap(done)
                 return StepResult(credits=await self._earned([credit.id for credit in recorded.credits]))
         return StepResult()
+
+    def _with_own_order(self, action: Any) -> Any:
+        """The action with an order id that no other example's member uses: an order belongs to one member."""
+        order_id = getattr(action, "order_id", None)
+        return action if order_id is None else replace(action, order_id=f"{self.member_id}:{order_id}")
 
     async def _join(self, **details: Any) -> list[EarnedCredit]:
         """Register the member; later calls register other members."""
@@ -245,15 +253,17 @@ class ExampleMember:
             member=member_id or self.member_id,
             ids=list(ids),
         )
-        return [
+        earned = [
             msgspec.convert(dict(zip(EarnedCredit.__struct_fields__, row, strict=True)), EarnedCredit)
             for row in found
         ]
+        prefix = f"order:{self.member_id}:"
+        return [replace(c, source_key=c.source_key.replace(prefix, "order:")) for c in earned]
 
     async def _send(self, event: AnyEvent) -> None:
         """Send an event. Raises Refusal, without facts."""
         taken = await take_events(self.services, [event])
-        for refused in taken.refused:
+        for refused in taken.refused.values():
             raise Refusal(refused.code)
 
     def _event_fields(self) -> dict[str, Any]:
@@ -291,7 +301,7 @@ def _event_of(
         case OrderCancelled(order_id=order_id):
             return events.OrderCancelledEvent(**fields, data=events.OrderReference(order_id=order_id))
         case OrderReturned(order_id=order_id, lines=lines):
-            back = None if lines is None else [ReturnedLine(*line) for line in lines.items()]
+            back = UNSET if lines is None else [ReturnedLine(*line) for line in lines.items()]
             data = events.OrderReturned(order_id=order_id, return_id=fields["id"], lines=back)
             return events.OrderReturnedEvent(**fields, data=data)
         case ReviewRemoved(review_id=review_id):

@@ -130,7 +130,7 @@ class ActivityScenario:
         member = self.members[index]
         event = signed_in(self.services, member.member_id)
         taken = self.run(take_events(self.services, [event]))
-        assert (taken.accepted, taken.refused) == (1, [])
+        assert (taken.accepted, taken.refused) == (1, {})
         program, zone = self.in_force(member)
         expected = member.predict(program, AppSignIn(event_id=event.id), self.clock.now(), zone)
         if isinstance(expected, Expected):
@@ -140,7 +140,7 @@ class ActivityScenario:
         member = self.members[index]
         removal = share_removed if kind == "share" else review_removed
         taken = self.run(take_events(self.services, [removal(self.services, name, member.member_id)]))
-        assert (taken.accepted, taken.refused) == (1, [])
+        assert (taken.accepted, taken.refused) == (1, {})
         member.remove(f"{kind}:{name}")
 
     def wait(self, hours: float) -> None:

@@ -193,13 +193,46 @@ def test_a_person_is_recognised_within_a_program_only() -> None:
 
 
 async def test_an_event_is_recorded_once(db: AsyncEngine) -> None:
-    kept = [RecordedEvent("p", f"e-{n}", "app.signed_in", "m-1", NOW) for n in range(3)]
+    content = events.EventContent("app.signed_in", NOW, b"digest")
+    kept = [RecordedEvent("p", f"e-{n}", "m-1", content) for n in range(3)]
     async with transaction(db) as conn:
-        await events.add_events(conn, kept[:2], now=NOW)
-        await events.add_events(conn, kept, now=NOW + MOMENT)
+        assert await events.add_events(conn, kept[:2], now=NOW) == 2
+        assert await events.add_events(conn, kept, now=NOW + MOMENT) == 1
         event_keys = [("p", "e-0"), ("p", "e-2"), ("q", "e-0"), ("p", "e-9")]
-        assert await events.read_recorded_events(conn, event_keys) == {("p", "e-0"), ("p", "e-2")}
+        assert await events.read_recorded_events(conn, event_keys) == {
+            ("p", "e-0"): content,
+            ("p", "e-2"): content,
+        }
     assert await rows(db, "SELECT count(*) FROM shop_events WHERE received_at = :now", now=NOW) == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "again", "is_same"),
+    [
+        (b"one", b"one", True),
+        (b"one", b"two", False),
+        (None, b"one", True),
+    ],
+)
+async def test_an_id_belongs_to_one_event(
+    db: AsyncEngine, kept: bytes | None, again: bytes, is_same: bool
+) -> None:
+    """Of an event of an earlier release only the type and the time are known."""
+    recorded, repeated = (
+        RecordedEvent("p", "e-1", "m-1", events.EventContent("app.signed_in", NOW, digest))
+        for digest in (kept, again)
+    )
+    async with transaction(db) as conn:
+        await events.add_events(conn, [recorded], now=NOW)
+    other = RecordedEvent("p", "e-2", "m-1", repeated.content)
+    if is_same:
+        async with transaction(db) as conn:
+            assert await events.add_events(conn, [repeated, other], now=NOW) == 1
+    else:
+        with pytest.raises(events.IdsTaken) as taken:
+            async with transaction(db) as conn:
+                await events.add_events(conn, [repeated, other], now=NOW)
+        assert taken.value.ids == {("p", "e-1")}
 
 
 async def test_the_sandboxs_clock_is_shared(db: AsyncEngine) -> None:

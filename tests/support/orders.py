@@ -7,6 +7,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
+
 from engage.clock import Clock
 from engage.domain.activity import Line, Payment, Review
 from engage.domain.earning.order_facts import ReturnedLine
@@ -114,7 +116,7 @@ def returned(
     **event: Any,
 ) -> OrderReturnedEvent:
     """Make the event of a return. `back` has quantities by line; by default everything is returned."""
-    lines = None if back is None else [ReturnedLine(line_id, quantity) for line_id, quantity in back.items()]
+    lines = UNSET if back is None else [ReturnedLine(line_id, quantity) for line_id, quantity in back.items()]
     facts = OrderReturned(order_id=order_id, return_id=return_id or f"r-{next(_numbers)}", lines=lines)
     return OrderReturnedEvent(**_event(services, **event), data=facts)
 
@@ -136,7 +138,7 @@ async def send_events(services: Services, *events: AnyEvent) -> list[str]:
     """Send events, and return the codes of those that were refused."""
     taken = await take_events(services, events)
     assert taken.accepted + taken.repeated + len(taken.refused) == len(events)
-    return [refused.code for refused in taken.refused]
+    return [refused.code for refused in taken.refused.values()]
 
 
 async def buy(services: Services, *lines: Line, **rest: Any) -> None:

@@ -13,10 +13,72 @@ T = TypeVar("T")
 DEPTH: Final = 32
 
 TOO_DEEP: Final = "nested too deeply"
+_NO_END: Final = "JSON is malformed: no end of the array or object"
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _OPENING, _CLOSING = b"[{", b"]}"
+_END: Final = {b"[": b"]", b"{": b"}"}
 _NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
+
+
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+# Up to the next run of brackets, over strings.
+_TO_BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|%b)*+(?:([\[{]++)|([\]}]++))' % _STRING, re.DOTALL)
+_TO_COMMA = re.compile(rb'(?:[^"\[\]{},]++|%b)*+([\[\]{},])' % _STRING, re.DOTALL)
+
+
+def split_json(text: bytes, *, most: int) -> list[bytes]:
+    """Split a list into its items, or an object into its members, none of which is decoded.
+
+    Looks at strings, brackets and commas alone, so a mistake inside an item is found with that item. Takes
+    time
+    in proportion to the length, whatever the depth. Stops after `most` items: one more says that there are
+    too many. Raises Malformed where the list or object has no end,
+    an item is missing, or something stands before or after it.
+    """
+    stripped = text.strip()
+    if not stripped.startswith((b"[", b"{")):
+        raise Malformed("JSON is malformed: expected `array` or `object`")
+    items: list[bytes] = []
+    begins = at = 1
+    while True:
+        found = _TO_COMMA.match(stripped, at)
+        if found is None:
+            raise Malformed(_NO_END)
+        at, mark = found.end(), found[1]
+        if mark == b",":
+            items.append(stripped[begins : at - 1])
+            begins = at
+            if len(items) > most:
+                return items
+        elif mark in (b"[", b"{"):
+            at = _end_of_inner(stripped, at)
+        else:
+            break
+    last = stripped[begins : at - 1]
+    if stripped[at:] or stripped[at - 1 : at] != _END[stripped[:1]]:
+        raise Malformed("JSON is malformed: trailing characters")
+    if not items and not last.strip():
+        return []
+    items.append(last)
+    if not all(map(bytes.strip, items)):
+        raise Malformed("JSON is malformed: nothing between two commas")
+    return items
+
+
+def _end_of_inner(text: bytes, at: int) -> int:
+    """The place after the list or object that begins before `at`. Raises Malformed where it has no end."""
+    level = 1
+    while found := _TO_BRACKETS.match(text, at):
+        opened, closed = found.span(1), found.span(2)
+        if found[1] is not None:
+            level += opened[1] - opened[0]
+        elif closed[1] - closed[0] >= level:
+            return closed[0] + level
+        else:
+            level -= closed[1] - closed[0]
+        at = found.end()
+    raise Malformed(_NO_END)
 
 
 def decode_json(

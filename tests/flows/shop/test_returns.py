@@ -334,3 +334,19 @@ async def test_a_capture_and_a_return_at_once_agree(services: Services, other: S
     ]
     await asyncio.gather(*(work if turn % 2 else work[::-1]))
     assert await balance(services) == {"active": 150, "pending": 50}
+
+
+@pytest.mark.parametrize("others", [{"1": 2}, {"2": 1}, {"1": 1, "2": 1}, None])
+async def test_another_parcel_under_a_known_return_id_is_refused(
+    services: Services, others: dict[str, int] | None
+) -> None:
+    two = [line(str(n), 1000, quantity=3) for n in (1, 2)]
+    assert await send_events(services, paid(services, *two)) == []
+    assert await send_events(services, returned(services, {"1": 1}, return_id="r-1")) == []
+    taken = await take_events(services, [returned(services, others, return_id="r-1")])
+    assert [(refused.code, refused.facts) for refused in taken.refused.values()] == [
+        ("id_reused", {"field": "return_id"})
+    ]
+    same = returned(services, {"1": 1}, return_id="r-1")
+    assert await send_events(services, same) == []
+    assert await send_events(services, returned(services, others)) == []

@@ -1,5 +1,6 @@
 """Events of the shop. A mistake in one event does not affect the others of a request."""
 
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -8,19 +9,24 @@ from msgspec import Meta, Struct
 
 from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
-from engage.api.http.bodies import decode, mistakes, read_body
+from engage.api.http.bodies import mistakes, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.idempotency import keep_nothing
 from engage.api.http.problems import FieldError, invalid, language_of
-from engage.decoding.json_text import decode_json
+from engage.decoding.json_text import decode_json, split_json
 from engage.decoding.malformed import Malformed
+from engage.domain.activity import Identifier
 from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 from engage.messages.refusals import refusal_message
+from engage.runtime.batch import decide_each
 
 # An event of an earlier year is a mistake of the shop's clock.
 EARLIEST_YEAR: Final = 2000
+
+# Fields of an event that are looked at for its id and type.
+FIELDS: Final = 64
 
 # A thousand orders need more than the limit of other bodies.
 EVENTS_BYTES: Final = 4 * 1024 * 1024
@@ -29,8 +35,11 @@ Events = Annotated[list[AnyEvent], Meta(max_length=EVENTS_PER_CALL)]
 
 
 class RefusedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event that did nothing. `id` is null where it could not be read."""
+    """An event that did nothing. `index` is its place in the list, from 0; `id` is null where it could not be
+    read.
+    """
 
+    index: int
     id: str | None
     code: str
     detail: str
@@ -45,17 +54,9 @@ class EventBatchResult(Struct, frozen=True):
     refused: list[RefusedEvent]
 
 
-class _Head(Struct, frozen=True):
-    """The fields that are looked for in an invalid event."""
-
-    id: str | None = None
-    type: str | None = None
-
-
-_one: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _many = msgspec.json.Decoder(list[msgspec.Raw])
-_single = msgspec.json.Decoder(msgspec.Raw)
-_head = msgspec.json.Decoder(_Head)
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_name = msgspec.json.Decoder(Identifier)
 _types = {str(kind.__struct_config__.tag) for kind in AnyEvent.__args__}
 
 
@@ -76,46 +77,54 @@ class EventController(Controller):
         """A list, in any order; one event alone is taken too. An event whose `id` was accepted before does
         nothing.
 
-        Each event is accepted or refused on its own. `refused` lists the refused with `id` and code.
+        Each event is accepted or refused on its own, in order. `refused` lists the refused with `index`,
+        `id` and code.
         """
         api, _ = await shop_of(request.scope)
         sent = _split(await read_body(request.scope, request.receive, EVENTS_BYTES))
         language = language_of(request.scope)
-        events, refused = [], []
-        for raw in sent:
-            try:
-                events.append(_read(raw))
-            except Refusal as refusal:
-                refused.append(_refused(_head_of(raw).id, refusal, language))
-        taken = await take_events(api.services, events)
-        refused += [
-            _refused(event.id, Refusal(event.code, **event.facts), language) for event in taken.refused
+        taken = await take_events(api.services, decide_each(sent, _read))
+        refused = [
+            _refused(n, _field(sent[n], "id"), refusal, language) for n, refusal in taken.refused.items()
         ]
         if refused:
             keep_nothing(request.scope)  # A member may join, or an event be put right.
         return answer(EventBatchResult(taken.accepted, taken.repeated, refused))
 
 
-def _split(body: bytes) -> list[msgspec.Raw]:
-    """Raises Refusal invalid_request where the body is no JSON, or the list is too long."""
-    if not body.lstrip().startswith(b"["):
-        return [decode(body, _single)]
+def _split(body: bytes) -> list[bytes]:
+    """The events, not decoded: a mistake in one of them does not affect the others.
+
+    Raises Refusal invalid_request where the body is neither a list nor an object, or the list is too long.
+    """
+    if body.lstrip().startswith(b"{"):
+        _split_broken(body)
+        return [body]
     try:
-        # Each event is decoded by itself, so its depth is checked there.
-        sent = decode_json(body, _many, depth=None)
-    except Malformed as error:
-        raise invalid(FieldError("$", f"expected JSON: {error}")) from None
+        # Fast. Each event is decoded by itself, so its depth is checked there.
+        raws = decode_json(body, _many, depth=None)
+        sent = [bytes(raw) for raw in raws]
+    except Malformed:
+        sent = _split_broken(body)
     if len(sent) > EVENTS_PER_CALL:
-        raise invalid(FieldError("$", f"{len(sent)} events; {EVENTS_PER_CALL} at most"))
+        raise invalid(FieldError("$", f"more than {EVENTS_PER_CALL} events"))
     return sent
 
 
-def _read(raw: msgspec.Raw) -> AnyEvent:
+def _split_broken(body: bytes) -> list[bytes]:
+    """Split without decoding anything, so that what is no JSON inside one event is found with that event."""
+    try:
+        return split_json(body, most=EVENTS_PER_CALL)
+    except Malformed as error:
+        raise invalid(FieldError("$", f"expected JSON: {error}")) from None
+
+
+def _read(raw: bytes) -> AnyEvent:
     """Raises Refusal unknown_type or invalid_event."""
     try:
-        event = decode_json(raw, _one)
+        event = decode_json(raw, _decoder)
     except Malformed:
-        kind = _head_of(raw).type
+        kind = _field(raw, "type")
         if kind is not None and kind not in _types:
             raise Refusal(Code.UNKNOWN_TYPE, event_type=kind) from None
         raise _invalid_event(*mistakes(raw, AnyEvent)) from None
@@ -128,14 +137,17 @@ def _invalid_event(*errors: FieldError) -> Refusal:
     return Refusal(Code.INVALID_EVENT, errors=list(errors))
 
 
-def _head_of(raw: msgspec.Raw) -> _Head:
-    try:
-        return decode_json(raw, _head)
-    except Malformed:
-        return _Head()
+def _field(raw: bytes, name: str) -> str | None:
+    """A field of an event that may be invalid elsewhere; None where it is missing, or no identifier."""
+    with suppress(Malformed):
+        for member in split_json(raw, most=FIELDS):
+            key, _, value = member.partition(b":")
+            if key.strip() == b'"%s"' % name.encode():
+                return decode_json(value, _name)
+    return None
 
 
-def _refused(event_id: str | None, refusal: Refusal, language: str) -> RefusedEvent:
+def _refused(index: int, event_id: str | None, refusal: Refusal, language: str) -> RefusedEvent:
     text = refusal_message(refusal.code, refusal.facts, language)
     errors = refusal.facts.get("errors", [])
-    return RefusedEvent(id=event_id, code=refusal.code, detail=text.detail, errors=errors)
+    return RefusedEvent(index=index, id=event_id, code=refusal.code, detail=text.detail, errors=errors)

@@ -31,6 +31,11 @@ class Return(Struct, frozen=True):
     return_id: str
     lines: list[ReturnedLine] | None = None
 
+    def is_same_as(self, other: "Return") -> bool:
+        """Compare the pieces, in whatever order the lines stand."""
+        both_whole = (self.lines is None) == (other.lines is None)
+        return both_whole and _quantities([self]) == _quantities([other])
+
 
 class OrderPayment(Struct, frozen=True):
     """The payment of an order, less what its hold paid. `version` and `zone` decide about it for ever: the
@@ -91,11 +96,14 @@ class OrderFacts(Struct, frozen=True):
     def add_return(self, returned: Return) -> "OrderFacts":
         """A return with a known id changes nothing.
 
-        Raises Refusal not_bought where the order is paid and has no such line, or fewer pieces left;
-        too_many_returns beyond RETURNS_PER_ORDER.
+        Raises Refusal id_reused where that id was of another return; not_bought where the order is paid and
+        has no such line, or fewer pieces left; too_many_returns beyond RETURNS_PER_ORDER.
         """
-        if any(known.return_id == returned.return_id for known in self.returns):
-            return self
+        for known in self.returns:
+            if known.return_id == returned.return_id:
+                if not known.is_same_as(returned):
+                    raise Refusal(Code.ID_REUSED, field="return_id")
+                return self
         if len(self.returns) >= RETURNS_PER_ORDER:
             raise Refusal(Code.TOO_MANY_RETURNS, limit=RETURNS_PER_ORDER)
         if self.paid is not None:

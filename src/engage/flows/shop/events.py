@@ -1,10 +1,13 @@
 """Events of the shop's server: what they look like, and the member that each one names."""
 
-from datetime import datetime
-from typing import Annotated, Any
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Meta, Struct, field
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.structs import replace
 
 from engage.domain.activity import (
     Channel,
@@ -17,15 +20,15 @@ from engage.domain.activity import (
 )
 from engage.domain.document.fields import Currency, ProgramId
 from engage.domain.document.order_scope import check_line_ids
-from engage.domain.earning.order_facts import ReturnedLines
+from engage.domain.earning.order_facts import Return, ReturnedLines
 from engage.domain.keys import EventKey
 from engage.domain.members.cards import CardNumber
-from engage.domain.refusals import Code
+from engage.domain.refusals import Refusal
 from engage.store.members.members import Member
-from engage.store.shop.events import RecordedEvent
+from engage.store.shop.events import EventContent, RecordedEvent
 
 
-class EventData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EventData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of the data of events. Unknown fields are refused."""
 
 
@@ -76,15 +79,20 @@ class OrderPaid(OrderReference, frozen=True, kw_only=True):
 
 
 class OrderReturned(OrderReference, frozen=True, kw_only=True):
-    """Lines of an order were returned, or without `lines` everything that was left of it. A `return_id`
-    counts once for an order.
+    """Lines of an order were returned, or without `lines` everything that was left of it: no field is that,
+    not null. A `return_id` counts once for an order.
     """
 
     return_id: Identifier
-    lines: ReturnedLines | None = None
+    lines: ReturnedLines | UnsetType = UNSET
+
+    def fact(self) -> Return:
+        return Return(self.return_id, None if self.lines is UNSET else self.lines)
 
 
-class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+class Event(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"
+):
     """Something that happened at the shop. Names its member by id or by card number."""
 
     id: Identifier
@@ -162,14 +170,27 @@ class MemberEvent(Struct, frozen=True):
     @property
     def row(self) -> RecordedEvent:
         """The row that is kept of the event."""
-        kind = str(self.event.__struct_config__.tag)
-        member = self.member
-        return RecordedEvent(member.program_id, self.event.id, kind, member.member_id, self.event.time)
+        return RecordedEvent(*self.id, self.member.member_id, content_of(self.event))
 
 
-class RefusedEvent(Struct, frozen=True):
-    """An event that changed nothing, and why. It may be sent again."""
+class Taken(Struct, frozen=True):
+    """Each event of a batch, or its refusal, and how many were recorded: an event that another call records
+    at the same time is done, and not counted.
+    """
 
-    id: str
-    code: Code
-    facts: dict[str, Any]
+    answers: list[MemberEvent | Refusal]
+    recorded: int
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def content_of(event: AnyEvent) -> EventContent:
+    """The content of an event, which recognises it when it is sent again.
+
+    The digest is of the decoded event without its defaults, so neither the order of fields, nor the zone of
+    the time, nor a field that a later release adds makes another event of it.
+    """
+    at = event.time.astimezone(UTC)
+    digest = hashlib.blake2b(_encode(replace(event, time=at)), digest_size=16).digest()
+    return EventContent(str(event.__struct_config__.tag), at, digest)

@@ -4,13 +4,13 @@ A batch is one transaction: the facts, the ledger's changes that follow from the
 repeated events, and events in the wrong order, lead to the same points.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
+from engage.domain.earning.order_facts import OrderFacts, OrderPayment
 from engage.domain.keys import EventKey, OrderKey
 from engage.domain.refusals import Code, Refusal
 from engage.flows.orders.order_changes import OrderUpdate
@@ -22,8 +22,8 @@ from engage.flows.shop.events import (
     OrderPaid,
     OrderPaidEvent,
     OrderReference,
-    OrderReturned,
     OrderReturnedEvent,
+    Taken,
 )
 from engage.ledger.holds import Hold, read_holds
 from engage.runtime.batch import decide_each, not_refused
@@ -33,16 +33,11 @@ from engage.store.shop.events import add_events
 from engage.store.shop.orders import claim_orders, open_orders, write_orders
 
 
-async def take_order_events(
-    services: Services, events: list[MemberEvent], *, now: datetime
-) -> tuple[list[MemberEvent | Refusal], int]:
+async def take_order_events(services: Services, events: Sequence[MemberEvent], *, now: datetime) -> Taken:
     """Adds the events to the facts of their orders, and posts what follows, in one transaction.
 
-    Returns each event or its refusal, and how many events were recorded: an event that another call records
-    at the same time is done, and not counted. Raises Unavailable, and nothing is done then.
+    Raises Unavailable or IdsTaken, and nothing is done then.
     """
-    if not events:
-        return [], 0
     async with open_posting(services, cause="returned") as posting:
         conn = posting.conn
         before = await open_orders(conn, [_key(event) for event in events])
@@ -61,13 +56,13 @@ async def take_order_events(
             updates = [OrderUpdate(key, before[key], facts) for key, facts in changed.items()]
             await post_differences(services, posting, updates, now=now)
         recorded = await add_events(conn, [event.row for event in not_refused(answers)], now=now)
-    return answers, recorded
+    return Taken(answers, recorded)
 
 
 async def _read_payments(
     services: Services,
     conn: AsyncConnection,
-    events: list[MemberEvent],
+    events: Sequence[MemberEvent],
     known: Mapping[OrderKey, OrderFacts],
     *,
     now: datetime,
@@ -121,8 +116,8 @@ def _with_event(
             return facts.deliver(at)
         case OrderCancelledEvent(time=at):
             return facts.cancel(at)
-        case OrderReturnedEvent(data=OrderReturned(return_id=return_id, lines=lines)):
-            return facts.add_return(Return(return_id, lines))
+        case OrderReturnedEvent(data=data):
+            return facts.add_return(data.fact())
         case _:
             raise AssertionError(f"{event.event.id} is not about an order")
 

@@ -1,5 +1,6 @@
 """Take back the points of reviews and shares that were removed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from engage.domain.keys import review_reference, share_reference
@@ -10,25 +11,31 @@ from engage.flows.shop.events import (
     ReviewRemovedEvent,
     ShareRemoved,
     ShareRemovedEvent,
+    Taken,
 )
 from engage.ledger.clawback import Removal, claw_back
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.store.shop.events import add_events
 
 
-async def take_removals(
-    services: Services, events: list[MemberEvent], *, now: datetime
-) -> list[MemberEvent | Refusal]:
-    """Each event when it is done, or Refusal not_offered. Raises Unavailable."""
+async def take_removals(services: Services, events: Sequence[MemberEvent], *, now: datetime) -> Taken:
+    """Takes back what the activities earned, in one transaction. An event may be refused as not_offered.
+
+    Raises Unavailable or IdsTaken, and nothing is done then.
+    """
     removals = decide_each(events, lambda event: _removal(services, event))
-    if not_refused(removals):
-        async with open_posting(services, cause="clawback") as posting:
-            await posting.post(await claw_back(posting.conn, not_refused(removals), now=now))
-    return [
+    answers: list[MemberEvent | Refusal] = [
         removal if isinstance(removal, Refusal) else event
         for event, removal in zip(events, removals, strict=True)
     ]
+    done = not_refused(answers)
+    if not done:
+        return Taken(answers, 0)
+    async with open_posting(services, cause="clawback") as posting:
+        await posting.post(await claw_back(posting.conn, not_refused(removals), now=now))
+        return Taken(answers, await add_events(posting.conn, [event.row for event in done], now=now))
 
 
 def _removal(services: Services, event: MemberEvent) -> Removal:

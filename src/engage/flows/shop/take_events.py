@@ -1,15 +1,18 @@
 """Take the shop's events: each is done once, in any order, and is accepted, repeated or refused.
 
-An event is done first, which is safe to repeat, as its business keys are unique. Its id is recorded last.
-After a crash in between, the shop sends the event again.
+An event and its id are recorded in one transaction. A sign-in is done first, which is safe to repeat, and
+its id is recorded last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from types import UnionType
+from typing import Protocol
 
 from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
+from engage.domain.keys import EventKey
 from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
@@ -19,8 +22,9 @@ from engage.flows.shop.events import (
     AppSignedInEvent,
     MemberEvent,
     OrderEvent,
-    RefusedEvent,
     RemovalEvent,
+    Taken,
+    content_of,
 )
 from engage.flows.shop.order_events import take_order_events
 from engage.flows.shop.removals import take_removals
@@ -28,75 +32,123 @@ from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import Member
-from engage.store.shop.events import add_events, read_recorded_events
+from engage.store.shop.events import EventContent, IdsTaken, add_events, read_recorded_events
 
 EVENTS_PER_CALL = 1_000
 
 # The shop's clock may be this much ahead of ours.
 SKEW = timedelta(minutes=5)
 
+NOTHING_TAKEN = Taken([], 0)
+
+
+class TakeBatch(Protocol):
+    """Takes events of one kind, each alone, with their ids. Raises Unavailable or IdsTaken."""
+
+    async def __call__(
+        self, services: Services, events: Sequence[MemberEvent], /, *, now: datetime
+    ) -> Taken: ...
+
 
 class EventsTaken(Struct, frozen=True):
+    """The number of events that were accepted, of those that had been before, and the refusals by the place
+    of their event, from 0.
+    """
+
     accepted: int
     repeated: int
-    refused: list[RefusedEvent]
+    refused: dict[int, Refusal]
 
 
-async def take_events(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
-    """Raises Unavailable: sending all of them again is safe then."""
-    try:
-        return await _take(services, events)
-    except AccountClosed:
-        # A member was just merged or erased.
-        await services.members.refresh(services.db)
-        return await _take(services, events)
+async def take_events(services: Services, events: Sequence[AnyEvent | Refusal]) -> EventsTaken:
+    """Judges each event by itself; what could not even be read comes as its refusal.
 
-
-async def _take(services: Services, events: Sequence[AnyEvent]) -> EventsTaken:
+    Of events with one id the first that is accepted has it. The same event again is a repeat, and another
+    one is refused (id_reused). Raises Unavailable: sending all of them again is safe then.
+    """
     now = services.clock.now()
-    fresh = await _drop_recorded(services, events)
-    known, refused = _split([event.id for event in fresh], await _find_members(services, fresh, now=now))
-    sign_ins = [event for event in known if isinstance(event.event, AppSignedInEvent)]
-    removals = [event for event in known if isinstance(event.event, RemovalEvent)]
-    orders = [event for event in known if isinstance(event.event, OrderEvent)]
-    answers = [
-        *await _record_sign_ins(services, sign_ins),
-        *await take_removals(services, removals, now=now),
-    ]
-    done, not_done = _split([event.event.id for event in (*sign_ins, *removals)], answers)
+    refused = {n: event for n, event in enumerate(events) if isinstance(event, Refusal)}
+    waiting: dict[EventKey, list[tuple[int, AnyEvent]]] = {}
+    for n, event in enumerate(events):
+        if not isinstance(event, Refusal):
+            waiting.setdefault((event.program, event.id), []).append((n, event))
+    known = await _read_known(services, waiting)
     accepted = 0
-    if done:
-        async with transaction(services.db) as conn:
-            accepted = await add_events(conn, [event.row for event in done], now=now)
-    # Order events are recorded in the transaction that does them.
-    answers, recorded = await take_order_events(services, orders, now=now)
-    _, not_taken = _split([event.event.id for event in orders], answers)
-    accepted += recorded
-    refused += [*not_done, *not_taken]
-    # An event that another call has recorded at the same time is a repeat.
-    return EventsTaken(accepted, len(events) - accepted - len(refused), refused)
+    while waiting:
+        for key in known.keys() & waiting.keys():
+            others = [n for n, event in waiting.pop(key) if not content_of(event).is_same_as(known[key])]
+            refused |= dict.fromkeys(others, Refusal(Code.ID_REUSED, field="id"))
+        first = [with_id[0] for with_id in waiting.values()]
+        answers, recorded = await _take_all(services, [event for _, event in first], now=now)
+        accepted += recorded
+        for (n, event), answer in zip(first, answers, strict=True):
+            key = (event.program, event.id)
+            if isinstance(answer, Refusal):
+                # The same again has the same answer. Another event under this id has its own.
+                again = [n for n, other in waiting[key] if other == event]
+                refused |= dict.fromkeys(again, answer)
+                waiting[key] = [(n, other) for n, other in waiting[key] if other != event]
+            else:
+                waiting[key].pop(0)
+                known[key] = content_of(event)
+        waiting = {key: with_id for key, with_id in waiting.items() if with_id}
+    return EventsTaken(accepted, len(events) - accepted - len(refused), dict(sorted(refused.items())))
 
 
-def _split(
-    ids: Sequence[str], answers: Sequence[MemberEvent | Refusal]
-) -> tuple[list[MemberEvent], list[RefusedEvent]]:
-    """(the events, the refusals with the ids of their events)"""
-    refused = [
-        RefusedEvent(id_, answer.code, answer.facts)
-        for id_, answer in zip(ids, answers, strict=True)
-        if isinstance(answer, Refusal)
-    ]
-    return not_refused(answers), refused
-
-
-async def _drop_recorded(services: Services, events: Sequence[AnyEvent]) -> list[AnyEvent]:
-    """The events that are not recorded yet. Of those with the same id the first counts."""
-    first: dict[tuple[str, str], AnyEvent] = {}
-    for event in events:
-        first.setdefault((event.program, event.id), event)
+async def _read_known(services: Services, ids: Collection[EventKey]) -> dict[EventKey, EventContent]:
+    if not ids:
+        return {}
     async with transaction(services.db) as conn:
-        recorded = await read_recorded_events(conn, list(first))
-    return [event for key, event in first.items() if key not in recorded]
+        return await read_recorded_events(conn, ids)
+
+
+async def _take_all(
+    services: Services, events: Sequence[AnyEvent], *, now: datetime
+) -> tuple[list[MemberEvent | Refusal], int]:
+    """Takes events with different ids: each or its refusal, in order, and how many were recorded."""
+    answers: dict[EventKey, MemberEvent | Refusal] = {}
+    recorded = 0
+    kinds: list[tuple[UnionType | type[AnyEvent], TakeBatch]] = [
+        (AppSignedInEvent, _take_sign_ins),
+        (RemovalEvent, take_removals),
+        (OrderEvent, take_order_events),
+    ]
+    for kind, take in kinds:
+        of_kind = [event for event in events if isinstance(event, kind)]
+        if of_kind:
+            taken, count = await _take_kind(services, of_kind, take, now=now)
+            answers |= taken
+            recorded += count
+    return [answers[event.program, event.id] for event in events], recorded
+
+
+async def _take_kind(
+    services: Services, events: Sequence[AnyEvent], take: TakeBatch, *, now: datetime
+) -> tuple[dict[EventKey, MemberEvent | Refusal], int]:
+    """Takes events of one kind, again when other calls get in the way, and each then has its own answer.
+
+    Raises Unavailable.
+    """
+    reused: dict[EventKey, MemberEvent | Refusal] = {}
+    was_closed = False
+    while True:
+        rest = [event for event in events if (event.program, event.id) not in reused]
+        found = await _find_members(services, rest, now=now)
+        try:
+            taken = await take(services, not_refused(found), now=now) if not_refused(found) else NOTHING_TAKEN
+        except IdsTaken as error:
+            reused |= dict.fromkeys(error.ids, Refusal(Code.ID_REUSED, field="id"))
+        except AccountClosed:
+            # A member was just merged or erased.
+            if was_closed:
+                raise
+            was_closed = True
+            await services.members.refresh(services.db)
+        else:
+            done = iter(taken.answers)
+            answers = [each if isinstance(each, Refusal) else next(done) for each in found]
+            by_id = {(event.program, event.id): each for event, each in zip(rest, answers, strict=True)}
+            return reused | by_id, taken.recorded
 
 
 async def _find_members(
@@ -127,19 +179,25 @@ def _check(services: Services, event: AnyEvent, member: Member | None, *, now: d
     return MemberEvent(event, member)
 
 
-async def _record_sign_ins(services: Services, events: list[MemberEvent]) -> list[MemberEvent | Refusal]:
-    """Each event, or Refusal not_offered. Raises Unavailable."""
+async def _take_sign_ins(services: Services, events: Sequence[MemberEvent], *, now: datetime) -> Taken:
+    """Records sign-ins, then their events: after a crash in between, the shop sends them again, which is
+    safe.
+
+    An event may be refused as not_offered. Raises Unavailable or IdsTaken.
+    """
     activities = [
         MemberActivity(*event.member.key, AppSignIn(event_id=event.event.id), event.event.time)
         for event in events
     ]
-    taken: list[MemberEvent | Refusal] = []
+    answers: list[MemberEvent | Refusal] = []
     for event, answer in zip(events, await record(services, activities), strict=True):
         match answer:
             case Unavailable():
                 raise answer
             case Refusal(code=Code.NOT_OFFERED):
-                taken.append(answer)
+                answers.append(answer)
             case _:
-                taken.append(event)  # Also a sign-in that earns nothing, as it was not the first one.
-    return taken
+                answers.append(event)  # Also a sign-in that earns nothing, as it was not the first one.
+    async with transaction(services.db) as conn:
+        done = [event.row for event in not_refused(answers)]
+        return Taken(answers, await add_events(conn, done, now=now) if done else 0)
