@@ -120,6 +120,30 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         "points = 2.5",
         ["rules[3].award.points: expected a whole number from 1 to 1000000, got 2.5"],
     ),
+    "a further limit of a rule that pays once for each tap": (
+        'award = { type = "every_nth_day", points = 50, days = 7 }\n',
+        'award = { type = "every_nth_day", points = 50, days = 7 }\n'
+        'also = [{ type = "per_window", count = 2, window = "month" }]\n',
+        [
+            'rules[1].also: expected nothing: the rule pays whenever "fuel" does: limit that one, '
+            "got 1 further limits"
+        ],
+    ),
+    "two limits of one window": (
+        'limit = { type = "per_window", count = 3, window = "month" }\n',
+        'limit = { type = "per_window", count = 3, window = "month" }\n'
+        'also = [{ type = "per_window", count = 2, window = "day" }, '
+        '{ type = "per_window", count = 9, window = "month" }]\n',
+        [
+            "rules[2].also[1].window: expected another window than those of the rule's other limits, "
+            'got "month"'
+        ],
+    ),
+    "a further limit that is no number in a window": (
+        'limit = { type = "once_per", field = "product_id" }\n',
+        'limit = { type = "once_per", field = "product_id" }\nalso = [{ type = "once" }]\n',
+        ['rules[3].also[0].type: expected per_window, got "once"'],
+    ),
     "an unknown kind of limit": (
         '"daily_streak"',
         '"daily_streek"',

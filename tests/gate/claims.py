@@ -72,3 +72,12 @@ def streak(last: int, days: int, *, zone: str = MADRID) -> keys.SlotRecord:
 
 def places(*used: int, number: int = 1, rule: str = "share") -> keys.SlotRecord:
     return keys.window_record(rule, "month", share(number).period, list(used))
+
+
+def capped_review(product: str, number: int = 1, *, daily: int = 2, monthly: int = 3) -> OnceSlot:
+    """A review whose rule allows so many a day and so many a month."""
+    further = (
+        share(number, count=daily, kind="day", rule="review"),
+        share(number, count=monthly, rule="review"),
+    )
+    return OnceSlot("review", product, further=further)

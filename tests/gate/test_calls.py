@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from engage.domain.earning.limits import Slot
+from engage.domain.earning.limits import Slot, WindowSlot
 from engage.domain.refusals import Unavailable
 from engage.embedded import valkey as embedded
 from engage.embedded.child_process import start
@@ -21,6 +21,7 @@ from tests.gate.claims import (
     PROGRAM,
     REFUSED,
     UNKNOWN,
+    capped_review,
     claim,
     load,
     places,
@@ -46,6 +47,10 @@ def some_claims(seed: int, count: int) -> list[tuple[str, Slot]]:
         share(2, kind="day", rule="daily"),
         review("band"),
         review("watch"),
+        capped_review("a"),
+        capped_review("b"),
+        capped_review("c", 2),
+        WindowSlot("share", share().window, 3, further=(share(2, count=1, kind="day"),)),
     ]
     return [(chance.choice(MEMBERS), chance.choice(slots)) for _ in range(count)]
 

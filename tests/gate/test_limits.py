@@ -2,13 +2,16 @@
 
 import pytest
 
-from engage.domain.earning.limits import OnceSlot
+from engage.domain.earning.limits import OnceSlot, StreakSlot, WindowSlot
+from engage.gate import keys
 from engage.gate.client import Gate
 from tests.gate.claims import (
     GRANTED,
     LONDON,
+    PROGRAM,
     REFUSED,
     UNKNOWN,
+    capped_review,
     claim,
     claim_all,
     confirm,
@@ -19,6 +22,7 @@ from tests.gate.claims import (
     streak,
     taken,
     tap,
+    undo,
 )
 
 
@@ -119,3 +123,70 @@ async def test_a_once_slot_is_granted_until_it_is_confirmed(gate: Gate) -> None:
     assert await claim(gate, review("watch")) == (GRANTED, 1)
     assert await claim(gate, OnceSlot("review")) == (GRANTED, 1), "a rule's own key is another one"
     assert await claim(gate, review("band"), member="m-2") == (GRANTED, 1)
+
+
+async def test_a_slot_is_granted_with_one_of_each_further_limit(gate: Gate) -> None:
+    await load(gate)
+    first, second = await claim_all(gate, capped_review("a"), capped_review("b"))
+    assert (first.status, second.status) == (GRANTED, GRANTED)
+    assert [[(one.number, one.left) for one in claim.further] for claim in (first, second)] == [
+        [(1, 1), (1, 2)],
+        [(2, 0), (2, 1)],
+    ]
+
+
+async def test_a_further_limit_refuses_the_whole_and_is_named(gate: Gate) -> None:
+    day, month = capped_review("c").further
+    await load(gate, keys.window_record("review", "day", day.period, [1, 2]))
+    (refused,) = await claim_all(gate, capped_review("c"))
+    assert (refused.status, refused.own) == (REFUSED, GRANTED)
+    assert refused.taken(capped_review("c")) == [day]
+    assert (await gate.read(PROGRAM, "m-1")) == [keys.window_record("review", "day", day.period, [1, 2])]
+    assert await claim(gate, capped_review("c", 2)) == (GRANTED, 1), "the next day is another window"
+    assert month.period == capped_review("c", 2).further[1].period
+
+
+async def test_a_slot_that_is_used_for_ever_claims_nothing_further(gate: Gate) -> None:
+    await load(gate)
+    await taken(gate, review("a"))
+    (refused,) = await claim_all(gate, capped_review("a"))
+    assert (refused.status, refused.taken(capped_review("a"))) == (REFUSED, [])
+    assert await gate.read(PROGRAM, "m-1") == []
+
+
+async def test_further_limits_of_a_member_who_is_not_loaded_are_unknown(gate: Gate) -> None:
+    assert await claim(gate, capped_review("a")) == (UNKNOWN, 1)
+    await load(gate)
+    assert await claim(gate, capped_review("a")) == (GRANTED, 1)
+
+
+async def test_a_rule_has_a_window_of_each_kind(gate: Gate) -> None:
+    await load(gate)
+    slot = WindowSlot("share", share().window, 3, further=(share(1, count=1, kind="day"),))
+    assert await claim(gate, slot) == (GRANTED, 1)
+    (second,) = await claim_all(gate, slot)
+    assert second.status == UNKNOWN, "the first may not have reached the database"
+    await undo(gate, slot)
+    await load(gate, places(1), keys.window_record("share", "day", slot.further[0].period, [1]))
+    (second,) = await claim_all(gate, slot)
+    assert (second.status, second.own, second.taken(slot)) == (REFUSED, GRANTED, [slot.further[0]])
+
+
+async def test_a_streak_day_with_a_further_limit(gate: Gate) -> None:
+    monthly = share(2, count=1, rule="fuel")
+    day = StreakSlot("fuel", tap(2).day, tap(2).zone, further=(monthly,))
+    await load(gate, streak(1, 4))
+    (first,) = await claim_all(gate, day)
+    assert (first.status, first.number, first.further[0].number) == (GRANTED, 5, 1)
+    await undo(gate, day)
+    await load(gate, streak(1, 4), keys.window_record("fuel", "month", monthly.period, [1]))
+    (refused,) = await claim_all(gate, day)
+    assert (refused.status, refused.taken(day)) == (REFUSED, [monthly])
+    assert await claim(gate, tap(2)) == (GRANTED, 5), "the streak was not touched"
+
+
+async def test_undo_forgets_the_further_slots_of_a_once_slot(gate: Gate) -> None:
+    await load(gate)
+    await claim(gate, capped_review("a"))
+    await undo(gate, capped_review("a"))
+    assert await gate.read(PROGRAM, "m-1") is None

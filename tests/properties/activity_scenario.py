@@ -3,10 +3,13 @@
 from datetime import timedelta
 from itertools import count
 from typing import Literal
+from uuid import UUID
 
 from redis.asyncio import Redis
+from sqlalchemy import select
 
 from engage.domain.activity import AnyActivity, AppSignIn, Registration
+from engage.domain.earning.credit import WindowPlace
 from engage.domain.earning.slots import wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
@@ -19,12 +22,19 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.client import SlotRequest
-from tests.properties.expected_member import Expected, ExpectedMember
+from engage.runtime.database import one_statement
+from engage.schema.credits import credits
+from tests.properties.expected_member import Expected, ExpectedMember, Slots
 from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
 from tests.support.blocking import BlockingServices
 from tests.support.clock import NOON, stopped_clock
 from tests.support.crash import lose_publications
 from tests.support.database import rows
+
+
+def _by_kind(places: tuple[WindowPlace, ...]) -> tuple[WindowPlace, ...]:
+    return tuple(sorted(places, key=lambda place: place.kind))
+
 
 Loss = Literal["emptied", "rebuilt"]
 
@@ -51,7 +61,7 @@ class ActivityScenario:
         joined = self.run(join(self.services, member.member_id, member.country))
         program, zone = self.in_force(member)
         member.predict(program, Registration(), self.clock.now(), zone)
-        member.confirm({credit.rule: credit.rule for credit in joined.credits})
+        member.confirm({credit.rule: (credit.rule, ()) for credit in joined.credits})
         self.members.append(member)
 
     def in_force(self, member: ExpectedMember) -> tuple[Program, str]:
@@ -118,13 +128,30 @@ class ActivityScenario:
         if answer.streak is not None:
             assert answer.streak.days == expected.days
         ids = [credit.id for credit in answer.credits]
-        found = self.run(
-            rows(self.services.db, "SELECT rule_id, source_key FROM credits WHERE id = ANY(:ids)", ids=ids)
-        )
-        taken = {str(rule_id): str(key) for rule_id, key in found}
+        taken = self.run(self.slots_of(ids))
         if not self.died:
-            assert taken == {credit.rule_id: credit.source_key for credit in expected.credits}
+            assert taken == {
+                credit.rule_id: (credit.source_key, _by_kind(credit.windows)) for credit in expected.credits
+            }
         member.confirm(taken)
+
+    async def slots_of(self, ids: list[UUID]) -> dict[str, Slots]:
+        """Return the source key and the places of credits, by rule."""
+        async with one_statement(self.services.db) as conn:
+            query = select(
+                *(credits.c.rule_id, credits.c.source_key, credits.c.of_day, credits.c.day_slot),
+                *(credits.c.of_month, credits.c.month_slot),
+            ).where(credits.c.id.in_(ids))
+            found = (await conn.execute(query)).all()
+        taken: dict[str, Slots] = {}
+        for rule_id, key, day, day_slot, month, month_slot in found:
+            places = []
+            if day is not None:
+                places.append(WindowPlace("day", day, day_slot))
+            if month is not None:
+                places.append(WindowPlace("month", month, month_slot))
+            taken[rule_id] = key, tuple(places)
+        return taken
 
     def sign_in(self, index: int) -> None:
         member = self.members[index]
@@ -134,7 +161,7 @@ class ActivityScenario:
         program, zone = self.in_force(member)
         expected = member.predict(program, AppSignIn(event_id=event.id), self.clock.now(), zone)
         if isinstance(expected, Expected):
-            member.confirm({"app_sign_in": "app_sign_in"})
+            member.confirm({"app_sign_in": ("app_sign_in", ())})
 
     def remove(self, index: int, kind: str, name: str) -> None:
         member = self.members[index]

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.credit import NewCredit, WindowPlace
 from engage.domain.earning.limits import StreakSlot
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.earning.streak import StreakView, view
@@ -16,6 +16,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.limits import SimulatedLimits
 
 State = Literal["pending", "active", "reversed"]
+Slots = tuple[str, tuple[WindowPlace, ...]]  # (source key, places in windows)
 
 
 class ExpectedCredit(Struct):
@@ -68,14 +69,14 @@ class ExpectedMember(SimulatedLimits):
     def _keep(self, activity: AnyActivity, earned: list[NewCredit], grants: list[Grant]) -> None:
         self._predictions = [Prediction(activity, earned, grants)]
 
-    def confirm(self, source_keys: dict[str, str]) -> None:
-        """Keep the predicted activity, with the source keys of its credits by rule.
+    def confirm(self, placed_in: dict[str, Slots]) -> None:
+        """Keep the predicted activity, with the slots of its credits by rule.
 
         A caller that died may keep a slot of a window for a while, so the credit may have another free slot
         than predicted.
         """
         (predicted,) = self._predictions
-        placed = [_with_key(credit, source_keys[credit.rule_id]) for credit in predicted.earned]
+        placed = [_in_slots(credit, placed_in[credit.rule_id]) for credit in predicted.earned]
         super()._keep(predicted.activity, placed, predicted.grants)
         for credit in placed:
             self.expected_credits[credit.source_key] = ExpectedCredit(credit)
@@ -100,12 +101,17 @@ class ExpectedMember(SimulatedLimits):
         return points["active"], points["pending"]
 
     def remaining(self, program: Program, at: datetime, zone: str) -> dict[str, int]:
-        """Free slots of each rule's window."""
-        found = {}
+        """Free slots of the window of each rule that has the fewest."""
+        found: dict[str, int] = {}
         for slot in program.earning.rules.open_windows(at, zone):
-            found[slot.rule_id] = sum(
-                slot.source_key(n) not in self.credits for n in range(1, slot.count + 1)
-            )
+            of_window = {
+                place.number
+                for rule_id, place in self.places
+                if (rule_id, place.kind, place.first_day)
+                == (slot.rule_id, slot.window.kind, slot.window.first_day)
+            }
+            free = sum(n not in of_window for n in range(1, slot.count + 1))
+            found[slot.rule_id] = min(free, found.get(slot.rule_id, free))
         return found
 
     def streak(self, program: Program, at: datetime, zone: str) -> StreakView | None:
@@ -116,11 +122,12 @@ class ExpectedMember(SimulatedLimits):
         return view(self.streaks.get(rules.streak.id), at, zone, bonus_every_days=days)
 
 
-def _with_key(credit: NewCredit, key: str) -> NewCredit:
-    """The credit with the key of another slot of its window: only the number at the end may differ."""
-    if key == credit.source_key:
-        return credit
-    window, _, place = key.rpartition(":")
-    expected, _, number = credit.source_key.rpartition(":")
-    assert (window, place.isdigit(), number.isdigit()) == (expected, True, True), (key, credit.source_key)
-    return replace(credit, source_key=key)
+def _in_slots(credit: NewCredit, slots: Slots) -> NewCredit:
+    """The credit in other slots of its windows: only their numbers may differ."""
+    key, places = slots
+    assert {(p.kind, p.first_day) for p in places} == {(p.kind, p.first_day) for p in credit.windows}
+    if key != credit.source_key:
+        window, _, place = key.rpartition(":")
+        expected, _, number = credit.source_key.rpartition(":")
+        assert (window, place.isdigit(), number.isdigit()) == (expected, True, True), (key, credit.source_key)
+    return replace(credit, source_key=key, windows=places)

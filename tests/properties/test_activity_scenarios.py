@@ -1,5 +1,6 @@
 """Random scenarios of activities give the answers of the model, while Valkey forgets and callers die.
 
+Most rules have two limits, one by the day and one by the month.
 Steps are drawn: activities alone and together, removals before and after them, the clock, settlements; Valkey
 emptied, rebuilt, or restored to an earlier state; callers that die with slots claimed, or right after their
 answer. Every answer and home screen is compared with the model; every scenario ends with a clean audit.
@@ -39,7 +40,7 @@ ACTIVITIES: list[AnyActivity] = [
     social(),
     *[link(name) for name in NAMES],
     *[social(name) for name in NAMES],
-    *[review(product, name) for product in ("band", "watch") for name in NAMES],
+    *[review(product, name) for product in ("band", "watch", "2026-11:1") for name in NAMES],
 ]
 ALL_ACTIVITIES = [*ACTIVITIES, AppSignIn()]
 
@@ -181,5 +182,5 @@ def play(scenario: ActivityScenario, chance: random.Random, steps: list[Any]) ->
 
 @pytest.fixture
 def services(own_database: Settings, valkey: Redis) -> Iterator[BlockingServices]:
-    with blocking(services_with_activities(own_database)) as opened:
+    with blocking(services_with_activities(own_database, capped=True)) as opened:
         yield opened

@@ -39,13 +39,20 @@ expiry = { type = "rolling", months = 12 }
 """
 
 
-def _rules(*, socials: int, links: int) -> str:
-    """The rules of both versions. `socials` are shares on networks a month, `links` are links a day."""
+def _rules(*, socials: int, links: int, capped: bool = False) -> str:
+    """The rules of both versions. `socials` are shares on networks a month, `links` are links a day.
+
+    `capped`: most rules have a further limit.
+    """
+
+    def cap(count: int, window: str) -> str | None:
+        return f'type = "per_window", count = {count}, window = "{window}"' if capped else None
+
     return "".join(
         [
             rule("registration", 'activity = "registration"', 'type = "once"', 50),
             rule("app_sign_in", 'activity = "app_sign_in"', 'type = "once"', 30),
-            rule("fuel", 'activity = "fuel_tap"', 'type = "daily_streak"', 2),
+            rule("fuel", 'activity = "fuel_tap"', 'type = "daily_streak"', 2, also=cap(4, "month")),
             rule(
                 "fuel_streak",
                 'activity = "fuel_tap"',
@@ -58,12 +65,14 @@ def _rules(*, socials: int, links: int) -> str:
                 f'type = "per_window", count = {socials}, window = "month"',
                 5,
                 due='type = "after", delay = "PT1H"',
+                also=cap(2, "day"),
             ),
             rule(
                 "share_link",
                 'activity = "share", kind = "link"',
                 f'type = "per_window", count = {links}, window = "day"',
                 10,
+                also=cap(5, "month"),
             ),
             rule(
                 "share_any",
@@ -71,12 +80,19 @@ def _rules(*, socials: int, links: int) -> str:
                 'type = "per_window", count = 6, window = "month"',
                 1,
                 due='type = "after", delay = "P1D"',
+                also=cap(3, "day"),
             ),
             rule(
                 "share_thanks", 'activity = "share", kind = "link"', 'type = "same_as", rule = "share_any"', 3
             ),
             rule("first_link", 'activity = "share", kind = "link"', 'type = "once"', 7),
-            rule("review", 'activity = "review"', 'type = "once_per", field = "product_id"', 20),
+            rule(
+                "review",
+                'activity = "review"',
+                'type = "once_per", field = "product_id"',
+                20,
+                also=cap(2, "day"),
+            ),
         ]
     )
 
@@ -91,23 +107,38 @@ NZ = {{ zone = "{zone_of_nz}", currency = "NZD" }}
     return f'version = "{name}"\nin_force_from = {since}\n{_HEAD}{rules}{countries}'
 
 
-FIRST = _version("first", "2020-01-01", _rules(socials=3, links=2), zone_of_nz="Pacific/Auckland")
-
 # Smaller and larger limits, a rule that shares a slot, and a country whose days are other days.
 SECOND_FROM = datetime(2026, 11, 25, tzinfo=UTC)
-SECOND = _version(
-    "second",
-    "2026-11-25",
-    _rules(socials=2, links=3)
-    + rule("more_thanks", 'activity = "share"', 'type = "same_as", rule = "share_any"', 2),
-    zone_of_nz="America/Los_Angeles",
-)
+
+
+def _documents(*, capped: bool) -> tuple[str, str]:
+    more_thanks = rule("more_thanks", 'activity = "share"', 'type = "same_as", rule = "share_any"', 2)
+    return (
+        _version(
+            "first",
+            "2020-01-01",
+            _rules(socials=3, links=2, capped=capped),
+            zone_of_nz="Pacific/Auckland",
+        ),
+        _version(
+            "second",
+            "2026-11-25",
+            _rules(socials=2, links=3, capped=capped) + more_thanks,
+            zone_of_nz="America/Los_Angeles",
+        ),
+    )
+
+
+FIRST, SECOND = _documents(capped=False)
+CAPPED = _documents(capped=True)
 
 
 @asynccontextmanager
-async def services_with_activities(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
+async def services_with_activities(
+    settings: Settings, clock: Clock | None = None, *, capped: bool = False
+) -> AsyncIterator[Services]:
     """Open services with both versions published. The clock stands at NOON by default."""
-    async with services_with(settings, FIRST, SECOND, clock=clock) as services:
+    async with services_with(settings, *(CAPPED if capped else (FIRST, SECOND)), clock=clock) as services:
         yield services
 
 

@@ -13,9 +13,19 @@ IN_FIVE_MINUTES = 'type = "after", delay = "PT5M"'
 
 
 def rule(
-    id_: str, on: str, limit: str, award: str | int, *, due: str = IN_FIVE_MINUTES, orders: str | None = None
+    id_: str,
+    on: str,
+    limit: str,
+    award: str | int,
+    *,
+    due: str = IN_FIVE_MINUTES,
+    orders: str | None = None,
+    also: str | None = None,
 ) -> str:
-    """A rule of a document. Tables are TOML without their braces; a number is an award of fixed points."""
+    """A rule of a document. Tables are TOML without their braces; a number is an award of fixed points.
+
+    `also` is one further limit.
+    """
     tables = {
         "on": on,
         "limit": limit,
@@ -24,6 +34,8 @@ def rule(
         "orders": orders,
     }
     lines = [f"{name} = {{ {table} }}" for name, table in tables.items() if table is not None]
+    if also is not None:
+        lines.append(f"also = [{{ {also} }}]")
     return "\n".join(["", "[[rules]]", f'id = "{id_}"', f'title = "{id_}"', *lines, ""])
 
 

@@ -20,6 +20,7 @@ class Window(Struct, frozen=True):
 
     kind: WindowKind
     label: str  # In source keys: 2026-11-21 or 2026-11.
+    first_day: date
     period: int
     start: datetime
     end: datetime
@@ -65,6 +66,7 @@ def window(kind: WindowKind, at: datetime, zone: str) -> Window:
         return Window(
             kind,
             day.isoformat(),
+            day,
             day_number(day),
             start_of_day(day, zone),
             start_of_day(day + timedelta(days=1), zone),
@@ -74,6 +76,7 @@ def window(kind: WindowKind, at: datetime, zone: str) -> Window:
     return Window(
         kind,
         f"{first:%Y-%m}",
+        first,
         first.year * 12 + first.month - 1,
         start_of_day(first, zone),
         start_of_day(following, zone),

@@ -1,7 +1,12 @@
 """Keys that rows are found by, and the texts that source keys and references are made of.
 
 A source key names what a credit is for, and is unique for a member. A reference names the activity that
-earned it, or what an entry is about. Both are made here, and nowhere taken apart.
+earned it, or what an entry is about. Both are made here, and nowhere taken apart: an identifier of the shop's
+within may look like anything, a date or a number too. Who needs a part reads it where it is stored, with the
+credit: its rule, the windows and slots of its limits, and in `why` the day of a streak or the product.
+
+No two different things have the same key: ids of rules have no colon and are none of the reserved words, and
+a rule's keys are of one kind for ever.
 """
 
 from datetime import date
@@ -24,6 +29,8 @@ EventKey = tuple[str, str]  # (program, event)
 ADJUSTMENT_RULE: Final = "adjustment"
 OPENING_RULE: Final = "opening_balance"
 TRANSFER_RULE: Final = "transfer"
+
+OPENING: Final = "opening"  # Source keys of opening balances begin with this.
 
 MEMBER_CALLER: Final = "member:"
 ERASURE: Final = "erasure"  # The reference of entries that an erasure posts.
@@ -66,13 +73,9 @@ def streak_key(rule_id: str, day: date) -> str:
     return f"{rule_id}:{day.isoformat()}"
 
 
-def window_prefix(rule_id: str, window: str) -> str:
-    """The beginning of the keys of a window's slots. `window` is its label, such as 2026-11."""
-    return f"{rule_id}:{window}:"
-
-
 def window_key(rule_id: str, window: str, slot: int) -> str:
-    return f"{window_prefix(rule_id, window)}{slot}"
+    """The key of a window's slot. `window` is its label, such as 2026-11."""
+    return f"{rule_id}:{window}:{slot}"
 
 
 def once_key(rule_id: str, subject: str | None = None) -> str:
@@ -91,7 +94,7 @@ def removal_key(reference: str, rule_id: str) -> str:
 
 def opening_key(name: str) -> str:
     """The key of an opening balance, which a member has once under each name."""
-    return f"opening:{name}"
+    return f"{OPENING}:{name}"
 
 
 def transfer_key(member_id: str, credit_id: UUID) -> str:

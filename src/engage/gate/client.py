@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from engage.connections.valkey import answering, away_is_unavailable, open_client, open_cluster
 from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
-from engage.domain.earning.slots import short_code
+from engage.domain.earning.slots import Grant, WindowGrant, short_code
 from engage.gate import keys
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
@@ -43,12 +43,44 @@ class ClaimStatus(IntEnum):
     UNKNOWN = 2
 
 
-class ClaimResult(msgspec.Struct, frozen=True):
-    """`number` and `left` are those of the grant (`engage.domain.earning.slots.Grant`)."""
+class FurtherResult(msgspec.Struct, frozen=True):
+    """The claim of a slot of a further limit."""
 
     status: int
+    number: int
+    left: int
+
+
+class ClaimResult(msgspec.Struct, frozen=True):
+    """`number` and `left` are those of the grant (`engage.domain.earning.slots.Grant`). `own` is the status
+    without the further slots: nothing is claimed unless all are granted.
+    """
+
+    own: int
     number: int = 0
     left: int = 0
+    further: tuple[FurtherResult, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """The status of the whole. Which windows refuse it is known only when all are known."""
+        return max(self.own, *(one.status for one in self.further)) if self.further else self.own
+
+    def grant(self, slot: Slot) -> Grant:
+        """The grant of `slot`, which all limits allow."""
+        if not self.further:
+            return Grant(slot, self.number, self.left)
+        further = zip(slot.further, self.further, strict=True)
+        places = tuple(WindowGrant(window, one.number, one.left) for window, one in further)
+        return Grant(slot, self.number, self.left, places)
+
+    def taken(self, slot: Slot) -> list[WindowSlot]:
+        """The windows that refuse `slot`; none where its own limit refuses it and is no window."""
+        own = [slot] if isinstance(slot, WindowSlot) and self.own == ClaimStatus.REFUSED else []
+        if self.own == ClaimStatus.REFUSED and not own:
+            return []
+        further = zip(slot.further, self.further, strict=True)
+        return [*own, *(s for s, one in further if one.status == ClaimStatus.REFUSED)]
 
 
 class SlotRequest(msgspec.Struct, frozen=True):
@@ -77,31 +109,41 @@ class Gate:
         results = [ClaimResult(ClaimStatus.UNKNOWN)] * len(requests)
         for group in self._group(requests, [request.key for request in requests]):
             claims = [_claim(request) for _, _, request in group]
-            reply = await self._call("engage_claim", group, (HASH_TTL_S, ONCE_TTL_S, claims))
-            flat = _integers.decode(reply)
-            for n, (index, _, _) in enumerate(group):
-                results[index] = ClaimResult(*flat[3 * n : 3 * n + 3])
+            names, further = _further(group)
+            argument = (HASH_TTL_S, ONCE_TTL_S, claims, *([further] if further else []))
+            flat = _integers.decode(await self._call("engage_claim", names, argument))
+            behind = 3 * len(group)
+            for n, (index, _, request) in enumerate(group):
+                own, number, left = flat[3 * n : 3 * n + 3]
+                places: tuple[FurtherResult, ...] = ()
+                if request.slot.further:
+                    end = behind + 3 * len(request.slot.further)
+                    places = tuple(FurtherResult(*flat[at : at + 3]) for at in range(behind, end, 3))
+                    behind = end
+                results[index] = ClaimResult(own, number, left, places)
         return results
 
     async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
-        """Confirms grants (slot, number) whose credits the database has accepted."""
+        """Confirms grants (slot, number) whose credits the database has accepted, each further slot too."""
         for group in self._group(granted, [request.key for request, _ in granted]):
             claims = [_confirmation(request, number) for _, _, (request, number) in group]
-            await self._call("engage_confirm", group, (ONCE_TTL_S, claims))
+            await self._call("engage_confirm", _names(group), (ONCE_TTL_S, claims))
 
     async def undo(self, requests: Sequence[SlotRequest]) -> None:
         """Forgets the members of grants that the database has not accepted."""
-        for group in self._group(requests, [request.key for request in requests]):
-            members = [
-                (False,) if isinstance(request.slot, OnceSlot) else (request.member_id,)
-                for _, _, request in group
-            ]
-            await self._call("engage_undo", group, members)
+        items: list[tuple[str, tuple[str | bool]]] = []
+        for request in requests:
+            once = isinstance(request.slot, OnceSlot)
+            items.append((request.key, (False if once else request.member_id,)))
+            if once and request.slot.further:
+                items.append((keys.bucket(request.program_id, request.member_id), (request.member_id,)))
+        for group in self._group([item for _, item in items], [name for name, _ in items]):
+            await self._call("engage_undo", _names(group), [item for _, _, item in group])
 
     async def forget(self, members: Sequence[tuple[str, str]]) -> None:
         """Forgets members (program, member): their next claim is UNKNOWN."""
         for group in self._group(members, [keys.bucket(*member) for member in members]):
-            await self._call("engage_undo", group, [(member_id,) for _, _, (_, member_id) in group])
+            await self._call("engage_undo", _names(group), [(member_id,) for _, _, (_, member_id) in group])
 
     async def load(
         self, members: Sequence[tuple[str, str, list[keys.SlotRecord]]], *, day: int, month: int
@@ -115,7 +157,7 @@ class Gate:
             member_ids = [member_id for _, _, (_, member_id, _) in group]
             # An argument each: the server's msgpack has no binary strings.
             packed = [keys.pack(records) for _, _, (_, _, records) in group]
-            await self._call("engage_load", group, (HASH_TTL_S, *oldest, member_ids), *packed)
+            await self._call("engage_load", _names(group), (HASH_TTL_S, *oldest, member_ids), *packed)
 
     async def read(self, program_id: str, member_id: str) -> list[keys.SlotRecord] | None:
         """The records of a member, or None if the gate does not know the member."""
@@ -155,10 +197,7 @@ class Gate:
             groups.setdefault(entry[1].partition("}")[0], []).append(entry)
         return list(groups.values())
 
-    async def _call(
-        self, function: str, group: Sequence[tuple[int, str, Any]], argument: object, *rest: bytes
-    ) -> Any:
-        names = [name for _, name, _ in group]
+    async def _call(self, function: str, names: list[str], argument: object, *rest: bytes) -> Any:
         arguments = (_encoder.encode(argument), *rest)
         try:
             return await self._fcall(function, names, arguments)
@@ -184,6 +223,29 @@ def open_gate(url: str) -> Gate:
     if url.startswith("redis+cluster://"):
         return Gate(open_cluster(url.replace("redis+cluster://", "redis://", 1)))
     return Gate(open_client(Redis, url))
+
+
+def _names(group: Sequence[tuple[int, str, Any]]) -> list[str]:
+    return [name for _, name, _ in group]
+
+
+def _further(
+    group: Sequence[tuple[int, str, SlotRequest]],
+) -> tuple[list[str], dict[int, list[int | str]]]:
+    """(all keys of a call, the further limits of its claims by their numbers, as library.lua has them)"""
+    names, limits = _names(group), {}
+    for n, (_, _, request) in enumerate(group, start=1):
+        if not request.slot.further:
+            continue
+        key = keys.bucket(request.program_id, request.member_id)
+        if names[n - 1] != key:
+            names.append(key)
+        at = n if names[n - 1] == key else len(names)
+        places: list[int | str] = [at, request.member_id, short_code(request.slot.rule_id)]
+        for slot in request.slot.further:
+            places += [keys.WINDOW_KINDS[slot.window.kind], slot.period, slot.count]
+        limits[n] = places
+    return names, limits
 
 
 def _claim(request: SlotRequest) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 #!lua name=engage
 
--- A member is one field of a small hash (engage.gate.keys): records of 12 bytes, one a rule, big-endian:
+-- A member is one field of a small hash (engage.gate.keys): records of 12 bytes, one a rule and kind, big-endian:
 -- rule code, kind, period, value, zone code, unconfirmed (0 or 1).
 --   kind 0, streak:        period = its last day, value = days in a row, zone = code of its zone
 --   kind 1 or 2, window:   period = the day (1) or month (2), value = its used slots as bits, zone = 0
@@ -14,10 +14,10 @@ local FORMAT, SIZE = '>HBHIHB', 12
 local STREAK, MONTH = 0, 2
 local GRANTED, REFUSED, UNKNOWN = 0, 1, 2
 
-local function find(records, code)
+local function find(records, code, kind)
   for at = 1, #records, SIZE do
-    local rule, kind, period, value, zone, unconfirmed = struct.unpack(FORMAT, records, at)
-    if rule == code then
+    local rule, found, period, value, zone, unconfirmed = struct.unpack(FORMAT, records, at)
+    if rule == code and found == kind then
       return {at = at, kind = kind, period = period, value = value, zone = zone, unconfirmed = unconfirmed}
     end
   end
@@ -33,7 +33,7 @@ local function put(records, code, r)
 end
 
 local function claim_streak(records, code, day, zone)
-  local r = find(records, code)
+  local r = find(records, code, STREAK)
   if not r then
     return GRANTED, 1, put(records, code, {kind = STREAK, period = day, value = 1, zone = zone, unconfirmed = 1})
   end
@@ -58,8 +58,8 @@ local function claim_streak(records, code, day, zone)
 end
 
 local function claim_window(records, code, kind, period, count)
-  local r = find(records, code)
-  if not r or r.kind ~= kind or r.period < period then
+  local r = find(records, code, kind)
+  if not r or r.period < period then
     r = {at = r and r.at, kind = kind, period = period, value = 0, zone = 0, unconfirmed = 0}
   elseif r.period > period then
     return UNKNOWN, 0, nil
@@ -82,15 +82,19 @@ local function claim_window(records, code, kind, period, count)
   return REFUSED, count, nil
 end
 
-local function claim_once(key, ttl_s)
-  local state = server.call('GET', key)
-  if state == 'c' then
-    return REFUSED, 1
+-- Claims a slot of each further limit of a rule; `limits` is one item of `further` below. Appends status, number
+-- and left of each to `answer`. Returns (the worst status, the records with all of these claims).
+local function claim_further(records, limits, answer)
+  local worst = GRANTED
+  for i = 4, #limits, 3 do
+    local status, number, changed, left = UNKNOWN, 0, nil, nil
+    if records then
+      status, number, changed, left = claim_window(records, limits[3], limits[i], limits[i + 1], limits[i + 2])
+    end
+    answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = status, number, left or 0
+    worst, records = math.max(worst, status), changed or records
   end
-  if not state then
-    server.call('SET', key, 'u', 'EX', ttl_s)
-  end
-  return GRANTED, 1
+  return worst, records
 end
 
 -- Drops members whose records are all old, when others are loaded: a hash does not grow with everyone who ever
@@ -112,18 +116,24 @@ end
 -- All functions: KEYS has a key for each item, ARGV[1] is msgpack. hash_ttl_s and once_ttl_s are how long a hash
 -- and a once key live after their last change.
 
--- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}}; a claim is {'s', member, code, day, zone},
--- {'w', member, code, kind, period, count} or {'k'}.
+-- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}, further}; a claim is {'s', member, code, day, zone},
+-- {'w', member, code, kind, period, count} or {'k'}. `further` has a list for each claim whose rule has further
+-- limits, by the claim's number: {hash, member, code, kind, period, count, kind, period, count, …}, where `hash` is
+-- the number of the key of the member's hash.
 -- Returns msgpack of {status, number, left, status, number, left, …}; left = free slots of a window after this one.
+-- Behind the claims are the same three of each further limit. A claim that is not granted as a whole claims
+-- nothing.
 local function claim(keys, args)
-  local hash_ttl_s, once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
-  local answer = {}
+  local hash_ttl_s, once_ttl_s, claims, further = unpack(cmsgpack.unpack(args[1]))
+  local answer, behind = {}, {}
   for i, c in ipairs(claims) do
-    local key, status, number, left = keys[i], nil, nil, nil
+    local hash, member, once, limits = keys[i], c[2], nil, further and further[i]
+    local status, number, records, changed, left = nil, nil, nil, nil, nil
     if c[1] == 'k' then
-      status, number = claim_once(key, once_ttl_s)
+      once, number = server.call('GET', keys[i]), 1
+      status = once == 'c' and REFUSED or GRANTED
     else
-      local records, changed = server.call('HGET', key, c[2]), nil
+      records = server.call('HGET', hash, member)
       if not records then
         status, number = UNKNOWN, 0
       elseif c[1] == 's' then
@@ -131,12 +141,30 @@ local function claim(keys, args)
       else
         status, number, changed, left = claim_window(records, c[3], c[4], c[5], c[6])
       end
-      if changed then
-        server.call('HSET', key, c[2], changed)
-        server.call('EXPIRE', key, hash_ttl_s)
+    end
+    local whole = status
+    if limits and status == REFUSED and c[1] ~= 'w' then
+      -- It is refused for ever, or until tomorrow, whatever else the rule allows.
+      for _ = 4, #limits do
+        behind[#behind + 1] = GRANTED
       end
+    elseif limits then
+      hash, member = keys[limits[1]], limits[2]
+      local worst, all = claim_further(changed or records or server.call('HGET', hash, member), limits, behind)
+      whole = math.max(whole, worst)
+      changed = whole == GRANTED and all or nil
+    end
+    if changed then
+      server.call('HSET', hash, member, changed)
+      server.call('EXPIRE', hash, hash_ttl_s)
+    end
+    if c[1] == 'k' and whole == GRANTED and not once then
+      server.call('SET', keys[i], 'u', 'EX', once_ttl_s)
     end
     answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = status, number, left or 0
+  end
+  for _, one in ipairs(behind) do
+    answer[#answer + 1] = one
   end
   return cmsgpack.pack(answer)
 end
@@ -151,8 +179,8 @@ local function confirm(keys, args)
     if not member then
       server.call('SET', keys[i], 'c', 'EX', once_ttl_s)
     elseif records then
-      local r = find(records, code)
-      if not r or r.kind ~= kind or r.period < period then
+      local r = find(records, code, kind)
+      if not r or r.period < period then
         r = {at = r and r.at, kind = kind, period = period, value = 0, zone = zone, unconfirmed = 0}
       end
       if r.period == period then

@@ -1,11 +1,12 @@
 """Accept credits: many at once, in one statement, each exactly once.
 
-The unique source key decides: a key that is used already is no error. The pending balances move in the same
-statement, so a transaction that sees the credit sees the balance.
+The unique source key and the unique slots of windows decide: what is used already is no error. The pending
+balances move in the same statement, so a transaction that sees the credit sees the balance.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,12 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.direct_sql import DirectStatement
 from engage.domain.accounts.balance import Balance
-from engage.domain.earning.credit import NewCredit, Why
+from engage.domain.earning.credit import NewCredit, Why, WindowPlace
 from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
 
 # One statement, one round trip: insert credits, move balances, write the outbox. Rows are locked in key
 # order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.
+#
+# A credit takes its source key and its slots in windows together, or none of them: they are in unique indexes
+# of the one row.
 #
 # Two conditions are beyond a unique key. An activity whose reference has credits already earns nothing more,
 # under any rule. And a streak does not begin on the day after one of its days in the same zone: the gate had
@@ -37,15 +41,19 @@ WITH batch AS MATERIALIZED (
         CAST(:rule_ids AS text[]), CAST(:versions AS text[]), CAST(:points AS bigint[]),
         CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
         CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
-        CAST(:days_before AS text[])
+        CAST(:days_before AS text[]), CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
+        CAST(:of_months AS date[]), CAST(:month_slots AS smallint[])
     ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
-                            activity_at, due_at, expires_at, why, known, day_before, number)
+                            activity_at, due_at, expires_at, why, known, day_before, of_day, day_slot,
+                            of_month, month_slot, number)
     USING (number)
 ), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                         state, activity_at, accepted_at, due_at, expires_at, why)
+                         state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
+                         of_month, month_slot)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
-           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
+           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
+           a.month_slot
     FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
@@ -63,9 +71,11 @@ WITH batch AS MATERIALIZED (
     RETURNING program_id, member_id, id, points
 ), besides AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                         state, activity_at, accepted_at, due_at, expires_at, why)
+                         state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
+                         of_month, month_slot)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
-           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why
+           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
+           a.month_slot
     FROM batch a JOIN taken t ON t.id = a.with_id
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
@@ -135,6 +145,7 @@ async def accept(
             "whys": [why_json(c.why) for c in credits],
             "known": [a.known for a in first],
             "days_before": [a.day_before for a in first],
+            **_window_arrays([c.windows for c in credits]),
             "now": now,
             **outbox.parameters,
         },
@@ -165,6 +176,19 @@ def _decisions(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept
             number = numbers[decision] = len(first)
         decisions.append(number)
     return first, decisions
+
+
+def _window_arrays(places: Sequence[tuple[WindowPlace, ...]]) -> dict[str, list[Any]]:
+    """The places that credits take in windows, an array for each column."""
+    by_kind = [{place.kind: place for place in windows} for windows in places]
+    days = [windows.get("day") for windows in by_kind]
+    months = [windows.get("month") for windows in by_kind]
+    return {
+        "of_days": [place and place.first_day for place in days],
+        "day_slots": [place and place.number for place in days],
+        "of_months": [place and place.first_day for place in months],
+        "month_slots": [place and place.number for place in months],
+    }
 
 
 def why_json(why: Why) -> str:

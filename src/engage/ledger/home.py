@@ -34,7 +34,8 @@ EXPIRING = """(
 
 # The newest credit of the rule `:streak_rule`. The keys of a rule lie between "rule:" and "rule;".
 STREAK = """(
-    SELECT json_build_array(c.source_key, c.why -> 'inputs' -> 'streak_days', c.why -> 'inputs' -> 'zone')
+    SELECT json_build_array(
+        c.why -> 'inputs' -> 'day', c.why -> 'inputs' -> 'streak_days', c.why -> 'inputs' -> 'zone')
     FROM credits c
     WHERE c.program_id = b.program_id AND c.member_id = b.member_id
       AND c.source_key >= CAST(:streak_rule AS text) || ':'
@@ -42,13 +43,16 @@ STREAK = """(
     ORDER BY c.source_key DESC LIMIT 1
 )"""
 
-# The source keys of the windows whose prefixes, such as "share:2026-11:", are `:window_prefixes`.
+# The slots that all rules have used of the day `:of_day` and of the month that begins with `:of_month`.
 USED_SLOTS = """(
-    SELECT array_agg(c.source_key)
-    FROM unnest(CAST(:window_prefixes AS text[])) AS p (prefix)
-    JOIN credits c
-      ON c.program_id = b.program_id AND c.member_id = b.member_id
-     AND c.source_key >= p.prefix AND c.source_key < rtrim(p.prefix, ':') || ';'
+    SELECT json_agg(json_build_array(u.rule_id, u.kind, u.slot))
+    FROM (
+        SELECT c.rule_id, 'day' AS kind, c.day_slot AS slot FROM credits c
+        WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.of_day = :of_day
+        UNION ALL
+        SELECT c.rule_id, 'month', c.month_slot FROM credits c
+        WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.of_month = :of_month
+    ) u
 )"""
 
 # Points that have ended cannot be spent, so they are not in the balance, expired by a worker or not.
@@ -84,8 +88,16 @@ def streak_of(value: Any) -> Streak | None:
     """The newest day of the streak, and its length on that day."""
     if value is None:
         return None
-    source_key, days, zone = value
-    return Streak(date.fromisoformat(source_key.rpartition(":")[2]), days, zone)
+    day, days, zone = value
+    return Streak(date.fromisoformat(day), days, zone)
+
+
+def used_slots_of(value: Any) -> dict[tuple[str, str], list[int]]:
+    """The numbers of the used slots, by rule and kind of window."""
+    used: dict[tuple[str, str], list[int]] = {}
+    for rule_id, kind, number in value or []:
+        used.setdefault((rule_id, kind), []).append(number)
+    return used
 
 
 @lru_cache

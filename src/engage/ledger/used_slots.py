@@ -7,22 +7,25 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.calendar import WindowKind
+from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.streak import Streak
 from engage.domain.keys import MemberKey
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
 _RULES = Batch("a", credits, "program_id", "member_id", "rule_id")
-_WINDOWS = Batch("a", credits, "program_id", "member_id", prefix="text")
+_WINDOWS = Batch("a", credits, "program_id", "member_id", "rule_id", kind="text", first_day="date")
 _MEMBERS = Batch("k", credits, "program_id", "member_id")
 
-# The keys of a rule lie between "rule:" and "rule;", the character after the colon.
+# The keys of a rule lie between "rule:" and "rule;", the character after the colon, and those of a streak in
+# the order of its days. Which day it is, the credit itself says.
 _STREAKS = text(f"""
-SELECT a.program_id, a.member_id, a.rule_id, c.source_key, c.why -> 'inputs' ->> 'zone',
+SELECT a.program_id, a.member_id, a.rule_id, c.why -> 'inputs' ->> 'day', c.why -> 'inputs' ->> 'zone',
        CAST(c.why -> 'inputs' ->> 'streak_days' AS int)
 FROM {_RULES}
 CROSS JOIN LATERAL (
-    SELECT source_key, why FROM credits c
+    SELECT why FROM credits c
     WHERE c.program_id = a.program_id AND c.member_id = a.member_id
       AND c.source_key >= a.rule_id || ':' AND c.source_key < a.rule_id || ';'
     ORDER BY c.source_key DESC LIMIT 1
@@ -30,11 +33,20 @@ CROSS JOIN LATERAL (
 """)  # noqa: S608  # Names of the schema, here and below.
 
 _USED = text(f"""
-SELECT a.program_id, a.member_id, a.prefix, c.source_key
-FROM {_WINDOWS}
+WITH a AS MATERIALIZED (SELECT * FROM {_WINDOWS})
+SELECT a.program_id, a.member_id, a.rule_id, a.kind, a.first_day, c.day_slot
+FROM a
 JOIN credits c
-  ON c.program_id = a.program_id AND c.member_id = a.member_id
- AND c.source_key >= a.prefix AND c.source_key < rtrim(a.prefix, ':') || ';'
+  ON c.program_id = a.program_id AND c.member_id = a.member_id AND c.of_day = a.first_day
+ AND c.rule_id = a.rule_id
+WHERE a.kind = 'day'
+UNION ALL
+SELECT a.program_id, a.member_id, a.rule_id, a.kind, a.first_day, c.month_slot
+FROM a
+JOIN credits c
+  ON c.program_id = a.program_id AND c.member_id = a.member_id AND c.of_month = a.first_day
+ AND c.rule_id = a.rule_id
+WHERE a.kind = 'month'
 """)  # noqa: S608
 
 _ACTIVE = text(f"""
@@ -46,36 +58,50 @@ WHERE EXISTS (
 """)  # noqa: S608
 
 
-class SlotQuery(msgspec.Struct, frozen=True):
-    """A member and the id of a streak rule, or the prefix of a window's keys (`WindowSlot.prefix`)."""
+class StreakQuery(msgspec.Struct, frozen=True):
+    """A member and a rule that counts days in a row."""
 
     program_id: str
     member_id: str
-    name: str
+    rule_id: str
 
 
-async def read_streaks(conn: AsyncConnection, queries: Sequence[SlotQuery]) -> dict[SlotQuery, Streak]:
+class WindowQuery(msgspec.Struct, frozen=True):
+    """A member, a rule and a window of one of its limits."""
+
+    program_id: str
+    member_id: str
+    rule_id: str
+    kind: WindowKind
+    first_day: date
+
+
+def query_of(member: MemberKey, slot: WindowSlot) -> WindowQuery:
+    """The query for the used slots of the window of `slot`."""
+    return WindowQuery(*member, slot.rule_id, slot.window.kind, slot.window.first_day)
+
+
+async def read_streaks(conn: AsyncConnection, queries: Sequence[StreakQuery]) -> dict[StreakQuery, Streak]:
     """Read the newest day of each streak, with its length then; members without a streak are absent."""
     if not queries:
         return {}
     rows = await conn.execute(_STREAKS, _RULES.of(map(msgspec.structs.astuple, queries)))
     return {
-        SlotQuery(program_id, member_id, rule_id): Streak(
-            date.fromisoformat(source_key.removeprefix(f"{rule_id}:")), days, zone
-        )
-        for program_id, member_id, rule_id, source_key, zone, days in rows
+        StreakQuery(program_id, member_id, rule_id): Streak(date.fromisoformat(day), days, zone)
+        for program_id, member_id, rule_id, day, zone, days in rows
     }
 
 
-async def read_used_slots(conn: AsyncConnection, queries: Sequence[SlotQuery]) -> dict[SlotQuery, list[int]]:
+async def read_used_slots(
+    conn: AsyncConnection, queries: Sequence[WindowQuery]
+) -> dict[WindowQuery, list[int]]:
     """Read the numbers of the used slots of each window; unused windows are absent."""
     if not queries:
         return {}
-    used: dict[SlotQuery, list[int]] = {}
+    used: dict[WindowQuery, list[int]] = {}
     rows = await conn.execute(_USED, _WINDOWS.of(map(msgspec.structs.astuple, queries)))
-    for program_id, member_id, prefix, source_key in rows:
-        query = SlotQuery(program_id, member_id, prefix)
-        used.setdefault(query, []).append(int(source_key.removeprefix(prefix)))
+    for *query, number in rows:
+        used.setdefault(WindowQuery(*query), []).append(number)
     return used
 
 

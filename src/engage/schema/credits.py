@@ -1,24 +1,38 @@
 """Credits, and by how much pending ones shrank."""
 
 import msgspec
-from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.domain.earning.trace import TraceCode, step
+from engage.domain.keys import OPENING_RULE, TRANSFER_RULE
 from engage.schema.columns import IDENTIFIER, INSTANT, check, member_key, metadata, one_of, optional, required
 from engage.schema.member_rows import Keep, Rewrite, digest, member_rows
 
-# Keys of nothing but a rule, a day, and a slot of a window.
-_WITHOUT_IDS = "^[a-z][a-z0-9_]*(:[0-9]{4}-[0-9]{2}(-[0-9]{2})?(:[0-9]{1,9})?)?$"
-
-# A source key stays unique, so it becomes a digest of itself. Two credits that share a slot have the same key
-# after their rule, and go on having it.
+# A source key stays unique, so one with an identifier of the shop's becomes a digest of itself. Whether it
+# has one follows from what is stored beside it, not from how it looks: a product may be named like a month.
+# Keys without one are those of a rule that pays once, of the day of a streak, of a slot of a window, and the
+# ledger's own of imports and mergers. Two credits that share a slot have the same key after their rule, and
+# go on having it.
 _ERASED_KEY = f"""CASE
-    WHEN source_key ~ '{_WITHOUT_IDS}' OR source_key LIKE 'transfer:%' OR source_key LIKE 'opening:%'
+    WHEN source_key = rule_id OR rule_id IN ('{OPENING_RULE}', '{TRANSFER_RULE}')
+            OR why -> 'inputs' -> 'day' IS NOT NULL OR why -> 'inputs' -> 'window' IS NOT NULL
         THEN source_key
-    WHEN source_key LIKE 'order:%'
+    WHEN why -> 'activity' ->> 'activity' = 'order'
         THEN 'order:' || {digest("coalesce(reference, source_key)")} || ':' || rule_id
-    ELSE split_part(source_key, ':', 1) || ':' || {digest("substr(source_key, position(':' IN source_key))")}
+    WHEN starts_with(source_key, rule_id || ':')
+        THEN rule_id || ':' || {digest("substr(source_key, length(rule_id) + 1)")}
+    ELSE rule_id || ':' || {digest("source_key")}
 END"""
 
 _ERASED_TRACE = msgspec.json.encode([step(TraceCode.ERASED)]).decode()
@@ -27,13 +41,15 @@ _ERASED_WHY = f"""jsonb_build_object(
     'zone', why -> 'zone',
     'inputs', jsonb_strip_nulls(jsonb_build_object(
         'day', why -> 'inputs' -> 'day', 'zone', why -> 'inputs' -> 'zone',
-        'streak_days', why -> 'inputs' -> 'streak_days'
+        'streak_days', why -> 'inputs' -> 'streak_days',
+        'window', why -> 'inputs' -> 'window', 'slot', why -> 'inputs' -> 'slot'
     )),
     'trace', CAST('{_ERASED_TRACE}' AS jsonb)
 )"""
 
 # `taken_back` is of a credit that is or was active; a pending one shrinks instead. Its lot says whether a
-# credit has expired.
+# credit has expired. `of_day` and `of_month` (its first day) are the windows in which the credit holds a slot
+# of its rule's limits.
 credits = Table(
     "credits",
     metadata,
@@ -53,6 +69,10 @@ credits = Table(
     optional("reversed_at", INSTANT),
     required("why", JSONB),
     required("taken_back", BigInteger, "0"),
+    optional("of_day", Date),
+    optional("day_slot", SmallInteger),
+    optional("of_month", Date),
+    optional("month_slot", SmallInteger),
     PrimaryKeyConstraint("program_id", "member_id", "id"),
     one_of("credits_state_check", "state", "pending", "active", "reversed"),
     # A credit of 0 points records a removal that came before its activity.
@@ -60,12 +80,26 @@ credits = Table(
     check("credits_check1", "active_at >= due_at"),
     check("credits_check2", "(state IN ('active', 'expired')) <= (active_at IS NOT NULL)"),
     check("credits_check3", "taken_back BETWEEN 0 AND points"),
+    check("credits_day_check", "(of_day IS NULL) = (day_slot IS NULL)"),
+    check("credits_month_check", "(of_month IS NULL) = (month_slot IS NULL)"),
     Index("credits_source_key", "program_id", "member_id", "source_key", unique=True),
     Index(
         "credits_reference",
         *("program_id", "member_id", "reference", "rule_id"),
         unique=True,
         postgresql_where=text("reference IS NOT NULL"),
+    ),
+    Index(
+        "credits_day_slot",
+        *("program_id", "member_id", "of_day", "rule_id", "day_slot"),
+        unique=True,
+        postgresql_where=text("of_day IS NOT NULL"),
+    ),
+    Index(
+        "credits_month_slot",
+        *("program_id", "member_id", "of_month", "rule_id", "month_slot"),
+        unique=True,
+        postgresql_where=text("of_month IS NOT NULL"),
     ),
     Index("credits_due", "due_at", postgresql_where=text("state = 'pending'")),
     info=member_rows(

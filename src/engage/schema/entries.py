@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
 
-from engage.domain.keys import ERASURE, MERGE
+from engage.domain.keys import ERASURE
 from engage.schema.columns import INSTANT, check, member_key, metadata, optional, required
 from engage.schema.member_rows import Keep, Rewrite, member_rows
 from engage.schema.views import view
@@ -39,9 +39,7 @@ entries = Table(
     info=member_rows(
         merge=Keep("An entry belongs to the account that it moved."),
         # References of mergers and of the erasure itself name members, whose ids stay.
-        erase=Rewrite(
-            {"reference": "NULL"}, where=f"reference <> '{ERASURE}' AND reference NOT LIKE '{MERGE}%'"
-        ),
+        erase=Rewrite({"reference": "NULL"}, where=f"kind <> 'transfer' AND reference <> '{ERASURE}'"),
     ),
 )
 

@@ -121,7 +121,7 @@ def _rule(rule_id: str, limit: PerWindow | Once | SameAs) -> Rule:
 
 def test_the_home_screen_finds_its_rules() -> None:
     rules = V2022.earning.rules
-    assert list(rules.windows) == ["share_social", "share_link"]
-    assert list(V2020.earning.rules.windows) == ["share_social"]
+    assert list(rules.windows) == ["share_social", "share_link", "review"]
+    assert list(V2020.earning.rules.windows) == ["share_social", "review"]
     assert rules.streak is not None
     assert (rules.streak.id, rules.bonus_days(rules.streak.id)) == ("fuel", 7)

@@ -16,9 +16,8 @@ def overrides(kind: type[Any], base: type[Any], name: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", get_args(Limit))
-def test_a_limit_has_its_slot_and_its_keys(kind: type[LimitKind]) -> None:
+def test_a_limit_has_its_slot(kind: type[LimitKind]) -> None:
     assert overrides(kind, LimitKind, "slot")
-    assert overrides(kind, LimitKind, "key_pattern")
 
 
 @pytest.mark.parametrize("kind", get_args(Slot))

@@ -202,7 +202,7 @@ def test_a_program_survives_encoding_and_decoding(name: str) -> None:
 def test_the_documents_in_the_guide_are_valid() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "programs.md").read_text(encoding="utf-8")
     text, *parts = re.findall(r"^```toml\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
-    assert len(parts) == 3
+    assert len(parts) == 4
     for shown in (text, "\n".join([text, *parts])):
         program = parse(shown, source="docs/programs.md")
         assert [str(failure) for failure in examples.check(program)] == []

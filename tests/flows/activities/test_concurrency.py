@@ -15,7 +15,7 @@ from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.activities import PROGRAM, act, join, link, review, social, source_keys, tap
+from tests.support.activities import PROGRAM, act, join, link, perform, review, social, source_keys, tap
 from tests.support.database import rows
 
 AT_ONCE = 24
@@ -102,6 +102,46 @@ async def test_many_members_at_once_do_not_disturb_each_other(
         ("share_thanks", 80, 40),
     ]
     assert (await audit(settings)).broken == []
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("activity", "earned"),
+    [(social("s-1"), {"share_social", "share_any"}), (review("band", "r-1"), {"review"})],
+    ids=["share", "review"],
+)
+async def test_one_activity_sent_a_hundred_times_settles_in_one_round(
+    services: Services, other: Services, activity: AnyActivity, earned: set[str], processes: int
+) -> None:
+    """Batches as the API makes them, each with the tap of somebody else: nobody is told to come again."""
+    for member in ("m-1", "m-2", "m-3"):
+        await join(services, member)
+    batches = [
+        [*[act(process, activity)] * (100 // processes), act(process, tap(), f"m-{2 + n}")]
+        for n, process in enumerate((services, other)[:processes])
+    ]
+    results = await asyncio.gather(
+        *(record(process, batch) for process, batch in zip((services, other), batches, strict=False))
+    )
+    for *answers, tapped in results:
+        assert isinstance(tapped, RecordedActivity)
+        for answer in answers:
+            if isinstance(answer, Refusal):
+                assert answer.code == "already_rewarded"
+            else:
+                assert {credit.rule for credit in answer.credits} == earned
+    first_times = [a for answers in results for a in answers[:-1] if not getattr(a, "repeated", True)]
+    assert len(first_times) == 1
+    assert len(await source_keys(services)) == 1 + len(earned)
+
+
+async def test_repeats_of_a_refused_share_are_refused_with_it(services: Services) -> None:
+    await join(services)
+    for activity in [*[link()] * 3, *[social()] * 3]:
+        await perform(services, activity)
+    answers = await record(services, [act(services, social("s-1"))] * 50 + [act(services, link("s-1"))] * 50)
+    assert {answer.code for answer in answers if isinstance(answer, Refusal)} == {"limit_reached"}
+    assert not [answer for answer in answers if isinstance(answer, RecordedActivity)]
 
 
 def registration(n: int, **fields: Any) -> MemberRegistration:

@@ -12,7 +12,7 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I CASCADE', guard.of, guard.name);
     END LOOP;
-    DROP INDEX credits_source_key, credits_reference, coupons_code;
+    DROP INDEX credits_source_key, credits_reference, credits_day_slot, credits_month_slot, coupons_code;
 END $$
 """
 
@@ -112,12 +112,21 @@ BROKEN = [
         "limits_hold",
         """
         INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                             activity_at, accepted_at, why)
+                             activity_at, accepted_at, why, of_month, month_slot)
         SELECT program_id, member_id, uuidv7(), source_key, rule_id, program_version, points, state,
-               activity_at, accepted_at, why
+               activity_at, accepted_at, why, of_month, month_slot
         FROM credits WHERE rule_id = 'share_social'
         """,
     ),
+    ("limits_hold", "UPDATE credits SET month_slot = month_slot + 6 WHERE rule_id = 'share_any'"),
+    ("limits_hold", "UPDATE credits SET month_slot = 1 WHERE rule_id = 'share_any'"),
+    (
+        "limits_are_counted",
+        "UPDATE credits SET of_month = NULL, month_slot = NULL WHERE rule_id = 'share_social'",
+    ),
+    ("credits_have_rules", "UPDATE credits SET of_day = of_day - 1 WHERE rule_id = 'share_link'"),
+    ("credits_have_rules", "UPDATE credits SET source_key = 'review:0' WHERE rule_id = 'review'"),
+    ("credits_have_rules", "UPDATE credits SET why = why - 'inputs' WHERE rule_id = 'review'"),
     (
         "streaks_are_consecutive",
         "DELETE FROM credits WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-22'",

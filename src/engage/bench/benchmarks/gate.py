@@ -82,6 +82,7 @@ def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
     records += [
         keys.window_record(slot.rule_id, slot.window.kind, slot.period, [1, 2])
         for slot in rules.open_windows(now, ZONE)
+        if rules.by_id[slot.rule_id].on.activity == "share"
     ]
     return records
 

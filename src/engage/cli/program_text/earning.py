@@ -20,7 +20,7 @@ def describe(program: Program) -> Description:
             rule.id,
             rule.title,
             _activity(rule),
-            _limit(rule.limit),
+            ", ".join(_limit(limit) for limit in (rule.limit, *rule.also)),
             _award(rule.award, program),
             _due(rule.due),
         )

@@ -1,11 +1,12 @@
 """A credit as it was decided, with why."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from msgspec import Struct
 
 from engage.domain.activity import AnyActivity
+from engage.domain.calendar import WindowKind
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.earning.trace import TraceStep
@@ -24,9 +25,17 @@ class Why(Struct, frozen=True, kw_only=True):
     trace: list[TraceStep]
 
 
+class WindowPlace(Struct, frozen=True):
+    """A slot of a window that a credit holds. The database has it once for a member and a rule."""
+
+    kind: WindowKind
+    first_day: date
+    number: int
+
+
 class NewCredit(Struct, frozen=True, kw_only=True):
     """A credit before it is written. Its source key is unique for a member, for ever; its reference, for a
-    member and a rule.
+    member and a rule. `windows` are the slots that it takes, by the limits of its rule.
 
     `due_at` is None where it is not known yet; then neither is the end of the points.
     """
@@ -34,6 +43,7 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     rule_id: str
     points: int
     source_key: str
+    windows: tuple[WindowPlace, ...] = ()
     reference: str | None
     activity_at: datetime
     due_at: datetime | None
@@ -48,6 +58,7 @@ def new_credit(
     activity: AnyActivity,
     *,
     source_key: str,
+    windows: tuple[WindowPlace, ...] = (),
     inputs: dict[str, Any],
     at: datetime,
     zone: str,
@@ -59,6 +70,7 @@ def new_credit(
         rule_id=rule.id,
         points=points,
         source_key=source_key,
+        windows=windows,
         reference=activity.reference,
         activity_at=at,
         due_at=due_at,

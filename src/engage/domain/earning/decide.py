@@ -4,9 +4,12 @@ Pure. The same activity with the same slots, decided again under the same versio
 """
 
 from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.credit import NewCredit, new_credit
+from engage.domain.earning.credit import NewCredit, WindowPlace, new_credit
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import SameAs
 from engage.domain.earning.slots import Grant
@@ -41,7 +44,8 @@ def decide(
             points,
             activity,
             source_key=_source_key(rule, grant),
-            inputs=grant.slot.inputs(grant.number),
+            windows=_windows(rule, grant),
+            inputs=_inputs(rule, grant),
             at=at,
             zone=zone,
             trace=trace,
@@ -52,5 +56,20 @@ def decide(
 
 def _source_key(rule: Rule, grant: Grant) -> str:
     """The key of the slot. A rule that shares another's slot has its own id in it."""
-    key = grant.slot.source_key(grant.number)
-    return rule.id + key.removeprefix(grant.slot.rule_id)
+    return replace(grant.slot, rule_id=rule.id).source_key(grant.number)
+
+
+def _windows(rule: Rule, grant: Grant) -> tuple[WindowPlace, ...]:
+    """The places that the credit takes. A rule that shares another's slot has no further limits."""
+    own = grant if rule.id == grant.slot.rule_id else replace(grant, further=())
+    return tuple(
+        WindowPlace(place.slot.window.kind, place.slot.window.first_day, place.number)
+        for place in own.windows
+    )
+
+
+def _inputs(rule: Rule, grant: Grant) -> dict[str, Any]:
+    inputs = grant.slot.inputs(grant.number)
+    if not grant.further or rule.id != grant.slot.rule_id:
+        return inputs
+    return inputs | {"also": [further.slot.inputs(further.number) for further in grant.further]}

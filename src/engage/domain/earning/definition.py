@@ -1,10 +1,12 @@
 """Earning rules of a document: what a rule is about, how often it pays, how much, and when it is due."""
 
+from msgspec import field
+
 from engage.domain.document.fields import DocumentStruct, RuleId, Title
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.earning.awards import Award
 from engage.domain.earning.due import Due
-from engage.domain.earning.limits import Limit
+from engage.domain.earning.limits import FurtherLimit, Limit
 from engage.domain.earning.on import On
 
 
@@ -15,5 +17,7 @@ class Rule(DocumentStruct, frozen=True):
     limit: Limit
     award: Award
     due: Due
+    # Further limits, all of which must have a slot too.
+    also: list[FurtherLimit] = field(default_factory=list)
     # For rules about orders: which of them.
     orders: OrderScope = OrderScope()

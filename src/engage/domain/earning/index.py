@@ -17,14 +17,15 @@ ActivityKey = tuple[str, str | None]  # (activity, kind of share)
 class RuleIndex(Struct, frozen=True):
     """Rules in the order of their document, wherever there are several.
 
-    `followers` are the rules that are same_as a rule, by its id; `windows` are limits, by their rule's id.
+    `followers` are the rules that are same_as a rule, by its id; `windows` are a rule's limits per window, by
+    its id.
     """
 
     by_id: Mapping[str, Rule]
     by_activity: Mapping[ActivityKey, tuple[Rule, ...]]
     followers: Mapping[str, tuple[Rule, ...]]
     streaks: tuple[Rule, ...]
-    windows: Mapping[str, PerWindow]
+    windows: Mapping[str, tuple[PerWindow, ...]]
 
     def matching(self, activity: AnyActivity) -> tuple[Rule, ...]:
         """The rules about an activity; none where the version offers nothing for it."""
@@ -53,7 +54,9 @@ class RuleIndex(Struct, frozen=True):
 
     def open_windows(self, at: datetime, zone: str) -> list[WindowSlot]:
         """A slot of each window that contains `at`."""
-        return [limit.open_slot(rule_id, at, zone) for rule_id, limit in self.windows.items()]
+        return [
+            limit.open_slot(rule_id, at, zone) for rule_id, limits in self.windows.items() for limit in limits
+        ]
 
 
 def activity_key(activity: AnyActivity) -> ActivityKey:
@@ -76,8 +79,12 @@ def index_rules(rules: Iterable[Rule]) -> RuleIndex:
         by_activity={key: tuple(found) for key, found in by_activity.items()},
         followers={leader: tuple(found) for leader, found in followers.items()},
         streaks=tuple(rule for rule in by_id.values() if isinstance(rule.limit, DailyStreak)),
-        windows={rule.id: rule.limit for rule in by_id.values() if isinstance(rule.limit, PerWindow)},
+        windows={rule.id: limits for rule in by_id.values() if (limits := _windows(rule))},
     )
+
+
+def _windows(rule: Rule) -> tuple[PerWindow, ...]:
+    return (rule.limit, *rule.also) if isinstance(rule.limit, PerWindow) else tuple(rule.also)
 
 
 _SHARE_KINDS: tuple[str, ...] = get_args(Share.__annotations__["kind"])

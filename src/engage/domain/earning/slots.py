@@ -2,16 +2,20 @@
 
 A credit's source key names its slot, and the database holds each key once for a member. So a limit is kept
 because no further key exists: "three a month" is `share_link:2026-11:1` to `:3`. The gate (`engage.gate`)
-knows the free slots and answers fast; where it is wrong, the database is right.
+knows the free slots and answers fast; where it is wrong, the database is right. A rule's further limits have
+slots too, which the database holds once for a member, a rule and a window.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from zlib import crc32
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.limits import Slot
+from engage.domain.earning.limits import Slot, WindowSlot
+from engage.domain.earning.limits.per_window import LimitView, tightest
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Refusal
@@ -23,6 +27,30 @@ class Grant(Struct, frozen=True):
     slot: Slot
     number: int
     left: int = 0  # Free slots of the window after this one.
+    further: "tuple[WindowGrant, ...]" = ()  # Those of the rule's further limits.
+
+    @property
+    def windows(self) -> "tuple[WindowGrant, ...]":
+        """The slots of windows that the grant holds."""
+        return (
+            (WindowGrant(self.slot, self.number, self.left), *self.further)
+            if isinstance(self.slot, WindowSlot)
+            else self.further
+        )
+
+    @property
+    def limit(self) -> LimitView | None:
+        """The limit that the member meets first after this grant; None where the rule has no window."""
+        views = [LimitView(grant.slot.rule_id, grant.left, grant.slot.window.end) for grant in self.windows]
+        return tightest(views) if views else None
+
+
+class WindowGrant(Struct, frozen=True):
+    """Slot `number` of a window, with `left` free ones after it."""
+
+    slot: WindowSlot
+    number: int
+    left: int = 0
 
 
 def wanted(
@@ -33,13 +61,23 @@ def wanted(
     `streak` is the streak in the ledger, needed only where it runs in another zone than the member's. Empty
     where the program offers nothing for this activity.
     """
-    slots = [rule.limit.slot(rule.id, activity, at, zone, streak) for rule in terms.rules.matching(activity)]
-    return [slot for slot in slots if slot is not None]
+    slots: list[Slot] = []
+    for rule in terms.rules.matching(activity):
+        slot = rule.limit.slot(rule.id, activity, at, zone, streak)
+        if slot is not None and rule.also:
+            slot = replace(slot, further=tuple(limit.open_slot(rule.id, at, zone) for limit in rule.also))
+        if slot is not None:
+            slots.append(slot)
+    return slots
 
 
-def refused(terms: EarningTerms, slot: Slot) -> Refusal:
-    """The refusal for a slot that is taken."""
-    return slot.refusal(terms.version)
+def refused(terms: EarningTerms, slot: Slot, taken: Sequence[WindowSlot] = ()) -> Refusal:
+    """The refusal for a slot that is taken, or that has no place in `taken`, windows of its rule.
+
+    It names the limit that stopped the activity; of several windows the one that lasts longest.
+    """
+    stopped: Slot = max(taken, key=lambda window: window.window.end) if taken else slot
+    return stopped.refusal(terms.version)
 
 
 def short_code(name: str) -> int:

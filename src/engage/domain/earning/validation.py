@@ -6,7 +6,7 @@ from engage.domain.document.errors import Problem, duplicate_names, shown
 from engage.domain.document.order_scope import OrderScope, scope_problems
 from engage.domain.earning.awards import EveryNthDay
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import DailyStreak, Once, OncePer, SameAs
+from engage.domain.earning.limits import DailyStreak, Once, OncePer, PerWindow, SameAs
 from engage.domain.earning.slots import short_code
 
 # Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
@@ -69,6 +69,7 @@ def _rule(rule: Rule, path: str, others: Mapping[str, Rule]) -> Iterator[Problem
     yield from scope_problems(rule.orders, f"{path}.orders")
     if on.activity != "order" or not isinstance(rule.limit, SameAs):
         yield from rule.limit.problems(on, path, others)
+    yield from _further_limits(rule, path)
     if on.activity == "registration" and not isinstance(rule.limit, Once | SameAs):
         found = f"{rule.limit.kind}: a member registers once"
         yield Problem(f"{path}.limit.type", "once or same_as", found)
@@ -92,6 +93,28 @@ def _activity_rule(rule: Rule, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.award.type", expected, shown(rule.award.kind))
     if rule.orders != OrderScope():
         yield Problem(f"{path}.orders", f"none: this rule is about {activity}", "a table")
+
+
+def _further_limits(rule: Rule, path: str) -> Iterator[Problem]:
+    """Validate that each further limit can ever stop what the rule's own limit lets through."""
+    if not rule.also:
+        return
+    reason = None
+    if isinstance(rule.limit, Once):
+        reason = "the rule pays once"
+    elif isinstance(rule.limit, SameAs):
+        reason = f'the rule pays whenever "{rule.limit.rule}" does: limit that one'
+    elif rule.on.activity == "order":
+        reason = "each order pays once"
+    if reason is not None:
+        yield Problem(f"{path}.also", f"nothing: {reason}", f"{len(rule.also)} further limits")
+        return
+    windows = [rule.limit.window] if isinstance(rule.limit, PerWindow) else []
+    for n, limit in enumerate(rule.also):
+        if limit.window in windows:
+            expected = "another window than those of the rule's other limits"
+            yield Problem(f"{path}.also[{n}].window", expected, shown(limit.window))
+        windows.append(limit.window)
 
 
 def _streak_bonus(rule: Rule, path: str, others: Mapping[str, Rule]) -> Iterator[Problem]:

@@ -158,9 +158,10 @@ class Code(StrEnum):
     LIMIT_REACHED = (
         "limit_reached",
         409,
-        {_U.RECORD_SHARE, _U.REDEEM_REWARD, _U.WITHDRAW},
+        {*_RECORD, _U.REDEEM_REWARD, _U.WITHDRAW},
         {
             "limit": 3,
+            "window": "month",
             "resets_at": _NEXT_MONTH,
             "rule": "share_link",
             "version": "2022",

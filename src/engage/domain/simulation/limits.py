@@ -6,11 +6,13 @@ of activities, with any crashes and repeats among them.
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.credit import NewCredit, WindowPlace
 from engage.domain.earning.decide import decide
 from engage.domain.earning.limits import DailyStreak, OnceSlot, Slot, StreakSlot, WindowSlot
-from engage.domain.earning.slots import Grant, refused, wanted
+from engage.domain.earning.slots import Grant, WindowGrant, refused, wanted
 from engage.domain.earning.streak import Streak, extend
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Code, Refusal
@@ -22,6 +24,7 @@ class SimulatedLimits:
     def __init__(self) -> None:
         self.streaks: dict[str, Streak] = {}  # By rule.
         self.credits: dict[str, NewCredit] = {}  # By source key.
+        self.places: set[tuple[str, WindowPlace]] = set()  # (rule, slot of a window) of all credits.
         self.by_reference: dict[str, list[NewCredit]] = {}  # By the reference of their activity.
 
     def record(self, terms: EarningTerms, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
@@ -39,7 +42,7 @@ class SimulatedLimits:
             return before
         grants = [grant for slot in slots if (grant := self._free(slot, at, zone))]
         if before is not None or not grants:
-            raise refused(terms, slots[0])
+            raise refused(terms, slots[0], () if before is not None else self._full(slots[0], at, zone))
         earned = decide(terms, activity, at=at, zone=zone, grants=grants)
         self._keep(activity, earned, grants)
         return earned
@@ -51,6 +54,7 @@ class SimulatedLimits:
         for credit in earned:
             assert credit.source_key not in self.credits
             self.credits[credit.source_key] = credit
+            self.places |= {(credit.rule_id, place) for place in credit.windows}
         if activity.reference is not None:
             self.by_reference[activity.reference] = earned
 
@@ -61,12 +65,35 @@ class SimulatedLimits:
         return None
 
     def _free(self, slot: Slot, at: datetime, zone: str) -> Grant | None:
+        grant = self._own(slot, at, zone)
+        further = [self._place(window) for window in slot.further]
+        if grant is None or not all(further):
+            return None
+        return replace(grant, further=tuple(place for place in further if place))
+
+    def _full(self, slot: Slot, at: datetime, zone: str) -> list[WindowSlot]:
+        """The windows that stop a slot; none where its own limit stops it and is no window."""
+        if not isinstance(slot, WindowSlot) and self._own(slot, at, zone) is None:
+            return []
+        windows = [slot, *slot.further] if isinstance(slot, WindowSlot) else slot.further
+        return [window for window in windows if self._place(window) is None]
+
+    def _place(self, slot: WindowSlot) -> WindowGrant | None:
+        window = slot.window
+        free = [
+            number
+            for number in range(1, slot.count + 1)
+            if (slot.rule_id, WindowPlace(window.kind, window.first_day, number)) not in self.places
+        ]
+        return WindowGrant(slot, free[0], len(free) - 1) if free else None
+
+    def _own(self, slot: Slot, at: datetime, zone: str) -> Grant | None:
         match slot:
             case StreakSlot(rule_id=rule_id):
                 longer = extend(self.streaks.get(rule_id), at, zone)
                 return Grant(slot, longer.days) if longer else None
-            case WindowSlot(count=count):
-                free = [n for n in range(1, count + 1) if slot.source_key(n) not in self.credits]
-                return Grant(slot, free[0], len(free) - 1) if free else None
+            case WindowSlot():
+                place = self._place(slot)
+                return Grant(slot, place.number, place.left) if place else None
             case OnceSlot():
                 return Grant(slot, 1) if slot.source_key(1) not in self.credits else None

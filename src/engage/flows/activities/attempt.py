@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
-from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.slots import Grant, refused, wanted
 from engage.domain.earning.streak import Streak
 from engage.domain.keys import ReferenceKey
@@ -38,6 +37,7 @@ class Offer(Struct, frozen=True):
 class Attempt(Struct):
     """`slots` are those that the rules want for the activity. `closed_rules` have paid, or have nothing to
     pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
+    `taken` are the windows in which the first slot found no place.
     """
 
     member: Member
@@ -52,6 +52,7 @@ class Attempt(Struct):
     grants: list[Grant] = []
     won: list[Grant] = []
     credits: list[CreditToAccept] = []
+    taken: list[WindowSlot] = []
     answer: RecordedActivity | Refusal | None = None
 
     @property
@@ -112,20 +113,19 @@ class Attempt(Struct):
 
     def finish(self) -> None:
         """Answers with the credits so far, or with the refusal of the first slot when there are none."""
-        self.answer = self.recorded() if self.credits else refused(self.program.earning, self.slots[0])
+        if self.credits:
+            self.answer = self.recorded()
+        else:
+            self.answer = refused(self.program.earning, self.slots[0], self.taken)
 
     def recorded(self) -> RecordedActivity:
         """Returns the answer with the credits so far."""
         streak, limit = None, None
         for grant in self.won:
-            match grant.slot:
-                case StreakSlot(rule_id=rule_id, day=day, zone=zone):
-                    run = Streak(day, grant.number, zone)
-                    streak = self.decisions.streak(self.program, rule_id, run, at=self.at)
-                case WindowSlot(rule_id=rule_id, window=window):
-                    limit = LimitView(rule_id, grant.left, window.end)
-                case _:
-                    pass
+            limit = grant.limit or limit
+            if isinstance(grant.slot, StreakSlot):
+                run = Streak(grant.slot.day, grant.number, grant.slot.zone)
+                streak = self.decisions.streak(self.program, grant.slot.rule_id, run, at=self.at)
         credits = [
             CreditView(row.id, row.credit.rule_id, row.credit.points, "pending", row.credit.due_at)
             for row in self.credits

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from engage.domain.earning.limits import WindowSlot
-from engage.domain.earning.limits.per_window import LimitView
+from engage.domain import calendar
+from engage.domain.earning.limits.per_window import LimitView, tightest
 from engage.domain.earning.streak import StreakView, view
 from engage.ledger import home as ledger
 from engage.runtime.home import HomeContext, HomeSection
@@ -23,18 +23,23 @@ def _streak(context: HomeContext, value: Any) -> StreakView | None:
 
 
 def _limit_parameters(context: HomeContext) -> dict[str, object]:
-    return {"window_prefixes": [slot.prefix for slot in _open_windows(context)]}
+    if context.offer is None:
+        return {"of_day": None, "of_month": None}
+    today = calendar.local_date(context.now, context.offer.market.zone)
+    return {"of_day": today, "of_month": today.replace(day=1)}
 
 
 def _limits(context: HomeContext, value: Any) -> list[LimitView]:
-    keys: list[str] = value or []
-    return [slot.view(slot.numbers(keys)) for slot in _open_windows(context)]
-
-
-def _open_windows(context: HomeContext) -> list[WindowSlot]:
+    """One for each rule with windows: that of its limits which the member meets first."""
     if context.offer is None:
         return []
-    return context.offer.program.earning.rules.open_windows(context.now, context.offer.market.zone)
+    used = ledger.used_slots_of(value)
+    views: dict[str, list[LimitView]] = {}
+    rules = context.offer.program.earning.rules
+    for slot in rules.open_windows(context.now, context.offer.market.zone):
+        numbers = used.get((slot.rule_id, slot.window.kind), [])
+        views.setdefault(slot.rule_id, []).append(slot.view(numbers))
+    return [tightest(limits) for limits in views.values()]
 
 
 STREAK = HomeSection(field="streak", select=ledger.STREAK, parameters=_streak_parameters, view=_streak)

@@ -12,7 +12,7 @@ from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.streak import Streak, restored_streak
 from engage.domain.refusals import Refusal
 from engage.gate import keys
-from engage.ledger.used_slots import SlotQuery, read_streaks, read_used_slots
+from engage.ledger.used_slots import StreakQuery, WindowQuery, query_of, read_streaks, read_used_slots
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -27,14 +27,14 @@ class _Limits(Struct, frozen=True):
     zone: str
     rules: RuleIndex
 
-    def streaks(self) -> list[tuple[str, SlotQuery]]:
+    def streaks(self) -> list[tuple[str, StreakQuery]]:
         """(rule, query) of each rule that counts days in a row."""
-        return [(rule.id, SlotQuery(*self.member.key, rule.id)) for rule in self.rules.streaks]
+        return [(rule.id, StreakQuery(*self.member.key, rule.id)) for rule in self.rules.streaks]
 
-    def windows(self) -> list[tuple[WindowSlot, SlotQuery]]:
+    def windows(self) -> list[tuple[WindowSlot, WindowQuery]]:
         """(slot, query) of each rule with a limit per window."""
         slots = self.rules.open_windows(self.at, self.zone)
-        return [(slot, SlotQuery(*self.member.key, slot.prefix)) for slot in slots]
+        return [(slot, query_of(self.member.key, slot)) for slot in slots]
 
 
 async def load_gate(
@@ -60,11 +60,11 @@ async def load_gate(
     at = min(at for _, at in members)
     day, month = calendar.window("day", at, "UTC").period, calendar.window("month", at, "UTC").period
     await services.gate.load(records, day=day, month=month)
-    return {(query.program_id, query.member_id, query.name): streak for query, streak in streaks.items()}
+    return {(query.program_id, query.member_id, query.rule_id): streak for query, streak in streaks.items()}
 
 
 def _records(
-    limits: _Limits, streaks: dict[SlotQuery, Streak], used: dict[SlotQuery, list[int]]
+    limits: _Limits, streaks: dict[StreakQuery, Streak], used: dict[WindowQuery, list[int]]
 ) -> list[keys.SlotRecord]:
     return [
         *(

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engage.domain.earning.limits import OnceSlot, StreakSlot
-from engage.domain.earning.slots import Grant
 from engage.domain.keys import MemberKey, ReferenceKey
-from engage.domain.refusals import AccountClosed, Refusal, Unavailable
+from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.decisions import Decisions
@@ -20,14 +19,16 @@ from engage.flows.activities.repeats import answer_repeats
 from engage.gate.client import ClaimStatus
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
+from engage.ledger.used_slots import query_of, read_used_slots
 from engage.runtime.batch import decide_each, not_refused
-from engage.runtime.database import one_statement, transaction
+from engage.runtime.database import transaction
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
-# A lost race costs another round, and every round uses a slot. A window has at most 32 slots.
+# Rounds in a row that answer nothing. A lost race costs another round, and every round uses a slot. A window
+# has at most 32 slots.
 ROUNDS = 40
 
 Answers = list[RecordedActivity | Refusal]
@@ -73,14 +74,50 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
 
 
 async def _run_rounds(services: Services, attempts: list[Attempt]) -> None:
-    for _ in range(ROUNDS):
-        if not attempts:
-            return
-        granted, unsure = await _claim(services, attempts)
+    in_vain = 0
+    while attempts and in_vain < ROUNDS:
+        leaders, repeats = _split_repeats(attempts)
+        granted, unsure = await _claim(services, leaders)
         unsure += await _accept(services, granted)
         if unsure:
             await _reload(services, unsure)
-        attempts = unsure
+        if repeats:
+            await _answer_with_leaders(services, repeats)
+        still_open = [attempt for attempt in attempts if attempt.answer is None]
+        in_vain = in_vain + 1 if len(still_open) == len(attempts) else 0
+        attempts = still_open
+
+
+def _split_repeats(attempts: list[Attempt]) -> tuple[list[Attempt], list[tuple[Attempt, Attempt]]]:
+    """(those that claim slots, those that have another's reference with the first one that has it)
+
+    Activities of one reference earn once, so one of them claims, and its outcome is that of all. If all
+    claimed, they would use up the slots that they are then refused for.
+    """
+    by_reference: dict[ReferenceKey, Attempt] = {}
+    leaders, repeats = [], []
+    for attempt in attempts:
+        reference = attempt.reference
+        leader = attempt if reference is None else by_reference.setdefault(reference, attempt)
+        if leader is attempt:
+            leaders.append(attempt)
+        else:
+            repeats.append((attempt, leader))
+    return leaders, repeats
+
+
+async def _answer_with_leaders(services: Services, repeats: list[tuple[Attempt, Attempt]]) -> None:
+    """Answers repeats whose leaders have an answer. A refusal by a limit holds for those that want the same
+    slots; that a leader's key is in flight says nothing of them.
+    """
+    recorded = [repeat for repeat, leader in repeats if isinstance(leader.answer, RecordedActivity)]
+    await answer_repeats(services, recorded)
+    for repeat, leader in repeats:
+        refusal = leader.answer
+        if not isinstance(refusal, Refusal) or refusal.code == Code.REQUEST_IN_FLIGHT:
+            continue
+        if repeat.slots == leader.slots:
+            repeat.answer = refusal
 
 
 async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
@@ -89,24 +126,17 @@ async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Atte
     requests = [attempt.request(slot) for attempt, slots in wanted for slot in slots]
     results = iter(await services.gate.claim(requests))
     granted, unsure, refused = [], [], []
-    references: set[ReferenceKey] = set()
     for attempt, slots in wanted:
         claims = [(slot, next(results)) for slot in slots]
-        attempt.grants = [
-            Grant(slot, claim.number, claim.left)
-            for slot, claim in claims
-            if claim.status == ClaimStatus.GRANTED
-        ]
+        attempt.grants = [claim.grant(slot) for slot, claim in claims if claim.status == ClaimStatus.GRANTED]
+        if claims and claims[0][0] is attempt.slots[0]:
+            attempt.taken = claims[0][1].taken(attempt.slots[0])
         if any(claim.status == ClaimStatus.UNKNOWN for _, claim in claims):
             unsure.append(attempt)
-        elif not attempt.grants:
-            refused.append(attempt)
-        elif (reference := attempt.reference) in references:
-            unsure.append(attempt)  # Twice in one batch: the outcome of the first decides about the second.
-        else:
+        elif attempt.grants:
             granted.append(attempt)
-            if reference is not None:
-                references.add(reference)
+        else:
+            refused.append(attempt)
     await answer_repeats(services, refused)
     for attempt in refused:
         if attempt.answer is None:
@@ -133,6 +163,8 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
         ]
         for offer, _ in wins:
             posting.confirm(offer.attempt.request(offer.grant.slot), offer.grant.number)
+            for place in offer.grant.further:
+                posting.confirm(offer.attempt.request(place.slot), place.number)
         await keep_each(posting.conn, _answers(wins))
     for offer, accepted in wins:
         offer.attempt.win(offer.grant, accepted)
@@ -186,8 +218,8 @@ async def _resolve_lost(services: Services, lost: list[Attempt]) -> list[Attempt
 async def _close_lost_rules(services: Services, lost: list[Attempt]) -> None:
     """Closes rules that have nothing to pay for these attempts, and corrects the gate.
 
-    A used slot that there is once stays used. When a slot is free in the database and yet was not accepted,
-    its rule has paid for this activity under another slot.
+    A used slot that there is once stays used. When all slots of a grant are free in the database and yet were
+    not accepted, its rule has paid for this activity under other slots.
     """
     grants = [
         (attempt, grant, (*attempt.member.key, grant.slot.source_key(grant.number)))
@@ -197,12 +229,24 @@ async def _close_lost_rules(services: Services, lost: list[Attempt]) -> None:
     ]
     if not grants:
         return
-    async with one_statement(services.db) as conn:
+    windows = [query_of(a.member.key, place.slot) for a, grant, _ in grants for place in grant.further]
+    async with transaction(services.db) as conn:
         used = await read_used_keys(conn, [key for _, _, key in grants])
-    free = [(attempt, grant) for attempt, grant, key in grants if key not in used]
+        numbers = await read_used_slots(conn, windows)
+    free = [
+        (attempt, grant)
+        for attempt, grant, key in grants
+        if key not in used
+        and not any(
+            place.number in numbers.get(query_of(attempt.member.key, place.slot), ())
+            for place in grant.further
+        )
+    ]
     once = [(attempt, g) for attempt, g, key in grants if key in used and isinstance(g.slot, OnceSlot)]
     await services.gate.confirm([(attempt.request(grant.slot), grant.number) for attempt, grant in once])
-    await services.gate.undo([attempt.request(grant.slot) for attempt, grant in free])
+    # Of a slot that is used for ever, what was claimed of further limits is free again.
+    places = [attempt.request(place.slot) for attempt, grant in once for place in grant.further]
+    await services.gate.undo([*(attempt.request(grant.slot) for attempt, grant in free), *places])
     for attempt, grant in [*free, *once]:
         attempt.closed_rules.add(grant.slot.rule_id)
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from engage.domain.earning.limits import WindowSlot
+from engage.domain.earning.limits.per_window import tightest
 from engage.domain.earning.slots import refused
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.activity import CreditView, RecordedActivity
 from engage.flows.activities.attempt import Attempt
 from engage.ledger.credits import ReferencedCredit, read_by_reference
-from engage.ledger.used_slots import SlotQuery, read_used_slots
+from engage.ledger.used_slots import WindowQuery, query_of, read_used_slots
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 
@@ -28,27 +29,32 @@ async def answer_repeats(services: Services, attempts: Sequence[Attempt]) -> Non
     async with transaction(services.db) as conn:
         found = await read_by_reference(conn, [reference for _, reference in named])
         repeats = [(attempt, found[reference]) for attempt, reference in named if reference in found]
-        windows = [query for attempt, _ in repeats if (query := _window_of(attempt)) is not None]
-        used = await read_used_slots(conn, windows)
+        used = await read_used_slots(
+            conn, [query for attempt, _ in repeats for query in _windows_of(attempt)]
+        )
     for attempt, credits in repeats:
         attempt.answer = _repeat(attempt, credits, used)
 
 
-def _window_of(attempt: Attempt) -> SlotQuery | None:
+def _windows_of(attempt: Attempt) -> dict[WindowQuery, WindowSlot]:
+    """The windows of the first slot, if its own limit is one."""
     slot = attempt.slots[0]
-    return SlotQuery(*attempt.member.key, slot.prefix) if isinstance(slot, WindowSlot) else None
+    if not isinstance(slot, WindowSlot):
+        return {}
+    return {query_of(attempt.member.key, window): window for window in (slot, *slot.further)}
 
 
 def _repeat(
-    attempt: Attempt, credits: list[ReferencedCredit], used: dict[SlotQuery, list[int]]
+    attempt: Attempt, credits: list[ReferencedCredit], used: dict[WindowQuery, list[int]]
 ) -> RecordedActivity | Refusal:
-    slot, window = attempt.slots[0], _window_of(attempt)
+    slot, windows = attempt.slots[0], _windows_of(attempt)
     if all(referenced.removed for referenced in credits):
         return Refusal(Code.ACTIVITY_REMOVED)
-    if not isinstance(slot, WindowSlot) or window is None:
+    if not windows:
         return refused(attempt.program.earning, slot)
     views = [
         CreditView(credit.id, credit.rule, credit.points, credit.state, credit.due_at)
         for credit in (referenced.credit for referenced in credits if not referenced.removed)
     ]
-    return RecordedActivity(views, limit=slot.view(used.get(window, [])), repeated=True)
+    limits = [window.view(used.get(query, [])) for query, window in windows.items()]
+    return RecordedActivity(views, limit=tightest(limits), repeated=True)

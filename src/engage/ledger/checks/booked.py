@@ -1,11 +1,11 @@
 """Credits with the entries and lots that belong to them, for several checks."""
 
 # The entry that a credit's lot began with names the credit, and is of any kind but these two. After a merger
-# the lot goes on in another account, where it began with a transfer: from `origin`, as the reference says.
+# the lot goes on in another account, where it began with a transfer: from the one that its reference names.
 BOOKED = """
 SELECT c.program_id, c.member_id, c.id, c.rule_id, c.state, c.points, c.taken_back, c.due_at, c.active_at,
        c.accepted_at, c.expires_at, coalesce(e.begins, 0) AS begins, e.begun_points, e.begun_seq, e.begun_at,
-       e.origin, coalesce(e.clawbacks, 0) AS clawbacks, coalesce(e.clawed_back, 0) AS clawed_back,
+       e.transferred, coalesce(e.clawbacks, 0) AS clawbacks, coalesce(e.clawed_back, 0) AS clawed_back,
        coalesce(e.ended, 0) AS ended, e.first_corrected, e.last_corrected, e.corrections,
        coalesce(l.lots, 0) AS lots, l.lot_points, l.remaining, l.expired, l.entry_seq, l.lot_active_at,
        l.lot_expires_at
@@ -16,7 +16,7 @@ LEFT JOIN (
            -sum(house_delta) FILTER (WHERE kind NOT IN ('expiration', 'clawback')) AS begun_points,
            min(seq) FILTER (WHERE kind NOT IN ('expiration', 'clawback')) AS begun_seq,
            min(at) FILTER (WHERE kind NOT IN ('expiration', 'clawback')) AS begun_at,
-           min(substr(reference, length('merge:') + 1)) FILTER (WHERE kind = 'transfer') AS origin,
+           min(reference) FILTER (WHERE kind = 'transfer') AS transferred,
            count(*) FILTER (WHERE kind = 'clawback') AS clawbacks,
            sum(house_delta) FILTER (WHERE kind = 'clawback') AS clawed_back,
            min(corrects) FILTER (WHERE kind = 'clawback') AS first_corrected,

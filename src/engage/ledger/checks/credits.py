@@ -1,6 +1,7 @@
 """Credits: each becomes active once, when it is due, and loses what its clawbacks took."""
 
 from engage.audit import Check
+from engage.domain.keys import MERGE
 from engage.ledger.checks.booked import BOOKED
 
 CREDIT_CHECKS = (
@@ -37,7 +38,8 @@ CREDIT_CHECKS = (
         SELECT c.program_id, c.member_id, c.id, c.state, c.points, c.taken_back, c.clawed_back, c.expired,
                c.begun_seq, c.first_corrected, c.last_corrected, o.taken_back AS taken_back_before
         FROM ({BOOKED}) c
-        LEFT JOIN credits o ON o.program_id = c.program_id AND o.member_id = c.origin AND o.id = c.id
+        LEFT JOIN credits o
+            ON o.program_id = c.program_id AND o.id = c.id AND c.transferred = '{MERGE}' || o.member_id
         WHERE c.taken_back <> c.clawed_back + coalesce(o.taken_back, 0)
            OR (c.clawbacks > 0 AND (c.corrections <> c.clawbacks OR c.first_corrected <> c.begun_seq
                                     OR c.last_corrected <> c.begun_seq))

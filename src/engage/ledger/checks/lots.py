@@ -1,6 +1,7 @@
 """Lots: the rest of each lot is the sum of its movements, and lots cover balances."""
 
 from engage.audit import Check
+from engage.domain.keys import MERGE
 from engage.ledger.checks.booked import BOOKED
 
 # Lots that got another end when spent points came back to them: the newest.
@@ -40,7 +41,8 @@ LOT_CHECKS = (
         LEFT JOIN ({BOOKED}) b
             ON b.program_id = l.program_id AND b.member_id = l.member_id AND b.id = l.credit_id
         LEFT JOIN lots o
-            ON o.program_id = l.program_id AND o.member_id = b.origin AND o.credit_id = l.credit_id
+            ON o.program_id = l.program_id AND o.credit_id = l.credit_id
+           AND b.transferred = '{MERGE}' || o.member_id
         WHERE l.remaining <> coalesce(m.active, 0) OR m.held < 0
            OR l.expired <> coalesce(b.ended, 0) + coalesce(o.expired, 0)
         """,  # noqa: S608  # Made of constants, as all queries here.
@@ -80,7 +82,8 @@ LOT_CHECKS = (
         FROM ({BOOKED}) c
         LEFT JOIN ({_GRACES}) g
             ON g.program_id = c.program_id AND g.member_id = c.member_id AND g.credit_id = c.id
-        LEFT JOIN lots o ON o.program_id = c.program_id AND o.member_id = c.origin AND o.credit_id = c.id
+        LEFT JOIN lots o
+            ON o.program_id = c.program_id AND o.credit_id = c.id AND c.transferred = '{MERGE}' || o.member_id
         WHERE c.lots > 0 AND (c.lot_active_at IS DISTINCT FROM c.active_at
             OR c.entry_seq IS DISTINCT FROM c.begun_seq
             OR c.lot_expires_at IS DISTINCT FROM coalesce(g.expires_at, o.expires_at, c.expires_at))

@@ -6,26 +6,37 @@ from typing import Any
 from msgspec import Struct
 
 from engage.audit import Check
+from engage.domain.calendar import WindowKind
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import PerWindow, SameAs
-from engage.domain.keys import (
-    ADJUSTMENT_RULE,
-    OPENING_RULE,
-    TRANSFER_RULE,
-    adjustment_reference,
-    opening_key,
-    order_key,
-)
+from engage.domain.earning.trace import TraceCode
+from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, TRANSFER_RULE
 from engage.domain.program.program import Program
 
-# A row for each rule of each published version, from `rules_as_rows`.
+# A row for each rule of each published version, from `rules_as_rows`. `slot_type` says what the source keys
+# are made of; `day_slots` and `month_slots` are how many credits the rule's limits allow in a window.
 RULES = """
 SELECT * FROM unnest(
     CAST(:rule_programs AS text[]), CAST(:rule_versions AS text[]), CAST(:rule_ids AS text[]),
-    CAST(:rule_limits AS text[]), CAST(:rule_patterns AS text[]), CAST(:rule_counts AS int[]),
+    CAST(:rule_slot_types AS text[]), CAST(:rule_day_slots AS int[]), CAST(:rule_month_slots AS int[]),
     CAST(:rule_sources AS text[]), CAST(:rule_promises AS interval[])
-) AS r (program_id, program_version, rule_id, limit_type, pattern, slots, source_rule_id, promise)
+) AS r (program_id, program_version, rule_id, slot_type, day_slots, month_slots, source_rule_id, promise)
 """
+
+# The source key of a credit `c`, built anew of the parts that are stored with it. Null where an erasure has
+# removed a part.
+_BUILT_KEY = """CASE r.slot_type
+    WHEN 'once' THEN c.rule_id
+    WHEN 'once_per' THEN c.rule_id || ':' || (c.why -> 'inputs' ->> 'key')
+    WHEN 'daily_streak' THEN c.rule_id || ':' || (c.why -> 'inputs' ->> 'day')
+    WHEN 'day' THEN c.rule_id || ':' || to_char(c.of_day, 'YYYY-MM-DD') || ':' || c.day_slot
+    WHEN 'month' THEN c.rule_id || ':' || to_char(c.of_month, 'YYYY-MM') || ':' || c.month_slot
+    WHEN 'order' THEN c.reference || ':' || c.rule_id
+    WHEN 'transfer' THEN CASE WHEN right(c.source_key, 37) = ':' || c.id THEN c.source_key ELSE '' END
+    ELSE CASE WHEN starts_with(c.source_key, r.slot_type || ':') THEN c.source_key ELSE '' END
+END"""
+
+_ERASED = f"c.why -> 'trace' -> 0 ->> 0 = '{TraceCode.ERASED}'"
 
 _STREAK_DAYS = f"""
 SELECT program_id, member_id, rule_id, source_key, day, days, zone,
@@ -33,10 +44,10 @@ SELECT program_id, member_id, rule_id, source_key, day, days, zone,
        lag(zone) OVER days_of AS zone_before
 FROM (
     SELECT c.program_id, c.member_id, c.rule_id, c.source_key,
-           CAST(substring(c.source_key FROM '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$') AS date) AS day,
+           CAST(c.why -> 'inputs' ->> 'day' AS date) AS day,
            CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days, c.why -> 'inputs' ->> 'zone' AS zone
     FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-    WHERE r.limit_type = 'daily_streak' AND c.points > 0
+    WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL AND c.points > 0
 ) d
 WINDOW days_of AS (PARTITION BY program_id, member_id, rule_id ORDER BY day)
 """  # noqa: S608  # Made of constants of this module, as all queries here.
@@ -46,56 +57,46 @@ def rules_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
     """The rules of all versions as the columns of `RULES`: the keys, slots and promises of their credits."""
     rows = [_row(program, rule) for program in programs for rule in program.rules]
     rows += [
-        _Row(program, rule_id, "reserved", pattern)
-        for program in programs
-        for rule_id, pattern in RESERVED.items()
+        _Row(program, rule_id, slot_type) for program in programs for rule_id, slot_type in RESERVED.items()
     ]
     return {
         "rule_programs": [row.program.id for row in rows],
         "rule_versions": [row.program.version for row in rows],
         "rule_ids": [row.rule_id for row in rows],
-        "rule_limits": [row.limit for row in rows],
-        "rule_patterns": [row.pattern for row in rows],
-        "rule_counts": [row.count for row in rows],
+        "rule_slot_types": [row.slot_type for row in rows],
+        "rule_day_slots": [row.counts.get("day") for row in rows],
+        "rule_month_slots": [row.counts.get("month") for row in rows],
         "rule_sources": [row.source for row in rows],
         "rule_promises": [row.program.promise for row in rows],
     }
 
 
-# Rules that are in no program, and the source keys of their credits.
-RESERVED = {
-    ADJUSTMENT_RULE: f"^{adjustment_reference('.+')}$",
-    OPENING_RULE: f"^{opening_key('.+')}$",
-    TRANSFER_RULE: f"^{TRANSFER_RULE}:.+:[0-9a-f-]{{36}}$",
-}
+# Rules that are in no program, and what the source keys of their credits begin with.
+RESERVED = {ADJUSTMENT_RULE: ADJUSTMENT_RULE, OPENING_RULE: OPENING, TRANSFER_RULE: TRANSFER_RULE}
 
 
 class _Row(Struct, frozen=True):
     program: Program
     rule_id: str
-    limit: str
-    pattern: str
-    count: int | None = None
+    slot_type: str
+    counts: dict[WindowKind, int] = {}
     source: str | None = None
 
 
 def _row(program: Program, rule: Rule) -> _Row:
-    limit = rule.limit
+    limit = program.earning.rules.leader(rule.id).limit
+    windows = (rule.limit, *rule.also) if isinstance(rule.limit, PerWindow) else rule.also
     return _Row(
         program,
         rule.id,
-        limit.kind,
-        _pattern(program, rule),
-        limit.count if isinstance(limit, PerWindow) else None,
-        limit.rule if isinstance(limit, SameAs) else None,
+        "order"
+        if rule.on.activity == "order"
+        else limit.window
+        if isinstance(limit, PerWindow)
+        else limit.kind,
+        {window.window: window.count for window in windows},
+        rule.limit.rule if isinstance(rule.limit, SameAs) else None,
     )
-
-
-def _pattern(program: Program, rule: Rule) -> str:
-    """A regular expression for the source keys of a rule's credits."""
-    if rule.on.activity == "order":
-        return f"^{order_key('.+', rule.id)}$"
-    return f"^{rule.id}{program.earning.rules.leader(rule.id).limit.key_pattern()}$"
 
 
 RULE_CHECKS = (
@@ -107,21 +108,45 @@ RULE_CHECKS = (
         FROM credits c
         LEFT JOIN ({RULES}) r USING (program_id, program_version, rule_id)
         WHERE c.points > 0 AND (
-            r.rule_id IS NULL OR c.source_key !~ r.pattern
-            OR CAST(substring(c.source_key FROM ':([0-9]{{1,9}})$') AS int) NOT BETWEEN 1 AND r.slots
+            r.rule_id IS NULL OR c.source_key <> {_BUILT_KEY} OR ({_BUILT_KEY} IS NULL AND NOT {_ERASED})
         )
         """,  # noqa: S608
         parameters=rules_as_rows,
     ),
     Check(
         "limits_hold",
-        "A rule has no more credits in a window than its limit allows.",
+        "A rule has no more credits in a window than its limits allow, each in a place of its own.",
         f"""
-        SELECT c.program_id, c.member_id, substring(c.source_key FROM '^(.*):') AS window_of_rule,
-               count(*) AS credits, max(r.slots) AS slots
+        SELECT program_id, member_id, rule_id, first_day, kind, count(*) AS credits, max(slots) AS slots
+        FROM (
+            SELECT c.program_id, c.member_id, c.rule_id, 'day' AS kind, c.of_day AS first_day,
+                   c.day_slot AS slot, r.day_slots AS slots
+            FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+            WHERE c.of_day IS NOT NULL AND c.points > 0
+            UNION ALL
+            SELECT c.program_id, c.member_id, c.rule_id, 'month', c.of_month, c.month_slot, r.month_slots
+            FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+            WHERE c.of_month IS NOT NULL AND c.points > 0
+        ) w
+        GROUP BY 1, 2, 3, 4, 5
+        HAVING count(*) > max(slots) OR count(*) > count(DISTINCT slot)
+            OR bool_or(slot NOT BETWEEN 1 AND slots)
+        """,  # noqa: S608
+        parameters=rules_as_rows,
+    ),
+    Check(
+        "limits_are_counted",
+        "A credit holds a place in each window that its rule limits, unless another account brought it.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.rule_id, c.of_day, c.of_month, r.day_slots, r.month_slots
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE r.slots IS NOT NULL AND c.points > 0
-        GROUP BY 1, 2, 3 HAVING count(*) > max(r.slots)
+        WHERE c.points > 0 AND r.source_rule_id IS NULL AND NOT {_ERASED}
+          AND ((r.day_slots IS NOT NULL AND c.of_day IS NULL)
+               OR (r.month_slots IS NOT NULL AND c.of_month IS NULL))
+          AND NOT EXISTS (
+              SELECT FROM credits o
+              WHERE o.program_id = c.program_id AND o.member_id <> c.member_id AND o.id = c.id
+          )
         """,  # noqa: S608
         parameters=rules_as_rows,
     ),

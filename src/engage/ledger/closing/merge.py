@@ -17,15 +17,28 @@ from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
 # Credits of no points at first; their points are filled in when the lots are known. In the order in which
-# accepting locks keys, and before balances, as there.
+# accepting locks keys, and before balances, as there. A slot of a further limit that the survivor has used is
+# left out: the credit's own key is what must not be earned again.
 _TRACES = text("""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                     state, activity_at, accepted_at, reversed_at, why)
-SELECT program_id, :into, id, source_key, reference, rule_id, program_version, 0, 'reversed', activity_at,
-       accepted_at, :now, why
-FROM credits
-WHERE program_id = :program_id AND member_id = :member_id AND rule_id <> ALL(CAST(:without AS text[]))
-ORDER BY source_key COLLATE "C"
+                     state, activity_at, accepted_at, reversed_at, why, of_day, day_slot, of_month,
+                     month_slot)
+SELECT c.program_id, :into, c.id, c.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
+       c.activity_at, c.accepted_at, :now, c.why,
+       CASE WHEN d.id IS NULL THEN c.of_day END, CASE WHEN d.id IS NULL THEN c.day_slot END,
+       CASE WHEN m.id IS NULL THEN c.of_month END, CASE WHEN m.id IS NULL THEN c.month_slot END
+FROM credits c
+LEFT JOIN credits d
+    ON d.program_id = c.program_id AND d.member_id = :into AND d.of_day = c.of_day AND d.rule_id = c.rule_id
+   AND d.day_slot = c.day_slot
+LEFT JOIN credits m
+    ON m.program_id = c.program_id AND m.member_id = :into AND m.of_month = c.of_month
+   AND m.rule_id = c.rule_id AND m.month_slot = c.month_slot
+WHERE c.program_id = :program_id AND c.member_id = :member_id
+  AND c.rule_id <> ALL(CAST(:without AS text[]))
+  AND (d.id IS NULL OR c.why -> 'inputs' ->> 'window' IS DISTINCT FROM to_char(c.of_day, 'YYYY-MM-DD'))
+  AND (m.id IS NULL OR c.why -> 'inputs' ->> 'window' IS DISTINCT FROM to_char(c.of_month, 'YYYY-MM'))
+ORDER BY c.source_key COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING id
 """)
@@ -68,8 +81,10 @@ async def copy_credits(
 
     Credits of the rules `without` are left out. Returns the ids that were added.
     """
-    rows = await conn.execute(_TRACES, _of(key, into) | {"without": sorted(without), "now": now})
-    return set(rows.scalars())
+    values = _of(key, into) | {"without": sorted(without), "now": now}
+    added = set((await conn.execute(_TRACES, values)).scalars())
+    # Again, for those whose further slot an activity of the survivor took meanwhile.
+    return added | set((await conn.execute(_TRACES, values)).scalars())
 
 
 async def add_transfers(

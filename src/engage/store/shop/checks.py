@@ -38,8 +38,9 @@ ORDER_CHECKS = (
         JOIN members m USING (program_id, member_id)
         LEFT JOIN orders o
             ON o.program_id = c.program_id AND o.member_id = coalesce(m.merged_into, c.member_id)
-           AND o.order_id = substr(c.reference, length('order:') + 1)
-        WHERE starts_with(c.reference, 'order:') AND c.points > 0 AND o.paid IS NULL
+           AND c.reference = 'order:' || o.order_id
+        WHERE c.why -> 'activity' ->> 'activity' = 'order' AND c.reference IS NOT NULL AND c.points > 0
+          AND o.paid IS NULL
         """,
     ),
     Check(

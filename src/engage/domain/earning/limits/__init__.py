@@ -8,10 +8,14 @@ from engage.domain.earning.limits.same_as import SameAs
 
 Limit = Once | OncePer | PerWindow | DailyStreak | SameAs
 
+# Limits that a rule may have besides its own.
+FurtherLimit = PerWindow
+
 Slot = StreakSlot | WindowSlot | OnceSlot
 
 __all__ = [
     "DailyStreak",
+    "FurtherLimit",
     "Limit",
     "Once",
     "OncePer",

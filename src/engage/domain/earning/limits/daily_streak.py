@@ -47,6 +47,3 @@ class DailyStreak(LimitKind, frozen=True, tag="daily_streak"):
     ) -> StreakSlot:
         day, day_zone = day_of(streak, at, zone)
         return StreakSlot(rule_id, day, day_zone)
-
-    def key_pattern(self) -> str:
-        return ":[0-9]{4}-[0-9]{2}-[0-9]{2}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -14,8 +14,17 @@ from engage.domain.earning.streak import Streak
 from engage.domain.earning.trace import TraceStep
 from engage.domain.refusals import Refusal
 
+if TYPE_CHECKING:
+    from engage.domain.earning.limits.per_window import WindowSlot
 
-class SlotKind(Struct, frozen=True):
+
+class _FurtherSlots(Struct, frozen=True, kw_only=True):
+    """`further`: slots of the rule's further limits, which the credit takes too or is refused."""
+
+    further: "tuple[WindowSlot, ...]" = ()
+
+
+class SlotKind(_FurtherSlots, frozen=True):
     """A credit that a limit allows. `number` is the grant's (`engage.domain.earning.slots.Grant`)."""
 
     rule_id: str
@@ -61,10 +70,6 @@ class LimitKind(DocumentStruct, frozen=True):
 
         `zone` is the member's. `streak` is the streak in the ledger, for rules that count days.
         """
-        raise NotImplementedError
-
-    def key_pattern(self) -> str:
-        """A regular expression for source keys, without the rule's id that they begin with."""
         raise NotImplementedError
 
     def problems(self, on: On, path: str, others: Mapping[str, LimitedRule]) -> Iterator[Problem]:

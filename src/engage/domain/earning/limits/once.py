@@ -38,6 +38,3 @@ class Once(LimitKind, frozen=True, tag="once"):
         self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
     ) -> OnceSlot:
         return OnceSlot(rule_id)
-
-    def key_pattern(self) -> str:
-        return ""

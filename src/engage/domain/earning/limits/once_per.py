@@ -22,9 +22,6 @@ class OncePer(LimitKind, frozen=True, tag="once_per"):
     ) -> OnceSlot:
         return OnceSlot(rule_id, getattr(activity, self.field))
 
-    def key_pattern(self) -> str:
-        return ":.+"
-
     def problems(self, on: On, path: str, others: Mapping[str, LimitedRule]) -> Iterator[Problem]:
         if self.field not in on.fields:
             yield Problem(f"{path}.limit.field", f"a field of {on.activity}", shown(self.field))

@@ -1,6 +1,6 @@
 """Several times in a calendar window of the member's zone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -12,13 +12,11 @@ from engage.domain.calendar import WindowKind
 from engage.domain.earning.limits.kind import LimitKind, SlotKind
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.trace import TraceCode, TraceStep, step
-from engage.domain.keys import window_key, window_prefix
+from engage.domain.keys import window_key
 from engage.domain.refusals import Code, Refusal
 
 # The gate keeps the slots of a window as bits of one 32-bit number.
 SLOTS_PER_WINDOW: Final = 32
-
-_LABELS: Final[dict[WindowKind, str]] = {"day": "[0-9]{4}-[0-9]{2}-[0-9]{2}", "month": "[0-9]{4}-[0-9]{2}"}
 
 
 class LimitView(Struct, frozen=True):
@@ -27,6 +25,14 @@ class LimitView(Struct, frozen=True):
     rule: str
     remaining: int
     resets_at: datetime
+
+
+def tightest(views: Sequence[LimitView]) -> LimitView:
+    """The limit of a rule that the member meets first: with the fewest slots, or of several with so few the
+    one that lasts longest.
+    """
+    least = min(view.remaining for view in views)
+    return max((view for view in views if view.remaining == least), key=lambda view: view.resets_at)
 
 
 class WindowSlot(SlotKind, frozen=True):
@@ -39,11 +45,6 @@ class WindowSlot(SlotKind, frozen=True):
     def period(self) -> int:
         return self.window.period
 
-    @property
-    def prefix(self) -> str:
-        """The beginning of the source keys of the window."""
-        return window_prefix(self.rule_id, self.window.label)
-
     def source_key(self, number: int) -> str:
         return window_key(self.rule_id, self.window.label, number)
 
@@ -51,6 +52,7 @@ class WindowSlot(SlotKind, frozen=True):
         return Refusal(
             Code.LIMIT_REACHED,
             limit=self.count,
+            window=self.window.kind,
             resets_at=self.window.end,
             rule=self.rule_id,
             version=version,
@@ -68,11 +70,6 @@ class WindowSlot(SlotKind, frozen=True):
             window=self.window.label,
             points=points,
         )
-
-    def numbers(self, keys: Iterable[str]) -> list[int]:
-        """The numbers of those source keys that are of this window."""
-        prefix = self.prefix
-        return [int(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)]
 
     def view(self, used: Iterable[int]) -> LimitView:
         """`used` are numbers of slots. Those beyond the count are of a version that offered more."""
@@ -94,6 +91,3 @@ class PerWindow(LimitKind, frozen=True, tag="per_window"):
     def open_slot(self, rule_id: str, at: datetime, zone: str) -> WindowSlot:
         """A slot of the window that contains `at`."""
         return WindowSlot(rule_id, calendar.window(self.window, at, zone), self.count)
-
-    def key_pattern(self) -> str:
-        return f":{_LABELS[self.window]}:[0-9]{{1,9}}"

@@ -21,9 +21,6 @@ class SameAs(LimitKind, frozen=True, tag="same_as"):
     ) -> None:
         return None
 
-    def key_pattern(self) -> str:
-        return ""
-
     def problems(self, on: On, path: str, others: Mapping[str, LimitedRule]) -> Iterator[Problem]:
         field = f"{path}.limit.rule"
         leader = others.get(self.rule)
