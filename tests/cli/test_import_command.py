@@ -38,13 +38,14 @@ async def test_it_reports_counts_and_writes_rejected_rows_to_a_file(
     async with services_with_activities(settings) as services:
         done = await run(environment, file, "--program", PROGRAM)
         assert done.exit_code == 1, done.output
-        assert "line 3 country [red]US: " in done.output
-        assert "line 4 points [bold]7: " in done.output
+        assert "line 3 column country: " in done.output
+        assert 'got "[red]US"' in done.output
+        assert "line 4 column points: " in done.output
         assert "4 rows: 2 imported, 0 already there, 2 rejected" in done.output
         assert "2 new members, 100 points" in done.output
         rejected = tmp_path / "old-cards.rejected.csv"
         assert str(rejected) in done.output.replace("\n", "")
-        assert rejected.read_text().splitlines()[1].startswith("b,[red]US,5,3,country")
+        assert rejected.read_text().splitlines()[1].startswith('b,[red]US,5,3,"column country: ')
 
         credits = await rows(services.db, "SELECT source_key, activity_at FROM credits")
         assert [(key, str(at)[:13]) for key, at in credits] == [("opening:old-cards", "2026-11-21 12")]

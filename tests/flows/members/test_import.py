@@ -154,21 +154,21 @@ async def test_bad_rows_are_rejected_by_line_and_the_others_imported(
     counts, reasons = await import_file(services, write_file(tmp_path, HEADER + "\n".join(lines) + "\n"))
     assert (counts.imported, counts.members, counts.points, counts.rejected) == (3, 2, 170, 17)
     expected = {
-        3: "member_id bad id!:",
+        3: "column member_id: expected the shop's id of a member",
         4: "not_eligible: country",
         5: "not_eligible: under_age",
         6: "not_eligible: company",
         7: "person_has_account",
         8: "card_taken: CARD1",
-        9: "points ten:",
-        10: "points -3:",
+        9: 'column points: expected a whole number from 0 to 1000000000, got "ten"',
+        10: 'column points: expected a whole number from 0 to 1000000000, got "-3"',
         11: "expires_at 2026-11-01: these points have expired",
         12: "earned_at 2026-12-24: in the future",
         13: "expires_at tomorrow: neither a date nor a time",
         14: "line 2 has ok-1 already",
         15: "person_has_account",
         16: "card_taken: OLD2",
-        17: "birth_date 1990-13-01:",
+        17: 'column birth_date: expected a date, such as 2022-09-01, got "1990-13-01"',
         18: "m-2 is a member in GB",
         19: "12 fields and not 10",
     }
@@ -178,6 +178,30 @@ async def test_bad_rows_are_rejected_by_line_and_the_others_imported(
     found = await rows(services.db, "SELECT member_id, active FROM balances WHERE active > 0 ORDER BY 1")
     assert found == [("m-1", 70), ("ok-1", 100)]
     await assert_audit_is_clean(services)
+
+
+async def test_what_is_no_whole_number_is_rejected_with_line_and_column(
+    services: Services, tmp_path: Path
+) -> None:
+    wrong = ["1e3", "1E3", "350.0", "350.", "349.9999999", "+5", "-0", "-5", "007", "0x10", "1000000001"]
+    wrong += [" 5", "5 ", " ", "1 000", "1\u00a0000", "1\u202f000", "1,000", "1.000", "1'000", "1_000"]
+    wrong += ["٣٥٠", "\uff13\uff15\uff10", "²", "Ⅷ", "1e400", "9" * 5_000, "true", "NaN", "ten"]
+    text = "member_id,country,points\n" + "".join(f'm-{n},ES,"{cell}"\n' for n, cell in enumerate(wrong))
+    counts, reasons = await import_file(services, write_file(tmp_path, f"{text}a,ES,5\nb,ES,0\nc,ES,\n"))
+    assert (counts.imported, counts.points) == (3, 5)
+    assert reasons.keys() == set(range(2, 2 + len(wrong)))
+    for reason in reasons.values():
+        assert reason.startswith("column points: expected a whole number from 0 to 1000000000, got ")
+    found = await rows(services.db, "SELECT member_id, active FROM balances ORDER BY 1")
+    assert found == [("a", 5), ("b", 0), ("c", 0)]
+
+
+async def test_a_rejected_row_lists_all_of_its_mistakes(services: Services, tmp_path: Path) -> None:
+    text = "points,country,birth_date,member_id\n350.0,Spain,yesterday,a b\n"
+    _, reasons = await import_file(services, write_file(tmp_path, text))
+    assert reasons[2].count("column ") == 4
+    columns = [problem.partition(":")[0] for problem in reasons[2].split("; ")]
+    assert columns == ["column points", "column country", "column birth_date", "column member_id"]
 
 
 async def test_points_expire_by_the_file_or_else_by_the_program(services: Services, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import may be killed at any moment: started again, it continues. Each row is imp
 with a reason.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
 from engage.domain.accounts.lots import Lot
+from engage.domain.document import decoding
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import OPENING_RULE, opening_key
 from engage.domain.program.program import Program
@@ -38,6 +40,9 @@ from engage.store.members.members import NewMember
 ROWS_PER_BATCH: Final = 2_000
 MOST_POINTS: Final = 1_000_000_000
 ATTEMPTS: Final = 5
+
+# As spreadsheets write a number that they neither round, group nor guess. Anything else would be a guess.
+_WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 class MemberRow(MemberRegistration, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,20 +145,21 @@ def _read(
 
 
 def _parse(table: Table, row: Row, program_id: str) -> MemberRow:
-    """Raises ValueError with the column and the problem."""
-    cells: dict[str, object] = dict(read_cells(table, row))
+    """Raises ValueError with the columns and their problems."""
+    cells: dict[str, Any] = dict(read_cells(table, row))
     if not all(field.isascii() or is_utf8(field) for field in row.fields):
         raise ValueError("not UTF-8")
     if "card_numbers" in cells:
-        numbers = str(cells["card_numbers"]).split(";")
+        numbers = cells["card_numbers"].split(";")
         cells["card_numbers"] = [card for number in numbers if (card := number.strip())]
+    if "points" in table.columns and (written := row.fields[table.columns.index("points")]):
+        cells["points"] = int(written) if _WHOLE_NUMBER.fullmatch(written) else written
+    fields = {**cells, "program": program_id}
     try:
-        return msgspec.convert({**cells, "program": program_id}, MemberRow, strict=False)
-    except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `$.")
-        column = path.rstrip("`").partition("[")[0]
-        value = f" {cells[column]!s:.60}" if column in cells else ""
-        raise ValueError(f"{column}{value}: {problem}" if column else problem) from None
+        return msgspec.convert(fields, MemberRow)
+    except msgspec.ValidationError:
+        problems = decoding.mismatches(fields, MemberRow)
+        raise ValueError("; ".join(f"column {problem}" for problem in problems)) from None
 
 
 def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) -> ImportCandidate:
