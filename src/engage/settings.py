@@ -34,7 +34,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     momo_subscription_key: str = ""
     momo_user: str = ""  # The API user; momo_key is its secret.
     momo_key: str = ""
-    reuse_port: bool = False  # API and feed share their ports, so that one starts before another stops.
     liveness_file: Path | None = None  # Touched each second while the process works.
     log_level: str = "info"
     log_format: str = "json"  # or "console"

@@ -20,6 +20,7 @@ from tests.support.ports import server_port
 SECOND_RUN_S = 10.0
 STOP_S = 20.0
 RESTARTED_S = 30.0
+SUSPENDED_S = 45.0
 PROCESSES = ("api", "feed", "worker")
 
 
@@ -64,6 +65,15 @@ async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
         )
         await eventually(lambda: health(port) == 200, RESTARTED_S)
 
+        for name in PROCESSES:
+            os.kill(pids(folder)[name], signal.SIGSTOP)
+        before = pids(folder)
+        await eventually(
+            lambda: not set(before.values()) & {pids(folder).get(name, before[name]) for name in PROCESSES},
+            SUSPENDED_S,
+        )
+        await eventually(lambda: health(port) == 200, RESTARTED_S)
+
         processes = family(running.pid)
         assert len(processes) >= len(PROCESSES) + 2
         running.send_signal(signal.SIGTERM)
@@ -73,10 +83,34 @@ async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
         assert not (folder / "run.json").exists()
 
 
+async def test_on_a_signal_new_processes_serve_before_the_old_ones_stop(home: Path) -> None:
+    port = server_port()
+    folder = home / "there"
+    answers: list[int] = []
+    async with up(home, port) as (running, _):
+        before = pids(folder)
+
+        def replaced() -> bool:
+            answers.append(health(port, "/health/live"))
+            now = pids(folder)
+            return all(now.get(name, before[name]) != before[name] for name in PROCESSES)
+
+        running.send_signal(signal.SIGUSR2)
+        await eventually(replaced, RESTARTED_S)
+        await eventually(lambda: not any(is_running(before[name]) for name in PROCESSES), RESTARTED_S)
+        assert answers.count(200) == len(answers) > 10
+        assert health(port) == 200
+        assert {name: pids(folder)[name] for name in ("PostgreSQL", "Valkey")} == {
+            name: before[name] for name in ("PostgreSQL", "Valkey")
+        }
+
+
 async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) -> None:
     port = server_port()
     async with up(home, port) as (running, _):
         processes = family(running.pid)
+        # It cannot stop then, before the next run lets it.
+        os.kill(pids(home / "there")["PostgreSQL"], signal.SIGSTOP)
         running.kill()
         await running.wait()
         began = time.monotonic()

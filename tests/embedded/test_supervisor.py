@@ -13,6 +13,7 @@ from engage.embedded.child_process import LOG_BYTES, ProcessSpec
 from engage.embedded.errors import ProcessFailed
 from engage.embedded.supervisor import Supervisor, start_all
 from tests.embedded.probes import is_running
+from tests.support.ports import server_port
 
 # Starts a child, as a server with workers does, and writes both pids to a file.
 FAMILY = """
@@ -22,6 +23,22 @@ path = pathlib.Path(sys.argv[1])
 path.with_suffix(".new").write_text(f"{os.getpid()} {child.pid}")
 path.with_suffix(".new").replace(path)
 time.sleep(600)
+"""
+TOUCHING = """
+import os, pathlib, time
+while True:
+    pathlib.Path(os.environ["ENGAGE_LIVENESS_FILE"]).touch()
+    time.sleep(0.05)
+"""
+SERVING = """
+import signal, socket, sys
+listening = socket.socket()
+listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listening.bind(("127.0.0.1", int(sys.argv[1])))
+listening.listen(100)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+while True:
+    listening.accept()[0].close()
 """
 STUBBORN = """
 import signal, time
@@ -89,6 +106,71 @@ async def test_a_killed_process_is_restarted_and_its_children_are_killed(
             await asyncio.sleep(0.02)
     assert read_pids(pids)[0] == supervisor.pid("stand-in") != parent
     assert supervisor.exit_count("stand-in") == 1
+
+
+async def test_a_process_that_does_not_answer_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engage.embedded.supervisor.LOOK_S", 0.05)
+    monkeypatch.setattr("engage.embedded.child_process.LIVENESS_S", 0.5)
+    said: list[str] = []
+    supervisor = Supervisor(on_message=said.append)
+    try:
+        await supervisor.start(stand_in(tmp_path, TOUCHING, liveness=tmp_path, silent_s=0.2))
+        before = supervisor.pid("stand-in")
+        await asyncio.sleep(1.0)
+        assert supervisor.pid("stand-in") == before, "it touches its file"
+        os.kill(before, signal.SIGSTOP)
+        async with asyncio.timeout(RESTART_S):
+            while supervisor.pid("stand-in") == before:
+                await asyncio.sleep(0.02)
+        await until_gone(before)
+        assert [line.startswith("stand-in has not answered for") for line in said] == [True]
+        assert supervisor.exit_count("stand-in") == 1
+    finally:
+        await supervisor.stop()
+    assert list(tmp_path.glob("stand-in.*")) == [tmp_path / "stand-in.log"], "its files are gone"
+
+
+async def test_a_process_is_replaced_without_a_refused_connection(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    port = server_port()
+    spec = stand_in(tmp_path, SERVING, str(port), port=port, stop_s=5)
+    await supervisor.start(spec)
+    before = supervisor.pid("stand-in")
+    refused, replaced = 0, asyncio.Event()
+
+    async def connect() -> None:
+        nonlocal refused
+        while not replaced.is_set():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.transport.abort()
+            except OSError:
+                refused += 1
+            await asyncio.sleep(0.001)
+
+    connecting = asyncio.create_task(connect())
+    await supervisor.replace(spec)
+    replaced.set()
+    await connecting
+    assert refused == 0
+    assert supervisor.pid("stand-in") != before
+    assert not is_running(before)
+    assert supervisor.exit_count("stand-in") == 0, "it has not ended by itself"
+
+
+async def test_a_replacement_that_does_not_start_leaves_the_running_process(
+    tmp_path: Path, supervisor: Supervisor
+) -> None:
+    port = server_port()
+    await supervisor.start(stand_in(tmp_path, SERVING, str(port), port=port))
+    before = supervisor.pid("stand-in")
+    with pytest.raises(ProcessFailed, match="no port"):
+        await supervisor.replace(stand_in(tmp_path, "import sys; sys.exit('no port')", port=port))
+    assert supervisor.pid("stand-in") == before
+    assert is_running(before)
 
 
 async def test_stopping_ends_a_process_and_its_children(tmp_path: Path, supervisor: Supervisor) -> None:

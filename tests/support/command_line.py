@@ -66,11 +66,11 @@ async def advance_clock(port: int, to: datetime) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def health(port: int) -> int:
-    """Return the status of /health/ready, or 0 without an answer."""
+def health(port: int, path: str = "/health/ready") -> int:
+    """Return the status of a health check, or 0 without an answer."""
     connection = HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", path)
         return connection.getresponse().status
     except (OSError, HTTPException):
         return 0

@@ -20,6 +20,7 @@ from engage.settings import Settings
 
 READY_S = 60.0
 MAX_EXITS = 3  # A process that ends this often before all are ready will not start.
+PROCESSES = (processes.api, processes.feed, processes.worker)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -50,7 +51,7 @@ class Location(msgspec.Struct, frozen=True):
 def up(data: Path, port: int, host: str) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, the API, the feed and a worker, as a sandbox.
 
-    Ctrl-C stops it. The data stays in the folder.
+    Ctrl-C stops it. The data stays in the folder. SIGUSR2 starts new processes before it stops the old ones.
     """
     asyncio.run(run_until_signal(Location(data, host, port), Screen()))
 
@@ -95,7 +96,7 @@ async def _serve(location: Location, screen: Screen) -> None:
                 await _start_processes(folder, servers.settings, servers.supervisor, screen)
                 screen.end_step()
                 _show_addresses(folder, servers.settings, screen)
-                await asyncio.Event().wait()
+                await _replace_on_signal(folder, servers.settings, servers.supervisor, screen)
         finally:
             screen.end_step()
 
@@ -147,7 +148,7 @@ async def _start_processes(
     screen.begin_step("starting the API, the feed and a worker")
     loop = asyncio.get_running_loop()
     started = loop.time()
-    specs = [make(folder, settings) for make in (processes.api, processes.feed, processes.worker)]
+    specs = [make(folder, settings) for make in PROCESSES]
 
     async def start(spec: ProcessSpec) -> None:
         screen.show_ready(spec.name, await supervisor.start(spec))
@@ -155,6 +156,26 @@ async def _start_processes(
     await start_all(*(start(spec) for spec in specs))
     await _wait_until_ready(settings, supervisor, [spec.name for spec in specs], loop.time() + READY_S)
     screen.show_ready("all processes", loop.time() - started)
+
+
+async def _replace_on_signal(
+    folder: DataFolder, settings: Settings, supervisor: Supervisor, screen: Screen
+) -> None:
+    """At each SIGUSR2, replace the processes one after the other: each new one serves before the old one
+    stops.
+    """
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, asked.set)
+    while True:
+        await asked.wait()
+        asked.clear()
+        for make in PROCESSES:
+            spec = make(folder, settings)
+            try:
+                screen.show_ready(f"new {spec.name}", await supervisor.replace(spec))
+            except InstallationError as error:
+                screen.show(f"{error}; the running {spec.name} goes on")
+                break
 
 
 async def _wait_until_ready(

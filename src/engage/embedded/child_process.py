@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import psutil
 
 from engage.embedded import launcher
 from engage.embedded.errors import ProcessFailed
@@ -19,6 +21,10 @@ TAIL_BYTES = 2_000
 TAIL_LINES = 8
 TAIL_LINE = 300
 POLL_S = 0.02
+
+# A process touches its file every second. An older file means that its event loop does not turn.
+LIVENESS_VARIABLE = "ENGAGE_LIVENESS_FILE"
+LIVENESS_S = 6.0
 
 # Variables with these prefixes could point a child to another installation or server.
 REMOVED_PREFIXES = ("ENGAGE_", "PG")
@@ -32,7 +38,13 @@ class SystemUser(msgspec.Struct, frozen=True):
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A program to run. `ready` checks that it serves; without it, a running process counts as ready."""
+    """A program to run.
+
+    It is ready when `ready` finds that it serves, it listens on `port`, and it has touched the file that the
+    variable LIVENESS_VARIABLE names, in the folder `liveness`; each may be None. Later it answers while
+    `alive` finds that it does, and the file is touched every second. A process that has not answered for
+    `silent_s` has to be restarted.
+    """
 
     name: str
     command: list[str]
@@ -41,6 +53,10 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str] = {}
     user: SystemUser | None = None
     ready: Callable[[], Awaitable[bool]] | None = None
+    port: int | None = None
+    liveness: Path | None = None
+    alive: Callable[[], Awaitable[bool]] | None = None
+    silent_s: float = 10.0
     start_s: float = 30.0
     stop_signal: int = signal.SIGTERM
     stop_s: float = 10.0
@@ -50,10 +66,19 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
 class ChildProcess:
     """A started process. It leads a new session, so that Ctrl-C at the terminal reaches only its parent."""
 
-    def __init__(self, spec: ProcessSpec, process: asyncio.subprocess.Process, log_start: int) -> None:
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        process: asyncio.subprocess.Process,
+        log_start: int,
+        liveness_file: Path | None = None,
+    ) -> None:
         self.spec = spec
         self.log_start = log_start
         self.pid = process.pid
+        self._liveness_file = liveness_file
+        self._touched = 0
+        self._touched_at = float("-inf")
         self._process = process
         self._group_is_gone = False
 
@@ -67,11 +92,10 @@ class ChildProcess:
 
     async def wait_until_ready(self) -> None:
         """Raises ProcessFailed if the process ends first or takes longer than `start_s`."""
-        probe = self.spec.ready
         try:
             async with asyncio.timeout(self.spec.start_s):
                 while not self.has_ended:
-                    if probe is None or await probe():
+                    if await self._is_ready():
                         return
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
@@ -81,10 +105,35 @@ class ChildProcess:
         code = self._process.returncode
         raise ProcessFailed(f"{self.spec.name} ended with {code} while starting{tail(self)}")
 
+    async def answers(self) -> bool:
+        """True if the process shows a sign of life. An ended process shows none."""
+        if self.has_ended or not self._touches_file():
+            return False
+        return self.spec.alive is None or await self.spec.alive()
+
+    def _touches_file(self) -> bool:
+        """True if the file was touched since the last look, or within LIVENESS_S. No wall clock is read."""
+        if self._liveness_file is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        with suppress(FileNotFoundError):
+            touched = self._liveness_file.stat().st_mtime_ns
+            if touched != self._touched:
+                self._touched, self._touched_at = touched, now
+        return now - self._touched_at < LIVENESS_S
+
+    async def _is_ready(self) -> bool:
+        if self._liveness_file is not None and not self._liveness_file.exists():
+            return False
+        if self.spec.port is not None and not _listens(self.pid, self.spec.port):
+            return False
+        return self.spec.ready is None or await self.spec.ready()
+
     async def stop(self) -> None:
         """Send the stop signal, wait up to `stop_s`, then kill the process and its children."""
         if not self.has_ended:
             self._signal_group(self.spec.stop_signal)
+            self._signal_group(signal.SIGCONT)  # If it is suspended.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), self.spec.stop_s)
         self.kill()
@@ -94,6 +143,8 @@ class ChildProcess:
         """Kill the process, if it still runs, and its children."""
         self._signal_group(signal.SIGKILL)
         self._group_is_gone = self.has_ended
+        if self._liveness_file is not None:
+            self._liveness_file.unlink(missing_ok=True)
 
     def _signal_group(self, number: int) -> None:
         if self._group_is_gone:
@@ -104,6 +155,7 @@ class ChildProcess:
 
 async def start(spec: ProcessSpec) -> ChildProcess:
     """Raises ProcessFailed if the program cannot be run."""
+    liveness_file = None if spec.liveness is None else spec.liveness / f"{spec.name}.{secrets.token_hex(4)}"
     try:
         with _open_log(spec) as log:
             log_start = log.tell()
@@ -113,12 +165,12 @@ async def start(spec: ProcessSpec) -> ChildProcess:
                 stdout=log,
                 stderr=log,
                 cwd=spec.directory,
-                env=_environment(spec),
+                env=_environment(spec, liveness_file),
                 start_new_session=True,
             )
     except OSError as error:
         raise ProcessFailed(f"{spec.name} cannot be started: {error}") from error
-    return ChildProcess(spec, process, log_start)
+    return ChildProcess(spec, process, log_start, liveness_file)
 
 
 def engage_command(*arguments: str) -> list[str]:
@@ -144,9 +196,20 @@ def _open_log(spec: ProcessSpec) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def _environment(spec: ProcessSpec) -> dict[str, str]:
+def _environment(spec: ProcessSpec, liveness_file: Path | None) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(REMOVED_PREFIXES)}
-    return inherited | dict(spec.environment)
+    liveness = {} if liveness_file is None else {LIVENESS_VARIABLE: str(liveness_file)}
+    return inherited | dict(spec.environment) | liveness
+
+
+def _listens(pid: int, port: int) -> bool:
+    """True if this process listens on the TCP port. Another process may share it."""
+    with suppress(psutil.Error):
+        return any(
+            found.status == psutil.CONN_LISTEN and found.laddr.port == port
+            for found in psutil.Process(pid).net_connections("tcp")
+        )
+    return False
 
 
 def _command(spec: ProcessSpec) -> list[str]:

@@ -5,6 +5,7 @@
 <folder>/run.json       settings and child processes of the running installation
 <folder>/sandbox.json   the sandbox's secrets
 <folder>/jwks.json      the public signing key
+<folder>/alive          a file of each running process, which it touches every second
 <folder>/postgres, valkey, logs, bytecode
 """
 
@@ -61,6 +62,10 @@ class DataFolder(msgspec.Struct, frozen=True):
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def alive(self) -> Path:
+        return self.path / "alive"
 
     @property
     def bytecode(self) -> Path:
@@ -140,7 +145,7 @@ def _create(folder: DataFolder) -> None:
         raise FolderUnusable(f"{folder.path} has layout {layout}; this version of engage reads {LAYOUT}")
     # PostgreSQL refuses to run as root. Its user has to traverse this folder, but must not list it.
     folder.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    for subfolder in (folder.logs, folder.valkey):
+    for subfolder in (folder.logs, folder.valkey, folder.alive):
         subfolder.mkdir(mode=0o700, exist_ok=True)
 
 

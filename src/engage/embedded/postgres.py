@@ -4,17 +4,20 @@ We use only the wheel's programs. Its Python code shares one lock file in /tmp b
 allows 10 s for recovery after a crash, and does not stop a server that a killed run left.
 """
 
+import asyncio
 import importlib.util
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 import msgspec
+import psutil
 
 from engage.embedded import server_user
 from engage.embedded.child_process import ProcessSpec, SystemUser, start, tail
@@ -30,6 +33,8 @@ MIN_VERSION_NUM = 180_000
 SOCKET_PATH_BYTES = 103  # The shortest limit of the supported systems (macOS).
 RECOVERY_S = 300.0  # After a crash the server replays its log before it answers.
 STOP_S = 30.0
+SILENT_S = 30.0  # Restarting it costs more than waiting for a slow machine.
+POLL_S = 0.05
 CONNECT_S = 2.0
 
 # Flush new files, and files after a crash, with one system call where the system has it.
@@ -77,6 +82,7 @@ async def prepare(folder: DataFolder, *, durable: bool = True) -> Postgres:
     """
     user = server_user.user_for(folder.postgres)
     opened = _grant_access(folder, user)
+    await _end_earlier_server(folder)
     if not (folder.postgres / "PG_VERSION").exists():
         await _create_files(folder, user, durable=durable)
     _check_version(folder)
@@ -85,6 +91,9 @@ async def prepare(folder: DataFolder, *, durable: bool = True) -> Postgres:
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
 
     async def ready() -> bool:
+        return await _serves(sockets)
+
+    async def alive() -> bool:
         return await _answers(sockets)
 
     process = ProcessSpec(
@@ -95,6 +104,8 @@ async def prepare(folder: DataFolder, *, durable: bool = True) -> Postgres:
         environment=_environment(folder),
         user=user,
         ready=ready,
+        alive=alive,
+        silent_s=SILENT_S,
         start_s=RECOVERY_S,
         stop_signal=signal.SIGINT,  # "Fast" shutdown: does not wait for clients to disconnect.
         stop_s=STOP_S,
@@ -130,6 +141,26 @@ async def _connect(sockets: Path, database: str) -> asyncpg.Connection:
 
 
 async def _answers(sockets: Path) -> bool:
+    """True if the server says anything, also that it is starting or full."""
+    try:
+        connection = await _connect(sockets, "postgres")
+    except asyncpg.ConnectionDoesNotExistError:
+        return False
+    except asyncpg.PostgresError:
+        return True
+    except OSError:
+        return False
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await connection.fetchval("SELECT 1")
+    except OSError:
+        return False
+    finally:
+        connection.terminate()
+    return True
+
+
+async def _serves(sockets: Path) -> bool:
     try:
         connection = await _connect(sockets, "postgres")
     except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
@@ -193,6 +224,35 @@ async def _create_files(folder: DataFolder, user: SystemUser | None, *, durable:
     if folder.postgres.exists():
         folder.postgres.rmdir()
     draft.rename(folder.postgres)
+
+
+async def _end_earlier_server(folder: DataFolder) -> None:
+    """Wait until no process of an earlier server uses the files, then kill what is left.
+
+    A server whose `engage up` was killed is stopping still, or has been killed itself and left some of its
+    processes: each of them would keep a new server from starting. We hold the lock of the folder.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STOP_S
+    while left := _processes_in(folder.postgres):
+        for process in left:
+            with suppress(psutil.Error):
+                process.resume()
+                if loop.time() > deadline:
+                    process.kill()
+        await asyncio.sleep(POLL_S)
+    # Nobody uses the files: the pid in this one is that of a zombie, or of another program by now.
+    (folder.postgres / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _processes_in(files: Path) -> list[psutil.Process]:
+    """Return the server's processes. Each of them has the files as its current folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == "postgres" and process.cwd() == str(files.resolve()):
+                found.append(process)
+    return found
 
 
 def _check_version(folder: DataFolder) -> None:

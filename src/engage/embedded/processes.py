@@ -12,30 +12,35 @@ from engage.settings import Settings, to_environment
 
 REQUEST_S = 2.0
 API, FEED, WORKER = "api", "feed", "worker"
+LIVE = "/health/live"
 
 
 def api(folder: DataFolder, settings: Settings) -> ProcessSpec:
-    async def ready() -> bool:
-        return await get(settings, "/health/live") == (200, "")
+    async def alive() -> bool:
+        return (await get(settings, LIVE))[0] == 200
 
-    return _spec(API, folder, settings, ready, stop_order=0)
+    return _spec(API, folder, settings, settings.api_port, alive, stop_order=0)
 
 
 def feed(folder: DataFolder, settings: Settings) -> ProcessSpec:
-    async def ready() -> bool:
-        return await _accepts_connections(reachable(settings.feed_host), settings.feed_port)
+    async def alive() -> bool:
+        return (await _get_from(settings.feed_host, settings.feed_port, LIVE))[0] == 200
 
-    return _spec(FEED, folder, settings, ready, stop_order=0)
+    return _spec(FEED, folder, settings, settings.feed_port, alive, stop_order=0)
 
 
 def worker(folder: DataFolder, settings: Settings) -> ProcessSpec:
-    """Return the worker. It has no port to check: `/health/ready` of the API reports running workers."""
-    return _spec(WORKER, folder, settings, None, stop_order=1)
+    """Return the worker. It has no port: it is ready when it has looked at its queue."""
+    return _spec(WORKER, folder, settings, None, None, stop_order=1)
 
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:
     """GET from the API. Return the status, 0 without a response, and the body unless the status is 200."""
-    return await asyncio.to_thread(_get, reachable(settings.api_host), settings.api_port, path)
+    return await _get_from(settings.api_host, settings.api_port, path)
+
+
+async def _get_from(host: str, port: int, path: str) -> tuple[int, str]:
+    return await asyncio.to_thread(_get, reachable(host), port, path)
 
 
 def reachable(host: str) -> str:
@@ -47,7 +52,8 @@ def _spec(
     name: str,
     folder: DataFolder,
     settings: Settings,
-    ready: Callable[[], Awaitable[bool]] | None,
+    port: int | None,
+    alive: Callable[[], Awaitable[bool]] | None,
     *,
     stop_order: int,
 ) -> ProcessSpec:
@@ -61,7 +67,10 @@ def _spec(
             **bytecode.environment(folder),
             FOLDER_VARIABLE: str(folder.path),
         },
-        ready=ready,
+        ready=alive,
+        alive=alive,
+        port=port,
+        liveness=folder.alive,
         stop_order=stop_order,
     )
 
@@ -77,13 +86,3 @@ def _get(host: str, port: int, path: str) -> tuple[int, str]:
     finally:
         connection.close()
     return response.status, "" if response.status == 200 else body
-
-
-async def _accepts_connections(host: str, port: int) -> bool:
-    try:
-        async with asyncio.timeout(REQUEST_S):
-            _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    return True

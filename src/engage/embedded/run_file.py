@@ -11,7 +11,6 @@ import psutil
 
 from engage.embedded.data_folder import DataFolder, write_private
 
-STOP_S = 10.0  # Time for a leftover process to stop before it is killed.
 FOLDER_VARIABLE = "ENGAGE_DATA_FOLDER"  # In the environment of every child: the data folder it belongs to.
 
 
@@ -22,6 +21,7 @@ class ProcessRecord(msgspec.Struct, frozen=True):
     pid: int
     created: float
     stop_signal: int
+    stop_s: float = 10.0  # Time to stop before it is killed.
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +52,10 @@ def clean_up(folder: DataFolder) -> None:
     folder.run.unlink(missing_ok=True)
 
 
-def record_of(name: str, pid: int, stop_signal: int) -> ProcessRecord | None:
+def record_of(name: str, pid: int, stop_signal: int, stop_s: float) -> ProcessRecord | None:
     """Return None if the process has already ended."""
     try:
-        return ProcessRecord(name, pid, psutil.Process(pid).create_time(), stop_signal)
+        return ProcessRecord(name, pid, psutil.Process(pid).create_time(), stop_signal, stop_s)
     except psutil.NoSuchProcess:
         return None
 
@@ -70,6 +70,8 @@ async def end_leftovers(folder: DataFolder) -> list[str]:
     for record in reversed(leftovers):
         await _end(record)
     _kill_unrecorded(folder)
+    for file in folder.alive.iterdir():
+        file.unlink(missing_ok=True)
     clean_up(folder)
     return [record.name for record in leftovers]
 
@@ -84,7 +86,8 @@ def _is_alive(record: ProcessRecord) -> bool:
 
 async def _end(record: ProcessRecord) -> None:
     _signal_group(record, record.stop_signal)
-    deadline = asyncio.get_running_loop().time() + STOP_S
+    _signal_group(record, signal.SIGCONT)  # A process that was suspended can stop then.
+    deadline = asyncio.get_running_loop().time() + record.stop_s
     while _is_alive(record):
         if asyncio.get_running_loop().time() > deadline:
             break

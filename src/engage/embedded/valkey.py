@@ -5,13 +5,12 @@ We use only the wheel's program. Its ValkeyServer kills the server at exit and l
 
 import importlib.util
 import platform
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
 from engage.embedded.child_process import ProcessSpec
 from engage.embedded.data_folder import DataFolder, write_private
@@ -23,6 +22,7 @@ NAME = "Valkey"
 HOST = "127.0.0.1"
 LOAD_S = 300.0  # Loading a large append-only file takes time.
 STOP_S = 30.0
+SILENT_S = 30.0  # Restarting it costs more than waiting for a slow machine.
 CONNECT_S = 2.0
 STATE: Literal[0] = 0  # Database of the gate's state and of the topics.
 QUEUE: Literal[1] = 1  # Database of arq's queue.
@@ -60,7 +60,10 @@ def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
     write_private(configuration, lines.encode())
 
     async def ready() -> bool:
-        return await _answers(port)
+        return await _answers(port) == "PONG"
+
+    async def alive() -> bool:
+        return await _answers(port) != ""
 
     process = ProcessSpec(
         name=NAME,
@@ -69,6 +72,8 @@ def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
         directory=folder.valkey,
         environment={FOLDER_VARIABLE: str(folder.path)},
         ready=ready,
+        alive=alive,
+        silent_s=SILENT_S,
         start_s=LOAD_S,
         stop_s=STOP_S,
         stop_order=2,
@@ -86,13 +91,17 @@ def quoted(path: Path) -> str:
     return f'"{text}"'
 
 
-async def _answers(port: int) -> bool:
+async def _answers(port: int) -> str:
+    """Return PONG, or the error with which the server answers; nothing without an answer."""
     async with Redis(
         host=HOST, port=port, socket_timeout=CONNECT_S, socket_connect_timeout=CONNECT_S
     ) as client:
-        with suppress(RedisError, OSError):
-            return bool(await client.ping())
-    return False
+        try:
+            return "PONG" if await client.ping() else ""
+        except (ResponseError, BusyLoadingError) as error:
+            return str(error)
+        except (RedisError, OSError):
+            return ""
 
 
 def _program() -> Path:

@@ -69,7 +69,6 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         clock=services.clock,
         limits=limits,
         loops=services.loops,
-        reuse_port=services.settings.reuse_port,
     ) as feed:
         _collect_less()
         log.info("feed is serving", port=feed.port, connections=limits.connections)

@@ -306,17 +306,16 @@ async def open_feed(
     clock: Clock,
     limits: Limits = Limits(),  # noqa: B008 — It is frozen.
     loops: Loops | None = None,
-    reuse_port: bool = False,
 ) -> AsyncIterator[Feed]:
     """Serve while entered; port 0 takes a free one. On leaving, connections are closed for a restart.
 
-    `loops` are those of the process. With `reuse_port` several processes share the port. Raises OSError where
+    `loops` are those of the process. Several processes of a user can share the port. Raises OSError where
     the port is taken.
     """
     feed = Feed(topics, credentials, read_balances, limits, loops or Loops(), clock)
     server = await serve(
         feed.handle,
-        sock=_listening_socket(host, port, reuse_port=reuse_port),
+        sock=_listening_socket(host, port),
         process_request=feed.answer,
         create_connection=Connection,
         server_header=None,
@@ -341,10 +340,10 @@ async def open_feed(
             await topics.end_heartbeat(FEED)
 
 
-def _listening_socket(host: str, port: int, *, reuse_port: bool) -> sockets.socket:
+def _listening_socket(host: str, port: int) -> sockets.socket:
     """Listen with a limited send buffer, which accepted sockets inherit."""
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    listening = sockets.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+    listening = sockets.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
     listening.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SOCKET_BUFFER_BYTES)
     return listening
 
