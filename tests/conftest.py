@@ -22,7 +22,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from engage.clock import Clock
+from engage.clock import machine_time
 from engage.embedded.installation import running_servers
 from engage.settings import Settings
 from tests.support.clock import NOON, set_sandbox_clock
@@ -131,7 +131,7 @@ async def _empty(settings: Settings) -> None:
             " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
         )
         await connection.execute(f"TRUNCATE {', '.join(row[0] for row in tables)} RESTART IDENTITY")
-        await connection.execute("INSERT INTO sandbox_clock (ahead) VALUES ($1)", NOON - Clock().wall())
+        await connection.execute("INSERT INTO sandbox_clock (ahead) VALUES ($1)", NOON - machine_time())
     finally:
         await connection.close()
 

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "decoding": set(),
     "domain": {"decoding"},
-    "clock": set(),
+    "clock": {"domain"},
     "settings": set(),
     "sandbox_secrets": set(),
     "migrations": {"schema"},
@@ -100,6 +100,8 @@ TIME_READERS = {
     ("date", "today"),
     ("time", "time"),
     ("time", "time_ns"),
+    ("time", "clock_gettime"),
+    ("time", "clock_gettime_ns"),
 }
 
 

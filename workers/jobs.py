@@ -1,10 +1,12 @@
 """The jobs. Each may run twice, late, or not at all: PostgreSQL knows what is due, and a sweep finds it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 import structlog
+from arq import Retry
 from arq.typing import WorkerCoroutine
 
 from engage.domain.refusals import Unavailable
@@ -13,8 +15,8 @@ from engage.flows.scheduled.expire import expire_together
 from engage.flows.scheduled.settle import settle_together
 from engage.flows.withdrawals.reconcile import reconcile_in_turn
 from engage.runtime.due_work import DueWork
-from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services
+from engage.signals.doorbell import time_of
 
 log = structlog.get_logger()
 
@@ -29,7 +31,8 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
     async def run_job(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> int:
         services: Services = ctx["services"]
         try:
-            await follow_sandbox_clock(services)
+            await services.follow_clock()
+            services.clock.check()
             return await run(services, *args, **kwargs)
         except Unavailable as error:
             log.warning("a service is away", job=run.__name__, part=error.facts["part"])
@@ -40,7 +43,13 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
 
 @job
 async def settle(services: Services, tick: int, settler: int = 0) -> int:
-    """The doorbell's job: activate credits that are due; how many."""
+    """The doorbell's job: activate credits that are due; how many.
+
+    Raises Retry where the queue, which goes by this machine's clock, rang before the tick.
+    """
+    early = time_of(tick) - services.clock.wall()
+    if early > timedelta():
+        raise Retry(defer=early)
     return await settle_together(services, tick=tick, settlers=0 if settler else SETTLERS)
 
 

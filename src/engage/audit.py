@@ -26,7 +26,7 @@ def _no_parameters(_programs: Sequence[Program]) -> Mapping[str, Any]:
 class Check(Struct, frozen=True):
     """A promise, and the query for the rows that break it. A broken `warning` is late, not wrong.
 
-    The query can use :now, :wall (by the machine's clock) and what `parameters` makes of all published
+    The query can use :now, :wall (without the sandbox's offset) and what `parameters` makes of all published
     versions.
     """
 
@@ -44,6 +44,19 @@ class Finding(Struct, frozen=True):
     count: int
     columns: list[str]
     rows: list[tuple[Any, ...]]
+
+
+def later_than_now(times: Mapping[str, Sequence[str]]) -> str:
+    """A query for members' rows with a time in the future, in these columns of these tables.
+
+    Every process has a lower bound of the database's time, so a second is more than enough for drift.
+    """
+    latest = {table: f"greatest({', '.join(columns)})" for table, columns in times.items()}
+    return " UNION ALL ".join(
+        f"SELECT '{table}' AS of_table, program_id, member_id, {at} AS at FROM {table}"  # noqa: S608
+        f" WHERE {at} > CAST(:now AS timestamptz) + interval '1 second'"
+        for table, at in latest.items()
+    )
 
 
 async def run_check(

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from engage.clock import Clock
+from engage.clock import MachineClock, machine_time
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, Unavailable
@@ -33,7 +33,7 @@ KEY = "thumbprint"
 
 def identity(member_id: str, *, ends_in_s: float = TOKEN_S, key: str = KEY) -> Identity:
     """Make what a token of a member says."""
-    return Identity(PROGRAM, member_id, int(Clock().wall().timestamp() + ends_in_s), key)
+    return Identity(PROGRAM, member_id, int(machine_time().timestamp() + ends_in_s), key)
 
 
 class Tokens:
@@ -164,14 +164,14 @@ async def running_feed(
     valkey: Redis, balances: Balances | None = None, **limits: Any
 ) -> AsyncIterator[RunningFeed]:
     balances = Balances() if balances is None else balances
-    topics, tokens = Topics(valkey, Clock()), Tokens()
+    topics, tokens = Topics(valkey, MachineClock()), Tokens()
     async with open_feed(
         host="127.0.0.1",
         port=0,
         topics=topics,
         credentials=tokens,
         read_balances=balances.read,
-        clock=Clock(),
+        clock=MachineClock(),
         limits=Limits(**limits),
     ) as feed:
         yield RunningFeed(feed, balances, topics, tokens)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from websockets.asyncio.client import connect
 
 from engage import sandbox_secrets
-from engage.clock import Clock
+from engage.clock import machine_time
 from engage.domain.activity import FuelTap
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
@@ -136,7 +136,7 @@ def write_keys(file: Path, **keys: ec.EllipticCurvePrivateKey) -> Path:
 
 
 def bearer(key: ec.EllipticCurvePrivateKey, kid: str) -> dict[str, str]:
-    now = int(Clock().wall().timestamp())
+    now = int(machine_time().timestamp())
     said = {"iss": "engage", "aud": "engage", "sub": "m1", "program": PROGRAM, "iat": now, "exp": now + 600}
     return {"Authorization": f"Bearer {jwt.encode(said, key, 'ES256', headers={'kid': kid})}"}
 

@@ -26,7 +26,7 @@ from engage.runtime.database import one_statement, open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
 from tests.support.activities import FIRST, PROGRAM, link, review, social, tap
-from tests.support.clock import DAY, FIVE_MINUTES, NOON
+from tests.support.clock import DAY, FIVE_MINUTES, NOON, UNBOUNDED
 from tests.support.database import rows
 
 PLAYGROUND = parse.parse(FIRST, source="playground")
@@ -62,7 +62,7 @@ async def take(
     """Accept credits; return (ids of the accepted ones, changed balances)."""
     row = OutboxRow(new_id(), "pending", NOON)
     async with one_statement(db) as conn:
-        return await accept(conn, accepting, row, now=NOON), row.changes
+        return await accept(conn, accepting, row, now=NOON, ahead=UNBOUNDED), row.changes
 
 
 async def test_the_same_credits_from_many_connections_are_accepted_once(db: AsyncEngine) -> None:
@@ -152,7 +152,7 @@ async def test_writers_in_any_order_do_not_deadlock(db: AsyncEngine) -> None:
 
     async def settle() -> None:
         async with one_statement(db) as conn:
-            await settle_batch(conn, outbox_row(), now=NOON + FIVE_MINUTES, batch=5)
+            await settle_batch(conn, outbox_row(), now=NOON + FIVE_MINUTES, ahead=UNBOUNDED, batch=5)
 
     async def remove(turn: int) -> None:
         chance.shuffle(members)

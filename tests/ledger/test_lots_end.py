@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from engage.flows.operations.audit import audit
 from engage.flows.scheduled.settle import settle_due
 from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.ledger.expire import expire_lots, lock_expiring, next_expiration, next_stop
@@ -15,6 +14,7 @@ from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import join, perform, review, services_with_activities, tap
+from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
 from tests.support.database import rows
 from tests.support.holds import end_hold, hold, spend
@@ -78,7 +78,7 @@ async def test_points_expire_at_their_time_and_not_before(services: Services, se
     lots = await rows(services.db, "SELECT points, remaining, expired FROM lots ORDER BY 1")
     assert lots == [(2, 0, 2), (20, 0, 20), (50, 0, 50)]
     advance(services, 1000 * DAY)
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_only_the_rest_of_a_lot_expires(services: Services, settings: Settings) -> None:
@@ -92,7 +92,7 @@ async def test_only_the_rest_of_a_lot_expires(services: Services, settings: Sett
         services.db, "SELECT member_id, remaining, expired FROM lots WHERE points = 50 ORDER BY 1"
     )
     assert found == [("m-1", 0, 5), ("m-2", 0, 0)]
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_held_points_do_not_expire_while_the_hold_is_open(
@@ -114,7 +114,7 @@ async def test_held_points_do_not_expire_while_the_hold_is_open(
     assert await balances(services) == [("m-1", 12, 0, 0), ("m-2", 22, 0, 0), ("m-3", 22, 0, 0)]
     assert await expire(services, after) == (0, [])
     advance(services, JOINED_ENDS + timedelta(hours=1) - services.clock.now())
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_a_locked_balance_is_left_to_the_next_batch(services: Services) -> None:

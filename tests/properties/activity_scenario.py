@@ -15,7 +15,6 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
-from engage.flows.operations.audit import audit
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
@@ -26,6 +25,7 @@ from engage.runtime.database import one_statement
 from engage.schema.credits import credits
 from tests.properties.expected_member import Expected, ExpectedMember, Slots
 from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
+from tests.support.audit import assert_audit_is_clean
 from tests.support.blocking import BlockingServices
 from tests.support.clock import NOON, stopped_clock
 from tests.support.crash import lose_publications
@@ -229,8 +229,4 @@ class ActivityScenario:
             assert {str(key): state for key, state in found} == {
                 key: expected.state for key, expected in member.expected_credits.items()
             }
-        self.run(self.services.post_commit.drain())
-        audited = self.run(audit(self.services.settings))
-        assert audited.broken == []
-        # Callers that died left changes unpublished, and no sweep runs in this test.
-        assert {finding.check.name for finding in audited.late} <= {"published_in_time"}
+        self.run(assert_audit_is_clean(self.services))

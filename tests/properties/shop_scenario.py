@@ -13,7 +13,6 @@ from uuid import UUID
 
 import msgspec
 
-from engage.clock import Clock
 from engage.domain.activity import Line as SentLine
 from engage.domain.activity import Payment
 from engage.domain.refusals import Refusal
@@ -33,13 +32,13 @@ from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.properties.reference_model import SHOPS, Credit, Hold, Line, Member, Order
 from tests.support.blocking import BlockingServices
-from tests.support.clock import NOON
+from tests.support.clock import NOON, DetachedClock
 
 _numbers = count(1)
 _event = msgspec.json.Decoder(AnyEvent)
 
 
-class SteppedClock(Clock):
+class SteppedClock(DetachedClock):
     """A clock that only `advance_clock` advances: its wall stands still."""
 
     def wall(self) -> datetime:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engage.clock import Clock
+from engage.clock import MachineClock, machine_time
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
 from engage.domain.refusals import Unavailable
@@ -23,7 +23,7 @@ ANA = Identity("eu-mi-points", "ana", 2_000_000_000, "thumbprint")
 
 @pytest.fixture
 def topics(valkey: Redis) -> Topics:
-    return Topics(valkey, Clock())
+    return Topics(valkey, MachineClock())
 
 
 @asynccontextmanager
@@ -94,7 +94,7 @@ async def test_a_ticket_is_redeemed_once_however_many_try(topics: Topics) -> Non
 
 
 async def test_a_ticket_expires_at_its_time(topics: Topics, valkey: Redis) -> None:
-    before = Clock().wall()
+    before = machine_time()
     ticket, expires_at = await topics.issue_ticket(ANA)
     assert 0 < (expires_at - before).total_seconds() <= TICKET_TTL_S + 1
     [key] = await valkey.keys("engage:ticket:*")
@@ -135,7 +135,7 @@ async def test_processes_are_alive_while_their_heartbeat_lasts(topics: Topics) -
 
 
 async def test_a_process_without_a_heartbeat_is_not_alive(topics: Topics, valkey: Redis) -> None:
-    now = Clock().wall().timestamp()
+    now = machine_time().timestamp()
     await valkey.zadd("engage:health:feed", {"elsewhere:1": now - 0.001, "elsewhere:2": now + 60})
     assert [alive.id for alive in await topics.read_heartbeats("feed")] == ["elsewhere:2"]
     await topics.heartbeat("feed")
@@ -146,7 +146,7 @@ async def test_a_process_without_a_heartbeat_is_not_alive(topics: Topics, valkey
 
 async def test_without_valkey_every_call_is_unavailable() -> None:
     async with Redis(port=1, socket_connect_timeout=1) as nobody:
-        topics = Topics(nobody, Clock())
+        topics = Topics(nobody, MachineClock())
         for asked in (
             topics.issue_ticket(ANA),
             topics.redeem_ticket("t"),
@@ -161,7 +161,7 @@ async def test_without_valkey_every_call_is_unavailable() -> None:
 
 async def test_a_subscriber_survives_a_restart_of_valkey_and_reports_the_gap(tmp_path: Path) -> None:
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
-        topics = Topics(client, Clock())
+        topics = Topics(client, MachineClock())
         async with listening(topics) as queue:
             await topics.publish([change("m", 1)])
             assert await queue.get() == change("m", 1)
@@ -176,7 +176,7 @@ async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
     monkeypatch.setattr("engage.connections.valkey.ANSWER_S", 0.2)
     async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
-        topics = Topics(client, Clock())
+        topics = Topics(client, MachineClock())
         async with listening(topics) as queue:
             before = server.connected_from()
             with server.hung():
@@ -189,7 +189,7 @@ async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pyte
 
 async def test_a_quiet_time_is_not_a_gap(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
-    topics = Topics(valkey, Clock())
+    topics = Topics(valkey, MachineClock())
     await valkey.config_resetstat()
     async with listening(topics) as queue:
         while (await valkey.info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"] < 5:

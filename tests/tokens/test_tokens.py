@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from engage.clock import Clock
+from engage.clock import MachineClock
 from engage.domain.identity import Identity
 from engage.domain.refusals import Refusal, Unavailable
 from engage.sandbox_secrets import SandboxSecrets
@@ -33,7 +33,7 @@ from engage.tokens.verifier import TokenVerifier, open_verifier
 from tests.support.eventually import eventually
 
 ANA = "eu-mi-points", "ana"
-CLOCK = Clock()
+CLOCK = MachineClock()
 ED = ed25519.Ed25519PrivateKey.generate()
 EC = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
@@ -218,7 +218,7 @@ async def test_a_token_with_a_changed_byte_is_refused(verifier: TokenVerifier) -
 
 
 async def test_a_cached_token_is_refused_once_it_expires(keys: Path) -> None:
-    class Later(Clock):
+    class Later(MachineClock):
         ahead = timedelta()
 
         def wall(self) -> datetime:

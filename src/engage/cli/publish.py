@@ -5,19 +5,20 @@ from pathlib import Path
 import rich_click as click
 
 from engage.cli.run import run_with_settings
-from engage.clock import Clock
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.flows.programs.publish import publish
 from engage.messages.catalogue import DEFAULT
 from engage.messages.refusals import refusal_message
 from engage.runtime.database import open_database
+from engage.runtime.database_clock import database_time
 from engage.settings import Settings
 
 
 def publish_file(file: Path, data: Path | None) -> bool:
     """Show the outcome. Return False if the document was refused. Raises InstallationError."""
     text = file.read_text(encoding="utf-8")
+
     try:
         program, new = run_with_settings(data, lambda settings: _publish(settings, text, source=str(file)))
     except Refusal as refusal:
@@ -35,6 +36,6 @@ async def _publish(settings: Settings, text: str, *, source: str) -> tuple[Progr
     past_allowed = settings.sandbox is not None
     db = open_database(settings.database_url, pool_size=1)
     try:
-        return await publish(db, text, source=source, now=Clock().now(), past_allowed=past_allowed)
+        return await publish(db, text, source=source, now=await database_time(db), past_allowed=past_allowed)
     finally:
         await db.dispose()

@@ -12,7 +12,6 @@ from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.embedded.installation import open_installation
 from engage.runtime.database import open_database
-from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 
@@ -75,7 +74,7 @@ def run_with_services(data: Path | None, work: Callable[[Services], Awaitable[T]
             open_installation(data) as settings,
             open_services(settings, command_timeout_s=None) as services,
         ):
-            await follow_sandbox_clock(services)
+            await services.follow_clock()
             return await work(services)
 
     return run(open_and_work(), hint=hint)

@@ -5,7 +5,7 @@ balances move in the same statement, so a transaction that sees the credit sees 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.credit import NewCredit, Why, WindowPlace
 from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
+from engage.ledger.time import NOW
 
 # One statement, one round trip: insert credits, move balances, write the outbox. Rows are locked in key
 # order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.
@@ -30,7 +31,7 @@ from engage.ledger.balances import BalanceChange, OutboxRow
 # lost that day, and the member would lose the streak. Both are looked up row by row, through an index: an
 # EXISTS could be planned as one scan of all credits.
 _ACCEPT = DirectStatement(
-    text("""
+    text(f"""
 WITH batch AS MATERIALIZED (
     SELECT * FROM unnest(
         CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:with_ids AS uuid[]),
@@ -52,7 +53,7 @@ WITH batch AS MATERIALIZED (
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
                          of_month, month_slot)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
-           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
+           'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
            a.month_slot
     FROM batch a
     WHERE a.with_id IS NULL
@@ -74,7 +75,7 @@ WITH batch AS MATERIALIZED (
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
                          of_month, month_slot)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
-           'pending', a.activity_at, :now, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
+           'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
            a.month_slot
     FROM batch a JOIN taken t ON t.id = a.with_id
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
@@ -96,7 +97,7 @@ WITH batch AS MATERIALIZED (
 )
 SELECT n.id, n.program_id, n.member_id, m.active, m.pending, m.held, m.debt, m.version
 FROM new n JOIN moved m USING (program_id, member_id)
-""")
+""")  # noqa: S608  # Constants.
 )
 
 
@@ -121,9 +122,17 @@ _encode_why = msgspec.json.Encoder().encode
 
 
 async def accept(
-    conn: AsyncConnection, accepting: Sequence[CreditToAccept], outbox: OutboxRow, *, now: datetime
+    conn: AsyncConnection,
+    accepting: Sequence[CreditToAccept],
+    outbox: OutboxRow,
+    *,
+    now: datetime,
+    ahead: timedelta,
 ) -> frozenset[UUID]:
-    """Insert new credits as pending; the ids of those accepted. Fills the changes of `outbox`."""
+    """Insert new credits as pending; the ids of those accepted. Fills the changes of `outbox`.
+
+    They are accepted at `now`, but not later than the database's clock plus `ahead`.
+    """
     first, decisions = _decisions(accepting)
     credits = [a.credit for a in first]
     rows = await _ACCEPT.fetch(
@@ -147,6 +156,7 @@ async def accept(
             "days_before": [a.day_before for a in first],
             **_window_arrays([c.windows for c in credits]),
             "now": now,
+            "ahead": ahead,
             **outbox.parameters,
         },
     )

@@ -10,19 +10,19 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.ledger.balances import OutboxRow
+from engage.ledger.time import NOW
 
 CREDITS_PER_BATCH = 1_000
 
 # Every due member is in each of the joined sets, so a full join finds what an inner join would. The planner
 # cannot make it a nested loop, which it would choose otherwise: with statistics from a time when nothing was
 # pending, it expects one row.
-_SETTLE = text("""
+_SETTLE = text(f"""
 WITH due AS MATERIALIZED (
     SELECT program_id, member_id, id, points, due_at, expires_at,
-           CASE WHEN :on_time THEN greatest(due_at, accepted_at)
-                ELSE CAST(:now AS timestamptz) END AS active_at
+           greatest(CASE WHEN :on_time THEN due_at ELSE {NOW} END, accepted_at) AS active_at
     FROM credits
-    WHERE state = 'pending' AND due_at <= :now
+    WHERE state = 'pending' AND due_at <= :now AND (:on_time OR due_at <= {NOW})
     ORDER BY due_at
     LIMIT :batch
     FOR UPDATE SKIP LOCKED
@@ -82,7 +82,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries
 FROM moved m FULL JOIN sums s USING (program_id, member_id)
-""")
+""")  # noqa: S608  # Constants.
 
 _NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
 
@@ -99,6 +99,7 @@ async def settle_batch(
     outbox: OutboxRow,
     *,
     now: datetime,
+    ahead: timedelta,
     on_time: bool = False,
     batch: int = CREDITS_PER_BATCH,
 ) -> int:
@@ -106,9 +107,10 @@ async def settle_batch(
     `outbox`.
 
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
-    that (`on_time`); never from before they were accepted.
+    that (`on_time`); never from before they were accepted. Without `on_time` nothing is done that is not
+    due by the database's own clock plus `ahead`, whatever `now` is.
     """
-    values = {"now": now, "batch": batch, "on_time": on_time}
+    values = {"now": now, "ahead": ahead, "batch": batch, "on_time": on_time}
     return outbox.fill(await conn.execute(_SETTLE, values | outbox.parameters))
 
 

@@ -1,18 +1,21 @@
 """The services of a process: its settings, its clock, open connections and caches."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec import Struct
 from redis.asyncio import Redis
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.clock import Clock
 from engage.connections.valkey import open_client
+from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
 from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
 from engage.runtime.database import COMMAND_TIMEOUT_S, open_database
+from engage.runtime.database_clock import ClockFollower
 from engage.runtime.member_cache import MemberCache
 from engage.runtime.payout_provider import open_provider
 from engage.runtime.post_commit import PostCommit
@@ -27,6 +30,7 @@ class Services(Struct, frozen=True):
 
     settings: Settings
     clock: Clock
+    clock_follower: ClockFollower
     db: AsyncEngine
     gate: Gate
     topics: Topics
@@ -36,6 +40,10 @@ class Services(Struct, frozen=True):
     post_commit: PostCommit
     payouts: PayoutProvider | None
     loops: Loops
+
+    async def follow_clock(self) -> None:
+        """Set the clock by the database's. Raises Unavailable."""
+        await self.clock_follower.refresh(self.db)
 
 
 @asynccontextmanager
@@ -48,9 +56,13 @@ async def open_services(
     process that decides calls `programs.refresh` before it serves. Raises SettingsError.
     """
     clock = clock or Clock()
+    follower = ClockFollower(clock, settings)
     async with AsyncExitStack() as stack:
         db = open_database(settings.database_url, command_timeout_s=command_timeout_s)
         stack.push_async_callback(db.dispose)
+        # Later, by the loop below, where the database or its tables are not there yet.
+        with suppress(Unavailable, DBAPIError):
+            await follower.refresh(db)
         gate = open_gate(settings.state_url)
         stack.push_async_callback(gate.close)
         topics_client = open_client(Redis, settings.topics_url)
@@ -66,10 +78,22 @@ async def open_services(
         programs, members, loops = ProgramCache(), MemberCache(), Loops()
         await stack.enter_async_context(
             running(
+                loops.repeat("clock", lambda: follower.refresh(db)),
                 loops.repeat("programs", lambda: programs.refresh(db)),
                 loops.repeat("members", lambda: members.refresh(db)),
             )
         )
         yield Services(
-            settings, clock, db, gate, topics, doorbell, programs, members, post_commit, payouts, loops
+            settings,
+            clock,
+            follower,
+            db,
+            gate,
+            topics,
+            doorbell,
+            programs,
+            members,
+            post_commit,
+            payouts,
+            loops,
         )

@@ -82,6 +82,7 @@ credits = Table(
     check("credits_check3", "taken_back BETWEEN 0 AND points"),
     check("credits_day_check", "(of_day IS NULL) = (day_slot IS NULL)"),
     check("credits_month_check", "(of_month IS NULL) = (month_slot IS NULL)"),
+    check("credits_check4", "active_at >= accepted_at"),
     Index("credits_source_key", "program_id", "member_id", "source_key", unique=True),
     Index(
         "credits_reference",

@@ -52,7 +52,7 @@ class Doorbell:
                     SETTLE_JOB,
                     tick,
                     _job_id=f"{SETTLE_JOB}:{tick}",
-                    _defer_until=_EPOCH + tick * TICK,
+                    _defer_until=time_of(tick),
                     _queue_name=QUEUE,
                 )
             self._rung.add(tick)
@@ -80,6 +80,10 @@ class Doorbell:
 def tick_of(at: datetime) -> int:
     """The first tick at or after `at`: the doorbell never rings early."""
     return -((_EPOCH - at) // TICK)
+
+
+def time_of(tick: int) -> datetime:
+    return _EPOCH + tick * TICK
 
 
 def open_queue(url: str) -> ArqRedis:

@@ -17,11 +17,11 @@ from engage.flows.checkout.close_holds import (
     release_overdue,
 )
 from engage.flows.checkout.hold import CheckoutHold, hold
-from engage.flows.operations.audit import audit
 from engage.flows.rewards.coupons import expire_coupons
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support.audit import assert_audit_is_clean
 from tests.support.checkout import (
     HOLD_FOR,
     SPENDING,
@@ -51,7 +51,7 @@ async def both(settings: Settings, services: Services) -> AsyncIterator[list[Ser
         yield [services, other]
         for process in (services, other):
             await process.post_commit.drain()
-        assert (await audit(settings)).broken == []
+        await assert_audit_is_clean(services)
 
 
 async def at_once(calls: list[Any]) -> list[Any]:

@@ -58,6 +58,14 @@ BROKEN = [
     ("never_active_early", f"UPDATE credits SET due_at = active_at + interval '1 us' WHERE id = {FUEL}"),
     ("never_active_early", f"UPDATE credits SET accepted_at = active_at + interval '1 us' WHERE id = {FUEL}"),
     ("never_active_early", f"UPDATE entries SET at = at - interval '1 day' WHERE credit_id = {FUEL}"),
+    *(
+        ("ledger_is_of_the_past", f"UPDATE {table} SET {column} = '2100-01-01Z'")
+        for table, column in (
+            *(("credits", "accepted_at"), ("credits", "active_at"), ("credits", "reversed_at")),
+            *(("entries", "at"), ("lots", "active_at"), ("lot_moves", "at"), ("reductions", "at")),
+            *(("holds", "created_at"), ("holds", "closed_at")),
+        )
+    ),
     ("lots_cover_balances", f"UPDATE lots SET remaining = 0 WHERE credit_id = {FUEL}"),
     (
         "withdrawals_fit_holds",

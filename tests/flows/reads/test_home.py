@@ -1,6 +1,6 @@
 """The sections of the home screen fit into one statement and one answer."""
 
-from engage.clock import Clock
+from engage.clock import machine_time
 from engage.flows.reads.home import SECTIONS, Home
 from engage.runtime.home import HomeContext
 
@@ -12,6 +12,6 @@ def test_each_section_fills_a_field_of_the_home_screen() -> None:
 
 
 def test_no_two_sections_use_the_same_parameter() -> None:
-    context = HomeContext(Clock().now(), None)
+    context = HomeContext(machine_time(), None)
     names = [name for section in SECTIONS for name in section.parameters(context)]
     assert len(set(names)) == len(names)

@@ -16,7 +16,6 @@ from engage.flows.reads.home import read_home
 from engage.flows.scheduled.advance_clock import advance_clock
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
-from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import (
@@ -90,7 +89,7 @@ async def test_other_processes_follow_the_clock(services: Services, settings: Se
     await advance_clock(services, by=10 * DAY)
     assert settings.sandbox is not None
     async with services_with_activities(settings, running_clock()) as other:
-        await follow_sandbox_clock(other)
+        await other.follow_clock()
         assert abs(other.clock.now() - services.clock.now()) < timedelta(seconds=1)
 
 
@@ -127,7 +126,7 @@ async def test_a_worker_settles_by_the_same_clock(services: Services, settings: 
     async with services_with_activities(settings, running_clock()) as worker:
         assert await settle_due(worker, now=worker.clock.now()) == 0
         await advance_clock(services, by=FIVE_MINUTES - timedelta(seconds=30))
-        await follow_sandbox_clock(worker)
+        await worker.follow_clock()
         assert await settle_due(worker, now=worker.clock.now()) == 0
         await advance_clock(services, by=timedelta(seconds=30))
         assert await rows(services.db, "SELECT active FROM balances") == [(50,)]

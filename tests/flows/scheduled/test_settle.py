@@ -5,8 +5,13 @@ import random
 from collections import Counter
 from datetime import timedelta
 
+import msgspec
 import pytest
+from arq import Retry
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
+from engage.clock import MachineClock
 from engage.domain.activity import AnyActivity
 from engage.flows.activities.activity import RecordedActivity
 from engage.flows.activities.record import record
@@ -16,6 +21,8 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.ledger import settle as ledger
 from engage.runtime.services import Services
+from engage.settings import Settings
+from engage.signals.doorbell import tick_of
 from tests.support.activities import (
     act,
     join,
@@ -23,13 +30,15 @@ from tests.support.activities import (
     perform,
     review,
     review_removed,
+    services_with_activities,
     share_removed,
     social,
     tap,
 )
 from tests.support.audit import assert_audit_is_clean
-from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
+from tests.support.clock import DAY, FIVE_MINUTES, NOON, LyingClock, advance
 from tests.support.database import rows
+from workers import jobs
 
 MOMENT = timedelta(microseconds=1)
 
@@ -50,6 +59,40 @@ async def test_nothing_is_active_before_it_is_due(services: Services) -> None:
     assert await settle_due(services, now=NOON + DAY) == 1
     assert await settle_due(services, now=NOON + DAY) == 0
     await assert_audit_is_clean(services)
+
+
+async def test_a_worker_whose_clock_is_a_day_ahead_activates_nothing_early(settings: Settings) -> None:
+    real = msgspec.structs.replace(settings, sandbox=None)
+    async with (
+        services_with_activities(real, MachineClock()) as right,
+        services_with_activities(real, LyingClock(timedelta(hours=25))) as wrong,
+    ):
+        await join(right)
+        assert await settle_due(wrong, now=wrong.clock.now()) == 0
+        assert await settle_together(wrong, tick=1, settlers=0) == 0
+        assert await states(right) == {"pending": 1}
+        await perform(wrong, link())
+        late = "SELECT count(*) FROM credits WHERE accepted_at > clock_timestamp()"
+        assert await rows(right.db, late) == [(0,)], "accepted by the database's clock"
+
+
+async def test_no_credit_can_be_active_before_it_was_accepted(services: Services) -> None:
+    await join(services)
+    early = text(
+        "UPDATE credits SET state = 'active', active_at = accepted_at - interval '1 ms', due_at = NULL"
+    )
+    with pytest.raises(IntegrityError, match="credits_check4"):
+        async with services.db.begin() as conn:
+            await conn.execute(early)
+
+
+async def test_a_doorbell_that_rings_early_rings_again_at_the_tick(services: Services) -> None:
+    await join(services)
+    tick = tick_of(services.clock.wall() + timedelta(seconds=9))
+    with pytest.raises(Retry) as again:
+        await jobs.settle({"services": services}, tick)
+    assert again.value.defer_score is not None
+    assert 8_000 < again.value.defer_score <= 9_250
 
 
 async def test_points_expire_by_their_due_time_however_late_the_settlement(

@@ -9,7 +9,6 @@ import pytest
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
-from engage.flows.operations.audit import audit
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent, content_of
 from engage.flows.shop.take_events import EventsTaken, take_events
@@ -27,6 +26,7 @@ from tests.support.activities import (
     signed_in,
     social,
 )
+from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, FIVE_MINUTES, advance
 from tests.support.database import rows
 
@@ -56,7 +56,7 @@ async def test_a_repeated_event_changes_nothing(services: Services, settings: Se
     assert summary(await take_events(services, events)) == (0, 2, [])
     assert summary(await take_events(services, [*events, *events, signed_in(services)])) == (1, 4, [])
     assert await balance(services) == (0, 80), "registered and signed in, once"
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_only_the_first_sign_in_pays_and_the_others_are_accepted(services: Services) -> None:
@@ -85,7 +85,7 @@ async def test_a_review_is_taken_back_before_and_after_it_is_active(
     assert [entry[1:3] for entry in statement] == [(50, 50), (20, 70), (-20, 50)]
     assert statement[-1][0::3] == ("clawback", 6), "it names the entry that it takes back"
     assert await code_of(services, review("a", "r-3")) == "already_rewarded", "the first review only"
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_two_removals_at_once_take_an_activity_back_once(
@@ -97,7 +97,7 @@ async def test_two_removals_at_once_take_an_activity_back_once(
     twice: list[AnyEvent] = [review_removed(services, "r-1"), review_removed(services, "r-1")]
     assert summary(await take_events(services, twice)) == (2, 0, [])
     assert await balance(services) == (50, 0)
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_a_removed_share_loses_all_its_credits(services: Services, settings: Settings) -> None:
@@ -110,7 +110,7 @@ async def test_a_removed_share_loses_all_its_credits(services: Services, setting
     (again,) = await record(services, [act(services, link("s-1"))])
     assert isinstance(again, Refusal)
     assert (again.code, again.status) == ("activity_removed", 409)
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_a_removal_may_come_before_its_activity(services: Services, settings: Settings) -> None:
@@ -122,7 +122,7 @@ async def test_a_removal_may_come_before_its_activity(services: Services, settin
     assert await code_of(services, social("s-1")) == "activity_removed"
     assert [c.rule for c in (await perform(services, review("a", "r-2"))).credits] == ["review"]
     assert await perform(services, link("s-2"))
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -136,7 +136,7 @@ async def test_a_removal_and_its_activity_at_once_agree(
     await asyncio.gather(*both)
     await settle_due(services, now=advance(services, 2 * DAY))
     assert await balance(services) == (50, 0)
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_the_same_events_from_two_callers_at_once_are_done_once(
@@ -157,7 +157,7 @@ async def test_the_same_events_from_two_callers_at_once_are_done_once(
     assert summary(await take_events(services, events)) == (0, 20, [])
     found = await rows(services.db, "SELECT DISTINCT active, pending FROM balances")
     assert found == [(50, 30)]
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_an_event_can_name_its_member_by_card(services: Services) -> None:
@@ -202,7 +202,7 @@ async def test_an_old_event_is_decided_as_of_its_time_and_due_at_once(
     await take_events(services, [signed_in(services, at=services.clock.now() - 30 * DAY)])
     assert await settle_due(services, now=services.clock.now()) == 1
     assert await balance(services) == (30, 50)
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 async def test_no_event_is_recorded_when_a_service_is_away(
@@ -244,7 +244,7 @@ async def test_of_two_events_under_one_id_at_once_one_is_done(
         (again,) = [summary(await take_events(services, [event]))]
         assert again == ((0, 1, []) if answer.accepted else (0, 0, ["id_reused"]))
     assert await balance(services) == (0, 50 + 4 * 20), "four reviews were taken back"
-    assert (await audit(settings)).broken == []
+    await assert_audit_is_clean(services)
 
 
 def test_the_content_of_an_event_is_the_same_in_every_release() -> None:

@@ -18,7 +18,6 @@ from engage.domain.refusals import Unavailable
 from engage.runtime.background import running
 from engage.runtime.database import REQUEST_TIMEOUT_S
 from engage.runtime.liveness import API, send_heartbeats, touch_liveness_file
-from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services, open_services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
@@ -53,10 +52,12 @@ def api_of(scope: Scope) -> Api:
 
 
 def started_api_of(scope: Scope) -> Api:
-    """Raises Unavailable until the database has been reached for the first time."""
+    """Raises Unavailable until the database has been reached for the first time, and while the machine's
+    clock is too far off."""
     api = api_of(scope)
     if not api.started:
         raise Unavailable("postgres")
+    api.services.clock.check()
     return api
 
 
@@ -93,7 +94,7 @@ async def _try_to_start(api: Api) -> None:
     try:
         await api.services.programs.refresh(api.services.db)
         await api.services.members.refresh(api.services.db)
-        await follow_sandbox_clock(api.services)
+        await api.services.follow_clock()
         api.started = True
     except Unavailable as unavailable:
         log.warning("waiting for a service", part=unavailable.facts["part"])

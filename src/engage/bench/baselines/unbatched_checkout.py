@@ -17,7 +17,7 @@ from litestar.datastructures import State
 from msgspec import Struct
 
 from engage.bench.baselines.litestar_server import open_pool, run
-from engage.clock import Clock
+from engage.clock import Clock, MachineClock
 from engage.flows.checkout.hold import HoldRequest
 from engage.runtime.ids import new_id
 from engage.settings import Settings
@@ -111,7 +111,7 @@ async def capture_nothing(hold_id: UUID) -> None:
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     async with open_pool(settings) as db:
-        yield Resources(Clock(), db)
+        yield Resources(MachineClock(), db)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from engage.bench.baselines.litestar_server import open_pool, run
 from engage.bench.setup.constants import PROGRAM, TAPS
 from engage.bench.setup.members import tap_credit
-from engage.clock import Clock
+from engage.clock import Clock, MachineClock
 from engage.ledger.accept import why_json
 from engage.programs import preset
 from engage.runtime.ids import new_id
@@ -83,7 +83,7 @@ async def tap(request: Request[Any, Any, Any], state: State) -> TapResponse | Re
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    clock = Clock()
+    clock = MachineClock()
     verifier = await open_verifier(settings, clock)
     async with Redis.from_url(settings.state_url) as valkey, open_pool(settings) as db:
         yield Resources(clock, db, valkey, verifier)

@@ -23,7 +23,7 @@ from engage.bench.setup.child_program import ChildProgram, child_program
 from engage.bench.setup.constants import PROGRAM, raise_file_limit
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members
-from engage.clock import Clock
+from engage.clock import machine_time
 from engage.feed import messages
 from engage.programs import preset
 from engage.runtime.database import open_database
@@ -45,7 +45,7 @@ async def run(env: Environment) -> list[Figure]:
     db = open_database(env.settings.database_url, pool_size=1)
     try:
         members = max(sizes.sockets, sizes.idle, WARM_UP)
-        await add_members(db, preset(PROGRAM), PREFIX, members, now=Clock().now())
+        await add_members(db, preset(PROGRAM), PREFIX, members, now=machine_time())
     finally:
         await db.dispose()
     spec = processes.feed(env)

@@ -12,7 +12,7 @@ from engage.bench.figures import Figure, compare
 from engage.bench.setup.constants import COUNTRY, PROGRAM
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import load_gate
-from engage.clock import Clock
+from engage.clock import machine_time
 from engage.domain import calendar
 from engage.domain.earning.limits import StreakSlot
 from engage.domain.program.program import Program
@@ -54,7 +54,7 @@ async def _memory(
     """Measure bytes of Valkey for a member with a streak and limits."""
     await _empty(valkey, gate)
     members = env.sizes.members
-    now = Clock().now()
+    now = machine_time()
     records = _records(preset(PROGRAM), now)
     before = await _used_memory(valkey)
     for first in range(0, members, MEMBERS_PER_REPORT):
@@ -90,7 +90,7 @@ def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
 async def _claims(env: Environment, gate: Gate, valkey: Redis) -> Figure:
     """Claim fuel taps of distinct members, with many claims a call and with one, in alternation."""
     await _empty(valkey, gate)
-    now = Clock().now()
+    now = machine_time()
     streak = preset(PROGRAM).earning.rules.streak
     assert streak is not None
     slot = StreakSlot(streak.id, calendar.local_date(now, ZONE), ZONE)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from engage import sandbox_secrets
 from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import HOST, member_id, raise_file_limit
-from engage.clock import Clock
+from engage.clock import machine_time
 from engage.tokens.signing import sign
 
 TOKEN_LIFE = timedelta(minutes=15)
@@ -245,7 +245,7 @@ class Socket(asyncio.Protocol):
             if kind == TEXT:
                 messages += 1
                 if self._client.activations is not None and data.find(ACTIVE, start, start + length) >= 0:
-                    self._client.activations.setdefault(self._number, Clock().wall())
+                    self._client.activations.setdefault(self._number, machine_time())
             elif kind == PING:
                 # The protocol allows a mask of zeros.
                 self._transport.write(

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from engage.bench.clients.pacing import OpenPacer, Pacer, PortOpen
 from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import member_id
-from engage.clock import Clock
+from engage.clock import MachineClock
 from engage.signals.topics import Change, Topics
 
 CHANGES_PER_BATCH = 1_000  # As many as a settlement publishes at a time.
@@ -38,7 +38,7 @@ class FeedPublisher:
                 return PortOpen(self._pacer.port)
             case Publish():
                 async with Redis.from_url(request.topics_url) as client:
-                    return await self._publish(request, Topics(client, Clock()))
+                    return await self._publish(request, Topics(client, MachineClock()))
 
     async def _publish(self, request: Publish, topics: Topics) -> Published:
         members = [member_id(request.prefix, n) for n in range(request.members)]

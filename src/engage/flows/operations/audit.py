@@ -12,8 +12,8 @@ from engage.domain.program.program import Program
 from engage.ledger.checks import LEDGER_CHECKS
 from engage.ledger.totals import Totals, read_totals
 from engage.runtime.database import open_database, snapshot
+from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
-from engage.runtime.sandbox_clock import read_clock
 from engage.settings import Settings
 from engage.store import programs as store
 from engage.store.checks import STORE_CHECKS

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
-from engage.clock import Clock
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
+from engage.runtime.database_clock import database_time
 from engage.settings import Settings
 from engage.store import api_keys, sandbox_clock
 from engage.store import programs as store
@@ -48,7 +48,7 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> None:
     for name, document in programs.presets().items():
         program, version = name.split("/")
         if (program, version) not in stored:
-            await publish(db, document, source=name, now=Clock().now(), past_allowed=past_allowed)
+            await publish(db, document, source=name, now=await database_time(db), past_allowed=past_allowed)
         elif stored[program, version] != document:
             log.warning(
                 "another text of this preset is published, and stays", program=program, version=version
@@ -75,7 +75,7 @@ async def migrate(settings: Settings) -> None:
 
 
 async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
-    now = Clock().now()
+    now = await database_time(db)
     async with transaction(db) as conn:
         await sandbox_clock.begin(conn)
         await api_keys.add(conn, secrets.shop_key, name="sandbox shop", scopes=["shop"], now=now)

@@ -2,17 +2,17 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from engage.clock import Clock
 from engage.runtime.database import transaction
+from engage.runtime.database_clock import database_time
 from engage.store import api_keys
 from engage.store.api_keys import ApiKey, ListedKey, Scope
 
 
 async def create_key(db: AsyncEngine, *, name: str, scopes: list[Scope]) -> str:
     """Create a key and return it. It cannot be read again: only its hash is stored. Raises Unavailable."""
-    key = api_keys.new_key()
+    key, now = api_keys.new_key(), await database_time(db)
     async with transaction(db) as conn:
-        await api_keys.add(conn, key, name=name, scopes=scopes, now=Clock().wall())
+        await api_keys.add(conn, key, name=name, scopes=scopes, now=now)
     return key
 
 
@@ -24,8 +24,9 @@ async def list_keys(db: AsyncEngine) -> list[ListedKey]:
 
 async def revoke_key(db: AsyncEngine, key_id: str) -> bool:
     """Revoke a key; return false if no active key has this id. APIs accept it for a few more seconds."""
+    now = await database_time(db)
     async with transaction(db) as conn:
-        return await api_keys.revoke(conn, key_id, now=Clock().wall())
+        return await api_keys.revoke(conn, key_id, now=now)
 
 
 async def find_key(db: AsyncEngine, key: str) -> ApiKey | None:

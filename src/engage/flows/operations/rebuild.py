@@ -13,7 +13,6 @@ from engage.flows.activities.limits_from_ledger import load_gate
 from engage.ledger.settle import is_credit_due, read_due_times
 from engage.ledger.used_slots import read_active_members
 from engage.runtime.database import transaction
-from engage.runtime.sandbox_clock import follow_sandbox_clock
 from engage.runtime.services import Services
 from engage.signals.doorbell import TICK
 from engage.store.members.members import Member, count_members, read_members_after
@@ -44,7 +43,7 @@ async def rebuild(services: Services, *, on_progress: OnProgress = _ignore) -> R
     Safe to repeat. Raises Unavailable.
     """
     await services.programs.refresh(services.db)
-    await follow_sandbox_clock(services)
+    await services.follow_clock()
     await services.gate.install()
     await services.gate.forget_all()
     members, loaded = await _load_members(services, on_progress)

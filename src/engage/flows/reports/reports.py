@@ -20,8 +20,8 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.ledger.reports import PastBalance, read_past_balance, read_sums
 from engage.runtime.database import open_database, snapshot
+from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
-from engage.runtime.sandbox_clock import read_clock
 from engage.settings import Settings
 from engage.store import programs
 from engage.store.members.members import read_profiles

@@ -15,7 +15,9 @@ TURN_S = 10.0
 async def settle_once(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Activates a batch of credits that are due at `now`; how many. Raises Unavailable."""
     async with open_posting(services, cause="active", autocommit=True) as posting:
-        return await settle_batch(posting.conn, posting.outbox_row(), now=now, on_time=on_time)
+        return await settle_batch(
+            posting.conn, posting.outbox_row(), now=now, ahead=services.clock.ahead, on_time=on_time
+        )
 
 
 async def settle_due(services: Services, *, now: datetime, on_time: bool = False) -> int:

@@ -6,6 +6,7 @@ from engage.ledger.checks.holds import HOLD_CHECKS
 from engage.ledger.checks.lots import LOT_CHECKS
 from engage.ledger.checks.members import MEMBER_CHECKS
 from engage.ledger.checks.rules import RULE_CHECKS
+from engage.ledger.checks.times import TIME_CHECKS
 
 __all__ = ["LEDGER_CHECKS"]
 
@@ -16,4 +17,5 @@ LEDGER_CHECKS = (
     *HOLD_CHECKS,
     *MEMBER_CHECKS,
     *RULE_CHECKS,
+    *TIME_CHECKS,
 )
