@@ -46,6 +46,9 @@ class Caller:
             sent["json"] = body
         return await self._client.post(path, headers=self._headers | _named(headers), **sent)
 
+    async def request(self, method: str, path: str, body: object = None) -> httpx.Response:
+        return await self._client.request(method, path, headers=self._headers, json=body)
+
     async def patch(self, path: str, body: object, **headers: str) -> httpx.Response:
         return await self._client.patch(path, headers=self._headers | _named(headers), json=body)
 

@@ -292,7 +292,7 @@ async def test_only_the_shop_may_call_its_operations(api: Calling, path: str, bo
 
 async def test_a_revoked_key_ends_within_seconds(api: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
     db = api.services.db
-    key = await create_key(db, name="till", scopes=["shop"])
+    key = await create_key(db, name="till", scopes=["shop"], programs=None)
     till = Caller(api.client, f"Bearer {key}")
     assert (await till.post(EVENTS, [])).status_code == 200
     known = split(key)

@@ -1,4 +1,4 @@
-"""`engage keys`: make, list and revoke keys."""
+"""`engage keys`: make, list, bind and revoke keys."""
 
 import asyncio
 
@@ -9,6 +9,7 @@ from engage.cli import main
 from engage.flows.operations.keys import find_key
 from engage.runtime.database import open_database
 from engage.settings import Settings, to_environment
+from engage.store.api_keys import ApiKey
 
 
 @pytest.fixture
@@ -21,19 +22,29 @@ async def run(environment: dict[str, str | None], *arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, main, ["keys", *arguments], env=environment)
 
 
-async def scopes_of(settings: Settings, key: str) -> tuple[str, ...] | None:
+async def stored_key(settings: Settings, key: str) -> ApiKey | None:
     db = open_database(settings.database_url, pool_size=1)
     try:
-        stored = await find_key(db, key)
-        return None if stored is None else stored.scopes
+        return await find_key(db, key)
     finally:
         await db.dispose()
+
+
+async def scopes_of(settings: Settings, key: str) -> tuple[str, ...] | None:
+    stored = await stored_key(settings, key)
+    return None if stored is None else stored.scopes
+
+
+async def programs_of(settings: Settings, key: str) -> tuple[str, ...] | None:
+    stored = await stored_key(settings, key)
+    assert stored is not None
+    return stored.programs
 
 
 async def test_a_key_is_shown_once_and_has_its_scope(
     settings: Settings, environment: dict[str, str | None]
 ) -> None:
-    made = await run(environment, "create", "web shop", "--scope", "shop")
+    made = await run(environment, "create", "web shop", "--scope", "shop", "--all-programs")
     assert made.exit_code == 0, made.output
     key = made.output.strip()
     assert await scopes_of(settings, key) == ("shop",)
@@ -47,7 +58,9 @@ async def test_a_key_is_shown_once_and_has_its_scope(
 async def test_a_revoked_key_is_refused_and_stays_listed(
     settings: Settings, environment: dict[str, str | None]
 ) -> None:
-    key = (await run(environment, "create", "till 7", "--scope", "shop")).output.strip()
+    key = (
+        await run(environment, "create", "till 7", "--scope", "shop", "--program", "eu-mi-points")
+    ).output.strip()
     id_ = key.split("_")[1]
     assert (await run(environment, "revoke", id_)).exit_code == 0
     assert await scopes_of(settings, key) is None
@@ -57,7 +70,34 @@ async def test_a_revoked_key_is_refused_and_stays_listed(
     assert "no key" in again.output
 
 
-@pytest.mark.parametrize("arguments", [["create", "x"], ["create", "x", "--scope", "all"], ["revoke"]])
+async def test_a_key_names_its_programs(settings: Settings, environment: dict[str, str | None]) -> None:
+    named = ["--program", "eu-mi-points", "--program", "by-mi-bonus", "--program", "eu-mi-points"]
+    key = (await run(environment, "create", "web shop", "--scope", "shop", *named)).output.strip()
+    id_ = key.split("_")[1]
+    assert await programs_of(settings, key) == ("eu-mi-points", "by-mi-bonus")
+    assert "eu-mi-points, by-mi-bonus" in (await run(environment, "list")).output
+    for arguments, programs in [
+        (["--all-programs"], None),
+        (["--program", "in-mi-tokens"], ("in-mi-tokens",)),
+    ]:
+        bound = await run(environment, "bind", id_, *arguments)
+        assert bound.exit_code == 0, bound.output
+        assert await programs_of(settings, key) == programs
+    assert (await run(environment, "bind", "nobody", "--all-programs")).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create", "x", "--all-programs"],
+        ["create", "x", "--scope", "all", "--all-programs"],
+        ["create", "x", "--scope", "shop"],
+        ["create", "x", "--scope", "shop", "--program", "p", "--all-programs"],
+        ["create", "x", "--scope", "shop", "--program", "No Program"],
+        ["bind", "x"],
+        ["revoke"],
+    ],
+)
 async def test_a_wrong_call_is_refused(environment: dict[str, str | None], arguments: list[str]) -> None:
     assert (await run(environment, *arguments)).exit_code == 2
 

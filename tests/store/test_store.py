@@ -82,11 +82,17 @@ async def test_an_answer_is_kept_if_its_transaction_commits(db: AsyncEngine) -> 
 async def test_a_key_is_valid_until_revoked_and_stored_as_a_hash(db: AsyncEngine) -> None:
     key, other = api_keys.new_key(), api_keys.new_key()
     async with transaction(db) as conn:
-        await api_keys.add(conn, key, name="shop", scopes=["shop"], now=NOW)
-        await api_keys.add(conn, key, name="again", scopes=["shop", "admin"], now=NOW)
+        await api_keys.add(conn, key, name="shop", scopes=["shop"], programs=["p", "q"], now=NOW)
+        await api_keys.add(conn, key, name="again", scopes=["shop", "admin"], programs=None, now=NOW)
         found = await api_keys.find(conn, key)
         assert found is not None
-        assert (found.name, found.scopes) == ("shop", ("shop",))
+        assert (found.name, found.scopes, found.programs) == ("shop", ("shop",), ("p", "q"))
+        assert [found.opens(program) for program in ("p", "q", "r")] == [True, True, False]
+        for programs in (None, ["r"]):
+            assert await api_keys.bind(conn, found.id, programs)
+            bound = await api_keys.find(conn, key)
+            assert bound is not None
+            assert [bound.opens(program) for program in ("p", "r")] == [programs is None, True]
         forged = f"ek_{found.id}_{other.rpartition('_')[2]}"
         for wrong in (other, forged, key[:-1], key + "x", key.upper(), "", "ek__", "x" * 200):
             assert await api_keys.find(conn, wrong) is None

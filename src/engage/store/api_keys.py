@@ -7,6 +7,7 @@ reverse as the slowest hash of a password.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -15,6 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.refusals import Code, Refusal
 from engage.schema.api_keys import api_keys
 from engage.schema.rows import columns, from_row
 
@@ -22,15 +24,27 @@ Scope = Literal["shop", "admin"]
 
 
 class ApiKey(msgspec.Struct, frozen=True):
+    """A key in use. It opens the calls about its `programs`, or about every program (None)."""
+
     id: str
     name: str
     scopes: tuple[str, ...]
+    programs: tuple[str, ...] | None
+
+    def opens(self, program_id: str) -> bool:
+        return self.programs is None or program_id in self.programs
+
+    def check(self, program_id: str) -> None:
+        """Raises Refusal other_program."""
+        if not self.opens(program_id):
+            raise Refusal(Code.OTHER_PROGRAM, program=program_id)
 
 
 class ListedKey(msgspec.Struct, frozen=True):
     id: str
     name: str
     scopes: tuple[str, ...]
+    programs: tuple[str, ...] | None
     created_at: datetime
     revoked_at: datetime | None
 
@@ -48,13 +62,28 @@ def split(key: str) -> tuple[str, bytes] | None:
     return id_, hashlib.sha256(secret.encode()).digest()
 
 
-async def add(conn: AsyncConnection, key: str, *, name: str, scopes: list[Scope], now: datetime) -> None:
+async def add(
+    conn: AsyncConnection,
+    key: str,
+    *,
+    name: str,
+    scopes: list[Scope],
+    programs: Sequence[str] | None,
+    now: datetime,
+) -> None:
     """Store a key made by `new_key`; a key that is stored already stays as it is. Raises ValueError."""
     parts = split(key)
     if parts is None:
         raise ValueError("not a key")
     id_, secret_hash = parts
-    row = {"id": id_, "name": name, "secret_hash": secret_hash, "scopes": scopes, "created_at": now}
+    row = {
+        "id": id_,
+        "name": name,
+        "secret_hash": secret_hash,
+        "scopes": scopes,
+        "programs": programs,
+        "created_at": now,
+    }
     await conn.execute(insert(api_keys).values(row).on_conflict_do_nothing())
 
 
@@ -64,13 +93,12 @@ async def find(conn: AsyncConnection, key: str) -> ApiKey | None:
     if parts is None:
         return None
     id_, secret_hash = parts
-    query = select(api_keys.c.name, api_keys.c.secret_hash, api_keys.c.scopes).where(
-        api_keys.c.id == id_, api_keys.c.revoked_at.is_(None)
-    )
+    columns_read = (api_keys.c.name, api_keys.c.secret_hash, api_keys.c.scopes, api_keys.c.programs)
+    query = select(*columns_read).where(api_keys.c.id == id_, api_keys.c.revoked_at.is_(None))
     row = (await conn.execute(query)).one_or_none()
     if row is None or not hmac.compare_digest(bytes(row.secret_hash), secret_hash):
         return None
-    return ApiKey(id_, row.name, row.scopes)
+    return ApiKey(id_, row.name, row.scopes, row.programs)
 
 
 async def list_keys(conn: AsyncConnection) -> list[ListedKey]:
@@ -78,6 +106,16 @@ async def list_keys(conn: AsyncConnection) -> list[ListedKey]:
         select(*columns(api_keys, ListedKey)).order_by(api_keys.c.created_at, api_keys.c.id)
     )
     return [from_row(ListedKey, row) for row in rows]
+
+
+async def bind(conn: AsyncConnection, id_: str, programs: Sequence[str] | None) -> bool:
+    """Bind a key to programs, or open every program (None); False when there is no such key in use."""
+    bound = await conn.execute(
+        update(api_keys)
+        .where(api_keys.c.id == id_, api_keys.c.revoked_at.is_(None))
+        .values(programs=programs)
+    )
+    return bound.rowcount == 1
 
 
 async def revoke(conn: AsyncConnection, id_: str, *, now: datetime) -> bool:

@@ -1,6 +1,7 @@
 """Events of the shop. A mistake in one event does not affect the others of a request."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 from engage.messages.refusals import refusal_message
 from engage.runtime.batch import decide_each
+from engage.store.api_keys import ApiKey
 
 # An event of an earlier year is a mistake of the shop's clock.
 EARLIEST_YEAR: Final = 2000
@@ -78,12 +80,17 @@ class EventController(Controller):
         nothing.
 
         Each event is accepted or refused on its own, in order. `refused` lists the refused with `index`,
-        `id` and code.
+        `id` and code. If the key opens the program of none of them, the call is refused.
         """
-        api, _ = await shop_of(request.scope)
+        api, key = await shop_of(request.scope)
         sent = _split(await read_body(request.scope, request.receive, EVENTS_BYTES))
         language = language_of(request.scope)
-        taken = await take_events(api.services, decide_each(sent, _read))
+        events = decide_each(sent, partial(_read, key))
+        refusals = [event for event in events if isinstance(event, Refusal)]
+        foreign = [refusal for refusal in refusals if refusal.code is Code.OTHER_PROGRAM]
+        if foreign and len(foreign) == len(sent):
+            raise foreign[0]
+        taken = await take_events(api.services, events)
         refused = [
             _refused(n, _field(sent[n], "id"), refusal, language) for n, refusal in taken.refused.items()
         ]
@@ -119,8 +126,8 @@ def _split_broken(body: bytes) -> list[bytes]:
         raise invalid(FieldError("$", f"expected JSON: {error}")) from None
 
 
-def _read(raw: bytes) -> AnyEvent:
-    """Raises Refusal unknown_type or invalid_event."""
+def _read(key: ApiKey, raw: bytes) -> AnyEvent:
+    """Raises Refusal unknown_type, invalid_event or other_program."""
     try:
         event = decode_json(raw, _decoder)
     except Malformed:
@@ -130,6 +137,7 @@ def _read(raw: bytes) -> AnyEvent:
         raise _invalid_event(*mistakes(raw, AnyEvent)) from None
     if event.time.year < EARLIEST_YEAR:
         raise _invalid_event(FieldError("time", f"expected {EARLIEST_YEAR} or later, got {event.time.year}"))
+    key.check(event.program)
     return event
 
 

@@ -1,26 +1,32 @@
 """The shop's checkout: quotes, and holds of points and coupons."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, post
 from litestar.params import PathParameter
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, read_empty, read_json
 from engage.api.http.callers import shop_idempotency, shop_of
+from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
-from engage.domain.refusals import UseCase
+from engage.domain.refusals import Refusal, UseCase
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.checkout.members import find_members
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
 from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
+from engage.store.api_keys import ApiKey
+
+Order = TypeVar("Order", bound=QuoteRequest)
 
 HoldId = Annotated[UUID, PathParameter(description="The id of the hold.")]
 
@@ -65,8 +71,8 @@ class CheckoutController(Controller):
     )
     async def quote(self, request: Request[Any, Any, Any]) -> Answer[Quote]:
         """The most points for this order, their worth, and each coupon of the member."""
-        api, _ = await shop_of(request.scope)
-        order = await read_json(request, _quote)
+        api, key = await shop_of(request.scope)
+        order = await _in_program(api, key, await read_json(request, _quote))
         return answer(await quote(api.services, order))
 
     @post(
@@ -83,8 +89,8 @@ class CheckoutController(Controller):
 
         An order has one hold at a time. The same request again is answered with the same hold.
         """
-        api, _ = await shop_of(request.scope)
-        order = await read_json(request, _hold)
+        api, key = await shop_of(request.scope)
+        order = await _in_program(api, key, await read_json(request, _hold))
         wanted = OrderToHold(order, keyed(request.scope, _held))
         return _held(await api.batchers.submit(HOLD, wanted))
 
@@ -113,7 +119,23 @@ class CheckoutController(Controller):
         return await _close(request, hold_id, "released")
 
 
+async def _in_program(api: Api, key: ApiKey, order: Order) -> Order:
+    """Return the order with a program that the key opens; a key for every program leaves it as it is.
+
+    Raises Refusal other_program, and what `find_members` refuses; Unavailable.
+    """
+    if order.program is not None:
+        key.check(order.program)
+    if key.programs is None or order.program is not None:
+        return order
+    now = api.services.clock.now()
+    (member,) = await find_members(api.services, [order], within=key.programs, now=now)
+    if isinstance(member, Refusal):
+        raise member
+    return replace(order, program=member.program_id)
+
+
 async def _close(request: Request[Any, Any, Any], hold_id: UUID, outcome: HoldOutcome) -> Answer[ClosedHold]:
-    api, _ = await shop_of(request.scope)
+    api, key = await shop_of(request.scope)
     await read_empty(request)
-    return answer(await api.batchers.submit(CLOSE, HoldClosing(hold_id, outcome)))
+    return answer(await api.batchers.submit(CLOSE, HoldClosing(hold_id, outcome, key.programs)))

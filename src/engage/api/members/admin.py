@@ -20,6 +20,7 @@ from engage.flows.members.adjust import AdjustmentRequest, AdjustmentResult, Rea
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.profile import MemberProfile, SeveralPrograms, program_of, read_profile
+from engage.store.api_keys import ApiKey
 
 
 class MergeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,10 +64,10 @@ class AdminMemberController(Controller):
         program: MemberProgramParameter = NOT_GIVEN,
     ) -> Answer[MemberProfile]:
         """The balance, the cards, and the survivor of a merger. Nothing more personal than that."""
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
         check_query(request, "program")
         try:
-            return answer(await read_profile(api.services, member_id, program or None))
+            return answer(await read_profile(api.services, member_id, _programs(api, key, program)))
         except SeveralPrograms:
             raise _program_needed() from None
 
@@ -94,7 +95,7 @@ class AdminMemberController(Controller):
         adjustment = await read_json(request, _adjustment)
         if not adjustment.points:
             raise invalid(FieldError("points", "not 0"))
-        program = await _program(api, member_id, program)
+        program = await _program(api, key, member_id, program)
         adjusted = await adjust(
             api.services,
             program,
@@ -125,7 +126,7 @@ class AdminMemberController(Controller):
         api, key = await operator_of(request.scope)
         check_query(request, "program")
         merge = await read_json(request, _merge)
-        program = await _program(api, member_id, program)
+        program = await _program(api, key, member_id, program)
         merged = await merge_members(
             api.services, program, member_id, into=merge.into, reason=merge.reason, operator=key.id
         )
@@ -150,15 +151,25 @@ class AdminMemberController(Controller):
         """
         api, key = await operator_of(request.scope)
         check_query(request, "program")
-        program = await _program(api, member_id, program)
+        program = await _program(api, key, member_id, program)
         await erase_member(api.services, program, member_id, operator=key.id)
         return answer(ErasureResult(program, member_id))
 
 
-async def _program(api: Api, member_id: str, program: str) -> str:
-    """Raises Refusal unknown_member, or invalid_request where the program is needed."""
+def _programs(api: Api, key: ApiKey, program: str) -> list[str]:
+    """Return the programs to look for a member in: the one that is named, or those of the key.
+
+    Raises Refusal other_program.
+    """
+    if program:
+        key.check(program)
+    return [known for known in api.services.programs.ids() if key.opens(known) and program in ("", known)]
+
+
+async def _program(api: Api, key: ApiKey, member_id: str, program: str) -> str:
+    """Raises Refusal unknown_member, other_program, or invalid_request where the program is needed."""
     try:
-        return await program_of(api.services, member_id, program or None)
+        return await program_of(api.services, member_id, _programs(api, key, program))
     except SeveralPrograms:
         raise _program_needed() from None
 

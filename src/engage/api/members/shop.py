@@ -53,8 +53,9 @@ class MemberController(Controller):
     )
     async def register(self, request: Request[Any, Any, Any]) -> Answer[RegisteredMember]:
         """A person or company joins a program if its rules allow it."""
-        api, _ = await shop_of(request.scope)
+        api, key = await shop_of(request.scope)
         registration = await read_json(request, _registration)
+        key.check(registration.program)
         return _registered(
             await register_member(api.services, registration, keyed=keyed(request.scope, _registered))
         )
@@ -74,8 +75,9 @@ class MemberController(Controller):
         A number that is replaced or taken off is free for its next owner. The program sets how long nothing
         is paid out to a new number.
         """
-        api, _ = await shop_of(request.scope)
+        api, key = await shop_of(request.scope)
         update = await read_json(request, _update)
+        key.check(update.program)
         return answer(await update_member(api.services, member_id, update))
 
     @post(
@@ -94,6 +96,7 @@ class MemberController(Controller):
         """
         api, key = await shop_of(request.scope)
         merge = await read_json(request, _merge)
+        key.check(merge.program)
         merged = await merge_members(
             api.services, merge.program, member_id, into=merge.into, reason=merge.reason, operator=key.id
         )

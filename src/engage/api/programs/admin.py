@@ -68,8 +68,10 @@ class ProgramController(Controller):
     )
     async def programs(self, request: Request[Any, Any, Any]) -> Answer[ProgramPage]:
         """With the newest version of each."""
-        api, _ = await operator_of(request.scope)
-        return answer(ProgramPage(list_programs(api.services)))
+        api, key = await operator_of(request.scope)
+        return answer(
+            ProgramPage([program for program in list_programs(api.services) if key.opens(program.id)])
+        )
 
     @get(
         "/{program_id:str}/versions",
@@ -82,7 +84,8 @@ class ProgramController(Controller):
         self, request: Request[Any, Any, Any], program_id: ProgramParameter
     ) -> Answer[VersionPage]:
         """Versions are added and never changed."""
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
+        key.check(program_id)
         return answer(VersionPage(list_versions(api.services, program_id)))
 
     @get(
@@ -96,7 +99,8 @@ class ProgramController(Controller):
         self, request: Request[Any, Any, Any], program_id: ProgramParameter, version: VersionParameter
     ) -> Answer[VersionDocument]:
         """The next version can start from this document."""
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
+        key.check(program_id)
         return answer(await read_document(api.services, program_id, version))
 
     @post(
@@ -119,7 +123,8 @@ class ProgramController(Controller):
         version makes a new program. In a program with members, a version begins on a future day, except in
         the sandbox.
         """
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
+        key.check(program_id)
         body = await read_body(request.scope, request.receive, DOCUMENT_BYTES)
         text = decode(body, _version).document
         try:

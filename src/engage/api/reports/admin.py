@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from litestar import Controller, Request, get
 from litestar.params import QueryParameter
+from msgspec.structs import replace
 
 from engage.api.contract.operation import OPERATOR, contract
 from engage.api.http.answers import SAFE, Answer, answer
@@ -13,7 +14,7 @@ from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgr
 from engage.api.http.problems import FieldError, invalid
 from engage.domain.accounts.liability import LiabilityReport
 from engage.domain.accounts.period import InvalidPeriod
-from engage.domain.refusals import UseCase
+from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.reports.csv_export import as_csv
 from engage.flows.reports.reports import PastMemberBalance, report_balance, report_liability
 
@@ -76,8 +77,10 @@ class ReportController(Controller):
 
         `from=2026-12-01&at=2026-12-31` is December. CSV has a row for each figure.
         """
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
         check_query(request, "at", "from", "program", "format")
+        if program:
+            key.check(program)
         try:
             report = await report_liability(
                 api.services.settings,
@@ -89,6 +92,7 @@ class ReportController(Controller):
             )
         except InvalidPeriod as error:
             raise invalid(FieldError(error.field, str(error))) from None
+        report = replace(report, items=[item for item in report.items if key.opens(item.program)])
         wanted = request.accept.best_match(["application/json", CSV], default="application/json")
         if as_format == "csv" or (not as_format and wanted == CSV):
             return Answer(as_csv(report).encode(), CSV_HEADERS, 200)
@@ -109,8 +113,10 @@ class ReportController(Controller):
         program: MemberProgramParameter = NOT_GIVEN,
     ) -> Answer[PastMemberBalance]:
         """Also for members that have been merged or erased since."""
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
         check_query(request, "at", "program")
+        if program:
+            key.check(program)
         try:
             balances = await report_balance(
                 api.services.settings,
@@ -122,6 +128,9 @@ class ReportController(Controller):
             )
         except InvalidPeriod as error:
             raise invalid(FieldError(error.field, str(error))) from None
+        balances = [balance for balance in balances if key.opens(balance.program)]
+        if not balances:
+            raise Refusal(Code.UNKNOWN_MEMBER)
         if len(balances) > 1:
             programs = ", ".join(balance.program for balance in balances)
             raise invalid(FieldError("program", f"one of {programs}: members of each have this id"))

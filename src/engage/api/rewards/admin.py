@@ -44,6 +44,7 @@ class AdminCouponController(Controller):
         """The code can no longer be used, and its points are not given back. A coupon that is applied to an
         order is refused until the hold is closed. A code that is void already is answered the same.
         """
-        api, _ = await operator_of(request.scope)
+        api, key = await operator_of(request.scope)
         coupon = await read_json(request, _void)
+        key.check(coupon.program)
         return answer(await void_coupon(api.services, coupon.program, coupon.code))

@@ -45,8 +45,9 @@ class FCodeController(Controller):
     )
     async def redeem(self, request: Request[Any, Any, Any]) -> Answer[CouponView]:
         """Any buyer can redeem the code once, for its product. The same order again is answered the same."""
-        api, _ = await shop_of(request.scope)
+        api, key = await shop_of(request.scope)
         f_code = await read_json(request, _f_code)
+        key.check(f_code.program)
         redeemed = await redeem_f_code(
             api.services, f_code.program, f_code.code, product_id=f_code.product_id, order_id=f_code.order_id
         )

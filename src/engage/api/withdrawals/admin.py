@@ -41,8 +41,10 @@ class AdminWithdrawalController(Controller):
         self, request: Request[Any, Any, Any], withdrawal_id: WithdrawalIdParameter
     ) -> Answer[MemberWithdrawal]:
         """For a counter that is about to pay it."""
-        api, _ = await operator_of(request.scope)
-        return answer(_view(await read_any_withdrawal(api.services, withdrawal_id)))
+        api, key = await operator_of(request.scope)
+        withdrawal = await read_any_withdrawal(api.services, withdrawal_id)
+        key.check(withdrawal.program_id)
+        return answer(_view(withdrawal))
 
     @post(
         "/settle",
@@ -80,8 +82,9 @@ class AdminWithdrawalController(Controller):
 async def _end(
     request: Request[Any, Any, Any], withdrawal_id: UUID, *, paid: bool
 ) -> Answer[MemberWithdrawal]:
-    api, _ = await operator_of(request.scope)
+    api, key = await operator_of(request.scope)
     await read_empty(request)
+    key.check((await read_any_withdrawal(api.services, withdrawal_id)).program_id)
     return answer(_view(await confirm_withdrawal(api.services, withdrawal_id, paid=paid)))
 
 

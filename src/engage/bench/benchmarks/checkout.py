@@ -70,7 +70,7 @@ class Results(Struct, frozen=True):
 async def run(env: Environment) -> list[Figure]:
     async with open_services(env.settings) as services:
         await _add_members(env, services)
-        key = await create_key(services.db, name="checkout benchmark", scopes=["shop"])
+        key = await create_key(services.db, name="checkout benchmark", scopes=["shop"], programs=None)
         async with _servers(env, key) as servers:
             await _warm_up(env, servers)
             results = Results()

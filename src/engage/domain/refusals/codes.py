@@ -131,6 +131,12 @@ class Code(StrEnum):
     )
     UNAUTHORIZED = "unauthorized", 401, {_R.WITH_CREDENTIALS}
     FORBIDDEN = "forbidden", 403, {_R.WITH_API_KEY}, {"scope": "shop"}
+    OTHER_PROGRAM = (
+        "other_program",
+        403,
+        {_R.WITH_API_KEY, _U.TAKE_EVENT},
+        {"program": "eu-mi-points"},
+    )
     NOT_FOUND = "not_found", 404, {_R.OF_NO_OPERATION, _R.WITH_UUID_IN_PATH, _U.READ_VERSION}
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
     REQUEST_TIMEOUT = "request_timeout", 408, {_R.WITH_BODY}

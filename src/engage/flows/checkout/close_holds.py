@@ -5,7 +5,7 @@ whose time is over can no longer be captured, even if no worker has released it 
 its points are released.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -41,10 +41,13 @@ HoldOutcome = Literal["captured", "released"]
 
 
 class HoldClosing(Struct, frozen=True):
-    """A request to capture or to release a hold."""
+    """A request to capture or to release a hold. `within`: the programs that the caller acts for; all if
+    None.
+    """
 
     hold_id: UUID
     outcome: HoldOutcome
+    within: Collection[str] | None = None
 
 
 class ClosedHold(Struct, frozen=True):
@@ -68,7 +71,8 @@ class _State(Struct):
 
 
 async def close_holds(services: Services, closings: Sequence[HoldClosing]) -> list[ClosedHold | Refusal]:
-    """Capture or release holds; return them in order, or Refusal unknown_hold, hold_closed.
+    """Capture or release holds; return them in order, or Refusal unknown_hold, other_program,
+    hold_closed.
 
     Coupons applied by a captured hold are used; those of a released one return to the member. Raises
     Unavailable.
@@ -147,10 +151,12 @@ async def _write(posting: Posting, state: _State) -> None:
 
 
 def _answer(state: _State, closing: HoldClosing) -> ClosedHold:
-    """Raises Refusal unknown_hold, hold_closed."""
+    """Raises Refusal unknown_hold, other_program, hold_closed."""
     hold = state.holds.get(closing.hold_id)
     if hold is None:
         raise Refusal(Code.UNKNOWN_HOLD)
+    if closing.within is not None and hold.program_id not in closing.within:
+        raise Refusal(Code.OTHER_PROGRAM, program=hold.program_id)
     if hold.state == "open":
         is_overdue = hold.expires_at is not None and hold.expires_at <= state.now
         hold = _close(state, hold, "expired" if is_overdue else closing.outcome, state.now)

@@ -4,7 +4,7 @@ A member id is unique within a program only. If a request names no program and s
 that uses the order's currency counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,12 +24,16 @@ class _Request(Protocol):
 
 
 async def find_members(
-    services: Services, requests: Sequence[_Request], *, now: datetime
+    services: Services,
+    requests: Sequence[_Request],
+    *,
+    within: Collection[str] | None = None,
+    now: datetime,
 ) -> list[Member | Refusal]:
     """Return the member of each request, in order, or Refusal unknown_program, unknown_member or
-    invalid_request (ambiguous). Raises Unavailable.
+    invalid_request (ambiguous). Members of programs that are not `within` are unknown. Raises Unavailable.
     """
-    programs = services.programs.ids()
+    programs = [known for known in services.programs.ids() if within is None or known in within]
     keys = [
         (program, request.member_id)
         for request in requests

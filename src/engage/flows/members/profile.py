@@ -1,5 +1,6 @@
 """A member as operators see them: enough to help, and no more."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal
 
@@ -38,14 +39,14 @@ class SeveralPrograms(Exception):
     """Several programs have a member with this id."""
 
 
-async def program_of(services: Services, member_id: str, program_id: str | None) -> str:
-    """Find the program of a member. Raises Refusal unknown_member; SeveralPrograms."""
-    return (await _find(services, member_id, program_id)).program_id
+async def program_of(services: Services, member_id: str, programs: Collection[str]) -> str:
+    """Find the program of a member among these. Raises Refusal unknown_member; SeveralPrograms."""
+    return (await _find(services, member_id, programs)).program_id
 
 
-async def read_profile(services: Services, member_id: str, program_id: str | None) -> MemberProfile:
-    """Read a member. Raises Refusal unknown_member, member_erased; SeveralPrograms."""
-    profile = await _find(services, member_id, program_id)
+async def read_profile(services: Services, member_id: str, programs: Collection[str]) -> MemberProfile:
+    """Read a member of these programs. Raises Refusal unknown_member, member_erased; SeveralPrograms."""
+    profile = await _find(services, member_id, programs)
     if profile.erased_at is not None:
         raise member_erased()
     async with snapshot(services.db) as conn:
@@ -68,12 +69,11 @@ async def read_profile(services: Services, member_id: str, program_id: str | Non
     )
 
 
-async def _find(services: Services, member_id: str, program_id: str | None) -> Profile:
-    programs = [known for known in services.programs.ids() if program_id in (None, known)]
+async def _find(services: Services, member_id: str, programs: Collection[str]) -> Profile:
     if not is_member_id(member_id):
         raise Refusal(Code.UNKNOWN_MEMBER)
     async with snapshot(services.db) as conn:
-        profiles = await read_profiles(conn, programs, member_id)
+        profiles = await read_profiles(conn, sorted(programs), member_id)
     if not profiles:
         raise Refusal(Code.UNKNOWN_MEMBER)
     if len(profiles) > 1:

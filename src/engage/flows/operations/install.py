@@ -78,5 +78,9 @@ async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecret
     now = await database_time(db)
     async with transaction(db) as conn:
         await sandbox_clock.begin(conn)
-        await api_keys.add(conn, secrets.shop_key, name="sandbox shop", scopes=["shop"], now=now)
-        await api_keys.add(conn, secrets.admin_key, name="sandbox operator", scopes=["admin"], now=now)
+        await api_keys.add(
+            conn, secrets.shop_key, name="sandbox shop", scopes=["shop"], programs=None, now=now
+        )
+        await api_keys.add(
+            conn, secrets.admin_key, name="sandbox operator", scopes=["admin"], programs=None, now=now
+        )

@@ -1,0 +1,173 @@
+"""A key opens the calls about its programs, and no other."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from engage.api.contract.openapi import document
+from engage.api.controllers import controllers
+from engage.flows.operations.keys import create_key
+from engage.flows.programs.publish import publish
+from engage.settings import Settings
+from tests.api.calling import PROGRAM, Caller, Calling, calling, problem
+from tests.support import checkout
+from tests.support.clock import NOON, StoppedClock
+from tests.support.withdrawals import OPEN
+from tests.support.withdrawals import PROGRAM as MARKET
+from tests.support.withdrawals import document as market_document
+
+OTHER = "by-mi-bonus"
+LINES: dict[str, Any] = {
+    "lines": [{"line_id": "1", "product_id": "p", "paid": 5000}],
+    "payment": {"method": "card"},
+    "currency": "EUR",
+}
+
+
+@pytest.fixture(scope="module")
+async def api(installed: Settings) -> AsyncIterator[Calling]:
+    async with calling(installed, StoppedClock(NOON)) as opened:
+        for text in (market_document(OPEN), checkout.DOCUMENT):
+            await publish(opened.services.db, text, source="test", now=NOON)
+        await opened.services.programs.refresh(opened.services.db)
+        yield opened
+
+
+async def caller(api: Calling, scope: Any, *programs: str) -> Caller:
+    key = await create_key(api.services.db, name="bound", scopes=[scope], programs=programs)
+    return Caller(api.client, f"Bearer {key}")
+
+
+async def a_hold(api: Calling) -> UUID:
+    await checkout.member_with_points(api.services, 300, "holder")
+    return (
+        await checkout.place_hold(api.services, checkout.hold_request(member_id="holder", points=100))
+    ).hold_id
+
+
+async def a_withdrawal(api: Calling) -> str:
+    member = await api.joined(program=MARKET, country="BF")
+    body = {"points": 60, "method": "cash"}
+    withdrawer = api.member_of(MARKET, member.member_id)
+    await api.operator.post(
+        f"/v1/admin/members/{member.member_id}/adjustments?program={MARKET}",
+        {"points": 100, "reason": "r", "reference": "k"},
+    )
+    asked = await withdrawer.post("/v1/withdrawals", body, idempotency_key="bound")
+    return str(asked.json()["id"])
+
+
+async def test_every_call_about_another_program_is_refused(api: Calling) -> None:
+    """Each operation of the shop and of operators is in this table, or the test fails."""
+    member = (await api.joined()).member_id
+    hold_id, withdrawal_id = await a_hold(api), await a_withdrawal(api)
+    event = {
+        "id": "e",
+        "type": "app.signed_in",
+        "time": "2026-11-21T11:00:00Z",
+        "program": PROGRAM,
+        "data": {},
+    }
+    merge = {"into": "x", "reason": "r"}
+    order = {"member_id": member, "program": PROGRAM, **LINES}
+    named = f"?program={PROGRAM}"
+    members, versions = "/v1/admin/members", f"/v1/admin/programs/{PROGRAM}/versions"
+    calls: dict[str, tuple[str, str, Any]] = {
+        "registerMember": (
+            "POST",
+            "/v1/shop/members",
+            {"member_id": "x", "program": PROGRAM, "country": "ES"},
+        ),
+        "updateMember": ("PATCH", f"/v1/shop/members/{member}", {"program": PROGRAM, "phone": None}),
+        "mergeCards": ("POST", f"/v1/shop/members/{member}/merge", {"program": PROGRAM, **merge}),
+        "sendEvents": ("POST", "/v1/shop/events", [event | {"member_id": member}]),
+        "quoteCheckout": ("POST", "/v1/shop/checkout/quotes", order),
+        "holdPoints": ("POST", "/v1/shop/checkout/holds", order | {"order_id": "o-1", "points": 1}),
+        "captureHold": ("POST", f"/v1/shop/checkout/holds/{hold_id}/capture", {}),
+        "releaseHold": ("POST", f"/v1/shop/checkout/holds/{hold_id}/release", {}),
+        "redeemFCode": (
+            "POST",
+            "/v1/shop/f-codes/use",
+            {"program": PROGRAM, "code": "7QK2M-0X4TZ-9BVHC-3RNWJ", "product_id": "p", "order_id": "o"},
+        ),
+        "voidCoupon": (
+            "POST",
+            "/v1/admin/coupons/void",
+            {"program": PROGRAM, "code": "7QK2M-0X4TZ-9BVHC-3RNWJ"},
+        ),
+        "getMemberProfile": ("GET", f"{members}/{member}{named}", None),
+        "adjustPoints": (
+            "POST",
+            f"{members}/{member}/adjustments{named}",
+            {"points": 1, "reason": "r", "reference": "x"},
+        ),
+        "mergeMembers": ("POST", f"{members}/{member}/merge{named}", merge),
+        "eraseMember": ("DELETE", f"{members}/{member}{named}", None),
+        "getMemberBalance": ("GET", f"{members}/{member}/balance{named}", None),
+        "getLiabilityReport": ("GET", f"/v1/admin/reports/liability{named}", None),
+        "listProgramVersions": ("GET", versions, None),
+        "getProgramVersion": ("GET", f"{versions}/2022", None),
+        "publishProgramVersion": ("POST", versions, {"document": "id = 1"}),
+        "getMemberWithdrawal": ("GET", f"/v1/admin/withdrawals/{withdrawal_id}", None),
+        "settleWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/settle", {}),
+        "failWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/fail", {}),
+    }
+    lists = {"listPrograms"}  # What the key opens is listed.
+    assert set(calls) | lists == {
+        operation["operationId"]
+        for path, methods in document(controllers(sandbox=True))["paths"].items()
+        if path.startswith(("/v1/shop/", "/v1/admin/"))
+        for operation in methods.values()
+    }
+    keys = {"shop": await caller(api, "shop", OTHER), "admin": await caller(api, "admin", OTHER)}
+    for name, (method, path, body) in calls.items():
+        key = keys[path.split("/")[2]]
+        answer = await key.request(method, path, body)
+        program = {"captureHold": checkout.SPENDING, "releaseHold": checkout.SPENDING}.get(name, PROGRAM)
+        program = MARKET if "withdrawals" in path else program
+        assert problem(answer, 403, "other_program")["program"] == program, name
+    assert (await api.operator.get(f"{members}/{member}{named}")).json()["state"] == "active"
+    listed = (await keys["admin"].get("/v1/admin/programs")).json()["items"]
+    assert [program["id"] for program in listed] == [OTHER]
+
+
+async def test_a_bound_key_sees_and_does_what_is_of_its_programs(api: Calling) -> None:
+    shop, operator = await caller(api, "shop", PROGRAM, OTHER), await caller(api, "admin", PROGRAM, OTHER)
+    joining = {"member_id": "same", "program": PROGRAM, "country": "ES", "person_ref": "same"}
+    assert (await shop.post("/v1/shop/members", joining)).status_code == 201
+    # The same id is known in a program that the key does not open.
+    await api.joined(member_id="same", program=MARKET, country="BF")
+    path = "/v1/admin/members/same"
+    assert (await operator.get(path)).json()["program"] == PROGRAM
+    assert (await operator.get(f"{path}/balance")).json()["program"] == PROGRAM
+    problem(await api.operator.get(path), 400, "invalid_request")
+    report = (await operator.get("/v1/admin/reports/liability")).json()["items"]
+    assert {item["program"] for item in report} <= {PROGRAM, OTHER}
+    every = (await api.operator.get("/v1/admin/reports/liability")).json()["items"]
+    assert MARKET in {item["program"] for item in every}
+    only_market = await caller(api, "admin", MARKET)
+    await api.joined(member_id="elsewhere")
+    problem(await only_market.get("/v1/admin/members/elsewhere"), 404, "unknown_member")
+    problem(await only_market.get("/v1/admin/members/elsewhere/balance"), 404, "unknown_member")
+
+
+async def test_events_of_other_programs_do_not_affect_the_others(api: Calling) -> None:
+    shop = await caller(api, "shop", PROGRAM)
+    member = await api.joined()
+    foreign = api.event("app.signed_in", member) | {"program": OTHER}
+    answer = await shop.post("/v1/shop/events", [foreign, api.event("app.signed_in", member)])
+    assert answer.status_code == 200
+    assert answer.json()["accepted"] == 1
+    assert [(event["id"], event["code"]) for event in answer.json()["refused"]] == [
+        (foreign["id"], "other_program")
+    ]
+
+
+async def test_an_order_without_a_program_is_one_of_the_keys_programs(api: Calling) -> None:
+    await checkout.member_with_points(api.services, 300, "spender")
+    order = {"member_id": "spender", **LINES}
+    for programs, status in [([checkout.SPENDING, OTHER], 200), ([OTHER], 404)]:
+        shop = await caller(api, "shop", *programs)
+        assert (await shop.post("/v1/shop/checkout/quotes", order)).status_code == status
