@@ -53,6 +53,20 @@ async def test_a_sandbox_member_is_an_eligible_adult_with_a_token_for_a_day(sand
     assert (await member.post("/v1/fuel/taps")).status_code == 202
 
 
+async def test_any_member_gets_a_token(sandbox: Calling) -> None:
+    tokens = "/v1/sandbox/tokens"
+    registered = await sandbox.joined(member_id="auth0|7")
+    for member_id in ("auth0|7", (await made_up(sandbox)).member_id):
+        answer = await sandbox.nobody.post(tokens, {"program": PROGRAM, "member_id": member_id})
+        assert answer.status_code == 201, answer.text
+        member = Caller(sandbox.client, f"Bearer {answer.json()['token']}", registered.member_id)
+        assert (await member.get("/v1/me")).json()["member"]["member_id"] == member_id
+    nobody = {"program": PROGRAM, "member_id": "nobody"}
+    problem(await sandbox.nobody.post(tokens, nobody), 404, "unknown_member")
+    problem(await sandbox.nobody.post(tokens, nobody | {"program": "no-such"}), 404, "unknown_program")
+    problem(await sandbox.nobody.post(tokens, {"program": PROGRAM}), 400, "invalid_request")
+
+
 async def test_a_sandbox_member_has_the_requested_fields(sandbox: Calling) -> None:
     member = await made_up(sandbox, member_id="bea", country="GB", card_numbers=["6000001"])
     assert member.member_id == "bea"

@@ -9,7 +9,7 @@ from babel.messages.plurals import get_plural
 
 from engage.domain.checkout.offers import CouponReason, PointsReason
 from engage.domain.refusals import Code
-from engage.messages import refusals, traces
+from engage.messages import program_rules, refusals, traces
 from engage.messages.catalogue import DEFAULT, LANGUAGES, read_catalog
 
 TRANSLATED = [language for language in LANGUAGES if language != DEFAULT]
@@ -50,6 +50,7 @@ def test_a_catalogue_is_complete_and_nothing_in_it_is_fuzzy_or_obsolete(language
 def test_a_counted_text_has_the_plural_forms_of_its_language(language: str) -> None:
     counted = {f"refusal.{code}.detail" for code in refusals.COUNTED}
     counted |= {f"trace.{code}" for code in traces.COUNTED} | {"trace.amount"}
+    counted |= {f"rule.{key}" for key in program_rules.COUNTED}
     found = texts(language)
     assert {key for key, message in found.items() if message.pluralizable} == counted
     plural = get_plural(language)

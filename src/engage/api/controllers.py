@@ -14,6 +14,7 @@ from engage.api.members.admin import AdminMemberController
 from engage.api.members.mobile import HomeController
 from engage.api.members.shop import MemberController
 from engage.api.programs.admin import ProgramController
+from engage.api.programs.mobile import MemberProgramController
 from engage.api.reports.admin import ReportController
 from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
@@ -25,6 +26,7 @@ from engage.api.withdrawals.mobile import WithdrawalController
 CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     HomeController,
     AccountController,
+    MemberProgramController,
     ActivityController,
     RewardController,
     WithdrawalController,

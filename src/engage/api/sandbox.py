@@ -16,7 +16,7 @@ from engage.api.http.context import Api, started_api_of
 from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
-from engage.domain.document.fields import Country
+from engage.domain.document.fields import Country, ProgramId
 from engage.domain.refusals import Refusal, UseCase
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.advance_clock import advance_clock
@@ -55,6 +55,19 @@ class SandboxMember(Struct, frozen=True):
     token: str
 
 
+class SandboxTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member, by program and id."""
+
+    program: ProgramId
+    member_id: MemberId
+
+
+class SandboxToken(Struct, frozen=True):
+    """The token is valid for 24 hours of the machine's time, whatever the test clock does."""
+
+    token: str
+
+
 class ClockRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Either a duration or a time."""
 
@@ -77,6 +90,7 @@ class ClockTime(Struct, frozen=True):
 
 
 _member = msgspec.json.Decoder(SandboxMemberRequest)
+_token_request = msgspec.json.Decoder(SandboxTokenRequest)
 _clock = msgspec.json.Decoder(ClockRequest)
 
 
@@ -110,16 +124,24 @@ class SandboxController(Controller):
         api, secrets = _open(request.scope)
         registration = _registration(api.services, await read_json(request, _member))
         member = await register_member(api.services, registration)
-        settings = api.services.settings
-        token = sign(
-            secrets,
-            member.program,
-            member.member_id,
-            SANDBOX_LIFETIME,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-        )
+        token = _token(api, secrets, member.program, member.member_id)
         return answer(SandboxMember(member.member_id, token), 201)
+
+    @post(
+        "/tokens",
+        status_code=201,
+        operation_id="createSandboxToken",
+        summary="Create a token",
+        response_description="A token of the member.",
+        opt=contract(UseCase.ISSUE_TOKEN, body=SandboxTokenRequest),
+    )
+    async def issue_token(self, request: Request[Any, Any, Any]) -> Answer[SandboxToken]:
+        """For any member there is, also one whom the shop registered or an import brought."""
+        api, secrets = _open(request.scope)
+        wanted = await read_json(request, _token_request)
+        api.services.programs.get(wanted.program)
+        await api.services.members.get(api.services.db, wanted.program, wanted.member_id)
+        return answer(SandboxToken(_token(api, secrets, wanted.program, wanted.member_id)), 201)
 
     @post(
         "/clock",
@@ -146,6 +168,18 @@ def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
     api = started_api_of(scope)
     assert api.sandbox is not None, "these routes exist only where there is a sandbox"
     return api, api.sandbox
+
+
+def _token(api: Api, secrets: SandboxSecrets, program_id: str, member_id: str) -> str:
+    settings = api.services.settings
+    return sign(
+        secrets,
+        program_id,
+        member_id,
+        SANDBOX_LIFETIME,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
 
 
 def _registration(services: Services, member: SandboxMemberRequest) -> MemberRegistration:

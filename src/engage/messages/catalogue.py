@@ -71,14 +71,14 @@ def show(value: Any, language: str, zone: str | None = None) -> str:
     match value:
         case datetime():
             local = value.astimezone(ZoneInfo(zone or "UTC"))
-            day = format_date(local, "long", locale=_locale(language))
+            day = format_date(local, "long", locale=locale_of(language))
             return f"{day} {local:%H:%M}" if zone else f"{day} {local:%H:%M} UTC"
         case bool() | str() | None:
             return str(value)
         case Money(currency=currency):
-            return format_currency(Decimal(plain(value)), currency, locale=_locale(language))
+            return format_currency(Decimal(plain(value)), currency, locale=locale_of(language))
         case int():
-            return format_decimal(value, locale=_locale(language))
+            return format_decimal(value, locale=locale_of(language))
         case [*items]:
             return _list(items, language)
         case _:
@@ -88,7 +88,7 @@ def show(value: Any, language: str, zone: str | None = None) -> str:
 def _list(items: Iterable[Any], language: str) -> str:
     reasons = [_reason(str(item), language) for item in items]
     shown = reasons[:ITEMS_SHOWN] + ["…"] * (len(reasons) > ITEMS_SHOWN)
-    return format_list(shown, locale=_locale(language))
+    return format_list(shown, locale=locale_of(language))
 
 
 def _reason(item: str, language: str) -> str:
@@ -98,5 +98,5 @@ def _reason(item: str, language: str) -> str:
 
 
 @cache
-def _locale(language: str) -> Locale:
+def locale_of(language: str) -> Locale:
     return Locale.parse("en_GB" if language == "en" else language)

@@ -35,11 +35,13 @@ class UseCase(Enum):
     ADJUST_POINTS = auto()
     MERGE_MEMBERS = auto()
     ERASE_MEMBER = auto()
+    READ_PROGRAM = auto()
     LIST_VERSIONS = auto()
     READ_VERSION = auto()
     PUBLISH_VERSION = auto()
     REPORT_LIABILITY = auto()
     REPORT_BALANCE = auto()
+    ISSUE_TOKEN = auto()
     ADVANCE_CLOCK = auto()
 
 
@@ -151,7 +153,15 @@ class Code(StrEnum):
     NOT_OFFERED = (
         "not_offered",
         404,
-        {*_RECORD, *_CHECKOUT, _U.LIST_REWARDS, _U.REDEEM_REWARD, _U.WITHDRAW, _U.TAKE_EVENT},
+        {
+            *_RECORD,
+            *_CHECKOUT,
+            _U.LIST_REWARDS,
+            _U.REDEEM_REWARD,
+            _U.WITHDRAW,
+            _U.TAKE_EVENT,
+            _U.READ_PROGRAM,
+        },
     )
     ALREADY_TAPPED = (
         "already_tapped",
@@ -267,7 +277,11 @@ class Code(StrEnum):
     WITHDRAWAL_UNDER_WAY = "withdrawal_under_way", 409, {_U.END_WITHDRAWAL}, {"state": "submitted"}
 
     # Members.
-    UNKNOWN_MEMBER = "unknown_member", 404, {*_MEMBERS, *_CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT}
+    UNKNOWN_MEMBER = (
+        "unknown_member",
+        404,
+        {*_MEMBERS, *_CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT, _U.ISSUE_TOKEN},
+    )
     MEMBER_EXISTS = "member_exists", 409, {_U.REGISTER_MEMBER}
     PERSON_REF_REQUIRED = "person_ref_required", 422, {_U.REGISTER_MEMBER}
     PERSON_HAS_ACCOUNT = "person_has_account", 409, {_U.REGISTER_MEMBER}
@@ -290,7 +304,15 @@ class Code(StrEnum):
     UNKNOWN_PROGRAM = (
         "unknown_program",
         404,
-        {*_CHECKOUT, *_REPORTS, _U.REGISTER_MEMBER, _U.LIST_VERSIONS, _U.READ_VERSION, _U.TAKE_EVENT},
+        {
+            *_CHECKOUT,
+            *_REPORTS,
+            _U.REGISTER_MEMBER,
+            _U.LIST_VERSIONS,
+            _U.READ_VERSION,
+            _U.TAKE_EVENT,
+            _U.ISSUE_TOKEN,
+        },
         {"program": "eu-mi-points"},
     )
     VERSION_EXISTS = (

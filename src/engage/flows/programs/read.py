@@ -1,9 +1,10 @@
-"""Programs and their versions, as operators see them."""
+"""Programs and their versions, as operators see them, and the one that is in force for a member."""
 
 from datetime import date
 
 from msgspec import Struct
 
+from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import one_statement
@@ -73,6 +74,13 @@ async def read_document(services: Services, program_id: str, version: str) -> Ve
         if (stored.program_id, stored.version) == (program_id, version):
             return VersionDocument(program_id, version, stored.document)
     raise Refusal(Code.NOT_FOUND)
+
+
+async def read_in_force(services: Services, program_id: str, member_id: str) -> tuple[Program, Market]:
+    """Read the version in force for a member, and its market. Raises Refusal unknown_member, not_offered."""
+    member = await services.members.get(services.db, program_id, member_id)
+    now = services.clock.now()
+    return services.programs.in_force(program_id, at=now, country=member.country)
 
 
 def view_of(version: Program) -> VersionView:

@@ -1,0 +1,161 @@
+"""The rules in force, as the app shows them to its member."""
+
+from datetime import date, datetime
+from typing import Any
+
+from litestar import Controller, Request, get
+from msgspec import Struct
+
+from engage.api.contract.operation import MEMBER, contract
+from engage.api.http.answers import Answer
+from engage.api.http.callers import member_of, members_only
+from engage.api.http.etags import tagged_answer
+from engage.api.http.problems import language_of
+from engage.domain.checkout.definition import Checkout
+from engage.domain.document.worth import Worth
+from engage.domain.earning.awards import Fixed
+from engage.domain.earning.definition import Rule
+from engage.domain.market import Market
+from engage.domain.money import Money
+from engage.domain.program.program import Program
+from engage.domain.refusals import UseCase
+from engage.domain.withdrawals.definition import Method, WithdrawalTerms
+from engage.flows.programs.read import read_in_force
+from engage.messages.program_rules import Term, award_term, due_term, expiry_term, limit_term
+
+
+class RuleView(Struct, frozen=True, kw_only=True):
+    """A rule that earns points. `kind` is that of a share. `points` are null where they depend on the order
+    or the day: `award` says how. All `limits` must have a free place.
+    """
+
+    id: str
+    title: str
+    activity: str
+    kind: str | None
+    points: int | None
+    award: Term
+    limits: list[Term]
+    due: Term
+
+
+class WorthView(Struct, frozen=True):
+    """So many points are worth this."""
+
+    points: int
+    value: Money
+
+
+class CheckoutView(Struct, frozen=True, kw_only=True):
+    """Points can pay up to `max_percent` of an order, from a balance of `min_balance` on."""
+
+    min_balance: int
+    max_percent: int
+    shipping: bool
+
+
+class WithdrawalTermsView(Struct, frozen=True, kw_only=True):
+    """Points can be withdrawn once `open` is true. The limits of a day are null where there are none."""
+
+    open: bool
+    opens_at: datetime | None
+    methods: list[Method]
+    min_points: int
+    max_points_a_day: int | None
+    max_count_a_day: int | None
+
+
+class ProgramRules(Struct, frozen=True, kw_only=True):
+    """The version in force in the member's country. `source` is where members can read all rules. `worth`,
+    `checkout` and `withdrawal` are null where the program has none.
+    """
+
+    id: str
+    version: str
+    title: str
+    in_force_from: date
+    source: str | None
+    country: str
+    currency: str
+    rules: list[RuleView]
+    expiry: Term
+    worth: WorthView | None
+    checkout: CheckoutView | None
+    withdrawal: WithdrawalTermsView | None
+
+
+class MemberProgramController(Controller):
+    path = "/v1/program"
+    tags = ("Me",)
+    security = (MEMBER,)
+
+    @get(
+        operation_id="getProgram",
+        summary="Get the rules in force",
+        response_description="The rules in force for the member.",
+        opt=contract(UseCase.READ_PROGRAM, etag=True),
+    )
+    async def program(self, request: Request[Any, Any, Any]) -> Answer[ProgramRules]:
+        """Each rule that earns points: how many, how often, and when they are active. Their worth and expiry.
+
+        `text` is in the language of `Accept-Language`; titles are as the program's document has them.
+        """
+        api, member = member_of(request.scope)
+        with members_only():
+            program, market = await read_in_force(api.services, member.program_id, member.member_id)
+        country = next(country for country, known in program.countries.items() if known is market)
+        language = language_of(request.scope)
+        headers = [(b"content-language", language.encode()), (b"vary", b"accept-language")]
+        return tagged_answer(request, _rules(program, country, market, language), headers=headers)
+
+
+def _rules(program: Program, country: str, market: Market, language: str) -> ProgramRules:
+    titles = {rule.id: rule.title for rule in program.rules}
+    return ProgramRules(
+        id=program.id,
+        version=program.version,
+        title=program.title,
+        in_force_from=program.in_force_from,
+        source=program.source,
+        country=country,
+        currency=market.currency,
+        rules=[_rule(rule, language, market.currency, titles) for rule in program.rules],
+        expiry=expiry_term(program.expiry, language),
+        worth=None if program.worth is None else _worth(program.worth, market.currency),
+        checkout=None if program.checkout is None else _checkout(program.checkout),
+        withdrawal=None if program.withdrawal is None else _withdrawal(program.withdrawal),
+    )
+
+
+def _rule(rule: Rule, language: str, currency: str, titles: dict[str, str]) -> RuleView:
+    return RuleView(
+        id=rule.id,
+        title=rule.title,
+        activity=rule.on.activity,
+        kind=rule.on.kind,
+        points=rule.award.points if isinstance(rule.award, Fixed) else None,
+        award=award_term(rule.award, language, currency),
+        limits=[limit_term(limit, language, titles) for limit in (rule.limit, *rule.also)],
+        due=due_term(rule.due, language),
+    )
+
+
+def _worth(worth: Worth, currency: str) -> WorthView:
+    return WorthView(worth.points, Money(worth.minor, currency))
+
+
+def _checkout(checkout: Checkout) -> CheckoutView:
+    return CheckoutView(
+        min_balance=checkout.min_balance, max_percent=checkout.max_percent, shipping=checkout.shipping
+    )
+
+
+def _withdrawal(terms: WithdrawalTerms) -> WithdrawalTermsView:
+    return WithdrawalTermsView(
+        open=terms.open,
+        opens_at=terms.opens_at,
+        methods=terms.methods,
+        min_points=terms.min_points,
+        max_points_a_day=terms.max_points_a_day,
+        max_count_a_day=terms.max_count_a_day,
+    )
