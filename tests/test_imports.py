@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": {"domain"},
     "settings": set(),
     "sandbox_secrets": set(),
-    "migrations": {"schema"},
+    "migrations": {"connections", "schema"},
     "programs": {"domain"},
     "messages": {"domain"},
     "batching": {"domain"},

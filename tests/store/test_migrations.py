@@ -1,16 +1,11 @@
 """Each migration can be reverted exactly."""
 
-from collections.abc import Callable
-from importlib import resources
-
 from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.runtime.database import open_database
 from engage.settings import Settings
 from tests.support.database import rows
+from tests.support.migrations import move
 
 # Sorted, because a column that was dropped and added again stands last in its table.
 DESCRIPTION = """
@@ -21,19 +16,6 @@ UNION SELECT conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oi
 WHERE connamespace = 'public'::regnamespace
 ORDER BY 1, 2
 """
-
-
-async def move(db: AsyncEngine, step: Callable[[Config, str], None], revision: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("engage") / "migrations"))
-
-    def run(connection: Connection) -> None:
-        config.attributes["connection"] = connection
-        step(config, revision)
-
-    async with db.connect() as conn:
-        await conn.run_sync(run)
-        await conn.commit()
 
 
 async def test_migrations_can_be_reverted_and_repeated(own_database: Settings) -> None:

@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from engage.runtime.database import open_database
 from engage.settings import Settings
-from tests.store.test_migrations import move
 from tests.support.database import rows
+from tests.support.migrations import move
 
 MEMBERS = """
 INSERT INTO members (program_id, member_id, country, kind, joined_at, phone, phone_changed_at, closed_at)

@@ -14,7 +14,7 @@ from engage.ledger.credits import Credit, list_credits
 from engage.runtime.database import one_statement, open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
-from tests.store.test_migrations import move
+from tests.support.migrations import move
 
 AMOUNT = {"paid_minor": 1000, "lines": 2, "shipping_minor": 0, "discount_minor": 0}
 

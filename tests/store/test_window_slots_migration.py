@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.runtime.database import open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
-from tests.store.test_migrations import move
 from tests.support.database import rows
+from tests.support.migrations import move
 
 ERASED = [["erased", {}]]
 STREAK = {"day": "2026-11-21", "zone": "Europe/Madrid", "streak_days": 3}

@@ -44,10 +44,13 @@ def migrate() -> None:
     settings = from_environment()
     from sqlalchemy.exc import DBAPIError
 
+    from engage.domain.refusals import Unavailable
     from engage.flows.operations.install import migrate as migrate_database
 
     try:
         asyncio.run(migrate_database(settings))
+    except Unavailable as error:
+        raise SettingsError("a newer release of engage has changed the tables: upgrade engage") from error
     except OSError as error:
         raise SettingsError(f"ENGAGE_DATABASE_URL: {error.strerror or error}") from error
     except DBAPIError as error:

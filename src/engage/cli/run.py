@@ -17,6 +17,11 @@ from engage.settings import Settings
 
 T = TypeVar("T")
 
+OTHER_SCHEMA = (
+    "the tables have another version than this release works on, or are being migrated: a newer release needs"
+    " `engage migrate`, an older one an upgrade"
+)
+
 _UNKNOWN = {Code.UNKNOWN_PROGRAM: "program", Code.UNKNOWN_MEMBER: "member"}
 
 
@@ -28,7 +33,10 @@ def run(work: Coroutine[Any, Any, T], *, hint: str = "") -> T:
     try:
         return asyncio.run(work)
     except Unavailable as error:
-        raise click.ClickException(f"{error.facts['part']} does not answer{hint}") from error
+        part = error.facts["part"]
+        raise click.ClickException(
+            OTHER_SCHEMA if part == "schema" else f"{part} does not answer{hint}"
+        ) from error
     except Refusal as refusal:
         if refusal.code not in _UNKNOWN:
             raise

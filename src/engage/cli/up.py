@@ -9,7 +9,7 @@ import msgspec
 import rich_click as click
 
 from engage.cli.screen import Screen
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded import bytecode, ports, processes
 from engage.embedded.child_process import POLL_S, ProcessSpec, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
@@ -21,6 +21,7 @@ from engage.settings import Settings
 READY_S = 60.0
 MAX_EXITS = 3  # A process that ends this often before all are ready will not start.
 PROCESSES = (processes.api, processes.feed, processes.worker)
+NEWER_TABLES = "a newer release of engage has changed the tables: upgrade engage"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -136,6 +137,12 @@ async def _install(settings: Settings, screen: Screen) -> None:
 
     try:
         await install(settings)
+    except Unavailable as error:
+        if error.facts["part"] == "schema":
+            raise InstallationError(
+                "a newer release of engage has changed the tables: upgrade engage"
+            ) from error
+        raise InstallationError(f"{error.facts['part']} does not answer") from error
     except Refusal as refusal:
         facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items())
         raise InstallationError(f"cannot publish the presets: {refusal.code} ({facts})") from refusal

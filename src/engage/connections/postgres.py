@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, Oper
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from engage.connections.schema_version import begin_use
 from engage.connections.sockets import (
     KEEPALIVE_COUNT,
     KEEPALIVE_IDLE_S,
@@ -82,10 +84,13 @@ def _cannot_now(error: BaseException | None) -> bool:
     return str(getattr(error, "sqlstate", None) or "").startswith(tuple(CANNOT_NOW))
 
 
-def open_engine(url: str, *, pool_size: int, command_timeout_s: float | None) -> AsyncEngine:
+def open_engine(
+    url: str, *, pool_size: int, command_timeout_s: float | None, any_schema: bool = False
+) -> AsyncEngine:
     """Open an engine whose connections do not wait for a silent server. Connects when first used.
 
-    `command_timeout_s` None: statements may take any time.
+    `command_timeout_s` None: statements may take any time. Unless `any_schema`, each connection is made only
+    while the tables have the version of this release, and raises Unavailable("schema") otherwise.
     """
     db = create_async_engine(
         url,
@@ -94,7 +99,7 @@ def open_engine(url: str, *, pool_size: int, command_timeout_s: float | None) ->
         pool_timeout=POOL_S,
         pool_use_lifo=True,  # Few connections are busy, instead of all of them now and then.
         connect_args={
-            "async_creator_fn": _connect,
+            "async_creator_fn": partial(_connect, any_schema),
             "timeout": CONNECT_S,
             "command_timeout": command_timeout_s,
             "server_settings": _server_settings(command_timeout_s),
@@ -127,11 +132,14 @@ def _server_settings(command_timeout_s: float | None) -> dict[str, str]:
     return settings
 
 
-async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+async def _connect(any_schema: bool, *args: Any, **options: Any) -> asyncpg.Connection:
     connection = await asyncpg.connect(*args, **options)
     try:
         # The driver has no options for its socket.
         keep_alive(connection._transport.get_extra_info("socket"))
+        if not any_schema:
+            async with asyncio.timeout(CONNECT_S):
+                await begin_use(connection)
     except BaseException:
         connection.terminate()
         raise

@@ -8,13 +8,20 @@ import asyncio
 import os
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
+from alembic.util import to_tuple
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from engage.connections.schema_version import begin_migration, end_migration
 from engage.schema import metadata
 
 
 def run(connection: Connection) -> None:
+    """Migrate while no process works on the tables. A migration with nothing to do disturbs nobody."""
+    changes = _will_change(connection)
+    if changes:
+        begin_migration(connection)
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -23,6 +30,18 @@ def run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+    if changes:
+        end_migration(connection)
+
+
+def _will_change(connection: Connection) -> bool:
+    try:
+        destination = context.get_revision_argument()
+    except KeyError:
+        return False  # A command that only reads, such as `alembic revision`.
+    current = MigrationContext.configure(connection).get_current_heads()
+    connection.commit()
+    return set(current) != set(to_tuple(destination, default=()))
 
 
 async def run_alone() -> None:

@@ -5,27 +5,48 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
 import asyncpg
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.connections.postgres import cannot_now, open_engine
+from engage.connections.schema_version import PART, newest_version
 from engage.domain.refusals import AccountClosed, Unavailable
 
 COMMAND_TIMEOUT_S = 10.0  # A worker's job must end within 30 s.
 REQUEST_TIMEOUT_S = 5.0  # Apps wait for it.
+
+_SCHEMA_VERSION = text("SELECT version_num FROM alembic_version")
 
 # The constraint by which closed accounts get no points.
 _CLOSED_CHECK = "balances_closed_check"
 
 
 def open_database(
-    url: str, *, pool_size: int = 10, command_timeout_s: float | None = COMMAND_TIMEOUT_S
+    url: str,
+    *,
+    pool_size: int = 10,
+    command_timeout_s: float | None = COMMAND_TIMEOUT_S,
+    any_schema: bool = False,
 ) -> AsyncEngine:
     """Opens an engine with a time limit for each statement. Connects when first used.
 
-    `command_timeout_s` None: no limit, for a person at a terminal.
+    `command_timeout_s` None: no limit, for a person at a terminal. `any_schema`: for migrations, which alone
+    work on tables of another release.
     """
-    return open_engine(url, pool_size=pool_size, command_timeout_s=command_timeout_s)
+    return open_engine(url, pool_size=pool_size, command_timeout_s=command_timeout_s, any_schema=any_schema)
+
+
+async def check_schema(db: AsyncEngine) -> None:
+    """Compare the version of the tables; drop all connections if it is another. Raises Unavailable.
+
+    Connections are compared when they are made. This is for a pooler that keeps them through a migration.
+    """
+    async with one_statement(db) as conn:
+        version = (await conn.execute(_SCHEMA_VERSION)).scalar()
+    if version != newest_version():
+        await db.dispose()
+        raise Unavailable(PART)
 
 
 @asynccontextmanager

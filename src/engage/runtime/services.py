@@ -14,7 +14,7 @@ from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
 from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
-from engage.runtime.database import COMMAND_TIMEOUT_S, open_database
+from engage.runtime.database import COMMAND_TIMEOUT_S, check_schema, open_database
 from engage.runtime.database_clock import ClockFollower
 from engage.runtime.member_cache import MemberCache
 from engage.runtime.payout_provider import open_provider
@@ -81,6 +81,7 @@ async def open_services(
                 loops.repeat("clock", lambda: follower.refresh(db)),
                 loops.repeat("programs", lambda: programs.refresh(db)),
                 loops.repeat("members", lambda: members.refresh(db)),
+                loops.repeat("schema", lambda: check_schema(db)),
             )
         )
         yield Services(

@@ -13,9 +13,9 @@ from engage.flows.shop.take_events import take_events
 from engage.runtime.database import snapshot
 from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.store.test_migrations import move
 from tests.support.audit import assert_audit_is_clean
 from tests.support.database import rows
+from tests.support.migrations import move
 from tests.support.orders import (
     PROGRAM,
     balance,

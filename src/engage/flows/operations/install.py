@@ -5,10 +5,13 @@ from importlib import resources
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
+from engage.connections.schema_version import PART
+from engage.domain.refusals import Unavailable
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
@@ -56,7 +59,10 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> None:
 
 
 async def migrate(settings: Settings) -> None:
-    """Upgrade the schema to the newest revision."""
+    """Upgrade the schema to the newest revision. Processes are disconnected while it changes.
+
+    Raises Unavailable if a newer release has migrated it already.
+    """
     config = Config()
     config.set_main_option("script_location", str(resources.files("engage") / "migrations"))
 
@@ -65,11 +71,13 @@ async def migrate(settings: Settings) -> None:
         command.upgrade(config, "head")
 
     # No time limit: a revision may rewrite a large table.
-    db = open_database(settings.database_url, pool_size=1, command_timeout_s=None)
+    db = open_database(settings.database_url, pool_size=1, command_timeout_s=None, any_schema=True)
     try:
         async with db.connect() as conn:
             await conn.run_sync(upgrade)
             await conn.commit()
+    except CommandError as error:
+        raise Unavailable(PART) from error  # A revision that this release does not know.
     finally:
         await db.dispose()
 
