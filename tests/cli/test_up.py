@@ -7,13 +7,14 @@ import signal
 import time
 from pathlib import Path
 
+import httpx
 import msgspec
 import psutil
 import pytest
 
 from engage.settings import Settings, to_environment
 from tests.embedded.probes import is_running
-from tests.support.command_line import engage, health, pids, up
+from tests.support.command_line import connect_to, engage, health, pids, up
 from tests.support.eventually import eventually
 from tests.support.ports import server_port
 
@@ -105,18 +106,37 @@ async def test_on_a_signal_new_processes_serve_before_the_old_ones_stop(home: Pa
         }
 
 
+async def change_rules_of_a_preset(folder: Path) -> None:
+    """Make a published preset that of an older release."""
+    db = await connect_to(folder)
+    try:
+        await db.execute(
+            "UPDATE program_versions SET document = replace(document, 'points = 900', 'points = 800')"
+            " WHERE program_id = 'in-mi-tokens'"
+        )
+    finally:
+        await db.close()
+
+
 async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) -> None:
     port = server_port()
     async with up(home, port) as (running, _):
         processes = family(running.pid)
+        await change_rules_of_a_preset(home / "there")
         # It cannot stop then, before the next run lets it.
         os.kill(pids(home / "there")["PostgreSQL"], signal.SIGSTOP)
         running.kill()
         await running.wait()
         began = time.monotonic()
-        async with up(home, port) as (again, _):
+        async with up(home, port) as (again, shown):
             assert time.monotonic() - began < SECOND_RUN_S
             assert health(port) == 200
+            assert "in-mi-tokens 2017 has the rules of an older release" in shown
+            assert f"engage program upgrade --data {home / 'there'}" in shown.replace("\n", "")
+            async with httpx.AsyncClient() as client:
+                ready = (await client.get(f"http://127.0.0.1:{port}/health/ready")).json()
+            notices = [(notice["code"], notice["program"]) for notice in ready["notices"]]
+            assert (ready["status"], notices) == ("up", [("older_preset", "in-mi-tokens")])
             assert [pid for pid in processes if is_running(pid)] == []
             processes = family(again.pid)
             again.send_signal(signal.SIGINT)

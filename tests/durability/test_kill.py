@@ -7,11 +7,10 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import asyncpg
 import httpx
 
 from tests.support.clock import FAR_NOON
-from tests.support.command_line import advance_clock, health, pids, run, up
+from tests.support.command_line import advance_clock, connect_to, health, pids, run, up
 from tests.support.eventually import eventually
 from tests.support.ports import server_port
 
@@ -99,13 +98,7 @@ async def _points(client: httpx.AsyncClient, token: str) -> tuple[int, int]:
 
 
 async def _credits_by_member(folder: Path) -> dict[str, int]:
-    from engage.embedded.data_folder import folder_at
-    from engage.embedded.run_file import read
-
-    run = read(folder_at(folder))
-    assert run is not None
-    url = run.environment["ENGAGE_DATABASE_URL"].replace("postgresql+asyncpg", "postgresql")
-    db = await asyncpg.connect(url)
+    db = await connect_to(folder)
     try:
         rows = await db.fetch("SELECT member_id, count(*) FROM credits WHERE rule_id = 'fuel' GROUP BY 1")
     finally:

@@ -10,8 +10,11 @@ from datetime import datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import asyncpg
 import httpx
 
+from engage.embedded.data_folder import folder_at
+from engage.embedded.run_file import read
 from engage.settings import Settings, to_environment
 
 READY_S = 60.0
@@ -76,6 +79,15 @@ def health(port: int, path: str = "/health/ready") -> int:
         return 0
     finally:
         connection.close()
+
+
+async def connect_to(folder: Path) -> asyncpg.Connection:
+    """Connect to the database of an `engage up`."""
+    run = read(folder_at(folder))
+    assert run is not None
+    return await asyncpg.connect(
+        run.environment["ENGAGE_DATABASE_URL"].replace("postgresql+asyncpg", "postgresql")
+    )
 
 
 def pids(folder: Path) -> dict[str, int]:

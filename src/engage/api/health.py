@@ -12,6 +12,7 @@ from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.context import Api, api_of
 from engage.domain.refusals import Unavailable
 from engage.flows.operations.health import check_database
+from engage.flows.programs.older_presets import older_presets
 from engage.runtime.liveness import FEED, WORKER
 from engage.signals.topics import Heartbeat, this_process
 
@@ -51,12 +52,24 @@ class ProcessProblem(Struct, frozen=True):
     loop: str
 
 
+class Notice(Struct, frozen=True):
+    """Something that an operator should look at, and that keeps nothing from working. `older_preset`: an
+    older release has published this version of a preset, and this release has other rules.
+    """
+
+    code: Literal["older_preset"]
+    program: str
+    version: str
+    detail: str
+
+
 class Readiness(Struct, frozen=True):
     """`up` when all parts are up."""
 
     status: Sign
     parts: PartsHealth
     problems: list[ProcessProblem]
+    notices: list[Notice]
 
 
 class HealthController(Controller):
@@ -89,7 +102,13 @@ class HealthController(Controller):
         parts, problems = await check(api)
         signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
         up = api.started and not api.closing and all(sign == "up" for sign in signs)
-        return _health(Readiness("up" if up else "down", parts, problems), up=up)
+        return _health(Readiness("up" if up else "down", parts, problems, _notices(api)), up=up)
+
+
+def _notices(api: Api) -> list[Notice]:
+    known = api.services.programs
+    older = older_presets(known.versions(program_id)[-1] for program_id in known.ids())
+    return [Notice("older_preset", preset.program, preset.version, preset.notice) for preset in older]
 
 
 async def check(api: Api) -> tuple[PartsHealth, list[ProcessProblem]]:

@@ -114,6 +114,22 @@ def publish(ctx: click.Context, file: Path, data: Path | None) -> None:
 
 
 @program.command()
+@click.argument("ids", nargs=-1, metavar="[PROGRAM]...")
+@click.option("--publish", "publishing", is_flag=True, help="Publish what is shown.")
+@data_option
+@click.pass_context
+def upgrade(ctx: click.Context, ids: tuple[str, ...], publishing: bool, data: Path | None) -> None:
+    """Show how published presets of an older release differ from this one's, and publish the new rules.
+
+    A published version never changes: the rules of this release become another version, which is in force
+    from the next day that has not begun anywhere. Without PROGRAM, all presets that are older.
+    """
+    from engage.cli.upgrade import upgrade_presets
+
+    ctx.exit(0 if upgrade_presets(ids, data, publishing=publishing) else 1)
+
+
+@program.command()
 @click.argument("which", required=False, metavar="[FILE or PRESET]")
 def show(which: str | None) -> None:
     """Show a program: its countries, rules, rewards, and when points are active and expire.

@@ -93,11 +93,15 @@ async def _serve(location: Location, screen: Screen) -> None:
                 folder, adjust=adjust, on_message=screen.show, on_ready=screen.show_ready
             ) as servers:
                 bytecode.enable(folder)
-                await _install(servers.settings, screen)
+                notices = await _install(servers.settings, screen)
                 await _start_processes(folder, servers.settings, servers.supervisor, screen)
                 screen.end_step()
                 _show_addresses(folder, servers.settings, screen)
-                await _replace_on_signal(folder, servers.settings, servers.supervisor, screen)
+                for notice in notices:
+                    screen.show(f"{notice} --data {folder.path}")
+                asked = _replacements_asked()
+                screen.show("Ctrl-C stops it.", style="dim")
+                await _replace_when_asked(asked, folder, servers.settings, servers.supervisor, screen)
         finally:
             screen.end_step()
 
@@ -129,14 +133,15 @@ def _choose_addresses(location: Location) -> Callable[[Settings], Settings]:
     return adjust
 
 
-async def _install(settings: Settings, screen: Screen) -> None:
+async def _install(settings: Settings, screen: Screen) -> list[str]:
+    """Return what the person at the screen should know of the installed programs."""
     screen.begin_step("updating tables and programs")
     loop = asyncio.get_running_loop()
     started = loop.time()
     from engage.flows.operations.install import install  # Late, because it imports half of engage.
 
     try:
-        await install(settings)
+        older = await install(settings)
     except Unavailable as error:
         if error.facts["part"] == "schema":
             raise InstallationError(
@@ -147,6 +152,7 @@ async def _install(settings: Settings, screen: Screen) -> None:
         facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items())
         raise InstallationError(f"cannot publish the presets: {refusal.code} ({facts})") from refusal
     screen.show_ready("tables and programs", loop.time() - started)
+    return [preset.notice for preset in older]
 
 
 async def _start_processes(
@@ -165,14 +171,17 @@ async def _start_processes(
     screen.show_ready("all processes", loop.time() - started)
 
 
-async def _replace_on_signal(
-    folder: DataFolder, settings: Settings, supervisor: Supervisor, screen: Screen
-) -> None:
-    """At each SIGUSR2, replace the processes one after the other: each new one serves before the old one
-    stops.
-    """
+def _replacements_asked() -> asyncio.Event:
+    """Return an event that SIGUSR2 sets from now on."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, asked.set)
+    return asked
+
+
+async def _replace_when_asked(
+    asked: asyncio.Event, folder: DataFolder, settings: Settings, supervisor: Supervisor, screen: Screen
+) -> None:
+    """Each time, replace the processes one after the other: each new one serves before the old one stops."""
     while True:
         await asked.wait()
         asked.clear()
@@ -208,7 +217,6 @@ def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> N
     screen.show_address("health", f"{base}/health/ready")
     screen.show_address("feed", settings.feed_url)
     screen.show_address("folder", str(folder.path))
-    screen.show("Ctrl-C stops it.", style="dim")
 
 
 def _in_url(host: str) -> str:

@@ -6,16 +6,19 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
+from msgspec import structs
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage import programs, sandbox_secrets
 from engage.connections.schema_version import PART
 from engage.domain.refusals import Unavailable
+from engage.flows.programs.older_presets import OlderPreset, older_presets
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
 from engage.runtime.database_clock import database_time
+from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import api_keys, sandbox_clock
 from engage.store import programs as store
@@ -23,12 +26,14 @@ from engage.store import programs as store
 log = structlog.get_logger()
 
 
-async def install(settings: Settings) -> None:
-    """Prepare what the processes of `engage up` need. Raises Unavailable, DocumentError."""
+async def install(settings: Settings) -> list[OlderPreset]:
+    """Prepare what the processes of `engage up` need. Return the presets of which an older release has
+    published other rules: they stay as they are. Raises Unavailable, DocumentError.
+    """
     await migrate(settings)
     db = open_database(settings.database_url, pool_size=1)
     try:
-        await _publish_presets(db, past_allowed=settings.sandbox is not None)
+        older = await _publish_presets(db, past_allowed=settings.sandbox is not None)
         if settings.sandbox is not None:
             await _begin_sandbox(db, sandbox_secrets.read(settings.sandbox))
     finally:
@@ -38,24 +43,33 @@ async def install(settings: Settings) -> None:
         await gate.install()
     finally:
         await gate.close()
+    return older
 
 
-async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> None:
-    """Publish the presets that are not published yet. Published ones are neither parsed nor played again.
+async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[OlderPreset]:
+    """Publish the presets that are not published yet. Published ones are neither validated nor played again.
 
     An older release may have published another text of a version. It stays in force: new rules need a new
     version name.
     """
     async with transaction(db) as conn:
-        stored = {(row.program_id, row.version): row.document for row in await store.read_all(conn)}
+        published = await store.read_all(conn)
+    stored = {(row.program_id, row.version): row.document for row in published}
+    unchanged = True
     for name, document in programs.presets().items():
         program, version = name.split("/")
         if (program, version) not in stored:
             await publish(db, document, source=name, now=await database_time(db), past_allowed=past_allowed)
-        elif stored[program, version] != document:
-            log.warning(
-                "another text of this preset is published, and stays", program=program, version=version
-            )
+        else:
+            unchanged &= stored[program, version] == document
+    if unchanged:
+        return []
+    async with transaction(db) as conn:
+        programs_now = parsed(await store.read_all(conn))
+    older = older_presets(versions[-1] for versions in programs_now.values())
+    for preset in older:
+        log.warning("a preset of an older release is published, and stays", **structs.asdict(preset))
+    return older
 
 
 async def migrate(settings: Settings) -> None:
