@@ -89,6 +89,12 @@ async def test_an_order_is_quoted_held_for_and_paid(api: Calling) -> None:
     assert refused["state"] == "captured"
     shown = await balance(member)
     assert (shown["active"], shown["held"]) == (0, 0)
+    entries = (await member.get("/v1/me/entries")).json()["items"]
+    about = ("kind", "points", "order_id", "hold_id", "credit_id", "coupon_id", "withdrawal_id")
+    assert tuple(entries[0][name] for name in about) == (
+        *("hold", -300, f"{member.member_id}-1", hold["hold_id"]),
+        *(None, None, None),
+    )
 
 
 async def test_a_hold_is_refused_with_its_reason(api: Calling) -> None:
@@ -204,6 +210,9 @@ async def test_an_f_code_can_be_passed_on_and_is_redeemed_once(api: Calling) -> 
     member = await spender(api)
     redeemed = (await member.post("/v1/redemptions", {"reward_id": "phone_first"})).json()
     assert "coupon" not in redeemed
+    entry = (await member.get("/v1/me/entries")).json()["items"][0]
+    assert (entry["kind"], entry["coupon_id"]) == ("redemption", redeemed["f_code"]["id"])
+    assert (entry["hold_id"], entry["order_id"]) == (redeemed["redemption_id"], None)
     assert redeemed["f_code"]["product_id"] == "phone"
     use = {"program": SPENDING, "code": redeemed["f_code"]["code"], "product_id": "phone", "order_id": "1"}
     used = await api.shop.post("/v1/shop/f-codes/use", use)

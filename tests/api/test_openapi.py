@@ -80,7 +80,7 @@ def test_an_operation_documents_the_refusals_of_its_use_case_and_kind(
         general | under_key | {"idempotency_key_required"} | set(codes_of(UseCase.WITHDRAW))
     )
     assert documented["captureHold"] == (
-        general | with_body | {"forbidden", "not_found"} | set(codes_of(UseCase.END_HOLD))
+        general | with_body | {"forbidden", "other_program", "not_found"} | set(codes_of(UseCase.END_HOLD))
     )
     assert documented["getLiveness"] == {"internal_error"}
 

@@ -76,6 +76,7 @@ async def test_an_order_is_followed_from_its_payment_to_its_return(api: Calling)
     assert text == "purchase: €20.99 for 1 line earn 20 points: 1 for each €1.00."
     entries = (await member.get("/v1/me/entries")).json()["items"]
     assert [(entry["kind"], entry["points"]) for entry in entries] == [("clawback", -10), ("earning", 10)]
+    assert [(entry["credit_id"], entry["order_id"]) for entry in entries] == [(credit["id"], "o-1")] * 2
 
 
 async def test_an_invalid_order_is_refused_with_the_field(api: Calling) -> None:

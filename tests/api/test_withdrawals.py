@@ -71,6 +71,9 @@ async def test_a_member_withdraws_and_reads_the_state(market: Calling) -> None:
     }
     balance = (await member.get("/v1/me")).json()["balance"]
     assert (balance["active"], balance["held"]) == (40, 60)
+    entry = (await member.get("/v1/me/entries")).json()["items"][0]
+    assert (entry["kind"], entry["withdrawal_id"]) == ("hold", answer.json()["id"])
+    assert (entry["order_id"], entry["coupon_id"]) == (None, None)
     for expected in ("submitted", "settled"):
         await pay_out_due(market.services, now=advance(market.services, FIVE_MINUTES))
         assert (await answered(member, answer.json()["id"]))["state"] == expected

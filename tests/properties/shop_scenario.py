@@ -317,7 +317,7 @@ class ShopScenario:
             "expired" if coupon.state == "issued" and coupon.ends <= now else coupon.state
             for coupon in self.member.coupons
         ]
-        assert sorted(coupon.state for _, coupon in listed) == sorted(states)
+        assert sorted(coupon.state for coupon in listed) == sorted(states)
         found = (balance.active, balance.pending, balance.held, balance.debt)
         assert found == self.member.balance
         ends: dict[datetime, int] = {}

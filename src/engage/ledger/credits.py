@@ -35,7 +35,10 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A movement of the spendable balance. `corrects` is the seq of the entry that this one takes back."""
+    """A movement of the spendable balance, and its subject: the credit, the order that earned or was paid,
+    the hold, the coupon or F-code that was bought, the withdrawal. `corrects` is the seq of the entry that
+    this one takes back.
+    """
 
     seq: int
     kind: EntryKind
@@ -43,6 +46,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     balance_after: int
     at: datetime
     credit_id: UUID | None
+    order_id: str | None
+    hold_id: UUID | None
+    coupon_id: UUID | None
+    withdrawal_id: UUID | None
     corrects: int | None
 
 
@@ -99,11 +106,24 @@ SELECT a.program_id, a.member_id, a.source_key
 FROM {_SOURCE_KEYS} JOIN credits c USING (program_id, member_id, source_key)
 """)  # noqa: S608
 
+# A hold belongs to an order, to what a redemption bought, or to a withdrawal.
 _ENTRIES = text("""
-SELECT seq, kind, active_delta, balance_after, at, credit_id, corrects FROM entries
-WHERE program_id = :program_id AND member_id = :member_id AND active_delta <> 0
-  AND (CAST(:before AS bigint) IS NULL OR seq < :before)
-ORDER BY seq DESC LIMIT :limit
+WITH page AS MATERIALIZED (
+    SELECT * FROM entries
+    WHERE program_id = :program_id AND member_id = :member_id AND active_delta <> 0
+      AND (CAST(:before AS bigint) IS NULL OR seq < :before)
+    ORDER BY seq DESC LIMIT :limit
+)
+SELECT e.seq, e.kind, e.active_delta, e.balance_after, e.at, e.credit_id,
+       coalesce(h.order_id, c.why -> 'activity' ->> 'order_id') AS order_id,
+       e.hold_id, b.id AS coupon_id, w.id AS withdrawal_id, e.corrects
+FROM page e
+LEFT JOIN credits c ON (c.program_id, c.member_id, c.id) = (e.program_id, e.member_id, e.credit_id)
+LEFT JOIN holds h ON (h.program_id, h.member_id, h.id) = (e.program_id, e.member_id, e.hold_id)
+LEFT JOIN coupons b
+    ON (b.program_id, b.member_id, b.redemption_id) = (e.program_id, e.member_id, e.hold_id)
+LEFT JOIN withdrawals w ON (w.program_id, w.member_id, w.hold_id) = (e.program_id, e.member_id, e.hold_id)
+ORDER BY e.seq DESC
 """)
 
 

@@ -121,5 +121,4 @@ class RewardController(Controller):
                 before=before,
                 limit=limit + 1,
             )
-        page, next_cursor = cut(coupons, limit, lambda row: row[0])
-        return answer(CouponPage([coupon for _, coupon in page], next_cursor))
+        return answer(CouponPage(*cut(coupons, limit, lambda coupon: coupon.id)))

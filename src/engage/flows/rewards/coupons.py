@@ -33,6 +33,7 @@ class CouponView(Struct, frozen=True):
     for.
     """
 
+    id: UUID
     code: str
     kind: Literal["coupon", "f_code"]
     reward_id: str
@@ -54,17 +55,17 @@ async def read_coupons(
     state: CouponState | None,
     before: UUID | None,
     limit: int,
-) -> list[tuple[UUID, CouponView]]:
-    """Read a page of the member's coupons and F-codes, newest first, with their ids: those older than the id
-    `before`. Raises Refusal unknown_member; Unavailable.
+) -> list[CouponView]:
+    """Read a page of the member's coupons and F-codes, newest first: those older than the id `before`.
+
+    Raises Refusal unknown_member; Unavailable.
     """
-    await services.members.get(services.db, program_id, member_id)
+    member_id = (await services.members.get(services.db, program_id, member_id)).member_id
     async with transaction(services.db) as conn:
         coupons = await list_coupons(
             conn, program_id, member_id, state=state, before=before, limit=limit, now=services.clock.now()
         )
-    views = _views(services, program_id, coupons)
-    return [(coupon.id, view) for coupon, view in zip(coupons, views, strict=True)]
+    return _views(services, program_id, coupons)
 
 
 async def expire_coupons(services: Services, *, now: datetime, on_time: bool = False) -> int:
@@ -139,6 +140,7 @@ def view(coupon: Coupon, title: str) -> CouponView:
     if coupon.value_minor is not None and coupon.currency is not None:
         value = Money(coupon.value_minor, coupon.currency)
     return CouponView(
+        coupon.id,
         coupon.code,
         coupon.kind,
         coupon.reward_id,
