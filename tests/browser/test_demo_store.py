@@ -145,23 +145,52 @@ async def test_the_page_reconnects_to_a_killed_feed(page: Page, installation: In
         await shows(page, active=JOINING + 2, pending=0)
 
 
-async def test_a_new_member_is_made_on_request_and_when_the_token_is_refused(page: Page) -> None:
+async def test_a_new_member_is_made_on_request(page: Page) -> None:
     first = await page.locator("#log-member").text_content()
     await page.click("#member-button")
     await page.select_option("#country", "GB")
     await page.click("#new-member")
     await expect(page.locator("#sandbox-zone")).to_have_text("London")
     await expect(page.locator("#log-member")).not_to_have_text(first or "")
-    await page.evaluate(
-        """() => {
-          const kept = JSON.parse(localStorage.getItem("engage.demo.member"));
-          localStorage.setItem("engage.demo.member", JSON.stringify({...kept, token: "none"}));
-        }"""
-    )
+
+
+async def test_a_refused_token_is_replaced_and_a_member_who_is_gone_too(page: Page) -> None:
+    first = await page.locator("#log-member").text_content() or ""
+    await change_stored_member(page, token="none")
     await page.reload()
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
-    await expect(page.locator("#sandbox-zone")).to_have_text("London")
+    await expect(page.locator("#log-member")).to_have_text(first)
+    await change_stored_member(page, token="none", member_id="nobody")
+    await page.reload()
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    await expect(page.locator("#log-member")).not_to_have_text(first)
     await shows(page, active=0, pending=JOINING)
+
+
+async def change_stored_member(page: Page, **changed: str) -> None:
+    await page.evaluate(
+        """(changed) => {
+          const kept = JSON.parse(localStorage.getItem("engage.demo.member"));
+          localStorage.setItem("engage.demo.member", JSON.stringify({...kept, ...changed}));
+        }""",
+        changed,
+    )
+
+
+async def test_a_page_that_stays_open_stays_connected_under_a_new_token(
+    context: BrowserContext, installation: Installation
+) -> None:
+    page = await context.new_page()
+    await page.clock.install()
+    await page.goto(installation.address)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    async with page.expect_response("**/v1/sandbox/tokens") as renewed:
+        await page.clock.fast_forward("24:00:00")
+    assert (await renewed.value).status == 201
+    await expect(page.locator("#log")).to_contain_text("ticket of a new token sent")
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    await page.click("#fuel")
+    await shows(page, active=0, pending=JOINING + 2)
 
 
 async def test_the_page_fits_a_small_screen(page: Page) -> None:

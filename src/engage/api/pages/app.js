@@ -8,8 +8,8 @@ import { $, el, setText } from "./dom.js";
 import { setUpEarn, showEarn } from "./earn.js";
 import { Feed } from "./feed.js";
 import { setUpHome, nextDue, showHome, tickHome } from "./home.js";
-import { identity, join, onOtherTabJoined, loadIdentity } from "./identity.js";
-import { useMember, change, applyBalance, onChange, readSandbox, refresh, refreshSoon, state } from "./model.js";
+import { identity, join, onOtherTabChanged, loadIdentity, renewToken } from "./identity.js";
+import { useMember, useToken, change, applyBalance, onChange, readSandbox, refresh, refreshSoon, state } from "./model.js";
 import { followCredits, followPush, setUpPanel, showLogMember } from "./panel.js";
 import { toast } from "./toast.js";
 import { log } from "./log.js";
@@ -38,22 +38,50 @@ async function start() {
 async function enter() {
   feed?.stop();
   const member = identity();
-  useMember(member.token, restart);
+  useMember(member.token, signInAgain);
   await refresh();
   if (member !== identity()) return;
   feed = new Feed(member.token, () => state.feedSeq, {
     snapshot: (message) => receive(message, true),
     balance: (message) => receive(message, false),
     state: (name) => change({ connection: name }),
-    refused: restart,
+    expiring: stayConnected,
+    refused: signInAgain,
   });
+}
+
+/** Replace a token that is about to end, without a break. */
+async function stayConnected() {
+  try {
+    const { token } = await renewToken();
+    useToken(token);
+    await feed.useToken(token);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    // The feed closes the connection when the token ends. Then the page signs in again.
+  }
 }
 
 let starting = null;
 
-/** Make a new member: the token was refused, or the visitor has chosen a country. */
-function restart(country = identity()?.country ?? HOME_COUNTRY) {
-  starting ??= join(country)
+/** The token was refused: get another. A member who is gone is followed by a new one. */
+function signInAgain() {
+  const country = identity()?.country ?? HOME_COUNTRY;
+  return begin(() =>
+    renewToken().catch((problem) => {
+      if (problem.code !== "unknown_member") throw problem;
+      return join(country);
+    }),
+  );
+}
+
+/** Make a new member: the visitor has chosen a country. */
+function restart(country) {
+  return begin(() => join(country));
+}
+
+function begin(signIn) {
+  starting ??= signIn()
     .then(enter)
     .catch((problem) => toast(problem.message, { urgent: true }))
     .finally(() => {
@@ -192,7 +220,7 @@ for (const [id, duration] of clockButtons) {
 }
 $("member-button").addEventListener("click", showMember);
 $("member").addEventListener("close", memberClosed);
-onOtherTabJoined(() => {
+onOtherTabChanged(() => {
   loadIdentity();
   enter();
 });

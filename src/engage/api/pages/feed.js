@@ -6,10 +6,12 @@ import { log } from "./log.js";
 const PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 const FIRST_MESSAGE_MS = 8_000;
+const RENEW_BEFORE_MS = 60_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * `on` is {snapshot(message), balance(message), state(name), refused()}; state is "connecting", "live" or
- * "reconnecting". `seen` gives the newest seq that the page knows, or null.
+ * `on` is {snapshot(message), balance(message), state(name), expiring(), refused()}; state is "connecting", "live"
+ * or "reconnecting". `expiring` asks for `useToken`: the connection ends with its token. `seen` gives the newest seq that the page knows, or null.
  */
 export class Feed {
   #token;
@@ -18,18 +20,21 @@ export class Feed {
   #socket = null;
   #attempts = 0;
   #timer = 0;
+  #end = 0;
   #stopped = false;
 
   constructor(token, seen, on) {
     this.#token = token;
     this.#seen = seen;
     this.#on = on;
+    this.#awaitEnd();
     this.#connect();
   }
 
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#end);
     this.#socket?.close();
   }
 
@@ -41,6 +46,25 @@ export class Feed {
     this.#socket = null;
     socket?.close();
     this.#connect();
+  }
+
+  /** Go on under another token of the same member, with a ticket for the open connection. Raises Problem. */
+  async useToken(token) {
+    this.#token = token;
+    this.#awaitEnd();
+    const socket = this.#socket;
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    const { body } = await call("POST", "/v1/feed/tickets", { token });
+    if (socket.readyState !== WebSocket.OPEN) return;
+    socket.send(JSON.stringify({ type: "auth", ticket: body.ticket }));
+    log({ kind: "socket", text: "ticket of a new token sent" });
+  }
+
+  #awaitEnd() {
+    clearTimeout(this.#end);
+    // The clock of this machine may be wrong, so a new token is not asked for again and again.
+    const left = Math.max(endOf(this.#token) - Date.now() - RENEW_BEFORE_MS, RENEW_BEFORE_MS);
+    this.#end = setTimeout(() => this.#on.expiring(), Math.min(left, LONGEST_TIMER_MS));
   }
 
   get waiting() {
@@ -99,5 +123,15 @@ export class Feed {
     const longest = Math.min(PAUSE_MS * 2 ** (this.#attempts - 1), LONGEST_PAUSE_MS);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), longest * (0.5 + Math.random() / 2));
+  }
+}
+
+/** The time at which a token ends, in milliseconds. */
+function endOf(token) {
+  try {
+    const claims = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(claims)).exp * 1000;
+  } catch {
+    return Infinity;
   }
 }

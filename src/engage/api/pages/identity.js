@@ -24,7 +24,18 @@ export function loadIdentity() {
 
 export async function join(country) {
   const { body } = await call("POST", "/v1/sandbox/members", { body: { program: PROGRAM, country } });
-  current = { member_id: body.member_id, token: body.token, country };
+  return keep({ member_id: body.member_id, token: body.token, country });
+}
+
+/** Get another token of the same member. Raises Problem, `unknown_member` if the member is gone. */
+export async function renewToken() {
+  const { member_id, country } = current;
+  const { body } = await call("POST", "/v1/sandbox/tokens", { body: { program: PROGRAM, member_id } });
+  return keep({ member_id, token: body.token, country });
+}
+
+function keep(member) {
+  current = member;
   try {
     localStorage.setItem(STORAGE_KEY, JSON.stringify(current));
   } catch {
@@ -33,8 +44,8 @@ export async function join(country) {
   return current;
 }
 
-/** Call `then` when another tab has made a new member. */
-export function onOtherTabJoined(then) {
+/** Call `then` when another tab has made a new member, or got another token. */
+export function onOtherTabChanged(then) {
   addEventListener("storage", (event) => {
     if (event.key === STORAGE_KEY && event.newValue) then();
   });

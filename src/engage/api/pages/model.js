@@ -54,6 +54,11 @@ export function useMember(memberToken, lost) {
   change(EMPTY);
 }
 
+/** Go on under another token of the same member. */
+export function useToken(memberToken) {
+  token = memberToken;
+}
+
 /** Apply a balance of the feed. A snapshot replaces any other. Returns false for an older one. */
 export function applyBalance({ seq, balance }, { replaces = false } = {}) {
   if (!replaces && state.seq !== null && seq < state.seq) return false;
