@@ -32,6 +32,18 @@ local function put(records, code, r)
   return records .. packed
 end
 
+-- Tells whether a run of `number` days up to `day` changes the run of `r` into a longer one, or is a part of it
+-- that `r` does not know: then only the database knows how long the run is.
+local function joins(r, day, number)
+  local before, known_before = day - number, r.period - r.value
+  if day > r.period then
+    return before <= r.period and before ~= known_before
+  elseif day == r.period then
+    return number ~= r.value
+  end
+  return day <= known_before
+end
+
 local function claim_streak(records, code, day, zone)
   local r = find(records, code, STREAK)
   if not r then
@@ -49,8 +61,12 @@ local function claim_streak(records, code, day, zone)
     end
     return UNKNOWN, 0, nil
   end
-  if day <= r.period then
+  if day == r.period or (day < r.period and day > r.period - r.value) then
     return REFUSED, r.value, nil
+  end
+  if day < r.period then
+    -- Only the database knows whether this day before the run is used.
+    return UNKNOWN, 0, nil
   end
   r.value = (day == r.period + 1) and r.value + 1 or 1
   r.period, r.unconfirmed = day, 1
@@ -180,10 +196,13 @@ local function confirm(keys, args)
       server.call('SET', keys[i], 'c', 'EX', once_ttl_s)
     elseif records then
       local r = find(records, code, kind)
-      if not r or r.period < period then
+      if r and kind == STREAK and r.zone == zone and joins(r, period, number) then
+        server.call('HDEL', keys[i], member)
+        r = nil
+      elseif not r or r.period < period then
         r = {at = r and r.at, kind = kind, period = period, value = 0, zone = zone, unconfirmed = 0}
       end
-      if r.period == period then
+      if r and r.period == period then
         if kind == STREAK then
           r.value, r.zone, r.unconfirmed = number, zone, 0
         else

@@ -27,7 +27,7 @@ from engage.ledger.time import NOW
 # of the one row.
 #
 # Two conditions are beyond a unique key. An activity whose reference has credits already earns nothing more,
-# under any rule. And a streak does not begin on the day after one of its days in the same zone: the gate had
+# under any rule. And a run of days does not begin on the day after another one in the same zone: the gate had
 # lost that day, and the member would lose the streak. Both are looked up row by row, through an index: an
 # EXISTS could be planned as one scan of all credits.
 _ACCEPT = DirectStatement(
@@ -64,7 +64,7 @@ WITH batch AS MATERIALIZED (
       AND (a.day_before IS NULL OR (
           SELECT c.id FROM credits c
           WHERE c.program_id = a.program_id AND c.member_id = a.member_id
-            AND c.source_key >= a.day_before AND c.source_key < a.rule_id || ';'
+            AND c.source_key = a.day_before
             AND c.why -> 'inputs' ->> 'zone' = a.why -> 'inputs' ->> 'zone'
           LIMIT 1) IS NULL)
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
@@ -105,8 +105,8 @@ class CreditToAccept(msgspec.Struct, frozen=True):
     """A credit to accept, for a member. The caller makes the id (UUIDv7).
 
     `with_id` is the credit whose slot this one shares (`same_as`): it is accepted only if that one is.
-    `known`: other credits of the same activity were accepted before. `day_before` is set where a streak
-    begins: the source key of the day that it would continue.
+    `known`: other credits of the same activity were accepted before. `day_before` is set for a day of
+    a streak: the source key of the day before its run.
     """
 
     program_id: str

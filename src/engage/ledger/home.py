@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.streak import Streak
+from engage.ledger.streak_run import streak_run
 
 
 class ExpiringPoints(msgspec.Struct, frozen=True):
@@ -32,16 +33,12 @@ EXPIRING = """(
     ) e
 )"""
 
-# The newest credit of the rule `:streak_rule`. The keys of a rule lie between "rule:" and "rule;".
-STREAK = """(
-    SELECT json_build_array(
-        c.why -> 'inputs' -> 'day', c.why -> 'inputs' -> 'streak_days', c.why -> 'inputs' -> 'zone')
-    FROM credits c
-    WHERE c.program_id = b.program_id AND c.member_id = b.member_id
-      AND c.source_key >= CAST(:streak_rule AS text) || ':'
-      AND c.source_key < CAST(:streak_rule AS text) || ';'
-    ORDER BY c.source_key DESC LIMIT 1
-)"""
+# The run of the rule `:streak_rule`.
+STREAK = f"""(
+    SELECT json_build_array(run.day, run.days, run.zone)
+    FROM ({streak_run("b", "CAST(:streak_rule AS text)", "CAST(:now AS timestamptz)")}) run
+    WHERE run.day IS NOT NULL
+)"""  # noqa: S608
 
 # The slots that all rules have used of the day `:of_day` and of the month that begins with `:of_month`.
 USED_SLOTS = """(

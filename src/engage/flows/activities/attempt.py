@@ -18,6 +18,7 @@ from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks
 from engage.gate.client import SlotRequest
 from engage.ledger.accept import CreditToAccept
+from engage.ledger.used_slots import StreakInLedger
 from engage.runtime.idempotency import Keyed
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -37,7 +38,8 @@ class Offer(Struct, frozen=True):
 class Attempt(Struct):
     """`slots` are those that the rules want for the activity. `closed_rules` have paid, or have nothing to
     pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
-    `taken` are the windows in which the first slot found no place.
+    `taken` are the windows in which the first slot found no place. `streak` is that of the ledger, where it
+    was asked.
     """
 
     member: Member
@@ -53,6 +55,7 @@ class Attempt(Struct):
     won: list[Grant] = []
     credits: list[CreditToAccept] = []
     taken: list[WindowSlot] = []
+    streak: StreakInLedger | None = None
     answer: RecordedActivity | Refusal | None = None
 
     @property
@@ -101,7 +104,7 @@ class Attempt(Struct):
 
     def want_again(self, streaks: Streaks) -> None:
         """Determine the slots again, with the streak of the database."""
-        streak = next(
+        self.streak = next(
             (
                 streaks.get((*self.member.key, slot.rule_id))
                 for slot in self.slots
@@ -109,6 +112,7 @@ class Attempt(Struct):
             ),
             None,
         )
+        streak = None if self.streak is None else self.streak.streak
         self.slots = wanted(self.program.earning, self.activity, at=self.at, zone=self.zone, streak=streak)
 
     def finish(self) -> None:

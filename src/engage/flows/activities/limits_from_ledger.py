@@ -9,14 +9,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain import calendar
 from engage.domain.earning.index import RuleIndex
 from engage.domain.earning.limits import WindowSlot
-from engage.domain.earning.streak import Streak, restored_streak
+from engage.domain.earning.streak import restored_streak
 from engage.domain.refusals import Refusal
 from engage.gate import keys
-from engage.ledger.used_slots import StreakQuery, WindowQuery, query_of, read_streaks, read_used_slots
+from engage.ledger.used_slots import (
+    StreakInLedger,
+    StreakQuery,
+    WindowQuery,
+    query_of,
+    read_streaks,
+    read_used_slots,
+)
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
-Streaks = dict[tuple[str, str, str], Streak]  # By (program, member, rule).
+Streaks = dict[tuple[str, str, str], StreakInLedger]  # By (program, member, rule).
 
 
 class _Limits(Struct, frozen=True):
@@ -29,7 +36,7 @@ class _Limits(Struct, frozen=True):
 
     def streaks(self) -> list[tuple[str, StreakQuery]]:
         """(rule, query) of each rule that counts days in a row."""
-        return [(rule.id, StreakQuery(*self.member.key, rule.id)) for rule in self.rules.streaks]
+        return [(rule.id, StreakQuery(*self.member.key, rule.id, self.at)) for rule in self.rules.streaks]
 
     def windows(self) -> list[tuple[WindowSlot, WindowQuery]]:
         """(slot, query) of each rule with a limit per window."""
@@ -42,7 +49,7 @@ async def load_gate(
 ) -> Streaks:
     """Loads the gate with the slots of members that it does not know, each as of an instant.
 
-    Returns the members' streaks. Raises Unavailable.
+    Returns the members' streaks as of then. Raises Unavailable.
     """
     limits = []
     for member, at in members:
@@ -64,13 +71,13 @@ async def load_gate(
 
 
 def _records(
-    limits: _Limits, streaks: dict[StreakQuery, Streak], used: dict[WindowQuery, list[int]]
+    limits: _Limits, streaks: dict[StreakQuery, StreakInLedger], used: dict[WindowQuery, list[int]]
 ) -> list[keys.SlotRecord]:
     return [
         *(
-            keys.streak_record(rule_id, *restored_streak(streaks[query], at=limits.at, zone=limits.zone))
+            keys.streak_record(rule_id, *restored_streak(found.streak, at=limits.at, zone=limits.zone))
             for rule_id, query in limits.streaks()
-            if query in streaks
+            if (found := streaks.get(query)) is not None and found.streak is not None
         ),
         *(
             keys.window_record(slot.rule_id, slot.window.kind, slot.period, used[query])

@@ -14,6 +14,7 @@ from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.decisions import Decisions
+from engage.flows.activities.late_days import complete_runs
 from engage.flows.activities.limits_from_ledger import load_gate
 from engage.flows.activities.repeats import answer_repeats
 from engage.gate.client import ClaimStatus
@@ -61,6 +62,7 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
             activities, lambda activity: prepare(services, activity, members.get(activity.key), decisions)
         )
         await _run_rounds(services, not_refused(attempts))
+        await complete_runs(services, not_refused(attempts))
     except Unavailable as error:
         unavailable = error
     if not attempts:

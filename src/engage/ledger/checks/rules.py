@@ -38,18 +38,24 @@ END"""
 
 _ERASED = f"c.why -> 'trace' -> 0 ->> 0 = '{TraceCode.ERASED}'"
 
+# The days of streaks: how many in a row each counts, how many there are, and when the day before those that
+# it counts was accepted.
 _STREAK_DAYS = f"""
-SELECT program_id, member_id, rule_id, source_key, day, days, zone,
-       lag(day) OVER days_of AS day_before, lag(days) OVER days_of AS days_before,
-       lag(zone) OVER days_of AS zone_before
+SELECT *, row_number() OVER in_a_row AS in_a_row,
+       lag(accepted_at, greatest(days, 0)) OVER in_a_row AS known_at
 FROM (
-    SELECT c.program_id, c.member_id, c.rule_id, c.source_key,
-           CAST(c.why -> 'inputs' ->> 'day' AS date) AS day,
-           CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days, c.why -> 'inputs' ->> 'zone' AS zone
-    FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-    WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL AND c.points > 0
+    SELECT *, day - CAST(row_number() OVER (
+        PARTITION BY program_id, member_id, rule_id, zone ORDER BY day) AS int) AS island
+    FROM (
+        SELECT c.program_id, c.member_id, c.rule_id, c.source_key, c.accepted_at,
+               CAST(c.why -> 'inputs' ->> 'day' AS date) AS day,
+               CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days,
+               c.why -> 'inputs' ->> 'zone' AS zone
+        FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+        WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL AND c.points > 0
+    ) d
 ) d
-WINDOW days_of AS (PARTITION BY program_id, member_id, rule_id ORDER BY day)
+WINDOW in_a_row AS (PARTITION BY program_id, member_id, rule_id, zone, island ORDER BY day)
 """  # noqa: S608  # Made of constants of this module, as all queries here.
 
 
@@ -166,22 +172,19 @@ RULE_CHECKS = (
     ),
     Check(
         "streaks_are_consecutive",
-        "A day of a streak is the first, or one more than the day before.",
+        "A day of a streak counts no more days in a row than there are.",
         f"""
-        SELECT program_id, member_id, source_key, days, day_before, days_before
-        FROM ({_STREAK_DAYS}) s
-        WHERE days IS DISTINCT FROM 1
-          AND NOT coalesce(day = day_before + 1 AND days = days_before + 1, false)
+        SELECT program_id, member_id, source_key, days, in_a_row
+        FROM ({_STREAK_DAYS}) s WHERE (days BETWEEN 1 AND in_a_row) IS NOT TRUE
         """,  # noqa: S608
         parameters=rules_as_rows,
     ),
     Check(
         "streaks_continue",
-        "A streak does not begin again on the day after one of its days.",
+        "A day of a streak counts the days before it, except those that came at the same time or later.",
         f"""
-        SELECT program_id, member_id, source_key, days, day_before, days_before
-        FROM ({_STREAK_DAYS}) s
-        WHERE days = 1 AND day = day_before + 1 AND zone = zone_before
+        SELECT program_id, member_id, source_key, days, in_a_row, accepted_at, known_at
+        FROM ({_STREAK_DAYS}) s WHERE days < in_a_row AND known_at < accepted_at - interval '1 minute'
         """,  # noqa: S608
         warning=True,
         parameters=rules_as_rows,

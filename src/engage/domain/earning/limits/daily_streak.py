@@ -36,7 +36,7 @@ class StreakSlot(SlotKind, frozen=True):
         return step(TraceCode.STREAK_DAY, rule=rule_id, streak_days=number, points=points)
 
     def day_before(self, number: int) -> str | None:
-        return streak_key(self.rule_id, self.day - timedelta(days=1)) if number == 1 else None
+        return streak_key(self.rule_id, self.day - timedelta(days=number))
 
 
 class DailyStreak(LimitKind, frozen=True, tag="daily_streak"):

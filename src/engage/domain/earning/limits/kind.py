@@ -46,7 +46,7 @@ class SlotKind(_FurtherSlots, frozen=True):
         raise NotImplementedError
 
     def day_before(self, number: int) -> str | None:
-        """The source key whose credit would make this grant wrong: that of the day before a new streak."""
+        """The source key whose credit would make this grant wrong: that of the day before a run."""
         return None
 
 

@@ -1,0 +1,65 @@
+"""Days of a streak that came late, such as from another process around midnight, and what they complete.
+
+A day that was accepted after the day that follows it joins two runs. The bonus of a day that was counted
+without the days before it is then paid under its own source key, which the database accepts once.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from engage.domain.earning.limits import StreakSlot
+from engage.domain.earning.slots import Grant
+from engage.flows.activities.attempt import Attempt
+from engage.flows.activities.limits_from_ledger import load_gate
+from engage.ledger.accept import CreditToAccept
+from engage.runtime.database import transaction
+from engage.runtime.ids import new_id
+from engage.runtime.posting import open_posting
+from engage.runtime.services import Services
+
+
+async def complete_runs(services: Services, attempts: Sequence[Attempt]) -> None:
+    """Pays what late days have completed, and loads the gate with the whole runs. Raises Unavailable."""
+    joined = [attempt for attempt in attempts if attempt.streak is not None and attempt.streak.later]
+    if joined:
+        await _read_again(services, [attempt for attempt in joined if attempt.won])
+    bonuses = [credit for attempt in attempts for credit in _late_bonuses(attempt)]
+    if bonuses:
+        async with open_posting(services, cause="pending", autocommit=True) as posting:
+            await posting.accept(bonuses, now=services.clock.now())
+
+
+async def _read_again(services: Services, attempts: Sequence[Attempt]) -> None:
+    """Reads the whole streaks of attempts: what was read for them ended with their own day.
+
+    Another process's day may have begun before ours.
+    """
+    await services.gate.forget([attempt.member.key for attempt in attempts])
+    at = services.clock.now() + timedelta(days=1)
+    async with transaction(services.db) as conn:
+        streaks = await load_gate(services, conn, [(attempt.member, at) for attempt in attempts])
+    for attempt in attempts:
+        attempt.want_again(streaks)
+
+
+def _late_bonuses(attempt: Attempt) -> list[CreditToAccept]:
+    """The credits of rules that share a streak's slot, for days that were counted without earlier ones."""
+    if attempt.streak is None or (run := attempt.streak.streak) is None:
+        return []
+    slot = next(slot for slot in attempt.slots if isinstance(slot, StreakSlot))
+    credits = []
+    for ago in range(attempt.streak.late):
+        late = StreakSlot(slot.rule_id, run.last_day - timedelta(days=ago), run.zone)
+        decided = attempt.decisions.credits(
+            attempt.program,
+            attempt.activity,
+            at=attempt.at,
+            zone=attempt.zone,
+            grants=[Grant(late, run.days - ago)],
+        )
+        credits += [
+            CreditToAccept(*attempt.member.key, new_id(), credit, known=True)
+            for credit in decided
+            if credit.rule_id != slot.rule_id
+        ]
+    return credits
