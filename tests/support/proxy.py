@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy import make_url
 
@@ -86,8 +86,9 @@ class Proxy:
         assert task is not None
         self._forwarding.add(task)
         try:
-            with suppress(OSError, asyncio.CancelledError):
-                await self._accept(reader, writer)
+            await self._accept(reader, writer)
+        except* (OSError, asyncio.CancelledError):
+            pass  # The client or the server has ended it.
         finally:
             self._forwarding.discard(task)
             writer.transport.abort()
