@@ -18,6 +18,7 @@ async def test_a_member_reads_the_rules_in_force(api: Calling) -> None:
     purchase = next(rule for rule in found["rules"] if rule["activity"] == "order")
     assert purchase["points"] is None
     assert purchase["award"]["text"] == "1 point for each £1.00 of an order"
+    assert (rules["fuel_streak"]["points"], rules["fuel_streak"]["award"]["facts"]["days"]) == (50, 7)
     link = rules["share_link"]
     assert (link["activity"], link["kind"]) == ("share", "link")
     assert link["limits"][0] == {

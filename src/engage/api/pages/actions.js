@@ -106,7 +106,7 @@ async function sendEvent(type, facts, button, rule) {
   };
   follow(`event ${type}`, rule);
   try {
-    const { status, body, took } = await call("POST", "/v1/shop/events", { body: event, token: state.shopKey });
+    const { status, body, took } = await call("POST", "/v1/shop/events", { body: [event], token: state.shopKey });
     if (body.refused.length) throw new Problem(422, body.refused[0]);
     followAnswer(status, took);
     const points = button.querySelector(".plus")?.textContent;

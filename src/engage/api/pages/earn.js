@@ -21,7 +21,7 @@ export function chosenProduct() {
 export function showEarn(state) {
   if (state.member === null) return;
   for (const [rule, button] of Object.entries(BUTTONS)) {
-    const points = pays(state.member.program_version, rule);
+    const points = pays(state.program, rule);
     setText($(`pays-${rule}`), points ? `+${points}` : "");
     $(button).disabled = state.shopKey === null;
   }

@@ -7,11 +7,6 @@ export const PRODUCTS = [
   { id: "dusk-lamp", name: "Dusk Lamp", art: "product-lamp" },
 ];
 
-// Points that the buttons show: the rules of 2022, which are in force on every day of the sandbox.
-const PAYS = {
-  2022: { fuel: 2, fuel_streak: 50, share_social: 5, share_link: 10, review: 20, app_sign_in: 50 },
-};
-
 const RULES = {
   registration: { title: "Welcome to the store", icon: "spark" },
   app_sign_in: { title: "First sign-in to the app", icon: "device" },
@@ -22,8 +17,9 @@ const RULES = {
   fuel_streak: { title: "Seven days in a row", icon: "gift" },
 };
 
-export function pays(version, rule) {
-  return PAYS[version]?.[rule] ?? null;
+/** The points that a rule of the program pays, or null if there is no such rule, or it depends on the order. */
+export function pays(program, rule) {
+  return program?.rules.find((one) => one.id === rule)?.points ?? null;
 }
 
 export function ruleOf(id) {

@@ -99,9 +99,8 @@ function showFuel(state) {
   [...$("ring").children].forEach((arc, n) => arc.classList.toggle("done", n < week.done));
 }
 
-function showFuelText({ member, streak, credits }, week) {
-  const version = member.program_version;
-  const [perDay, bonus] = [pays(version, "fuel"), pays(version, "fuel_streak")];
+function showFuelText({ member, program, streak, credits }, week) {
+  const [perDay, bonus] = [pays(program, "fuel"), pays(program, "fuel_streak")];
   if (week.tapped) {
     setText($("fuel-status"), `${pointsToday(credits)}day ${week.done} of ${WEEK}`);
     setText($("fuel-next"), `Next tap opens ${dayAndTime(streak.next_tap_at, member.zone)}`);
@@ -128,8 +127,8 @@ function pointsToday(credits) {
   return `${sum} ${newest.state}, `;
 }
 
-function showWeek({ member, streak }, week) {
-  const [perDay, bonus] = [pays(member.program_version, "fuel"), pays(member.program_version, "fuel_streak")];
+function showWeek({ member, program, streak }, week) {
+  const [perDay, bonus] = [pays(program, "fuel"), pays(program, "fuel_streak")];
   // A tapped day ends when the next tap opens, in the zone of the streak.
   const today = week.tapped ? Date.parse(streak.next_tap_at) - DAY_MS / 2 : clock.now();
   [...$("week").children].forEach((item, n) => {

@@ -9,6 +9,7 @@ const AGAIN_MS = 3000;
 
 const EMPTY = {
   member: null,
+  program: null,
   balance: null,
   seq: null,
   feedSeq: null,
@@ -116,6 +117,13 @@ async function read(memberToken) {
     if (me.status !== 304) {
       home = me.body;
       etag = me.etag;
+    }
+    // The rules change with the version only. Without a version there are none.
+    const version = home.member.program_version;
+    if (version !== null && state.program?.version !== version) {
+      const program = (await call("GET", "/v1/program", as)).body;
+      if (memberToken !== token) return;
+      change({ program });
     }
     apply(home, credits.body.items, entries?.body.items);
   } catch (problem) {

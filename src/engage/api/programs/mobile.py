@@ -13,7 +13,7 @@ from engage.api.http.etags import tagged_answer
 from engage.api.http.problems import language_of
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.worth import Worth
-from engage.domain.earning.awards import Fixed
+from engage.domain.earning.awards import EveryNthDay, Fixed
 from engage.domain.earning.definition import Rule
 from engage.domain.market import Market
 from engage.domain.money import Money
@@ -25,8 +25,8 @@ from engage.messages.program_rules import Term, award_term, due_term, expiry_ter
 
 
 class RuleView(Struct, frozen=True, kw_only=True):
-    """A rule that earns points. `kind` is that of a share. `points` are null where they depend on the order
-    or the day: `award` says how. All `limits` must have a free place.
+    """A rule that earns points. `kind` is that of a share. `points` are those of one credit, null where they
+    depend on the order: `award` says how. All `limits` must have a free place.
     """
 
     id: str
@@ -133,7 +133,7 @@ def _rule(rule: Rule, language: str, currency: str, titles: dict[str, str]) -> R
         title=rule.title,
         activity=rule.on.activity,
         kind=rule.on.kind,
-        points=rule.award.points if isinstance(rule.award, Fixed) else None,
+        points=rule.award.points if isinstance(rule.award, Fixed | EveryNthDay) else None,
         award=award_term(rule.award, language, currency),
         limits=[limit_term(limit, language, titles) for limit in (rule.limit, *rule.also)],
         due=due_term(rule.due, language),
