@@ -14,6 +14,7 @@ from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
 from tests.feed.feeds import (
     SHORT_TIMEOUTS,
+    TOKEN_S,
     Balances,
     Client,
     RunningFeed,
@@ -179,34 +180,28 @@ async def test_a_scheme_may_be_written_in_any_case(running: RunningFeed) -> None
 
 
 async def test_a_connection_ends_with_its_token(impatient: RunningFeed) -> None:
-    impatient.tokens.ends_in_s = 1
+    impatient.tokens.ends_in_s = 2
     async with impatient.client("m1") as client:
         await client.expect("snapshot", 1)
-        await impatient.change("m1", [2])
-        await client.expect("balance", 2, "tap")
         assert await client.closed() == (3000, "token expired")
 
 
-async def test_a_connection_ends_with_the_token_that_got_its_ticket(impatient: RunningFeed) -> None:
-    ticket, _ = await impatient.topics.issue_ticket(identity("m1", ends_in_s=1))
-    async with impatient.client() as client:
-        await client.send(type="auth", ticket=ticket)
-        await client.expect("snapshot", 1)
-        assert await client.closed() == (3000, "token expired")
-
-
-async def test_new_credentials_keep_a_connection_open(impatient: RunningFeed) -> None:
-    impatient.tokens.ends_in_s = 1
-    async with impatient.client("m1") as client, impatient.client("m1") as other:
-        await client.expect("snapshot", 1)
-        await other.expect("snapshot", 1)
-        ticket, _ = await impatient.topics.issue_ticket(identity("m1"))
-        await client.send(type="auth", ticket=ticket)
-        assert await other.closed() == (3000, "token expired")
-        await impatient.change("m1", [2])
-        await client.expect("balance", 2, "tap")
-        await client.send(type="auth", ticket=ticket)
-        assert await client.closed() == (3000, "bad credentials"), "a ticket is valid once"
+async def test_new_credentials_keep_a_connection_open(running: RunningFeed) -> None:
+    first, _ = await running.topics.issue_ticket(identity("m1"))
+    later, _ = await running.topics.issue_ticket(identity("m1", ends_in_s=10 * TOKEN_S))
+    async with running.client("m1") as kept, running.client() as other:
+        await other.send(type="auth", ticket=first)
+        for client in (kept, other):
+            await client.expect("snapshot", 1)
+        later_than = asyncio.get_running_loop().time() + 2 * TOKEN_S
+        await kept.send(type="auth", ticket=later)
+        await eventually(lambda: max(running.feed._hub._ending) > later_than)
+        running.feed._hub.tick(later_than)
+        assert await other.closed() == (3000, "token expired"), "the token that got its ticket"
+        await running.change("m1", [2])
+        await kept.expect("balance", 2, "tap")
+        await kept.send(type="auth", ticket=later)
+        assert await kept.closed() == (3000, "bad credentials"), "a ticket is valid once"
 
 
 async def test_credentials_of_another_member_end_a_connection(running: RunningFeed) -> None:

@@ -53,14 +53,14 @@ class Socket(Protocol):
 class Hub:
     """`request_snapshot` is called with a socket that needs its balance; `snapshot_read` takes the answer."""
 
-    def __init__(self, request_snapshot: Callable[[Socket], None]) -> None:
+    def __init__(self, request_snapshot: Callable[[Socket], None], now: float) -> None:
         self._request_snapshot = request_snapshot
         self._sockets: set[Socket] = set()
         self._by_member: dict[Member, list[Socket]] = {}
         self._timed: set[Socket] = set()  # Sockets whose session may have a deadline.
         self._leaving: dict[Socket, float | None] = {}  # Sockets of a closed account, and when to close them.
         self._ending: dict[int, set[Socket]] = {}  # By `ends_in`.
-        self._ended_until: int | None = None  # The last second whose sockets are closed.
+        self._ended_until = floor(now)  # The last second whose sockets are closed.
 
     def __len__(self) -> int:
         """Return the number of sockets, with and without a member."""
@@ -212,11 +212,10 @@ class Hub:
 
     def _end_sockets(self, now: float) -> None:
         """Close the sockets whose tokens have ended. Looks at the passed seconds, not at each socket."""
-        since = floor(now) - 1 if self._ended_until is None else self._ended_until
-        for second in range(since + 1, floor(now) + 1):
+        for second in range(self._ended_until + 1, floor(now) + 1):
             for socket in tuple(self._ending.pop(second, ())):
                 self.perform(socket, socket.session.credentials_ended("token expired", now))
-        self._ended_until = max(since, floor(now))
+        self._ended_until = max(self._ended_until, floor(now))
 
     def _forget(self, socket: Socket) -> None:
         """Unsubscribe the socket."""

@@ -145,7 +145,7 @@ class Feed:
         self._read_balances = read_balances
         self._limits = limits
         self._reader = BalanceReader(read_balances)
-        self._hub = Hub(self._reader.request_snapshot)
+        self._hub = Hub(self._reader.request_snapshot, asyncio.get_running_loop().time())
         self._answering = {"valkey": False, "postgres": False}
         self._stopping = False
 
