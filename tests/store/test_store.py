@@ -151,7 +151,7 @@ async def test_members_are_found_by_id_and_card_and_walked_in_order(db: AsyncEng
     await add(db, new_member(1, program_id="q"))
     async with transaction(db) as conn:
         found = await members.read_members(conn, [("p", "m-001"), ("q", "m-001"), ("p", "nobody")])
-        assert found == {key: Member(*key, "ES") for key in (("p", "m-001"), ("q", "m-001"))}
+        assert found == {key: Member(*key, "ES", NOW) for key in (("p", "m-001"), ("q", "m-001"))}
         by_card = await members.read_card_owners(conn, [("p", "c-3"), ("q", "c-3"), ("p", "none")])
         assert by_card == {("p", "c-3"): "m-003"}
         assert await members.count_members(conn) == 8

@@ -11,15 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.connections.postgres import cannot_now, open_engine
 from engage.connections.schema_version import PART, newest_version
-from engage.domain.refusals import AccountClosed, Unavailable
+from engage.domain.accounts.balance import MOST_BALANCE
+from engage.domain.refusals import AccountClosed, AccountFull, Unavailable
+from engage.schema import balances
 
 COMMAND_TIMEOUT_S = 10.0  # A worker's job must end within 30 s.
 REQUEST_TIMEOUT_S = 5.0  # Apps wait for it.
 
 _SCHEMA_VERSION = text("SELECT version_num FROM alembic_version")
-
-# The constraint by which closed accounts get no points.
-_CLOSED_CHECK = "balances_closed_check"
 
 
 def open_database(
@@ -53,8 +52,8 @@ async def check_schema(db: AsyncEngine) -> None:
 async def transaction(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Opens a transaction; commits it at the end of the block, or rolls back when anything is raised.
 
-    Flows that change balances use `open_posting` instead. Raises Unavailable, and AccountClosed if the
-    account of a merged or erased member would get points.
+    Flows that change balances use `open_posting` instead. Raises Unavailable; AccountClosed if the
+    account of a merged or erased member would get points; AccountFull if an account would get too many.
     """
     with _unavailable_errors():
         async with db.begin() as conn:
@@ -75,7 +74,7 @@ async def snapshot(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def one_statement(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Opens a connection that commits each statement, without the round trips of BEGIN and COMMIT.
 
-    Raises Unavailable, AccountClosed.
+    Raises Unavailable, AccountClosed, AccountFull.
     """
     with _unavailable_errors():
         async with _autocommit(db).connect() as conn:
@@ -95,15 +94,16 @@ def _unavailable_errors() -> Iterator[None]:
     except Exception as error:
         if cannot_now(error):
             raise Unavailable("postgres") from error
-        if _is_of_closed_account(error):
-            raise AccountClosed from error
+        match _broken_constraint(error):
+            case balances.CLOSED_CHECK:
+                raise AccountClosed from error
+            case balances.LIMIT_CHECK:
+                raise AccountFull(MOST_BALANCE) from error
         raise
 
 
-def _is_of_closed_account(error: Exception) -> bool:
-    match error:
-        case IntegrityError():
-            return _CLOSED_CHECK in str(error.orig)
-        case asyncpg.CheckViolationError():  # From the driver, for a DirectStatement.
-            return bool(error.constraint_name == _CLOSED_CHECK)
-    return False
+def _broken_constraint(error: Exception) -> str | None:
+    """The name of the check that a statement has broken."""
+    # The driver's own error, of a DirectStatement or behind SQLAlchemy's two.
+    cause = error.orig.__cause__ if isinstance(error, IntegrityError) and error.orig is not None else error
+    return cause.constraint_name if isinstance(cause, asyncpg.CheckViolationError) else None

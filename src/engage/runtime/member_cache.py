@@ -69,6 +69,8 @@ class MemberCache:
                 self._merged.pop(key, None)
             else:
                 self._merged[key] = member.merged_into
+                # The survivor is a member since the earlier of the two joined.
+                self._members.pop((member.program_id, member.merged_into), None)
         latest = max((member.closed_at for member in closed), default=None)
         if latest is not None:
             self._since = latest - COMMITS_WITHIN

@@ -6,12 +6,17 @@ Tables of the ledger do not reference members by foreign key: every activity wou
 
 from sqlalchemy import BigInteger, Boolean, PrimaryKeyConstraint, Table
 
+from engage.domain.accounts.balance import MOST_BALANCE
 from engage.schema.columns import check, member_key, metadata, required
 from engage.schema.member_rows import Keep, member_rows
 
 # The account of a member who was merged or erased is closed: it has no points and takes none. A process that
 # does not know yet that the member is closed learns it from this constraint.
 CLOSED_CHECK = "balances_closed_check"
+
+# No account can have so many points that a later sum overflows, such as the one of a settlement, which
+# would then fail for a thousand members.
+LIMIT_CHECK = "balances_limit_check"
 
 balances = Table(
     "balances",
@@ -29,6 +34,7 @@ balances = Table(
     check("balances_held_check", "held >= 0"),
     check("balances_debt_check", "debt >= 0"),
     check(CLOSED_CHECK, "NOT closed OR active + pending + held + debt = 0"),
+    check(LIMIT_CHECK, f"active + pending + held <= {MOST_BALANCE}"),
     postgresql_with={"fillfactor": 70},
     info=member_rows(
         merge=Keep("Postings have emptied it, and its account is closed."),

@@ -56,7 +56,7 @@ person_slots = Table(
 # The member who was merged keeps the hash of their person reference: that person does not join again either.
 _MERGE = """
 WITH old AS (
-    SELECT phone, birth_date, referral_code FROM members
+    SELECT phone, birth_date, referral_code, joined_at FROM members
     WHERE program_id = :program_id AND member_id = :member_id
 ), emptied AS (
     UPDATE members
@@ -67,6 +67,7 @@ WITH old AS (
 UPDATE members m
 SET phone = coalesce(m.phone, old.phone), birth_date = coalesce(m.birth_date, old.birth_date),
     referral_code = coalesce(m.referral_code, old.referral_code),
+    joined_at = least(m.joined_at, old.joined_at),
     phone_changed_at = CASE WHEN m.phone IS NULL AND old.phone IS NOT NULL THEN :now
                        ELSE m.phone_changed_at END
 FROM old WHERE m.program_id = :program_id AND m.member_id = :into

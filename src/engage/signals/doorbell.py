@@ -52,7 +52,8 @@ class Doorbell:
                     SETTLE_JOB,
                     tick,
                     _job_id=f"{SETTLE_JOB}:{tick}",
-                    _defer_until=time_of(tick),
+                    # Only what is due later is put off: arq compares the time with the machine's own clock.
+                    _defer_until=time_of(tick) if tick > now else None,
                     _queue_name=QUEUE,
                 )
             self._rung.add(tick)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from engage.flows.checkout.close_holds import release_overdue
+from engage.flows.members.merge import merge_members
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent, OrderPaid
 from engage.flows.shop.take_events import take_events
@@ -18,6 +19,7 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, NOON, advance
 from tests.support.database import rows
 from tests.support.orders import (
+    PROGRAM,
     balance,
     cancelled,
     credits,
@@ -63,8 +65,9 @@ async def test_points_wait_for_the_delivery(services: Services) -> None:
 
 
 async def test_a_delivery_of_yesterday_is_due_at_once(services: Services) -> None:
-    await send_events(services, paid(services, at=NOON - 3 * DAY), delivered(services, at=NOON - DAY))
-    assert await due(services) == {"purchase": NOON - DAY}
+    advance(services, 3 * DAY)
+    await send_events(services, paid(services, at=NOON), delivered(services, at=NOON + 2 * DAY))
+    assert await due(services) == {"purchase": NOON + 2 * DAY}
     assert await settle_due(services, now=services.clock.now()) == 1
 
 
@@ -287,3 +290,32 @@ def test_two_lines_of_an_order_cannot_have_one_id() -> None:
     assert msgspec.json.decode(body % (one, two), type=OrderPaid).order().reference == "order:o"
     with pytest.raises(msgspec.ValidationError, match="different line_ids"):
         msgspec.json.decode(body % (one, one), type=OrderPaid)
+
+
+@pytest.mark.parametrize(
+    ("before_joining", "earned"),
+    [(timedelta(), 10), (timedelta(minutes=5), 10), (timedelta(minutes=6), 0), (400 * DAY, 0)],
+)
+async def test_an_order_older_than_the_membership_earns_nothing(
+    services: Services, before_joining: timedelta, earned: int
+) -> None:
+    order = paid(services, at=NOON - before_joining)
+    assert await send_events(services, order, delivered(services)) == []
+    await settle_due(services, now=services.clock.now())
+    assert await balance(services) == ({"active": earned} if earned else {})
+    assert await send_events(services, order, returned(services)) == []
+    assert await balance(services) == {}
+
+
+async def test_a_survivor_is_a_member_since_the_earlier_of_the_two_joined(
+    services: Services, other: Services
+) -> None:
+    advance(services, 10 * DAY)
+    await join(services, "m-2")
+    assert await send_events(other, paid(other, order_id="o-1", at=NOON + DAY, member_id="m-2")) == []
+    assert await balance(services, "m-2") == {}
+    await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one", operator="key-1")
+    for process, member in ((services, "m-1"), (services, "m-2"), (other, "m-1")):
+        order = paid(process, order_id=f"o-{member}-{process is other}", at=NOON + DAY, member_id=member)
+        assert await send_events(process, order) == []
+    assert await balance(services, "m-2") == {"pending": 30}

@@ -1,6 +1,13 @@
 """A member's balance, as answers and the feed show it."""
 
+from typing import Final
+
 from msgspec import Struct
+
+# The most points of one credit, and of one account: every sum fits into 64 bits, and into the numbers of the
+# clients that read JSON, which are exact up to 2**53.
+MOST_POINTS: Final = 10**12
+MOST_BALANCE: Final = 10**15
 
 
 class Balance(Struct, frozen=True):

@@ -5,6 +5,16 @@ document, the messages and the tests derive from the catalogue. Imports nothing 
 """
 
 from engage.domain.refusals.codes import Code, Fact, RequestKind, UseCase, codes_of
-from engage.domain.refusals.refusal import AccountClosed, Refusal, Unavailable
+from engage.domain.refusals.refusal import AccountClosed, AccountFull, Refusal, Unavailable
 
-__all__ = ["AccountClosed", "Code", "Fact", "Refusal", "RequestKind", "Unavailable", "UseCase", "codes_of"]
+__all__ = [
+    "AccountClosed",
+    "AccountFull",
+    "Code",
+    "Fact",
+    "Refusal",
+    "RequestKind",
+    "Unavailable",
+    "UseCase",
+    "codes_of",
+]

@@ -201,7 +201,7 @@ class Code(StrEnum):
     TOO_MANY_POINTS = (
         "too_many_points",
         422,
-        {_U.TAKE_EVENT, _U.ADJUST_POINTS},
+        {*_RECORD, _U.TAKE_EVENT, _U.ADJUST_POINTS, _U.MERGE_MEMBERS, _U.REGISTER_MEMBER},
         {"limit": 1_000_000_000_000},
     )
     WRONG_CURRENCY = "wrong_currency", 422, {_U.TAKE_EVENT}, {"currency": "EUR"}

@@ -32,6 +32,13 @@ class Unavailable(Refusal):
         super().__init__(Code.UNAVAILABLE, part=part, retry_after_s=1)
 
 
+class AccountFull(Refusal):
+    """The account of a member would have more points than any account can have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(Code.TOO_MANY_POINTS, limit=limit)
+
+
 class AccountClosed(Unavailable):
     """The member was just merged or erased, and this process did not know it yet."""
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from engage.domain.earning.limits import OnceSlot, StreakSlot
 from engage.domain.keys import MemberKey, ReferenceKey
-from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
+from engage.domain.refusals import AccountClosed, AccountFull, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.decisions import Decisions
@@ -41,15 +41,29 @@ async def record(services: Services, activities: Sequence[MemberActivity]) -> An
     The refusal is Unavailable when a service was away before there was an answer. Nothing was promised then:
     sending the activity again neither loses nor doubles it.
     """
-    answers = await _record(services, activities)
+    answers = await _record_parts(services, activities)
     closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
     if closed:
         # A member of the batch was just merged or erased, so none of the batch was accepted.
         await services.members.refresh(services.db)
-        again = await _record(services, [activities[n] for n in closed])
+        again = await _record_parts(services, [activities[n] for n in closed])
         for n, answer in zip(closed, again, strict=True):
             answers[n] = answer
     return answers
+
+
+async def _record_parts(services: Services, activities: Sequence[MemberActivity]) -> Answers:
+    """Records activities together. Where an account is too full for one of them, it records them in parts,
+    until only that one is refused.
+    """
+    try:
+        return await _record(services, activities)
+    except AccountFull as refusal:
+        if len(activities) == 1:
+            return [refusal]
+    middle = len(activities) // 2
+    first = await _record_parts(services, activities[:middle])
+    return [*first, *await _record_parts(services, activities[middle:])]
 
 
 async def _record(services: Services, activities: Sequence[MemberActivity]) -> Answers:

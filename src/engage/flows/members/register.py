@@ -111,7 +111,7 @@ async def register_member(
         ]
         registered = RegisteredMember(member.member_id, program.id, member.country, now, views)
         await keep(conn, keyed, registered)
-    services.members.add(Member(program.id, member.member_id, member.country))
+    services.members.add(Member(program.id, member.member_id, member.country, now))
     if not taken:
         await _add_to_gate(services, member.key, now=now)
     return registered

@@ -21,7 +21,8 @@ class OrderUpdate(Struct, frozen=True):
     """The facts of a locked order before and after. `again`: there may be no new facts, but points that
     paid for it may have been captured, or come from a merged account, only now.
 
-    `reason` is the reference of entries that take points back, where no return or cancellation does.
+    `earns`: a new payment earns points, for it is no older than the membership. `reason` is the reference
+    of entries that take points back, where no return or cancellation does.
     """
 
     key: OrderKey
@@ -29,6 +30,7 @@ class OrderUpdate(Struct, frozen=True):
     after: OrderFacts
     again: bool = False
     reason: str | None = None
+    earns: bool = True
 
     @property
     def member(self) -> MemberKey:
@@ -135,7 +137,7 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         returned=update.after.returned(),
     )
     order = OrderChanges(update, program, program.grace, {item.credit.rule_id: item for item in standings})
-    if update.is_new:
+    if update.is_new and update.earns:
         order.new_credits = [_new_credit(update, item) for item in standings]
         order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order

@@ -10,12 +10,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.accounts.balance import MOST_POINTS
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment
+from engage.domain.earning.orders import decide_order
 from engage.domain.keys import EventKey, OrderKey
 from engage.domain.refusals import Code, Refusal
 from engage.flows.orders.order_changes import OrderUpdate
 from engage.flows.orders.post_orders import post_differences
 from engage.flows.shop.events import (
+    SKEW,
     MemberEvent,
     OrderCancelledEvent,
     OrderDeliveredEvent,
@@ -53,7 +56,11 @@ async def take_order_events(services: Services, events: Sequence[MemberEvent], *
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
         if changed:
             await write_orders(conn, changed)
-            updates = [OrderUpdate(key, before[key], facts) for key, facts in changed.items()]
+            joined_at = {event.member.key: event.member.joined_at for event in events}
+            updates = [
+                OrderUpdate(key, before[key], facts, earns=_earns(facts, joined_at[key[:2]]))
+                for key, facts in changed.items()
+            ]
             await post_differences(services, posting, updates, now=now)
         recorded = await add_events(conn, [event.row for event in not_refused(answers)], now=now)
     return Taken(answers, recorded)
@@ -125,13 +132,22 @@ def _with_event(
 def _payment(
     services: Services, event: MemberEvent, data: OrderPaid, *, holds: Mapping[UUID, Hold], now: datetime
 ) -> OrderPayment:
-    """Raises Refusal not_offered, wrong_currency or unknown_hold."""
+    """Raises Refusal not_offered, wrong_currency, unknown_hold or too_many_points."""
     member, at = event.member, event.event.time
     program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
     if data.currency != market.currency:
         raise Refusal(Code.WRONG_CURRENCY, currency=market.currency)
     discount = 0 if data.hold_id is None else _discount(_key(event), holds.get(data.hold_id), now=now)
-    return OrderPayment(data.order(discount=discount), at, data.hold_id, program.version, market.zone)
+    order = data.order(discount=discount)
+    for credit in decide_order(program.earning, order, at=at, zone=market.zone):
+        if credit.points > MOST_POINTS:
+            raise Refusal(Code.TOO_MANY_POINTS, limit=MOST_POINTS)
+    return OrderPayment(order, at, data.hold_id, program.version, market.zone)
+
+
+def _earns(facts: OrderFacts, joined_at: datetime) -> bool:
+    """Return whether the order was paid as a member, as far as the shop's clock can say."""
+    return facts.paid is None or facts.paid.at >= joined_at - SKEW
 
 
 def _discount(key: OrderKey, hold: Hold | None, *, now: datetime) -> int:

@@ -5,7 +5,7 @@ its id is recorded last.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import UnionType
 from typing import Protocol
 
@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
 from engage.domain.keys import EventKey
-from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
+from engage.domain.refusals import AccountClosed, AccountFull, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.members.cards import members_of_cards
 from engage.flows.shop.events import (
+    SKEW,
     AnyEvent,
     AppSignedInEvent,
     MemberEvent,
@@ -35,11 +36,6 @@ from engage.store.members.members import Member
 from engage.store.shop.events import EventContent, IdsTaken, add_events, read_recorded_events
 
 EVENTS_PER_CALL = 1_000
-
-# The shop's clock may be this much ahead of ours.
-SKEW = timedelta(minutes=5)
-
-NOTHING_TAKEN = Taken([], 0)
 
 
 class TakeBatch(Protocol):
@@ -95,6 +91,25 @@ async def take_events(services: Services, events: Sequence[AnyEvent | Refusal]) 
     return EventsTaken(accepted, len(events) - accepted - len(refused), dict(sorted(refused.items())))
 
 
+async def _take_parts(
+    services: Services, events: Sequence[MemberEvent], take: TakeBatch, *, now: datetime
+) -> Taken:
+    """Takes events together. Where an account is too full for one of them, it takes them in parts, until
+    only that one is refused.
+    """
+    if not events:
+        return Taken([], 0)
+    try:
+        return await take(services, events, now=now)
+    except AccountFull as refusal:
+        if len(events) == 1:
+            return Taken([refusal], 0)
+    middle = len(events) // 2
+    first = await _take_parts(services, events[:middle], take, now=now)
+    second = await _take_parts(services, events[middle:], take, now=now)
+    return Taken([*first.answers, *second.answers], first.recorded + second.recorded)
+
+
 async def _read_known(services: Services, ids: Collection[EventKey]) -> dict[EventKey, EventContent]:
     if not ids:
         return {}
@@ -135,7 +150,7 @@ async def _take_kind(
         rest = [event for event in events if (event.program, event.id) not in reused]
         found = await _find_members(services, rest, now=now)
         try:
-            taken = await take(services, not_refused(found), now=now) if not_refused(found) else NOTHING_TAKEN
+            taken = await _take_parts(services, not_refused(found), take, now=now)
         except IdsTaken as error:
             reused |= dict.fromkeys(error.ids, Refusal(Code.ID_REUSED, field="id"))
         except AccountClosed:

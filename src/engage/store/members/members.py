@@ -22,6 +22,7 @@ class Member(msgspec.Struct, frozen=True):
     program_id: str
     member_id: str
     country: str
+    joined_at: datetime
 
     @property
     def key(self) -> MemberKey:
@@ -91,7 +92,7 @@ _LOCK_MEMBERS = text("LOCK TABLE members IN SHARE MODE")
 
 # A member who was merged is found as the survivor; nobody is merged into a member who is merged.
 _READ = text(f"""
-SELECT k.program_id, k.member_id, s.member_id, s.country
+SELECT k.program_id, k.member_id, s.member_id, s.country, s.joined_at
 FROM {_KEYS}
 JOIN members m USING (program_id, member_id)
 JOIN members s ON s.program_id = m.program_id AND s.member_id = coalesce(m.merged_into, m.member_id)
@@ -118,10 +119,7 @@ async def read_members(conn: AsyncConnection, keys: Sequence[MemberKey]) -> dict
     Unknown and erased members are absent.
     """
     rows = await conn.execute(_READ, _KEYS.of(keys))
-    return {
-        (program_id, given_id): Member(program_id, member_id, country)
-        for program_id, given_id, member_id, country in rows
-    }
+    return {(program_id, given_id): Member(program_id, *member) for program_id, given_id, *member in rows}
 
 
 async def read_members_after(conn: AsyncConnection, key: MemberKey, *, limit: int) -> list[Member]:
