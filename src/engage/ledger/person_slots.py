@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.earning.merged_slots import ClosingCredit
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import MemberKey, once_key
-from engage.ledger.closing.accounts import ClosingCredit
 from engage.schema.members import members
 from engage.schema.rows import Batch
 

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
+from engage.domain.earning.merged_slots import ClosingCredit
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.ledger.closing.accounts import ClosingCredit, read_hold_states
+from engage.ledger.closing.accounts import read_hold_states
 from engage.runtime.services import Services
 
 T = TypeVar("T")

@@ -3,8 +3,9 @@
 The other's tokens and cards, and events that name it, belong to the survivor from then on.
 """
 
-from collections.abc import Collection, Iterable
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
@@ -14,16 +15,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
 from engage.domain.accounts.lots import Take, spending_order
+from engage.domain.earning.definition import Rule
+from engage.domain.earning.merged_slots import ClosingCredit, Fit, fit
 from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
-from engage.flows.members.closing import check_complete, closed_holds, forget_closed, retry_overtaken
+from engage.flows.members.closing import (
+    ATTEMPTS,
+    Overtaken,
+    check_complete,
+    closed_holds,
+    forget_closed,
+    retry_overtaken,
+)
 from engage.flows.orders.shared_orders import drop_second_payments, lock_shared_orders, post_joined_orders
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.balances import read_balances
 from engage.ledger.closing import merge as ledger
 from engage.ledger.closing.accounts import (
-    ClosingCredit,
     close_accounts,
     lock_credits,
     reverse_pending,
@@ -36,6 +45,9 @@ from engage.store.members.closing import add_closings, lock_orders, merge_rows
 from engage.store.members.members import Profile, lock_profiles, member_erased, read_cards
 
 CAUSE = "merged"
+
+# A day of a streak is over in every zone after this time.
+DAYS_OPEN = timedelta(days=3)
 
 
 class MergeResult(Struct, frozen=True):
@@ -111,8 +123,7 @@ async def _move_all(
     await lock_orders(conn, key[0], [key[1], into])
     shared = await lock_shared_orders(conn, key, into)
     credits = await lock_credits(conn, key)
-    streak_rules = _streak_rules(services.programs.versions(key[0]))
-    copied = await ledger.copy_credits(conn, key, into, without=streak_rules, now=now)
+    fitted, copied = await _fit_slots(services, posting, key, into, credits, now=now)
     await lock_balances(conn, [key, survivor])
     if await drop_second_payments(services, posting, shared, now=now):
         credits = await lock_credits(conn, key)
@@ -122,25 +133,69 @@ async def _move_all(
     )
     old = accounts.by_key[key]
     check_complete(old, credits)
-    live = _live_credits(old, credits, accounts)
+    live = _live_credits(old, credits, accounts) - fitted.exceeding
     await ledger.add_transfers(conn, key, into, _transfers(credits, live, copied), now=now)
     await ledger.fill_credits(conn, key, into, sorted(live))
     await reverse_pending(conn, key, now=now)
-    _move_points(accounts, key, survivor, live, now=now)
+    pending = sum(credit.points for credit in credits if credit.state == "pending" and credit.id in live)
+    _move_points(accounts, key, survivor, live, pending, now=now)
     await posting.post(accounts, causes={key: CLOSED, survivor: CAUSE})
     await merge_rows(conn, key, into, now=now, wall=wall)
     await close_accounts(conn, key[0], [key[1]])
     await post_joined_orders(services, posting, shared, now=now)
 
 
-def _streak_rules(versions: Iterable[Program]) -> set[str]:
-    """Return the ids of streak rules and their followers: two streaks do not add up to one."""
-    found: set[str] = set()
+async def _fit_slots(
+    services: Services,
+    posting: Posting,
+    key: MemberKey,
+    into: str,
+    credits: Sequence[ClosingCredit],
+    *,
+    now: datetime,
+) -> tuple[Fit, set[UUID]]:
+    """Give the credits slots of the survivor; return what fits, and the ids of the credits that have one.
+
+    An activity of the survivor may use a slot meanwhile; then the rest is fitted anew. Raises Overtaken.
+    """
+    conn = posting.conn
+    leader_of = partial(_leader_of, services.programs.versions(key[0]))
+    copied: set[UUID] = set()
+    used_days: set[str] = set()
+    for _ in range(ATTEMPTS):
+        survivor = await ledger.read_survivor(conn, key, into)
+        survivor.keys.difference_update(used_days)
+        fitted = fit([credit for credit in credits if credit.id not in copied], survivor, leader_of)
+        added = await ledger.copy_credits(conn, key, into, fitted.moves, now=now)
+        days = [
+            day
+            for day in fitted.days
+            if day.place.source_key not in used_days and _may_pay_again(day.credit, now)
+        ]
+        days_added = await ledger.use_days(conn, key, into, days, now=now)
+        copied |= added
+        used_days |= days_added
+        if len(added) == len(fitted.moves) and len(days_added) == len(days):
+            return fitted, copied
+    raise Overtaken
+
+
+def _leader_of(versions: Sequence[Program], credit: ClosingCredit) -> Rule | None:
+    """Return the rule whose slot a credit uses. Credits of orders, operators and imports use none."""
     for version in versions:
         rules = version.earning.rules
-        for streak in rules.streaks:
-            found |= {streak.id, *(follower.id for follower in rules.followers.get(streak.id, ()))}
-    return found
+        rule = rules.by_id.get(credit.rule_id) if version.version == credit.program_version else None
+        if rule is not None:
+            return None if rule.on.activity == "order" else rules.leader(rule.id)
+    return None
+
+
+def _may_pay_again(credit: ClosingCredit, now: datetime) -> bool:
+    """Tell whether a day of a streak has to be known as used: it is not over everywhere, another account may
+    bring the same day pending, or it is counted in a window.
+    """
+    has_place = credit.of_day is not None or credit.of_month is not None
+    return credit.state == "pending" or has_place or credit.activity_at >= now - DAYS_OPEN
 
 
 def _live_credits(account: Account, credits: Collection[ClosingCredit], accounts: Accounts) -> set[UUID]:
@@ -177,9 +232,9 @@ def _transfers(
 
 
 def _move_points(
-    accounts: Accounts, key: MemberKey, survivor: MemberKey, live: set[UUID], *, now: datetime
+    accounts: Accounts, key: MemberKey, survivor: MemberKey, live: set[UUID], pending: int, *, now: datetime
 ) -> None:
-    """Move all points and the debt from one account to the other."""
+    """Move the points and the debt from one account to the other, `pending` ones as far as they go on."""
     old, new = accounts.by_key[key], accounts.by_key[survivor]
     lots = [replace(lot) for lot in sorted(old.lots.values(), key=spending_order) if lot.credit_id in live]
     taken: dict[UUID, list[tuple[UUID, Take]]] = {}
@@ -191,7 +246,7 @@ def _move_points(
     if old.active:
         old.deduct(old.active, now, kind="transfer", into="transferred", reference=to)
     old.add_debt(-debt, now, kind="transfer", into="transferred", reference=to)
-    new.add_pending(old.pending)
+    new.add_pending(pending)
     old.drop_pending(old.pending)
     for lot in lots:
         spent: list[tuple[UUID | None, int]] = [

@@ -52,7 +52,8 @@ FROM (
                CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days,
                c.why -> 'inputs' ->> 'zone' AS zone
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL AND c.points > 0
+        WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL
+          AND c.why -> 'inputs' ->> 'day' IS NOT NULL
     ) d
 ) d
 WINDOW in_a_row AS (PARTITION BY program_id, member_id, rule_id, zone, island ORDER BY day)

@@ -6,26 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.earning.merged_slots import ClosingCredit
 from engage.domain.keys import MemberKey
 from engage.schema.balances import balances
 from engage.schema.credits import credits
 from engage.schema.holds import holds
 from engage.schema.rows import columns, from_row, of_member
-
-
-class ClosingCredit(msgspec.Struct, frozen=True):
-    """A credit of an account that is being closed."""
-
-    id: UUID
-    source_key: str
-    reference: str | None
-    rule_id: str
-    state: str
-    points: int
 
 
 async def lock_credits(conn: AsyncConnection, key: MemberKey) -> list[ClosingCredit]:

@@ -2,46 +2,78 @@
 
 The rows of the merged member stay as history. The survivor gets a row for each, with the same source key and
 reference, so nothing is earned a second time and a later clawback finds its credit. Where the survivor has
-that key already, the credit goes on as a transfer, under a key that nothing else uses.
+that key already, the credit goes on as a transfer, under a key that nothing else uses. Which pending credits
+go on at all, `engage.domain.earning.merged_slots` decides.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.earning.merged_slots import DayUse, SlotMove, SlotOf, SurvivorSlots
+from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import TRANSFER_RULE, MemberKey, transfer_key
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
+_MOVED = Batch("t", credits, "id", "source_key", "of_day", "day_slot", "of_month", "month_slot")
+
 # Credits of no points at first; their points are filled in when the lots are known. In the order in which
-# accepting locks keys, and before balances, as there. A slot of a further limit that the survivor has used is
-# left out: the credit's own key is what must not be earned again.
-_TRACES = text("""
+# accepting locks keys, and before balances, as there.
+_TRACES = text(f"""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                      state, activity_at, accepted_at, reversed_at, why, of_day, day_slot, of_month,
                      month_slot)
-SELECT c.program_id, :into, c.id, c.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
-       c.activity_at, c.accepted_at, :now, c.why,
-       CASE WHEN d.id IS NULL THEN c.of_day END, CASE WHEN d.id IS NULL THEN c.day_slot END,
-       CASE WHEN m.id IS NULL THEN c.of_month END, CASE WHEN m.id IS NULL THEN c.month_slot END
-FROM credits c
-LEFT JOIN credits d
-    ON d.program_id = c.program_id AND d.member_id = :into AND d.of_day = c.of_day AND d.rule_id = c.rule_id
-   AND d.day_slot = c.day_slot
-LEFT JOIN credits m
-    ON m.program_id = c.program_id AND m.member_id = :into AND m.of_month = c.of_month
-   AND m.rule_id = c.rule_id AND m.month_slot = c.month_slot
-WHERE c.program_id = :program_id AND c.member_id = :member_id
-  AND c.rule_id <> ALL(CAST(:without AS text[]))
-  AND (d.id IS NULL OR c.why -> 'inputs' ->> 'window' IS DISTINCT FROM to_char(c.of_day, 'YYYY-MM-DD'))
-  AND (m.id IS NULL OR c.why -> 'inputs' ->> 'window' IS DISTINCT FROM to_char(c.of_month, 'YYYY-MM'))
-ORDER BY c.source_key COLLATE "C"
+SELECT c.program_id, :into, c.id, t.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
+       c.activity_at, c.accepted_at, :now, c.why, t.of_day, t.day_slot, t.of_month, t.month_slot
+FROM {_MOVED}
+JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
+ORDER BY t.source_key COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING id
+""")  # noqa: S608  # Names of the schema, here and below.
+
+_SLOTS = text("""
+SELECT source_key, reference, rule_id, of_day, day_slot, of_month, month_slot
+FROM credits WHERE program_id = :program_id AND member_id = :into
 """)
+
+# The day of a streak counts as used. Where it is the survivor's newest, the streak goes on with it; before
+# that it is no part of the streak.
+_DAY = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                     activity_at, accepted_at, reversed_at, of_day, day_slot, of_month, month_slot, why)
+SELECT c.program_id, :into, uuidv7(), :source_key, :rule_id, c.program_version, 0, 'reversed', c.activity_at,
+       c.accepted_at, :now, :of_day, :day_slot, :of_month, :month_slot,
+       jsonb_build_object('trace', CAST(:trace AS jsonb))
+       || CASE WHEN later.id IS NULL AND c.why -> 'inputs' ->> 'day' IS NOT NULL THEN
+           jsonb_build_object('inputs', jsonb_build_object(
+               'day', c.why -> 'inputs' -> 'day', 'zone', c.why -> 'inputs' -> 'zone',
+               'streak_days', coalesce(CAST(before.why -> 'inputs' ->> 'streak_days' AS int), 0) + 1))
+           ELSE '{}' END
+FROM credits c
+LEFT JOIN LATERAL (
+    SELECT s.id FROM credits s
+    WHERE s.program_id = c.program_id AND s.member_id = :into AND s.rule_id = :rule_id
+      AND s.why -> 'inputs' ->> 'day' > c.why -> 'inputs' ->> 'day'
+    LIMIT 1
+) later ON true
+LEFT JOIN LATERAL (
+    SELECT s.why FROM credits s
+    WHERE s.program_id = c.program_id AND s.member_id = :into AND s.rule_id = :rule_id
+      AND CAST(s.why -> 'inputs' ->> 'day' AS date) = CAST(c.why -> 'inputs' ->> 'day' AS date) - 1
+      AND s.why -> 'inputs' ->> 'zone' = c.why -> 'inputs' ->> 'zone'
+    LIMIT 1
+) before ON true
+WHERE c.program_id = :program_id AND c.member_id = :member_id AND c.id = :id
+ON CONFLICT DO NOTHING
+""")
+
+_USED_DAY = msgspec.json.encode([step(TraceCode.EARNED_BEFORE)]).decode()
 
 _TRANSFERRED = Batch("t", credits, "id", "source_key", "reference")
 
@@ -74,17 +106,52 @@ def _of(key: MemberKey, into: str | None = None) -> dict[str, str]:
     return named if into is None else named | {"into": into}
 
 
-async def copy_credits(
-    conn: AsyncConnection, key: MemberKey, into: str, *, without: Collection[str], now: datetime
-) -> set[UUID]:
-    """Add credits of no points for `into`, under the source keys of the member's credits that are free there.
+async def read_survivor(conn: AsyncConnection, key: MemberKey, into: str) -> SurvivorSlots:
+    """Read the slots that `into` has used, in which the member's credits have to find theirs."""
+    slots = SurvivorSlots(set(), set(), {})
+    for row in await conn.execute(_SLOTS, {"program_id": key[0], "into": into}):
+        slots.keys.add(row.source_key)
+        if row.reference is not None:
+            slots.references.add((row.reference, row.rule_id))
+        if row.of_day is not None:
+            slots.numbers.setdefault(SlotOf(row.rule_id, "day", row.of_day), set()).add(row.day_slot)
+        if row.of_month is not None:
+            slots.numbers.setdefault(SlotOf(row.rule_id, "month", row.of_month), set()).add(row.month_slot)
+    return slots
 
-    Credits of the rules `without` are left out. Returns the ids that were added.
+
+async def copy_credits(
+    conn: AsyncConnection, key: MemberKey, into: str, moves: Sequence[SlotMove], *, now: datetime
+) -> set[UUID]:
+    """Add credits of no points for `into`, under their keys and in their places there.
+
+    Returns the ids that were added: the survivor may have used a slot meanwhile.
     """
-    values = _of(key, into) | {"without": sorted(without), "now": now}
-    added = set((await conn.execute(_TRACES, values)).scalars())
-    # Again, for those whose further slot an activity of the survivor took meanwhile.
-    return added | set((await conn.execute(_TRACES, values)).scalars())
+    if not moves:
+        return set()
+    rows = await conn.execute(_TRACES, _of(key, into) | _MOVED.of_structs(moves) | {"now": now})
+    return set(rows.scalars())
+
+
+async def use_days(
+    conn: AsyncConnection,
+    key: MemberKey,
+    into: str,
+    days: Sequence[DayUse],
+    *,
+    now: datetime,
+) -> set[str]:
+    """Use days of streaks, each with a credit of no points.
+
+    Returns the keys that were added: the survivor may have used a day meanwhile.
+    """
+    added = set()
+    # The streak goes on from day to day.
+    for day in sorted(days, key=lambda day: day.place.source_key):
+        values = msgspec.structs.asdict(day.place) | {"rule_id": day.rule_id, "trace": _USED_DAY, "now": now}
+        if (await conn.execute(_DAY, _of(key, into) | values)).rowcount:
+            added.add(day.place.source_key)
+    return added
 
 
 async def add_transfers(
