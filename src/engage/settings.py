@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 PREFIX = "ENGAGE_"
+PEPPER_LENGTH = 16
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwt_issuer: str = "engage"
     jwt_audience: str = "engage"
     jwt_max_age_s: int = 900  # Longest life of a member's token.
-    pepper: str = ""  # Secret that person references are hashed with.
+    pepper: str = ""  # Secret that person references are hashed with; `require_pepper`.
     sandbox: Path | None = None  # The sandbox's secrets; set only by `engage up`.
     payouts: Literal["", "sandbox", "momo"] = ""  # The payout provider; a sandbox has one of its own.
     momo_url: str = "https://sandbox.momodeveloper.mtn.com"
@@ -62,6 +63,15 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         return msgspec.convert(found, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}…: {error}") from error
+
+
+def require_pepper(settings: Settings) -> None:
+    """Raises SettingsError where persons would be hashed with a secret that anybody can guess."""
+    if len(settings.pepper) < PEPPER_LENGTH:
+        raise SettingsError(
+            f"ENGAGE_PEPPER has fewer than {PEPPER_LENGTH} characters: it is a random secret that person "
+            "references are hashed with (openssl rand -hex 32); keep it, for without it nobody is recognised"
+        )
 
 
 def to_environment(settings: Settings) -> dict[str, str]:

@@ -119,7 +119,7 @@ def client_of(app: Any, *, sandbox: bool = True) -> httpx.AsyncClient:
     """Make a client whose requests fail on a problem that the operation does not document."""
     hooks: dict[str, list[Callable[..., Any]]] = {"response": [partial(_check_problem, sandbox)]}
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://engage.test", event_hooks=hooks
+        transport=httpx.ASGITransport(app), base_url="http://localhost", event_hooks=hooks
     )
 
 

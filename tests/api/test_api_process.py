@@ -29,7 +29,8 @@ async def test_a_tap_over_real_http(settings: Settings, tmp_path: Path) -> None:
         tap = await client.post("/v1/fuel/taps", headers={"authorization": f"Bearer {made['token']}"})
         assert tap.status_code == 202
         assert tap.json()["credits"][0]["points"] == 2
-        large = await client.post("/v1/sandbox/members", content=_spaces(200_000))
+        json = {"content-type": "application/json"}
+        large = await client.post("/v1/sandbox/members", content=_spaces(200_000), headers=json)
         assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
         assert psutil.Process(api.child.pid).children() == [], (
             "a single process, so a kill leaves none behind"
@@ -95,6 +96,16 @@ async def test_missing_settings_are_reported_in_one_line(settings: Settings, tmp
     assert status == 1
     assert "ENGAGE_JWKS" in output
     assert "Traceback" not in output
+
+
+async def test_without_a_secret_to_hash_persons_with_the_api_does_not_start(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for pepper in ("", "pepper"):
+        status, output = await _run(msgspec.structs.replace(settings, pepper=pepper), tmp_path)
+        assert status == 1
+        assert "ENGAGE_PEPPER" in output
+        assert "Traceback" not in output
 
 
 async def test_a_taken_port_is_reported(settings: Settings, tmp_path: Path) -> None:

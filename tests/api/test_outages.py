@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from engage.api.http.api_keys import ApiKeyCache
 from engage.flows.operations.install import install
 from engage.runtime.database import one_statement
 from tests.api.calling import Caller, Calling, calling, problem
@@ -201,7 +202,7 @@ async def test_without_postgresql_a_member_is_not_refused_as_unknown(api: Callin
     await servers.postgres.kill()
     for caller, path in ((member, "/v1/me"), (unseen, "/v1/me"), (member, "/v1/me/credits")):
         assert problem(await caller.get(path), 503, "unavailable")["part"] == "postgres"
-    api.api.keys._cached.clear()
+    api.api.keys = ApiKeyCache(api.services.db)
     await unavailable(api.shop, "postgres", "/v1/shop/events", [])
     answer = await member.post(TAPS, idempotency_key="k-1")
     problem(answer, 503, "unavailable")

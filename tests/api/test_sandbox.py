@@ -45,6 +45,42 @@ async def test_the_sandbox_answers_with_its_clock_and_keys(sandbox: Calling) -> 
     assert abs(now - sandbox.services.clock.now()) < timedelta(seconds=10)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "shop.example",
+        "localhost.example",
+        "127.0.0.1.example",
+        "127.0.0.1@x",
+        "[::2]",
+        "10.0.0.1",
+        "example:127",
+    ],
+)
+async def test_a_name_that_is_not_of_this_machine_gets_no_keys(sandbox: Calling, host: str) -> None:
+    """A page of the internet can have its name resolve to 127.0.0.1, and sends that name."""
+    problem(await sandbox.nobody.get(SANDBOX, host=host), 421, "wrong_host")
+    problem(await sandbox.nobody.post(MEMBERS, {"program": PROGRAM}, host=host), 421, "wrong_host")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8080", "shop.localhost", "127.1.2.3:1", "[::1]:8080"]
+)
+async def test_all_names_of_this_machine_are_good(sandbox: Calling, host: str) -> None:
+    assert (await sandbox.nobody.get(SANDBOX, host=host)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
+async def test_a_form_of_another_page_cannot_advance_the_clock(sandbox: Calling, kind: str) -> None:
+    body = b'{"advance": "P1D"}'
+    problem(await sandbox.nobody.post(CLOCK, body, content_type=kind), 415, "unsupported_media_type")
+    problem(await sandbox.nobody.post(CLOCK, body), 415, "unsupported_media_type")
+    json = "application/JSON; charset=utf-8"
+    assert (await sandbox.nobody.post(CLOCK, body, content_type=json)).status_code == 200
+
+
 async def test_a_sandbox_member_is_an_eligible_adult_with_a_token_for_a_day(sandbox: Calling) -> None:
     member = await made_up(sandbox)
     home = (await member.get("/v1/me")).json()
@@ -152,7 +188,8 @@ async def test_an_invalid_advance_is_refused_and_the_clock_stays(
     sandbox: Calling, body: object, where: str
 ) -> None:
     before = sandbox.services.clock.offset
-    refused = problem(await sandbox.nobody.post(CLOCK, body), 400, "invalid_request")
+    json = {"content_type": "application/json"}
+    refused = problem(await sandbox.nobody.post(CLOCK, body, **json), 400, "invalid_request")
     assert fields(refused) == [where]
     assert sandbox.services.clock.offset == before
 

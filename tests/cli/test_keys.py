@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from click.testing import CliRunner, Result
 
+from engage.api.http.api_keys import ApiKeyCache
 from engage.cli import main
-from engage.flows.operations.keys import find_key
 from engage.runtime.database import open_database
 from engage.settings import Settings, to_environment
 from engage.store.api_keys import ApiKey
@@ -25,7 +25,7 @@ async def run(environment: dict[str, str | None], *arguments: str) -> Result:
 async def stored_key(settings: Settings, key: str) -> ApiKey | None:
     db = open_database(settings.database_url, pool_size=1)
     try:
-        return await find_key(db, key)
+        return await ApiKeyCache(db).find(key)
     finally:
         await db.dispose()
 

@@ -85,6 +85,22 @@ async def test_a_loop_that_cannot_be_ended_is_stuck() -> None:
         await eventually(lambda: not loops.are_stuck())
 
 
+@pytest.mark.parametrize("raised", [None, Unavailable("valkey")])
+async def test_a_loop_ends_although_its_work_swallows_the_cancellation(raised: Exception | None) -> None:
+    """As clients of servers do while they connect."""
+    loops, begun = Loops(), asyncio.Event()
+
+    async def turn() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if raised is not None:
+            raise raised
+
+    async with asyncio.timeout(5), running(loops.repeat("heartbeat", turn, first=True)):
+        await begun.wait()
+
+
 @pytest.mark.usefixtures("quick")
 async def test_work_that_ends_or_fails_is_begun_again() -> None:
     loops, begun = Loops(), 0

@@ -84,24 +84,24 @@ async def test_a_key_is_valid_until_revoked_and_stored_as_a_hash(db: AsyncEngine
     async with transaction(db) as conn:
         await api_keys.add(conn, key, name="shop", scopes=["shop"], programs=["p", "q"], now=NOW)
         await api_keys.add(conn, key, name="again", scopes=["shop", "admin"], programs=None, now=NOW)
-        found = await api_keys.find(conn, key)
+        found = api_keys.match(await api_keys.read_active(conn), key)
         assert found is not None
         assert (found.name, found.scopes, found.programs) == ("shop", ("shop",), ("p", "q"))
         assert [found.opens(program) for program in ("p", "q", "r")] == [True, True, False]
         for programs in (None, ["r"]):
             assert await api_keys.bind(conn, found.id, programs)
-            bound = await api_keys.find(conn, key)
+            bound = api_keys.match(await api_keys.read_active(conn), key)
             assert bound is not None
             assert [bound.opens(program) for program in ("p", "r")] == [programs is None, True]
         forged = f"ek_{found.id}_{other.rpartition('_')[2]}"
         for wrong in (other, forged, key[:-1], key + "x", key.upper(), "", "ek__", "x" * 200):
-            assert await api_keys.find(conn, wrong) is None
+            assert api_keys.match(await api_keys.read_active(conn), wrong) is None
         assert [(listed.id, listed.revoked_at) for listed in await api_keys.list_keys(conn)] == [
             (found.id, None)
         ]
         assert await api_keys.revoke(conn, found.id, now=NOW)
         assert not await api_keys.revoke(conn, found.id, now=NOW)
-        assert await api_keys.find(conn, key) is None
+        assert await api_keys.read_active(conn) == {}
     kept = str(await rows(db, "SELECT * FROM api_keys"))
     assert key.rpartition("_")[2] not in kept
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from sqlalchemy import make_url
 
@@ -86,9 +86,8 @@ class Proxy:
         assert task is not None
         self._forwarding.add(task)
         try:
-            await self._accept(reader, writer)
-        except* (OSError, asyncio.CancelledError):
-            pass  # The client or the server has ended it.
+            with suppress(OSError, asyncio.CancelledError):
+                await self._accept(reader, writer)
         finally:
             self._forwarding.discard(task)
             writer.transport.abort()

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from litestar import Litestar
 
 from engage.api.controllers import controllers
+from engage.api.http.application import Application
 from engage.api.http.context import STATE, Api, open_api
 from engage.api.http.problems import BODY_BYTES, to_problem
 from engage.api.site import DemoController, reference_of
@@ -37,7 +38,7 @@ def app_of(api: Api) -> Litestar:
 def _app(settings: Settings, lifespan: list[Lifespan]) -> Litestar:
     sandbox = settings.sandbox is not None
     contract = controllers(sandbox=sandbox)
-    return Litestar(
+    return Application(
         [*contract, reference_of(contract), *([DemoController] if sandbox else [])],
         lifespan=lifespan,
         exception_handlers={Exception: to_problem},

@@ -9,7 +9,7 @@ from engage import logs
 from engage.api.app import app_of
 from engage.api.http.context import open_api
 from engage.api.server.granian_server import serve
-from engage.settings import Settings, SettingsError
+from engage.settings import Settings, SettingsError, require_pepper
 
 # Thresholds of the garbage collector, which only has to find cycles. With Python's own threshold of 700 new
 # objects it took a fifth of the time of a tap.
@@ -18,6 +18,7 @@ COLLECT_AFTER: Final = (50_000, 20, 20)
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM, which drains, or SIGINT. Raises SettingsError."""
+    require_pepper(settings)
     logs.configure(settings)
     uvloop.run(_run(settings))
 

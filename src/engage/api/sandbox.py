@@ -13,6 +13,7 @@ from engage.api.contract.operation import contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.context import Api, started_api_of
+from engage.api.http.loopback import loopback_only
 from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
@@ -98,6 +99,7 @@ class SandboxController(Controller):
     path = "/v1/sandbox"
     tags = ("Sandbox",)
     security = ({},)
+    guards = (loopback_only,)
 
     @get(
         operation_id="getSandbox",

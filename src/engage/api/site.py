@@ -20,6 +20,7 @@ from litestar.params import PathParameter
 from engage.api.contract import openapi
 from engage.api.http.answers import SAFE, Answer, Headers
 from engage.api.http.problems import language_of
+from engage.decoding.weighted import preferred
 from engage.domain.refusals import Code, Refusal
 from engage.messages.refusals import refusal_message
 
@@ -146,7 +147,7 @@ def _renderer(request: Request[Any, Any, Any]) -> Answer[bytes]:
         (b"vary", b"accept-encoding"),
         *_page_headers(POLICY),
     ]
-    if "gzip" not in request.headers.get("accept-encoding", ""):
+    if preferred(request.headers.get("accept-encoding", ""), ["identity", "gzip"]) != "gzip":
         return Answer(_script(compressed=False), headers, 200)
     return Answer(_script(compressed=True), [*headers, (b"content-encoding", b"gzip")], 200)
 

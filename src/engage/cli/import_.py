@@ -21,6 +21,7 @@ from engage.flows.members.import_file import (
 )
 from engage.flows.members.import_members import ImportCounts, Rejections, import_members
 from engage.runtime.services import Services
+from engage.settings import require_pepper
 
 REASONS_SHOWN = 20
 
@@ -76,6 +77,7 @@ async def _import(
 ) -> ImportCounts:
     bar = progress_bar(console, TextColumn("{task.fields[rejected]}"), TimeRemainingColumn())
     display = _Display(console, bar, rejected)
+    require_pepper(services.settings)
     await services.programs.refresh(services.db)
     with bar:
         display.task = bar.add_task(escape(table.path.name), total=table.rows, rejected="")

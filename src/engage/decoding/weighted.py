@@ -1,6 +1,7 @@
 """Weighted lists of headers, such as Accept-Language: `fr;q=0.8, en`."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 LONGEST_HEADER: Final = 256  # Characters that are read. No browser sends as many.
@@ -21,6 +22,11 @@ def decode_weighted(header: str) -> list[tuple[str, float]]:
         if name and weight > 0:
             found.append((name, weight))
     return sorted(found, key=lambda accepted: -accepted[1])
+
+
+def preferred(header: str, names: Sequence[str]) -> str:
+    """Return the name that the header gives the most weight; the first one if it names none of them."""
+    return next((name for name, _ in decode_weighted(header) if name in names), names[0])
 
 
 def _weight(parameters: list[str]) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import socket as sockets
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator, Set
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -43,11 +43,7 @@ BUFFER_BYTES: Final = (4096, 1024)
 # have to read.
 SOCKET_BUFFER_BYTES: Final = 16_384
 RECEIVED_FRAMES: Final = 4
-
-# Connections that wait to be accepted, when all clients come back at once after a restart: a client that
-# finds no place tries again after 1, 3, 7, 15 s. The kernel cuts each queue to net.core.somaxconn.
-BACKLOG: Final = 16_384
-LISTENERS: Final = 4
+BACKLOG: Final = 1_024
 
 # Replaces a connection's request when its credentials have been read: a request takes 2 KiB.
 _EMPTY_REQUEST: Final = Request("/", Headers())
@@ -286,19 +282,17 @@ class Feed:
             return False
         return True
 
-    async def close(self, servers: Sequence[Server]) -> None:
+    async def close(self, server: Server) -> None:
         """Close every connection (1012). Abort those that have not ended in time."""
         self._stopping = True
-        for server in servers:
-            server.close(close_connections=False)
+        server.close(close_connections=False)
         self._hub.restart(asyncio.get_running_loop().time())
-        closed = asyncio.gather(*(server.wait_closed() for server in servers))
         try:
             async with asyncio.timeout(self._limits.timeouts.close_s):
-                await asyncio.shield(closed)
+                await server.wait_closed()
         except TimeoutError:
             self._hub.abort()
-            await closed
+            await server.wait_closed()
 
 
 @asynccontextmanager
@@ -319,41 +313,31 @@ async def open_feed(
     the port is taken.
     """
     feed = Feed(topics, credentials, read_balances, limits, loops or Loops(), clock)
-    servers = [
-        await serve(
-            feed.handle,
-            sock=listening,
-            process_request=feed.answer,
-            create_connection=Connection,
-            server_header=None,
-            compression=None,
-            open_timeout=limits.timeouts.auth_s,
-            max_size=messages.MESSAGE_BYTES,
-            max_queue=RECEIVED_FRAMES,
-            write_limit=BUFFER_BYTES,
-            ping_interval=KEEPALIVE_S,
-            ping_timeout=KEEPALIVE_S,
-            logger=_quiet_logger(),
-        )
-        for listening in _listening_sockets(host, port)
-    ]
-    feed.port = next(iter(servers[0].sockets)).getsockname()[1]
+    server = await serve(
+        feed.handle,
+        sock=_listening_socket(host, port),
+        process_request=feed.answer,
+        create_connection=Connection,
+        server_header=None,
+        compression=None,
+        open_timeout=limits.timeouts.auth_s,
+        max_size=messages.MESSAGE_BYTES,
+        max_queue=RECEIVED_FRAMES,
+        write_limit=BUFFER_BYTES,
+        ping_interval=KEEPALIVE_S,
+        ping_timeout=KEEPALIVE_S,
+        logger=_quiet_logger(),
+    )
+    feed.port = next(iter(server.sockets)).getsockname()[1]
     try:
         async with running(feed.run()):
             try:
                 yield feed
             finally:
-                await feed.close(servers)
+                await feed.close(server)
     finally:
         with suppress(Unavailable):
             await topics.end_heartbeat(FEED)
-
-
-def _listening_sockets(host: str, port: int) -> list[sockets.socket]:
-    """Listen on one port with several queues of connections, among which the system divides newcomers."""
-    first = _listening_socket(host, port)
-    port = first.getsockname()[1]
-    return [first, *(_listening_socket(host, port) for _ in range(LISTENERS - 1))]
 
 
 def _listening_socket(host: str, port: int) -> sockets.socket:

@@ -146,17 +146,17 @@ async def running(*coroutines: Coroutine[Any, Any, object]) -> AsyncIterator[Non
 
 async def _error_of(work: Awaitable[object], *, within_s: float | None = None) -> BaseException | None:
     """Await work; return the error that it raised. Raises CancelledError if this task was cancelled."""
+    error: BaseException | None = None
     try:
         async with asyncio.timeout(within_s):
             await work
-    except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on, and the caller logs it.
-        return error
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        return error  # A task that the work waited for was cancelled.
-    return None
+    except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001
+        error = raised  # Whatever it is, the loop goes on, and the caller logs it.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        # Clients of servers swallow a cancellation, or make another error of it.
+        raise asyncio.CancelledError from error
+    return error
 
 
 def _name_of(error: BaseException) -> str:

@@ -7,7 +7,7 @@ reverse as the slowest hash of a password.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -38,6 +38,13 @@ class ApiKey(msgspec.Struct, frozen=True):
         """Raises Refusal other_program."""
         if not self.opens(program_id):
             raise Refusal(Code.OTHER_PROGRAM, program=program_id)
+
+
+class ActiveKey(msgspec.Struct, frozen=True):
+    """A key that is in use, and the hash that its secret must have."""
+
+    key: ApiKey
+    secret_hash: bytes
 
 
 class ListedKey(msgspec.Struct, frozen=True):
@@ -87,18 +94,23 @@ async def add(
     await conn.execute(insert(api_keys).values(row).on_conflict_do_nothing())
 
 
-async def find(conn: AsyncConnection, key: str) -> ApiKey | None:
-    """Find the key that is presented; None when it is unknown or revoked."""
+async def read_active(conn: AsyncConnection) -> dict[str, ActiveKey]:
+    """Read the keys that are not revoked, by their ids."""
+    read = (api_keys.c.id, api_keys.c.name, api_keys.c.scopes, api_keys.c.programs, api_keys.c.secret_hash)
+    query = select(*read).where(api_keys.c.revoked_at.is_(None))
+    return {
+        row.id: ActiveKey(ApiKey(row.id, row.name, row.scopes, row.programs), bytes(row.secret_hash))
+        for row in await conn.execute(query)
+    }
+
+
+def match(active: Mapping[str, ActiveKey], key: str) -> ApiKey | None:
+    """Return the active key with this text; None if there is none."""
     parts = split(key)
-    if parts is None:
+    known = None if parts is None else active.get(parts[0])
+    if parts is None or known is None or not hmac.compare_digest(known.secret_hash, parts[1]):
         return None
-    id_, secret_hash = parts
-    columns_read = (api_keys.c.name, api_keys.c.secret_hash, api_keys.c.scopes, api_keys.c.programs)
-    query = select(*columns_read).where(api_keys.c.id == id_, api_keys.c.revoked_at.is_(None))
-    row = (await conn.execute(query)).one_or_none()
-    if row is None or not hmac.compare_digest(bytes(row.secret_hash), secret_hash):
-        return None
-    return ApiKey(id_, row.name, row.scopes, row.programs)
+    return known.key
 
 
 async def list_keys(conn: AsyncConnection) -> list[ListedKey]:

@@ -1,5 +1,6 @@
 """Reports use the rules and members of their instant; dates are days in UTC."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy import text
 
 from engage.domain.accounts.liability import BUCKETS, DAYS, LiabilityReport
 from engage.domain.accounts.period import InvalidPeriod, parse_period
+from engage.domain.refusals import Unavailable
 from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.erase import erase_member
 from engage.flows.members.import_file import check_file
@@ -19,6 +21,7 @@ from engage.flows.members.import_members import import_members
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
+from engage.flows.reports import reports
 from engage.flows.reports.reports import report_balance, report_liability
 from engage.flows.scheduled.expire import expire_due
 from engage.flows.scheduled.settle import settle_due
@@ -269,3 +272,23 @@ def test_a_future_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidPeriod, match="in the future"):
         parse_period(text, None, now=NOON)
     assert parse_period("2026-11-20", None, now=NOON).at < NOON
+
+
+async def test_however_many_reports_are_asked_for_few_are_connected(
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await join(services)
+    connected = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'engage'")
+    async with services.db.connect() as conn:
+        before = (await conn.execute(connected)).scalar_one()
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(report_balance(settings, member.member_id, program_id=PROGRAM))
+                for _ in range(40)
+            ]
+            while not all(task.done() for task in asked):
+                assert (await conn.execute(connected)).scalar_one() <= before + reports.READERS
+    monkeypatch.setattr(reports, "TURN_S", 0.01)
+    async with reports._readers, reports._readers:
+        with pytest.raises(Unavailable):
+            await report_balance(settings, member.member_id, program_id=PROGRAM)

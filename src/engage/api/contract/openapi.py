@@ -175,6 +175,10 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
         yield RequestKind.WITH_API_KEY
     if known.body is not None:
         yield RequestKind.WITH_BODY
+    if "Sandbox" in operation["tags"]:
+        yield RequestKind.OF_SANDBOX
+        if known.body is not None:
+            yield RequestKind.OF_SANDBOX_WITH_BODY
     if known.repeat in (Repeat.KEY, Repeat.KEY_REQUIRED, Repeat.HARMLESS):
         yield RequestKind.IDEMPOTENT
     if known.repeat in (Repeat.KEY, Repeat.KEY_REQUIRED):

@@ -105,8 +105,7 @@ def _refusal(error: Exception) -> Refusal | None:
         case Refusal():
             return error
         case MethodNotAllowedException():
-            allowed = (error.headers or {}).get("allow", "")
-            return Refusal(Code.METHOD_NOT_ALLOWED, allowed=sorted(set(allowed.split(", "))))
+            return Refusal(Code.METHOD_NOT_ALLOWED, allowed=allowed_methods(error))
         case ValidationException():
             return invalid(*_parameter_errors(error.extra))
         case HTTPException(status_code=404):
@@ -117,6 +116,12 @@ def _refusal(error: Exception) -> Refusal | None:
             return invalid(FieldError("$", error.detail))
         case _:
             return None
+
+
+def allowed_methods(error: MethodNotAllowedException) -> list[str]:
+    """List the methods of a path. Where there is GET there is HEAD."""
+    allowed = set((error.headers or {}).get("allow", "").split(", "))
+    return sorted(allowed | {"HEAD"} if "GET" in allowed else allowed)
 
 
 def too_large(limit_bytes: int) -> Refusal:

@@ -12,6 +12,7 @@ from engage.api.http.bodies import check_query
 from engage.api.http.callers import operator_of
 from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgramParameter
 from engage.api.http.problems import FieldError, invalid
+from engage.decoding.weighted import preferred
 from engage.domain.accounts.liability import LiabilityReport
 from engage.domain.accounts.period import InvalidPeriod
 from engage.domain.refusals import Code, Refusal, UseCase
@@ -21,6 +22,7 @@ from engage.flows.reports.reports import PastMemberBalance, report_balance, repo
 # A report reads a large ledger several times. Proxies give up after about as long.
 REPORT_S: Final = 60.0
 
+JSON_TYPE: Final = "application/json"
 CSV: Final = "text/csv"
 CSV_HEADERS: Final = (
     (b"content-type", b"text/csv; charset=utf-8"),
@@ -93,7 +95,7 @@ class ReportController(Controller):
         except InvalidPeriod as error:
             raise invalid(FieldError(error.field, str(error))) from None
         report = replace(report, items=[item for item in report.items if key.opens(item.program)])
-        wanted = request.accept.best_match(["application/json", CSV], default="application/json")
+        wanted = preferred(request.headers.get("accept", ""), [JSON_TYPE, CSV])
         if as_format == "csv" or (not as_format and wanted == CSV):
             return Answer(as_csv(report).encode(), CSV_HEADERS, 200)
         return answer(report)

@@ -55,6 +55,8 @@ class RequestKind(Enum):
     WITH_API_KEY = auto()
     WITH_BODY = auto()
     WITH_UUID_IN_PATH = auto()
+    OF_SANDBOX = auto()
+    OF_SANDBOX_WITH_BODY = auto()
     IDEMPOTENT = auto()  # Its answer is kept under an Idempotency-Key.
     COVERED_BY_KEY = auto()  # What it does is done once for each Idempotency-Key.
     WITH_REQUIRED_KEY = auto()  # Needs an Idempotency-Key.
@@ -141,6 +143,8 @@ class Code(StrEnum):
     )
     NOT_FOUND = "not_found", 404, {_R.OF_NO_OPERATION, _R.WITH_UUID_IN_PATH, _U.READ_VERSION}
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
+    WRONG_HOST = "wrong_host", 421, {_R.OF_SANDBOX}
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, {_R.OF_SANDBOX_WITH_BODY}
     REQUEST_TIMEOUT = "request_timeout", 408, {_R.WITH_BODY}
     BODY_TOO_LARGE = "body_too_large", 413, {_R.WITH_BODY}, {"limit_bytes": 65_536}
     INTERNAL_ERROR = "internal_error", 500, {_R.ANY}

@@ -1,4 +1,4 @@
-"""API keys of the shop's servers and of operators: create, list, bind, revoke, find."""
+"""API keys of the shop's servers and of operators: create, list, bind, revoke, read."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.runtime.database import transaction
 from engage.runtime.database_clock import database_time
 from engage.store import api_keys
-from engage.store.api_keys import ApiKey, ListedKey, Scope
+from engage.store.api_keys import ActiveKey, ListedKey, Scope
 
 
 async def create_key(
@@ -41,7 +41,7 @@ async def revoke_key(db: AsyncEngine, key_id: str) -> bool:
         return await api_keys.revoke(conn, key_id, now=now)
 
 
-async def find_key(db: AsyncEngine, key: str) -> ApiKey | None:
-    """Find an active key; None if there is none. Raises Unavailable."""
+async def read_active_keys(db: AsyncEngine) -> dict[str, ActiveKey]:
+    """Read all active keys, by their ids. Raises Unavailable."""
     async with transaction(db) as conn:
-        return await api_keys.find(conn, key)
+        return await api_keys.read_active(conn)

@@ -1,0 +1,71 @@
+"""The application: a path has one spelling, and OPTIONS and HEAD are answered on each path."""
+
+from typing import Any, Final
+
+from litestar import Litestar, Request
+from litestar.enums import ScopeType
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
+from litestar.utils import normalize_path
+
+from engage.api.http.answers import SAFE, Answer
+from engage.api.http.problems import allowed_methods, to_problem
+from engage.domain.refusals import Code, Refusal
+
+_ENCODED_SLASHES: Final = (b"%2f", b"%5c")
+
+# No handler has this method, so the router tells which ones there are.
+_NO_METHOD: Final[Any] = "-"
+
+
+class Application(Litestar):
+    """Litestar with exact paths and methods.
+
+    By itself it takes `//v1/me` and `/v1%2Fme` for `/v1/me`, so that a proxy's rule for a path does not hold.
+    It answers OPTIONS for one of a path's handlers, and HEAD for none.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            if _is_another_spelling(scope) or scope["method"] == "OPTIONS":
+                scope["app"] = scope["litestar_app"] = self
+                await self._without_handler(scope).send(scope, receive, send)
+                return
+            if scope["method"] == "HEAD":
+                scope, send = {**scope, "method": "GET"}, _without_body(send)
+        await super().__call__(scope, receive, send)
+
+    def _without_handler(self, scope: Any) -> Answer[Any]:
+        try:
+            return self._options(scope)
+        except Refusal as refusal:
+            return to_problem(Request(scope), refusal)
+
+    def _options(self, scope: Any) -> Answer[None]:
+        """Tell the methods of a path. Raises Refusal not_found."""
+        if _is_another_spelling(scope):
+            raise Refusal(Code.NOT_FOUND)
+        try:
+            self.asgi_router.handle_routing(path=normalize_path(scope["path"]), method=_NO_METHOD)
+        except MethodNotAllowedException as error:
+            allowed = ", ".join(allowed_methods(error)).encode()
+            return Answer(b"", [(b"allow", allowed), *SAFE], 204)
+        except NotFoundException:
+            pass
+        raise Refusal(Code.NOT_FOUND)
+
+
+def _is_another_spelling(scope: Any) -> bool:
+    """Return whether there are empty parts in the path, or slashes that were encoded."""
+    raw = scope["raw_path"]
+    if b"//" in raw:
+        return True
+    return b"%" in raw and any(encoded in raw.lower() for encoded in _ENCODED_SLASHES)
+
+
+def _without_body(send: Any) -> Any:
+    async def sending(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return sending

@@ -1,0 +1,29 @@
+"""The callers of a sandbox, which gives its keys to everybody: programs of this machine, and its own pages.
+
+A page of the internet can reach a server on this machine in two ways. It can have its own name resolve to
+127.0.0.1, and then it sends that name; and it can send a form, which cannot say that it is JSON.
+"""
+
+import re
+from typing import Any, Final
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from engage.domain.refusals import Code, Refusal
+
+_LOOPBACK: Final = re.compile(
+    r"(?:(?:[a-z0-9-]+\.)*localhost\.?|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\])(?::[0-9]{1,5})?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def loopback_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """Guard a controller. Raises Refusal wrong_host; unsupported_media_type for a body that is not JSON."""
+    if not _LOOPBACK.fullmatch(connection.headers.get("host", "")):
+        raise Refusal(Code.WRONG_HOST)
+    if isinstance(connection, Request) and connection.method == "POST":
+        media_type, _, _ = connection.headers.get("content-type", "").partition(";")
+        if media_type.strip().lower() != "application/json":
+            raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
