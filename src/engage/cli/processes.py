@@ -44,11 +44,14 @@ def migrate() -> None:
     settings = from_environment()
     from sqlalchemy.exc import DBAPIError
 
+    from engage.connections.server_version import ServerTooOld
     from engage.domain.refusals import Unavailable
     from engage.flows.operations.install import migrate as migrate_database
 
     try:
         asyncio.run(migrate_database(settings))
+    except ServerTooOld as error:
+        raise SettingsError(f"ENGAGE_DATABASE_URL: {error.detail}") from error
     except Unavailable as error:
         raise SettingsError("a newer release of engage has changed the tables: upgrade engage") from error
     except OSError as error:

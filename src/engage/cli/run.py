@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import rich_click as click
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engage.connections.server_version import ServerTooOld
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.embedded.installation import open_installation
@@ -32,6 +33,8 @@ def run(work: Coroutine[Any, Any, T], *, hint: str = "") -> T:
     """
     try:
         return asyncio.run(work)
+    except ServerTooOld as error:
+        raise click.ClickException(error.detail) from error
     except Unavailable as error:
         part = error.facts["part"]
         raise click.ClickException(

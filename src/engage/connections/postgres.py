@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from engage.connections.schema_version import begin_use
+from engage.connections.server_version import check_postgres
 from engage.connections.sockets import (
     KEEPALIVE_COUNT,
     KEEPALIVE_IDLE_S,
@@ -137,6 +138,8 @@ async def _connect(any_schema: bool, *args: Any, **options: Any) -> asyncpg.Conn
     try:
         # The driver has no options for its socket.
         keep_alive(connection._transport.get_extra_info("socket"))
+        server = connection.get_server_version()
+        check_postgres(server.major, f"{server.major}.{server.minor}")
         if not any_schema:
             async with asyncio.timeout(CONNECT_S):
                 await begin_use(connection)

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
+from engage.connections.server_version import check_valkey
 from engage.connections.valkey import answering, away_is_unavailable, open_client, open_cluster
 from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.domain.earning.slots import Grant, WindowGrant, short_code
@@ -213,9 +214,18 @@ class Gate:
             return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
 
     async def install(self) -> None:
-        """Loads the Function library, replacing an older one."""
+        """Loads the Function library, replacing an older one. Raises ServerTooOld."""
         async with answering():
+            check_valkey(await self._info())
             await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY)
+
+    async def _info(self) -> dict[str, object]:
+        """The server's answer to INFO, of any node of a Cluster."""
+        if isinstance(self._client, RedisCluster):
+            found = await self._client.info("server", target_nodes=RedisCluster.RANDOM)
+        else:
+            found = await self._client.info("server")
+        return dict(found)
 
 
 def open_gate(url: str) -> Gate:
