@@ -5,6 +5,7 @@ import signal
 from contextlib import suppress
 from typing import Any, Never
 
+import structlog
 import uvloop
 from arq.connections import ArqRedis
 
@@ -17,6 +18,8 @@ from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from engage.signals.doorbell import open_queue
 from workers.settings import make_worker
+
+log = structlog.get_logger()
 
 # The jobs that a stopping worker waits for. They roll back, and the sweep of another worker does their work.
 STOP_S = 5.0
@@ -34,6 +37,7 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_services(settings) as services, open_queue(settings.queue_url) as queue:
+        log.info("the worker starts")
         jobs = Jobs(services, queue)
         async with running(services.loops.keep("jobs", jobs.run), jobs.announce()):
             await stop.wait()

@@ -2,10 +2,18 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from typing import Final, Literal
 
 import structlog
 
 from engage.settings import Settings
+
+LINES_PER_S: Final = 2
+BURST: Final = 200
+
+Level = Literal["info", "warning", "error"]
 
 
 def configure(settings: Settings) -> None:
@@ -39,3 +47,28 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # arq logs a line for each job, several a second.
     logging.getLogger("arq").setLevel(logging.WARNING)
+
+
+class BoundedLog:
+    """A log of what callers can cause, so that none can fill the disk: BURST lines at once, and then
+    LINES_PER_S. The next line that is written tells how many were left out.
+    """
+
+    def __init__(self, name: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._log = structlog.get_logger(name)
+        self._now = now
+        self._left = float(BURST)
+        self._at = now()
+        self._left_out = 0
+
+    def write(self, level: Level, event: str, **facts: object) -> None:
+        now = self._now()
+        self._left = min(self._left + (now - self._at) * LINES_PER_S, BURST)
+        self._at = now
+        if self._left < 1:
+            self._left_out += 1
+            return
+        self._left -= 1
+        if self._left_out:
+            facts["left_out_before"], self._left_out = self._left_out, 0
+        getattr(self._log, level)(event, **facts)

@@ -3,6 +3,7 @@
 import gc
 from typing import Final
 
+import structlog
 import uvloop
 
 from engage import logs
@@ -10,6 +11,8 @@ from engage.api.app import app_of
 from engage.api.http.context import open_api
 from engage.api.server.granian_server import serve
 from engage.settings import Settings, SettingsError, require_pepper
+
+log = structlog.get_logger()
 
 # Thresholds of the garbage collector, which only has to find cycles. With Python's own threshold of 700 new
 # objects it took a fifth of the time of a tap.
@@ -30,6 +33,7 @@ async def _run(settings: Settings) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
+        log.info("the API starts", host=settings.api_host, port=settings.api_port)
         try:
             await serve(app, host=settings.api_host, port=settings.api_port, on_closing=api.close)
         except OSError as error:

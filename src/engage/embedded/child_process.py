@@ -188,6 +188,13 @@ def tail(child: ChildProcess) -> str:
     return f"; it wrote nothing to {child.spec.log}"
 
 
+def note_restart(spec: ProcessSpec, reason: str) -> None:
+    """Write to a process's log why it is started again. The line of its new start has the time."""
+    line = {"event": "the process is started again", "process": spec.name, "reason": reason}
+    with suppress(OSError), spec.log.open("ab") as log:
+        log.write(msgspec.json.encode(line) + b"\n")
+
+
 def _open_log(spec: ProcessSpec) -> BinaryIO:
     with suppress(FileNotFoundError):
         if spec.log.stat().st_size > LOG_BYTES:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from engage.embedded.child_process import ChildProcess, ProcessSpec, start
+from engage.embedded.child_process import ChildProcess, ProcessSpec, note_restart, start
 from engage.embedded.errors import InstallationError, ProcessFailed
 from engage.embedded.run_file import ProcessRecord, record_of
 
@@ -111,6 +111,7 @@ class Supervisor:
             if loop.time() - started > STEADY_S:
                 delay = FIRST_DELAY_S
             self._on_message(f"{spec.name} {why}; it is started again")
+            note_restart(spec, why)
             # Its own children may still use its port.
             self._children[spec.name].kill()
             await self._children[spec.name].wait()

@@ -24,11 +24,13 @@ from engage.feed import messages
 from engage.feed.hub import Hub
 from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Session, Timeouts
+from engage.logs import BoundedLog
 from engage.runtime.background import Loop, Loops, running
 from engage.runtime.liveness import FEED, beat
 from engage.signals.topics import Subscribed, Topics
 
 TICK_S: Final = 0.25
+REFUSED: Final = "credentials were refused"
 CHANGES_PER_YIELD: Final = 128
 HEARTBEAT_S: Final = 2.0
 CHECK_KEYS_S: Final = 2.0
@@ -44,6 +46,8 @@ BUFFER_BYTES: Final = (4096, 1024)
 SOCKET_BUFFER_BYTES: Final = 16_384
 RECEIVED_FRAMES: Final = 4
 BACKLOG: Final = 1_024
+
+_refusals = BoundedLog(__name__)
 
 # Replaces a connection's request when its credentials have been read: a request takes 2 KiB.
 _EMPTY_REQUEST: Final = Request("/", Headers())
@@ -174,12 +178,14 @@ class Feed:
     def _authenticated_by(self, connection: Connection, credentials: list[str], now: float) -> Actions:
         scheme, _, token = credentials[0].partition(" ")
         if len(credentials) > 1 or scheme.lower() != "bearer":
+            _refusals.write("warning", REFUSED, reason="another authorization than one bearer token")
             return connection.session.refused(now)
         try:
             identity = self._credentials.verify(token.strip())
         except Unavailable:
             return connection.session.unavailable(now)
-        except Refusal:
+        except Refusal as refusal:
+            _refusals.write("warning", REFUSED, reason=refusal.reason)
             return connection.session.refused(now)
         self._authenticated(connection, identity, now)
         return NOTHING
@@ -206,6 +212,7 @@ class Feed:
             self._hub.perform(connection, connection.session.unavailable(now()))
             return
         if identity is None:
+            _refusals.write("warning", REFUSED, reason="an unknown, used or expired ticket")
             self._hub.perform(connection, connection.session.refused(now()))
         else:
             self._authenticated(connection, identity, now())

@@ -1,6 +1,6 @@
 """Verify members' tokens: JWTs with an asymmetric signature, for us, and not for long.
 
-Times are the machine's: the sandbox's clock can neither end nor prolong a token.
+Times are the database's: neither the sandbox's clock nor a machine's can end or prolong a token.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ class TokenVerifier:
             if self._clock.wall().timestamp() < cached.expires_at:
                 return cached
             del self._verified[token]
-            raise unauthorized()
+            raise unauthorized("expired")
         identity = self._decode(token)
         if len(self._verified) >= TOKENS_CACHED:
             # The oldest is usually the first to expire.
@@ -100,7 +100,7 @@ class TokenVerifier:
         if time.monotonic() - self._loaded_at > STALE_AFTER_S:
             self._refresh_keys()
         if len(token) > TOKEN_BYTES:
-            raise unauthorized()
+            raise unauthorized(f"longer than {TOKEN_BYTES} bytes")
         try:
             header, _, rest = token.partition(".")
             key = self._key(_key_id(header))
@@ -112,18 +112,23 @@ class TokenVerifier:
                 algorithms=[key.jwk.algorithm_name],
                 audience=self._settings.jwt_audience,
                 issuer=self._settings.jwt_issuer,
-                # Times that a skewed clock may put into our future are checked below.
+                # Times are checked below, by the database's clock.
                 options={
                     "require": ["iss", "aud", "exp", "iat", "sub"],
                     "verify_iat": False,
                     "verify_nbf": False,
+                    "verify_exp": False,
                 },
             )
-        except (jwt.InvalidTokenError, Malformed):
-            raise unauthorized() from None
-        latest = self._clock.wall().timestamp() + SKEW_S
-        if claims.exp - claims.iat > self._max_lifetime_s or max(claims.iat, claims.nbf) > latest:
-            raise unauthorized()
+        except (jwt.InvalidTokenError, Malformed) as error:
+            raise unauthorized(_reason(error)) from None
+        now = self._clock.wall().timestamp()
+        if claims.exp <= now:
+            raise unauthorized("expired")
+        if claims.exp - claims.iat > self._max_lifetime_s:
+            raise unauthorized(f"lives longer than {self._max_lifetime_s} s")
+        if max(claims.iat, claims.nbf) > now + SKEW_S:
+            raise unauthorized("of the future")
         return Identity(claims.program, claims.sub, claims.exp, key.thumbprint)
 
     async def withdrawn(self, in_use: Set[str]) -> Set[str]:
@@ -151,7 +156,7 @@ class TokenVerifier:
         if not self._keys:
             raise Unavailable("jwks")
         if kid not in self._keys:
-            raise unauthorized()
+            raise unauthorized("an unknown key")
         return self._keys[kid]
 
     def _refresh_keys(self) -> None:
@@ -211,9 +216,28 @@ async def open_verifier(settings: Settings, clock: Clock) -> TokenVerifier:
     return verifier
 
 
-def unauthorized() -> Refusal:
-    """The refusal for bad credentials. It does not say what is wrong with them."""
-    return Refusal(Code.UNAUTHORIZED)
+def unauthorized(reason: str) -> Refusal:
+    """The refusal for bad credentials. It does not say what is wrong with them; the log does."""
+    refusal = Refusal(Code.UNAUTHORIZED)
+    refusal.reason = reason
+    return refusal
+
+
+def _reason(error: jwt.InvalidTokenError | Malformed) -> str:
+    match error:
+        case jwt.InvalidIssuerError():
+            return "another issuer"
+        case jwt.InvalidAudienceError():
+            return "another audience"
+        case jwt.InvalidSignatureError():
+            return "a wrong signature"
+        case jwt.InvalidAlgorithmError():
+            return "another algorithm than that of its key"
+        case jwt.MissingRequiredClaimError(claim=claim):
+            return f"no claim `{claim}`"
+        case Malformed():
+            return f"malformed: {error}"
+    return "malformed"
 
 
 @lru_cache(256)
@@ -224,8 +248,8 @@ def _key_id(header: str) -> str:
     """
     try:
         return _decoded(header, _header).kid
-    except Malformed:
-        raise unauthorized() from None
+    except Malformed as error:
+        raise unauthorized(_reason(error)) from None
 
 
 def _decoded(segment: str, decoder: msgspec.json.Decoder[T]) -> T:

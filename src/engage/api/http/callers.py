@@ -29,7 +29,7 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
 
 def as_unauthorized(refusal: Refusal) -> Refusal:
     """Replace unknown_member: a token of no member is not valid."""
-    return unauthorized() if refusal.code is Code.UNKNOWN_MEMBER else refusal
+    return unauthorized("no such member") if refusal.code is Code.UNKNOWN_MEMBER else refusal
 
 
 @contextmanager
@@ -82,14 +82,14 @@ def _bearer(scope: Scope) -> str:
     """Raises Refusal unauthorized without exactly one bearer token."""
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(values) != 1 or values[0][:7].lower() != b"bearer ":
-        raise unauthorized()
+        raise unauthorized("no bearer token" if not values else "another authorization than one bearer token")
     return values[0][7:].strip().decode("latin-1")
 
 
 async def _key_of(api: Api, scope: Scope, needed: KeyScope) -> ApiKey:
     key = await api.keys.find(_bearer(scope))
     if key is None:
-        raise unauthorized()
+        raise unauthorized("no API key of ours, or a revoked one")
     if needed not in key.scopes:
         raise Refusal(Code.FORBIDDEN, scope=needed)
     return key

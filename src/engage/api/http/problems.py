@@ -18,10 +18,12 @@ from msgspec import Struct
 from engage.api.http.answers import SAFE, Answer, Headers
 from engage.api.http.languages import negotiate
 from engage.domain.refusals import Code, Refusal
+from engage.logs import BoundedLog
 from engage.messages.refusals import refusal_message
 
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
+PATH_LOGGED = 200  # Characters.
 
 # Handler parameters with other names: Litestar reserves `state`, Python `from` and `format`.
 RENAMED = {"in_state": "state", "since": "from", "as_format": "format"}
@@ -29,6 +31,9 @@ RENAMED = {"in_state": "state", "since": "from", "as_format": "format"}
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger()
+
+# Each has its own bound: many refusals of one kind do not hide those of another.
+_failed, _unauthorized, _refused = (BoundedLog(__name__) for _ in range(3))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -58,11 +63,25 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
     """Answer an exception raised by a handler, or before there is a handler."""
     trace_id = _trace_id(request.scope)
     refusal = _refusal(error)
+    facts: dict[str, object] = {"trace_id": trace_id, "method": request.method, "path": request.scope["path"]}
     if refusal is None:
-        path = request.scope["path"]
-        log.error("a request failed", exc_info=error, trace_id=trace_id, method=request.method, path=path)
+        log.error("a request failed", exc_info=error, **facts)
         refusal = Refusal(Code.INTERNAL_ERROR)
+    else:
+        _log_refusal(refusal, facts)
     return _problem(refusal, request.scope, trace_id)
+
+
+def _log_refusal(refusal: Refusal, facts: dict[str, object]) -> None:
+    """Log who was refused, and why. Many callers can cause that, so these lines are bounded."""
+    facts |= {"path": str(facts["path"])[:PATH_LOGGED], "status": refusal.status, "code": refusal.code}
+    if refusal.status >= 500:
+        _failed.write("warning", "a request failed", part=refusal.facts.get("part", ""), **facts)
+    elif refusal.status in (401, 403):
+        reason = refusal.reason or f"no scope {refusal.facts.get('scope', '')}"
+        _unauthorized.write("warning", "credentials were refused", reason=reason, **facts)
+    else:
+        _refused.write("info", "a request was refused", **facts)
 
 
 def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:

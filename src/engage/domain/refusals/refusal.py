@@ -19,6 +19,7 @@ class Refusal(Exception):
         super().__init__(code)
         self.code = code
         self.facts: dict[str, Any] = facts
+        self.reason = ""  # Why, for the log alone: it is never answered, and holds nothing of a credential.
 
     @property
     def status(self) -> int:
