@@ -43,6 +43,7 @@ def signed(settings: Settings, *, kid: str | None = None, without: str = "", **c
 def refused_tokens(settings: Settings) -> list[tuple[str, str]]:
     """Tokens with the reasons for which they are refused."""
     now = int(machine_time().timestamp())
+    other = signed(settings, sub="another").rpartition(".")[2]
     two_days = int(timedelta(days=2).total_seconds())
     return [
         (signed(settings, iat=now - 900, exp=now - 60), "expired"),
@@ -52,7 +53,7 @@ def refused_tokens(settings: Settings) -> list[tuple[str, str]]:
         (signed(settings, aud="elsewhere"), "another audience"),
         (signed(settings, without="program"), "malformed: Object missing required field `program`"),
         (signed(settings, kid="other"), "an unknown key"),
-        (signed(settings)[:-8] + "AAAAAAA", "a wrong signature"),
+        (f"{signed(settings).rpartition('.')[0]}.{other}", "a wrong signature"),
         (signed(settings), "no such member"),
         ("not a token", "malformed: "),
         ("x" * 5_000, "longer than 4096 bytes"),
