@@ -128,6 +128,19 @@ async def test_a_member_id_of_an_identity_provider_is_taken(api: Calling, member
     assert shown.json()["member_id"] == member_id
 
 
+async def test_mistakes_of_parameters_are_listed_in_words_too(api: Calling) -> None:
+    member = await api.joined()
+    path = f"/v1/me/credits?limit=1000&state=lost&cursor={'x' * 65}"
+    refused = problem(await member.get(path), 400, "invalid_request")
+    assert sorted((error["field"], error["message"]) for error in refused["errors"]) == [
+        ("cursor", f'expected text of at most 64 characters, got "{"x" * 59}…"'),
+        ("limit", 'expected a whole number from 1 to 100, got "1000"'),
+        ("state", 'expected one of active, expired, pending, reversed, got "lost"'),
+    ]
+    liability = await api.operator.get("/v1/admin/reports/liability?from=" + "1" * 41)
+    assert fields(problem(liability, 400, "invalid_request")) == ["from"]
+
+
 async def test_a_whole_number_is_written_as_one(api: Calling) -> None:
     line = {"line_id": "1", "product_id": "band", "paid": 5}
     order = {"member_id": "m", "order_id": "o", "lines": [line], "payment": {"method": "card"}}

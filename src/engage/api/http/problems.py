@@ -6,17 +6,21 @@ logged with its trace id, and the answer says no more than that id.
 
 import re
 import secrets
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
 from litestar import Request
 from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
+from litestar.params import ParameterKwarg
 from litestar.types import Scope
-from msgspec import Struct
+from litestar.typing import FieldDefinition
+from msgspec import Meta, Struct
 
 from engage.api.http.answers import SAFE, Answer, Headers
 from engage.api.http.languages import negotiate
+from engage.domain.document import decoding
+from engage.domain.document.errors import shown
 from engage.domain.refusals import Code, Refusal
 from engage.logs import BoundedLog
 from engage.messages.refusals import refusal_message
@@ -24,9 +28,6 @@ from engage.messages.refusals import refusal_message
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
 PATH_LOGGED = 200  # Characters.
-
-# Handler parameters with other names: Litestar reserves `state`, Python `from` and `format`.
-RENAMED = {"in_state": "state", "since": "from", "as_format": "format"}
 
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -62,7 +63,7 @@ def invalid(*errors: FieldError) -> Refusal:
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Problem]:
     """Answer an exception raised by a handler, or before there is a handler."""
     trace_id = _trace_id(request.scope)
-    refusal = _refusal(error)
+    refusal = _refusal(request, error)
     facts: dict[str, object] = {"trace_id": trace_id, "method": request.method, "path": request.scope["path"]}
     if refusal is None:
         log.error("a request failed", exc_info=error, **facts)
@@ -118,7 +119,7 @@ def _headers(refusal: Refusal) -> Headers:
     return headers
 
 
-def _refusal(error: Exception) -> Refusal | None:
+def _refusal(request: Request[Any, Any, Any], error: Exception) -> Refusal | None:
     """Translate an exception into a Refusal; None for a bug."""
     match error:
         case Refusal():
@@ -126,7 +127,7 @@ def _refusal(error: Exception) -> Refusal | None:
         case MethodNotAllowedException():
             return Refusal(Code.METHOD_NOT_ALLOWED, allowed=allowed_methods(error))
         case ValidationException():
-            return invalid(*_parameter_errors(error.extra))
+            return invalid(*_parameter_errors(request, error.extra))
         case HTTPException(status_code=404):
             return Refusal(Code.NOT_FOUND)
         case HTTPException(status_code=413):
@@ -147,12 +148,23 @@ def too_large(limit_bytes: int) -> Refusal:
     return Refusal(Code.BODY_TOO_LARGE, limit_bytes=limit_bytes)
 
 
-def _parameter_errors(extra: Any) -> list[FieldError]:
-    """Translate Litestar's list of mistakes in parameters."""
-    errors = extra if isinstance(extra, list) else []
-    keys = [str(error.get("key", "$")) for error in errors]
-    messages = [str(error.get("message", "invalid")) for error in errors]
-    return [FieldError(RENAMED.get(key, key), text) for key, text in zip(keys, messages, strict=True)]
+def _parameter_errors(request: Request[Any, Any, Any], extra: Any) -> list[FieldError]:
+    """Describe the parameters that Litestar refuses in the words that bodies are described in."""
+    parameters = request.route_handler.parsed_fn_signature.parameters
+    errors = [str(error["key"]) for error in extra if error.get("key") in parameters]
+    return [_parameter_error(request, parameters[key]) for key in errors] or [
+        FieldError("$", "expected parameters as the contract describes them")
+    ]
+
+
+def _parameter_error(request: Request[Any, Any, Any], parameter: FieldDefinition) -> FieldError:
+    kwarg = parameter.kwarg_definition
+    assert isinstance(kwarg, ParameterKwarg)
+    name = kwarg.name or parameter.name
+    range_, length = Meta(ge=kwarg.ge, le=kwarg.le), Meta(max_length=kwarg.max_length)
+    type_: Any = Annotated[parameter.annotation, range_, length]
+    sent = request.query_params.get(name, request.path_params.get(name))
+    return FieldError(name, f"expected {decoding.expected(type_)}, got {shown(sent)}")
 
 
 def _trace_id(scope: Scope) -> str:

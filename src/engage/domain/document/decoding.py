@@ -156,7 +156,7 @@ def expected(type_: Any, words: Notation = TOML) -> str:
     if base is int:
         return "a whole number" + _range(_most(m.ge for m in metas), _least(m.le for m in metas))
     if get_origin(base) is Literal:
-        return one_of(sorted(get_args(base)))
+        return one_of(sorted(name for name in get_args(base) if name))
     longest, shortest = _least(m.max_length for m in metas), _most(m.min_length for m in metas)
     if get_origin(base) is list:
         return "a list" + _length(shortest, longest, "")
