@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta, inspect
 
-from engage.api.contract.operation import OPT
 from engage.api.controllers import controllers
 from engage.api.http.bodies import MISTAKES_SHOWN, mistakes
+from engage.api.http.operation import OPT
 from engage.flows.checkout.hold import HoldRequest
 from engage.flows.members.register import MemberRegistration
 from tests.api.calling import Calling, fields, problem

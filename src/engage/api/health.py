@@ -7,9 +7,9 @@ from typing import Any, Final, Literal, TypeVar
 from litestar import Controller, Request, get
 from msgspec import Struct
 
-from engage.api.contract.operation import contract
 from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.context import Api, api_of
+from engage.api.http.operation import contract
 from engage.domain.refusals import Unavailable
 from engage.flows.operations.health import check_database
 from engage.flows.programs.older_presets import older_presets

@@ -9,11 +9,11 @@ from litestar import Controller, Request, get, post
 from litestar.types import Scope
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.loopback import loopback_only
+from engage.api.http.operation import contract
 from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months

@@ -7,10 +7,10 @@ from litestar import Controller, Request, get
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
 from engage.api.http.callers import member_of, members_only
+from engage.api.http.operation import MEMBER, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before, seq_before
 from engage.api.http.parameters import NOT_GIVEN
 from engage.api.http.problems import language_of

@@ -8,13 +8,13 @@ from litestar import Controller, Request, post
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
+from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView

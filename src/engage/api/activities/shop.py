@@ -8,11 +8,11 @@ import msgspec
 from litestar import Controller, Request, post
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import mistakes, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.idempotency import keep_nothing
+from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.problems import FieldError, invalid, language_of
 from engage.decoding.json_text import decode_json, split_json
 from engage.decoding.malformed import Malformed

@@ -10,13 +10,13 @@ from litestar.params import PathParameter
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, read_empty, read_json
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
+from engage.api.http.operation import SHOP, Repeat, contract
 from engage.domain.refusals import Refusal, UseCase
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold

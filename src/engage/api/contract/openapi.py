@@ -16,8 +16,8 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
 from engage import yaml_text
-from engage.api.contract.operation import Contract, Repeat, contract_of
 from engage.api.contract.schemas import Schemas, ref
+from engage.api.http.operation import Contract, Repeat, contract_of
 from engage.api.http.problems import TYPE_PREFIX, Problem
 from engage.domain.refusals import Code, RequestKind, UseCase, codes_of
 from engage.messages.catalogue import LANGUAGES

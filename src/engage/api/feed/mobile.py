@@ -6,10 +6,10 @@ from typing import Any
 from litestar import Controller, Request, post
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import EmptyRequest, read_empty
 from engage.api.http.callers import member_idempotency, member_of, members_only
+from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.flows.reads.feed_ticket import issue_ticket
 
 

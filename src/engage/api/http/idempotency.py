@@ -18,10 +18,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
-from engage.api.contract.operation import Repeat, contract_of
 from engage.api.http.answers import Answer, Headers
 from engage.api.http.bodies import read_body
 from engage.api.http.context import Api, started_api_of
+from engage.api.http.operation import Repeat, contract_of
 from engage.api.http.problems import FieldError, Problem, invalid, to_problem
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.runtime.idempotency import Keyed, find_response, keep_after

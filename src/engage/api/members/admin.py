@@ -6,12 +6,12 @@ import msgspec
 from litestar import Controller, Request, delete, get, post
 from msgspec import Struct
 
-from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query, read_json
 from engage.api.http.callers import operator_idempotency, operator_of
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
+from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgramParameter
 from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId

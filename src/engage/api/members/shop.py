@@ -6,11 +6,11 @@ import msgspec
 from litestar import Controller, Request, patch, post
 from msgspec import Struct
 
-from engage.api.contract.operation import SHOP, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.idempotency import keyed
+from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.parameters import MemberIdParameter
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId

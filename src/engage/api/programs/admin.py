@@ -7,10 +7,10 @@ from litestar import Controller, Request, get, post
 from litestar.params import PathParameter
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, read_body
 from engage.api.http.callers import operator_idempotency, operator_of
+from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.programs.publish import publish

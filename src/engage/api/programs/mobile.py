@@ -6,10 +6,10 @@ from typing import Any
 from litestar import Controller, Request, get
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, contract
 from engage.api.http.answers import Answer
 from engage.api.http.callers import member_of, members_only
 from engage.api.http.etags import tagged_answer
+from engage.api.http.operation import MEMBER, contract
 from engage.api.http.problems import language_of
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.worth import Worth

@@ -6,10 +6,10 @@ from litestar import Controller, Request, get
 from litestar.params import QueryParameter
 from msgspec.structs import replace
 
-from engage.api.contract.operation import OPERATOR, contract
 from engage.api.http.answers import SAFE, Answer, answer
 from engage.api.http.bodies import check_query
 from engage.api.http.callers import operator_of
+from engage.api.http.operation import OPERATOR, contract
 from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgramParameter
 from engage.api.http.problems import FieldError, invalid
 from engage.decoding.weighted import preferred

@@ -6,10 +6,10 @@ import msgspec
 from litestar import Controller, Request, post
 from msgspec import Struct
 
-from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import operator_idempotency, operator_of
+from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.domain.document.fields import ProgramId
 from engage.domain.refusals import UseCase
 from engage.domain.rewards.coupon_codes import CouponCode

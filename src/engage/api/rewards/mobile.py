@@ -7,12 +7,12 @@ from litestar import Controller, Request, get, post
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import check_query, read_json
 from engage.api.http.callers import member_idempotency, member_of, members_only
 from engage.api.http.idempotency import keyed
+from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before
 from engage.api.http.parameters import NOT_GIVEN
 from engage.domain.activity import Identifier

@@ -6,10 +6,10 @@ from uuid import UUID
 from litestar import Controller, Request, get, post
 from msgspec import Struct
 
-from engage.api.contract.operation import OPERATOR, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import EmptyRequest, read_empty
 from engage.api.http.callers import operator_idempotency, operator_of
+from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.parameters import WithdrawalIdParameter
 from engage.domain.refusals import UseCase
 from engage.domain.withdrawals.withdrawal import Withdrawal

@@ -6,11 +6,11 @@ import msgspec
 from litestar import Controller, Request, get, post
 from msgspec import Meta, Struct
 
-from engage.api.contract.operation import MEMBER, Repeat, contract
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import member_idempotency, member_of, members_only
 from engage.api.http.idempotency import keyed
+from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.parameters import WithdrawalIdParameter
 from engage.domain.members.phone import Phone
 from engage.domain.refusals import UseCase
