@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 
 from engage.domain.members.definition import Eligibility
-from engage.domain.members.eligibility import birthday, is_possible_birth, needs_person_ref, reasons_against
+from engage.domain.members.eligibility import birthday, check_birth_date, needs_person_ref, reasons_against
+from engage.domain.refusals import Refusal
 
 ADULTS = Eligibility(min_age=18)
 
@@ -35,9 +36,11 @@ def test_a_person_born_on_29_february_has_a_birthday_each_year() -> None:
 def test_nobody_is_born_before_1900_or_in_the_future() -> None:
     today = date(2026, 11, 21)
     possible = [date(1900, 1, 1), date(1990, 2, 28), today]
-    assert all(is_possible_birth(born, today=today) for born in possible)
-    impossible = [date(1, 1, 1), date(1899, 12, 31), date(2026, 11, 22), date(9999, 12, 31)]
-    assert not any(is_possible_birth(born, today=today) for born in impossible)
+    for born in (*possible, None):
+        check_birth_date(born, today=today)
+    for born in [date(1, 1, 1), date(1899, 12, 31), date(2026, 11, 22), date(9999, 12, 31)]:
+        with pytest.raises(Refusal, match="invalid_birth_date"):
+            check_birth_date(born, today=today)
 
 
 def test_a_reference_is_needed_where_a_person_has_one_account() -> None:

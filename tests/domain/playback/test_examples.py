@@ -170,3 +170,21 @@ def test_every_preset_has_examples_of_orders_and_rewards(name: str) -> None:
         {"order_delivered"} if name.startswith("by-") else set()
     )
     assert ("redeem" in actions) == bool(program.rewards)
+
+
+@pytest.mark.parametrize("born", ["1899-12-31", "9999-12-31"])
+def test_a_member_of_an_example_has_a_possible_birth_date(born: str) -> None:
+    example = f"""
+[[examples]]
+title = "Nobody is born then"
+country = "ES"
+
+[[examples.steps]]
+at = 2026-06-01T10:00:00
+do = {{ activity = "join", birth_date = {born} }}
+refused = "invalid_birth_date"
+"""
+    text = programs.presets()["eu-mi-points/2022"].partition("[[examples]]")[0] + example
+    assert examples.check(parse(text, source="born.toml")) == []
+    (failure,) = examples.check(parse(text.replace("invalid_birth_date", "not_eligible"), source="born.toml"))
+    assert failure.found == "refusal invalid_birth_date"

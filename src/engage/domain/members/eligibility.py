@@ -4,6 +4,7 @@ from datetime import date
 from typing import Final, Literal
 
 from engage.domain.members.definition import Eligibility
+from engage.domain.refusals import Code, Refusal
 
 EARLIEST_BIRTH: Final = date(1900, 1, 1)
 
@@ -26,9 +27,10 @@ def reasons_against(
     return reasons
 
 
-def is_possible_birth(birth_date: date, *, today: date) -> bool:
-    """Tell whether somebody alive can be born on a date. `today` is the date in their zone."""
-    return EARLIEST_BIRTH <= birth_date <= today
+def check_birth_date(birth_date: date | None, *, today: date) -> None:
+    """Raises Refusal invalid_birth_date before 1900 and in the future. `today` is the date in their zone."""
+    if birth_date is not None and not EARLIEST_BIRTH <= birth_date <= today:
+        raise Refusal(Code.INVALID_BIRTH_DATE)
 
 
 def needs_person_ref(rules: Eligibility, kind: Literal["person", "company"]) -> bool:

@@ -13,7 +13,7 @@ from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market
 from engage.domain.members.definition import Eligibility
-from engage.domain.members.eligibility import reasons_against
+from engage.domain.members.eligibility import check_birth_date, reasons_against
 from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.account import SimulatedAccount
 from engage.domain.simulation.limits import SimulatedLimits
@@ -64,8 +64,9 @@ class SimulatedMember:
     def join(
         self, *, kind: Literal["person", "company"], birth_date: date | None, at: datetime
     ) -> list[NewCredit]:
-        """The credits of joining, none or more. Raises Refusal not_eligible."""
+        """The credits of joining, none or more. Raises Refusal invalid_birth_date, not_eligible."""
         today = local_date(at, self.market.zone)
+        check_birth_date(birth_date, today=today)
         reasons = reasons_against(self._eligibility, kind=kind, birth_date=birth_date, today=today)
         if reasons:
             raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)

@@ -17,7 +17,7 @@ from engage.domain.members.cards import CardNumber, InvalidCardNumber, stored_nu
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import (
     Reason,
-    is_possible_birth,
+    check_birth_date,
     needs_person_ref,
     reasons_against,
 )
@@ -143,11 +143,11 @@ def admit(services: Services, registration: MemberRegistration, *, now: datetime
     except Refusal:
         # Not offered in this country. Name the other reasons too, by the newest version and UTC's date.
         today = now.astimezone(UTC).date()
-        _check_birth(registration, today=today)
+        check_birth_date(registration.birth_date, today=today)
         reasons = _reasons(versions[-1].eligibility, registration, today=today)
         raise Refusal(Code.NOT_ELIGIBLE, reasons=["country", *reasons]) from None
     today = calendar.local_date(now, market.zone)
-    _check_birth(registration, today=today)
+    check_birth_date(registration.birth_date, today=today)
     reasons = _reasons(program.eligibility, registration, today=today)
     if reasons:
         raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)
@@ -181,13 +181,6 @@ def stored_cards(program: Program, written: Sequence[str], *, country: str) -> l
     if invalid:
         raise Refusal(Code.INVALID_CARD, card_numbers=invalid)
     return stored
-
-
-def _check_birth(registration: MemberRegistration, *, today: date) -> None:
-    """Raises Refusal invalid_birth_date."""
-    born = registration.birth_date
-    if born is not None and not is_possible_birth(born, today=today):
-        raise Refusal(Code.INVALID_BIRTH_DATE)
 
 
 def _reasons(rules: Eligibility, registration: MemberRegistration, *, today: date) -> list[Reason]:
