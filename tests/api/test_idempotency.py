@@ -234,6 +234,31 @@ async def test_a_lost_answer_is_given_again_under_its_key(
     assert await written(market, member) == done
 
 
+async def test_a_lost_answer_to_a_server_is_given_again_under_its_key(
+    market: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await with_points(market)
+    requests: list[tuple[Caller, str, object]] = [
+        (market.shop, "/v1/shop/members", {"member_id": "lost", "program": MARKET, "country": "BF"}),
+        (
+            market.operator,
+            f"/v1/admin/members/{member.member_id}/adjustments?program={MARKET}",
+            {"points": 5, "reason": "A gift", "reference": "T-1"},
+        ),
+    ]
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise asyncio.CancelledError
+
+    for caller, path, body in requests:
+        monkeypatch.setattr(market.services.post_commit, "add", lost)
+        with pytest.raises(asyncio.CancelledError):
+            await caller.post(path, body, idempotency_key="k-24")
+        monkeypatch.undo()
+        again = await caller.post(path, body, idempotency_key="k-24")
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+
+
 async def test_a_key_covers_one_coupon_and_one_payout_of_a_hundred_callers(market: Calling) -> None:
     member = await with_points(market)
     for path, body in (ACTIONS[3], ACTIONS[4]):

@@ -109,14 +109,15 @@ async def _answer_once(
     known = await find_response(api.services, key)
     if known is not None:
         return known, True
-    is_kept = contract_of(scope["route_handler"]).repeat is Repeat.ANSWERED_ANEW
-    use = scope["state"][_STATE] = _Use(key, is_kept)
+    repeat = contract_of(scope["route_handler"]).repeat
+    use = scope["state"][_STATE] = _Use(key, is_kept=repeat is Repeat.ANSWERED_ANEW)
     made = await _call(app, scope, body)
     if made.status >= 400:
         # Perhaps because a request with the same key came first, and has been answered by now.
         known = await find_response(api.services, key)
         return (made, False) if known is None else (known, True)
     if not use.is_kept:
+        assert repeat is Repeat.HARMLESS, "the flow keeps the answers of all others"
         try:
             await keep_after(api.services, key, made)
         except Unavailable:

@@ -210,10 +210,13 @@ async def _refuse_repeats(
     services: Services, granted: Sequence[Attempt], claimed: Sequence[Attempt | Refusal]
 ) -> None:
     """Refuses attempts whose key belongs to another request that is under way, and returns their slots."""
+    slots = []
     for attempt, answer in zip(granted, claimed, strict=True):
         if isinstance(answer, Refusal):
             attempt.answer = answer
-            await services.gate.undo([attempt.request(slot) for slot in attempt.open_slots])
+            slots += [attempt.request(slot) for slot in attempt.open_slots]
+    if slots:
+        await services.gate.undo(slots)
 
 
 async def _resolve_lost(services: Services, lost: list[Attempt]) -> list[Attempt]:

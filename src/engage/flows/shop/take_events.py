@@ -198,7 +198,8 @@ async def _take_sign_ins(services: Services, events: Sequence[MemberEvent], *, n
     """Records sign-ins, then their events: after a crash in between, the shop sends them again, which is
     safe.
 
-    An event may be refused as not_offered. Raises Unavailable or IdsTaken.
+    A refused event, as not_offered or unknown_member, may be sent again. One above a limit is done, and earns
+    nothing. Raises Unavailable or IdsTaken.
     """
     activities = [
         MemberActivity(*event.member.key, AppSignIn(event_id=event.event.id), event.event.time)
@@ -209,10 +210,12 @@ async def _take_sign_ins(services: Services, events: Sequence[MemberEvent], *, n
         match answer:
             case Unavailable():
                 raise answer
-            case Refusal(code=Code.NOT_OFFERED):
+            case Refusal(code=Code.ALREADY_REWARDED | Code.LIMIT_REACHED | Code.ALREADY_TAPPED):
+                answers.append(event)
+            case Refusal():
                 answers.append(answer)
             case _:
-                answers.append(event)  # Also a sign-in that earns nothing, as it was not the first one.
+                answers.append(event)
     async with transaction(services.db) as conn:
         done = [event.row for event in not_refused(answers)]
         return Taken(answers, await add_events(conn, done, now=now) if done else 0)
