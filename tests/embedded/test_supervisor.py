@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engage.embedded import child_process
 from engage.embedded.child_process import LOG_BYTES, ProcessSpec
 from engage.embedded.errors import ProcessFailed
 from engage.embedded.supervisor import Supervisor, start_all
@@ -245,11 +246,32 @@ async def test_a_missing_program_is_reported_in_one_line(tmp_path: Path, supervi
         await supervisor.start(missing)
 
 
+async def test_a_process_that_works_on_its_start_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow machine takes as long as it takes."""
+    monkeypatch.setattr(child_process, "SAY_EVERY_S", 0.2)
+    begun = tmp_path / "begun"
+    works = "import pathlib, time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass\n"
+    works += f"pathlib.Path({str(begun)!r}).touch()\ntime.sleep(600)"
+    messages: list[str] = []
+
+    async def ready() -> bool:
+        return begun.exists()
+
+    supervisor = Supervisor(on_message=messages.append)
+    try:
+        await supervisor.start(stand_in(tmp_path, works, ready=ready, start_s=0.4))
+    finally:
+        await supervisor.stop()
+    assert messages[0].startswith("waiting for stand-in to start, 0 s so far: ")
+
+
 async def test_a_process_that_is_not_ready_in_time_is_stopped(tmp_path: Path, supervisor: Supervisor) -> None:
     async def ready() -> bool:
         return False
 
-    with pytest.raises(ProcessFailed, match="stand-in is not ready after 0 s"):
+    with pytest.raises(ProcessFailed, match="stand-in is not ready, and did nothing for 0 s"):
         await supervisor.start(stand_in(tmp_path, "import time; time.sleep(600)", ready=ready, start_s=0.1))
     assert supervisor.records() == []
 

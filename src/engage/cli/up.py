@@ -9,16 +9,17 @@ import msgspec
 import rich_click as click
 
 from engage.cli.screen import Screen
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
 from engage.domain.refusals import Refusal, Unavailable
 from engage.embedded import bytecode, ports, processes
-from engage.embedded.child_process import POLL_S, ProcessSpec, tail
+from engage.embedded.child_process import POLL_S, SAY_EVERY_S, ProcessSpec, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
 from engage.embedded.errors import InstallationError, ProcessFailed
 from engage.embedded.installation import open_folder, open_servers
 from engage.embedded.supervisor import Supervisor, start_all
 from engage.settings import Settings
 
-READY_S = 60.0
 MAX_EXITS = 3  # A process that ends this often before all are ready will not start.
 PROCESSES = (processes.api, processes.feed, processes.worker)
 NEWER_TABLES = "a newer release of engage has changed the tables: upgrade engage"
@@ -167,7 +168,7 @@ async def _start_processes(
         screen.show_ready(spec.name, await supervisor.start(spec))
 
     await start_all(*(start(spec) for spec in specs))
-    await _wait_until_ready(settings, supervisor, [spec.name for spec in specs], loop.time() + READY_S)
+    await _wait_until_ready(settings, supervisor, [spec.name for spec in specs], screen)
     screen.show_ready("all processes", loop.time() - started)
 
 
@@ -195,9 +196,11 @@ async def _replace_when_asked(
 
 
 async def _wait_until_ready(
-    settings: Settings, supervisor: Supervisor, names: list[str], deadline: float
+    settings: Settings, supervisor: Supervisor, names: list[str], screen: Screen
 ) -> None:
+    """Wait as long as no process keeps ending, and say now and then for which parts."""
     loop = asyncio.get_running_loop()
+    begun = said = loop.time()
     while True:
         status, body = await processes.get(settings, "/health/ready")
         if status == 200:
@@ -205,9 +208,26 @@ async def _wait_until_ready(
         for name in names:
             if supervisor.exit_count(name) >= MAX_EXITS:
                 raise ProcessFailed(f"{name} keeps ending{tail(supervisor.child(name))}")
-        if loop.time() > deadline:
-            raise ProcessFailed(f"not ready after {READY_S:.0f} s: {status} {body}".rstrip())
+        if loop.time() - said > SAY_EVERY_S:
+            said = loop.time()
+            screen.show(f"waiting for {_parts_down(body)}, {said - begun:.0f} s so far")
         await asyncio.sleep(POLL_S)
+
+
+def _parts_down(readiness: str) -> str:
+    """Name the parts that are not up in the answer of `/health/ready`; the API where there is none."""
+    try:
+        parts = decode_json(readiness.encode(), _readiness).parts
+    except Malformed:
+        return "the API"
+    return ", ".join(name for name, sign in parts.items() if sign != "up") or "all parts"
+
+
+class _Readiness(msgspec.Struct, frozen=True):
+    parts: dict[str, str]
+
+
+_readiness = msgspec.json.Decoder(_Readiness)
 
 
 def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> None:

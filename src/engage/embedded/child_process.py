@@ -21,6 +21,8 @@ TAIL_BYTES = 2_000
 TAIL_LINES = 8
 TAIL_LINE = 300
 POLL_S = 0.02
+SAY_EVERY_S = 10.0
+LOOK_EVERY_S = 2.0
 
 # A process touches its file every second. An older file means that its event loop does not turn.
 LIVENESS_VARIABLE = "ENGAGE_LIVENESS_FILE"
@@ -57,7 +59,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     liveness: Path | None = None
     alive: Callable[[], Awaitable[bool]] | None = None
     silent_s: float = 10.0
-    start_s: float = 30.0
+    start_s: float = 30.0  # How long it may do nothing before it is ready.
     stop_signal: int = signal.SIGTERM
     stop_s: float = 10.0
     stop_order: int = 0  # Lower numbers stop first, equal ones together.
@@ -77,6 +79,9 @@ class ChildProcess:
         self.log_start = log_start
         self.pid = process.pid
         self._liveness_file = liveness_file
+        self._used_s = 0.0
+        self._looked_at = float("-inf")
+        self._worked_at = asyncio.get_running_loop().time()
         self._touched = 0
         self._touched_at = float("-inf")
         self._process = process
@@ -90,20 +95,40 @@ class ChildProcess:
         """Wait for the end and return the exit code, or the negative number of the signal that ended it."""
         return await self._process.wait()
 
-    async def wait_until_ready(self) -> None:
-        """Raises ProcessFailed if the process ends first or takes longer than `start_s`."""
-        try:
-            async with asyncio.timeout(self.spec.start_s):
-                while not self.has_ended:
-                    if await self._is_ready():
-                        return
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
-            raise ProcessFailed(
-                f"{self.spec.name} is not ready after {self.spec.start_s:.0f} s{tail(self)}"
-            ) from None
+    async def wait_until_ready(self, on_waiting: Callable[[str], None] = lambda _: None) -> None:
+        """Wait as long as the process works on its start, and say now and then what is waited for.
+
+        Raises ProcessFailed if it ends first, or does nothing for `start_s`.
+        """
+        loop = asyncio.get_running_loop()
+        begun = said = loop.time()
+        while not self.has_ended:
+            if await self._is_ready():
+                return
+            if self.has_stalled():
+                raise ProcessFailed(
+                    f"{self.spec.name} is not ready, and did nothing for {self.spec.start_s:.0f} s"
+                    + tail(self)
+                )
+            if loop.time() - said > SAY_EVERY_S:
+                said = loop.time()
+                on_waiting(
+                    f"waiting for {self.spec.name} to start, {said - begun:.0f} s so far: {self.spec.log}"
+                )
+            await asyncio.sleep(POLL_S)
         code = self._process.returncode
         raise ProcessFailed(f"{self.spec.name} ended with {code} while starting{tail(self)}")
+
+    def has_stalled(self) -> bool:
+        """True if neither the process nor its children have used a processor for `start_s`."""
+        now = asyncio.get_running_loop().time()
+        # Looking at all processes takes a while itself.
+        if now - self._looked_at > min(self.spec.start_s / 4, LOOK_EVERY_S):
+            self._looked_at = now
+            used_s = _processor_s(self.pid)
+            if used_s != self._used_s:
+                self._used_s, self._worked_at = used_s, now
+        return now - self._worked_at > self.spec.start_s
 
     async def answers(self) -> bool:
         """True if the process shows a sign of life. An ended process shows none."""
@@ -151,6 +176,17 @@ class ChildProcess:
             return  # The system may have given the id to another group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+def _processor_s(pid: int) -> float:
+    """Return the seconds of processors that a process and its children have used; 0 if it is gone."""
+    used_s = 0.0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            times = each.cpu_times()
+            used_s += times.user + times.system + times.children_user + times.children_system
+    return used_s
 
 
 async def start(spec: ProcessSpec) -> ChildProcess:

@@ -62,7 +62,7 @@ class Supervisor:
         child = self._children[spec.name] = await start(spec)
         self._on_change()
         try:
-            await child.wait_until_ready()
+            await child.wait_until_ready(self._on_message)
         except ProcessFailed:
             await child.stop()
             raise
@@ -79,7 +79,7 @@ class Supervisor:
         started = loop.time()
         child = await start(spec)
         try:
-            await child.wait_until_ready()
+            await child.wait_until_ready(self._on_message)
         except BaseException:
             await child.stop()
             raise
@@ -128,20 +128,21 @@ class Supervisor:
 async def _until_it_is_over(child: ChildProcess) -> str:
     """Wait until a process ends, or has not answered for too long; say which.
 
-    Until its first answer it may take as long as for a start.
+    Until its first answer it may take as long as it needs for a start.
     """
     loop = asyncio.get_running_loop()
     ending = asyncio.create_task(child.wait())
-    silent_s, answered_at, looks = child.spec.start_s, loop.time(), 0
+    has_answered, answered_at, looks = False, loop.time(), 0
     try:
         while True:
             if (await asyncio.wait([ending], timeout=LOOK_S))[0]:
                 return exit_text(ending.result())
             if await _answers(child):
-                silent_s, answered_at, looks = child.spec.silent_s, loop.time(), 0
+                has_answered, answered_at, looks = True, loop.time(), 0
                 continue
             looks += 1
-            if looks >= LOOKS and loop.time() - answered_at > silent_s:
+            silent = loop.time() - answered_at > child.spec.silent_s if has_answered else child.has_stalled()
+            if looks >= LOOKS and silent:
                 return f"has not answered for {loop.time() - answered_at:.0f} s"
     finally:
         ending.cancel()
