@@ -25,6 +25,7 @@ CHECK_TTL_S = 10
 TICK = timedelta(milliseconds=250)
 _EPOCH = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
 RUNG_LIMIT = 10_000
+JOB_KEPT = timedelta(days=1)  # After its time. The sweep finds what no job has settled.
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -52,8 +53,9 @@ class Doorbell:
                     SETTLE_JOB,
                     tick,
                     _job_id=f"{SETTLE_JOB}:{tick}",
-                    # Only what is due later is put off: arq compares the time with the machine's own clock.
-                    _defer_until=time_of(tick) if tick > now else None,
+                    _defer_until=time_of(tick),
+                    # arq would count from the machine's own clock, by which the time may be long past.
+                    _expires=(tick - now) * TICK + JOB_KEPT,
                     _queue_name=QUEUE,
                 )
             self._rung.add(tick)
