@@ -186,6 +186,19 @@ async def test_a_published_version_is_in_force(api: Calling) -> None:
     assert program.version == "2027"
 
 
+async def test_outside_a_sandbox_a_version_cannot_begin_in_the_past_of_members(
+    api: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.joined()
+    monkeypatch.setattr(api.api, "sandbox", None)
+    text = programs.text(f"{PROGRAM}/2022").partition("[[examples]]")[0]
+    earlier = text.replace('version = "2022"', 'version = "2023"').replace("2022-09-01", "2023-01-01")
+    refused = problem(await publish(api, earlier), 409, "in_the_past")
+    assert (refused["in_force_from"], refused["earliest"]) == ("2023-01-01", "2026-11-22")
+    assert "2026-11-22" in refused["detail"]
+    assert (await publish(api, earlier.replace("2023-01-01", "2026-11-22"))).status_code == 201
+
+
 async def test_an_invalid_document_is_refused_with_all_its_problems(api: Calling) -> None:
     text = programs.text(f"{PROGRAM}/2022")
     later = text.replace('version = "2022"', 'version = "2022b"').replace("2022-09-01", "2022-09-02")

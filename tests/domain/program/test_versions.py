@@ -7,16 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from engage.domain.calendar import start_of_day
 from engage.domain.earning.awards import Fixed
 from engage.domain.earning.limits import Once
 from engage.domain.market import Market
 from engage.domain.program.program import Program
-from engage.domain.program.versions import conflicts, in_force
+from engage.domain.program.versions import conflicts, first_day, in_force, point_rate
 from engage.domain.rewards.definition import CouponReward, FCodeReward
 from tests.domain.strategies import EUROPE, V2020, V2022, instants
 
 # Names with the same short codes, of 16 bits, as `fuel` and as each other.
 TWIN_OF_FUEL = "fuel_137240"
+COUNTRIES = sorted(V2022.countries)
 ZONE_TWINS = "Africa/Tripoli", "Asia/Riyadh"
 
 
@@ -83,6 +85,34 @@ def test_the_newest_version_that_has_begun_is_in_force(
     else:
         assert found.in_force_from <= today + timedelta(days=1)
         assert not any(found.in_force_from < day < today - timedelta(days=1) for day in days)
+
+
+@given(
+    now=instants(),
+    earlier=instants(),
+    begins=st.dates(date(2012, 1, 1), date(2030, 12, 31)),
+    countries=st.sets(st.sampled_from(COUNTRIES), min_size=1),
+)
+def test_a_version_that_may_be_published_changes_nothing_before(
+    now: datetime, earlier: datetime, begins: date, countries: set[str]
+) -> None:
+    """Whatever the zones of its countries: the rules and the worth of every instant until now stay."""
+    markets = {country: V2022.countries[country] for country in countries}
+    new = replace(V2022, version="new", countries=markets, worth=None)
+    new = replace(new, in_force_from=max(begins, first_day(new, after=now)))
+    before, after = [V2020, V2022], sorted([V2020, V2022, new], key=lambda version: version.in_force_from)
+    for at in (now, min(earlier, now)):
+        for country in COUNTRIES:
+            assert in_force(after, at, country) is in_force(before, at, country)
+            assert point_rate(after, at, country) == point_rate(before, at, country)
+
+
+@given(instants())
+def test_the_first_day_begins_later_and_the_day_before_does_not(now: datetime) -> None:
+    day = first_day(V2022, after=now)
+    zones = [market.zone for market in V2022.countries.values()]
+    assert all(start_of_day(day, zone) > now for zone in zones)
+    assert any(start_of_day(day - timedelta(days=1), zone) <= now for zone in zones)
 
 
 def test_the_presets_can_follow_each_other() -> None:
