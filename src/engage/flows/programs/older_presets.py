@@ -89,7 +89,7 @@ def _upgrade(
         versions.first_day(preset, after=now + LOADED_WITHIN),
     )
     document = _document(programs.text(older.preset), version, first_day)
-    before, after = (text.partition(_EXAMPLES)[0].splitlines() for text in (published[-1].document, document))
+    before, after = (_without_examples(text).splitlines() for text in (published[-1].document, document))
     names = f"{older.program} {older.version}, published", f"{older.program} {version}, of this release"
     differences = unified_diff(before, after, *names, n=2, lineterm="")
     return Upgrade(older, version, first_day, document, list(differences))
@@ -97,11 +97,19 @@ def _upgrade(
 
 def _document(preset: str, version: str, first_day: date) -> str:
     """Change a preset's version and first day. Its examples play on days before, so they are left out."""
-    head = _VERSION.sub(f'version = "{version}"', preset.partition(_EXAMPLES)[0], count=1)
-    document = _FIRST_DAY.sub(f"in_force_from = {first_day}", head, count=1).rstrip() + "\n"
+    document = _VERSION.sub(f'version = "{version}"', _without_examples(preset), count=1)
+    document = _FIRST_DAY.sub(f"in_force_from = {first_day}", document, count=1)
     made, meant = (parse.read(text, source=version) for text in (document, preset))
     assert made == replace(meant, version=version, in_force_from=first_day, examples=made.examples)
     return document
+
+
+def _without_examples(document: str) -> str:
+    """Cut off the examples, which come last, and the comments above them."""
+    lines = document.partition(_EXAMPLES)[0].splitlines()
+    while lines and (not lines[-1].strip() or lines[-1].startswith("#")):
+        lines.pop()
+    return "\n".join([*lines, ""])
 
 
 def _free_name(version: str, taken: set[str]) -> str:
