@@ -118,11 +118,10 @@ SELECT e.seq, e.kind, e.active_delta, e.balance_after, e.at, e.credit_id,
        coalesce(h.order_id, c.why -> 'activity' ->> 'order_id') AS order_id,
        e.hold_id, b.id AS coupon_id, w.id AS withdrawal_id, e.corrects
 FROM page e
-LEFT JOIN credits c ON (c.program_id, c.member_id, c.id) = (e.program_id, e.member_id, e.credit_id)
-LEFT JOIN holds h ON (h.program_id, h.member_id, h.id) = (e.program_id, e.member_id, e.hold_id)
-LEFT JOIN coupons b
-    ON (b.program_id, b.member_id, b.redemption_id) = (e.program_id, e.member_id, e.hold_id)
-LEFT JOIN withdrawals w ON (w.program_id, w.member_id, w.hold_id) = (e.program_id, e.member_id, e.hold_id)
+LEFT JOIN credits c ON (c.program_id, c.member_id, c.id) = (:program_id, :member_id, e.credit_id)
+LEFT JOIN holds h ON (h.program_id, h.member_id, h.id) = (:program_id, :member_id, e.hold_id)
+LEFT JOIN coupons b ON (b.program_id, b.member_id, b.redemption_id) = (:program_id, :member_id, e.hold_id)
+LEFT JOIN withdrawals w ON (w.program_id, w.member_id, w.hold_id) = (:program_id, :member_id, e.hold_id)
 ORDER BY e.seq DESC
 """)
 
