@@ -151,6 +151,42 @@ async def test_an_error_of_a_statement_is_a_bug(settings: Settings, sqlstate: st
     await db.dispose()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
+        asyncpg.InvalidCachedStatementError("cached statement plan is invalid"),
+        asyncpg.TargetServerAttributeNotMatched("none of the hosts"),
+        RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_error_of_the_driver_is_unavailable_also_when_it_is_translated(
+    settings: Settings, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = open_engine(settings.database_url, pool_size=1, command_timeout_s=10)
+
+    async def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg, "connect", fail)
+        with pytest.raises(Unavailable):
+            async with transaction(db) as conn:
+                await conn.execute(ONE)
+    async with transaction(db) as conn:
+        pid = (await conn.execute(PID)).scalar_one()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "prepare", fail)
+        with pytest.raises(Unavailable):
+            async with transaction(db) as conn:
+                await conn.execute(text("SELECT 2"))
+    async with transaction(db) as conn:
+        replaced = (await conn.execute(PID)).scalar_one() != pid
+    assert replaced == (not isinstance(error, asyncpg.PostgresError)), "its state was unknown"
+    await db.dispose()
+
+
 async def test_the_connection_to_a_standby_is_dropped(settings: Settings) -> None:
     db = open_engine(settings.database_url, pool_size=1, command_timeout_s=10)
     for opened in (transaction, one_statement):

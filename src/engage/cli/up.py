@@ -186,13 +186,13 @@ async def _replace_when_asked(
     while True:
         await asked.wait()
         asked.clear()
-        for make in PROCESSES:
-            spec = make(folder, settings)
-            try:
+        try:
+            await processes.migrate(folder, settings)
+            for make in PROCESSES:
+                spec = make(folder, settings)
                 screen.show_ready(f"new {spec.name}", await supervisor.replace(spec))
-            except InstallationError as error:
-                screen.show(f"{error}; the running {spec.name} goes on")
-                break
+        except InstallationError as error:
+            screen.show(f"{error}; the running process goes on")
 
 
 async def _wait_until_ready(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import event
+from sqlalchemy.connectors.asyncio import AsyncAdapt_Error
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -68,21 +69,27 @@ _CANNOT_NOW_TYPES: Final = (
 
 def cannot_now(error: BaseException) -> bool:
     """True for an error of a database that is away or cannot serve now. A request may be repeated."""
-    if isinstance(error, _CANNOT_NOW_TYPES):
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _cannot_now(error.orig)
-    return _cannot_now(error)
-
-
-def _cannot_now(error: BaseException | None) -> bool:
-    match error:
+    of_driver = _of_driver(error)
+    if isinstance(error, _CANNOT_NOW_TYPES) or isinstance(of_driver, _CANNOT_NOW_TYPES):
+        return True
+    match of_driver:
         case asyncpg.InternalClientError():
             # The server shut down while the connection was idle, and the driver has not read its message yet.
-            return "cannot switch to state" in str(error)
+            return "cannot switch to state" in str(of_driver)
         case RuntimeError():
-            return is_of_closed_transport(error)
-    return str(getattr(error, "sqlstate", None) or "").startswith(tuple(CANNOT_NOW))
+            return is_of_closed_transport(of_driver)
+    return str(getattr(of_driver, "sqlstate", None) or "").startswith(tuple(CANNOT_NOW))
+
+
+def _of_driver(error: BaseException) -> BaseException:
+    """The error of asyncpg, which SQLAlchemy wraps in one of its adapter, and that in one of its own."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
+    if isinstance(error, AsyncAdapt_Error) and error.__cause__ is not None:
+        return error.__cause__
+    return error
 
 
 def open_engine(
@@ -155,7 +162,7 @@ def _abort(dbapi_connection: Any) -> None:
 
 def _drop_if_no_use(context: ExceptionContext) -> None:
     """Drop the connection of an error after which its state is unknown, or with which nothing can be done."""
-    error = context.original_exception
+    error = _of_driver(context.original_exception)
     unknown_state = isinstance(error, OSError | RuntimeError | asyncpg.InternalClientError)
     if unknown_state or getattr(error, "sqlstate", None) in _CONNECTION_IS_NO_USE:
         context.is_disconnect = True

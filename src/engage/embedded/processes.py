@@ -3,15 +3,17 @@
 import asyncio
 import http.client
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from engage.embedded import bytecode
-from engage.embedded.child_process import ProcessSpec, engage_command
+from engage.embedded.child_process import ProcessSpec, engage_command, start, tail
 from engage.embedded.data_folder import DataFolder
+from engage.embedded.errors import ProcessFailed
 from engage.embedded.run_file import FOLDER_VARIABLE
 from engage.settings import Settings, to_environment
 
 REQUEST_S = 2.0
-API, FEED, WORKER = "api", "feed", "worker"
+API, FEED, WORKER, MIGRATE = "api", "feed", "worker", "migrate"
 LIVE = "/health/live"
 
 
@@ -19,19 +21,30 @@ def api(folder: DataFolder, settings: Settings) -> ProcessSpec:
     async def alive() -> bool:
         return (await get(settings, LIVE))[0] == 200
 
-    return _spec(API, folder, settings, settings.api_port, alive, stop_order=0)
+    return _spec(API, folder, settings, settings.api_port, alive, stop_order=0, liveness=folder.alive)
 
 
 def feed(folder: DataFolder, settings: Settings) -> ProcessSpec:
     async def alive() -> bool:
         return (await _get_from(settings.feed_host, settings.feed_port, LIVE))[0] == 200
 
-    return _spec(FEED, folder, settings, settings.feed_port, alive, stop_order=0)
+    return _spec(FEED, folder, settings, settings.feed_port, alive, stop_order=0, liveness=folder.alive)
 
 
 def worker(folder: DataFolder, settings: Settings) -> ProcessSpec:
     """Return the worker. It has no port: it is ready when it has looked at its queue."""
-    return _spec(WORKER, folder, settings, None, None, stop_order=1)
+    return _spec(WORKER, folder, settings, None, None, stop_order=1, liveness=folder.alive)
+
+
+async def migrate(folder: DataFolder, settings: Settings) -> None:
+    """Update the tables with the release that is installed now. Raises ProcessFailed."""
+    child = await start(_spec(MIGRATE, folder, settings, None, None, stop_order=0, liveness=None))
+    try:
+        code = await child.wait()
+    finally:
+        await child.stop()
+    if code != 0:
+        raise ProcessFailed(f"the tables cannot be updated{tail(child)}")
 
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:
@@ -56,6 +69,7 @@ def _spec(
     alive: Callable[[], Awaitable[bool]] | None,
     *,
     stop_order: int,
+    liveness: Path | None,
 ) -> ProcessSpec:
     return ProcessSpec(
         name=name,
@@ -70,7 +84,7 @@ def _spec(
         ready=alive,
         alive=alive,
         port=port,
-        liveness=folder.alive,
+        liveness=liveness,
         stop_order=stop_order,
     )
 
