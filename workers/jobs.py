@@ -63,7 +63,9 @@ def sweep(work: DueWork) -> WorkerCoroutine:
     """A job for one kind of due work. Kinds do not wait for each other, however much there is."""
 
     async def run(services: Services) -> int:
-        return await sweeping.sweep(services, work)
+        count = await sweeping.sweep(services, work)
+        await services.topics.note_done(work.name)
+        return count
 
     run.__name__ = run.__qualname__ = f"sweep_{work.name}"
     return job(run)

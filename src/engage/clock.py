@@ -133,9 +133,14 @@ class Clock:
         """True if the machine's clock is so far off that its operator should know."""
         return abs(self.skew) > REPORTED_SKEW
 
+    @property
+    def is_too_far_off(self) -> bool:
+        """True if the machine's clock is too far off to work with."""
+        return abs(self.skew) > MAX_SKEW
+
     def check(self) -> None:
         """Raises Unavailable("clock") if the machine's clock is too far off to work with."""
-        if abs(self.skew) > MAX_SKEW:
+        if self.is_too_far_off:
             raise Unavailable("clock")
 
     def _drift(self, steady: int) -> int:

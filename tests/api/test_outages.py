@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -10,9 +11,10 @@ from sqlalchemy import text
 
 from engage.api.http.api_keys import ApiKeyCache
 from engage.flows.operations.install import install
+from engage.flows.scheduled.due_work import DUE_WORK
 from engage.runtime.database import one_statement
 from tests.api.calling import Caller, Calling, calling, problem
-from tests.support.clock import set_sandbox_clock
+from tests.support.clock import set_sandbox_clock, wrong_clock
 from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
@@ -85,9 +87,11 @@ async def down(api: Calling) -> set[str]:
 
 
 async def write_heartbeats(api: Calling) -> None:
-    """Write the heartbeats of a worker and a feed."""
+    """Write the heartbeats of a worker and a feed, and that all due work was done."""
     await api.services.topics.heartbeat("feed")
     await api.services.topics.heartbeat("worker")
+    for work in DUE_WORK:
+        await api.services.topics.note_done(work.name)
 
 
 async def taps_of(api: Calling, member: Caller) -> int:
@@ -101,6 +105,64 @@ async def test_readiness_names_the_missing_part(api: Calling) -> None:
     assert await down(api) == {"worker", "feed"}
     await write_heartbeats(api)
     assert await down(api) == set()
+
+
+async def test_readiness_names_the_work_that_no_worker_does(api: Calling) -> None:
+    """Workers that are alive and fail at each sweep, as on a server without the functions of a statement."""
+    await write_heartbeats(api)
+    assert await down(api) == set()
+    async with Redis.from_url(api.services.settings.topics_url) as valkey:
+        assert 0 < await valkey.pttl("engage:done:settle") <= 30_000
+        await valkey.delete("engage:done:settle")
+    assert await down(api) == {"worker"}
+    problems = (await api.nobody.get(READY)).json()["problems"]
+    assert problems == [{"process": "worker", "id": "", "loop": "settle"}]
+
+
+async def test_readiness_names_credits_that_are_long_overdue(api: Calling) -> None:
+    await write_heartbeats(api)
+    member = await api.joined()
+    assert await answered(member) == 202
+    overdue = text(
+        "UPDATE credits SET due_at = CAST(:now AS timestamptz) - CAST(:late AS interval)"
+        " WHERE state = 'pending'"
+    )
+    for late_s, expected in ((55, set()), (65, {"worker"})):
+        async with one_statement(api.services.db) as conn:
+            now = api.services.clock.now()
+            await conn.execute(overdue, {"now": now, "late": timedelta(seconds=late_s)})
+        assert await down(api) == expected
+    problems = (await api.nobody.get(READY)).json()["problems"]
+    assert problems == [{"process": "worker", "id": "", "loop": "overdue_credits"}]
+    async with one_statement(api.services.db) as conn:
+        await conn.execute(overdue, {"now": now, "late": timedelta(days=-1)})
+
+
+async def test_an_api_on_a_machine_with_a_wrong_clock_says_so_and_past_a_minute_does_not_work(
+    api: Calling,
+) -> None:
+    member = await api.joined()
+    clock = api.services.clock
+    right = clock._machine
+    try:
+        for ahead, problems, status in (
+            (timedelta(seconds=3), ["clock_off"], 202),
+            (timedelta(hours=-25), ["clock_far_off"], 503),
+            (timedelta(), [], 409),
+        ):
+            clock._machine = wrong_clock(ahead)._machine
+            await api.services.follow_clock()
+            await write_heartbeats(api)
+            assert await down(api) == ({"api"} if status == 503 else set())
+            found = (await api.nobody.get(READY)).json()["problems"]
+            assert [problem["loop"] for problem in found] == problems
+            answer = await member.post(TAPS)
+            assert answer.status_code == status
+            if status == 503:
+                assert answer.json()["part"] == "clock"
+                assert answer.headers["retry-after"] == "1"
+    finally:
+        clock._machine = right
 
 
 async def test_a_recorded_tap_survives_a_restart_of_postgresql(api: Calling, servers: Servers) -> None:
@@ -153,9 +215,8 @@ async def test_a_valkey_that_cannot_be_written_is_down(api: Calling) -> None:
 
 
 async def test_readiness_names_the_loop_of_a_process_that_does_not_do_its_work(api: Calling) -> None:
-    topics = api.services.topics
-    await topics.heartbeat("feed")
-    await topics.heartbeat("worker", ["jobs"])
+    await write_heartbeats(api)
+    await api.services.topics.heartbeat("worker", ["jobs"])
     assert await down(api) == {"worker"}
     (problem,) = (await api.nobody.get(READY)).json()["problems"]
     assert (problem["process"], problem["loop"]) == ("worker", "jobs")

@@ -11,9 +11,9 @@ from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.context import Api, api_of
 from engage.api.http.operation import contract
 from engage.domain.refusals import Unavailable
-from engage.flows.operations.health import check_database
+from engage.flows.operations.health import OVERDUE, check_database, undone_work
 from engage.flows.programs.older_presets import older_presets
-from engage.runtime.liveness import FEED, WORKER
+from engage.runtime.liveness import FEED, WORKER, problems_of, works
 from engage.signals.topics import Heartbeat, this_process
 
 CHECK_TIMEOUT_S: Final = 1.5
@@ -32,7 +32,8 @@ class Liveness(Struct, frozen=True):
 
 class PartsHealth(Struct, frozen=True):
     """The state of each service and process. A service is up when it can be written; a process, when all its
-    loops do their work. Of several workers or feeds one is enough.
+    loops do their work. Of several workers or feeds one is enough, if every kind of due work is done and no
+    credit is overdue by more than a minute.
     """
 
     postgres: Sign
@@ -45,7 +46,11 @@ class PartsHealth(Struct, frozen=True):
 
 
 class ProcessProblem(Struct, frozen=True):
-    """A background loop of a process that does not do its work."""
+    """A background loop of a process that does not do its work, or the clock of its machine: `clock_off`, by
+    more than a second, and the process works; `clock_far_off`, by more than a minute, and it does not.
+
+    Without an `id`: a kind of due work that no worker has looked for lately, or `overdue_credits`.
+    """
 
     process: str
     id: str
@@ -114,27 +119,32 @@ def _notices(api: Api) -> list[Notice]:
 async def check(api: Api) -> tuple[PartsHealth, list[ProcessProblem]]:
     """Ask all parts at once. A part without an answer in CHECK_TIMEOUT_S is down."""
     services = api.services
-    postgres, state, queue, topics, workers, feeds = await asyncio.gather(
-        _answer(lambda: check_database(services)),
-        _answer(services.gate.check),
-        _answer(services.doorbell.check),
-        _answer(services.topics.check),
-        _answer(lambda: services.topics.read_heartbeats(WORKER)),
-        _answer(lambda: services.topics.read_heartbeats(FEED)),
+    (postgres, undone), (state, queue, topics, workers, feeds) = await asyncio.gather(
+        asyncio.gather(_answer(lambda: check_database(services)), _answer(lambda: undone_work(services))),
+        asyncio.gather(
+            _answer(services.gate.check),
+            _answer(services.doorbell.check),
+            _answer(services.topics.check),
+            _answer(lambda: services.topics.read_heartbeats(WORKER)),
+            _answer(lambda: services.topics.read_heartbeats(FEED)),
+        ),
     )
-    own = [problem.loop for problem in services.loops.problems()]
+    own = problems_of(services.loops, services.clock)
+    # Not of one worker: what none of them has done.
+    missed = [*(undone[1] or []), *([OVERDUE] if postgres[1] else [])]
     processes = {WORKER: workers[1] or [], FEED: feeds[1] or []}
     parts = PartsHealth(
         postgres=_sign(postgres[0]),
         valkey_state=_sign(state[0]),
         valkey_queue=_sign(queue[0]),
         valkey_topics=_sign(topics[0]),
-        api=_sign(api.started and not own),
-        worker=_sign(_one_works(processes[WORKER])),
+        api=_sign(api.started and works(own)),
+        worker=_sign(_one_works(processes[WORKER]) and not missed),
         feed=_sign(_one_works(processes[FEED])),
     )
     return parts, [
         *(ProcessProblem("api", this_process(), loop) for loop in own),
+        *(ProcessProblem(WORKER, "", work) for work in missed),
         *(
             ProcessProblem(name, alive.id, loop)
             for name, found in processes.items()
@@ -158,7 +168,7 @@ def _health(state: T, *, up: bool) -> Answer[T]:
 
 
 def _one_works(processes: list[Heartbeat]) -> bool:
-    return any(not process.problems for process in processes)
+    return any(works(process.problems) for process in processes)
 
 
 def _sign(up: bool) -> Sign:

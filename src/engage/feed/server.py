@@ -26,7 +26,7 @@ from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Session, Timeouts
 from engage.logs import BoundedLog
 from engage.runtime.background import Loop, Loops, running
-from engage.runtime.liveness import FEED, beat
+from engage.runtime.liveness import FEED, beat, problems_of, works
 from engage.signals.topics import Subscribed, Topics
 
 TICK_S: Final = 0.25
@@ -181,6 +181,7 @@ class Feed:
             _refusals.write("warning", REFUSED, reason="another authorization than one bearer token")
             return connection.session.refused(now)
         try:
+            self._clock.check()
             identity = self._credentials.verify(token.strip())
         except Unavailable:
             return connection.session.unavailable(now)
@@ -224,8 +225,8 @@ class Feed:
             stuck = self._loops.are_stuck()
             return _health(connection, not stuck, {})
         if path == "/health/ready":
-            problems = [problem.loop for problem in self._loops.problems()]
-            ready = all(self._answering.values()) and not problems and not self._stopping
+            problems = problems_of(self._loops, self._clock)
+            ready = all(self._answering.values()) and works(problems) and not self._stopping
             return _health(connection, ready, {"parts": self._answering, "problems": problems})
         if len(self._hub) >= self._limits.connections:
             full = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, {"status": "full"})
@@ -276,7 +277,7 @@ class Feed:
     async def _valkey_answers(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await beat(self._topics, self._loops, FEED)
+                await beat(self._topics, self._loops, self._clock, FEED)
         except (Unavailable, TimeoutError):
             return False
         return True

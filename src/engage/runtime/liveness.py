@@ -1,7 +1,9 @@
 """The signs of life of a process: a heartbeat that other processes read, and a file for its supervisor."""
 
+from collections.abc import Collection
 from typing import Final, Never
 
+from engage.clock import Clock
 from engage.runtime.background import Loops
 from engage.runtime.services import Services
 from engage.signals.topics import Topics
@@ -15,15 +17,39 @@ HEARTBEAT_S: Final = 2.0
 TOUCH_S: Final = 1.0
 
 
-async def beat(topics: Topics, loops: Loops, process: str) -> None:
-    """Announce that this process is alive, with its loops that do not do their work. Raises Unavailable."""
-    await topics.heartbeat(process, [problem.loop for problem in loops.problems()])
+# The machine's clock is off by more than a second: the process works, and its operator should know. Past a
+# minute it does not work.
+CLOCK_OFF: Final = "clock_off"
+CLOCK_FAR_OFF: Final = "clock_far_off"
+
+
+def problems_of(loops: Loops, clock: Clock) -> list[str]:
+    """The names of loops that do not do their work, and what is wrong with the machine's clock."""
+    problems = [problem.loop for problem in loops.problems()]
+    if clock.is_too_far_off:
+        problems.append(CLOCK_FAR_OFF)
+    elif clock.is_reported:
+        problems.append(CLOCK_OFF)
+    return problems
+
+
+def works(problems: Collection[str]) -> bool:
+    """True if a process with these problems does its work."""
+    return all(problem == CLOCK_OFF for problem in problems)
+
+
+async def beat(topics: Topics, loops: Loops, clock: Clock, process: str) -> None:
+    """Announce that this process is alive, with its problems. Raises Unavailable."""
+    await topics.heartbeat(process, problems_of(loops, clock))
 
 
 async def send_heartbeats(services: Services, process: str) -> Never:
     """Announce every HEARTBEAT_S that this process is alive."""
     await services.loops.repeat(
-        "heartbeat", lambda: beat(services.topics, services.loops, process), every_s=HEARTBEAT_S, first=True
+        "heartbeat",
+        lambda: beat(services.topics, services.loops, services.clock, process),
+        every_s=HEARTBEAT_S,
+        first=True,
     )
 
 

@@ -28,6 +28,7 @@ from engage.domain.refusals import Unavailable
 SHARDS: Final = 16
 TICKET_TTL_S: Final = 30
 HEARTBEAT_TTL_S: Final = 6
+DONE_TTL_S: Final = 30  # Workers sweep every five seconds.
 CHECK_KEY: Final = "engage:health:topics"
 
 # After this silence on the topics the server is pinged; it must answer within ANSWER_S.
@@ -173,6 +174,17 @@ class Topics:
             pipe.expire(_problems_key(process), HEARTBEAT_TTL_S)
             await pipe.execute()
 
+    async def note_done(self, work: str) -> None:
+        """Notes that periodic work was done just now, by any process. Raises Unavailable."""
+        async with answering():
+            await self._client.set(_done_key(work), 1, ex=DONE_TTL_S)
+
+    async def not_done(self, works: Sequence[str]) -> list[str]:
+        """Those of these that no process has done within DONE_TTL_S. Raises Unavailable."""
+        async with answering():
+            found = await self._client.mget([_done_key(work) for work in works])
+        return [work for work, done in zip(works, found, strict=True) if done is None]
+
     async def end_heartbeat(self, process: str) -> None:
         """Removes this process's heartbeat. Raises Unavailable."""
         async with answering():
@@ -224,6 +236,10 @@ def this_process() -> str:
 
 def _problems_key(process: str) -> str:
     return f"engage:health:{process}:problems"
+
+
+def _done_key(work: str) -> str:
+    return f"engage:done:{work}"
 
 
 def _health_key(process: str) -> str:
