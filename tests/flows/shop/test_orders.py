@@ -319,3 +319,14 @@ async def test_a_survivor_is_a_member_since_the_earlier_of_the_two_joined(
         order = paid(process, order_id=f"o-{member}-{process is other}", at=NOON + DAY, member_id=member)
         assert await send_events(process, order) == []
     assert await balance(services, "m-2") == {"pending": 30}
+
+
+async def test_a_fact_that_is_reported_again_puts_an_order_right(services: Services) -> None:
+    """As a merger of an earlier release left it: delivered, and pending without a due time."""
+    assert await send_events(services, paid(services), delivered(services)) == []
+    async with services.db.begin() as conn:
+        await conn.exec_driver_sql("UPDATE credits SET due_at = NULL, expires_at = NULL")
+    assert await settle_due(services, now=services.clock.now()) == 0
+    assert await send_events(services, delivered(services)) == []
+    assert await settle_due(services, now=services.clock.now()) == 1
+    assert await balance(services) == {"active": 10}

@@ -16,6 +16,8 @@ from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support import activities
+from tests.support.activities import services_with_activities
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, advance
 from tests.support.orders import (
@@ -120,3 +122,17 @@ async def test_a_full_account_refuses_its_own_events_alone(services: Services) -
         await merge_members(services, PROGRAM, "m-2", into="m-1", reason="one", operator="key-1")
     # Settling what is pending never fails.
     assert await settle_due(services, now=advance(services, DAY)) > 1000
+
+
+async def test_a_sign_in_that_is_refused_is_not_swallowed(settings: Settings) -> None:
+    async with services_with_activities(settings) as services:
+        await activities.join(services, "m-1")
+        async with services.db.begin() as conn:
+            await conn.exec_driver_sql(f"UPDATE balances SET pending = {MOST_BALANCE}")
+        first = activities.signed_in(services)
+        taken = await take_events(services, [first])
+        assert [refused.code for refused in taken.refused.values()] == ["too_many_points"]
+        async with services.db.begin() as conn:
+            await conn.exec_driver_sql("UPDATE balances SET pending = 50")
+        assert (await take_events(services, [first])).accepted == 1
+        await assert_audit_is_clean(services)

@@ -56,10 +56,19 @@ async def take_order_events(services: Services, events: Sequence[MemberEvent], *
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
         if changed:
             await write_orders(conn, changed)
+        # What is reported again adds no fact, but an order that the ledger disagrees with is put right.
+        reported = {_key(event) for event in not_refused(answers)}
+        if reported:
             joined_at = {event.member.key: event.member.joined_at for event in events}
             updates = [
-                OrderUpdate(key, before[key], facts, earns=_earns(facts, joined_at[key[:2]]))
-                for key, facts in changed.items()
+                OrderUpdate(
+                    key,
+                    before[key],
+                    after[key],
+                    again=key not in changed,
+                    earns=_earns(after[key], joined_at[key[:2]]),
+                )
+                for key in sorted(reported)
             ]
             await post_differences(services, posting, updates, now=now)
         recorded = await add_events(conn, [event.row for event in not_refused(answers)], now=now)
