@@ -289,6 +289,22 @@ async def test_a_full_feed_refuses_before_the_handshake(valkey: Redis, balances:
         assert refused.value.response.headers["Retry-After"] == "5"
 
 
+async def test_silent_connections_give_way_and_members_stay(valkey: Redis, balances: Balances) -> None:
+    async with running_feed(valkey, balances, connections=4) as running, running.client("m1") as member:
+        await member.expect("snapshot", 1)
+        silent = [await asyncio.open_connection("127.0.0.1", running.feed.port) for _ in range(20)]
+        async with running.client("m2") as other:
+            await other.expect("snapshot", 1)
+            ended = await asyncio.gather(
+                *(reader.read(1) for reader, _ in silent[:16]), return_exceptions=True
+            )
+            assert all(end == b"" or isinstance(end, OSError) for end in ended)
+            await running.change("m1", [2])
+            await member.expect("balance", 2, "tap")
+        for _, writer in silent:
+            writer.close()
+
+
 # Slow clients.
 
 

@@ -6,6 +6,7 @@ import logging
 import socket as sockets
 from collections.abc import AsyncIterator, Set
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -22,6 +23,7 @@ from engage.domain.identity import Identity
 from engage.domain.refusals import Refusal, Unavailable
 from engage.feed import messages
 from engage.feed.hub import Hub
+from engage.feed.places import Places
 from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Session, Timeouts
 from engage.logs import BoundedLog
@@ -79,16 +81,33 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Connection(ServerConnection):
     """A connection of the library, with a session after `open_session`."""
 
-    __slots__ = ("_hub", "ends_in", "key", "member", "session")
+    __slots__ = ("_address", "_hub", "_places", "ends_in", "key", "member", "session")
 
     session: Session
     member: Member | None
     key: str
     ends_in: int
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, places: "Places[Connection]", *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._hub: Hub | None = None
+        self._places = places
+        self._address = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._address = (transport.get_extra_info("peername") or ("",))[0]
+        closed = self._places.take(self, self._address)
+        if closed is not None:
+            closed.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._places.leave(self, self._address)
+        super().connection_lost(exc)
+
+    def keep_place(self) -> None:
+        """Give way to nobody any more."""
+        self._places.keep(self, self._address)
 
     def open_session(self, hub: Hub, timeouts: Timeouts) -> None:
         self._hub = hub
@@ -145,6 +164,7 @@ class Feed:
         self._read_balances = read_balances
         self._limits = limits
         self._reader = BalanceReader(read_balances)
+        self.places: Places[Connection] = Places(limits.connections)
         self._hub = Hub(self._reader.request_snapshot, asyncio.get_running_loop().time())
         self._answering = {"valkey": False, "postgres": False}
         self._stopping = False
@@ -195,6 +215,7 @@ class Feed:
         left_s = identity.expires_at - self._clock.wall().timestamp()
         until = now + max(left_s, 0) + self._limits.timeouts.renew_s
         self._hub.authenticated(connection, identity, until, now)
+        connection.keep_place()
 
     async def _received(self, connection: Connection, raw: bytes) -> None:
         now = connection.loop.time()
@@ -228,7 +249,7 @@ class Feed:
             problems = problems_of(self._loops, self._clock)
             ready = all(self._answering.values()) and works(problems) and not self._stopping
             return _health(connection, ready, {"parts": self._answering, "problems": problems})
-        if len(self._hub) >= self._limits.connections:
+        if self.places.are_full:
             full = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, {"status": "full"})
             full.headers["Retry-After"] = "5"
             return full
@@ -325,7 +346,7 @@ async def open_feed(
         feed.handle,
         sock=_listening_socket(host, port),
         process_request=feed.answer,
-        create_connection=Connection,
+        create_connection=partial(Connection, feed.places),  # type: ignore[arg-type]  # Any factory will do.
         server_header=None,
         compression=None,
         open_timeout=limits.timeouts.auth_s,
