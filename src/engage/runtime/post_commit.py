@@ -127,3 +127,6 @@ def _may_fail(step: str, count: int) -> Iterator[None]:
         yield
     except Unavailable as error:
         log.warning("after the commit: a service is away", part=error.facts["part"], step=step, count=count)
+    except Exception:
+        # A bug in one step. The others go on, as the outbox and the sweep do for this one.
+        log.exception("after the commit: a step failed", step=step, count=count)
