@@ -75,6 +75,22 @@ BROKEN = [
         VALUES ('playground', 'm-1', uuidv7(), uuidv7(), 'settled', 'cash', 1, 100, 'EUR', now())
         """,
     ),
+    (
+        "answered_withdrawals_exist",
+        """
+        INSERT INTO idempotency_keys (caller, key, fingerprint, created_at, status, headers, body)
+        VALUES ('member:playground:m-1', 'k', '', now(), 202, '[]', convert_to(
+            '{"id":"019c0000-0000-7000-8000-000000000000","method":"cash"}', 'UTF8'))
+        """,
+    ),
+    (
+        "answered_redemptions_exist",
+        """
+        INSERT INTO idempotency_keys (caller, key, fingerprint, created_at, status, headers, body)
+        VALUES ('member:playground:m-1', 'k', '', now(), 201, '[]', convert_to(
+            '{"redemption_id":"019c0000-0000-7000-8000-000000000000"}', 'UTF8'))
+        """,
+    ),
     ("lots_match_credits", f"UPDATE lots SET expires_at = NULL WHERE credit_id = {FUEL}"),
     (
         "lots_match_credits",

@@ -54,6 +54,20 @@ REWARD_CHECKS = (
         """,
     ),
     Check(
+        "answered_redemptions_exist",
+        "A redemption that was answered under an Idempotency-Key was committed with its answer.",
+        """
+        SELECT caller, key, answer ->> 'redemption_id' AS redemption_id
+        FROM (
+            SELECT caller, key, CAST(convert_from(body, 'UTF8') AS jsonb) AS answer FROM idempotency_keys
+            WHERE status = 201 AND position(convert_to('"redemption_id"', 'UTF8') IN body) > 0
+        ) k
+        WHERE NOT EXISTS (
+            SELECT FROM coupons c WHERE c.redemption_id = CAST(answer ->> 'redemption_id' AS uuid)
+        )
+        """,
+    ),
+    Check(
         "stock_is_counted",
         "No more of a limited reward was issued than its stock, and no more is counted than was issued.",
         """

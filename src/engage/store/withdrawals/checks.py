@@ -27,6 +27,18 @@ WITHDRAWAL_CHECKS = (
         """,
     ),
     Check(
+        "answered_withdrawals_exist",
+        "A withdrawal that was answered under an Idempotency-Key was committed with its answer.",
+        """
+        SELECT caller, key, answer ->> 'id' AS id
+        FROM (
+            SELECT caller, key, CAST(convert_from(body, 'UTF8') AS jsonb) AS answer FROM idempotency_keys
+            WHERE status = 202 AND position(convert_to('"method"', 'UTF8') IN body) > 0
+        ) k
+        WHERE NOT EXISTS (SELECT FROM withdrawals w WHERE w.id = CAST(answer ->> 'id' AS uuid))
+        """,
+    ),
+    Check(
         "payouts_checked_in_time",
         "No withdrawal waits for more than a minute to be sent or asked about.",
         """
