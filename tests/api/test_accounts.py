@@ -48,6 +48,7 @@ async def test_the_home_screen_is_one_answer(api: Calling) -> None:
     assert limits == {
         "share_social": (3, "2026-11-30T23:00:00Z"),
         "share_link": (2, "2026-11-30T23:00:00Z"),
+        "review": (5, "2026-11-21T23:00:00Z"),
     }
     assert (home["tier"], home["campaigns"], home["expiring"]) == (None, [], [])
 

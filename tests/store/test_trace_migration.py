@@ -23,6 +23,9 @@ def of(code: str, **facts: Any) -> list[Any]:
     return [code, facts]
 
 
+# No release wrote these as sentences.
+LATER_CODES = {TraceCode.EARNED_BEFORE}
+
 # Every form of sentence that release 0002 could write, with its steps.
 RULES: list[tuple[str, list[list[Any]]]] = [
     ("fuel: day 7 in a row pays 2", [of("streak_day", rule="fuel", streak_days=7, points=2)]),
@@ -169,5 +172,5 @@ def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
 
 def test_every_code_is_among_the_sentences_with_all_its_facts() -> None:
     steps = [step for _, found in RULES for step in found] + LEFT_OUT_STEPS + [step for _, _, step in OTHERS]
-    assert {code for code, _ in steps} == set(TraceCode)
+    assert {code for code, _ in steps} == set(TraceCode) - LATER_CODES
     assert all(facts.keys() == set(FACTS[TraceCode(code)]) for code, facts in steps)
