@@ -61,6 +61,7 @@ class Balances:
         self.reads: list[list[Member]] = []
         self.refused = 0
         self.away = False
+        self.error: Exception | None = None  # Raised by the next read.
 
     def change(self, member_id: str, seq: int) -> Balance:
         """Derive the balance from the seq, so that a message with the wrong balance is noticed."""
@@ -69,6 +70,9 @@ class Balances:
         return balance
 
     async def read(self, members: list[Member]) -> Mapping[Member, Balance]:
+        if self.error is not None and members != [NOBODY]:
+            error, self.error = self.error, None
+            raise error
         if self.away:
             self.refused += members != [NOBODY]
             raise Unavailable("postgres")

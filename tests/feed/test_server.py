@@ -12,7 +12,9 @@ from websockets.exceptions import InvalidStatus
 
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
+from engage.signals.topics import shard_of, topic
 from tests.feed.feeds import (
+    PROGRAM,
     SHORT_TIMEOUTS,
     TOKEN_S,
     Balances,
@@ -389,6 +391,29 @@ async def test_a_client_waits_for_the_database(running: RunningFeed) -> None:
         await running.change("m1", [2])
         running.balances.away = False
         await client.expect("snapshot", 2)
+
+
+async def test_an_error_of_a_read_closes_its_clients_alone(running: RunningFeed) -> None:
+    """Such as that of a bug: the feed used to end, with all its connections."""
+    async with running.client("m1") as client:
+        await client.expect("snapshot", 1)
+        running.balances.error = ZeroDivisionError("of a bug")
+        async with running.client("m2") as other:
+            assert await other.closed() == (1013, "try again later")
+        async with running.client("m2") as other:
+            await other.expect("snapshot", 1)
+        await running.change("m1", [2])
+        await client.expect("balance", 2, "tap")
+
+
+async def test_an_error_of_the_changes_closes_nobody(running: RunningFeed, valkey: Redis) -> None:
+    async with running.client("m1") as client:
+        await client.expect("snapshot", 1)
+        running.balances.change("m1", 2)
+        await valkey.publish(topic(shard_of(PROGRAM, "m1")), b"not what a process publishes")
+        await client.expect("balance", 2, "resync")
+        await running.change("m1", [3])
+        await client.expect("balance", 3, "tap")
 
 
 async def test_a_client_waits_for_the_database_only_so_long(
