@@ -24,6 +24,9 @@ log = structlog.get_logger()
 # The jobs that a stopping worker waits for. They roll back, and the sweep of another worker does their work.
 STOP_S = 5.0
 
+# How often a worker that may not work looks whether it may again.
+IDLE_S = 1.0
+
 
 def run(settings: Settings) -> None:
     """Blocks until SIGINT or SIGTERM. The sweep of another worker finishes the work of a stopped job."""
@@ -56,12 +59,19 @@ class Jobs:
         self._left: set[asyncio.Task[Any]] = set()
 
     async def run(self, loop: Loop) -> None:
-        """Take jobs until the queue fails. Raises Unavailable. Jobs that have begun go on."""
+        """Take jobs until the queue fails, or the machine's clock is too far off: then other workers have to
+        take them. Raises Unavailable. Jobs that have begun go on.
+        """
 
         def on_look() -> None:
             loop.turned()
             self._looked.set()
+            self._services.clock.check()
 
+        while self._services.clock.is_too_far_off:
+            loop.turned()
+            self._looked.set()
+            await asyncio.sleep(IDLE_S)
         worker = make_worker(self._services, self._queue, on_look)
         try:
             with away_is_unavailable():

@@ -146,7 +146,7 @@ async def _connect(any_schema: bool, *args: Any, **options: Any) -> asyncpg.Conn
         # The driver has no options for its socket.
         keep_alive(connection._transport.get_extra_info("socket"))
         server = connection.get_server_version()
-        check_postgres(server.major, f"{server.major}.{server.minor}")
+        check_postgres(server.major, f"{server.major}.{server.micro}")
         if not any_schema:
             async with asyncio.timeout(CONNECT_S):
                 await begin_use(connection)

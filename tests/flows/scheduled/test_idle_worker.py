@@ -1,0 +1,44 @@
+"""A worker whose machine has a wrong clock leaves the jobs to others, and works again when it is right."""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from engage.clock import Clock
+from engage.runtime.background import running
+from engage.settings import Settings
+from engage.signals.doorbell import QUEUE, open_queue
+from tests.support.activities import join, services_with_activities
+from tests.support.clock import wrong_clock
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
+from workers import run
+from workers.run import Jobs
+
+
+async def test_a_worker_with_a_wrong_clock_takes_no_job(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "IDLE_S", 0.01)
+    real = msgspec.structs.replace(settings, sandbox=None)
+    async with (
+        services_with_activities(real, wrong_clock(timedelta(hours=25))) as services,
+        open_queue(settings.queue_url) as queue,
+    ):
+        await join(services)
+        await services.post_commit.drain()
+        await queue.flushdb()
+        await services.doorbell.ring([services.clock.now() - timedelta(days=1)])
+        jobs = Jobs(services, queue)
+        async with running(services.loops.keep("jobs", jobs.run)):
+            await asyncio.wait_for(jobs._looked.wait(), 10)
+            [job] = [name.decode() for name in await queue.zrange(QUEUE, 0, -1)]
+            assert services.loops.problems() == [], "it is not stuck: it idles"
+            services.clock._machine = Clock()._machine
+            await services.follow_clock()
+
+            async with asyncio.timeout(WITHIN_S):
+                while await queue.exists(f"arq:job:{job}") or await services.topics.not_done(["settle"]):
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        await jobs.stop()
