@@ -34,9 +34,11 @@ Loyalty points for store apps. The app records what members do; the shop's serve
 events. What is answered with a 2xx status is stored durably.
 
 JSON in snake_case. Times are RFC 3339 in UTC, points are integers. Unknown fields are refused.
+A refused body comes back with all of its mistakes, in words, in `errors`.
 
 Every error is a problem document (RFC 9457) with a stable `code`. `title` and `detail` are in the language of
 `Accept-Language` ({", ".join(LANGUAGES)}). Further members are facts of the code.
+A limit of the rules is a 409 with `resets_at`; a 429 would be throttling.
 """
 
 TAGS: Final = {
