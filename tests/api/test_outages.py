@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -15,11 +17,14 @@ from engage.flows.scheduled.due_work import DUE_WORK
 from engage.runtime.database import one_statement
 from tests.api.calling import Caller, Calling, calling, problem
 from tests.support.clock import set_sandbox_clock, wrong_clock
+from tests.support.proxy import proxy_to_postgres
 from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
 ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "api", "worker", "feed"}
 BACK_WITHIN_S = 15.0
+SILENT_S = 2.0
+AFTER_SILENCE_S = 6.0  # The time limit of a statement under way, and a new connection. It was 12 to 24 s.
 OTHERS_END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -198,6 +203,22 @@ async def test_a_database_that_cannot_be_written_is_unavailable(api: Calling, se
         await conn.execute(OTHERS_END)
     assert await answered(member) == 202
     assert await down(api) == set()
+
+
+async def test_taps_are_back_soon_after_connections_to_postgresql_went_silent(servers: Servers) -> None:
+    async with (
+        proxy_to_postgres(servers.settings) as (proxy, url),
+        calling(msgspec.structs.replace(servers.settings, database_url=url)) as api,
+    ):
+        members = [await api.joined() for _ in range(12)]
+        with proxy.silent():
+            waiting = [asyncio.create_task(member.post(TAPS)) for member in members[1:]]
+            await asyncio.sleep(SILENT_S)
+        began = time.monotonic()
+        assert await answered(members[0]) == 202
+        assert time.monotonic() - began < AFTER_SILENCE_S
+        assert {answer.status_code for answer in await asyncio.gather(*waiting)} <= {202, 503}
+        assert await taps_of(api, members[0]) == 1
 
 
 async def test_a_valkey_that_cannot_be_written_is_down(api: Calling) -> None:
