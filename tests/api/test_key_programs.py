@@ -8,6 +8,7 @@ import pytest
 
 from engage.api.contract.openapi import document
 from engage.api.controllers import controllers
+from engage.api.http.api_keys import ApiKeyCache
 from engage.flows.operations.keys import create_key
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
@@ -37,6 +38,7 @@ async def api(installed: Settings) -> AsyncIterator[Calling]:
 
 async def caller(api: Calling, scope: Any, *programs: str) -> Caller:
     key = await create_key(api.services.db, name="bound", scopes=[scope], programs=programs)
+    api.api.keys = ApiKeyCache(api.services.db)  # It knows a new key within a second.
     return Caller(api.client, f"Bearer {key}")
 
 
