@@ -50,7 +50,7 @@ async def test_the_home_screen_is_one_answer(api: Calling) -> None:
         "share_link": (2, "2026-11-30T23:00:00Z"),
         "review": (5, "2026-11-21T23:00:00Z"),
     }
-    assert (home["tier"], home["campaigns"], home["expiring"]) == (None, [], [])
+    assert (home["tier"], home["campaigns"], home["expiring"], home["waiting"]) == (None, [], [], [])
 
 
 async def test_active_points_show_when_they_expire(api: Calling) -> None:

@@ -120,6 +120,23 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         "points = 2.5",
         ["rules[3].award.points: expected a whole number from 1 to 1000000, got 2.5"],
     ),
+    "a confirmation of what no event confirms": (
+        'award = { type = "fixed", points = 2 }\ndue = { type = "after", delay = "PT5M" }',
+        'award = { type = "fixed", points = 2 }\ndue = { type = "on_confirmation", within = "P7D" }',
+        [
+            "rules[0].due.type: expected after or next_day: no event confirms a fuel_tap, "
+            'got "on_confirmation"'
+        ],
+    ),
+    "a confirmation with no time for it": (
+        'award = { type = "fixed", points = 20 }\ndue = { type = "after", delay = "PT5M" }',
+        'award = { type = "fixed", points = 20 }\n'
+        'due = { type = "on_confirmation", within = "PT0S", delay = "P367D" }',
+        [
+            'rules[3].due.within: expected a duration from PT1M to P366D, got "PT0S"',
+            'rules[3].due.delay: expected a duration from PT0S to P366D, got "P367D"',
+        ],
+    ),
     "a further limit of a rule that pays once for each tap": (
         'award = { type = "every_nth_day", points = 50, days = 7 }\n',
         'award = { type = "every_nth_day", points = 50, days = 7 }\n'
@@ -155,7 +172,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "a due time without its kind": (
         'points = 20 }\ndue = { type = "after", delay = "PT5M" }',
         'points = 20 }\ndue = { delay = "PT5M" }',
-        ["rules[3].due.type: expected one of after, on_delivery, next_day, got nothing"],
+        ["rules[3].due.type: expected one of after, on_delivery, on_confirmation, next_day, got nothing"],
     ),
     "a window that is none": (
         'window = "month"',

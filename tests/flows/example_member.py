@@ -18,7 +18,9 @@ from engage.domain.examples.steps import (
     OrderCancelled,
     OrderDelivered,
     OrderReturned,
+    ReviewPublished,
     ReviewRemoved,
+    ShareConfirmed,
     ShareRemoved,
     Wait,
 )
@@ -68,7 +70,15 @@ ORDER BY state = 'issued' DESC, issued_at
 """
 
 
-LaterEvent = OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved
+LaterEvent = (
+    OrderDelivered
+    | OrderCancelled
+    | OrderReturned
+    | ReviewPublished
+    | ReviewRemoved
+    | ShareConfirmed
+    | ShareRemoved
+)
 
 
 class EarnedCredit(msgspec.Struct, frozen=True):
@@ -292,7 +302,13 @@ class ExampleMember:
 
 
 def _event_of(
-    event: OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved,
+    event: OrderDelivered
+    | OrderCancelled
+    | OrderReturned
+    | ReviewPublished
+    | ReviewRemoved
+    | ShareConfirmed
+    | ShareRemoved,
     fields: dict[str, Any],
 ) -> AnyEvent:
     match event:
@@ -304,10 +320,14 @@ def _event_of(
             back = UNSET if lines is None else [ReturnedLine(*line) for line in lines.items()]
             data = events.OrderReturned(order_id=order_id, return_id=fields["id"], lines=back)
             return events.OrderReturnedEvent(**fields, data=data)
+        case ReviewPublished(review_id=review_id):
+            return events.ReviewPublishedEvent(**fields, data=events.ReviewReference(review_id=review_id))
+        case ShareConfirmed(share_id=share_id):
+            return events.ShareConfirmedEvent(**fields, data=events.ShareReference(share_id=share_id))
         case ReviewRemoved(review_id=review_id):
-            return events.ReviewRemovedEvent(**fields, data=events.ReviewRemoved(review_id=review_id))
+            return events.ReviewRemovedEvent(**fields, data=events.ReviewReference(review_id=review_id))
         case ShareRemoved(share_id=share_id):
-            return events.ShareRemovedEvent(**fields, data=events.ShareRemoved(share_id=share_id))
+            return events.ShareRemovedEvent(**fields, data=events.ShareReference(share_id=share_id))
 
 
 def _unwrap(answer: Any) -> Any:

@@ -14,6 +14,7 @@ from engage.domain.earning.slots import wanted
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.confirmations import lapse_due
 from engage.flows.activities.record import record
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.reads.home import read_home
@@ -24,7 +25,7 @@ from engage.gate.client import SlotRequest
 from engage.runtime.database import one_statement
 from engage.schema.credits import credits
 from tests.properties.expected_member import Expected, ExpectedMember, Slots
-from tests.support.activities import PROGRAM, join, review_removed, share_removed, signed_in
+from tests.support.activities import PROGRAM, join, review_published, review_removed, share_removed, signed_in
 from tests.support.audit import assert_audit_is_clean
 from tests.support.blocking import BlockingServices
 from tests.support.clock import NOON, stopped_clock
@@ -170,12 +171,21 @@ class ActivityScenario:
         assert (taken.accepted, taken.refused) == (1, {})
         member.remove(f"{kind}:{name}")
 
+    def publish(self, index: int, name: str) -> None:
+        """The shop publishes a review, before or after the member tells of it."""
+        member = self.members[index]
+        event = review_published(self.services, name, member.member_id)
+        taken = self.run(take_events(self.services, [event]))
+        assert (taken.accepted, taken.refused) == (1, {})
+        member.confirm_activity(f"review:{name}", self.clock.now())
+
     def wait(self, hours: float) -> None:
         self.clock.advance(timedelta(hours=hours))
 
     def settle(self) -> None:
         now = self.clock.now()
         self.run(settle_due(self.services, now=now))
+        self.run(lapse_due(self.services, now=now))
         for member in self.members:
             member.settle(now)
 

@@ -22,6 +22,7 @@ Slots = tuple[str, tuple[WindowPlace, ...]]  # (source key, places in windows)
 class ExpectedCredit(Struct):
     credit: NewCredit
     state: State = "pending"
+    lapsed: bool = False
 
 
 class Expected(Struct, frozen=True):
@@ -49,6 +50,7 @@ class ExpectedMember(SimulatedLimits):
         self.country = country
         self.expected_credits: dict[str, ExpectedCredit] = {}  # By source key.
         self.removed: set[str] = set()  # References.
+        self.confirmed: dict[str, datetime] = {}  # Times, by reference.
         self._predictions: list[Prediction] = []  # One, or none.
 
     def predict(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> Expected | Refusal:
@@ -62,7 +64,9 @@ class ExpectedMember(SimulatedLimits):
             return refusal
         if not self._predictions:
             return Expected(earned, repeated=True)
+        earned = [self._with_due_time(credit) for credit in earned]
         grants = self._predictions[0].grants
+        self._predictions = [Prediction(activity, earned, grants)]
         days = [grant.number for grant in grants if isinstance(grant.slot, StreakSlot)]
         return Expected(earned, repeated=False, days=days[0] if days else None)
 
@@ -81,7 +85,22 @@ class ExpectedMember(SimulatedLimits):
         for credit in placed:
             self.expected_credits[credit.source_key] = ExpectedCredit(credit)
 
+    def confirm_activity(self, reference: str, at: datetime) -> None:
+        """The shop confirms an activity, which may come later. All versions have the same due times."""
+        self.confirmed[reference] = min(at, self.confirmed.get(reference, at))
+        for expected in self.expected_credits.values():
+            if expected.state == "pending":
+                expected.credit = self._with_due_time(expected.credit)
+
+    def _with_due_time(self, credit: NewCredit) -> NewCredit:
+        at = self.confirmed.get(credit.reference or "")
+        if at is None or credit.due_at is not None or credit.lapses_at is None or at > credit.lapses_at:
+            return credit
+        return replace(credit, due_at=max(at, credit.activity_at))
+
     def remove(self, reference: str) -> None:
+        if any(c.lapsed and c.credit.reference == reference for c in self.expected_credits.values()):
+            return  # Nothing was left to remove.
         self.removed.add(reference)
         for expected in self.expected_credits.values():
             if expected.credit.reference == reference:
@@ -89,9 +108,11 @@ class ExpectedMember(SimulatedLimits):
 
     def settle(self, now: datetime) -> None:
         for expected in self.expected_credits.values():
-            due_at = expected.credit.due_at
+            due_at, lapses_at = expected.credit.due_at, expected.credit.lapses_at
             if expected.state == "pending" and due_at and due_at <= now:
                 expected.state = "active"
+            if expected.state == "pending" and due_at is None and lapses_at and lapses_at <= now:
+                expected.state, expected.lapsed = "reversed", True
 
     def balance(self) -> tuple[int, int]:
         """(active, pending)"""

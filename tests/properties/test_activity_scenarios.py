@@ -91,6 +91,10 @@ class ActivityMachine(RuleBasedStateMachine):
     def remove(self, index: int, kind: str, name: str) -> None:
         self.scenario.remove(index, kind, name)
 
+    @rule(index=index, name=st.sampled_from(NAMES))
+    def publish(self, index: int, name: str) -> None:
+        self.scenario.publish(index, name)
+
     @rule(hours=st.sampled_from(HOURS), settling=st.booleans())
     def let_time_pass(self, hours: float, settling: bool) -> None:
         self.scenario.wait(hours)
@@ -149,7 +153,7 @@ def play(scenario: ActivityScenario, chance: random.Random, steps: list[Any]) ->
 
     for _ in range(RANDOM_STEPS):
         index = chance.randrange(2)
-        match chance.randrange(15):
+        match chance.randrange(16):
             case 0 | 1 | 2 | 3:
                 step(scenario.perform, index, chance.choice(ALL_ACTIVITIES))
             case 4 | 5:
@@ -172,6 +176,8 @@ def play(scenario: ActivityScenario, chance: random.Random, steps: list[Any]) ->
                 step(scenario.settle)
                 step(scenario.compare_home, index)
             case 13:
+                step(scenario.publish, index, chance.choice(NAMES))
+            case 14:
                 step(scenario.lose_valkey, chance.choice(LOSSES))
             case _:
                 step(scenario.fall_behind, index, [tap(), *chance.sample(ACTIVITIES, 2)])

@@ -24,7 +24,7 @@ def of(code: str, **facts: Any) -> list[Any]:
 
 
 # No release wrote these as sentences.
-LATER_CODES = {TraceCode.EARNED_BEFORE}
+LATER_CODES = {TraceCode.EARNED_BEFORE, TraceCode.LAPSED}
 
 # Every form of sentence that release 0002 could write, with its steps.
 RULES: list[tuple[str, list[list[Any]]]] = [
@@ -161,6 +161,8 @@ def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
         expires_at=None,
         source_key="joining",
         why={"trace": ["joining: once pays 50", of("no_slot", rule="first")]},
+        waits_for=None,
+        lapses_at=None,
     )
     lines = with_text(credit, "de").why["trace"]
     assert [(line.code, line.facts) for line in lines] == [

@@ -17,15 +17,17 @@ from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.shop.events import (
     AppSignedInEvent,
-    ReviewRemoved,
+    ReviewPublishedEvent,
+    ReviewReference,
     ReviewRemovedEvent,
-    ShareRemoved,
+    ShareConfirmedEvent,
+    ShareReference,
     ShareRemovedEvent,
 )
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.database import rows
-from tests.support.programs import rule, services_with
+from tests.support.programs import IN_FIVE_MINUTES, rule, services_with
 
 PROGRAM = "playground"
 
@@ -42,7 +44,7 @@ expiry = { type = "rolling", months = 12 }
 def _rules(*, socials: int, links: int, capped: bool = False) -> str:
     """The rules of both versions. `socials` are shares on networks a month, `links` are links a day.
 
-    `capped`: most rules have a further limit.
+    `capped`: most rules have a further limit, and reviews wait for the shop's word.
     """
 
     def cap(count: int, window: str) -> str | None:
@@ -91,6 +93,7 @@ def _rules(*, socials: int, links: int, capped: bool = False) -> str:
                 'activity = "review"',
                 'type = "once_per", field = "product_id"',
                 20,
+                due='type = "on_confirmation", within = "P2D"' if capped else IN_FIVE_MINUTES,
                 also=cap(2, "day"),
             ),
         ]
@@ -183,13 +186,25 @@ def signed_in(services: Services, member_id: str = "m-1", *, at: datetime | None
 def review_removed(
     services: Services, review_id: str, member_id: str = "m-1", *, at: datetime | None = None
 ) -> ReviewRemovedEvent:
-    return ReviewRemovedEvent(**_event(services, member_id, at), data=ReviewRemoved(review_id=review_id))
+    return ReviewRemovedEvent(**_event(services, member_id, at), data=ReviewReference(review_id=review_id))
+
+
+def review_published(
+    services: Services, review_id: str, member_id: str = "m-1", *, at: datetime | None = None
+) -> ReviewPublishedEvent:
+    return ReviewPublishedEvent(**_event(services, member_id, at), data=ReviewReference(review_id=review_id))
+
+
+def share_confirmed(
+    services: Services, share_id: str, member_id: str = "m-1", *, at: datetime | None = None
+) -> ShareConfirmedEvent:
+    return ShareConfirmedEvent(**_event(services, member_id, at), data=ShareReference(share_id=share_id))
 
 
 def share_removed(
     services: Services, share_id: str, member_id: str = "m-1", *, at: datetime | None = None
 ) -> ShareRemovedEvent:
-    return ShareRemovedEvent(**_event(services, member_id, at), data=ShareRemoved(share_id=share_id))
+    return ShareRemovedEvent(**_event(services, member_id, at), data=ShareReference(share_id=share_id))
 
 
 def _event(services: Services, member_id: str, at: datetime | None) -> dict[str, Any]:

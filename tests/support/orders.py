@@ -25,7 +25,7 @@ from engage.flows.shop.events import (
     OrderReference,
     OrderReturned,
     OrderReturnedEvent,
-    ReviewRemoved,
+    ReviewReference,
     ReviewRemovedEvent,
 )
 from engage.flows.shop.take_events import take_events
@@ -122,7 +122,7 @@ def returned(
 
 
 def review_removed(services: Services, review_id: str) -> ReviewRemovedEvent:
-    return ReviewRemovedEvent(**_event(services), data=ReviewRemoved(review_id=review_id))
+    return ReviewRemovedEvent(**_event(services), data=ReviewReference(review_id=review_id))
 
 
 def _event(services: Services, member_id: str = "m-1", at: datetime | None = None) -> dict[str, Any]:

@@ -59,6 +59,11 @@ def removal_reference(reference: str) -> str:
     return f"removed:{reference}"
 
 
+def lapse_reference(credit_id: UUID) -> str:
+    """The reference of what a credit loses whose activity was not confirmed in time."""
+    return f"lapsed:{credit_id}"
+
+
 def merge_reference(member_id: str) -> str:
     """The reference of entries by which points go to another member's account, or come from it."""
     return MERGE + member_id

@@ -43,18 +43,18 @@ WITH batch AS MATERIALIZED (
         CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
         CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
         CAST(:days_before AS text[]), CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
-        CAST(:of_months AS date[]), CAST(:month_slots AS smallint[])
+        CAST(:of_months AS date[]), CAST(:month_slots AS smallint[]), CAST(:lapse_ats AS timestamptz[])
     ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
                             activity_at, due_at, expires_at, why, known, day_before, of_day, day_slot,
-                            of_month, month_slot, number)
+                            of_month, month_slot, lapses_at, number)
     USING (number)
 ), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot)
+                         of_month, month_slot, lapses_at)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot
+           a.month_slot, a.lapses_at
     FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
@@ -73,10 +73,10 @@ WITH batch AS MATERIALIZED (
 ), besides AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot)
+                         of_month, month_slot, lapses_at)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot
+           a.month_slot, a.lapses_at
     FROM batch a JOIN taken t ON t.id = a.with_id
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
@@ -154,6 +154,7 @@ async def accept(
             "whys": [why_json(c.why) for c in credits],
             "known": [a.known for a in first],
             "days_before": [a.day_before for a in first],
+            "lapse_ats": [c.lapses_at for c in credits],
             **_window_arrays([c.windows for c in credits]),
             "now": now,
             "ahead": ahead,

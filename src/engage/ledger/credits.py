@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.movements import EntryKind
+from engage.domain.earning.trace import TraceCode
 from engage.domain.keys import ReferenceKey, SourceKey
 from engage.schema.credits import credits as table
 from engage.schema.rows import Batch, from_row
@@ -19,7 +20,8 @@ CreditState = Literal["pending", "active", "expired", "reversed"]
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
     """Points granted for one activity. It pays `points` now, or paid them last when it is reversed;
-    `taken_back` of what was granted is gone. `why` has the inputs and the trace of the decision.
+    `taken_back` of what was granted is gone. `why` has the inputs and the trace of the decision. Pending
+    points without a due time wait for something; without a confirmation they lapse.
     """
 
     id: UUID
@@ -32,6 +34,8 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     source_key: str
     why: dict[str, Any]
+    waits_for: Literal["delivery", "confirmation"] | None
+    lapses_at: datetime | None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +58,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReferencedCredit(msgspec.Struct, frozen=True):
-    """A credit found by its reference. `removed`: its activity was removed."""
+    """A credit found by its reference. `removed`: its activity was removed. A credit that lapsed was not."""
 
     credit: Credit
     removed: bool
@@ -74,9 +78,14 @@ _TAKEN_BACK = """c.taken_back
     ), 0)
     + CASE WHEN c.state = 'reversed' AND c.active_at IS NULL THEN c.points ELSE 0 END"""
 _PAYS = "CASE WHEN c.state = 'reversed' THEN c.points ELSE c.points - c.taken_back END"
+_WAITS = "c.state = 'pending' AND c.due_at IS NULL"
 # In the order of the fields of Credit.
 _CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, {_STATE} AS state, c.due_at,
-    c.active_at, c.expires_at, c.source_key, c.why"""
+    c.active_at, c.expires_at, c.source_key, c.why,
+    CASE WHEN {_WAITS} THEN
+        CASE WHEN c.lapses_at IS NULL THEN 'delivery' ELSE 'confirmation' END
+    END AS waits_for,
+    CASE WHEN {_WAITS} THEN c.lapses_at END AS lapses_at"""
 
 _REFERENCES = Batch("a", table, "program_id", "member_id", "reference")
 _SOURCE_KEYS = Batch("a", table, "program_id", "member_id", "source_key")
@@ -166,7 +175,8 @@ async def read_by_reference(
     found: dict[ReferenceKey, list[ReferencedCredit]] = {}
     for program_id, member_id, reference, *row in rows:
         credit = from_row(Credit, row)
-        referenced = ReferencedCredit(credit, removed=credit.state == "reversed")
+        lapsed = any(code == TraceCode.LAPSED for code, _ in credit.why["trace"])
+        referenced = ReferencedCredit(credit, removed=credit.state == "reversed" and not lapsed)
         found.setdefault((program_id, member_id, reference), []).append(referenced)
     return found
 

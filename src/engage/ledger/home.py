@@ -23,6 +23,13 @@ class ExpiringPoints(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class WaitingPoints(msgspec.Struct, frozen=True):
+    """Pending points that the shop has to confirm until `lapses_at`."""
+
+    points: int
+    lapses_at: datetime
+
+
 # The lots that end next, added up by their end. `:expiring_shown` is how many.
 EXPIRING = """(
     SELECT json_agg(json_build_object('points', e.points, 'expires_at', e.expires_at) ORDER BY e.expires_at)
@@ -31,6 +38,18 @@ EXPIRING = """(
         WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at > :now
         GROUP BY expires_at ORDER BY expires_at LIMIT :expiring_shown
     ) e
+)"""
+
+# Pending points that wait for the shop's confirmation, by the time at which they lapse without it.
+# `:waiting_shown` is how many times.
+WAITING = """(
+    SELECT json_agg(json_build_object('points', w.points, 'lapses_at', w.lapses_at) ORDER BY w.lapses_at)
+    FROM (
+        SELECT sum(points)::bigint AS points, lapses_at FROM credits
+        WHERE program_id = b.program_id AND member_id = b.member_id
+          AND state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL
+        GROUP BY lapses_at ORDER BY lapses_at LIMIT :waiting_shown
+    ) w
 )"""
 
 # The run of the rule `:streak_rule`.
@@ -79,6 +98,10 @@ async def read_home(
 
 def expiring_of(value: Any) -> list[ExpiringPoints]:
     return msgspec.convert(value or [], list[ExpiringPoints])
+
+
+def waiting_of(value: Any) -> list[WaitingPoints]:
+    return msgspec.convert(value or [], list[WaitingPoints])
 
 
 def streak_of(value: Any) -> Streak | None:

@@ -13,7 +13,7 @@ from engage.domain.accounts.expiry import EndOfYear, Expiry, Yearly
 from engage.domain.document.durations import iso_duration
 from engage.domain.document.fields import DocumentStruct
 from engage.domain.earning.awards import Award, Brackets
-from engage.domain.earning.due import After, Due
+from engage.domain.earning.due import After, Due, OnConfirmation
 from engage.domain.earning.limits import Limit, OncePer, PerWindow, SameAs
 from engage.domain.money import Money
 from engage.messages.catalogue import locale_of, show, translate
@@ -70,13 +70,18 @@ def due_term(due: Due, language: str) -> Term:
     match due:
         case After(delay=delay) if not delay:
             return _term(due, _sentence("due.at_once", {}, language))
+        case OnConfirmation(delay=delay) if delay:
+            return _term(due, _sentence("due.on_confirmation.later", _durations(due, language), language))
         case _:
-            shown = {
-                name: _duration(value, language)
-                for name, value in msgspec.structs.asdict(due).items()
-                if isinstance(value, timedelta)
-            }
-            return _term(due, _sentence(f"due.{_type(due)}", shown, language))
+            return _term(due, _sentence(f"due.{_type(due)}", _durations(due, language), language))
+
+
+def _durations(due: Due, language: str) -> dict[str, str]:
+    return {
+        name: _duration(value, language)
+        for name, value in msgspec.structs.asdict(due).items()
+        if isinstance(value, timedelta)
+    }
 
 
 def expiry_term(expiry: Expiry, language: str) -> Term:

@@ -35,6 +35,8 @@ _ERASED_KEY = f"""CASE
     ELSE rule_id || ':' || {digest("source_key")}
 END"""
 
+WAITING = "state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL"
+
 _ERASED_TRACE = msgspec.json.encode([step(TraceCode.ERASED)]).decode()
 _ERASED_WHY = f"""jsonb_build_object(
     'program', program_id, 'version', program_version, 'rule', rule_id, 'at', activity_at,
@@ -49,7 +51,8 @@ _ERASED_WHY = f"""jsonb_build_object(
 
 # `taken_back` is of a credit that is or was active; a pending one shrinks instead. Its lot says whether a
 # credit has expired. `of_day` and `of_month` (its first day) are the windows in which the credit holds a slot
-# of its rule's limits.
+# of its rule's limits. A pending credit without a due time waits for a delivery, or with `lapses_at` for a
+# confirmation.
 credits = Table(
     "credits",
     metadata,
@@ -73,6 +76,7 @@ credits = Table(
     optional("day_slot", SmallInteger),
     optional("of_month", Date),
     optional("month_slot", SmallInteger),
+    optional("lapses_at", INSTANT),
     PrimaryKeyConstraint("program_id", "member_id", "id"),
     one_of("credits_state_check", "state", "pending", "active", "reversed"),
     # A credit of 0 points records a removal that came before its activity.
@@ -102,6 +106,8 @@ credits = Table(
         unique=True,
         postgresql_where=text("of_month IS NOT NULL"),
     ),
+    Index("credits_lapse", "lapses_at", postgresql_where=text(WAITING)),
+    Index("credits_waiting", "program_id", "member_id", "lapses_at", postgresql_where=text(WAITING)),
     Index("credits_due", "due_at", postgresql_where=text("state = 'pending'")),
     info=member_rows(
         merge=Keep(

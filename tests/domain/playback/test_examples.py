@@ -6,6 +6,7 @@ from engage import programs
 from engage.domain.playback import examples
 from engage.domain.program.parse import parse
 from engage.domain.program.program import Program
+from tests.domain.broken_documents import SOUND
 from tests.domain.broken_shops import SHOP
 
 # Changes of SHOP (old, new), the step that fails, its expected and its actual outcome.
@@ -188,3 +189,64 @@ refused = "invalid_birth_date"
     assert examples.check(parse(text, source="born.toml")) == []
     (failure,) = examples.check(parse(text.replace("invalid_birth_date", "not_eligible"), source="born.toml"))
     assert failure.found == "refusal invalid_birth_date"
+
+
+CLAIM = """
+[[examples]]
+title = "A review waits for the shop"
+country = "ES"
+
+[[examples.steps]]
+at = 2026-03-01T10:00:00
+do = { activity = "review", product_id = "sencha", review_id = "r-1" }
+earns = [{ rule = "review", points = 20, waits_for = "confirmation" }]
+balance = { pending = 20 }
+
+[[examples.steps]]
+at = 2026-03-02T10:00:00
+do = { activity = "review_published", review_id = "r-1" }
+balance = { active = 20 }
+
+[[examples.steps]]
+at = 2026-03-02T11:00:00
+do = { activity = "review_published", review_id = "r-2" }
+balance = { active = 20 }
+
+[[examples.steps]]
+at = 2026-03-02T12:00:00
+do = { activity = "review", product_id = "oolong", review_id = "r-2" }
+earns = [{ rule = "review", points = 20, due_at = 2026-03-02T12:00:00 }]
+balance = { active = 40 }
+
+[[examples.steps]]
+at = 2026-03-03T10:00:00
+do = { activity = "review", product_id = "pu-erh", review_id = "r-3" }
+earns = [{ rule = "review", points = 20 }]
+
+[[examples.steps]]
+at = 2026-03-10T09:59:59
+do = { activity = "wait" }
+balance = { active = 40, pending = 20 }
+
+[[examples.steps]]
+at = 2026-03-10T10:00:00
+do = { activity = "wait" }
+balance = { active = 40 }
+
+[[examples.steps]]
+at = 2026-03-10T10:00:01
+do = { activity = "review_published", review_id = "r-3" }
+balance = { active = 40 }
+"""
+
+
+def test_a_review_that_waits_is_due_when_it_is_published_and_lapses_otherwise() -> None:
+    waiting = SOUND.replace(
+        'award = { type = "fixed", points = 20 }\ndue = { type = "after", delay = "PT5M" }',
+        'award = { type = "fixed", points = 20 }\ndue = { type = "on_confirmation", within = "P7D" }',
+    )
+    assert waiting != SOUND
+    assert [str(failure) for failure in examples.check(parse(waiting + CLAIM, source="tea.toml"))] == []
+    wrong = CLAIM.replace('waits_for = "confirmation"', 'waits_for = "delivery"')
+    (failure,) = examples.check(parse(waiting + wrong, source="tea.toml"))
+    assert (failure.expected, failure.found) == ("review 20 due on delivery", "review 20 due on confirmation")

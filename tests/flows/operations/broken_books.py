@@ -34,6 +34,17 @@ BROKEN = [
     ("balances_are_sums", "DELETE FROM entries WHERE member_id = 'm-1'"),
     ("pending_is_sum", "UPDATE balances SET pending = pending + 1 WHERE member_id = 'm-3'"),
     ("pending_is_sum", f"DELETE FROM credits WHERE id = {PENDING}"),
+    (
+        "confirmed_are_due",
+        """
+        WITH waiting AS (
+            UPDATE credits SET due_at = NULL, lapses_at = now() + interval '1 day', reference = 'review:r-0'
+            WHERE id = (SELECT id FROM credits WHERE state = 'pending' LIMIT 1)
+            RETURNING program_id, member_id, reference
+        )
+        INSERT INTO confirmations SELECT program_id, member_id, reference, now() FROM waiting
+        """,
+    ),
     ("statement_adds_up", f"UPDATE entries SET balance_after = balance_after + 1 WHERE {LAST}"),
     ("statement_adds_up", "UPDATE entries SET seq = 1000 - seq WHERE member_id = 'm-1'"),
     ("seqs_are_unique", "UPDATE entries SET seq = 7 WHERE member_id = 'm-1' AND seq < 7"),
@@ -275,6 +286,13 @@ LATE = [
         """
         UPDATE credits SET why = jsonb_set(why, '{inputs,streak_days}', '1')
         WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-23'
+        """,
+    ),
+    (
+        "lapsed_in_time",
+        """
+        UPDATE credits SET due_at = NULL, lapses_at = accepted_at - interval '2 minutes'
+        WHERE state = 'pending'
         """,
     ),
     (

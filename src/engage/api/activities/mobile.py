@@ -47,10 +47,11 @@ class ReviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FuelTapResult(Struct, frozen=True):
-    """`streak` is null where the program has no streak."""
+    """`streak` is null where the program has no streak, `limit` where taps have no limit but the day."""
 
     credits: list[CreditView]
     streak: StreakView | None
+    limit: LimitView | None
 
 
 class ShareResult(Struct, frozen=True):
@@ -64,9 +65,10 @@ class ShareResult(Struct, frozen=True):
 
 
 class ReviewResult(Struct, frozen=True):
-    """The credits that the review earned."""
+    """The credits that the review earned. `limit` is null where reviews have none but the product."""
 
     credits: list[CreditView]
+    limit: LimitView | None
 
 
 class ActivityRequest(Struct, frozen=True):
@@ -139,7 +141,7 @@ class ActivityController(Controller):
         opt=contract(UseCase.RECORD_SHARE, body=ShareRequest, repeat=Repeat.KEY),
     )
     async def share(self, request: Request[Any, Any, Any]) -> Answer[ShareResult]:
-        """Each kind of share has a monthly limit. The same `share_id` again earns nothing."""
+        """Each kind of share has its limits. The same `share_id` again earns nothing."""
         api, member = member_of(request.scope)
         share = await read_json(request, _share)
         return await _record(
@@ -155,7 +157,7 @@ class ActivityController(Controller):
         opt=contract(UseCase.RECORD_REVIEW, body=ReviewRequest, repeat=Repeat.KEY),
     )
     async def review(self, request: Request[Any, Any, Any]) -> Answer[ReviewResult]:
-        """The first review of each product earns points."""
+        """The first review of each product earns points, so often a day or a month as the rules say."""
         api, member = member_of(request.scope)
         review = await read_json(request, _review)
         return await _record(
@@ -168,7 +170,7 @@ async def _tap(scope: Scope) -> Answer[FuelTapResult]:
 
 
 def _tap_result(recorded: RecordedActivity) -> Answer[FuelTapResult]:
-    return answer(FuelTapResult(recorded.credits, recorded.streak), 202)
+    return answer(FuelTapResult(recorded.credits, recorded.streak, recorded.limit), 202)
 
 
 def _share_result(recorded: RecordedActivity) -> Answer[ShareResult]:
@@ -176,7 +178,7 @@ def _share_result(recorded: RecordedActivity) -> Answer[ShareResult]:
 
 
 def _review_result(recorded: RecordedActivity) -> Answer[ReviewResult]:
-    return answer(ReviewResult(recorded.credits), 202)
+    return answer(ReviewResult(recorded.credits, recorded.limit), 202)
 
 
 async def _record(

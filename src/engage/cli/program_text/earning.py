@@ -4,7 +4,7 @@ from engage.cli.program_text.description import Description, SectionTable
 from engage.cli.program_text.wording import duration, money, order_scope
 from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.due import After, Due, NextDay, OnDelivery
+from engage.domain.earning.due import After, Due, NextDay, OnConfirmation, OnDelivery
 from engage.domain.earning.limits import DailyStreak, Limit, Once, OncePer, PerWindow, SameAs
 from engage.domain.program.program import Program
 
@@ -71,5 +71,8 @@ def _due(due: Due) -> str:
             return f"after {duration(length)}" if length else "at once"
         case OnDelivery():
             return "on delivery"
+        case OnConfirmation(within=within, delay=length):
+            words = f"when the shop confirms it within {duration(within)}"
+            return f"{duration(length)} after that, {words}" if length else words
         case NextDay():
             return "on the next day"

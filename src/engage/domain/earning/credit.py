@@ -37,7 +37,8 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     """A credit before it is written. Its source key is unique for a member, for ever; its reference, for a
     member and a rule. `windows` are the slots that it takes, by the limits of its rule.
 
-    `due_at` is None where it is not known yet; then neither is the end of the points.
+    `due_at` is None where it is not known yet; then neither is the end of the points. A credit that has none
+    at `lapses_at` is lost.
     """
 
     rule_id: str
@@ -47,6 +48,7 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     reference: str | None
     activity_at: datetime
     due_at: datetime | None
+    lapses_at: datetime | None = None
     expires_at: datetime | None
     why: Why
 
@@ -74,6 +76,7 @@ def new_credit(
         reference=activity.reference,
         activity_at=at,
         due_at=due_at,
+        lapses_at=rule.due.lapses_at(at),
         expires_at=None if due_at is None else terms.expiry.expires_at(due_at, zone),
         why=Why(
             program=terms.program,

@@ -14,11 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
+from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.limits import Slot, WindowSlot
 from engage.domain.earning.limits.per_window import LimitView, tightest
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Code, Refusal
 
 
 class Grant(Struct, frozen=True):
@@ -59,8 +60,13 @@ def wanted(
     """The slots for an activity at `at`, one of each rule that has a limit of its own.
 
     `streak` is the streak in the ledger, needed only where it runs in another zone than the member's. Empty
-    where the program offers nothing for this activity.
+    where the program offers nothing for this activity. Raises Refusal share_id_missing where the shop could
+    not confirm the activity.
     """
+    if activity.reference is None and any(
+        isinstance(rule.due, OnConfirmation) for rule in terms.rules.matching(activity)
+    ):
+        raise Refusal(Code.SHARE_ID_MISSING)
     slots: list[Slot] = []
     for rule in terms.rules.matching(activity):
         slot = rule.limit.slot(rule.id, activity, at, zone, streak)

@@ -31,6 +31,7 @@ class TraceCode(StrEnum):
     ADJUSTED = "adjusted"
     OPENING = "opening"
     REMOVED_BEFORE = "removed_before"
+    LAPSED = "lapsed"
     EARNED_BEFORE = "earned_before"
     ERASED = "erased"
     TEXT = "text"
@@ -61,6 +62,7 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),
+    TraceCode.LAPSED: (),
     TraceCode.EARNED_BEFORE: (),
     TraceCode.ERASED: (),
     # A sentence of an earlier release that no code stands for.

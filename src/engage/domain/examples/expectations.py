@@ -18,7 +18,7 @@ class ExpectedCredit(DocumentStruct, frozen=True):
     source_key: str | None = None
     due_at: datetime | None = None
     expires_at: datetime | None = None
-    waits_for: Literal["delivery"] | None = None
+    waits_for: Literal["delivery", "confirmation"] | None = None
 
 
 class ExpectedBalance(DocumentStruct, frozen=True):

@@ -61,6 +61,22 @@ class OrderReturned(Action, frozen=True, tag="order_returned"):
         return Outcome()
 
 
+class ReviewPublished(Action, frozen=True, tag="review_published"):
+    review_id: Identifier
+
+    def play(self, member: SimulatedMember, at: datetime) -> Outcome:
+        member.confirm(review_reference(self.review_id), at)
+        return Outcome()
+
+
+class ShareConfirmed(Action, frozen=True, tag="share_confirmed"):
+    share_id: Identifier
+
+    def play(self, member: SimulatedMember, at: datetime) -> Outcome:
+        member.confirm(share_reference(self.share_id), at)
+        return Outcome()
+
+
 class ReviewRemoved(Action, frozen=True, tag="review_removed"):
     review_id: Identifier
 

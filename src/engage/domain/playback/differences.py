@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Literal
 
 from engage.domain.calendar import instant
 from engage.domain.earning.credit import NewCredit
@@ -88,8 +89,14 @@ def _as_expected(credit: NewCredit, expected: ExpectedCredit | None) -> Expected
         source_key=None if wanted.source_key is None else credit.source_key,
         due_at=credit.due_at if compares_due else None,
         expires_at=None if wanted.expires_at is None else credit.expires_at or NEVER,
-        waits_for="delivery" if compares_due and credit.due_at is None else None,
+        waits_for=_waits_for(credit) if compares_due else None,
     )
+
+
+def _waits_for(credit: NewCredit) -> Literal["delivery", "confirmation"] | None:
+    if credit.due_at is not None:
+        return None
+    return "delivery" if credit.lapses_at is None else "confirmation"
 
 
 def _credit(credit: ExpectedCredit, zone: str) -> str:

@@ -24,7 +24,9 @@ from engage.domain.examples.steps import (
     OrderCancelled,
     OrderDelivered,
     OrderReturned,
+    ReviewPublished,
     ReviewRemoved,
+    ShareConfirmed,
     ShareRemoved,
     Wait,
 )
@@ -36,7 +38,8 @@ ExpectedRefusal = Annotated[Code, Meta(description="the code of a refusal, such 
 
 # One line for each package that brings steps.
 AnyAction = (
-    (Join | Wait | OrderDelivered | OrderCancelled | OrderReturned | ReviewRemoved | ShareRemoved)
+    (Join | Wait | OrderDelivered | OrderCancelled | OrderReturned)
+    | (ReviewPublished | ReviewRemoved | ShareConfirmed | ShareRemoved)
     | (Quote | Hold | Spend | Capture | Release)
     | Redeem
     | Withdraw

@@ -11,7 +11,6 @@ from engage.domain.document import iso_codes
 from engage.domain.document.durations import duration_problems, iso_duration
 from engage.domain.document.errors import Problem, join, nearest, shown
 from engage.domain.document.worth import worth_problems
-from engage.domain.earning.due import After
 from engage.domain.earning.validation import short_code_problems
 from engage.domain.program import sections
 from engage.domain.program.example_validation import example_problems
@@ -55,9 +54,10 @@ def _waits(program: Program) -> Iterator[Problem]:
     yield from duration_problems("grace", program.grace, MINUTE, LONGEST_WAIT)
     yield from duration_problems("promise", program.promise, MINUTE, LONGEST_WAIT)
     for n, rule in enumerate(program.rules):
-        if program.promise is not None and isinstance(rule.due, After) and rule.due.delay > program.promise:
+        wait = rule.due.longest()
+        if program.promise is not None and wait is not None and wait > program.promise:
             expected = f"at most the promised {iso_duration(program.promise)}"
-            yield Problem(f"rules[{n}].due.delay", expected, shown(iso_duration(rule.due.delay)))
+            yield Problem(f"rules[{n}].due.delay", expected, shown(iso_duration(wait)))
 
 
 def _minor_units(program: Program) -> Iterator[Problem]:

@@ -167,6 +167,7 @@ class Code(StrEnum):
             _U.READ_PROGRAM,
         },
     )
+    SHARE_ID_MISSING = "share_id_missing", 422, {_U.RECORD_SHARE}
     ALREADY_TAPPED = (
         "already_tapped",
         409,

@@ -17,7 +17,8 @@ from engage.domain.earning.credit import NewCredit
 
 
 class SimulatedCredit(Struct):
-    """A credit as it was granted, and its state. `pending` points wait for `due_at`.
+    """A credit as it was granted, and its state. `pending` points wait for `due_at`; without one, they are
+    lost at `new.lapses_at`.
 
     `reduced`: taken away while pending. `taken_back`: clawed back after the credit became active.
     """
@@ -82,6 +83,8 @@ class SimulatedAccount:
         while (first := min(self._due(at), default=None)) is not None:
             moment, _, subject = first
             match subject:
+                case SimulatedCredit(due_at=None):
+                    self.take_back(subject, subject.new.points, moment)
                 case SimulatedCredit():
                     self._activate(subject, moment)
                 case SimulatedHold():
@@ -148,6 +151,9 @@ class SimulatedAccount:
         for n, credit in enumerate(self.credits.values()):
             if credit.pending and credit.due_at is not None and credit.due_at <= at:
                 yield credit.due_at, n, credit
+            lapses_at = credit.new.lapses_at
+            if credit.pending and credit.due_at is None and lapses_at is not None and lapses_at <= at:
+                yield lapses_at, n, credit
         ends = [lot.expires_at for lot in self.account.lots.values() if lot.remaining and lot.expires_at]
         yield from ((end, -1, None) for end in ends if end <= at)
         for n, hold in enumerate(self.holds, start=len(self.credits)):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date
 from engage.domain.earning import orders
+from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.terms import EarningTerms
@@ -45,6 +46,7 @@ class SimulatedMember:
         self.limits = SimulatedLimits()
         self.account = SimulatedAccount(grace=grace)
         self.orders: dict[str, OrderFacts] = {}
+        self.confirmed: dict[str, datetime] = {}  # Times of confirmations, by reference.
         self._eligibility = eligibility
         self._features: dict[type[SimulatedFeature], SimulatedFeature] = {}
 
@@ -78,7 +80,14 @@ class SimulatedMember:
         for credit in earned:
             if credit.source_key not in self.account.credits:
                 self.account.add(credit)
-        return earned
+        if activity.reference in self.confirmed:
+            self._set_due_times(activity.reference)
+        return [self._as_it_is(credit) for credit in earned]
+
+    def confirm(self, reference: str, at: datetime) -> None:
+        """Give the credits with that reference their due times, those that come later too."""
+        self.confirmed[reference] = min(at, self.confirmed.get(reference, at))
+        self._set_due_times(reference)
 
     def remove(self, reference: str, at: datetime) -> None:
         """Take back the credits with that reference. Their slots stay taken."""
@@ -132,6 +141,26 @@ class SimulatedMember:
             if not credit.active:
                 credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
             self.account.take_back(credit, standing.taken_back, at)
+
+    def _set_due_times(self, reference: str) -> None:
+        for credit in self.account.credits.values():
+            new = credit.new
+            if new.reference != reference or credit.due_at is not None or new.lapses_at is None:
+                continue
+            times = confirmed(
+                self.terms,
+                new.rule_id,
+                activity_at=new.activity_at,
+                lapses_at=new.lapses_at,
+                confirmed_at=self.confirmed[reference],
+                zone=new.why.zone,
+            )
+            if credit.pending and times is not None:
+                credit.due_at, credit.expires_at = times
+
+    def _as_it_is(self, credit: NewCredit) -> NewCredit:
+        state = self.account.credits[credit.source_key]
+        return replace(credit, due_at=state.due_at, expires_at=state.expires_at)
 
     def _standings(self, order_id: str) -> list[orders.Standing]:
         facts = self.orders[order_id]

@@ -9,6 +9,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.keys import MemberKey
+from engage.ledger.accept import CreditToAccept
 from engage.runtime.idempotency import Keyed
 
 
@@ -25,13 +26,23 @@ class MemberActivity(Struct, frozen=True):
 
 
 class CreditView(Struct, frozen=True):
-    """A credit as the answer shows it."""
+    """A credit as the answer shows it. Without a due time it waits for the shop's confirmation, and lapses
+    without it.
+    """
 
     id: UUID
     rule: str
     points: int
     state: str
     due_at: datetime | None
+    lapses_at: datetime | None
+
+
+def view_of(row: CreditToAccept) -> CreditView:
+    """A credit that was just accepted."""
+    credit = row.credit
+    lapses_at = credit.lapses_at if credit.due_at is None else None
+    return CreditView(row.id, credit.rule_id, credit.points, "pending", credit.due_at, lapses_at)
 
 
 class RecordedActivity(Struct, frozen=True):

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
 from engage.domain.earning.slots import Grant, refused, wanted
 from engage.domain.earning.streak import Streak
 from engage.domain.keys import ReferenceKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
-from engage.flows.activities.activity import CreditView, MemberActivity, RecordedActivity
+from engage.flows.activities.activity import MemberActivity, RecordedActivity, view_of
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.limits_from_ledger import Streaks
 from engage.gate.client import SlotRequest
@@ -67,6 +68,12 @@ class Attempt(Struct):
         """The shop's identifier of the activity, by which a repeat is recognized; None if there is none."""
         reference = self.activity.reference
         return None if reference is None else (*self.member.key, reference)
+
+    @property
+    def waits(self) -> bool:
+        """True if a rule about the activity waits for the shop's word."""
+        rules = self.program.earning.rules.matching(self.activity)
+        return any(isinstance(rule.due, OnConfirmation) for rule in rules)
 
     @property
     def key_to_claim(self) -> Keyed[RecordedActivity] | None:
@@ -130,11 +137,7 @@ class Attempt(Struct):
             if isinstance(grant.slot, StreakSlot):
                 run = Streak(grant.slot.day, grant.number, grant.slot.zone)
                 streak = self.decisions.streak(self.program, grant.slot.rule_id, run, at=self.at)
-        credits = [
-            CreditView(row.id, row.credit.rule_id, row.credit.points, "pending", row.credit.due_at)
-            for row in self.credits
-        ]
-        return RecordedActivity(credits, streak, limit)
+        return RecordedActivity([view_of(row) for row in self.credits], streak, limit)
 
 
 def prepare(

@@ -1,4 +1,4 @@
-"""The streak and the limits of earning rules on the home screen."""
+"""The streak, the limits of earning rules, and points that wait for a confirmation, on the home screen."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ from engage.domain.earning.limits.per_window import LimitView, tightest
 from engage.domain.earning.streak import StreakView, view
 from engage.ledger import home as ledger
 from engage.runtime.home import HomeContext, HomeSection
+
+WAITING_SHOWN = 12
 
 
 def _streak_parameters(context: HomeContext) -> dict[str, object]:
@@ -42,5 +44,11 @@ def _limits(context: HomeContext, value: Any) -> list[LimitView]:
     return [tightest(limits) for limits in views.values()]
 
 
+WAITING = HomeSection(
+    field="waiting",
+    select=ledger.WAITING,
+    parameters=lambda _: {"waiting_shown": WAITING_SHOWN},
+    view=lambda _, value: ledger.waiting_of(value),
+)
 STREAK = HomeSection(field="streak", select=ledger.STREAK, parameters=_streak_parameters, view=_streak)
 LIMITS = HomeSection(field="limits", select=ledger.USED_SLOTS, parameters=_limit_parameters, view=_limits)

@@ -8,11 +8,14 @@ activity goes through another round.
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from engage.domain.earning.limits import OnceSlot, StreakSlot
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.domain.refusals import AccountClosed, AccountFull, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
+from engage.flows.activities.confirmations import with_confirmations
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.late_days import complete_runs
 from engage.flows.activities.limits_from_ledger import load_gate
@@ -24,7 +27,7 @@ from engage.ledger.used_slots import query_of, read_used_slots
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.database import transaction
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
-from engage.runtime.posting import open_posting
+from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -164,11 +167,15 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     """Answers the attempts whose credits the database accepts; returns those whose slots were in use."""
     if not granted:
         return []
-    # An answer under a key is committed with its credits. All others need one statement and no transaction.
+    # An answer under a key is committed with its credits, and so is the place where an activity and its
+    # confirmation meet. All others need one statement and no transaction.
     has_keys = any(attempt.keyed is not None for attempt in granted)
-    async with open_posting(services, cause="pending", autocommit=not has_keys) as posting:
+    waits = any(attempt.waits for attempt in granted)
+    async with open_posting(services, cause="pending", autocommit=not has_keys and not waits) as posting:
         claimed = await claim_each(posting.conn, granted, lambda attempt: attempt.key_to_claim)
         offers = [offer for attempt in not_refused(claimed) for offer in attempt.offers()]
+        if waits:
+            offers = await _with_confirmations(services, posting, offers)
         ids = await posting.accept(
             [credit for offer in offers for credit in offer.credits], now=services.clock.now()
         )
@@ -192,6 +199,15 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
         else:
             lost.append(attempt)
     return await _resolve_lost(services, lost) if lost else []
+
+
+async def _with_confirmations(services: Services, posting: Posting, offers: list[Offer]) -> list[Offer]:
+    """The offers, due at once where the shop has confirmed the activity before it came."""
+    rows = await with_confirmations(
+        services, posting.conn, [credit for offer in offers for credit in offer.credits]
+    )
+    found = iter(rows)
+    return [replace(offer, credits=[next(found) for _ in offer.credits]) for offer in offers]
 
 
 def _answers(

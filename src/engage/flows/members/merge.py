@@ -20,6 +20,7 @@ from engage.domain.earning.merged_slots import ClosingCredit, Fit, fit
 from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
+from engage.flows.activities.confirmations import apply_confirmations
 from engage.flows.members.closing import (
     ATTEMPTS,
     Overtaken,
@@ -37,6 +38,7 @@ from engage.ledger.closing.accounts import (
     lock_credits,
     reverse_pending,
 )
+from engage.ledger.confirmations import lock_all_waiting
 from engage.runtime.member_cache import is_member_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
@@ -124,6 +126,7 @@ async def _move_all(
     shared = await lock_shared_orders(conn, key, into)
     credits = await lock_credits(conn, key)
     fitted, copied = await _fit_slots(services, posting, key, into, credits, now=now)
+    await lock_all_waiting(conn, survivor)
     await lock_balances(conn, [key, survivor])
     if await drop_second_payments(services, posting, shared, now=now):
         credits = await lock_credits(conn, key)
@@ -141,6 +144,7 @@ async def _move_all(
     _move_points(accounts, key, survivor, live, pending, now=now)
     await posting.post(accounts, causes={key: CLOSED, survivor: CAUSE})
     await merge_rows(conn, key, into, now=now, wall=wall)
+    await apply_confirmations(services, posting, survivor)
     await close_accounts(conn, key[0], [key[1]])
     await post_joined_orders(services, posting, shared, now=now)
 

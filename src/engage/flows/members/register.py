@@ -24,7 +24,7 @@ from engage.domain.members.eligibility import (
 from engage.domain.members.phone import InvalidPhoneNumber, Phone, is_mobile, normalized
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.flows.activities.activity import CreditView
+from engage.flows.activities.activity import CreditView, view_of
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.person_slots import take_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
@@ -106,9 +106,7 @@ async def register_member(
         rows = _credits_of_joining(admission, taken, now=now)
         if rows:
             await posting.accept(rows, now=now)
-        views = [
-            CreditView(r.id, r.credit.rule_id, r.credit.points, "pending", r.credit.due_at) for r in rows
-        ]
+        views = [view_of(row) for row in rows]
         registered = RegisteredMember(member.member_id, program.id, member.country, now, views)
         await keep(conn, keyed, registered)
     services.members.add(Member(program.id, member.member_id, member.country, now))

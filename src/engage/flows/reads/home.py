@@ -11,9 +11,9 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal
-from engage.flows.activities.home import LIMITS, STREAK
+from engage.flows.activities.home import LIMITS, STREAK, WAITING
 from engage.ledger import home as ledger
-from engage.ledger.home import ExpiringPoints
+from engage.ledger.home import ExpiringPoints, WaitingPoints
 from engage.runtime.database import one_statement
 from engage.runtime.home import HomeContext, HomeSection, Offer
 from engage.runtime.services import Services
@@ -27,7 +27,7 @@ EXPIRING = HomeSection(
     parameters=lambda _: {"expiring_shown": EXPIRING_SHOWN},
     view=lambda _, value: ledger.expiring_of(value),
 )
-SECTIONS = (EXPIRING, STREAK, LIMITS)
+SECTIONS = (EXPIRING, WAITING, STREAK, LIMITS)
 
 
 class MemberView(Struct, frozen=True):
@@ -45,6 +45,7 @@ class Home(Struct, frozen=True, kw_only=True):
     member: MemberView
     balance: Balance
     expiring: list[ExpiringPoints]
+    waiting: list[WaitingPoints]
     streak: StreakView | None
     limits: list[LimitView]
     tier: None = None

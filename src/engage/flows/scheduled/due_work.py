@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
@@ -23,6 +24,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 DUE_WORK = (
     DueWork(name="settle", next_at=next_settlement, do=settle_due, any_order=True),
     DueWork(name="expire", next_at=next_expiration, do=expire_due, any_order=True, together=expire_together),
+    *ACTIVITIES,
     *CHECKOUT,
     *REWARDS,
     *WITHDRAWALS,

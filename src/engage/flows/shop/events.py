@@ -39,11 +39,11 @@ class EmptyEventData(EventData, frozen=True):
     """No data: the type of the event says everything."""
 
 
-class ReviewRemoved(EventData, frozen=True):
+class ReviewReference(EventData, frozen=True):
     review_id: Identifier
 
 
-class ShareRemoved(EventData, frozen=True):
+class ShareReference(EventData, frozen=True):
     share_id: Identifier
 
 
@@ -114,13 +114,29 @@ class AppSignedInEvent(Event, frozen=True, kw_only=True, tag="app.signed_in"):
 class ReviewRemovedEvent(Event, frozen=True, kw_only=True, tag="review.removed"):
     """A review was removed: the points that it earned are taken back."""
 
-    data: ReviewRemoved
+    data: ReviewReference
 
 
 class ShareRemovedEvent(Event, frozen=True, kw_only=True, tag="share.removed"):
     """A share was removed: the points that it earned are taken back."""
 
-    data: ShareRemoved
+    data: ShareReference
+
+
+class ReviewPublishedEvent(Event, frozen=True, kw_only=True, tag="review.published"):
+    """A review was published: points that waited for this become due. It may come before the review is
+    recorded.
+    """
+
+    data: ReviewReference
+
+
+class ShareConfirmedEvent(Event, frozen=True, kw_only=True, tag="share.confirmed"):
+    """The shop has seen a share: points that waited for this become due. It may come before the share is
+    recorded.
+    """
+
+    data: ShareReference
 
 
 class OrderPaidEvent(Event, frozen=True, kw_only=True, tag="order.paid"):
@@ -153,7 +169,8 @@ class OrderReturnedEvent(Event, frozen=True, kw_only=True, tag="order.returned")
 
 OrderEvent = OrderPaidEvent | OrderDeliveredEvent | OrderCancelledEvent | OrderReturnedEvent
 RemovalEvent = ReviewRemovedEvent | ShareRemovedEvent
-AnyEvent = AppSignedInEvent | RemovalEvent | OrderEvent
+ConfirmationEvent = ReviewPublishedEvent | ShareConfirmedEvent
+AnyEvent = AppSignedInEvent | ConfirmationEvent | RemovalEvent | OrderEvent
 
 
 class MemberEvent(Struct, frozen=True):

@@ -7,9 +7,9 @@ from engage.domain.keys import review_reference, share_reference
 from engage.domain.refusals import Code, Refusal
 from engage.flows.shop.events import (
     MemberEvent,
-    ReviewRemoved,
+    ReviewReference,
     ReviewRemovedEvent,
-    ShareRemoved,
+    ShareReference,
     ShareRemovedEvent,
     Taken,
 )
@@ -41,9 +41,9 @@ async def take_removals(services: Services, events: Sequence[MemberEvent], *, no
 def _removal(services: Services, event: MemberEvent) -> Removal:
     """Raises Refusal not_offered if no version of the program ever paid for such an activity."""
     match event.event:
-        case ReviewRemovedEvent(data=ReviewRemoved(review_id=review_id)):
+        case ReviewRemovedEvent(data=ReviewReference(review_id=review_id)):
             kind, reference = "review", review_reference(review_id)
-        case ShareRemovedEvent(data=ShareRemoved(share_id=share_id)):
+        case ShareRemovedEvent(data=ShareReference(share_id=share_id)):
             kind, reference = "share", share_reference(share_id)
         case _:
             raise AssertionError(f"{event.event.id} is not a removal")

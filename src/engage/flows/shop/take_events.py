@@ -17,10 +17,12 @@ from engage.domain.refusals import AccountClosed, AccountFull, Code, Refusal, Un
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.members.cards import members_of_cards
+from engage.flows.shop.confirmations import take_confirmations
 from engage.flows.shop.events import (
     SKEW,
     AnyEvent,
     AppSignedInEvent,
+    ConfirmationEvent,
     MemberEvent,
     OrderEvent,
     RemovalEvent,
@@ -125,6 +127,7 @@ async def _take_all(
     recorded = 0
     kinds: list[tuple[UnionType | type[AnyEvent], TakeBatch]] = [
         (AppSignedInEvent, _take_sign_ins),
+        (ConfirmationEvent, take_confirmations),
         (RemovalEvent, take_removals),
         (OrderEvent, take_order_events),
     ]

@@ -58,6 +58,16 @@ CREDIT_CHECKS = (
         """,  # noqa: S608
     ),
     Check(
+        "confirmed_are_due",
+        "No credit waits for a confirmation that has come in time.",
+        """
+        SELECT c.program_id, c.member_id, c.id, c.points, c.reference, c.lapses_at, m.confirmed_at
+        FROM credits c JOIN confirmations m USING (program_id, member_id, reference)
+        WHERE c.state = 'pending' AND c.due_at IS NULL AND c.lapses_at IS NOT NULL
+          AND m.confirmed_at <= c.lapses_at
+        """,
+    ),
+    Check(
         "reductions_have_credits",
         "Each reduction belongs to a credit of the same member.",
         """
@@ -78,6 +88,16 @@ CREDIT_CHECKS = (
         SELECT program_id, member_id, reference, rule_id, count(*)
         FROM credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
         """,
+    ),
+    Check(
+        "lapsed_in_time",
+        "No credit waits for a confirmation for more than a minute after its time.",
+        """
+        SELECT program_id, member_id, id, points, lapses_at FROM credits
+        WHERE state = 'pending' AND due_at IS NULL
+          AND lapses_at < CAST(:now AS timestamptz) - interval '1 minute'
+        """,
+        warning=True,
     ),
     Check(
         "settled_in_time",

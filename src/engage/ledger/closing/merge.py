@@ -94,7 +94,7 @@ JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.
 _FILL = text("""
 UPDATE credits c
 SET points = o.points, state = o.state, taken_back = o.taken_back, due_at = o.due_at, active_at = o.active_at,
-    expires_at = o.expires_at, reversed_at = o.reversed_at
+    lapses_at = o.lapses_at, expires_at = o.expires_at, reversed_at = o.reversed_at
 FROM credits o
 WHERE c.program_id = :program_id AND c.member_id = :into AND c.id = ANY(CAST(:ids AS uuid[]))
   AND o.program_id = c.program_id AND o.member_id = :member_id AND o.id = c.id

@@ -1,0 +1,27 @@
+"""The due time of credits that wait for the shop's confirmation of their activity."""
+
+from datetime import datetime
+
+from engage.domain.earning.due import OnConfirmation
+from engage.domain.earning.terms import EarningTerms
+
+
+def confirmed(
+    terms: EarningTerms,
+    rule_id: str,
+    *,
+    activity_at: datetime,
+    lapses_at: datetime,
+    confirmed_at: datetime,
+    zone: str,
+) -> tuple[datetime, datetime | None] | None:
+    """(due time, end of the points) of a credit that its rule lets wait until `lapses_at`.
+
+    None where the confirmation is of later than that. It may be older than the activity.
+    """
+    due = terms.rules.by_id[rule_id].due
+    assert isinstance(due, OnConfirmation)
+    if confirmed_at > lapses_at:
+        return None
+    due_at = max(activity_at, confirmed_at) + due.delay
+    return due_at, terms.expiry.expires_at(due_at, zone)

@@ -1,0 +1,177 @@
+"""Credits that wait for the shop's word: they become due when it comes, and lapse when it does not.
+
+An activity and its confirmation may come in any order, and at once. Both write one row, the activity in the
+transaction of its credits: of two at once, the second waits for the first and sees what it has done.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.earning.trace import TraceCode, step
+from engage.domain.keys import MemberKey, ReferenceKey
+from engage.ledger.corrections import LockedCredit
+from engage.ledger.time import NOW
+from engage.schema.confirmations import confirmations
+from engage.schema.credits import credits
+from engage.schema.rows import Batch
+
+CREDITS_PER_BATCH = 1_000
+
+_MEETING = Batch("a", confirmations, "program_id", "member_id", "reference", "confirmed_at")
+_REFERENCES = Batch("a", credits, "program_id", "member_id", "reference")
+_DUE = Batch("u", credits, "program_id", "member_id", "id", "due_at", "expires_at")
+_LAPSED = Batch("u", credits, "program_id", "member_id", "id")
+
+_WAITS = "c.state = 'pending' AND c.due_at IS NULL AND c.lapses_at IS NOT NULL"
+
+_MEET = text(f"""
+INSERT INTO confirmations AS c ({_MEETING.columns})
+SELECT {_MEETING.columns} FROM {_MEETING} ORDER BY program_id, member_id, reference
+ON CONFLICT (program_id, member_id, reference)
+    DO UPDATE SET confirmed_at = least(c.confirmed_at, excluded.confirmed_at)
+RETURNING program_id, member_id, reference, confirmed_at
+""")  # noqa: S608  # Names of the schema, here and below.
+
+_LOCK_ALL = text(f"""
+SELECT c.id FROM credits c
+WHERE c.program_id = :program_id AND c.member_id = :member_id AND {_WAITS}
+ORDER BY c.id FOR UPDATE
+""")  # noqa: S608
+
+_MET = text(f"""
+SELECT m.program_id, m.member_id, m.reference, m.confirmed_at
+FROM credits c JOIN confirmations m USING (program_id, member_id, reference)
+WHERE c.program_id = :program_id AND c.member_id = :member_id AND {_WAITS} AND m.confirmed_at IS NOT NULL
+""")  # noqa: S608
+
+# What decided about a credit is in its `why`: after a merger it may go on as a transfer.
+_LOCK_WAITING = text(f"""
+SELECT c.program_id, c.member_id, c.id, c.reference, c.why ->> 'rule', c.why ->> 'version', c.activity_at,
+       c.lapses_at, c.why ->> 'zone'
+FROM {_REFERENCES} JOIN credits c USING (program_id, member_id, reference)
+WHERE {_WAITS}
+ORDER BY c.program_id, c.member_id, c.id
+FOR UPDATE OF c
+""")  # noqa: S608
+
+_SET_DUE = text(f"""
+UPDATE credits c SET due_at = u.due_at, expires_at = u.expires_at
+FROM {_DUE}
+WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
+""")  # noqa: S608
+
+_LOCK_LAPSING = text(f"""
+SELECT c.program_id, c.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id, c.state, c.points,
+       c.taken_back, c.due_at, c.expires_at
+FROM credits c
+WHERE {_WAITS} AND c.lapses_at <= :now AND (:on_time OR c.lapses_at <= {NOW})
+ORDER BY c.lapses_at
+LIMIT :batch
+FOR UPDATE OF c SKIP LOCKED
+""")  # noqa: S608
+
+_ADD_STEP = text(f"""
+UPDATE credits c SET why = jsonb_set(c.why, '{{trace}}', c.why -> 'trace' || CAST(:step AS jsonb))
+FROM {_LAPSED}
+WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
+""")  # noqa: S608
+
+_NEXT = text(f"SELECT min(c.lapses_at) FROM credits c WHERE {_WAITS} AND c.lapses_at > :after")  # noqa: S608
+
+_STEP = msgspec.json.encode([step(TraceCode.LAPSED)]).decode()
+
+
+class WaitingCredit(msgspec.Struct, frozen=True):
+    """A pending credit without a due time, which is locked. Its rule, version and zone are those that
+    decided it.
+    """
+
+    program_id: str
+    member_id: str
+    id: UUID
+    reference: str
+    rule_id: str
+    version: str
+    activity_at: datetime
+    lapses_at: datetime
+    zone: str
+
+    @property
+    def key(self) -> ReferenceKey:
+        return self.program_id, self.member_id, self.reference
+
+
+class DueTime(msgspec.Struct, frozen=True):
+    """The due time that a waiting credit gets, and the end of its points."""
+
+    credit: WaitingCredit
+    due_at: datetime
+    expires_at: datetime | None
+
+
+async def meet(
+    conn: AsyncConnection, activities: Mapping[ReferenceKey, datetime | None]
+) -> dict[ReferenceKey, datetime]:
+    """Write that activities have come (None) or were confirmed; the times of those that are confirmed.
+
+    Of two confirmations the earlier counts. Comes before credits are locked.
+    """
+    rows = await conn.execute(_MEET, _MEETING.of((*key, at) for key, at in activities.items()))
+    return {(row[0], row[1], row[2]): row[3] for row in rows if row[3] is not None}
+
+
+async def lock_all_waiting(conn: AsyncConnection, member: MemberKey) -> None:
+    """Lock all waiting credits of a member, before balances are locked."""
+    await conn.execute(_LOCK_ALL, {"program_id": member[0], "member_id": member[1]})
+
+
+async def read_met(conn: AsyncConnection, member: MemberKey) -> dict[ReferenceKey, datetime]:
+    """Read the confirmed activities of a member's waiting credits, with the times of their confirmations."""
+    rows = await conn.execute(_MET, {"program_id": member[0], "member_id": member[1]})
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+async def lock_waiting(conn: AsyncConnection, references: Iterable[ReferenceKey]) -> list[WaitingCredit]:
+    """Lock the credits of these activities that wait for a confirmation."""
+    rows = await conn.execute(_LOCK_WAITING, _REFERENCES.of(references))
+    return [WaitingCredit(*row) for row in rows]
+
+
+async def set_due_times(conn: AsyncConnection, times: Sequence[DueTime]) -> None:
+    """Give waiting credits, which are locked, their due times."""
+    rows = [(t.credit.program_id, t.credit.member_id, t.credit.id, t.due_at, t.expires_at) for t in times]
+    await conn.execute(_SET_DUE, _DUE.of(rows))
+
+
+async def lock_lapsing(
+    conn: AsyncConnection,
+    *,
+    now: datetime,
+    ahead: timedelta,
+    on_time: bool = False,
+    batch: int = CREDITS_PER_BATCH,
+) -> list[LockedCredit]:
+    """Lock waiting credits whose time is over, up to `batch` that no other transaction has locked.
+
+    Without `on_time` it is over by the database's own clock plus `ahead` too.
+    """
+    values = {"now": now, "ahead": ahead, "on_time": on_time, "batch": batch}
+    rows = await conn.execute(_LOCK_LAPSING, values)
+    return [LockedCredit(**row._mapping) for row in rows]
+
+
+async def trace_lapses(conn: AsyncConnection, lapsed: Sequence[LockedCredit]) -> None:
+    """Add to the traces of credits that they have lapsed."""
+    keys = [(*credit.key, credit.id) for credit in lapsed]
+    await conn.execute(_ADD_STEP, _LAPSED.of(keys) | {"step": _STEP})
+
+
+async def next_lapse(conn: AsyncConnection, *, after: datetime) -> datetime | None:
+    """Read the first time later than `after` at which a waiting credit lapses."""
+    at: datetime | None = (await conn.execute(_NEXT, {"after": after})).scalar()
+    return at
