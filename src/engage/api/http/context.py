@@ -31,7 +31,9 @@ log = structlog.get_logger()
 
 
 class Api(Struct):
-    """An open API. Until it has `started` it knows no programs and refuses all requests."""
+    """An open API. Until it has `started` it knows no programs and refuses all requests. `under_way` are the
+    requests with an Idempotency-Key, by caller and key.
+    """
 
     services: Services
     verifier: TokenVerifier
@@ -40,6 +42,7 @@ class Api(Struct):
     sandbox: SandboxSecrets | None
     started: bool = False
     closing: bool = False  # It still answers, and is ready no more.
+    under_way: dict[tuple[str, str], asyncio.Event] = {}
 
     def close(self) -> None:
         """Say that this process ends, so that proxies send no more requests."""

@@ -7,9 +7,11 @@ handler does not, repeating its request changes nothing, and the answer is kept 
 answers are kept: a refused request has done nothing, and the reason may not last.
 """
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -106,9 +108,34 @@ async def _answer_once(
     api: Api, app: ASGIApp, scope: Scope, key: RequestKey, body: bytes
 ) -> tuple[StoredResponse, bool]:
     """Return the answer, and whether it was given before."""
-    known = await find_response(api.services, key)
-    if known is not None:
-        return known, True
+    async with _alone(api, key):
+        known = await find_response(api.services, key)
+        if known is not None:
+            return known, True
+        return await _answer(api, app, scope, key, body)
+
+
+@asynccontextmanager
+async def _alone(api: Api, key: RequestKey) -> AsyncIterator[None]:
+    """Wait until no other request with this key is under way in this process: then its answer is kept.
+
+    Another process does not wait: its request is refused as request_in_flight.
+    """
+    name = key.caller, key.key
+    while (other := api.under_way.get(name)) is not None:
+        await other.wait()
+    ended = api.under_way[name] = asyncio.Event()
+    try:
+        yield
+    finally:
+        del api.under_way[name]
+        ended.set()
+
+
+async def _answer(
+    api: Api, app: ASGIApp, scope: Scope, key: RequestKey, body: bytes
+) -> tuple[StoredResponse, bool]:
+    """Let the handler answer. Return the answer, and whether another process has given it before."""
     repeat = contract_of(scope["route_handler"]).repeat
     use = scope["state"][_STATE] = _Use(key, is_kept=repeat is Repeat.ANSWERED_ANEW)
     made = await _call(app, scope, body)
