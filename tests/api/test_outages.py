@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from engage.api.http.api_keys import ApiKeyCache
 from engage.flows.operations.install import install
@@ -161,10 +162,13 @@ async def test_an_api_on_a_machine_with_a_wrong_clock_says_so_and_past_a_minute_
             assert await down(api) == ({"api"} if status == 503 else set())
             found = (await api.nobody.get(READY)).json()["problems"]
             assert [problem["loop"] for problem in found] == problems
-            answer = await member.post(TAPS)
+            with capture_logs() as lines:
+                answer = await member.post(TAPS)
             assert answer.status_code == status
             if status == 503:
                 assert answer.json()["part"] == "clock"
+                (line,) = (line for line in lines if line["event"] == "a request failed")
+                assert (line["trace_id"], line["part"]) == (answer.json()["trace_id"], "clock")
                 assert answer.headers["retry-after"] == "1"
     finally:
         clock._machine = right

@@ -1,6 +1,7 @@
 """Processes are started, restarted, and stopped with their children."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -107,6 +108,12 @@ async def test_a_killed_process_is_restarted_and_its_children_are_killed(
             await asyncio.sleep(0.02)
     assert read_pids(pids)[0] == supervisor.pid("stand-in") != parent
     assert supervisor.exit_count("stand-in") == 1
+    (line,) = (tmp_path / "stand-in.log").read_text().splitlines()
+    assert json.loads(line) == {
+        "event": "the process is started again",
+        "process": "stand-in",
+        "reason": "was ended by SIGKILL",
+    }
 
 
 async def test_a_process_that_does_not_answer_is_restarted(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
 from engage.feed.hub import SOCKETS_PER_MEMBER
@@ -170,10 +171,14 @@ async def test_bad_credentials_are_refused(running: RunningFeed, credentials: st
         assert await client.closed() == (3000, "bad credentials")
 
 
-async def test_two_credentials_are_refused(running: RunningFeed) -> None:
+async def test_two_credentials_are_refused_and_the_log_says_why(running: RunningFeed) -> None:
     both = [("Authorization", "Bearer token of m1"), ("Authorization", "Bearer token of m2")]
-    async with running.client(additional_headers=both) as client:
-        assert await client.closed() == (3000, "bad credentials")
+    with capture_logs() as lines:
+        async with running.client(additional_headers=both) as client:
+            assert await client.closed() == (3000, "bad credentials")
+    found = [line for line in lines if line["event"] == "credentials were refused"]
+    assert [line["reason"] for line in found] == ["another authorization than one bearer token"]
+    assert "token of m1" not in str(lines)
 
 
 async def test_a_scheme_may_be_written_in_any_case(running: RunningFeed) -> None:
