@@ -88,7 +88,8 @@ async def take_events(services: Services, events: Sequence[AnyEvent | Refusal]) 
                 waiting[key] = [(n, other) for n, other in waiting[key] if other != event]
             else:
                 waiting[key].pop(0)
-                known[key] = content_of(event)
+                if waiting[key]:
+                    known[key] = content_of(event)
         waiting = {key: with_id for key, with_id in waiting.items() if with_id}
     return EventsTaken(accepted, len(events) - accepted - len(refused), dict(sorted(refused.items())))
 
