@@ -71,12 +71,14 @@ _CONFIG: Final = OpenAPIConfig(
             "shop": SecurityScheme(
                 type="http",
                 scheme="bearer",
-                description="A key with the scope `shop` (`engage keys create NAME --scope shop`).",
+                description="A key with the scope `shop`, for the programs that it names "
+                "(`engage keys create NAME --scope shop --program ID`).",
             ),
             "operator": SecurityScheme(
                 type="http",
                 scheme="bearer",
-                description="A key with the scope `admin` (`engage keys create NAME --scope admin`).",
+                description="A key with the scope `admin`, for the programs that it names "
+                "(`engage keys create NAME --scope admin --program ID`).",
             ),
         }
     ),
