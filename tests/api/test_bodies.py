@@ -1,12 +1,18 @@
 """A body is read in bounded time and space."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from msgspec import inspect
 
+from engage.api.controllers import controllers
 from engage.api.http import bodies
 from engage.api.http.bodies import read_body
+from engage.api.http.operation import OPT, contract_of
 from engage.domain.refusals import Refusal
 
 SCOPE: Any = {"headers": [], "http_version": "1.1"}
@@ -41,3 +47,46 @@ async def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyP
     with pytest.raises(Refusal) as refused:
         await read_body(SCOPE, sending(b"{", ends=False))
     assert (refused.value.code, refused.value.status) == ("request_timeout", 408)
+
+
+def test_every_number_text_and_list_of_a_body_has_bounds() -> None:
+    """The types say what no decoder knows: how long a text may be, and which numbers fit into a column."""
+    app = Litestar(controllers(sandbox=True), openapi_config=None, logging_config=None)
+    bodies_read = [
+        contract_of(handler).body
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if OPT in handler.opt
+    ]
+    found = {
+        where for body in bodies_read if body is not None for where in unbounded(inspect.type_info(body))
+    }
+    # Its limit is that of the body, and of TOML texts.
+    assert found == {"PublishVersionRequest.document"}
+
+
+def unbounded(type_: inspect.Type, where: str = "", seen: frozenset[type] = frozenset()) -> Iterator[str]:
+    match type_:
+        case inspect.IntType():
+            if None in (
+                type_.ge if type_.gt is None else type_.gt,
+                type_.le if type_.lt is None else type_.lt,
+            ):
+                yield where
+        case inspect.StrType():
+            if type_.max_length is None and type_.pattern is None:
+                yield where
+        case inspect.AnyType() | inspect.FloatType() | inspect.DictType():
+            yield where
+        case inspect.ListType() | inspect.VarTupleType():
+            if type_.max_length is None:
+                yield where
+            yield from unbounded(type_.item_type, f"{where}[]", seen)
+        case inspect.UnionType():
+            for each in type_.types:
+                yield from unbounded(each, where, seen)
+        case inspect.StructType() if type_.cls not in seen:
+            for field in type_.fields:
+                path = f"{type_.cls.__name__}.{field.encode_name}"
+                yield from unbounded(field.type, path, seen | {type_.cls})
