@@ -137,6 +137,12 @@ async def test_a_refused_review_uses_nothing(services: Services) -> None:
     await services.gate.forget_all()
     assert (await refused(services, again)).code == "already_rewarded"
     assert (await perform(services, new_review())).credits
+    assert (await refused(services, new_review())).code == "limit_reached"
+    for emptied in (False, True):
+        if emptied:
+            await services.post_commit.drain()
+            await services.gate.forget_all()
+        assert (await refused(services, again)).code == "already_rewarded", "whatever the gate has forgotten"
 
 
 async def test_a_removed_review_keeps_its_place(services: Services) -> None:

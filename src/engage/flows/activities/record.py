@@ -25,7 +25,7 @@ from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
 from engage.ledger.used_slots import query_of, read_used_slots
 from engage.runtime.batch import decide_each, not_refused
-from engage.runtime.database import transaction
+from engage.runtime.database import one_statement, transaction
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
@@ -157,10 +157,27 @@ async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Atte
         else:
             refused.append(attempt)
     await answer_repeats(services, refused)
+    await _recall_once(services, [attempt for attempt in refused if attempt.answer is None])
     for attempt in refused:
         if attempt.answer is None:
             attempt.finish()
     return granted, unsure
+
+
+async def _recall_once(services: Services, refused: list[Attempt]) -> None:
+    """Names what has paid for ever before a window that is full today: the gate forgets the former."""
+    keys = [
+        ((*attempt.member.key, slot.source_key(1)), attempt)
+        for attempt in refused
+        if attempt.taken and isinstance(slot := attempt.slots[0], OnceSlot)
+    ]
+    if not keys:
+        return
+    async with one_statement(services.db) as conn:
+        used = await read_used_keys(conn, [key for key, _ in keys])
+    for key, attempt in keys:
+        if key in used:
+            attempt.taken = []
 
 
 async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
