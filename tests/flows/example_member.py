@@ -70,17 +70,6 @@ ORDER BY state = 'issued' DESC, issued_at
 """
 
 
-LaterEvent = (
-    OrderDelivered
-    | OrderCancelled
-    | OrderReturned
-    | ReviewPublished
-    | ReviewRemoved
-    | ShareConfirmed
-    | ShareRemoved
-)
-
-
 class EarnedCredit(msgspec.Struct, frozen=True):
     rule: str
     points: int

@@ -44,6 +44,7 @@ def migrate() -> None:
     settings = from_environment()
     from sqlalchemy.exc import DBAPIError
 
+    from engage.cli.run import NEWER_TABLES
     from engage.connections.server_version import ServerTooOld
     from engage.domain.refusals import Unavailable
     from engage.flows.operations.install import migrate as migrate_database
@@ -53,7 +54,7 @@ def migrate() -> None:
     except ServerTooOld as error:
         raise SettingsError(f"ENGAGE_DATABASE_URL: {error.detail}") from error
     except Unavailable as error:
-        raise SettingsError("a newer release of engage has changed the tables: upgrade engage") from error
+        raise SettingsError(NEWER_TABLES) from error
     except OSError as error:
         raise SettingsError(f"ENGAGE_DATABASE_URL: {error.strerror or error}") from error
     except DBAPIError as error:

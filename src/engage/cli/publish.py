@@ -18,18 +18,22 @@ from engage.settings import Settings
 def publish_file(file: Path, data: Path | None) -> bool:
     """Show the outcome. Return False if the document was refused. Raises InstallationError."""
     text = file.read_text(encoding="utf-8")
-
     try:
         program, new = run_with_settings(data, lambda settings: _publish(settings, text, source=str(file)))
     except Refusal as refusal:
-        click.secho(f"{file}: {refusal.code}", fg="red")
-        detail = refusal_message(refusal.code, refusal.facts, DEFAULT).detail
-        for problem in refusal.facts.get("problems", [detail]):
-            click.echo(f"    {problem}")
+        show_refusal(str(file), refusal)
         return False
     outcome = f"in force from {program.in_force_from}" if new else "already published, unchanged"
     click.secho(f"{program.id} {program.version}: {outcome}", fg="green")
     return True
+
+
+def show_refusal(what: str, refusal: Refusal) -> None:
+    """Show why a version was refused: its problems, or the text of the refusal."""
+    click.secho(f"{what}: {refusal.code}", fg="red")
+    detail = refusal_message(refusal.code, refusal.facts, DEFAULT).detail
+    for problem in refusal.facts.get("problems", [detail]):
+        click.echo(f"    {problem}")
 
 
 async def _publish(settings: Settings, text: str, *, source: str) -> tuple[Program, bool]:

@@ -22,6 +22,8 @@ OTHER_SCHEMA = (
     "the tables have another version than this release works on, or are being migrated: a newer release needs"
     " `engage migrate`, an older one an upgrade"
 )
+# Migrating does not change tables back.
+NEWER_TABLES = "a newer release of engage has changed the tables: upgrade engage"
 
 _UNKNOWN = {Code.UNKNOWN_PROGRAM: "program", Code.UNKNOWN_MEMBER: "member"}
 

@@ -22,7 +22,6 @@ from engage.settings import Settings
 
 MAX_EXITS = 3  # A process that ends this often before all are ready will not start.
 PROCESSES = (processes.api, processes.feed, processes.worker)
-NEWER_TABLES = "a newer release of engage has changed the tables: upgrade engage"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -139,15 +138,14 @@ async def _install(settings: Settings, screen: Screen) -> list[str]:
     screen.begin_step("updating tables and programs")
     loop = asyncio.get_running_loop()
     started = loop.time()
-    from engage.flows.operations.install import install  # Late, because it imports half of engage.
+    from engage.cli.run import NEWER_TABLES  # Late, because they import half of engage.
+    from engage.flows.operations.install import install
 
     try:
         older = await install(settings)
     except Unavailable as error:
         if error.facts["part"] == "schema":
-            raise InstallationError(
-                "a newer release of engage has changed the tables: upgrade engage"
-            ) from error
+            raise InstallationError(NEWER_TABLES) from error
         raise InstallationError(f"{error.facts['part']} does not answer") from error
     except Refusal as refusal:
         facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items())

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import rich_click as click
 
+from engage.cli.publish import show_refusal
 from engage.cli.run import run_with_services
 from engage.domain.refusals import Refusal
 from engage.flows.programs.older_presets import Upgrade, upgrades
 from engage.flows.programs.publish import publish
-from engage.messages.catalogue import DEFAULT
-from engage.messages.refusals import refusal_message
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.store import programs as store
@@ -63,10 +62,7 @@ def _upgrade(upgrade: Upgrade, data: Path | None, *, publishing: bool) -> bool:
     try:
         run_with_services(data, publish_it)
     except Refusal as refusal:
-        click.secho(f"{name}: {refusal.code}", fg="red")
-        detail = refusal_message(refusal.code, refusal.facts, DEFAULT).detail
-        for problem in refusal.facts.get("problems", [detail]):
-            click.echo(f"    {problem}")
+        show_refusal(name, refusal)
         return False
     click.secho(f"{name}: in force from {upgrade.in_force_from}", fg="green")
     return True

@@ -15,13 +15,12 @@ DEPTH: Final = 32
 TOO_DEEP: Final = "nested too deeply"
 _NO_END: Final = "JSON is malformed: no end of the array or object"
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _OPENING, _CLOSING = b"[{", b"]}"
 _END: Final = {b"[": b"]", b"{": b"}"}
 _NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 
-
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_STRINGS = re.compile(_STRING, re.DOTALL)
 # Up to the next run of brackets, over strings.
 _TO_BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|%b)*+(?:([\[{]++)|([\]}]++))' % _STRING, re.DOTALL)
 _TO_COMMA = re.compile(rb'(?:[^"\[\]{},]++|%b)*+([\[\]{},])' % _STRING, re.DOTALL)
@@ -31,10 +30,11 @@ def split_json(text: bytes, *, most: int) -> list[bytes]:
     """Split a list into its items, or an object into its members, none of which is decoded.
 
     Looks at strings, brackets and commas alone, so a mistake inside an item is found with that item. Takes
-    time
-    in proportion to the length, whatever the depth. Stops after `most` items: one more says that there are
-    too many. Raises Malformed where the list or object has no end,
-    an item is missing, or something stands before or after it.
+    time in proportion to the length, whatever the depth. Stops after `most` items: one more says that there
+    are too many.
+
+    Raises Malformed where the list or object has no end, an item is missing, or something stands before or
+    after it.
     """
     stripped = text.strip()
     if not stripped.startswith((b"[", b"{")):

@@ -28,13 +28,12 @@ from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Session, Timeouts
 from engage.logs import BoundedLog
 from engage.runtime.background import Loop, Loops, running
-from engage.runtime.liveness import FEED, beat, problems_of, works
+from engage.runtime.liveness import FEED, HEARTBEAT_S, beat, problems_of, works
 from engage.signals.topics import Subscribed, Topics
 
 TICK_S: Final = 0.25
 REFUSED: Final = "credentials were refused"
 CHANGES_PER_YIELD: Final = 128
-HEARTBEAT_S: Final = 2.0
 CHECK_KEYS_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0
 KEEPALIVE_S: Final = 20

@@ -16,7 +16,6 @@ WORKER: Final = "worker"
 HEARTBEAT_S: Final = 2.0
 TOUCH_S: Final = 1.0
 
-
 # The machine's clock is off by more than a second: the process works, and its operator should know. Past a
 # minute it does not work.
 CLOCK_OFF: Final = "clock_off"

@@ -1,4 +1,4 @@
-"""The offset of the sandbox's clock from the machine's: one row in a sandbox, none elsewhere."""
+"""The offset of the sandbox's clock from the database's: one row in a sandbox, none elsewhere."""
 
 from sqlalchemy import Boolean, Interval, PrimaryKeyConstraint, Table
 
