@@ -23,6 +23,20 @@ def test_every_reference_resolves() -> None:
             node = node[step]
 
 
+def test_descriptions_are_no_indented_blocks() -> None:
+    """In Markdown, a line that begins with four blanks is code."""
+    described = descriptions(document())
+    assert described
+    assert [text for text in described if "\n " in text] == []
+
+
+def descriptions(node: object) -> list[str]:
+    if isinstance(node, dict):
+        here = [node["description"]] if "description" in node else []
+        return here + [text for child in node.values() for text in descriptions(child)]
+    return []
+
+
 def references(node: object) -> list[str]:
     if isinstance(node, dict):
         here = [node["$ref"]] if "$ref" in node else []

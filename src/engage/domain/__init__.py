@@ -2,7 +2,7 @@
 
 Imports run one way, from the bottom to the top:
 
-    refusals, keys, calendar, money, activity < document < market
+    refusals, keys, calendar, money, activity, identity < document < market
     < accounts, members < earning < simulation < feature
     < examples, withdrawals, rewards, checkout (the features) < program < playback
 

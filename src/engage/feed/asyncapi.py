@@ -1,5 +1,6 @@
 """The feed's contract, generated from its messages: `python -m engage.feed.asyncapi > openapi/feed.yaml`."""
 
+import inspect
 import sys
 from typing import Any, Final
 
@@ -60,6 +61,8 @@ def document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(
         [kind for kind, _, _ in _MESSAGES.values()], ref_template="#/components/schemas/{name}"
     )
+    for schema in schemas.values():  # msgspec takes docstrings with their indentation.
+        schema["description"] = inspect.cleandoc(schema["description"])
     return {
         "asyncapi": "3.1.0",
         "info": {
