@@ -45,6 +45,18 @@ class ProgramCache:
             raise Refusal(Code.UNKNOWN_PROGRAM, program=program_id)
         return versions
 
+    async def version(self, db: AsyncEngine, program_id: str, name: str) -> Program:
+        """The version that decided something, which another process may have known before this one does.
+
+        Raises Unavailable.
+        """
+        for _ in range(2):
+            for version in self.versions(program_id):
+                if version.version == name:
+                    return version
+            await self.refresh(db)
+        raise AssertionError(f"version {name} of {program_id} decided, and is not published")
+
     def in_force(self, program_id: str, *, at: datetime, country: str) -> tuple[Program, Market]:
         """The version that decides, and its market. Raises Refusal not_offered if no version is in force."""
         # Versions begin at local midnights, and each of these is at a quarter of an hour of UTC.

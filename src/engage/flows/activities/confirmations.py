@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.earning.confirmation import confirmed
-from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import MemberKey, ReferenceKey, lapse_reference
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.accounts import open_accounts
@@ -41,7 +40,7 @@ async def with_confirmations(
     waiting = {_reference(row): None for row in rows if is_waiting(row)}
     times = await meet(conn, waiting)
     return [
-        _when_confirmed(services, row, times[_reference(row)])
+        await _when_confirmed(services, row, times[_reference(row)])
         if is_waiting(row) and _reference(row) in times
         else row
         for row in rows
@@ -53,26 +52,29 @@ def _reference(row: CreditToAccept) -> ReferenceKey:
     return row.program_id, row.member_id, row.credit.reference
 
 
-def _when_confirmed(services: Services, row: CreditToAccept, at: datetime) -> CreditToAccept:
+async def _when_confirmed(services: Services, row: CreditToAccept, at: datetime) -> CreditToAccept:
+    due = await _due_time(services, _as_waiting(row), at)
+    if due is None:
+        return row
+    return replace(row, credit=replace(row.credit, due_at=due.due_at, expires_at=due.expires_at))
+
+
+def _as_waiting(row: CreditToAccept) -> WaitingCredit:
+    """The credit as it will be read once it is accepted."""
     credit = row.credit
+    assert credit.reference is not None
     assert credit.lapses_at is not None
-    terms = _terms(services, row.program_id, credit.why.version)
-    times = confirmed(
-        terms,
-        credit.rule_id,
+    return WaitingCredit(
+        program_id=row.program_id,
+        member_id=row.member_id,
+        id=row.id,
+        reference=credit.reference,
+        rule_id=credit.rule_id,
+        version=credit.why.version,
         activity_at=credit.activity_at,
         lapses_at=credit.lapses_at,
-        confirmed_at=at,
         zone=credit.why.zone,
     )
-    return (
-        row if times is None else replace(row, credit=replace(credit, due_at=times[0], expires_at=times[1]))
-    )
-
-
-def _terms(services: Services, program_id: str, version: str) -> EarningTerms:
-    """The terms of the version that decided a credit."""
-    return next(v.earning for v in services.programs.versions(program_id) if v.version == version)
 
 
 async def confirm(
@@ -91,15 +93,18 @@ async def apply_confirmations(services: Services, posting: Posting, member: Memb
 
 async def _set_due(services: Services, posting: Posting, times: Mapping[ReferenceKey, datetime]) -> None:
     waiting = await lock_waiting(posting.conn, times)
-    due = [time for credit in waiting if (time := _due_time(services, credit, times[credit.key])) is not None]
+    found = [await _due_time(services, credit, times[credit.key]) for credit in waiting]
+    due = [time for time in found if time is not None]
     if due:
         await set_due_times(posting.conn, due)
         posting.ring_at(time.due_at for time in due)
 
 
-def _due_time(services: Services, credit: WaitingCredit, at: datetime) -> DueTime | None:
+async def _due_time(services: Services, credit: WaitingCredit, at: datetime) -> DueTime | None:
+    """The due time by the version that decided the credit; None where the confirmation came too late."""
+    program = await services.programs.version(services.db, credit.program_id, credit.version)
     times = confirmed(
-        _terms(services, credit.program_id, credit.version),
+        program.earning,
         credit.rule_id,
         activity_at=credit.activity_at,
         lapses_at=credit.lapses_at,

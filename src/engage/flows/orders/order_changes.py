@@ -127,7 +127,7 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
     paid = update.after.paid
     if paid is None:
         return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)
-    program = await _version(services, update.key[0], paid.version)
+    program = await services.programs.version(services.db, update.key[0], paid.version)
     standings = standing(
         program.earning,
         paid.order,
@@ -141,16 +141,6 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         order.new_credits = [_new_credit(update, item) for item in standings]
         order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order
-
-
-async def _version(services: Services, program_id: str, name: str) -> Program:
-    """The version that decided. Another process may know it before this one does."""
-    for _ in range(2):
-        for version in services.programs.versions(program_id):
-            if version.version == name:
-                return version
-        await services.programs.refresh(services.db)
-    raise AssertionError(f"version {name} of {program_id} decided, and is not published")
 
 
 def _new_credit(update: OrderUpdate, standing: Standing) -> CreditToAccept:
