@@ -12,8 +12,8 @@ from engage.store.api_keys import ActiveKey, ApiKey, match, split
 # How long a revoked key may still be accepted.
 KEYS_TTL_S: Final = 5.0
 
-# How long a new key may still be refused. An unknown key causes a query once in this time at most.
-NEW_KEY_S: Final = 1.0
+# An unknown key may be new, so it waits for a read that begins after it came. Reads begin this far apart.
+READ_INTERVAL_S: Final = 0.2
 
 
 class ApiKeyCache:
@@ -29,19 +29,22 @@ class ApiKeyCache:
         """Return the active key with this text; None if there is none. Raises Unavailable."""
         if split(key) is None:
             return None
-        await self._read_if_older(KEYS_TTL_S)
+        arrived = time.monotonic()
+        await self._read_since(arrived - KEYS_TTL_S)
         known = match(self._keys, key)
         if known is None:
-            await self._read_if_older(NEW_KEY_S)
+            await self._read_since(arrived)
             known = match(self._keys, key)
         return known
 
-    async def _read_if_older(self, age_s: float) -> None:
-        if time.monotonic() - self._read_at < age_s:
+    async def _read_since(self, earliest: float) -> None:
+        """Read the keys, unless the last read began at `earliest` or later."""
+        if self._read_at >= earliest:
             return
         async with self._reading:
             # Another request may have read them while this one waited.
-            if time.monotonic() - self._read_at >= age_s:
+            if self._read_at < earliest:
+                await asyncio.sleep(max(0.0, self._read_at + READ_INTERVAL_S - time.monotonic()))
                 begun = time.monotonic()
                 self._keys = await read_active_keys(self._db)
                 self._read_at = begun
