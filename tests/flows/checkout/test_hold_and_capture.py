@@ -10,7 +10,7 @@ import pytest
 from engage.domain.activity import Payment
 from engage.domain.money import Money
 from engage.domain.refusals import Refusal
-from engage.flows.checkout.close_holds import release_overdue
+from engage.flows.checkout.close_holds import HoldClosing, close_holds, release_overdue
 from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.members.register import MemberRegistration, register_member
@@ -445,14 +445,38 @@ async def test_an_order_of_which_nothing_is_left_gets_no_hold(
     await place_hold(services, hold_request("o-2", points=100))
 
 
-async def test_an_order_that_another_member_paid_gets_no_hold(services: Services) -> None:
-    for member in ("m-1", "m-2"):
-        await member_with_points(services, 300, member)
+async def pay_as(services: Services, member_id: str) -> None:
     request = hold_request()
     order = OrderPaid(
         order_id="o-1", channel="web", payment=request.payment, lines=request.lines, currency="EUR"
     )
-    await take_events(services, [of_order(services, OrderPaidEvent, order, member_id="m-2")])
+    taken = await take_events(services, [of_order(services, OrderPaidEvent, order, member_id=member_id)])
+    assert not taken.refused
+
+
+async def test_a_hold_is_not_captured_for_an_order_that_another_member_paid_meanwhile(
+    services: Services,
+) -> None:
+    await member_with_points(services, 300)
+    await member_with_points(services, 300, "m-2")
+    code = (await redeem_reward(services, "one_euro")).issued.code
+    placed = await place_hold(services, hold_request(points=100, coupon_codes=[code]))
+    other = await place_hold(services, hold_request("o-2", points=50))
+    await pay_as(services, "m-2")
+    for _ in range(2):
+        answers = await close_holds(services, [HoldClosing(h.hold_id, "captured") for h in (placed, other)])
+        (refusal, captured) = answers
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.facts["state"]) == ("hold_closed", "released")
+        assert not isinstance(captured, Refusal), "the other order is this member's"
+        assert await balance(services) == (150, 0, 0)
+        assert await coupon_states(services) == ["issued"]
+
+
+async def test_an_order_that_another_member_paid_gets_no_hold(services: Services) -> None:
+    for member in ("m-1", "m-2"):
+        await member_with_points(services, 300, member)
+    await pay_as(services, "m-2")
     assert (await refused(services, hold_request(points=100))).code == "order_conflict"
     await place_hold(services, hold_request(member_id="m-2", points=100))
 

@@ -191,6 +191,12 @@ async def test_points_captured_after_a_return_are_given_back(services: Services)
     for _ in range(2):
         await close_holds(services, [HoldClosing(hold_id, "captured")])
         assert await balance(services) == {"active": 5, "pending": 5}
+    (transactions,) = await rows(
+        services.db,
+        "SELECT count(DISTINCT CAST(xmin AS text)), count(*) FROM entries"
+        " WHERE kind IN ('capture', 'reinstatement')",
+    )
+    assert transactions == (1, 2), "no crash can come between the two"
 
 
 async def test_spent_points_of_a_removed_review_become_debt(services: Services) -> None:

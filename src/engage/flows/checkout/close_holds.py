@@ -2,7 +2,8 @@
 
 A hold is closed once. Repeating its outcome returns the same answer; the other outcome is refused. A hold
 whose time is over can no longer be captured, even if no worker has released it yet: it expires at once, and
-its points are released.
+its points are released. A hold for an order that another member has paid, or of which nothing is left, is
+released as well.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.money import Money
 from engage.domain.refusals import Code, Refusal
-from engage.flows.orders.captures import follow_captures
+from engage.flows.orders.captures import ReportedOrders, read_reported_orders
+from engage.flows.orders.give_back import given_back
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import (
     Hold,
@@ -33,7 +35,6 @@ from engage.runtime.database import one_statement
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.store.rewards.coupons import return_coupons, use_coupons
-from engage.store.shop.orders import read_returned_orders
 
 HOLDS_PER_BATCH = 500
 
@@ -68,26 +69,25 @@ class _State(Struct):
     accounts: Accounts
     holds: dict[UUID, Hold]
     closed: list[Hold]
+    orders: ReportedOrders = ReportedOrders()
 
 
 async def close_holds(services: Services, closings: Sequence[HoldClosing]) -> list[ClosedHold | Refusal]:
     """Capture or release holds; return them in order, or Refusal unknown_hold, other_program,
     hold_closed.
 
-    Coupons applied by a captured hold are used; those of a released one return to the member. Raises
-    Unavailable.
+    Coupons applied by a captured hold are used; those of a released one return to the member. Of an order of
+    which something was returned before the capture, the share goes back at once. Raises Unavailable.
     """
     now = services.clock.now()
     async with open_posting(services, cause="captured") as posting:
         known = await read_holds(posting.conn, [closing.hold_id for closing in closings])
         checkout_holds = [hold for hold in known.values() if hold.purpose == "checkout"]
         state = await _lock(posting.conn, checkout_holds, now=now)
+        capturing = {closing.hold_id for closing in closings if closing.outcome == "captured"}
+        state.orders = await read_reported_orders(services, posting.conn, _open_orders(state, capturing))
         answers = decide_each(closings, partial(_answer, state))
         await _write(posting, state)
-        captured = _captured_orders(state.holds.values())
-        returned = await read_returned_orders(posting.conn, captured) if captured else []
-    if returned:
-        await follow_captures(services, returned)
     return answers
 
 
@@ -158,8 +158,7 @@ def _answer(state: _State, closing: HoldClosing) -> ClosedHold:
     if closing.within is not None and hold.program_id not in closing.within:
         raise Refusal(Code.OTHER_PROGRAM, program=hold.program_id)
     if hold.state == "open":
-        is_overdue = hold.expires_at is not None and hold.expires_at <= state.now
-        hold = _close(state, hold, "expired" if is_overdue else closing.outcome, state.now)
+        hold = _close(state, hold, _outcome(state, hold, closing), state.now)
     # An expired hold has released its points, so a release finds what it asks for.
     if hold.state != closing.outcome and (closing.outcome, hold.state) != ("released", "expired"):
         raise Refusal(Code.HOLD_CLOSED, state=hold.state, hold_id=str(hold.id))
@@ -169,6 +168,13 @@ def _answer(state: _State, closing: HoldClosing) -> ClosedHold:
     return ClosedHold(hold.id, hold.order_id, hold.state, hold.points, discount, hold.closed_at)
 
 
+def _outcome(state: _State, hold: Hold, closing: HoldClosing) -> HoldState:
+    """Return how an open hold ends: not captured if its time is over or the order needs no points."""
+    if hold.expires_at is not None and hold.expires_at <= state.now:
+        return "expired"
+    return "released" if _order_of(hold) in state.orders.ended else closing.outcome
+
+
 def _close(state: _State, hold: Hold, outcome: HoldState, at: datetime) -> Hold:
     account, takes = state.accounts.by_key[hold.key], state.accounts.takes.get(hold.id, [])
     assert sum(take.points for take in takes) == hold.points
@@ -176,12 +182,19 @@ def _close(state: _State, hold: Hold, outcome: HoldState, at: datetime) -> Hold:
         account.capture(takes, hold.id, at)
     else:
         account.release(takes, hold.id, at)
-    closed = state.holds[hold.id] = replace(hold, state=outcome, closed_at=at)
+    closed = replace(hold, state=outcome, closed_at=at)
+    order = state.orders.returned.get(_order_of(hold))
+    if outcome == "captured" and order is not None:
+        closed = given_back(state.accounts, order, closed, now=at)
+    state.holds[hold.id] = closed
     state.closed.append(closed)
     return closed
 
 
-def _captured_orders(holds: Iterable[Hold]) -> list[OrderKey]:
-    return [
-        (*hold.key, hold.order_id) for hold in holds if hold.state == "captured" and hold.order_id is not None
-    ]
+def _open_orders(state: _State, ids: Collection[UUID]) -> list[OrderKey]:
+    """The orders of those of these holds that are open."""
+    return [_order_of(hold) for hold in state.holds.values() if hold.id in ids and hold.state == "open"]
+
+
+def _order_of(hold: Hold) -> OrderKey:
+    return *hold.key, hold.order_id or ""  # That of an erased member has no order any more.

@@ -1,26 +1,40 @@
-"""Captured points of orders of which something was returned before."""
+"""The shop's reports of an order that come before the points which pay for it are captured."""
 
 from collections.abc import Iterable
 
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from engage.domain.keys import OrderKey
-from engage.flows.orders.order_changes import OrderUpdate
-from engage.flows.orders.post_orders import post_differences
-from engage.runtime.posting import open_posting
+from engage.flows.orders.order_changes import OrderChanges, OrderUpdate, changes_of
 from engage.runtime.services import Services
-from engage.store.shop.orders import lock_orders
+from engage.store.shop.orders import read_ended_orders
 
 
-async def follow_captures(services: Services, keys: Iterable[OrderKey]) -> None:
-    """Gives back points that were captured for orders of which something had already been returned.
-
-    To be called after the commit of a capture; repeating it is safe. Raises Unavailable.
+class ReportedOrders(Struct, frozen=True):
+    """Orders that points cannot pay any more, because another member has paid them or nothing of them is
+    left (`ended`), and orders of which a part was returned.
     """
-    async with open_posting(services, cause="returned") as posting:
-        found = await lock_orders(posting.conn, keys)
-        updates = [
-            OrderUpdate(key, facts, facts, again=True)
-            for key, facts in found.items()
-            if facts.returns or facts.cancelled_at is not None
-        ]
-        if updates:
-            await post_differences(services, posting, updates, now=services.clock.now())
+
+    ended: frozenset[OrderKey] = frozenset()
+    returned: dict[OrderKey, OrderChanges] = {}
+
+
+async def read_reported_orders(
+    services: Services, conn: AsyncConnection, keys: Iterable[OrderKey]
+) -> ReportedOrders:
+    """Read what decides how much of a capture stays. Raises Unavailable.
+
+    The balances are locked, and the orders need not be: a return or a cancellation that is not visible yet
+    waits for the balance, and then finds the captured hold.
+    """
+    wanted = list(keys)
+    if not wanted:
+        return ReportedOrders()
+    ended, returned = set(), {}
+    for key, (owner, facts) in (await read_ended_orders(conn, wanted)).items():
+        if owner not in (None, key[1]) or facts.is_back:
+            ended.add(key)
+        else:
+            returned[key] = await changes_of(services, OrderUpdate(key, facts, facts, again=True))
+    return ReportedOrders(frozenset(ended), returned)

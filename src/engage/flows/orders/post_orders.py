@@ -7,15 +7,14 @@ back. Only the difference to what the ledger has is posted.
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.accounts.lots import Take
 from engage.domain.keys import order_reference
+from engage.flows.orders.give_back import given_back
 from engage.flows.orders.order_changes import OrderChanges, OrderUpdate, changes_of
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.corrections import Correction, LockedCredit, lock_credits, reduce_to, write_corrections
-from engage.ledger.holds import Hold, read_holds_of_orders, write_holds
+from engage.ledger.holds import read_holds_of_orders, write_holds
 from engage.runtime.posting import Posting
 from engage.runtime.services import Services
 from engage.store.rewards.coupons import return_coupons
@@ -119,7 +118,7 @@ async def _give_back(
     if not giving:
         return
     await write_holds(
-        conn, [_given_back(accounts, order, hold, now=now) for order, hold in giving], closed_at=now
+        conn, [given_back(accounts, order, hold, now=now) for order, hold in giving], closed_at=now
     )
     await return_coupons(
         conn,
@@ -127,34 +126,3 @@ async def _give_back(
         now=now,
         grace={order.member: order.grace for order, _ in giving},
     )
-
-
-def _given_back(accounts: Accounts, order: OrderChanges, hold: Hold, *, now: datetime) -> Hold:
-    """Releases an open hold; reinstates points of a captured one."""
-    account, takes = accounts.by_key[hold.key], accounts.takes.get(hold.id, [])
-    if hold.state == "open":
-        if takes:
-            account.release(takes, hold.id, now)
-        late = hold.expires_at is not None and hold.expires_at <= now
-        return replace(hold, state="expired" if late else "released")
-    due_back = order.due_back(hold)
-    account.reinstate(
-        _newest(takes, due_back - hold.reinstated),
-        hold.id,
-        now,
-        grace_until=now + order.grace,
-        reference=order.update.reference,
-    )
-    return replace(hold, reinstated=due_back)
-
-
-def _newest(takes: Sequence[Take], points: int) -> list[Take]:
-    """Return this many points of a hold, from the newest lots: the oldest points stay spent."""
-    newest = []
-    for take in reversed(takes):
-        part = min(points, take.points)
-        if part > 0:
-            newest.append(Take(take.credit_id, part))
-            points -= part
-    assert not points
-    return newest

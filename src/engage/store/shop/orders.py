@@ -88,12 +88,6 @@ LEFT JOIN order_owners w USING (program_id, order_id)
 WHERE w.member_id <> k.member_id OR o.cancelled_at IS NOT NULL OR o.returns <> '[]'
 """)  # noqa: S608
 
-_READ_RETURNED = text(f"""
-SELECT o.program_id, o.member_id, o.order_id
-FROM {_KEYS} JOIN orders o USING (program_id, member_id, order_id)
-WHERE o.returns <> '[]' OR o.cancelled_at IS NOT NULL
-""")  # noqa: S608
-
 _encode = msgspec.json.Encoder().encode
 _order = msgspec.json.Decoder(Order)
 _returns = msgspec.json.Decoder(tuple[Return, ...])
@@ -145,12 +139,6 @@ async def read_ended_orders(
     """
     rows = await conn.execute(_READ_ENDED, _KEYS.of(sorted(set(keys))))
     return {(row[0], row[1], row[2]): (row[3], _facts(row[4:])) for row in rows}
-
-
-async def read_returned_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> list[OrderKey]:
-    """Read which of these orders were cancelled or had returns, without a lock."""
-    rows = await conn.execute(_READ_RETURNED, _KEYS.of(sorted(set(keys))))
-    return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, OrderFacts]) -> None:
