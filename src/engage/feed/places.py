@@ -5,8 +5,9 @@ one, the oldest connection without credentials is closed, of the address that ha
 """
 
 from collections.abc import Hashable
-from ipaddress import IPv6Address
 from typing import Generic, TypeVar
+
+from engage.connections.clients import network_of
 
 C = TypeVar("C", bound=Hashable)
 
@@ -26,7 +27,7 @@ class Places(Generic[C]):
     def take(self, connection: C, address: str) -> C | None:
         """Take a place for a connection without credentials. Return the one to close for it, if any."""
         self._taken += 1
-        self._waiting.setdefault(_network(address), {})[connection] = None
+        self._waiting.setdefault(network_of(address), {})[connection] = None
         if not self.are_full:
             return None
         most = max(self._waiting.values(), key=len)
@@ -35,7 +36,7 @@ class Places(Generic[C]):
 
     def keep(self, connection: C, address: str) -> None:
         """Let the connection keep its place: it has shown credentials."""
-        network = _network(address)
+        network = network_of(address)
         waiting = self._waiting.get(network, {})
         waiting.pop(connection, None)
         if not waiting:
@@ -45,7 +46,3 @@ class Places(Generic[C]):
         """Free the place of a connection that has ended."""
         self.keep(connection, address)
         self._taken -= 1
-
-
-def _network(address: str) -> str | bytes:
-    return IPv6Address(address.partition("%")[0]).packed[:8] if ":" in address else address

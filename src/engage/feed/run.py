@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import resource
 import signal
 from collections.abc import Mapping, Set
 from contextlib import suppress
@@ -13,6 +12,7 @@ import uvloop
 from msgspec.structs import replace
 
 from engage import logs
+from engage.connections.clients import allow_clients
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
 from engage.domain.refusals import Unavailable
@@ -59,7 +59,7 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
 
     with suppress(Unavailable):  # The cache refreshes itself later.
         await services.members.refresh(services.db)
-    limits = _limits()
+    limits = Limits(connections=allow_clients(Limits().connections, other_descriptors=OTHER_DESCRIPTORS))
     async with open_feed(
         host=services.settings.feed_host,
         port=services.settings.feed_port,
@@ -99,14 +99,3 @@ def _collect_less() -> None:
     """
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-
-
-def _limits() -> Limits:
-    """Allow as many connections as the system allows descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = Limits().connections + OTHER_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return Limits(connections=max(wanted - OTHER_DESCRIPTORS, 1))

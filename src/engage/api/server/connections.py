@@ -8,25 +8,22 @@ nothing after the last answer. A silent connection costs a descriptor, and closi
 
 import asyncio
 import os
-import resource
 import socket
 import struct
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from ipaddress import IPv6Address
 from typing import Any, Final
 
 import structlog
 from msgspec import Struct
 
+from engage.connections.clients import network_of
+
 TICK_S: Final = 0.5
 # A look at all connections takes some 5 µs for each. It may take one part in this many of the time.
 SHARE: Final = 20
-
-# Descriptors that are no connections of clients: servers, files, libraries.
-OTHER_DESCRIPTORS: Final = 500
 
 _DESCRIPTORS: Final = "/proc/self/fd"
 _TCP_INFO_BYTES: Final = 160
@@ -146,7 +143,7 @@ def beyond(
     """
     by_address = defaultdict(list)
     for each in connections:
-        by_address[_network(each.client[0])].append(each)
+        by_address[network_of(each.client[0])].append(each)
     limit = limits.per_address
     while limit > 1 and sum(min(len(group), limit) for group in by_address.values()) > limits.total:
         limit //= 2
@@ -157,23 +154,6 @@ def beyond(
             silent.sort(key=lambda each: (silent_since[each.client, each.sent], -each.quiet_ms))
             excess += silent[: len(group) - limit]
     return excess
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit of descriptors to the hard one, and return how many clients may connect."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = Limits().total + OTHER_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(wanted - OTHER_DESCRIPTORS, wanted // 2)
-
-
-def _network(address: str) -> str | bytes:
-    if ":" not in address:
-        return address
-    return IPv6Address(address.partition("%")[0]).packed[:8]
 
 
 def _announces_body(scope: Any) -> bool:

@@ -11,13 +11,17 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from engage.api.server.connections import App, Connections, Limits, raise_descriptor_limit
+from engage.api.server.connections import App, Connections, Limits
 from engage.api.server.listening import BACKLOG, listening_socket, turn_newcomers_away
+from engage.connections.clients import allow_clients
 from engage.runtime.background import running
 
 # From the moment when a head could begin until its last byte: so long may a client pause between requests.
 HEAD_S: Final = 10.0
 HEAD_BYTES: Final = 64 * 1024
+
+# Descriptors that are no clients: servers, files, libraries.
+OTHER_DESCRIPTORS: Final = 500
 
 # How long clients learn, each with its next answer, that this process ends.
 DRAIN_S: Final = 2.0
@@ -37,7 +41,7 @@ async def serve(app: App, *, host: str, port: int, on_closing: Callable[[], None
 
     The server runs in this process, so a kill leaves no other process behind.
     """
-    limits = Limits(total=raise_descriptor_limit())
+    limits = Limits(total=allow_clients(Limits().total, other_descriptors=OTHER_DESCRIPTORS))
     server = HttpServer(app, listening_socket(host, port), limits, on_closing)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.drain)
