@@ -39,6 +39,8 @@ def social(n: int, state: State, *, day_slot: int, month_slot: int) -> ClosingCr
         day_slot=day_slot,
         of_month=MONTH,
         month_slot=month_slot,
+        decided_by="share_social",
+        day=None,
     )
 
 

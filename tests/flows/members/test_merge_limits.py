@@ -101,6 +101,18 @@ async def test_taps_of_one_day_are_paid_once(services: Services) -> None:
     assert await earned(services) == 6 * 50 + 2
 
 
+@pytest.mark.parametrize("tapping", [("m-2",), ("m-0", "m-2"), ("m-1", "m-2"), ("m-0", "m-1", "m-2")])
+async def test_taps_of_one_day_are_paid_once_through_a_chain_of_mergers(
+    services: Services, tapping: tuple[str, ...]
+) -> None:
+    await accounts(services, 4)
+    for member_id in (*tapping, "m-3"):
+        await perform(services, tap(), member_id)
+    for n in (3, 2, 1):
+        await merge(services, f"m-{n}", into=f"m-{n - 1}")
+    assert await earned(services) == 4 * 50 + 2
+
+
 async def test_the_survivors_streak_goes_on_with_the_day_of_the_other_account(services: Services) -> None:
     await accounts(services, 2)
     await perform(services, tap(), "m-0")

@@ -14,13 +14,17 @@ from msgspec import Struct
 from engage.domain.calendar import WindowKind
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import DailyStreak, PerWindow
-from engage.domain.keys import window_key
+from engage.domain.keys import TRANSFER_RULE, streak_key, window_key
 
 _KINDS: Final[tuple[WindowKind, ...]] = ("day", "month")
 
 
 class ClosingCredit(Struct, frozen=True):
-    """A credit of an account that is being closed, with the places that it holds in windows."""
+    """A credit of an account that is being closed, with the places that it holds in windows.
+
+    `decided_by` is the rule that granted it, also where it came from yet another account as a transfer. `day`
+    is the day of a streak that it was granted for.
+    """
 
     id: UUID
     source_key: str
@@ -34,6 +38,13 @@ class ClosingCredit(Struct, frozen=True):
     day_slot: int | None
     of_month: date | None
     month_slot: int | None
+    decided_by: str
+    day: date | None
+
+    @property
+    def is_pending_day(self) -> bool:
+        """True for points of a day of a streak that came without their key, and are not paid yet."""
+        return self.rule_id == TRANSFER_RULE and self.state == "pending" and self.day is not None
 
 
 class SlotOf(NamedTuple):
@@ -65,12 +76,13 @@ class SlotMove(Struct, frozen=True):
 
 class DayUse(Struct, frozen=True):
     """A day of a streak that the survivor has not used, and the places that it takes in windows. `credit` is
-    one of that day.
+    one of that day; `is_pending` if any of that day's is.
     """
 
     rule_id: str
     credit: ClosingCredit
     place: SlotMove
+    is_pending: bool
 
 
 class Fit(Struct, frozen=True):
@@ -98,13 +110,23 @@ def fit(credits: Iterable[ClosingCredit], survivor: SurvivorSlots, leader_of: Le
     for credit in credits:
         leader = leader_of(credit)
         if leader is not None:
-            slot = leader.id, credit.source_key.removeprefix(credit.rule_id)
+            slot = leader.id, _suffix(credit)
             groups.setdefault(slot, (leader, []))[1].append(credit)
         elif credit.source_key not in survivor.keys and not _is_known([credit], survivor):
             found.moves.append(_unchanged(credit))
     for (_, suffix), (leader, group) in sorted(groups.items(), key=lambda item: _turn(item[1][1])):
         _fit_slot(leader, suffix, group, survivor, found)
     return found
+
+
+def _suffix(credit: ClosingCredit) -> str:
+    """The source key after the rule: the same for all credits of a slot. A day of a streak that came as a
+    transfer has another key, and is still paid once.
+    """
+    if credit.is_pending_day:
+        assert credit.day is not None
+        return streak_key("", credit.day)
+    return credit.source_key.removeprefix(credit.rule_id)
 
 
 def _turn(group: Sequence[ClosingCredit]) -> tuple[int, datetime, UUID]:
@@ -155,7 +177,7 @@ def _fit_day(
         return
     credit = next((c for c in group if c.rule_id == leader.id), group[0])
     place = _in_places(credit, source_key, numbers)
-    found.days.append(DayUse(leader.id, credit, place))
+    found.days.append(DayUse(leader.id, credit, place, any(c.state == "pending" for c in group)))
     _use(place, leader.id, survivor)
 
 

@@ -16,7 +16,7 @@ from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
 from engage.domain.accounts.lots import Take, spending_order
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.merged_slots import ClosingCredit, Fit, fit
+from engage.domain.earning.merged_slots import ClosingCredit, DayUse, Fit, fit
 from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -172,9 +172,7 @@ async def _fit_slots(
         fitted = fit([credit for credit in credits if credit.id not in copied], survivor, leader_of)
         added = await ledger.copy_credits(conn, key, into, fitted.moves, now=now)
         days = [
-            day
-            for day in fitted.days
-            if day.place.source_key not in used_days and _may_pay_again(day.credit, now)
+            day for day in fitted.days if day.place.source_key not in used_days and _may_pay_again(day, now)
         ]
         days_added = await ledger.use_days(conn, key, into, days, now=now)
         copied |= added
@@ -185,21 +183,25 @@ async def _fit_slots(
 
 
 def _leader_of(versions: Sequence[Program], credit: ClosingCredit) -> Rule | None:
-    """Return the rule whose slot a credit uses. Credits of orders, operators and imports use none."""
+    """Return the rule whose slot a credit uses. Credits of orders, operators and imports use none, nor do
+    transfers, but for pending ones of a day of a streak.
+    """
+    rule_id = credit.decided_by if credit.is_pending_day else credit.rule_id
     for version in versions:
         rules = version.earning.rules
-        rule = rules.by_id.get(credit.rule_id) if version.version == credit.program_version else None
+        rule = rules.by_id.get(rule_id) if version.version == credit.program_version else None
         if rule is not None:
             return None if rule.on.activity == "order" else rules.leader(rule.id)
     return None
 
 
-def _may_pay_again(credit: ClosingCredit, now: datetime) -> bool:
+def _may_pay_again(day: DayUse, now: datetime) -> bool:
     """Tell whether a day of a streak has to be known as used: it is not over everywhere, another account may
     bring the same day pending, or it is counted in a window.
     """
+    credit = day.credit
     has_place = credit.of_day is not None or credit.of_month is not None
-    return credit.state == "pending" or has_place or credit.activity_at >= now - DAYS_OPEN
+    return day.is_pending or has_place or credit.activity_at >= now - DAYS_OPEN
 
 
 def _live_credits(account: Account, credits: Collection[ClosingCredit], accounts: Accounts) -> set[UUID]:

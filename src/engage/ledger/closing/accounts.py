@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.earning.merged_slots import ClosingCredit
@@ -14,18 +14,21 @@ from engage.domain.keys import MemberKey
 from engage.schema.balances import balances
 from engage.schema.credits import credits
 from engage.schema.holds import holds
-from engage.schema.rows import columns, from_row, of_member
+from engage.schema.rows import of_member
+
+_LOCK_CREDITS = text("""
+SELECT id, source_key, reference, rule_id, program_version, state, points, activity_at, of_day, day_slot,
+       of_month, month_slot, coalesce(why ->> 'rule', rule_id) AS decided_by,
+       CAST(why -> 'inputs' ->> 'day' AS date) AS day
+FROM credits WHERE program_id = :program_id AND member_id = :member_id
+ORDER BY id FOR UPDATE
+""")
 
 
 async def lock_credits(conn: AsyncConnection, key: MemberKey) -> list[ClosingCredit]:
     """Lock all credits of a member, those of no points included, until the transaction ends."""
-    rows = await conn.execute(
-        select(*columns(credits, ClosingCredit))
-        .where(of_member(credits, key))
-        .order_by(credits.c.id)
-        .with_for_update()
-    )
-    return [from_row(ClosingCredit, row) for row in rows]
+    rows = await conn.execute(_LOCK_CREDITS, {"program_id": key[0], "member_id": key[1]})
+    return [ClosingCredit(**row._mapping) for row in rows]
 
 
 async def reverse_pending(conn: AsyncConnection, key: MemberKey, *, now: datetime) -> None:
