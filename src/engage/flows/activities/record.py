@@ -11,15 +11,15 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from engage.domain.earning.limits import OnceSlot, StreakSlot
-from engage.domain.keys import MemberKey, ReferenceKey
-from engage.domain.refusals import AccountClosed, AccountFull, Code, Refusal, Unavailable
+from engage.domain.keys import MemberKey
+from engage.domain.refusals import AccountClosed, AccountFull, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.confirmations import with_confirmations
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.late_days import complete_runs
 from engage.flows.activities.limits_from_ledger import load_gate
-from engage.flows.activities.repeats import answer_repeats
+from engage.flows.activities.repeats import answer_repeats, answer_with_first, split_repeats
 from engage.gate.client import ClaimStatus
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
@@ -95,48 +95,16 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
 async def _run_rounds(services: Services, attempts: list[Attempt]) -> None:
     in_vain = 0
     while attempts and in_vain < ROUNDS:
-        leaders, repeats = _split_repeats(attempts)
-        granted, unsure = await _claim(services, leaders)
+        claiming, repeats = split_repeats(attempts)
+        granted, unsure = await _claim(services, claiming)
         unsure += await _accept(services, granted)
         if unsure:
             await _reload(services, unsure)
         if repeats:
-            await _answer_with_leaders(services, repeats)
+            await answer_with_first(services, repeats)
         still_open = [attempt for attempt in attempts if attempt.answer is None]
         in_vain = in_vain + 1 if len(still_open) == len(attempts) else 0
         attempts = still_open
-
-
-def _split_repeats(attempts: list[Attempt]) -> tuple[list[Attempt], list[tuple[Attempt, Attempt]]]:
-    """(those that claim slots, those that have another's reference with the first one that has it)
-
-    Activities of one reference earn once, so one of them claims, and its outcome is that of all. If all
-    claimed, they would use up the slots that they are then refused for.
-    """
-    by_reference: dict[ReferenceKey, Attempt] = {}
-    leaders, repeats = [], []
-    for attempt in attempts:
-        reference = attempt.reference
-        leader = attempt if reference is None else by_reference.setdefault(reference, attempt)
-        if leader is attempt:
-            leaders.append(attempt)
-        else:
-            repeats.append((attempt, leader))
-    return leaders, repeats
-
-
-async def _answer_with_leaders(services: Services, repeats: list[tuple[Attempt, Attempt]]) -> None:
-    """Answers repeats whose leaders have an answer. A refusal by a limit holds for those that want the same
-    slots; that a leader's key is in flight says nothing of them.
-    """
-    recorded = [repeat for repeat, leader in repeats if isinstance(leader.answer, RecordedActivity)]
-    await answer_repeats(services, recorded)
-    for repeat, leader in repeats:
-        refusal = leader.answer
-        if not isinstance(refusal, Refusal) or refusal.code == Code.REQUEST_IN_FLIGHT:
-            continue
-        if repeat.slots == leader.slots:
-            repeat.answer = refusal
 
 
 async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:

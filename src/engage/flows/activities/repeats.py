@@ -1,10 +1,11 @@
-"""Activities that were recorded before: the shop sends them again under the same reference."""
+"""Activities of one reference: the shop sends one again that was recorded before, or several at once."""
 
 from collections.abc import Sequence
 
 from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.limits.per_window import tightest
 from engage.domain.earning.slots import refused
+from engage.domain.keys import ReferenceKey
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.activity import CreditView, RecordedActivity
 from engage.flows.activities.attempt import Attempt
@@ -12,6 +13,41 @@ from engage.ledger.credits import ReferencedCredit, read_by_reference
 from engage.ledger.used_slots import WindowQuery, query_of, read_used_slots
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+
+
+def split_repeats(attempts: Sequence[Attempt]) -> tuple[list[Attempt], list[tuple[Attempt, Attempt]]]:
+    """(those that claim slots, those that have another's reference with the first one that has it)
+
+    Activities of one reference earn once, so one of them claims, and its outcome is that of all. If all
+    claimed, they would use up the slots that they are then refused for.
+    """
+    by_reference: dict[ReferenceKey, Attempt] = {}
+    claiming, repeats = [], []
+    for attempt in attempts:
+        reference = attempt.reference
+        first = attempt if reference is None else by_reference.setdefault(reference, attempt)
+        if first is attempt:
+            claiming.append(attempt)
+        else:
+            repeats.append((attempt, first))
+    return claiming, repeats
+
+
+async def answer_with_first(services: Services, repeats: Sequence[tuple[Attempt, Attempt]]) -> None:
+    """Answers repeats whose first activity has an answer. A refusal by a limit holds for those that want the
+    same slots; that the first one's key is in flight says nothing of them.
+
+    Raises Unavailable.
+    """
+    await answer_repeats(
+        services, [repeat for repeat, first in repeats if isinstance(first.answer, RecordedActivity)]
+    )
+    for repeat, first in repeats:
+        refusal = first.answer
+        if not isinstance(refusal, Refusal) or refusal.code == Code.REQUEST_IN_FLIGHT:
+            continue
+        if repeat.slots == first.slots:
+            repeat.answer = refusal
 
 
 async def answer_repeats(services: Services, attempts: Sequence[Attempt]) -> None:
