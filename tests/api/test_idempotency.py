@@ -123,6 +123,13 @@ async def test_what_changes_nothing_is_answered_anew_under_its_key(api: Calling)
     assert tickets[0]["ticket"] != tickets[1]["ticket"]
 
 
+async def test_what_changes_nothing_may_have_the_key_of_another_request(api: Calling) -> None:
+    member = await api.joined()
+    assert (await member.post("/v1/fuel/taps", idempotency_key="k-22")).status_code == 202
+    assert (await member.post("/v1/feed/tickets", idempotency_key="k-22")).status_code == 201
+    assert (await member.post("/v1/fuel/taps", idempotency_key="k-22")).status_code == 202
+
+
 async def test_an_answer_after_which_clients_retry_is_not_stored(
     api: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:

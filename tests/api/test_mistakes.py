@@ -1,5 +1,6 @@
 """Every mistake of a body is listed at once, in words and in its order."""
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Annotated, Any
@@ -73,6 +74,15 @@ def test_a_mistake_is_described_in_words_and_never_by_a_regular_expression() -> 
         for field in kind.fields:
             for text in texts(field.type):
                 assert text.pattern is None or described(field.type), (kind.cls, field.name)
+
+
+def test_every_message_names_what_is_expected() -> None:
+    for kind in structs():
+        tag = {} if kind.tag_field is None else {kind.tag_field: kind.tag}
+        for sent in (tag | {"extra": 1}, 5):
+            messages = [error.message for error in mistakes(msgspec.json.encode(sent), kind.cls)]
+            assert messages, kind.cls
+            assert [text for text in messages if re.search(r"(expected|with|of) ?,", text)] == [], kind.cls
 
 
 async def test_a_registration_lists_all_of_its_mistakes(api: Calling) -> None:

@@ -38,7 +38,7 @@ def split_json(text: bytes, *, most: int) -> list[bytes]:
     """
     stripped = text.strip()
     if not stripped.startswith((b"[", b"{")):
-        raise Malformed("JSON is malformed: expected `array` or `object`")
+        raise Malformed("JSON is malformed: neither an array nor an object")
     items: list[bytes] = []
     begins = at = 1
     while True:

@@ -5,11 +5,13 @@ import sys
 from typing import Any, Final
 
 import msgspec
+from websockets.frames import CloseCode
 
 from engage import yaml_text
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
 from engage.feed.messages import Auth, BalanceChange, Resume, Snapshot
+from engage.feed.server import KEEPALIVE_S
 from engage.feed.session import POLICY, RESTARTING, TRY_LATER, UNAUTHORIZED, Timeouts
 from engage.signals.topics import TICKET_TTL_S
 
@@ -44,6 +46,9 @@ _CLOSE_CODES: Final = {
     RESTARTING: "The feed restarts. Reconnect after a short random wait.",
     TRY_LATER: "The client reads too slowly, or a service is unavailable. Reconnect later.",
     POLICY: "An unexpected message, or too many connections of one member: the oldest is closed.",
+    CloseCode.MESSAGE_TOO_BIG.value: f"A message of more than {messages.MESSAGE_BYTES} bytes.",
+    CloseCode.INTERNAL_ERROR.value: f"No answer to a ping in {KEEPALIVE_S} s, or an error of the server. "
+    "Reconnect later.",
 }
 
 _EXAMPLE: Final = Balance(active=64, pending=2, held=0, debt=0, seq=17)

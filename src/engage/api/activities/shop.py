@@ -9,7 +9,7 @@ from litestar import Controller, Request, post
 from msgspec import Meta, Struct
 
 from engage.api.http.answers import Answer, answer
-from engage.api.http.bodies import mistakes, read_body
+from engage.api.http.bodies import mistakes, not_json, read_body
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.idempotency import keep_nothing
 from engage.api.http.operation import SHOP, Repeat, contract
@@ -123,7 +123,7 @@ def _split_broken(body: bytes) -> list[bytes]:
     try:
         return split_json(body, most=EVENTS_PER_CALL)
     except Malformed as error:
-        raise invalid(FieldError("$", f"expected JSON: {error}")) from None
+        raise invalid(not_json(error)) from None
 
 
 def _read(key: ApiKey, raw: bytes) -> AnyEvent:

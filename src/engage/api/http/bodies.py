@@ -126,10 +126,14 @@ def mistakes(body: bytes | msgspec.Raw, type_: Any) -> list[FieldError]:
     try:
         value = decode_json(body, _anything)
     except Malformed as error:
-        return [FieldError("$", f"expected JSON: {error}")]
+        return [not_json(error)]
     problems = decoding.mismatches(value, type_, notation=decoding.JSON, most=MISTAKES_SHOWN)
     assert problems, "the walk through the types disagrees with msgspec"
     return [FieldError(problem.path, problem.mistake) for problem in problems]
+
+
+def not_json(error: Malformed) -> FieldError:
+    return FieldError("$", "expected JSON: " + str(error).removeprefix("JSON is malformed: "))
 
 
 def check_query(request: Request[Any, Any, Any], *known: str) -> None:

@@ -73,15 +73,15 @@ def idempotency(caller_of: CallerOf, limit_bytes: int) -> Callable[..., ASGIApp]
     def around(app: ASGIApp) -> ASGIApp:
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
             keys = [value for name, value in scope["headers"] if name == HEADER]
-            if (
-                not keys
-                or scope["type"] != ScopeType.HTTP
-                or contract_of(scope["route_handler"]).repeat is None
-            ):
+            if not keys or scope["type"] != ScopeType.HTTP:
                 await app(scope, receive, send)
                 return
-            if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+            repeat = contract_of(scope["route_handler"]).repeat
+            if repeat is not None and (len(keys) > 1 or not _KEY.fullmatch(keys[0])):
                 raise invalid(FieldError("Idempotency-Key", "1 to 255 visible ASCII characters, once"))
+            if repeat in (None, Repeat.ANSWERED_ANEW):
+                await app(scope, receive, send)
+                return
             api = started_api_of(scope)
             caller = await caller_of(api, scope)
             body = await read_body(scope, receive, limit_bytes)
@@ -137,7 +137,7 @@ async def _answer(
 ) -> tuple[StoredResponse, bool]:
     """Let the handler answer. Return the answer, and whether another process has given it before."""
     repeat = contract_of(scope["route_handler"]).repeat
-    use = scope["state"][_STATE] = _Use(key, is_kept=repeat is Repeat.ANSWERED_ANEW)
+    use = scope["state"][_STATE] = _Use(key)
     made = await _call(app, scope, body)
     if made.status >= 400:
         # Perhaps because a request with the same key came first, and has been answered by now.

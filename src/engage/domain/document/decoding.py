@@ -137,7 +137,8 @@ def _fields(table: dict[str, Any], struct: type[Struct], path: str, words: Notat
         if name in fields:
             yield from _mismatches(value, fields[name].type, join(path, name), words)
         elif name not in known and config.forbid_unknown_fields:
-            yield Problem(join(path, name), one_of(known), "an unknown field" + nearest(name, known))
+            fields_known = one_of(known) if known else f"{words.table} without fields"
+            yield Problem(join(path, name), fields_known, "an unknown field" + nearest(name, known))
     for name, field in fields.items():
         if name not in table and _required(field):
             yield Problem(join(path, name), expected(field.type, words), "nothing")
@@ -166,7 +167,7 @@ def expected(type_: Any, words: Notation = TOML) -> str:
         return _ZONED
     structs = _structs(base)
     if structs:
-        return f"{words.table} with {_names(structs)}"
+        return f"{words.table} with {_names(structs)}" if _names(structs) else f"{words.table} without fields"
     if len(_members(base)) > 1:
         return " or ".join(expected(member, words) for member in _members(base))
     return _DESCRIPTIONS[base] + _length(shortest, longest, " characters")
