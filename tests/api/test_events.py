@@ -1,5 +1,6 @@
 """Registering members and sending events, over HTTP."""
 
+import time
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from engage.api.activities.shop import EVENTS_BYTES
+from engage.api.activities.shop import CONTAINERS, EVENTS_BYTES
 from engage.flows.operations.keys import create_key, revoke_key
 from engage.store.api_keys import split
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
+
+# The body alone takes a moment on a loaded machine. Without a bound it was eight seconds.
+BOUND_S = 2.0
 
 MEMBERS, EVENTS = "/v1/shop/members", "/v1/shop/events"
 
@@ -205,6 +209,25 @@ async def test_an_event_with_broken_text_is_refused_alone(api: Calling, value: b
     assert counts(taken) == (2, 0, ["invalid_event"])
     assert [(refused["index"], refused["id"]) for refused in taken["refused"]] == [(1, "broken")]
     assert counts(await send(api, broken)) == (0, 0, ["invalid_event"]), "alone"
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b'[""],', b'["\\ud83d"],', b"[{}],"])
+@pytest.mark.parametrize("around", [b'[{"id": "1", "x": [%s]}]', b'{"id": "1", "x": [%s]}', b'[{"x": [%s'])
+async def test_a_body_of_very_many_parts_is_refused_in_bounded_time(
+    api: Calling, around: bytes, part: bytes
+) -> None:
+    begun = time.perf_counter()
+    body = around % (part * (EVENTS_BYTES // len(part) - 10)).rstrip(b",")
+    refused = problem(await api.shop.post(EVENTS, body), 400, "invalid_request")
+    assert time.perf_counter() - begun < BOUND_S
+    assert refused["errors"] == [{"field": "$", "message": f"more than {CONTAINERS} lists and objects"}]
+
+
+async def test_brackets_in_text_are_no_parts(api: Calling) -> None:
+    member = await api.joined()
+    event = msgspec.json.encode(api.event("app.signed_in", member))
+    odd = b'{"id": "odd", "x": "%s"}' % (b"[{" * CONTAINERS)
+    assert counts(await send(api, b"[%s, %s]" % (odd, event))) == (1, 0, ["invalid_event"])
 
 
 @pytest.mark.parametrize("id_", [rb'"\ud83d"', b'"a\nb"', b"5", b"null", b'"%s"' % (b"x" * 129)])

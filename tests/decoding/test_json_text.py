@@ -81,6 +81,25 @@ def test_a_mistake_is_told_with_its_place() -> None:
         decode_json(b'{"name": 1}', named)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (rb'"\ud83d"', "half of a character"),
+        (rb'{"a": "\ud83d"}', "half of a character"),
+        (rb'["\ud83d\n"]', "half of a character"),
+        (rb'{"a": "\ud83d", "b": 12345678}', r"half of a character \(byte 13\)"),
+        (rb'"\ude00 and more"', r"half of a character \(byte 7\)"),
+        (rb'"\ud83d\u0041 and more"', r"half of a character \(byte 13\)"),
+        (b"", "it ends too early"),
+        (b'{"a": 1', "it ends too early"),
+        (b'"\xf0\x9f', "it ends too early"),
+    ],
+)
+def test_a_mistake_is_told_in_plain_words(text: bytes, words: str) -> None:
+    with pytest.raises(Malformed, match=f"^JSON is malformed: {words}$"):
+        decode_json(text, anything)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

@@ -20,6 +20,13 @@ _END: Final = {b"[": b"]", b"{": b"}"}
 _NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
+# msgspec's words, and ours. A character beyond 16 bits is escaped as two halves.
+_TRUNCATED: Final = "Input data was truncated"
+_TOO_SHORT: Final = "JSON is malformed: it ends too early"
+_HALF: Final = "JSON is malformed: half of a character"
+_PLACE = re.compile(r" \(byte [0-9]+\)\Z")
+_FIRST_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+
 _STRINGS = re.compile(_STRING, re.DOTALL)
 # Up to the next run of brackets, over strings.
 _TO_BRACKETS = re.compile(rb'(?:[^"\[\]{}]++|%b)*+(?:([\[{]++)|([\]}]++))' % _STRING, re.DOTALL)
@@ -94,7 +101,7 @@ def decode_json(
     the parts raw, and the caller decodes them here too. A number beyond 4,300 digits, a string with half an
     emoji, and bytes that are not UTF-8 are malformed.
 
-    Raises Malformed with msgspec's words: the mistake, and its place.
+    Raises Malformed with the mistake and its place.
     """
     octets = bytes(text)
     if limit_bytes is not None and len(octets) > limit_bytes:
@@ -106,9 +113,27 @@ def decode_json(
     except RecursionError:
         raise Malformed(TOO_DEEP) from None
     except msgspec.MsgspecError as error:
-        raise Malformed(str(error)) from None
+        raise Malformed(_in_words(str(error), octets)) from None
     except UnicodeDecodeError:
         raise Malformed("JSON is malformed: not UTF-8") from None
+
+
+def has_more_containers(text: bytes, most: int) -> bool:
+    """Return whether a text, sound or not, has more lists and objects than that."""
+    if text.count(b"[") + text.count(b"{") <= most:
+        return False
+    outside = _STRINGS.sub(b"", text)
+    return outside.count(b"[") + outside.count(b"{") > most
+
+
+def _in_words(mistake: str, octets: bytes) -> str:
+    if mistake == _TRUNCATED:
+        # The other half is longer than what comes after the first one.
+        return _HALF if _FIRST_HALF.search(octets[-12:]) else _TOO_SHORT
+    if "surrogate" in mistake:
+        place = _PLACE.search(mistake)
+        return _HALF if place is None else _HALF + place[0]
+    return mistake
 
 
 def _deeper_than(octets: bytes, depth: int) -> bool:

@@ -14,7 +14,7 @@ from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.idempotency import keep_nothing
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.problems import FieldError, invalid, language_of
-from engage.decoding.json_text import decode_json, split_json
+from engage.decoding.json_text import decode_json, has_more_containers, split_json
 from engage.decoding.malformed import Malformed
 from engage.domain.activity import Identifier
 from engage.domain.refusals import Code, Refusal
@@ -32,6 +32,10 @@ FIELDS: Final = 64
 
 # A thousand orders need more than the limit of other bodies.
 EVENTS_BYTES: Final = 4 * 1024 * 1024
+
+# Lists and objects of a body. To tell the mistakes of a million takes seconds. A thousand orders of a
+# hundred lines have fewer.
+CONTAINERS: Final = 120_000
 
 Events = Annotated[list[AnyEvent], Meta(max_length=EVENTS_PER_CALL)]
 
@@ -102,8 +106,11 @@ class EventController(Controller):
 def _split(body: bytes) -> list[bytes]:
     """The events, not decoded: a mistake in one of them does not affect the others.
 
-    Raises Refusal invalid_request where the body is neither a list nor an object, or the list is too long.
+    Raises Refusal invalid_request where the body is neither a list nor an object, or the list is too long, or
+    has too many parts.
     """
+    if has_more_containers(body, CONTAINERS):
+        raise invalid(FieldError("$", f"more than {CONTAINERS} lists and objects"))
     if body.lstrip().startswith(b"{"):
         _split_broken(body)
         return [body]
