@@ -3,17 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from engage.domain.keys import ReferenceKey, review_reference, share_reference
-from engage.domain.refusals import Code, Refusal
+from engage.domain.keys import ReferenceKey
+from engage.domain.refusals import Refusal
 from engage.flows.activities.confirmations import confirm
-from engage.flows.shop.events import (
-    MemberEvent,
-    ReviewPublishedEvent,
-    ReviewReference,
-    ShareConfirmedEvent,
-    ShareReference,
-    Taken,
-)
+from engage.flows.shop.events import MemberEvent, Taken
+from engage.flows.shop.named_activity import named_activity
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -26,34 +20,15 @@ async def take_confirmations(services: Services, events: Sequence[MemberEvent], 
 
     Raises Unavailable or IdsTaken, and nothing is done then.
     """
-    answers = decide_each(events, lambda event: _offered(services, event))
-    done = not_refused(answers)
+    activities = decide_each(events, lambda event: named_activity(services, event))
+    done = not_refused(activities)
+    answers = [named if isinstance(named, Refusal) else named.event for named in activities]
     if not done:
         return Taken(answers, 0)
     times: dict[ReferenceKey, datetime] = {}
-    for event in done:
-        key = (*event.member.key, _reference(event)[1])
-        times[key] = min(event.event.time, times.get(key, event.event.time))
+    for named in done:
+        key, at = (*named.event.member.key, named.reference), named.event.event.time
+        times[key] = min(at, times.get(key, at))
     async with open_posting(services, cause="confirmed") as posting:
         await confirm(services, posting, times)
-        return Taken(answers, await add_events(posting.conn, [event.row for event in done], now=now))
-
-
-def _offered(services: Services, event: MemberEvent) -> MemberEvent:
-    """Raises Refusal not_offered if no version of the program ever paid for such an activity."""
-    kind, _ = _reference(event)
-    versions = services.programs.versions(event.member.program_id)
-    if not any(version.earning.rules.about(kind) for version in versions):
-        raise Refusal(Code.NOT_OFFERED)
-    return event
-
-
-def _reference(event: MemberEvent) -> tuple[str, str]:
-    """(activity, its reference)"""
-    match event.event:
-        case ReviewPublishedEvent(data=ReviewReference(review_id=review_id)):
-            return "review", review_reference(review_id)
-        case ShareConfirmedEvent(data=ShareReference(share_id=share_id)):
-            return "share", share_reference(share_id)
-        case _:
-            raise AssertionError(f"{event.event.id} is not a confirmation")
+        return Taken(answers, await add_events(posting.conn, [named.event.row for named in done], now=now))

@@ -3,16 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from engage.domain.keys import review_reference, share_reference
-from engage.domain.refusals import Code, Refusal
-from engage.flows.shop.events import (
-    MemberEvent,
-    ReviewReference,
-    ReviewRemovedEvent,
-    ShareReference,
-    ShareRemovedEvent,
-    Taken,
-)
+from engage.domain.refusals import Refusal
+from engage.flows.shop.events import MemberEvent, Taken
+from engage.flows.shop.named_activity import NamedActivity, named_activity
 from engage.ledger.clawback import Removal, claw_back
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
@@ -25,30 +18,19 @@ async def take_removals(services: Services, events: Sequence[MemberEvent], *, no
 
     Raises Unavailable or IdsTaken, and nothing is done then.
     """
-    removals = decide_each(events, lambda event: _removal(services, event))
-    answers: list[MemberEvent | Refusal] = [
-        removal if isinstance(removal, Refusal) else event
-        for event, removal in zip(events, removals, strict=True)
-    ]
-    done = not_refused(answers)
+    activities = decide_each(events, lambda event: named_activity(services, event))
+    done = not_refused(activities)
+    answers = [named if isinstance(named, Refusal) else named.event for named in activities]
     if not done:
         return Taken(answers, 0)
     async with open_posting(services, cause="clawback") as posting:
-        await posting.post(await claw_back(posting.conn, not_refused(removals), now=now))
-        return Taken(answers, await add_events(posting.conn, [event.row for event in done], now=now))
+        removals = [_removal(services, named) for named in done]
+        await posting.post(await claw_back(posting.conn, removals, now=now))
+        return Taken(answers, await add_events(posting.conn, [named.event.row for named in done], now=now))
 
 
-def _removal(services: Services, event: MemberEvent) -> Removal:
-    """Raises Refusal not_offered if no version of the program ever paid for such an activity."""
-    match event.event:
-        case ReviewRemovedEvent(data=ReviewReference(review_id=review_id)):
-            kind, reference = "review", review_reference(review_id)
-        case ShareRemovedEvent(data=ShareReference(share_id=share_id)):
-            kind, reference = "share", share_reference(share_id)
-        case _:
-            raise AssertionError(f"{event.event.id} is not a removal")
-    versions = services.programs.versions(event.member.program_id)
-    rules = {rule_id for version in versions for rule_id in version.earning.rules.about(kind)}
-    if not rules:
-        raise Refusal(Code.NOT_OFFERED)
-    return Removal(*event.member.key, reference, tuple(sorted(rules)), versions[-1].version, event.event.time)
+def _removal(services: Services, named: NamedActivity) -> Removal:
+    newest = services.programs.versions(named.event.member.program_id)[-1]
+    return Removal(
+        *named.event.member.key, named.reference, named.rules, newest.version, named.event.event.time
+    )
