@@ -19,7 +19,8 @@ from engage.flows.members.import_file import (
     check_file,
     import_name,
 )
-from engage.flows.members.import_members import ImportCounts, Rejections, import_members
+from engage.flows.members.import_members import ImportCounts, import_members
+from engage.flows.members.import_rows import Rejections
 from engage.runtime.services import Services
 from engage.settings import require_pepper
 

@@ -19,7 +19,8 @@ from engage.flows.members.import_file import (
     read_cells,
     rows_of,
 )
-from engage.flows.members.import_members import ImportCounts, Rejections, import_members
+from engage.flows.members.import_members import ImportCounts, import_members
+from engage.flows.members.import_rows import Rejections
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services

@@ -5,25 +5,18 @@ import may be killed at any moment: started again, it continues. Each row is imp
 with a reason.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Final
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain import calendar
 from engage.domain.accounts.lots import Lot
-from engage.domain.document import decoding
-from engage.domain.earning.trace import TraceCode, step
-from engage.domain.keys import OPENING_RULE, opening_key
-from engage.domain.program.program import Program
+from engage.domain.keys import opening_key
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.flows.members.import_file import Row, Table, is_utf8, read_cells, rows_of
-from engage.flows.members.register import MemberRegistration, admit
+from engage.flows.members.import_file import Table, rows_of
+from engage.flows.members.import_rows import ImportCandidate, Rejections, read_candidates, rejection_of
 from engage.ledger.accounts import open_accounts
 from engage.ledger.opening import (
     OpeningCredit,
@@ -31,37 +24,13 @@ from engage.ledger.opening import (
     read_opening_points,
 )
 from engage.ledger.person_slots import take_person_slots
-from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.store.members.batches import StoredRows, add_members, read_stored, rehash_persons
 from engage.store.members.members import NewMember
 
 ROWS_PER_BATCH: Final = 2_000
-MOST_POINTS: Final = 1_000_000_000
 ATTEMPTS: Final = 5
-
-# As spreadsheets write a number that they neither round, group nor guess. Anything else would be a guess.
-_WHOLE_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
-
-
-class MemberRow(MemberRegistration, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row of the file. Dates in `expires_at` and `earned_at` are days in the member's zone."""
-
-    points: Annotated[int, Meta(ge=0, le=MOST_POINTS)] = 0
-    expires_at: str | None = None
-    earned_at: str | None = None
-
-
-class ImportCandidate(Struct, frozen=True):
-    """A valid row: the member to store, and their opening credit if there are points. One who `lacks_person`
-    is not stored: the program wants a reference of new members.
-    """
-
-    row: Row
-    member: NewMember
-    lacks_person: bool
-    credit: OpeningCredit | None = None
 
 
 class ImportCounts(Struct):
@@ -73,9 +42,6 @@ class ImportCounts(Struct):
     rejected: int = 0
     members: int = 0
     points: int = 0
-
-
-Rejections = list[tuple[Row, str]]
 
 
 class _Batch(Struct):
@@ -110,7 +76,7 @@ async def import_members(
     lines: dict[str, int] = {}
     reader = rows_of(table)
     while rows := list(islice(reader, rows_per_batch)):
-        candidates, rejections = _read(services, table, rows, program_id, name=name, lines=lines)
+        candidates, rejections = read_candidates(services, table, rows, program_id, name=name, lines=lines)
         rejections += await _import_batch(services, candidates, program_id, name=name, counts=counts)
         counts.rows += len(rows)
         counts.rejected += len(rejections)
@@ -118,104 +84,6 @@ async def import_members(
         on_progress(counts)
     assert counts.rows == counts.imported + counts.existing + counts.rejected
     return counts
-
-
-def _read(
-    services: Services,
-    table: Table,
-    rows: Sequence[Row],
-    program_id: str,
-    *,
-    name: str,
-    lines: dict[str, int],
-) -> tuple[list[ImportCandidate], Rejections]:
-    """Validate rows without the database. `lines` has the line of each member id so far."""
-    candidates: list[ImportCandidate] = []
-    rejections: Rejections = []
-    for row in rows:
-        try:
-            fields = _parse(table, row, program_id)
-            earlier = lines.setdefault(fields.member_id, row.line)
-            if earlier != row.line:
-                raise ValueError(f"line {earlier} has {fields.member_id} already")
-            candidates.append(_candidate(services, row, fields, name=name))
-        except (Refusal, ValueError) as error:
-            rejections.append((row, _reason(error)))
-    return candidates, rejections
-
-
-def _parse(table: Table, row: Row, program_id: str) -> MemberRow:
-    """Raises ValueError with the columns and their problems."""
-    cells: dict[str, Any] = dict(read_cells(table, row))
-    if not all(field.isascii() or is_utf8(field) for field in row.fields):
-        raise ValueError("not UTF-8")
-    if "card_numbers" in cells:
-        numbers = cells["card_numbers"].split(";")
-        cells["card_numbers"] = [card for number in numbers if (card := number.strip())]
-    if "points" in table.columns and (written := row.fields[table.columns.index("points")]):
-        cells["points"] = int(written) if _WHOLE_NUMBER.fullmatch(written) else written
-    fields = {**cells, "program": program_id}
-    try:
-        return msgspec.convert(fields, MemberRow)
-    except msgspec.ValidationError:
-        problems = decoding.mismatches(fields, MemberRow)
-        raise ValueError("; ".join(f"column {problem}" for problem in problems)) from None
-
-
-def _candidate(services: Services, row: Row, fields: MemberRow, *, name: str) -> ImportCandidate:
-    """Raises Refusal not_eligible, invalid_phone, invalid_card; ValueError for impossible times."""
-    now = services.clock.now()
-    admission = admit(services, fields, now=now)
-    program, zone = admission.program, admission.zone
-    if not fields.points:
-        return ImportCandidate(row, admission.member, admission.lacks_person)
-    earned_at = now
-    if fields.earned_at is not None:
-        earned_at = _instant(fields.earned_at, "earned_at", zone, end_of_day=False)
-        if earned_at > now:
-            raise ValueError(f"earned_at {fields.earned_at}: in the future")
-    if fields.expires_at is None:
-        ends_at = program.expiry.expires_at(now, zone)
-    else:
-        ends_at = _instant(fields.expires_at, "expires_at", zone, end_of_day=True)
-        if ends_at <= now:
-            raise ValueError(f"expires_at {fields.expires_at}: these points have expired")
-    credit = OpeningCredit(
-        program_id=program.id,
-        member_id=fields.member_id,
-        id=new_id(),
-        points=fields.points,
-        program_version=program.version,
-        activity_at=earned_at,
-        expires_at=ends_at,
-        why=_why(program, row, name=name, at=earned_at, zone=zone),
-    )
-    return ImportCandidate(row, admission.member, admission.lacks_person, credit)
-
-
-def _instant(value: str, column: str, zone: str, *, end_of_day: bool) -> datetime:
-    """Parse an instant in RFC 3339, or a date: the start or the end of that day in the member's zone."""
-    try:
-        if len(value) == len("2026-12-31"):
-            day = msgspec.convert(value, date)
-            return calendar.start_of_day(day + timedelta(days=1) if end_of_day else day, zone)
-        at: datetime = msgspec.convert(value, Annotated[datetime, Meta(tz=True)])
-        return at.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        expected = "neither a date nor a time, as 2026-12-31 or 2026-12-31T18:00:00Z"
-        raise ValueError(f"{column} {value:.60}: {expected}") from None
-
-
-def _why(program: Program, row: Row, *, name: str, at: datetime, zone: str) -> dict[str, object]:
-    return {
-        "program": program.id,
-        "version": program.version,
-        "rule": OPENING_RULE,
-        "at": at,
-        "zone": zone,
-        "inputs": {"import": name, "line": row.line},
-        "trace": [step(TraceCode.OPENING, **{"import": name})],
-    }
 
 
 async def _import_batch(
@@ -268,7 +136,7 @@ def _sort(
         try:
             is_new = _check_stored(candidate, stored, opened, name=name)
         except (Refusal, ValueError) as error:
-            rejections.append((candidate.row, _reason(error)))
+            rejections.append((candidate.row, rejection_of(error)))
             continue
         member = candidate.member
         credit = None if member.member_id in opened else candidate.credit
@@ -328,10 +196,3 @@ async def _write(services: Services, posting: Posting, batch: _Batch, *, name: s
         lot = Lot(credit.id, credit.points, credit.points, 0, now, credit.expires_at)
         accounts.by_key[key].open_lot(lot, now, kind="opening", out_of="opening", reference=opening_key(name))
     await posting.post(accounts)
-
-
-def _reason(error: Refusal | ValueError) -> str:
-    if not isinstance(error, Refusal):
-        return str(error)
-    facts = [str(item) for fact in error.facts.values() if isinstance(fact, list) for item in fact]
-    return f"{error.code}: {', '.join(facts)}" if facts else error.code
