@@ -15,6 +15,28 @@ from tests.support.command_line import pids
 JOINING = 50
 SMALLEST_TARGET_PX = 44
 
+# An order that is paid and delivered, and an operator's adjustment, as servers would send them.
+POST_FOR_MEMBER = """async () => {
+  const { member_id } = JSON.parse(localStorage.getItem("engage.demo.member"));
+  const { now: time, shop_key, admin_key } = await (await fetch("/v1/sandbox")).json();
+  const post = async (key, path, body) => {
+    const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
+    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    return response.json();
+  };
+  const program = "eu-mi-points";
+  const event = (type, data) => ({ id: `${type}-${member_id}`, type, time, program, member_id, data });
+  const lines = [{ line_id: "1", product_id: "nova-one", quantity: 1, paid: 15000 }];
+  const order = { order_id: `o-${member_id}`, channel: "web", payment: { method: "card" }, lines };
+  const taken = await post(shop_key, "/v1/shop/events", [
+    event("order.paid", { ...order, shipping: 0, currency: "EUR" }),
+    event("order.delivered", { order_id: order.order_id }),
+  ]);
+  const adjustment = { points: 7, reason: "a gift", reference: member_id };
+  await post(admin_key, `/v1/admin/members/${member_id}/adjustments?program=eu-mi-points`, adjustment);
+  return taken.accepted;
+}"""
+
 
 @asynccontextmanager
 async def home_withheld(page: Page) -> AsyncIterator[None]:
@@ -208,3 +230,16 @@ async def test_the_page_fits_a_small_screen(page: Page) -> None:
         SMALLEST_TARGET_PX,
     )
     assert small == []
+
+
+async def test_what_the_shop_and_an_operator_post_is_named_in_words(page: Page) -> None:
+    assert await page.evaluate(POST_FOR_MEMBER) == 2
+    await page.click("#plus-5-min")
+    await shows(page, active=JOINING + 150 + 7, pending=0)
+    credits = page.locator("#credits li")
+    await expect(credits.filter(has_text="Order o-m-")).to_contain_text("Buy on mi.com")
+    await expect(credits.filter(has_text="Corrected by the store")).to_contain_text("+7")
+    await page.click("#tab-statement")
+    statement = page.locator("#statement tr")
+    await expect(statement.filter(has_text="Buy on mi.com")).to_contain_text("+150")
+    await expect(statement.filter(has_text="Corrected by the store")).to_contain_text("+7")

@@ -5,6 +5,21 @@ import { $, el, icon, mark, setText } from "./dom.js";
 import { clockTime, countdown, dayAndTime, dayOf, exactly, productName, ruleOf, shortDay } from "./format.js";
 
 const SHOWN_AT_FIRST = 6;
+const KINDS = {
+  clawback: "Taken back",
+  recovery: "Paid what was owed",
+  expiration: "Expired",
+  hold: "Set aside",
+  release: "Given back",
+  capture: "Paid with points",
+  redemption: "Exchanged",
+  reinstatement: "Given back",
+  adjustment: "Corrected by the store",
+  opening: "Points from before",
+  transfer: "From another account",
+};
+// The credits of these are called like them.
+const OWN_CREDIT = new Set(["adjustment", "opening"]);
 const STATES = { active: "Active", reversed: "Taken back", expired: "Expired" };
 
 const rows = new Map();
@@ -74,7 +89,7 @@ function showCredits(state) {
   setText($("more"), `Show all ${state.credits.length}`);
 }
 
-function showRow(credit, { member }, first) {
+function showRow(credit, { member, program }, first) {
   let row = rows.get(credit.id);
   if (row === undefined) {
     row = makeRow(credit);
@@ -84,7 +99,7 @@ function showRow(credit, { member }, first) {
   mark(row, { state: credit.state });
   mark(row.querySelector(".chip"), { state: credit.state });
   setText(row.querySelector(".chip"), stateText(credit));
-  setText(row.querySelector(".name"), title(credit));
+  setText(row.querySelector(".name"), title(credit, program));
   setText(row.querySelector(".about"), subtitle(credit, member.zone));
   setText(row.querySelector(".sum"), `+${credit.points}`);
   if (row.shownState !== credit.state && credit.why) {
@@ -107,8 +122,8 @@ function makeRow(credit) {
   return el("li", { data: { rule: credit.rule } }, el("details", {}, summary, el("div", { class: "why" })));
 }
 
-function title({ rule, why }) {
-  const name = ruleOf(rule).title;
+function title({ rule, why }, program) {
+  const name = ruleOf(rule, program).title;
   const { inputs } = why ?? {};
   if (rule === "fuel" && inputs?.streak_days) return `${name}, day ${inputs.streak_days}`;
   return name;
@@ -116,10 +131,11 @@ function title({ rule, why }) {
 
 function subtitle({ why, state }, zone) {
   if (!why) return "Just now";
-  const product = why.activity.product_id;
+  const { product_id: product, order_id: order } = why.activity ?? {};
   // The countdown is shown instead of the time.
   if (product && state === "pending") return productName(product);
   const when = dayOf(why.at, zone) === dayOf(clock.now(), zone) ? clockTime(why.at, zone) : shortDay(why.at, zone);
+  if (order) return `Order ${order}, ${when}`;
   return product ? `${productName(product)}, ${when}` : when;
 }
 
@@ -148,7 +164,7 @@ function why(credit, zone) {
 
 /** A button for the shop's event: a removed review or share loses its points. */
 function removeButton(credit) {
-  const { activity } = credit.why;
+  const activity = credit.why.activity ?? {};
   const what = { review: "review", share: "share" }[activity.activity];
   if (!what || credit.state === "reversed" || !activity[`${what}_id`]) return [];
   const button = el("button", { type: "button", class: "remove" }, icon("trash"), `Remove this ${what}`);
@@ -156,18 +172,24 @@ function removeButton(credit) {
   return [button];
 }
 
-function showEntries({ entries, credits, member }) {
+/** An entry by its kind, and by what it is about. */
+function entryName({ kind, credit_id: credit, order_id: order }, names) {
+  const about = names.get(credit) ?? (order ? `order ${order}` : null);
+  if (kind === "earning" || OWN_CREDIT.has(kind)) return about ?? KINDS[kind] ?? "Points";
+  const what = KINDS[kind] ?? kind;
+  return about ? `${what}: ${about}` : what;
+}
+
+function showEntries({ entries, credits, member, program }) {
   $("statement-empty").hidden = entries.length > 0;
-  const names = new Map(credits.map((credit) => [credit.id, title(credit)]));
+  const names = new Map(credits.map((credit) => [credit.id, title(credit, program)]));
   $("statement").replaceChildren(
     ...entries.map((entry) => {
-      const name = names.get(entry.credit_id) ?? "Points";
-      const what = entry.kind === "clawback" ? `Taken back: ${name}` : name;
       const sign = entry.points < 0 ? "−" : "+";
       return el(
         "tr",
         {},
-        el("td", {}, what, el("small", {}, dayAndTime(entry.at, member.zone))),
+        el("td", {}, entryName(entry, names), el("small", {}, dayAndTime(entry.at, member.zone))),
         el("td", { class: entry.points < 0 ? "minus-sum" : "plus-sum" }, `${sign}${Math.abs(entry.points)}`),
         el("td", {}, String(entry.balance_after)),
       );

@@ -15,6 +15,8 @@ const RULES = {
   review: { title: "Review", icon: "star" },
   fuel: { title: "Daily fuel", icon: "flame" },
   fuel_streak: { title: "Seven days in a row", icon: "gift" },
+  adjustment: { title: "Corrected by the store", icon: "spark" },
+  opening_balance: { title: "Points from before", icon: "spark" },
 };
 
 /** The points that a rule of the program pays, or null if there is no such rule, or it depends on the order. */
@@ -22,8 +24,10 @@ export function pays(program, rule) {
   return program?.rules.find((one) => one.id === rule)?.points ?? null;
 }
 
-export function ruleOf(id) {
-  return RULES[id] ?? { title: id.replaceAll("_", " "), icon: "spark" };
+/** Rules that the page has no words for are called what the program calls them. */
+export function ruleOf(id, program) {
+  const title = program?.rules.find((rule) => rule.id === id)?.title ?? id.replaceAll("_", " ");
+  return RULES[id] ?? { title, icon: "spark" };
 }
 
 export function productName(id) {
