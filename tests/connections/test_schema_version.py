@@ -9,7 +9,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from engage.connections.schema_version import begin_migration, end_migration, newest_version
 from engage.domain.refusals import Unavailable
@@ -21,6 +22,12 @@ from tests.support.migrations import move
 
 OLD = "0002"
 WRITE = text("INSERT INTO outbox VALUES (gen_random_uuid(), now(), 'tap', '{}', '{}')")
+
+# What every change of a balance wrote before processes compared versions.
+WRITE_UNCOMPARED = text(
+    "INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)"
+    " VALUES (gen_random_uuid(), now(), 'tap', '{}', '{}')"
+)
 
 
 @pytest.fixture
@@ -135,6 +142,26 @@ async def test_each_migration_ends_the_connections_of_running_processes(
     assert await is_refused(working)
     await move(migrating, command.upgrade, "head")
     assert not await is_refused(working)
+
+
+async def test_a_release_that_compares_no_versions_changes_no_balance(
+    own_database: Settings, migrating: AsyncEngine
+) -> None:
+    """It keeps its connections through the migration, and opens new ones."""
+    await move(migrating, command.downgrade, OLD)
+    uncompared = create_async_engine(own_database.database_url)
+    try:
+        async with uncompared.connect() as kept:
+            await kept.execute(WRITE_UNCOMPARED)
+            await kept.commit()
+            await move(migrating, command.upgrade, "head")
+            with pytest.raises(ProgrammingError, match="created_at"):
+                await kept.execute(WRITE_UNCOMPARED)
+        async with uncompared.connect() as opened:
+            with pytest.raises(ProgrammingError, match="created_at"):
+                await opened.execute(WRITE_UNCOMPARED)
+    finally:
+        await uncompared.dispose()
 
 
 async def test_a_migration_with_nothing_to_do_disturbs_nobody(own_database: Settings) -> None:

@@ -90,7 +90,7 @@ WITH batch AS MATERIALIZED (
         DO UPDATE SET pending = b.pending + excluded.pending, version = b.version + 1
     RETURNING program_id, member_id, active, pending, held, debt, version
 ), remembered AS (
-    INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+    INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
     SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
            array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0

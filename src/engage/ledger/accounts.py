@@ -97,7 +97,7 @@ WITH new_entries AS (
     FROM {_BALANCES}
     WHERE o.program_id = b.program_id AND o.member_id = b.member_id
 )
-INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
 VALUES (CAST(:outbox_id AS uuid), :written_at, :cause,
         CAST(:b_program_id AS text[]), CAST(:b_member_id AS text[]))
 """)  # noqa: S608

@@ -67,7 +67,7 @@ WITH ended AS MATERIALIZED (
     WHERE b.program_id = s.program_id AND b.member_id = s.member_id
     RETURNING b.program_id, b.member_id, b.active, b.pending, b.held, b.debt, b.version, s.entries
 ), remembered AS (
-    INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+    INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
     SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
            array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0

@@ -75,7 +75,7 @@ WITH due AS MATERIALIZED (
            -recovered_of
     FROM numbered WHERE recovered_of > 0
 ), remembered AS (
-    INSERT INTO outbox (id, created_at, cause, program_ids, member_ids)
+    INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
     SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
            array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0

@@ -12,7 +12,7 @@ outbox = Table(
     "outbox",
     metadata,
     required("id", Uuid),
-    required("created_at", INSTANT),
+    required("written_at", INSTANT),
     required("cause", Text),
     required("program_ids", ARRAY(Text)),
     required("member_ids", ARRAY(Text)),

@@ -42,8 +42,8 @@ STORE_CHECKS = (
         "published_in_time",
         "No balance change waits for more than a minute to be published.",
         """
-        SELECT id, created_at, cause, cardinality(member_ids) AS members FROM outbox
-        WHERE created_at < CAST(:wall AS timestamptz) - interval '1 minute'
+        SELECT id, written_at, cause, cardinality(member_ids) AS members FROM outbox
+        WHERE written_at < CAST(:wall AS timestamptz) - interval '1 minute'
         """,
         warning=True,
     ),

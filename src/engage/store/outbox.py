@@ -28,8 +28,8 @@ async def lock_unpublished(
     """Lock rows written before an instant of wall time, oldest first: (id, cause, members)."""
     rows = await conn.execute(
         select(outbox.c.id, outbox.c.cause, outbox.c.program_ids, outbox.c.member_ids)
-        .where(outbox.c.created_at < before)
-        .order_by(outbox.c.created_at)
+        .where(outbox.c.written_at < before)
+        .order_by(outbox.c.written_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -26,7 +26,7 @@ async def leave_unpublished(services: Services) -> None:
     lose_publications(services)
     await services.post_commit.drain()
     async with services.db.begin() as conn:
-        await conn.execute(text("UPDATE outbox SET created_at = created_at - interval '10 seconds'"))
+        await conn.execute(text("UPDATE outbox SET written_at = written_at - interval '10 seconds'"))
 
 
 async def test_the_sweep_publishes_a_change_that_was_not_published(services: Services) -> None:
