@@ -51,8 +51,7 @@ class Clock:
     """The installation's clock as a process follows it.
 
     Until it has followed the database for the first time it shows no time: `wall` and `now` raise
-    Unavailable("postgres"). `offset` is how far the sandbox's clock is ahead: a statement adds it to the
-    database's own clock to bound `now`.
+    Unavailable("postgres"). `offset` is how far the sandbox's clock is ahead.
     """
 
     def __init__(
@@ -116,6 +115,11 @@ class Clock:
     def wall_of(self, at: datetime) -> datetime:
         """The database's time when this clock shows `at`."""
         return at - self.offset
+
+    @property
+    def ahead(self) -> timedelta:
+        """The interval that a statement adds to the database's own clock to bound `now`."""
+        return self.offset
 
     @property
     def error(self) -> timedelta:

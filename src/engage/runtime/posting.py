@@ -56,7 +56,7 @@ class Posting:
     async def accept(self, accepting: Sequence[CreditToAccept], *, now: datetime) -> frozenset[UUID]:
         """Inserts new pending credits, and rings when they are due; the ids of those that were inserted."""
         accepted = await ledger.accept(
-            self.conn, accepting, self.outbox_row("pending"), now=now, ahead=self._clock.offset
+            self.conn, accepting, self.outbox_row("pending"), now=now, ahead=self._clock.ahead
         )
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
         return accepted

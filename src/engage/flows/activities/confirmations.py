@@ -119,7 +119,7 @@ async def lapse_due(services: Services, *, now: datetime, on_time: bool = False)
     total = 0
     while True:
         async with open_posting(services, cause="lapsed") as posting:
-            ahead = services.clock.offset
+            ahead = services.clock.ahead
             lapsing = await lock_lapsing(posting.conn, now=now, ahead=ahead, on_time=on_time)
             if lapsing:
                 accounts = await open_accounts(posting.conn, [credit.key for credit in lapsing], now=now)

@@ -16,7 +16,7 @@ async def settle_once(services: Services, *, now: datetime, on_time: bool = Fals
     """Activates a batch of credits that are due at `now`; how many. Raises Unavailable."""
     async with open_posting(services, cause="active", autocommit=True) as posting:
         return await settle_batch(
-            posting.conn, posting.outbox_row(), now=now, ahead=services.clock.offset, on_time=on_time
+            posting.conn, posting.outbox_row(), now=now, ahead=services.clock.ahead, on_time=on_time
         )
 
 
