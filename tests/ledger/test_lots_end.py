@@ -15,7 +15,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import join, perform, review, services_with_activities, tap
 from tests.support.audit import assert_audit_is_clean
-from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
+from tests.support.clock import DAY, FIVE_MINUTES, NOON, UNBOUNDED, advance
 from tests.support.database import rows
 from tests.support.holds import end_hold, hold, spend
 
@@ -47,9 +47,9 @@ async def expire(
     services: Services, now: datetime, *, on_time: bool = False, batch: int = 1000
 ) -> tuple[int, list[BalanceChange]]:
     async with transaction(services.db) as conn:
-        _, members = await lock_expiring(conn, now=now, batch=batch)
+        _, members = await lock_expiring(conn, now=now, ahead=UNBOUNDED, on_time=on_time, batch=batch)
         row = OutboxRow(new_id(), "expired", services.clock.wall())
-        return await expire_lots(conn, members, row, now=now, on_time=on_time), row.changes
+        return await expire_lots(conn, members, row, now=now, ahead=UNBOUNDED, on_time=on_time), row.changes
 
 
 async def balances(services: Services) -> list[tuple[object, ...]]:
@@ -134,7 +134,10 @@ async def test_two_workers_take_different_members(services: Services) -> None:
     await earn(services, *members)
     async with services.db.connect() as first, services.db.connect() as second:
         taken = [
-            {member.member_id for member in (await lock_expiring(conn, now=JOINED_ENDS, batch=3))[1]}
+            {
+                member.member_id
+                for member in (await lock_expiring(conn, now=JOINED_ENDS, ahead=UNBOUNDED, batch=3))[1]
+            }
             for conn in (first, second)
         ]
         await first.rollback()
@@ -149,10 +152,10 @@ async def test_points_spent_while_waiting_for_the_lots_do_not_expire(services: S
         # The snapshot is taken before the spending, as by a statement that waits for a lock.
         await conn.execute(text("SELECT count(*) FROM lots"))
         assert await spend(services, 30, now=services.clock.now()) == 30
-        found, members = await lock_expiring(conn, now=JOINED_ENDS)
+        found, members = await lock_expiring(conn, now=JOINED_ENDS, ahead=UNBOUNDED)
         assert (found, [(m.active, m.version) for m in members]) == (1, [(42, 7)])
         row = OutboxRow(new_id(), "expired", services.clock.wall())
-        assert await expire_lots(conn, members, row, now=JOINED_ENDS) == 1
+        assert await expire_lots(conn, members, row, now=JOINED_ENDS, ahead=UNBOUNDED) == 1
     assert [change.balance.active for change in row.changes] == [22]
 
 

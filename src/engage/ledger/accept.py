@@ -18,7 +18,7 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.credit import NewCredit, Why, WindowPlace
 from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
-from engage.ledger.time import NOW
+from engage.schema.time import NOW
 
 # One statement, one round trip: insert credits, move balances, write the outbox. Rows are locked in key
 # order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.ledger.corrections import LockedCredit
-from engage.ledger.time import NOW
 from engage.schema.confirmations import confirmations
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
+from engage.schema.time import is_due
 
 CREDITS_PER_BATCH = 1_000
 
@@ -69,7 +69,7 @@ _LOCK_LAPSING = text(f"""
 SELECT c.program_id, c.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id, c.state, c.points,
        c.taken_back, c.due_at, c.expires_at
 FROM credits c
-WHERE {_WAITS} AND c.lapses_at <= :now AND (:on_time OR c.lapses_at <= {NOW})
+WHERE {_WAITS} AND {is_due("c.lapses_at")}
 ORDER BY c.lapses_at
 LIMIT :batch
 FOR UPDATE OF c SKIP LOCKED

@@ -5,7 +5,7 @@ waits for none. When a member spends at that moment, `engage.ledger.accounts` ex
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.ledger.balances import OutboxRow
 from engage.schema.balances import balances
 from engage.schema.rows import Batch
+from engage.schema.time import NOW, is_due
 
 LOTS_PER_BATCH = 1_000
 
@@ -29,17 +30,17 @@ class LockedBalance(NamedTuple):
 
 _MEMBERS = Batch("k", balances, *LockedBalance._fields)
 
-_LOCK = text("""
+_LOCK = text(f"""
 WITH locked AS MATERIALIZED (
     SELECT b.program_id, b.member_id, b.active, b.version
     FROM lots l JOIN balances b USING (program_id, member_id)
-    WHERE l.remaining > 0 AND l.expires_at <= :now
+    WHERE l.remaining > 0 AND {is_due("l.expires_at")}
     ORDER BY l.expires_at
     LIMIT :batch
     FOR UPDATE OF b SKIP LOCKED
 )
 SELECT program_id, member_id, active, version, count(*) FROM locked GROUP BY 1, 2, 3, 4 ORDER BY 1, 2
-""")
+""")  # noqa: S608  # Names of the schema, here and below.
 
 # A separate statement: it sees what the transaction that held a balance before has done to the lots. The
 # balances come as parameters: joining the ended lots to them would be slow.
@@ -48,14 +49,14 @@ WITH ended AS MATERIALIZED (
     UPDATE lots l SET remaining = 0, expired = l.expired + l.remaining
     FROM {_MEMBERS}
     WHERE l.program_id = k.program_id AND l.member_id = k.member_id
-      AND l.remaining > 0 AND l.expires_at <= :now
+      AND l.remaining > 0 AND {is_due("l.expires_at")}
     RETURNING l.program_id, l.member_id, l.credit_id, l.expires_at, l.active_at, old.remaining AS points,
               k.active, k.version
 ), written AS (
     INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
                          balance_after, credit_id)
     SELECT program_id, member_id, version + row_number() OVER running, 'expiration',
-           CASE WHEN :on_time THEN greatest(expires_at, active_at) ELSE CAST(:now AS timestamptz) END,
+           CASE WHEN :on_time THEN greatest(expires_at, active_at) ELSE {NOW} END,
            -points, 'expired', points, active - sum(points) OVER running, credit_id
     FROM ended
     WINDOW running AS (PARTITION BY program_id, member_id ORDER BY expires_at, active_at, credit_id)
@@ -73,7 +74,7 @@ WITH ended AS MATERIALIZED (
     FROM moved HAVING count(*) > 0
 )
 SELECT program_id, member_id, active, pending, held, debt, version, entries FROM moved
-""")  # noqa: S608  # Names of the schema.
+""")  # noqa: S608
 
 # Work of several due times can be done kind by kind, first all settlements and then all expirations, unless a
 # member's points become active after others have ended, or pay a debt before more become active.
@@ -105,13 +106,19 @@ _NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expir
 
 
 async def lock_expiring(
-    conn: AsyncConnection, *, now: datetime, batch: int = LOTS_PER_BATCH
+    conn: AsyncConnection,
+    *,
+    now: datetime,
+    ahead: timedelta,
+    on_time: bool = False,
+    batch: int = LOTS_PER_BATCH,
 ) -> tuple[int, list[LockedBalance]]:
     """Lock the balances of members with lots that end by `now`, for up to `batch` lots, oldest end first.
 
-    Balances that another transaction holds are skipped. Returns (number of lots, balances).
+    Balances that another transaction holds are skipped. Without `on_time` the lots have ended by the
+    database's own clock plus `ahead` too. Returns (number of lots, balances).
     """
-    rows = (await conn.execute(_LOCK, {"now": now, "batch": batch})).all()
+    rows = (await conn.execute(_LOCK, {"now": now, "ahead": ahead, "on_time": on_time, "batch": batch})).all()
     return sum(row[4] for row in rows), [LockedBalance(*row[:4]) for row in rows]
 
 
@@ -121,6 +128,7 @@ async def expire_lots(
     outbox: OutboxRow,
     *,
     now: datetime,
+    ahead: timedelta,
     on_time: bool = False,
 ) -> int:
     """Expire all lots of these members that end by `now`; the number of them. Fills the changes of `outbox`.
@@ -128,7 +136,7 @@ async def expire_lots(
     Their balances are locked by this transaction. The lots end `now`, or each at its own time when the
     sandbox's clock passes over that (`on_time`).
     """
-    values = _MEMBERS.of(members) | {"now": now, "on_time": on_time}
+    values = _MEMBERS.of(members) | {"now": now, "ahead": ahead, "on_time": on_time}
     return outbox.fill(await conn.execute(_EXPIRE, values | outbox.parameters))
 
 

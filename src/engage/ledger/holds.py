@@ -5,7 +5,7 @@ before is read again then. The moves of a hold's entries say which lots its poin
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.keys import MemberKey, OrderKey
 from engage.schema.holds import holds as table
 from engage.schema.rows import Batch, from_row, select_list
+from engage.schema.time import is_due
 
 HoldPurpose = Literal["checkout", "redemption", "withdrawal"]
 HoldState = Literal["open", "captured", "released", "expired"]
@@ -77,12 +78,12 @@ WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
 """)  # noqa: S608
 
 # Members whose balance another transaction holds are left to the next batch.
-_LOCK_OVERDUE = text("""
+_LOCK_OVERDUE = text(f"""
 SELECT h.id FROM holds h JOIN balances b USING (program_id, member_id)
-WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
+WHERE h.state = 'open' AND h.purpose = 'checkout' AND {is_due("h.expires_at")}
 ORDER BY h.expires_at LIMIT :limit
 FOR UPDATE OF b SKIP LOCKED
-""")
+""")  # noqa: S608
 
 _NEXT_END = text("""
 SELECT min(expires_at) FROM holds WHERE state = 'open' AND purpose = 'checkout' AND expires_at > :after
@@ -147,12 +148,16 @@ async def read_overdue_holds(
     return [from_row(Hold, row) for row in rows]
 
 
-async def lock_overdue_holds(conn: AsyncConnection, *, at: datetime, limit: int) -> list[UUID]:
-    """Lock the balances of checkouts' holds whose time has ended by `at`; up to `limit` ids.
+async def lock_overdue_holds(
+    conn: AsyncConnection, *, now: datetime, ahead: timedelta, on_time: bool, limit: int
+) -> list[UUID]:
+    """Lock the balances of checkouts' holds whose time has ended by `now`; up to `limit` ids. Without
+    `on_time` it has ended by the database's own clock plus `ahead` too.
 
     They may have ended otherwise just before, so read them again.
     """
-    return list((await conn.execute(_LOCK_OVERDUE, {"at": at, "limit": limit})).scalars())
+    values = {"now": now, "ahead": ahead, "on_time": on_time, "limit": limit}
+    return list((await conn.execute(_LOCK_OVERDUE, values)).scalars())
 
 
 async def next_hold_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.ledger.balances import OutboxRow
-from engage.ledger.time import NOW
+from engage.schema.time import NOW, is_due
 
 CREDITS_PER_BATCH = 1_000
 
@@ -22,7 +22,7 @@ WITH due AS MATERIALIZED (
     SELECT program_id, member_id, id, points, due_at, expires_at,
            greatest(CASE WHEN :on_time THEN due_at ELSE {NOW} END, accepted_at) AS active_at
     FROM credits
-    WHERE state = 'pending' AND due_at <= :now AND (:on_time OR due_at <= {NOW})
+    WHERE state = 'pending' AND {is_due("due_at")}
     ORDER BY due_at
     LIMIT :batch
     FOR UPDATE SKIP LOCKED

@@ -108,7 +108,9 @@ async def release_overdue(services: Services, *, now: datetime, on_time: bool = 
     total = 0
     while True:
         async with open_posting(services, cause="released") as posting:
-            ids = await lock_overdue_holds(posting.conn, at=now, limit=HOLDS_PER_BATCH)
+            ids = await lock_overdue_holds(
+                posting.conn, now=now, ahead=services.clock.ahead, on_time=on_time, limit=HOLDS_PER_BATCH
+            )
             if not ids:
                 return total
             overdue = (await read_holds(posting.conn, ids)).values()

@@ -75,7 +75,9 @@ async def expire_coupons(services: Services, *, now: datetime, on_time: bool = F
     total = 0
     while True:
         async with transaction(services.db) as conn:
-            ended = await expire_batch(conn, now=now, on_time=on_time, limit=COUPONS_PER_BATCH)
+            ended = await expire_batch(
+                conn, now=now, ahead=services.clock.ahead, on_time=on_time, limit=COUPONS_PER_BATCH
+            )
         total += ended
         if ended < COUPONS_PER_BATCH:
             return total

@@ -17,10 +17,13 @@ OTHERS = 1
 async def expire_once(services: Services, *, now: datetime, on_time: bool = False) -> tuple[int, bool]:
     """Expires a batch of lots that end by `now`. Returns (how many, more to do?). Raises Unavailable."""
     async with open_posting(services, cause="expired") as posting:
-        found, members = await lock_expiring(posting.conn, now=now)
+        ahead = services.clock.ahead
+        found, members = await lock_expiring(posting.conn, now=now, ahead=ahead, on_time=on_time)
         if not found:
             return 0, False
-        ended = await expire_lots(posting.conn, members, posting.outbox_row(), now=now, on_time=on_time)
+        ended = await expire_lots(
+            posting.conn, members, posting.outbox_row(), now=now, ahead=ahead, on_time=on_time
+        )
     return ended, found == LOTS_PER_BATCH
 
 

@@ -47,7 +47,7 @@ async def pay_out_due(services: Services, *, now: datetime, on_time: bool = Fals
     loop = asyncio.get_running_loop()
     until = loop.time() + TURN_S
     total = 0
-    while calls := await _claim_due(services, now):
+    while calls := await _claim_due(services, now, on_time=on_time):
         assert services.payouts is not None, "only a provider makes calls"
         await make_calls(services, services.payouts, calls, now=now)
         total += len(calls)
@@ -86,13 +86,17 @@ def payout_of(withdrawal: Withdrawal) -> Payout:
     )
 
 
-async def _claim_due(services: Services, now: datetime) -> list[PayoutCall]:
+async def _claim_due(services: Services, now: datetime, *, on_time: bool) -> list[PayoutCall]:
     """Commit the calls of a batch that is due, so that nobody else makes them."""
     calls: list[PayoutCall] = []
     postponed: list[Withdrawal] = []
     async with transaction(services.db) as conn:
         # A batch of payouts for other providers is postponed, and the next batch is tried.
-        while not calls and (due := await store.lock_due(conn, now=now, limit=PAYOUTS_PER_BATCH)):
+        while not calls and (
+            due := await store.lock_due(
+                conn, now=now, ahead=services.clock.ahead, on_time=on_time, limit=PAYOUTS_PER_BATCH
+            )
+        ):
             possible = [next_call(withdrawal, services.payouts, now) for withdrawal in due]
             calls = [call for call in possible if call is not None]
             postponed = [

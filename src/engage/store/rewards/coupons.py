@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.keys import CouponKey, HoldKey, MemberKey
 from engage.schema.rewards import coupons as table
 from engage.schema.rows import Batch, columns, from_row, of_member, select_list
+from engage.schema.time import NOW, is_due
 
 CouponState = Literal["issued", "applied", "used", "void", "expired"]
 CouponKind = Literal["coupon", "f_code"]
@@ -111,18 +112,18 @@ WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.hold_id = 
 """)  # noqa: S608
 
 # Members whose balance another transaction holds are left to the next batch.
-_EXPIRE = text("""
+_EXPIRE = text(f"""
 WITH ended AS MATERIALIZED (
     SELECT c.program_id, c.member_id, c.id
     FROM coupons c JOIN balances b USING (program_id, member_id)
-    WHERE c.state = 'issued' AND c.expires_at <= :now
+    WHERE c.state = 'issued' AND {is_due("c.expires_at")}
     ORDER BY c.expires_at LIMIT :limit
     FOR UPDATE OF b, c SKIP LOCKED
 )
-UPDATE coupons c SET state = 'expired', closed_at = CASE WHEN :on_time THEN c.expires_at ELSE :now END
+UPDATE coupons c SET state = 'expired', closed_at = CASE WHEN :on_time THEN c.expires_at ELSE {NOW} END
 FROM ended e
 WHERE c.program_id = e.program_id AND c.member_id = e.member_id AND c.id = e.id
-""")
+""")  # noqa: S608
 
 _NEXT_END = text("SELECT min(expires_at) FROM coupons WHERE state = 'issued' AND expires_at > :after")
 
@@ -246,13 +247,17 @@ async def return_coupons(
     return [from_row(Coupon, row) for row in rows]
 
 
-async def expire_batch(conn: AsyncConnection, *, now: datetime, on_time: bool, limit: int) -> int:
+async def expire_batch(
+    conn: AsyncConnection, *, now: datetime, ahead: timedelta, on_time: bool, limit: int
+) -> int:
     """Expire up to `limit` coupons whose time ended by `now`; the number of them. `on_time`: each at its
     time.
 
-    A coupon that is applied at a checkout waits for the checkout's end.
+    Without it they have ended by the database's own clock plus `ahead` too. A coupon that is applied at a
+    checkout waits for the checkout's end.
     """
-    return (await conn.execute(_EXPIRE, {"now": now, "on_time": on_time, "limit": limit})).rowcount
+    values = {"now": now, "ahead": ahead, "on_time": on_time, "limit": limit}
+    return (await conn.execute(_EXPIRE, values)).rowcount
 
 
 async def next_coupon_end(conn: AsyncConnection, *, after: datetime) -> datetime | None:

@@ -5,7 +5,7 @@ transaction holds and waits for nothing, so it needs no balance.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from engage.domain.keys import MemberKey
 from engage.domain.withdrawals.checks import DayTotals
 from engage.domain.withdrawals.withdrawal import Withdrawal
 from engage.schema.rows import Batch, columns, from_row, select_list
+from engage.schema.time import is_due
 from engage.schema.withdrawals import withdrawals as table
 
 _COLUMNS = select_list(Withdrawal, "w")
@@ -44,7 +45,7 @@ _LOCK_NUMBER = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:name AS
 
 _DUE = text(f"""
 SELECT {_COLUMNS} FROM withdrawals w
-WHERE w.state IN ('requested', 'submitted', 'unknown') AND w.ask_at <= :now
+WHERE w.state IN ('requested', 'submitted', 'unknown') AND {is_due("w.ask_at")}
 ORDER BY w.ask_at LIMIT :limit
 FOR UPDATE SKIP LOCKED
 """)  # noqa: S608  # Names of the schema, here and below.
@@ -102,9 +103,15 @@ async def lock_withdrawal(conn: AsyncConnection, id_: UUID) -> Withdrawal | None
     return None if row is None else from_row(Withdrawal, row)
 
 
-async def lock_due(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Withdrawal]:
-    """Claim withdrawals that are due to be sent or asked about, the longest due first."""
-    rows = await conn.execute(_DUE, {"now": now, "limit": limit})
+async def lock_due(
+    conn: AsyncConnection, *, now: datetime, ahead: timedelta, on_time: bool, limit: int
+) -> list[Withdrawal]:
+    """Claim withdrawals that are due to be sent or asked about, the longest due first.
+
+    Without `on_time` they are due by the database's own clock plus `ahead` too.
+    """
+    values = {"now": now, "ahead": ahead, "on_time": on_time, "limit": limit}
+    rows = await conn.execute(_DUE, values)
     return [from_row(Withdrawal, row) for row in rows]
 
 
