@@ -68,6 +68,34 @@ async def credit_of(services: Services, rule: str, member_id: str = "m-1") -> Cr
     return next(credit for credit in credits if credit.rule == rule)
 
 
+async def test_a_confirmation_counts_where_the_merger_is_not_known_yet(
+    services: Services, other: Services
+) -> None:
+    await join(services, "m-2")
+    await perform(other, review())
+    await merge_members(services, PROGRAM, "m-1", into="m-2", reason="one person", operator="key-1")
+    await send(other, review_published(other, "r-1"), review_published(other, "r-2"))
+    assert (await credit_of(services, "review", "m-2")).due_at == services.clock.now()
+    await perform(services, review("other", "r-2"), "m-2")
+    assert await rows(services.db, "SELECT member_id FROM confirmations") == [("m-2",)] * 2
+
+
+async def test_nothing_is_kept_of_events_about_members_not_yet_known_to_be_erased(
+    services: Services, other: Services
+) -> None:
+    await perform(other, review())
+    await erase_member(services, PROGRAM, "m-1", operator="key-1")
+    events: list[AnyEvent] = [
+        review_published(other, "r-1"),
+        review_removed(other, "r-1"),
+        review_removed(other, "r-2"),
+    ]
+    taken = await take_events(other, events)
+    assert [refusal.code for refusal in taken.refused.values()] == ["unknown_member"] * 3
+    assert await rows(services.db, "SELECT reference FROM confirmations") == []
+    assert await rows(services.db, "SELECT reference FROM credits WHERE reference IS NOT NULL") == []
+
+
 async def test_a_review_waits_without_a_due_time_and_the_member_sees_until_when(services: Services) -> None:
     until = services.clock.now() + 7 * DAY
     (credit,) = (await perform(services, review())).credits

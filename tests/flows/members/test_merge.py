@@ -167,6 +167,31 @@ async def test_a_process_with_a_stale_cache_loses_nothing(services: Services, ot
     assert await balance(services, "m-2") == {"active": 50, "pending": 20}
 
 
+async def test_a_removal_takes_points_back_where_the_merger_is_not_known_yet(
+    services: Services, other: Services
+) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await write_review(other)
+    await merge(services)
+    assert await send_events(other, review_removed(other, "r-1")) == []
+    assert await balance(services, "m-2") == {}
+
+
+async def test_a_removal_before_its_activity_counts_where_the_merger_is_not_known_yet(
+    services: Services, other: Services
+) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await write_review(other, "r-0")
+    await merge(services)
+    assert await send_events(other, review_removed(other, "r-9")) == []
+    late = Review(product_id="r-9", review_id="r-9")
+    (answer,) = await record(services, [MemberActivity(PROGRAM, "m-2", late, services.clock.now())])
+    assert isinstance(answer, Refusal)
+    assert answer.code == "activity_removed"
+
+
 async def test_concurrent_events_and_merges_end_well(services: Services, other: Services) -> None:
     await join(services)
     await join(services, "m-2")

@@ -11,6 +11,7 @@ from engage.flows.shop.named_activity import named_activity
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.store.members.members import lock_open
 from engage.store.shop.events import add_events
 
 
@@ -18,7 +19,7 @@ async def take_confirmations(services: Services, events: Sequence[MemberEvent], 
     """Confirms activities, those that have not come yet too, in one transaction. An event may be refused as
     not_offered.
 
-    Raises Unavailable or IdsTaken, and nothing is done then.
+    Raises Unavailable, AccountClosed or IdsTaken, and nothing is done then.
     """
     activities = decide_each(events, lambda event: named_activity(services, event))
     done = not_refused(activities)
@@ -30,5 +31,6 @@ async def take_confirmations(services: Services, events: Sequence[MemberEvent], 
         key, at = (*named.event.member.key, named.reference), named.event.event.time
         times[key] = min(at, times.get(key, at))
     async with open_posting(services, cause="confirmed") as posting:
+        await lock_open(posting.conn, [named.event.member.key for named in done])
         await confirm(services, posting, times)
         return Taken(answers, await add_events(posting.conn, [named.event.row for named in done], now=now))

@@ -10,13 +10,14 @@ from engage.ledger.clawback import Removal, claw_back
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.store.members.members import lock_open
 from engage.store.shop.events import add_events
 
 
 async def take_removals(services: Services, events: Sequence[MemberEvent], *, now: datetime) -> Taken:
     """Takes back what the activities earned, in one transaction. An event may be refused as not_offered.
 
-    Raises Unavailable or IdsTaken, and nothing is done then.
+    Raises Unavailable, AccountClosed or IdsTaken, and nothing is done then.
     """
     activities = decide_each(events, lambda event: named_activity(services, event))
     done = not_refused(activities)
@@ -24,6 +25,7 @@ async def take_removals(services: Services, events: Sequence[MemberEvent], *, no
     if not done:
         return Taken(answers, 0)
     async with open_posting(services, cause="clawback") as posting:
+        await lock_open(posting.conn, [named.event.member.key for named in done])
         removals = [_removal(services, named) for named in done]
         await posting.post(await claw_back(posting.conn, removals, now=now))
         return Taken(answers, await add_events(posting.conn, [named.event.row for named in done], now=now))

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import CardKey, MemberKey
-from engage.domain.refusals import Code, Refusal
+from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.schema.member_rows import JOINING, join_sql, tables_of_members
 from engage.schema.members import card_numbers, members
 from engage.schema.rows import Batch, columns, from_row, of_member
@@ -99,6 +99,14 @@ JOIN members s ON s.program_id = m.program_id AND s.member_id = coalesce(m.merge
 WHERE s.erased_at IS NULL
 """)  # noqa: S608  # Names of the schema, here and below.
 
+_LOCK_OPEN = text(f"""
+SELECT m.program_id, m.member_id
+FROM {_KEYS} JOIN members m USING (program_id, member_id)
+WHERE m.closed_at IS NULL
+ORDER BY m.program_id, m.member_id
+FOR KEY SHARE OF m
+""")  # noqa: S608
+
 _READ_OWNERS = text(f"""
 SELECT c.program_id, c.card_number, c.member_id
 FROM {_CARDS} JOIN card_numbers c USING (program_id, card_number)
@@ -167,6 +175,17 @@ async def lock_profiles(
         .with_for_update()
     )
     return {row.member_id: from_row(Profile, row) for row in rows}
+
+
+async def lock_open(conn: AsyncConnection, keys: Iterable[MemberKey]) -> None:
+    """Let nobody merge or erase these members until the transaction ends. Comes before locks of the ledger.
+
+    For what is written of members though no points move. Raises AccountClosed where one was merged or erased:
+    a merger that is under way is waited for.
+    """
+    wanted = sorted(set(keys))
+    if len((await conn.execute(_LOCK_OPEN, _KEYS.of(wanted))).all()) < len(wanted):
+        raise AccountClosed
 
 
 async def read_merged_into(conn: AsyncConnection, key: MemberKey) -> list[str]:
