@@ -1,9 +1,11 @@
 """Requests of a batch are answered each by itself, in order."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from engage.domain.refusals import Code, Refusal
-from engage.runtime.batch import decide_each, not_refused, refused
+from engage.domain.refusals import AccountFull, Code, Refusal
+from engage.runtime.batch import decide_each, in_parts, not_refused, refused
 
 
 def test_each_item_sees_what_the_ones_before_it_have_taken() -> None:
@@ -31,3 +33,19 @@ def test_a_request_that_was_refused_when_prepared_is_not_decided() -> None:
 def test_a_bug_is_not_an_answer() -> None:
     with pytest.raises(ZeroDivisionError):
         decide_each([1, 0], lambda n: 1 // n)
+
+
+async def test_only_the_item_that_an_account_is_too_full_for_is_refused() -> None:
+    taken: list[int] = []
+
+    async def take(part: Sequence[int]) -> list[int | Refusal]:
+        if 3 in part or 4 in part:
+            raise AccountFull(10)
+        taken.extend(part)
+        return [10 * n for n in part]
+
+    answers = await in_parts(range(1, 8), take)
+    assert [n for n, answer in enumerate(answers, start=1) if isinstance(answer, AccountFull)] == [3, 4]
+    assert not_refused(answers) == [10, 20, 50, 60, 70]
+    assert taken == [1, 2, 5, 6, 7], "each once, in order"
+    assert await in_parts([], take) == []

@@ -5,10 +5,10 @@ transaction, and decides each of them on this shared state (`decide_each` again)
 list: a result or a Refusal for each request, in order.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import AccountFull, Refusal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,3 +35,21 @@ def not_refused(items: Iterable[T | Refusal]) -> list[T]:
 def refused(items: Iterable[object]) -> list[Refusal]:
     """The refusals among the items, in order: the answers of a batch in which nothing is left to decide."""
     return [item for item in items if isinstance(item, Refusal)]
+
+
+async def in_parts(
+    items: Sequence[T], take: Callable[[Sequence[T]], Awaitable[list[R | Refusal]]]
+) -> list[R | Refusal]:
+    """Take items together: an answer for each, in order. Where an account is too full for one of them, take
+    them in parts, each in its own transaction, until only that one is refused.
+    """
+    if not items:
+        return []
+    try:
+        return await take(items)
+    except AccountFull as refusal:
+        if len(items) == 1:
+            return [refusal]
+    middle = len(items) // 2
+    first = await in_parts(items[:middle], take)
+    return [*first, *await in_parts(items[middle:], take)]

@@ -7,12 +7,13 @@ activity goes through another round.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec.structs import replace
 
 from engage.domain.earning.limits import OnceSlot, StreakSlot
 from engage.domain.keys import MemberKey
-from engage.domain.refusals import AccountClosed, AccountFull, Refusal, Unavailable
+from engage.domain.refusals import AccountClosed, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.confirmations import with_confirmations
@@ -24,7 +25,7 @@ from engage.gate.client import ClaimStatus
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
 from engage.ledger.used_slots import query_of, read_used_slots
-from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.batch import decide_each, in_parts, not_refused
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import Posting, open_posting
@@ -44,29 +45,15 @@ async def record(services: Services, activities: Sequence[MemberActivity]) -> An
     The refusal is Unavailable when a service was away before there was an answer. Nothing was promised then:
     sending the activity again neither loses nor doubles it.
     """
-    answers = await _record_parts(services, activities)
+    answers = await in_parts(activities, partial(_record, services))
     closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
     if closed:
         # A member of the batch was just merged or erased, so none of the batch was accepted.
         await services.members.refresh(services.db)
-        again = await _record_parts(services, [activities[n] for n in closed])
+        again = await in_parts([activities[n] for n in closed], partial(_record, services))
         for n, answer in zip(closed, again, strict=True):
             answers[n] = answer
     return answers
-
-
-async def _record_parts(services: Services, activities: Sequence[MemberActivity]) -> Answers:
-    """Records activities together. Where an account is too full for one of them, it records them in parts,
-    until only that one is refused.
-    """
-    try:
-        return await _record(services, activities)
-    except AccountFull as refusal:
-        if len(activities) == 1:
-            return [refusal]
-    middle = len(activities) // 2
-    first = await _record_parts(services, activities[:middle])
-    return [*first, *await _record_parts(services, activities[middle:])]
 
 
 async def _record(services: Services, activities: Sequence[MemberActivity]) -> Answers:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
 from engage.domain.keys import EventKey
-from engage.domain.refusals import AccountClosed, AccountFull, Code, Refusal, Unavailable
+from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.members.cards import members_of_cards
@@ -31,7 +31,7 @@ from engage.flows.shop.events import (
 )
 from engage.flows.shop.order_events import take_order_events
 from engage.flows.shop.removals import take_removals
-from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.batch import decide_each, in_parts, not_refused
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -94,25 +94,6 @@ async def take_events(services: Services, events: Sequence[AnyEvent | Refusal]) 
     return EventsTaken(accepted, len(events) - accepted - len(refused), dict(sorted(refused.items())))
 
 
-async def _take_parts(
-    services: Services, events: Sequence[MemberEvent], take: TakeBatch, *, now: datetime
-) -> Taken:
-    """Takes events together. Where an account is too full for one of them, it takes them in parts, until
-    only that one is refused.
-    """
-    if not events:
-        return Taken([], 0)
-    try:
-        return await take(services, events, now=now)
-    except AccountFull as refusal:
-        if len(events) == 1:
-            return Taken([refusal], 0)
-    middle = len(events) // 2
-    first = await _take_parts(services, events[:middle], take, now=now)
-    second = await _take_parts(services, events[middle:], take, now=now)
-    return Taken([*first.answers, *second.answers], first.recorded + second.recorded)
-
-
 async def _read_known(services: Services, ids: Collection[EventKey]) -> dict[EventKey, EventContent]:
     if not ids:
         return {}
@@ -149,12 +130,20 @@ async def _take_kind(
     Raises Unavailable.
     """
     reused: dict[EventKey, MemberEvent | Refusal] = {}
+    recorded = 0
     was_closed = False
+
+    async def take_part(part: Sequence[MemberEvent]) -> list[MemberEvent | Refusal]:
+        nonlocal recorded
+        taken = await take(services, part, now=now)
+        recorded += taken.recorded
+        return taken.answers
+
     while True:
         rest = [event for event in events if (event.program, event.id) not in reused]
         found = await _find_members(services, rest, now=now)
         try:
-            taken = await _take_parts(services, not_refused(found), take, now=now)
+            taken = await in_parts(not_refused(found), take_part)
         except IdsTaken as error:
             reused |= dict.fromkeys(error.ids, Refusal(Code.ID_REUSED, field="id"))
         except AccountClosed:
@@ -164,10 +153,10 @@ async def _take_kind(
             was_closed = True
             await services.members.refresh(services.db)
         else:
-            done = iter(taken.answers)
+            done = iter(taken)
             answers = [each if isinstance(each, Refusal) else next(done) for each in found]
             by_id = {(event.program, event.id): each for event, each in zip(rest, answers, strict=True)}
-            return reused | by_id, taken.recorded
+            return reused | by_id, recorded
 
 
 async def _find_members(
