@@ -118,7 +118,9 @@ class Clock:
 
     @property
     def ahead(self) -> timedelta:
-        """The interval that a statement adds to the database's own clock to bound `now`."""
+        """The interval that a statement adds to the database's own clock to bound `now`. A clock that stands
+        still, as in tests, has another one than its offset.
+        """
         return self.offset
 
     @property
