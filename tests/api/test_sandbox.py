@@ -63,6 +63,13 @@ async def test_a_name_that_is_not_of_this_machine_gets_no_keys(sandbox: Calling,
     problem(await sandbox.nobody.post(MEMBERS, {"program": PROGRAM}, host=host), 421, "wrong_host")
 
 
+@pytest.mark.parametrize("others", [["shop.example"], ["localhost"], [""]])
+async def test_two_names_are_none(sandbox: Calling, others: list[str]) -> None:
+    """A proxy may look at one of them and this guard at the other."""
+    hosts = [("host", host) for host in ("localhost", *others)]
+    problem(await sandbox.client.get(SANDBOX, headers=hosts), 421, "wrong_host")
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8080", "shop.localhost", "127.1.2.3:1", "[::1]:8080"]
 )

@@ -28,13 +28,17 @@ _ADDRESS: Final = re.compile(
 
 def loopback_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard a controller. Raises Refusal wrong_host; unsupported_media_type for a body that is not JSON."""
-    host = connection.headers.get("host", "")
-    if not _LOOPBACK.fullmatch(host) and not (_is_open(connection) and _ADDRESS.fullmatch(host)):
+    hosts = connection.headers.getall("host", [])
+    if len(hosts) != 1 or not _is_allowed(connection, hosts[0]):
         raise Refusal(Code.WRONG_HOST)
     if isinstance(connection, Request) and connection.method == "POST":
         media_type, _, _ = connection.headers.get("content-type", "").partition(";")
         if media_type.strip().lower() != "application/json":
             raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
+
+
+def _is_allowed(connection: ASGIConnection[Any, Any, Any, Any], host: str) -> bool:
+    return bool(_LOOPBACK.fullmatch(host)) or (_is_open(connection) and bool(_ADDRESS.fullmatch(host)))
 
 
 def _is_open(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
