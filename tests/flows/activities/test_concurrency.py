@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from engage.flows.activities.activity import RecordedActivity
 from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
+from engage.gate.client import SlotRequest
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import PROGRAM, act, join, link, perform, review, social, source_keys, tap
@@ -133,6 +134,41 @@ async def test_one_activity_sent_a_hundred_times_settles_in_one_round(
     first_times = [a for answers in results for a in answers[:-1] if not getattr(a, "repeated", True)]
     assert len(first_times) == 1
     assert len(await source_keys(services)) == 1 + len(earned)
+
+
+async def test_many_different_activities_under_one_reference_settle_in_few_rounds(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All products were reviewed before, so each review is refused by itself; the tap in the batch waits."""
+    for member in ("m-1", "m-2"):
+        await join(services, member)
+    for n in range(100):
+        await perform(services, review(f"p-{n}", f"r-{n}"))
+    claim, rounds = services.gate.claim, []
+
+    async def counting(requests: Sequence[SlotRequest]) -> Any:
+        rounds.append(len(requests))
+        return await claim(requests)
+
+    monkeypatch.setattr(services.gate, "claim", counting)
+    batch = [act(services, review(f"p-{n}", "again")) for n in range(100)]
+    *answers, tapped = await record(services, [*batch, act(services, tap(), "m-2")])
+    assert isinstance(tapped, RecordedActivity)
+    assert {getattr(answer, "code", None) for answer in answers} == {"already_rewarded"}
+    assert len(rounds) < 12
+
+
+async def test_of_many_different_activities_under_one_reference_one_earns(services: Services) -> None:
+    await join(services)
+    for n in range(20):
+        await perform(services, review(f"p-{n}", f"r-{n}"))
+    batch = [act(services, review(f"p-{n}", "again")) for n in range(40)]
+    answers = await record(services, batch)
+    recorded = [answer for answer in answers if isinstance(answer, RecordedActivity)]
+    assert len([answer for answer in recorded if not answer.repeated]) == 1
+    again = await rows(services.db, "SELECT count(*) FROM credits WHERE reference LIKE '%again'")
+    assert again == [(1,)], "and the places of the others are free"
+    assert isinstance(await perform(services, review("p-39", "r-39")), RecordedActivity)
 
 
 async def test_repeats_of_a_refused_share_are_refused_with_it(services: Services) -> None:

@@ -20,7 +20,12 @@ from engage.flows.activities.confirmations import with_confirmations
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.late_days import complete_runs
 from engage.flows.activities.limits_from_ledger import load_gate
-from engage.flows.activities.repeats import answer_repeats, answer_with_first, split_repeats
+from engage.flows.activities.repeats import (
+    answer_repeats,
+    answer_with_others,
+    one_of_each,
+    split_repeats,
+)
 from engage.gate.client import ClaimStatus
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
@@ -80,18 +85,30 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
 
 
 async def _run_rounds(services: Services, attempts: list[Attempt]) -> None:
-    in_vain = 0
+    in_vain, of_a_reference = 0, 1
     while attempts and in_vain < ROUNDS:
-        claiming, repeats = split_repeats(attempts)
+        claiming, repeats = split_repeats(attempts, of_a_reference)
         granted, unsure = await _claim(services, claiming)
+        granted, late = one_of_each(granted)
+        if late:
+            await _return_slots(services, [attempt for attempt, _ in late])
+            repeats += late
         unsure += await _accept(services, granted)
         if unsure:
             await _reload(services, unsure)
         if repeats:
-            await answer_with_first(services, repeats)
+            await answer_with_others(services, repeats)
+            of_a_reference *= 2
         still_open = [attempt for attempt in attempts if attempt.answer is None]
         in_vain = in_vain + 1 if len(still_open) == len(attempts) else 0
         attempts = still_open
+
+
+async def _return_slots(services: Services, attempts: Sequence[Attempt]) -> None:
+    """Returns the slots that were granted to attempts which do not use them in this round."""
+    await services.gate.undo([attempt.request(slot) for attempt in attempts for slot in attempt.open_slots])
+    for attempt in attempts:
+        attempt.grants = []
 
 
 async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:

@@ -14,40 +14,68 @@ from engage.ledger.used_slots import WindowQuery, query_of, read_used_slots
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 
+# An activity that waits for the outcome of others under its reference, and those.
+Repeat = tuple[Attempt, list[Attempt]]
 
-def split_repeats(attempts: Sequence[Attempt]) -> tuple[list[Attempt], list[tuple[Attempt, Attempt]]]:
-    """(those that claim slots, those that have another's reference with the first one that has it)
+
+def split_repeats(attempts: Sequence[Attempt], most: int) -> tuple[list[Attempt], list[Repeat]]:
+    """(those that claim slots, those that wait for others under their reference)
 
     Activities of one reference earn once, so one of them claims, and its outcome is that of all. If all
-    claimed, they would use up the slots that they are then refused for.
+    claimed, they would use up the slots that they are then refused for. Where different ones are refused one
+    after the other, `most` of them claim at once, so that the rest of a batch does not wait for long.
     """
-    by_reference: dict[ReferenceKey, Attempt] = {}
-    claiming, repeats = [], []
+    by_reference: dict[ReferenceKey, list[Attempt]] = {}
+    first, further, repeats = [], [], []
     for attempt in attempts:
+        reference = attempt.reference
+        claiming = [] if reference is None else by_reference.setdefault(reference, [])
+        if not claiming:
+            first.append(attempt)
+        elif len(claiming) < most and all(attempt.slots != other.slots for other in claiming):
+            further.append(attempt)
+        else:
+            repeats.append((attempt, claiming))
+            continue
+        claiming.append(attempt)
+    return [*first, *further], repeats
+
+
+def one_of_each(granted: Sequence[Attempt]) -> tuple[list[Attempt], list[Repeat]]:
+    """(the first of each reference, the others, which wait for it)"""
+    by_reference: dict[ReferenceKey, Attempt] = {}
+    chosen, repeats = [], []
+    for attempt in granted:
         reference = attempt.reference
         first = attempt if reference is None else by_reference.setdefault(reference, attempt)
         if first is attempt:
-            claiming.append(attempt)
+            chosen.append(attempt)
         else:
-            repeats.append((attempt, first))
-    return claiming, repeats
+            repeats.append((attempt, [first]))
+    return chosen, repeats
 
 
-async def answer_with_first(services: Services, repeats: Sequence[tuple[Attempt, Attempt]]) -> None:
-    """Answers repeats whose first activity has an answer. A refusal by a limit holds for those that want the
-    same slots; that the first one's key is in flight says nothing of them.
+async def answer_with_others(services: Services, repeats: Sequence[Repeat]) -> None:
+    """Answers repeats if the others under their reference have an answer. A refusal by a limit holds for
+    those that want the same slots; that another one's key is in flight says nothing of them.
 
     Raises Unavailable.
     """
     await answer_repeats(
-        services, [repeat for repeat, first in repeats if isinstance(first.answer, RecordedActivity)]
+        services,
+        [
+            repeat
+            for repeat, others in repeats
+            if any(isinstance(other.answer, RecordedActivity) for other in others)
+        ],
     )
-    for repeat, first in repeats:
-        refusal = first.answer
-        if not isinstance(refusal, Refusal) or refusal.code == Code.REQUEST_IN_FLIGHT:
-            continue
-        if repeat.slots == first.slots:
-            repeat.answer = refusal
+    for repeat, others in repeats:
+        for other in others:
+            refusal = other.answer
+            if not isinstance(refusal, Refusal) or refusal.code == Code.REQUEST_IN_FLIGHT:
+                continue
+            if repeat.answer is None and repeat.slots == other.slots:
+                repeat.answer = refusal
 
 
 async def answer_repeats(services: Services, attempts: Sequence[Attempt]) -> None:
