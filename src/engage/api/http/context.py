@@ -56,7 +56,8 @@ def api_of(scope: Scope) -> Api:
 
 def started_api_of(scope: Scope) -> Api:
     """Raises Unavailable until the database has been reached for the first time, and while the machine's
-    clock is too far off."""
+    clock is too far off.
+    """
     api = api_of(scope)
     if not api.started:
         raise Unavailable("postgres")

@@ -17,7 +17,7 @@ from litestar.types import Scope
 from litestar.typing import FieldDefinition
 from msgspec import Meta, Struct
 
-from engage.api.http.answers import SAFE, Answer, Headers
+from engage.api.http.answers import SAFE, Answer, Headers, encode
 from engage.api.http.languages import negotiate
 from engage.domain.document import decoding
 from engage.domain.document.errors import shown
@@ -35,7 +35,6 @@ log = structlog.get_logger()
 
 # Each has its own bound: many refusals of one kind do not hide those of another.
 _failed, _unauthorized, _refused = (BoundedLog(__name__) for _ in range(3))
-_encode = msgspec.json.Encoder().encode
 
 
 class FieldError(Struct, frozen=True):
@@ -99,7 +98,7 @@ def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
     fields = msgspec.structs.asdict(document)
     assert fields.keys().isdisjoint(refusal.facts), refusal.facts
     headers = [*_headers(refusal), (b"content-language", language.encode())]
-    return Answer(_encode(fields | refusal.facts), headers, refusal.status)
+    return Answer(encode(fields | refusal.facts), headers, refusal.status)
 
 
 def language_of(scope: Scope) -> str:

@@ -85,7 +85,8 @@ async def post_joined_orders(
     services: Services, posting: Posting, shared: Sequence[SharedOrder], *, now: datetime
 ) -> None:
     """Give the survivor's orders the facts of both, and post what follows. All rows are the survivor's by
-    now."""
+    now.
+    """
     facts = {order.new_key: order.joined for order in shared if order.joined != OrderFacts()}
     if not facts:
         return

@@ -84,7 +84,8 @@ async def _read_payments(
     now: datetime,
 ) -> dict[EventKey, OrderPayment | Refusal]:
     """Each new payment among the events, or its Refusal; the orders belong to those who paid them from now
-    on."""
+    on.
+    """
     paying = [
         (event, event.event.data)
         for event in events
@@ -119,7 +120,8 @@ def _with_event(
     facts: OrderFacts, event: MemberEvent, payments: Mapping[EventKey, OrderPayment | Refusal]
 ) -> OrderFacts:
     """Raises Refusal, as `_payment` and `OrderFacts` do; order_conflict where another member paid the
-    order."""
+    order.
+    """
     match event.event:
         case OrderPaidEvent(data=data):
             if facts.has_payment(data.order(), data.hold_id):
