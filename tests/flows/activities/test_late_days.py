@@ -1,11 +1,13 @@
 """A streak is the fold of its days: in whatever order they are accepted, the state is the same."""
 
+import asyncio
 from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from engage.domain.earning.limits import StreakSlot
 from engage.domain.earning.streak import Streak
@@ -146,3 +148,44 @@ async def test_days_of_two_processes_around_midnight_count_together(
     assert (await tap_on(services, member, 3)).streak is not None
     stopped_clock(services).at = NOON + 3 * DAY
     assert await home_days(services, member) == 4
+
+
+@pytest.mark.parametrize("first", ["day", "next day"])
+async def test_the_bonus_of_two_days_that_are_accepted_at_once_is_paid(
+    services: Services, other: Services, first: str
+) -> None:
+    """Neither process sees the other one's day: both wait for the balance when the days are accepted."""
+    member = await new_member(services)
+    await tap_on(services, member, 0)
+    await other.members.refresh(other.db)
+    midnight = datetime(2026, 11, 22, 23, tzinfo=NOON.tzinfo)
+    moment = timedelta(milliseconds=1)
+    stopped_clock(services).at = stopped_clock(other).at = midnight
+    day = MemberActivity(PROGRAM, member, tap(), midnight - moment)
+    next_day = MemberActivity(PROGRAM, member, tap(), midnight + moment)
+    calls = [(services, day), (other, next_day)] if first == "day" else [(other, next_day), (services, day)]
+    async with services.db.connect() as conn, conn.begin() as blocking:
+        lock = text("SELECT FROM balances WHERE member_id = :member FOR UPDATE")
+        await conn.execute(lock, {"member": member})
+        waiting = []
+        for process, activity in calls:
+            waiting.append(asyncio.create_task(record(process, [activity])))
+            await until_waiting(services, len(waiting))
+            await services.gate.forget([(PROGRAM, member)])
+        await blocking.rollback()
+    for (answer,) in await asyncio.gather(*waiting):
+        assert isinstance(answer, RecordedActivity), answer
+    for process in (services, other):
+        await process.post_commit.drain()
+    assert await bonuses(services, member) == [f"fuel_streak:{(NOON + 2 * DAY).date()}"]
+    stopped_clock(services).at = NOON + 2 * DAY
+    assert await home_days(services, member) == 3
+    await assert_audit_is_clean(services)
+
+
+async def until_waiting(services: Services, count: int) -> None:
+    """Wait until this many statements wait for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while await rows(services.db, query) != [(count,)]:
+            await asyncio.sleep(0.01)
