@@ -1,9 +1,14 @@
 """Activities in the app, over HTTP: answers and refusals."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engage.domain.keys import MemberKey
+from engage.runtime.member_cache import MemberCache
+from engage.store.members.members import Member
 from tests.api.calling import PROGRAM, Calling, fields, problem
 from tests.support.clock import NOON, stopped_clock
 
@@ -32,6 +37,26 @@ async def test_a_second_tap_of_a_day_is_refused_with_the_time_of_the_next(api: C
     assert (refused["next_tap_at"], refused["zone"]) == (MIDNIGHT, "Europe/Madrid")
     assert "22 November 2026 00:00" in refused["detail"]
     assert len(await api.credits(member)) == 2, "registration and one tap"
+
+
+async def test_a_member_erased_just_after_the_refusal_is_unauthorized(
+    api: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await api.joined()
+    await member.post(TAPS)
+    read = MemberCache.find
+    reads = 0
+
+    async def find(cache: MemberCache, db: AsyncEngine, keys: Sequence[MemberKey]) -> dict[MemberKey, Member]:
+        """Read a member to record the tap, and again for the zone of the refusal: erase them in between."""
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            await api.operator.delete(f"/v1/admin/members/{member.member_id}")
+        return await read(cache, db, keys)
+
+    monkeypatch.setattr(MemberCache, "find", find)
+    problem(await member.post(TAPS), 401, "unauthorized")
 
 
 @pytest.mark.parametrize("body", [{}, b"", b"  {} \n"])

@@ -35,6 +35,7 @@ def social(n: int, state: State, *, day_slot: int, month_slot: int) -> ClosingCr
         state=state,
         points=5,
         activity_at=NOON + timedelta(minutes=n),
+        active_at=None,
         of_day=DAY,
         day_slot=day_slot,
         of_month=MONTH,

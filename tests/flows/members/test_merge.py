@@ -103,6 +103,16 @@ async def test_active_and_pending_points_move_with_their_dates(services: Service
     assert await balance(services, "m-2") == {"active": 107}
 
 
+async def test_points_that_became_active_by_another_clock_move_no_earlier(services: Services) -> None:
+    await join(services)
+    await join(services, "m-2")
+    await write_review(services)
+    await settle_due(services, now=services.clock.now() + FIVE_MINUTES, on_time=True)
+    await merge(services)
+    advance(services, FIVE_MINUTES)
+    assert await balance(services, "m-2") == {"active": 20}
+
+
 async def test_a_repeated_merge_returns_the_same_answer(services: Services) -> None:
     await join(services)
     await join(services, "m-2")

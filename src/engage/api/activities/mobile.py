@@ -201,7 +201,10 @@ async def _with_zone(api: Api, caller: Identity, refusal: Refusal) -> Refusal:
     if refusal.code not in (Code.ALREADY_TAPPED, Code.LIMIT_REACHED):
         return as_unauthorized(refusal)
     key = (caller.program_id, caller.member_id)
-    member = (await api.services.members.find(api.services.db, [key]))[key]
+    member = (await api.services.members.find(api.services.db, [key])).get(key)
+    if member is None:
+        # Erased since the activity was refused.
+        return as_unauthorized(Refusal(Code.UNKNOWN_MEMBER))
     now = api.services.clock.now()
     _, market = api.services.programs.in_force(caller.program_id, at=now, country=member.country)
     return Refusal(refusal.code, **refusal.facts, zone=market.zone)

@@ -34,6 +34,7 @@ class ClosingCredit(Struct, frozen=True):
     state: str
     points: int
     activity_at: datetime
+    active_at: datetime | None
     of_day: date | None
     day_slot: int | None
     of_month: date | None

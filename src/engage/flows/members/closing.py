@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -38,6 +39,13 @@ def check_complete(account: Account, credits: Collection[ClosingCredit]) -> None
     pending = sum(credit.points for credit in credits if credit.state == "pending")
     if account.pending != pending or not account.lots.keys() <= {credit.id for credit in credits}:
         raise Overtaken
+
+
+def time_of_closing(now: datetime, credits: Collection[ClosingCredit]) -> datetime:
+    """The time of the entries that close an account: now, but not before its points became active, which
+    another process may have seen to while this one waited for the credits.
+    """
+    return max([now, *(credit.active_at for credit in credits if credit.active_at is not None)])
 
 
 async def closed_holds(conn: AsyncConnection, key: MemberKey) -> list[UUID]:

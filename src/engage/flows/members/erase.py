@@ -15,6 +15,7 @@ from engage.flows.members.closing import (
     closed_holds,
     forget_closed,
     retry_overtaken,
+    time_of_closing,
 )
 from engage.ledger.accounts import lock_balances, open_accounts
 from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
@@ -70,6 +71,7 @@ async def _erase_all(
     conn, now, wall = posting.conn, services.clock.now(), services.clock.wall()
     await lock_orders(conn, key[0], ids)
     credits = await lock_credits(conn, key)
+    now = time_of_closing(now, credits)
     await lock_balances(conn, [key])
     await closed_holds(conn, key)
     accounts = await open_accounts(conn, [key], now=now)

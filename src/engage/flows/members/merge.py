@@ -28,6 +28,7 @@ from engage.flows.members.closing import (
     closed_holds,
     forget_closed,
     retry_overtaken,
+    time_of_closing,
 )
 from engage.flows.orders.shared_orders import drop_second_payments, lock_shared_orders, post_joined_orders
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
@@ -125,6 +126,7 @@ async def _move_all(
     await lock_orders(conn, key[0], [key[1], into])
     shared = await lock_shared_orders(conn, key, into)
     credits = await lock_credits(conn, key)
+    now = time_of_closing(now, credits)
     fitted, copied = await _fit_slots(services, posting, key, into, credits, now=now)
     await lock_all_waiting(conn, survivor)
     await lock_balances(conn, [key, survivor])
