@@ -51,7 +51,7 @@ async def _joined_at_once(services: Services, attempts: Sequence[Attempt]) -> li
         StreakQuery(*attempt.member.key, grant.slot.rule_id, attempt.at + timedelta(days=1)): attempt
         for attempt in attempts
         for grant in attempt.won
-        if isinstance(grant.slot, StreakSlot) and _is_near_another_day(grant.slot, attempt.at)
+        if isinstance(grant.slot, StreakSlot) and _may_join(grant.slot, grant.number, attempt.at)
     }
     if not found:
         return []
@@ -60,9 +60,12 @@ async def _joined_at_once(services: Services, attempts: Sequence[Attempt]) -> li
     return [found[query] for query, streak in streaks.items() if streak.late]
 
 
-def _is_near_another_day(slot: StreakSlot, at: datetime) -> bool:
+def _may_join(slot: StreakSlot, days: int, at: datetime) -> bool:
+    """Return whether a day is near to another one that did not count with it: the next one, or, for the first
+    day of a run, the one before.
+    """
     begins, ends = _bounds(slot.day, slot.zone)
-    return at - begins < AROUND_MIDNIGHT or ends - at < AROUND_MIDNIGHT
+    return (days == 1 and at - begins < AROUND_MIDNIGHT) or ends - at < AROUND_MIDNIGHT
 
 
 @lru_cache(maxsize=256)
