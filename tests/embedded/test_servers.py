@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,7 +20,7 @@ from engage.embedded.data_folder import DataFolder
 from engage.embedded.errors import FolderInUse
 from engage.embedded.installation import Servers, open_folder, open_installation, open_servers
 from engage.settings import Settings
-from tests.embedded.probes import query
+from tests.embedded.probes import is_running, query
 
 RESTART_S = 30.0
 
@@ -116,9 +117,18 @@ async def test_valkey_is_restarted_on_its_port_with_its_data(
     await recorded(folder, "Valkey", not_pid=pid)
 
 
-async def test_postgresql_is_restarted_with_its_data(installation: tuple[DataFolder, Servers]) -> None:
+@pytest.mark.parametrize("hung", [False, True], ids=["running", "hung"])
+async def test_postgresql_is_restarted_with_its_data(
+    installation: tuple[DataFolder, Servers], hung: bool
+) -> None:
     folder, servers = installation
-    await query(servers.settings, "CREATE TABLE kept AS SELECT 1 AS one")
+    await query(servers.settings, "CREATE TABLE IF NOT EXISTS kept AS SELECT 1 AS one")
+    children = psutil.Process(servers.supervisor.pid("PostgreSQL")).children()
+    assert children
+    if hung:
+        # They do not notice that their parent has ended, and keep its shared memory.
+        for child in children:
+            child.suspend()
     pid = await kill(servers, "PostgreSQL")
     async with asyncio.timeout(RESTART_S):
         while True:
@@ -128,6 +138,7 @@ async def test_postgresql_is_restarted_with_its_data(installation: tuple[DataFol
             except (OSError, DBAPIError):
                 await asyncio.sleep(0.02)
     await recorded(folder, "PostgreSQL", not_pid=pid)
+    assert [child.pid for child in children if is_running(child.pid)] == []
 
 
 async def kill(servers: Servers, name: str) -> int:

@@ -45,7 +45,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     It is ready when `ready` finds that it serves, it listens on `port`, and it has touched the file that the
     variable LIVENESS_VARIABLE names, in the folder `liveness`; each may be None. Later it answers while
     `alive` finds that it does, and the file is touched every second. A process that has not answered for
-    `silent_s` has to be restarted.
+    `silent_s` has to be restarted. `end_left` ends those of its processes that outlive it.
     """
 
     name: str
@@ -58,6 +58,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
     liveness: Path | None = None
     alive: Callable[[], Awaitable[bool]] | None = None
+    end_left: Callable[[], Awaitable[None]] | None = None
     silent_s: float = 10.0
     start_s: float = 30.0  # How long it may do nothing before it is ready.
     stop_signal: int = signal.SIGTERM
@@ -161,8 +162,14 @@ class ChildProcess:
             self._signal_group(signal.SIGCONT)  # If it is suspended.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), self.spec.stop_s)
+        await self.end()
+
+    async def end(self) -> None:
+        """Kill the process, if it still runs, and wait until none of its processes is left."""
         self.kill()
         await self._process.wait()
+        if self.spec.end_left is not None:
+            await self.spec.end_left()
 
     def kill(self) -> None:
         """Kill the process, if it still runs, and its children."""

@@ -96,6 +96,9 @@ async def prepare(folder: DataFolder, *, durable: bool = True) -> Postgres:
     async def alive() -> bool:
         return await _answers(sockets)
 
+    async def end_left() -> None:
+        await _end_earlier_server(folder)
+
     process = ProcessSpec(
         name=NAME,
         command=[str(_programs() / "postgres"), "-D", str(folder.postgres), *options],
@@ -105,6 +108,7 @@ async def prepare(folder: DataFolder, *, durable: bool = True) -> Postgres:
         user=user,
         ready=ready,
         alive=alive,
+        end_left=end_left,
         silent_s=SILENT_S,
         start_s=RECOVERY_S,
         stop_signal=signal.SIGINT,  # "Fast" shutdown: does not wait for clients to disconnect.
@@ -230,7 +234,8 @@ async def _end_earlier_server(folder: DataFolder) -> None:
     """Wait until no process of an earlier server uses the files, then kill what is left.
 
     A server whose `engage up` was killed is stopping still, or has been killed itself and left some of its
-    processes: each of them would keep a new server from starting. We hold the lock of the folder.
+    processes, or has hung with all of them: each would keep a new server from starting. We hold the lock of
+    the folder.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STOP_S

@@ -112,9 +112,8 @@ class Supervisor:
                 delay = FIRST_DELAY_S
             self._on_message(f"{spec.name} {why}; it is started again")
             note_restart(spec, why)
-            # Its own children may still use its port.
-            self._children[spec.name].kill()
-            await self._children[spec.name].wait()
+            # Its own children may still use its port, or its files.
+            await self._children[spec.name].end()
             await asyncio.sleep(delay)
             delay = min(delay * 2, LAST_DELAY_S)
             try:
