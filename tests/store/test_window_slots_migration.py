@@ -34,6 +34,10 @@ CREDITS: list[
     ),
     (("review", "review:2026-11:2", {"key": "2026-11:2"}, []), ("review:2026-11:2", None, None)),
     (("fuel", "fuel:2026-11-21", STREAK, ERASED), ("fuel:2026-11-21", None, None)),
+    (
+        ("share", "share:2026-11:3", {"window": "2026-11", "slot": 3}, ERASED),
+        ("share:2026-11:3", None, "2026-11-01 3"),
+    ),
     (("joining", "joining", {}, ERASED), ("joining", None, None)),
     (("review", "review:2026-11", {}, ERASED), (None, None, None)),
     (("review", "review:2026-11-21:7", {}, ERASED), (None, None, None)),

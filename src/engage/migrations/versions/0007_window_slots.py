@@ -33,14 +33,15 @@ WHERE c.program_id = i.program_id AND c.member_id = i.member_id AND c.id = i.id
 """
 
 # Until now an erasure kept keys that look like those of a day or a month. They may be products of the shop's.
-# What is a day of a streak says so in `why`; all others become digests, as every identifier of an erased
-# member.
+# What is a day of a streak or a slot of a window says so in `why`; all others become digests, as every
+# identifier of an erased member.
 FORGET = """
 WITH salt AS MATERIALIZED (SELECT CAST(gen_random_uuid() AS text) AS salt)
 UPDATE credits SET source_key = rule_id || ':' || left(encode(sha256(convert_to(
     salt || substr(source_key, length(rule_id) + 1), 'UTF8')), 'hex'), 32)
 FROM salt
 WHERE why -> 'trace' -> 0 ->> 0 = 'erased' AND why -> 'inputs' -> 'day' IS NULL
+  AND why -> 'inputs' -> 'window' IS NULL
   AND rule_id NOT IN ('transfer', 'opening_balance')
   AND source_key ~ '^[a-z][a-z0-9_]*:[0-9]{4}-[0-9]{2}(-[0-9]{2})?(:[0-9]{1,9})?$'
 """
