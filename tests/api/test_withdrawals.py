@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from engage.flows.programs.publish import publish
 from engage.flows.scheduled.settle import settle_due
@@ -109,8 +110,11 @@ async def test_a_withdrawal_is_shown_to_its_member_alone(market: Calling) -> Non
 
 async def test_an_announced_withdrawal_is_not_open_yet(market: Calling) -> None:
     member = await joined(market, "bf-mi-points")
-    refused = problem(await withdraw(member, ASKED), 403, "not_open_yet")
+    with capture_logs() as lines:
+        refused = problem(await withdraw(member, ASKED), 403, "not_open_yet")
     assert "opens_at" in refused
+    (line,) = (line for line in lines if line.get("code") == "not_open_yet")
+    assert line["event"] == "a request was refused", "the credentials were right"
     member = await market.joined()
     problem(await withdraw(member, ASKED), 404, "not_offered")
 

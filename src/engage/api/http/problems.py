@@ -6,7 +6,7 @@ logged with its trace id, and the answer says no more than that id.
 
 import re
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
@@ -72,12 +72,16 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
     return _problem(refusal, request.scope, trace_id)
 
 
+# A rule of the program may say 403 too, such as not_open_yet: then the credentials were right.
+_OF_CREDENTIALS: Final = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.OTHER_PROGRAM)
+
+
 def _log_refusal(refusal: Refusal, facts: dict[str, object]) -> None:
     """Log who was refused, and why. Many callers can cause that, so these lines are bounded."""
     facts |= {"path": str(facts["path"])[:PATH_LOGGED], "status": refusal.status, "code": refusal.code}
     if refusal.status >= 500:
         _failed.write("warning", "a request failed", part=refusal.facts.get("part", ""), **facts)
-    elif refusal.status in (401, 403):
+    elif refusal.code in _OF_CREDENTIALS:
         reason = refusal.reason or f"no scope {refusal.facts.get('scope', '')}"
         _unauthorized.write("warning", "credentials were refused", reason=reason, **facts)
     else:
