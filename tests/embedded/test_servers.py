@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from engage import sandbox_secrets
-from engage.embedded import run_file
+from engage.embedded import postgres, run_file
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.errors import FolderInUse
 from engage.embedded.installation import Servers, open_folder, open_installation, open_servers
@@ -139,6 +139,17 @@ async def test_postgresql_is_restarted_with_its_data(
                 await asyncio.sleep(0.02)
     await recorded(folder, "PostgreSQL", not_pid=pid)
     assert [child.pid for child in children if is_running(child.pid)] == []
+
+
+async def test_the_locks_of_a_server_that_has_ended_are_removed(tmp_path: Path) -> None:
+    """Their pid may be that of a zombie, or of another program by now: a new server would refuse to start."""
+    async with open_folder(tmp_path / "installation") as folder:
+        await postgres.prepare(folder, durable=False)
+        locks = [folder.postgres / "postmaster.pid", folder.postgres / f".s.PGSQL.{postgres.PORT}.lock"]
+        for lock in locks:
+            lock.write_text(f"{os.getpid()}\n")
+        await postgres.prepare(folder, durable=False)
+        assert [lock for lock in locks if lock.exists()] == []
 
 
 async def kill(servers: Servers, name: str) -> int:

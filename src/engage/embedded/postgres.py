@@ -246,8 +246,9 @@ async def _end_earlier_server(folder: DataFolder) -> None:
                 if loop.time() > deadline:
                     process.kill()
         await asyncio.sleep(POLL_S)
-    # Nobody uses the files: the pid in this one is that of a zombie, or of another program by now.
-    (folder.postgres / "postmaster.pid").unlink(missing_ok=True)
+    # Nobody uses the files: the pid in these is that of a zombie, or of another program by now.
+    for name in ("postmaster.pid", f".s.PGSQL.{PORT}.lock"):
+        (folder.postgres / name).unlink(missing_ok=True)
 
 
 def _processes_in(files: Path) -> list[psutil.Process]:
