@@ -50,20 +50,29 @@ def configure(settings: Settings) -> None:
 
 
 class BoundedLog:
-    """A log of what callers can cause, so that none can fill the disk: BURST lines at once, and then
-    LINES_PER_S. The next line that is written tells how many were left out.
+    """A log of what callers can cause, so that none can fill the disk: `burst` lines at once, and then
+    `lines_per_s`. The next line that is written tells how many were left out.
     """
 
-    def __init__(self, name: str, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        burst: int = BURST,
+        lines_per_s: float = LINES_PER_S,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = structlog.get_logger(name)
+        self._burst = burst
+        self._lines_per_s = lines_per_s
         self._now = now
-        self._left = float(BURST)
+        self._left = float(burst)
         self._at = now()
         self._left_out = 0
 
     def write(self, level: Level, event: str, **facts: object) -> None:
         now = self._now()
-        self._left = min(self._left + (now - self._at) * LINES_PER_S, BURST)
+        self._left = min(self._left + (now - self._at) * self._lines_per_s, self._burst)
         self._at = now
         if self._left < 1:
             self._left_out += 1

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -34,9 +35,9 @@ def audit(ctx: click.Context, data: Path | None) -> None:
 
         result = run_with_settings(data, lambda settings: audit_ledger(settings, on_check=show_check))
     for finding in result.broken:
-        _show(console, finding, "[bold red]broken[/]")
+        show_finding(console, finding, "[bold red]broken[/]")
     for finding in result.late:
-        _show(console, finding, "[yellow]late[/]  ")
+        show_finding(console, finding, "[yellow]late[/]  ")
     _show_summary(console, result)
     ctx.exit(1 if result.broken else 0)
 
@@ -60,7 +61,8 @@ def rebuild(data: Path | None) -> None:
     )
 
 
-def _show(console: Console, finding: Finding, state: str) -> None:
+def show_finding(console: Console, finding: Finding, state: str) -> None:
+    """Print a check and the rows that break it, with ids as they are stored. `state` may have markup."""
     check = finding.check
     console.print(f"{state} {check.name}: {check.promise}", soft_wrap=True)
     shown = len(finding.rows)
@@ -80,7 +82,7 @@ def _cell(value: object) -> str:
         case datetime():
             return utc_text(value, "milliseconds")
         case _:
-            return str(value)
+            return escape(str(value))
 
 
 def _show_summary(console: Console, result: Audit) -> None:

@@ -92,7 +92,7 @@ def bench(
 
 async def _run_until_signal(names: Sequence[str], sizes: Sizes, parent: Path | None) -> list[Outcome] | None:
     """Return None after a signal. Raises InstallationError."""
-    screen = Screen(Console(stderr=True, highlight=False))
+    screen = Screen(Console(emoji=False, stderr=True, highlight=False))
     measuring = asyncio.create_task(measure(names, sizes, parent, report=screen.begin_step))
     for number in ENDINGS:
         asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
@@ -115,7 +115,7 @@ def _json(machine: Machine, outcomes: Sequence[Outcome]) -> str:
 
 
 def show(machine: Machine, outcomes: Sequence[Outcome]) -> None:
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = Console(emoji=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB; {machine.system}; "
         f"Python {machine.python}; {machine.disk}, {machine.sync_ms} ms to flush a page to disk"

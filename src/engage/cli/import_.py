@@ -56,7 +56,7 @@ def import_(ctx: click.Context, file: Path, program_id: str, name: str | None, d
         raise click.BadParameter(
             f"{name!r} has other characters than letters, digits, '.', '_' and '-', or more than 48", ctx
         )
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(emoji=False, highlight=False, soft_wrap=True)
     try:
         table = check_file(file)
         rejected = RejectedFile(table)

@@ -7,6 +7,7 @@ from typing import Final
 
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from engage.cli.options import data_option
@@ -54,8 +55,8 @@ def list_(data: Path | None) -> None:
     for key in run_with_database(data, list_keys):
         made, revoked = (f"{at:%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at))
         programs = "all" if key.programs is None else ", ".join(key.programs)
-        table.add_row(key.id, key.name, ", ".join(key.scopes), programs, made, revoked)
-    Console().print(table)
+        table.add_row(key.id, escape(key.name), ", ".join(key.scopes), programs, made, revoked)
+    Console(emoji=False).print(table)
 
 
 @keys.command

@@ -10,8 +10,8 @@ PIPE_WIDTH = 200  # A pipe has no width. Ids that a narrow table cuts off could 
 
 def open_console(*, pipe_width: int = PIPE_WIDTH) -> Console:
     """Return a console for standard output, with `pipe_width` where it is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=pipe_width)
+    console = Console(emoji=False, highlight=False)
+    return console if console.is_terminal else Console(emoji=False, highlight=False, width=pipe_width)
 
 
 def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:

@@ -12,7 +12,7 @@ class Screen:
     """Ignores write errors, so that the installation keeps running after the terminal is closed."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or Console(emoji=False, highlight=False, soft_wrap=True)
         self._status: Status | None = None
 
     def show(self, line: str, style: str = "yellow") -> None:

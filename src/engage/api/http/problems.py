@@ -33,8 +33,10 @@ _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2
 
 log = structlog.get_logger()
 
-# Each has its own bound: many refusals of one kind do not hide those of another.
-_failed, _unauthorized, _refused = (BoundedLog(__name__) for _ in range(3))
+# Each has its own bound: many refusals of one kind do not hide those of another. Failures have a wide one:
+# callers can hardly cause them, and an outage fails thousands of requests.
+_failed = BoundedLog(__name__, burst=10_000, lines_per_s=50)
+_unauthorized, _refused = BoundedLog(__name__), BoundedLog(__name__)
 
 
 class FieldError(Struct, frozen=True):
