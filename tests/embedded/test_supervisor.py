@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engage.embedded import child_process
@@ -201,6 +203,28 @@ async def test_a_process_that_ignores_the_stop_signal_is_killed(
     await supervisor.start(stand_in(tmp_path, STUBBORN, ready=ready, stop_s=0.1))
     await supervisor.stop()
     assert not is_running(supervisor.pid("stand-in"))
+
+
+async def test_a_probe_that_swallows_its_cancellation_does_not_keep_a_process_running(
+    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client of Valkey does while it connects."""
+    monkeypatch.setattr("engage.embedded.supervisor.LOOK_S", 0.01)
+    probing = asyncio.Event()
+
+    async def alive() -> bool:
+        probing.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return True
+
+    spec, pids = family(tmp_path)
+    await supervisor.start(msgspec.structs.replace(spec, alive=alive))
+    async with asyncio.timeout(RESTART_S):
+        await probing.wait()
+        await supervisor.stop()
+    for pid in read_pids(pids):
+        await until_gone(pid)
 
 
 async def test_processes_stop_in_their_order(tmp_path: Path, supervisor: Supervisor) -> None:

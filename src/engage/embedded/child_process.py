@@ -135,7 +135,7 @@ class ChildProcess:
         """True if the process shows a sign of life. An ended process shows none."""
         if self.has_ended or not self._touches_file():
             return False
-        return self.spec.alive is None or await self.spec.alive()
+        return self.spec.alive is None or await _probed(self.spec.alive)
 
     def _touches_file(self) -> bool:
         """True if the file was touched since the last look, or within LIVENESS_S. No wall clock is read."""
@@ -153,7 +153,7 @@ class ChildProcess:
             return False
         if self.spec.port is not None and not _listens(self.pid, self.spec.port):
             return False
-        return self.spec.ready is None or await self.spec.ready()
+        return self.spec.ready is None or await _probed(self.spec.ready)
 
     async def stop(self) -> None:
         """Send the stop signal, wait up to `stop_s`, then kill the process and its children."""
@@ -236,6 +236,17 @@ def note_restart(spec: ProcessSpec, reason: str) -> None:
     line = {"event": "the process is started again", "process": spec.name, "reason": reason}
     with suppress(OSError), spec.log.open("ab") as log:
         log.write(msgspec.json.encode(line) + b"\n")
+
+
+async def _probed(probe: Callable[[], Awaitable[bool]]) -> bool:
+    """Run a probe. Raises CancelledError if this task was cancelled, also where the probe swallows it."""
+    try:
+        return await probe()
+    finally:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Clients of servers do so while they connect.
+            raise asyncio.CancelledError
 
 
 def _open_log(spec: ProcessSpec) -> BinaryIO:
