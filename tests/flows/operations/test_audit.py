@@ -66,6 +66,22 @@ async def test_a_broken_invariant_is_found(full_history: Services, name: str, br
     assert all(len(row) == len(finding.columns) for row in finding.rows)
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "word"),
+    [("answered_withdrawals_exist", 202, "method"), ("answered_redemptions_exist", 201, "redemption_id")],
+)
+async def test_a_kept_answer_is_known_by_its_fields_and_not_by_words_in_it(
+    full_history: Services, name: str, status: int, word: str
+) -> None:
+    """A rule of a program may have any id."""
+    keeping = f"""
+        INSERT INTO idempotency_keys (caller, key, fingerprint, created_at, status, headers, body)
+        VALUES ('member:playground:m-1', 'k', '', now(), {status}, '[]', convert_to(
+            '{{"id":"019c0000-0000-7000-8000-000000000000","credits":[{{"rule":"{word}"}}]}}', 'UTF8'))
+    """
+    assert (await audited(full_history, keeping, check=name)).broken == []
+
+
 @pytest.mark.parametrize(("name", "breaking"), LATE)
 async def test_late_work_is_reported_and_breaks_nothing(
     full_history: Services, name: str, breaking: str

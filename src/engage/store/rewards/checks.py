@@ -62,7 +62,7 @@ REWARD_CHECKS = (
             SELECT caller, key, CAST(convert_from(body, 'UTF8') AS jsonb) AS answer FROM idempotency_keys
             WHERE status = 201 AND position(convert_to('"redemption_id"', 'UTF8') IN body) > 0
         ) k
-        WHERE NOT EXISTS (
+        WHERE answer ? 'redemption_id' AND NOT EXISTS (
             SELECT FROM coupons c WHERE c.redemption_id = CAST(answer ->> 'redemption_id' AS uuid)
         )
         """,

@@ -35,7 +35,8 @@ WITHDRAWAL_CHECKS = (
             SELECT caller, key, CAST(convert_from(body, 'UTF8') AS jsonb) AS answer FROM idempotency_keys
             WHERE status = 202 AND position(convert_to('"method"', 'UTF8') IN body) > 0
         ) k
-        WHERE NOT EXISTS (SELECT FROM withdrawals w WHERE w.id = CAST(answer ->> 'id' AS uuid))
+        WHERE answer ? 'method'
+          AND NOT EXISTS (SELECT FROM withdrawals w WHERE w.id = CAST(answer ->> 'id' AS uuid))
         """,
     ),
     Check(
