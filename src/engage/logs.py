@@ -51,7 +51,7 @@ def configure(settings: Settings) -> None:
 
 class BoundedLog:
     """A log of what callers can cause, so that none can fill the disk: `burst` lines at once, and then
-    `lines_per_s`. The next line that is written tells how many were left out.
+    `lines_per_s`. The next line that is written counts those left out.
     """
 
     def __init__(

@@ -172,7 +172,7 @@ class ActivityScenario:
         member.remove(f"{kind}:{name}")
 
     def publish(self, index: int, name: str) -> None:
-        """The shop publishes a review, before or after the member tells of it."""
+        """The shop publishes a review, before or after the member sends it."""
         member = self.members[index]
         event = review_published(self.services, name, member.member_id)
         taken = self.run(take_events(self.services, [event]))

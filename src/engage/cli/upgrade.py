@@ -18,7 +18,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def upgrade_presets(wanted: Iterable[str], data: Path | None, *, publishing: bool) -> bool:
-    """Show each upgrade, and publish it if told to. Return False if one was refused.
+    """Show each upgrade, and publish it if asked to. Return False if one was refused.
 
     Raises ClickException for a program that has no upgrade; InstallationError.
     """

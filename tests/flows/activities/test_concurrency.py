@@ -114,7 +114,7 @@ async def test_many_members_at_once_do_not_disturb_each_other(
 async def test_one_activity_sent_a_hundred_times_settles_in_one_round(
     services: Services, other: Services, activity: AnyActivity, earned: set[str], processes: int
 ) -> None:
-    """Batches as the API makes them, each with the tap of somebody else: nobody is told to come again."""
+    """Batches as the API makes them, each with the tap of somebody else: nobody gets 503."""
     for member in ("m-1", "m-2", "m-3"):
         await join(services, member)
     batches = [

@@ -129,7 +129,7 @@ async def test_the_survivors_streak_goes_on_with_the_day_of_the_other_account(se
 async def test_the_slots_of_a_window_are_filled_and_no_more(
     settings: Settings, capped: bool, most: int
 ) -> None:
-    """Of three shares a month, or two a day, two accounts have told two each."""
+    """Of three shares a month, or two a day, two accounts have recorded two each."""
     async with services_with_activities(settings, capped=capped) as services:
         await accounts(services, 2)
         for member_id in ("m-0", "m-1"):

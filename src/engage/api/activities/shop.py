@@ -33,7 +33,7 @@ FIELDS: Final = 64
 # A thousand orders need more than the limit of other bodies.
 EVENTS_BYTES: Final = 4 * 1024 * 1024
 
-# Lists and objects of a body. To tell the mistakes of a million takes seconds. A thousand orders of a
+# Lists and objects of a body. Listing the mistakes of a million takes seconds. A thousand orders of a
 # hundred lines have fewer.
 CONTAINERS: Final = 120_000
 

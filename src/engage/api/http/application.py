@@ -13,7 +13,7 @@ from engage.domain.refusals import Code, Refusal
 
 _ENCODED_SLASHES: Final = (b"%2f", b"%5c")
 
-# No handler has this method, so the router tells which ones there are.
+# No handler has this method, so the router answers with those of the path.
 _NO_METHOD: Final[Any] = "-"
 
 

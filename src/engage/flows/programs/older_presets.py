@@ -123,5 +123,5 @@ def _is_preset(program: Program) -> bool:
 
 
 def _rules(program: Program) -> Program:
-    """A program without what tells its versions apart."""
+    """A program without the fields in which its versions differ."""
     return replace(program, version="", in_force_from=date.min, source=None, examples=[])

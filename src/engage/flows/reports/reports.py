@@ -29,7 +29,7 @@ from engage.store.members.members import read_profiles
 
 # Reports that a process computes at a time, each on a connection of its own.
 READERS: Final = 2
-# How long a report waits for its turn. A caller who is told to try again holds nothing.
+# How long a report waits for its turn. A caller who gets 503 holds nothing.
 TURN_S: Final = 10.0
 
 _readers = asyncio.Semaphore(READERS)
