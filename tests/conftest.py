@@ -28,12 +28,15 @@ from engage.settings import Settings
 from tests.support.clock import NOON, set_sandbox_clock
 
 if "faketime" in os.environ.get("LD_PRELOAD", ""):
-    # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile.
-    # pytest sets this variable before each step of a test; Python and child processes see it all the same.
-    def keep_from_c(change: Callable[..., None]) -> Callable[..., None]:
-        return lambda name, *value: None if name == b"PYTEST_CURRENT_TEST" else change(name, *value)
+    # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile. pytest
+    # changes it before each step of a test, and click's runner around each command. Python and child processes
+    # see the changes all the same; only what C libraries read has to get there.
+    READ_BY_C = (b"TZ", b"SSL_CERT_FILE")
 
-    vars(os).update(putenv=keep_from_c(os.putenv), unsetenv=keep_from_c(os.unsetenv))
+    def only_what_c_reads(change: Callable[..., None]) -> Callable[..., None]:
+        return lambda name, *value: change(name, *value) if name in READ_BY_C else None
+
+    vars(os).update(putenv=only_what_c_reads(os.putenv), unsetenv=only_what_c_reads(os.unsetenv))
 
 TEMPLATE = "migrated"
 _numbers = count(1)
