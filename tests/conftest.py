@@ -28,9 +28,9 @@ from engage.settings import Settings
 from tests.support.clock import NOON, set_sandbox_clock
 
 if "faketime" in os.environ.get("LD_PRELOAD", ""):
-    # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile. pytest
-    # changes it before each step of a test, and click's runner around each command. Python and child processes
-    # see the changes all the same; only what C libraries read has to get there.
+    # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile.
+    # pytest changes it before each step of a test, and click's runner around each command. Python and child
+    # processes see the changes all the same; only what C libraries read has to get there.
     READ_BY_C = (b"TZ", b"SSL_CERT_FILE")
 
     def only_what_c_reads(change: Callable[..., None]) -> Callable[..., None]:

@@ -82,7 +82,7 @@ DOMAIN_MAY_IMPORT = {
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
     *("refusals", "keys", "calendar", "money", "activity", "document", "market"),
-    *("accounts", "members", "earning", "simulation", "feature"),
+    *("accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "checkout"),
     *("program", "playback"),
 ]

@@ -31,8 +31,15 @@ ITEMS_SHOWN: Final = 8
 
 
 def read_catalog(language: str) -> Catalog:
-    path = resources.files("engage.messages").joinpath("locales", language, "LC_MESSAGES", "engage.po")
-    return read_po(BytesIO(path.read_bytes()), locale=language, abort_invalid=True)
+    """Read the catalogues of a language: a feature may have a file of its own."""
+    folder = resources.files("engage.messages").joinpath("locales", language, "LC_MESSAGES")
+    whole = Catalog(locale=language)
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        for message in read_po(BytesIO(file.read_bytes()), locale=language, abort_invalid=True):
+            if message.id:
+                assert message.id not in whole, f"{file.name} has {message.id} again"
+                whole[message.id] = message
+    return whole
 
 
 @cache

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from engage.domain.activity import AnyActivity
 from engage.domain.calendar import WindowKind
-from engage.domain.earning.definition import Rule
+from engage.domain.earning.due import DueKind
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.earning.trace import TraceStep
 
@@ -55,10 +55,11 @@ class NewCredit(Struct, frozen=True, kw_only=True):
 
 def new_credit(
     terms: EarningTerms,
-    rule: Rule,
+    rule_id: str,
     points: int,
     activity: AnyActivity,
     *,
+    due: DueKind,
     source_key: str,
     windows: tuple[WindowPlace, ...] = (),
     inputs: dict[str, Any],
@@ -66,22 +67,22 @@ def new_credit(
     zone: str,
     trace: list[TraceStep],
 ) -> NewCredit:
-    """The credit that a rule grants for an activity at `at`, due and ending as the program says."""
-    due_at = rule.due.due_at(at, zone)
+    """The credit that a rule or a definition grants for an activity at `at`. It ends as the program says."""
+    due_at = due.due_at(at, zone)
     return NewCredit(
-        rule_id=rule.id,
+        rule_id=rule_id,
         points=points,
         source_key=source_key,
         windows=windows,
         reference=activity.reference,
         activity_at=at,
         due_at=due_at,
-        lapses_at=rule.due.lapses_at(at),
+        lapses_at=due.lapses_at(at),
         expires_at=None if due_at is None else terms.expiry.expires_at(due_at, zone),
         why=Why(
             program=terms.program,
             version=terms.version,
-            rule=rule.id,
+            rule=rule_id,
             activity=activity,
             at=at,
             zone=zone,

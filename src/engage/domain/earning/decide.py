@@ -40,9 +40,10 @@ def decide(
     return [
         new_credit(
             terms,
-            rule,
+            rule.id,
             points,
             activity,
+            due=rule.due,
             source_key=_source_key(rule, grant),
             windows=_windows(rule, grant),
             inputs=_inputs(rule, grant),

@@ -51,9 +51,10 @@ def decide_order(terms: EarningTerms, order: Order, *, at: datetime, zone: str) 
     return [
         new_credit(
             terms,
-            rule,
+            rule.id,
             points,
             order,
+            due=rule.due,
             source_key=order_key(order.order_id, rule.id),
             inputs={"lines": [line.line_id for line in lines]},
             at=at,

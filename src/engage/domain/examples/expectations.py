@@ -5,15 +5,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from engage.domain.document.fields import DocumentStruct, Points, RuleId
+from engage.domain.document.fields import DocumentStruct, Points
 
+# The id of a rule, or of a definition after the name of its kind: quiz:spring.
+PayingRule = Annotated[
+    str,
+    Meta(max_length=64, pattern=r"^[a-z][A-Za-z0-9_:-]*(?!\n)$", description="the id of a rule"),
+]
 Amount = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
 class ExpectedCredit(DocumentStruct, frozen=True):
     """`waits_for` stands instead of `due_at` while the due time is unknown."""
 
-    rule: RuleId
+    rule: PayingRule
     points: Points
     source_key: str | None = None
     due_at: datetime | None = None

@@ -16,11 +16,13 @@ Document = TypeVar("Document", contravariant=True)
 class Context(Struct, frozen=True):
     """The rest of a document, as far as a feature may depend on it.
 
-    `ids` are those of the document's definitions, by section: the ids of "rules", of "rewards".
+    `ids` are those of the document's definitions, by section: the ids of "rules", of "rewards". `paying` are
+    the rules that its credits name.
     """
 
     worth: Worth | None
     ids: Mapping[str, Sequence[str]]
+    paying: Sequence[str] = ()
 
 
 def _no_problems(document: object, context: Context) -> Iterator[Problem]:
@@ -35,7 +37,11 @@ def _no_ids(document: object) -> Mapping[str, Sequence[str]]:
     return {}
 
 
-def _no_amounts(document: object) -> bool:
+def _no_rules(document: object) -> Sequence[str]:
+    return ()
+
+
+def _no(document: object) -> bool:
     return False
 
 
@@ -43,12 +49,15 @@ class Section(Struct, Generic[Document], frozen=True, kw_only=True):
     """One line of `engage.domain.program.sections`.
 
     `problems` validates the section. `conflicts` compares it with the same section of an earlier version,
-    whose name is the last argument. `ids` names its definitions. `has_amounts`: it contains amounts in minor
-    units. `simulate` makes the feature's state for one simulated member.
+    whose name is the last argument. `ids` names its definitions, `pays` the rules that its credits name.
+    `has_amounts`: it contains amounts in minor units. `reacts`: what it pays follows from what the ledger and
+    the orders say. `simulate` makes the feature's state for one simulated member.
     """
 
     problems: Callable[[Document, Context], Iterator[Problem]] = _no_problems
     conflicts: Callable[[Document, Document, str], Iterator[Problem]] = _no_conflicts
     ids: Callable[[Document], Mapping[str, Sequence[str]]] = _no_ids
-    has_amounts: Callable[[Document], bool] = _no_amounts
+    pays: Callable[[Document], Sequence[str]] = _no_rules
+    has_amounts: Callable[[Document], bool] = _no
+    reacts: Callable[[Document], bool] = _no
     simulate: Callable[[SimulatedMember, Document], SimulatedFeature] | None = None

@@ -91,7 +91,7 @@ def _credits(step: Step, path: str, context: Context) -> Iterator[Problem]:
     earns = step.earns or []
     if step.earns == [] and not isinstance(step.do, Order | Action):
         yield Problem(f"{path}.earns", "at least one credit, or a refusal", "an empty list")
-    rules = context.ids["rules"]
+    rules = context.paying
     for n, credit in enumerate(earns):
         field = f"{path}.earns[{n}]"
         if credit.rule not in rules:

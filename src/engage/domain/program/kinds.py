@@ -1,0 +1,8 @@
+"""The table of kinds of definitions: one line each."""
+
+from typing import Any, Final
+
+from engage.domain.definitions.kind import DefinitionKind
+
+# A kind adds one line here, and a field of its plural name to `Program`.
+KINDS: Final[tuple[DefinitionKind[Any], ...]] = ()
