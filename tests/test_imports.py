@@ -69,6 +69,8 @@ DOMAIN_MAY_IMPORT = {
         "enum",
         "fractions",
         "functools",
+        "hashlib",
+        "hmac",
         "itertools",
         "math",
         "re",
@@ -81,7 +83,7 @@ DOMAIN_MAY_IMPORT = {
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
-    *("refusals", "keys", "calendar", "money", "activity", "document", "market"),
+    *("fairness", "refusals", "keys", "calendar", "money", "activity", "document", "market"),
     *("accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "checkout"),
     *("program", "playback"),
