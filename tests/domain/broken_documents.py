@@ -189,8 +189,13 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         '"fuel" }\nlimit = { type = "daily_streak" }',
         [
             "rules[0].on.activity: expected one of app_sign_in, fuel_tap, order, registration, review, "
-            'share, got "fuel"'
+            'share, visit, got "fuel"'
         ],
+    ),
+    "a page of what is no visit": (
+        'on = { activity = "review" }',
+        'on = { activity = "review", page = "offers" }',
+        ['rules[3].on.page: expected no page: a review has none, got "offers"'],
     ),
     "a delay in other words": (
         'points = 20 }\ndue = { type = "after", delay = "PT5M" }',

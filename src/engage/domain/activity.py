@@ -40,6 +40,11 @@ class Activity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         """The name by which the shop can take the activity back, unique for a member."""
         return None
 
+    @property
+    def qualifier(self) -> str | None:
+        """The part that rules tell activities of one name apart by: a share's kind, a visit's page."""
+        return None
+
 
 class FuelTap(Activity, frozen=True, tag="fuel_tap"):
     """The member touched the fuel button in the app."""
@@ -71,6 +76,10 @@ class Share(Activity, frozen=True, tag="share", kw_only=True):
     def reference(self) -> str | None:
         return None if self.share_id is None else share_reference(self.share_id)
 
+    @property
+    def qualifier(self) -> str:
+        return self.kind
+
 
 class Review(Activity, frozen=True, tag="review", kw_only=True):
     """The member published a review of a product."""
@@ -81,6 +90,16 @@ class Review(Activity, frozen=True, tag="review", kw_only=True):
     @property
     def reference(self) -> str | None:
         return review_reference(self.review_id)
+
+
+class Visit(Activity, frozen=True, tag="visit", kw_only=True):
+    """The member visited a page of the shop or of the app."""
+
+    page: Identifier
+
+    @property
+    def qualifier(self) -> str:
+        return self.page
 
 
 Channel = Literal["web", "app", "store"]
@@ -149,4 +168,4 @@ class Order(Activity, frozen=True, tag="order", kw_only=True):
         return order_reference(self.order_id)
 
 
-AnyActivity = FuelTap | Registration | AppSignIn | Share | Review | Order
+AnyActivity = FuelTap | Registration | AppSignIn | Share | Review | Visit | Order

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args, get_type_hints
 
 from engage.domain.accounts.expiry import Never
-from engage.domain.activity import Activity, FuelTap, Line, Order, Payment, Review, Share
+from engage.domain.activity import Activity, FuelTap, Line, Order, Payment, Review, Share, Visit
 from engage.domain.earning.awards import EveryNthDay, Fixed
 from engage.domain.earning.decide import decide
 from engage.domain.earning.definition import Rule
@@ -88,7 +88,7 @@ def test_rules_are_found_by_activity_and_kind_in_the_order_of_the_document() -> 
     index = index_rules([*OWN, *CAMPAIGN_RULES])
 
     def ids(activity: Activity) -> list[str]:
-        assert isinstance(activity, FuelTap | Share | Review)
+        assert isinstance(activity, FuelTap | Share | Review | Visit)
         return [rule.id for rule in index.matching(activity)]
 
     assert ids(Share(kind="social", product_id="mi-10")) == ["any_share"]
@@ -98,6 +98,24 @@ def test_rules_are_found_by_activity_and_kind_in_the_order_of_the_document() -> 
     assert (index.leader("bonus").id, index.leader("fuel").id) == ("fuel", "fuel")
     assert [follower.id for follower in index.followers["fuel"]] == ["bonus"]
     assert list(index.windows)[:2] == ["any_share", "link"]
+
+
+def test_a_visit_meets_the_rules_about_its_page_and_about_all_pages() -> None:
+    once = PerWindow(count=1, window="day")
+    about = {"offers": "offers", "any": None, "news": "news", "more_offers": "offers"}
+    index = index_rules(rule(name, On(activity="visit", page=page), once) for name, page in about.items())
+
+    def ids(page: str) -> list[str]:
+        return [rule.id for rule in index.matching(Visit(page=page))]
+
+    assert ids("offers") == ["offers", "any", "more_offers"]
+    assert ids("news") == ["any", "news"]
+    assert ids("imprint") == ["any"]
+    assert index.about("visit") == about.keys()
+    assert (
+        index_rules([rule("offers", On(activity="visit", page="offers"), once)]).matching(Visit(page="news"))
+        == ()
+    )
 
 
 def test_a_rule_can_be_about_every_activity() -> None:

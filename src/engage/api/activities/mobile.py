@@ -1,4 +1,4 @@
-"""Activities in the app: fuel taps, shares and reviews."""
+"""Activities in the app: fuel taps, shares, reviews and visits."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeVar
@@ -15,7 +15,7 @@ from engage.api.http.callers import as_unauthorized, member_idempotency, member_
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
-from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share
+from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share, Visit
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.identity import Identity
@@ -46,6 +46,12 @@ class ReviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     review_id: Identifier
 
 
+class VisitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A visit of a page. Rules name pages by these ids."""
+
+    page: Identifier
+
+
 class FuelTapResult(Struct, frozen=True):
     """`streak` is null where the program has no streak, `limit` where taps have no limit but the day."""
 
@@ -69,6 +75,16 @@ class ReviewResult(Struct, frozen=True):
 
     credits: list[CreditView]
     limit: LimitView | None
+
+
+class VisitResult(Struct, frozen=True):
+    """The credits that the visit earned. `limit` is null where visits have none but the page, `streak` where
+    no days are counted.
+    """
+
+    credits: list[CreditView]
+    limit: LimitView | None
+    streak: StreakView | None
 
 
 class ActivityRequest(Struct, frozen=True):
@@ -95,6 +111,7 @@ RECORD: Final = BatchedFlow(_record_now, max_size=256, in_flight=2)
 
 _share = msgspec.json.Decoder(ShareRequest)
 _review = msgspec.json.Decoder(ReviewRequest)
+_visit = msgspec.json.Decoder(VisitRequest)
 
 
 def answer_empty_tap(app: ASGIApp) -> ASGIApp:
@@ -164,6 +181,20 @@ class ActivityController(Controller):
             api, member, Review(**msgspec.structs.asdict(review)), request.scope, _review_result
         )
 
+    @post(
+        "/visits",
+        status_code=202,
+        operation_id="recordVisit",
+        summary="Record a visit of a page",
+        response_description="The visit is recorded. Its points are pending.",
+        opt=contract(UseCase.RECORD_VISIT, body=VisitRequest, repeat=Repeat.KEY),
+    )
+    async def visit(self, request: Request[Any, Any, Any]) -> Answer[VisitResult]:
+        """The rules about its page and about all pages pay for a visit, as often as each says."""
+        api, member = member_of(request.scope)
+        visit = await read_json(request, _visit)
+        return await _record(api, member, Visit(page=visit.page), request.scope, _visit_result)
+
 
 async def _tap(scope: Scope) -> Answer[FuelTapResult]:
     return await _record(*member_of(scope), TAP, scope, _tap_result)
@@ -179,6 +210,10 @@ def _share_result(recorded: RecordedActivity) -> Answer[ShareResult]:
 
 def _review_result(recorded: RecordedActivity) -> Answer[ReviewResult]:
     return answer(ReviewResult(recorded.credits, recorded.limit), 202)
+
+
+def _visit_result(recorded: RecordedActivity) -> Answer[VisitResult]:
+    return answer(VisitResult(recorded.credits, recorded.limit, recorded.streak), 202)
 
 
 async def _record(

@@ -25,14 +25,15 @@ from engage.messages.program_rules import Term, award_term, due_term, expiry_ter
 
 
 class RuleView(Struct, frozen=True, kw_only=True):
-    """A rule that earns points. `kind` is that of a share. `points` are those of one credit, null where they
-    depend on the order: `award` says how. All `limits` must have a free place.
+    """A rule that earns points. `kind` is that of a share, `page` that of a visit. `points` are those of one
+    credit, null where they depend on the order: `award` says how. All `limits` must have a free place.
     """
 
     id: str
     title: str
     activity: str
     kind: str | None
+    page: str | None
     points: int | None
     award: Term
     limits: list[Term]
@@ -133,6 +134,7 @@ def _rule(rule: Rule, language: str, currency: str, titles: dict[str, str]) -> R
         title=rule.title,
         activity=rule.on.activity,
         kind=rule.on.kind,
+        page=rule.on.page,
         points=rule.award.points if isinstance(rule.award, Fixed | EveryNthDay) else None,
         award=award_term(rule.award, language, currency),
         limits=[limit_term(limit, language, titles) for limit in (rule.limit, *rule.also)],

@@ -31,7 +31,8 @@ def describe(program: Program) -> Description:
 
 def _activity(rule: Rule) -> str:
     name = rule.on.activity.replace("_", " ")
-    return "; ".join([name if rule.on.kind is None else f"{name}, {rule.on.kind}", *order_scope(rule.orders)])
+    qualifier = rule.on.qualifier
+    return "; ".join([name if qualifier is None else f"{name}, {qualifier}", *order_scope(rule.orders)])
 
 
 def _limit(limit: Limit) -> str:

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import get_args
 
 from msgspec import Struct
 
-from engage.domain.activity import AnyActivity, Share
+from engage.domain.activity import AnyActivity
 from engage.domain.earning.awards import EveryNthDay
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import DailyStreak, PerWindow, SameAs, WindowSlot
 
-ActivityKey = tuple[str, str | None]  # (activity, kind of share)
+ActivityKey = tuple[str, str | None]  # (activity, its qualifier; None for all that no rule names)
 
 
 class RuleIndex(Struct, frozen=True):
@@ -29,7 +28,9 @@ class RuleIndex(Struct, frozen=True):
 
     def matching(self, activity: AnyActivity) -> tuple[Rule, ...]:
         """The rules about an activity; none where the version offers nothing for it."""
-        return self.by_activity.get(activity_key(activity), ())
+        key = str(activity.__struct_config__.tag), activity.qualifier
+        found = self.by_activity.get(key)
+        return self.by_activity.get((key[0], None), ()) if found is None else found
 
     def about(self, activity: str) -> set[str]:
         """The ids of the rules about any kind of an activity."""
@@ -59,19 +60,20 @@ class RuleIndex(Struct, frozen=True):
         ]
 
 
-def activity_key(activity: AnyActivity) -> ActivityKey:
-    return str(activity.__struct_config__.tag), activity.kind if isinstance(activity, Share) else None
-
-
 def index_rules(rules: Iterable[Rule]) -> RuleIndex:
     """Index rules, of one list or of several chained. Of two with the same id the first counts."""
+    rules = list(rules)
+    qualifiers: dict[str, dict[str | None, None]] = {}
+    for rule in rules:
+        qualifiers.setdefault(rule.on.activity, {None: None})[rule.on.qualifier] = None
     by_id: dict[str, Rule] = {}
     by_activity: dict[ActivityKey, list[Rule]] = {}
     followers: dict[str, list[Rule]] = {}
     for rule in rules:
         by_id.setdefault(rule.id, rule)
-        for kind in _kinds(rule):
-            by_activity.setdefault((rule.on.activity, kind), []).append(rule)
+        own = rule.on.qualifier
+        for qualifier in qualifiers[rule.on.activity] if own is None else (own,):
+            by_activity.setdefault((rule.on.activity, qualifier), []).append(rule)
         if isinstance(rule.limit, SameAs):
             followers.setdefault(rule.limit.rule, []).append(rule)
     return RuleIndex(
@@ -85,12 +87,3 @@ def index_rules(rules: Iterable[Rule]) -> RuleIndex:
 
 def _windows(rule: Rule) -> tuple[PerWindow, ...]:
     return (rule.limit, *rule.also) if isinstance(rule.limit, PerWindow) else tuple(rule.also)
-
-
-_SHARE_KINDS: tuple[str, ...] = get_args(Share.__annotations__["kind"])
-
-
-def _kinds(rule: Rule) -> tuple[str | None, ...]:
-    if rule.on.kind is not None:
-        return (rule.on.kind,)
-    return _SHARE_KINDS if rule.on.activity == "share" else (None,)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
-from engage.domain.activity import AnyActivity
+from engage.domain.activity import AnyActivity, Identifier
 from engage.domain.document.fields import DocumentStruct
 
 # The fields of each activity, by its name.
@@ -13,10 +13,16 @@ ACTIVITY_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class On(DocumentStruct, frozen=True):
-    """An activity, and for shares the kind of share; without a kind, all of them."""
+    """An activity, and for shares the kind, for visits the page; without one, all of them."""
 
-    activity: Literal["registration", "app_sign_in", "fuel_tap", "share", "review", "order"]
+    activity: Literal["registration", "app_sign_in", "fuel_tap", "share", "review", "visit", "order"]
     kind: Literal["social", "link"] | None = None
+    page: Identifier | None = None
+
+    @property
+    def qualifier(self) -> str | None:
+        """As that of the activities (`engage.domain.activity`); None for all of them."""
+        return self.kind or self.page
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -24,7 +30,9 @@ class On(DocumentStruct, frozen=True):
 
     def covers(self, other: "On") -> bool:
         """Tell whether every activity of `other` is one of this too."""
-        return self.activity == other.activity and self.kind in (None, other.kind)
+        return self.activity == other.activity and self.qualifier in (None, other.qualifier)
 
     def __str__(self) -> str:
+        if self.page is not None:
+            return f"{self.activity} of page {self.page}"
         return self.activity if self.kind is None else f"{self.activity} of kind {self.kind}"

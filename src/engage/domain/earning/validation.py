@@ -63,6 +63,8 @@ def _rule(rule: Rule, path: str, others: Mapping[str, Rule]) -> Iterator[Problem
     on = rule.on
     if on.kind is not None and "kind" not in on.fields:
         yield Problem(f"{path}.on.kind", f"no kind: a {on.activity} has none", shown(on.kind))
+    if on.page is not None and "page" not in on.fields:
+        yield Problem(f"{path}.on.page", f"no page: a {on.activity} has none", shown(on.page))
     yield from rule.due.problems(on, path)
     yield from _order_rule(rule, path) if on.activity == "order" else _activity_rule(rule, path)
     yield from rule.award.problems(f"{path}.award")

@@ -29,7 +29,8 @@ OF_ANY_ACTION = frozenset({"refused", "balance", "expiring"})
 # The use cases that steps can play, and the codes that they can be refused with.
 USE_CASES = frozenset(
     {
-        *(UseCase.RECORD_FUEL_TAP, UseCase.RECORD_SHARE, UseCase.RECORD_REVIEW, UseCase.TAKE_EVENT),
+        *(UseCase.RECORD_FUEL_TAP, UseCase.RECORD_SHARE, UseCase.RECORD_REVIEW, UseCase.RECORD_VISIT),
+        UseCase.TAKE_EVENT,
         *(UseCase.QUOTE_CHECKOUT, UseCase.HOLD_POINTS, UseCase.END_HOLD),
         *(UseCase.REGISTER_MEMBER, UseCase.REDEEM_REWARD, UseCase.WITHDRAW),
     }

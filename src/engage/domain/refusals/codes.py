@@ -19,6 +19,7 @@ class UseCase(Enum):
     RECORD_FUEL_TAP = auto()
     RECORD_SHARE = auto()
     RECORD_REVIEW = auto()
+    RECORD_VISIT = auto()
     TAKE_EVENT = auto()  # One of the events of a request; its refusal is an item of the answer.
     LIST_REWARDS = auto()
     REDEEM_REWARD = auto()
@@ -76,7 +77,7 @@ class Fact(Struct, frozen=True):
 _U = UseCase
 _R = RequestKind
 
-_RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW}
+_RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW, _U.RECORD_VISIT}
 _CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
 _MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
 _REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
@@ -171,10 +172,15 @@ class Code(StrEnum):
     ALREADY_TAPPED = (
         "already_tapped",
         409,
-        {_U.RECORD_FUEL_TAP},
+        {_U.RECORD_FUEL_TAP, _U.RECORD_VISIT},
         {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022", "zone": _MADRID},
     )
-    ALREADY_REWARDED = "already_rewarded", 409, {_U.RECORD_REVIEW}, {"rule": "review", "version": "2022"}
+    ALREADY_REWARDED = (
+        "already_rewarded",
+        409,
+        {_U.RECORD_REVIEW, _U.RECORD_VISIT},
+        {"rule": "review", "version": "2022"},
+    )
     ACTIVITY_REMOVED = "activity_removed", 409, {_U.RECORD_SHARE, _U.RECORD_REVIEW}
     LIMIT_REACHED = (
         "limit_reached",

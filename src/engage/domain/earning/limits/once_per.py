@@ -13,9 +13,9 @@ from engage.domain.earning.streak import Streak
 
 
 class OncePer(LimitKind, frozen=True, tag="once_per"):
-    """Once for each value of a field of the activity: the first review of each product, an order."""
+    """Once for each value of a field of the activity: the first review of each product, each page."""
 
-    field: Literal["product_id", "order_id"]
+    field: Literal["product_id", "order_id", "page"]
 
     def slot(
         self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
