@@ -91,6 +91,7 @@ DOMAIN_BOTTOM_UP = [
 
 # Packages of engage.flows. Those that combine features are above the features.
 FLOWS_BOTTOM_UP = [
+    "definitions",
     *("programs", "reports", "withdrawals", "activities", "orders", "members", "shop", "checkout", "rewards"),
     *("scheduled", "reads", "operations"),
 ]

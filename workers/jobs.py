@@ -12,6 +12,7 @@ from arq.typing import WorkerCoroutine
 from engage.domain.refusals import Unavailable
 from engage.flows.scheduled import sweep as sweeping
 from engage.flows.scheduled.expire import expire_together
+from engage.flows.scheduled.reactions import react_due
 from engage.flows.scheduled.settle import settle_together
 from engage.flows.withdrawals.reconcile import reconcile_in_turn
 from engage.runtime.due_work import DueWork
@@ -51,6 +52,12 @@ async def settle(services: Services, tick: int, settler: int = 0) -> int:
     if early > timedelta():
         raise Retry(defer=early)
     return await settle_together(services, tick=tick, settlers=0 if settler else SETTLERS)
+
+
+@job
+async def react(services: Services) -> int:
+    """The doorbell's job: do what follows from facts of members that have changed; how many changes."""
+    return await react_due(services, now=services.clock.now())
 
 
 @job

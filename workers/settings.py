@@ -12,7 +12,7 @@ from arq.worker import Worker
 
 from engage.flows.scheduled.due_work import DUE_WORK
 from engage.runtime.services import Services
-from engage.signals.doorbell import EXPIRE_JOB, QUEUE, SETTLE_JOB, pack, unpack
+from engage.signals.doorbell import EXPIRE_JOB, QUEUE, REACT_JOB, SETTLE_JOB, pack, unpack
 from workers import jobs
 
 # Short: a killed worker's job runs again only ten seconds after this.
@@ -47,7 +47,11 @@ def make_worker(services: Services, queue: ArqRedis, on_look: Callable[[], None]
     context: dict[str, Any] = {"services": services}
     return LoopingWorker(
         on_look,
-        functions=[func(jobs.settle, name=SETTLE_JOB), func(jobs.expire, name=EXPIRE_JOB)],
+        functions=[
+            func(jobs.settle, name=SETTLE_JOB),
+            func(jobs.expire, name=EXPIRE_JOB),
+            func(jobs.react, name=REACT_JOB),
+        ],
         cron_jobs=[
             *(
                 cron(jobs.sweep(work), name=f"sweep_{work.name}", second=SWEEP_SECONDS, run_at_startup=True)

@@ -203,9 +203,9 @@ async def test_an_invalid_document_is_refused_with_all_its_problems(api: Calling
     text = programs.text(f"{PROGRAM}/2022")
     later = text.replace('version = "2022"', 'version = "2022b"').replace("2022-09-01", "2022-09-02")
     broken = problem(await publish(api, "points = \n"), 422, "invalid_document")
-    assert broken["problems"]
+    assert broken["errors"]
     other = problem(await publish(api, later, "by-mi-bonus"), 422, "invalid_document")
-    assert other["problems"] == ['id: expected "by-mi-bonus", got "eu-mi-points"']
+    assert other["errors"] == [{"field": "id", "message": 'expected "by-mi-bonus", got "eu-mi-points"'}]
     conflict = problem(
         await publish(api, later.replace("2022-09-02", "2022-09-01")), 409, "versions_conflict"
     )

@@ -28,9 +28,9 @@ def test_reasons_are_shown_in_words_and_joined_as_the_language_joins_them() -> N
 
 
 def test_a_sentence_shows_at_most_eight_items() -> None:
-    long = detail(Code.INVALID_DOCUMENT, "en", problems=[f"rules[{n}]" for n in range(100)])
+    long = detail(Code.DOCUMENT_UNPROVED, "en", problems=[f"rules[{n}]" for n in range(100)])
     assert long.endswith("rules[6], rules[7] and ….")
-    short = detail(Code.INVALID_DOCUMENT, "en", problems=[f"rules[{n}]" for n in range(8)])
+    short = detail(Code.DOCUMENT_UNPROVED, "en", problems=[f"rules[{n}]" for n in range(8)])
     assert short.endswith("rules[6] and rules[7].")
 
 

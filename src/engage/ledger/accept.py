@@ -4,7 +4,7 @@ The unique source key and the unique slots of windows decide: what is used alrea
 balances move in the same statement, so a transaction that sees the credit sees the balance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,8 @@ from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.schema.time import NOW
 
-# One statement, one round trip: insert credits, move balances, write the outbox. Rows are locked in key
+# One statement, one round trip: insert credits, move balances, write the outbox, and note whose facts have
+# changed, where something follows from them. Rows are locked in key
 # order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.
 #
 # A credit takes its source key and its slots in windows together, or none of them: they are in unique indexes
@@ -94,6 +95,10 @@ WITH batch AS MATERIALIZED (
     SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
            array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
+), changed AS (
+    INSERT INTO member_changes (id, at, program_id, member_ids)
+    SELECT uuidv7(), {NOW}, program_id, array_agg(DISTINCT member_id)
+    FROM new WHERE program_id = ANY(CAST(:reacting AS text[])) GROUP BY program_id
 )
 SELECT n.id, n.program_id, n.member_id, m.active, m.pending, m.held, m.debt, m.version
 FROM new n JOIN moved m USING (program_id, member_id)
@@ -128,10 +133,12 @@ async def accept(
     *,
     now: datetime,
     ahead: timedelta,
+    reacting: Collection[str] = (),
 ) -> frozenset[UUID]:
     """Insert new credits as pending; the ids of those accepted. Fills the changes of `outbox`.
 
-    They are accepted at `now`, but not later than the database's clock plus `ahead`.
+    They are accepted at `now`, but not later than the database's clock plus `ahead`. Of members of the
+    programs `reacting` it is noted that their facts have changed.
     """
     first, decisions = _decisions(accepting)
     credits = [a.credit for a in first]
@@ -158,6 +165,7 @@ async def accept(
             **_window_arrays([c.windows for c in credits]),
             "now": now,
             "ahead": ahead,
+            "reacting": list(reacting),
             **outbox.parameters,
         },
     )

@@ -45,6 +45,7 @@ class PostCommit:
         self._doorbell = doorbell
         self._confirmed: list[tuple[SlotRequest, int]] = []
         self._due: set[datetime] = set()
+        self._reacts = False
         self._changes: list[Change] = []
         self._unpublished: list[UUID] = []  # Outbox rows of these changes.
         self._published: list[UUID] = []  # Outbox rows to delete.
@@ -57,10 +58,12 @@ class PostCommit:
         *,
         due: Sequence[datetime] = (),
         confirmed: Sequence[tuple[SlotRequest, int]] = (),
+        reacts: bool = False,
     ) -> None:
         """Takes the changes of outbox rows, times to ring for, and grants (slot, number) whose credits were
-        accepted. Returns at once.
+        accepted. `reacts`: something follows from what was committed. Returns at once.
         """
+        self._reacts |= reacts
         self._confirmed.extend(confirmed)
         self._due.update(due)
         for row in rows:
@@ -83,7 +86,7 @@ class PostCommit:
         loop = asyncio.get_running_loop()
         delete_by = loop.time() + DELETE_AFTER_S
         try:
-            while self._confirmed or self._due or self._changes or self._published:
+            while self._confirmed or self._due or self._reacts or self._changes or self._published:
                 await self._publish()
                 if len(self._published) >= DELETE_AT or loop.time() > delete_by or self._draining.is_set():
                     await self._delete_published()
@@ -103,6 +106,7 @@ class PostCommit:
     async def _publish(self) -> None:
         confirmed, self._confirmed = self._confirmed, []
         due, self._due = self._due, set()
+        reacts, self._reacts = self._reacts, False
         changes, self._changes = self._changes, []
         rows, self._unpublished = self._unpublished, []
         # These may be three servers: the failure of one does not stop the other two.
@@ -110,6 +114,9 @@ class PostCommit:
             await self._gate.confirm(confirmed)
         with _may_fail("ring", len(due)):
             await self._doorbell.ring(due)
+        if reacts:
+            with _may_fail("ring for reactions", 1):
+                await self._doorbell.ring_for_reactions()
         with _may_fail("publish", len(changes)):
             await self._topics.publish(changes)
             self._published += rows

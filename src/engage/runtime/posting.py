@@ -4,7 +4,7 @@ Each change is also a row of the outbox, written in the transaction: when the pr
 and the publication, the sweep publishes it.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
@@ -22,6 +22,7 @@ from engage.ledger.balances import OutboxRow
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
+from engage.store import member_changes
 
 # The cause of a change that was only made because points had expired when the account was opened.
 EXPIRED = "expired"
@@ -29,13 +30,19 @@ EXPIRED = "expired"
 
 class Posting:
     """An open transaction, and what follows its commit: balance changes with their causes, due times
-    to ring for, and confirmations for the gate.
+    to ring for, and confirmations for the gate. `reacting` are the programs in which something follows from
+    the facts of a member (`engage.runtime.reactions`).
     """
 
-    def __init__(self, conn: AsyncConnection, clock: Clock, cause: str) -> None:
+    def __init__(
+        self, conn: AsyncConnection, clock: Clock, cause: str, *, reacting: Collection[str] = ()
+    ) -> None:
         self.conn = conn
         self._clock = clock
         self._cause = cause
+        self._reacting = reacting
+        self._changed: set[MemberKey] = set()
+        self.reacts = False
         self.rows: list[OutboxRow] = []
         self.due: list[datetime] = []
         self.confirmed: list[tuple[SlotRequest, int]] = []
@@ -56,8 +63,15 @@ class Posting:
     async def accept(self, accepting: Sequence[CreditToAccept], *, now: datetime) -> frozenset[UUID]:
         """Inserts new pending credits, and rings when they are due; the ids of those that were inserted."""
         accepted = await ledger.accept(
-            self.conn, accepting, self.outbox_row("pending"), now=now, ahead=self._clock.ahead
+            self.conn,
+            accepting,
+            self.outbox_row("pending"),
+            now=now,
+            ahead=self._clock.ahead,
+            reacting=self._reacting,
         )
+        if self._reacting:
+            self.reacts |= any(row.id in accepted and row.program_id in self._reacting for row in accepting)
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
         return accepted
 
@@ -70,6 +84,16 @@ class Posting:
     def ring_at(self, times: Iterable[datetime | None]) -> None:
         """Rings the doorbell at these times; None is never."""
         self.due.extend(at for at in times if at is not None)
+
+    def note_changes(self, members: Iterable[MemberKey]) -> None:
+        """Note that facts of members change in this transaction, in another way than by new credits."""
+        self._changed.update(key for key in members if key[0] in self._reacting)
+
+    async def write_changes(self) -> None:
+        """Write the members whose facts change, in this transaction."""
+        if self._changed:
+            await member_changes.add(self.conn, sorted(self._changed), now=self._clock.now())
+            self.reacts = True
 
     def confirm(self, request: SlotRequest, number: int) -> None:
         """Confirms a grant to the gate: the database has accepted its credit."""
@@ -86,6 +110,10 @@ async def open_posting(services: Services, *, cause: str, autocommit: bool = Fal
     """
     open_connection = one_statement if autocommit else transaction
     async with open_connection(services.db) as conn:
-        posting = Posting(conn, services.clock, cause)
+        reacting = services.definitions.reacting_programs()
+        posting = Posting(conn, services.clock, cause, reacting=reacting)
         yield posting
-    services.post_commit.add(posting.rows, due=posting.due, confirmed=posting.confirmed)
+        await posting.write_changes()
+    services.post_commit.add(
+        posting.rows, due=posting.due, confirmed=posting.confirmed, reacts=posting.reacts
+    )

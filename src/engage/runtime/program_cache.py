@@ -31,6 +31,11 @@ class ProgramCache:
             published = await store.read_all(conn)
         self._programs, self._in_force, self._count = parsed(published), {}, len(published)
 
+    @property
+    def count(self) -> int:
+        """The number of versions that are known."""
+        return self._count
+
     def ids(self) -> list[str]:
         return sorted(self._programs)
 

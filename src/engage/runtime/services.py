@@ -16,6 +16,7 @@ from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
 from engage.runtime.database import COMMAND_TIMEOUT_S, check_schema, open_database
 from engage.runtime.database_clock import ClockFollower
+from engage.runtime.definition_cache import DefinitionCache
 from engage.runtime.member_cache import MemberCache
 from engage.runtime.payout_provider import open_provider
 from engage.runtime.post_commit import PostCommit
@@ -23,6 +24,9 @@ from engage.runtime.program_cache import ProgramCache
 from engage.settings import Settings
 from engage.signals.doorbell import Doorbell, open_queue
 from engage.signals.topics import Topics
+
+# In force within two seconds, with the time that a refresh takes.
+DEFINITIONS_S = 1.0
 
 
 class Services(Struct, frozen=True):
@@ -36,6 +40,7 @@ class Services(Struct, frozen=True):
     topics: Topics
     doorbell: Doorbell
     programs: ProgramCache
+    definitions: DefinitionCache
     members: MemberCache
     post_commit: PostCommit
     payouts: PayoutProvider | None
@@ -76,10 +81,12 @@ async def open_services(
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
         programs, members, loops = ProgramCache(), MemberCache(), Loops()
+        definitions = DefinitionCache(programs)
         await stack.enter_async_context(
             running(
                 loops.repeat("clock", lambda: follower.refresh(db)),
                 loops.repeat("programs", lambda: programs.refresh(db)),
+                loops.repeat("definitions", lambda: definitions.refresh(db), every_s=DEFINITIONS_S),
                 loops.repeat("members", lambda: members.refresh(db)),
                 loops.repeat("schema", lambda: check_schema(db)),
             )
@@ -93,6 +100,7 @@ async def open_services(
             topics,
             doorbell,
             programs,
+            definitions,
             members,
             post_commit,
             payouts,

@@ -17,6 +17,7 @@ from engage.connections.valkey import answering, open_client
 
 QUEUE = "engage:queue"
 SETTLE_JOB = "settle"
+REACT_JOB = "react"
 EXPIRE_JOB = "expire"
 CHECK_KEY = "engage:health:queue"
 CHECK_TTL_S = 10
@@ -39,6 +40,7 @@ class Doorbell:
         self._clock = clock
         self._rung: set[int] = set()
         self._forget_at = RUNG_LIMIT
+        self._reacting = 0  # The last tick at which reactions were requested.
 
     async def ring(self, due: Iterable[datetime]) -> None:
         """Requests a settlement at each of these times. A tick is requested once."""
@@ -63,6 +65,21 @@ class Doorbell:
             # With long delays most ticks are in the future and stay. This must not run at every call.
             self._rung = {tick for tick in self._rung if tick >= now}
             self._forget_at = len(self._rung) + RUNG_LIMIT
+
+    async def ring_for_reactions(self) -> None:
+        """Requests the reactions to what was committed, at the next tick. A tick is requested once."""
+        tick = tick_of(self._clock.wall()) + 1
+        if tick == self._reacting:
+            return
+        async with answering():
+            await self._queue.enqueue_job(
+                REACT_JOB,
+                _job_id=f"{REACT_JOB}:{tick}",
+                _defer_until=time_of(tick),
+                _expires=JOB_KEPT,
+                _queue_name=QUEUE,
+            )
+        self._reacting = tick
 
     async def request_workers(self, job: str, tick: int, count: int) -> None:
         """Requests `count` more jobs, for other workers to join one that has more to do than a batch."""

@@ -160,6 +160,8 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
         operation["requestBody"] = {"required": not known.body_optional, "content": body}
     if known.etag:
         _tag(operation, answers, success)
+    if known.if_match:
+        operation.setdefault("parameters", []).append(_IF_MATCH)
     if known.repeat is not None:
         _answer_once(operation, answers, success, known.repeat)
     operation["responses"] = answers | _problems(codes)
@@ -192,6 +194,15 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
     parameters = operation.get("parameters", ())
     if any(item["in"] == "path" and item["schema"].get("format") == "uuid" for item in parameters):
         yield RequestKind.WITH_UUID_IN_PATH
+
+
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "The ETag of the version that the caller has read.",
+    "schema": {"type": "string"},
+}
 
 
 def _tag(operation: Document, answers: Document, success: str) -> None:

@@ -27,8 +27,8 @@ class Contract(Struct, frozen=True, kw_only=True):
     """Refusals follow from `use_case` and from the kind of request.
 
     `body`: the type of the JSON body. `repeat`: accepts an Idempotency-Key. `etag`: answers 304 to the
-    ETag of the current answer. `also`: other statuses of an answer of the same type, with descriptions.
-    `csv`: answers in CSV, too.
+    ETag of the current answer. `if_match`: needs the ETag of what it changes. `also`: other statuses of an
+    answer of the same type, with descriptions. `csv`: answers in CSV, too.
     """
 
     use_case: UseCase | None = None
@@ -36,6 +36,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     repeat: Repeat | None = None
     etag: bool = False
+    if_match: bool = False
     also: tuple[tuple[int, str], ...] = ()
     csv: bool = False
 

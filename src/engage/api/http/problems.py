@@ -6,6 +6,7 @@ logged with its trace id, and the answer says no more than that id.
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from msgspec import Meta, Struct
 from engage.api.http.answers import SAFE, Answer, Headers, encode
 from engage.api.http.languages import negotiate
 from engage.domain.document import decoding
+from engage.domain.document.errors import Problem as DocumentProblem
 from engage.domain.document.errors import shown
 from engage.domain.refusals import Code, Refusal
 from engage.logs import BoundedLog
@@ -59,6 +61,12 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def invalid(*errors: FieldError) -> Refusal:
     return Refusal(Code.INVALID_REQUEST, errors=list(errors))
+
+
+def invalid_document(problems: Iterable[DocumentProblem]) -> Refusal:
+    """The refusal of a document with these problems."""
+    errors = [FieldError(problem.path, problem.mistake) for problem in problems]
+    return Refusal(Code.INVALID_DOCUMENT, errors=errors)
 
 
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Problem]:

@@ -11,8 +11,9 @@ from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, read_body
 from engage.api.http.callers import operator_idempotency, operator_of
 from engage.api.http.operation import OPERATOR, Repeat, contract
+from engage.api.http.problems import invalid_document
 from engage.domain.document.errors import DocumentError
-from engage.domain.refusals import Code, Refusal, UseCase
+from engage.domain.refusals import UseCase
 from engage.flows.programs.publish import publish
 from engage.flows.programs.read import (
     ProgramView,
@@ -137,7 +138,6 @@ class ProgramController(Controller):
                 past_allowed=api.sandbox is not None,
             )
         except DocumentError as error:
-            problems = [str(problem) for problem in error.problems]
-            raise Refusal(Code.INVALID_DOCUMENT, problems=problems) from None
+            raise invalid_document(error.problems) from None
         await api.services.programs.refresh(api.services.db)
         return answer(view_of(program), 201 if new else 200)

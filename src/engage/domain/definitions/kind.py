@@ -26,7 +26,8 @@ class DefinitionKind(Struct, Generic[D], frozen=True, kw_only=True):
 
     `name` begins the ids of what it pays (`quiz:spring`); `plural` is the field of a program's document and
     the path of the operators' API. `problems` validates a definition at a path. `reacts`: what it pays
-    follows from what the ledger and the orders say. `simulate` makes the state of
+    follows from what the ledger and the orders say. `by_operators`: they add some while the program runs.
+    `simulate` makes the state of
     all definitions of the kind for one simulated member. `conflicts` compares an earlier and a later
     definition of the same id, of two program versions.
     """
@@ -36,6 +37,7 @@ class DefinitionKind(Struct, Generic[D], frozen=True, kw_only=True):
     struct: type[D]
     problems: Callable[[D, str, Context], Iterator[Problem]]
     reacts: bool = False
+    by_operators: bool = True
     has_amounts: Callable[[D], bool] = _no_amounts
     conflicts: Callable[[D, D, str, str], Iterator[Problem]] = _no_conflicts
     simulate: Callable[[SimulatedMember, Sequence[D]], SimulatedFeature] | None = None

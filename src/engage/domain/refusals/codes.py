@@ -40,6 +40,9 @@ class UseCase(Enum):
     LIST_VERSIONS = auto()
     READ_VERSION = auto()
     PUBLISH_VERSION = auto()
+    READ_DEFINITION = auto()
+    ADD_DEFINITION = auto()
+    CHANGE_DEFINITION = auto()
     REPORT_LIABILITY = auto()
     REPORT_BALANCE = auto()
     ISSUE_TOKEN = auto()
@@ -80,6 +83,7 @@ _R = RequestKind
 _RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW, _U.RECORD_VISIT}
 _CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
 _MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
+_DEFINITIONS: Final = {_U.ADD_DEFINITION, _U.CHANGE_DEFINITION}
 _REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
 
 _TOMORROW: Final = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
@@ -142,7 +146,17 @@ class Code(StrEnum):
         {_R.WITH_API_KEY, _U.TAKE_EVENT},
         {"program": "eu-mi-points"},
     )
-    NOT_FOUND = "not_found", 404, {_R.OF_NO_OPERATION, _R.WITH_UUID_IN_PATH, _U.READ_VERSION}
+    NOT_FOUND = (
+        "not_found",
+        404,
+        {
+            _R.OF_NO_OPERATION,
+            _R.WITH_UUID_IN_PATH,
+            _U.READ_VERSION,
+            _U.READ_DEFINITION,
+            _U.CHANGE_DEFINITION,
+        },
+    )
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
     WRONG_HOST = "wrong_host", 421, {_R.OF_SANDBOX}
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, {_R.OF_SANDBOX_WITH_BODY}
@@ -323,6 +337,7 @@ class Code(StrEnum):
             _U.READ_VERSION,
             _U.TAKE_EVENT,
             _U.ISSUE_TOKEN,
+            *_DEFINITIONS,
         },
         {"program": "eu-mi-points"},
     )
@@ -341,8 +356,8 @@ class Code(StrEnum):
     INVALID_DOCUMENT = (
         "invalid_document",
         422,
-        {_U.PUBLISH_VERSION},
-        {"problems": ["rules[0].award.points: expected 1 or more, got 0"]},
+        {_U.PUBLISH_VERSION, *_DEFINITIONS},
+        _one_error("rules[0].award.points", "expected 1 or more, got 0"),
     )
     DOCUMENT_UNPROVED = (
         "document_unproved",
@@ -356,6 +371,12 @@ class Code(StrEnum):
         {_U.PUBLISH_VERSION},
         {"in_force_from": "2022-09-01", "earliest": "2026-11-22"},
     )
+
+    # Definitions that stand alone, and whatever else is changed with If-Match.
+    EXISTS = "exists", 409, {_U.ADD_DEFINITION}, {"id": "spring-quiz"}
+    OF_A_DOCUMENT = "of_a_document", 409, {_U.CHANGE_DEFINITION}, {"id": "spring-quiz", "version": "2022"}
+    IF_MATCH_REQUIRED = "if_match_required", 428, {_U.CHANGE_DEFINITION}
+    CHANGED_MEANWHILE = "changed_meanwhile", 412, {_U.CHANGE_DEFINITION}, {"current_version": 2}
     CLOCK_BACKWARDS = "clock_backwards", 409, {_U.ADVANCE_CLOCK}, {"now": _TOMORROW}
 
 

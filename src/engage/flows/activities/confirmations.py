@@ -122,6 +122,7 @@ async def lapse_due(services: Services, *, now: datetime, on_time: bool = False)
             ahead = services.clock.ahead
             lapsing = await lock_lapsing(posting.conn, now=now, ahead=ahead, on_time=on_time)
             if lapsing:
+                posting.note_changes(credit.key for credit in lapsing)
                 accounts = await open_accounts(posting.conn, [credit.key for credit in lapsing], now=now)
                 corrections = []
                 for credit in lapsing:

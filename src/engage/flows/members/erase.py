@@ -87,3 +87,4 @@ async def _erase_all(
     await close_accounts(conn, key[0], ids)
     await erase_rows(conn, key[0], ids, salt=secrets.token_hex(), now=now, wall=wall)
     await add_closings(conn, key[0], ids, into=None, reason=None, operator=operator, now=now)
+    posting.note_changes([key])

@@ -88,6 +88,7 @@ async def _merge(
         old, into = await _pair(conn, program_id, member_id, into)
         if old is not None:
             await _move_all(services, posting, old.key, into, now=now)
+            posting.note_changes([(program_id, into)])
             await add_closings(
                 conn, program_id, [member_id], into=into, reason=reason, operator=operator, now=now
             )

@@ -28,6 +28,7 @@ async def post_differences(
     Locks credits, then balances: the caller has locked neither, or all of them before.
     """
     changes = [await changes_of(services, update) for update in updates]
+    posting.note_changes(order.member for order in changes)
     await _lock_credits(posting.conn, changes)
     await _lock_returned(posting.conn, changes)
     if any(order.new_credits for order in changes):

@@ -11,6 +11,7 @@ from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
+from engage.flows.scheduled.reactions import REACT
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.withdrawals.due_work import DUE_WORK as WITHDRAWALS
 from engage.ledger.expire import next_expiration
@@ -20,7 +21,8 @@ from engage.runtime.services import Services
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Work that falls due at the same instant is done in this order: points are activated before they are taken.
+# Work that falls due at the same instant is done in this order: points are activated before they are taken,
+# and what follows from all of it comes last.
 DUE_WORK = (
     DueWork(name="settle", next_at=next_settlement, do=settle_due, any_order=True),
     DueWork(name="expire", next_at=next_expiration, do=expire_due, any_order=True, together=expire_together),
@@ -28,6 +30,7 @@ DUE_WORK = (
     *CHECKOUT,
     *REWARDS,
     *WITHDRAWALS,
+    REACT,
 )
 
 

@@ -26,6 +26,7 @@ async def take_removals(services: Services, events: Sequence[MemberEvent], *, no
         return Taken(answers, 0)
     async with open_posting(services, cause="clawback") as posting:
         await lock_open(posting.conn, [named.event.member.key for named in done])
+        posting.note_changes(named.event.member.key for named in done)
         removals = [_removal(services, named) for named in done]
         await posting.post(await claw_back(posting.conn, removals, now=now))
         return Taken(answers, await add_events(posting.conn, [named.event.row for named in done], now=now))

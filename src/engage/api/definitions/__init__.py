@@ -1,0 +1,1 @@
+"""Operators add and change definitions. Each kind has the same calls."""

@@ -1,0 +1,96 @@
+"""Add a definition to a program, or a new version of one. Both are in force at once, without a deploy."""
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.definitions.definition import Definition
+from engage.domain.definitions.kind import D, DefinitionKind, standalone_problems
+from engage.domain.document.errors import DocumentError, Problem
+from engage.domain.program import sections
+from engage.domain.refusals import Code, Refusal
+from engage.flows.definitions.read import DefinitionDocument, document_of, newest_program
+from engage.runtime.database import transaction
+from engage.runtime.definition_cache import OPERATORS_VERSION, Versioned, of_documents
+from engage.runtime.services import Services
+from engage.store import definitions as store
+
+
+async def add_definition(
+    services: Services, kind: DefinitionKind[D], definition: D, *, operator: str
+) -> DefinitionDocument:
+    """Add the first version of a definition to the program that it names.
+
+    Raises DocumentError; Refusal unknown_program, exists; Unavailable.
+    """
+    program_id = _check(services, kind, definition)
+    if definition.id in of_documents(services.programs.versions(program_id), kind):
+        raise Refusal(Code.EXISTS, id=definition.id)
+    async with transaction(services.db) as conn:
+        await store.lock(conn)
+        if await store.newest_version(conn, program_id, kind.name, definition.id):
+            raise Refusal(Code.EXISTS, id=definition.id)
+        added = await _add(services, conn, kind, program_id, definition, version=1, operator=operator)
+    await services.definitions.refresh(services.db)
+    return added
+
+
+async def change_definition(
+    services: Services,
+    kind: DefinitionKind[D],
+    definition: D,
+    *,
+    expected_version: int | None,
+    operator: str,
+) -> DefinitionDocument:
+    """Add a new version, for what begins from now on. `expected_version` is the number of the one that the
+    caller has seen; None is no version.
+
+    Raises DocumentError; Refusal unknown_program, not_found, of_a_document, changed_meanwhile; Unavailable.
+    """
+    program_id = _check(services, kind, definition)
+    of_document = of_documents(services.programs.versions(program_id), kind).get(definition.id)
+    if of_document is not None:
+        raise Refusal(Code.OF_A_DOCUMENT, id=definition.id, version=of_document)
+    async with transaction(services.db) as conn:
+        await store.lock(conn)
+        newest = await store.newest_version(conn, program_id, kind.name, definition.id)
+        if not newest:
+            raise Refusal(Code.NOT_FOUND)
+        if newest != expected_version:
+            raise Refusal(Code.CHANGED_MEANWHILE, current_version=newest)
+        added = await _add(
+            services, conn, kind, program_id, definition, version=newest + 1, operator=operator
+        )
+    await services.definitions.refresh(services.db)
+    return added
+
+
+def _check(services: Services, kind: DefinitionKind[D], definition: D) -> str:
+    """Validate a definition beside the newest version of its program; return the program's id.
+
+    Raises DocumentError; Refusal unknown_program.
+    """
+    if definition.program is None:
+        raise DocumentError("", [Problem("program", "the id of a program", "nothing")])
+    newest = newest_program(services, definition.program)
+    problems = standalone_problems(kind, definition, sections.context_of(newest))
+    if problems:
+        raise DocumentError("", problems)
+    return definition.program
+
+
+async def _add(
+    services: Services,
+    conn: AsyncConnection,
+    kind: DefinitionKind[D],
+    program_id: str,
+    definition: Definition,
+    *,
+    version: int,
+    operator: str,
+) -> DefinitionDocument:
+    now = services.clock.now()
+    document = msgspec.to_builtins(definition)
+    row = store.StoredDefinition(program_id, kind.name, definition.id, version, document, now, operator)
+    await store.add(conn, row)
+    return document_of(program_id, Versioned(definition, OPERATORS_VERSION.format(version), now))

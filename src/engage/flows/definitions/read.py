@@ -1,0 +1,85 @@
+"""Definitions as operators see them: those of the newest program version, and those that were added."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from engage.domain.definitions.kind import D, DefinitionKind
+from engage.domain.document.texts import Texts
+from engage.domain.program.program import Program
+from engage.domain.refusals import Code, Refusal
+from engage.runtime.definition_cache import Versioned, number_of
+from engage.runtime.services import Services
+
+
+class DefinitionView(Struct, frozen=True, kw_only=True):
+    """A definition. `source` says whether it is part of the program's document, with the name of the version
+    as `program_version`, or was added by an operator, with `version` counted from 1.
+    """
+
+    id: str
+    program: str
+    title: Texts
+    source: Literal["program", "operator"]
+    version: int | None
+    program_version: str | None
+    since: datetime
+
+
+class DefinitionDocument(DefinitionView, frozen=True, kw_only=True):
+    """With the whole document."""
+
+    document: dict[str, Any]
+
+
+def list_definitions(
+    services: Services, kind: DefinitionKind[D], programs: Sequence[str]
+) -> list[DefinitionView]:
+    """The newest version of each definition of these programs."""
+    return [
+        _view(program_id, each) for program_id in programs for each in _newest(services, kind, program_id)
+    ]
+
+
+def read_definition(
+    services: Services, kind: DefinitionKind[D], programs: Sequence[str], id_: str
+) -> DefinitionDocument:
+    """The definition of that id in the first of these programs that has one. Raises Refusal not_found."""
+    for program_id in programs:
+        for each in _newest(services, kind, program_id):
+            if each.id == id_:
+                return document_of(program_id, each)
+    raise Refusal(Code.NOT_FOUND)
+
+
+def document_of(program_id: str, version: Versioned[Any]) -> DefinitionDocument:
+    view = msgspec.structs.asdict(_view(program_id, version))
+    return DefinitionDocument(**view, document=msgspec.to_builtins(version.definition))
+
+
+def newest_program(services: Services, program_id: str) -> Program:
+    """Raises Refusal unknown_program."""
+    return services.programs.get(program_id)[-1]
+
+
+def _newest(services: Services, kind: DefinitionKind[D], program_id: str) -> list[Versioned[D]]:
+    """Those of the newest program version, also before it is in force, and those of operators."""
+    newest = {each.id: each for each in services.definitions.every(kind, program_id)}
+    in_document = {definition.id for definition in kind.of(newest_program(services, program_id))}
+    return [each for each in newest.values() if number_of(each) is not None or each.id in in_document]
+
+
+def _view(program_id: str, version: Versioned[Any]) -> DefinitionView:
+    number = number_of(version)
+    return DefinitionView(
+        id=version.id,
+        program=program_id,
+        title=version.definition.title,
+        source="program" if number is None else "operator",
+        version=number,
+        program_version=version.version if number is None else None,
+        since=version.since,
+    )

@@ -1,0 +1,57 @@
+"""Definitions that operators added, in all versions. They are added and never changed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.schema.definitions import definitions
+from engage.schema.rows import columns, from_row
+
+_LOCK = text("LOCK TABLE definitions IN SHARE ROW EXCLUSIVE MODE")
+
+
+class StoredDefinition(msgspec.Struct, frozen=True):
+    """A version, counted from 1, in force since `created_at`."""
+
+    program_id: str
+    kind: str
+    id: str
+    version: int
+    document: Mapping[str, Any]
+    created_at: datetime
+    operator: str
+
+
+async def count(conn: AsyncConnection) -> int:
+    return (await conn.execute(select(func.count()).select_from(definitions))).scalar_one()
+
+
+async def read_all(conn: AsyncConnection) -> list[StoredDefinition]:
+    """Read all versions, those of a definition in their order."""
+    c = definitions.c
+    query = select(*columns(definitions, StoredDefinition)).order_by(c.program_id, c.kind, c.id, c.version)
+    return [from_row(StoredDefinition, row) for row in await conn.execute(query)]
+
+
+async def lock(conn: AsyncConnection) -> None:
+    """Keep others from adding versions until the transaction ends. Readers do not wait."""
+    await conn.execute(_LOCK)
+
+
+async def newest_version(conn: AsyncConnection, program_id: str, kind: str, id_: str) -> int:
+    """The number of the newest version; 0 where there is none."""
+    c = definitions.c
+    query = select(func.coalesce(func.max(c.version), 0)).where(
+        c.program_id == program_id, c.kind == kind, c.id == id_
+    )
+    newest: int = (await conn.execute(query)).scalar_one()
+    return newest
+
+
+async def add(conn: AsyncConnection, definition: StoredDefinition) -> None:
+    await conn.execute(insert(definitions).values(msgspec.structs.asdict(definition)))
