@@ -47,4 +47,10 @@ STORE_CHECKS = (
         """,
         warning=True,
     ),
+    Check(
+        "reactions_done",
+        "What follows from the facts of a member has not failed several times.",
+        "SELECT program_id, member_ids, tries FROM member_changes WHERE tries >= 3",
+        warning=True,
+    ),
 )

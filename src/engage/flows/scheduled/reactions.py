@@ -4,14 +4,21 @@ A feature adds its line to `REACTIONS`.
 """
 
 import asyncio
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
+from engage.domain.keys import MemberKey
+from engage.domain.refusals import Unavailable
 from engage.runtime.database import transaction
 from engage.runtime.due_work import DueWork
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
 from engage.store import member_changes
+
+log = structlog.get_logger()
 
 # In this order for the members of a batch: what lifts a tier or completes a challenge comes before what
 # follows from it.
@@ -22,6 +29,9 @@ ROWS_PER_BATCH: Final = 50  # A row has the members of one statement, some dozen
 # A job with a large backlog ends in time, and the sweep goes on.
 TURN_S: Final = 10.0
 
+# A bug that one member causes does not hold up the others. The audit names what has failed several times.
+AGAIN_AFTER: Final = timedelta(minutes=1)
+
 
 async def react_once(services: Services, *, now: datetime) -> int:
     """Run all reactions for a batch of members whose facts have changed; how many rows. Raises Unavailable.
@@ -29,15 +39,13 @@ async def react_once(services: Services, *, now: datetime) -> int:
     The rows stay locked meanwhile, so nobody else takes them. After a crash they are found again.
     """
     async with transaction(services.db) as conn:
-        rows, noted = await member_changes.lock(conn, limit=ROWS_PER_BATCH)
-        if not rows:
-            return 0
-        found = await services.members.find(services.db, noted)
-        current = sorted({found[key].key if key in found else key for key in noted})
-        for reaction in REACTIONS:
-            await reaction.react(services, current, now=now)
-        await member_changes.delete(conn, rows)
-    return len(rows)
+        changes = await member_changes.lock(conn, now=now, limit=ROWS_PER_BATCH)
+        failed = []
+        if not await _react(services, changes, now=now):
+            failed = [change for change in changes if not await _react(services, [change], now=now)]
+            await member_changes.postpone(conn, [c.id for c in failed], until=now + AGAIN_AFTER)
+        await member_changes.delete(conn, [change.id for change in changes if change not in failed])
+    return len(changes)
 
 
 async def react_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
@@ -49,6 +57,29 @@ async def react_due(services: Services, *, now: datetime, on_time: bool = False)
         if loop.time() > until:
             break
     return total
+
+
+async def _react(
+    services: Services, changes: Sequence[member_changes.MemberChange], *, now: datetime
+) -> bool:
+    """Return whether all reactions were done. Raises Unavailable."""
+    noted = sorted({key for change in changes for key in change.members})
+    try:
+        current = await _survivors(services, noted)
+        for reaction in REACTIONS:
+            await reaction.react(services, current, now=now)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("a reaction failed", changes=len(changes))
+        return False
+    return True
+
+
+async def _survivors(services: Services, noted: Sequence[MemberKey]) -> list[MemberKey]:
+    """The members that these are by now, each once, in order of their keys."""
+    found = await services.members.find(services.db, noted)
+    return sorted({found[key].key if key in found else key for key in noted})
 
 
 REACT: Final = DueWork(name="react", next_at=member_changes.next_at, do=react_due)

@@ -25,7 +25,8 @@ CREATE TABLE member_changes (
     id         uuid PRIMARY KEY,
     at         timestamptz NOT NULL,
     program_id text COLLATE "C" NOT NULL,
-    member_ids text[] NOT NULL
+    member_ids text[] NOT NULL,
+    tries      smallint NOT NULL DEFAULT 0
 )
 """
 
