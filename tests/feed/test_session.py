@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage.domain.accounts.balance import Balance
-from engage.feed.messages import Auth, Incoming, Resume, decode
+from engage.feed.messages import Auth, Incoming, Ping, Resume, decode
 from engage.feed.session import (
     Abort,
     Actions,
@@ -193,6 +193,21 @@ def test_a_resume_before_the_snapshot_knows_of_changes_since() -> None:
     session.received(Resume(7), 101.0)
     session.changed(push_of(balance(8), "tap"))
     assert messages_of(session.snapshot_read(balance(5), 101.0)) == [pushed(8, "resume")]
+
+
+def test_a_ping_is_answered_as_often_as_it_comes_unless_the_client_does_not_read() -> None:
+    session = live(5)
+    for _ in range(2):
+        assert messages_of(session.received(Ping(), 101.0)) == [{"type": "pong"}]
+    session.stalled(102.0)
+    assert session.received(Ping(), 103.0) == ()
+    session.drained()
+    assert messages_of(session.received(Ping(), 104.0)) == [{"type": "pong"}]
+
+
+def test_a_ping_is_no_credentials() -> None:
+    (closed,) = opened().received(Ping(), 101.0)
+    assert isinstance(closed, Close)
 
 
 def test_one_resume_is_enough() -> None:

@@ -10,7 +10,7 @@ from websockets.frames import CloseCode
 from engage import yaml_text
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
-from engage.feed.messages import Auth, BalanceChange, Resume, Snapshot
+from engage.feed.messages import Auth, BalanceChange, Ping, Pong, Resume, Snapshot
 from engage.feed.server import KEEPALIVE_S
 from engage.feed.session import POLICY, RESTARTING, TRY_LATER, UNAUTHORIZED, Timeouts
 from engage.signals.topics import TICKET_TTL_S
@@ -36,6 +36,9 @@ authentication. The answer is a `balance` of the current state with the cause `r
 missed; or a `snapshot`, if the client is ahead of the server. A resume that arrives before the snapshot was
 sent is answered instead of it.
 
+An authenticated client may send `ping`, and is answered with `pong`. A page that hears nothing for some
+seconds knows that its connection is dead: browsers do not tell.
+
 A `snapshot` replaces what a client knows; a `balance` replaces it if its `seq` is not lower. `GET /v1/me` is
 authoritative.
 """
@@ -58,6 +61,8 @@ _MESSAGES: Final[dict[str, tuple[type[msgspec.Struct], str, bytes]]] = {
     "balance": (BalanceChange, "The balance has changed", messages.balance_changed(_EXAMPLE, "pending")),
     "auth": (Auth, "Credentials", msgspec.json.encode(Auth("w3sOQ8Cq…"))),
     "resume": (Resume, "Resume after a reconnect", msgspec.json.encode(Resume(15))),
+    "ping": (Ping, "Ask for an answer", msgspec.json.encode(Ping())),
+    "pong": (Pong, "The answer to a ping", messages.PONG),
 }
 
 
@@ -97,6 +102,8 @@ def document() -> dict[str, Any]:
             "push": _operation("send", "Send a member's balance", "snapshot", "balance"),
             "authenticate": _operation("receive", "Authenticate", "auth"),
             "resume": _operation("receive", "Resume", "resume"),
+            "ping": _operation("receive", "Ask whether the feed still answers", "ping"),
+            "pong": _operation("send", "Answer a ping", "pong"),
         },
         "components": {
             "messages": {name: _message(name) for name in _MESSAGES},

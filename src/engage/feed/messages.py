@@ -64,11 +64,21 @@ class Resume(Struct, frozen=True, tag_field="type", tag="resume", forbid_unknown
     seq: Annotated[int, Meta(ge=0, le=2**63 - 1, description="The highest `seq` that the client has seen.")]
 
 
-Incoming = Auth | Resume
-Outgoing = Snapshot | BalanceChange
+class Ping(Struct, frozen=True, tag_field="type", tag="ping", forbid_unknown_fields=True):
+    """Asks whether the feed still answers. Browsers show the pings of the protocol to nobody."""
+
+
+class Pong(Struct, frozen=True, tag_field="type", tag="pong"):
+    """The answer to a ping."""
+
+
+Incoming = Auth | Resume | Ping
+Outgoing = Snapshot | BalanceChange | Pong
 
 _incoming: msgspec.json.Decoder[Incoming] = msgspec.json.Decoder(Incoming)
 _encode = msgspec.json.Encoder().encode
+
+PONG: Final = _encode(Pong())
 
 
 def decode(message: bytes) -> Incoming | None:

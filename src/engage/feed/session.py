@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engage.domain.accounts.balance import Balance
 from engage.feed import messages
-from engage.feed.messages import Auth, Incoming, Resume
+from engage.feed.messages import Auth, Incoming, Ping, Resume
 
 UNAUTHORIZED: Final = 3000
 POLICY: Final = 1008
@@ -144,6 +144,8 @@ class Session:
             return self._close(UNAUTHORIZED, "authenticate first", now)
         if isinstance(message, Auth):
             return (Redeem(message.ticket),)  # New credentials, before the old ones end.
+        if isinstance(message, Ping):
+            return NOTHING if self._stalled else (Send(messages.PONG),)
         if not isinstance(message, Resume) or self._resumed:
             return self._close(POLICY, "unexpected message", now)
         self._resumed = True
