@@ -85,7 +85,7 @@ DOMAIN_MAY_IMPORT = {
 DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "money", "activity", "document", "market"),
     *("accounts", "members", "earning", "simulation", "feature", "definitions"),
-    *("examples", "withdrawals", "rewards", "checkout"),
+    *("examples", "withdrawals", "rewards", "checkout", "games"),
     *("program", "playback"),
 ]
 

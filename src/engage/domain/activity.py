@@ -168,4 +168,17 @@ class Order(Activity, frozen=True, tag="order", kw_only=True):
         return order_reference(self.order_id)
 
 
-AnyActivity = FuelTap | Registration | AppSignIn | Share | Review | Visit | Order
+# Activities that rules can be about, and that examples do.
+RuleActivity = FuelTap | Registration | AppSignIn | Share | Review | Visit | Order
+
+
+class GamePlay(Activity, frozen=True, tag="game_play", kw_only=True):
+    """The member played a game and won. Plays of a run of the game are numbered."""
+
+    game_id: Identifier
+    run: Annotated[int, Meta(ge=1)]
+    number: Annotated[int, Meta(ge=1)]
+
+
+# With those that definitions pay for.
+AnyActivity = RuleActivity | GamePlay

@@ -97,6 +97,15 @@ def removal_key(reference: str, rule_id: str) -> str:
     return f"{removal_reference(reference)}:{rule_id}"
 
 
+def game_rule(game_id: str) -> str:
+    return f"game:{game_id}"
+
+
+def game_play_key(game_id: str, run: int, number: int) -> str:
+    """The key of a play, by its number in a run of its game."""
+    return f"{game_rule(game_id)}:{run}:{number}"
+
+
 def opening_key(name: str) -> str:
     """The key of an opening balance, which a member has once under each name."""
     return f"{OPENING}:{name}"

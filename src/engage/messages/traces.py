@@ -19,6 +19,7 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.TAG_POINTS: "points",
     TraceCode.BRACKET: "points",
     TraceCode.PROMOTION_LINES_LEFT_OUT: "lines",
+    TraceCode.GAME_PRIZE: "points",
 }
 
 

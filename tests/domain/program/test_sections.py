@@ -24,42 +24,42 @@ from tests.domain.broken_documents import SOUND
 # The package of a feature, a game: members guess a number.
 
 
-class Game(DocumentStruct, frozen=True):
+class Riddle(DocumentStruct, frozen=True):
     id: RuleId
     number: int
 
 
-class GamesDocument(Protocol):
+class RiddlesDocument(Protocol):
     @property
-    def games(self) -> list[Game]: ...
+    def riddles(self) -> list[Riddle]: ...
 
 
-def _problems(document: GamesDocument, context: Context) -> Iterator[Problem]:
-    yield from duplicate_names([game.id for game in document.games], "games", "id")
+def _problems(document: RiddlesDocument, context: Context) -> Iterator[Problem]:
+    yield from duplicate_names([game.id for game in document.riddles], "riddles", "id")
 
 
-def _conflicts(earlier: GamesDocument, later: GamesDocument, version: str) -> Iterator[Problem]:
-    numbers = {game.id: game.number for game in earlier.games}
-    for n, game in enumerate(later.games):
+def _conflicts(earlier: RiddlesDocument, later: RiddlesDocument, version: str) -> Iterator[Problem]:
+    numbers = {game.id: game.number for game in earlier.riddles}
+    for n, game in enumerate(later.riddles):
         before = numbers.get(game.id, game.number)
         if before != game.number:
-            yield Problem(f"games[{n}].number", f"{before} as in version {version}", str(game.number))
+            yield Problem(f"riddles[{n}].number", f"{before} as in version {version}", str(game.number))
 
 
-class SimulatedGames(SimulatedFeature):
+class SimulatedRiddles(SimulatedFeature):
     def __init__(self, numbers: dict[str, int]) -> None:
         self.numbers = numbers
         self.guesses = 0
 
 
-def _simulate(member: SimulatedMember, document: GamesDocument) -> SimulatedGames:
-    return SimulatedGames({game.id: game.number for game in document.games})
+def _simulate(member: SimulatedMember, document: RiddlesDocument) -> SimulatedRiddles:
+    return SimulatedRiddles({game.id: game.number for game in document.riddles})
 
 
-GAMES: Section[GamesDocument] = Section(
+GAMES: Section[RiddlesDocument] = Section(
     problems=_problems,
     conflicts=_conflicts,
-    ids=lambda document: {"games": [game.id for game in document.games]},
+    ids=lambda document: {"riddles": [game.id for game in document.riddles]},
     simulate=_simulate,
 )
 
@@ -79,11 +79,11 @@ class Guess(Action, frozen=True, tag="guess"):
     number: int
 
     def problems(self, path: str, context: Context, *, refused: Code | None) -> Iterator[Problem]:
-        if self.game not in context.ids["games"]:
+        if self.game not in context.ids["riddles"]:
             yield Problem(f"{path}.game", "the id of a game", self.game)
 
     def play(self, member: SimulatedMember, at: datetime) -> Outcome:
-        games = member.feature(SimulatedGames)
+        games = member.feature(SimulatedRiddles)
         games.guesses += 1
         if games.guesses > 2:
             raise Refusal(Code.NOT_OFFERED)
@@ -103,8 +103,8 @@ class ExampleWithGames(Example, frozen=True):
     steps: list[StepWithGames]  # type: ignore[assignment]
 
 
-class ProgramWithGames(Program, frozen=True, kw_only=True):
-    games: list[Game] = msgspec.field(default_factory=list)
+class ProgramWithRiddles(Program, frozen=True, kw_only=True):
+    riddles: list[Riddle] = msgspec.field(default_factory=list)
     examples: list[ExampleWithGames] = msgspec.field(default_factory=list)  # type: ignore[assignment]
 
 
@@ -116,7 +116,7 @@ def _table(monkeypatch: pytest.MonkeyPatch) -> None:
 TEXT = (
     SOUND[: SOUND.index("[[examples]]")]
     + """
-[[games]]
+[[riddles]]
 id = "dice"
 number = 6
 
@@ -142,14 +142,14 @@ refused = "not_offered"
 )
 
 
-def _read(*changes: tuple[str, str]) -> ProgramWithGames:
+def _read(*changes: tuple[str, str]) -> ProgramWithRiddles:
     text = TEXT
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
     table = parse.toml_table(text, source="games.toml")
-    assert decoding.mismatches(table, ProgramWithGames) == []
-    return msgspec.convert(table, ProgramWithGames)
+    assert decoding.mismatches(table, ProgramWithRiddles) == []
+    return msgspec.convert(table, ProgramWithRiddles)
 
 
 def test_its_section_is_validated_and_its_examples_are_played() -> None:
@@ -159,18 +159,18 @@ def test_its_section_is_validated_and_its_examples_are_played() -> None:
 
 
 def test_its_problems_have_the_path_of_their_field() -> None:
-    game = '[[games]]\nid = "dice"\nnumber = 1\n\n'
+    game = '[[riddles]]\nid = "dice"\nnumber = 1\n\n'
     twice = _read(("[[examples]]", game + "[[examples]]"), ('game = "dice"', 'game = "cards"'))
     assert [str(problem) for problem in validation.problems(twice)] == [
-        'games[1].id: expected a unique id, got "dice", which games[0] has',
+        'riddles[1].id: expected a unique id, got "dice", which riddles[0] has',
         "examples[0].steps[0].do.game: expected the id of a game, got cards",
     ]
 
 
 def test_a_wrong_type_in_it_is_found_with_all_others() -> None:
     table = parse.toml_table(TEXT.replace("number = 6\n", 'number = "six"\n', 1), source="games.toml")
-    found = decoding.mismatches(table, ProgramWithGames)
-    assert [str(problem) for problem in found] == ['games[0].number: expected a whole number, got "six"']
+    found = decoding.mismatches(table, ProgramWithRiddles)
+    assert [str(problem) for problem in found] == ['riddles[0].number: expected a whole number, got "six"']
 
 
 def test_an_expectation_that_is_not_met_is_shown_beside_the_result() -> None:
@@ -190,11 +190,11 @@ def test_it_says_what_must_not_change_between_versions() -> None:
         ("number = 6", "number = 7"), ('version = "1"', 'version = "2"'), ("2026-01-01", "2027-01-01")
     )
     assert [str(problem) for _, problem in versions.conflicts([_read(), later])] == [
-        "games[0].number: expected 6 as in version 1, got 7"
+        "riddles[0].number: expected 6 as in version 1, got 7"
     ]
 
 
 def test_it_is_in_the_json_schema() -> None:
-    schema = parse.schema(ProgramWithGames)
-    assert schema["properties"]["games"]["items"] == {"$ref": "#/definitions/Game"}
+    schema = parse.schema(ProgramWithRiddles)
+    assert schema["properties"]["riddles"]["items"] == {"$ref": "#/definitions/Riddle"}
     assert schema["definitions"]["Guess"]["properties"]["activity"] == {"enum": ["guess"]}

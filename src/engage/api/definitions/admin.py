@@ -107,7 +107,7 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
 
         @post(
             status_code=201,
-            operation_id=f"add{operation}Definition",
+            operation_id=f"create{operation}Definition",
             summary=f"Add a {noun}",
             response_description="The definition is in force, in every process within 2 s.",
             opt=contract(UseCase.ADD_DEFINITION, body=kind.struct, repeat=Repeat.HARMLESS),
@@ -125,7 +125,7 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
 
         @put(
             "/{definition_id:str}",
-            operation_id=f"change{operation}Definition",
+            operation_id=f"update{operation}Definition",
             summary=f"Change a {noun}",
             response_description="The new version is in force for what begins from now on.",
             opt=contract(UseCase.CHANGE_DEFINITION, body=kind.struct, if_match=True),

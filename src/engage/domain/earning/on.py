@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
-from engage.domain.activity import AnyActivity, Identifier
+from engage.domain.activity import Identifier, RuleActivity
 from engage.domain.document.fields import DocumentStruct
 
 # The fields of each activity, by its name.
 ACTIVITY_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    str(activity.__struct_config__.tag): activity.__struct_fields__ for activity in get_args(AnyActivity)
+    str(activity.__struct_config__.tag): activity.__struct_fields__ for activity in get_args(RuleActivity)
 }
 
 

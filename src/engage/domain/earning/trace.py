@@ -28,6 +28,8 @@ class TraceCode(StrEnum):
     PAYMENT_METHOD_EXCLUDED = "payment_method_excluded"
     NOT_PAID_AT_PICKUP = "not_paid_at_pickup"
 
+    GAME_PRIZE = "game_prize"
+
     ADJUSTED = "adjusted"
     OPENING = "opening"
     REMOVED_BEFORE = "removed_before"
@@ -59,6 +61,7 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.CHANNEL_EXCLUDED: ("rule", "channel"),
     TraceCode.PAYMENT_METHOD_EXCLUDED: ("rule", "method"),
     TraceCode.NOT_PAID_AT_PICKUP: ("rule", "channel"),
+    TraceCode.GAME_PRIZE: ("rule", "prize", "number", "points"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

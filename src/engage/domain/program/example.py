@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
-from engage.domain.activity import AnyActivity
+from engage.domain.activity import RuleActivity
 from engage.domain.calendar import instant
 from engage.domain.checkout.example_steps import (
     Capture,
@@ -30,6 +30,7 @@ from engage.domain.examples.steps import (
     ShareRemoved,
     Wait,
 )
+from engage.domain.games.example_steps import ExpectedPlay, PlayGame
 from engage.domain.refusals import Code
 from engage.domain.rewards.example_steps import ExpectedCode, Redeem
 from engage.domain.withdrawals.example_steps import Withdraw
@@ -43,6 +44,7 @@ AnyAction = (
     | (Quote | Hold | Spend | Capture | Release)
     | Redeem
     | Withdraw
+    | PlayGame
 )
 
 
@@ -53,12 +55,13 @@ class Step(DocumentStruct, frozen=True):
     """
 
     at: datetime  # Without an offset: local time of the example's country.
-    do: AnyActivity | AnyAction
+    do: RuleActivity | AnyAction
     earns: list[ExpectedCredit] | None = None
     refused: ExpectedRefusal | None = None
     quotes: ExpectedQuote | None = None
     pays: ExpectedPayment | None = None
     gives: ExpectedCode | None = None
+    wins: ExpectedPlay | None = None
     balance: ExpectedBalance | None = None
     expiring: list[ExpectedExpiration] | None = None
     days: Annotated[int, Meta(ge=1, le=1000)] = 1

@@ -14,6 +14,7 @@ from engage.domain.document.worth import Worth
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.index import index_rules
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.games.definition import Game
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.program.example import Example
@@ -47,6 +48,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     coupons: Coupons = Coupons()
     withdrawal: WithdrawalTerms | None = None
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
+    games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     examples: list[Example] = field(default_factory=list)
 

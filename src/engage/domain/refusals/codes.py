@@ -28,6 +28,8 @@ class UseCase(Enum):
     QUOTE_CHECKOUT = auto()
     HOLD_POINTS = auto()
     END_HOLD = auto()
+    READ_GAME = auto()
+    PLAY_GAME = auto()
     WITHDRAW = auto()
     END_WITHDRAWAL = auto()
     REGISTER_MEMBER = auto()
@@ -84,6 +86,7 @@ _RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW, _U.RECO
 _CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
 _MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
 _DEFINITIONS: Final = {_U.ADD_DEFINITION, _U.CHANGE_DEFINITION}
+_GAMES: Final = {_U.READ_GAME, _U.PLAY_GAME}
 _REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
 
 _TOMORROW: Final = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
@@ -155,6 +158,7 @@ class Code(StrEnum):
             _U.READ_VERSION,
             _U.READ_DEFINITION,
             _U.CHANGE_DEFINITION,
+            *_GAMES,
         },
     )
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
@@ -275,6 +279,14 @@ class Code(StrEnum):
         409,
         {_U.REDEEM_REWARD},
         {"limit": 1, "rule": "coupon_5", "version": "2022"},
+    )
+
+    # Games.
+    NO_CHANCES_LEFT = (
+        "no_chances_left",
+        409,
+        {_U.PLAY_GAME},
+        {"resets_at": Fact(datetime, _TOMORROW, nullable=True), "zone": _OUAGADOUGOU},
     )
 
     # Withdrawals.

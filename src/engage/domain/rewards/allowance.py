@@ -30,6 +30,16 @@ def find(rewards: Sequence[AnyReward], reward_id: str) -> AnyReward:
     raise Refusal(Code.UNKNOWN_REWARD)
 
 
+def gift(rewards: Sequence[AnyReward], reward_id: str, *, issued: int) -> AnyReward | None:
+    """Return a reward to give without points, or None if it is not offered or sold out. `issued`: to all
+    members ever. A member's own limit is about redemptions, so a gift does not ask for it.
+    """
+    for reward in offered(rewards):
+        if reward.id == reward_id:
+            return None if reward.stock is not None and issued >= reward.stock else reward
+    return None
+
+
 def scarce(versions: Iterable[Sequence[AnyReward]]) -> set[str]:
     """The rewards with a stock in some version. Their issued codes are counted, also under versions without a
     stock.

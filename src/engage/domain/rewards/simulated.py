@@ -60,6 +60,18 @@ class SimulatedRewards(SimulatedFeature):
         self.codes.append(code)
         return code
 
+    def gift(self, reward_id: str) -> AnyReward | None:
+        """The reward if it can be given, or None when it is not offered or sold out."""
+        issued = sum(code.reward.id == reward_id for code in self.codes)
+        return allowance.gift(self._rewards, reward_id, issued=issued)
+
+    def give(self, reward: AnyReward, at: datetime) -> IssuedCode:
+        """Give a reward that costs nothing."""
+        expires_at = None if reward.valid_for is None else at + reward.valid_for
+        code = IssuedCode(reward, str(self._member.account.new_id()), at, expires_at)
+        self.codes.append(code)
+        return code
+
     def usable(self, reward_id: str, at: datetime) -> IssuedCode:
         """The first usable code of a reward, or else its first code. Raises Refusal unknown_coupon."""
         codes = [code for code in self.codes if code.reward.id == reward_id]
