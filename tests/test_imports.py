@@ -79,13 +79,14 @@ DOMAIN_MAY_IMPORT = {
         "uuid",
     ),
     *("unicodedata", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
+    "py_arkworks_bls12381",
 }
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "money", "activity", "document", "market"),
     *("accounts", "members", "earning", "simulation", "feature", "definitions"),
-    *("examples", "withdrawals", "rewards", "checkout", "games"),
+    *("examples", "withdrawals", "rewards", "checkout", "games", "draws"),
     *("program", "playback"),
 ]
 

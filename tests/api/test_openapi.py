@@ -86,7 +86,22 @@ def test_an_operation_documents_the_refusals_of_its_use_case_and_kind(
 
 
 VERBS = (
-    *("adjust", "advance", "capture", "create", "erase", "fail", "get", "hold", "list", "merge", "publish"),
+    *(
+        "add",
+        "adjust",
+        "advance",
+        "capture",
+        "change",
+        "create",
+        "enter",
+        "erase",
+        "fail",
+        "get",
+        "hold",
+        "list",
+        "merge",
+        "publish",
+    ),
     *("quote", "record", "redeem", "register", "release", "send", "settle", "update", "void"),
 )
 # Names of schemas that say nothing to a reader of a generated client.

@@ -376,7 +376,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
             "examples[0].steps[2].do.activity: expected one of fuel_tap, registration, app_sign_in, share, "
             "review, visit, order, join, wait, order_delivered, order_cancelled, order_returned, "
             "review_published, review_removed, share_confirmed, share_removed, quote, hold, spend, "
-            "capture, release, redeem, withdraw, play_game, "
+            "capture, release, redeem, withdraw, play_game, enter_draw, "
             'got "reedem" (did you mean redeem?)'
         ],
     ),

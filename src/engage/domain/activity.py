@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from engage.domain.keys import order_reference, review_reference, share_reference
+from engage.domain.keys import draw_reference, order_reference, review_reference, share_reference
 
 # Text without control characters. A $ alone would let a newline through at the end.
 ONE_LINE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
@@ -180,5 +180,16 @@ class GamePlay(Activity, frozen=True, tag="game_play", kw_only=True):
     number: Annotated[int, Meta(ge=1)]
 
 
+class DrawPrize(Activity, frozen=True, tag="draw_prize", kw_only=True):
+    """The member's entry has won a draw."""
+
+    draw_id: Identifier
+    number: int
+
+    @property
+    def reference(self) -> str | None:
+        return draw_reference(self.draw_id, self.number)
+
+
 # With those that definitions pay for.
-AnyActivity = RuleActivity | GamePlay
+AnyActivity = RuleActivity | GamePlay | DrawPrize

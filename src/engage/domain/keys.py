@@ -54,6 +54,11 @@ def order_reference(order_id: str) -> str:
     return f"order:{order_id}"
 
 
+def draw_reference(draw_id: str, number: int) -> str:
+    """The reference of the prize of an entry, and the source key of its credit."""
+    return f"draw:{draw_id}:{number}"
+
+
 def removal_reference(reference: str) -> str:
     """The reference of what a removed activity loses."""
     return f"removed:{reference}"

@@ -15,6 +15,7 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.ONCE: "points",
     TraceCode.ONCE_PER: "points",
     TraceCode.EACH_ORDER: "points",
+    TraceCode.DRAW_WON: "points",
     TraceCode.SPEND_STEPS: "points",
     TraceCode.TAG_POINTS: "points",
     TraceCode.BRACKET: "points",

@@ -29,6 +29,7 @@ class TraceCode(StrEnum):
     NOT_PAID_AT_PICKUP = "not_paid_at_pickup"
 
     GAME_PRIZE = "game_prize"
+    DRAW_WON = "draw_won"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -62,6 +63,7 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.PAYMENT_METHOD_EXCLUDED: ("rule", "method"),
     TraceCode.NOT_PAID_AT_PICKUP: ("rule", "channel"),
     TraceCode.GAME_PRIZE: ("rule", "prize", "number", "points"),
+    TraceCode.DRAW_WON: ("rule", "points", "number", "entries", "round"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

@@ -18,6 +18,7 @@ from engage.domain.checkout.example_steps import (
     Spend,
 )
 from engage.domain.document.fields import Country, DocumentStruct, Title
+from engage.domain.draws.example_steps import EnterDraw
 from engage.domain.examples.expectations import ExpectedBalance, ExpectedCredit, ExpectedExpiration
 from engage.domain.examples.steps import (
     Join,
@@ -45,6 +46,7 @@ AnyAction = (
     | Redeem
     | Withdraw
     | PlayGame
+    | EnterDraw
 )
 
 

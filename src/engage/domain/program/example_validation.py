@@ -33,7 +33,7 @@ USE_CASES = frozenset(
         UseCase.TAKE_EVENT,
         *(UseCase.QUOTE_CHECKOUT, UseCase.HOLD_POINTS, UseCase.END_HOLD),
         *(UseCase.REGISTER_MEMBER, UseCase.REDEEM_REWARD, UseCase.WITHDRAW),
-        UseCase.PLAY_GAME,
+        *(UseCase.PLAY_GAME, UseCase.ENTER_DRAW),
     }
 )
 CODES = frozenset(code for code in Code if code.occurs_in & USE_CASES)

@@ -11,6 +11,7 @@ from engage.domain.checkout.definition import Checkout
 from engage.domain.document.fields import Country, DocumentStruct, ProgramId, Title, VersionName
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.worth import Worth
+from engage.domain.draws.definition import Draw
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.index import index_rules
 from engage.domain.earning.terms import EarningTerms
@@ -50,6 +51,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
+    draws: Annotated[list[Draw], Meta(max_length=100)] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
     @property

@@ -32,6 +32,8 @@ class UseCase(Enum):
     PLAY_GAME = auto()
     WITHDRAW = auto()
     END_WITHDRAWAL = auto()
+    ENTER_DRAW = auto()
+    READ_DRAW = auto()
     REGISTER_MEMBER = auto()
     CHANGE_MEMBER = auto()
     READ_MEMBER = auto()
@@ -157,6 +159,8 @@ class Code(StrEnum):
             _R.WITH_UUID_IN_PATH,
             _U.READ_VERSION,
             _U.READ_DEFINITION,
+            _U.ENTER_DRAW,
+            _U.READ_DRAW,
             _U.CHANGE_DEFINITION,
             *_GAMES,
         },
@@ -312,6 +316,12 @@ class Code(StrEnum):
     NOT_WHOLE_MONEY = "not_whole_money", 422, {_U.WITHDRAW}, {"step": 10}
     WITHDRAWAL_CLOSED = "withdrawal_closed", 409, {_U.END_WITHDRAWAL}, {"state": "settled"}
     WITHDRAWAL_UNDER_WAY = "withdrawal_under_way", 409, {_U.END_WITHDRAWAL}, {"state": "submitted"}
+
+    # Draws.
+    ALREADY_ENTERED = "already_entered", 409, {_U.ENTER_DRAW}, {"number": 17}
+    DRAW_CLOSED = "draw_closed", 410, {_U.ENTER_DRAW}, {"closes_at": _TOMORROW}
+    DRAW_FULL = "draw_full", 409, {_U.ENTER_DRAW}, {"limit": 250_000}
+    ENTRY_REJECTED = "entry_rejected", 422, {_U.ENTER_DRAW}, {"failed": ["hashtag", "mentions"]}
 
     # Members.
     UNKNOWN_MEMBER = (

@@ -23,6 +23,9 @@ from engage.domain.simulation.limits import SimulatedLimits
 class SimulatedFeature:
     """Base of a feature's state for one member. A feature overrides what concerns it."""
 
+    def advance(self, at: datetime) -> None:
+        """Do what falls due by `at`, before points that are due by then become active."""
+
     def order_discount(self, order_id: str) -> int:
         """Return the part of an order that the feature pays, in minor units."""
         return 0
@@ -61,6 +64,8 @@ class SimulatedMember:
 
     def advance(self, at: datetime) -> None:
         """Do everything that falls due by `at`."""
+        for feature in self._features.values():
+            feature.advance(at)
         self.account.advance(at)
 
     def join(
