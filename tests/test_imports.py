@@ -84,7 +84,7 @@ DOMAIN_MAY_IMPORT = {
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
-    *("fairness", "refusals", "keys", "calendar", "money", "activity", "document", "market"),
+    *("fairness", "refusals", "keys", "calendar", "money", "activity", "document", "tasks", "market"),
     *("accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "checkout", "games", "draws"),
     *("program", "playback"),
