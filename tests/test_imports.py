@@ -84,9 +84,9 @@ DOMAIN_MAY_IMPORT = {
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
-    *("fairness", "refusals", "keys", "calendar", "money", "activity", "document", "tasks", "market"),
+    *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "market"),
     *("accounts", "members", "earning", "simulation", "feature", "definitions"),
-    *("examples", "withdrawals", "rewards", "checkout", "games", "draws"),
+    *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("program", "playback"),
 ]
 

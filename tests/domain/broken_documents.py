@@ -222,8 +222,8 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     ),
     "an unknown refusal": (
         'earns = [{ rule = "fuel", points = 2 }]\n\n',
-        'refused = "too_late"\n\n',
-        ['examples[0].steps[0].refused: expected the code of a refusal, such as sold_out, got "too_late"'],
+        'refused = "too_lazy"\n\n',
+        ['examples[0].steps[0].refused: expected the code of a refusal, such as sold_out, got "too_lazy"'],
     ),
     "a refusal that no step can end in": (
         'earns = [{ rule = "fuel", points = 2 }]\n\n',

@@ -21,7 +21,6 @@ from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
 from engage.api.rewards.shop import FCodeController
 from engage.api.sandbox import SandboxController
-from engage.api.tasks.mobile import TaskController
 from engage.api.withdrawals.admin import AdminWithdrawalController
 from engage.api.withdrawals.mobile import WithdrawalController
 
@@ -30,7 +29,6 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     AccountController,
     MemberProgramController,
     ActivityController,
-    TaskController,
     RewardController,
     WithdrawalController,
     FeedController,

@@ -1,10 +1,17 @@
 """Activities of members, as the rules see them: one union, tagged by `activity`."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from engage.domain.keys import draw_reference, order_reference, review_reference, share_reference
+from engage.domain.keys import (
+    draw_reference,
+    order_reference,
+    referral_reference,
+    review_reference,
+    share_reference,
+)
 
 # Text without control characters. A $ alone would let a newline through at the end.
 ONE_LINE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
@@ -191,5 +198,15 @@ class DrawPrize(Activity, frozen=True, tag="draw_prize", kw_only=True):
         return draw_reference(self.draw_id, self.number)
 
 
+class ReferralApproval(Activity, frozen=True, tag="referral", kw_only=True):
+    """A referral was approved, in which the member is the advocate or the friend."""
+
+    referral_id: UUID
+
+    @property
+    def reference(self) -> str | None:
+        return referral_reference(self.referral_id)
+
+
 # With those that definitions pay for.
-AnyActivity = RuleActivity | GamePlay | DrawPrize
+AnyActivity = RuleActivity | GamePlay | DrawPrize | ReferralApproval

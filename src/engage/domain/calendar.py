@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 WindowKind = Literal["day", "month"]
+PeriodKind = Literal["ever", "day", "week", "month"]
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -24,6 +25,15 @@ class Window(Struct, frozen=True):
     period: int
     start: datetime
     end: datetime
+
+
+class Period(Struct, frozen=True):
+    """All time, or a calendar day, a week from Monday or a month: [start, end). All time has no ends."""
+
+    kind: PeriodKind
+    label: str  # In source keys: ever, 2026-11-21, 2026-W47 or 2026-11.
+    start: datetime | None
+    end: datetime | None
 
 
 def local_date(at: datetime, zone: str) -> date:
@@ -81,6 +91,25 @@ def window(kind: WindowKind, at: datetime, zone: str) -> Window:
         start_of_day(first, zone),
         start_of_day(following, zone),
     )
+
+
+def period(kind: PeriodKind, at: datetime, zone: str) -> Period:
+    """The period that contains `at`, in that zone."""
+    match kind:
+        case "ever":
+            return Period(kind, "ever", None, None)
+        case "week":
+            day = local_date(at, zone)
+            monday = day - timedelta(days=day.weekday())
+            return Period(
+                kind,
+                f"{day:%G-W%V}",
+                start_of_day(monday, zone),
+                start_of_day(monday + timedelta(days=7), zone),
+            )
+        case _:
+            found = window(kind, at, zone)
+            return Period(kind, found.label, found.start, found.end)
 
 
 def add_months(day: date, months: int) -> date:

@@ -59,6 +59,11 @@ def draw_reference(draw_id: str, number: int) -> str:
     return f"draw:{draw_id}:{number}"
 
 
+def referral_reference(referral_id: UUID) -> str:
+    """The reference of what a referral pays to both members."""
+    return f"referral:{referral_id}"
+
+
 def removal_reference(reference: str) -> str:
     """The reference of what a removed activity loses."""
     return f"removed:{reference}"
@@ -95,6 +100,15 @@ def once_key(rule_id: str, subject: str | None = None) -> str:
 
 def order_key(order_id: str, rule_id: str) -> str:
     return f"{order_reference(order_id)}:{rule_id}"
+
+
+def referral_rule(side: str) -> str:
+    """The rule of what a referral pays to the advocate, or to the friend."""
+    return f"referral:{side}"
+
+
+def referral_key(side: str, referral_id: UUID) -> str:
+    return f"{referral_rule(side)}:{referral_id}"
 
 
 def removal_key(reference: str, rule_id: str) -> str:

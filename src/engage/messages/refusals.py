@@ -21,6 +21,10 @@ COUNTED: Final[Mapping[Code, str]] = {
 }
 
 
+# The detail of a limit that never starts again.
+FOR_EVER: Final = "limit_for_ever"
+
+
 class Message(Struct, frozen=True):
     """A title for all refusals of a code, and a detail with the facts of one."""
 
@@ -29,7 +33,10 @@ class Message(Struct, frozen=True):
 
 
 def refusal_message(code: Code, facts: Mapping[str, Any], language: str) -> Message:
+    key = f"refusal.{code}.detail"
+    if code is Code.LIMIT_REACHED and "limit" in facts and "resets_at" not in facts:
+        key = FOR_EVER
     return Message(
         title=translate(f"refusal.{code}.title", language, {}),
-        detail=translate(f"refusal.{code}.detail", language, facts, counted=COUNTED.get(code)),
+        detail=translate(key, language, facts, counted=COUNTED.get(code)),
     )

@@ -19,6 +19,9 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.SPEND_STEPS: "points",
     TraceCode.TAG_POINTS: "points",
     TraceCode.BRACKET: "points",
+    TraceCode.FRIEND_JOINED: "points",
+    TraceCode.FRIEND_ORDERED: "points",
+    TraceCode.INVITED: "points",
     TraceCode.PROMOTION_LINES_LEFT_OUT: "lines",
     TraceCode.GAME_PRIZE: "points",
 }

@@ -59,12 +59,12 @@ class MemberRows(Struct, frozen=True):
     """The policies of a table. With `join` each new member gets a row of nothing but defaults."""
 
     merge: Keep | Move | Statement
-    erase: Keep | Delete | Rewrite
+    erase: Keep | Delete | Rewrite | Statement
     join: bool = False
 
 
 def member_rows(
-    *, merge: Keep | Move | Statement, erase: Keep | Delete | Rewrite, join: bool = False
+    *, merge: Keep | Move | Statement, erase: Keep | Delete | Rewrite | Statement, join: bool = False
 ) -> dict[str, Any]:
     """The `info` of a table that holds rows of members."""
     return {"member_rows": MemberRows(merge, erase, join)}
@@ -109,8 +109,10 @@ def merge_sql(table: Table, policy: Keep | Move | Statement) -> str | None:
             return None
 
 
-def erase_sql(table: Table, policy: Keep | Delete | Rewrite) -> str | None:
+def erase_sql(table: Table, policy: Keep | Delete | Rewrite | Statement) -> str | None:
     match policy:
+        case Statement(sql=sql):
+            return sql
         case Delete(where=where):
             return f"DELETE FROM {table.name} WHERE {where}"  # noqa: S608  # Names of the schema.
         case Rewrite(columns=columns, where=where):

@@ -30,6 +30,9 @@ class TraceCode(StrEnum):
 
     GAME_PRIZE = "game_prize"
     DRAW_WON = "draw_won"
+    FRIEND_JOINED = "friend_joined"
+    FRIEND_ORDERED = "friend_ordered"
+    INVITED = "invited"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -64,6 +67,9 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.NOT_PAID_AT_PICKUP: ("rule", "channel"),
     TraceCode.GAME_PRIZE: ("rule", "prize", "number", "points"),
     TraceCode.DRAW_WON: ("rule", "points", "number", "entries", "round"),
+    TraceCode.FRIEND_JOINED: ("rule", "points"),
+    TraceCode.FRIEND_ORDERED: ("rule", "points"),
+    TraceCode.INVITED: ("rule", "points"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

@@ -10,7 +10,9 @@ from engage.domain.earning.limits import DailyStreak, Once, OncePer, PerWindow, 
 from engage.domain.earning.slots import short_code
 
 # Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
-RESERVED_IDS = frozenset({"removed", "order", "adjustment", "transfer", "opening", "opening_balance"})
+RESERVED_IDS = frozenset(
+    {"removed", "order", "referral", "adjustment", "transfer", "opening", "opening_balance"}
+)
 
 
 def rule_problems(rules: Sequence[Rule]) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from engage.domain.games.definition import Game
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.program.example import Example
+from engage.domain.referrals.definition import ReferralTerms
 from engage.domain.rewards.definition import AnyReward, Coupons
 from engage.domain.withdrawals.definition import WithdrawalTerms
 
@@ -48,6 +49,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     checkout: Checkout | None = None
     coupons: Coupons = Coupons()
     withdrawal: WithdrawalTerms | None = None
+    referral: ReferralTerms | None = None
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]

@@ -11,6 +11,7 @@ from engage.domain.earning.validation import rule_conflicts, rule_problems
 from engage.domain.feature.section import Context, Section
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
+from engage.domain.referrals.section import REFERRALS
 from engage.domain.rewards.section import REWARDS
 from engage.domain.simulation.member import SimulatedMember
 from engage.domain.withdrawals.section import WITHDRAWALS
@@ -39,6 +40,7 @@ SECTIONS: tuple[Section[Program], ...] = (
     CHECKOUT,
     WITHDRAWALS,
     REWARDS,
+    REFERRALS,
     *map(definition_section, KINDS),
 )
 

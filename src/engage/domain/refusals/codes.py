@@ -30,6 +30,8 @@ class UseCase(Enum):
     END_HOLD = auto()
     READ_GAME = auto()
     PLAY_GAME = auto()
+    PASS_F_CODE = auto()
+    WAIT_FOR_REWARD = auto()
     WITHDRAW = auto()
     END_WITHDRAWAL = auto()
     ENTER_DRAW = auto()
@@ -40,6 +42,9 @@ class UseCase(Enum):
     ADJUST_POINTS = auto()
     MERGE_MEMBERS = auto()
     ERASE_MEMBER = auto()
+    READ_REFERRALS = auto()
+    CLAIM_REFERRAL = auto()
+    DECIDE_REFERRAL = auto()
     READ_PROGRAM = auto()
     LIST_VERSIONS = auto()
     READ_VERSION = auto()
@@ -185,7 +190,10 @@ class Code(StrEnum):
             *_CHECKOUT,
             _U.LIST_REWARDS,
             _U.REDEEM_REWARD,
+            _U.WAIT_FOR_REWARD,
             _U.WITHDRAW,
+            _U.READ_REFERRALS,
+            _U.CLAIM_REFERRAL,
             _U.TAKE_EVENT,
             _U.READ_PROGRAM,
         },
@@ -207,7 +215,7 @@ class Code(StrEnum):
     LIMIT_REACHED = (
         "limit_reached",
         409,
-        {*_RECORD, _U.REDEEM_REWARD, _U.WITHDRAW},
+        {*_RECORD, _U.REDEEM_REWARD, _U.WITHDRAW, _U.CLAIM_REFERRAL},
         {
             "limit": 3,
             "window": "month",
@@ -261,7 +269,7 @@ class Code(StrEnum):
     UNKNOWN_COUPON = (
         "unknown_coupon",
         404,
-        {_U.HOLD_POINTS, _U.REDEEM_F_CODE, _U.VOID_COUPON},
+        {_U.HOLD_POINTS, _U.REDEEM_F_CODE, _U.VOID_COUPON, _U.PASS_F_CODE},
         {"coupon_code": _COUPON_CODE},
     )
     COUPON_NOT_APPLICABLE = (
@@ -273,10 +281,13 @@ class Code(StrEnum):
     COUPON_CLOSED = (
         "coupon_closed",
         409,
-        {_U.REDEEM_F_CODE, _U.VOID_COUPON},
+        {_U.REDEEM_F_CODE, _U.VOID_COUPON, _U.PASS_F_CODE},
         {"coupon_code": _COUPON_CODE, "state": "used"},
     )
-    UNKNOWN_REWARD = "unknown_reward", 404, {_U.REDEEM_REWARD}
+    ALREADY_PASSED = "already_passed", 409, {_U.PASS_F_CODE}, {"coupon_code": _COUPON_CODE}
+    USED = "used", 409, {_U.PASS_F_CODE}, {"coupon_code": _COUPON_CODE}
+    UNKNOWN_RECIPIENT = "unknown_recipient", 404, {_U.PASS_F_CODE}, {"to_member_id": "m-2"}
+    UNKNOWN_REWARD = "unknown_reward", 404, {_U.REDEEM_REWARD, _U.WAIT_FOR_REWARD}
     SOLD_OUT = "sold_out", 409, {_U.REDEEM_REWARD}, {"reward": "coupon_5"}
     REWARD_LIMIT_REACHED = (
         "reward_limit_reached",
@@ -322,6 +333,14 @@ class Code(StrEnum):
     DRAW_CLOSED = "draw_closed", 410, {_U.ENTER_DRAW}, {"closes_at": _TOMORROW}
     DRAW_FULL = "draw_full", 409, {_U.ENTER_DRAW}, {"limit": 250_000}
     ENTRY_REJECTED = "entry_rejected", 422, {_U.ENTER_DRAW}, {"failed": ["hashtag", "mentions"]}
+
+    # Referrals.
+    UNKNOWN_CODE = "unknown_code", 404, {_U.CLAIM_REFERRAL}
+    ALREADY_REFERRED = "already_referred", 409, {_U.CLAIM_REFERRAL}
+    SELF_REFERRAL = "self_referral", 409, {_U.CLAIM_REFERRAL}
+    CIRCULAR_REFERRAL = "circular_referral", 409, {_U.CLAIM_REFERRAL}
+    TOO_LATE = "too_late", 409, {_U.CLAIM_REFERRAL}
+    REFERRAL_CLOSED = "referral_closed", 409, {_U.DECIDE_REFERRAL}, {"state": "approved"}
 
     # Members.
     UNKNOWN_MEMBER = (

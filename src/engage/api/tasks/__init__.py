@@ -1,1 +1,0 @@
-"""Tasks: what a member can earn now."""
