@@ -84,8 +84,8 @@ DOMAIN_MAY_IMPORT = {
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
-    *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "market"),
-    *("accounts", "members", "earning", "simulation", "feature", "definitions"),
+    *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
+    *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("program", "playback"),
 ]

@@ -37,6 +37,11 @@ OPERATIONS: list[tuple[str, str, int, str, str]] = [
     ("post", "/v1/shares", 202, "kind product_id network share_id", "credits limit"),
     ("post", "/v1/reviews", 202, "product_id review_id", "credits"),
     ("post", "/v1/visits", 202, "page", "credits"),
+    (
+        *("get", "/v1/tasks", 200, ""),
+        "items.rule items.title items.points items.activity items.state items.remaining items.resets_at "
+        "items.why_not",
+    ),
     ("get", "/v1/rewards", 200, "", "items.id items.kind items.title items.points items.value items.stock"),
     ("post", "/v1/redemptions", 201, "reward_id", "redemption_id points coupon f_code"),
     ("get", "/v1/me/coupons", 200, "", "items next_cursor items.code items.state items.expires_at"),

@@ -9,7 +9,8 @@ from babel.messages.plurals import get_plural
 
 from engage.domain.checkout.offers import CouponReason, PointsReason
 from engage.domain.refusals import Code
-from engage.messages import program_rules, refusals, traces
+from engage.domain.tasks import OBSTACLE_FACTS, Obstacle
+from engage.messages import program_rules, refusals, tasks, traces
 from engage.messages.catalogue import DEFAULT, LANGUAGES, read_catalog
 
 TRANSLATED = [language for language in LANGUAGES if language != DEFAULT]
@@ -51,6 +52,7 @@ def test_a_counted_text_has_the_plural_forms_of_its_language(language: str) -> N
     counted = {f"refusal.{code}.detail" for code in refusals.COUNTED}
     counted |= {f"trace.{code}" for code in traces.COUNTED} | {"trace.amount", refusals.FOR_EVER}
     counted |= {f"rule.{key}" for key in program_rules.COUNTED}
+    counted |= {f"task.{key}" for key in tasks.COUNTED}
     found = texts(language)
     assert {key for key, message in found.items() if message.pluralizable} == counted
     plural = get_plural(language)
@@ -81,6 +83,14 @@ def test_no_text_is_left_in_english(language: str) -> None:
         key for key in own if not key.endswith(".title") and forms(own[key])[-1] == forms(english[key])[-1]
     ]
     assert same == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_obstacle_of_a_task_has_a_text_that_names_its_facts(language: str) -> None:
+    found = texts(language)
+    for obstacle, names in OBSTACLE_FACTS.items():
+        assert placeholders(forms(found[f"task.{obstacle}"])[-1]) <= set(names), obstacle
+    assert OBSTACLE_FACTS.keys() == set(Obstacle)
 
 
 def test_each_reason_that_the_domain_names_has_a_text() -> None:

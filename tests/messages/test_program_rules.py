@@ -31,7 +31,7 @@ def test_every_kind_of_term_has_a_sentence() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_term_of_the_presets_is_a_whole_sentence(language: str) -> None:
     for program in map(programs.preset, programs.names()):
-        titles = {rule.id: rule.title for rule in program.rules}
+        titles = {rule.id: rule.title_in(language) for rule in program.rules}
         terms = [expiry_term(program.expiry, language)]
         for rule in program.rules:
             terms += [award_term(rule.award, language, "EUR"), due_term(rule.due, language)]

@@ -21,6 +21,7 @@ from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
 from engage.api.rewards.shop import FCodeController
 from engage.api.sandbox import SandboxController
+from engage.api.tasks.mobile import TaskController
 from engage.api.withdrawals.admin import AdminWithdrawalController
 from engage.api.withdrawals.mobile import WithdrawalController
 
@@ -29,6 +30,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     AccountController,
     MemberProgramController,
     ActivityController,
+    TaskController,
     RewardController,
     WithdrawalController,
     FeedController,

@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
+from engage.domain.calendar import WindowKind
 from engage.domain.earning.streak import Streak
 from engage.ledger.streak_run import streak_run
 
@@ -52,12 +53,25 @@ WAITING = """(
     ) w
 )"""
 
+
+def streak(parameter: str) -> str:
+    """The run of the rule that a parameter names."""
+    return f"""(
+        SELECT json_build_array(run.day, run.days, run.zone)
+        FROM ({streak_run("b", f"CAST(:{parameter} AS text)", "CAST(:now AS timestamptz)")}) run
+        WHERE run.day IS NOT NULL
+    )"""  # noqa: S608
+
+
 # The run of the rule `:streak_rule`.
-STREAK = f"""(
-    SELECT json_build_array(run.day, run.days, run.zone)
-    FROM ({streak_run("b", "CAST(:streak_rule AS text)", "CAST(:now AS timestamptz)")}) run
-    WHERE run.day IS NOT NULL
-)"""  # noqa: S608
+STREAK = streak("streak_rule")
+
+# Which of the source keys `:once_keys` have a credit.
+USED_KEYS = """(
+    SELECT json_agg(c.source_key) FROM credits c
+    WHERE c.program_id = b.program_id AND c.member_id = b.member_id
+      AND c.source_key = ANY(CAST(:once_keys AS text[]))
+)"""
 
 # The slots that all rules have used of the day `:of_day` and of the month that begins with `:of_month`.
 USED_SLOTS = """(
@@ -112,9 +126,9 @@ def streak_of(value: Any) -> Streak | None:
     return Streak(date.fromisoformat(day), days, zone)
 
 
-def used_slots_of(value: Any) -> dict[tuple[str, str], list[int]]:
+def used_slots_of(value: Any) -> dict[tuple[str, WindowKind], list[int]]:
     """The numbers of the used slots, by rule and kind of window."""
-    used: dict[tuple[str, str], list[int]] = {}
+    used: dict[tuple[str, WindowKind], list[int]] = {}
     for rule_id, kind, number in value or []:
         used.setdefault((rule_id, kind), []).append(number)
     return used

@@ -99,7 +99,7 @@ class MemberProgramController(Controller):
     async def program(self, request: Request[Any, Any, Any]) -> Answer[ProgramRules]:
         """Each rule that earns points: how many, how often, and when they are active. Their worth and expiry.
 
-        `text` is in the language of `Accept-Language`; titles are as the program's document has them.
+        `text` and titles are in the language of `Accept-Language`, as far as the program's document has them.
         """
         api, member = member_of(request.scope)
         with members_only():
@@ -111,7 +111,7 @@ class MemberProgramController(Controller):
 
 
 def _rules(program: Program, country: str, market: Market, language: str) -> ProgramRules:
-    titles = {rule.id: rule.title for rule in program.rules}
+    titles = {rule.id: rule.title_in(language) for rule in program.rules}
     return ProgramRules(
         id=program.id,
         version=program.version,
@@ -131,7 +131,7 @@ def _rules(program: Program, country: str, market: Market, language: str) -> Pro
 def _rule(rule: Rule, language: str, currency: str, titles: dict[str, str]) -> RuleView:
     return RuleView(
         id=rule.id,
-        title=rule.title,
+        title=titles[rule.id],
         activity=rule.on.activity,
         kind=rule.on.kind,
         page=rule.on.page,

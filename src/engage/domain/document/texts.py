@@ -19,6 +19,9 @@ Locale = Annotated[
 ]
 Texts = Annotated[dict[Locale, Title], Meta(min_length=1, max_length=20)]
 
+# A text beside it in further languages.
+Translations = Annotated[dict[Locale, Title], Meta(max_length=20)]
+
 # Texts that may be long, such as the explanation of an answer: several lines, of limited length.
 LongTexts = Annotated[
     dict[Locale, Annotated[str, Meta(min_length=1, max_length=2_000)]], Meta(min_length=1, max_length=20)

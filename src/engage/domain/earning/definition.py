@@ -4,6 +4,7 @@ from msgspec import field
 
 from engage.domain.document.fields import DocumentStruct, RuleId, Title
 from engage.domain.document.order_scope import OrderScope
+from engage.domain.document.texts import FALLBACK, Translations, text_in
 from engage.domain.earning.awards import Award
 from engage.domain.earning.due import Due
 from engage.domain.earning.limits import FurtherLimit, Limit
@@ -17,7 +18,16 @@ class Rule(DocumentStruct, frozen=True):
     limit: Limit
     award: Award
     due: Due
+    titles: Translations = field(default_factory=dict)  # The title in further languages.
     # Further limits, all of which must have a slot too.
     also: list[FurtherLimit] = field(default_factory=list)
     # For rules about orders: which of them.
     orders: OrderScope = OrderScope()
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The title by locale."""
+        return {FALLBACK: self.title} | self.titles
+
+    def title_in(self, language: str) -> str:
+        return text_in(self.texts, language)

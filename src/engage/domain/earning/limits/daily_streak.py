@@ -5,8 +5,9 @@ from typing import Any
 
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.limits.kind import LimitKind, SlotKind
-from engage.domain.earning.streak import Streak, day_of
+from engage.domain.earning.limits.kind import LimitKind, LimitState, SlotKind, UsedSlots
+from engage.domain.earning.on import On
+from engage.domain.earning.streak import Streak, day_of, view
 from engage.domain.earning.trace import TraceCode, TraceStep, step
 from engage.domain.keys import streak_key
 from engage.domain.refusals import Code, Refusal
@@ -47,3 +48,14 @@ class DailyStreak(LimitKind, frozen=True, tag="daily_streak"):
     ) -> StreakSlot:
         day, day_zone = day_of(streak, at, zone)
         return StreakSlot(rule_id, day, day_zone)
+
+    def state(
+        self, rule_id: str, on: On, used: UsedSlots, at: datetime, zone: str, version: str
+    ) -> LimitState:
+        streak = used.streaks.get(rule_id)
+        shown = view(streak, at, zone, bonus_every_days=None)
+        if shown.next_tap_at <= at:
+            day, day_zone = day_of(streak, at, zone)
+            return LimitState(1, calendar.start_of_day(day + timedelta(days=1), day_zone))
+        refusal = Refusal(Code.ALREADY_TAPPED, next_tap_at=shown.next_tap_at, rule=rule_id, version=version)
+        return LimitState(0, shown.next_tap_at, refusal)

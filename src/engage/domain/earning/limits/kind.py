@@ -1,12 +1,13 @@
 """The shape of a limit: each brings its struct, its slot and its validation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
 from engage.domain.activity import AnyActivity
+from engage.domain.calendar import WindowKind
 from engage.domain.document.errors import Problem
 from engage.domain.document.fields import DocumentStruct
 from engage.domain.earning.on import On
@@ -50,6 +51,26 @@ class SlotKind(_FurtherSlots, frozen=True):
         return None
 
 
+class UsedSlots(Struct, frozen=True):
+    """A member's used slots: source keys of those that there are once, numbers by (rule, kind of window) of
+    the windows that are open, and streaks by rule.
+    """
+
+    keys: Set[str] = frozenset()
+    numbers: Mapping[tuple[str, WindowKind], Sequence[int]] = {}
+    streaks: Mapping[str, Streak] = {}
+
+
+class LimitState(Struct, frozen=True):
+    """The rest of a limit for a member. `remaining` is None where no number limits the rule. `refusal` is
+    that of an activity now, None where it would earn. `resets_at` is None where nothing changes by itself.
+    """
+
+    remaining: int | None = None
+    resets_at: datetime | None = None
+    refusal: Refusal | None = None
+
+
 class LimitedRule(Protocol):
     """The fields of a rule that a limit's validation reads."""
 
@@ -71,6 +92,16 @@ class LimitKind(DocumentStruct, frozen=True):
         `zone` is the member's. `streak` is the streak in the ledger, for rules that count days.
         """
         raise NotImplementedError
+
+    def once_key(self, rule_id: str, on: On) -> str | None:
+        """The source key of the rule's only slot, where it has one for all activities that it is about."""
+        return None
+
+    def state(
+        self, rule_id: str, on: On, used: UsedSlots, at: datetime, zone: str, version: str
+    ) -> LimitState:
+        """The rest at `at`. `zone` is the member's."""
+        return LimitState()
 
     def problems(self, on: On, path: str, others: Mapping[str, LimitedRule]) -> Iterator[Problem]:
         """Validate the limit of a rule about `on`. `path` is the rule's; `others` are by id."""

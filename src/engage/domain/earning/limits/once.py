@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.limits.kind import LimitKind, SlotKind
+from engage.domain.earning.limits.kind import LimitKind, LimitState, SlotKind, UsedSlots
+from engage.domain.earning.on import On
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.trace import TraceCode, TraceStep, step
 from engage.domain.keys import once_key
@@ -38,3 +39,17 @@ class Once(LimitKind, frozen=True, tag="once"):
         self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
     ) -> OnceSlot:
         return OnceSlot(rule_id)
+
+    def once_key(self, rule_id: str, on: On) -> str:
+        return once_key(rule_id)
+
+    def state(
+        self, rule_id: str, on: On, used: UsedSlots, at: datetime, zone: str, version: str
+    ) -> LimitState:
+        return state_of(OnceSlot(rule_id), used, version)
+
+
+def state_of(slot: OnceSlot, used: UsedSlots, version: str) -> LimitState:
+    if slot.source_key(1) in used.keys:
+        return LimitState(0, None, slot.refusal(version))
+    return LimitState(1)

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 from engage.domain import calendar
 from engage.domain.activity import AnyActivity
 from engage.domain.calendar import WindowKind
-from engage.domain.earning.limits.kind import LimitKind, SlotKind
+from engage.domain.earning.limits.kind import LimitKind, LimitState, SlotKind, UsedSlots
+from engage.domain.earning.on import On
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.trace import TraceCode, TraceStep, step
 from engage.domain.keys import window_key
@@ -87,6 +88,13 @@ class PerWindow(LimitKind, frozen=True, tag="per_window"):
         self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
     ) -> WindowSlot:
         return self.open_slot(rule_id, at, zone)
+
+    def state(
+        self, rule_id: str, on: On, used: UsedSlots, at: datetime, zone: str, version: str
+    ) -> LimitState:
+        slot = self.open_slot(rule_id, at, zone)
+        remaining = slot.view(used.numbers.get((rule_id, self.window), ())).remaining
+        return LimitState(remaining, slot.window.end, None if remaining else slot.refusal(version))
 
     def open_slot(self, rule_id: str, at: datetime, zone: str) -> WindowSlot:
         """A slot of the window that contains `at`."""

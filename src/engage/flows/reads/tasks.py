@@ -1,0 +1,51 @@
+"""The tasks of a member: all that they can earn now, read from PostgreSQL by one statement.
+
+A feature that has something to earn adds its source to `SOURCES`, as it adds a section to the home screen.
+"""
+
+from msgspec import Struct
+
+from engage.domain.refusals import Code, Refusal
+from engage.domain.tasks import Task
+from engage.flows.activities.tasks import TASKS as RULES
+from engage.ledger import home as ledger
+from engage.runtime.database import one_statement
+from engage.runtime.services import Services
+from engage.runtime.tasks import TaskContext
+
+SOURCES = (RULES,)
+
+
+class MemberTasks(Struct, frozen=True):
+    """`context` is None, and there are no tasks, while the program offers nothing in the member's country."""
+
+    context: TaskContext | None
+    tasks: list[Task]
+
+
+async def read_tasks(services: Services, program_id: str, member_id: str) -> MemberTasks:
+    """Read a member's tasks, in the order of `SOURCES`. Raises Refusal unknown_member; Unavailable."""
+    now = services.clock.now()
+    member = await services.members.get(services.db, program_id, member_id)
+    try:
+        program, market = services.programs.in_force(program_id, at=now, country=member.country)
+    except Refusal:
+        return MemberTasks(None, [])
+    context = TaskContext(services, now, member.country, program, market)
+    parameters: dict[str, object] = {}
+    for source in SOURCES:
+        parameters |= source.parameters(context)
+    async with one_statement(services.db) as conn:
+        read = await ledger.read_home(
+            conn,
+            member.program_id,
+            member.member_id,
+            now=now,
+            sections=[source.select(context) for source in SOURCES],
+            parameters=parameters,
+        )
+    if read is None:
+        raise Refusal(Code.UNKNOWN_MEMBER)
+    _, values = read
+    found = [source.view(context, value) for source, value in zip(SOURCES, values, strict=True)]
+    return MemberTasks(context, [task for tasks in found for task in tasks])

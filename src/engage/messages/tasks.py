@@ -1,0 +1,18 @@
+"""Why a task cannot be done now, in words."""
+
+from engage.domain.refusals import Code
+from engage.domain.tasks import WhyNot
+from engage.messages.catalogue import translate
+from engage.messages.refusals import refusal_message
+
+# The fact that selects the plural form of a sentence.
+COUNTED = {"streak_days_ahead": "days"}
+
+
+def why_not_text(why_not: WhyNot, language: str, zone: str) -> str:
+    """Write one or two sentences, with local times of `zone`."""
+    facts = {**why_not.facts, "zone": zone}
+    code = Code.named(why_not.code)
+    if code is not None:
+        return refusal_message(code, facts, language).detail
+    return translate(f"task.{why_not.code}", language, facts, counted=COUNTED.get(why_not.code))
