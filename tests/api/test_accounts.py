@@ -184,3 +184,55 @@ async def test_a_feed_ticket_is_valid_once(api: Calling) -> None:
     left_s = owner.expires_at - api.services.clock.wall().timestamp()
     assert 0 < left_s <= LIFETIME.total_seconds(), "what it opens ends with the token"
     assert await api.services.topics.redeem_ticket(ticket["ticket"]) is None
+
+
+async def test_a_credit_says_why_in_the_language_in_which_it_is_asked_for(api: Calling) -> None:
+    member = await api.joined()
+    tap = (await member.post("/v1/fuel/taps", accept_language="de")).json()["credits"][0]
+    assert tap["why"] == {"text": "Sie haben am 21. November 2026 getankt. Tag 1 in Folge bringt 2 Punkte."}
+    english = "You fuelled up on 21 November 2026. Day 1 in a row earns 2 points."
+    one = (await member.get(f"{CREDITS}/{tap['id']}")).json()
+    assert (one["why"]["text"], one["why"]["trace"][0]["code"]) == (english, "streak_day")
+    german = (await member.get(f"{CREDITS}/{tap['id']}", accept_language="de")).json()
+    assert german["why"]["text"] == tap["why"]["text"]
+    page = (await member.get(CREDITS, accept_language="fr")).json()["items"]
+    texts = {credit["rule"]: credit["why"]["text"] for credit in page}
+    assert texts["fuel"].startswith("Vous avez fait le plein le 21 novembre 2026. ")
+    assert texts["registration"].startswith("Vous vous êtes inscrit(e) le 21 novembre 2026. ")
+
+
+async def test_a_reason_has_the_members_own_date_and_an_operators_its_reason(api: Calling) -> None:
+    member = await api.joined()
+    stopped_clock(api.services).at = NOON.replace(hour=23, minute=30)
+    tap = (await member.post("/v1/fuel/taps")).json()["credits"][0]
+    assert "on 22 November 2026" in tap["why"]["text"], "in Madrid"
+    given = {"points": 7, "reason": "a late parcel", "reference": "T-77"}
+    await api.operator.post(f"/v1/admin/members/{member.member_id}/adjustments", given)
+    page = (await member.get(CREDITS)).json()["items"]
+    texts = {credit["rule"]: credit["why"]["text"] for credit in page}
+    assert texts["adjustment"] == "An operator adjusted the points: a late parcel"
+
+
+async def test_a_repeated_share_says_why_as_it_did(api: Calling) -> None:
+    member = await api.joined()
+    share = {"kind": "link", "product_id": "band", "share_id": "s-1"}
+    first = (await member.post("/v1/shares", share)).json()
+    again = (await member.post("/v1/shares", share)).json()
+    assert again["repeated"]
+    assert again["credits"][0]["why"] == first["credits"][0]["why"]
+    assert "Number 1 of 3 in November 2026 earns 10 points." in first["credits"][0]["why"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("language", "why"),
+    [
+        ("en", "The next tap is possible from 22 November 2026 00:00."),
+        ("de", "Kommen Sie zum nächsten Mal wieder: am 22. November 2026 00:00."),
+    ],
+)
+async def test_a_refusal_says_why_in_the_callers_language(api: Calling, language: str, why: str) -> None:
+    member = await api.joined()
+    await member.post("/v1/fuel/taps")
+    refused = problem(await member.post("/v1/fuel/taps", accept_language=language), 409, "already_tapped")
+    assert refused["why"] == {"text": refused["detail"]}
+    assert refused["detail"] == why

@@ -52,7 +52,7 @@ def test_a_counted_text_has_the_plural_forms_of_its_language(language: str) -> N
     counted = {f"refusal.{code}.detail" for code in refusals.COUNTED}
     counted |= {f"trace.{code}" for code in traces.COUNTED} | {"trace.amount", refusals.FOR_EVER}
     counted |= {f"rule.{key}" for key in program_rules.COUNTED}
-    counted |= {f"task.{key}" for key in tasks.COUNTED}
+    counted |= {f"task.{key}" for key in tasks.COUNTED} | {"trace.window_slot.day"}
     found = texts(language)
     assert {key for key, message in found.items() if message.pluralizable} == counted
     plural = get_plural(language)

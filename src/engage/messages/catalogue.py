@@ -4,7 +4,7 @@ A catalogue is compiled in memory when its language is first used. What a langua
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from gettext import GNUTranslations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date
+from babel.dates import format_date, format_skeleton
 from babel.lists import format_list
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
@@ -73,6 +73,16 @@ class _Shown(dict[str, str]):
         return "…"
 
 
+def known(key: str) -> bool:
+    """Tell whether there is a text under a key."""
+    return _translations(DEFAULT).gettext(key) != key
+
+
+def month_name(first_day: date, language: str) -> str:
+    """Write a month with its year."""
+    return format_skeleton("yMMMM", first_day, locale=locale_of(language))
+
+
 def show(value: Any, language: str, zone: str | None = None) -> str:
     """Show a fact in a language: an instant, money, a number, a list of reasons, or text."""
     match value:
@@ -80,6 +90,8 @@ def show(value: Any, language: str, zone: str | None = None) -> str:
             local = value.astimezone(ZoneInfo(zone or "UTC"))
             day = format_date(local, "long", locale=locale_of(language))
             return f"{day} {local:%H:%M}" if zone else f"{day} {local:%H:%M} UTC"
+        case date():
+            return format_date(value, "long", locale=locale_of(language))
         case bool() | str() | None:
             return str(value)
         case Money(currency=currency):

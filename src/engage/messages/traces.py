@@ -1,11 +1,12 @@
 """The steps of a trace as sentences."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 from engage.domain.earning.trace import TraceCode, TraceStep
 from engage.domain.money import Money
-from engage.messages.catalogue import translate
+from engage.messages.catalogue import month_name, translate
 
 # The fact that selects the plural form of a sentence.
 COUNTED: Final[Mapping[TraceCode, str]] = {
@@ -46,7 +47,21 @@ def trace_sentence(step: TraceStep, language: str, currency: str | None = None) 
         return str(facts["text"])
     if "paid_minor" in facts:
         facts = _with_amount(facts, language, currency)
-    return translate(f"trace.{code}", language, facts, counted=COUNTED.get(code))
+    key = f"trace.{code}"
+    if code is TraceCode.WINDOW_SLOT:
+        key, facts = _in_window(key, facts, language)
+    return translate(key, language, facts, counted=COUNTED.get(code))
+
+
+def _in_window(key: str, facts: dict[str, Any], language: str) -> tuple[str, dict[str, Any]]:
+    """(the key of the sentence, the facts with the window as the language writes it): a month, or a day."""
+    match str(facts.get("window")).split("-"):
+        case [year, month] if (year + month).isdecimal():
+            return key, facts | {"window": month_name(date(int(year), int(month), 1), language)}
+        case [year, month, day] if (year + month + day).isdecimal():
+            return f"{key}.day", facts | {"window": date(int(year), int(month), int(day))}
+        case _:
+            return key, facts
 
 
 def _with_amount(facts: Mapping[str, Any], language: str, currency: str | None) -> dict[str, Any]:

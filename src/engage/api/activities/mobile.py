@@ -13,14 +13,16 @@ from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
+from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
+from engage.api.http.problems import language_of
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share, Visit
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, UseCase
-from engage.flows.activities.activity import CreditView, MemberActivity, RecordedActivity
+from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
 from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
@@ -55,7 +57,7 @@ class VisitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class FuelTapResult(Struct, frozen=True):
     """`streak` is null where the program has no streak, `limit` where taps have no limit but the day."""
 
-    credits: list[CreditView]
+    credits: list[EarnedCredit]
     streak: StreakView | None
     limit: LimitView | None
 
@@ -65,7 +67,7 @@ class ShareResult(Struct, frozen=True):
     those that it earned then.
     """
 
-    credits: list[CreditView]
+    credits: list[EarnedCredit]
     limit: LimitView | None
     repeated: bool
 
@@ -73,7 +75,7 @@ class ShareResult(Struct, frozen=True):
 class ReviewResult(Struct, frozen=True):
     """The credits that the review earned. `limit` is null where reviews have none but the product."""
 
-    credits: list[CreditView]
+    credits: list[EarnedCredit]
     limit: LimitView | None
 
 
@@ -82,7 +84,7 @@ class VisitResult(Struct, frozen=True):
     no days are counted.
     """
 
-    credits: list[CreditView]
+    credits: list[EarnedCredit]
     limit: LimitView | None
     streak: StreakView | None
 
@@ -200,20 +202,20 @@ async def _tap(scope: Scope) -> Answer[FuelTapResult]:
     return await _record(*member_of(scope), TAP, scope, _tap_result)
 
 
-def _tap_result(recorded: RecordedActivity) -> Answer[FuelTapResult]:
-    return answer(FuelTapResult(recorded.credits, recorded.streak, recorded.limit), 202)
+def _tap_result(recorded: RecordedActivity, language: str) -> Answer[FuelTapResult]:
+    return answer(FuelTapResult(earned(recorded.credits, language), recorded.streak, recorded.limit), 202)
 
 
-def _share_result(recorded: RecordedActivity) -> Answer[ShareResult]:
-    return answer(ShareResult(recorded.credits, recorded.limit, recorded.repeated), 202)
+def _share_result(recorded: RecordedActivity, language: str) -> Answer[ShareResult]:
+    return answer(ShareResult(earned(recorded.credits, language), recorded.limit, recorded.repeated), 202)
 
 
-def _review_result(recorded: RecordedActivity) -> Answer[ReviewResult]:
-    return answer(ReviewResult(recorded.credits, recorded.limit), 202)
+def _review_result(recorded: RecordedActivity, language: str) -> Answer[ReviewResult]:
+    return answer(ReviewResult(earned(recorded.credits, language), recorded.limit), 202)
 
 
-def _visit_result(recorded: RecordedActivity) -> Answer[VisitResult]:
-    return answer(VisitResult(recorded.credits, recorded.limit, recorded.streak), 202)
+def _visit_result(recorded: RecordedActivity, language: str) -> Answer[VisitResult]:
+    return answer(VisitResult(earned(recorded.credits, language), recorded.limit, recorded.streak), 202)
 
 
 async def _record(
@@ -221,9 +223,14 @@ async def _record(
     member: Identity,
     activity: AnyActivity,
     scope: Scope,
-    shape: Callable[[RecordedActivity], Answer[T]],
+    shape_in: Callable[[RecordedActivity, str], Answer[T]],
 ) -> Answer[T]:
-    """Raises Refusal."""
+    """`shape_in` shapes the answer in a language. Raises Refusal."""
+    language = language_of(scope)
+
+    def shape(recorded: RecordedActivity) -> Answer[T]:
+        return shape_in(recorded, language)
+
     request = ActivityRequest(member.program_id, member.member_id, activity, keyed(scope, shape))
     try:
         return shape(await api.batchers.submit(RECORD, request))

@@ -304,5 +304,6 @@ def example(code: Code) -> Document:
         "detail": text.detail,
         "code": code.value,
         "trace_id": EXAMPLE_TRACE_ID,
+        "why": {"text": text.detail},
         **facts,
     }

@@ -44,6 +44,11 @@ class Schemas:
         self.components[Credit.__name__]["properties"]["why"] = ref(Why)
         self.components[Why.__name__]["properties"]["trace"]["items"] = ref(TraceLine)
         del self.components[TraceStep.__name__]
+        self.components[Why.__name__]["properties"]["text"] = {
+            "type": "string",
+            "description": "One or two sentences in the language of `Accept-Language`, with local dates.",
+        }
+        self.components[Why.__name__]["required"].append("text")
         # Opening balances and adjustments have no activity.
         self.components[Why.__name__]["required"].remove("activity")
         self.components[Problem.__name__]["properties"] |= _facts()

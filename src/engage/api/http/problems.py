@@ -48,6 +48,12 @@ class FieldError(Struct, frozen=True):
     message: str
 
 
+class Reason(Struct, frozen=True):
+    """Why not, in one or two sentences: the `detail`, where credits have their reason."""
+
+    text: str
+
+
 class Problem(Struct, frozen=True, kw_only=True):
     """A problem document (RFC 9457). Facts of the code are further members."""
 
@@ -57,6 +63,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     detail: str
     code: str
     trace_id: str
+    why: Reason
 
 
 def invalid(*errors: FieldError) -> Refusal:
@@ -108,6 +115,7 @@ def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
         detail=text.detail,
         code=refusal.code,
         trace_id=trace_id,
+        why=Reason(text.detail),
     )
     fields = msgspec.structs.asdict(document)
     assert fields.keys().isdisjoint(refusal.facts), refusal.facts

@@ -1,14 +1,14 @@
-"""The trace of a credit in answers: each step with its code, its facts and a text."""
+"""The reason of a credit in answers: in words, and as its trace, each step with code, facts and a text."""
 
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from engage.domain.earning.trace import FACTS, TraceCode, TraceStep, step
+from engage.domain.earning.trace import FACTS
 from engage.ledger.credits import Credit
 from engage.messages.traces import trace_line
+from engage.messages.why import trace_of, why_text
 
 _CODES: Final = "; ".join(f"`{code}` ({', '.join(names) or 'no facts'})" for code, names in FACTS.items())
 
@@ -22,15 +22,10 @@ class TraceLine(Struct, frozen=True):
 
 
 def with_text(credit: Credit, language: str) -> Credit:
-    """Add a text to each step of a credit's trace."""
+    """Add a text to the whole reason of a credit, and to each step of its trace."""
     currency = credit.why.get("activity", {}).get("currency")  # Only orders have one.
     lines = [
         TraceLine(line.code, line.facts, trace_line(line, language, currency))
-        for line in map(_step_of, msgspec.convert(credit.why["trace"], list[TraceStep | str]))
+        for line in trace_of(credit.why)
     ]
-    return replace(credit, why=credit.why | {"trace": lines})
-
-
-def _step_of(line: TraceStep | str) -> TraceStep:
-    """Wrap a sentence: a process of an earlier release may write some after the migration."""
-    return step(TraceCode.TEXT, text=line) if isinstance(line, str) else line
+    return replace(credit, why={**credit.why, "trace": lines, "text": why_text(credit.why, language)})

@@ -1,5 +1,7 @@
 """The shop registers and updates members, and merges two accounts of one member."""
 
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,9 +11,11 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import shop_idempotency, shop_of
+from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.parameters import MemberIdParameter
+from engage.api.http.problems import language_of
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
 from engage.domain.refusals import UseCase
@@ -29,13 +33,24 @@ class MergeCardsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reason: Reason
 
 
+class Registered(Struct, frozen=True, kw_only=True):
+    """The new member, with the credits granted for registering."""
+
+    member_id: str
+    program: str
+    country: str
+    joined_at: datetime
+    credits: list[EarnedCredit]
+
+
 _registration = msgspec.json.Decoder(MemberRegistration)
 _update = msgspec.json.Decoder(MemberUpdate)
 _merge = msgspec.json.Decoder(MergeCardsRequest)
 
 
-def _registered(member: RegisteredMember) -> Answer[RegisteredMember]:
-    return answer(member, 201)
+def _registered(member: RegisteredMember, language: str) -> Answer[Registered]:
+    credits = earned(member.credits, language)
+    return answer(Registered(**msgspec.structs.asdict(member) | {"credits": credits}), 201)
 
 
 class MemberController(Controller):
@@ -51,14 +66,13 @@ class MemberController(Controller):
         response_description="The member is registered. Points for registering are pending.",
         opt=contract(UseCase.REGISTER_MEMBER, body=MemberRegistration, repeat=Repeat.KEY),
     )
-    async def register(self, request: Request[Any, Any, Any]) -> Answer[RegisteredMember]:
+    async def register(self, request: Request[Any, Any, Any]) -> Answer[Registered]:
         """A person or company joins a program if its rules allow it."""
         api, key = await shop_of(request.scope)
         registration = await read_json(request, _registration)
         key.check(registration.program)
-        return _registered(
-            await register_member(api.services, registration, keyed=keyed(request.scope, _registered))
-        )
+        shape = partial(_registered, language=language_of(request.scope))
+        return shape(await register_member(api.services, registration, keyed=keyed(request.scope, shape)))
 
     @patch(
         "/{member_id:str}",

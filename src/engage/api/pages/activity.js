@@ -102,7 +102,7 @@ function showRow(credit, { member, program }, first) {
   setText(row.querySelector(".name"), title(credit, program));
   setText(row.querySelector(".about"), subtitle(credit, member.zone));
   setText(row.querySelector(".sum"), `+${credit.points}`);
-  if (row.shownState !== credit.state && credit.why) {
+  if (row.shownState !== credit.state && credit.why?.trace) {
     row.shownState = credit.state;
     row.querySelector(".why").replaceChildren(...why(credit, member.zone));
   }
@@ -130,7 +130,7 @@ function title({ rule, why }, program) {
 }
 
 function subtitle({ why, state }, zone) {
-  if (!why) return "Just now";
+  if (!why?.at) return "Just now";
   const { product_id: product, order_id: order } = why.activity ?? {};
   // The countdown is shown instead of the time.
   if (product && state === "pending") return productName(product);

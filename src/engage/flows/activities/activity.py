@@ -1,11 +1,14 @@
 """An activity of a member as it is sent to be recorded, and the answer to it."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from engage.domain.activity import AnyActivity
+from engage.domain.earning.credit import Why
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.keys import MemberKey
@@ -26,8 +29,9 @@ class MemberActivity(Struct, frozen=True):
 
 
 class CreditView(Struct, frozen=True):
-    """A credit as the answer shows it. Without a due time it waits for the shop's confirmation, and lapses
-    without it.
+    """A credit of an activity. Without a due time it waits for the shop's confirmation, and lapses without
+    it. `why` is the decision as it was made, or as it is stored: answers show it in words
+    (`engage.api.http.credits`).
     """
 
     id: UUID
@@ -36,13 +40,14 @@ class CreditView(Struct, frozen=True):
     state: str
     due_at: datetime | None
     lapses_at: datetime | None
+    why: Why | Mapping[str, Any]
 
 
 def view_of(row: CreditToAccept) -> CreditView:
     """A credit that was just accepted."""
     credit = row.credit
     lapses_at = credit.lapses_at if credit.due_at is None else None
-    return CreditView(row.id, credit.rule_id, credit.points, "pending", credit.due_at, lapses_at)
+    return CreditView(row.id, credit.rule_id, credit.points, "pending", credit.due_at, lapses_at, credit.why)
 
 
 class RecordedActivity(Struct, frozen=True):

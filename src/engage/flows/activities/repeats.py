@@ -117,7 +117,9 @@ def _repeat(
     if not windows:
         return refused(attempt.program.earning, slot)
     views = [
-        CreditView(credit.id, credit.rule, credit.points, credit.state, credit.due_at, credit.lapses_at)
+        CreditView(
+            credit.id, credit.rule, credit.points, credit.state, credit.due_at, credit.lapses_at, credit.why
+        )
         for credit in (referenced.credit for referenced in credits if not referenced.removed)
     ]
     limits = [window.view(used.get(query, [])) for query, window in windows.items()]

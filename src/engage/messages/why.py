@@ -1,0 +1,95 @@
+"""Why a credit was granted, in one or two sentences: what the member did and when, and what it earns.
+
+Made of the decision as it is kept with the credit, so any language can have it at any time.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from engage.domain.earning.credit import Why
+from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.messages.catalogue import known, translate
+from engage.messages.traces import trace_sentence
+
+# A decision as it was made, or as it is stored: what is stored may lack an activity, and is older.
+Decision = Why | Mapping[str, Any]
+
+# Sentences kept in memory: most taps of a day have the same few.
+CACHED: Final = 4_096
+
+# An activity without a text of its own is named by its day alone.
+ANY_ACTIVITY: Final = "why.activity"
+
+
+class Occasion(Struct, frozen=True):
+    """An activity: its kind, its day in the member's zone, and an order's id and currency."""
+
+    activity: str
+    day: date
+    order_id: str | None
+    currency: str | None
+
+
+def why_text(why: Decision, language: str) -> str:
+    """Write why a credit was granted."""
+    occasion, steps, rule = _parts(why)
+    line = _decisive(steps, rule)
+    facts = tuple((name, _hashable(value)) for name, value in line.facts.items()) if line else ()
+    return _text(occasion, line.code if line else "", facts, language)
+
+
+def trace_of(why: Mapping[str, Any]) -> list[TraceStep]:
+    """The steps of a stored decision. A process of an earlier release may write sentences after the
+    migration.
+    """
+    lines = msgspec.convert(why["trace"], list[TraceStep | str])
+    return [step(TraceCode.TEXT, text=line) if isinstance(line, str) else line for line in lines]
+
+
+def _parts(why: Decision) -> tuple[Occasion | None, list[TraceStep], str]:
+    """(what the member did, or None where nothing was done or is known any more; the trace; the rule)"""
+    if isinstance(why, Why):
+        activity = why.activity
+        order_id, currency = getattr(activity, "order_id", None), getattr(activity, "currency", None)
+        day = _local_day(why.at, why.zone)
+        return Occasion(str(activity.__struct_config__.tag), day, order_id, currency), why.trace, why.rule
+    steps, rule, done = trace_of(why), str(why.get("rule", "")), why.get("activity")
+    if not done:
+        return None, steps, rule
+    day = _local_day(datetime.fromisoformat(why["at"]), why["zone"])
+    return Occasion(done["activity"], day, done.get("order_id"), done.get("currency")), steps, rule
+
+
+def _local_day(at: datetime, zone: str) -> date:
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
+def _decisive(steps: list[TraceStep], rule: str) -> TraceStep | None:
+    """The step that says most: one about all of the credit, such as that it lapsed, or what its rule pays."""
+    whole = [line for line in steps if "rule" not in line.facts]
+    own = [line for line in steps if line.facts.get("rule") == rule]
+    paying = [line for line in own if "points" in line.facts]
+    return next((found[-1] for found in (whole, paying, own, steps) if found), None)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(CACHED)
+def _text(occasion: Occasion | None, code: str, facts: tuple[tuple[str, Any], ...], language: str) -> str:
+    sentences = []
+    if occasion is not None:
+        own = f"why.{occasion.activity}"
+        shown = {"day": occasion.day, "order_id": occasion.order_id or ""}
+        sentences.append(translate(own if known(own) else ANY_ACTIVITY, language, shown))
+    if code:
+        currency = None if occasion is None else occasion.currency
+        sentences.append(trace_sentence(TraceStep(code, dict(facts)), language, currency))
+    return " ".join(sentences)
