@@ -86,7 +86,7 @@ DOMAIN_MAY_IMPORT = {
 DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
-    *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
+    *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws", "challenges"),
     *("program", "playback"),
 ]
 

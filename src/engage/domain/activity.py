@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from engage.domain.keys import (
+    challenge_reference,
     draw_reference,
     order_reference,
     referral_reference,
@@ -208,5 +209,18 @@ class ReferralApproval(Activity, frozen=True, tag="referral", kw_only=True):
         return referral_reference(self.referral_id)
 
 
+class StepReached(Activity, frozen=True, tag="challenge_step", kw_only=True):
+    """The member reached a step of a challenge in a period: the progress `step`, for the `number`th time."""
+
+    challenge_id: Identifier
+    period: Identifier
+    step: int
+    number: int = 1
+
+    @property
+    def reference(self) -> str:
+        return challenge_reference(self.challenge_id, self.period, self.step, self.number)
+
+
 # With those that definitions pay for.
-AnyActivity = RuleActivity | GamePlay | DrawPrize | ReferralApproval
+AnyActivity = RuleActivity | GamePlay | DrawPrize | ReferralApproval | StepReached

@@ -30,6 +30,7 @@ ADJUSTMENT_RULE: Final = "adjustment"
 OPENING_RULE: Final = "opening_balance"
 TRANSFER_RULE: Final = "transfer"
 
+CHALLENGE: Final = "challenge"  # Rules and references of challenges begin with this and a colon.
 OPENING: Final = "opening"  # Source keys of opening balances begin with this.
 
 MEMBER_CALLER: Final = "member:"
@@ -57,6 +58,13 @@ def order_reference(order_id: str) -> str:
 def draw_reference(draw_id: str, number: int) -> str:
     """The reference of the prize of an entry, and the source key of its credit."""
     return f"draw:{draw_id}:{number}"
+
+
+def challenge_reference(challenge_id: str, period: str, step: int, number: int) -> str:
+    """The reference and the source key of what a step of a challenge pays in a period. `step` is the progress
+    that reaches it; `number` counts from 1 how often it was paid, since what was taken back is paid again.
+    """
+    return f"{CHALLENGE}:{challenge_id}:{period}:{step}:{number}"
 
 
 def referral_reference(referral_id: UUID) -> str:

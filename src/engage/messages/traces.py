@@ -25,6 +25,7 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.INVITED: "points",
     TraceCode.PROMOTION_LINES_LEFT_OUT: "lines",
     TraceCode.GAME_PRIZE: "points",
+    TraceCode.CHALLENGE_STEP: "points",
 }
 
 

@@ -33,6 +33,7 @@ class TraceCode(StrEnum):
     FRIEND_JOINED = "friend_joined"
     FRIEND_ORDERED = "friend_ordered"
     INVITED = "invited"
+    CHALLENGE_STEP = "challenge_step"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -70,6 +71,7 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.FRIEND_JOINED: ("rule", "points"),
     TraceCode.FRIEND_ORDERED: ("rule", "points"),
     TraceCode.INVITED: ("rule", "points"),
+    TraceCode.CHALLENGE_STEP: ("rule", "period", "progress", "points"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from engage.domain.activity import Order
 from engage.domain.feature.action import Action
 from engage.domain.feature.outcome import Outcome
@@ -11,13 +13,20 @@ from engage.domain.simulation.member import SimulatedMember
 
 
 def play(member: SimulatedMember, step: Step, at: datetime) -> Outcome:
-    """Play a step once, between everything that is due before and at its time."""
+    """Play a step once, between everything that is due before and at its time, and what follows from it.
+
+    What is paid because something else happened, such as a step of a challenge, is earned by the step too.
+    """
     member.advance(at)
+    earned = member.react(at)
     try:
         outcome = _do(member, step, at)
     except Refusal as refusal:
         outcome = Outcome(refusal=refusal)
+    earned += member.react(at)
     member.advance(at)
+    if earned and outcome.refusal is None:
+        outcome = replace(outcome, credits=[*(outcome.credits or []), *earned])
     return outcome
 
 

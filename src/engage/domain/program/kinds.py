@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
+from engage.domain.challenges.kind import CHALLENGE
 from engage.domain.definitions.kind import DefinitionKind
 from engage.domain.draws.kind import DRAW
 from engage.domain.games.kind import GAME
 
 # A kind adds one line here, and a field of its plural name to `Program`.
-KINDS: Final[tuple[DefinitionKind[Any], ...]] = (GAME, DRAW)
+KINDS: Final[tuple[DefinitionKind[Any], ...]] = (GAME, DRAW, CHALLENGE)

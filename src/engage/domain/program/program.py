@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from engage.domain.accounts.expiry import Expiry
+from engage.domain.challenges.definition import Challenge
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.fields import Country, DocumentStruct, ProgramId, Title, VersionName
 from engage.domain.document.order_scope import OrderScope
@@ -52,6 +53,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     referral: ReferralTerms | None = None
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)
+    challenges: Annotated[list[Challenge], Meta(max_length=100)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     draws: Annotated[list[Draw], Meta(max_length=100)] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)

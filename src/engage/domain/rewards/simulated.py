@@ -21,9 +21,10 @@ class IssuedCode(Struct):
     issued_at: datetime
     expires_at: datetime | None
     hold: SimulatedHold | None = None
+    void: bool = False
 
     def state(self, at: datetime) -> str:
-        state = "issued"
+        state = "void" if self.void else "issued"
         if self.hold is not None and self.hold.state != "released":
             state = "applied" if self.hold.state == "open" else "used"
         return state_at(state, self.expires_at, at)

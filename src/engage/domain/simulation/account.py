@@ -32,6 +32,10 @@ class SimulatedCredit(Struct):
     reduced: int = 0
     taken_back: int = 0
 
+    @property
+    def kept(self) -> int:
+        return self.new.points - self.reduced - self.taken_back
+
 
 class SimulatedHold(Struct):
     """Points set aside. `takes` are the lots they came from, oldest first; `given_back` points returned
@@ -69,6 +73,11 @@ class SimulatedAccount:
         """Without a version: versions are the ledger's."""
         account = self.account
         return Balance(account.active, account.pending, account.held, account.debt)
+
+    @property
+    def taken_back(self) -> int:
+        """The points that credits have lost, before or after they became active."""
+        return sum(credit.reduced + credit.taken_back for credit in self.credits.values())
 
     def expiring(self) -> list[tuple[datetime | None, int]]:
         """(end, points) of all active points, the earliest end first; None is never."""

@@ -33,6 +33,10 @@ class SimulatedFeature:
     def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
         """React to an order that was paid, delivered, cancelled or returned, before its credits change."""
 
+    def react(self, at: datetime) -> list[NewCredit]:
+        """Bring what follows from the member's facts to what it should be; the credits that this pays."""
+        return []
+
 
 F = TypeVar("F", bound=SimulatedFeature)
 
@@ -67,6 +71,16 @@ class SimulatedMember:
         for feature in self._features.values():
             feature.advance(at)
         self.account.advance(at)
+
+    def react(self, at: datetime) -> list[NewCredit]:
+        """Let the features do what follows from the facts, until nothing does; the credits that are paid."""
+        earned: list[NewCredit] = []
+        while True:
+            taken_back = self.account.taken_back
+            new = [credit for feature in self._features.values() for credit in feature.react(at)]
+            earned += new
+            if not new and self.account.taken_back == taken_back:
+                return earned
 
     def join(
         self, *, kind: Literal["person", "company"], birth_date: date | None, at: datetime

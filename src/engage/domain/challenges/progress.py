@@ -1,0 +1,134 @@
+"""The progress of a member in a run: a fold over facts in the order of their times."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from engage.domain.challenges.courses import Course, Run
+from engage.domain.challenges.definition import (
+    AllOf,
+    Challenge,
+    ChallengeStep,
+    Count,
+    DistinctProducts,
+    OneGoal,
+    PointsEarned,
+    SpendMinor,
+)
+from engage.domain.challenges.facts import ORDER, Fact
+
+State = Literal["running", "done", "missed"]
+
+# (challenge, label of the period): a run.
+RunKey = tuple[str, str]
+
+
+class Progress(Struct, frozen=True):
+    """`reached` are the facts that reached the steps, as far as there are such. `parts` is how far each of
+    the goals is of which all are to be reached.
+    """
+
+    progress: int
+    parts: tuple[int, ...]
+    reached: tuple[Fact, ...]
+
+    def state(self, run: Run, at: datetime) -> State:
+        if len(self.reached) == len(run.challenge.steps):
+            return "done"
+        return "running" if at < run.ends_at else "missed"
+
+
+class Interest(Struct, frozen=True):
+    """The facts that some challenges count: by activity, and with `points` all that have any."""
+
+    activities: frozenset[str]
+    points: bool
+
+    def __contains__(self, fact: Fact) -> bool:
+        return fact.activity in self.activities or (self.points and fact.points > 0)
+
+
+def interest_of(challenges: Iterable[Challenge]) -> Interest:
+    goals = [goal for challenge in challenges for goal in challenge.goals]
+    activities = {goal.activity for goal in goals if isinstance(goal, Count | DistinctProducts)}
+    if any(isinstance(goal, SpendMinor) for goal in goals):
+        activities.add(ORDER)
+    return Interest(frozenset(activities), any(isinstance(goal, PointsEarned) for goal in goals))
+
+
+class _Tally:
+    """One goal, counted up."""
+
+    def __init__(self, goal: OneGoal) -> None:
+        self.value = 0
+        self._goal = goal
+        self._seen: set[str] = set()
+
+    def add(self, fact: Fact) -> None:
+        match self._goal:
+            case Count(activity=activity):
+                if fact.activity == activity:
+                    self._add_new([fact.key])
+            case DistinctProducts(activity=activity):
+                if fact.activity == activity:
+                    self._add_new(fact.products)
+            case SpendMinor():
+                self.value += fact.spent_minor
+            case _:
+                self.value += fact.points
+
+    def _add_new(self, names: Iterable[str]) -> None:
+        self._seen.update(names)
+        self.value = len(self._seen)
+
+
+def progress_of(challenge: Challenge, facts: Iterable[Fact]) -> Progress:
+    """Fold the facts of a run, in order of their times."""
+    parts = challenge.goal.goals if isinstance(challenge.goal, AllOf) else []
+    tallies = [_Tally(goal) for goal in challenge.goals]
+    reached: list[Fact] = []
+    progress = 0
+    for fact in facts:
+        for tally in tallies:
+            tally.add(fact)
+        if parts:
+            progress = sum(tally.value >= part.of for tally, part in zip(tallies, parts, strict=True))
+        else:
+            progress = tallies[0].value
+        while len(reached) < len(challenge.steps) and progress >= challenge.steps[len(reached)].at:
+            reached.append(fact)
+    return Progress(progress, tuple(tally.value for tally in tallies) if parts else (), tuple(reached))
+
+
+class ReachedStep(Struct, frozen=True):
+    """A step that is reached, and the fact that reached it."""
+
+    run: Run
+    step: ChallengeStep
+    by: Fact
+
+
+def progress_of_runs(courses: Sequence[Course], facts: Iterable[Fact]) -> dict[RunKey, tuple[Run, Progress]]:
+    """The progress in every run that one of the facts counts for."""
+    ordered = sorted(facts)
+    found: dict[RunKey, tuple[Run, Progress]] = {}
+    for course in courses:
+        interest = interest_of(course.definitions)
+        by_run: dict[str, tuple[Run, list[Fact]]] = {}
+        for fact in ordered:
+            if fact in interest:
+                for run in course.runs_at(fact.at, fact.zone):
+                    by_run.setdefault(run.label, (run, []))[1].append(fact)
+        for label, (run, of_run) in by_run.items():
+            found[run.id, label] = run, progress_of(run.challenge, of_run)
+    return found
+
+
+def reached_steps(runs: Mapping[RunKey, tuple[Run, Progress]]) -> list[ReachedStep]:
+    return [
+        ReachedStep(run, step, by)
+        for run, progress in runs.values()
+        for step, by in zip(run.challenge.steps, progress.reached, strict=False)
+    ]
