@@ -18,6 +18,7 @@ from engage.api.http.problems import FieldError, invalid
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country, ProgramId
+from engage.domain.program import versions
 from engage.domain.refusals import Refusal, UseCase
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.advance_clock import advance_clock
@@ -31,6 +32,14 @@ ADULT_YEARS: Final = 30
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 
+class SandboxProgram(Struct, frozen=True):
+    """A program, and the countries in which it is in force now."""
+
+    id: str
+    title: str
+    countries: list[str]
+
+
 class Sandbox(Struct, frozen=True):
     """`now`: the time of the test clock, which every time decision follows. The keys are for the shop's and
     the operators' calls.
@@ -40,6 +49,7 @@ class Sandbox(Struct, frozen=True):
     feed_url: str
     shop_key: str
     admin_key: str
+    programs: list[SandboxProgram]
 
 
 class SandboxMemberRequest(MemberRegistration, frozen=True, kw_only=True):
@@ -111,7 +121,9 @@ class SandboxController(Controller):
         """Everything a client needs to try the API. A sandbox gives its keys to every caller."""
         api, secrets = _open(request.scope)
         now = api.services.clock.now()
-        return answer(Sandbox(now, api.services.settings.feed_url, secrets.shop_key, secrets.admin_key))
+        feed_url = api.services.settings.feed_url
+        programs = _programs(api.services, now)
+        return answer(Sandbox(now, feed_url, secrets.shop_key, secrets.admin_key, programs))
 
     @post(
         "/members",
@@ -200,10 +212,24 @@ def _registration(services: Services, member: SandboxMemberRequest) -> MemberReg
     )
 
 
+def _programs(services: Services, now: datetime) -> list[SandboxProgram]:
+    """List the programs that are in force somewhere, with the countries of their newest version first."""
+    found = []
+    for program_id in services.programs.ids():
+        published = services.programs.versions(program_id)
+        countries = dict.fromkeys(country for version in reversed(published) for country in version.countries)
+        in_force = [c for c in countries if versions.in_force(published, now, c) is not None]
+        if in_force:
+            newest = versions.in_force(published, now, in_force[0])
+            assert newest is not None
+            found.append(SandboxProgram(program_id, newest.title, in_force))
+    return found
+
+
 def _first_country(services: Services, program_id: str, now: datetime) -> str:
     """Return the first country of the newest version in force. Raises Refusal unknown_program."""
-    versions = services.programs.get(program_id)
-    for version in reversed(versions):
+    published = services.programs.get(program_id)
+    for version in reversed(published):
         for country in version.countries:
             try:
                 in_force, _ = services.programs.in_force(program_id, at=now, country=country)
@@ -211,4 +237,4 @@ def _first_country(services: Services, program_id: str, now: datetime) -> str:
                 continue
             if in_force is version:
                 return country
-    return next(iter(versions[-1].countries))
+    return next(iter(published[-1].countries))

@@ -2,7 +2,8 @@
 
 import * as clock from "./clock.js";
 import { $, el, icon, mark, setText } from "./dom.js";
-import { clockTime, countdown, dayAndTime, dayOf, exactly, productName, ruleOf, shortDay } from "./format.js";
+import { clockTime, countdown, dayAndTime, dayOf, exactly, number, productName, shortDay } from "./format.js";
+import { iconOf, titleOf } from "./names.js";
 
 const SHOWN_AT_FIRST = 6;
 const KINDS = {
@@ -26,7 +27,7 @@ const rows = new Map();
 let all = false;
 let onRemove = () => {};
 
-export function setUpActivity({ remove, showStatement }) {
+export function setUpActivity({ remove }) {
   onRemove = remove;
   $("more").addEventListener("click", () => {
     all = true;
@@ -34,23 +35,22 @@ export function setUpActivity({ remove, showStatement }) {
   });
   const tabs = [$("tab-credits"), $("tab-statement")];
   for (const tab of tabs) {
-    tab.addEventListener("click", () => choose(tab, tabs, showStatement));
+    tab.addEventListener("click", () => choose(tab, tabs));
     tab.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
       const other = tabs.find((one) => one !== tab);
       other.focus();
-      choose(other, tabs, showStatement);
+      choose(other, tabs);
     });
   }
 }
 
-function choose(tab, tabs, showStatement) {
+function choose(tab, tabs) {
   for (const one of tabs) {
     one.setAttribute("aria-selected", String(one === tab));
     one.tabIndex = one === tab ? 0 : -1;
     $(one.getAttribute("aria-controls")).hidden = one !== tab;
   }
-  showStatement(tab === $("tab-statement"));
 }
 
 let lastState = null;
@@ -89,7 +89,8 @@ function showCredits(state) {
   setText($("more"), `Show all ${state.credits.length}`);
 }
 
-function showRow(credit, { member, program }, first) {
+function showRow(credit, state, first) {
+  const { member } = state;
   let row = rows.get(credit.id);
   if (row === undefined) {
     row = makeRow(credit);
@@ -99,9 +100,9 @@ function showRow(credit, { member, program }, first) {
   mark(row, { state: credit.state });
   mark(row.querySelector(".chip"), { state: credit.state });
   setText(row.querySelector(".chip"), stateText(credit));
-  setText(row.querySelector(".name"), title(credit, program));
+  setText(row.querySelector(".name"), title(credit, state));
   setText(row.querySelector(".about"), subtitle(credit, member.zone));
-  setText(row.querySelector(".sum"), `+${credit.points}`);
+  setText(row.querySelector(".sum"), `+${number(credit.points)}`);
   if (row.shownState !== credit.state && credit.why?.trace) {
     row.shownState = credit.state;
     row.querySelector(".why").replaceChildren(...why(credit, member.zone));
@@ -118,15 +119,14 @@ function makeRow(credit) {
     el("span", {}, cell("about"), cell("chip")),
   );
   const turn = icon("chevron", "icon turn");
-  const summary = el("summary", {}, icon(ruleOf(credit.rule).icon), words, turn);
+  const summary = el("summary", {}, icon(iconOf({ rule: credit.rule, activity: credit.why?.activity?.activity, kind: credit.why?.activity?.kind })), words, turn);
   return el("li", { data: { rule: credit.rule } }, el("details", {}, summary, el("div", { class: "why" })));
 }
 
-function title({ rule, why }, program) {
-  const name = ruleOf(rule, program).title;
-  const { inputs } = why ?? {};
-  if (rule === "fuel" && inputs?.streak_days) return `${name}, day ${inputs.streak_days}`;
-  return name;
+function title({ rule, why, boost }, state) {
+  const name = boost ? `${titleOf(rule, state)}, extra` : titleOf(rule, state);
+  const days = why?.inputs?.streak_days;
+  return days && why.inputs.day && !boost ? `${name}, day ${days}` : name;
 }
 
 function subtitle({ why, state }, zone) {
@@ -159,7 +159,8 @@ function why(credit, zone) {
   ];
   const list = el("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
   const trace = el("ol", {}, ...because.trace.map(({ text }) => el("li", {}, text)));
-  return [el("h3", {}, "Why these points"), trace, list, ...removeButton(credit)];
+  const words = because.text ? el("p", {}, because.text) : null;
+  return [el("h3", {}, "Why these points"), words, trace, list, ...removeButton(credit)].filter(Boolean);
 }
 
 /** A button for the shop's event: a removed review or share loses its points. */
@@ -173,16 +174,17 @@ function removeButton(credit) {
 }
 
 /** An entry by its kind, and by what it is about. */
-function entryName({ kind, credit_id: credit, order_id: order }, names) {
-  const about = names.get(credit) ?? (order ? `order ${order}` : null);
+function entryName({ kind, credit_id: credit, order_id: order, coupon_id: coupon }, names) {
+  const about = names.get(credit) ?? names.get(coupon) ?? (order ? `order ${order}` : null);
   if (kind === "earning" || OWN_CREDIT.has(kind)) return about ?? KINDS[kind] ?? "Points";
   const what = KINDS[kind] ?? kind;
   return about ? `${what}: ${about}` : what;
 }
 
-function showEntries({ entries, credits, member, program }) {
+function showEntries(state) {
+  const { entries, credits, coupons, member } = state;
   $("statement-empty").hidden = entries.length > 0;
-  const names = new Map(credits.map((credit) => [credit.id, title(credit, program)]));
+  const names = new Map([...credits.map((credit) => [credit.id, title(credit, state)]), ...coupons.map((one) => [one.id, one.title])]);
   $("statement").replaceChildren(
     ...entries.map((entry) => {
       const sign = entry.points < 0 ? "−" : "+";
@@ -190,8 +192,8 @@ function showEntries({ entries, credits, member, program }) {
         "tr",
         {},
         el("td", {}, entryName(entry, names), el("small", {}, dayAndTime(entry.at, member.zone))),
-        el("td", { class: entry.points < 0 ? "minus-sum" : "plus-sum" }, `${sign}${Math.abs(entry.points)}`),
-        el("td", {}, String(entry.balance_after)),
+        el("td", { class: entry.points < 0 ? "minus-sum" : "plus-sum" }, `${sign}${number(Math.abs(entry.points))}`),
+        el("td", {}, number(entry.balance_after)),
       );
     }),
   );

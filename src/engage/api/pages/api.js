@@ -16,19 +16,19 @@ export class Problem extends Error {
 }
 
 /** {status, body, etag, took}; took in milliseconds. 304 has no body. Raises Problem. */
-export async function call(method, path, { body, token, etag } = {}) {
+export async function call(method, path, { body, token, etag, key, attempts = ATTEMPTS } = {}) {
   const headers = { Accept: "application/json", "Accept-Language": "en" };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (etag) headers["If-None-Match"] = etag;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (method === "POST") headers["Idempotency-Key"] = newId("");
+  if (method === "POST") headers["Idempotency-Key"] = key ?? newId("");
   const request = { method, headers, cache: "no-store" };
   if (body !== undefined) request.body = JSON.stringify(body);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await send(path, request, body);
     } catch (problem) {
-      if (!isRetryable(problem) || attempt === ATTEMPTS) throw problem;
+      if (!isRetryable(problem) || attempt === attempts) throw problem;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
@@ -53,7 +53,7 @@ async function send(path, request, sent) {
     body = text ? JSON.parse(text) : undefined;
   } catch {
     log({ kind: "http", text: `${request.method} ${path} no answer`, state: "bad" });
-    throw new Problem(0, { code: "no_answer", detail: "The store does not answer right now. Trying again." });
+    throw new Problem(0, { code: "no_answer", detail: "The store does not answer right now." });
   }
   const took = Math.round(networkTime(path, began));
   const good = response.ok || response.status === 304;

@@ -1,23 +1,28 @@
-// The demo store page: its member, its updates, and the sandbox's clock.
+// The demo store page: its member and program, its updates, and the sandbox's clock.
 
 import { setUpActivity, showActivity, tickActivity } from "./activity.js";
 import { call, Problem } from "./api.js";
 import * as clock from "./clock.js";
-import { setUpActions, remove } from "./actions.js";
+import { answeredLater, can, joinAnew, perform, PLAY, quoteBasket, refusedLater, remove, setUpActions, SHOP } from "./actions.js";
 import { $, el, setText } from "./dom.js";
 import { setUpEarn, showEarn } from "./earn.js";
 import { Feed } from "./feed.js";
-import { setUpHome, nextDue, showHome, tickHome } from "./home.js";
-import { identity, join, onOtherTabChanged, loadIdentity, renewToken } from "./identity.js";
-import { useMember, useToken, change, applyBalance, onChange, readSandbox, refresh, refreshSoon, state } from "./model.js";
-import { followCredits, followPush, setUpPanel, showLogMember } from "./panel.js";
-import { toast } from "./toast.js";
-import { log } from "./log.js";
 import { clockTime, dayOf, shortDay } from "./format.js";
+import { nextDue, showHome, tickHome } from "./home.js";
+import { identity, loadIdentity, onOtherTabChanged, renewToken } from "./identity.js";
+import { log } from "./log.js";
+import { applyBalance, change, onChange, readSandbox, refresh, refreshSoon, state, useMember, useToken } from "./model.js";
+import { countryName } from "./names.js";
+import { setUpOutbox } from "./outbox.js";
+import { followCredits, followPush, setUpPanel, showLogMember } from "./panel.js";
+import { showPlay, tickPlay } from "./play.js";
+import { loadOrders, setUpShop, showShop } from "./shop.js";
+import { toast } from "./toast.js";
+import { currentView, setUpViews } from "./views.js";
 
 const AGAIN_MS = 2000;
 const MISSED_MS = 4000;
-const HOME_COUNTRY = "ES";
+const FIRST_PROGRAM = "eu-mi-points";
 
 const otherTabs = new BroadcastChannel("engage-sandbox-clock");
 
@@ -26,19 +31,26 @@ let feed = null;
 async function start() {
   try {
     await readSandbox();
-    if (loadIdentity() === null) await join(HOME_COUNTRY);
+    const known = loadIdentity();
+    if (known === null || !state.programs.some((program) => program.id === known.program)) await joinFirst();
     await enter();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
-    setText($("fuel-status"), problem.message);
+    change({ trouble: problem.message });
     setTimeout(start, AGAIN_MS);
   }
+}
+
+function joinFirst() {
+  const program = state.programs.find((one) => one.id === FIRST_PROGRAM) ?? state.programs[0];
+  return joinAnew(program.id, program.countries[0]);
 }
 
 async function enter() {
   feed?.stop();
   const member = identity();
   useMember(member.token, signInAgain);
+  loadOrders(member.member_id);
   await refresh();
   if (member !== identity()) return;
   feed = new Feed(member.token, () => state.feedSeq, {
@@ -66,18 +78,18 @@ let starting = null;
 
 /** The token was refused: get another. A member who is gone is followed by a new one. */
 function signInAgain() {
-  const country = identity()?.country ?? HOME_COUNTRY;
+  const { program, country } = identity();
   return begin(() =>
     renewToken().catch((problem) => {
       if (problem.code !== "unknown_member") throw problem;
-      return join(country);
+      return joinAnew(program, country);
     }),
   );
 }
 
-/** Make a new member: the visitor has chosen a country. */
-function restart(country) {
-  return begin(() => join(country));
+/** Make a new member: the visitor has chosen a program and a country. */
+function restart(program, country) {
+  return begin(() => joinAnew(program, country));
 }
 
 function begin(signIn) {
@@ -118,6 +130,7 @@ function tick() {
   setText($("sandbox-zone"), zone.split("/").at(-1).replaceAll("_", " "));
   tickHome(state);
   tickActivity(state);
+  tickPlay();
   followCredits(state);
   const day = dayOf(at, zone);
   if (today !== null && day !== today) refresh();
@@ -148,6 +161,8 @@ function refreshIfVisible() {
   readSandbox().then(refresh, () => {});
 }
 
+// The sandbox's clock, and on a phone the way of a tap under it.
+
 const clockButtons = [
   ["plus-5-min", "PT5M"],
   ["plus-1-day", "P1D"],
@@ -172,30 +187,50 @@ function enableClock(enabled) {
   for (const [id] of clockButtons) $(id).ariaBusy = String(!enabled);
 }
 
+function toggleTrace() {
+  const shown = $("show-trace").getAttribute("aria-expanded") !== "true";
+  $("show-trace").setAttribute("aria-expanded", String(shown));
+  document.body.classList.toggle("with-trace", shown);
+}
+
+// The membership sheet.
+
 function showMember() {
   const { member } = state;
   if (member === null) return;
   const facts = [
     ["member", member.member_id],
-    ["program", `${member.program}, rules of ${member.program_version}`],
-    ["country", member.country],
+    ["program", `${state.program?.title ?? member.program}, rules of ${member.program_version}`],
+    ["country", countryName(member.country)],
     ["time zone", member.zone],
   ];
   $("member-facts").replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-  $("country").value = member.country;
+  $("program").replaceChildren(...state.programs.map(({ id, title }) => el("option", { value: id }, title)));
+  $("program").value = member.program;
+  showCountries(member.country);
   $("member").returnValue = "";
   $("member").showModal();
 }
 
+function showCountries(chosen) {
+  const program = state.programs.find((one) => one.id === $("program").value);
+  const options = program.countries.map((code) => el("option", { value: code }, countryName(code)));
+  $("country").replaceChildren(...options);
+  if (program.countries.includes(chosen)) $("country").value = chosen;
+}
+
 async function memberClosed() {
   if ($("member").returnValue !== "new") return;
-  await restart($("country").value);
-  toast("Welcome! A new member, and 50 points on the way.");
+  await restart($("program").value, $("country").value);
+  const points = state.balance?.pending ?? 0;
+  toast(points ? `Welcome! ${points} points are on the way.` : "Welcome!");
 }
 
 function show() {
   showHome(state);
-  showEarn(state);
+  showEarn(state, perform, can);
+  showPlay(state, PLAY);
+  showShop(state, SHOP);
   showActivity(state);
   showLogMember(state);
   tick();
@@ -203,22 +238,28 @@ function show() {
 }
 
 setUpPanel();
-setUpHome();
-setUpEarn(() => showEarn(state));
-setUpActivity({
-  remove,
-  showStatement: (shown) => {
-    change({ statementShown: shown });
-    if (shown) refresh();
-  },
-});
+setUpEarn();
+setUpShop(quoteBasket);
+setUpActivity({ remove });
 setUpActions();
+setUpOutbox((memberId) => (identity()?.member_id === memberId ? identity().token : null), {
+  changed: (count) => change({ waiting: count }),
+  answered: answeredLater,
+  refused: refusedLater,
+});
+change({ view: currentView() });
+setUpViews((view) => {
+  change({ view });
+  if (state.member !== null) refresh();
+});
 for (const [id, duration] of clockButtons) {
   $(id).addEventListener("click", () => {
     if ($(id).ariaBusy !== "true") advance(duration);
   });
 }
+$("show-trace").addEventListener("click", toggleTrace);
 $("member-button").addEventListener("click", showMember);
+$("program").addEventListener("change", () => showCountries(null));
 $("member").addEventListener("close", memberClosed);
 onOtherTabChanged(() => {
   loadIdentity();

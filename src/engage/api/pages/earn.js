@@ -1,13 +1,15 @@
-// Products to share and review, with the shares left this month.
+// All that the member can earn now, as the API lists it, and the invitation of a friend.
 
 import { $, el, icon, mark, setText } from "./dom.js";
-import { longDay, pays, PRODUCTS, productName } from "./format.js";
+import { longDay, number, plural, PRODUCTS, shortDay } from "./format.js";
+import { iconOf, inWords } from "./names.js";
 
-const BUTTONS = { share_social: "share-social", share_link: "share-link", review: "review", app_sign_in: "sign-in" };
+const ORDER = { open: 0, blocked: 1, done: 2 };
+const WITH_PRODUCT = new Set(["share", "review"]);
 
-export function setUpEarn(onChoose) {
+export function setUpEarn() {
   PRODUCTS.forEach((product, n) => {
-    const input = el("input", { type: "radio", name: "product", value: product.id, onchange: onChoose });
+    const input = el("input", { type: "radio", name: "product", value: product.id });
     input.checked = n === 0;
     const words = el("span", {}, icon(product.art, "art"), product.name);
     $("products").append(el("label", { class: "product", data: { product: product.id } }, input, words));
@@ -18,49 +20,78 @@ export function chosenProduct() {
   return document.querySelector("input[name=product]:checked").value;
 }
 
-export function showEarn(state) {
-  if (state.member === null) return;
-  for (const [rule, button] of Object.entries(BUTTONS)) {
-    const points = pays(state.program, rule);
-    setText($(`pays-${rule}`), points ? `+${points}` : "");
-    $(button).disabled = state.shopKey === null;
+const rows = new Map();
+
+/** `perform(task, button)` does what a task asks for; tasks that the page cannot do have no button. */
+export function showEarn({ tasks, member, referral, program }, perform, can) {
+  if (member === null) return;
+  $("shelf").hidden = !tasks.some((task) => WITH_PRODUCT.has(task.activity));
+  $("tasks-empty").hidden = tasks.length > 0;
+  const open = tasks.filter((task) => task.state === "open").length;
+  setText($("earn-open"), `${open} open`);
+  const inOrder = [...tasks].sort((one, other) => ORDER[one.state] - ORDER[other.state]);
+  const items = inOrder.map((task) => showTask(task, member, program, perform, can));
+  for (const [rule, row] of rows) {
+    if (!items.includes(row)) {
+      row.remove();
+      rows.delete(rule);
+    }
   }
-  showLimit(state, "share_social");
-  showLimit(state, "share_link");
-  showReview(state);
-  showSignIn(state);
+  items.forEach((item, n) => {
+    if ($("tasks").children[n] !== item) $("tasks").insertBefore(item, $("tasks").children[n] ?? null);
+  });
+  showReferral(referral);
 }
 
-function showLimit({ limits, member }, rule) {
-  const limit = limits.find((one) => one.rule === rule);
-  $(BUTTONS[rule]).parentElement.hidden = limit === undefined;
-  if (limit === undefined) return;
-  mark($(BUTTONS[rule]), { spent: limit.remaining === 0 });
-  const none = `None left, again on ${longDay(limit.resets_at, member.zone)}`;
-  setText($(`left-${rule}`), limit.remaining ? `${limit.remaining} left this month` : none);
-}
-
-/** The products whose review has earned points, even if they were taken back. */
-function reviewed({ credits }) {
-  return new Set(credits.filter((one) => one.rule === "review").map((one) => one.why?.activity?.product_id));
-}
-
-function showReview(state) {
-  const done = reviewed(state);
-  for (const label of document.querySelectorAll(".product")) {
-    const has = label.querySelector("i") !== null;
-    if (done.has(label.dataset.product) && !has) label.append(el("i", { title: "Reviewed" }, icon("check")));
-    if (!done.has(label.dataset.product) && has) label.querySelector("i").remove();
+/** Rows are kept between updates, so that a focused button stays focused. */
+function showTask(task, member, program, perform, can) {
+  let row = rows.get(task.rule);
+  if (row === undefined) {
+    row = el(
+      "li",
+      { data: { rule: task.rule } },
+      el(
+        "button",
+        { class: "offer", type: "button" },
+        icon(iconOf(withKind(task, program))),
+        el("span", { class: "offer-words" }, el("b"), el("span")),
+        el("span", { class: "plus" }),
+      ),
+    );
+    rows.set(task.rule, row);
   }
-  const product = chosenProduct();
-  const spent = done.has(product);
-  mark($("review"), { spent });
-  setText($("left-review"), `${productName(product)}${spent ? ": reviewed" : ", once a product"}`);
+  const button = row.firstElementChild;
+  button.onclick = () => perform(withKind(task, program), button);
+  button.disabled = task.state !== "open" || !can(withKind(task, program));
+  mark(button, { spent: task.state !== "open", state: task.state });
+  setText(button.querySelector("b"), task.title);
+  setText(button.querySelector(".offer-words span"), words(task, member.zone));
+  setText(button.querySelector(".plus"), task.points ? `+${number(task.points)}` : task.activity === "order" ? "Shop" : "");
+  return row;
 }
 
-function showSignIn({ credits, shopKey }) {
-  const spent = credits.some((one) => one.rule === "app_sign_in");
-  $("sign-in").disabled = spent || shopKey === null;
-  mark($("sign-in"), { spent });
-  setText($("left-app_sign_in"), spent ? "Done, earns points once" : "Earns points once");
+/** The kind of a share, and the page of a visit, are of the program's rule. */
+function withKind(task, program) {
+  const rule = program?.rules.find((one) => one.id === task.rule);
+  return { kind: rule?.kind ?? null, page: rule?.page ?? null, ...task };
+}
+
+function words({ state, remaining, resets_at: resets, why_not: why, activity }, zone) {
+  if (why) return why.text ?? inWords(why.code ?? String(why));
+  const again = resets ? `, again on ${shortDay(resets, zone)}` : "";
+  if (state === "done") return resets ? `Done${again}` : "Done";
+  if (remaining === 1) return resets ? `Once until ${shortDay(resets, zone)}` : "Once";
+  if (remaining) return `${remaining} left${resets ? ` until ${longDay(resets, zone)}` : ""}`;
+  return activity ? inWords(activity) : "";
+}
+
+function showReferral(referral) {
+  $("referral").hidden = referral === null;
+  if (referral === null) return;
+  setText($("referral-code"), referral.code);
+  const counts = ["invited", "pending", "rewarded", "flagged"].filter((name) => name !== "flagged" || referral[name]);
+  $("referral-counts").replaceChildren(
+    ...counts.flatMap((name) => [el("div", {}, el("dt", {}, inWords(name)), el("dd", {}, number(referral[name])))]),
+  );
+  $("invite").title = plural(referral.invited, "friend");
 }

@@ -6,6 +6,8 @@ import { log } from "./log.js";
 const PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 const FIRST_MESSAGE_MS = 8_000;
+const PING_AFTER_MS = 10_000;
+const PONG_WITHIN_MS = 5_000;
 const RENEW_BEFORE_MS = 60_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -111,8 +113,21 @@ export class Feed {
     clearTimeout(this.#timer);
     this.#attempts = 0;
     this.#on.state("live");
+    this.#timer = setTimeout(() => this.#ping(), PING_AFTER_MS);
     if (message.type === "snapshot") this.#on.snapshot(message);
     if (message.type === "balance") this.#on.balance(message);
+  }
+
+  /** Ask a quiet feed whether it still answers: a browser does not tell that a connection is dead. */
+  #ping() {
+    const socket = this.#socket;
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    socket.send('{"type": "ping"}');
+    this.#timer = setTimeout(() => {
+      log({ kind: "socket", text: `no answer to a ping in ${PONG_WITHIN_MS / 1000} s`, state: "bad" });
+      this.#attempts = 1;
+      this.renew();
+    }, PONG_WITHIN_MS);
   }
 
   #retryLater() {

@@ -1,34 +1,12 @@
-// Names and numbers of the demo store, and the formats of times.
+// The products of the demo store, and the formats of times and numbers.
 
+// Prices are in thousandths of a typical phone, so that every currency has sensible ones (`shop.js`).
 export const PRODUCTS = [
-  { id: "nova-one", name: "Nova One", art: "product-phone" },
-  { id: "pulse-band", name: "Pulse Band", art: "product-band" },
-  { id: "aura-buds", name: "Aura Buds", art: "product-buds" },
-  { id: "dusk-lamp", name: "Dusk Lamp", art: "product-lamp" },
+  { id: "nova-one", name: "Nova One", art: "product-phone", price: 1000 },
+  { id: "pulse-band", name: "Pulse Band", art: "product-band", price: 120 },
+  { id: "aura-buds", name: "Aura Buds", art: "product-buds", price: 200 },
+  { id: "dusk-lamp", name: "Dusk Lamp", art: "product-lamp", price: 80 },
 ];
-
-const RULES = {
-  registration: { title: "Welcome to the store", icon: "spark" },
-  app_sign_in: { title: "First sign-in to the app", icon: "device" },
-  share_social: { title: "Shared on social", icon: "share" },
-  share_link: { title: "Shared a link", icon: "link" },
-  review: { title: "Review", icon: "star" },
-  fuel: { title: "Daily fuel", icon: "flame" },
-  fuel_streak: { title: "Seven days in a row", icon: "gift" },
-  adjustment: { title: "Corrected by the store", icon: "spark" },
-  opening_balance: { title: "Points from before", icon: "spark" },
-};
-
-/** The points that a rule of the program pays, or null if there is no such rule, or it depends on the order. */
-export function pays(program, rule) {
-  return program?.rules.find((one) => one.id === rule)?.points ?? null;
-}
-
-/** Rules that the page has no words for are called what the program calls them. */
-export function ruleOf(id, program) {
-  const title = program?.rules.find((rule) => rule.id === id)?.title ?? id.replaceAll("_", " ");
-  return RULES[id] ?? { title, icon: "spark" };
-}
 
 export function productName(id) {
   return PRODUCTS.find((product) => product.id === id)?.name ?? id;
@@ -67,5 +45,11 @@ export function countdown(ms) {
 }
 
 export function plural(count, one, many = `${one}s`) {
-  return `${count} ${count === 1 ? one : many}`;
+  return `${number(count)} ${count === 1 ? one : many}`;
+}
+
+const numbers = new Intl.NumberFormat("en-GB");
+
+export function number(value) {
+  return numbers.format(value);
 }

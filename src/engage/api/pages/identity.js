@@ -2,12 +2,11 @@
 
 import { call } from "./api.js";
 
-export const PROGRAM = "eu-mi-points";
 const STORAGE_KEY = "engage.demo.member";
 
 let current = null;
 
-/** {member_id, token, country}, or null on a first visit. */
+/** {program, member_id, token, country}, or null on a first visit. */
 export function identity() {
   return current;
 }
@@ -19,19 +18,23 @@ export function loadIdentity() {
     // Without storage, a reload makes a new member.
     current = null;
   }
+  if (current !== null && !current.program) current = null;
   return current;
 }
 
-export async function join(country) {
-  const { body } = await call("POST", "/v1/sandbox/members", { body: { program: PROGRAM, country } });
-  return keep({ member_id: body.member_id, token: body.token, country });
+/** `referralCode`: of the member who has invited this one. Raises Problem. */
+export async function join(program, country, referralCode = null) {
+  const body = { program, country };
+  if (referralCode) body.referral_code = referralCode;
+  const { body: made } = await call("POST", "/v1/sandbox/members", { body });
+  return keep({ program, member_id: made.member_id, token: made.token, country });
 }
 
 /** Get another token of the same member. Raises Problem, `unknown_member` if the member is gone. */
 export async function renewToken() {
-  const { member_id, country } = current;
-  const { body } = await call("POST", "/v1/sandbox/tokens", { body: { program: PROGRAM, member_id } });
-  return keep({ member_id, token: body.token, country });
+  const { program, member_id, country } = current;
+  const { body } = await call("POST", "/v1/sandbox/tokens", { body: { program, member_id } });
+  return keep({ program, member_id, token: body.token, country });
 }
 
 function keep(member) {

@@ -15,13 +15,42 @@ const EMPTY = {
   feedSeq: null,
   expiring: [],
   streak: null,
+  tiers: [],
   limits: [],
+  tasks: [],
   credits: [],
   entries: [],
+  challenges: [],
+  quizzes: [],
+  games: [],
+  draws: [],
+  boards: [],
+  referral: null,
+  rewards: [],
+  coupons: [],
   trouble: null,
 };
 
-export const state = { ...EMPTY, connection: "connecting", shopKey: null, statementShown: false };
+// What each view needs besides the home screen and the credits: [field of the state, path, how to read the answer].
+const items = (body) => body.items;
+const PARTS = {
+  home: [["challenges", "/v1/me/challenges", items]],
+  earn: [["referral", "/v1/me/referral", (body) => body]],
+  play: [
+    ["challenges", "/v1/me/challenges", items],
+    ["quizzes", "/v1/quizzes", items],
+    ["games", "/v1/games", items],
+    ["draws", "/v1/draws", items],
+    ["boards", "/v1/leaderboards", items],
+  ],
+  shop: [
+    ["rewards", "/v1/rewards", items],
+    ["coupons", "/v1/me/coupons", items],
+  ],
+  activity: [["entries", "/v1/me/entries", items]],
+};
+
+export const state = { ...EMPTY, connection: "connecting", shopKey: null, programs: [], waiting: 0, view: "home" };
 
 const listeners = new Set();
 let scheduled = false;
@@ -73,7 +102,7 @@ export function applyAnswer({ credits = [], streak, limit }) {
   const fresh = credits.filter((credit) => !known.has(credit.id));
   change({
     credits: [...fresh.reverse(), ...state.credits],
-    streak: streak ?? state.streak,
+    streak: streak ? { ...state.streak, ...streak } : state.streak,
     limits: limit ? state.limits.map((one) => (one.rule === limit.rule ? limit : one)) : state.limits,
   });
 }
@@ -108,10 +137,11 @@ async function readUntilCurrent() {
 async function read(memberToken) {
   const as = { token: memberToken };
   try {
-    const [me, credits, entries] = await Promise.all([
+    const [me, credits, tasks, ...parts] = await Promise.all([
       call("GET", "/v1/me", { ...as, etag }),
       call("GET", `/v1/me/credits?limit=${CREDITS_READ}`, as),
-      state.statementShown ? call("GET", "/v1/me/entries", as) : null,
+      call("GET", "/v1/tasks", as),
+      ...PARTS[state.view].map((part) => readPart(part, as)),
     ]);
     if (memberToken !== token) return;
     if (me.status !== 304) {
@@ -125,7 +155,8 @@ async function read(memberToken) {
       if (memberToken !== token) return;
       change({ program });
     }
-    apply(home, credits.body.items, entries?.body.items);
+    change(Object.assign({}, ...parts));
+    apply(home, credits.body.items, tasks.body.items);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (memberToken !== token) return;
@@ -137,16 +168,26 @@ async function read(memberToken) {
   }
 }
 
-function apply({ balance: { seq, ...balance }, member, expiring, streak, limits }, credits, entries) {
+/** A program that does not offer something has nothing of it. */
+async function readPart([field, path, shape], as) {
+  try {
+    return { [field]: shape((await call("GET", path, as)).body) };
+  } catch (problem) {
+    if (problem.code === "not_offered" || problem.code === "not_found") return { [field]: EMPTY[field] };
+    throw problem;
+  }
+}
+
+function apply({ balance: { seq, ...balance }, member, expiring, streak, limits, tiers }, credits, tasks) {
   // A push may have been faster than this answer.
   if (state.seq === null || seq >= state.seq) change({ seq, balance });
   else refreshSoon();
-  change({ member, expiring, streak, limits, credits, entries: entries ?? state.entries, trouble: null });
+  change({ member, expiring, streak, limits, tiers: tiers ?? [], credits, tasks, trouble: null });
 }
 
 /** Raises Problem. */
 export async function readSandbox() {
   const { body } = await call("GET", "/v1/sandbox");
   clock.setNow(body.now);
-  change({ shopKey: body.shop_key });
+  change({ shopKey: body.shop_key, programs: body.programs });
 }

@@ -9,9 +9,16 @@ let timer = 0;
 /** `urgent`: an error, which screen readers read at once. */
 export function toast(text, { urgent = false } = {}) {
   clearTimeout(timer);
-  for (const id of ["toast-polite", "toast-urgent"]) $(id).replaceChildren();
+  clearToasts();
   $(urgent ? "toast-urgent" : "toast-polite").append(el("p", { class: "toast" }, text));
-  timer = setTimeout(() => {
-    for (const id of ["toast-polite", "toast-urgent"]) $(id).replaceChildren();
-  }, SHOWN_MS);
+  timer = setTimeout(clearToasts, SHOWN_MS);
+}
+
+/** An error does not outlive the next success. */
+export function clearError() {
+  $("toast-urgent").replaceChildren();
+}
+
+function clearToasts() {
+  for (const id of ["toast-polite", "toast-urgent"]) $(id).replaceChildren();
 }
