@@ -52,6 +52,9 @@ class Caller:
     async def patch(self, path: str, body: object, **headers: str) -> httpx.Response:
         return await self._client.patch(path, headers=self._headers | _named(headers), json=body)
 
+    async def put(self, path: str, body: object, **headers: str) -> httpx.Response:
+        return await self._client.put(path, headers=self._headers | _named(headers), json=body)
+
     async def delete(self, path: str, **headers: str) -> httpx.Response:
         return await self._client.delete(path, headers=self._headers | _named(headers))
 

@@ -15,12 +15,12 @@ from engage.api.http.callers import operator_idempotency, operator_of
 from engage.api.http.context import Api
 from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.parameters import NOT_GIVEN
-from engage.api.http.problems import FieldError, invalid, invalid_document
+from engage.api.http.problems import invalid, invalid_document
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.definitions.kind import D, DefinitionKind
 from engage.domain.document import decoding
-from engage.domain.document.errors import DocumentError
+from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.program.kinds import KINDS
 from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.definitions.change import add_definition, change_definition
@@ -141,7 +141,8 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
             definition = await _read(request, kind)
             key.check(definition.program or "")
             if definition.id != definition_id:
-                raise invalid(FieldError("id", f'expected "{definition_id}", as in the path'))
+                found = Problem("id", f"{shown(definition_id)}, as in the path", shown(definition.id))
+                raise invalid_document([found])
             try:
                 changed = await change_definition(
                     api.services, kind, definition, expected_version=expected, operator=key.name
@@ -176,7 +177,7 @@ async def _read(request: Request[Any, Any, Any], kind: DefinitionKind[D]) -> D:
     if problems:
         raise invalid_document(problems)
     if isinstance(value, dict) and value.get("program") is None:
-        raise invalid(FieldError("program", "expected the id of a program, got nothing"))
+        raise invalid_document([Problem("program", "the id of a program", "nothing")])
     return msgspec.convert(value, kind.struct)
 
 
