@@ -87,6 +87,7 @@ DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws", "challenges"),
+    "quizzes",
     *("program", "playback"),
 ]
 
@@ -94,6 +95,7 @@ DOMAIN_BOTTOM_UP = [
 FLOWS_BOTTOM_UP = [
     "definitions",
     *("programs", "reports", "withdrawals", "activities", "orders", "members", "shop", "checkout", "rewards"),
+    "quizzes",
     *("scheduled", "reads", "operations"),
 ]
 

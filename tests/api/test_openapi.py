@@ -89,6 +89,7 @@ VERBS = (
     *(
         "add",
         "adjust",
+        "answer",
         "advance",
         "capture",
         "change",

@@ -339,8 +339,8 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         'refused = "not_open_yet"',
         "",
         [
-            "examples[0].steps[5]: expected one of earns, refused, quotes, pays, gives, wins, balance, "
-            "expiring, got no expectation"
+            "examples[0].steps[5]: expected one of earns, refused, quotes, pays, gives, wins, asks, "
+            "grades, balance, expiring, got no expectation"
         ],
     ),
     "a reward that is refused and given": (
@@ -376,7 +376,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
             "examples[0].steps[2].do.activity: expected one of fuel_tap, registration, app_sign_in, share, "
             "review, visit, order, join, wait, order_delivered, order_cancelled, order_returned, "
             "review_published, review_removed, share_confirmed, share_removed, quote, hold, spend, "
-            "capture, release, redeem, withdraw, play_game, enter_draw, "
+            "capture, release, redeem, withdraw, play_game, enter_draw, start_quiz, answer_quiz, "
             'got "reedem" (did you mean redeem?)'
         ],
     ),

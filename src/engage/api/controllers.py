@@ -16,6 +16,7 @@ from engage.api.members.mobile import HomeController
 from engage.api.members.shop import MemberController
 from engage.api.programs.admin import ProgramController
 from engage.api.programs.mobile import MemberProgramController
+from engage.api.quizzes.mobile import QuizController
 from engage.api.reports.admin import ReportController
 from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
@@ -32,6 +33,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     ActivityController,
     TaskController,
     RewardController,
+    QuizController,
     WithdrawalController,
     FeedController,
     MemberController,

@@ -1,4 +1,4 @@
-"""Activities of members, as the rules see them: one union, tagged by `activity`."""
+"""Activities of members, as the rules see them: one union, tagged by `activity`; and what else is paid."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -9,6 +9,7 @@ from engage.domain.keys import (
     challenge_reference,
     draw_reference,
     order_reference,
+    quiz_reference,
     referral_reference,
     review_reference,
     share_reference,
@@ -222,5 +223,16 @@ class StepReached(Activity, frozen=True, tag="challenge_step", kw_only=True):
         return challenge_reference(self.challenge_id, self.period, self.step, self.number)
 
 
+class QuizAttempt(Activity, frozen=True, tag="quiz_attempt", kw_only=True):
+    """The member answered an attempt at a quiz."""
+
+    quiz_id: Identifier
+    attempt_id: UUID
+
+    @property
+    def reference(self) -> str | None:
+        return quiz_reference(self.attempt_id)
+
+
 # With those that definitions pay for.
-AnyActivity = RuleActivity | GamePlay | DrawPrize | ReferralApproval | StepReached
+AnyActivity = RuleActivity | GamePlay | DrawPrize | ReferralApproval | StepReached | QuizAttempt

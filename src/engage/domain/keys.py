@@ -20,6 +20,7 @@ OrderId = tuple[str, str]  # (program, order), whoever paid it
 HoldKey = tuple[str, str, UUID]  # (program, member, hold)
 ReferenceKey = tuple[str, str, str]  # (program, member, reference)
 SourceKey = tuple[str, str, str]  # (program, member, source key)
+AttemptKey = tuple[str, str, UUID]  # (program, member, attempt at a quiz)
 RewardKey = tuple[str, str]  # (program, reward)
 CouponKey = tuple[str, str]  # (program, code)
 CardKey = tuple[str, str]  # (program, card number)
@@ -70,6 +71,10 @@ def challenge_reference(challenge_id: str, period: str, step: int, number: int) 
 def referral_reference(referral_id: UUID) -> str:
     """The reference of what a referral pays to both members."""
     return f"referral:{referral_id}"
+
+
+def quiz_reference(attempt_id: UUID) -> str:
+    return f"quiz:{attempt_id}"
 
 
 def removal_reference(reference: str) -> str:
@@ -131,6 +136,16 @@ def game_rule(game_id: str) -> str:
 def game_play_key(game_id: str, run: int, number: int) -> str:
     """The key of a play, by its number in a run of its game."""
     return f"{game_rule(game_id)}:{run}:{number}"
+
+
+def quiz_rule(quiz_id: str) -> str:
+    """The rule of the credits of a quiz."""
+    return f"quiz:{quiz_id}"
+
+
+def quiz_key(quiz_id: str, window: str, number: int) -> str:
+    """The key of an attempt, by the label of its window and its place there."""
+    return f"{quiz_rule(quiz_id)}:{window}:{number}"
 
 
 def opening_key(name: str) -> str:

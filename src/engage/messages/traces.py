@@ -26,6 +26,8 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.PROMOTION_LINES_LEFT_OUT: "lines",
     TraceCode.GAME_PRIZE: "points",
     TraceCode.CHALLENGE_STEP: "points",
+    TraceCode.QUIZ_ANSWERS: "points",
+    TraceCode.QUIZ_FULL_SCORE: "points",
 }
 
 

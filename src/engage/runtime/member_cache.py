@@ -4,17 +4,20 @@ Every process looks for these every few seconds. In between, the ledger accepts 
 the flow gets AccountClosed, refreshes the cache and tries again with the current member.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.activity import MemberId
 from engage.domain.keys import MemberKey
-from engage.domain.refusals import Code, Refusal
+from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.runtime.database import one_statement, transaction
 from engage.store.members.members import Member, read_closed_members, read_members
+
+T = TypeVar("T")
 
 CAPACITY = 200_000
 
@@ -79,6 +82,15 @@ class MemberCache:
         if len(self._members) >= CAPACITY:
             self._members.clear()
         self._members[key] = member
+
+
+async def with_current_members(members: MemberCache, db: AsyncEngine, run: Callable[[], Awaitable[T]]) -> T:
+    """Run a flow, and once more with the current members where one of them was just merged or erased."""
+    try:
+        return await run()
+    except AccountClosed:
+        await members.refresh(db)
+        return await run()
 
 
 def is_member_id(member_id: str) -> bool:

@@ -60,6 +60,7 @@ def test_a_stored_decision_can_be_repeated(
         why = msgspec.json.decode(msgspec.json.encode(credit.why), type=Why)
         assert why == credit.why
         assert (why.program, why.version) == (program.id, program.version)
+        assert isinstance(why.activity, AnyActivity)
         again = decide(program.earning, why.activity, at=why.at, zone=why.zone, grants=grants)
         assert credit in again
         assert any(step.facts["rule"] == credit.rule_id for step in why.trace)

@@ -24,6 +24,17 @@ REVERSED = (
 )
 LAST = "(member_id, seq) = (SELECT member_id, max(seq) FROM entries WHERE member_id = 'm-1' GROUP BY 1)"
 
+
+def _attempts(count: int, *, credit: str = "NULL") -> str:
+    """Attempts at a quiz that allows one a day."""
+    return f"""
+        INSERT INTO quiz_attempts (program_id, member_id, id, quiz_id, version, of_window, number, allowed,
+                                   seed, started_at, expires_at, credit_id)
+        SELECT 'playground', 'm-1', uuidv7(), 'spring', '#1', '2026-11-01', n, 1, '', now(), now(), {credit}
+        FROM generate_series(1, {count}) n
+    """
+
+
 BROKEN = [
     ("entries_balance", f"UPDATE entries SET active_delta = active_delta + 1 WHERE {LAST}"),
     ("entries_balance", f"UPDATE entries SET debt_delta = 3 WHERE {LAST}"),
@@ -234,6 +245,9 @@ BROKEN += [
         "stock_is_counted",
         "INSERT INTO coupons SELECT c.* FROM coupons c, generate_series(1, 3) WHERE reward_id = 'scarce'",
     ),
+    ("attempts_are_paid_once", f"UPDATE credits SET rule_id = 'quiz:spring' WHERE id = {FUEL}"),
+    ("attempts_are_paid_once", _attempts(1, credit=FUEL)),
+    ("attempts_fit_their_window", _attempts(2)),
     ("withdrawals_fit_holds", "UPDATE withdrawals SET state = 'settled' WHERE state = 'requested'"),
     ("withdrawals_fit_holds", "UPDATE withdrawals SET points = points + 1"),
     ("withdrawals_fit_holds", "UPDATE withdrawals SET closed_at = NULL WHERE state = 'failed'"),

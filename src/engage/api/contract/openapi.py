@@ -45,6 +45,7 @@ TAGS: Final = {
     "Me": "The member's balance, credits and statement.",
     "Activities": "Activities of members, which earn points.",
     "Rewards": "Rewards, redemptions, coupons and F-codes.",
+    "Quizzes": "Quizzes, which are graded here and earn points.",
     "Withdrawals": "Points withdrawn as money.",
     "Feed": "Tickets for the websocket feed of the balance.",
     "Shop": "The shop's server: members, events and checkout.",

@@ -139,7 +139,8 @@ def _facts() -> Schema:
     facts: Schema = {}
     for code in Code:
         for name, fact in code.facts.items():
-            facts.setdefault(name, _fact(fact))
+            if name not in facts or fact.nullable:  # It may be null for one code and not for another.
+                facts[name] = _fact(fact)
     return dict(sorted(facts.items()))
 
 

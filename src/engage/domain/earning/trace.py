@@ -34,6 +34,8 @@ class TraceCode(StrEnum):
     FRIEND_ORDERED = "friend_ordered"
     INVITED = "invited"
     CHALLENGE_STEP = "challenge_step"
+    QUIZ_ANSWERS = "quiz_answers"
+    QUIZ_FULL_SCORE = "quiz_full_score"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -72,6 +74,8 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.FRIEND_ORDERED: ("rule", "points"),
     TraceCode.INVITED: ("rule", "points"),
     TraceCode.CHALLENGE_STEP: ("rule", "period", "progress", "points"),
+    TraceCode.QUIZ_ANSWERS: ("rule", "correct", "total", "points"),
+    TraceCode.QUIZ_FULL_SCORE: ("rule", "total", "points"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

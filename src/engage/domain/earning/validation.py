@@ -11,7 +11,10 @@ from engage.domain.earning.slots import short_code
 
 # Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
 RESERVED_IDS = frozenset(
-    {"removed", "order", "referral", "challenge", "adjustment", "transfer", "opening", "opening_balance"}
+    {
+        *("removed", "order", "quiz", "referral", "challenge"),
+        *("adjustment", "transfer", "opening", "opening_balance"),
+    }
 )
 
 

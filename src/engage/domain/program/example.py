@@ -32,6 +32,7 @@ from engage.domain.examples.steps import (
     Wait,
 )
 from engage.domain.games.example_steps import ExpectedPlay, PlayGame
+from engage.domain.quizzes.example_steps import AnswerQuiz, ExpectedGrade, ExpectedPaper, StartQuiz
 from engage.domain.refusals import Code
 from engage.domain.rewards.example_steps import ExpectedCode, Redeem
 from engage.domain.withdrawals.example_steps import Withdraw
@@ -47,6 +48,7 @@ AnyAction = (
     | Withdraw
     | PlayGame
     | EnterDraw
+    | (StartQuiz | AnswerQuiz)
 )
 
 
@@ -64,6 +66,8 @@ class Step(DocumentStruct, frozen=True):
     pays: ExpectedPayment | None = None
     gives: ExpectedCode | None = None
     wins: ExpectedPlay | None = None
+    asks: ExpectedPaper | None = None
+    grades: ExpectedGrade | None = None
     balance: ExpectedBalance | None = None
     expiring: list[ExpectedExpiration] | None = None
     days: Annotated[int, Meta(ge=1, le=1000)] = 1

@@ -6,6 +6,6 @@ from engage.domain.challenges.kind import CHALLENGE
 from engage.domain.definitions.kind import DefinitionKind
 from engage.domain.draws.kind import DRAW
 from engage.domain.games.kind import GAME
+from engage.domain.quizzes.kind import QUIZ
 
-# A kind adds one line here, and a field of its plural name to `Program`.
-KINDS: Final[tuple[DefinitionKind[Any], ...]] = (GAME, DRAW, CHALLENGE)
+KINDS: Final[tuple[DefinitionKind[Any], ...]] = (QUIZ, GAME, DRAW, CHALLENGE)

@@ -20,6 +20,7 @@ from engage.domain.games.definition import Game
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.program.example import Example
+from engage.domain.quizzes.definition import Quiz
 from engage.domain.referrals.definition import ReferralTerms
 from engage.domain.rewards.definition import AnyReward, Coupons
 from engage.domain.withdrawals.definition import WithdrawalTerms
@@ -54,6 +55,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)
     challenges: Annotated[list[Challenge], Meta(max_length=100)] = field(default_factory=list)
+    quizzes: Annotated[list[Quiz], Meta(max_length=100)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     draws: Annotated[list[Draw], Meta(max_length=100)] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)

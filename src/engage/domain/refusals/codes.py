@@ -25,6 +25,9 @@ class UseCase(Enum):
     REDEEM_REWARD = auto()
     REDEEM_F_CODE = auto()
     VOID_COUPON = auto()
+    LIST_QUIZZES = auto()
+    START_QUIZ = auto()
+    ANSWER_QUIZ = auto()
     QUOTE_CHECKOUT = auto()
     HOLD_POINTS = auto()
     END_HOLD = auto()
@@ -94,6 +97,7 @@ _CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
 _MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
 _DEFINITIONS: Final = {_U.ADD_DEFINITION, _U.CHANGE_DEFINITION}
 _GAMES: Final = {_U.READ_GAME, _U.PLAY_GAME}
+_QUIZZES: Final = {_U.START_QUIZ, _U.ANSWER_QUIZ}
 _REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
 
 _TOMORROW: Final = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
@@ -168,6 +172,7 @@ class Code(StrEnum):
             _U.READ_DRAW,
             _U.CHANGE_DEFINITION,
             *_GAMES,
+            *_QUIZZES,
         },
     )
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
@@ -196,6 +201,8 @@ class Code(StrEnum):
             _U.CLAIM_REFERRAL,
             _U.TAKE_EVENT,
             _U.READ_PROGRAM,
+            _U.LIST_QUIZZES,
+            _U.ANSWER_QUIZ,
         },
     )
     SHARE_ID_MISSING = "share_id_missing", 422, {_U.RECORD_SHARE}
@@ -302,6 +309,21 @@ class Code(StrEnum):
         409,
         {_U.PLAY_GAME},
         {"resets_at": Fact(datetime, _TOMORROW, nullable=True), "zone": _OUAGADOUGOU},
+    )
+
+    # Quizzes.
+    NO_ATTEMPTS_LEFT = (
+        "no_attempts_left",
+        409,
+        {_U.START_QUIZ},
+        {"resets_at": Fact(datetime, _TOMORROW, nullable=True), "zone": _MADRID},
+    )
+    ALREADY_ANSWERED = "already_answered", 409, {_U.ANSWER_QUIZ}
+    ATTEMPT_EXPIRED = (
+        "attempt_expired",
+        410,
+        {_U.ANSWER_QUIZ},
+        {"expires_at": _TOMORROW, "zone": _MADRID},
     )
 
     # Withdrawals.

@@ -11,6 +11,7 @@ from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import PerWindow, SameAs
 from engage.domain.earning.trace import TraceCode
 from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, TRANSFER_RULE
+from engage.domain.program import sections
 from engage.domain.program.program import Program
 
 # A row for each rule of each published version, from `rules_as_rows`. `slot_type` says what the source keys
@@ -58,6 +59,25 @@ FROM (
 ) d
 WINDOW in_a_row AS (PARTITION BY program_id, member_id, rule_id, zone, island ORDER BY day)
 """  # noqa: S608  # Made of constants of this module, as all queries here.
+
+
+# The rules of credits that definitions pay, such as quiz:spring: of documents, and of operators.
+_DEFINITIONS = """
+SELECT DISTINCT * FROM unnest(
+    CAST(:paying_programs AS text[]), CAST(:paying_rules AS text[])
+) AS d (program_id, rule_id)
+UNION
+SELECT program_id, kind || ':' || id FROM definitions
+"""
+
+
+def definitions_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
+    """The rules of all that documents pay, as the columns of `_DEFINITIONS`."""
+    paying = [(program.id, rule) for program in programs for rule in sections.context_of(program).paying]
+    return {
+        "paying_programs": [program_id for program_id, _ in paying],
+        "paying_rules": [rule for _, rule in paying],
+    }
 
 
 def rules_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
@@ -109,16 +129,22 @@ def _row(program: Program, rule: Rule) -> _Row:
 RULE_CHECKS = (
     Check(
         "credits_have_rules",
-        "Each credit has a rule of a published version, and its source key names a slot of that rule.",
+        "Each credit has a rule of a published version, whose slot its source key names, or a definition.",
         f"""
         SELECT c.program_id, c.member_id, c.id, c.program_version, c.rule_id, c.source_key
         FROM credits c
         LEFT JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE c.points > 0 AND (
+        WHERE c.points > 0 AND position(':' IN c.rule_id) = 0 AND (
             r.rule_id IS NULL OR c.source_key <> {_BUILT_KEY} OR ({_BUILT_KEY} IS NULL AND NOT {_ERASED})
         )
+        UNION ALL
+        SELECT c.program_id, c.member_id, c.id, c.program_version, c.rule_id, c.source_key
+        FROM credits c
+        LEFT JOIN ({_DEFINITIONS}) d USING (program_id, rule_id)
+        WHERE c.points > 0 AND position(':' IN c.rule_id) > 0
+          AND (d.rule_id IS NULL OR NOT starts_with(c.source_key, split_part(c.rule_id, ':', 1) || ':'))
         """,  # noqa: S608
-        parameters=rules_as_rows,
+        parameters=lambda programs: rules_as_rows(programs) | definitions_as_rows(programs),
     ),
     Check(
         "limits_hold",

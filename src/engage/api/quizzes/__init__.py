@@ -1,0 +1,1 @@
+"""Quizzes that members take."""

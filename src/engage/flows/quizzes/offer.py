@@ -1,0 +1,31 @@
+"""The quizzes that a program offers a member, with the terms that apply."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from engage.domain.earning.terms import EarningTerms
+from engage.domain.quizzes.definition import Quiz
+from engage.domain.quizzes.kind import QUIZ
+from engage.domain.refusals import Code, Refusal
+from engage.runtime.definition_cache import Versioned
+from engage.runtime.services import Services
+from engage.store.members.members import Member
+
+
+class QuizOffer(Struct, frozen=True):
+    """The terms and the zone that apply to a member. `quizzes` are those that are open, in their order."""
+
+    terms: EarningTerms
+    zone: str
+    quizzes: dict[str, Versioned[Quiz]]
+
+
+def offer_to(services: Services, member: Member | None, *, now: datetime) -> QuizOffer:
+    """Raises Refusal unknown_member, not_offered."""
+    if member is None:
+        raise Refusal(Code.UNKNOWN_MEMBER)
+    program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
+    quizzes = services.definitions.in_force(QUIZ, member.program_id, at=now, country=member.country)
+    opened = {quiz.id: quiz for quiz in quizzes if quiz.definition.is_open(now, market.zone)}
+    return QuizOffer(program.earning, market.zone, opened)
