@@ -121,7 +121,7 @@ def test_the_worth_of_points_is_shown_in_money() -> None:
 
 
 def test_presets_are_shown_by_name_and_listed() -> None:
-    ids = ["bf-mi-points", "by-mi-bonus", "eu-mi-points", "in-mi-tokens"]
+    ids = ["bf-mi-points", "by-mi-bonus", "eu-mi-points", "hu-mi-points", "in-mi-tokens"]
     assert run("show").output == "".join(run("show", program_id).output for program_id in ids)
     assert "after 24 hours" in run("show", "eu-mi-points/2020").output
     listed = run("list").output

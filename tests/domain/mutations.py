@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.activity import Channel
+from engage.domain.calendar import WindowKind
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
 from engage.domain.earning.definition import Rule
@@ -58,9 +59,10 @@ def _rule(rule: Rule) -> Iterator[tuple[str, Rule]]:
             yield "after a day", replace(rule, due=After(timedelta(days=1)))
             yield "on delivery", replace(rule, due=OnDelivery())
     if isinstance(rule.limit, PerWindow):
-        for count in (rule.limit.count - 1, rule.limit.count + 1):
+        for count in {max(1, rule.limit.count - 1), rule.limit.count + 1} - {rule.limit.count}:
             yield f"count {count}", replace(rule, limit=replace(rule.limit, count=count))
-        yield "window", replace(rule, limit=replace(rule.limit, window="day"))
+        other: WindowKind = "day" if rule.limit.window == "month" else "month"
+        yield "window", replace(rule, limit=replace(rule.limit, window=other))
     if rule.on.activity == "order":
         for what, scope in _scope(rule.orders):
             yield what, replace(rule, orders=scope)

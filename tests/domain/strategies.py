@@ -11,8 +11,8 @@ from engage.domain.activity import AnyActivity, AppSignIn, FuelTap, Registration
 from engage.domain.program.program import Program
 
 PRESETS: list[Program] = [programs.preset(name) for name in programs.names()]
-# The two presets with daily activities.
-V2020, V2022 = EUROPE = [program for program in PRESETS if program.id == "eu-mi-points"]
+# The presets with daily activities.
+V2020, V2022, V2025 = EUROPE = [program for program in PRESETS if program.id == "eu-mi-points"]
 PRESET_ZONES = sorted({market.zone for program in PRESETS for market in program.countries.values()})
 
 # Zones with days that begin at 01:00, midnights that occur twice, a skipped day, half and quarter hours.

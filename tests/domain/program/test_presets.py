@@ -15,7 +15,7 @@ from engage.domain.playback import examples
 from engage.domain.program.parse import parse, schema
 from engage.domain.program.program import Program
 from tests.domain.mutations import changes
-from tests.domain.strategies import PRESETS, V2020, V2022
+from tests.domain.strategies import PRESETS, V2020, V2022, V2025
 
 
 def _title(program: Program) -> str:
@@ -33,9 +33,11 @@ def test_presets_are_found_by_version_and_by_program() -> None:
         "by-mi-bonus/2024",
         "eu-mi-points/2020",
         "eu-mi-points/2022",
+        "eu-mi-points/2025",
+        "hu-mi-points/2024",
         "in-mi-tokens/2017",
     ]
-    assert programs.preset("eu-mi-points") == programs.preset("eu-mi-points/2022")
+    assert programs.preset("eu-mi-points") == programs.preset("eu-mi-points/2025")
     parsed = [parse(text, source=name) for name, text in programs.presets().items()]
     by_age = sorted(parsed, key=lambda program: (program.id, program.in_force_from))
     assert [f"{program.id}/{program.version}" for program in by_age] == list(programs.presets())
@@ -60,6 +62,8 @@ def test_the_programs_have_the_dates_countries_and_eligibility_of_their_sources(
         "by-mi-bonus 2024": (date(2024, 1, 1), {"BY": ("Europe/Minsk", "BYN")}),
         "eu-mi-points 2020": (date(2020, 5, 4), in_2020),
         "eu-mi-points 2022": (date(2022, 9, 1), europe),
+        "eu-mi-points 2025": (date(2025, 6, 17), {"GB": europe["GB"]}),
+        "hu-mi-points 2024": (date(2024, 1, 1), {"HU": ("Europe/Budapest", "HUF")}),
         "in-mi-tokens 2017": (date(2017, 6, 15), {"IN": ("Asia/Kolkata", "INR")}),
     }
     found = {
@@ -76,7 +80,7 @@ def test_the_programs_have_the_dates_countries_and_eligibility_of_their_sources(
 
 
 def test_a_hundred_points_are_a_euro_and_withdrawals_are_announced_with_limits() -> None:
-    for program in (V2020, V2022):
+    for program in (V2020, V2022, V2025):
         assert program.worth is not None
         assert program.worth.points == program.worth.minor
         assert all(reward.points == getattr(reward, "value_minor", None) for reward in program.rewards)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from engage import programs
 from engage.domain.program import parse
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.install import install, migrate
 from engage.flows.programs.publish import publish
 from engage.runtime.database import open_database
@@ -36,16 +37,36 @@ async def test_published_presets_are_not_played_again(
 
 
 async def test_a_document_published_by_an_earlier_release_stays(settings: Settings) -> None:
-    document = programs.text("eu-mi-points/2022").replace("Join Mi Points", "Join us")
+    document = programs.text("by-mi-bonus/2024").replace('title = "Покупка', 'title = "Любая покупка')
     async with open_services(settings, StoppedClock(NOON)) as services:
         await publish(services.db, document, source="earlier", now=NOON)
         with structlog.testing.capture_logs() as logs:
             await install(settings)
         kept = await rows(
-            services.db, "SELECT document FROM program_versions WHERE version = '2022' ORDER BY program_id"
+            services.db, "SELECT document FROM program_versions WHERE program_id = 'by-mi-bonus'"
         )
     assert kept == [(document,)]
-    assert [(log["log_level"], log["version"]) for log in logs if "version" in log] == [("warning", "2022")]
+    assert [(log["log_level"], log["version"]) for log in logs if "version" in log] == [("warning", "2024")]
+
+
+async def test_a_version_that_is_new_in_a_release_does_not_begin_for_members_unasked(
+    settings: Settings,
+) -> None:
+    async with open_services(settings, StoppedClock(NOON)) as services:
+        for name in ("eu-mi-points/2020", "eu-mi-points/2022"):
+            await publish(services.db, programs.text(name), source="earlier", now=NOON)
+        await services.programs.refresh(services.db)
+        joining = MemberRegistration(
+            member_id="m-1", program="eu-mi-points", country="GB", person_ref="a person of London"
+        )
+        await register_member(services, joining)
+        older = await install(settings)
+        versions = await rows(
+            services.db,
+            "SELECT version FROM program_versions WHERE program_id = 'eu-mi-points' ORDER BY version",
+        )
+    assert versions == [("2020",), ("2022",)]
+    assert [(preset.version, preset.preset) for preset in older] == [("2022", "eu-mi-points/2025")]
 
 
 async def test_a_migration_may_take_longer_than_a_request(

@@ -22,6 +22,7 @@ from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import api_keys, sandbox_clock
 from engage.store import programs as store
+from engage.store.members.members import has_members
 
 log = structlog.get_logger()
 
@@ -50,15 +51,19 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[Older
     """Publish the presets that are not published yet. Published ones are neither validated nor played again.
 
     An older release may have published another text of a version. It stays in force: new rules need a new
-    version name.
+    version name. Nor does a version that is new in this release begin for the members of a program unasked.
     """
     async with transaction(db) as conn:
         published = await store.read_all(conn)
-    stored = {(row.program_id, row.version): row.document for row in published}
+        stored = {(row.program_id, row.version): row.document for row in published}
+        missing = {program for program, version in _presets() if (program, version) not in stored}
+        running = {program for program in sorted(missing) if await has_members(conn, program)}
     unchanged = True
-    for name, document in programs.presets().items():
-        program, version = name.split("/")
-        if (program, version) not in stored:
+    for (program, version), document in _presets().items():
+        if (program, version) not in stored and program in running:
+            unchanged = False
+        elif (program, version) not in stored:
+            name = f"{program}/{version}"
             await publish(db, document, source=name, now=await database_time(db), past_allowed=past_allowed)
         else:
             unchanged &= stored[program, version] == document
@@ -70,6 +75,15 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[Older
     for preset in older:
         log.warning("a preset of an older release is published, and stays", **structs.asdict(preset))
     return older
+
+
+def _presets() -> dict[tuple[str, str], str]:
+    """The texts of all presets by program and version, the versions of a program from the oldest on."""
+    found = {}
+    for name, document in programs.presets().items():
+        program, version = name.split("/")
+        found[program, version] = document
+    return found
 
 
 async def migrate(settings: Settings) -> None:
