@@ -94,7 +94,8 @@ DOMAIN_BOTTOM_UP = [
 # Packages of engage.flows. Those that combine features are above the features.
 FLOWS_BOTTOM_UP = [
     "definitions",
-    *("programs", "reports", "withdrawals", "activities", "orders", "members", "shop", "checkout", "rewards"),
+    *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
+    *("checkout", "rewards"),
     "quizzes",
     *("scheduled", "reads", "operations"),
 ]

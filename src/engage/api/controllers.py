@@ -17,6 +17,8 @@ from engage.api.members.shop import MemberController
 from engage.api.programs.admin import ProgramController
 from engage.api.programs.mobile import MemberProgramController
 from engage.api.quizzes.mobile import QuizController
+from engage.api.referrals.admin import AdminReferralController
+from engage.api.referrals.mobile import ReferralController
 from engage.api.reports.admin import ReportController
 from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
@@ -34,12 +36,14 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     TaskController,
     RewardController,
     QuizController,
+    ReferralController,
     WithdrawalController,
     FeedController,
     MemberController,
     EventController,
     CheckoutController,
     FCodeController,
+    AdminReferralController,
     AdminWithdrawalController,
     AdminCouponController,
     AdminMemberController,

@@ -14,7 +14,8 @@ from engage.api.http.bodies import read_json
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.loopback import loopback_only
 from engage.api.http.operation import contract
-from engage.api.http.problems import FieldError, invalid
+from engage.api.http.problems import FieldError, invalid, language_of
+from engage.api.members.shop import ReferralAnswer, referral_answer
 from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country, ProgramId
@@ -64,6 +65,7 @@ class SandboxMember(Struct, frozen=True):
 
     member_id: str
     token: str
+    referral: ReferralAnswer | None
 
 
 class SandboxTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,7 +141,8 @@ class SandboxController(Controller):
         registration = _registration(api.services, await read_json(request, _member))
         member = await register_member(api.services, registration)
         token = _token(api, secrets, member.program, member.member_id)
-        return answer(SandboxMember(member.member_id, token), 201)
+        referral = referral_answer(member.referral, language_of(request.scope))
+        return answer(SandboxMember(member.member_id, token, referral), 201)
 
     @post(
         "/tokens",
@@ -209,6 +212,8 @@ def _registration(services: Services, member: SandboxMemberRequest) -> MemberReg
         phone=member.phone,
         card_numbers=member.card_numbers,
         referral_code=member.referral_code,
+        device_ids=member.device_ids,
+        addresses=member.addresses,
     )
 
 

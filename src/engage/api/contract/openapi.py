@@ -46,6 +46,7 @@ TAGS: Final = {
     "Activities": "Activities of members, which earn points.",
     "Rewards": "Rewards, redemptions, coupons and F-codes.",
     "Quizzes": "Quizzes, which are graded here and earn points.",
+    "Referrals": "Invitations of friends, and the operators' queue.",
     "Withdrawals": "Points withdrawn as money.",
     "Feed": "Tickets for the websocket feed of the balance.",
     "Shop": "The shop's server: members, events and checkout.",

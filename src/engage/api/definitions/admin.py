@@ -1,6 +1,5 @@
 """Operators add definitions to a program, and change them: the same calls for each kind."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,8 +10,7 @@ from msgspec import Struct
 from engage.api.http.answers import JSON, Answer, encode
 from engage.api.http.answers import answer as plain_answer
 from engage.api.http.bodies import check_query, not_json, read_body
-from engage.api.http.callers import operator_idempotency, operator_of
-from engage.api.http.context import Api
+from engage.api.http.callers import opened_programs, operator_idempotency, operator_of
 from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.parameters import NOT_GIVEN
 from engage.api.http.problems import invalid, invalid_document
@@ -30,7 +28,6 @@ from engage.flows.definitions.read import (
     list_definitions,
     read_definition,
 )
-from engage.store.api_keys import ApiKey
 
 # A quiz with its pool of questions in several languages is longer than other bodies.
 DOCUMENT_BYTES: Final = 512 * 1024
@@ -83,7 +80,7 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
             api, key = await operator_of(request.scope)
             check_query(request, "program")
             return plain_answer(
-                DefinitionPage(list_definitions(api.services, kind, _programs(api, key, program)))
+                DefinitionPage(list_definitions(api.services, kind, opened_programs(api, key, program)))
             )
 
         @get(
@@ -102,7 +99,7 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
             """Ids are unique in a program: name it where several programs have this one."""
             api, key = await operator_of(request.scope)
             check_query(request, "program")
-            programs = _programs(api, key, program)
+            programs = opened_programs(api, key, program)
             return _tagged(read_definition(api.services, kind, programs, definition_id), 200)
 
         @post(
@@ -156,14 +153,6 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
 
 
 CONTROLLERS: Final = tuple(definition_controller(kind) for kind in KINDS if kind.by_operators)
-
-
-def _programs(api: Api, key: ApiKey, program: str) -> Sequence[str]:
-    """The programs that a key opens, or the one that is named. Raises Refusal other_program."""
-    if program:
-        key.check(program)
-        return [known for known in api.services.programs.ids() if known == program]
-    return [known for known in api.services.programs.ids() if key.opens(known)]
 
 
 async def _read(request: Request[Any, Any, Any], kind: DefinitionKind[D]) -> D:

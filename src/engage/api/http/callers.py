@@ -53,6 +53,13 @@ async def operator_of(scope: Scope) -> tuple[Api, ApiKey]:
     return api, await _key_of(api, scope, "admin")
 
 
+def opened_programs(api: Api, key: ApiKey, program: str) -> list[str]:
+    """List the programs that a key opens, or the named one of them. Raises Refusal other_program."""
+    if program:
+        key.check(program)
+    return [known for known in api.services.programs.ids() if key.opens(known) and program in ("", known)]
+
+
 async def _member(api: Api, scope: Scope) -> str:
     caller = api.verifier.verify(_bearer(scope))
     return member_caller(caller.program_id, caller.member_id)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query, read_json
-from engage.api.http.callers import operator_idempotency, operator_of
+from engage.api.http.callers import opened_programs, operator_idempotency, operator_of
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import OPERATOR, Repeat, contract
@@ -67,7 +67,7 @@ class AdminMemberController(Controller):
         api, key = await operator_of(request.scope)
         check_query(request, "program")
         try:
-            return answer(await read_profile(api.services, member_id, _programs(api, key, program)))
+            return answer(await read_profile(api.services, member_id, opened_programs(api, key, program)))
         except SeveralPrograms:
             raise _program_needed() from None
 
@@ -156,20 +156,10 @@ class AdminMemberController(Controller):
         return answer(ErasureResult(program, member_id))
 
 
-def _programs(api: Api, key: ApiKey, program: str) -> list[str]:
-    """Return the programs to look for a member in: the one that is named, or those of the key.
-
-    Raises Refusal other_program.
-    """
-    if program:
-        key.check(program)
-    return [known for known in api.services.programs.ids() if key.opens(known) and program in ("", known)]
-
-
 async def _program(api: Api, key: ApiKey, member_id: str, program: str) -> str:
     """Raises Refusal unknown_member, other_program, or invalid_request where the program is needed."""
     try:
-        return await program_of(api.services, member_id, _programs(api, key, program))
+        return await program_of(api.services, member_id, opened_programs(api, key, program))
     except SeveralPrograms:
         raise _program_needed() from None
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from litestar import Controller, Request, patch, post
@@ -21,8 +21,9 @@ from engage.domain.document.fields import ProgramId
 from engage.domain.refusals import UseCase
 from engage.flows.members.adjust import Reason
 from engage.flows.members.merge import MergeResult, merge_members
-from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
+from engage.flows.members.register import MemberRegistration, RegisteredMember, UsedCode, register_member
 from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
+from engage.messages.refusals import refusal_message
 
 
 class MergeCardsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +34,16 @@ class MergeCardsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reason: Reason
 
 
+class ReferralAnswer(Struct, frozen=True, kw_only=True):
+    """The referral of a new member who brought a code. A code that cannot be used is `refused`, with the
+    `code` of the refusal, such as unknown_code, and its `detail`.
+    """
+
+    state: Literal["pending", "flagged", "refused"]
+    code: str | None = None
+    detail: str | None = None
+
+
 class Registered(Struct, frozen=True, kw_only=True):
     """The new member, with the credits granted for registering."""
 
@@ -41,6 +52,15 @@ class Registered(Struct, frozen=True, kw_only=True):
     country: str
     joined_at: datetime
     credits: list[EarnedCredit]
+    referral: ReferralAnswer | None
+
+
+def referral_answer(used: UsedCode | None, language: str) -> ReferralAnswer | None:
+    if used is None or used.refusal is None:
+        return None if used is None else ReferralAnswer(state=used.state)
+    code, facts = used.refusal.code, used.refusal.facts
+    detail = refusal_message(code, facts, language).detail
+    return ReferralAnswer(state=used.state, code=code, detail=detail)
 
 
 _registration = msgspec.json.Decoder(MemberRegistration)
@@ -49,8 +69,15 @@ _merge = msgspec.json.Decoder(MergeCardsRequest)
 
 
 def _registered(member: RegisteredMember, language: str) -> Answer[Registered]:
-    credits = earned(member.credits, language)
-    return answer(Registered(**msgspec.structs.asdict(member) | {"credits": credits}), 201)
+    registered = Registered(
+        member_id=member.member_id,
+        program=member.program,
+        country=member.country,
+        joined_at=member.joined_at,
+        credits=earned(member.credits, language),
+        referral=referral_answer(member.referral, language),
+    )
+    return answer(registered, 201)
 
 
 class MemberController(Controller):

@@ -1,7 +1,7 @@
 """An order as the fold of the shop's events about it, in any order of arrival."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -13,6 +13,9 @@ from engage.domain.earning.order_returns import is_all_back, ordered_quantities
 from engage.domain.refusals import Code, Refusal
 
 RETURNS_PER_ORDER: Final = 1_000
+
+# The shop's clock may differ this much from ours.
+SKEW: Final = timedelta(minutes=5)
 
 
 class ReturnedLine(Struct, frozen=True, forbid_unknown_fields=True):

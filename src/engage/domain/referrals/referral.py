@@ -5,7 +5,7 @@ alone, each side's once, and are taken back when what they were paid for is gone
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
@@ -111,7 +111,12 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 def advance(referral: Referral, terms: ReferralTerms, facts: Facts, at: datetime) -> Referral:
-    """Bring a referral to what is known at an instant."""
+    """Bring a referral to what is known at an instant, and pay what is due by then."""
+    return _pay(observe(referral, terms, facts, at), terms, at)
+
+
+def observe(referral: Referral, terms: ReferralTerms, facts: Facts, at: datetime) -> Referral:
+    """Bring a referral to what is known at an instant, short of approving it and paying."""
     if referral.state == "rejected":
         return referral
     ended = facts.ended(referral)
@@ -124,9 +129,10 @@ def advance(referral: Referral, terms: ReferralTerms, facts: Facts, at: datetime
         if reward is not None:
             progress = _progress(referral, side, reward, facts, at)
             referral = referral.with_progress(side, progress)
-    if referral.state in OPEN and _has_lost_an_order(referral):
+    if referral.state in OPEN and _has_lost_an_order(referral, facts):
         return _end(referral, "order_returned", at)
-    return _approve_and_pay(_flag(referral, facts), terms, at)
+    referral = _flag(referral, facts)
+    return replace(referral, due_at=min(_due(referral, terms).values(), default=None))
 
 
 def newly_paid(before: Referral, after: Referral) -> list[Side]:
@@ -208,9 +214,9 @@ def _enough(reward: ReferralReward, facts: Facts) -> list[FriendOrder]:
     return [order for order in facts.orders if order.kept_minor >= (reward.min_spend_minor or 0)]
 
 
-def _has_lost_an_order(referral: Referral) -> bool:
-    """Tell whether an order that met a condition came back."""
-    sides = (referral.progress(side) for side in SIDES)
+def _has_lost_an_order(referral: Referral, facts: Facts) -> bool:
+    """Tell whether an order that met a condition came back. The advocate may have lost it otherwise."""
+    sides = [referral.friend] if facts.advocate_erased else [referral.friend, referral.advocate]
     return any(progress.order_id is not None and progress.lost_at is not None for progress in sides)
 
 
@@ -222,23 +228,24 @@ def _flag(referral: Referral, facts: Facts) -> Referral:
     return replace(referral, flags=flags, state="flagged" if flags else referral.state)
 
 
-def _approve_and_pay(referral: Referral, terms: ReferralTerms, at: datetime) -> Referral:
-    if referral.state == "flagged":
-        return replace(referral, due_at=None)
-    due = {
-        side: _due_at(referral, terms, progress.met_at)
+def _pay(referral: Referral, terms: ReferralTerms, at: datetime) -> Referral:
+    due = [side for side, due_at in _due(referral, terms).items() if due_at <= at]
+    if due and referral.state == "pending":
+        referral = replace(referral, state="approved", decided_at=at)
+    for side in due:
+        referral = referral.with_progress(side, replace(referral.progress(side), paid_at=at))
+    return replace(referral, due_at=min(_due(referral, terms).values(), default=None))
+
+
+def _due(referral: Referral, terms: ReferralTerms) -> dict[Side, datetime]:
+    """The end of the hold of each side that is to be paid. An operator who has approved the referral has
+    waited long enough.
+    """
+    if referral.state not in ("pending", "approved"):
+        return {}
+    hold = terms.hold if referral.decided_by is None else timedelta()
+    return {
+        side: progress.met_at + hold
         for side in SIDES
-        if terms.reward(side) and (progress := referral.progress(side)).met_at and progress.is_open
+        if (progress := referral.progress(side)).is_open and progress.met_at is not None
     }
-    for side, due_at in due.items():
-        if due_at <= at:
-            if referral.state == "pending":
-                referral = replace(referral, state="approved", decided_at=at)
-            referral = referral.with_progress(side, replace(referral.progress(side), paid_at=at))
-    return replace(referral, due_at=min((due_at for due_at in due.values() if due_at > at), default=None))
-
-
-def _due_at(referral: Referral, terms: ReferralTerms, met_at: datetime | None) -> datetime:
-    """The end of the hold; an operator who has approved the referral has waited long enough."""
-    assert met_at is not None
-    return met_at if referral.decided_by is not None else met_at + terms.hold

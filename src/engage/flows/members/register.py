@@ -1,11 +1,12 @@
 """Register members: check them against the program, store them, grant the credits for registering."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
 from engage.domain.activity import ONE_LINE, MemberId, Registration
@@ -23,8 +24,12 @@ from engage.domain.members.eligibility import (
 )
 from engage.domain.members.phone import InvalidPhoneNumber, Phone, is_mobile, normalized
 from engage.domain.program.program import Program
+from engage.domain.referrals.referral import Trait
+from engage.domain.referrals.traits import Addresses, DeviceIds
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView, view_of
+from engage.flows.referrals.claim import use_code
+from engage.flows.referrals.terms import has_referrals
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.person_slots import take_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
@@ -33,6 +38,7 @@ from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import Member, NewMember, add_member
 from engage.store.members.persons import person_hashes
+from engage.store.referrals.traits import add_traits
 
 ReferralCode = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=ONE_LINE, description="1 to 64 characters on one line")
@@ -47,6 +53,9 @@ class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Numbers may be written in any notation: phone numbers are stored in E.164, card numbers as capitals and
     digits. In some programs the phone number is also a card number.
+
+    `referral_code` is that of the member who has invited them. `device_ids` and `addresses` are compared
+    with those of that member, and are stored as keyed hashes only.
     """
 
     member_id: MemberId
@@ -58,16 +67,26 @@ class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_field
     phone: Phone | None = None
     card_numbers: Annotated[list[CardNumber], Meta(max_length=16)] = []
     referral_code: ReferralCode | None = None
+    device_ids: DeviceIds = []
+    addresses: Addresses = []
+
+
+class UsedCode(Struct, frozen=True):
+    """The state of the referral that a code of an invitation has led to, or why it has not."""
+
+    state: Literal["pending", "flagged", "refused"]
+    refusal: Refusal | None = None
 
 
 class RegisteredMember(Struct, frozen=True):
-    """A new member, with the credits granted for registering."""
+    """A new member, with the credits granted for registering. `referral` is null without a code."""
 
     member_id: str
     program: str
     country: str
     joined_at: datetime
     credits: list[CreditView]
+    referral: UsedCode | None = None
 
 
 class Admission(Struct, frozen=True):
@@ -101,18 +120,59 @@ async def register_member(
         conn = posting.conn
         await claim(conn, keyed)
         await add_member(conn, member, now=now)
+        referral = await _use_code(services, conn, program, member.key, registration, now=now)
         persons = [(member.key, hashed) for hashed in member.person_hashes]
         taken = await take_person_slots(conn, persons, now=now)
         rows = _credits_of_joining(admission, taken, now=now)
         if rows:
             await posting.accept(rows, now=now)
         views = [view_of(row) for row in rows]
-        registered = RegisteredMember(member.member_id, program.id, member.country, now, views)
+        registered = RegisteredMember(member.member_id, program.id, member.country, now, views, referral)
         await keep(conn, keyed, registered)
     services.members.add(Member(program.id, member.member_id, member.country, now))
     if not taken:
         await _add_to_gate(services, member.key, now=now)
     return registered
+
+
+async def _use_code(
+    services: Services,
+    conn: AsyncConnection,
+    program: Program,
+    key: MemberKey,
+    registration: MemberRegistration,
+    *,
+    now: datetime,
+) -> UsedCode | None:
+    """Use the code of an invitation, if there is one. Whatever is wrong with it, the member joins.
+
+    Raises Unavailable.
+    """
+    if has_referrals(services, program.id):
+        await add_traits(conn, key, _traits(registration), pepper=services.settings.pepper, now=now)
+    typed = registration.referral_code
+    if typed is None:
+        return None
+    if program.referral is None:
+        return UsedCode("refused", Refusal(Code.NOT_OFFERED))
+    friend = Member(*key, registration.country, now)
+    try:
+        used = await use_code(services, conn, friend, program, program.referral, typed, now=now)
+    except Unavailable:
+        raise
+    except Refusal as refusal:
+        return UsedCode("refused", refusal)
+    return UsedCode("flagged" if used.state == "flagged" else "pending")
+
+
+def _traits(registration: MemberRegistration) -> Iterator[tuple[Trait, str]]:
+    """The traits that the member's row does not have."""
+    if registration.person_ref is not None:
+        yield "person", registration.person_ref
+    for device in registration.device_ids:
+        yield "device", device
+    for address in registration.addresses:
+        yield "address", address
 
 
 def _credits_of_joining(

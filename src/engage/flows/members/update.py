@@ -1,5 +1,6 @@
 """Update members: a new phone number or none, more cards and fewer."""
 
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -7,12 +8,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from engage.domain.document.fields import ProgramId
 from engage.domain.members.cards import CardNumber
 from engage.domain.members.phone import Phone
+from engage.domain.referrals.referral import Trait
+from engage.domain.referrals.traits import Addresses, DeviceIds
 from engage.domain.refusals import Code, Refusal
 from engage.flows.members.cards import possible_forms
 from engage.flows.members.register import stored_cards, stored_phone
+from engage.flows.referrals.terms import has_referrals
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.store.members.members import add_cards, drop_cards, lock_profiles, read_cards, set_phone
+from engage.store.members.members import (
+    Profile,
+    add_cards,
+    drop_cards,
+    lock_profiles,
+    read_cards,
+    set_phone,
+)
+from engage.store.referrals.traits import add_traits
 
 Cards = Annotated[list[CardNumber], Meta(max_length=16)]
 
@@ -22,13 +34,16 @@ class MemberUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `phone`: null takes the number off the member, for example because it is another person's now.
     `card_numbers` are added to the existing ones. `remove_card_numbers` are taken off the member, for example
-    lost cards; they may be phone numbers.
+    lost cards; they may be phone numbers. `device_ids` and `addresses` are stored as keyed hashes only, in
+    programs with referrals: members who have them in common do not invite each other.
     """
 
     program: ProgramId
     phone: Phone | UnsetType | None = UNSET
     card_numbers: Cards = []
     remove_card_numbers: Cards = []
+    device_ids: DeviceIds = []
+    addresses: Addresses = []
 
 
 class UpdatedMember(Struct, frozen=True):
@@ -70,6 +85,24 @@ async def update_member(services: Services, member_id: str, update: MemberUpdate
                 removed.append(profile.phone)
             if phone is not None and program.cards.phone_is_card:
                 added.insert(0, phone)
+        had = set(await read_cards(conn, key)).intersection(removed) if removed else set()
         await drop_cards(conn, key, removed)
+        if has_referrals(services, key[0]):
+            pepper = services.settings.pepper
+            await add_traits(conn, key, _traits(update, profile, phone, had), pepper=pepper, now=now)
         await add_cards(conn, key, list(dict.fromkeys(added)))
         return UpdatedMember(key[1], key[0], phone, await read_cards(conn, key))
+
+
+def _traits(
+    update: MemberUpdate, profile: Profile, phone: str | None, cards: Collection[str]
+) -> Iterator[tuple[Trait, str]]:
+    """The numbers that the member had, and the traits that their row does not have."""
+    if profile.phone is not None and profile.phone != phone:
+        yield "phone", profile.phone
+    for number in cards:
+        yield "card", number
+    for device in update.device_ids:
+        yield "device", device
+    for address in update.addresses:
+        yield "address", address

@@ -18,6 +18,7 @@ from engage.settings import Settings
 from engage.store import programs as store
 from engage.store.checks import STORE_CHECKS
 from engage.store.quizzes.checks import QUIZ_CHECKS
+from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
 from engage.store.shop.checks import ORDER_CHECKS
 from engage.store.withdrawals.checks import WITHDRAWAL_CHECKS
@@ -25,7 +26,15 @@ from engage.store.withdrawals.checks import WITHDRAWAL_CHECKS
 __all__ = ["CHECKS", "Audit", "Check", "Finding", "Totals", "audit", "audit_snapshot"]
 
 # The ledger and each feature bring their own.
-CHECKS = (*LEDGER_CHECKS, *ORDER_CHECKS, *REWARD_CHECKS, *QUIZ_CHECKS, *WITHDRAWAL_CHECKS, *STORE_CHECKS)
+CHECKS = (
+    *LEDGER_CHECKS,
+    *ORDER_CHECKS,
+    *REWARD_CHECKS,
+    *QUIZ_CHECKS,
+    *REFERRAL_CHECKS,
+    *WITHDRAWAL_CHECKS,
+    *STORE_CHECKS,
+)
 
 ROWS_SHOWN = 10
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
+from engage.flows.referrals.due_work import DUE_WORK as REFERRALS
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
 from engage.flows.scheduled.reactions import REACT
@@ -29,6 +30,7 @@ DUE_WORK = (
     *ACTIVITIES,
     *CHECKOUT,
     *REWARDS,
+    *REFERRALS,
     *WITHDRAWALS,
     REACT,
 )

@@ -1,7 +1,7 @@
 """Events of the shop's server: what they look like, and the member that each one names."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -26,9 +26,6 @@ from engage.domain.members.cards import CardNumber
 from engage.domain.refusals import Refusal
 from engage.store.members.members import Member
 from engage.store.shop.events import EventContent, RecordedEvent
-
-# The shop's clock may differ this much from ours.
-SKEW = timedelta(minutes=5)
 
 
 class EventData(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

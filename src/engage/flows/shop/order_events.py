@@ -11,14 +11,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import MOST_POINTS
-from engage.domain.earning.order_facts import OrderFacts, OrderPayment
+from engage.domain.earning.order_facts import SKEW, OrderFacts, OrderPayment
 from engage.domain.earning.orders import decide_order
 from engage.domain.keys import EventKey, OrderKey
 from engage.domain.refusals import Code, Refusal
 from engage.flows.orders.order_changes import OrderUpdate
 from engage.flows.orders.post_orders import post_differences
 from engage.flows.shop.events import (
-    SKEW,
     MemberEvent,
     OrderCancelledEvent,
     OrderDeliveredEvent,

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from engage.domain.activity import AppSignIn
+from engage.domain.earning.order_facts import SKEW
 from engage.domain.keys import EventKey
 from engage.domain.refusals import AccountClosed, Code, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity
@@ -19,7 +20,6 @@ from engage.flows.activities.record import record
 from engage.flows.members.cards import members_of_cards
 from engage.flows.shop.confirmations import take_confirmations
 from engage.flows.shop.events import (
-    SKEW,
     AnyEvent,
     AppSignedInEvent,
     ConfirmationEvent,

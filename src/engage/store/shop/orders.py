@@ -88,6 +88,16 @@ LEFT JOIN order_owners w USING (program_id, order_id)
 WHERE w.member_id <> k.member_id OR o.cancelled_at IS NOT NULL OR o.returns <> '[]'
 """)  # noqa: S608
 
+# A member of many years has more than anybody wants to know of.
+_READ_DELIVERED = text("""
+SELECT o.program_id, o.member_id, o.order_id, o.paid_at, CAST(o.paid AS text), o.hold_id, o.program_version,
+       o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text)
+FROM orders o
+WHERE o.program_id = :program_id AND o.member_id = :member_id AND o.paid IS NOT NULL
+  AND o.delivered_at IS NOT NULL AND o.cancelled_at IS NULL
+ORDER BY o.delivered_at, o.order_id LIMIT :limit
+""")
+
 _encode = msgspec.json.Encoder().encode
 _order = msgspec.json.Decoder(Order)
 _returns = msgspec.json.Decoder(tuple[Return, ...])
@@ -129,6 +139,15 @@ async def read_shared_orders(conn: AsyncConnection, key: MemberKey, other: str) 
     """Read the ids of orders that both members have facts of, or a hold for."""
     values = {"program_id": key[0], "members": [key[1], other]}
     return list((await conn.execute(_READ_SHARED, values)).scalars())
+
+
+async def read_delivered_orders(
+    conn: AsyncConnection, key: MemberKey, *, limit: int
+) -> dict[OrderKey, OrderFacts]:
+    """Read a member's paid and delivered orders, the first deliveries, without a lock."""
+    values = {"program_id": key[0], "member_id": key[1], "limit": limit}
+    rows = await conn.execute(_READ_DELIVERED, values)
+    return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
 
 
 async def read_ended_orders(

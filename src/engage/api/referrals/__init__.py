@@ -1,0 +1,1 @@
+"""Invitations of members, and the operators' queue."""
