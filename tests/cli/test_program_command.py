@@ -109,6 +109,9 @@ def test_the_worth_of_points_is_shown_in_money() -> None:
     assert "1 point is worth 100 XOF." in shown["bf-mi-points/2024"]
     assert "1 per 10,000 XOF, shipping too" in shown["bf-mi-points/2024"]
     assert "not open yet" in shown["bf-mi-points/2024"]
+    assert re.search(
+        "mi_points +Do you know Mi Points\\? +5 +3 of 5, 2 to pass +1 a week", shown["bf-mi-points/2024"]
+    )
     assert "Points end on 1 January at 12:00" in shown["bf-mi-points/2024"]
     assert "Points pay up to 30 % of an order" in shown["by-mi-bonus/2024"]
     assert "Points never end." in shown["by-mi-bonus/2024"]

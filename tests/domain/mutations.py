@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.activity import Channel
-from engage.domain.calendar import WindowKind
+from engage.domain.calendar import PeriodKind, WindowKind
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import After, NextDay, OnDelivery
 from engage.domain.earning.limits import PerWindow
 from engage.domain.program.program import Program
+from engage.domain.quizzes.definition import Quiz
 from engage.domain.rewards.definition import AnyReward, CouponReward
 
 SECOND = timedelta(seconds=1)
@@ -38,11 +39,38 @@ def changes(program: Program) -> Iterator[Change]:
     yield from _eligibility(program)
     yield from _checkout(program)
     yield from _rewards(program)
+    yield from _quizzes(program)
     if program.withdrawal is not None:
         yield "withdrawal open", replace(program, withdrawal=replace(program.withdrawal, open=True))
         for method in program.withdrawal.methods:
             others = [other for other in program.withdrawal.methods if other != method]
             yield f"no {method}", replace(program, withdrawal=replace(program.withdrawal, methods=others))
+
+
+def _quizzes(program: Program) -> Iterator[Change]:
+    for n, quiz in enumerate(program.quizzes):
+        for change, changed in _quiz(quiz):
+            quizzes = [*program.quizzes[:n], changed, *program.quizzes[n + 1 :]]
+            yield f"quiz {quiz.id} {change}", replace(program, quizzes=quizzes)
+
+
+def _quiz(quiz: Quiz) -> Iterator[tuple[str, Quiz]]:
+    yield "one more attempt", _with(quiz, attempts=replace(quiz.attempts, count=quiz.attempts.count + 1))
+    for window in get_args(PeriodKind):
+        if window != quiz.attempts.window:
+            yield f"attempts by {window}", _with(quiz, attempts=replace(quiz.attempts, window=window))
+    for length in (quiz.time_limit + SECOND, quiz.time_limit - SECOND):
+        yield f"time limit {length}", _with(quiz, time_limit=length)
+    yield "one less drawn", _with(quiz, draw=quiz.asked - 1)
+    for mark in ((quiz.pass_mark or 0) - 1, (quiz.pass_mark or 0) + 1):
+        yield f"pass mark {mark}", _with(quiz, pass_mark=mark)
+    yield "more a right answer", _with(quiz, points_per_right=(quiz.points_per_right or 0) + 1)
+    yield "more for a full score", _with(quiz, points_full_score=(quiz.points_full_score or 0) + 1)
+    yield "due the next day", _with(quiz, due=NextDay())
+
+
+def _with(quiz: Quiz, **changed: Any) -> Quiz:
+    return replace(quiz, **changed)
 
 
 def _rule(rule: Rule) -> Iterator[tuple[str, Rule]]:

@@ -25,6 +25,8 @@ from engage.domain.examples.steps import (
     Wait,
 )
 from engage.domain.program.example import Step
+from engage.domain.quizzes.example_steps import AnswerQuiz, StartQuiz
+from engage.domain.quizzes.kind import QUIZ
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.example_steps import Redeem
 from engage.domain.withdrawals.example_steps import Withdraw
@@ -35,6 +37,10 @@ from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote as Quoted
 from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.members.register import MemberRegistration, register_member
+from engage.flows.quizzes.answer import AnswerRequest, GradedAttempt, answer
+from engage.flows.quizzes.open_quizzes import read_quizzes
+from engage.flows.quizzes.start import StartRequest, start
+from engage.flows.quizzes.views import StartedAttempt
 from engage.flows.reads.balances import read_balances
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.flows.scheduled.due_work import DUE_WORK, run_due_work
@@ -85,6 +91,8 @@ class StepResult(msgspec.Struct):
     quote: Quoted | None = None
     held: CheckoutHold | None = None
     redeemed: Redemption | None = None
+    begun: tuple[StartedAttempt, int] | None = None  # With the attempts that are left.
+    graded: GradedAttempt | None = None
     refusal: str | None = None
 
 
@@ -97,6 +105,7 @@ class ExampleMember:
         self.member_id = f"actor-{next(_numbers)}"
         self.joined = False
         self.holds: dict[str, UUID] = {}
+        self.attempts: dict[str, StartedAttempt] = {}  # The latest at each quiz.
 
     @property
     def key(self) -> tuple[str, str]:
@@ -176,6 +185,10 @@ class ExampleMember:
                 return StepResult(redeemed=_unwrap(answer))
             case Withdraw(points=points, method=method):
                 await withdraw(self.services, *self.key, points=points, method=method)
+            case StartQuiz(quiz_id=quiz_id):
+                return await self._start_quiz(quiz_id)
+            case AnswerQuiz(quiz_id=quiz_id, right=right):
+                return await self._answer_quiz(quiz_id, right)
             case Wait():
                 pass
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
@@ -206,6 +219,28 @@ class ExampleMember:
         joined = await register_member(self.services, registration)
         self.joined = True
         return await self._earned([credit.id for credit in joined.credits], member_id)
+
+    async def _start_quiz(self, quiz_id: str) -> StepResult:
+        (started,) = await start(self.services, [StartRequest(*self.key, quiz_id, "en")])
+        self.attempts[quiz_id] = _unwrap(started)
+        quizzes = await read_quizzes(self.services, *self.key, language="en")
+        left = next(quiz.attempts_left for quiz in quizzes if quiz.id == quiz_id)
+        return StepResult(begun=(self.attempts[quiz_id], left))
+
+    async def _answer_quiz(self, quiz_id: str, right: int | None) -> StepResult:
+        """Answer the first `right` questions of the paper right, as the definition says."""
+        attempt = self.attempts[quiz_id]
+        (quiz,) = [
+            found.definition
+            for found in self.services.definitions.every(QUIZ, self.program_id)
+            if found.id == quiz_id
+        ]
+        rights = {question.id: question.right for question in quiz.questions}
+        answers = {question.id: rights[question.id] for question in attempt.questions[:right]}
+        request = AnswerRequest(*self.key, quiz_id, attempt.attempt_id, answers, "en")
+        (answered,) = await answer(self.services, [request])
+        graded = _unwrap(answered)
+        return StepResult(credits=await self._earned([credit.id for credit in graded.credits]), graded=graded)
 
     async def _pay(self, order: Order) -> list[EarnedCredit]:
         facts = {name: getattr(order, name) for name in order.__struct_fields__ if name != "discount"}

@@ -104,6 +104,17 @@ def _compare(step: Step, result: StepResult, zone: str) -> list[tuple[Any, Any]]
         pairs.append(((step.gives.value_minor, step.gives.product_id), (value_minor, code.product_id)))
         if step.gives.expires_at is not None:
             pairs.append((instant(step.gives.expires_at, zone), code.expires_at))
+    if step.asks is not None and result.begun is not None:
+        attempt, left = result.begun
+        pairs.append((step.asks.questions, len(attempt.questions)))
+        if step.asks.attempts_left is not None:
+            pairs.append((step.asks.attempts_left, left))
+        if step.asks.expires_at is not None:
+            pairs.append((instant(step.asks.expires_at, zone), attempt.expires_at))
+    if step.grades is not None and result.graded is not None:
+        grade, graded = step.grades, result.graded
+        pairs.append((grade.correct, graded.correct))
+        pairs.append(((grade.total, grade.passed), (graded.total, graded.passed)))
     return pairs
 
 

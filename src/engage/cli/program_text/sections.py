@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from engage.cli.program_text import checkout, earning, expiry, market, members, rewards, withdrawals
+from engage.cli.program_text import checkout, earning, expiry, market, members, quizzes, rewards, withdrawals
 from engage.cli.program_text.description import Description
 from engage.domain.program.program import Program
 
@@ -14,4 +14,5 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     checkout.describe,
     withdrawals.describe,
     rewards.describe,
+    quizzes.describe,
 )
