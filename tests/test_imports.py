@@ -25,7 +25,7 @@ BASE = {
     "batching",
     "connections",
 }
-ADAPTERS = {"gate", "ledger", "store", "signals", "payouts"}
+ADAPTERS = {"gate", "ledger", "store", "signals", "payouts", "beacons"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
@@ -96,7 +96,7 @@ FLOWS_BOTTOM_UP = [
     "definitions",
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
-    "quizzes",
+    *("quizzes", "draws"),
     *("scheduled", "reads", "operations"),
 ]
 

@@ -35,6 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     momo_subscription_key: str = ""
     momo_user: str = ""  # The API user; momo_key is its secret.
     momo_key: str = ""
+    # Relays of drand's quicknet, asked in turn. Whatever they answer is verified.
+    drand_urls: str = (
+        "https://api.drand.sh,https://api2.drand.sh,https://api3.drand.sh,https://drand.cloudflare.com"
+    )
     liveness_file: Path | None = None  # Touched each second while the process works.
     log_level: str = "info"
     log_format: str = "json"  # or "console"

@@ -1,4 +1,4 @@
-"""Four programs over more than a year, in which everything happens that can happen to points."""
+"""Five programs over more than a year, in which everything happens that can happen to points."""
 
 import tempfile
 from datetime import timedelta
@@ -21,7 +21,7 @@ from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.services import Services
-from tests.support import checkout, orders, withdrawals
+from tests.support import checkout, draws, orders, withdrawals
 from tests.support.activities import (
     act,
     join,
@@ -47,6 +47,7 @@ async def write_full_history(services: Services) -> None:
         orders.DOCUMENT.replace('grace = "P10D"', 'grace = "P10D"\npromise = "P16D"'),
         checkout.DOCUMENT,
         withdrawals.document(withdrawals.OPEN),
+        draws.document(plain_closes_at=NOON - timedelta(hours=1), rewardmi_closes_at=NOON + 3000 * DAY),
     )
     for document in documents:
         await publish(services.db, document, source="test", now=BEGAN)
@@ -57,6 +58,7 @@ async def write_full_history(services: Services) -> None:
     await _corrections(services)
     await _rewards(services)
     await _withdrawals(services)
+    await _draws(services)
     await _advance_to_noon(services)
     await _five_days(services)
     await _leave_open(services)
@@ -155,6 +157,16 @@ async def _withdrawals(services: Services) -> None:
     for member, is_paid in (("w-1", True), ("w-2", False)):
         withdrawal = await withdraw(services, withdrawals.PROGRAM, member, points=60, method="cash")
         await confirm_withdrawal(services, withdrawal.id, paid=is_paid)
+
+
+async def _draws(services: Services) -> None:
+    """A draw that will be drawn, with members who are merged and erased, and one that stays open."""
+    await draws.join(services, "d-1", "d-2", "d-3", "d-4")
+    for member in ("d-1", "d-2", "d-3"):
+        await draws.entered(services, member)
+    await draws.entered(services, "d-1", "rewardmi", draws.POST)
+    await erase_member(services, draws.PROGRAM, "d-3", operator="key-1")
+    await merge_members(services, draws.PROGRAM, "d-2", into="d-4", reason="one person", operator="key-1")
 
 
 async def _advance_to_noon(services: Services) -> None:

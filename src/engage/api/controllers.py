@@ -9,6 +9,7 @@ from engage.api.activities.mobile import ActivityController
 from engage.api.activities.shop import EventController
 from engage.api.checkout.shop import CheckoutController
 from engage.api.definitions.admin import CONTROLLERS as DEFINITIONS
+from engage.api.draws.mobile import DrawController
 from engage.api.feed.mobile import FeedController
 from engage.api.health import HealthController
 from engage.api.members.admin import AdminMemberController
@@ -48,6 +49,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     AdminCouponController,
     AdminMemberController,
     ProgramController,
+    DrawController,
     *DEFINITIONS,
     ReportController,
     HealthController,

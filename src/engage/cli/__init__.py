@@ -18,6 +18,7 @@ COMMANDS = {
     "program": ("engage.cli.program:program", "Check and show program documents."),
     "keys": ("engage.cli.keys:keys", "Make and revoke keys of the shop and of operators."),
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
+    "draw": ("engage.cli.draw:draw", "Check the certificate of a draw."),
     "payouts": ("engage.cli.payouts:payouts", "Compare withdrawals with what the provider paid."),
     "rebuild": ("engage.cli.audit:rebuild", "Load Valkey's state from PostgreSQL."),
     "report": ("engage.cli.report:report", "Report what points are owed, at any past instant."),
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 PANELS = {
     "On one machine": ["up"],
-    "Programs and points": ["program", "keys", "audit", "payouts", "rebuild", "report", "import"],
+    "Programs and points": ["program", "keys", "audit", "draw", "payouts", "rebuild", "report", "import"],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],
 }

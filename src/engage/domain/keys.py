@@ -25,6 +25,7 @@ RewardKey = tuple[str, str]  # (program, reward)
 CouponKey = tuple[str, str]  # (program, code)
 CardKey = tuple[str, str]  # (program, card number)
 EventKey = tuple[str, str]  # (program, event)
+DrawKey = tuple[str, str]  # (program, draw)
 
 # Ids of rules that no program may have: credits of these come from operators, imports and mergers.
 ADJUSTMENT_RULE: Final = "adjustment"

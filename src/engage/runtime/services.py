@@ -8,12 +8,14 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engage.beacons.port import Beacon
 from engage.clock import Clock
 from engage.connections.valkey import open_client
 from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
 from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
+from engage.runtime.beacon import open_beacon
 from engage.runtime.database import COMMAND_TIMEOUT_S, check_schema, open_database
 from engage.runtime.database_clock import ClockFollower
 from engage.runtime.definition_cache import DefinitionCache
@@ -44,6 +46,7 @@ class Services(Struct, frozen=True):
     members: MemberCache
     post_commit: PostCommit
     payouts: PayoutProvider | None
+    beacon: Beacon
     loops: Loops
 
     async def follow_clock(self) -> None:
@@ -78,6 +81,8 @@ async def open_services(
         payouts = open_provider(settings)
         if payouts is not None:
             stack.push_async_callback(payouts.close)
+        beacon = open_beacon(settings)
+        stack.push_async_callback(beacon.close)
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
         programs, members, loops = ProgramCache(), MemberCache(), Loops()
@@ -104,5 +109,6 @@ async def open_services(
             members,
             post_commit,
             payouts,
+            beacon,
             loops,
         )

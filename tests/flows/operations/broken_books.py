@@ -282,6 +282,26 @@ BROKEN += [
         "past_stays",
         "WITH none AS (DELETE FROM sandbox_clock) UPDATE program_versions SET published_at = '2026-11-22'",
     ),
+    ("entries_are_listed", "DELETE FROM draw_list WHERE number = 1"),
+    ("entries_are_listed", "UPDATE draw_list SET hash = repeat('0', 64) WHERE number = 2"),
+    ("entries_are_listed", "UPDATE draw_entries SET salt = repeat('0', 64)"),
+    ("entries_are_listed", "UPDATE draw_entries SET number = 7 WHERE draw_id = 'rewardmi'"),
+    (
+        "entries_are_listed",
+        "INSERT INTO draw_list SELECT program_id, draw_id, number, hash FROM draw_entries"
+        " WHERE draw_id = 'rewardmi'",
+    ),
+    ("lists_stay_frozen", "INSERT INTO draw_list VALUES ('lottery', 'plain', 9, repeat('0', 64))"),
+    ("lists_stay_frozen", "UPDATE draw_list SET place = NULL WHERE place = 1"),
+    ("lists_stay_frozen", "UPDATE draws SET state = 'void' WHERE draw_id = 'plain'"),
+    ("lists_stay_frozen", "UPDATE draws SET prizes = 1 WHERE draw_id = 'plain'"),
+    ("prizes_are_paid_to_winners", "UPDATE draw_entries SET paid_at = NULL WHERE draw_id = 'plain'"),
+    ("prizes_are_paid_to_winners", "DELETE FROM credits WHERE rule_id = 'draw:plain'"),
+    ("prizes_are_paid_to_winners", "UPDATE draw_entries SET prize_at = now() WHERE draw_id = 'rewardmi'"),
+    (
+        "prizes_are_paid_to_winners",
+        "UPDATE credits SET source_key = 'draw:plain:8' WHERE source_key = 'draw:plain:1'",
+    ),
     ("adjustments_are_posted", "DELETE FROM adjustments WHERE points > 0"),
     ("adjustments_are_posted", "UPDATE adjustments SET points = points - 1"),
     ("adjustments_are_posted", "UPDATE entries SET kind = 'opening' WHERE kind = 'adjustment'"),
@@ -290,11 +310,14 @@ BROKEN += [
         "UPDATE credits SET source_key = 'purchase:' || source_key WHERE rule_id = 'purchase'",
     ),
     ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE rule_id = 'adjustment'"),
+    ("credits_have_rules", "UPDATE credits SET rule_id = 'draw:none' WHERE rule_id = 'draw:plain'"),
+    ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE source_key = 'draw:plain:1'"),
     ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE rule_id = 'opening_balance'"),
     ("credits_have_rules", "UPDATE credits SET rule_id = 'adjustment' WHERE rule_id = 'opening_balance'"),
 ]
 
 LATE = [
+    ("draws_go_on_in_time", "UPDATE draws SET closes_at = '2026-11-20' WHERE state = 'open'"),
     (
         "streaks_continue",
         """

@@ -47,6 +47,7 @@ TAGS: Final = {
     "Rewards": "Rewards, redemptions, coupons and F-codes.",
     "Quizzes": "Quizzes, which are graded here and earn points.",
     "Referrals": "Invitations of friends, and the operators' queue.",
+    "Draws": "Prize draws that anyone can check.",
     "Withdrawals": "Points withdrawn as money.",
     "Feed": "Tickets for the websocket feed of the balance.",
     "Shop": "The shop's server: members, events and checkout.",

@@ -17,6 +17,7 @@ from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import programs as store
 from engage.store.checks import STORE_CHECKS
+from engage.store.draws.checks import DRAW_CHECKS
 from engage.store.quizzes.checks import QUIZ_CHECKS
 from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
@@ -32,6 +33,7 @@ CHECKS = (
     *REWARD_CHECKS,
     *QUIZ_CHECKS,
     *REFERRAL_CHECKS,
+    *DRAW_CHECKS,
     *WITHDRAWAL_CHECKS,
     *STORE_CHECKS,
 )

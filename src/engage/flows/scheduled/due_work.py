@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
+from engage.flows.draws.due_work import DUE_WORK as DRAWS
 from engage.flows.referrals.due_work import DUE_WORK as REFERRALS
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
@@ -31,6 +32,7 @@ DUE_WORK = (
     *CHECKOUT,
     *REWARDS,
     *REFERRALS,
+    *DRAWS,
     *WITHDRAWALS,
     REACT,
 )

@@ -1,0 +1,1 @@
+"""Prize draws, and their certificates."""

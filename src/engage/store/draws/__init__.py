@@ -1,0 +1,1 @@
+"""Prize draws, their entries and their frozen lists."""
