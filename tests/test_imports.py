@@ -96,7 +96,7 @@ FLOWS_BOTTOM_UP = [
     "definitions",
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
-    *("quizzes", "draws"),
+    *("quizzes", "draws", "games"),
     *("scheduled", "reads", "operations"),
 ]
 
@@ -113,7 +113,10 @@ TIME_READERS = {
 
 
 # These decode what this installation wrote: files of its folder, rows, its own contract.
-OWN_TEXT = {"embedded/run_file.py", "sandbox_secrets.py", "feed/asyncapi.py", "store/shop/orders.py"}
+OWN_TEXT = {
+    *("embedded/run_file.py", "sandbox_secrets.py", "feed/asyncapi.py", "store/shop/orders.py"),
+    "flows/games/runs.py",
+}
 
 
 class Import(Struct, frozen=True):

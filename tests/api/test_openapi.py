@@ -103,7 +103,7 @@ VERBS = (
         "merge",
         "publish",
     ),
-    *("quote", "record", "redeem", "register", "release", "send", "settle", "update", "void"),
+    *("play", "quote", "record", "redeem", "register", "release", "send", "settle", "update", "void"),
 )
 # Names of schemas that say nothing to a reader of a generated client.
 BARE_PARTICIPLE = re.compile(

@@ -11,6 +11,7 @@ from engage.api.checkout.shop import CheckoutController
 from engage.api.definitions.admin import CONTROLLERS as DEFINITIONS
 from engage.api.draws.mobile import DrawController
 from engage.api.feed.mobile import FeedController
+from engage.api.games.mobile import GameController
 from engage.api.health import HealthController
 from engage.api.members.admin import AdminMemberController
 from engage.api.members.mobile import HomeController
@@ -38,6 +39,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     RewardController,
     QuizController,
     ReferralController,
+    GameController,
     WithdrawalController,
     FeedController,
     MemberController,

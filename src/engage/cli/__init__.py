@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
     "draw": ("engage.cli.draw:draw", "Check the certificate of a draw."),
     "payouts": ("engage.cli.payouts:payouts", "Compare withdrawals with what the provider paid."),
+    "game": ("engage.cli.game:game", "Check the certificates of games."),
     "rebuild": ("engage.cli.audit:rebuild", "Load Valkey's state from PostgreSQL."),
     "report": ("engage.cli.report:report", "Report what points are owed, at any past instant."),
     "import": ("engage.cli.import_:import_", "Import members and opening balances from a CSV file."),
@@ -32,7 +33,9 @@ COMMANDS = {
 }
 PANELS = {
     "On one machine": ["up"],
-    "Programs and points": ["program", "keys", "audit", "draw", "payouts", "rebuild", "report", "import"],
+    "Programs and points": [
+        *("program", "keys", "audit", "draw", "game", "payouts", "rebuild", "report", "import"),
+    ],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],
 }

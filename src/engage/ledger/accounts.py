@@ -19,6 +19,7 @@ from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
 from engage.domain.accounts.lots import Lot, Take, spending_order
 from engage.domain.keys import MemberKey
+from engage.domain.refusals import AccountClosed
 from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.schema.balances import balances
 from engage.schema.entries import entries
@@ -54,6 +55,12 @@ FROM {_MEMBERS} JOIN balances b USING (program_id, member_id)
 ORDER BY b.program_id, b.member_id
 FOR UPDATE OF b
 """)  # noqa: S608  # Names of the schema, here and below.
+
+_LOCK_OPEN = text(f"""
+SELECT b.closed FROM {_MEMBERS} JOIN balances b USING (program_id, member_id)
+ORDER BY b.program_id, b.member_id
+FOR UPDATE OF b
+""")  # noqa: S608
 
 # A separate statement: it sees what the transaction that held the balance before has done to the lots.
 _READ_LOTS = text(f"""
@@ -115,6 +122,16 @@ class Accounts(msgspec.Struct, frozen=True):
 async def lock_balances(conn: AsyncConnection, keys: Iterable[MemberKey]) -> None:
     """Lock balances that will be written in several statements, all before the first."""
     await conn.execute(_LOCK, _MEMBERS.of(sorted(set(keys))))
+
+
+async def lock_open_balances(conn: AsyncConnection, keys: Iterable[MemberKey]) -> None:
+    """Lock balances of members for whom something is decided though no points may move.
+
+    Raises AccountClosed where one was merged or erased.
+    """
+    rows = await conn.execute(_LOCK_OPEN, _MEMBERS.of(sorted(set(keys))))
+    if any(row.closed for row in rows):
+        raise AccountClosed
 
 
 async def open_accounts(

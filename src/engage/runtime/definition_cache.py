@@ -45,8 +45,13 @@ class Versioned(Struct, Generic[D], frozen=True):
 
 def number_of(version: Versioned[Any]) -> int | None:
     """The number of a version of an operator's definition; None for that of a program document."""
-    number = version.version.removeprefix(_NUMBERED)
-    return int(number) if number != version.version else None
+    return version_number(version.version)
+
+
+def version_number(version: str) -> int | None:
+    """The same of the name of a version."""
+    number = version.removeprefix(_NUMBERED)
+    return int(number) if number != version else None
 
 
 def of_documents(published: Iterable[Program], kind: DefinitionKind[Any]) -> dict[str, str]:

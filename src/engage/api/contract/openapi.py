@@ -48,6 +48,7 @@ TAGS: Final = {
     "Quizzes": "Quizzes, which are graded here and earn points.",
     "Referrals": "Invitations of friends, and the operators' queue.",
     "Draws": "Prize draws that anyone can check.",
+    "Games": "Instant wins, and the proof of their outcomes.",
     "Withdrawals": "Points withdrawn as money.",
     "Feed": "Tickets for the websocket feed of the balance.",
     "Shop": "The shop's server: members, events and checkout.",

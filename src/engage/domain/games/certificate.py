@@ -196,3 +196,22 @@ def _in_words(outcome: Outcome) -> str:
     if outcome.prize is not None:
         return f"the prize {outcome.prize}"
     return "no prize" if outcome.drawn is None else f"{outcome.drawn} drawn and cut by {outcome.cut}"
+
+
+def summary(found: Any) -> list[str]:
+    """Return what a right certificate proves, line by line."""
+    certificate = msgspec.convert(found, Certificate)
+    won = Counter(play.prize for play in certificate.plays if play.prize is not None)
+    prizes = ", ".join(f"{prize} {count}" for prize, count in sorted(won.items()))
+    lines = [
+        f"game {certificate.game_id} of {certificate.terms.program}, run {certificate.terms.run}: "
+        f"{len(certificate.plays)} plays, {won.total()} prizes" + (f" ({prizes})" if prizes else ""),
+        f"commitment {certificate.commitment}, published at {certificate.committed_at}",
+    ]
+    sold_out = sum(play.cut == "reward_sold_out" for play in certificate.plays)
+    if sold_out:
+        lines.append(
+            f"{sold_out} prizes were not won because the catalogue had no more of their reward: "
+            "this alone is said by the certificate, not computed"
+        )
+    return [*lines, "every outcome follows from the seed"]

@@ -24,6 +24,8 @@ def problems(game: Game, path: str, context: Context) -> Iterator[Problem]:
     yield from duplicate_names([prize.id for prize in game.prizes], f"{path}.prizes", "id")
     for n, prize in enumerate(game.prizes):
         yield from _prize_problems(prize, f"{path}.prizes[{n}]", context)
+    if any(odds_of(prize) > 1 for prize in game.prizes):
+        return
     total = sum(odds_of(prize) for prize in game.prizes)
     if total > 1:
         yield Problem(f"{path}.prizes", "odds that add up to 1 or less", str(total))

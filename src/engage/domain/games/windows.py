@@ -23,16 +23,21 @@ def first_day(window: GameWindow, day: date) -> date:
             return day.replace(day=1)
 
 
-def ends_at(window: GameWindow, day: date, zone: str) -> datetime | None:
-    """Return the end of the window that contains a local day, in UTC; None for ever."""
-    first = first_day(window, day)
+def last_day(window: GameWindow, day: date) -> date:
+    """Return the last day of the window that contains a day."""
     match window:
         case "ever":
-            return None
+            return date.max
         case "day":
-            following = first + timedelta(days=1)
+            return day
         case "week":
-            following = first + timedelta(days=7)
+            return first_day(window, day) + timedelta(days=6)
         case "month":
-            following = add_months(first, 1)
-    return start_of_day(following, zone)
+            return add_months(first_day(window, day), 1) - timedelta(days=1)
+
+
+def ends_at(window: GameWindow, day: date, zone: str) -> datetime | None:
+    """Return the end of the window that contains a local day, in UTC; None for ever."""
+    if window == "ever":
+        return None
+    return start_of_day(last_day(window, day) + timedelta(days=1), zone)

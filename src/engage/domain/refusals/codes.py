@@ -31,6 +31,7 @@ class UseCase(Enum):
     QUOTE_CHECKOUT = auto()
     HOLD_POINTS = auto()
     END_HOLD = auto()
+    LIST_GAMES = auto()
     READ_GAME = auto()
     PLAY_GAME = auto()
     PASS_F_CODE = auto()
@@ -193,6 +194,8 @@ class Code(StrEnum):
         {
             *_RECORD,
             *_CHECKOUT,
+            _U.LIST_GAMES,
+            *_GAMES,
             _U.LIST_REWARDS,
             _U.REDEEM_REWARD,
             _U.WAIT_FOR_REWARD,
@@ -249,7 +252,7 @@ class Code(StrEnum):
     TOO_MANY_POINTS = (
         "too_many_points",
         422,
-        {*_RECORD, _U.TAKE_EVENT, _U.ADJUST_POINTS, _U.MERGE_MEMBERS, _U.REGISTER_MEMBER},
+        {*_RECORD, _U.PLAY_GAME, _U.TAKE_EVENT, _U.ADJUST_POINTS, _U.MERGE_MEMBERS, _U.REGISTER_MEMBER},
         {"limit": 1_000_000_000_000},
     )
     WRONG_CURRENCY = "wrong_currency", 422, {_U.TAKE_EVENT}, {"currency": "EUR"}

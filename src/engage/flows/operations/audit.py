@@ -18,6 +18,7 @@ from engage.settings import Settings
 from engage.store import programs as store
 from engage.store.checks import STORE_CHECKS
 from engage.store.draws.checks import DRAW_CHECKS
+from engage.store.games.checks import GAME_CHECKS
 from engage.store.quizzes.checks import QUIZ_CHECKS
 from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
@@ -34,6 +35,7 @@ CHECKS = (
     *QUIZ_CHECKS,
     *REFERRAL_CHECKS,
     *DRAW_CHECKS,
+    *GAME_CHECKS,
     *WITHDRAWAL_CHECKS,
     *STORE_CHECKS,
 )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.draws.due_work import DUE_WORK as DRAWS
+from engage.flows.games.due_work import DUE_WORK as GAMES
 from engage.flows.referrals.due_work import DUE_WORK as REFERRALS
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
@@ -34,6 +35,7 @@ DUE_WORK = (
     *REFERRALS,
     *DRAWS,
     *WITHDRAWALS,
+    *GAMES,
     REACT,
 )
 
