@@ -97,6 +97,7 @@ FLOWS_BOTTOM_UP = [
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
     *("quizzes", "draws", "games"),
+    "challenges",
     *("scheduled", "reads", "operations"),
 ]
 

@@ -42,6 +42,10 @@ OPERATIONS: list[tuple[str, str, int, str, str]] = [
         "items.rule items.title items.points items.activity items.state items.remaining items.resets_at "
         "items.why_not",
     ),
+    (
+        *("get", "/v1/me/challenges", 200, ""),
+        "items.id items.title items.progress items.goal items.steps items.state items.ends_at",
+    ),
     ("get", "/v1/rewards", 200, "", "items.id items.kind items.title items.points items.value items.stock"),
     ("post", "/v1/redemptions", 201, "reward_id", "redemption_id points coupon f_code"),
     ("get", "/v1/me/coupons", 200, "", "items next_cursor items.code items.state items.expires_at"),

@@ -145,9 +145,14 @@ class DefinitionCache:
             await self.refresh(db)
         raise AssertionError(f"version {version} of {kind.name} {id_} decided, and is not published")
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """A value that is another one whenever there are more definitions or program versions."""
+        return self._programs.count, self._count
+
     def reacting_programs(self) -> frozenset[str]:
         """The programs in which something follows from what the ledger and the orders say."""
-        known = (self._programs.count, self._count)
+        known = self.state
         if self._reacting is None or self._reacting[0] != known:
             self._reacting = known, frozenset(self._read_reacting())
         return self._reacting[1]

@@ -44,6 +44,7 @@ A limit of the rules is a 409 with `resets_at`; a 429 would be throttling.
 TAGS: Final = {
     "Me": "The member's balance, credits and statement.",
     "Activities": "Activities of members, which earn points.",
+    "Challenges": "Goals that members reach by what they do, and how far they are.",
     "Rewards": "Rewards, redemptions, coupons and F-codes.",
     "Quizzes": "Quizzes, which are graded here and earn points.",
     "Referrals": "Invitations of friends, and the operators' queue.",

@@ -64,6 +64,14 @@ class Course:
             max(e.since, e.definition.begins_at(zone)) for e in self._editions if e.definition is not None
         )
 
+    def counts_since(self, horizon: datetime, zone: str) -> datetime | None:
+        """The first instant that counts for a run which is not over by then; None where there is none."""
+        running = self.runs_at(horizon, zone)
+        if running:
+            return min(run.begins_at for run in running)
+        closes_at = max(self._closes_at(n, zone) for n in range(len(self._editions)))
+        return max(horizon, self.begins_at(zone)) if closes_at > horizon else None
+
     def runs_at(self, at: datetime, zone: str) -> list[Run]:
         """The runs that an instant belongs to in a zone: one, none, or two where the period was changed."""
         return [run for run in self._runs_around(at, zone) if run.begins_at <= at < run.ends_at]
@@ -106,7 +114,9 @@ class Course:
     def _closes_at(self, n: int, zone: str) -> datetime:
         """The end of what began under an edition, by what the later ones say."""
         definition = self._editions[n].definition
-        closes_at = END if definition is None else definition.ends_at(zone) or END
+        if definition is None:
+            return self._editions[n].since
+        closes_at = definition.ends_at(zone) or END
         for later in self._editions[n + 1 :]:
             if later.since >= closes_at:
                 break

@@ -119,7 +119,7 @@ async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[O
 async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, OrderFacts]:
     """Lock those of these orders that have a row, and read their facts; new orders are absent."""
     rows = await conn.execute(_LOCK, _KEYS.of(sorted(set(keys))))
-    return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
+    return {(row[0], row[1], row[2]): facts_of_row(row[3:]) for row in rows}
 
 
 async def claim_orders(conn: AsyncConnection, payers: Iterable[OrderKey]) -> dict[OrderId, str]:
@@ -147,7 +147,7 @@ async def read_delivered_orders(
     """Read a member's paid and delivered orders, the first deliveries, without a lock."""
     values = {"program_id": key[0], "member_id": key[1], "limit": limit}
     rows = await conn.execute(_READ_DELIVERED, values)
-    return {(row[0], row[1], row[2]): _facts(row[3:]) for row in rows}
+    return {(row[0], row[1], row[2]): facts_of_row(row[3:]) for row in rows}
 
 
 async def read_ended_orders(
@@ -157,7 +157,7 @@ async def read_ended_orders(
     cancelled, or had returns.
     """
     rows = await conn.execute(_READ_ENDED, _KEYS.of(sorted(set(keys))))
-    return {(row[0], row[1], row[2]): (row[3], _facts(row[4:])) for row in rows}
+    return {(row[0], row[1], row[2]): (row[3], facts_of_row(row[4:])) for row in rows}
 
 
 async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, OrderFacts]) -> None:
@@ -173,7 +173,8 @@ def _row(key: OrderKey, facts: OrderFacts) -> tuple[Any, ...]:
     return (*key, *payment, facts.delivered_at, facts.cancelled_at, _encode(facts.returns).decode())
 
 
-def _facts(row: Sequence[Any]) -> OrderFacts:
+def facts_of_row(row: Sequence[Any]) -> OrderFacts:
+    """The facts of an order, from the columns after its key, with `paid` and `returns` as text."""
     paid_at, paid, hold_id, version, zone, delivered_at, cancelled_at, returns = row
     return OrderFacts(
         None if paid is None else OrderPayment(_order.decode(paid), paid_at, hold_id, version, zone),

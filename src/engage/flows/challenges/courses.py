@@ -1,0 +1,72 @@
+"""The courses of a program's challenges in a country, in memory."""
+
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from msgspec import Struct
+
+from engage.domain.calendar import start_of_day
+from engage.domain.challenges.courses import Course, Edition
+from engage.domain.challenges.kind import CHALLENGE
+from engage.domain.challenges.progress import Interest, interest_of
+from engage.domain.program.program import Program
+from engage.runtime.definition_cache import DefinitionCache, number_of
+from engage.runtime.services import Services
+
+
+class Courses(Struct, frozen=True):
+    """The courses of a country's challenges, and the facts that any of them counts."""
+
+    all: tuple[Course, ...]
+    interest: Interest
+
+
+NONE: Final = Courses((), Interest(frozenset(), False))
+
+
+class _Known(Struct):
+    """Courses of the definitions that were known at `state`, by program and country."""
+
+    state: tuple[int, int]
+    by_country: dict[tuple[str, str], Courses]
+
+
+# Of each cache of definitions: a process has one, a test may have several.
+_known: Final[WeakKeyDictionary[DefinitionCache, _Known]] = WeakKeyDictionary()
+
+
+def courses_of(services: Services, program_id: str, country: str) -> Courses:
+    """The courses of the program's challenges in a country, kept until there is another definition."""
+    definitions = services.definitions
+    known = _known.get(definitions)
+    if known is None or known.state != definitions.state:
+        known = _known[definitions] = _Known(definitions.state, {})
+    key = (program_id, country)
+    if key not in known.by_country:
+        known.by_country[key] = _read(services, program_id, country)
+    return known.by_country[key]
+
+
+def _read(services: Services, program_id: str, country: str) -> Courses:
+    editions = _of_documents(services.programs.versions(program_id), country)
+    for each in services.definitions.every(CHALLENGE, program_id):
+        if number_of(each) is not None:
+            edition = Edition(each.since, each.version, each.definition)
+            editions.setdefault(each.id, []).append(edition)
+    if not editions:
+        return NONE
+    courses = tuple(Course(of_one) for of_one in editions.values())
+    return Courses(courses, interest_of(each for course in courses for each in course.definitions))
+
+
+def _of_documents(versions: list[Program], country: str) -> dict[str, list[Edition]]:
+    """The editions of the challenges of documents. One that a later version leaves out ends with it."""
+    editions: dict[str, list[Edition]] = {}
+    here = [version for version in versions if country in version.countries]
+    for version in sorted(here, key=lambda version: version.in_force_from):
+        since = start_of_day(version.in_force_from, version.countries[country].zone)
+        challenges = {challenge.id: challenge for challenge in version.challenges}
+        for id_ in editions.keys() | challenges.keys():
+            edition = Edition(since, version.version, challenges.get(id_))
+            editions.setdefault(id_, []).append(edition)
+    return editions

@@ -1,0 +1,1 @@
+"""Facts that challenges count, and what their steps have paid."""
