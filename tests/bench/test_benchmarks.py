@@ -36,6 +36,7 @@ TINY = Sizes(
     claims=200,
     payments=40,
     orders=60,
+    quizzes=40,
     lots=2_000,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")
@@ -117,7 +118,7 @@ def test_figures_come_as_json(parent: Path) -> None:
     assert all("met" in figure for figure in benchmark["figures"])
 
 
-@pytest.mark.parametrize("module", ["http_client", "checkout_client", "feed_client"])
+@pytest.mark.parametrize("module", ["http_client", "checkout_client", "feed_client", "quiz_client"])
 def test_clients_start_without_the_engine(module: str) -> None:
     code = (
         f"import sys; import engage.bench.clients.{module};"

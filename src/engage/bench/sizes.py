@@ -22,4 +22,5 @@ class Sizes(Struct, frozen=True, kw_only=True):
     claims: int = 50_000
     orders: int = 5_000  # In a round, each paid, delivered and returned.
     lots: int = 1_000_000  # That expire at one instant.
+    quizzes: int = 4_000  # In a round, each begun and answered.
     payments: int = 4_000  # Orders paid with points, in a round.

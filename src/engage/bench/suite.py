@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engage.bench.benchmarks import checkout, expire, feed, gate, lateness, orders, settle, tap
+from engage.bench.benchmarks import checkout, expire, feed, gate, lateness, orders, quiz, settle, tap
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure
 from engage.bench.setup.environment import Environment, open_environment
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "checkout": checkout.run,
     "orders": orders.run,
     "expire": expire.run,
+    "quiz": quiz.run,
 }
 
 

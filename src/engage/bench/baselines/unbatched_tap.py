@@ -17,7 +17,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from engage.bench.baselines.litestar_server import open_pool, run
-from engage.bench.setup.constants import PROGRAM, TAPS
+from engage.bench.setup.constants import PRESET, PROGRAM, TAPS
 from engage.bench.setup.members import tap_credit
 from engage.clock import Clock, MachineClock
 from engage.ledger.accept import why_json
@@ -57,7 +57,7 @@ async def tap(request: Request[Any, Any, Any], state: State) -> TapResponse | Re
     token = request.headers["authorization"].removeprefix("Bearer ")
     member_id = resources.verifier.verify(token).member_id
     now = resources.clock.now()
-    program = preset(PROGRAM)
+    program = preset(PRESET)
     credit = tap_credit(program, now)
     key = f"plain:{member_id}:{credit.source_key}"
     if not await resources.valkey.set(key, 1, nx=True, ex=DAY_S):

@@ -12,7 +12,7 @@ from engage.bench.clients.load import LoadResult, request_load
 from engage.bench.figures import Figure, compare, median
 from engage.bench.setup import processes
 from engage.bench.setup.child_program import ChildProgram, child_program
-from engage.bench.setup.constants import PROGRAM, TAPS
+from engage.bench.setup.constants import PRESET, PROGRAM, TAPS
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, load_members, spans, vacuum
 from engage.bench.setup.points import add_active_credits, add_lots
@@ -45,7 +45,7 @@ SELECT (SELECT count(*) FROM entries WHERE kind = 'expiration'),
 async def run(env: Environment) -> list[Figure]:
     async with open_services(env.settings) as services:
         await services.programs.refresh(services.db)
-        program = preset(PROGRAM)
+        program = preset(PRESET)
         await _add_members(env, services, program)
         async with (
             processes.running(processes.api(env), processes.feed(env), *processes.workers(env)),

@@ -20,7 +20,7 @@ from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, compare, spread
 from engage.bench.setup import processes
 from engage.bench.setup.child_program import ChildProgram, child_program
-from engage.bench.setup.constants import PROGRAM, raise_file_limit
+from engage.bench.setup.constants import PRESET, PROGRAM, raise_file_limit
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members
 from engage.clock import machine_time
@@ -45,7 +45,7 @@ async def run(env: Environment) -> list[Figure]:
     db = open_database(env.settings.database_url, pool_size=1)
     try:
         members = max(sizes.sockets, sizes.idle, WARM_UP)
-        await add_members(db, preset(PROGRAM), PREFIX, members, now=machine_time())
+        await add_members(db, preset(PRESET), PREFIX, members, now=machine_time())
     finally:
         await db.dispose()
     spec = processes.feed(env)

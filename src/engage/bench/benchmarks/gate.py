@@ -9,7 +9,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from engage.bench.figures import Figure, compare
-from engage.bench.setup.constants import COUNTRY, PROGRAM
+from engage.bench.setup.constants import COUNTRY, PRESET, PROGRAM
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import load_gate
 from engage.clock import machine_time
@@ -23,7 +23,7 @@ from engage.programs import preset
 CLAIMS_PER_CALL = 64  # As many as there are connections in `tap`.
 MAX_BYTES = 128
 MEMBERS_PER_REPORT = 100_000
-ZONE = preset(PROGRAM).countries[COUNTRY].zone
+ZONE = preset(PRESET).countries[COUNTRY].zone
 
 
 async def run(env: Environment) -> list[Figure]:
@@ -55,7 +55,7 @@ async def _memory(
     await _empty(valkey, gate)
     members = env.sizes.members
     now = machine_time()
-    records = _records(preset(PROGRAM), now)
+    records = _records(preset(PRESET), now)
     before = await _used_memory(valkey)
     for first in range(0, members, MEMBERS_PER_REPORT):
         env.report(f"gate: {first:,} of {members:,} members, {ids}")
@@ -91,7 +91,7 @@ async def _claims(env: Environment, gate: Gate, valkey: Redis) -> Figure:
     """Claim fuel taps of distinct members, with many claims a call and with one, in alternation."""
     await _empty(valkey, gate)
     now = machine_time()
-    streak = preset(PROGRAM).earning.rules.streak
+    streak = preset(PRESET).earning.rules.streak
     assert streak is not None
     slot = StreakSlot(streak.id, calendar.local_date(now, ZONE), ZONE)
     batched, single = [], []

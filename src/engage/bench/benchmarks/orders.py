@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import text
 
 from engage.bench.figures import Figure, compare, spread
-from engage.bench.setup.constants import COUNTRY, PROGRAM, member_id
+from engage.bench.setup.constants import COUNTRY, PRESET, member_id
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, vacuum
 from engage.bench.setup.queries import fetch_row
@@ -55,7 +55,7 @@ async def run(env: Environment) -> list[Figure]:
     """Pay, deliver, settle and partly return orders, each of a different member."""
     batches: dict[Kind, list[float]] = {kind: [] for kind in NOTES}
     singles: dict[Kind, list[float]] = {kind: [] for kind in NOTES}
-    sizes, program = env.sizes, preset(PROGRAM)
+    sizes, program = env.sizes, preset(PRESET)
     async with open_services(env.settings) as services:
         await services.programs.refresh(services.db)
         for number in env.rounds("orders"):

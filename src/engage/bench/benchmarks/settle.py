@@ -9,7 +9,7 @@ from sqlalchemy import text
 from engage.bench.baselines.settle_singly import due_credits, settle_credit
 from engage.bench.figures import Figure, compare, median, spread
 from engage.bench.setup import processes
-from engage.bench.setup.constants import PROGRAM
+from engage.bench.setup.constants import PRESET
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import ROWS_PER_STATEMENT, add_members, add_pending_credits, spans, vacuum
 from engage.bench.setup.queries import fetch_row, wait_until_zero
@@ -38,7 +38,7 @@ SELECT (SELECT count(*) FROM entries), (SELECT count(*) FROM lots),
 async def run(env: Environment) -> list[Figure]:
     async with open_services(env.settings) as services:
         await services.programs.refresh(services.db)
-        program = preset(PROGRAM)
+        program = preset(PRESET)
         figures = [await _compare(env, services, program), await _backlog(env, services, program)]
         await _verify(services)
         return figures

@@ -13,7 +13,7 @@ from engage.bench.clients.load import LoadResult, request_load
 from engage.bench.figures import Figure, compare, median, spread
 from engage.bench.setup import processes
 from engage.bench.setup.child_program import ChildProgram, child_program
-from engage.bench.setup.constants import HOST, PROGRAM, TAPS
+from engage.bench.setup.constants import HOST, PRESET, PROGRAM, TAPS
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, load_members, vacuum
 from engage.bench.setup.queries import fetch_row, wait_until_zero
@@ -75,7 +75,7 @@ async def run(env: Environment) -> list[Figure]:
 
 async def _add_members(env: Environment, services: Services) -> None:
     """Add members and load them into the gate, except the cold ones."""
-    program, now = preset(PROGRAM), services.clock.now()
+    program, now = preset(PRESET), services.clock.now()
     taps = env.sizes.taps * env.sizes.rounds
     env.report(f"tap: adding {taps:,} members")
     for prefix, count in (("tap-", taps), ("warm-", _few(env)), ("cold-", _few(env))):

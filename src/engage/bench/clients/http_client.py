@@ -79,9 +79,14 @@ class HttpClient:
             case SendAtRate():
                 return await send_at_rate(request, self._http_requests(request))
 
+    def tokens(self, prefix: str, first: int, count: int) -> list[str]:
+        """The tokens of these members, which were signed before."""
+        tokens = self._tokens[prefix][first : first + count]
+        assert len(tokens) == count
+        return tokens
+
     def _http_requests(self, request: SendAll | SendAtRate) -> list[bytes]:
-        tokens = self._tokens[request.prefix][request.first : request.first + request.count]
-        assert len(tokens) == request.count
+        tokens = self.tokens(request.prefix, request.first, request.count)
         length = "" if request.method == "GET" else "content-length: 0\r\n"
         head = f"{request.method} {request.path} HTTP/1.1\r\nhost: {HOST}\r\n{length}authorization: Bearer "
         return [f"{head}{token}\r\n\r\n".encode() for token in tokens]

@@ -4,6 +4,7 @@ import resource
 
 HOST = "127.0.0.1"
 PROGRAM = "eu-mi-points"
+PRESET = "eu-mi-points/2022"  # The newest version that is in force in COUNTRY.
 COUNTRY = "ES"
 TAPS = "/v1/fuel/taps"
 
