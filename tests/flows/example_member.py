@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from engage.domain.activity import Order, Registration
 from engage.domain.checkout.example_steps import Capture, Hold, Quote, Release, Spend
+from engage.domain.draws.example_steps import EnterDraw
 from engage.domain.earning.order_facts import ReturnedLine
 from engage.domain.examples.steps import (
     Join,
@@ -36,6 +37,7 @@ from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_ho
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote as Quoted
 from engage.flows.checkout.quote import QuoteRequest, quote
+from engage.flows.draws.enter import EntryRequest, enter
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.quizzes.answer import AnswerRequest, GradedAttempt, answer
 from engage.flows.quizzes.open_quizzes import read_quizzes
@@ -189,6 +191,9 @@ class ExampleMember:
                 return await self._start_quiz(quiz_id)
             case AnswerQuiz(quiz_id=quiz_id, right=right):
                 return await self._answer_quiz(quiz_id, right)
+            case EnterDraw(draw_id=draw_id, post=post):
+                (entry,) = await enter(self.services, [EntryRequest(*self.key, draw_id, post)])
+                _unwrap(entry)
             case Wait():
                 pass
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():

@@ -31,7 +31,9 @@ BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 _TOML = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def document(*, plain_closes_at: datetime = CLOSES_AT, rewardmi_closes_at: datetime = CLOSES_AT) -> str:
+def document(
+    *, plain_closes_at: datetime = CLOSES_AT, rewardmi_closes_at: datetime = CLOSES_AT, winners: int = 2
+) -> str:
     """A program with three draws, of which the third opens and closes at local times. The others open an hour
     before NOON, or when the program begins where they close before that.
     """
@@ -53,7 +55,7 @@ id = "plain"
 title = {{ en = "A plain draw", fr = "Un simple tirage" }}
 opens_at = {opens_at}
 closes_at = {plain_closes_at:{_TOML}}
-winners = 2
+winners = {winners}
 points = 500
 
 [[draws]]
@@ -80,8 +82,10 @@ POST = Post(text="We want it! #rewardmi @ana @bo.b @cem-", visibility="public", 
 
 
 @asynccontextmanager
-async def services_with_draws(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Services]:
-    async with services_with(settings, document(), clock=clock) as services:
+async def services_with_draws(
+    settings: Settings, clock: Clock | None = None, *, winners: int = 2
+) -> AsyncIterator[Services]:
+    async with services_with(settings, document(winners=winners), clock=clock) as services:
         yield services
 
 

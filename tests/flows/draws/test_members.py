@@ -3,6 +3,7 @@
 import asyncio
 
 from engage.domain.draws.certificate import Certificate, faults
+from engage.domain.draws.reading import read_certificate as read_file
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.draws.drawing import draw_due, freeze_due
 from engage.flows.draws.enter import DrawEntry
@@ -39,7 +40,7 @@ async def merge(services: Services, member_id: str, into: str) -> None:
 
 
 async def certificate(services: Services, member_id: str) -> Certificate:
-    return await read_certificate(services, PROGRAM, member_id, "plain")
+    return read_file(await read_certificate(services, PROGRAM, member_id, "plain"))
 
 
 async def draw_winners(services: Services) -> tuple[list[int], list[int]]:

@@ -7,7 +7,7 @@ from litestar import Controller, Request, get, post
 from litestar.params import PathParameter
 from msgspec import Struct
 
-from engage.api.http.answers import Answer, answer
+from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import check_query, decode, has_body, read_body
 from engage.api.http.callers import member_idempotency, member_of, members_only
@@ -125,7 +125,7 @@ class DrawController(Controller):
         check_query(request)
         with members_only():
             found = await read_certificate(api.services, member.program_id, member.member_id, draw_id)
-        return answer(found)
+        return Answer(found, NOT_STORED, 200)
 
 
 async def _read_entry(request: Request[Any, Any, Any]) -> DrawEntryRequest:

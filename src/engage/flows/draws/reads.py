@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.document.texts import text_in
 from engage.domain.draws.beacon import QUICKNET, SANDBOX, Chain, sandbox_chain
-from engage.domain.draws.certificate import Certificate
 from engage.domain.draws.definition import Conditions, Draw
 from engage.domain.refusals import Code, Refusal
 from engage.flows.draws.drawing import certificate_of
@@ -18,7 +17,7 @@ from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.draws import draws as store
-from engage.store.draws.drawing import read_list, read_winners
+from engage.store.draws.drawing import read_list_text, read_winners
 from engage.store.draws.draws import DrawRow
 from engage.store.members.members import Member
 
@@ -112,17 +111,21 @@ async def read_draw(
     )
 
 
-async def read_certificate(services: Services, program_id: str, member_id: str, draw_id: str) -> Certificate:
-    """The certificate of a draw that is frozen. Raises Refusal unknown_member, not_found; Unavailable."""
+async def read_certificate(services: Services, program_id: str, member_id: str, draw_id: str) -> bytes:
+    """The certificate of a draw that is frozen, as JSON.
+
+    Raises Refusal unknown_member, not_found; Unavailable.
+    """
     await services.members.get(services.db, program_id, member_id)
     check_id(draw_id)
     async with transaction(services.db) as conn:
         row = await store.read_draw(conn, (program_id, draw_id))
         if row is None or row.root is None:
             raise Refusal(Code.NOT_FOUND)
-        entries = await read_list(conn, row.key)
+        listed = await read_list_text(conn, row.key)
         winners = await read_winners(conn, row.key) if row.state == "drawn" else None
-    return certificate_of(row, entries, _chain(row), winners)
+    certificate = certificate_of(row, [], _chain(row), winners)
+    return msgspec.json.encode(msgspec.structs.replace(certificate, entries=msgspec.Raw(listed)))
 
 
 def _chain(row: DrawRow) -> Chain:

@@ -86,6 +86,15 @@ _READ_LIST = text("""
 SELECT number, hash FROM draw_list WHERE program_id = :program_id AND draw_id = :draw_id ORDER BY number
 """)
 
+# As msgspec writes a ListedEntry. The list of a large draw is millions of bytes: PostgreSQL puts it together
+# while this process answers others.
+_LIST_TEXT = text("""
+SELECT '[' || coalesce(
+    string_agg('{"number":' || number || ',"hash":"' || hash || '"}', ',' ORDER BY number), ''
+) || ']'
+FROM draw_list WHERE program_id = :program_id AND draw_id = :draw_id
+""")
+
 _WINNERS = text("""
 SELECT number FROM draw_list
 WHERE program_id = :program_id AND draw_id = :draw_id AND place IS NOT NULL ORDER BY place
@@ -163,6 +172,12 @@ async def draw(
 async def read_list(conn: AsyncConnection, key: DrawKey) -> list[ListedEntry]:
     """Read the frozen list, by number."""
     return [ListedEntry(number, hash_) for number, hash_ in await conn.execute(_READ_LIST, _of(key))]
+
+
+async def read_list_text(conn: AsyncConnection, key: DrawKey) -> bytes:
+    """Read the frozen list as JSON."""
+    listed: str = (await conn.execute(_LIST_TEXT, _of(key))).scalar_one()
+    return listed.encode()
 
 
 async def read_winners(conn: AsyncConnection, key: DrawKey) -> list[int]:
