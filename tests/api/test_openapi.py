@@ -89,8 +89,9 @@ VERBS = (
     *(
         "add",
         "adjust",
-        "answer",
         "advance",
+        "answer",
+        "approve",
         "capture",
         "change",
         "create",
@@ -101,9 +102,11 @@ VERBS = (
         "hold",
         "list",
         "merge",
+        "pass",
         "publish",
     ),
-    *("play", "quote", "record", "redeem", "register", "release", "send", "settle", "update", "void"),
+    *("play", "quote", "record", "redeem", "register", "reject", "release", "send", "settle", "update"),
+    *("void", "wait"),
 )
 # Names of schemas that say nothing to a reader of a generated client.
 BARE_PARTICIPLE = re.compile(

@@ -35,6 +35,18 @@ def _attempts(count: int, *, credit: str = "NULL") -> str:
     """
 
 
+def _referral(**columns: str) -> str:
+    """A referral of m-2 by m-1, with these columns."""
+    names = "".join(f", {name}" for name in columns)
+    values = "".join(f", {value}" for value in columns.values())
+    return f"""
+        INSERT INTO referrals (id, program_id, member_id, advocate_id, program_version, claimed_at{names})
+        VALUES (uuidv7(), 'playground', 'm-2', 'm-1', '1', now(){values})
+    """
+
+
+APPROVED = {"state": "'approved'", "decided_at": "now()", "advocate_paid_at": "now()"}
+
 BROKEN = [
     ("entries_balance", f"UPDATE entries SET active_delta = active_delta + 1 WHERE {LAST}"),
     ("entries_balance", f"UPDATE entries SET debt_delta = 3 WHERE {LAST}"),
@@ -245,6 +257,26 @@ BROKEN += [
         "stock_is_counted",
         "INSERT INTO coupons SELECT c.* FROM coupons c, generate_series(1, 3) WHERE reward_id = 'scarce'",
     ),
+    ("referrals_pay_once", _referral(**APPROVED)),
+    (
+        "referrals_pay_once",
+        f"""
+        UPDATE credits SET rule_id = 'referral:advocate', why = jsonb_set(
+            why, '{{activity}}', jsonb_build_object('activity', 'referral', 'referral_id', uuidv7()))
+        WHERE id = {FUEL}
+        """,
+    ),
+    (
+        "lost_referrals_keep_nothing",
+        f"""
+        WITH lost AS ({_referral(**APPROVED, advocate_lost_at="now()")} RETURNING id)
+        UPDATE credits SET source_key = 'referral:advocate:' || lost.id FROM lost WHERE credits.id = {FUEL}
+        """,
+    ),
+    (
+        "codes_belong_to_members",
+        "INSERT INTO referral_codes VALUES ('playground', 'nobody', 'ABCDEFGH', now())",
+    ),
     ("attempts_are_paid_once", f"UPDATE credits SET rule_id = 'quiz:spring' WHERE id = {FUEL}"),
     ("attempts_are_paid_once", _attempts(1, credit=FUEL)),
     ("attempts_fit_their_window", _attempts(2)),
@@ -352,6 +384,10 @@ LATE = [
     (
         "holds_end_in_time",
         "UPDATE holds SET expires_at = created_at - interval '2 minutes' WHERE state = 'open'",
+    ),
+    (
+        "referrals_are_paid_in_time",
+        _referral(state="'pending'", due_at="'2026-11-21'"),
     ),
     ("coupons_end_in_time", "UPDATE coupons SET expires_at = '2026-11-21' WHERE state = 'issued'"),
     (

@@ -68,15 +68,17 @@ def check(
     version: str,
     given: int,
     issued: int,
+    kept: int = 0,
     active: int,
     at: datetime,
     zone: str,
 ) -> None:
     """Raises Refusal sold_out, limit_reached, reward_limit_reached or insufficient_points.
 
-    `given`: redemptions of the member since `counts_since`. `issued`: those of all members ever.
+    `given`: redemptions of the member since `counts_since`. `issued`: those of all members ever. `kept`: the
+    pieces that are kept for others.
     """
-    if reward.stock is not None and issued >= reward.stock:
+    if reward.stock is not None and issued + kept >= reward.stock:
         raise Refusal(Code.SOLD_OUT, reward=reward.id)
     allowed = allowance(reward, given, at=at, zone=zone)
     if allowed.remaining == 0:

@@ -9,10 +9,12 @@ from engage.domain.market import Market
 from engage.domain.money import Money
 from engage.domain.rewards import allowance
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
+from engage.flows.rewards.waiting import WaitingPlace
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.rewards.coupons import count_issued
 from engage.store.rewards.stock import read_stock
+from engage.store.rewards.waiting import Place, read_places
 
 
 class RewardLimitView(Struct, frozen=True):
@@ -24,7 +26,8 @@ class RewardLimitView(Struct, frozen=True):
 
 class RewardView(Struct, frozen=True):
     """A reward. `value` and `min_order` belong to a coupon, `product_id` to an F-code. `stock`
-    is the number left for all members, null if unlimited; `limit` is null if members have none.
+    is the number left, without those kept for members who wait and come first; null if unlimited. `limit` is
+    null if members have none, `waiting` if the member does not wait.
     """
 
     id: str
@@ -38,6 +41,7 @@ class RewardView(Struct, frozen=True):
     valid_for: timedelta | None
     stock: int | None
     limit: RewardLimitView | None
+    waiting: WaitingPlace | None
 
 
 async def read_catalogue(services: Services, program_id: str, member_id: str) -> list[RewardView]:
@@ -58,6 +62,7 @@ async def read_catalogue(services: Services, program_id: str, member_id: str) ->
     async with transaction(services.db) as conn:
         issued = await read_stock(conn, program_id, scarce) if scarce else {}
         given = await count_issued(conn, limited) if limited else {}
+        places = await read_places(conn, member.key, [reward.id for reward in offered])
     return [
         _view(
             reward,
@@ -66,12 +71,19 @@ async def read_catalogue(services: Services, program_id: str, member_id: str) ->
             allowance.allowance(
                 reward, given.get((program_id, member_id, reward.id), 0), at=now, zone=market.zone
             ),
+            places.get(reward.id),
         )
         for reward in offered
     ]
 
 
-def _view(reward: AnyReward, market: Market, issued: int, allowed: allowance.Allowance) -> RewardView:
+def _view(
+    reward: AnyReward, market: Market, issued: int, allowed: allowance.Allowance, place: Place | None
+) -> RewardView:
+    ahead = 0 if place is None else place.ahead
+    waiting = None
+    if place is not None and place.position is not None:
+        waiting = WaitingPlace(place.position, place.turn_until)
     coupon = reward if isinstance(reward, CouponReward) else None
     return RewardView(
         id=reward.id,
@@ -85,6 +97,7 @@ def _view(reward: AnyReward, market: Market, issued: int, allowed: allowance.All
         excluded_products=[] if coupon is None else coupon.excluded_products,
         product_id=reward.product_id if isinstance(reward, FCodeReward) else None,
         valid_for=reward.valid_for,
-        stock=None if reward.stock is None else max(reward.stock - issued, 0),
+        stock=None if reward.stock is None else max(reward.stock - issued - ahead, 0),
         limit=None if allowed.remaining is None else RewardLimitView(allowed.remaining, allowed.resets_at),
+        waiting=waiting,
     )

@@ -30,7 +30,7 @@ COUPONS_PER_BATCH = 1_000
 
 class CouponView(Struct, frozen=True):
     """A coupon (`value`) or an F-code (`product_id`). `order_id` is the order that it is applied to or used
-    for.
+    for. `passed`: an F-code that was passed `on` to another member, or `received` from one.
     """
 
     id: UUID
@@ -45,6 +45,8 @@ class CouponView(Struct, frozen=True):
     issued_at: datetime
     expires_at: datetime | None
     order_id: str | None
+    passed: Literal["on", "received"] | None = None
+    passed_at: datetime | None = None
 
 
 async def read_coupons(
@@ -65,7 +67,7 @@ async def read_coupons(
         coupons = await list_coupons(
             conn, program_id, member_id, state=state, before=before, limit=limit, now=services.clock.now()
         )
-    return _views(services, program_id, coupons)
+    return views(services, program_id, coupons, viewer=member_id)
 
 
 async def expire_coupons(services: Services, *, now: datetime, on_time: bool = False) -> int:
@@ -91,12 +93,12 @@ async def void_coupon(services: Services, program_id: str, typed: str) -> Coupon
     """
     now = services.clock.now()
     async with transaction(services.db) as conn:
-        coupon = await _locked(conn, program_id, typed)
+        coupon = await lock_coupon(conn, program_id, typed)
         if coupon.state != "void":
             _check_issued(coupon, now)
             coupon = replace(coupon, state="void", closed_at=now)
             await write_coupons(conn, [coupon])
-    return _views(services, program_id, [coupon])[0]
+    return views(services, program_id, [coupon])[0]
 
 
 async def redeem_f_code(
@@ -109,7 +111,7 @@ async def redeem_f_code(
     """
     now = services.clock.now()
     async with transaction(services.db) as conn:
-        code = await _locked(conn, program_id, typed)
+        code = await lock_coupon(conn, program_id, typed)
         if code.kind != "f_code" or code.product_id != product_id:
             reason = "coupon" if code.kind == "coupon" else "excluded_products"
             raise Refusal(Code.COUPON_NOT_APPLICABLE, coupon_code=code.code, reasons=[reason])
@@ -117,10 +119,10 @@ async def redeem_f_code(
             _check_issued(code, now)
             code = replace(code, state="used", order_id=order_id, closed_at=now)
             await write_coupons(conn, [code])
-    return _views(services, program_id, [code])[0]
+    return views(services, program_id, [code])[0]
 
 
-async def _locked(conn: AsyncConnection, program_id: str, typed: str) -> Coupon:
+async def lock_coupon(conn: AsyncConnection, program_id: str, typed: str) -> Coupon:
     """Read a coupon under the lock of its member's balance. Raises Refusal unknown_coupon."""
     code = read_code(typed)
     key = (program_id, code or "")
@@ -137,7 +139,8 @@ def _check_issued(coupon: Coupon, now: datetime) -> None:
         raise Refusal(Code.COUPON_CLOSED, coupon_code=coupon.code, state=state)
 
 
-def view(coupon: Coupon, title: str) -> CouponView:
+def view(coupon: Coupon, title: str, *, viewer: str | None = None) -> CouponView:
+    """`viewer`: the member who sees it."""
     value = None
     if coupon.value_minor is not None and coupon.currency is not None:
         value = Money(coupon.value_minor, coupon.currency)
@@ -154,10 +157,20 @@ def view(coupon: Coupon, title: str) -> CouponView:
         coupon.issued_at,
         coupon.expires_at,
         coupon.order_id,
+        _passed(coupon, viewer),
+        coupon.passed_at,
     )
 
 
-def _views(services: Services, program_id: str, coupons: Iterable[Coupon]) -> list[CouponView]:
+def _passed(coupon: Coupon, viewer: str | None) -> Literal["on", "received"] | None:
+    if coupon.passed_at is None:
+        return None
+    return "received" if viewer is not None and viewer == coupon.passed_to else "on"
+
+
+def views(
+    services: Services, program_id: str, coupons: Iterable[Coupon], *, viewer: str | None = None
+) -> list[CouponView]:
     """Coupons with the titles that their rewards had when they were issued."""
     titles = {
         (version.version, reward.id): reward.title
@@ -165,6 +178,6 @@ def _views(services: Services, program_id: str, coupons: Iterable[Coupon]) -> li
         for reward in version.rewards
     }
     return [
-        view(coupon, titles.get((coupon.program_version, coupon.reward_id), coupon.reward_id))
+        view(coupon, titles.get((coupon.program_version, coupon.reward_id), coupon.reward_id), viewer=viewer)
         for coupon in coupons
     ]

@@ -6,7 +6,7 @@ stock of a limited reward while its row is locked.
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -21,6 +21,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards import allowance
 from engage.domain.rewards.coupon_codes import CODE_BITS, code_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, FCodeReward
+from engage.domain.rewards.waiting import MOST_WAITING, pieces_left
 from engage.flows.checkout.close_holds import release_overdue_of
 from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
@@ -33,6 +34,7 @@ from engage.runtime.services import Services
 from engage.store.members.members import Member
 from engage.store.rewards import stock as reward_stock
 from engage.store.rewards.coupons import Coupon, add_coupons, count_issued
+from engage.store.rewards.waiting import leave_line, read_first
 
 
 class RewardRequest(Struct, frozen=True):
@@ -84,6 +86,7 @@ class _State(Struct):
     """Accounts and stock under lock, changed by one redemption after the other.
 
     `issued` counts rewards issued to each member within the limit's window, `stock_used` to all members.
+    `lines` are the first members who wait for a reward, `served` those of them who have redeemed it.
     """
 
     now: datetime
@@ -91,8 +94,10 @@ class _State(Struct):
     issued: Counter[tuple[str, str, str]]
     stock_used: Counter[RewardKey]
     stock_before: dict[RewardKey, int]
-    holds: list[Hold]
-    coupons: list[Coupon]
+    lines: dict[RewardKey, list[str]]
+    holds: list[Hold] = []
+    coupons: list[Coupon] = []
+    served: list[tuple[str, str, str]] = []
 
 
 async def redeem(services: Services, requests: Sequence[RewardRequest]) -> list[Redemption | Refusal]:
@@ -146,7 +151,22 @@ async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetim
     issued = await count_issued(conn, limited) if limited else {}
     scarce = [order.reward_key for order in orders if order.is_scarce]
     stock_used = await reward_stock.lock_stock(conn, scarce) if scarce else {}
-    return _State(now, accounts, Counter(issued), Counter(stock_used), stock_used, [], [])
+    lines = await _read_lines(conn, orders, stock_used)
+    return _State(now, accounts, Counter(issued), Counter(stock_used), stock_used, lines)
+
+
+async def _read_lines(
+    conn: AsyncConnection, orders: Sequence[_Order], issued: Mapping[RewardKey, int]
+) -> dict[RewardKey, list[str]]:
+    """Read of each scarce reward who waits for it, as many members as there are pieces. Who waits for one
+    that is not scarce does so in vain.
+    """
+    pieces = {
+        order.reward_key: min(left, MOST_WAITING)
+        for order in orders
+        if order.is_scarce and (left := pieces_left(order.reward.stock, issued[order.reward_key]))
+    }
+    return {key: await read_first(conn, key, limit=limit) for key, limit in sorted(pieces.items())}
 
 
 async def _write(conn: AsyncConnection, state: _State) -> None:
@@ -156,6 +176,8 @@ async def _write(conn: AsyncConnection, state: _State) -> None:
     if state.holds:
         await add_holds(conn, state.holds)
         await add_coupons(conn, state.coupons)
+    if state.served:
+        await leave_line(conn, state.served)
 
 
 def _redeem(state: _State, order: _Order) -> Redemption:
@@ -164,11 +186,13 @@ def _redeem(state: _State, order: _Order) -> Redemption:
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     reward = order.reward
+    line = state.lines.get(order.reward_key, [])
     allowance.check(
         reward,
         version=order.program.version,
         given=state.issued[order.issued_key],
         issued=state.stock_used[order.reward_key],
+        kept=_ahead(line, order.member.member_id),
         active=account.active,
         at=state.now,
         zone=order.market.zone,
@@ -189,7 +213,15 @@ def _redeem(state: _State, order: _Order) -> Redemption:
     state.stock_used[order.reward_key] += 1
     state.holds.append(hold)
     state.coupons.append(coupon)
+    if order.member.member_id in line:
+        line.remove(order.member.member_id)
+        state.served.append((*order.reward_key, order.member.member_id))
     return Redemption(hold.id, hold.points, **{coupon.kind: view(coupon, reward.title)})
+
+
+def _ahead(line: Sequence[str], member_id: str) -> int:
+    """The members for whom pieces are kept before this one gets any."""
+    return line.index(member_id) if member_id in line else len(line)
 
 
 def _coupon(order: _Order, hold: Hold, now: datetime) -> Coupon:

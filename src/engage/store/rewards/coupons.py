@@ -25,8 +25,8 @@ CouponKind = Literal["coupon", "f_code"]
 class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     """`value_minor` in `currency` for a coupon, `product_id` for an F-code.
 
-    `redemption_id` is the hold that paid for it; `hold_id` and `order_id` are those of the checkout that it
-    is applied or used at.
+    `member_id` is who redeemed it. `redemption_id` is the hold that paid for it; `hold_id` and `order_id` are
+    those of the checkout that it is applied or used at.
     """
 
     program_id: str
@@ -47,6 +47,13 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: datetime
     expires_at: datetime | None
     closed_at: datetime | None = None
+    passed_to: str | None = None
+    passed_at: datetime | None = None
+
+    @property
+    def holder_id(self) -> str:
+        """The member who can use it: of an F-code that was passed on, its receiver."""
+        return self.passed_to or self.member_id
 
 
 _CODES = Batch("k", table, "program_id", "code")
@@ -70,6 +77,7 @@ _NEW = Batch(
     *("currency", "product_id", "state", "redemption_id", "issued_at", "expires_at"),
 )
 _CHANGED = Batch("u", table, "program_id", "member_id", "id", "state", "hold_id", "order_id", "closed_at")
+_PASSED = Batch("u", table, "program_id", "member_id", "id", "passed_to", "passed_at")
 _COLUMNS = select_list(Coupon, "c")
 
 _BY_CODE = text(f"""
@@ -81,7 +89,7 @@ _STATE = "CASE WHEN c.state = 'issued' AND c.expires_at <= :now THEN 'expired' E
 
 _LIST = text(f"""
 SELECT {_COLUMNS.replace("c.state", _STATE)} FROM coupons c
-WHERE c.program_id = :program_id AND c.member_id = :member_id
+WHERE c.program_id = :program_id AND (c.member_id = :member_id OR c.passed_to = :member_id)
   AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)
   AND (CAST(:before AS uuid) IS NULL OR c.id < :before)
 ORDER BY c.id DESC LIMIT :limit
@@ -102,6 +110,11 @@ _WRITE = text(f"""
 UPDATE coupons c
 SET state = u.state, hold_id = u.hold_id, order_id = u.order_id, closed_at = u.closed_at
 FROM {_CHANGED} WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
+""")  # noqa: S608
+
+_PASS = text(f"""
+UPDATE coupons c SET passed_to = u.passed_to, passed_at = u.passed_at
+FROM {_PASSED} WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
 """)  # noqa: S608
 
 _USE = text(f"""
@@ -184,8 +197,8 @@ async def list_coupons(
     limit: int,
     now: datetime,
 ) -> list[Coupon]:
-    """List a member's coupons with an id below `before`, newest first, in the state that they have
-    at `now`.
+    """List the coupons that a member redeemed, and the F-codes passed on to them, with an id below `before`,
+    newest first, in the state that they have at `now`.
     """
     values = {
         "program_id": program_id,
@@ -218,6 +231,11 @@ async def add_coupons(conn: AsyncConnection, coupons: Sequence[Coupon]) -> None:
 async def write_coupons(conn: AsyncConnection, coupons: Sequence[Coupon]) -> None:
     """Write the state of these coupons, when they closed, and the checkout that they are applied at."""
     await conn.execute(_WRITE, _CHANGED.of_structs(coupons))
+
+
+async def pass_coupon(conn: AsyncConnection, coupon: Coupon) -> None:
+    """Write to whom an F-code was passed on, and when."""
+    await conn.execute(_PASS, _PASSED.of_structs([coupon]))
 
 
 async def use_coupons(conn: AsyncConnection, holds: Iterable[HoldKey], *, at: datetime) -> None:
