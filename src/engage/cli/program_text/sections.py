@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from engage.cli.program_text import checkout, earning, expiry, market, members, quizzes, rewards, withdrawals
+from engage.cli.program_text import (
+    checkout,
+    draws,
+    earning,
+    expiry,
+    market,
+    members,
+    quizzes,
+    rewards,
+    withdrawals,
+)
 from engage.cli.program_text.description import Description
 from engage.domain.program.program import Program
 
@@ -15,4 +25,5 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     withdrawals.describe,
     rewards.describe,
     quizzes.describe,
+    draws.describe,
 )
