@@ -63,8 +63,10 @@ SANS_IO = {"session", "messages"}
 # None of these reads users' files, sockets, the environment or a clock.
 DOMAIN_MAY_IMPORT = {
     *(
+        "bisect",
         "collections",
         "datetime",
+        "decimal",
         "difflib",
         "enum",
         "fractions",
@@ -87,7 +89,7 @@ DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws", "challenges"),
-    "quizzes",
+    *("quizzes", "tiers"),
     *("program", "playback"),
 ]
 
@@ -96,7 +98,7 @@ FLOWS_BOTTOM_UP = [
     "definitions",
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
-    *("quizzes", "draws", "games"),
+    *("quizzes", "draws", "games", "tiers"),
     "challenges",
     *("scheduled", "reads", "operations"),
 ]
@@ -116,7 +118,7 @@ TIME_READERS = {
 # These decode what this installation wrote: files of its folder, rows, its own contract.
 OWN_TEXT = {
     *("embedded/run_file.py", "sandbox_secrets.py", "feed/asyncapi.py", "store/shop/orders.py"),
-    "flows/games/runs.py",
+    *("flows/games/runs.py", "store/tiers/movements.py"),
 }
 
 

@@ -34,7 +34,7 @@ def test_every_term_of_the_presets_is_a_whole_sentence(language: str) -> None:
         titles = {rule.id: rule.title_in(language) for rule in program.rules}
         terms = [expiry_term(program.expiry, language)]
         for rule in program.rules:
-            terms += [award_term(rule.award, language, "EUR"), due_term(rule.due, language)]
+            terms += [award_term(rule.award, rule.unit, language, "EUR"), due_term(rule.due, language)]
             terms += [limit_term(limit, language, titles) for limit in (rule.limit, *rule.also)]
         for term in terms:
             assert "rule." not in term.text, term

@@ -25,8 +25,9 @@ def of(code: str, **facts: Any) -> list[Any]:
 
 # No release wrote these as sentences.
 LATER_CODES = {
-    *(TraceCode.EARNED_BEFORE, TraceCode.LAPSED),
-    *(TraceCode.QUIZ_ANSWERS, TraceCode.QUIZ_FULL_SCORE),
+    *(TraceCode.EARNED_BEFORE, TraceCode.LAPSED, TraceCode.TIER_BOOST, TraceCode.GAME_PRIZE),
+    *(TraceCode.DRAW_WON, TraceCode.FRIEND_JOINED, TraceCode.FRIEND_ORDERED, TraceCode.INVITED),
+    *(TraceCode.QUIZ_ANSWERS, TraceCode.QUIZ_FULL_SCORE, TraceCode.CHALLENGE_STEP),
 }
 
 # Every form of sentence that release 0002 could write, with its steps.
@@ -158,6 +159,8 @@ def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
         rule="joining",
         points=50,
         taken_back=0,
+        unit="points",
+        boost=None,
         state="pending",
         due_at=None,
         active_at=None,

@@ -149,6 +149,16 @@ def quiz_key(quiz_id: str, window: str, number: int) -> str:
     return f"{quiz_rule(quiz_id)}:{window}:{number}"
 
 
+def boosted_key(source_key: str, boost_key: str) -> str:
+    """The key of a credit that a boost adds beside the one with `source_key`."""
+    return f"{source_key}+{boost_key}"
+
+
+def tier_boost_key(group_id: str) -> str:
+    """The end of the keys of credits that a level of this group adds."""
+    return f"tier:{group_id}"
+
+
 def opening_key(name: str) -> str:
     """The key of an opening balance, which a member has once under each name."""
     return f"{OPENING}:{name}"

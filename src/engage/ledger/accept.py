@@ -44,18 +44,19 @@ WITH batch AS MATERIALIZED (
         CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
         CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
         CAST(:days_before AS text[]), CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
-        CAST(:of_months AS date[]), CAST(:month_slots AS smallint[]), CAST(:lapse_ats AS timestamptz[])
+        CAST(:of_months AS date[]), CAST(:month_slots AS smallint[]), CAST(:lapse_ats AS timestamptz[]),
+        CAST(:units AS text[]), CAST(:boosts AS text[]), CAST(:besides AS text[])
     ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
                             activity_at, due_at, expires_at, why, known, day_before, of_day, day_slot,
-                            of_month, month_slot, lapses_at, number)
+                            of_month, month_slot, lapses_at, unit, boost, beside, number)
     USING (number)
 ), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot, lapses_at)
+                         of_month, month_slot, lapses_at, unit, boost, beside)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at
+           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside
     FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
@@ -70,25 +71,27 @@ WITH batch AS MATERIALIZED (
           LIMIT 1) IS NULL)
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
-    RETURNING program_id, member_id, id, points
+    RETURNING program_id, member_id, id, points, unit
 ), besides AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot, lapses_at)
+                         of_month, month_slot, lapses_at, unit, boost, beside)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at
+           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside
     FROM batch a JOIN taken t ON t.id = a.with_id
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
-    RETURNING program_id, member_id, id, points
+    RETURNING program_id, member_id, id, points, unit
 ), new AS (
     SELECT * FROM taken UNION ALL SELECT * FROM besides
 ), moved AS (
     INSERT INTO balances AS b (program_id, member_id, pending, version)
-    SELECT program_id, member_id, sum(points), 1 FROM new GROUP BY 1, 2 ORDER BY 1, 2
+    SELECT program_id, member_id, coalesce(sum(points) FILTER (WHERE unit = 'points'), 0), 1
+    FROM new GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (program_id, member_id)
-        DO UPDATE SET pending = b.pending + excluded.pending, version = b.version + 1
+        -- A closed account takes nothing, status neither: it may not have more than 0.
+        DO UPDATE SET pending = b.pending + excluded.pending + CAST(b.closed AS int), version = b.version + 1
     RETURNING program_id, member_id, active, pending, held, debt, version
 ), remembered AS (
     INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
@@ -109,7 +112,8 @@ FROM new n JOIN moved m USING (program_id, member_id)
 class CreditToAccept(msgspec.Struct, frozen=True):
     """A credit to accept, for a member. The caller makes the id (UUIDv7).
 
-    `with_id` is the credit whose slot this one shares (`same_as`): it is accepted only if that one is.
+    `with_id` is the credit whose slot this one shares (`same_as`), or which it boosts: it is accepted only if
+    that one is.
     `known`: other credits of the same activity were accepted before. `day_before` is set for a day of
     a streak: the source key of the day before its run.
     """
@@ -162,6 +166,9 @@ async def accept(
             "known": [a.known for a in first],
             "days_before": [a.day_before for a in first],
             "lapse_ats": [c.lapses_at for c in credits],
+            "units": [c.unit for c in credits],
+            "boosts": [c.boost for c in credits],
+            "besides": [c.beside for c in credits],
             **_window_arrays([c.windows for c in credits]),
             "now": now,
             "ahead": ahead,

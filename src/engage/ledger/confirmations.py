@@ -66,8 +66,8 @@ WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
 """)  # noqa: S608
 
 _LOCK_LAPSING = text(f"""
-SELECT c.program_id, c.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id, c.state, c.points,
-       c.taken_back, c.due_at, c.expires_at
+SELECT c.program_id, c.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id, c.unit,
+       c.beside, c.state, c.points, c.taken_back, c.due_at, c.expires_at
 FROM credits c
 WHERE {_WAITS} AND {is_due("c.lapses_at")}
 ORDER BY c.lapses_at

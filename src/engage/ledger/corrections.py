@@ -1,7 +1,7 @@
 """Corrections: what credits lose when their activity is taken back, before or after they became active.
 
-A pending credit shrinks. An active one keeps its points and counts what was taken back. Either is reversed
-when nothing is left of it.
+A pending credit shrinks, and so does status, which is in no lot. An active one in points keeps them and
+counts what was taken back. Either is reversed when nothing is left of it.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
+from engage.domain.earning.unit import POINTS, STATUS, Unit
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.schema.credits import credits as table
 from engage.schema.credits import reductions
@@ -29,6 +30,8 @@ class LockedCredit(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     reference: str
     rule_id: str
+    unit: Unit = POINTS
+    beside: str | None = None
     state: Literal["pending", "active", "reversed"]
     points: int
     taken_back: int
@@ -61,8 +64,8 @@ _CHANGED = Batch(
 _REDUCED = Batch("r", reductions, "program_id", "member_id", "credit_id", "points", "reference")
 
 _LOCK = text(f"""
-SELECT c.program_id, c.member_id, c.id, c.reference, c.rule_id, c.state, c.points, c.taken_back, c.due_at,
-       c.expires_at
+SELECT c.program_id, c.member_id, c.id, c.reference, c.rule_id, c.unit, c.beside, c.state, c.points,
+       c.taken_back, c.due_at, c.expires_at
 FROM {_REFERENCES} JOIN credits c USING (program_id, member_id, reference)
 WHERE c.state IN ('pending', 'active')
 ORDER BY c.program_id, c.member_id, c.id
@@ -93,7 +96,9 @@ async def lock_credits(conn: AsyncConnection, references: Sequence[ReferenceKey]
     """
     rows = await conn.execute(_LOCK, _REFERENCES.of(references))
     locked = [LockedCredit(**row._mapping) for row in rows]
-    active = [(*credit.key, credit.id) for credit in locked if credit.state == "active"]
+    active = [
+        (*credit.key, credit.id) for credit in locked if credit.state == "active" and credit.unit == POINTS
+    ]
     if not active:
         return locked
     earned = await conn.execute(_EARNED, _LOTS.of(active))
@@ -111,8 +116,9 @@ def reduce_to(
     if not credit.loses(kept):
         return credit
     replace = msgspec.structs.replace
-    if credit.state == "pending":
-        account.drop_pending(credit.points - kept)
+    if credit.state == "pending" or credit.unit == STATUS:
+        if credit.unit == POINTS:
+            account.drop_pending(credit.points - kept)
         return replace(credit, points=kept) if kept else replace(credit, state="reversed")
     taken = account.claw_back(
         credit.id,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.movements import EntryKind
 from engage.domain.earning.trace import TraceCode
+from engage.domain.earning.unit import Unit
 from engage.domain.keys import ReferenceKey, SourceKey
 from engage.schema.credits import credits as table
 from engage.schema.rows import Batch, from_row
@@ -19,15 +20,18 @@ CreditState = Literal["pending", "active", "expired", "reversed"]
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """Points granted for one activity. It pays `points` now, or paid them last when it is reversed;
-    `taken_back` of what was granted is gone. `why` has the inputs and the trace of the decision. Pending
-    points without a due time wait for something; without a confirmation they lapse.
+    """Points or status granted for one activity; a credit with a `boost` is beside that of its rule. It pays
+    `points` now, or paid them last when it is reversed; `taken_back` of what was granted is gone. `why` has
+    the inputs and the trace of the decision. Pending points without a due time wait for something; without a
+    confirmation they lapse.
     """
 
     id: UUID
     rule: str
     points: int
     taken_back: int
+    unit: Unit
+    boost: str | None
     state: CreditState
     due_at: datetime | None
     active_at: datetime | None
@@ -76,12 +80,13 @@ _TAKEN_BACK = """c.taken_back
         SELECT CAST(sum(r.points) AS bigint) FROM reductions r
         WHERE r.program_id = c.program_id AND r.member_id = c.member_id AND r.credit_id = c.id
     ), 0)
-    + CASE WHEN c.state = 'reversed' AND c.active_at IS NULL THEN c.points ELSE 0 END"""
+    + CASE WHEN c.state = 'reversed' AND (c.active_at IS NULL OR c.unit = 'status')
+        THEN c.points ELSE 0 END"""
 _PAYS = "CASE WHEN c.state = 'reversed' THEN c.points ELSE c.points - c.taken_back END"
 _WAITS = "c.state = 'pending' AND c.due_at IS NULL"
 # In the order of the fields of Credit.
-_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, {_STATE} AS state, c.due_at,
-    c.active_at, c.expires_at, c.source_key, c.why,
+_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, c.unit, c.boost, {_STATE} AS state,
+    c.due_at, c.active_at, c.expires_at, c.source_key, c.why,
     CASE WHEN {_WAITS} THEN
         CASE WHEN c.lapses_at IS NULL THEN 'delivery' ELSE 'confirmation' END
     END AS waits_for,

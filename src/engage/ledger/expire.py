@@ -81,7 +81,7 @@ SELECT program_id, member_id, active, pending, held, debt, version, entries FROM
 _NEXT_STOP = text("""
 WITH coming AS MATERIALIZED (
     SELECT program_id, member_id, due_at, expires_at FROM credits
-    WHERE state = 'pending' AND due_at <= :until AND due_at > :after
+    WHERE state = 'pending' AND unit = 'points' AND due_at <= :until AND due_at > :after
 ), ends AS (
     SELECT program_id, member_id, min(expires_at) AS first_end
     FROM (

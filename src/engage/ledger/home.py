@@ -48,7 +48,7 @@ WAITING = """(
     FROM (
         SELECT sum(points)::bigint AS points, lapses_at FROM credits
         WHERE program_id = b.program_id AND member_id = b.member_id
-          AND state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL
+          AND state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL AND unit = 'points'
         GROUP BY lapses_at ORDER BY lapses_at LIMIT :waiting_shown
     ) w
 )"""

@@ -60,7 +60,7 @@ SELECT c.program_id, c.member_id, c.points + coalesce((
       AND r.at > :at
 ), 0) AS points
 FROM credits c
-WHERE c.accepted_at <= :at AND (c.active_at IS NULL OR c.active_at > :at)
+WHERE c.unit = 'points' AND c.accepted_at <= :at AND (c.active_at IS NULL OR c.active_at > :at)
   AND (c.reversed_at IS NULL OR c.reversed_at > :at)
   AND NOT EXISTS (
       SELECT FROM closings k JOIN credits o

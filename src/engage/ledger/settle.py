@@ -22,7 +22,7 @@ WITH due AS MATERIALIZED (
     SELECT program_id, member_id, id, points, due_at, expires_at,
            greatest(CASE WHEN :on_time THEN due_at ELSE {NOW} END, accepted_at) AS active_at
     FROM credits
-    WHERE state = 'pending' AND {is_due("due_at")}
+    WHERE state = 'pending' AND unit = 'points' AND {is_due("due_at")}
     ORDER BY due_at
     LIMIT :batch
     FOR UPDATE SKIP LOCKED
@@ -84,14 +84,18 @@ SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.
 FROM moved m FULL JOIN sums s USING (program_id, member_id)
 """)  # noqa: S608  # Constants.
 
-_NEXT_DUE = text("SELECT min(due_at) FROM credits WHERE state = 'pending' AND due_at > :after")
+_NEXT_DUE = text(
+    "SELECT min(due_at) FROM credits WHERE state = 'pending' AND unit = 'points' AND due_at > :after"
+)
 
 _DUE_TIMES = text("""
 SELECT DISTINCT date_bin(:step, due_at - interval '1 microsecond', '2020-01-01Z') + :step
-FROM credits WHERE state = 'pending' AND due_at > :after ORDER BY 1
+FROM credits WHERE state = 'pending' AND unit = 'points' AND due_at > :after ORDER BY 1
 """)
 
-_IS_DUE = text("SELECT EXISTS (SELECT FROM credits WHERE state = 'pending' AND due_at <= :now)")
+_IS_DUE = text(
+    "SELECT EXISTS (SELECT FROM credits WHERE state = 'pending' AND unit = 'points' AND due_at <= :now)"
+)
 
 
 async def settle_batch(

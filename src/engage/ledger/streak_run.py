@@ -40,7 +40,7 @@ def streak_run(member: str, rule: str, at: str) -> str:
            EXISTS (
                SELECT FROM credits c
                WHERE {of_rule} AND c.source_key > {rule} || ':' || coalesce(CAST(max(day) AS text), '')
-                 AND c.source_key < {rule} || ';'
+                 AND c.source_key < {rule} || ';' AND c.beside IS NULL
            ) AS later
     FROM (SELECT *, day = min(day) OVER () AS first FROM run) counted
     """  # noqa: S608  # Made of constants.

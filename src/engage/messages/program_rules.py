@@ -15,6 +15,7 @@ from engage.domain.document.fields import DocumentStruct
 from engage.domain.earning.awards import Award, Brackets
 from engage.domain.earning.due import After, Due, OnConfirmation
 from engage.domain.earning.limits import Limit, OncePer, PerWindow, SameAs
+from engage.domain.earning.unit import POINTS, Unit
 from engage.domain.money import Money
 from engage.messages.catalogue import locale_of, show, translate
 
@@ -43,13 +44,19 @@ class Term(Struct, frozen=True):
     text: str
 
 
-def award_term(award: Award, language: str, currency: str) -> Term:
+def award_term(award: Award, unit: Unit, language: str, currency: str) -> Term:
+    text = _award(award, language, currency)
+    return _term(award, text if unit == POINTS else _sentence("award.status", {"award": text}, language))
+
+
+def _award(award: Award, language: str, currency: str) -> str:
     match award:
         case Brackets(brackets=brackets):
-            lines = [_sentence("award.bracket", _facts(line), language, currency) for line in brackets]
-            return _term(award, show(lines, language))
+            return show(
+                [_sentence("award.bracket", _facts(line), language, currency) for line in brackets], language
+            )
         case _:
-            return _term(award, _sentence(f"award.{_type(award)}", _facts(award), language, currency))
+            return _sentence(f"award.{_type(award)}", _facts(award), language, currency)
 
 
 def limit_term(limit: Limit, language: str, titles: Mapping[str, str]) -> Term:

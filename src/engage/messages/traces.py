@@ -28,6 +28,7 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.CHALLENGE_STEP: "points",
     TraceCode.QUIZ_ANSWERS: "points",
     TraceCode.QUIZ_FULL_SCORE: "points",
+    TraceCode.TIER_BOOST: "points",
 }
 
 

@@ -18,10 +18,13 @@ class Offer(Struct, frozen=True):
 
 
 class HomeContext(Struct, frozen=True):
-    """`offer` is None while the program offers nothing in the member's country."""
+    """`offer` is None while the program offers nothing in the member's country. `language` is that of the
+    answer.
+    """
 
     now: datetime
     offer: Offer | None
+    language: str
 
 
 class HomeSection(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.clock import Clock
 from engage.domain.accounts.account import Account
 from engage.domain.keys import MemberKey
 from engage.gate.client import SlotRequest
@@ -19,6 +18,7 @@ from engage.ledger import accept as ledger
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.accounts import Accounts, post
 from engage.ledger.balances import OutboxRow
+from engage.runtime.boosts import Boosted, boost_credits
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -31,16 +31,19 @@ EXPIRED = "expired"
 class Posting:
     """An open transaction, and what follows its commit: balance changes with their causes, due times
     to ring for, and confirmations for the gate. `reacting` are the programs in which something follows from
-    the facts of a member (`engage.runtime.reactions`).
+    the facts of a member (`engage.runtime.reactions`). `boosted` are the credits that were accepted beside
+    others, by the id of the one that they are beside.
     """
 
     def __init__(
-        self, conn: AsyncConnection, clock: Clock, cause: str, *, reacting: Collection[str] = ()
+        self, services: Services, conn: AsyncConnection, cause: str, *, reacting: Collection[str] = ()
     ) -> None:
         self.conn = conn
-        self._clock = clock
+        self._services = services
+        self._clock = services.clock
         self._cause = cause
         self._reacting = reacting
+        self.boosted: Boosted = {}
         self._changed: set[MemberKey] = set()
         self.reacts = False
         self.rows: list[OutboxRow] = []
@@ -60,8 +63,15 @@ class Posting:
         for cause, by_key in by_cause.items():
             await post(self.conn, Accounts(by_key, {}), self.outbox_row(cause))
 
-    async def accept(self, accepting: Sequence[CreditToAccept], *, now: datetime) -> frozenset[UUID]:
-        """Inserts new pending credits, and rings when they are due; the ids of those that were inserted."""
+    async def accept(
+        self, accepting: Sequence[CreditToAccept], *, now: datetime, boosts: bool = True
+    ) -> frozenset[UUID]:
+        """Inserts new pending credits, and rings when they are due; the ids of those that were inserted.
+
+        With `boosts`, those that boosts add are inserted too (`boosted`).
+        """
+        added = await boost_credits(self._services, self.conn, accepting) if boosts else {}
+        accepting = [*accepting, *(row for rows in added.values() for row in rows)]
         accepted = await ledger.accept(
             self.conn,
             accepting,
@@ -73,6 +83,8 @@ class Posting:
         if self._reacting:
             self.reacts |= any(row.id in accepted and row.program_id in self._reacting for row in accepting)
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
+        for base, rows in added.items():
+            self.boosted[base] = [row for row in rows if row.id in accepted]
         return accepted
 
     def outbox_row(self, cause: str | None = None) -> OutboxRow:
@@ -111,7 +123,7 @@ async def open_posting(services: Services, *, cause: str, autocommit: bool = Fal
     open_connection = one_statement if autocommit else transaction
     async with open_connection(services.db) as conn:
         reacting = services.definitions.reacting_programs()
-        posting = Posting(conn, services.clock, cause, reacting=reacting)
+        posting = Posting(services, conn, cause, reacting=reacting)
         yield posting
         await posting.write_changes()
     services.post_commit.add(

@@ -21,6 +21,7 @@ class ProgramCache:
     def __init__(self) -> None:
         self._programs: dict[str, list[Program]] = {}
         self._in_force: dict[tuple[str, str, int], Program | None] = {}
+        self._boosting: frozenset[str] = frozenset()
         self._count = 0
 
     async def refresh(self, db: AsyncEngine) -> None:
@@ -30,11 +31,20 @@ class ProgramCache:
                 return
             published = await store.read_all(conn)
         self._programs, self._in_force, self._count = parsed(published), {}, len(published)
+        self._boosting = frozenset(
+            program_id
+            for program_id, versions in self._programs.items()
+            if any(group.multiplies for version in versions for group in version.tier_groups)
+        )
 
     @property
     def count(self) -> int:
         """The number of versions that are known."""
         return self._count
+
+    def boosts(self, program_id: str) -> bool:
+        """True if a version of the program boosts what members earn."""
+        return program_id in self._boosting
 
     def ids(self) -> list[str]:
         return sorted(self._programs)

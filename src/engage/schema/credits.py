@@ -23,17 +23,19 @@ from engage.schema.member_rows import Keep, Rewrite, digest, member_rows
 # has one follows from what is stored beside it, not from how it looks: a product may be named like a month.
 # Keys without one are those of a rule that pays once, of the day of a streak, of a slot of a window, and the
 # ledger's own of imports and mergers. Two credits that share a slot have the same key after their rule, and
-# go on having it.
+# go on having it. A boosted credit has the key of its base and that of its boost, before and after.
+_BASE_KEY = "left(source_key, length(source_key) - coalesce(length(beside) + 1, 0))"
+_INPUTS = "coalesce(why -> 'inputs' -> 'base', why -> 'inputs')"
 _ERASED_KEY = f"""CASE
-    WHEN source_key = rule_id OR rule_id IN ('{OPENING_RULE}', '{TRANSFER_RULE}')
-            OR why -> 'inputs' -> 'day' IS NOT NULL OR why -> 'inputs' -> 'window' IS NOT NULL
-        THEN source_key
+    WHEN {_BASE_KEY} = rule_id OR rule_id IN ('{OPENING_RULE}', '{TRANSFER_RULE}')
+            OR {_INPUTS} -> 'day' IS NOT NULL OR {_INPUTS} -> 'window' IS NOT NULL
+        THEN {_BASE_KEY}
     WHEN why -> 'activity' ->> 'activity' = 'order'
-        THEN 'order:' || {digest("coalesce(reference, source_key)")} || ':' || rule_id
+        THEN 'order:' || {digest(f"coalesce(reference, {_BASE_KEY})")} || ':' || rule_id
     WHEN starts_with(source_key, rule_id || ':')
-        THEN rule_id || ':' || {digest("substr(source_key, length(rule_id) + 1)")}
-    ELSE rule_id || ':' || {digest("source_key")}
-END"""
+        THEN rule_id || ':' || {digest(f"substr({_BASE_KEY}, length(rule_id) + 1)")}
+    ELSE rule_id || ':' || {digest(_BASE_KEY)}
+END || coalesce('+' || beside, '')"""
 
 WAITING = "state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL"
 
@@ -49,10 +51,11 @@ _ERASED_WHY = f"""jsonb_build_object(
     'trace', CAST('{_ERASED_TRACE}' AS jsonb)
 )"""
 
-# `taken_back` is of a credit that is or was active; a pending one shrinks instead. Its lot says whether a
-# credit has expired. `of_day` and `of_month` (its first day) are the windows in which the credit holds a slot
-# of its rule's limits. A pending credit without a due time waits for a delivery, or with `lapses_at` for a
-# confirmation.
+# `taken_back` is of a credit that is or was active; a pending one shrinks instead, and so does status. Its
+# lot says whether it has expired. `unit` is points, or status, which is in no balance. `boost` names what
+# added a credit beside one of the same rule; `beside` is the end of its source key. `of_day` and `of_month`
+# (its first day) are the windows in which it holds a slot of its rule's limits. A pending credit without a
+# due time waits for a delivery, or with `lapses_at` for a confirmation.
 credits = Table(
     "credits",
     metadata,
@@ -63,6 +66,9 @@ credits = Table(
     required("rule_id", Text),
     required("program_version", Text),
     required("points", BigInteger),
+    required("unit", Text, "'points'"),
+    optional("boost", Text),
+    optional("beside", Text),
     required("state", Text),
     required("activity_at", INSTANT),
     required("accepted_at", INSTANT),
@@ -79,6 +85,10 @@ credits = Table(
     optional("lapses_at", INSTANT),
     PrimaryKeyConstraint("program_id", "member_id", "id"),
     one_of("credits_state_check", "state", "pending", "active", "reversed"),
+    one_of("credits_unit_check", "unit", "points", "status"),
+    # Status has no lot, so it shrinks while it is active too.
+    check("credits_status_check", "unit = 'points' OR (taken_back = 0 AND beside IS NULL)"),
+    check("credits_boost_check", "(boost IS NULL) = (beside IS NULL)"),
     # A credit of 0 points records a removal that came before its activity.
     check("credits_check", "points > 0 OR (points = 0 AND state = 'reversed')"),
     check("credits_check1", "active_at >= due_at"),
@@ -90,9 +100,10 @@ credits = Table(
     Index("credits_source_key", "program_id", "member_id", "source_key", unique=True),
     Index(
         "credits_reference",
-        *("program_id", "member_id", "reference", "rule_id"),
+        *("program_id", "member_id", "reference", "rule_id", "beside"),
         unique=True,
         postgresql_where=text("reference IS NOT NULL"),
+        postgresql_nulls_not_distinct=True,
     ),
     Index(
         "credits_day_slot",
@@ -109,6 +120,7 @@ credits = Table(
     Index("credits_lapse", "lapses_at", postgresql_where=text(WAITING)),
     Index("credits_waiting", "program_id", "member_id", "lapses_at", postgresql_where=text(WAITING)),
     Index("credits_due", "due_at", postgresql_where=text("state = 'pending'")),
+    Index("credits_status_due", "due_at", postgresql_where=text("state = 'pending' AND unit = 'status'")),
     info=member_rows(
         merge=Keep(
             "Credits go on in the survivor's account (engage.ledger.closing.merge); these are history."

@@ -33,18 +33,18 @@ _MERGE = """
 WITH moved AS (
     DELETE FROM orders WHERE program_id = :program_id AND member_id = :member_id
     RETURNING program_id, order_id, paid_at, paid, hold_id, program_version, zone, delivered_at,
-              cancelled_at, returns
+              cancelled_at, returns, boosts
 )
 INSERT INTO orders (program_id, member_id, order_id, paid_at, paid, hold_id, program_version, zone,
-                    delivered_at, cancelled_at, returns)
+                    delivered_at, cancelled_at, returns, boosts)
 SELECT program_id, :into, order_id, paid_at, paid, hold_id, program_version, zone, delivered_at,
-       cancelled_at, returns
+       cancelled_at, returns, boosts
 FROM moved
 ON CONFLICT DO NOTHING
 """
 
-# The facts of an order, whichever event came first: the payment as it was sent, the rules that decide, and
-# what was returned.
+# The facts of an order, whichever event came first: the payment as it was sent, the rules that decide, what
+# boosted it, and what was returned.
 orders = Table(
     "orders",
     metadata,
@@ -58,6 +58,7 @@ orders = Table(
     optional("delivered_at", INSTANT),
     optional("cancelled_at", INSTANT),
     required("returns", JSONB, "'[]'"),
+    optional("boosts", JSONB),
     PrimaryKeyConstraint("program_id", "member_id", "order_id"),
     check("orders_check", "(paid IS NULL) = (paid_at IS NULL OR program_version IS NULL OR zone IS NULL)"),
     info=member_rows(merge=Statement(_MERGE), erase=Delete()),

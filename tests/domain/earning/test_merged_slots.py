@@ -29,11 +29,13 @@ def social(n: int, state: State, *, day_slot: int, month_slot: int) -> ClosingCr
     return ClosingCredit(
         id=UUID(int=n),
         source_key=f"share_social:2026-11:{month_slot}",
+        beside=None,
         reference=f"share:{n}",
         rule_id="share_social",
         program_version="first",
         state=state,
         points=5,
+        unit="points",
         activity_at=NOON + timedelta(minutes=n),
         active_at=None,
         of_day=DAY,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from engage.domain.earning.unit import Unit
 from engage.flows.activities.activity import CreditView
 from engage.messages.why import why_text
 
@@ -18,13 +19,16 @@ class WhyText(Struct, frozen=True):
 
 
 class EarnedCredit(Struct, frozen=True, kw_only=True):
-    """A credit that was just granted. Without a due time it waits for the shop's confirmation, and lapses
+    """A credit that was just granted, in points or in status, which counts for levels only. With a `boost` it
+    is beside another one of its rule. Without a due time it waits for the shop's confirmation, and lapses
     without it. `GET /v1/me/credits/{id}` has the whole decision.
     """
 
     id: UUID
     rule: str
     points: int
+    unit: Unit
+    boost: str | None
     state: str
     due_at: datetime | None
     lapses_at: datetime | None
@@ -38,6 +42,8 @@ def earned(credits: Iterable[CreditView], language: str) -> list[EarnedCredit]:
             id=credit.id,
             rule=credit.rule,
             points=credit.points,
+            unit=credit.unit,
+            boost=credit.boost,
             state=credit.state,
             due_at=credit.due_at,
             lapses_at=credit.lapses_at,

@@ -8,6 +8,7 @@ from engage.api.http.answers import Answer
 from engage.api.http.callers import member_of, members_only
 from engage.api.http.etags import tagged_answer
 from engage.api.http.operation import MEMBER, contract
+from engage.api.http.problems import language_of
 from engage.flows.reads.home import Home, read_home
 
 
@@ -29,5 +30,7 @@ class HomeController(Controller):
         """
         api, member = member_of(request.scope)
         with members_only():
-            home = await read_home(api.services, member.program_id, member.member_id)
+            home = await read_home(
+                api.services, member.program_id, member.member_id, language=language_of(request.scope)
+            )
         return tagged_answer(request, home)

@@ -136,7 +136,7 @@ def _rule(rule: Rule, language: str, currency: str, titles: dict[str, str]) -> R
         kind=rule.on.kind,
         page=rule.on.page,
         points=rule.award.points if isinstance(rule.award, Fixed | EveryNthDay) else None,
-        award=award_term(rule.award, language, currency),
+        award=award_term(rule.award, rule.unit, language, currency),
         limits=[limit_term(limit, language, titles) for limit in (rule.limit, *rule.also)],
         due=due_term(rule.due, language),
     )

@@ -102,7 +102,7 @@ def _view(
         activity=task.activity,
         kind=None if rule is None else rule.on.kind,
         page=None if rule is None else rule.on.page,
-        award=None if rule is None else award_term(rule.award, language, currency).text,
+        award=None if rule is None else award_term(rule.award, rule.unit, language, currency).text,
         limits=[limit_term(limit, language, titles).text for limit in limits],
         state=task.state,
         remaining=task.remaining,

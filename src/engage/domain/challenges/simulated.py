@@ -12,6 +12,7 @@ from engage.domain.challenges.facts import CHALLENGE_STEP, Fact, credit_fact, or
 from engage.domain.challenges.progress import ReachedStep, progress_of_runs, reached_steps
 from engage.domain.definitions.definition import BEGINNING
 from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.unit import POINTS
 from engage.domain.rewards.simulated import IssuedCode, SimulatedRewards
 from engage.domain.simulation.account import SimulatedCredit
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
@@ -86,7 +87,7 @@ class SimulatedChallenges(SimulatedFeature):
                     activity=name,
                     reference=activity.reference,
                     detail=activity.qualifier,
-                    points=credit.kept,
+                    points=credit.kept if credit.new.unit == POINTS else 0,
                     product_id=product_of(activity),
                 )
         yield from order_facts(list(self._member.orders.items()))

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from engage.domain.earning.credit import expires_at
 from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.terms import EarningTerms
 
@@ -19,9 +20,10 @@ def confirmed(
 
     None where the confirmation is of later than that. It may be older than the activity.
     """
-    due = terms.rules.by_id[rule_id].due
+    rule = terms.rules.by_id[rule_id]
+    due = rule.due
     assert isinstance(due, OnConfirmation)
     if confirmed_at > lapses_at:
         return None
     due_at = max(activity_at, confirmed_at) + due.delay
-    return due_at, terms.expiry.expires_at(due_at, zone)
+    return due_at, expires_at(terms, rule.unit, due_at, zone)

@@ -10,6 +10,7 @@ from engage.domain.calendar import WindowKind
 from engage.domain.earning.due import DueKind
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.earning.trace import TraceStep
+from engage.domain.earning.unit import POINTS, Unit
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -37,12 +38,18 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     """A credit before it is written. Its source key is unique for a member, for ever; its reference, for a
     member and a rule. `windows` are the slots that it takes, by the limits of its rule.
 
+    A credit that a boost adds names it in `boost`; `beside` is the boost's key, by which the database tells
+    it from the base credit of the same rule and reference.
+
     `due_at` is None where it is not known yet; then neither is the end of the points. A credit that has none
     at `lapses_at` is lost.
     """
 
     rule_id: str
     points: int
+    unit: Unit = POINTS
+    boost: str | None = None
+    beside: str | None = None
     source_key: str
     windows: tuple[WindowPlace, ...] = ()
     reference: str | None
@@ -60,6 +67,7 @@ def new_credit(
     activity: AnyActivity,
     *,
     due: DueKind,
+    unit: Unit = POINTS,
     source_key: str,
     windows: tuple[WindowPlace, ...] = (),
     inputs: dict[str, Any],
@@ -72,13 +80,14 @@ def new_credit(
     return NewCredit(
         rule_id=rule_id,
         points=points,
+        unit=unit,
         source_key=source_key,
         windows=windows,
         reference=activity.reference,
         activity_at=at,
         due_at=due_at,
         lapses_at=due.lapses_at(at),
-        expires_at=None if due_at is None else terms.expiry.expires_at(due_at, zone),
+        expires_at=None if due_at is None else expires_at(terms, unit, due_at, zone),
         why=Why(
             program=terms.program,
             version=terms.version,
@@ -90,3 +99,8 @@ def new_credit(
             trace=trace,
         ),
     )
+
+
+def expires_at(terms: EarningTerms, unit: Unit, due_at: datetime, zone: str) -> datetime | None:
+    """The end of what becomes active at `due_at`. Status does not end: a window counts it."""
+    return terms.expiry.expires_at(due_at, zone) if unit == POINTS else None

@@ -44,6 +44,7 @@ def decide(
             points,
             activity,
             due=rule.due,
+            unit=rule.unit,
             source_key=_source_key(rule, grant),
             windows=_windows(rule, grant),
             inputs=_inputs(rule, grant),

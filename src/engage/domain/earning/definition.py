@@ -9,9 +9,12 @@ from engage.domain.earning.awards import Award
 from engage.domain.earning.due import Due
 from engage.domain.earning.limits import FurtherLimit, Limit
 from engage.domain.earning.on import On
+from engage.domain.earning.unit import POINTS, Unit
 
 
 class Rule(DocumentStruct, frozen=True):
+    """`unit` is what the award pays: points, or status, which is never spent and counts for tiers only."""
+
     id: RuleId
     title: Title
     on: On
@@ -19,6 +22,7 @@ class Rule(DocumentStruct, frozen=True):
     award: Award
     due: Due
     titles: Translations = field(default_factory=dict)  # The title in further languages.
+    unit: Unit = POINTS
     # Further limits, all of which must have a slot too.
     also: list[FurtherLimit] = field(default_factory=list)
     # For rules about orders: which of them.

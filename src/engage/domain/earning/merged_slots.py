@@ -14,7 +14,8 @@ from msgspec import Struct
 from engage.domain.calendar import WindowKind
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import DailyStreak, PerWindow
-from engage.domain.keys import TRANSFER_RULE, streak_key, window_key
+from engage.domain.earning.unit import Unit
+from engage.domain.keys import TRANSFER_RULE, boosted_key, streak_key, window_key
 
 _KINDS: Final[tuple[WindowKind, ...]] = ("day", "month")
 
@@ -28,11 +29,13 @@ class ClosingCredit(Struct, frozen=True):
 
     id: UUID
     source_key: str
+    beside: str | None
     reference: str | None
     rule_id: str
     program_version: str
     state: str
     points: int
+    unit: Unit
     activity_at: datetime
     active_at: datetime | None
     of_day: date | None
@@ -104,11 +107,15 @@ def fit(credits: Iterable[ClosingCredit], survivor: SurvivorSlots, leader_of: Le
     """Fit the credits of a merged account into the slots that the survivor has not used.
 
     Active credits come first, then pending ones, the oldest first. A credit keeps its slot if it is free, and
-    gets another one of its window if not. Credits of one slot stay together.
+    gets another one of its window if not. Credits of one slot stay together, and those that boosts added stay
+    with their base.
     """
+    credits = list(credits)
     found = Fit([], set(), [])
     groups: dict[tuple[str, str], tuple[Rule, list[ClosingCredit]]] = {}
     for credit in credits:
+        if credit.beside is not None:
+            continue
         leader = leader_of(credit)
         if leader is not None:
             slot = leader.id, _suffix(credit)
@@ -117,7 +124,22 @@ def fit(credits: Iterable[ClosingCredit], survivor: SurvivorSlots, leader_of: Le
             found.moves.append(_unchanged(credit))
     for (_, suffix), (leader, group) in sorted(groups.items(), key=lambda item: _turn(item[1][1])):
         _fit_slot(leader, suffix, group, survivor, found)
+    _fit_boosts(credits, survivor, found)
     return found
+
+
+def _fit_boosts(credits: Sequence[ClosingCredit], survivor: SurvivorSlots, found: Fit) -> None:
+    """Fit credits beside others: under the key that their base has now, or with it not at all."""
+    bases = {credit.source_key: credit.id for credit in credits if credit.beside is None}
+    keys = {move.id: move.source_key for move in found.moves}
+    for credit in credits:
+        if credit.beside is None:
+            continue
+        base = bases.get(credit.source_key.removesuffix(boosted_key("", credit.beside)))
+        if base in found.exceeding and credit.state == "pending":
+            found.exceeding.add(credit.id)
+        elif base in keys and (key := boosted_key(keys[base], credit.beside)) not in survivor.keys:
+            found.moves.append(SlotMove(credit.id, key, None, None, None, None))
 
 
 def _suffix(credit: ClosingCredit) -> str:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engage.domain.activity import LINES_PER_ORDER, Identifier, Order
+from engage.domain.earning.boost import Boost
 from engage.domain.earning.order_returns import is_all_back, ordered_quantities
 from engage.domain.refusals import Code, Refusal
 
@@ -29,10 +30,11 @@ ReturnedLines = Annotated[list[ReturnedLine], Meta(min_length=1, max_length=LINE
 
 
 class Return(Struct, frozen=True):
-    """A return; without `lines`, of the whole order."""
+    """A return; without `lines`, of the whole order. Earlier releases did not store when it was."""
 
     return_id: str
     lines: list[ReturnedLine] | None = None
+    at: datetime | None = None
 
     def is_same_as(self, other: "Return") -> bool:
         """Compare the pieces, in whatever order the lines stand."""
@@ -41,8 +43,8 @@ class Return(Struct, frozen=True):
 
 
 class OrderPayment(Struct, frozen=True):
-    """The payment of an order, less what its hold paid. `version` and `zone` decide about it for ever: the
-    program's rules in force at `at`, and the member's zone.
+    """The payment of an order, less what its hold paid. `version`, `zone` and `boosts` decide about it for
+    ever: the program's rules in force at `at`, the member's zone, and what boosted the order then.
     """
 
     order: Order
@@ -50,6 +52,7 @@ class OrderPayment(Struct, frozen=True):
     hold_id: UUID | None
     version: str
     zone: str
+    boosts: tuple[Boost, ...] = ()
 
 
 class OrderFacts(Struct, frozen=True):

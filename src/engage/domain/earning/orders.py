@@ -4,14 +4,15 @@ Pure. The points of an order follow from its payment and the quantities that cam
 the number of the returns do not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from engage.domain.activity import Line, Order
 from engage.domain.document.order_scope import OrderScope
-from engage.domain.earning.credit import NewCredit, new_credit
+from engage.domain.earning.boost import Boost, beside
+from engage.domain.earning.credit import NewCredit, expires_at, new_credit
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import OnDelivery
 from engage.domain.earning.order_returns import ordered_quantities, taken_back
@@ -55,6 +56,7 @@ def decide_order(terms: EarningTerms, order: Order, *, at: datetime, zone: str) 
             points,
             order,
             due=rule.due,
+            unit=rule.unit,
             source_key=order_key(order.order_id, rule.id),
             inputs={"lines": [line.line_id for line in lines]},
             at=at,
@@ -74,15 +76,18 @@ def standing(
     delivered_at: datetime | None = None,
     cancelled_at: datetime | None = None,
     returned: Mapping[str, int] | None = None,
+    boosts: Sequence[Boost] = (),
 ) -> list[Standing]:
-    """The standing of each credit of an order, by everything known of it.
+    """The standing of each credit of an order, by everything known of it; those that its boosts add come
+    right after their base.
 
     `returned` are the quantities that came back so far, by line id; a cancelled order is back as a whole.
     """
     back = ordered_quantities(order) if cancelled_at is not None else returned or {}
     return [
         _standing(terms, credit, order, back, delivered_at=delivered_at)
-        for credit in decide_order(terms, order, at=at, zone=zone)
+        for base in decide_order(terms, order, at=at, zone=zone)
+        for credit in (base, *beside(base, boosts))
     ]
 
 
@@ -124,8 +129,8 @@ def _standing(
     rule = terms.rules.by_id[credit.rule_id]
     lines = rule.orders.lines_of(order.lines)
     gone = taken_back(credit.points, lines, returned, weight=rule.award.weight)
-    due_at, expires_at = credit.due_at, credit.expires_at
+    due_at, ends_at = credit.due_at, credit.expires_at
     if isinstance(rule.due, OnDelivery) and delivered_at is not None:
         due_at = max(delivered_at, credit.activity_at)
-        expires_at = terms.expiry.expires_at(due_at, credit.why.zone)
-    return Standing(credit, gone, due_at, expires_at)
+        ends_at = expires_at(terms, credit.unit, due_at, credit.why.zone)
+    return Standing(credit, gone, due_at, ends_at)

@@ -36,6 +36,7 @@ class TraceCode(StrEnum):
     CHALLENGE_STEP = "challenge_step"
     QUIZ_ANSWERS = "quiz_answers"
     QUIZ_FULL_SCORE = "quiz_full_score"
+    TIER_BOOST = "tier_boost"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -76,6 +77,8 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.CHALLENGE_STEP: ("rule", "period", "progress", "points"),
     TraceCode.QUIZ_ANSWERS: ("rule", "correct", "total", "points"),
     TraceCode.QUIZ_FULL_SCORE: ("rule", "total", "points"),
+    # `points` are beside the `base_points` of the rule.
+    TraceCode.TIER_BOOST: ("rule", "group", "level", "multiply", "base_points", "points"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

@@ -151,6 +151,8 @@ def _overlaps(rules: Sequence[Rule]) -> Iterator[Problem]:
 
 def _differ(rule: Rule, earlier: Rule) -> bool:
     """Tell apart two rules of one activity and limit that may stand side by side."""
+    if rule.unit != earlier.unit:
+        return True
     if rule.on.activity == "order":
         return (rule.orders, rule.award) != (earlier.orders, earlier.award)
     return isinstance(rule.limit, SameAs) and rule.award != earlier.award

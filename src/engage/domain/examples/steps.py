@@ -57,7 +57,7 @@ class OrderReturned(Action, frozen=True, tag="order_returned"):
 
     def play(self, member: SimulatedMember, at: datetime) -> Outcome:
         lines = None if self.lines is None else [ReturnedLine(*line) for line in self.lines.items()]
-        member.give_back(self.order_id, Return(f"{self.order_id} {at.isoformat()}", lines), at)
+        member.give_back(self.order_id, Return(f"{self.order_id} {at.isoformat()}", lines, at), at)
         return Outcome()
 
 

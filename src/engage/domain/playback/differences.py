@@ -6,10 +6,13 @@ from typing import Literal
 
 from engage.domain.calendar import instant
 from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.unit import POINTS
 from engage.domain.examples.expectations import ExpectedBalance, ExpectedCredit, ExpectedExpiration
 from engage.domain.feature.outcome import NEVER, NOTHING, Expectation, Outcome, local, until
 from engage.domain.program.example import Step
 from engage.domain.simulation.member import SimulatedMember
+from engage.domain.tiers.example_steps import ExpectedTier
+from engage.domain.tiers.simulated import SimulatedTiers
 
 
 def differences(
@@ -68,15 +71,40 @@ def _account_differences(step: Step, member: SimulatedMember, zone: str) -> Iter
         expiring = [ExpectedExpiration(points, at) for at, points in account.expiring()]
         if expected != expiring:
             yield _expirations(expected, zone), _expirations(expiring, zone)
+    if step.tiers is not None:
+        yield from _tier_differences(step.tiers, member, step.instants(zone)[-1])
+
+
+def _tier_differences(
+    expectations: list[ExpectedTier], member: SimulatedMember, at: datetime
+) -> Iterator[tuple[str, str]]:
+    tiers = member.feature(SimulatedTiers)
+    groups = {group.id: group for group in tiers.groups}
+    for expected in expectations:
+        found = tiers.standing(groups[expected.group], at)
+        level = None if found.level is None else found.level.id
+        value = None if expected.value is None else found.value
+        actual = ExpectedTier(group=expected.group, level=level, value=value)
+        if actual != expected:
+            yield _tier(expected), _tier(actual)
+
+
+def _tier(tier: ExpectedTier) -> str:
+    words = f"{tier.group} at {tier.level or 'no level'}"
+    return words if tier.value is None else f"{words} with {tier.value}"
 
 
 def _credits(step: Step, credits: list[NewCredit], zone: str) -> str:
     """In the order of the step. Credits that it does not expect come last."""
-    expected = {credit.rule: credit for credit in step.earns or ()}
-    order = [*expected, *(credit.rule_id for credit in credits)]
-    listed = sorted(credits, key=lambda credit: order.index(credit.rule_id))
-    words = [_credit(_as_expected(credit, expected.get(credit.rule_id)), zone) for credit in listed]
+    expected = {credit.names: credit for credit in step.earns or ()}
+    order = [*expected, *map(_names, credits)]
+    listed = sorted(credits, key=lambda credit: order.index(_names(credit)))
+    words = [_credit(_as_expected(credit, expected.get(_names(credit))), zone) for credit in listed]
     return " and ".join(words) or NOTHING
+
+
+def _names(credit: NewCredit) -> tuple[str, str | None]:
+    return credit.rule_id, credit.boost
 
 
 def _as_expected(credit: NewCredit, expected: ExpectedCredit | None) -> ExpectedCredit:
@@ -86,6 +114,8 @@ def _as_expected(credit: NewCredit, expected: ExpectedCredit | None) -> Expected
     return ExpectedCredit(
         rule=credit.rule_id,
         points=credit.points,
+        unit=credit.unit,
+        boost=credit.boost,
         source_key=None if wanted.source_key is None else credit.source_key,
         due_at=credit.due_at if compares_due else None,
         expires_at=None if wanted.expires_at is None else credit.expires_at or NEVER,
@@ -101,6 +131,10 @@ def _waits_for(credit: NewCredit) -> Literal["delivery", "confirmation"] | None:
 
 def _credit(credit: ExpectedCredit, zone: str) -> str:
     words = f"{credit.rule} {credit.points}"
+    if credit.unit != POINTS:
+        words += f" {credit.unit}"
+    if credit.boost is not None:
+        words += f" by {credit.boost}"
     if credit.source_key is not None:
         words += f" as {credit.source_key}"
     if credit.waits_for is not None:

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain.earning.trace import TraceStep
+from engage.domain.earning.unit import POINTS
 from engage.domain.feature.outcome import local
 from engage.domain.playback.differences import differences
 from engage.domain.playback.play import play
@@ -62,6 +63,7 @@ def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
                     outcome.credits[0].why.trace if outcome.credits else [],
                     {} if outcome.refusal is None else outcome.refusal.facts,
                 )
-    total = sum(credit.new.points for credit in member.account.credits.values())
+    credits = [credit.new for credit in member.account.credits.values()]
+    total = sum(credit.points for credit in credits if credit.unit == POINTS)
     if example.total is not None and total != example.total and not failed:
         yield Failure(index, example.title, 0, "", f"{example.total} points", f"{total} points", [], {})

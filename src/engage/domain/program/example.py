@@ -35,6 +35,7 @@ from engage.domain.games.example_steps import ExpectedPlay, PlayGame
 from engage.domain.quizzes.example_steps import AnswerQuiz, ExpectedGrade, ExpectedPaper, StartQuiz
 from engage.domain.refusals import Code
 from engage.domain.rewards.example_steps import ExpectedCode, Redeem
+from engage.domain.tiers.example_steps import ExpectedTier
 from engage.domain.withdrawals.example_steps import Withdraw
 
 ExpectedRefusal = Annotated[Code, Meta(description="the code of a refusal, such as sold_out")]
@@ -55,7 +56,7 @@ AnyAction = (
 class Step(DocumentStruct, frozen=True):
     """An action, once or again on each of `days`, and its expected outcome.
 
-    `balance` and `expiring` (all active points, by their end) are compared after the last day.
+    `balance`, `expiring` (all active points, by their end) and `tiers` are compared after the last day.
     """
 
     at: datetime  # Without an offset: local time of the example's country.
@@ -70,6 +71,7 @@ class Step(DocumentStruct, frozen=True):
     grades: ExpectedGrade | None = None
     balance: ExpectedBalance | None = None
     expiring: list[ExpectedExpiration] | None = None
+    tiers: list[ExpectedTier] | None = None
     days: Annotated[int, Meta(ge=1, le=1000)] = 1
 
     def instants(self, zone: str) -> list[datetime]:

@@ -24,7 +24,7 @@ ACTIVITIES_PER_DOCUMENT: Final = 20_000
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 
 NO_EXPECTATIONS = frozenset({"at", "do", "days"})
-OF_ANY_ACTION = frozenset({"refused", "balance", "expiring"})
+OF_ANY_ACTION = frozenset({"refused", "balance", "expiring", "tiers"})
 
 # The use cases that steps can play, and the codes that they can be refused with.
 USE_CASES = frozenset(
@@ -73,6 +73,7 @@ def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
         yield Problem(path, one_of(possible), "no expectation")
     yield from _do(step, f"{path}.do", context)
     yield from _credits(step, path, context)
+    yield from _tiers(step, path, context)
     for name in expected:
         expectation = getattr(step, name)
         if isinstance(expectation, Expectation):
@@ -100,7 +101,7 @@ def _credits(step: Step, path: str, context: Context) -> Iterator[Problem]:
         if credit.rule not in rules:
             found = shown(credit.rule) + nearest(credit.rule, rules)
             yield Problem(f"{field}.rule", "the id of a rule", found)
-        elif credit.rule in [earlier.rule for earlier in earns[:n]]:
+        elif credit.names in [earlier.names for earlier in earns[:n]]:
             yield Problem(f"{field}.rule", "each rule once", f"{shown(credit.rule)} again")
         if credit.waits_for is not None and credit.due_at is not None:
             yield Problem(f"{field}.due_at", "no due_at beside waits_for", shown(credit.due_at))
@@ -109,6 +110,12 @@ def _credits(step: Step, path: str, context: Context) -> Iterator[Problem]:
                 if getattr(credit, name) is not None:
                     expected = f"no {name}: it differs from day to day"
                     yield Problem(f"{field}.{name}", expected, f"one for {step.days} days")
+
+
+def _tiers(step: Step, path: str, context: Context) -> Iterator[Problem]:
+    for n, tier in enumerate(step.tiers or []):
+        if tier.group not in context.ids["tier_groups"]:
+            yield Problem(f"{path}.tiers[{n}].group", "the id of a group of tiers", shown(tier.group))
 
 
 def _times(program: Program, example: Example, path: str) -> Iterator[Problem]:

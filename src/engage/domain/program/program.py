@@ -23,6 +23,7 @@ from engage.domain.program.example import Example
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.referrals.definition import ReferralTerms
 from engage.domain.rewards.definition import AnyReward, Coupons
+from engage.domain.tiers.definition import TierGroup
 from engage.domain.withdrawals.definition import WithdrawalTerms
 
 
@@ -58,6 +59,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     quizzes: Annotated[list[Quiz], Meta(max_length=100)] = field(default_factory=list)
     rules: Annotated[list[Rule], Meta(min_length=1, max_length=200)]
     draws: Annotated[list[Draw], Meta(max_length=100)] = field(default_factory=list)
+    tier_groups: Annotated[list[TierGroup], Meta(max_length=10)] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
     @property

@@ -14,6 +14,7 @@ from engage.domain.program.program import Program
 from engage.domain.referrals.section import REFERRALS
 from engage.domain.rewards.section import REWARDS
 from engage.domain.simulation.member import SimulatedMember
+from engage.domain.tiers.section import TIERS
 from engage.domain.withdrawals.section import WITHDRAWALS
 
 
@@ -41,6 +42,7 @@ SECTIONS: tuple[Section[Program], ...] = (
     WITHDRAWALS,
     REWARDS,
     REFERRALS,
+    TIERS,
     *map(definition_section, KINDS),
 )
 

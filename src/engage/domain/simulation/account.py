@@ -3,24 +3,28 @@
 Nothing is late here: points become active, expire and are released at their own instants.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from engage.domain.accounts.account import Account
 from engage.domain.accounts.balance import Balance
 from engage.domain.accounts.lots import Lot, Take, spending_order
+from engage.domain.earning.boost import Boost, beside
 from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.unit import STATUS
+from engage.domain.keys import boosted_key
 
 
 class SimulatedCredit(Struct):
     """A credit as it was granted, and its state. `pending` points wait for `due_at`; without one, they are
     lost at `new.lapses_at`.
 
-    `reduced`: taken away while pending. `taken_back`: clawed back after the credit became active.
+    `reduced`: taken away while pending, or of status. `taken_back`: clawed back after the credit became
+    active. `losses` are all of it, each with its time.
     """
 
     id: UUID
@@ -31,6 +35,7 @@ class SimulatedCredit(Struct):
     active: bool = False
     reduced: int = 0
     taken_back: int = 0
+    losses: list[tuple[datetime, int]] = field(default_factory=list)
 
     @property
     def kept(self) -> int:
@@ -61,6 +66,7 @@ class SimulatedAccount:
         self.account = Account(Balance(), ())
         self.credits: dict[str, SimulatedCredit] = {}  # By source key.
         self.holds: list[SimulatedHold] = []
+        self.boosts_at: Callable[[datetime], Sequence[Boost]] = lambda at: ()
         self._grace = grace
         self._ids = 0
 
@@ -101,24 +107,43 @@ class SimulatedAccount:
                 case None:
                     self.account.expire(moment)
 
-    def add(self, credit: NewCredit) -> SimulatedCredit:
+    def add(self, credit: NewCredit, boosts: Sequence[Boost] | None = None) -> SimulatedCredit:
+        """Add a credit with what these boosts add beside it; without them, those of its time."""
+        found = self.boosts_at(credit.activity_at) if boosts is None else boosts
+        added = self._add(credit)
+        for boosted in beside(credit, found):
+            self._add(boosted)
+        return added
+
+    def _add(self, credit: NewCredit) -> SimulatedCredit:
         added = SimulatedCredit(self.new_id(), credit, credit.points, credit.due_at, credit.expires_at)
         self.credits[credit.source_key] = added
-        self.account.pending += credit.points
+        if credit.unit != STATUS:
+            self.account.pending += credit.points
         return added
 
     def take_back(self, credit: SimulatedCredit, points: int, at: datetime) -> None:
         """Take back `points` of a credit in all, including earlier calls, as pending or by clawback."""
+        if points == credit.new.points:
+            for boosted in self._beside(credit):
+                self.take_back(boosted, boosted.new.points, at)
         more = points - credit.reduced - credit.taken_back
         if more <= 0:
             return
-        if credit.active:
+        credit.losses.append((at, more))
+        if credit.new.unit == STATUS:
+            credit.pending, credit.reduced = max(0, credit.pending - more), credit.reduced + more
+        elif credit.active:
             taken = self.account.claw_back(credit.id, more, at, taken_back=credit.taken_back, corrects=None)
             credit.taken_back += taken
         else:
             credit.pending -= more
             credit.reduced += more
             self.account.drop_pending(more)
+
+    def _beside(self, credit: SimulatedCredit) -> list[SimulatedCredit]:
+        key = boosted_key(credit.new.source_key, "")
+        return [other for other in self.credits.values() if other.new.source_key.startswith(key)]
 
     def hold(
         self, points: int, at: datetime, *, discount_minor: int = 0, expires_at: datetime | None = None
@@ -171,6 +196,8 @@ class SimulatedAccount:
 
     def _activate(self, credit: SimulatedCredit, at: datetime) -> None:
         points, credit.pending, credit.active = credit.pending, 0, True
+        if credit.new.unit == STATUS:
+            return
         self.account.drop_pending(points)
         lot = Lot(credit.id, points, points, 0, at, credit.expires_at)
         self.account.open_lot(lot, at, kind="earning", out_of="issued")

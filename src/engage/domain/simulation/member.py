@@ -1,5 +1,6 @@
 """A simulated member: activities and orders under one version of a program, and the state of its features."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -8,10 +9,12 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date
 from engage.domain.earning import orders
+from engage.domain.earning.boost import Boost
 from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.keys import boosted_key
 from engage.domain.market import Market
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import check_birth_date, reasons_against
@@ -29,6 +32,10 @@ class SimulatedFeature:
     def order_discount(self, order_id: str) -> int:
         """Return the part of an order that the feature pays, in minor units."""
         return 0
+
+    def boosts(self, at: datetime) -> Sequence[Boost]:
+        """Return what boosts an activity at `at`, by what was known before it."""
+        return ()
 
     def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
         """React to an order that was paid, delivered, cancelled or returned, before its credits change."""
@@ -52,6 +59,7 @@ class SimulatedMember:
         self.grace = grace
         self.limits = SimulatedLimits()
         self.account = SimulatedAccount(grace=grace)
+        self.account.boosts_at = self.boosts
         self.orders: dict[str, OrderFacts] = {}
         self.confirmed: dict[str, datetime] = {}  # Times of confirmations, by reference.
         self._eligibility = eligibility
@@ -95,13 +103,26 @@ class SimulatedMember:
 
     def record(self, activity: AnyActivity, at: datetime) -> list[NewCredit]:
         """The credits of an activity that is not an order. Raises Refusal."""
-        earned = self.limits.record(self.terms, activity, at, self.market.zone)
-        for credit in earned:
-            if credit.source_key not in self.account.credits:
-                self.account.add(credit)
+        earned = self.earn(self.limits.record(self.terms, activity, at, self.market.zone), at)
         if activity.reference in self.confirmed:
             self._set_due_times(activity.reference)
         return [self._as_it_is(credit) for credit in earned]
+
+    def earn(self, credits: Iterable[NewCredit], at: datetime) -> list[NewCredit]:
+        """Add the credits of one activity with what boosts them, each once; all of them in order."""
+        boosts, known = self.boosts(at), self.account.credits
+        earned: list[NewCredit] = []
+        for credit in credits:
+            if credit.source_key not in known:
+                self.account.add(credit, boosts)
+            beside = [key for key in known if key.startswith(boosted_key(credit.source_key, ""))]
+            keys = [credit.source_key, *beside]
+            earned += [known[key].new for key in keys]
+        return earned
+
+    def boosts(self, at: datetime) -> tuple[Boost, ...]:
+        """The boosts of an activity at `at`."""
+        return tuple(boost for feature in self._features.values() for boost in feature.boosts(at))
 
     def confirm(self, reference: str, at: datetime) -> None:
         """Give the credits with that reference their due times, those that come later too."""
@@ -124,7 +145,7 @@ class SimulatedMember:
         by_features = sum(feature.order_discount(order.order_id) for feature in self._features.values())
         order = replace(order, discount=order.discount + by_features)
         facts = self.orders.get(order.order_id, OrderFacts())
-        paid = OrderPayment(order, at, None, self.terms.version, self.market.zone)
+        paid = OrderPayment(order, at, None, self.terms.version, self.market.zone, self.boosts(at))
         self.orders[order.order_id] = facts.add_payment(paid)
         self.settle_order(order.order_id, at)
         return [
@@ -156,7 +177,7 @@ class SimulatedMember:
         for standing in self._standings(order_id):
             credit = self.account.credits.get(standing.credit.source_key)
             if credit is None:
-                credit = self.account.add(standing.credit)
+                credit = self.account.add(standing.credit, boosts=())
             if not credit.active:
                 credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
             self.account.take_back(credit, standing.taken_back, at)
@@ -192,4 +213,5 @@ class SimulatedMember:
             zone=facts.paid.zone,
             delivered_at=facts.delivered_at,
             returned=facts.returned(),
+            boosts=facts.paid.boosts,
         )

@@ -11,6 +11,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import Why
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
+from engage.domain.earning.unit import POINTS, Unit
 from engage.domain.keys import MemberKey
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.idempotency import Keyed
@@ -29,9 +30,9 @@ class MemberActivity(Struct, frozen=True):
 
 
 class CreditView(Struct, frozen=True):
-    """A credit of an activity. Without a due time it waits for the shop's confirmation, and lapses without
-    it. `why` is the decision as it was made, or as it is stored: answers show it in words
-    (`engage.api.http.credits`).
+    """A credit of an activity; with a `boost` it is beside another one of its rule. Without a due time it
+    waits for the shop's confirmation, and lapses without it. `why` is the decision as it was made, or as it
+    is stored: answers show it in words (`engage.api.http.credits`).
     """
 
     id: UUID
@@ -41,13 +42,25 @@ class CreditView(Struct, frozen=True):
     due_at: datetime | None
     lapses_at: datetime | None
     why: Why | Mapping[str, Any]
+    unit: Unit = POINTS
+    boost: str | None = None
 
 
 def view_of(row: CreditToAccept) -> CreditView:
     """A credit that was just accepted."""
     credit = row.credit
     lapses_at = credit.lapses_at if credit.due_at is None else None
-    return CreditView(row.id, credit.rule_id, credit.points, "pending", credit.due_at, lapses_at, credit.why)
+    return CreditView(
+        row.id,
+        credit.rule_id,
+        credit.points,
+        "pending",
+        credit.due_at,
+        lapses_at,
+        credit.why,
+        credit.unit,
+        credit.boost,
+    )
 
 
 class RecordedActivity(Struct, frozen=True):

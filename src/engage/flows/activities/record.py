@@ -171,7 +171,14 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
         wins = [
             (offer, accepted)
             for offer in offers
-            if (accepted := [credit for credit in offer.credits if credit.id in ids])
+            if (
+                accepted := [
+                    row
+                    for credit in offer.credits
+                    if credit.id in ids
+                    for row in (credit, *posting.boosted.get(credit.id, ()))
+                ]
+            )
         ]
         for offer, _ in wins:
             posting.confirm(offer.attempt.request(offer.grant.slot), offer.grant.number)

@@ -118,7 +118,15 @@ def _repeat(
         return refused(attempt.program.earning, slot)
     views = [
         CreditView(
-            credit.id, credit.rule, credit.points, credit.state, credit.due_at, credit.lapses_at, credit.why
+            credit.id,
+            credit.rule,
+            credit.points,
+            credit.state,
+            credit.due_at,
+            credit.lapses_at,
+            credit.why,
+            credit.unit,
+            credit.boost,
         )
         for credit in (referenced.credit for referenced in credits if not referenced.removed)
     ]

@@ -47,9 +47,15 @@ async def post_differences(services: Services, posting: Posting, changing: Seque
 async def _take_back(
     posting: Posting, losing: Sequence[PaidCredit], credits: Sequence[LockedCredit], *, now: datetime
 ) -> None:
-    """Take back the credits that are to be lost, of those that are locked."""
+    """Take back the credits that are to be lost, of those that are locked, with what boosts added to them."""
     ids = {(credit.key, credit.id) for credit in losing}
-    locked = [credit for credit in credits if (credit.key, credit.id) in ids]
+    references = {(credit.key, credit.reference) for credit in losing}
+    locked = [
+        credit
+        for credit in credits
+        if (credit.key, credit.id) in ids
+        or (credit.beside is not None and (credit.key, credit.reference) in references)
+    ]
     if not locked:
         return
     accounts = await open_accounts(

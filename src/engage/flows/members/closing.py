@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
 from engage.domain.earning.merged_slots import ClosingCredit
+from engage.domain.earning.unit import POINTS
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.ledger.closing.accounts import read_hold_states
@@ -36,7 +37,7 @@ async def retry_overtaken(attempt: Callable[[], Awaitable[T]]) -> T:
 
 def check_complete(account: Account, credits: Collection[ClosingCredit]) -> None:
     """Raises Overtaken if the account has points of other credits than those locked."""
-    pending = sum(credit.points for credit in credits if credit.state == "pending")
+    pending = sum(c.points for c in credits if c.state == "pending" and c.unit == POINTS)
     if account.pending != pending or not account.lots.keys() <= {credit.id for credit in credits}:
         raise Overtaken
 

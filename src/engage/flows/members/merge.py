@@ -17,6 +17,7 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.accounts.lots import Take, spending_order
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.merged_slots import ClosingCredit, DayUse, Fit, fit
+from engage.domain.earning.unit import POINTS, STATUS
 from engage.domain.keys import MemberKey, merge_reference
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -143,7 +144,7 @@ async def _move_all(
     await ledger.add_transfers(conn, key, into, _transfers(credits, live, copied), now=now)
     await ledger.fill_credits(conn, key, into, sorted(live))
     await reverse_pending(conn, key, now=now)
-    pending = sum(credit.points for credit in credits if credit.state == "pending" and credit.id in live)
+    pending = sum(c.points for c in credits if c.state == "pending" and c.unit == POINTS and c.id in live)
     _move_points(accounts, key, survivor, live, pending, now=now)
     await posting.post(accounts, causes={key: CLOSED, survivor: CAUSE})
     await merge_rows(conn, key, into, now=now, wall=wall)
@@ -209,13 +210,14 @@ def _may_pay_again(day: DayUse, now: datetime) -> bool:
 
 def _live_credits(account: Account, credits: Collection[ClosingCredit], accounts: Accounts) -> set[UUID]:
     """Return the credits that move with their points: pending, with points left, spent in a way that can be
-    reinstated, or open to clawback. Of all others only the slot moves.
+    reinstated, or open to clawback; and those of status. Of all others only the slot moves.
     """
     spent = {take.credit_id for takes in accounts.takes.values() for take in takes}
     return {
         credit.id
         for credit in credits
         if credit.state == "pending"
+        or (credit.unit == STATUS and credit.state == "active")
         or (
             (lot := account.lots.get(credit.id)) is not None
             and (lot.remaining or credit.id in spent or credit.reference is not None)

@@ -1,6 +1,8 @@
 """The difference between what an order's facts say and what the ledger has."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -63,13 +65,13 @@ class OrderChanges(Struct):
     """The state that an order should have (`standings`, `new_credits`) and has (`credits`, `holds`).
 
     `program` is the version that decides, None until the order is paid. `grace` is for points that go back to
-    lots which have expired. `standings` are by rule.
+    lots which have expired. `standings` are by rule and boost.
     """
 
     update: OrderUpdate
     program: Program | None
     grace: timedelta
-    standings: dict[str, Standing] = {}
+    standings: dict[tuple[str, str | None], Standing] = {}
     credits: list[LockedCredit] = []
     holds: list[Hold] = []
     new_credits: list[CreditToAccept] = []
@@ -90,7 +92,7 @@ class OrderChanges(Struct):
         """The points that a credit keeps: none if the facts do not grant it, such as the second one of an
         order that two merged members had paid.
         """
-        granted = self.standings.get(credit.rule_id)
+        granted = self.standings.get((credit.rule_id, credit.beside))
         return 0 if granted is None else granted.kept
 
     def gives_back(self, hold: Hold) -> bool:
@@ -116,7 +118,7 @@ class OrderChanges(Struct):
 
     def with_due_time(self, credit: LockedCredit) -> LockedCredit:
         """The credit with the due time that follows from the delivery."""
-        standing = self.standings.get(credit.rule_id)
+        standing = self.standings.get((credit.rule_id, credit.beside))
         if credit.state != "pending" or standing is None or self.update.after.delivered_at is None:
             return credit
         return replace(credit, due_at=standing.due_at, expires_at=standing.expires_at)
@@ -135,20 +137,30 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         zone=paid.zone,
         delivered_at=update.after.delivered_at,
         returned=update.after.returned(),
+        boosts=paid.boosts,
     )
-    order = OrderChanges(update, program, program.grace, {item.credit.rule_id: item for item in standings})
+    by_name = {(item.credit.rule_id, item.credit.beside): item for item in standings}
+    order = OrderChanges(update, program, program.grace, by_name)
     if update.is_new and update.earns:
-        order.new_credits = [_new_credit(update, item) for item in standings]
+        order.new_credits = _new_credits(update, standings)
         order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order
 
 
-def _new_credit(update: OrderUpdate, standing: Standing) -> CreditToAccept:
-    """The credit with all its points, due by the delivery if that came first. Earlier returns are taken from
-    it afterwards, so that its history shows them.
+def _new_credits(update: OrderUpdate, standings: Sequence[Standing]) -> list[CreditToAccept]:
+    """The credits with all their points, due by the delivery if that came first. Earlier returns are taken
+    from them afterwards, so that their history shows them. What boosts add comes with its base.
     """
-    credit = replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
-    return CreditToAccept(*update.member, new_id(), credit)
+    bases: dict[str, UUID] = {}
+    rows = []
+    for item in standings:
+        credit = replace(item.credit, due_at=item.due_at, expires_at=item.expires_at)
+        with_id = None if credit.beside is None else bases[credit.rule_id]
+        row = CreditToAccept(*update.member, new_id(), credit, with_id=with_id)
+        if credit.beside is None:
+            bases[credit.rule_id] = row.id
+        rows.append(row)
+    return rows
 
 
 def _as_locked(row: CreditToAccept) -> LockedCredit:
@@ -161,6 +173,8 @@ def _as_locked(row: CreditToAccept) -> LockedCredit:
         id=row.id,
         reference=credit.reference,
         rule_id=credit.rule_id,
+        unit=credit.unit,
+        beside=credit.beside,
         state="pending",
         points=credit.points,
         taken_back=0,

@@ -63,7 +63,9 @@ async def _lock_returned(conn: AsyncConnection, changes: list[OrderChanges]) -> 
 
 
 async def _accept(posting: Posting, changes: list[OrderChanges], *, now: datetime) -> None:
-    accepted = await posting.accept([credit for order in changes for credit in order.new_credits], now=now)
+    # The facts of an order have what boosts it.
+    new = [credit for order in changes for credit in order.new_credits]
+    accepted = await posting.accept(new, now=now, boosts=False)
     for order in changes:
         if order.update.is_new:
             order.credits = [credit for credit in order.credits if credit.id in accepted]

@@ -8,10 +8,13 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain.accounts.balance import Balance
+from engage.domain.document.texts import FALLBACK
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.home import LIMITS, STREAK, WAITING
+from engage.flows.tiers.home import TIERS
+from engage.flows.tiers.views import TierView
 from engage.ledger import home as ledger
 from engage.ledger.home import ExpiringPoints, WaitingPoints
 from engage.runtime.database import one_statement
@@ -27,7 +30,7 @@ EXPIRING = HomeSection(
     parameters=lambda _: {"expiring_shown": EXPIRING_SHOWN},
     view=lambda _, value: ledger.expiring_of(value),
 )
-SECTIONS = (EXPIRING, WAITING, STREAK, LIMITS)
+SECTIONS = (EXPIRING, WAITING, STREAK, LIMITS, TIERS)
 
 
 class MemberView(Struct, frozen=True):
@@ -40,7 +43,9 @@ class MemberView(Struct, frozen=True):
 
 
 class Home(Struct, frozen=True, kw_only=True):
-    """Everything a home screen shows. `streak` is null if the program has none."""
+    """Everything a home screen shows. `streak` is null if the program has none. `tier` is the first of
+    `tiers`.
+    """
 
     member: MemberView
     balance: Balance
@@ -48,19 +53,20 @@ class Home(Struct, frozen=True, kw_only=True):
     waiting: list[WaitingPoints]
     streak: StreakView | None
     limits: list[LimitView]
-    tier: None = None
+    tier: TierView | None
+    tiers: list[TierView]
     campaigns: list[str] = []
 
 
-async def read_home(services: Services, program_id: str, member_id: str) -> Home:
-    """Read a member's home screen. Raises Refusal unknown_member; Unavailable."""
+async def read_home(services: Services, program_id: str, member_id: str, *, language: str = FALLBACK) -> Home:
+    """Read a member's home screen, with texts in a language. Raises Refusal unknown_member; Unavailable."""
     now = services.clock.now()
     member = await services.members.get(services.db, program_id, member_id)
     try:
         offer = Offer(*services.programs.in_force(program_id, at=now, country=member.country))
     except Refusal:
         offer = None  # The balance is the member's, whether anything is offered in their country or not.
-    context = HomeContext(now, offer)
+    context = HomeContext(now, offer, language)
     parameters: dict[str, object] = {}
     for section in SECTIONS:
         parameters |= section.parameters(context)
@@ -79,7 +85,8 @@ async def read_home(services: Services, program_id: str, member_id: str) -> Home
     fields: dict[str, Any] = {
         section.field: section.view(context, value) for section, value in zip(SECTIONS, values, strict=True)
     }
-    return Home(member=_member_view(member, offer), balance=balance, **fields)
+    tier = next(iter(fields["tiers"]), None)
+    return Home(member=_member_view(member, offer), balance=balance, tier=tier, **fields)
 
 
 def _member_view(member: Member, offer: Offer | None) -> MemberView:

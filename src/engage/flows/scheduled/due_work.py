@@ -16,6 +16,7 @@ from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
 from engage.flows.scheduled.reactions import REACT
 from engage.flows.scheduled.settle import settle_due
+from engage.flows.tiers.due_work import DUE_WORK as TIERS
 from engage.flows.withdrawals.due_work import DUE_WORK as WITHDRAWALS
 from engage.ledger.expire import next_expiration
 from engage.ledger.settle import next_settlement
@@ -36,6 +37,7 @@ DUE_WORK = (
     *DRAWS,
     *WITHDRAWALS,
     *GAMES,
+    *TIERS,
     REACT,
 )
 

@@ -86,8 +86,8 @@ class OrderReturned(OrderReference, frozen=True, kw_only=True):
     return_id: Identifier
     lines: ReturnedLines | UnsetType = UNSET
 
-    def fact(self) -> Return:
-        return Return(self.return_id, None if self.lines is UNSET else self.lines)
+    def fact(self, at: datetime) -> Return:
+        return Return(self.return_id, None if self.lines is UNSET else self.lines, at)
 
 
 class Event(

@@ -15,6 +15,7 @@ from engage.domain.earning.order_facts import SKEW, OrderFacts, OrderPayment
 from engage.domain.earning.orders import decide_order
 from engage.domain.keys import EventKey, OrderKey
 from engage.domain.refusals import Code, Refusal
+from engage.flows.orders.boosts import with_boosts
 from engage.flows.orders.order_changes import OrderUpdate
 from engage.flows.orders.post_orders import post_differences
 from engage.flows.shop.events import (
@@ -52,6 +53,7 @@ async def take_order_events(services: Services, events: Sequence[MemberEvent], *
             return event
 
         answers = decide_each(events, add)
+        after = await with_boosts(services, conn, before, after, _paid_in_turn(events))
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
         if changed:
             await write_orders(conn, changed)
@@ -109,6 +111,10 @@ async def _read_payments(
     }
 
 
+def _paid_in_turn(events: Sequence[MemberEvent]) -> list[OrderKey]:
+    return [_key(event) for event in events if isinstance(event.event, OrderPaidEvent)]
+
+
 def _key(event: MemberEvent) -> OrderKey:
     data = event.event.data
     assert isinstance(data, OrderReference)
@@ -133,8 +139,8 @@ def _with_event(
             return facts.deliver(at)
         case OrderCancelledEvent(time=at):
             return facts.cancel(at)
-        case OrderReturnedEvent(data=data):
-            return facts.add_return(data.fact())
+        case OrderReturnedEvent(data=data, time=at):
+            return facts.add_return(data.fact(at))
         case _:
             raise AssertionError(f"{event.event.id} is not about an order")
 

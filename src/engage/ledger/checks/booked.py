@@ -3,7 +3,8 @@
 # The entry that a credit's lot began with names the credit, and is of any kind but these two. After a merger
 # the lot goes on in another account, where it began with a transfer: from the one that its reference names.
 BOOKED = """
-SELECT c.program_id, c.member_id, c.id, c.rule_id, c.state, c.points, c.taken_back, c.due_at, c.active_at,
+SELECT c.program_id, c.member_id, c.id, c.rule_id, c.unit, c.state,
+       c.points, c.taken_back, c.due_at, c.active_at,
        c.accepted_at, c.expires_at, coalesce(e.begins, 0) AS begins, e.begun_points, e.begun_seq, e.begun_at,
        e.transferred, coalesce(e.clawbacks, 0) AS clawbacks, coalesce(e.clawed_back, 0) AS clawed_back,
        coalesce(e.ended, 0) AS ended, e.first_corrected, e.last_corrected, e.corrections,

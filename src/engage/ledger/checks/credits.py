@@ -13,18 +13,20 @@ CREDIT_CHECKS = (
         FROM balances b
         LEFT JOIN (
             SELECT program_id, member_id, sum(points) AS pending
-            FROM credits WHERE state = 'pending' GROUP BY 1, 2
+            FROM credits WHERE state = 'pending' AND unit = 'points' GROUP BY 1, 2
         ) c USING (program_id, member_id)
         WHERE b.pending <> coalesce(c.pending, 0)
         """,
     ),
     Check(
         "earned_once",
-        "A credit that is or was active began with one entry and one lot of its points; any other has none.",
+        "A credit that is or was active began with one entry and one lot of its points; any other, and "
+        "status, has none.",
         f"""
         SELECT program_id, member_id, id, state, points, active_at, begins, begun_points, lots, lot_points
         FROM ({BOOKED}) c
-        WHERE CASE WHEN active_at IS NULL THEN begins + lots > 0 OR state IN ('active', 'expired')
+        WHERE CASE WHEN unit = 'status' THEN begins + lots > 0 OR (state = 'active') > (active_at IS NOT NULL)
+              WHEN active_at IS NULL THEN begins + lots > 0 OR state IN ('active', 'expired')
               ELSE state = 'pending' OR begins <> 1 OR lots <> 1 OR begun_points <> points
                    OR lot_points <> points
               END
@@ -44,7 +46,7 @@ CREDIT_CHECKS = (
            OR (c.clawbacks > 0 AND (c.corrections <> c.clawbacks OR c.first_corrected <> c.begun_seq
                                     OR c.last_corrected <> c.begun_seq))
            OR (c.state = 'active' AND c.taken_back >= c.points)
-           OR (c.state = 'reversed' AND c.active_at IS NOT NULL
+           OR (c.state = 'reversed' AND c.unit = 'points' AND c.active_at IS NOT NULL
                AND c.taken_back + coalesce(c.expired, 0) < c.points)
         """,  # noqa: S608
     ),
@@ -80,13 +82,13 @@ CREDIT_CHECKS = (
     ),
     Check(
         "keys_are_unique",
-        "A member has one credit for each source key, and one for each rule and reference.",
+        "A member has one credit for each source key, and one for each rule, reference and boost.",
         """
         SELECT program_id, member_id, source_key AS key, NULL AS rule_id, count(*) AS credits
         FROM credits GROUP BY 1, 2, 3 HAVING count(*) > 1
         UNION ALL
         SELECT program_id, member_id, reference, rule_id, count(*)
-        FROM credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
+        FROM credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, 4, beside HAVING count(*) > 1
         """,
     ),
     Check(

@@ -37,6 +37,8 @@ _BUILT_KEY = """CASE r.slot_type
     ELSE CASE WHEN starts_with(c.source_key, r.slot_type || ':') THEN c.source_key ELSE '' END
 END"""
 
+_BASE_KEY = "left(c.source_key, length(c.source_key) - length(c.beside) - 1)"
+
 _ERASED = f"c.why -> 'trace' -> 0 ->> 0 = '{TraceCode.ERASED}'"
 
 # The days of streaks: how many in a row each counts, how many there are, and when the day before those that
@@ -134,7 +136,7 @@ RULE_CHECKS = (
         SELECT c.program_id, c.member_id, c.id, c.program_version, c.rule_id, c.source_key
         FROM credits c
         LEFT JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE c.points > 0 AND position(':' IN c.rule_id) = 0 AND (
+        WHERE c.points > 0 AND c.beside IS NULL AND position(':' IN c.rule_id) = 0 AND (
             r.rule_id IS NULL OR c.source_key <> {_BUILT_KEY} OR ({_BUILT_KEY} IS NULL AND NOT {_ERASED})
         )
         UNION ALL
@@ -145,6 +147,19 @@ RULE_CHECKS = (
           AND (d.rule_id IS NULL OR NOT starts_with(c.source_key, split_part(c.rule_id, ':', 1) || ':'))
         """,  # noqa: S608
         parameters=lambda programs: rules_as_rows(programs) | definitions_as_rows(programs),
+    ),
+    Check(
+        "boosts_have_bases",
+        "A credit that a boost added is of the rule and activity of another one, whose key begins its own.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.rule_id, c.source_key, c.boost, b.rule_id AS base_rule_id
+        FROM credits c
+        LEFT JOIN credits b
+            ON b.program_id = c.program_id AND b.member_id = c.member_id AND b.source_key = {_BASE_KEY}
+        WHERE c.beside IS NOT NULL AND c.points > 0
+          AND (b.rule_id IS DISTINCT FROM c.rule_id OR b.beside IS NOT NULL
+               OR right(c.source_key, length(c.beside) + 1) <> '+' || c.beside)
+        """,  # noqa: S608
     ),
     Check(
         "limits_hold",
@@ -173,7 +188,7 @@ RULE_CHECKS = (
         f"""
         SELECT c.program_id, c.member_id, c.id, c.rule_id, c.of_day, c.of_month, r.day_slots, r.month_slots
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE c.points > 0 AND r.source_rule_id IS NULL AND NOT {_ERASED}
+        WHERE c.points > 0 AND r.source_rule_id IS NULL AND c.beside IS NULL AND NOT {_ERASED}
           AND ((r.day_slots IS NOT NULL AND c.of_day IS NULL)
                OR (r.month_slots IS NOT NULL AND c.of_month IS NULL))
           AND NOT EXISTS (
@@ -189,7 +204,7 @@ RULE_CHECKS = (
         f"""
         SELECT c.program_id, c.member_id, c.id, c.rule_id, c.source_key, r.source_rule_id
         FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE r.source_rule_id IS NOT NULL AND c.points > 0 AND NOT EXISTS (
+        WHERE r.source_rule_id IS NOT NULL AND c.points > 0 AND c.beside IS NULL AND NOT EXISTS (
             SELECT FROM credits s
             WHERE s.program_id = c.program_id AND s.member_id = c.member_id
               AND s.source_key = r.source_rule_id || substr(c.source_key, length(c.rule_id) + 1)

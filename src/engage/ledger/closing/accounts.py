@@ -17,7 +17,8 @@ from engage.schema.holds import holds
 from engage.schema.rows import of_member
 
 _LOCK_CREDITS = text("""
-SELECT id, source_key, reference, rule_id, program_version, state, points, activity_at, active_at, of_day,
+SELECT id, source_key, beside, reference, rule_id, program_version, state, points, unit,
+       activity_at, active_at, of_day,
        day_slot, of_month, month_slot, coalesce(why ->> 'rule', rule_id) AS decided_by,
        CAST(why -> 'inputs' ->> 'day' AS date) AS day
 FROM credits WHERE program_id = :program_id AND member_id = :member_id

@@ -27,9 +27,10 @@ _MOVED = Batch("t", credits, "id", "source_key", "of_day", "day_slot", "of_month
 _TRACES = text(f"""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                      state, activity_at, accepted_at, reversed_at, why, of_day, day_slot, of_month,
-                     month_slot)
+                     month_slot, unit, boost, beside)
 SELECT c.program_id, :into, c.id, t.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
-       c.activity_at, c.accepted_at, :now, c.why, t.of_day, t.day_slot, t.of_month, t.month_slot
+       c.activity_at, c.accepted_at, :now, c.why, t.of_day, t.day_slot, t.of_month, t.month_slot, c.unit,
+       c.boost, c.beside
 FROM {_MOVED}
 JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
 ORDER BY t.source_key COLLATE "C"
@@ -38,7 +39,7 @@ RETURNING id
 """)  # noqa: S608  # Names of the schema, here and below.
 
 _SLOTS = text("""
-SELECT source_key, reference, rule_id, of_day, day_slot, of_month, month_slot
+SELECT source_key, reference, rule_id, beside, of_day, day_slot, of_month, month_slot
 FROM credits WHERE program_id = :program_id AND member_id = :into
 """)
 
@@ -79,14 +80,14 @@ _TRANSFERRED = Batch("t", credits, "id", "source_key", "reference")
 
 _TRANSFERS = text(f"""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                     state, activity_at, accepted_at, reversed_at, why)
+                     state, activity_at, accepted_at, reversed_at, why, unit)
 SELECT c.program_id, :into, c.id, t.source_key,
        CASE WHEN NOT EXISTS (
            SELECT FROM credits k
            WHERE k.program_id = c.program_id AND k.member_id = :into AND k.reference = t.reference
              AND k.rule_id = :rule_id
        ) THEN t.reference END,
-       :rule_id, c.program_version, 0, 'reversed', c.activity_at, c.accepted_at, :now, c.why
+       :rule_id, c.program_version, 0, 'reversed', c.activity_at, c.accepted_at, :now, c.why, c.unit
 FROM {_TRANSFERRED}
 JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
 """)  # noqa: S608  # Names of the schema.
@@ -111,7 +112,7 @@ async def read_survivor(conn: AsyncConnection, key: MemberKey, into: str) -> Sur
     slots = SurvivorSlots(set(), set(), {})
     for row in await conn.execute(_SLOTS, {"program_id": key[0], "into": into}):
         slots.keys.add(row.source_key)
-        if row.reference is not None:
+        if row.reference is not None and row.beside is None:
             slots.references.add((row.reference, row.rule_id))
         if row.of_day is not None:
             slots.numbers.setdefault(SlotOf(row.rule_id, "day", row.of_day), set()).add(row.day_slot)

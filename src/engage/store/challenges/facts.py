@@ -49,7 +49,8 @@ SELECT a.program_id, a.member_id, a.merged_at, c.*, NULL AS paid, NULL AS hold_i
        NULL AS delivered_at, NULL AS cancelled_at, NULL AS returns
 FROM accounts a
 CROSS JOIN LATERAL (
-    SELECT c.id, c.state, c.points - c.taken_back AS points, c.reference, c.activity_at,
+    SELECT c.id, c.state, CASE c.unit WHEN 'points' THEN c.points - c.taken_back ELSE 0 END AS points,
+           c.reference, c.activity_at,
            c.why ->> 'zone' AS zone, c.why -> 'activity' ->> 'activity' AS activity,
            c.why -> 'activity' ->> 'product_id' AS product_id,
            coalesce(c.why -> 'activity' ->> 'kind', c.why -> 'activity' ->> 'page') AS detail
@@ -88,7 +89,7 @@ async def read_facts(
             known = facts_of_row(
                 (
                     *(row.activity_at, row.paid, row.hold_id, row.program_version, row.zone),
-                    *(row.delivered_at, row.cancelled_at, row.returns),
+                    *(row.delivered_at, row.cancelled_at, row.returns, None),
                 )
             )
             orders.setdefault(key, []).append((row.reference, known))

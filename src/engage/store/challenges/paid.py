@@ -54,6 +54,7 @@ CROSS JOIN LATERAL (
     WHERE c.program_id = w.program_id AND c.member_id = w.member_id
       AND c.reference >= '{CHALLENGE}:' AND c.reference < '{CHALLENGE};'
       AND c.activity_at >= w.since AND c.why -> 'activity' ->> 'activity' = '{CHALLENGE_STEP}'
+      AND c.beside IS NULL
     OFFSET 0
 ) c
 ORDER BY c.rule_id = 'transfer', c.id

@@ -57,7 +57,7 @@ GAME_CHECKS = (
         UNION ALL
         SELECT c.program_id, c.rule_id, NULL, NULL, NULL, c.id, NULL
         FROM credits c
-        WHERE starts_with(c.rule_id, 'game:') AND NOT EXISTS (
+        WHERE starts_with(c.rule_id, 'game:') AND c.beside IS NULL AND NOT EXISTS (
             SELECT FROM game_plays p WHERE p.program_id = c.program_id AND p.credit_id = c.id
         )
         """,

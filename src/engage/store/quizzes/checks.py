@@ -22,7 +22,7 @@ QUIZ_CHECKS: Final = (
         FROM credits c
         JOIN members m USING (program_id, member_id)
         LEFT JOIN quiz_attempts a ON a.program_id = c.program_id AND a.credit_id = c.id
-        WHERE c.rule_id LIKE 'quiz:%' AND c.points > 0 AND m.closed_at IS NULL
+        WHERE c.rule_id LIKE 'quiz:%' AND c.beside IS NULL AND c.points > 0 AND m.closed_at IS NULL
         GROUP BY 1, 2, 4 HAVING count(a.id) <> 1
         """,
     ),

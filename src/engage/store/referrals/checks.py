@@ -27,7 +27,7 @@ REFERRAL_CHECKS = (
         UNION ALL
         SELECT c.program_id, c.member_id, c.id, c.state, c.rule_id, c.accepted_at, 1
         FROM credits c
-        WHERE c.rule_id IN ('referral:advocate', 'referral:friend')
+        WHERE c.rule_id IN ('referral:advocate', 'referral:friend') AND c.beside IS NULL
           AND c.why -> 'activity' ->> 'referral_id' IS NOT NULL
           AND NOT EXISTS (
               SELECT FROM referrals r WHERE r.id = CAST(c.why -> 'activity' ->> 'referral_id' AS uuid))

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.activity import Order
+from engage.domain.earning.boost import Boost
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.keys import MemberKey, OrderId, OrderKey
 from engage.domain.refusals import AccountClosed
@@ -19,7 +20,17 @@ _FACTS = Batch(
     "u",
     orders,
     *("program_id", "member_id", "order_id"),
-    *("paid_at", "paid", "hold_id", "program_version", "zone", "delivered_at", "cancelled_at", "returns"),
+    *(
+        "paid_at",
+        "paid",
+        "hold_id",
+        "program_version",
+        "zone",
+        "delivered_at",
+        "cancelled_at",
+        "returns",
+        "boosts",
+    ),
 )
 
 # A merger of the member is waited for. Afterwards the member is closed, and the order belongs to the
@@ -43,7 +54,7 @@ ON CONFLICT DO NOTHING
 # A separate statement: it sees what the transaction that held the order before has written.
 _LOCK = text(f"""
 SELECT o.program_id, o.member_id, o.order_id, o.paid_at, CAST(o.paid AS text), o.hold_id, o.program_version,
-       o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text)
+       o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text), CAST(o.boosts AS text)
 FROM {_KEYS} JOIN orders o USING (program_id, member_id, order_id)
 ORDER BY o.program_id, o.member_id, o.order_id
 FOR UPDATE OF o
@@ -52,7 +63,8 @@ FOR UPDATE OF o
 _WRITE = text(f"""
 UPDATE orders o
 SET paid_at = u.paid_at, paid = u.paid, hold_id = u.hold_id, program_version = u.program_version,
-    zone = u.zone, delivered_at = u.delivered_at, cancelled_at = u.cancelled_at, returns = u.returns
+    zone = u.zone, delivered_at = u.delivered_at, cancelled_at = u.cancelled_at, returns = u.returns,
+    boosts = u.boosts
 FROM {_FACTS}
 WHERE o.program_id = u.program_id AND o.member_id = u.member_id AND o.order_id = u.order_id
 """)  # noqa: S608
@@ -81,7 +93,7 @@ SELECT order_id FROM known GROUP BY order_id HAVING count(DISTINCT member_id) > 
 _READ_ENDED = text(f"""
 SELECT k.program_id, k.member_id, k.order_id, w.member_id AS owner, o.paid_at, CAST(o.paid AS text),
        o.hold_id, o.program_version, o.zone, o.delivered_at, o.cancelled_at,
-       coalesce(CAST(o.returns AS text), '[]')
+       coalesce(CAST(o.returns AS text), '[]'), CAST(o.boosts AS text)
 FROM {_KEYS}
 LEFT JOIN orders o USING (program_id, member_id, order_id)
 LEFT JOIN order_owners w USING (program_id, order_id)
@@ -91,7 +103,7 @@ WHERE w.member_id <> k.member_id OR o.cancelled_at IS NOT NULL OR o.returns <> '
 # A member of many years has more than anybody wants to know of.
 _READ_DELIVERED = text("""
 SELECT o.program_id, o.member_id, o.order_id, o.paid_at, CAST(o.paid AS text), o.hold_id, o.program_version,
-       o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text)
+       o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text), CAST(o.boosts AS text)
 FROM orders o
 WHERE o.program_id = :program_id AND o.member_id = :member_id AND o.paid IS NOT NULL
   AND o.delivered_at IS NOT NULL AND o.cancelled_at IS NULL
@@ -100,6 +112,7 @@ ORDER BY o.delivered_at, o.order_id LIMIT :limit
 
 _encode = msgspec.json.Encoder().encode
 _order = msgspec.json.Decoder(Order)
+_boosts = msgspec.json.Decoder(tuple[Boost, ...])
 _returns = msgspec.json.Decoder(tuple[Return, ...])
 
 
@@ -168,16 +181,19 @@ async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, OrderFacts]
 def _row(key: OrderKey, facts: OrderFacts) -> tuple[Any, ...]:
     paid = facts.paid
     payment: tuple[Any, ...] = (None,) * 5
+    boosts = _encode(paid.boosts).decode() if paid is not None and paid.boosts else None
     if paid is not None:
         payment = (paid.at, _encode(paid.order).decode(), paid.hold_id, paid.version, paid.zone)
-    return (*key, *payment, facts.delivered_at, facts.cancelled_at, _encode(facts.returns).decode())
+    returns = _encode(facts.returns).decode()
+    return (*key, *payment, facts.delivered_at, facts.cancelled_at, returns, boosts)
 
 
 def facts_of_row(row: Sequence[Any]) -> OrderFacts:
-    """The facts of an order, from the columns after its key, with `paid` and `returns` as text."""
-    paid_at, paid, hold_id, version, zone, delivered_at, cancelled_at, returns = row
+    """The facts of an order, from the columns after its key, with `paid`, `returns` and `boosts` as text."""
+    paid_at, paid, hold_id, version, zone, delivered_at, cancelled_at, returns, boosted = row
+    boosts = () if boosted is None else _boosts.decode(boosted)
     return OrderFacts(
-        None if paid is None else OrderPayment(_order.decode(paid), paid_at, hold_id, version, zone),
+        None if paid is None else OrderPayment(_order.decode(paid), paid_at, hold_id, version, zone, boosts),
         delivered_at,
         cancelled_at,
         _returns.decode(returns),

@@ -1,0 +1,67 @@
+"""Boosts: points beside those of a rule, such as the double points of a level or of a campaign.
+
+A boost never changes the base credit. What it adds is a credit of its own: the rule, activity and times are
+those of the base; its source key is the base's and the boost's. So it settles with the base, and is taken
+back with it and in proportion.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.trace import TraceCode, step
+from engage.domain.earning.unit import POINTS
+from engage.domain.keys import boosted_key
+
+
+class Boost(Struct, frozen=True, kw_only=True):
+    """A boost that applies to an activity. `id` is shown with its credits, `key` ends their source keys.
+
+    `code` and `facts` say why, in the trace, beside what every boost tells: the rule, the multiplier, the
+    base points and its own.
+    """
+
+    id: str
+    key: str
+    multiply: Decimal
+    code: TraceCode
+    facts: dict[str, Any] = {}
+
+    def points(self, base: int) -> int:
+        """The points beside `base`, rounded down once for a credit."""
+        return int((self.multiply - 1) * base)
+
+
+def beside(base: NewCredit, boosts: Sequence[Boost]) -> list[NewCredit]:
+    """The credits that boosts add beside a base credit: each counts on the base, and none on another one.
+
+    Nothing is added to status, or where not a whole point comes of it.
+    """
+    if base.unit != POINTS:
+        return []
+    return [_beside(base, boost, points) for boost in boosts if (points := boost.points(base.points)) > 0]
+
+
+def _beside(base: NewCredit, boost: Boost, points: int) -> NewCredit:
+    why = step(
+        boost.code,
+        rule=base.rule_id,
+        multiply=str(boost.multiply),
+        base_points=base.points,
+        points=points,
+        **boost.facts,
+    )
+    return replace(
+        base,
+        points=points,
+        boost=boost.id,
+        beside=boost.key,
+        source_key=boosted_key(base.source_key, boost.key),
+        windows=(),
+        # The inputs of the base stay apart: days of streaks and slots are read from them.
+        why=replace(base.why, inputs={"base": base.why.inputs}, trace=[why]),
+    )
