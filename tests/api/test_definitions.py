@@ -23,6 +23,20 @@ SOUND: dict[str, dict[str, Any]] = {
         "chances": {"count": 1, "window": "day"},
         "prizes": [{"id": "small", "title": {"en": "5 points"}, "odds": "1/2", "stock": 9, "points": 5}],
     },
+    "quiz": {
+        "attempts": {"count": 1, "window": "day"},
+        "time_limit": "PT2M",
+        "points_per_right": 5,
+        "questions": [
+            {
+                "id": "q1",
+                "kind": "one",
+                "text": {"en": "One?"},
+                "options": [{"id": "a", "text": {"en": "A"}}, {"id": "b", "text": {"en": "B"}}],
+                "right": ["a"],
+            }
+        ],
+    },
     "draw": {
         "opens_at": "2026-11-01T00:00:00Z",
         "closes_at": "2026-12-01T00:00:00Z",
@@ -34,6 +48,7 @@ SOUND: dict[str, dict[str, Any]] = {
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "challenge": ({"steps": [{"at": 0, "points": 10}]}, "steps[0].at"),
     "game": ({"chances": {"count": 0, "window": "day"}}, "chances.count"),
+    "quiz": ({"attempts": {"count": 0, "window": "day"}}, "attempts.count"),
     "draw": ({"winners": 0}, "winners"),
 }
 ADDED = [kind for kind in KINDS if kind.by_operators]

@@ -1,5 +1,6 @@
 """The sandbox of `engage up`: test members and a clock that can be advanced."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Annotated, Any, Final
@@ -20,7 +21,8 @@ from engage.domain.activity import MemberId
 from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.program import versions
-from engage.domain.refusals import Refusal, UseCase
+from engage.domain.program.program import Program
+from engage.domain.refusals import UseCase
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.advance_clock import advance_clock
 from engage.runtime.services import Services
@@ -218,28 +220,24 @@ def _registration(services: Services, member: SandboxMemberRequest) -> MemberReg
 
 
 def _programs(services: Services, now: datetime) -> list[SandboxProgram]:
-    """List the programs that are in force somewhere, with the countries of their newest version first."""
+    """List the programs that are in force somewhere."""
     found = []
     for program_id in services.programs.ids():
         published = services.programs.versions(program_id)
-        countries = dict.fromkeys(country for version in reversed(published) for country in version.countries)
-        in_force = [c for c in countries if versions.in_force(published, now, c) is not None]
-        if in_force:
-            newest = versions.in_force(published, now, in_force[0])
-            assert newest is not None
-            found.append(SandboxProgram(program_id, newest.title, in_force))
+        if countries := _countries(published, now):
+            shown = versions.in_force(published, now, countries[0])
+            assert shown is not None
+            found.append(SandboxProgram(program_id, shown.title, countries))
     return found
 
 
+def _countries(published: Sequence[Program], now: datetime) -> list[str]:
+    """List the countries in which a version is in force, as the oldest version that names each has them."""
+    countries = dict.fromkeys(country for version in published for country in version.countries)
+    return [country for country in countries if versions.in_force(published, now, country) is not None]
+
+
 def _first_country(services: Services, program_id: str, now: datetime) -> str:
-    """Return the first country of the newest version in force. Raises Refusal unknown_program."""
+    """Return the first country in which the program is in force. Raises Refusal unknown_program."""
     published = services.programs.get(program_id)
-    for version in reversed(published):
-        for country in version.countries:
-            try:
-                in_force, _ = services.programs.in_force(program_id, at=now, country=country)
-            except Refusal:
-                continue
-            if in_force is version:
-                return country
-    return next(iter(published[-1].countries))
+    return next(iter(_countries(published, now)), next(iter(published[-1].countries)))

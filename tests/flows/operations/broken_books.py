@@ -377,6 +377,13 @@ LATE = [
         """,
     ),
     (
+        "reactions_done",
+        """
+        INSERT INTO member_changes (id, at, program_id, member_ids, tries)
+        VALUES (uuidv7(), now(), 'playground', ARRAY['m-1'], 3)
+        """,
+    ),
+    (
         "promised_in_time",
         "UPDATE credits SET activity_at = activity_at - interval '17 days' WHERE reference = 'order:o-5'",
     ),

@@ -30,6 +30,13 @@ def in_force(versions: Sequence[Program], at: datetime, country: str) -> Program
     return next((version for version in reversed(begun) if version.in_force_from == newest), None)
 
 
+def newest_by_country(versions: Sequence[Program]) -> list[Program]:
+    """The newest version of each country, also if it has not begun; each once, oldest first."""
+    newest = {country: version for version in versions for country in version.countries}
+    names = {version.version for version in newest.values()}
+    return [version for version in versions if version.version in names]
+
+
 def upcoming(versions: Sequence[Program], after: datetime, country: str) -> list[tuple[datetime, Program]]:
     """(start, version) of the versions that begin in `country` after `after`."""
     return [

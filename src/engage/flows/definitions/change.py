@@ -8,7 +8,7 @@ from engage.domain.definitions.kind import D, DefinitionKind, standalone_problem
 from engage.domain.document.errors import DocumentError, Problem
 from engage.domain.program import sections
 from engage.domain.refusals import Code, Refusal
-from engage.flows.definitions.read import DefinitionDocument, document_of, newest_program
+from engage.flows.definitions.read import DefinitionDocument, document_of, newest_programs
 from engage.runtime.database import transaction
 from engage.runtime.definition_cache import OPERATORS_VERSION, Versioned, of_documents
 from engage.runtime.services import Services
@@ -66,16 +66,16 @@ async def change_definition(
 
 
 def _check(services: Services, kind: DefinitionKind[D], definition: D) -> str:
-    """Validate a definition beside the newest version of its program; return the program's id.
+    """Validate a definition beside the newest versions of its program; return the program's id.
 
     Raises DocumentError; Refusal unknown_program.
     """
     if definition.program is None:
         raise DocumentError("", [Problem("program", "the id of a program", "nothing")])
-    newest = newest_program(services, definition.program)
-    problems = standalone_problems(kind, definition, sections.context_of(newest))
-    if problems:
-        raise DocumentError("", problems)
+    for program in newest_programs(services, definition.program):
+        problems = standalone_problems(kind, definition, sections.context_of(program))
+        if problems:
+            raise DocumentError("", problems)
     return definition.program
 
 

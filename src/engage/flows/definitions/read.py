@@ -1,4 +1,4 @@
-"""Definitions as operators see them: those of the newest program version, and those that were added."""
+"""Definitions as operators see them: those of the newest program versions, and those that were added."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,9 +9,10 @@ from msgspec import Struct
 
 from engage.domain.definitions.kind import D, DefinitionKind
 from engage.domain.document.texts import Texts
+from engage.domain.program import versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
-from engage.runtime.definition_cache import Versioned, number_of
+from engage.runtime.definition_cache import Versioned, number_of, of_documents
 from engage.runtime.services import Services
 
 
@@ -60,15 +61,15 @@ def document_of(program_id: str, version: Versioned[Any]) -> DefinitionDocument:
     return DefinitionDocument(**view, document=msgspec.to_builtins(version.definition))
 
 
-def newest_program(services: Services, program_id: str) -> Program:
-    """Raises Refusal unknown_program."""
-    return services.programs.get(program_id)[-1]
+def newest_programs(services: Services, program_id: str) -> list[Program]:
+    """The newest version of each country. Raises Refusal unknown_program."""
+    return versions.newest_by_country(services.programs.get(program_id))
 
 
 def _newest(services: Services, kind: DefinitionKind[D], program_id: str) -> list[Versioned[D]]:
-    """Those of the newest program version, also before it is in force, and those of operators."""
+    """Those of the newest program versions, also before they are in force, and those of operators."""
     newest = {each.id: each for each in services.definitions.every(kind, program_id)}
-    in_document = {definition.id for definition in kind.of(newest_program(services, program_id))}
+    in_document = of_documents(newest_programs(services, program_id), kind)
     return [each for each in newest.values() if number_of(each) is not None or each.id in in_document]
 
 
