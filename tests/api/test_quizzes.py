@@ -84,6 +84,7 @@ async def test_a_quiz_is_listed_begun_answered_and_paid(market: Calling) -> None
 
     graded = await answered(member, quiz_id, attempt["attempt_id"], RIGHT)
     assert graded.status_code == 202
+    assert (graded.headers["content-language"], graded.headers["vary"]) == ("en", "accept-language")
     (credit,) = graded.json()["credits"]
     assert (credit["rule"], credit["points"], credit["state"]) == (f"quiz:{quiz_id}", 10, "pending")
     assert credit["due_at"] == "2026-11-21T12:05:00Z"

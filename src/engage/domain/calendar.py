@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from engage.domain.keys import EVER
+
 WindowKind = Literal["day", "month"]
 PeriodKind = Literal["ever", "day", "week", "month"]
 
@@ -97,7 +99,7 @@ def period(kind: PeriodKind, at: datetime, zone: str) -> Period:
     """The period that contains `at`, in that zone."""
     match kind:
         case "ever":
-            return Period(kind, "ever", None, None)
+            return Period(kind, EVER, None, None)
         case "week":
             day = local_date(at, zone)
             monday = day - timedelta(days=day.weekday())

@@ -33,6 +33,8 @@ OPENING_RULE: Final = "opening_balance"
 TRANSFER_RULE: Final = "transfer"
 
 CHALLENGE: Final = "challenge"  # Rules and references of challenges begin with this and a colon.
+EVER: Final = "ever"  # The label of a window without an end.
+
 OPENING: Final = "opening"  # Source keys of opening balances begin with this.
 
 MEMBER_CALLER: Final = "member:"
@@ -112,6 +114,15 @@ def once_key(rule_id: str, subject: str | None = None) -> str:
     return rule_id if subject is None else f"{rule_id}:{subject}"
 
 
+def is_once_in_a_life(rule_id: str, source_key: str) -> bool:
+    """Tell whether a person can have the credit of this key once in all their accounts: that of a rule that
+    pays once, or of an attempt at a quiz whose attempts never come back.
+    """
+    quiz_id = rule_id.removeprefix(quiz_rule(""))
+    is_ever = quiz_id != rule_id and source_key.startswith(quiz_keys(quiz_id, EVER))
+    return source_key == once_key(rule_id) or is_ever
+
+
 def order_key(order_id: str, rule_id: str) -> str:
     return f"{order_reference(order_id)}:{rule_id}"
 
@@ -144,9 +155,14 @@ def quiz_rule(quiz_id: str) -> str:
     return f"quiz:{quiz_id}"
 
 
+def quiz_keys(quiz_id: str, window: str) -> str:
+    """The beginning of the keys of all attempts of a window."""
+    return f"{quiz_rule(quiz_id)}:{window}:"
+
+
 def quiz_key(quiz_id: str, window: str, number: int) -> str:
     """The key of an attempt, by the label of its window and its place there."""
-    return f"{quiz_rule(quiz_id)}:{window}:{number}"
+    return f"{quiz_keys(quiz_id, window)}{number}"
 
 
 def boosted_key(source_key: str, boost_key: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.earning.merged_slots import ClosingCredit
 from engage.domain.earning.trace import TraceCode, step
-from engage.domain.keys import MemberKey, once_key
+from engage.domain.keys import MemberKey, is_once_in_a_life
 from engage.schema.members import members
 from engage.schema.rows import Batch
 
@@ -52,7 +52,7 @@ async def keep_person_slots(
     """Keep the slots of an account that pay once in a life, for the persons of these members. The account is
     the `owner`'s, and its credits and the members are locked.
     """
-    once = [credit.id for credit in credits if credit.source_key == once_key(credit.rule_id)]
+    once = [credit.id for credit in credits if is_once_in_a_life(credit.rule_id, credit.source_key)]
     values = {"program_id": owner[0], "owner": owner[1], "member_ids": list(member_ids), "ids": once}
     await conn.execute(_KEEP, values)
 

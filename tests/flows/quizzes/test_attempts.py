@@ -14,6 +14,7 @@ from engage.domain.refusals import Refusal
 from engage.flows.definitions.change import add_definition
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
+from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.quizzes.answer import AnswerRequest, GradedAttempt, answer
 from engage.flows.quizzes.open_quizzes import read_quizzes
 from engage.flows.quizzes.start import StartRequest, start
@@ -249,6 +250,34 @@ async def test_nothing_is_left_of_the_answers_of_an_erased_member(services: Serv
             await act
     found = await rows(services.db, "SELECT CAST(why AS text) FROM credits WHERE rule_id = 'quiz:spring'")
     assert str(attempt.attempt_id) not in str(found)
+
+
+async def enrol(services: Services, member_id: str) -> None:
+    """Register one and the same person."""
+    await register_member(
+        services,
+        MemberRegistration(member_id=member_id, program=PROGRAM, country="ES", person_ref="DNI 1"),
+    )
+
+
+async def test_a_person_who_joins_again_has_no_attempts_for_ever_again(services: Services) -> None:
+    await define(services, id="life", attempts={"count": 2, "window": "ever"})
+    await enrol(services, "m-1")
+    first = await begin(services, quiz_id="life")
+    request = AnswerRequest(PROGRAM, "m-1", "life", first.attempt_id, RIGHT, "en")
+    assert isinstance((await answer(services, [request]))[0], GradedAttempt)
+    await erase_member(services, PROGRAM, "m-1", operator="test")
+    await enrol(services, "m-2")
+    second = await begin(services, "m-2", "life")
+    request = AnswerRequest(PROGRAM, "m-2", "life", second.attempt_id, RIGHT, "en")
+    assert isinstance((await answer(services, [request]))[0], GradedAttempt)
+    assert await credits(services, "m-2") == [("quiz:life:ever:2", 10, "pending")]
+    with pytest.raises(Refusal, match="no_attempts_left"):
+        await begin(services, "m-2", "life")
+    shown = {
+        quiz.id: quiz.attempts_left for quiz in await read_quizzes(services, PROGRAM, "m-2", language="en")
+    }
+    assert shown == {"spring": 2, "life": 0}
 
 
 async def test_no_explanation_is_read_before_the_grade(services: Services) -> None:

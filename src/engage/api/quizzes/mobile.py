@@ -1,5 +1,6 @@
 """Quizzes: the open ones, attempts and their answers."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from litestar import Controller, Request, get, post
 from litestar.params import PathParameter
 from msgspec import Meta, Struct
 
-from engage.api.http.answers import Answer, answer
+from engage.api.http.answers import NOT_STORED, Answer, Headers, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, check_query, read_empty, read_json
 from engage.api.http.callers import member_idempotency, member_of, members_only
@@ -61,11 +62,16 @@ class AnswersRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 START: Final = BatchedFlow(start, max_size=64, in_flight=2)
 ANSWER: Final = BatchedFlow(grade, max_size=64, in_flight=2)
 
+
+def _headers(language: str) -> Headers:
+    return [*NOT_STORED, (b"content-language", language.encode()), (b"vary", b"accept-language")]
+
+
 _answers = msgspec.json.Decoder(AnswersRequest)
 
 
-def _started(attempt: StartedAttempt) -> Answer[StartedAttempt]:
-    return answer(attempt, 201)
+def _started(attempt: StartedAttempt, *, language: str) -> Answer[StartedAttempt]:
+    return answer(attempt, 201, headers=_headers(language))
 
 
 class QuizController(Controller):
@@ -85,11 +91,10 @@ class QuizController(Controller):
         """
         api, member = member_of(request.scope)
         check_query(request)
+        language = language_of(request.scope)
         with members_only():
-            found = await read_quizzes(
-                api.services, member.program_id, member.member_id, language=language_of(request.scope)
-            )
-        return answer(QuizList(found))
+            found = await read_quizzes(api.services, member.program_id, member.member_id, language=language)
+        return answer(QuizList(found), headers=_headers(language))
 
     @post(
         "/{quiz_id:str}/attempts",
@@ -108,15 +113,13 @@ class QuizController(Controller):
         """
         api, member = member_of(request.scope)
         await read_empty(request)
+        language = language_of(request.scope)
+        shape = partial(_started, language=language)
         wanted = StartRequest(
-            member.program_id,
-            member.member_id,
-            quiz_id,
-            language_of(request.scope),
-            keyed(request.scope, _started),
+            member.program_id, member.member_id, quiz_id, language, keyed(request.scope, shape)
         )
         with members_only():
-            return _started(await api.batchers.submit(START, wanted))
+            return shape(await api.batchers.submit(START, wanted))
 
     @post(
         "/{quiz_id:str}/attempts/{attempt_id:uuid}/answers",
@@ -144,4 +147,5 @@ class QuizController(Controller):
         with members_only():
             graded = await api.batchers.submit(ANSWER, answers)
         credits = earned(graded.credits, answers.language)
-        return answer(QuizResult(graded.correct, graded.total, graded.passed, credits, graded.review), 202)
+        result = QuizResult(graded.correct, graded.total, graded.passed, credits, graded.review)
+        return answer(result, 202, headers=_headers(answers.language))

@@ -1,6 +1,8 @@
 """Attempts at a quiz: how many are left in a window, and what an answered one pays."""
 
+from collections.abc import Collection
 from datetime import datetime
+from itertools import count
 
 from msgspec import Struct
 
@@ -33,14 +35,19 @@ def attempts_left(quiz: Quiz, used: int) -> int:
     return max(quiz.attempts.count - used, 0)
 
 
-def next_place(quiz: Quiz, *, used: int, latest: int, at: datetime, zone: str) -> AttemptPlace:
+def next_place(
+    quiz: Quiz, *, used: int, latest: int, taken: Collection[str] = (), at: datetime, zone: str
+) -> AttemptPlace:
     """The place of a new attempt. `latest` is the highest number in the window: after a merger it may be more
-    than those `used`. Raises Refusal no_attempts_left.
+    than those `used`. `taken` are source keys that an earlier account of the person has used.
+
+    Raises Refusal no_attempts_left.
     """
     window = window_of(quiz, at, zone)
     if not attempts_left(quiz, used):
         raise Refusal(Code.NO_ATTEMPTS_LEFT, resets_at=window.end, zone=zone)
-    return AttemptPlace(window.label, latest + 1)
+    numbers = (n for n in count(latest + 1) if quiz_key(quiz.id, window.label, n) not in taken)
+    return AttemptPlace(window.label, next(numbers))
 
 
 def check_time(*, expires_at: datetime, at: datetime, zone: str) -> None:

@@ -137,7 +137,9 @@ def _attempt(
     if request.quiz is None:
         raise Refusal(Code.NOT_FOUND)
     quiz = request.quiz.definition
-    place = next_place(quiz, used=attempts.used, latest=attempts.latest, at=now, zone=request.zone)
+    place = next_place(
+        quiz, used=attempts.used, latest=attempts.latest, taken=attempts.taken, at=now, zone=request.zone
+    )
     attempt = Attempt(
         program_id=request.member.program_id,
         member_id=request.member.member_id,
@@ -152,7 +154,7 @@ def _attempt(
         expires_at=now + quiz.time_limit,
     )
     new.append(attempt)
-    found[query] = AttemptsUsed(attempts.used + 1, place.number, attempt)
+    found[query] = AttemptsUsed(attempts.used + 1, place.number, attempts.taken, attempt)
     return attempt
 
 

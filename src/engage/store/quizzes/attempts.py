@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.keys import AttemptKey
+from engage.domain.keys import EVER, AttemptKey, quiz_keys
 from engage.schema.quizzes import quiz_attempts as table
 from engage.schema.rows import Batch, from_row, select_list
 
@@ -54,15 +54,17 @@ class AttemptsQuery(msgspec.Struct, frozen=True):
 
 class AttemptsUsed(msgspec.Struct, frozen=True):
     """The attempts of a window: their number, and the highest place. `open` is the attempt at the quiz, of
-    any window, that can still be answered.
+    any window, that can still be answered. `taken` are source keys of attempts at a quiz without windows that
+    an earlier account of the person has used: these attempts are counted too.
     """
 
     used: int
     latest: int
+    taken: list[str]
     open: Attempt | None
 
 
-_QUERIES = Batch("k", table, "program_id", "member_id", "quiz_id", "of_window")
+_QUERIES = Batch("k", table, "program_id", "member_id", "quiz_id", "of_window", keys="text")
 _KEYS = Batch("k", table, "program_id", "member_id", "id")
 _NEW = Batch(
     "n",
@@ -78,10 +80,17 @@ _ANSWERED = Batch(
 _COLUMNS = select_list(Attempt, "a")
 
 _USED = text(f"""
-SELECT k.program_id, k.member_id, k.quiz_id, k.of_window, w.used, w.latest, a.*
+SELECT k.program_id, k.member_id, k.quiz_id, k.of_window, w.used, w.latest, w.taken, a.*
 FROM {_QUERIES}
 CROSS JOIN LATERAL (
-    SELECT count(*) AS used, coalesce(max(u.number), 0) AS latest FROM quiz_attempts u
+    SELECT count(*) AS used, coalesce(max(u.number), 0) AS latest,
+           array(
+               SELECT c.source_key FROM credits c
+               WHERE c.program_id = k.program_id AND c.member_id = k.member_id AND c.points = 0
+                 AND c.reference IS NULL
+                 AND c.source_key >= k.keys AND c.source_key < k.keys || '~'
+           ) AS taken
+    FROM quiz_attempts u
     WHERE u.program_id = k.program_id AND u.member_id = k.member_id AND u.quiz_id = k.quiz_id
       AND u.of_window = k.of_window
 ) w
@@ -121,12 +130,15 @@ async def read_used(
 ) -> dict[AttemptsQuery, AttemptsUsed]:
     """Read the attempts of each window, with one that is open."""
     found = {}
-    keys = [msgspec.structs.astuple(query) for query in sorted(set(queries), key=msgspec.structs.astuple)]
+    keys = [
+        (*msgspec.structs.astuple(query), quiz_keys(query.quiz_id, EVER) if query.of_window == EVER else None)
+        for query in sorted(set(queries), key=msgspec.structs.astuple)
+    ]
     for row in await conn.execute(_USED, _QUERIES.of(keys) | {"now": now}):
-        program_id, member_id, quiz_id, of_window, used, latest, *attempt = row
+        program_id, member_id, quiz_id, of_window, used, latest, taken, *attempt = row
         is_open = attempt[2] is not None
         found[AttemptsQuery(program_id, member_id, quiz_id, of_window)] = AttemptsUsed(
-            used, latest, from_row(Attempt, attempt) if is_open else None
+            used + len(taken), latest, taken, from_row(Attempt, attempt) if is_open else None
         )
     return found
 
