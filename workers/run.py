@@ -72,6 +72,9 @@ class Jobs:
             loop.turned()
             self._looked.set()
             await asyncio.sleep(IDLE_S)
+        # Changes of facts are noted for programs in which something follows, as far as this process knows.
+        await self._services.programs.refresh(self._services.db)
+        await self._services.definitions.refresh(self._services.db)
         worker = make_worker(self._services, self._queue, on_look)
         try:
             with away_is_unavailable():

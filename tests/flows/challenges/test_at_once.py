@@ -154,3 +154,14 @@ async def test_spent_points_of_a_merged_member_still_count(services: Services) -
     await tap(services, member_id="m-2")
     await react(services)
     assert await progress(services, "m-2") == {"critic": 2}
+
+
+async def test_a_process_that_does_not_know_the_challenge_yet_learns_it(
+    services: Services, other: Services
+) -> None:
+    """The one that noted the change knew it: the note may not be lost on another one."""
+    await define(services, steps=[{"at": 1, "points": 10}])
+    await write_reviews(services, "r-1")
+    assert other.definitions.reacting_programs() == frozenset()
+    await react(other)
+    assert [key for key, _, _ in await paid_steps(services)] == ["challenge:critic:ever:1:1"]

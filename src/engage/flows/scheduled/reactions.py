@@ -43,6 +43,11 @@ async def react_once(services: Services, *, now: datetime) -> int:
     """
     async with transaction(services.db) as conn:
         changes = await member_changes.lock(conn, now=now, limit=ROWS_PER_BATCH)
+        if not changes:
+            return 0
+        # Those who noted them may know definitions that this process has not read yet.
+        await services.programs.refresh(services.db)
+        await services.definitions.refresh(services.db)
         failed = []
         if not await _react(services, changes, now=now):
             failed = [change for change in changes if not await _react(services, [change], now=now)]

@@ -67,8 +67,12 @@ WITH wanted AS MATERIALIZED (
 SELECT g.program_id, g.member_id, g.challenge_id, g.period, g.step, g.coupon_id, g.reached_at, g.zone,
        (SELECT CASE WHEN c.passed_to IS NULL THEN c.state ELSE 'passed' END FROM coupons c
         WHERE c.program_id = g.program_id AND c.member_id = g.member_id AND c.id = g.coupon_id) AS state
-FROM wanted w JOIN challenge_gifts g USING (program_id, member_id)
-WHERE g.reached_at >= w.since
+FROM wanted w
+CROSS JOIN LATERAL (
+    SELECT * FROM challenge_gifts g
+    WHERE g.program_id = w.program_id AND g.member_id = w.member_id AND g.reached_at >= w.since
+    OFFSET 0
+) g
 """)  # noqa: S608
 
 _ADD = text(f"INSERT INTO challenge_gifts ({_NEW.columns}) SELECT {_NEW.columns} FROM {_NEW}")  # noqa: S608

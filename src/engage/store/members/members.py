@@ -90,12 +90,21 @@ _NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
 
 _LOCK_MEMBERS = text("LOCK TABLE members IN SHARE MODE")
 
-# A member who was merged is found as the survivor; nobody is merged into a member who is merged.
+# A member who was merged is found as the survivor; nobody is merged into a member who is merged. Member by
+# member, by key: joined at once, while the table is not analyzed, each is compared with all of the program.
 _READ = text(f"""
 SELECT k.program_id, k.member_id, s.member_id, s.country, s.joined_at
 FROM {_KEYS}
-JOIN members m USING (program_id, member_id)
-JOIN members s ON s.program_id = m.program_id AND s.member_id = coalesce(m.merged_into, m.member_id)
+CROSS JOIN LATERAL (
+    SELECT coalesce(m.merged_into, m.member_id) AS member_id FROM members m
+    WHERE m.program_id = k.program_id AND m.member_id = k.member_id
+    OFFSET 0
+) m
+CROSS JOIN LATERAL (
+    SELECT s.member_id, s.country, s.joined_at, s.erased_at FROM members s
+    WHERE s.program_id = k.program_id AND s.member_id = m.member_id
+    OFFSET 0
+) s
 WHERE s.erased_at IS NULL
 """)  # noqa: S608  # Names of the schema, here and below.
 
