@@ -156,6 +156,23 @@ async def test_operators_add_and_change_draws(lottery: Calling) -> None:
     assert (certificate.json()["version"], faults(read_certificate(certificate.content))) == ("#1", [])
 
 
+async def test_operators_see_the_entries_with_their_posts_and_the_winners(lottery: Calling) -> None:
+    members = [await join(lottery, f"m-{n}") for n in range(1, 4)]
+    for member in members:
+        assert (await enter(member, "rewardmi", {"post": POST})).status_code == 202
+    path = "/v1/admin/draws/rewardmi/entries"
+    first = (await lottery.operator.get(f"{path}?program={PROGRAM}&limit=2")).json()
+    assert [(entry["number"], entry["member_id"]) for entry in first["items"]] == [(3, "m-3"), (2, "m-2")]
+    assert first["items"][0]["post"] == POST
+    rest = (await lottery.operator.get(f"{path}?program={PROGRAM}&cursor={first['next_cursor']}")).json()
+    assert ([entry["number"] for entry in rest["items"]], rest["next_cursor"]) == ([1], None)
+    await advance_to(lottery.services, ROUND_AT)
+    (winner,) = (await lottery.operator.get(f"{path}?program={PROGRAM}&winners=true")).json()["items"]
+    assert (winner["place"], winner["paid_at"]) == (1, "2026-11-21T13:01:03Z")
+    problem(await lottery.operator.get("/v1/admin/draws/unknown/entries"), 404, "not_found")
+    problem(await lottery.shop.get(path), 403, "forbidden")
+
+
 BAD_DEFINITIONS: list[tuple[dict[str, Any], str]] = [
     ({"winners": 0}, "winners"),
     ({"winners": 10_001}, "winners"),

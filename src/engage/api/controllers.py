@@ -10,6 +10,7 @@ from engage.api.activities.shop import EventController
 from engage.api.challenges.mobile import ChallengeController
 from engage.api.checkout.shop import CheckoutController
 from engage.api.definitions.admin import CONTROLLERS as DEFINITIONS
+from engage.api.draws.admin import AdminDrawController
 from engage.api.draws.mobile import DrawController
 from engage.api.feed.mobile import FeedController
 from engage.api.games.mobile import GameController
@@ -54,6 +55,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     AdminMemberController,
     ProgramController,
     DrawController,
+    AdminDrawController,
     *DEFINITIONS,
     ReportController,
     HealthController,

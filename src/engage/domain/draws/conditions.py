@@ -22,17 +22,22 @@ def failed_conditions(conditions: Conditions | None, post: Post | None) -> list[
     """The conditions that a post does not fulfil, or all of them where there is no post."""
     if conditions is None:
         return []
-    text = "" if post is None else _folded(post.text)
+    # An accent of its own is no part of a word.
+    text = "" if post is None else unicodedata.normalize("NFC", post.text)
     failed = []
-    if conditions.hashtag is not None and _folded(conditions.hashtag)[1:] not in _HASHTAG.findall(text):
-        failed.append("hashtag")
-    if conditions.mentions is not None and len(set(_MENTION.findall(text))) < conditions.mentions:
-        failed.append("mentions")
+    if conditions.hashtag is not None:
+        tags = {_folded(tag) for tag in _HASHTAG.findall(text)}
+        if _folded(conditions.hashtag[1:]) not in tags:
+            failed.append("hashtag")
+    if conditions.mentions is not None:
+        names = {_folded(name) for name in _MENTION.findall(text)}
+        if len(names) < conditions.mentions:
+            failed.append("mentions")
     if conditions.public and (post is None or post.visibility != "public"):
         failed.append("visibility")
     return failed
 
 
-def _folded(text: str) -> str:
-    """The text as it is compared: without capitals, and with one form of each character."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+def _folded(word: str) -> str:
+    """A word as it is compared: without capitals, and with one form of each character."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())

@@ -1,5 +1,6 @@
 """Draws as members see them, and their certificates."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -18,7 +19,7 @@ from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.draws import draws as store
 from engage.store.draws.drawing import read_list_text, read_winners
-from engage.store.draws.draws import DrawRow
+from engage.store.draws.draws import DrawRow, MemberEntry
 from engage.store.members.members import Member
 
 State = Literal["open", "frozen", "drawn", "void"]
@@ -126,6 +127,28 @@ async def read_certificate(services: Services, program_id: str, member_id: str, 
         winners = await read_winners(conn, row.key) if row.state == "drawn" else None
     certificate = certificate_of(row, [], _chain(row), winners)
     return msgspec.json.encode(msgspec.structs.replace(certificate, entries=msgspec.Raw(listed)))
+
+
+async def list_entries(
+    services: Services,
+    programs: Sequence[str],
+    draw_id: str,
+    *,
+    winners: bool,
+    before: int | None,
+    limit: int,
+) -> list[MemberEntry]:
+    """Up to `limit` entries of the draw of that id in the first of these programs where somebody has entered
+    one, with a number below `before`. Raises Refusal not_found; Unavailable.
+    """
+    check_id(draw_id)
+    async with transaction(services.db) as conn:
+        for program_id in programs:
+            if await store.read_draw(conn, (program_id, draw_id)) is not None:
+                return await store.list_entries(
+                    conn, (program_id, draw_id), winners=winners, before=before, limit=limit
+                )
+    raise Refusal(Code.NOT_FOUND)
 
 
 def _chain(row: DrawRow) -> Chain:

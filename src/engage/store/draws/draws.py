@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.draws.definition import Post
 from engage.domain.keys import DrawKey, MemberKey
 from engage.schema.balances import balances
 from engage.schema.draws import draw_entries, draws
@@ -74,6 +75,19 @@ class EntryView(msgspec.Struct, frozen=True):
     hash: str
 
 
+class MemberEntry(msgspec.Struct, frozen=True):
+    """An entry as operators see it. `member_id` has it now. `place` is that of a winner: 1 is drawn first."""
+
+    program: str
+    number: int
+    member_id: str
+    entered_at: datetime
+    hash: str
+    post: Post | None
+    place: int | None
+    paid_at: datetime | None
+
+
 _MEMBERS = Batch("k", balances, "program_id", "member_id")
 _KEYS = Batch("k", draws, "program_id", "draw_id")
 _BEGUN = Batch(
@@ -123,6 +137,15 @@ WITH numbered AS (
 )
 INSERT INTO draw_entries ({_NEW.columns}) SELECT {_NEW.columns} FROM {_NEW}
 """)  # noqa: S608
+
+
+_ENTRIES = text("""
+SELECT e.program_id, e.number, e.member_id, e.entered_at, e.hash, e.post, l.place, e.paid_at
+FROM draw_entries e LEFT JOIN draw_list l USING (program_id, draw_id, number)
+WHERE e.program_id = :program_id AND e.draw_id = :draw_id
+  AND (NOT :winners OR l.place IS NOT NULL) AND (CAST(:before AS bigint) IS NULL OR e.number < :before)
+ORDER BY e.number DESC LIMIT :limit
+""")
 
 
 async def lock_members(conn: AsyncConnection, keys: Iterable[MemberKey]) -> dict[MemberKey, bool]:
@@ -192,6 +215,26 @@ async def read_entry_of(conn: AsyncConnection, key: MemberKey, draw_id: str) -> 
     )
     row = (await conn.execute(query)).first()
     return None if row is None else from_row(EntryView, row)
+
+
+async def list_entries(
+    conn: AsyncConnection, key: DrawKey, *, winners: bool, before: int | None, limit: int
+) -> list[MemberEntry]:
+    """List entries, or those that have won, with a number below `before`, the highest first."""
+    values = {"program_id": key[0], "draw_id": key[1], "winners": winners, "before": before, "limit": limit}
+    return [
+        MemberEntry(
+            row.program_id,
+            row.number,
+            row.member_id,
+            row.entered_at,
+            row.hash,
+            None if row.post is None else msgspec.convert(row.post, Post),
+            row.place,
+            row.paid_at,
+        )
+        for row in await conn.execute(_ENTRIES, values)
+    ]
 
 
 async def read_numbers_of(conn: AsyncConnection, key: MemberKey, draw_ids: Sequence[str]) -> dict[str, int]:
