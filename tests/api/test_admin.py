@@ -161,6 +161,7 @@ async def test_programs_and_their_versions_are_listed(api: Calling) -> None:
     assert [(version["version"], version["in_force_from"]) for version in found] == [
         ("2020", "2020-05-04"),
         ("2022", "2022-09-01"),
+        ("2025", "2025-06-17"),
     ]
     document = (await api.operator.get(f"{PROGRAMS}/{PROGRAM}/versions/2022")).json()["document"]
     assert document == programs.text(f"{PROGRAM}/2022")
