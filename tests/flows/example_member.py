@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from engage.domain.activity import Order, Registration
+from engage.domain.activity import Line, Order, Payment, Registration
 from engage.domain.checkout.example_steps import Capture, Hold, Quote, Release, Spend
 from engage.domain.draws.example_steps import EnterDraw
 from engage.domain.earning.order_facts import ReturnedLine
@@ -28,6 +28,12 @@ from engage.domain.examples.steps import (
 from engage.domain.program.example import Step
 from engage.domain.quizzes.example_steps import AnswerQuiz, StartQuiz
 from engage.domain.quizzes.kind import QUIZ
+from engage.domain.referrals.example_steps import (
+    FriendJoins,
+    FriendOrders,
+    FriendReturns,
+    UseFriendsCode,
+)
 from engage.domain.refusals import Refusal
 from engage.domain.rewards.example_steps import Redeem
 from engage.domain.withdrawals.example_steps import Withdraw
@@ -44,6 +50,8 @@ from engage.flows.quizzes.open_quizzes import read_quizzes
 from engage.flows.quizzes.start import StartRequest, start
 from engage.flows.quizzes.views import StartedAttempt
 from engage.flows.reads.balances import read_balances
+from engage.flows.referrals.claim import claim_referral
+from engage.flows.referrals.my_referral import read_my_referral
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.flows.scheduled.due_work import DUE_WORK, run_due_work
 from engage.flows.shop import events
@@ -107,6 +115,7 @@ class ExampleMember:
         self.member_id = f"actor-{next(_numbers)}"
         self.joined = False
         self.holds: dict[str, UUID] = {}
+        self.friends: dict[str, list[str]] = {}  # The orders of each friend.
         self.attempts: dict[str, StartedAttempt] = {}  # The latest at each quiz.
 
     @property
@@ -194,6 +203,8 @@ class ExampleMember:
             case EnterDraw(draw_id=draw_id, post=post):
                 (entry,) = await enter(self.services, [EntryRequest(*self.key, draw_id, post)])
                 _unwrap(entry)
+            case FriendJoins() | FriendOrders() | FriendReturns() | UseFriendsCode():
+                await self._refer(action)
             case Wait():
                 pass
             case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
@@ -205,6 +216,53 @@ class ExampleMember:
                 recorded = _unwrap(done)
                 return StepResult(credits=await self._earned([credit.id for credit in recorded.credits]))
         return StepResult()
+
+    async def _refer(self, action: FriendJoins | FriendOrders | FriendReturns | UseFriendsCode) -> None:
+        """Act as a friend of the member, or as one whom a friend has invited."""
+        match action:
+            case UseFriendsCode():
+                advocate = f"{self.member_id}-advocate-{next(_numbers)}"
+                await self._register_friend(advocate)
+                code = (await read_my_referral(self.services, self.program_id, advocate)).code
+                await claim_referral(self.services, *self.key, code)
+            case FriendJoins(friend=friend):
+                if friend not in self.friends:
+                    self.friends[friend] = []
+                    await self._register_friend(self._friend_id(friend))
+                code = (await read_my_referral(self.services, *self.key)).code
+                await claim_referral(self.services, self.program_id, self._friend_id(friend), code)
+            case FriendOrders(friend=friend, paid=paid):
+                order_id = f"{self._friend_id(friend)}-{next(_numbers)}"
+                self.friends[friend].append(order_id)
+                line = Line(line_id="1", product_id="phone", paid=paid)
+                order = events.OrderPaid(
+                    order_id=order_id,
+                    channel="web",
+                    payment=Payment(method="card"),
+                    lines=[line],
+                    currency=self.currency,
+                )
+                fields = {"member_id": self._friend_id(friend)}
+                await self._send(events.OrderPaidEvent(**self._event_fields() | fields, data=order))
+                reference = events.OrderReference(order_id=order_id)
+                await self._send(events.OrderDeliveredEvent(**self._event_fields() | fields, data=reference))
+            case FriendReturns(friend=friend):
+                for order_id in self.friends[friend]:
+                    returned = self._event_fields() | {"member_id": self._friend_id(friend)}
+                    data = events.OrderReturned(order_id=order_id, return_id=returned["id"])
+                    await self._send(events.OrderReturnedEvent(**returned, data=data))
+
+    def _friend_id(self, friend: str) -> str:
+        return f"{self.member_id}-friend-{friend}"
+
+    async def _register_friend(self, member_id: str) -> None:
+        registration = MemberRegistration(
+            member_id=member_id,
+            program=self.program_id,
+            country=self.country,
+            person_ref=f"person of {member_id}",
+        )
+        await register_member(self.services, registration)
 
     def _with_own_order(self, action: Any) -> Any:
         """The action with an order id that no other example's member uses: an order belongs to one member."""

@@ -10,6 +10,7 @@ from engage.cli.program_text import (
     market,
     members,
     quizzes,
+    referrals,
     rewards,
     withdrawals,
 )
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     checkout.describe,
     withdrawals.describe,
     rewards.describe,
+    referrals.describe,
     quizzes.describe,
     draws.describe,
 )

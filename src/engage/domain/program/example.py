@@ -33,6 +33,7 @@ from engage.domain.examples.steps import (
 )
 from engage.domain.games.example_steps import ExpectedPlay, PlayGame
 from engage.domain.quizzes.example_steps import AnswerQuiz, ExpectedGrade, ExpectedPaper, StartQuiz
+from engage.domain.referrals.example_steps import FriendJoins, FriendOrders, FriendReturns, UseFriendsCode
 from engage.domain.refusals import Code
 from engage.domain.rewards.example_steps import ExpectedCode, Redeem
 from engage.domain.tiers.example_steps import ExpectedTier
@@ -50,6 +51,7 @@ AnyAction = (
     | PlayGame
     | EnterDraw
     | (StartQuiz | AnswerQuiz)
+    | (FriendJoins | FriendOrders | FriendReturns | UseFriendsCode)
 )
 
 

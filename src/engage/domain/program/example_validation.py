@@ -34,7 +34,7 @@ USE_CASES = frozenset(
         *(UseCase.QUOTE_CHECKOUT, UseCase.HOLD_POINTS, UseCase.END_HOLD),
         *(UseCase.REGISTER_MEMBER, UseCase.REDEEM_REWARD, UseCase.WITHDRAW),
         *(UseCase.PLAY_GAME, UseCase.ENTER_DRAW),
-        *(UseCase.START_QUIZ, UseCase.ANSWER_QUIZ),
+        *(UseCase.START_QUIZ, UseCase.ANSWER_QUIZ, UseCase.CLAIM_REFERRAL),
     }
 )
 CODES = frozenset(code for code in Code if code.occurs_in & USE_CASES)

@@ -1,11 +1,12 @@
 """The terms of referrals in a program document."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from engage.domain.calendar import PeriodKind
+from engage.domain.calendar import PeriodKind, instant
+from engage.domain.definitions.definition import Moment
 from engage.domain.document.fields import DocumentStruct, Points
 from engage.domain.earning.due import After, NextDay
 
@@ -62,8 +63,14 @@ class ReferralTerms(DocumentStruct, frozen=True, kw_only=True):
     friend: ReferralReward | None = None
     hold: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as P7D")] = timedelta(days=7)
     due: After | NextDay = After(timedelta(minutes=5))
+    # Since when codes can be used, if not as long as the version is in force.
+    from_: Moment | None = field(name="from", default=None)
     # The address that an invitation leads to. Without one it is the page of this installation.
     url: Url | None = None
+
+    def is_open(self, at: datetime, zone: str) -> bool:
+        """Tell whether codes can be used at an instant by a member of that zone."""
+        return self.from_ is None or at >= instant(self.from_, zone)
 
     def reward(self, side: Side) -> ReferralReward | None:
         return self.advocate if side == "advocate" else self.friend

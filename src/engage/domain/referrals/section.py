@@ -8,6 +8,8 @@ from engage.domain.feature.section import Context, Section
 from engage.domain.keys import referral_rule
 from engage.domain.referrals import validation
 from engage.domain.referrals.definition import SIDES, ReferralTerms
+from engage.domain.referrals.simulated import SimulatedReferrals
+from engage.domain.simulation.member import SimulatedMember
 
 
 class ReferralDocument(Protocol):
@@ -31,9 +33,14 @@ def _has_amounts(document: ReferralDocument) -> bool:
     return document.referral is not None and validation.has_amounts(document.referral)
 
 
+def _simulate(member: SimulatedMember, document: ReferralDocument) -> SimulatedReferrals:
+    return SimulatedReferrals(member, document.referral)
+
+
 REFERRALS: Section[ReferralDocument] = Section(
     problems=_problems,
     pays=_pays,
     has_amounts=_has_amounts,
     reacts=lambda document: document.referral is not None,
+    simulate=_simulate,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from engage.domain.definitions.definition import moment_problems
 from engage.domain.document.durations import duration_problems
 from engage.domain.document.errors import Problem
 from engage.domain.earning.due import LONGEST_DELAY
@@ -16,6 +17,7 @@ def problems(terms: ReferralTerms, path: str = "referral") -> Iterator[Problem]:
     yield from duration_problems(f"{path}.account_age_max", terms.account_age_max, SHORTEST_AGE, LONGEST_AGE)
     yield from duration_problems(f"{path}.hold", terms.hold, timedelta(), LONGEST_HOLD)
     yield from duration_problems(f"{path}.due.delay", terms.due.longest(), timedelta(), LONGEST_DELAY)
+    yield from moment_problems(f"{path}.from", terms.from_)
     if terms.advocate is None and terms.friend is None:
         yield Problem(path, "advocate or friend, or both", "neither: nobody would be paid")
     for side in SIDES:

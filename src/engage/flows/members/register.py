@@ -29,7 +29,7 @@ from engage.domain.referrals.traits import Addresses, DeviceIds
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView, view_of
 from engage.flows.referrals.claim import use_code
-from engage.flows.referrals.terms import has_referrals
+from engage.flows.referrals.terms import has_referrals, terms_for
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.person_slots import take_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
@@ -120,7 +120,7 @@ async def register_member(
         conn = posting.conn
         await claim(conn, keyed)
         await add_member(conn, member, now=now)
-        referral = await _use_code(services, conn, program, member.key, registration, now=now)
+        referral = await _use_code(services, conn, member.key, registration, now=now)
         persons = [(member.key, hashed) for hashed in member.person_hashes]
         taken = await take_person_slots(conn, persons, now=now)
         rows = _credits_of_joining(admission, taken, now=now)
@@ -138,7 +138,6 @@ async def register_member(
 async def _use_code(
     services: Services,
     conn: AsyncConnection,
-    program: Program,
     key: MemberKey,
     registration: MemberRegistration,
     *,
@@ -148,16 +147,15 @@ async def _use_code(
 
     Raises Unavailable.
     """
-    if has_referrals(services, program.id):
+    if has_referrals(services, key[0]):
         await add_traits(conn, key, _traits(registration), pepper=services.settings.pepper, now=now)
     typed = registration.referral_code
     if typed is None:
         return None
-    if program.referral is None:
-        return UsedCode("refused", Refusal(Code.NOT_OFFERED))
     friend = Member(*key, registration.country, now)
     try:
-        used = await use_code(services, conn, friend, program, program.referral, typed, now=now)
+        in_force, _, terms = terms_for(services, friend, now=now)
+        used = await use_code(services, conn, friend, in_force, terms, typed, now=now)
     except Unavailable:
         raise
     except Refusal as refusal:

@@ -12,9 +12,9 @@ from engage.store.members.members import Member
 
 
 def terms_for(services: Services, member: Member, *, now: datetime) -> tuple[Program, Market, ReferralTerms]:
-    """The version in force for a member. Raises Refusal not_offered where it has no referrals."""
+    """The version in force for a member. Raises Refusal not_offered where it has no referrals, or not yet."""
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-    if program.referral is None:
+    if program.referral is None or not program.referral.is_open(now, market.zone):
         raise Refusal(Code.NOT_OFFERED)
     return program, market, program.referral
 
