@@ -89,7 +89,7 @@ DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws", "challenges"),
-    *("quizzes", "tiers"),
+    *("quizzes", "tiers", "leaderboards"),
     *("program", "playback"),
 ]
 
@@ -99,7 +99,7 @@ FLOWS_BOTTOM_UP = [
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
     *("quizzes", "draws", "games", "tiers"),
-    "challenges",
+    *("challenges", "leaderboards"),
     *("scheduled", "reads", "operations"),
 ]
 

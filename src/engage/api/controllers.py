@@ -15,6 +15,7 @@ from engage.api.draws.mobile import DrawController
 from engage.api.feed.mobile import FeedController
 from engage.api.games.mobile import GameController
 from engage.api.health import HealthController
+from engage.api.leaderboards.mobile import LeaderboardController
 from engage.api.members.admin import AdminMemberController
 from engage.api.members.mobile import HomeController
 from engage.api.members.shop import MemberController
@@ -43,6 +44,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     QuizController,
     ReferralController,
     GameController,
+    LeaderboardController,
     WithdrawalController,
     FeedController,
     MemberController,

@@ -234,5 +234,13 @@ class QuizAttempt(Activity, frozen=True, tag="quiz_attempt", kw_only=True):
         return quiz_reference(self.attempt_id)
 
 
+class BoardRank(Activity, frozen=True, tag="board_rank", kw_only=True):
+    """The member had a rank of a leaderboard at the end of a period."""
+
+    board_id: Identifier
+    period: Identifier
+    rank: Annotated[int, Meta(ge=1)]
+
+
 # With those that definitions pay for.
-AnyActivity = RuleActivity | GamePlay | DrawPrize | ReferralApproval | StepReached | QuizAttempt
+AnyActivity = RuleActivity | GamePlay | BoardRank | DrawPrize | ReferralApproval | StepReached | QuizAttempt

@@ -175,6 +175,15 @@ def tier_boost_key(group_id: str) -> str:
     return f"tier:{group_id}"
 
 
+def board_rule(board_id: str) -> str:
+    return f"leaderboard:{board_id}"
+
+
+def board_key(board_id: str, period: str, rank: int) -> str:
+    """The key of a rank at the end of a period of a leaderboard."""
+    return f"{board_rule(board_id)}:{period}:{rank}"
+
+
 def opening_key(name: str) -> str:
     """The key of an opening balance, which a member has once under each name."""
     return f"{OPENING}:{name}"

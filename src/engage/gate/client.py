@@ -19,7 +19,8 @@ from engage.connections.server_version import check_valkey
 from engage.connections.valkey import answering, away_is_unavailable, open_client, open_cluster
 from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.domain.earning.slots import Grant, WindowGrant, short_code
-from engage.gate import keys
+from engage.gate import boards, keys
+from engage.gate.boards import Boards
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
 
@@ -104,6 +105,7 @@ class Gate:
 
     def __init__(self, client: Redis | RedisCluster) -> None:
         self._client = client
+        self.boards = Boards(self._call_boards, self._get)
 
     async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
         """Claims slots; a result for each, in order."""
@@ -209,15 +211,30 @@ class Gate:
             await self.install()
             return await self._fcall(function, names, arguments)
 
-    async def _fcall(self, function: str, names: list[str], arguments: tuple[bytes, ...]) -> Any:
+    async def _fcall(self, function: str, names: list[str], arguments: tuple[str | bytes | int, ...]) -> Any:
         async with answering():
             return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
 
+    async def _call_boards(self, function: str, names: list[str], *arguments: str | bytes | int) -> Any:
+        try:
+            return await self._fcall(function, names, arguments)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+            await self.install()
+            return await self._fcall(function, names, arguments)
+
+    async def _get(self, name: str) -> bytes | None:
+        async with answering():
+            found: bytes | None = await self._client.get(name)
+            return found
+
     async def install(self) -> None:
-        """Loads the Function library, replacing an older one. Raises ServerTooOld."""
+        """Loads the Function libraries, replacing older ones. Raises ServerTooOld."""
         async with answering():
             check_valkey(await self._info())
-            await self._client.execute_command("FUNCTION LOAD", "REPLACE", LIBRARY)
+            for library in (LIBRARY, boards.LIBRARY):
+                await self._client.execute_command("FUNCTION LOAD", "REPLACE", library)
 
     async def _info(self) -> dict[str, object]:
         """The server's answer to INFO, of any node of a Cluster."""

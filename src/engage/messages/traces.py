@@ -25,6 +25,7 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.INVITED: "points",
     TraceCode.PROMOTION_LINES_LEFT_OUT: "lines",
     TraceCode.GAME_PRIZE: "points",
+    TraceCode.BOARD_RANK: "points",
     TraceCode.CHALLENGE_STEP: "points",
     TraceCode.QUIZ_ANSWERS: "points",
     TraceCode.QUIZ_FULL_SCORE: "points",

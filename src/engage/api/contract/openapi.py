@@ -49,6 +49,7 @@ TAGS: Final = {
     "Quizzes": "Quizzes, which are graded here and earn points.",
     "Referrals": "Invitations of friends, and the operators' queue.",
     "Draws": "Prize draws that anyone can check.",
+    "Leaderboards": "Ranks by a score, and the names that members chose.",
     "Games": "Instant wins, and the proof of their outcomes.",
     "Withdrawals": "Points withdrawn as money.",
     "Feed": "Tickets for the websocket feed of the balance.",

@@ -29,6 +29,7 @@ class TraceCode(StrEnum):
     NOT_PAID_AT_PICKUP = "not_paid_at_pickup"
 
     GAME_PRIZE = "game_prize"
+    BOARD_RANK = "board_rank"
     DRAW_WON = "draw_won"
     FRIEND_JOINED = "friend_joined"
     FRIEND_ORDERED = "friend_ordered"
@@ -69,6 +70,7 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.CHANNEL_EXCLUDED: ("rule", "channel"),
     TraceCode.PAYMENT_METHOD_EXCLUDED: ("rule", "method"),
     TraceCode.NOT_PAID_AT_PICKUP: ("rule", "channel"),
+    TraceCode.BOARD_RANK: ("rule", "rank", "points"),
     TraceCode.GAME_PRIZE: ("rule", "prize", "number", "points"),
     TraceCode.DRAW_WON: ("rule", "points", "number", "entries", "round"),
     TraceCode.FRIEND_JOINED: ("rule", "points"),

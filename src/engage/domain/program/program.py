@@ -17,6 +17,7 @@ from engage.domain.earning.definition import Rule
 from engage.domain.earning.index import index_rules
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.games.definition import Game
+from engage.domain.leaderboards.definition import Leaderboard
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.program.example import Example
@@ -54,6 +55,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     withdrawal: WithdrawalTerms | None = None
     referral: ReferralTerms | None = None
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
+    leaderboards: Annotated[list[Leaderboard], Meta(max_length=50)] = field(default_factory=list)
     games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)
     challenges: Annotated[list[Challenge], Meta(max_length=100)] = field(default_factory=list)
     quizzes: Annotated[list[Quiz], Meta(max_length=100)] = field(default_factory=list)

@@ -31,6 +31,9 @@ class UseCase(Enum):
     QUOTE_CHECKOUT = auto()
     HOLD_POINTS = auto()
     END_HOLD = auto()
+    LIST_LEADERBOARDS = auto()
+    READ_LEADERBOARD = auto()
+    CHANGE_DISPLAY_NAME = auto()
     LIST_GAMES = auto()
     READ_GAME = auto()
     PLAY_GAME = auto()
@@ -171,6 +174,7 @@ class Code(StrEnum):
             _U.READ_DEFINITION,
             _U.ENTER_DRAW,
             _U.READ_DRAW,
+            _U.READ_LEADERBOARD,
             _U.CHANGE_DEFINITION,
             *_GAMES,
             *_QUIZZES,
@@ -194,6 +198,8 @@ class Code(StrEnum):
         {
             *_RECORD,
             *_CHECKOUT,
+            _U.LIST_LEADERBOARDS,
+            _U.READ_LEADERBOARD,
             _U.LIST_GAMES,
             *_GAMES,
             _U.LIST_REWARDS,

@@ -19,6 +19,7 @@ from engage.store import programs as store
 from engage.store.checks import STORE_CHECKS
 from engage.store.draws.checks import DRAW_CHECKS
 from engage.store.games.checks import GAME_CHECKS
+from engage.store.leaderboards.checks import LEADERBOARD_CHECKS
 from engage.store.quizzes.checks import QUIZ_CHECKS
 from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
@@ -36,6 +37,7 @@ CHECKS = (
     *REFERRAL_CHECKS,
     *DRAW_CHECKS,
     *GAME_CHECKS,
+    *LEADERBOARD_CHECKS,
     *WITHDRAWAL_CHECKS,
     *STORE_CHECKS,
 )

@@ -1,4 +1,4 @@
-"""Rebuild the gate from PostgreSQL, while the system runs.
+"""Rebuild the gate and the leaderboards from PostgreSQL, while the system runs.
 
 Nothing requires a complete gate: a member that it does not know is loaded at their next activity. A rebuild
 saves those queries, and ensures that gate and database agree.
@@ -9,7 +9,10 @@ from datetime import timedelta
 
 from msgspec import Struct
 
+from engage.domain.leaderboards.kind import LEADERBOARD
 from engage.flows.activities.limits_from_ledger import load_gate
+from engage.flows.leaderboards.count import count_members_scores
+from engage.flows.leaderboards.load import load_boards
 from engage.ledger.settle import is_credit_due, read_due_times
 from engage.ledger.used_slots import read_active_members
 from engage.runtime.database import transaction
@@ -38,7 +41,8 @@ def _ignore(_step: str, _done: int, _total: int) -> None:
 
 
 async def rebuild(services: Services, *, on_progress: OnProgress = _ignore) -> RebuildResult:
-    """Empty the gate, load the active members, and ring the doorbells of all pending credits.
+    """Empty the gate, load the active members, count the scores of leaderboards anew and load them, and ring
+    the doorbells of all pending credits.
 
     Safe to repeat. Raises Unavailable.
     """
@@ -46,13 +50,20 @@ async def rebuild(services: Services, *, on_progress: OnProgress = _ignore) -> R
     await services.follow_clock()
     await services.gate.install()
     await services.gate.forget_all()
+    await services.definitions.refresh(services.db)
     members, loaded = await _load_members(services, on_progress)
+    await load_boards(services, now=services.clock.now(), turn_s=None)
     return RebuildResult(members, loaded, await _ring(services, on_progress))
 
 
 async def _load_members(services: Services, on_progress: OnProgress) -> tuple[int, int]:
     async with transaction(services.db) as conn:
         total = await count_members(conn)
+    with_boards = {
+        program_id
+        for program_id in services.programs.ids()
+        if services.definitions.of_program(LEADERBOARD, program_id, at=services.clock.now())
+    }
     seen, loaded, last = 0, 0, ("", "")
     while True:
         on_progress("members", seen, total)
@@ -64,6 +75,9 @@ async def _load_members(services: Services, on_progress: OnProgress) -> tuple[in
             known: Sequence[Member] = [m for m in batch if (m.program_id, m.member_id) in active]
             if known:
                 await load_gate(services, conn, [(member, now) for member in known])
+        scored = [key for key in keys if key[0] in with_boards]
+        if scored:
+            await count_members_scores(services, scored, now=now)
         seen, loaded = seen + len(batch), loaded + len(known)
         if len(batch) < MEMBERS_PER_BATCH:
             on_progress("members", seen, seen)

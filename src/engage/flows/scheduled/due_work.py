@@ -11,6 +11,7 @@ from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.draws.due_work import DUE_WORK as DRAWS
 from engage.flows.games.due_work import DUE_WORK as GAMES
+from engage.flows.leaderboards.due_work import DUE_WORK as LEADERBOARDS
 from engage.flows.referrals.due_work import DUE_WORK as REFERRALS
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
@@ -38,6 +39,7 @@ DUE_WORK = (
     *WITHDRAWALS,
     *GAMES,
     *TIERS,
+    *LEADERBOARDS,
     REACT,
 )
 
