@@ -68,7 +68,8 @@ _numbers = count(1)
 
 # Credits with the points that they were granted: reductions of pending credits are added back.
 _CREDITS = """
-SELECT c.rule_id, c.points + coalesce(CAST(sum(r.points) AS bigint), 0), c.source_key, c.due_at, c.expires_at
+SELECT c.rule_id, c.points + coalesce(CAST(sum(r.points) AS bigint), 0), c.source_key, c.due_at, c.expires_at,
+       c.unit, c.boost
 FROM credits c LEFT JOIN reductions r ON r.program_id = c.program_id AND r.member_id = c.member_id
     AND r.credit_id = c.id
 WHERE c.program_id = :program AND c.member_id = :member AND c.id = ANY(:ids)
@@ -92,6 +93,12 @@ class EarnedCredit(msgspec.Struct, frozen=True):
     source_key: str
     due_at: datetime | None
     expires_at: datetime | None
+    unit: str
+    boost: str | None
+
+    @property
+    def names(self) -> tuple[str, str | None]:
+        return self.rule, self.boost
 
 
 class StepResult(msgspec.Struct):

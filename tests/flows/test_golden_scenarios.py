@@ -81,11 +81,11 @@ def _compare(step: Step, result: StepResult, zone: str) -> list[tuple[Any, Any]]
     """Return (expected, actual) of everything that the step expects."""
     pairs: list[tuple[Any, Any]] = [(step.refused, result.refusal)]
     if step.earns is not None:
-        earned = {credit.rule: credit for credit in result.credits or ()}
-        pairs.append(({wanted.rule for wanted in step.earns}, earned.keys()))
+        earned = {credit.names: credit for credit in result.credits or ()}
+        pairs.append(({wanted.names for wanted in step.earns}, earned.keys()))
         for wanted in step.earns:
-            if wanted.rule in earned:
-                pairs += _compare_credit(wanted, earned[wanted.rule], zone)
+            if wanted.names in earned:
+                pairs += _compare_credit(wanted, earned[wanted.names], zone)
     if step.quotes is not None and result.quote is not None:
         offered = result.quote
         pairs.append((step.quotes.max_points, offered.max_points))
@@ -119,7 +119,7 @@ def _compare(step: Step, result: StepResult, zone: str) -> list[tuple[Any, Any]]
 
 
 def _compare_credit(wanted: Any, credit: EarnedCredit, zone: str) -> list[tuple[Any, Any]]:
-    pairs: list[tuple[Any, Any]] = [(wanted.points, credit.points)]
+    pairs: list[tuple[Any, Any]] = [((wanted.points, wanted.unit), (credit.points, credit.unit))]
     if wanted.source_key is not None:
         pairs.append((wanted.source_key, credit.source_key))
     if wanted.due_at is not None:
@@ -141,4 +141,11 @@ async def _compare_state(member: ExampleMember, step: Step, zone: str) -> list[t
         home = await read_home(member.services, *member.key)
         ending = [(end.points, instant(end.expires_at, zone)) for end in step.expiring if end.expires_at]
         pairs.append((ending, [(end.points, end.expires_at) for end in home.expiring]))
+    if step.tiers is not None:
+        home = await read_home(member.services, *member.key)
+        levels = {tier.group: tier for tier in home.tiers}
+        for wanted_tier in step.tiers:
+            found = levels[wanted_tier.group]
+            value = None if wanted_tier.value is None else found.value
+            pairs.append(((wanted_tier.level, wanted_tier.value), (found.level, value)))
     return pairs

@@ -30,6 +30,8 @@ from engage.api.rewards.mobile import RewardController
 from engage.api.rewards.shop import FCodeController
 from engage.api.sandbox import SandboxController
 from engage.api.tasks.mobile import TaskController
+from engage.api.tiers.admin import AdminTierController
+from engage.api.tiers.shop import BenefitController
 from engage.api.withdrawals.admin import AdminWithdrawalController
 from engage.api.withdrawals.mobile import WithdrawalController
 
@@ -49,12 +51,14 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     FeedController,
     MemberController,
     EventController,
+    BenefitController,
     CheckoutController,
     FCodeController,
     AdminReferralController,
     AdminWithdrawalController,
     AdminCouponController,
     AdminMemberController,
+    AdminTierController,
     ProgramController,
     DrawController,
     AdminDrawController,

@@ -45,6 +45,7 @@ TAGS: Final = {
     "Me": "The member's balance, credits and statement.",
     "Activities": "Activities of members, which earn points.",
     "Challenges": "Goals that members reach by what they do, and how far they are.",
+    "Tiers": "Levels of members, their benefits and their history.",
     "Rewards": "Rewards, redemptions, coupons and F-codes.",
     "Quizzes": "Quizzes, which are graded here and earn points.",
     "Referrals": "Invitations of friends, and the operators' queue.",

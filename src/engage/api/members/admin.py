@@ -95,7 +95,7 @@ class AdminMemberController(Controller):
         adjustment = await read_json(request, _adjustment)
         if not adjustment.points:
             raise invalid(FieldError("points", "not 0"))
-        program = await _program(api, key, member_id, program)
+        program = await program_of_member(api, key, member_id, program)
         adjusted = await adjust(
             api.services,
             program,
@@ -126,7 +126,7 @@ class AdminMemberController(Controller):
         api, key = await operator_of(request.scope)
         check_query(request, "program")
         merge = await read_json(request, _merge)
-        program = await _program(api, key, member_id, program)
+        program = await program_of_member(api, key, member_id, program)
         merged = await merge_members(
             api.services, program, member_id, into=merge.into, reason=merge.reason, operator=key.id
         )
@@ -151,13 +151,15 @@ class AdminMemberController(Controller):
         """
         api, key = await operator_of(request.scope)
         check_query(request, "program")
-        program = await _program(api, key, member_id, program)
+        program = await program_of_member(api, key, member_id, program)
         await erase_member(api.services, program, member_id, operator=key.id)
         return answer(ErasureResult(program, member_id))
 
 
-async def _program(api: Api, key: ApiKey, member_id: str, program: str) -> str:
-    """Raises Refusal unknown_member, other_program, or invalid_request where the program is needed."""
+async def program_of_member(api: Api, key: ApiKey, member_id: str, program: str) -> str:
+    """The program of a member, among those that the key opens. Raises Refusal unknown_member, other_program,
+    or invalid_request where the program is needed.
+    """
     try:
         return await program_of(api.services, member_id, opened_programs(api, key, program))
     except SeveralPrograms:

@@ -24,13 +24,14 @@ class HomeController(Controller):
         opt=contract(etag=True),
     )
     async def home(self, request: Request[Any, Any, Any]) -> Answer[Home]:
-        """The member, the balance, points that expire, the streak, and the remaining credits of each limit.
+        """The member, the balance, points that expire, the streak, the remaining credits of each limit, and
+        the levels, with titles in the language of `Accept-Language`.
 
         Send the ETag in `If-None-Match`: the answer is 304 while nothing has changed.
         """
         api, member = member_of(request.scope)
+        language = language_of(request.scope)
         with members_only():
-            home = await read_home(
-                api.services, member.program_id, member.member_id, language=language_of(request.scope)
-            )
-        return tagged_answer(request, home)
+            home = await read_home(api.services, member.program_id, member.member_id, language=language)
+        headers = [(b"content-language", language.encode()), (b"vary", b"accept-language")]
+        return tagged_answer(request, home, headers=headers)

@@ -12,6 +12,7 @@ from engage.cli.program_text import (
     quizzes,
     referrals,
     rewards,
+    tiers,
     withdrawals,
 )
 from engage.cli.program_text.description import Description
@@ -28,4 +29,5 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     referrals.describe,
     quizzes.describe,
     draws.describe,
+    tiers.describe,
 )

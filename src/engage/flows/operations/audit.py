@@ -24,6 +24,7 @@ from engage.store.quizzes.checks import QUIZ_CHECKS
 from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
 from engage.store.shop.checks import ORDER_CHECKS
+from engage.store.tiers.checks import TIER_CHECKS
 from engage.store.withdrawals.checks import WITHDRAWAL_CHECKS
 
 __all__ = ["CHECKS", "Audit", "Check", "Finding", "Totals", "audit", "audit_snapshot"]
@@ -38,6 +39,7 @@ CHECKS = (
     *DRAW_CHECKS,
     *GAME_CHECKS,
     *LEADERBOARD_CHECKS,
+    *TIER_CHECKS,
     *WITHDRAWAL_CHECKS,
     *STORE_CHECKS,
 )

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from engage.domain.keys import MemberKey
+from engage.domain.refusals import AccountClosed
 from engage.domain.tiers.fold import fold_until
 from engage.flows.tiers.offered import offered_groups
-from engage.ledger.accounts import lock_balances
+from engage.ledger.accounts import lock_open_balances
 from engage.ledger.status import CREDITS_PER_BATCH, activate_batch
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.reactions import Reaction
@@ -22,6 +23,16 @@ from engage.store.tiers.movements import read_movements
 
 async def store_levels(services: Services, members: Sequence[MemberKey], *, now: datetime) -> None:
     """Store the levels of these members, as they follow from the facts. Raises Unavailable."""
+    try:
+        await _store(services, members, now=now)
+    except AccountClosed:
+        # One was merged or erased a moment ago.
+        await services.members.refresh(services.db)
+        await _store(services, members, now=now)
+
+
+async def _store(services: Services, members: Sequence[MemberKey], *, now: datetime) -> None:
+    """Raises Unavailable, AccountClosed."""
     found = await services.members.find(services.db, members)
     wanted = {}
     for key in members:
@@ -34,7 +45,7 @@ async def store_levels(services: Services, members: Sequence[MemberKey], *, now:
     if not wanted:
         return
     async with transaction(services.db) as conn:
-        await lock_balances(conn, sorted(wanted))
+        await lock_open_balances(conn, sorted(wanted))
         metrics = {group.metric for groups, _ in wanted.values() for group in groups}
         movements = await read_movements(conn, sorted(wanted), metrics)
         levels = {}

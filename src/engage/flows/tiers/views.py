@@ -1,18 +1,16 @@
 """Tiers as the home screen, the shop and operators see them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from msgspec import Struct
 
 from engage.domain.document.texts import text_in
+from engage.domain.earning.order_facts import SKEW
 from engage.domain.tiers.definition import Level, TierGroup
 from engage.domain.tiers.fold import TierStanding, standing
+from engage.domain.tiers.movement import Movement
 from engage.store.tiers.movements import Movements
-
-# The shop's clock may be ahead of ours, and an order counts as soon as it is known.
-AHEAD: Final = timedelta(minutes=5)
 
 
 class NextLevel(Struct, frozen=True):
@@ -57,13 +55,17 @@ class MemberTier(Struct, frozen=True):
         )
 
 
+def moment(movements: Sequence[Movement], *, now: datetime) -> datetime:
+    """The instant that is shown as now: that of the newest movement, if the shop's clock is ahead."""
+    return max((m.at for m in movements if now < m.at <= now + SKEW), default=now)
+
+
 def member_tiers(
     groups: Sequence[TierGroup], movements: Movements, *, now: datetime, zone: str
 ) -> list[MemberTier]:
     """A member's standing in each group, with what is known of the next minutes."""
     found = []
     for group in groups:
-        coming = [m.at for m in movements[group.metric] if now < m.at <= now + AHEAD]
-        at = max(coming, default=now)
+        at = moment(movements[group.metric], now=now)
         found.append(MemberTier(group, standing(group, movements[group.metric], at=at, zone=zone)))
     return found

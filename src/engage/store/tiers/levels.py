@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.domain.tiers.fold import LevelChange
-from engage.schema.rows import Batch, of_member
+from engage.schema.rows import Batch
 from engage.schema.tiers import level_changes, tiers
 
 MEMBERS_PER_BATCH = 500
@@ -94,22 +94,6 @@ async def write_levels(conn: AsyncConnection, levels: Levels) -> None:
             ]
     await conn.execute(_WRITE_TIERS, members | _TIERS.of(tier_rows))
     await conn.execute(_WRITE_CHANGES, members | _CHANGES.of(change_rows))
-
-
-async def read_changes(conn: AsyncConnection, key: MemberKey) -> list[tuple[str, LevelChange]]:
-    """Read (group, change) of a member, the oldest first in each group."""
-    c = level_changes.c
-    rows = await conn.execute(
-        select(c.group_id, c.at, c.before, c.level, c.cause)
-        .where(of_member(level_changes, key))
-        .order_by(c.group_id, c.number)
-    )
-    return [(group_id, msgspec.convert(_change(change), LevelChange)) for group_id, *change in rows]
-
-
-def _change(row: Sequence[Any]) -> dict[str, Any]:
-    at, before, level, cause = row
-    return {"at": at, "before": before, "level": level, "cause": cause}
 
 
 async def read_ended(conn: AsyncConnection, *, now: datetime) -> list[MemberKey]:
