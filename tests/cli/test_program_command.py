@@ -53,7 +53,7 @@ def test_each_problem_is_shown_with_its_file_and_field(presets: dict[str, Path],
     assert result.output.splitlines() == [
         f'{wrong}: eligibility.min_age: expected a whole number from 0 to 120, got "18"',
         f"{wrong}: rules[6].limit.type: expected one of once, once_per, per_window, daily_streak, same_as, "
-        'got "dayly_streak" (did you mean daily_streak?)',
+        'first_orders, got "dayly_streak" (did you mean daily_streak?)',
         f"{missing}: the file: expected a document, got no such file or directory",
         f"{empty}: the file: expected text in UTF-8, got byte 0xff at offset 9",
         "eu-mi-points 2020: 7 rules, 29 examples, all as expected",
@@ -120,7 +120,8 @@ def test_the_worth_of_points_is_shown_in_money() -> None:
     assert "promised their points within 16 days" in shown["eu-mi-points/2020"]
     assert "50.00 EUR/GBP off an order" in shown["eu-mi-points/2022"]
     assert "the right to buy redmi-note-4" in shown["in-mi-tokens/2017"]
-    assert "600 from 10,000.00 INR" in shown["in-mi-tokens/2017"]
+    assert "1 per 10.00 INR" in shown["in-mi-tokens/2017"]
+    assert "the first 5 delivered orders since 2017-05-01" in shown["in-mi-tokens/2017"]
 
 
 def test_presets_are_shown_by_name_and_listed() -> None:

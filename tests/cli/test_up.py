@@ -111,7 +111,7 @@ async def change_rules_of_a_preset(folder: Path) -> None:
     db = await connect_to(folder)
     try:
         await db.execute(
-            "UPDATE program_versions SET document = replace(document, 'points = 900', 'points = 800')"
+            "UPDATE program_versions SET document = replace(document, 'points = 2500', 'points = 2400')"
             " WHERE program_id = 'in-mi-tokens'"
         )
     finally:

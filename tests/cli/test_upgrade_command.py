@@ -12,7 +12,7 @@ from tests.support.command_line import run
 from tests.support.database import rows
 
 RULES, _, _ = programs.text("in-mi-tokens/2017").partition("[[examples]]")
-OLDER = RULES.replace("points = 900\n", "points = 800\n")
+OLDER = RULES.replace("points = 2500\n", "points = 2400\n")
 COMMAND = ("program", "upgrade")
 
 
@@ -24,7 +24,7 @@ async def test_it_shows_the_differences_and_publishes_when_told(settings: Settin
 
         status, output = await run(settings, *COMMAND, cwd=tmp_path)
         assert status == 0, output
-        assert "-points = 800\n+points = 900\n" in output
+        assert "-points = 2400\n+points = 2500\n" in output
         assert (
             "in-mi-tokens 2017-r2 would be in force from 2026-11-22; to publish it, add --publish" in output
         )

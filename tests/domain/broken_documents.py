@@ -166,7 +166,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         '"daily_streek"',
         [
             "rules[0].limit.type: expected one of once, once_per, per_window, daily_streak, same_as, "
-            'got "daily_streek" (did you mean daily_streak?)'
+            'first_orders, got "daily_streek" (did you mean daily_streak?)'
         ],
     ),
     "a due time without its kind": (
@@ -191,6 +191,11 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
             "rules[0].on.activity: expected one of app_sign_in, fuel_tap, order, registration, review, "
             'share, visit, got "fuel"'
         ],
+    ),
+    "the first orders of what is no order": (
+        'limit = { type = "once_per", field = "product_id" }',
+        'limit = { type = "first_orders", count = 5 }',
+        ['rules[3].limit.type: expected another limit: no review is delivered, got "first_orders"'],
     ),
     "a page of what is no visit": (
         'on = { activity = "review" }',

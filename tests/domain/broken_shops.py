@@ -257,13 +257,17 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
     "an order once in a life": (
         'limit = { type = "once_per", field = "order_id" }\naward = { type = "per_spend"',
         'limit = { type = "once" }\naward = { type = "per_spend"',
-        ['rules[0].limit.type: expected once_per, with field = "order_id": each order pays once, got "once"'],
+        [
+            'rules[0].limit.type: expected once_per, with field = "order_id": each order pays once; '
+            'or first_orders, got "once"'
+        ],
     ),
     "an order that goes with another rule": (
         'limit = { type = "once_per", field = "order_id" }\naward = { type = "per_spend"',
         'limit = { type = "same_as", rule = "review" }\naward = { type = "per_spend"',
         [
-            'rules[0].limit.type: expected once_per, with field = "order_id": each order pays once, '
+            'rules[0].limit.type: expected once_per, with field = "order_id": each order pays once; '
+            "or first_orders, "
             'got "same_as"'
         ],
     ),

@@ -15,7 +15,7 @@ from engage.domain.document.order_scope import OrderScope
 from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import After, NextDay, OnDelivery
-from engage.domain.earning.limits import PerWindow
+from engage.domain.earning.limits import FirstOrders, PerWindow
 from engage.domain.program.program import Program
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.rewards.definition import AnyReward, CouponReward
@@ -91,6 +91,9 @@ def _rule(rule: Rule) -> Iterator[tuple[str, Rule]]:
             yield f"count {count}", replace(rule, limit=replace(rule.limit, count=count))
         other: WindowKind = "day" if rule.limit.window == "month" else "month"
         yield "window", replace(rule, limit=replace(rule.limit, window=other))
+    if isinstance(rule.limit, FirstOrders):
+        for limit in _numbers(rule.limit, "count"):
+            yield f"the first {limit.count}", replace(rule, limit=limit)
     if rule.on.activity == "order":
         for what, scope in _scope(rule.orders):
             yield what, replace(rule, orders=scope)

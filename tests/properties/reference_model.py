@@ -18,9 +18,9 @@ class Shop:
     currency: str
     zone: str
     channels: set[str]  # Channels whose orders earn.
-    earns: str  # "spend", "tags" or "brackets".
+    earns: str  # "spend" or "tags".
     step: int = 1  # Minor units for a point.
-    brackets: tuple[tuple[int, int], ...] = ()
+    first: int | None = None  # Only so many delivered orders earn, and each with its delivery.
     ships: bool = False  # Shipping earns, and may be paid with points.
     plain_lines_only: bool = False  # Neither promotions nor instalments.
     due: str = "delivery"
@@ -51,9 +51,8 @@ SHOPS = {
         due="tomorrow", ends="never", spends=True, percent=30, worth=100,
     ),
     "in-mi-tokens": Shop(
-        "IN", "INR", "Asia/Kolkata", {"web", "app", "store"}, "brackets", ends="year", welcome=100,
-        brackets=((50_000, 20), (200_000, 100), (1_000_000, 600), (2_000_000, 1_500)),
-        coupon=("coupon_100", 200, 10_000, 90, 100_000),
+        "IN", "INR", "Asia/Kolkata", {"web", "app", "store"}, "spend", 1_000, ends="year", welcome=50,
+        first=5, coupon=("coupon_100", 2_500, 10_000, 90, 0),
     ),
 }  # fmt: skip
 
@@ -138,6 +137,9 @@ class Order:
     total: int
     credit: Credit | None
     hold: Hold | None
+    delivered: datetime | None = None
+    cancelled: bool = False
+    displaced: bool = False
 
 
 @dataclass
@@ -148,6 +150,7 @@ class Member:
     credits: list[Credit] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     coupons: list[Coupon] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
     debt: int = 0
 
     @property
@@ -221,8 +224,6 @@ class Member:
         match self.shop.earns:
             case "tags":
                 return sum(line.tag * line.quantity for line in lines)
-            case "brackets":
-                return max((points for least, points in self.shop.brackets if total >= least), default=0)
             case _:
                 return total // self.shop.step
 
@@ -235,18 +236,39 @@ class Member:
         if channel in self.shop.channels and not refused and earning:
             points = self.earns(earning, total)
         credit = None
-        if points:
+        if points and self.shop.first is None:
             due = None
             if self.shop.due == "tomorrow":
                 local = self.now.astimezone(ZoneInfo(self.shop.zone)) + timedelta(days=1)
                 due = local.replace(hour=0, minute=0, second=0, microsecond=0)
             credit = Credit(points, due)
             self.credits.append(credit)
-        return Order(lines, points, credit, hold)
+        self.orders.append(Order(lines, points, credit, hold))
+        return self.orders[-1]
+
+    def pay_first_orders(self) -> None:
+        """Pay the orders that were delivered first, and take back what others have been paid."""
+        if self.shop.first is None:
+            return
+        delivered = [
+            (order.delivered, n, order)
+            for n, order in enumerate(self.orders)
+            if order.total and order.delivered is not None and not order.cancelled
+        ]
+        for place, (_, _, order) in enumerate(sorted(delivered, key=lambda one: one[:2])):
+            if place < self.shop.first and order.credit is None:
+                order.credit = Credit(order.total, self.now)
+                self.credits.append(order.credit)
+                self.take_returns(order)
+            elif place >= self.shop.first and order.credit is not None and not order.displaced:
+                order.displaced = True
+                self.claw_back(order.credit, order.total, order.total)
 
     def deliver(self, order: Order) -> None:
+        order.delivered = order.delivered or self.now
         if order.credit and order.credit.due is None and self.shop.due == "delivery":
             order.credit.due = self.now
+        self.pay_first_orders()
 
     def take_returns(self, order: Order) -> None:
         """Adjust spent and earned points to the pieces that are back so far."""
@@ -260,7 +282,7 @@ class Member:
                 coupon.state = "issued"
                 if coupon.ends <= self.now:
                     coupon.ends = self.now + GRACE
-        if order.credit:
+        if order.credit and not order.displaced:
             share = Fraction(1) if everything else returned_share(counted, self.shop.earns)
             self.claw_back(order.credit, int(order.total * share), order.total)
 

@@ -26,6 +26,7 @@ from engage.flows.reads.home import read_home
 from engage.flows.rewards.coupons import read_coupons
 from engage.flows.rewards.redeem import RewardRequest, redeem
 from engage.flows.scheduled.advance_clock import advance_clock
+from engage.flows.scheduled.reactions import react_due
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services, open_services
@@ -111,6 +112,7 @@ class ShopScenario:
 
         taken = self.run(sent())
         assert sum(answer.accepted for answer in taken) == len(events), taken
+        self.run(react_due(self.services, now=self.services.clock.now()))
 
     def pay(
         self,
@@ -191,7 +193,9 @@ class ShopScenario:
         self.send(("order.cancelled", {"order_id": sent.order_id}))
         for line in sent.order.lines:
             line.back = line.quantity
+        sent.order.cancelled = True
         self.member.take_returns(sent.order)
+        self.member.pay_first_orders()
         self.compare()
 
     def give_back(self, number: int, parts_of: list[int], *, together: bool = False) -> None:

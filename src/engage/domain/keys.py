@@ -90,6 +90,11 @@ def lapse_reference(credit_id: UUID) -> str:
     return f"lapsed:{credit_id}"
 
 
+def displaced_reference(order_id: str) -> str:
+    """The reference of what an order loses that is not among the first any more."""
+    return f"displaced:{order_id}"
+
+
 def merge_reference(member_id: str) -> str:
     """The reference of entries by which points go to another member's account, or come from it."""
     return MERGE + member_id

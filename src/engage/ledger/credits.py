@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.accounts.movements import EntryKind
 from engage.domain.earning.trace import TraceCode
 from engage.domain.earning.unit import Unit
-from engage.domain.keys import ReferenceKey, SourceKey
+from engage.domain.keys import MemberKey, ReferenceKey, SourceKey
 from engage.schema.credits import credits as table
 from engage.schema.rows import Batch, from_row
 
@@ -120,6 +120,12 @@ SELECT a.program_id, a.member_id, a.source_key
 FROM {_SOURCE_KEYS} JOIN credits c USING (program_id, member_id, source_key)
 """)  # noqa: S608
 
+_LIVE = text("""
+SELECT reference, rule_id, state <> 'reversed' FROM credits
+WHERE program_id = :program_id AND member_id = :member_id AND rule_id = ANY(:rules) AND reference IS NOT NULL
+  AND beside IS NULL
+""")
+
 # A hold belongs to an order, to what a redemption bought, or to a withdrawal.
 _ENTRIES = text("""
 WITH page AS MATERIALIZED (
@@ -190,6 +196,19 @@ async def read_used_keys(conn: AsyncConnection, keys: Sequence[SourceKey]) -> se
     """Read which of these source keys have a credit."""
     rows = await conn.execute(_USED_KEYS, _SOURCE_KEYS.of(keys))
     return {(program_id, member_id, source_key) for program_id, member_id, source_key in rows}
+
+
+async def read_live(
+    conn: AsyncConnection, key: MemberKey, rule_ids: Sequence[str]
+) -> dict[tuple[str, str], bool]:
+    """Read a member's credits of these rules by (reference, rule): True while one has points, False once it
+    was taken back as a whole.
+    """
+    if not rule_ids:
+        return {}
+    values = {"program_id": key[0], "member_id": key[1], "rules": list(rule_ids)}
+    rows = await conn.execute(_LIVE, values)
+    return {(reference, rule_id): live for reference, rule_id, live in rows}
 
 
 async def list_entries(

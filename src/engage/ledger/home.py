@@ -73,6 +73,16 @@ USED_KEYS = """(
       AND c.source_key = ANY(CAST(:once_keys AS text[]))
 )"""
 
+# How many orders each of the rules `:order_rules` pays.
+PAID_ORDERS = """(
+    SELECT json_object_agg(c.rule_id, c.orders) FROM (
+        SELECT rule_id, count(*) AS orders FROM credits
+        WHERE program_id = b.program_id AND member_id = b.member_id
+          AND rule_id = ANY(CAST(:order_rules AS text[])) AND reference IS NOT NULL AND beside IS NULL
+        GROUP BY rule_id
+    ) c
+)"""
+
 # The slots that all rules have used of the day `:of_day` and of the month that begins with `:of_month`.
 USED_SLOTS = """(
     SELECT json_agg(json_build_array(u.rule_id, u.kind, u.slot))

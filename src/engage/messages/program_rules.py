@@ -27,6 +27,7 @@ COUNTED: Final[Mapping[str, str]] = {
     "award.bracket": "points",
     "limit.per_window.day": "count",
     "limit.per_window.month": "count",
+    "limit.first_orders": "count",
     "expiry.rolling": "months",
     "expiry.end_of_year.later": "years_later",
 }

@@ -17,7 +17,7 @@ from engage.store.programs import PublishedVersion
 from tests.support.clock import NOON, StoppedClock
 
 PRESET = "in-mi-tokens/2017"
-OLDER = programs.text(PRESET).replace("points = 900\n", "points = 800\n")
+OLDER = programs.text(PRESET).replace("points = 2500\n", "points = 2400\n")
 
 
 def published(document: str, version: str = "2017") -> PublishedVersion:
@@ -41,7 +41,7 @@ def test_an_older_preset_is_upgraded_by_another_version_that_begins_tomorrow() -
     assert (upgrade.older.version, upgrade.version) == ("2017", "2017-r2")
     assert upgrade.in_force_from == date(2026, 11, 22)
     changed = [line for line in upgrade.differences if line.startswith(("-points", "+points"))]
-    assert changed == ["-points = 800", "+points = 900"]
+    assert changed == ["-points = 2400", "+points = 2500"]
     document = parse.parse(upgrade.document, source="upgrade")
     assert document.rewards == programs.read(PRESET).rewards
 

@@ -5,7 +5,7 @@ from engage.cli.program_text.wording import duration, money, order_scope
 from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import After, Due, NextDay, OnConfirmation, OnDelivery
-from engage.domain.earning.limits import DailyStreak, Limit, Once, OncePer, PerWindow, SameAs
+from engage.domain.earning.limits import DailyStreak, FirstOrders, Limit, Once, OncePer, PerWindow, SameAs
 from engage.domain.program.program import Program
 
 HEADERS = ("rule", "title", "earned by", "how often", "points", "active")
@@ -45,6 +45,8 @@ def _limit(limit: Limit) -> str:
             return f"{count} a {window}"
         case DailyStreak():
             return "once a day, days in a row count"
+        case FirstOrders(count=count, since=since):
+            return f"the first {count} delivered orders" + (f" since {since}" if since else "")
         case SameAs(rule=rule):
             return f"together with {rule}"
 

@@ -6,7 +6,7 @@ from engage.domain.document.errors import Problem, duplicate_names, shown
 from engage.domain.document.order_scope import OrderScope, scope_problems
 from engage.domain.earning.awards import EveryNthDay
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import DailyStreak, Once, OncePer, PerWindow, SameAs
+from engage.domain.earning.limits import DailyStreak, FirstOrders, Once, OncePer, PerWindow, SameAs
 from engage.domain.earning.slots import short_code
 
 # Prefixes of source keys that no rule grants: the ledger's own credits and early removals have them.
@@ -85,8 +85,8 @@ def _rule(rule: Rule, path: str, others: Mapping[str, Rule]) -> Iterator[Problem
 
 
 def _order_rule(rule: Rule, path: str) -> Iterator[Problem]:
-    if not isinstance(rule.limit, OncePer):
-        expected = 'once_per, with field = "order_id": each order pays once'
+    if not isinstance(rule.limit, OncePer | FirstOrders):
+        expected = 'once_per, with field = "order_id": each order pays once; or first_orders'
         yield Problem(f"{path}.limit.type", expected, shown(rule.limit.kind))
     if not rule.award.for_orders:
         expected = "an award for orders: they have no streak"

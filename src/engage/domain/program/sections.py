@@ -7,6 +7,7 @@ from engage.domain.checkout.section import CHECKOUT
 from engage.domain.definitions.kind import definition_section
 from engage.domain.document.errors import Problem
 from engage.domain.earning.definition import Rule
+from engage.domain.earning.limits import FirstOrders
 from engage.domain.earning.validation import rule_conflicts, rule_problems
 from engage.domain.feature.section import Context, Section
 from engage.domain.program.kinds import KINDS
@@ -32,6 +33,7 @@ RULES: Section[RulesDocument] = Section(
     ids=lambda document: {"rules": [rule.id for rule in document.rules]},
     pays=lambda document: [rule.id for rule in document.rules],
     has_amounts=lambda document: any(rule.award.has_amounts for rule in document.rules),
+    reacts=lambda document: any(isinstance(rule.limit, FirstOrders) for rule in document.rules),
 )
 
 # A feature adds one line here, one to `Program`, and one to `AnyAction` for its example steps. A kind of

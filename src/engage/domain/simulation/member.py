@@ -12,6 +12,7 @@ from engage.domain.earning import orders
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.first_orders import in_order, limited_rules, places
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import boosted_key
@@ -85,7 +86,8 @@ class SimulatedMember:
         earned: list[NewCredit] = []
         while True:
             taken_back = self.account.taken_back
-            new = [credit for feature in self._features.values() for credit in feature.react(at)]
+            new = self._settle_first_orders(at)
+            new += [credit for feature in self._features.values() for credit in feature.react(at)]
             earned += new
             if not new and self.account.taken_back == taken_back:
                 return earned
@@ -151,6 +153,7 @@ class SimulatedMember:
         return [
             replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
             for standing in self._standings(order.order_id)
+            if standing.credit.source_key in self.account.credits
         ]
 
     def deliver(self, order_id: str, at: datetime) -> None:
@@ -176,11 +179,30 @@ class SimulatedMember:
             feature.order_changed(order_id, self.orders[order_id], at)
         for standing in self._standings(order_id):
             credit = self.account.credits.get(standing.credit.source_key)
+            if credit is None and standing.credit.rule_id in limited_rules(self.terms):
+                continue  # Paid when it is known to be one of the first.
             if credit is None:
                 credit = self.account.add(standing.credit, boosts=())
             if not credit.active:
                 credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
             self.account.take_back(credit, standing.taken_back, at)
+
+    def _settle_first_orders(self, at: datetime) -> list[NewCredit]:
+        """Pay the first delivered orders, and take back what was paid for others; the new credits."""
+        delivered = [(order_id, facts, self.terms) for order_id, facts in in_order(self.orders)]
+        earned = []
+        for place in places(delivered):
+            for standing in self._standings(place.order_id):
+                if standing.credit.rule_id != place.rule_id:
+                    continue
+                credit = self.account.credits.get(standing.credit.source_key)
+                if place.has_place and credit is None:
+                    new = replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
+                    self.account.take_back(self.account.add(new), standing.taken_back, at)
+                    earned.append(new)
+                elif not place.has_place and credit is not None:
+                    self.account.take_back(credit, credit.new.points, at)
+        return earned
 
     def _set_due_times(self, reference: str) -> None:
         for credit in self.account.credits.values():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engage.domain import calendar
+from engage.domain.earning.first_orders import limited_rules
 from engage.domain.earning.limits.kind import UsedSlots
 from engage.domain.earning.tasks import once_keys, tasks_of
 from engage.domain.tasks import Task
@@ -15,7 +16,9 @@ def _select(context: TaskContext) -> str:
     # A scalar for each streak, of which there are one or two. With an array of rules, the plan for any array
     # looks so much worse than that for the given one that each call is planned.
     streaks = ", ".join(ledger.streak(f"streak_{n}") for n in range(len(_streak_rules(context))))
-    return f"json_build_array({ledger.USED_KEYS}, {ledger.USED_SLOTS}, json_build_array({streaks}))"
+    # Of a member's credits, all are looked at to count those of orders.
+    orders = ledger.PAID_ORDERS if limited_rules(context.program.earning) else "NULL"
+    return f"json_build_array({ledger.USED_KEYS}, {ledger.USED_SLOTS}, json_build_array({streaks}), {orders})"
 
 
 def _streak_rules(context: TaskContext) -> list[str]:
@@ -25,7 +28,9 @@ def _streak_rules(context: TaskContext) -> list[str]:
 def _parameters(context: TaskContext) -> dict[str, object]:
     terms = context.program.earning
     today = calendar.local_date(context.now, context.market.zone)
+    limited = list(limited_rules(terms))
     return {
+        **({"order_rules": limited} if limited else {}),
         "once_keys": once_keys(terms),
         "of_day": today,
         "of_month": today.replace(day=1),
@@ -34,10 +39,10 @@ def _parameters(context: TaskContext) -> dict[str, object]:
 
 
 def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
-    keys, slots, runs = value
+    keys, slots, runs, orders = value
     found = zip(_streak_rules(context), map(ledger.streak_of, runs), strict=True)
     streaks = {rule_id: streak for rule_id, streak in found if streak is not None}
-    used = UsedSlots(frozenset(keys or ()), ledger.used_slots_of(slots), streaks)
+    used = UsedSlots(frozenset(keys or ()), ledger.used_slots_of(slots), streaks, orders or {})
     return tasks_of(context.program.earning, used, at=context.now, zone=context.market.zone)
 
 

@@ -1,12 +1,13 @@
 """The difference between what an order's facts say and what the ledger has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engage.domain.earning.first_orders import limited_rules
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
 from engage.domain.earning.orders import Standing, standing
@@ -24,7 +25,8 @@ class OrderUpdate(Struct, frozen=True):
     paid for it may have been captured, or come from a merged account, only now.
 
     `earns`: a new payment earns points, for it is no older than the membership. `reason` is the reference
-    of entries that take points back, where no return or cancellation does.
+    of entries that take points back, where no return or cancellation does. `places` says of rules for the
+    first orders that this order is one of them from now on, or is not any more.
     """
 
     key: OrderKey
@@ -33,6 +35,7 @@ class OrderUpdate(Struct, frozen=True):
     again: bool = False
     reason: str | None = None
     earns: bool = True
+    places: Mapping[str, bool] = {}
 
     @property
     def member(self) -> MemberKey:
@@ -139,12 +142,27 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         returned=update.after.returned(),
         boosts=paid.boosts,
     )
-    by_name = {(item.credit.rule_id, item.credit.beside): item for item in standings}
+    by_name = {(item.credit.rule_id, item.credit.beside): _in_its_place(update, item) for item in standings}
     order = OrderChanges(update, program, program.grace, by_name)
-    if update.is_new and update.earns:
-        order.new_credits = _new_credits(update, standings)
-        order.credits = [_as_locked(credit) for credit in order.new_credits]
+    limited = limited_rules(program.earning)
+    new = [
+        item
+        for item in standings
+        if (
+            update.places.get(item.credit.rule_id, False)
+            if item.credit.rule_id in limited
+            else update.is_new and update.earns
+        )
+    ]
+    order.new_credits = _new_credits(update, new)
+    order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order
+
+
+def _in_its_place(update: OrderUpdate, item: Standing) -> Standing:
+    """The standing of a credit; nothing is left of it where the order has lost its place."""
+    has_place = update.places.get(item.credit.rule_id, True)
+    return item if has_place else replace(item, taken_back=item.credit.points)
 
 
 def _new_credits(update: OrderUpdate, standings: Sequence[Standing]) -> list[CreditToAccept]:
@@ -156,7 +174,8 @@ def _new_credits(update: OrderUpdate, standings: Sequence[Standing]) -> list[Cre
     for item in standings:
         credit = replace(item.credit, due_at=item.due_at, expires_at=item.expires_at)
         with_id = None if credit.beside is None else bases[credit.rule_id]
-        row = CreditToAccept(*update.member, new_id(), credit, with_id=with_id)
+        # The order may have credits of other rules.
+        row = CreditToAccept(*update.member, new_id(), credit, with_id=with_id, known=not update.is_new)
         if credit.beside is None:
             bases[credit.rule_id] = row.id
         rows.append(row)

@@ -67,8 +67,8 @@ async def _accept(posting: Posting, changes: list[OrderChanges], *, now: datetim
     new = [credit for order in changes for credit in order.new_credits]
     accepted = await posting.accept(new, now=now, boosts=False)
     for order in changes:
-        if order.update.is_new:
-            order.credits = [credit for credit in order.credits if credit.id in accepted]
+        refused = {credit.id for credit in order.new_credits} - accepted
+        order.credits = [credit for credit in order.credits if credit.id not in refused]
 
 
 async def _correct(

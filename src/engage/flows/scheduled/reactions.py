@@ -14,6 +14,7 @@ from engage.domain.keys import MemberKey
 from engage.domain.refusals import Unavailable
 from engage.flows.challenges.react import CHALLENGES
 from engage.flows.leaderboards.count import LEADERBOARDS
+from engage.flows.orders.first_orders import FIRST_ORDERS
 from engage.flows.referrals.settle import REFERRALS
 from engage.flows.tiers.react import TIERS
 from engage.runtime.database import transaction
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 
 # In this order for the members of a batch: what lifts a tier or completes a challenge comes before what
 # follows from it.
-REACTIONS: Final[tuple[Reaction, ...]] = (TIERS, REFERRALS, CHALLENGES, LEADERBOARDS)
+REACTIONS: Final[tuple[Reaction, ...]] = (FIRST_ORDERS, TIERS, REFERRALS, CHALLENGES, LEADERBOARDS)
 
 ROWS_PER_BATCH: Final = 50  # A row has the members of one statement, some dozens under load.
 

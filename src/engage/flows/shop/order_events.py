@@ -11,9 +11,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import MOST_POINTS
+from engage.domain.earning.limits import FirstOrders
 from engage.domain.earning.order_facts import SKEW, OrderFacts, OrderPayment
 from engage.domain.earning.orders import decide_order
 from engage.domain.keys import EventKey, OrderKey
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.flows.orders.boosts import with_boosts
 from engage.flows.orders.order_changes import OrderUpdate
@@ -32,6 +35,7 @@ from engage.ledger.holds import Hold, read_holds
 from engage.runtime.batch import decide_each, not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.store.members.members import Member
 from engage.store.shop.events import add_events
 from engage.store.shop.orders import claim_orders, open_orders, write_orders
 
@@ -150,7 +154,7 @@ def _payment(
 ) -> OrderPayment:
     """Raises Refusal not_offered, wrong_currency, unknown_hold or too_many_points."""
     member, at = event.member, event.event.time
-    program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
+    program, market = _deciding(services, member, at, now=now)
     if data.currency != market.currency:
         raise Refusal(Code.WRONG_CURRENCY, currency=market.currency)
     discount = 0 if data.hold_id is None else _discount(_key(event), holds.get(data.hold_id), now=now)
@@ -159,6 +163,21 @@ def _payment(
         if credit.points > MOST_POINTS:
             raise Refusal(Code.TOO_MANY_POINTS, limit=MOST_POINTS)
     return OrderPayment(order, at, data.hold_id, program.version, market.zone)
+
+
+def _deciding(services: Services, member: Member, at: datetime, *, now: datetime) -> tuple[Program, Market]:
+    """The version in force at `at`, or that of today where all of its rules for orders go back to then.
+
+    Raises Refusal not_offered.
+    """
+    try:
+        return services.programs.in_force(member.program_id, at=at, country=member.country)
+    except Refusal:
+        program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
+        limits = [rule.limit for rule in program.rules if rule.on.activity == "order"]
+        if limits and all(isinstance(one, FirstOrders) and one.covers(at, market.zone) for one in limits):
+            return program, market
+        raise
 
 
 def _earns(facts: OrderFacts, joined_at: datetime) -> bool:

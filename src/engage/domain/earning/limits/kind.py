@@ -53,12 +53,13 @@ class SlotKind(_FurtherSlots, frozen=True):
 
 class UsedSlots(Struct, frozen=True):
     """A member's used slots: source keys of those that there are once, numbers by (rule, kind of window) of
-    the windows that are open, and streaks by rule.
+    the windows that are open, streaks by rule, and how many orders were paid by rules for the first ones.
     """
 
     keys: Set[str] = frozenset()
     numbers: Mapping[tuple[str, WindowKind], Sequence[int]] = {}
     streaks: Mapping[str, Streak] = {}
+    orders: Mapping[str, int] = {}
 
 
 class LimitState(Struct, frozen=True):

@@ -1,0 +1,87 @@
+"""Pay a member's first delivered orders: those that are the first by all that is known now.
+
+A delivery that is reported late can come before others. Then the last of those paid is one too many, and
+loses its points; so does the excess of two accounts that are merged.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from engage.domain.earning.first_orders import limited_rules, places
+from engage.domain.earning.order_facts import OrderFacts
+from engage.domain.earning.terms import EarningTerms
+from engage.domain.keys import MemberKey, OrderKey, displaced_reference, order_reference
+from engage.flows.orders.order_changes import OrderUpdate
+from engage.flows.orders.post_orders import post_differences
+from engage.ledger.credits import read_live
+from engage.runtime.posting import Posting, open_posting
+from engage.runtime.reactions import Reaction
+from engage.runtime.services import Services
+from engage.store.members.members import lock_profiles
+from engage.store.shop.orders import lock_orders, read_delivered_orders
+
+# Those that were paid before the member joined are among them, and take no place.
+ORDERS_READ: Final = 1_000
+
+
+async def react(services: Services, members: Sequence[MemberKey], *, now: datetime) -> None:
+    """Raises Unavailable."""
+    for key in members:
+        versions = services.programs.versions(key[0])
+        if any(limited_rules(version.earning) for version in versions):
+            async with open_posting(services, cause="orders") as posting:
+                await _settle(services, posting, key, now=now)
+
+
+async def _settle(services: Services, posting: Posting, key: MemberKey, *, now: datetime) -> None:
+    conn = posting.conn
+    # Of two at once, the second one sees what the first has done.
+    member = (await lock_profiles(conn, key[0], [key[1]])).get(key[1])
+    if member is None or member.merged_into is not None or member.erased_at is not None:
+        return
+    delivered = await read_delivered_orders(conn, key, limit=ORDERS_READ)
+    changing = await _changing(services, posting, key, delivered, joined_at=member.joined_at)
+    if not changing:
+        return
+    facts = await lock_orders(conn, changing)
+    updates = [
+        OrderUpdate(
+            order, facts[order], facts[order], again=True, reason=displaced_reference(order[2]), places=found
+        )
+        for order, found in changing.items()
+        # An order that has changed meanwhile is noted, and comes again.
+        if facts[order] == delivered[order]
+    ]
+    await post_differences(services, posting, updates, now=now)
+
+
+async def _changing(
+    services: Services,
+    posting: Posting,
+    key: MemberKey,
+    delivered: Mapping[OrderKey, OrderFacts],
+    *,
+    joined_at: datetime,
+) -> dict[OrderKey, dict[str, bool]]:
+    """For the orders of which the ledger says otherwise: by rule, whether it pays them."""
+    found = places(
+        [(order[2], facts, await _terms(services, key, facts)) for order, facts in delivered.items()],
+        joined_at=joined_at,
+    )
+    known = await read_live(posting.conn, key, sorted({place.rule_id for place in found}))
+    changing: dict[OrderKey, dict[str, bool]] = {}
+    for place in found:
+        live = known.get((order_reference(place.order_id), place.rule_id))
+        # Once taken back as a whole, a credit is not granted again.
+        if live is None if place.has_place else live:
+            changing.setdefault((*key, place.order_id), {})[place.rule_id] = place.has_place
+    return changing
+
+
+async def _terms(services: Services, key: MemberKey, facts: OrderFacts) -> EarningTerms:
+    assert facts.paid is not None
+    return (await services.programs.version(services.db, key[0], facts.paid.version)).earning
+
+
+FIRST_ORDERS: Final = Reaction("first_orders", react)
