@@ -217,3 +217,19 @@ async def credit_rules(member: Caller, **headers: str) -> list[tuple[str, str]]:
         for item in answer.json()["items"]
         if item["rule"].startswith("referral:")
     ]
+
+
+async def test_the_app_reads_the_terms_from_the_program(api: Calling) -> None:
+    terms = (await (await joined(api)).get("/v1/program")).json()["referral"]
+    assert terms == {
+        "opens_at": None,
+        "advocate": {
+            "points": 100,
+            "on": "first_order_delivered",
+            "min_spend": {"amount": 1000, "currency": "EUR"},
+        },
+        "friend": {"points": 50, "on": "registration", "min_spend": None},
+        "hold": "P7D",
+        "account_age_max": "P3D",
+        "limit": {"count": 3, "window": "month"},
+    }

@@ -11,6 +11,7 @@ from engage.api.http.callers import member_of, members_only
 from engage.api.http.etags import tagged_answer
 from engage.api.http.operation import MEMBER, contract
 from engage.api.http.problems import language_of
+from engage.api.referrals.terms import ReferralTermsView, referral_view
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.worth import Worth
 from engage.domain.earning.awards import EveryNthDay, Fixed
@@ -68,7 +69,7 @@ class WithdrawalTermsView(Struct, frozen=True, kw_only=True):
 
 class ProgramRules(Struct, frozen=True, kw_only=True):
     """The version in force in the member's country. `source` is where members can read all rules. `worth`,
-    `checkout` and `withdrawal` are null where the program has none.
+    `checkout`, `withdrawal` and `referral` are null where the program has none.
     """
 
     id: str
@@ -83,6 +84,7 @@ class ProgramRules(Struct, frozen=True, kw_only=True):
     worth: WorthView | None
     checkout: CheckoutView | None
     withdrawal: WithdrawalTermsView | None
+    referral: ReferralTermsView | None
 
 
 class MemberProgramController(Controller):
@@ -125,6 +127,7 @@ def _rules(program: Program, country: str, market: Market, language: str) -> Pro
         worth=None if program.worth is None else _worth(program.worth, market.currency),
         checkout=None if program.checkout is None else _checkout(program.checkout),
         withdrawal=None if program.withdrawal is None else _withdrawal(program.withdrawal),
+        referral=None if program.referral is None else referral_view(program.referral, market),
     )
 
 
