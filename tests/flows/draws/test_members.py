@@ -123,6 +123,18 @@ async def test_a_merged_member_has_one_entry(services: Services) -> None:
     assert [row[:2] for row in await prizes(services)] == [("m-2", 2), ("m-4", 3)]
 
 
+async def test_another_process_learns_of_mergers_and_erasures_as_it_enters(
+    services: Services, other: Services
+) -> None:
+    await join(services, "m-1", "m-2", "m-3")
+    for member in ("m-1", "m-3"):
+        await shown(other, member)  # It knows them as they are.
+    await merge(services, "m-1", into="m-2")
+    await erase(services, "m-3")
+    assert (await entered(other, "m-1")).member_id == "m-2"
+    assert (await refused(other, "m-3")).code == Code.UNKNOWN_MEMBER
+
+
 async def test_after_the_freeze_the_survivor_gets_the_prizes_of_both(services: Services) -> None:
     await join(services, *MEMBERS)
     for member in MEMBERS:

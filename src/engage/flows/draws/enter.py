@@ -92,6 +92,18 @@ async def enter(services: Services, requests: Sequence[EntryRequest]) -> list[Dr
     Refusals: unknown_member, not_found, draw_closed, entry_rejected, already_entered, draw_full,
     request_in_flight. Raises Unavailable.
     """
+    answers = await _enter_batch(services, requests)
+    closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
+    if closed:
+        # Merged or erased a moment ago, by another process.
+        await services.members.refresh(services.db)
+        again = await _enter_batch(services, [requests[n] for n in closed])
+        for n, answer in zip(closed, again, strict=True):
+            answers[n] = answer
+    return answers
+
+
+async def _enter_batch(services: Services, requests: Sequence[EntryRequest]) -> list[DrawEntry | Refusal]:
     now = services.clock.now()
     keys = [(request.program_id, request.member_id) for request in requests]
     members = await services.members.find(services.db, keys)
@@ -111,8 +123,6 @@ async def enter(services: Services, requests: Sequence[EntryRequest]) -> list[Dr
             await store.add_entries(conn, state.entries, state.last_numbers)
         under_keys = [request.keyed for request in requests]
         await keep_each(conn, zip(under_keys, entries, strict=True))
-    if any(isinstance(entry, AccountClosed) for entry in entries):
-        await services.members.refresh(services.db)
     return entries
 
 
