@@ -65,6 +65,26 @@ def test_what_is_wrong_is_said(tmp_path: Path, made: Certificate | bytes, words:
     assert "Traceback" not in result.output
 
 
+def test_a_copy_of_before_the_round_is_compared(tmp_path: Path) -> None:
+    kept, other, drawn = (tmp_path / name for name in ("kept.json", "other.json", "drawn.json"))
+    frozen = replace(SOUND, round=replace(SOUND.round, signature=None), winners=None)
+    kept.write_bytes(msgspec.json.encode(frozen))
+    other.write_bytes(msgspec.json.encode(certificate(8, prizes=3)))
+    drawn.write_bytes(msgspec.json.encode(SOUND))
+    result = CliRunner().invoke(draw, ["verify", str(drawn), "--frozen", str(kept)])
+    assert (result.exit_code, result.output.splitlines()[-1]) == (
+        0,
+        "everything but the signature and the winners is as in the copy of before the round",
+    )
+    # Sound in itself, and not what was published.
+    result = CliRunner().invoke(draw, ["verify", str(other), "--frozen", str(kept)])
+    assert result.exit_code == 1
+    assert [line.strip() for line in result.output.splitlines()[1:]] == [
+        "entries: not as in the copy of before the round",
+        "root: not as in the copy of before the round",
+    ]
+
+
 def test_a_file_that_is_missing_is_a_mistake_of_the_caller() -> None:
     assert CliRunner().invoke(draw, ["verify", "missing.json"]).exit_code == 2
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from engage.domain.draws.beacon import QUICKNET, SANDBOX, SCHEME, Chain, is_signed, sandbox_chain
 from engage.domain.draws.commitment import ALGORITHM, Digest, ListedEntry, Terms, root_of
@@ -92,6 +93,20 @@ def faults(certificate: Certificate) -> list[str]:
         return [f"algorithm: {certificate.algorithm!r} is not known here, only {ALGORITHM}"]
     found = [*_entries(certificate), *_chain(certificate), *_times(certificate)]
     return found or [*_root(certificate), *_round(certificate), *_winners(certificate)]
+
+
+def differences(certificate: Certificate, copy: Certificate) -> list[str]:
+    """The fields in which a certificate differs from a copy that somebody kept before the round."""
+    now, before = _as_frozen(certificate), _as_frozen(copy)
+    return [
+        f"{name}: not as in the copy of before the round"
+        for name in Certificate.__struct_fields__
+        if getattr(now, name) != getattr(before, name)
+    ]
+
+
+def _as_frozen(certificate: Certificate) -> Certificate:
+    return replace(certificate, round=replace(certificate.round, signature=None), winners=None)
 
 
 def _entries(certificate: Certificate) -> Iterator[str]:
