@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,8 @@ from engage.domain.examples.steps import (
     ShareRemoved,
     Wait,
 )
+from engage.domain.games.definition import Game, Prize
+from engage.domain.games.example_steps import PlayGame
 from engage.domain.program.example import Step
 from engage.domain.quizzes.example_steps import AnswerQuiz, StartQuiz
 from engage.domain.quizzes.kind import QUIZ
@@ -44,6 +47,9 @@ from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
 from engage.flows.checkout.quote import Quote as Quoted
 from engage.flows.checkout.quote import QuoteRequest, quote
 from engage.flows.draws.enter import EntryRequest, enter
+from engage.flows.games import play as play_module
+from engage.flows.games.play import play
+from engage.flows.games.player import GamePlayed, PlayRequest
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.quizzes.answer import AnswerRequest, GradedAttempt, answer
 from engage.flows.quizzes.open_quizzes import read_quizzes
@@ -110,6 +116,7 @@ class StepResult(msgspec.Struct):
     redeemed: Redemption | None = None
     begun: tuple[StartedAttempt, int] | None = None  # With the attempts that are left.
     graded: GradedAttempt | None = None
+    played: GamePlayed | None = None
     refusal: str | None = None
 
 
@@ -209,6 +216,8 @@ class ExampleMember:
                 return await self._start_quiz(quiz_id)
             case AnswerQuiz(quiz_id=quiz_id, right=right):
                 return await self._answer_quiz(quiz_id, right)
+            case PlayGame(game_id=game_id, draws=draws):
+                return await self._play_game(game_id, draws)
             case EnterDraw(draw_id=draw_id, post=post):
                 (entry,) = await enter(self.services, [EntryRequest(*self.key, draw_id, post)])
                 _unwrap(entry)
@@ -313,6 +322,17 @@ class ExampleMember:
         (answered,) = await answer(self.services, [request])
         graded = _unwrap(answered)
         return StepResult(credits=await self._earned([credit.id for credit in graded.credits]), graded=graded)
+
+    async def _play_game(self, game_id: str, draws: str | None) -> StepResult:
+        """Play a game in which the next number draws what the example says."""
+
+        def drawn(game: Game, seed: bytes, number: int) -> Prize | None:
+            return next((prize for prize in game.prizes if prize.id == draws), None)
+
+        with patch.object(play_module, "draw", drawn):
+            (answered,) = await play(self.services, [PlayRequest(*self.key, game_id, "en")])
+        played = _unwrap(answered)
+        return StepResult(credits=await self._earned([credit.id for credit in played.credits]), played=played)
 
     async def _pay(self, order: Order) -> list[EarnedCredit]:
         facts = {name: getattr(order, name) for name in order.__struct_fields__ if name != "discount"}

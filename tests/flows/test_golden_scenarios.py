@@ -10,6 +10,7 @@ from engage import programs
 from engage.domain.activity import AppSignIn, FuelTap, Registration, Review, Share
 from engage.domain.calendar import instant
 from engage.domain.examples.steps import Join
+from engage.domain.feature.outcome import NOTHING
 from engage.domain.program.example import Example, Step
 from engage.domain.program.program import Program
 from engage.flows.programs.publish import publish
@@ -115,6 +116,11 @@ def _compare(step: Step, result: StepResult, zone: str) -> list[tuple[Any, Any]]
         grade, graded = step.grades, result.graded
         pairs.append((grade.correct, graded.correct))
         pairs.append(((grade.total, grade.passed), (graded.total, graded.passed)))
+    if step.wins is not None and result.played is not None:
+        played = result.played
+        pairs.append((step.wins.prize, NOTHING if played.prize is None else played.prize.id))
+        if step.wins.chances_left is not None:
+            pairs.append((step.wins.chances_left, played.chances_left))
     return pairs
 
 
