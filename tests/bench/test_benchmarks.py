@@ -37,6 +37,8 @@ TINY = Sizes(
     payments=40,
     orders=60,
     quizzes=40,
+    ranked=60,
+    placed=20,
     lots=2_000,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")

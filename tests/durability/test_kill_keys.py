@@ -1,4 +1,4 @@
-"""Under an Idempotency-Key there is one payout and one coupon, whatever is killed at whatever moment."""
+"""Under an Idempotency-Key there is one payout, one coupon and one play, whatever is killed at any moment."""
 
 import asyncio
 import os
@@ -40,7 +40,23 @@ title = "1 EUR off"
 points = 10
 value_minor = 100
 """
+GAME = """
+[[games]]
+id = "wheel"
+title = { en = "Wheel" }
+from = 2020-01-01T00:00:00
+until = 2090-01-01T00:00:00
+chances = { count = 9, window = "ever" }
+
+[[games.prizes]]
+id = "ten"
+title = { en = "Ten points" }
+odds = "1/2"
+stock = 1000
+points = 10
+"""
 ACTIONS: Final = [
+    ("/v1/games/wheel/plays", {}, 202),
     ("/v1/withdrawals", {"points": 50, "method": "cash"}, 202),
     ("/v1/redemptions", {"reward_id": "one_euro"}, 201),
 ]
@@ -61,14 +77,14 @@ async def test_a_key_covers_its_action_whatever_is_killed(tmp_path: Path) -> Non
                 apis = [await stack.enter_async_context(api_process(servers.settings, f)) for f in folders]
                 statuses = await _ask_while_servers_are_killed(servers, apis, tokens)
             assert set(statuses.values()) == {201, 202}, Counter(statuses.values())
-            for table in ("withdrawals", "coupons"):
+            for table in ("withdrawals", "coupons", "game_plays"):
                 assert await _counts(services, table) == dict.fromkeys(tokens, 1), table
             await assert_audit_is_clean(services)
 
 
 async def _members(services: Services) -> dict[str, str]:
     """Register members with 100 points; return their tokens."""
-    await publish(services.db, document(OPEN + REWARD), source="market", now=NOON)
+    await publish(services.db, document(OPEN + REWARD + GAME), source="market", now=NOON)
     await services.programs.refresh(services.db)
     assert services.settings.sandbox is not None
     secrets = read(services.settings.sandbox)

@@ -22,5 +22,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     claims: int = 50_000
     orders: int = 5_000  # In a round, each paid, delivered and returned.
     lots: int = 1_000_000  # That expire at one instant.
+    ranked: int = 1_000_000  # Members on a leaderboard.
+    placed: int = 1_000  # Of these, who ask for their place.
     quizzes: int = 4_000  # In a round, each begun and answered.
     payments: int = 4_000  # Orders paid with points, in a round.

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engage.bench.benchmarks import checkout, expire, feed, gate, lateness, orders, quiz, settle, tap
+from engage.bench.benchmarks import (
+    checkout,
+    expire,
+    feed,
+    gate,
+    lateness,
+    leaderboard,
+    orders,
+    quiz,
+    settle,
+    tap,
+)
 from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure
 from engage.bench.setup.environment import Environment, open_environment
@@ -27,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "orders": orders.run,
     "expire": expire.run,
     "quiz": quiz.run,
+    "leaderboard": leaderboard.run,
 }
 
 

@@ -43,6 +43,8 @@ SIZES = {
     "claims": "gate: claims in a round.",
     "payments": "checkout: orders paid with points, in a round.",
     "orders": "orders: orders in a round, each paid, delivered and returned.",
+    "ranked": "leaderboard: members on the board.",
+    "placed": "leaderboard: members who ask for their place.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "lots": "expire: lots that expire at one instant.",
 }
@@ -73,8 +75,8 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
-    """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire
-    and quiz.
+    """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire,
+    quiz and leaderboard.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

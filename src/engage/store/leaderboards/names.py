@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
@@ -12,6 +12,11 @@ from engage.schema.rows import of_member
 _WRITE = text("""
 INSERT INTO display_names (program_id, member_id, name) VALUES (:program_id, :member_id, :name)
 ON CONFLICT (program_id, member_id) DO UPDATE SET name = excluded.name
+""")
+
+_READ = text("""
+SELECT member_id, name FROM display_names
+WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
 """)
 
 
@@ -25,9 +30,5 @@ async def delete_name(conn: AsyncConnection, key: MemberKey) -> None:
 
 async def read_names(conn: AsyncConnection, program_id: str, member_ids: Iterable[str]) -> dict[str, str]:
     """Read names by member; members without one are absent."""
-    rows = await conn.execute(
-        select(table.c.member_id, table.c.name).where(
-            table.c.program_id == program_id, table.c.member_id.in_(sorted(set(member_ids)))
-        )
-    )
+    rows = await conn.execute(_READ, {"program_id": program_id, "member_ids": sorted(set(member_ids))})
     return {row.member_id: row.name for row in rows}
