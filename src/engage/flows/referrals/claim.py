@@ -52,10 +52,7 @@ async def claim_referral(
     program, _, terms = terms_for(services, member, now=now)
     async with transaction(services.db) as conn:
         await claim(conn, keyed)
-        if device_id is not None:
-            pepper = services.settings.pepper
-            await add_traits(conn, member.key, [("device", device_id)], pepper=pepper, now=now)
-        referral = await use_code(services, conn, member, program, terms, typed, now=now)
+        referral = await use_code(services, conn, member, program, terms, typed, device_id=device_id, now=now)
         claimed = ClaimedReferral(referral.state)
         await keep(conn, keyed, claimed)
     return claimed
@@ -69,15 +66,19 @@ async def use_code(
     terms: ReferralTerms,
     typed: str,
     *,
+    device_id: str | None = None,
     now: datetime,
 ) -> Referral:
-    """Store that a friend was invited, in the caller's transaction, which can go on after a refusal: it comes
-    before anything is written. Locks both members, before any lock of the ledger.
+    """Store that a friend was invited, in the caller's transaction, which can go on after a refusal: of the
+    referral nothing is written then. Locks both members, before any lock of the ledger.
 
     Raises Refusal unknown_code, already_referred, self_referral, circular_referral, too_late, limit_reached;
     AccountClosed.
     """
     advocate = await _lock_advocate(conn, friend, typed)
+    if device_id is not None:
+        pepper = services.settings.pepper
+        await add_traits(conn, friend.key, [("device", device_id)], pepper=pepper, now=now)
     zone = zone_in(program, advocate.country)
     facts = await _read_facts(services, conn, friend, advocate.member_id, terms, now=now, zone=zone)
     flags = check_claim(terms, facts, version=program.version, at=now, zone=zone)

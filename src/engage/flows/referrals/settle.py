@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import structlog
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,7 +29,7 @@ from engage.domain.referrals.referral import (
     newly_paid,
     newly_taken_back,
 )
-from engage.domain.refusals import Code, Refusal, Unavailable
+from engage.domain.refusals import AccountFull, Code, Refusal, Unavailable
 from engage.flows.referrals.terms import terms_of, zone_in
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.clawback import Removal, claw_back
@@ -48,6 +49,8 @@ from engage.store.referrals.referrals import (
 )
 from engage.store.referrals.traits import shared_traits
 from engage.store.shop.orders import read_delivered_orders
+
+log = structlog.get_logger()
 
 PER_BATCH: Final = 100
 ATTEMPTS: Final = 5
@@ -87,7 +90,10 @@ async def settle_due_referrals(services: Services, *, now: datetime, on_time: bo
                 limit=PER_BATCH,
             )
         for id_, due_at in due:
-            await settle_referral(services, id_, now=due_at if on_time else now)
+            try:
+                await settle_referral(services, id_, now=due_at if on_time else now)
+            except AccountFull:
+                log.warning("no more points fit into an account", referral=str(id_))
             done.append(id_)
         if len(due) < PER_BATCH:
             return len(done)

@@ -47,6 +47,7 @@ UPDATE reward_waiting w SET turn_until = :until
 FROM (
     SELECT member_id FROM reward_waiting WHERE program_id = :program_id AND reward_id = :reward_id
     ORDER BY number LIMIT :pieces
+    FOR UPDATE
 ) f
 WHERE w.program_id = :program_id AND w.reward_id = :reward_id AND w.member_id = f.member_id
   AND w.turn_until IS NULL
