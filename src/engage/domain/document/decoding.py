@@ -40,6 +40,7 @@ _ABSENT: Final = (NoneType, msgspec.UnsetType)
 _DESCRIPTIONS = {
     str: "text",
     bool: "true or false",
+    float: "a number",
     date: "a date, such as 2022-09-01",
     datetime: "a date and time, such as 2022-09-01T10:00:00",
     time: "a local time, such as 12:00:00",
