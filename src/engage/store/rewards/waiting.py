@@ -43,13 +43,15 @@ WHERE w.program_id = k.program_id AND w.reward_id = k.reward_id AND w.member_id 
 _WAITED_FOR = text("SELECT DISTINCT program_id, reward_id FROM reward_waiting ORDER BY 1, 2")
 
 _BEGIN_TURNS = text("""
-UPDATE reward_waiting w SET turn_until = :until
-FROM (
-    SELECT member_id FROM reward_waiting WHERE program_id = :program_id AND reward_id = :reward_id
+WITH first AS MATERIALIZED (
+    SELECT program_id, reward_id, member_id FROM reward_waiting
+    WHERE program_id = :program_id AND reward_id = :reward_id
     ORDER BY number LIMIT :pieces
     FOR UPDATE
-) f
-WHERE w.program_id = :program_id AND w.reward_id = :reward_id AND w.member_id = f.member_id
+)
+UPDATE reward_waiting w SET turn_until = :until
+FROM first f
+WHERE w.program_id = f.program_id AND w.reward_id = f.reward_id AND w.member_id = f.member_id
   AND w.turn_until IS NULL
 """)
 
