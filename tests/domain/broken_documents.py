@@ -188,8 +188,8 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
         '"fuel_tap" }\nlimit = { type = "daily_streak" }',
         '"fuel" }\nlimit = { type = "daily_streak" }',
         [
-            "rules[0].on.activity: expected one of app_sign_in, fuel_tap, order, registration, review, "
-            'share, visit, got "fuel"'
+            "rules[0].on.activity: expected one of app_sign_in, birthday, fuel_tap, order, registration, "
+            'review, share, visit, got "fuel"'
         ],
     ),
     "the first orders of what is no order": (

@@ -378,7 +378,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         'activity = "reedem"',
         [
             "examples[0].steps[2].do.activity: expected one of fuel_tap, registration, app_sign_in, share, "
-            "review, visit, order, join, wait, order_delivered, order_cancelled, order_returned, "
+            "review, visit, birthday, order, join, wait, order_delivered, order_cancelled, order_returned, "
             "review_published, review_removed, share_confirmed, share_removed, quote, hold, spend, "
             "capture, release, redeem, withdraw, play_game, enter_draw, start_quiz, answer_quiz, "
             "friend_joins, friend_orders, friend_returns, use_friends_code, "

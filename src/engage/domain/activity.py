@@ -111,6 +111,12 @@ class Visit(Activity, frozen=True, tag="visit", kw_only=True):
         return self.page
 
 
+class Birthday(Activity, frozen=True, tag="birthday", kw_only=True):
+    """It is the member's birthday in this year."""
+
+    year: Annotated[int, Meta(ge=1900, le=2200)]
+
+
 Channel = Literal["web", "app", "store"]
 
 # An open list: the shop names its own payment methods.
@@ -178,7 +184,7 @@ class Order(Activity, frozen=True, tag="order", kw_only=True):
 
 
 # Activities that rules can be about, and that examples do.
-RuleActivity = FuelTap | Registration | AppSignIn | Share | Review | Visit | Order
+RuleActivity = FuelTap | Registration | AppSignIn | Share | Review | Visit | Birthday | Order
 
 
 class GamePlay(Activity, frozen=True, tag="game_play", kw_only=True):

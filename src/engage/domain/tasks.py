@@ -22,12 +22,14 @@ class Obstacle(StrEnum):
 
     ONLY_WHEN_JOINING = "only_when_joining"
     STREAK_DAYS_AHEAD = "streak_days_ahead"
+    ON_BIRTHDAY = "on_birthday"
 
 
 # The names of the facts of each obstacle.
 OBSTACLE_FACTS: Final[Mapping[Obstacle, tuple[str, ...]]] = {
     Obstacle.ONLY_WHEN_JOINING: (),
     Obstacle.STREAK_DAYS_AHEAD: ("days",),
+    Obstacle.ON_BIRTHDAY: (),
 }
 
 

@@ -74,7 +74,8 @@ FROM old WHERE m.program_id = :program_id AND m.member_id = :into
 """
 
 # The row of a member who was merged or erased stays, as the owner of their entries. `closed_at` is wall time:
-# processes look for members who were closed since they last looked.
+# processes look for members who were closed since they last looked. `birthday_at` is when the next birthday
+# begins, once a worker has looked, for members of programs that have a rule about it.
 members = Table(
     "members",
     metadata,
@@ -90,16 +91,28 @@ members = Table(
     optional("erased_at", INSTANT),
     optional("phone_changed_at", INSTANT),
     optional("closed_at", INSTANT),
+    optional("birthday_at", INSTANT),
     PrimaryKeyConstraint("program_id", "member_id"),
     UniqueConstraint("person_hash", "program_id", name="members_person"),
     one_of("members_kind_check", "kind", "person", "company"),
     Index("members_closed", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
+    Index(
+        "members_birthday",
+        "birthday_at",
+        postgresql_where=text("birthday_at IS NOT NULL AND closed_at IS NULL"),
+    ),
+    Index(
+        "members_without_birthday",
+        "program_id",
+        postgresql_where=text("birth_date IS NOT NULL AND birthday_at IS NULL AND closed_at IS NULL"),
+    ),
     Index("members_merged", "program_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     info=member_rows(
         merge=Statement(_MERGE),
         erase=Rewrite(
             {
                 "birth_date": "NULL",
+                "birthday_at": "NULL",
                 "phone": "NULL",
                 "phone_changed_at": "NULL",
                 "person_hash": "NULL",

@@ -15,7 +15,9 @@ ACTIVITY_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 class On(DocumentStruct, frozen=True):
     """An activity, and for shares the kind, for visits the page; without one, all of them."""
 
-    activity: Literal["registration", "app_sign_in", "fuel_tap", "share", "review", "visit", "order"]
+    activity: Literal[
+        "registration", "app_sign_in", "fuel_tap", "share", "review", "visit", "birthday", "order"
+    ]
     kind: Literal["social", "link"] | None = None
     page: Identifier | None = None
 

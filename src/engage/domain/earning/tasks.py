@@ -45,6 +45,10 @@ def _task(terms: EarningTerms, rule: Rule, used: UsedSlots, at: datetime, zone: 
     )
     if isinstance(rule.award, EveryNthDay):
         return _bonus(task, rule.award, leader.id, used, at, zone)
+    if rule.on.activity == "birthday":
+        # It comes by itself, and is paid at once.
+        why_not = blocked(Obstacle.ON_BIRTHDAY)
+        return replace(task, state="blocked", remaining=0, resets_at=None, why_not=why_not)
     if rule.on.activity == "registration" and task.state == "open":
         return replace(
             task, state="blocked", remaining=0, resets_at=None, why_not=blocked(Obstacle.ONLY_WHEN_JOINING)

@@ -1,8 +1,9 @@
 """The conditions of joining a program."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Final, Literal
 
+from engage.domain.calendar import local_date, start_of_day
 from engage.domain.members.definition import Eligibility
 from engage.domain.refusals import Code, Refusal
 
@@ -36,6 +37,14 @@ def check_birth_date(birth_date: date | None, *, today: date) -> None:
 def needs_person_ref(rules: Eligibility, kind: Literal["person", "company"]) -> bool:
     """Tell whether the rules want to know who joins, to keep to one account a person."""
     return kind == "person" and rules.one_account_a_person and rules.person_ref == "required"
+
+
+def next_birthday(birth_date: date, *, after: datetime, zone: str) -> tuple[datetime, int]:
+    """(start of the first birthday that begins later than `after`, in that zone; its year)"""
+    year = max(local_date(after, zone).year, birth_date.year + 1)
+    while (at := start_of_day(birthday(birth_date, year - birth_date.year), zone)) <= after:
+        year += 1
+    return at, year
 
 
 def birthday(birth_date: date, age: int) -> date:

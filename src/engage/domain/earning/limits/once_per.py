@@ -16,12 +16,12 @@ from engage.domain.keys import once_key
 class OncePer(LimitKind, frozen=True, tag="once_per"):
     """Once for each value of a field of the activity: the first review of each product, each page."""
 
-    field: Literal["product_id", "order_id", "page"]
+    field: Literal["product_id", "order_id", "page", "year"]
 
     def slot(
         self, rule_id: str, activity: AnyActivity, at: datetime, zone: str, streak: Streak | None
     ) -> OnceSlot:
-        return OnceSlot(rule_id, getattr(activity, self.field))
+        return OnceSlot(rule_id, str(getattr(activity, self.field)))
 
     def once_key(self, rule_id: str, on: On) -> str | None:
         return once_key(rule_id, on.page) if self.field == "page" and on.page is not None else None
