@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from engage.domain.challenges.definition import Challenge
+from engage.domain.challenges.kind import CHALLENGE
 from engage.domain.leaderboards.definition import Leaderboard
 from engage.domain.leaderboards.kind import LEADERBOARD
 from engage.domain.refusals import Refusal
@@ -30,6 +32,7 @@ from tests.support.activities import (
     review,
     review_removed,
     services_with_activities,
+    share_removed,
     social,
     tap,
 )
@@ -123,6 +126,29 @@ async def test_what_a_quiz_or_another_rule_paid_alone_counts_on_its_board(servic
     assert await standing(services) == [(1, 50, True)]
     async with services.db.begin() as conn:
         await conn.exec_driver_sql("UPDATE credits SET rule_id = 'registration' WHERE rule_id <> 'fuel'")
+
+
+async def test_progress_in_a_challenge_is_a_score(services: Services) -> None:
+    challenge = {
+        "id": "sharing",
+        "program": PROGRAM,
+        "title": {"en": "Share"},
+        "goal": {"kind": "count", "activity": "share"},
+        "steps": [{"at": 5, "points": 5}],
+    }
+    await add_definition(services, CHALLENGE, msgspec.convert(challenge, Challenge), operator="test")
+    await add_board(services, score="challenge:sharing", resets=None)
+    for name in ("m-1", "m-2"):
+        await join(services, name)
+        await perform(services, social(), name)
+        advance(services, timedelta(minutes=1))
+    await perform(services, social("s-2"), "m-2")
+    await react(services)
+    assert await standing(services, member_id="m-2") == [(1, 2, True), (2, 1, False)]
+    await take_events(services, [share_removed(services, "s-2", "m-2")])
+    await react(services)
+    assert await standing(services) == [(1, 1, True), (2, 1, False)], "who shared first"
+    await agrees(services)
 
 
 async def test_the_places_around_a_member(services: Services) -> None:

@@ -27,12 +27,13 @@ RunKey = tuple[str, str]
 
 class Progress(Struct, frozen=True):
     """`reached` are the facts that reached the steps, as far as there are such. `parts` is how far each of
-    the goals is of which all are to be reached.
+    the goals is of which all are to be reached. `rose_at` is the time of the fact that brought it so far.
     """
 
     progress: int
     parts: tuple[int, ...]
     reached: tuple[Fact, ...]
+    rose_at: datetime | None = None
 
     def state(self, run: Run, at: datetime) -> State:
         if len(self.reached) == len(run.challenge.steps):
@@ -89,8 +90,9 @@ def progress_of(challenge: Challenge, facts: Iterable[Fact]) -> Progress:
     parts = challenge.goal.goals if isinstance(challenge.goal, AllOf) else []
     tallies = [_Tally(goal) for goal in challenge.goals]
     reached: list[Fact] = []
-    progress = 0
+    progress, rose_at = 0, None
     for fact in facts:
+        before = progress
         for tally in tallies:
             tally.add(fact)
         if parts:
@@ -99,7 +101,10 @@ def progress_of(challenge: Challenge, facts: Iterable[Fact]) -> Progress:
             progress = tallies[0].value
         while len(reached) < len(challenge.steps) and progress >= challenge.steps[len(reached)].at:
             reached.append(fact)
-    return Progress(progress, tuple(tally.value for tally in tallies) if parts else (), tuple(reached))
+        if progress > before:
+            rose_at = fact.at
+    of_parts = tuple(tally.value for tally in tallies) if parts else ()
+    return Progress(progress, of_parts, tuple(reached), rose_at)
 
 
 class ReachedStep(Struct, frozen=True):

@@ -1,16 +1,19 @@
 """Count the scores of members whose facts have changed, and publish them to Valkey. A reaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.challenges.kind import CHALLENGE
 from engage.domain.keys import MemberKey
 from engage.domain.leaderboards.definition import POINTS_EARNED, Leaderboard
 from engage.domain.leaderboards.kind import LEADERBOARD
 from engage.domain.leaderboards.periods import Period, periods_until
 from engage.domain.refusals import Refusal
+from engage.flows.challenges.member_progress import participants, read_progress
 from engage.gate.boards import BoardRow
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
@@ -18,7 +21,14 @@ from engage.runtime.definition_cache import Versioned
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
 from engage.store.leaderboards.periods import BoardPeriod, add_periods, read_periods, share_open
-from engage.store.leaderboards.scores import PeriodKey, Score, ScoreQuery, count_scores, read_of_members
+from engage.store.leaderboards.scores import (
+    PeriodKey,
+    Score,
+    ScoreQuery,
+    count_scores,
+    read_of_members,
+    write_scores,
+)
 from engage.store.members.members import Member
 
 # Workers may come to a change when its period is over. One without a row that ended longer ago has nobody.
@@ -61,10 +71,40 @@ async def count_members_scores(services: Services, members: Sequence[MemberKey],
                 for key, period in open_.items()
             }
             queries = [_query(each, boards[each.key]) for each in counting if each.key in boards]
-            if queries:
-                await count_scores(conn, queries, now=now)
+            of_credits = [query for query in queries if query.challenge_id is None]
+            if of_credits:
+                await count_scores(conn, of_credits, now=now)
+            of_challenges = [query for query in queries if query.challenge_id is not None]
+            if of_challenges:
+                await _count_challenges(services, conn, of_challenges, found, now=now)
         scores = await read_of_members(conn, members)
     await publish_scores(services, scores)
+
+
+async def _count_challenges(
+    services: Services,
+    conn: AsyncConnection,
+    queries: Sequence[ScoreQuery],
+    members: Mapping[MemberKey, Member],
+    *,
+    now: datetime,
+) -> None:
+    """Count progress: that of all runs of the challenge in the period."""
+    horizon = min(query.begins_at for query in queries)
+    taking_part = participants(services, set(members.values()), now=now, horizon=horizon)
+    progress = await read_progress(conn, taking_part) if taking_part else {}
+    scores = []
+    for query in queries:
+        runs = [
+            found
+            for run, found in progress.get((query.program_id, query.member_id), {}).values()
+            if run.id == query.challenge_id
+            and run.begins_at < query.ends_at
+            and query.begins_at < run.ends_at
+        ]
+        reached_at = max((run.rose_at for run in runs if run.rose_at is not None), default=now)
+        scores.append((query, sum(run.progress for run in runs), reached_at))
+    await write_scores(conn, scores)
 
 
 async def publish_scores(services: Services, scores: Iterable[Score]) -> None:
@@ -131,6 +171,7 @@ def zones_of(services: Services, program_id: str) -> set[str]:
 
 def _query(each: _Counting, board: Leaderboard) -> ScoreQuery:
     begins_at, ends_at = each.period.bounds(board, each.zone)
+    kind, _, id_ = board.score.partition(":")
     return ScoreQuery(
         program_id=each.member.program_id,
         member_id=each.member.member_id,
@@ -139,6 +180,7 @@ def _query(each: _Counting, board: Leaderboard) -> ScoreQuery:
         begins_at=begins_at,
         ends_at=ends_at,
         rule_id=None if board.score == POINTS_EARNED else board.score,
+        challenge_id=id_ if kind == CHALLENGE.name else None,
     )
 
 

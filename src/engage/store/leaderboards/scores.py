@@ -19,7 +19,9 @@ PeriodKey = tuple[str, str, str]  # (program, board, period)
 
 
 class ScoreQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's period: credits of activities in [begins_at, ends_at), of one rule or, for None, of all."""
+    """A member's period: credits of activities in [begins_at, ends_at), of one rule or, for None, of all; or
+    the progress of `challenge_id`.
+    """
 
     program_id: str
     member_id: str
@@ -28,6 +30,7 @@ class ScoreQuery(msgspec.Struct, frozen=True, kw_only=True):
     begins_at: datetime
     ends_at: datetime
     rule_id: str | None
+    challenge_id: str | None = None
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,7 @@ _QUERIES = Batch(
     rule_id="text",
 )
 _MEMBERS = Batch("k", board_scores, "program_id", "member_id")
+_NEW = Batch("a", board_scores, "program_id", "member_id", "board_id", "period", "score", "reached_at")
 _COLUMNS = select_list(Score, "s")
 
 # What operators and imports gave was not earned, and prizes of leaderboards would lead the next period.
@@ -63,6 +67,12 @@ _COUNTS = f"""c.state <> 'reversed' AND c.points > c.taken_back AND c.unit = 'po
         THEN c.rule_id NOT IN ('{ADJUSTMENT_RULE}', '{OPENING_RULE}')
              AND NOT starts_with(c.rule_id, 'leaderboard:')
         ELSE c.rule_id = k.rule_id END"""
+
+_CHANGE = """ON CONFLICT (program_id, board_id, period, member_id) DO UPDATE
+SET score = excluded.score, version = s.version + 1,
+    reached_at = CASE WHEN excluded.score > 0 THEN excluded.reached_at ELSE s.reached_at END
+WHERE (s.score, s.reached_at) IS DISTINCT FROM (excluded.score, excluded.reached_at)
+  AND (s.score > 0 OR excluded.score > 0)"""
 
 # A row appears with the first score, and changes only while its period is open: the periods are locked.
 _COUNT = text(f"""
@@ -81,12 +91,21 @@ WHERE f.score > 0 OR EXISTS (
       AND o.member_id = k.member_id
 )
 ORDER BY k.program_id COLLATE "C", k.board_id COLLATE "C", k.period COLLATE "C", k.member_id COLLATE "C"
-ON CONFLICT (program_id, board_id, period, member_id) DO UPDATE
-SET score = excluded.score, version = s.version + 1,
-    reached_at = CASE WHEN excluded.score > 0 THEN excluded.reached_at ELSE s.reached_at END
-WHERE (s.score, s.reached_at) IS DISTINCT FROM (excluded.score, excluded.reached_at)
-  AND (s.score > 0 OR excluded.score > 0)
+{_CHANGE}
 """)  # noqa: S608  # Names of the schema, here and below.
+
+# Scores that are counted elsewhere. As above.
+_WRITE = text(f"""
+INSERT INTO board_scores AS s ({_NEW.columns})
+SELECT {_NEW.columns} FROM {_NEW}
+WHERE a.score > 0 OR EXISTS (
+    SELECT FROM board_scores o
+    WHERE o.program_id = a.program_id AND o.board_id = a.board_id AND o.period = a.period
+      AND o.member_id = a.member_id
+)
+ORDER BY a.program_id COLLATE "C", a.board_id COLLATE "C", a.period COLLATE "C", a.member_id COLLATE "C"
+{_CHANGE}
+""")  # noqa: S608
 
 # With those of members who were merged into them.
 _OF_MEMBERS = text(f"""
@@ -137,6 +156,15 @@ WHERE program_id = :program_id AND board_id = :board_id AND period = :period AND
 async def count_scores(conn: AsyncConnection, queries: Sequence[ScoreQuery], *, now: datetime) -> None:
     """Count scores anew from the credits, and write those that changed. The members' balances are locked."""
     await conn.execute(_COUNT, _QUERIES.of_structs(queries) | {"now": now})
+
+
+async def write_scores(conn: AsyncConnection, scores: Iterable[tuple[ScoreQuery, int, datetime]]) -> None:
+    """Write (whose, score, when it was reached) where it changed. The members' balances are locked."""
+    rows = [
+        (query.program_id, query.member_id, query.board_id, query.period, score, reached_at)
+        for query, score, reached_at in scores
+    ]
+    await conn.execute(_WRITE, _NEW.of(rows))
 
 
 async def read_of_members(conn: AsyncConnection, keys: Iterable[MemberKey]) -> list[Score]:
