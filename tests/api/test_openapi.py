@@ -105,8 +105,8 @@ VERBS = (
         "pass",
         "publish",
     ),
-    *("play", "quote", "record", "redeem", "register", "reject", "release", "send", "settle", "update"),
-    *("void", "wait"),
+    *("play", "quote", "record", "redeem", "register", "reject", "release", "send", "settle", "start"),
+    *("update", "void", "wait"),
 )
 # Names of schemas that say nothing to a reader of a generated client.
 BARE_PARTICIPLE = re.compile(
