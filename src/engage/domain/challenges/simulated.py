@@ -50,22 +50,24 @@ class SimulatedChallenges(SimulatedFeature):
         return [
             credit
             for key, step in reached.items()
-            if (credit := self._pay(self._paid.setdefault(key, _Paid()), step, at)) is not None
+            for credit in self._pay(self._paid.setdefault(key, _Paid()), step, at)
         ]
 
-    def _pay(self, paid: _Paid, reached: ReachedStep, at: datetime) -> NewCredit | None:
+    def _pay(self, paid: _Paid, reached: ReachedStep, at: datetime) -> list[NewCredit]:
         if reached.step.reward is not None and paid.code is None:
             rewards = self._member.feature(SimulatedRewards)
             reward = rewards.gift(reached.step.reward)
             paid.code = None if reward is None else rewards.give(reward, at)
         if reached.step.points is None or paid.credit is not None:
-            return None
+            return []
         paid.number += 1
         credit = step_credit(self._member.terms, reached, paid.number)
-        paid.credit = self._member.account.add(credit)
-        if credit.due_at is not None:
-            paid.credit.due_at = max(credit.due_at, at)  # What is paid late is due at once.
-        return credit
+        earned = self._member.earn([credit], reached.by.at)
+        for each in earned:
+            if each.due_at is not None:  # What is paid late is due at once.
+                self._member.account.credits[each.source_key].due_at = max(each.due_at, at)
+        paid.credit = self._member.account.credits[credit.source_key]
+        return earned
 
     def _take_back(self, paid: _Paid, at: datetime) -> None:
         if paid.credit is not None:
