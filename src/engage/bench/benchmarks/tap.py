@@ -1,5 +1,8 @@
-"""`tap`: durable taps a second of one API process, compared with an empty handler and an unbatched one."""
+"""`tap`: durable taps a second of one API process, compared with an empty handler and an unbatched one, and
+with everything of engagement defined, compared with a program that has none of it.
+"""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +17,7 @@ from engage.bench.figures import Figure, compare, median, spread
 from engage.bench.setup import processes
 from engage.bench.setup.child_program import ChildProgram, child_program
 from engage.bench.setup.constants import HOST, PRESET, PROGRAM, TAPS
+from engage.bench.setup.engaged_program import CHALLENGES, ENGAGED, publish_engaged
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, load_members, vacuum
 from engage.bench.setup.queries import fetch_row, wait_until_zero
@@ -23,12 +27,16 @@ from engage.runtime.services import Services, open_services
 
 MIN_RATIO_TO_EMPTY = 0.30
 MIN_RATIO_TO_UNBATCHED = 3.0
+MIN_RATIO_TO_PLAIN = 0.90
 PUBLISH_S = 10.0
+REACT_S = 60.0
 
 # The unbatched baseline is slow. It gets fewer requests, because as many would only take longer.
 UNBATCHED_SHARE = 4
 
 _UNPUBLISHED = text("SELECT EXISTS (SELECT FROM outbox)")
+_LEFT = text("SELECT coalesce(sum(cardinality(member_ids)), 0) FROM member_changes")
+_NOT_REACTED = text("SELECT EXISTS (SELECT FROM member_changes)")
 
 _TOTALS = text("""
 SELECT (SELECT count(*) FROM credits WHERE member_id LIKE 'tap-%'),
@@ -52,6 +60,8 @@ class Results(Struct, frozen=True):
     """One result for each round."""
 
     taps: list[LoadResult] = []
+    engaged: list[LoadResult] = []
+    reactions: list[float] = []  # Members a second, after the taps.
     empty: list[LoadResult] = []
     unbatched: list[LoadResult] = []
     homes: list[LoadResult] = []
@@ -59,6 +69,7 @@ class Results(Struct, frozen=True):
 
 async def run(env: Environment) -> list[Figure]:
     async with open_services(env.settings) as services:
+        await services.programs.refresh(services.db)
         await _add_members(env, services)
         async with _servers(env) as servers:
             await _sign_tokens(env, servers.client)
@@ -82,6 +93,9 @@ async def _add_members(env: Environment, services: Services) -> None:
         await add_members(services.db, program, prefix, count, now=now)
         if prefix != "cold-":
             await load_members(services.gate, program, prefix, count, now=now)
+    engaged = await publish_engaged(services)
+    await add_members(services.db, engaged, "engaged-", taps, now=now)
+    await load_members(services.gate, engaged, "engaged-", taps, now=now)
     await vacuum(services.db)
 
 
@@ -112,8 +126,10 @@ async def _sign_tokens(env: Environment, client: ChildProgram) -> None:
         "plain-": _few(env) * (sizes.rounds + 1),
     }
     env.report(f"tap: signing {sum(counts.values()):,} tokens")
+    counts["engaged-"] = counts["tap-"]
     for prefix, count in counts.items():
-        await client.call(SignTokens(str(env.folder.sandbox), PROGRAM, prefix, count), TokensSigned)
+        program = ENGAGED if prefix == "engaged-" else PROGRAM
+        await client.call(SignTokens(str(env.folder.sandbox), program, prefix, count), TokensSigned)
 
 
 async def _warm_up(env: Environment, servers: Servers) -> None:
@@ -138,7 +154,20 @@ async def _measure_round(
     results.taps.append(await _send(env, servers, servers.api, "tap-", first, taps))
     # The work after the responses must not slow the next measurement.
     await wait_until_zero(services.db, _UNPUBLISHED, limit_s=PUBLISH_S)
+    await _send(env, servers, servers.api, "engaged-", first, taps, method="GET", path="/v1/me")
+    results.engaged.append(await _send(env, servers, servers.api, "engaged-", first, taps))
+    await wait_until_zero(services.db, _UNPUBLISHED, limit_s=PUBLISH_S)
+    await _wait_for_reactions(services, results)
     results.unbatched.append(await _send(env, servers, servers.unbatched, "plain-", number * few, few))
+
+
+async def _wait_for_reactions(services: Services, results: Results) -> None:
+    """Wait until everything that follows from the taps is done, and measure how fast that is."""
+    left = await fetch_row(services.db, _LEFT)
+    started = time.monotonic()
+    await wait_until_zero(services.db, _NOT_REACTED, limit_s=REACT_S)
+    if left[0]:
+        results.reactions.append(left[0] / (time.monotonic() - started))
 
 
 async def _send(
@@ -172,6 +201,7 @@ def _figures(results: Results, cold: LoadResult, ceiling: LoadResult) -> list[Fi
     taps, empty, unbatched = (
         [result.rate for result in loads] for loads in (results.taps, results.empty, results.unbatched)
     )
+    engaged = [result.rate for result in results.engaged]
     busy = max(result.busy_s / result.seconds for result in results.empty)
     p99_ms = max(result.p99_s for result in results.taps) * 1000
     return [
@@ -194,6 +224,22 @@ def _figures(results: Results, cold: LoadResult, ceiling: LoadResult) -> list[Fi
             baseline_rates=unbatched,
             at_least=MIN_RATIO_TO_UNBATCHED,
             note=f"baseline: {spread(unbatched)}",
+        ),
+        compare(
+            "tap",
+            f"taps with all of engagement defined and {CHALLENGES} challenges running",
+            "taps/s",
+            engaged,
+            baseline="the same program without it, in turn",
+            baseline_rates=taps,
+            at_least=MIN_RATIO_TO_PLAIN,
+            note=f"{spread(engaged)}; reactions done in these seconds too",
+        ),
+        Figure(
+            benchmark="tap",
+            what="members a second for whom all reactions are done, after the taps",
+            value=median(results.reactions or [0.0]),
+            unit="members/s",
         ),
         Figure(
             benchmark="tap",

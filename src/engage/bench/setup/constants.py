@@ -4,7 +4,6 @@ import resource
 
 HOST = "127.0.0.1"
 PROGRAM = "eu-mi-points"
-PRESET = "eu-mi-points/2022"  # The newest version that is in force in COUNTRY.
 COUNTRY = "ES"
 PRESET = "eu-mi-points/2022"  # The version in force in that country.
 TAPS = "/v1/fuel/taps"
