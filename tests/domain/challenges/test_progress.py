@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage.domain.challenges.facts import Fact
-from engage.domain.challenges.progress import interest_of, progress_of, progress_of_runs, reached_steps
+from engage.domain.challenges.interest import interest_of
+from engage.domain.challenges.progress import progress_of, progress_of_runs, reached_steps
 from tests.domain.challenges.challenges import MONDAY, TAPS, ZONE, challenge, course, days, tap
 
 

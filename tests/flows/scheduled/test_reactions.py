@@ -168,3 +168,14 @@ async def test_a_commit_rings_for_reactions(services: Services, noting: Noting) 
     await services.post_commit.drain()
     jobs = await services.doorbell._queue.queued_jobs(queue_name="engage:queue")
     assert "react" in {job.function for job in jobs}
+
+
+async def test_many_calls_at_once_do_not_starve_each_other(services: Services, noting: Noting) -> None:
+    """Each needs a connection while it holds one, and a process has ten of them."""
+    for number in range(30):
+        await join(services, f"m-{number}")
+    now = services.clock.now()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(react_due(services, now=now) for _ in range(30)))
+    assert await waiting(services) == 0
+    assert sorted({name for names in noting.ran for name in names}) == sorted(f"m-{n}" for n in range(30))

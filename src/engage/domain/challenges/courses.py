@@ -6,13 +6,18 @@ was said.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
+from typing import Final
 
 from msgspec import Struct
 
-from engage.domain.calendar import Period, period
+from engage.domain.calendar import Period, local_date, period
 from engage.domain.challenges.definition import Challenge
+from engage.domain.challenges.interest import interest_of
 from engage.domain.definitions.definition import BEGINNING, END
+
+# Days in zones of which a course remembers the runs.
+DAYS_KEPT: Final = 2_000
 
 
 class Edition(Struct, frozen=True):
@@ -47,16 +52,13 @@ class Course:
     def __init__(self, editions: Sequence[Edition]) -> None:
         self._editions = tuple(editions)
         self._definitions = [e.definition for e in editions if e.definition is not None]
-        self._runs: dict[tuple[object, ...], list[Run]] = {}
+        self._runs: dict[tuple[str, date], list[Run]] = {}
+        self.interest = interest_of(self._definitions)
 
     @property
     def newest(self) -> Challenge:
         """The newest edition that has a definition: the challenge has its title."""
         return self._definitions[-1]
-
-    @property
-    def definitions(self) -> Sequence[Challenge]:
-        return self._definitions
 
     def begins_at(self, zone: str) -> datetime:
         """The first instant that any run can count."""
@@ -74,7 +76,14 @@ class Course:
 
     def runs_at(self, at: datetime, zone: str) -> list[Run]:
         """The runs that an instant belongs to in a zone: one, none, or two where the period was changed."""
-        return [run for run in self._runs_around(at, zone) if run.begins_at <= at < run.ends_at]
+        return self.runs_on(local_date(at, zone), at, zone)
+
+    def runs_on(self, day: date, at: datetime, zone: str) -> list[Run]:
+        """The same for an instant whose local day is known."""
+        runs = self._runs.get((zone, day))
+        if runs is None:
+            runs = self._runs_around(at, zone)
+        return [run for run in runs if run.begins_at <= at < run.ends_at]
 
     def last_run(self, at: datetime, zone: str) -> Run | None:
         """The run at an instant, or else the last one that was closed before it."""
@@ -88,9 +97,11 @@ class Course:
 
     def _runs_around(self, at: datetime, zone: str) -> list[Run]:
         """The runs of all periods that contain an instant. Kept: many facts have a day in common."""
-        periods = {kind: period(kind, at, zone) for kind in {d.period for d in self._definitions}}
-        key = (zone, *(p.label for p in periods.values()))
+        key = (zone, local_date(at, zone))
         if key not in self._runs:
+            if len(self._runs) >= DAYS_KEPT:
+                self._runs.clear()
+            periods = {kind: period(kind, at, zone) for kind in {d.period for d in self._definitions}}
             runs: dict[str, Run] = {}
             for n, edition in enumerate(self._editions):
                 if edition.definition is not None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from engage.domain.calendar import local_date
 from engage.domain.challenges.courses import Course, Run
 from engage.domain.challenges.definition import (
     AllOf,
@@ -14,10 +15,9 @@ from engage.domain.challenges.definition import (
     Count,
     DistinctProducts,
     OneGoal,
-    PointsEarned,
     SpendMinor,
 )
-from engage.domain.challenges.facts import ORDER, Fact
+from engage.domain.challenges.facts import Fact
 
 State = Literal["running", "done", "missed"]
 
@@ -39,24 +39,6 @@ class Progress(Struct, frozen=True):
         if len(self.reached) == len(run.challenge.steps):
             return "done"
         return "running" if at < run.ends_at else "missed"
-
-
-class Interest(Struct, frozen=True):
-    """The facts that some challenges count: by activity, and with `points` all that have any."""
-
-    activities: frozenset[str]
-    points: bool
-
-    def __contains__(self, fact: Fact) -> bool:
-        return fact.activity in self.activities or (self.points and fact.points > 0)
-
-
-def interest_of(challenges: Iterable[Challenge]) -> Interest:
-    goals = [goal for challenge in challenges for goal in challenge.goals]
-    activities = {goal.activity for goal in goals if isinstance(goal, Count | DistinctProducts)}
-    if any(isinstance(goal, SpendMinor) for goal in goals):
-        activities.add(ORDER)
-    return Interest(frozenset(activities), any(isinstance(goal, PointsEarned) for goal in goals))
 
 
 class _Tally:
@@ -117,14 +99,13 @@ class ReachedStep(Struct, frozen=True):
 
 def progress_of_runs(courses: Sequence[Course], facts: Iterable[Fact]) -> dict[RunKey, tuple[Run, Progress]]:
     """The progress in every run that one of the facts counts for."""
-    ordered = sorted(facts)
+    ordered = [(fact, local_date(fact.at, fact.zone)) for fact in sorted(facts)]
     found: dict[RunKey, tuple[Run, Progress]] = {}
     for course in courses:
-        interest = interest_of(course.definitions)
         by_run: dict[str, tuple[Run, list[Fact]]] = {}
-        for fact in ordered:
-            if fact in interest:
-                for run in course.runs_at(fact.at, fact.zone):
+        for fact, day in ordered:
+            if fact in course.interest:
+                for run in course.runs_on(day, fact.at, fact.zone):
                     by_run.setdefault(run.label, (run, []))[1].append(fact)
         for label, (run, of_run) in by_run.items():
             found[run.id, label] = run, progress_of(run.challenge, of_run)

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from engage.domain.calendar import start_of_day
 from engage.domain.challenges.courses import Course, Edition
+from engage.domain.challenges.interest import Interest, joined
 from engage.domain.challenges.kind import CHALLENGE
-from engage.domain.challenges.progress import Interest, interest_of
 from engage.domain.program.program import Program
 from engage.runtime.definition_cache import DefinitionCache, number_of
 from engage.runtime.services import Services
@@ -56,7 +56,7 @@ def _read(services: Services, program_id: str, country: str) -> Courses:
     if not editions:
         return NONE
     courses = tuple(Course(of_one) for of_one in editions.values())
-    return Courses(courses, interest_of(each for course in courses for each in course.definitions))
+    return Courses(courses, joined(course.interest for course in courses))
 
 
 def _of_documents(versions: list[Program], country: str) -> dict[str, list[Edition]]:

@@ -8,12 +8,13 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.challenges.courses import Course, Run
-from engage.domain.challenges.progress import Interest, Progress, RunKey, progress_of_runs
+from engage.domain.challenges.interest import Interest, joined
+from engage.domain.challenges.progress import Progress, RunKey, progress_of_runs
 from engage.domain.keys import MemberKey
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.flows.challenges.courses import courses_of
+from engage.flows.challenges.courses import Courses, courses_of
 from engage.runtime.services import Services
 from engage.store.challenges.facts import FactsQuery, read_facts
 from engage.store.members.members import Member
@@ -49,28 +50,52 @@ def participants(
     services: Services, members: Iterable[Member], *, now: datetime, horizon: datetime
 ) -> list[Participant]:
     """Those of these members for whom something counts that is not over at the horizon."""
+    offers: dict[tuple[str, str], _Offer | None] = {}
     found = []
     for member in members:
-        courses = courses_of(services, member.program_id, member.country)
-        if not courses.all:
-            continue
-        try:
-            program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-        except Refusal:
-            continue
-        begins = [
-            since
-            for course in courses.all
-            if (since := course.counts_since(horizon, market.zone)) is not None
-        ]
-        if begins:
-            found.append(Participant(member, program, market, courses.all, courses.interest, min(begins)))
+        key = (member.program_id, member.country)
+        if key not in offers:
+            offers[key] = _offer(services, *key, now=now, horizon=horizon)
+        offer = offers[key]
+        if offer is not None:
+            found.append(
+                Participant(
+                    member,
+                    offer.program,
+                    offer.market,
+                    offer.courses.all,
+                    offer.courses.interest,
+                    offer.since,
+                )
+            )
     return found
+
+
+class _Offer(Struct, frozen=True):
+    """The same for all members of a country."""
+
+    program: Program
+    market: Market
+    courses: Courses
+    since: datetime
+
+
+def _offer(
+    services: Services, program_id: str, country: str, *, now: datetime, horizon: datetime
+) -> _Offer | None:
+    courses = courses_of(services, program_id, country)
+    if not courses.all:
+        return None
+    try:
+        program, market = services.programs.in_force(program_id, at=now, country=country)
+    except Refusal:
+        return None
+    begins = [since for course in courses.all if (since := course.counts_since(horizon, market.zone))]
+    return _Offer(program, market, courses, min(begins)) if begins else None
 
 
 async def read_progress(conn: AsyncConnection, participants: Sequence[Participant]) -> dict[MemberKey, Runs]:
     """Fold the facts of each participant: the runs that something counts for."""
-    activities = frozenset(name for each in participants for name in each.interest.activities)
-    interest = Interest(activities, any(each.interest.points for each in participants))
+    interest = joined(each.interest for each in participants)
     facts = await read_facts(conn, [each.query for each in participants], interest)
     return {each.key: progress_of_runs(each.courses, facts.get(each.key, ())) for each in participants}

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -18,6 +19,7 @@ from engage.flows.orders.first_orders import FIRST_ORDERS
 from engage.flows.referrals.settle import REFERRALS
 from engage.flows.tiers.react import TIERS
 from engage.runtime.database import transaction
+from engage.runtime.definition_cache import DefinitionCache
 from engage.runtime.due_work import DueWork
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
@@ -33,6 +35,10 @@ ROWS_PER_BATCH: Final = 50  # A row has the members of one statement, some dozen
 
 # A job with a large backlog ends in time, and the sweep goes on.
 TURN_S: Final = 10.0
+
+# With a large backlog a worker rests for so many times what a batch took: members who wait for an answer come
+# before what follows from earlier ones.
+REST: Final = 1.5
 
 # A bug that one member causes does not hold up the others. The audit names what has failed several times.
 AGAIN_AFTER: Final = timedelta(minutes=1)
@@ -58,14 +64,51 @@ async def react_once(services: Services, *, now: datetime) -> int:
     return len(changes)
 
 
+class _Turns:
+    """One loop of reactions at a time in a process, and one that waits for it: each holds a connection while
+    it needs others, and all that come meanwhile find nothing left that the waiting one would not do.
+    """
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = False
+
+
+_turns: Final[WeakKeyDictionary[DefinitionCache, _Turns]] = WeakKeyDictionary()
+
+
 async def react_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Run reactions until nothing is left to do, for TURN_S at most; how many rows. Raises Unavailable."""
+    """Run reactions until nothing is left to do, for TURN_S at most; how many rows. Raises Unavailable.
+
+    Without `on_time` it leaves what is noted to a call that waits for its turn, and rests between full
+    batches.
+    """
+    turns = _turns.setdefault(services.definitions, _Turns())
+    if turns.waiting and not on_time:
+        return 0
+    turns.waiting = True
+    try:
+        await turns.lock.acquire()
+    finally:
+        turns.waiting = False
+    try:
+        return await _react_in_turn(services, now=now, rest=0.0 if on_time else REST)
+    finally:
+        turns.lock.release()
+
+
+async def _react_in_turn(services: Services, *, now: datetime, rest: float) -> int:
     loop = asyncio.get_running_loop()
     until, total = loop.time() + TURN_S, 0
+    began = loop.time()
     while done := await react_once(services, now=now):
         total += done
-        if loop.time() > until:
+        ended = loop.time()
+        if ended > until:
             break
+        if done == ROWS_PER_BATCH:
+            await asyncio.sleep((ended - began) * rest)
+        began = loop.time()
     return total
 
 

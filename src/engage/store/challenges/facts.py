@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.challenges.facts import CHALLENGE_STEP, ORDER, Fact, credit_fact, order_facts
-from engage.domain.challenges.progress import Interest
+from engage.domain.challenges.interest import Interest
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.keys import MemberKey
 from engage.schema.credits import credits
