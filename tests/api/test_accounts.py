@@ -130,6 +130,7 @@ async def test_the_statement_has_every_movement_with_the_balance_after_it(api: C
         ("earning", 20, 70),
         ("earning", 50, 50),
     ]
+    assert [entry["rule"] for entry in entries] == ["review", "review", "registration"]
     assert entries[0]["corrects"] == entries[1]["seq"]
     assert all(entry["credit_id"] and entry["at"].endswith("Z") for entry in entries)
     first = (await member.get(f"{ENTRIES}?limit=2")).json()

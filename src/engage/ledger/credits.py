@@ -43,9 +43,9 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A movement of the spendable balance, and its subject: the credit, the order that earned or was paid,
-    the hold, the coupon or F-code that was bought, the withdrawal. `corrects` is the seq of the entry that
-    this one takes back.
+    """A movement of the spendable balance, and its subject: the credit and its rule, the order that earned
+    or was paid, the hold, the coupon or F-code that was bought, the withdrawal. `corrects` is the seq of the
+    entry that this one takes back.
     """
 
     seq: int
@@ -54,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     balance_after: int
     at: datetime
     credit_id: UUID | None
+    rule: str | None
     order_id: str | None
     hold_id: UUID | None
     coupon_id: UUID | None
@@ -134,7 +135,7 @@ WITH page AS MATERIALIZED (
       AND (CAST(:before AS bigint) IS NULL OR seq < :before)
     ORDER BY seq DESC LIMIT :limit
 )
-SELECT e.seq, e.kind, e.active_delta, e.balance_after, e.at, e.credit_id,
+SELECT e.seq, e.kind, e.active_delta, e.balance_after, e.at, e.credit_id, c.rule_id AS rule,
        coalesce(h.order_id, c.why -> 'activity' ->> 'order_id') AS order_id,
        e.hold_id, b.id AS coupon_id, w.id AS withdrawal_id, e.corrects
 FROM page e
