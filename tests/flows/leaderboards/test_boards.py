@@ -101,6 +101,17 @@ async def test_scores_are_points_earned_and_ties_go_to_the_first(services: Servi
     await agrees(services)
 
 
+async def test_a_board_counts_from_when_it_is_added(services: Services) -> None:
+    await join(services)
+    advance(services, timedelta(minutes=1))
+    await add_board(services)
+    await perform(services, tap())
+    await react(services)
+    assert await standing(services) == [(1, 2, True)]
+    await rebuild(services)
+    assert await standing(services) == [(1, 2, True)]
+
+
 async def test_points_that_are_taken_back_lower_a_score(services: Services) -> None:
     await add_board(services)
     await join(services)

@@ -70,7 +70,11 @@ async def count_members_scores(services: Services, members: Sequence[MemberKey],
                 )
                 for key, period in open_.items()
             }
-            queries = [_query(each, boards[each.key]) for each in counting if each.key in boards]
+            queries = [
+                _query(each, boards[each.key], since=_since(services, each.key))
+                for each in counting
+                if each.key in boards
+            ]
             of_credits = [query for query in queries if query.challenge_id is None]
             if of_credits:
                 await count_scores(conn, of_credits, now=now)
@@ -169,7 +173,13 @@ def zones_of(services: Services, program_id: str) -> set[str]:
     }
 
 
-def _query(each: _Counting, board: Leaderboard) -> ScoreQuery:
+def _since(services: Services, key: PeriodKey) -> datetime:
+    """Return when a board was first in force: it counts nothing from before."""
+    versions = services.definitions.every(LEADERBOARD, key[0])
+    return min(version.since for version in versions if version.id == key[1])
+
+
+def _query(each: _Counting, board: Leaderboard, *, since: datetime) -> ScoreQuery:
     begins_at, ends_at = each.period.bounds(board, each.zone)
     kind, _, id_ = board.score.partition(":")
     return ScoreQuery(
@@ -177,7 +187,7 @@ def _query(each: _Counting, board: Leaderboard) -> ScoreQuery:
         member_id=each.member.member_id,
         board_id=board.id,
         period=each.period.label,
-        begins_at=begins_at,
+        begins_at=max(begins_at, since),
         ends_at=ends_at,
         rule_id=None if board.score == POINTS_EARNED else board.score,
         challenge_id=id_ if kind == CHALLENGE.name else None,
