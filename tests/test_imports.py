@@ -88,8 +88,8 @@ DOMAIN_MAY_IMPORT = {
 DOMAIN_BOTTOM_UP = [
     *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
-    *("examples", "withdrawals", "rewards", "referrals", "checkout", "games", "draws", "challenges"),
-    *("quizzes", "tiers", "leaderboards"),
+    *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
+    *("challenges", "quizzes", "tiers", "leaderboards"),
     *("program", "playback"),
 ]
 

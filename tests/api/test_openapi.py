@@ -92,6 +92,7 @@ VERBS = (
         "advance",
         "answer",
         "approve",
+        "buy",
         "capture",
         "change",
         "create",

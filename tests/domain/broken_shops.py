@@ -344,7 +344,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         "",
         [
             "examples[0].steps[5]: expected one of earns, refused, quotes, pays, gives, wins, asks, "
-            "grades, balance, expiring, tiers, got no expectation"
+            "grades, balance, streak, expiring, tiers, got no expectation"
         ],
     ),
     "a reward that is refused and given": (
@@ -381,7 +381,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
             "review, visit, birthday, order, join, wait, order_delivered, order_cancelled, order_returned, "
             "review_published, review_removed, share_confirmed, share_removed, quote, hold, spend, "
             "capture, release, redeem, withdraw, play_game, enter_draw, start_quiz, answer_quiz, "
-            "friend_joins, friend_orders, friend_returns, use_friends_code, "
+            "friend_joins, friend_orders, friend_returns, use_friends_code, buy_freeze, "
             'got "reedem" (did you mean redeem?)'
         ],
     ),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from engage.domain.earning.limits import Slot, WindowSlot
@@ -14,6 +15,7 @@ from engage.embedded import valkey as embedded
 from engage.embedded.child_process import start
 from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
+from engage.gate import keys
 from engage.gate.client import ClaimResult, Gate, SlotRequest, open_gate
 from tests.gate.claims import (
     GRANTED,
@@ -56,7 +58,8 @@ def some_claims(seed: int, count: int) -> list[tuple[str, Slot]]:
 
 
 async def prepare(gate: Gate, program: str) -> None:
-    known = [(program, member, [streak(1, 3), places(1)]) for member in MEMBERS[::3]]
+    records: list[keys.Record] = [streak(1, 3), places(1)]
+    known = [(program, member, records) for member in MEMBERS[::3]]
     await gate.load(known, day=20_000, month=24_000)
     await gate.load([(program, member, []) for member in MEMBERS[1::3]], day=20_000, month=24_000)
 
@@ -74,11 +77,11 @@ async def test_a_batch_gives_the_results_of_single_claims(gate: Gate, seed: int)
         many = await gate.claim([SlotRequest("p-many", member, slot) for member, slot in claims])
         assert many == one_by_one
         seen |= {answer.status for answer in many}
-        granted = [(*c, a.number) for c, a in zip(claims, many, strict=True) if a.status == GRANTED]
-        for member, slot, number in granted:
-            await gate.confirm([(SlotRequest("p-one", member, slot), number)])
+        granted = [(*c, a) for c, a in zip(claims, many, strict=True) if a.status == GRANTED]
+        for member, slot, answer in granted:
+            await gate.confirm([(SlotRequest("p-one", member, slot, answer.event), answer.number)])
         await gate.confirm(
-            [(SlotRequest("p-many", member, slot), number) for member, slot, number in granted]
+            [(SlotRequest("p-many", member, slot, a.event), a.number) for member, slot, a in granted]
         )
     assert seen == {GRANTED, REFUSED, UNKNOWN}
     for member in MEMBERS:
@@ -93,7 +96,11 @@ async def test_a_cluster_gives_the_results_of_one_server(gate: Gate, cluster: Ga
     requests = [SlotRequest(PROGRAM, member, slot) for member, slot in claims]
     expected, actual = await gate.claim(requests), await cluster.claim(requests)
     assert actual == expected
-    granted = [(a, c.number) for a, c in zip(requests, actual, strict=True) if c.status == GRANTED]
+    granted = [
+        (replace(request, event=claim.event), claim.number)
+        for request, claim in zip(requests, actual, strict=True)
+        if claim.status == GRANTED
+    ]
     for server in (gate, cluster):
         await server.confirm(granted)
         await server.undo(requests[::7])

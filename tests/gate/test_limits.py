@@ -1,8 +1,9 @@
 """Slots that the gate grants and refuses when nothing fails."""
 
 import pytest
+from msgspec.structs import replace
 
-from engage.domain.earning.limits import OnceSlot, StreakSlot, WindowSlot
+from engage.domain.earning.limits import OnceSlot, WindowSlot
 from engage.gate import keys
 from engage.gate.client import Gate
 from tests.gate.claims import (
@@ -174,7 +175,7 @@ async def test_a_rule_has_a_window_of_each_kind(gate: Gate) -> None:
 
 async def test_a_streak_day_with_a_further_limit(gate: Gate) -> None:
     monthly = share(2, count=1, rule="fuel")
-    day = StreakSlot("fuel", tap(2).day, tap(2).zone, further=(monthly,))
+    day = replace(tap(2), further=(monthly,))
     await load(gate, streak(1, 4))
     (first,) = await claim_all(gate, day)
     assert (first.status, first.number, first.further[0].number) == (GRANTED, 5, 1)

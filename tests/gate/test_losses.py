@@ -12,6 +12,7 @@ from tests.gate.claims import (
     UNKNOWN,
     claim,
     claim_all,
+    claim_day,
     confirm,
     load,
     places,
@@ -61,25 +62,31 @@ async def test_a_late_confirmation_does_not_confirm_another_claim(gate: Gate) ->
 
 async def test_a_confirmation_holds_after_a_loss(gate: Gate) -> None:
     await load(gate)
-    await claim(gate, tap(1))
+    first = await claim_day(gate, tap(1))
     await claim(gate, share())
     await undo(gate, tap(1))
     await load(gate)
-    await confirm(gate, tap(1), 1)
+    await confirm(gate, tap(1), 1, event=first)
     await confirm(gate, share(), 2)
     assert await claim(gate, tap(1)) == (REFUSED, 1)
     assert await claim(gate, tap(2)) == (GRANTED, 2)
     assert [answer.number for answer in await claim_all(gate, share(), share())] == [1, 3]
 
 
-async def test_a_confirmation_of_an_older_day_changes_nothing(gate: Gate) -> None:
+async def test_a_confirmation_of_an_older_event_changes_nothing(gate: Gate) -> None:
+    await load(gate)
+    first = await claim_day(gate, tap(1))
+    await undo(gate, tap(1))
     await load(gate, streak(2, 9))
-    await confirm(gate, tap(1), 3)
+    await confirm(gate, tap(1), 1, event=first)
     assert await claim(gate, tap(3)) == (GRANTED, 10)
 
 
 async def test_a_confirmation_does_not_load_an_unknown_member(gate: Gate) -> None:
-    await confirm(gate, tap(1), 1)
+    await load(gate)
+    first = await claim_day(gate, tap(1))
+    await undo(gate, tap(1))
+    await confirm(gate, tap(1), 1, event=first)
     assert await gate.read(PROGRAM, "m-1") is None
 
 

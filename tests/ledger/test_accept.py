@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.decide import decide
-from engage.domain.earning.limits import StreakSlot
+from engage.domain.earning.limits import DailyStreak, StreakSlot
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.program import parse
 from engage.ledger.accept import CreditToAccept, accept
@@ -123,21 +123,19 @@ async def test_an_activity_with_a_known_reference_earns_under_no_rule(db: AsyncE
     assert keys == {(PROGRAM, "m-1", "first_link")}
 
 
-async def test_a_streak_begins_only_without_a_credit_for_the_day_before(db: AsyncEngine) -> None:
-    async def begin(days: int, zone: str = MADRID) -> int:
-        slot = StreakSlot("fuel", (NOON + days * DAY).date(), zone)
-        (credit,) = decide(
-            PLAYGROUND.earning, tap(), at=NOON + days * DAY, zone=zone, grants=[Grant(slot, 1)]
-        )
-        before = slot.source_key(0).replace(str(slot.day), str(slot.day - DAY))
-        return len((await take(db, [CreditToAccept(PROGRAM, "m-1", new_id(), credit, day_before=before)]))[0])
+async def test_an_event_of_a_streak_is_accepted_only_after_all_before_it(db: AsyncEngine) -> None:
+    async def begin(days: int, seq: int) -> int:
+        at = NOON + days * DAY
+        slot = StreakSlot("fuel", at.date(), MADRID, at, DailyStreak())
+        (credit,) = decide(PLAYGROUND.earning, tap(), at=at, zone=MADRID, grants=[Grant(slot, 1)])
+        return len((await take(db, [CreditToAccept(PROGRAM, "m-1", new_id(), credit, streak_seq=seq)]))[0])
 
-    assert await begin(10) == 1
-    assert await begin(11) == 0, "the day after"
-    assert await begin(10) == 0, "the day itself"
-    assert await begin(9) == 1, "a day that comes late"
-    assert await begin(11, "Europe/London") == 1, "another zone's run is for others to judge"
-    assert await begin(13) == 1
+    assert await begin(10, 1) == 1
+    assert await begin(11, 1) == 0, "it does not know the day before"
+    assert await begin(10, 2) == 0, "the day itself"
+    assert await begin(9, 2) == 1, "a day that comes late"
+    assert await begin(11, 2) == 0
+    assert await begin(11, 3) == 1
 
 
 async def test_writers_in_any_order_do_not_deadlock(db: AsyncEngine) -> None:

@@ -218,7 +218,7 @@ async def test_an_advancing_clock_stops_before_points_that_come_after_others_hav
     # Pending points may end before other pending points become active.
     await change(
         "INSERT INTO credits SELECT (jsonb_populate_record(c, jsonb_build_object('id', uuidv7(),"
-        " 'source_key', 'other', 'due_at', due_at - interval '2 min',"
+        " 'source_key', 'other', 'streak_seq', NULL, 'due_at', due_at - interval '2 min',"
         " 'expires_at', due_at - interval '1 min'))).* FROM credits c WHERE state = 'pending'"
     )
     assert await stop(NOON, far) == due - MOMENT

@@ -5,6 +5,7 @@ from itertools import count
 from typing import Literal
 from uuid import UUID
 
+from msgspec.structs import asdict
 from redis.asyncio import Redis
 from sqlalchemy import select
 
@@ -220,7 +221,12 @@ class ActivityScenario:
         program, zone = self.in_force(member)
         now = self.clock.now()
         assert (home.balance.active, home.balance.pending) == member.balance()
-        assert home.streak == member.streak(program, now, zone)
+        expected = member.streak(program, now, zone)
+        assert (home.streak is None) == (expected is None)
+        if expected is not None:
+            assert {name: getattr(home.streak, name) for name in expected.__struct_fields__} == asdict(
+                expected
+            )
         assert {limit.rule: limit.remaining for limit in home.limits} == member.remaining(program, now, zone)
 
     def close(self) -> None:

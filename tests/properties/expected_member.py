@@ -14,6 +14,7 @@ from engage.domain.earning.streak import StreakView, view
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.limits import SimulatedLimits
+from engage.flows.activities.streaks import streak_terms
 
 State = Literal["pending", "active", "reversed"]
 Slots = tuple[str, tuple[WindowPlace, ...]]  # (source key, places in windows)
@@ -140,7 +141,8 @@ class ExpectedMember(SimulatedLimits):
         if rules.streak is None:
             return None
         days = rules.bonus_days(rules.streak.id)
-        return view(self.streaks.get(rules.streak.id), at, zone, bonus_every_days=days)
+        terms = streak_terms(program, rules.streak.id)
+        return view(self.streaks.get(rules.streak.id), at, zone, terms, bonus_every_days=days)
 
 
 def _in_slots(credit: NewCredit, slots: Slots) -> NewCredit:

@@ -29,6 +29,7 @@ from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
 from engage.api.rewards.shop import FCodeController
 from engage.api.sandbox import SandboxController
+from engage.api.streaks.mobile import StreakController
 from engage.api.tasks.mobile import TaskController
 from engage.api.tiers.admin import AdminTierController
 from engage.api.tiers.shop import BenefitController
@@ -42,6 +43,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     ActivityController,
     TaskController,
     ChallengeController,
+    StreakController,
     RewardController,
     QuizController,
     ReferralController,

@@ -109,6 +109,11 @@ def streak_key(rule_id: str, day: date) -> str:
     return f"{rule_id}:{day.isoformat()}"
 
 
+def freeze_key(rule_id: str, freeze_id: UUID) -> str:
+    """The key of a credit of no points that gave freezes for a streak."""
+    return f"{rule_id}:freeze:{freeze_id}"
+
+
 def window_key(rule_id: str, window: str, slot: int) -> str:
     """The key of a window's slot. `window` is its label, such as 2026-11."""
     return f"{rule_id}:{window}:{slot}"

@@ -11,14 +11,17 @@ from importlib import resources
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
 from engage.connections.server_version import check_valkey
 from engage.connections.valkey import answering, away_is_unavailable, open_client, open_cluster
+from engage.domain import calendar
 from engage.domain.earning.limits import OnceSlot, Slot, StreakSlot, WindowSlot
-from engage.domain.earning.slots import Grant, WindowGrant, short_code
+from engage.domain.earning.slots import Grant, WindowGrant, granted_day, short_code
+from engage.domain.earning.streak import Streak
 from engage.gate import boards, keys
 from engage.gate.boards import Boards
 
@@ -53,15 +56,24 @@ class FurtherResult(msgspec.Struct, frozen=True):
     left: int
 
 
+class StreakEvent(msgspec.Struct, frozen=True):
+    """A streak after an event, and how many events it has had."""
+
+    streak: Streak
+    seq: int
+
+
 class ClaimResult(msgspec.Struct, frozen=True):
     """`number` and `left` are those of the grant (`engage.domain.earning.slots.Grant`). `own` is the status
-    without the further slots: nothing is claimed unless all are granted.
+    without the further slots: nothing is claimed unless all are granted. `event` is that of a streak,
+    granted.
     """
 
     own: int
     number: int = 0
     left: int = 0
     further: tuple[FurtherResult, ...] = ()
+    event: StreakEvent | None = None
 
     @property
     def status(self) -> int:
@@ -70,11 +82,16 @@ class ClaimResult(msgspec.Struct, frozen=True):
 
     def grant(self, slot: Slot) -> Grant:
         """The grant of `slot`, which all limits allow."""
+        if isinstance(slot, StreakSlot):
+            assert self.event is not None
+            granted = granted_day(slot, self.event.streak)
+        else:
+            granted = Grant(slot, self.number, self.left)
         if not self.further:
-            return Grant(slot, self.number, self.left)
+            return granted
         further = zip(slot.further, self.further, strict=True)
         places = tuple(WindowGrant(window, one.number, one.left) for window, one in further)
-        return Grant(slot, self.number, self.left, places)
+        return replace(granted, further=places)
 
     def taken(self, slot: Slot) -> list[WindowSlot]:
         """The windows that refuse `slot`; none where its own limit refuses it and is no window."""
@@ -86,11 +103,12 @@ class ClaimResult(msgspec.Struct, frozen=True):
 
 
 class SlotRequest(msgspec.Struct, frozen=True):
-    """A slot for a member."""
+    """A slot for a member. `event`: the event of a streak that is confirmed."""
 
     program_id: str
     member_id: str
     slot: Slot
+    event: StreakEvent | None = None
 
     @property
     def key(self) -> str:
@@ -116,6 +134,7 @@ class Gate:
             argument = (HASH_TTL_S, ONCE_TTL_S, claims, *([further] if further else []))
             flat = _integers.decode(await self._call("engage_claim", names, argument))
             behind = 3 * len(group)
+            runs = behind + 3 * sum(len(request.slot.further) for _, _, request in group)
             for n, (index, _, request) in enumerate(group):
                 own, number, left = flat[3 * n : 3 * n + 3]
                 places: tuple[FurtherResult, ...] = ()
@@ -123,7 +142,11 @@ class Gate:
                     end = behind + 3 * len(request.slot.further)
                     places = tuple(FurtherResult(*flat[at : at + 3]) for at in range(behind, end, 3))
                     behind = end
-                results[index] = ClaimResult(own, number, left, places)
+                event = None
+                if own == ClaimStatus.GRANTED and isinstance(request.slot, StreakSlot):
+                    event = _event(request.slot, number, *flat[runs : runs + 5])
+                    runs += 5
+                results[index] = ClaimResult(own, number, left, places, event)
         return results
 
     async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
@@ -149,7 +172,7 @@ class Gate:
             await self._call("engage_undo", _names(group), [(member_id,) for _, _, (_, member_id) in group])
 
     async def load(
-        self, members: Sequence[tuple[str, str, list[keys.SlotRecord]]], *, day: int, month: int
+        self, members: Sequence[tuple[str, str, list[keys.Record]]], *, day: int, month: int
     ) -> None:
         """Loads the records of members (program, member, records) that the gate does not know.
 
@@ -162,7 +185,7 @@ class Gate:
             packed = [keys.pack(records) for _, _, (_, _, records) in group]
             await self._call("engage_load", _names(group), (HASH_TTL_S, *oldest, member_ids), *packed)
 
-    async def read(self, program_id: str, member_id: str) -> list[keys.SlotRecord] | None:
+    async def read(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """The records of a member, or None if the gate does not know the member."""
         async with answering():
             packed = await self._client.hget(keys.bucket(program_id, member_id), member_id)  # type: ignore[misc]  # redis-py types it as maybe not awaitable.
@@ -277,8 +300,11 @@ def _further(
 
 def _claim(request: SlotRequest) -> tuple[Any, ...]:
     match request.slot:
-        case StreakSlot(rule_id=rule_id, zone=zone) as slot:
-            return "s", request.member_id, short_code(rule_id), slot.period, short_code(zone)
+        case StreakSlot(rule_id=rule_id) as slot:
+            second, zone = keys.seconds(slot.at), short_code(slot.zone)
+            freezes = () if (offer := slot.terms.freezes) is None else offer.numbers
+            code = short_code(rule_id)
+            return "s", request.member_id, code, slot.period, zone, second, slot.may_be_before, freezes
         case WindowSlot(rule_id=rule_id, window=window, count=count):
             kind = keys.WINDOW_KINDS[window.kind]
             return "w", request.member_id, short_code(rule_id), kind, window.period, count
@@ -286,12 +312,29 @@ def _claim(request: SlotRequest) -> tuple[Any, ...]:
             return ("k",)
 
 
+def _event(
+    slot: StreakSlot, days: int, period: int, frozen: int, freezes: int, best: int, seq: int
+) -> StreakEvent:
+    streak = Streak(
+        last_day=slot.day if period == slot.period else calendar.day_of_number(period),
+        days=days,
+        zone=slot.zone,
+        at=slot.at,
+        frozen=frozen,
+        freezes=None if freezes == keys.NO_FREEZES else freezes,
+        best=best,
+    )
+    return StreakEvent(streak, seq)
+
+
 def _confirmation(request: SlotRequest, number: int) -> tuple[Any, ...]:
     match request.slot:
-        case StreakSlot(rule_id=rule_id, zone=zone) as slot:
-            return request.member_id, short_code(rule_id), keys.STREAK, slot.period, number, short_code(zone)
+        case StreakSlot(rule_id=rule_id):
+            assert request.event is not None
+            record = keys.streak_record(rule_id, request.event.streak, request.event.seq)
+            return request.member_id, *msgspec.structs.astuple(record)
         case WindowSlot(rule_id=rule_id, window=window):
             kind = keys.WINDOW_KINDS[window.kind]
-            return request.member_id, short_code(rule_id), kind, window.period, number, 0
+            return request.member_id, short_code(rule_id), kind, window.period, number
         case OnceSlot():
             return (False,)

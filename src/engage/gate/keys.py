@@ -6,11 +6,16 @@ that puts all keys of a bucket on one node of a Cluster.
 """
 
 import struct
+from datetime import datetime
+from typing import ClassVar
 from zlib import crc32
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
+from engage.domain import calendar
 from engage.domain.earning.slots import short_code
+from engage.domain.earning.streak import Streak
 
 BUCKETS = 65_536
 PREFIX = "engage:gate:"
@@ -18,7 +23,10 @@ PREFIX = "engage:gate:"
 STREAK, DAY, MONTH = 0, 1, 2
 WINDOW_KINDS = {"day": DAY, "month": MONTH}
 
-_RECORD = struct.Struct(">HBHIHB")
+# A member who was never given freezes, which is not the same as one who has none left.
+NO_FREEZES = 255
+
+_HEAD = struct.Struct(">HB")
 
 
 def bucket(program_id: str, member_id: str) -> str:
@@ -30,32 +38,80 @@ def once(program_id: str, member_id: str, source_key: str) -> str:
     return f"{bucket(program_id, member_id)}:{member_id}:{source_key}"
 
 
-class SlotRecord(Struct, frozen=True):
-    """The state of one rule for a member, as described in library.lua."""
+class StreakRecord(Struct, frozen=True):
+    """A streak of a member, as described in library.lua."""
+
+    FORMAT: ClassVar = struct.Struct(">HBHHHHBBHHI")
+
+    code: int
+    kind: int
+    period: int
+    days: int
+    frozen: int
+    zone: int
+    unconfirmed: int
+    freezes: int
+    best: int
+    seq: int
+    at: int
+
+
+class WindowRecord(Struct, frozen=True):
+    """The used slots of a window, as bits of `value`."""
+
+    FORMAT: ClassVar = struct.Struct(">HBHIB")
 
     code: int
     kind: int
     period: int
     value: int
-    zone: int = 0
     unconfirmed: int = 0
 
 
-def streak_record(rule_id: str, last_day: int, days: int, zone: str) -> SlotRecord:
-    return SlotRecord(short_code(rule_id), STREAK, last_day, days, short_code(zone))
+Record = StreakRecord | WindowRecord
 
 
-def window_record(rule_id: str, kind: str, period: int, used: list[int]) -> SlotRecord:
+def streak_record(rule_id: str, streak: Streak, seq: int) -> StreakRecord:
+    """`seq` is how many events of the streak there were. A run that has ended has no days: none goes on."""
+    is_over = streak.ended_on is not None
+    return StreakRecord(
+        code=short_code(rule_id),
+        kind=STREAK,
+        period=calendar.day_number(streak.last_day),
+        days=0 if is_over else streak.days,
+        frozen=0 if is_over else streak.frozen,
+        zone=short_code(streak.zone),
+        unconfirmed=0,
+        freezes=NO_FREEZES if streak.freezes is None else streak.freezes,
+        best=streak.best,
+        seq=seq,
+        at=seconds(streak.at),
+    )
+
+
+def seconds(at: datetime) -> int:
+    """Whole seconds since 1970, in which the gate tells what came first."""
+    return int(at.timestamp())
+
+
+def window_record(rule_id: str, kind: str, period: int, used: list[int]) -> WindowRecord:
     """`used` are the numbers of the used slots, from 1."""
     bits = 0
     for number in used:
         bits |= 1 << (number - 1)
-    return SlotRecord(short_code(rule_id), WINDOW_KINDS[kind], period, bits)
+    return WindowRecord(short_code(rule_id), WINDOW_KINDS[kind], period, bits)
 
 
-def pack(records: list[SlotRecord]) -> bytes:
-    return b"".join(_RECORD.pack(r.code, r.kind, r.period, r.value, r.zone, r.unconfirmed) for r in records)
+def pack(records: list[Record]) -> bytes:
+    return b"".join(record.FORMAT.pack(*astuple(record)) for record in records)
 
 
-def unpack(packed: bytes) -> list[SlotRecord]:
-    return [SlotRecord(*fields) for fields in _RECORD.iter_unpack(packed)]
+def unpack(packed: bytes) -> list[Record]:
+    records: list[Record] = []
+    at = 0
+    while at < len(packed):
+        _, kind = _HEAD.unpack_from(packed, at)
+        form: type[Record] = StreakRecord if kind == STREAK else WindowRecord
+        records.append(form(*form.FORMAT.unpack_from(packed, at)))
+        at += form.FORMAT.size
+    return records

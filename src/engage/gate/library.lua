@@ -1,82 +1,127 @@
 #!lua name=engage
 
--- A member is one field of a small hash (engage.gate.keys): records of 12 bytes, one a rule and kind, big-endian:
--- rule code, kind, period, value, zone code, unconfirmed (0 or 1).
---   kind 0, streak:        period = its last day, value = days in a row, zone = code of its zone
---   kind 1 or 2, window:   period = the day (1) or month (2), value = its used slots as bits, zone = 0
--- A streak is unconfirmed from the claim of its last day until the confirmation. A window is unconfirmed from
--- its first claim for as long as the record lives: when all slots are used, the database is asked once which of
--- them it has. Counting confirmations is not enough: some confirm claims of an earlier, lost record.
+-- A member is one field of a small hash (engage.gate.keys): records, one a rule and kind, big-endian. Each begins
+-- with rule code and kind.
+--   kind 0, streak:        its last day, days in a row, frozen days among them, code of its zone, unconfirmed
+--                          (0 or 1), freezes (255: never given any), longest run, seq, second of the newest event
+--   kind 1 or 2, window:   the day (1) or month (2), its used slots as bits, unconfirmed
+-- A streak's seq is how many events it had. The database has each seq once, so a record that misses an event is
+-- found out at the next one. A streak is unconfirmed from the claim of its last day until the confirmation. A
+-- window is unconfirmed from its first claim for as long as the record lives: when all slots are used, the
+-- database is asked once which of them it has. Counting confirmations is not enough: some confirm claims of an
+-- earlier, lost record.
 -- A member without a field is unknown, which is not the same as new: the caller reads the database and loads
 -- the field. So a loss of keys costs a read and never gives a wrong answer.
 
-local FORMAT, SIZE = '>HBHIHB', 12
-local STREAK, MONTH = 0, 2
+local STREAK_FORMAT, STREAK_SIZE = '>HBHHHHBBHHI', 21
+local WINDOW_FORMAT, WINDOW_SIZE = '>HBHIB', 10
+local STREAK, MONTH, NO_FREEZES = 0, 2, 255
 local GRANTED, REFUSED, UNKNOWN = 0, 1, 2
 
+local function size_of(kind)
+  return kind == STREAK and STREAK_SIZE or WINDOW_SIZE
+end
+
+local function read_streak(records, at)
+  local _, kind, period, days, frozen, zone, unconfirmed, freezes, best, seq, second =
+    struct.unpack(STREAK_FORMAT, records, at)
+  return {at = at, kind = kind, period = period, days = days, frozen = frozen, zone = zone,
+    unconfirmed = unconfirmed, freezes = freezes, best = best, seq = seq, second = second}
+end
+
+local function read_window(records, at)
+  local _, kind, period, value, unconfirmed = struct.unpack(WINDOW_FORMAT, records, at)
+  return {at = at, kind = kind, period = period, value = value, unconfirmed = unconfirmed}
+end
+
 local function find(records, code, kind)
-  for at = 1, #records, SIZE do
-    local rule, found, period, value, zone, unconfirmed = struct.unpack(FORMAT, records, at)
+  local at = 1
+  while at <= #records do
+    local rule, found = struct.unpack('>HB', records, at)
     if rule == code and found == kind then
-      return {at = at, kind = kind, period = period, value = value, zone = zone, unconfirmed = unconfirmed}
+      return kind == STREAK and read_streak(records, at) or read_window(records, at)
     end
+    at = at + size_of(found)
   end
   return nil
 end
 
 local function put(records, code, r)
-  local packed = struct.pack(FORMAT, code, r.kind, r.period, r.value, r.zone, r.unconfirmed)
+  local packed
+  if r.kind == STREAK then
+    packed = struct.pack(STREAK_FORMAT, code, STREAK, r.period, r.days, r.frozen, r.zone, r.unconfirmed, r.freezes,
+      r.best, r.seq, r.second)
+  else
+    packed = struct.pack(WINDOW_FORMAT, code, r.kind, r.period, r.value, r.unconfirmed)
+  end
   if r.at then
-    return records:sub(1, r.at - 1) .. packed .. records:sub(r.at + SIZE)
+    return records:sub(1, r.at - 1) .. packed .. records:sub(r.at + #packed)
   end
   return records .. packed
 end
 
--- Tells whether a run of `number` days up to `day` changes the run of `r` into a longer one, or is a part of it
--- that `r` does not know: then only the database knows how long the run is.
-local function joins(r, day, number)
-  local before, known_before = day - number, r.period - r.value
-  if day > r.period then
-    return before <= r.period and before ~= known_before
-  elseif day == r.period then
-    return number ~= r.value
+-- Counts `day` in the streak `r`, as engage.domain.earning.streak.with_day does.
+local function count_day(r, day, freezes)
+  local start, most, earn_every = unpack(freezes)
+  local missed, stock = day - r.period - 1, r.freezes ~= NO_FREEZES and r.freezes or 0
+  if r.days > 0 and missed <= stock then
+    r.days, r.frozen, stock = r.days + 1, r.frozen + missed, stock - missed
+  else
+    stock = r.days > 0 and 0 or stock
+    r.days, r.frozen = 1, 0
   end
-  return day <= known_before
+  if r.freezes ~= NO_FREEZES then
+    r.freezes = stock
+  elseif start then
+    r.freezes = start
+  end
+  if start and earn_every > 0 and r.days % earn_every == 0 and r.freezes < most then
+    r.freezes = r.freezes + 1
+  end
+  r.period, r.best, r.seq, r.unconfirmed = day, math.max(r.best, r.days), r.seq + 1, 1
 end
 
-local function claim_streak(records, code, day, zone)
+-- `freezes` is {start, max, earn_every}, empty where the rule gives none. Returns (status, days in a row, the
+-- records with the claim, the streak).
+local function claim_streak(records, code, day, zone, second, may_be_before, freezes)
   local r = find(records, code, STREAK)
   if not r then
-    return GRANTED, 1, put(records, code, {kind = STREAK, period = day, value = 1, zone = zone, unconfirmed = 1})
+    r = {kind = STREAK, period = 0, days = 0, frozen = 0, zone = zone, freezes = NO_FREEZES, best = 0, seq = 0}
+    r.second = second
+    count_day(r, may_be_before and day - 1 or day, freezes)
+    return GRANTED, r.days, put(records, code, r), r
   end
   if r.zone ~= zone then
     -- The streak may run in another zone, and only the database has the zone's name.
     return UNKNOWN, 0, nil
   end
+  if may_be_before and r.period < day - 1 then
+    day = day - 1
+  end
   if r.unconfirmed > 0 then
     -- The caller of the last claim may have died before the database had it. The same day is granted again,
     -- and the database decides. Any other day depends on whether the last one counts.
     if day == r.period then
-      return GRANTED, r.value, nil
+      return GRANTED, r.days, nil, r
     end
     return UNKNOWN, 0, nil
   end
-  if day == r.period or (day < r.period and day > r.period - r.value) then
-    return REFUSED, r.value, nil
+  if day == r.period or (r.frozen == 0 and day < r.period and day > r.period - r.days) then
+    return REFUSED, r.days, nil
   end
-  if day < r.period then
-    -- Only the database knows whether this day before the run is used.
+  if day < r.period or second <= r.second or (#freezes > 0 and r.freezes == NO_FREEZES) then
+    -- What came before the newest event, or when a version gave the first freezes, only the database knows.
     return UNKNOWN, 0, nil
   end
-  r.value = (day == r.period + 1) and r.value + 1 or 1
-  r.period, r.unconfirmed = day, 1
-  return GRANTED, r.value, put(records, code, r)
+  count_day(r, day, freezes)
+  r.second = second
+  return GRANTED, r.days, put(records, code, r), r
 end
 
 local function claim_window(records, code, kind, period, count)
   local r = find(records, code, kind)
   if not r or r.period < period then
-    r = {at = r and r.at, kind = kind, period = period, value = 0, zone = 0, unconfirmed = 0}
+    r = {at = r and r.at, kind = kind, period = period, value = 0, unconfirmed = 0}
   elseif r.period > period then
     return UNKNOWN, 0, nil
   end
@@ -119,9 +164,11 @@ local function drop_old(key, oldest_day, oldest_month)
   local all = server.call('HGETALL', key)
   for i = 1, #all, 2 do
     local records, live = all[i + 1], false
-    for at = 1, #records, SIZE do
-      local _, kind, period = struct.unpack(FORMAT, records, at)
+    local at = 1
+    while at <= #records do
+      local _, kind, period = struct.unpack('>HBH', records, at)
       live = live or period >= (kind == MONTH and oldest_month or oldest_day)
+      at = at + size_of(kind)
     end
     if not live then
       server.call('HDEL', key, all[i])
@@ -132,19 +179,19 @@ end
 -- All functions: KEYS has a key for each item, ARGV[1] is msgpack. hash_ttl_s and once_ttl_s are how long a hash
 -- and a once key live after their last change.
 
--- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}, further}; a claim is {'s', member, code, day, zone},
--- {'w', member, code, kind, period, count} or {'k'}. `further` has a list for each claim whose rule has further
+-- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}, further}; a claim is
+-- {'s', member, code, day, zone, second, may_be_before, freezes}, {'w', member, code, kind, period, count} or {'k'}. `further` has a list for each claim whose rule has further
 -- limits, by the claim's number: {hash, member, code, kind, period, count, kind, period, count, …}, where `hash` is
 -- the number of the key of the member's hash.
 -- Returns msgpack of {status, number, left, status, number, left, …}; left = free slots of a window after this one.
--- Behind the claims are the same three of each further limit. A claim that is not granted as a whole claims
--- nothing.
+-- Behind the claims are the same three of each further limit, and then the last day, frozen, freezes, best and seq
+-- of each streak that is granted. A claim that is not granted as a whole claims nothing.
 local function claim(keys, args)
   local hash_ttl_s, once_ttl_s, claims, further = unpack(cmsgpack.unpack(args[1]))
-  local answer, behind = {}, {}
+  local answer, behind, runs = {}, {}, {}
   for i, c in ipairs(claims) do
     local hash, member, once, limits = keys[i], c[2], nil, further and further[i]
-    local status, number, records, changed, left = nil, nil, nil, nil, nil
+    local status, number, records, changed, left, run = nil, nil, nil, nil, nil, nil
     if c[1] == 'k' then
       once, number = server.call('GET', keys[i]), 1
       status = once == 'c' and REFUSED or GRANTED
@@ -153,7 +200,7 @@ local function claim(keys, args)
       if not records then
         status, number = UNKNOWN, 0
       elseif c[1] == 's' then
-        status, number, changed = claim_streak(records, c[3], c[4], c[5])
+        status, number, changed, run = claim_streak(records, c[3], c[4], c[5], c[6], c[7], c[8])
       else
         status, number, changed, left = claim_window(records, c[3], c[4], c[5], c[6])
       end
@@ -178,37 +225,45 @@ local function claim(keys, args)
       server.call('SET', keys[i], 'u', 'EX', once_ttl_s)
     end
     answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = status, number, left or 0
+    for _, one in ipairs(run and {run.period, run.frozen, run.freezes, run.best, run.seq} or {}) do
+      runs[#runs + 1] = one
+    end
   end
-  for _, one in ipairs(behind) do
-    answer[#answer + 1] = one
+  for _, list in ipairs({behind, runs}) do
+    for _, one in ipairs(list) do
+      answer[#answer + 1] = one
+    end
   end
   return cmsgpack.pack(answer)
 end
 
--- The database has accepted these claims, whatever the hash says meanwhile.
--- ARGV[1]: {once_ttl_s, {claim, …}}; a claim is {member, code, kind, period, number, zone} or {false} for a once key.
+-- The database has accepted these claims, whatever the hash says meanwhile. Of a streak the event with the highest
+-- seq counts.
+-- ARGV[1]: {once_ttl_s, {claim, …}}; a claim is {member, code, 0, last day, days, frozen, zone, 0, freezes, best, seq,
+-- second} of a streak, {member, code, kind, period, number} of a window, or {false} for a once key.
 local function confirm(keys, args)
   local once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
   for i, c in ipairs(claims) do
-    local member, code, kind, period, number, zone = unpack(c)
+    local member, code, kind = c[1], c[2], c[3]
     local records = member and server.call('HGET', keys[i], member)
     if not member then
       server.call('SET', keys[i], 'c', 'EX', once_ttl_s)
     elseif records then
       local r = find(records, code, kind)
-      if r and kind == STREAK and r.zone == zone and joins(r, period, number) then
-        server.call('HDEL', keys[i], member)
-        r = nil
-      elseif not r or r.period < period then
-        r = {at = r and r.at, kind = kind, period = period, value = 0, zone = zone, unconfirmed = 0}
-      end
-      if r and r.period == period then
-        if kind == STREAK then
-          r.value, r.zone, r.unconfirmed = number, zone, 0
-        else
-          r.value = bit.bor(r.value, bit.lshift(1, number - 1)) % 4294967296
+      if kind == STREAK then
+        if not r or r.seq <= c[11] then
+          r = {at = r and r.at, kind = STREAK, period = c[4], days = c[5], frozen = c[6], zone = c[7],
+            unconfirmed = 0, freezes = c[9], best = c[10], seq = c[11], second = c[12]}
+          server.call('HSET', keys[i], member, put(records, code, r))
         end
-        server.call('HSET', keys[i], member, put(records, code, r))
+      else
+        if not r or r.period < c[4] then
+          r = {at = r and r.at, kind = kind, period = c[4], value = 0, unconfirmed = 0}
+        end
+        if r.period == c[4] then
+          r.value = bit.bor(r.value, bit.lshift(1, c[5] - 1)) % 4294967296
+          server.call('HSET', keys[i], member, put(records, code, r))
+        end
       end
     end
   end

@@ -25,49 +25,44 @@ from engage.schema.time import NOW
 # order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.
 #
 # A credit takes its source key and its slots in windows together, or none of them: they are in unique indexes
-# of the one row.
+# of the one row. So is the place of a day among the events of its streak: a day that was counted without the
+# event before it is not accepted.
 #
-# Two conditions are beyond a unique key. An activity whose reference has credits already earns nothing more,
-# under any rule. And a run of days does not begin on the day after another one in the same zone: the gate had
-# lost that day, and the member would lose the streak. Both are looked up row by row, through an index: an
-# EXISTS could be planned as one scan of all credits.
+# One condition is beyond a unique key: an activity whose reference has credits already earns nothing more,
+# under any rule. It is looked up row by row, through an index: an EXISTS could be planned as one scan of all
+# credits.
 _ACCEPT = DirectStatement(
     text(f"""
 WITH batch AS MATERIALIZED (
     SELECT * FROM unnest(
         CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:with_ids AS uuid[]),
-        CAST(:decisions AS int[])
-    ) AS a (member_id, id, with_id, number)
+        CAST(:streak_seqs AS int[]), CAST(:decisions AS int[])
+    ) AS a (member_id, id, with_id, streak_seq, number)
     JOIN unnest(
         CAST(:program_ids AS text[]), CAST(:source_keys AS text[]), CAST(:references AS text[]),
         CAST(:rule_ids AS text[]), CAST(:versions AS text[]), CAST(:points AS bigint[]),
         CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
         CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
-        CAST(:days_before AS text[]), CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
+        CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
         CAST(:of_months AS date[]), CAST(:month_slots AS smallint[]), CAST(:lapse_ats AS timestamptz[]),
         CAST(:units AS text[]), CAST(:boosts AS text[]), CAST(:besides AS text[])
     ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
-                            activity_at, due_at, expires_at, why, known, day_before, of_day, day_slot,
+                            activity_at, due_at, expires_at, why, known, of_day, day_slot,
                             of_month, month_slot, lapses_at, unit, boost, beside, number)
     USING (number)
 ), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot, lapses_at, unit, boost, beside)
+                         of_month, month_slot, lapses_at, unit, boost, beside,
+                         streak_seq)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside
+           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside, a.streak_seq
     FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
           SELECT c.id FROM credits c
           WHERE c.program_id = a.program_id AND c.member_id = a.member_id AND c.reference = a.reference
-          LIMIT 1) IS NULL)
-      AND (a.day_before IS NULL OR (
-          SELECT c.id FROM credits c
-          WHERE c.program_id = a.program_id AND c.member_id = a.member_id
-            AND c.source_key = a.day_before
-            AND c.why -> 'inputs' ->> 'zone' = a.why -> 'inputs' ->> 'zone'
           LIMIT 1) IS NULL)
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
@@ -113,9 +108,8 @@ class CreditToAccept(msgspec.Struct, frozen=True):
     """A credit to accept, for a member. The caller makes the id (UUIDv7).
 
     `with_id` is the credit whose slot this one shares (`same_as`), or which it boosts: it is accepted only if
-    that one is.
-    `known`: other credits of the same activity were accepted before. `day_before` is set for a day of
-    a streak: the source key of the day before its run.
+    that one is. `known`: other credits of the same activity were accepted before. `streak_seq`: of a day of a
+    streak, its number among the events of the streak.
     """
 
     program_id: str
@@ -124,7 +118,7 @@ class CreditToAccept(msgspec.Struct, frozen=True):
     credit: NewCredit
     with_id: UUID | None = None
     known: bool = False
-    day_before: str | None = None
+    streak_seq: int | None = None
 
 
 _encode_why = msgspec.json.Encoder().encode
@@ -152,6 +146,7 @@ async def accept(
             "member_ids": [a.member_id for a in accepting],
             "ids": [a.id for a in accepting],
             "with_ids": [a.with_id for a in accepting],
+            "streak_seqs": [a.streak_seq for a in accepting],
             "decisions": decisions,
             "program_ids": [a.program_id for a in first],
             "source_keys": [c.source_key for c in credits],
@@ -164,7 +159,6 @@ async def accept(
             "expires_ats": [c.expires_at for c in credits],
             "whys": [why_json(c.why) for c in credits],
             "known": [a.known for a in first],
-            "days_before": [a.day_before for a in first],
             "lapse_ats": [c.lapses_at for c in credits],
             "units": [c.unit for c in credits],
             "boosts": [c.boost for c in credits],
@@ -191,11 +185,11 @@ def _decisions(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept
 
     Those of a group differ only in the member and the id, so the statement gets their decision once.
     """
-    numbers: dict[tuple[str, int, bool, str | None], int] = {}
+    numbers: dict[tuple[str, int, bool], int] = {}
     first: list[CreditToAccept] = []
     decisions = []
     for credit in accepting:
-        decision = (credit.program_id, id(credit.credit), credit.known, credit.day_before)
+        decision = (credit.program_id, id(credit.credit), credit.known)
         number = numbers.get(decision)
         if number is None:
             first.append(credit)

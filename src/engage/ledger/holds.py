@@ -1,4 +1,4 @@
-"""Holds: points set aside for a checkout, a redemption or a withdrawal.
+"""Holds: points set aside for a checkout, a redemption, a withdrawal or a freeze.
 
 Holds are written only while the member's balance is locked (`engage.ledger.accounts`), and what was read
 before is read again then. The moves of a hold's entries say which lots its points are from.
@@ -18,7 +18,7 @@ from engage.schema.holds import holds as table
 from engage.schema.rows import Batch, from_row, select_list
 from engage.schema.time import is_due
 
-HoldPurpose = Literal["checkout", "redemption", "withdrawal"]
+HoldPurpose = Literal["checkout", "redemption", "withdrawal", "freeze"]
 HoldState = Literal["open", "captured", "released", "expired"]
 
 
@@ -113,7 +113,7 @@ async def read_hold(conn: AsyncConnection, id_: UUID) -> Hold | None:
 
 
 async def add_holds(conn: AsyncConnection, holds: Sequence[Hold]) -> None:
-    """Add holds; those of redemptions are captured from the start."""
+    """Add holds; those of redemptions and freezes are captured from the start."""
     rows = [
         msgspec.structs.replace(hold, request=hold.request and msgspec.json.encode(hold.request).decode())
         for hold in holds

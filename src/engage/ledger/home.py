@@ -5,7 +5,7 @@ the member's row of balances. Names of parameters are unique among all sections;
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
 from engage.domain.calendar import WindowKind
-from engage.domain.earning.streak import Streak
-from engage.ledger.streak_run import streak_run
+from engage.ledger.streaks import StreakInLedger, days_between, newest_event, streak_of
 
 
 class ExpiringPoints(msgspec.Struct, frozen=True):
@@ -53,17 +52,27 @@ WAITING = """(
     ) w
 )"""
 
+# The days before the last one in which the frozen days of a run are looked for.
+FROZEN_SHOWN = 61
+
+_LAST_DAY = "coalesce(e.inputs -> 'streak' ->> 'day', e.inputs ->> 'day')"
+
 
 def streak(parameter: str) -> str:
-    """The run of the rule that a parameter names."""
+    """The newest event of the streak of the rule that a parameter names, and its newest days if some days of
+    its run are frozen.
+    """
+    rule = f"CAST(:{parameter} AS text)"
+    days = days_between("b", rule, f"(CAST({_LAST_DAY} AS date) - {FROZEN_SHOWN})", _LAST_DAY)
     return f"""(
-        SELECT json_build_array(run.day, run.days, run.zone)
-        FROM ({streak_run("b", f"CAST(:{parameter} AS text)", "CAST(:now AS timestamptz)")}) run
-        WHERE run.day IS NOT NULL
+        SELECT json_build_array(e.seq, e.at, e.inputs, e.days, CASE
+            WHEN coalesce(e.inputs -> 'streak', e.inputs) -> 'frozen' IS NOT NULL THEN ARRAY({days})
+        END)
+        FROM ({newest_event("b", rule)}) e WHERE e.seq IS NOT NULL OR e.days IS NOT NULL
     )"""  # noqa: S608
 
 
-# The run of the rule `:streak_rule`.
+# The streak of the rule `:streak_rule`.
 STREAK = streak("streak_rule")
 
 # Which of the source keys `:once_keys` have a credit.
@@ -128,12 +137,16 @@ def waiting_of(value: Any) -> list[WaitingPoints]:
     return msgspec.convert(value or [], list[WaitingPoints])
 
 
-def streak_of(value: Any) -> Streak | None:
-    """The newest day of the streak, and its length on that day."""
-    if value is None:
-        return None
-    day, days, zone = value
-    return Streak(date.fromisoformat(day), days, zone)
+def streak_shown(value: Any) -> tuple[StreakInLedger | None, list[date]]:
+    """The streak, and the frozen days of its run up to its last day, the newest ones if there are many."""
+    seq, at, inputs, older_days, days = value or [None] * 5
+    found = streak_of(seq, at, inputs, older_days)
+    if found is None or not days:
+        return found, []
+    streak, used = found.streak, set(days)
+    first = max(streak.first_day, streak.last_day - timedelta(days=FROZEN_SHOWN))
+    span = [first + timedelta(days=n) for n in range((streak.last_day - first).days)]
+    return found, [day for day in span if day.isoformat() not in used]
 
 
 def used_slots_of(value: Any) -> dict[tuple[str, WindowKind], list[int]]:

@@ -9,21 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.calendar import WindowKind
 from engage.domain.earning.limits import WindowSlot
-from engage.domain.earning.streak import Streak
 from engage.domain.keys import MemberKey
-from engage.ledger.streak_run import streak_run
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
-_RULES = Batch("a", credits, "program_id", "member_id", "rule_id", at="timestamptz")
 _WINDOWS = Batch("a", credits, "program_id", "member_id", "rule_id", kind="text", first_day="date")
 _MEMBERS = Batch("k", credits, "program_id", "member_id")
-
-_STREAKS = text(f"""
-SELECT a.program_id, a.member_id, a.rule_id, a.at, run.day, run.days, run.zone, run.late, run.later
-FROM {_RULES} CROSS JOIN LATERAL ({streak_run("a", "a.rule_id", "a.at")}) run
-WHERE run.day IS NOT NULL OR run.later
-""")  # noqa: S608  # Names of the schema, here and below.
 
 _USED = text(f"""
 WITH a AS MATERIALIZED (SELECT * FROM {_WINDOWS})
@@ -51,25 +42,6 @@ WHERE EXISTS (
 """)  # noqa: S608
 
 
-class StreakQuery(msgspec.Struct, frozen=True):
-    """A member and a rule that counts days in a row, as of an instant."""
-
-    program_id: str
-    member_id: str
-    rule_id: str
-    at: datetime
-
-
-class StreakInLedger(msgspec.Struct, frozen=True):
-    """A streak as of an instant. `late` of its days, the last ones, were counted without those before them,
-    which came later. `later`: there are days after the instant.
-    """
-
-    streak: Streak | None
-    late: int = 0
-    later: bool = False
-
-
 class WindowQuery(msgspec.Struct, frozen=True):
     """A member, a rule and a window of one of its limits."""
 
@@ -83,21 +55,6 @@ class WindowQuery(msgspec.Struct, frozen=True):
 def query_of(member: MemberKey, slot: WindowSlot) -> WindowQuery:
     """The query for the used slots of the window of `slot`."""
     return WindowQuery(*member, slot.rule_id, slot.window.kind, slot.window.first_day)
-
-
-async def read_streaks(
-    conn: AsyncConnection, queries: Sequence[StreakQuery]
-) -> dict[StreakQuery, StreakInLedger]:
-    """Read each streak with its newest day; members without a streak are absent."""
-    if not queries:
-        return {}
-    rows = await conn.execute(_STREAKS, _RULES.of(map(msgspec.structs.astuple, queries)))
-    return {
-        StreakQuery(program_id, member_id, rule_id, at): StreakInLedger(
-            None if day is None else Streak(day, days, zone), late or 0, later
-        )
-        for program_id, member_id, rule_id, at, day, days, zone, late, later in rows
-    }
 
 
 async def read_used_slots(

@@ -12,6 +12,7 @@ from engage.messages.catalogue import translate
 COUNTED: Final[Mapping[Code, str]] = {
     Code.BODY_TOO_LARGE: "limit_bytes",
     Code.LIMIT_REACHED: "limit",
+    Code.FREEZES_FULL: "limit",
     Code.TOO_MANY_RETURNS: "limit",
     Code.INSUFFICIENT_POINTS: "points",
     Code.BELOW_MINIMUM: "minimum",

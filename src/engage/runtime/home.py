@@ -1,6 +1,6 @@
 """Sections of the home screen. A feature describes its section; `engage.flows.reads.home` lists them all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,14 @@ class Offer(Struct, frozen=True):
 
 class HomeContext(Struct, frozen=True):
     """`offer` is None while the program offers nothing in the member's country. `language` is that of the
-    answer.
+    answer. `versions` are all of the program, oldest first.
     """
 
     now: datetime
     offer: Offer | None
     language: str
+    country: str
+    versions: Sequence[Program]
 
 
 class HomeSection(Struct, frozen=True, kw_only=True):

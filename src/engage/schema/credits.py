@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Date,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -45,7 +46,7 @@ _ERASED_WHY = f"""jsonb_build_object(
     'zone', why -> 'zone',
     'inputs', jsonb_strip_nulls(jsonb_build_object(
         'day', why -> 'inputs' -> 'day', 'zone', why -> 'inputs' -> 'zone',
-        'streak_days', why -> 'inputs' -> 'streak_days',
+        'streak_days', why -> 'inputs' -> 'streak_days', 'frozen', why -> 'inputs' -> 'frozen',
         'window', why -> 'inputs' -> 'window', 'slot', why -> 'inputs' -> 'slot'
     )),
     'trace', CAST('{_ERASED_TRACE}' AS jsonb)
@@ -55,7 +56,9 @@ _ERASED_WHY = f"""jsonb_build_object(
 # lot says whether it has expired. `unit` is points, or status, which is in no balance. `boost` names what
 # added a credit beside one of the same rule; `beside` is the end of its source key. `of_day` and `of_month`
 # (its first day) are the windows in which it holds a slot of its rule's limits. A pending credit without a
-# due time waits for a delivery, or with `lapses_at` for a confirmation.
+# due time waits for a delivery, or with `lapses_at` for a confirmation. `streak_seq` counts the events of a
+# streak in the order in which they were accepted: its days, and freezes that the member got, which are
+# credits of no points. Each has the streak after it in `why`.
 credits = Table(
     "credits",
     metadata,
@@ -83,13 +86,14 @@ credits = Table(
     optional("of_month", Date),
     optional("month_slot", SmallInteger),
     optional("lapses_at", INSTANT),
+    optional("streak_seq", Integer),
     PrimaryKeyConstraint("program_id", "member_id", "id"),
     one_of("credits_state_check", "state", "pending", "active", "reversed"),
     one_of("credits_unit_check", "unit", "points", "status"),
     # Status has no lot, so it shrinks while it is active too.
     check("credits_status_check", "unit = 'points' OR (taken_back = 0 AND beside IS NULL)"),
     check("credits_boost_check", "(boost IS NULL) = (beside IS NULL)"),
-    # A credit of 0 points records a removal that came before its activity.
+    # A credit of 0 points records a removal that came before its activity, or freezes.
     check("credits_check", "points > 0 OR (points = 0 AND state = 'reversed')"),
     check("credits_check1", "active_at >= due_at"),
     check("credits_check2", "(state IN ('active', 'expired')) <= (active_at IS NOT NULL)"),
@@ -116,6 +120,12 @@ credits = Table(
         *("program_id", "member_id", "of_month", "rule_id", "month_slot"),
         unique=True,
         postgresql_where=text("of_month IS NOT NULL"),
+    ),
+    Index(
+        "credits_streak_seq",
+        *("program_id", "member_id", "rule_id", "streak_seq"),
+        unique=True,
+        postgresql_where=text("streak_seq IS NOT NULL"),
     ),
     Index("credits_lapse", "lapses_at", postgresql_where=text(WAITING)),
     Index("credits_waiting", "program_id", "member_id", "lapses_at", postgresql_where=text(WAITING)),

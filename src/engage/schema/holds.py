@@ -24,7 +24,7 @@ holds = Table(
     optional("expires_at", INSTANT),
     optional("closed_at", INSTANT),
     PrimaryKeyConstraint("program_id", "member_id", "id"),
-    one_of("holds_purpose_check", "purpose", "checkout", "redemption", "withdrawal"),
+    one_of("holds_purpose_check", "purpose", "checkout", "redemption", "withdrawal", "freeze"),
     one_of("holds_state_check", "state", "open", "captured", "released", "expired"),
     check("holds_points_check", "points >= 0"),
     check("holds_discount_minor_check", "discount_minor >= 0"),

@@ -64,7 +64,8 @@ def test_a_used_limit_is_done_until_it_resets() -> None:
 
 def test_a_tapped_day_is_done_until_the_next_begins_and_the_bonus_says_how_many_days_are_missing() -> None:
     def run(days: int, last: date) -> dict[str, Task]:
-        return tasks(UsedSlots(streaks={"fuel": Streak(last, days, MADRID)}))
+        streak = Streak(last_day=last, days=days, zone=MADRID, at=AT, best=days)
+        return tasks(UsedSlots(streaks={"fuel": streak}))
 
     today, yesterday = date(2026, 11, 21), date(2026, 11, 20)
     tapped = run(3, today)

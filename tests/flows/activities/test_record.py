@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from engage.domain.activity import AnyActivity
-from engage.domain.earning.limits import StreakSlot, WindowSlot
+from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.slots import wanted
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
@@ -382,7 +382,7 @@ async def test_answers_given_before_a_service_went_away_stand(
     await join(services, "m-2")
     await perform(services, tap(), "m-2")
     await services.post_commit.drain()
-    await services.gate.undo([SlotRequest(PROGRAM, "m-2", StreakSlot("fuel", NOON.date(), "Europe/Madrid"))])
+    await services.gate.forget([(PROGRAM, "m-2")])
 
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("valkey")

@@ -12,7 +12,8 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I CASCADE', guard.of, guard.name);
     END LOOP;
-    DROP INDEX credits_source_key, credits_reference, credits_day_slot, credits_month_slot, coupons_code;
+    DROP INDEX credits_source_key, credits_reference, credits_day_slot, credits_month_slot, coupons_code,
+        credits_streak_seq;
 END $$
 """
 
@@ -192,6 +193,11 @@ BROKEN = [
     (
         "streaks_are_consecutive",
         f"UPDATE credits SET why = jsonb_set(why, '{{inputs,streak_days}}', '5') WHERE id = {FUEL}",
+    ),
+    (
+        "freezes_are_counted",
+        "INSERT INTO holds (program_id, member_id, id, purpose, state, points, created_at, closed_at)"
+        " VALUES ('playground', 'm-1', uuidv7(), 'freeze', 'captured', 0, now(), now())",
     ),
     ("shared_slots", "DELETE FROM credits WHERE member_id = 'm-1' AND source_key = 'fuel:2026-11-23'"),
     ("shared_slots", "DELETE FROM credits WHERE rule_id = 'share_any'"),

@@ -12,6 +12,6 @@ def test_each_section_fills_a_field_of_the_home_screen() -> None:
 
 
 def test_no_two_sections_use_the_same_parameter() -> None:
-    context = HomeContext(machine_time(), None, "en")
+    context = HomeContext(machine_time(), None, "en", "ES", [])
     names = [name for section in SECTIONS for name in section.parameters(context)]
     assert len(set(names)) == len(names)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -14,7 +14,8 @@ from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import load_gate
 from engage.clock import machine_time
 from engage.domain import calendar
-from engage.domain.earning.limits import StreakSlot
+from engage.domain.earning.limits import DailyStreak, StreakSlot
+from engage.domain.earning.streak import Streak
 from engage.domain.program.program import Program
 from engage.gate import keys
 from engage.gate.client import ClaimStatus, Gate, SlotRequest, open_gate
@@ -73,12 +74,13 @@ async def _memory(
     )
 
 
-def _records(program: Program, now: datetime) -> list[keys.SlotRecord]:
+def _records(program: Program, now: datetime) -> list[keys.Record]:
     """Return the records of a member who tapped for five days and shared in both ways."""
     rules = program.earning.rules
     assert rules.streak is not None
-    yesterday = calendar.window("day", now, ZONE).period - 1
-    records = [keys.streak_record(rules.streak.id, yesterday, 5, ZONE)]
+    before = now - timedelta(days=1)
+    streak = Streak(last_day=calendar.local_date(before, ZONE), days=5, zone=ZONE, at=before, best=5)
+    records: list[keys.Record] = [keys.streak_record(rules.streak.id, streak, 5)]
     records += [
         keys.window_record(slot.rule_id, slot.window.kind, slot.period, [1, 2])
         for slot in rules.open_windows(now, ZONE)
@@ -93,7 +95,8 @@ async def _claims(env: Environment, gate: Gate, valkey: Redis) -> Figure:
     now = machine_time()
     streak = preset(PRESET).earning.rules.streak
     assert streak is not None
-    slot = StreakSlot(streak.id, calendar.local_date(now, ZONE), ZONE)
+    assert isinstance(streak.limit, DailyStreak)
+    slot = StreakSlot(streak.id, calendar.local_date(now, ZONE), ZONE, now, streak.limit)
     batched, single = [], []
     for number in env.rounds("gate"):
         many = [f"many-{number}-{n}" for n in range(env.sizes.claims)]

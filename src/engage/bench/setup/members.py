@@ -67,7 +67,7 @@ async def load_gate(
     gate: Gate,
     program_id: str,
     member_ids: Sequence[str],
-    records: list[keys.SlotRecord],
+    records: list[keys.Record],
     *,
     now: datetime,
 ) -> None:

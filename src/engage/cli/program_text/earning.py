@@ -43,12 +43,26 @@ def _limit(limit: Limit) -> str:
             return f"once per {field.removesuffix('_id')}"
         case PerWindow(count=count, window=window):
             return f"{count} a {window}"
-        case DailyStreak():
-            return "once a day, days in a row count"
+        case DailyStreak() as streak:
+            return _streak(streak)
         case FirstOrders(count=count, since=since):
             return f"the first {count} delivered orders" + (f" since {since}" if since else "")
         case SameAs(rule=rule):
             return f"together with {rule}"
+
+
+def _streak(streak: DailyStreak) -> str:
+    words = ["once a day, days in a row count"]
+    if streak.grace_until is not None:
+        words.append(f"yesterday is open until {streak.grace_until}")
+    if (freezes := streak.freezes) is not None:
+        ways = [f"{freezes.start} at the start"] if freezes.start else []
+        if freezes.earn_every_days is not None:
+            ways.append(f"one every {freezes.earn_every_days} days in a row")
+        if freezes.price_points is not None:
+            ways.append(f"one for {freezes.price_points} points")
+        words.append(f"up to {freezes.max} freezes cover missed days ({', '.join(ways)})")
+    return "; ".join(words)
 
 
 def _award(award: Award, program: Program) -> str:

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit, WindowPlace, new_credit
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import SameAs
+from engage.domain.earning.limits import SameAs, StreakSlot
 from engage.domain.earning.slots import Grant
+from engage.domain.earning.streak_record import run_inputs
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.earning.trace import TraceCode, TraceStep, step
 
@@ -72,6 +73,8 @@ def _windows(rule: Rule, grant: Grant) -> tuple[WindowPlace, ...]:
 
 def _inputs(rule: Rule, grant: Grant) -> dict[str, Any]:
     inputs = grant.slot.inputs(grant.number)
+    if isinstance(grant.slot, StreakSlot) and grant.run is not None and rule.id == grant.slot.rule_id:
+        inputs |= run_inputs(grant.run, grant.slot.day, grant.slot.at)
     if not grant.further or rule.id != grant.slot.rule_id:
         return inputs
     return inputs | {"also": [further.slot.inputs(further.number) for further in grant.further]}

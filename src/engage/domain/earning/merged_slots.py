@@ -24,7 +24,8 @@ class ClosingCredit(Struct, frozen=True):
     """A credit of an account that is being closed, with the places that it holds in windows.
 
     `decided_by` is the rule that granted it, also where it came from yet another account as a transfer. `day`
-    is the day of a streak that it was granted for.
+    is the day of a streak that it was granted for, in `zone`. `freezes_got`: it gave so many freezes, and no
+    day.
     """
 
     id: UUID
@@ -44,6 +45,8 @@ class ClosingCredit(Struct, frozen=True):
     month_slot: int | None
     decided_by: str
     day: date | None
+    zone: str | None = None
+    freezes_got: int = 0
 
     @property
     def is_pending_day(self) -> bool:
@@ -114,7 +117,7 @@ def fit(credits: Iterable[ClosingCredit], survivor: SurvivorSlots, leader_of: Le
     found = Fit([], set(), [])
     groups: dict[tuple[str, str], tuple[Rule, list[ClosingCredit]]] = {}
     for credit in credits:
-        if credit.beside is not None:
+        if credit.beside is not None or credit.freezes_got:
             continue
         leader = leader_of(credit)
         if leader is not None:

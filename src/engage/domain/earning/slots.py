@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.due import OnConfirmation
-from engage.domain.earning.limits import Slot, WindowSlot
+from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
 from engage.domain.earning.limits.per_window import LimitView, tightest
 from engage.domain.earning.streak import Streak
 from engage.domain.earning.terms import EarningTerms
@@ -23,12 +23,17 @@ from engage.domain.refusals import Code, Refusal
 
 
 class Grant(Struct, frozen=True):
-    """A slot that the gate granted. `number` is the streak's length, or the slot's in its window, or 1."""
+    """A slot that the gate granted. `number` is the length of a streak's run, or the slot's in its window, or
+    1.
+
+    `run` is the streak after a grant of one of its days.
+    """
 
     slot: Slot
     number: int
     left: int = 0  # Free slots of the window after this one.
     further: "tuple[WindowGrant, ...]" = ()  # Those of the rule's further limits.
+    run: Streak | None = None
 
     @property
     def windows(self) -> "tuple[WindowGrant, ...]":
@@ -44,6 +49,11 @@ class Grant(Struct, frozen=True):
         """The limit that the member meets first after this grant; None where the rule has no window."""
         views = [LimitView(grant.slot.rule_id, grant.left, grant.slot.window.end) for grant in self.windows]
         return tightest(views) if views else None
+
+
+def granted_day(slot: StreakSlot, run: Streak) -> Grant:
+    """The grant of the newest day of a run."""
+    return Grant(replace(slot, day=run.last_day, zone=run.zone, may_be_before=False), run.days, run=run)
 
 
 class WindowGrant(Struct, frozen=True):

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from engage.domain.earning.awards import EveryNthDay, Fixed
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import SameAs
+from engage.domain.earning.limits import DailyStreak, SameAs
 from engage.domain.earning.limits.kind import LimitState, UsedSlots
 from engage.domain.earning.streak import view
 from engage.domain.earning.terms import EarningTerms
@@ -44,7 +44,7 @@ def _task(terms: EarningTerms, rule: Rule, used: UsedSlots, at: datetime, zone: 
         why_not=None if state.refusal is None else refused(state.refusal),
     )
     if isinstance(rule.award, EveryNthDay):
-        return _bonus(task, rule.award, leader.id, used, at, zone)
+        return _bonus(task, rule.award, leader, used, at, zone)
     if rule.on.activity == "birthday":
         # It comes by itself, and is paid at once.
         why_not = blocked(Obstacle.ON_BIRTHDAY)
@@ -56,11 +56,10 @@ def _task(terms: EarningTerms, rule: Rule, used: UsedSlots, at: datetime, zone: 
     return task
 
 
-def _bonus(
-    task: Task, award: EveryNthDay, streak_rule: str, used: UsedSlots, at: datetime, zone: str
-) -> Task:
+def _bonus(task: Task, award: EveryNthDay, leader: Rule, used: UsedSlots, at: datetime, zone: str) -> Task:
     """The bonus of a streak: open on the day that completes its days, done after it, else blocked."""
-    shown = view(used.streaks.get(streak_rule), at, zone, bonus_every_days=award.days)
+    assert isinstance(leader.limit, DailyStreak)
+    shown = view(used.streaks.get(leader.id), at, zone, leader.limit, bonus_every_days=award.days)
     paid_today = task.state == "done" and shown.days > 0 and shown.days % award.days == 0
     missing = award.days - shown.days % award.days
     if paid_today or (task.state == "open" and missing == 1):

@@ -11,6 +11,7 @@ from engage.domain.examples.expectations import ExpectedBalance, ExpectedCredit,
 from engage.domain.feature.outcome import NEVER, NOTHING, Expectation, Outcome, local, until
 from engage.domain.program.example import Step
 from engage.domain.simulation.member import SimulatedMember
+from engage.domain.streaks.example_steps import actual_streak
 from engage.domain.tiers.example_steps import ExpectedTier
 from engage.domain.tiers.simulated import SimulatedTiers
 
@@ -66,6 +67,10 @@ def _account_differences(step: Step, member: SimulatedMember, zone: str) -> Iter
         balance = ExpectedBalance(now.active, now.pending, now.held, now.debt)
         if balance != step.balance:
             yield _balance(step.balance), _balance(balance)
+    if step.streak is not None:
+        streak = actual_streak(member).as_detailed_as(step.streak)
+        if streak != step.streak:
+            yield step.streak.in_words(), streak.in_words()
     if step.expiring is not None:
         expected = [ExpectedExpiration(e.points, _instant(e.expires_at, zone)) for e in step.expiring]
         expiring = [ExpectedExpiration(points, at) for at, points in account.expiring()]

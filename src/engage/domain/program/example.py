@@ -36,6 +36,7 @@ from engage.domain.quizzes.example_steps import AnswerQuiz, ExpectedGrade, Expec
 from engage.domain.referrals.example_steps import FriendJoins, FriendOrders, FriendReturns, UseFriendsCode
 from engage.domain.refusals import Code
 from engage.domain.rewards.example_steps import ExpectedCode, Redeem
+from engage.domain.streaks.example_steps import BuyFreeze, ExpectedStreak
 from engage.domain.tiers.example_steps import ExpectedTier
 from engage.domain.withdrawals.example_steps import Withdraw
 
@@ -52,13 +53,15 @@ AnyAction = (
     | EnterDraw
     | (StartQuiz | AnswerQuiz)
     | (FriendJoins | FriendOrders | FriendReturns | UseFriendsCode)
+    | BuyFreeze
 )
 
 
 class Step(DocumentStruct, frozen=True):
     """An action, once or again on each of `days`, and its expected outcome.
 
-    `balance`, `expiring` (all active points, by their end) and `tiers` are compared after the last day.
+    `balance`, `expiring` (all active points, by their end), `streak` and `tiers` are compared after the last
+    day.
     """
 
     at: datetime  # Without an offset: local time of the example's country.
@@ -72,6 +75,7 @@ class Step(DocumentStruct, frozen=True):
     asks: ExpectedPaper | None = None
     grades: ExpectedGrade | None = None
     balance: ExpectedBalance | None = None
+    streak: ExpectedStreak | None = None
     expiring: list[ExpectedExpiration] | None = None
     tiers: list[ExpectedTier] | None = None
     days: Annotated[int, Meta(ge=1, le=1000)] = 1

@@ -24,7 +24,7 @@ ACTIVITIES_PER_DOCUMENT: Final = 20_000
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 
 NO_EXPECTATIONS = frozenset({"at", "do", "days"})
-OF_ANY_ACTION = frozenset({"refused", "balance", "expiring", "tiers"})
+OF_ANY_ACTION = frozenset({"refused", "balance", "streak", "expiring", "tiers"})
 
 # The use cases that steps can play, and the codes that they can be refused with.
 USE_CASES = frozenset(
@@ -32,7 +32,7 @@ USE_CASES = frozenset(
         *(UseCase.RECORD_FUEL_TAP, UseCase.RECORD_SHARE, UseCase.RECORD_REVIEW, UseCase.RECORD_VISIT),
         UseCase.TAKE_EVENT,
         *(UseCase.QUOTE_CHECKOUT, UseCase.HOLD_POINTS, UseCase.END_HOLD),
-        *(UseCase.REGISTER_MEMBER, UseCase.REDEEM_REWARD, UseCase.WITHDRAW),
+        *(UseCase.REGISTER_MEMBER, UseCase.REDEEM_REWARD, UseCase.BUY_FREEZE, UseCase.WITHDRAW),
         *(UseCase.PLAY_GAME, UseCase.ENTER_DRAW),
         *(UseCase.START_QUIZ, UseCase.ANSWER_QUIZ, UseCase.CLAIM_REFERRAL),
     }

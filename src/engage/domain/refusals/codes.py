@@ -21,6 +21,7 @@ class UseCase(Enum):
     RECORD_REVIEW = auto()
     RECORD_VISIT = auto()
     TAKE_EVENT = auto()  # One of the events of a request; its refusal is an item of the answer.
+    BUY_FREEZE = auto()
     LIST_REWARDS = auto()
     REDEEM_REWARD = auto()
     REDEEM_F_CODE = auto()
@@ -202,6 +203,7 @@ class Code(StrEnum):
             _U.READ_LEADERBOARD,
             _U.LIST_GAMES,
             *_GAMES,
+            _U.BUY_FREEZE,
             _U.LIST_REWARDS,
             _U.REDEEM_REWARD,
             _U.WAIT_FOR_REWARD,
@@ -221,6 +223,7 @@ class Code(StrEnum):
         {_U.RECORD_FUEL_TAP, _U.RECORD_VISIT},
         {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022", "zone": _MADRID},
     )
+    FREEZES_FULL = "freezes_full", 409, {_U.BUY_FREEZE}, {"limit": 2}
     ALREADY_REWARDED = (
         "already_rewarded",
         409,
@@ -269,7 +272,7 @@ class Code(StrEnum):
     INSUFFICIENT_POINTS = (
         "insufficient_points",
         409,
-        {_U.HOLD_POINTS, _U.REDEEM_REWARD, _U.WITHDRAW, _U.ADJUST_POINTS},
+        {_U.HOLD_POINTS, _U.REDEEM_REWARD, _U.BUY_FREEZE, _U.WITHDRAW, _U.ADJUST_POINTS},
         {"active": 5, "points": 10},
     )
     BELOW_MINIMUM = "below_minimum", 409, {_U.HOLD_POINTS, _U.WITHDRAW}, {"minimum": 50, "active": 5}

@@ -12,7 +12,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit, WindowPlace
 from engage.domain.earning.decide import decide
 from engage.domain.earning.limits import DailyStreak, OnceSlot, Slot, StreakSlot, WindowSlot
-from engage.domain.earning.slots import Grant, WindowGrant, refused, wanted
+from engage.domain.earning.slots import Grant, WindowGrant, granted_day, refused, wanted
 from engage.domain.earning.streak import Streak, extend
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Code, Refusal
@@ -49,8 +49,8 @@ class SimulatedLimits:
 
     def _keep(self, activity: AnyActivity, earned: list[NewCredit], grants: list[Grant]) -> None:
         for grant in grants:
-            if isinstance(grant.slot, StreakSlot):
-                self.streaks[grant.slot.rule_id] = Streak(grant.slot.day, grant.number, grant.slot.zone)
+            if grant.run is not None:
+                self.streaks[grant.slot.rule_id] = grant.run
         for credit in earned:
             assert credit.source_key not in self.credits
             self.credits[credit.source_key] = credit
@@ -89,9 +89,9 @@ class SimulatedLimits:
 
     def _own(self, slot: Slot, at: datetime, zone: str) -> Grant | None:
         match slot:
-            case StreakSlot(rule_id=rule_id):
-                longer = extend(self.streaks.get(rule_id), at, zone)
-                return Grant(slot, longer.days) if longer else None
+            case StreakSlot(rule_id=rule_id, terms=terms):
+                longer = extend(self.streaks.get(rule_id), at, zone, terms)
+                return None if longer is None else granted_day(slot, longer)
             case WindowSlot():
                 place = self._place(slot)
                 return Grant(slot, place.number, place.left) if place else None

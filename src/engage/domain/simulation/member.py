@@ -1,7 +1,7 @@
 """A simulated member: activities and orders under one version of a program, and the state of its features."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, TypeVar
 
 from msgspec.structs import replace
@@ -13,7 +13,10 @@ from engage.domain.earning.boost import Boost
 from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.first_orders import in_order, limited_rules, places
+from engage.domain.earning.freeze_purchase import check_points, price, with_one_more
+from engage.domain.earning.limits import DailyStreak
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
+from engage.domain.earning.streak import LostRun, StreakView, lost_run, view
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import boosted_key
 from engage.domain.market import Market
@@ -63,6 +66,7 @@ class SimulatedMember:
         self.account.boosts_at = self.boosts
         self.orders: dict[str, OrderFacts] = {}
         self.confirmed: dict[str, datetime] = {}  # Times of confirmations, by reference.
+        self.now = datetime.min.replace(tzinfo=UTC)  # How far `advance` has gone.
         self._eligibility = eligibility
         self._features: dict[type[SimulatedFeature], SimulatedFeature] = {}
 
@@ -80,6 +84,7 @@ class SimulatedMember:
         for feature in self._features.values():
             feature.advance(at)
         self.account.advance(at)
+        self.now = at
 
     def react(self, at: datetime) -> list[NewCredit]:
         """Let the features do what follows from the facts, until nothing does; the credits that are paid."""
@@ -125,6 +130,29 @@ class SimulatedMember:
     def boosts(self, at: datetime) -> tuple[Boost, ...]:
         """The boosts of an activity at `at`."""
         return tuple(boost for feature in self._features.values() for boost in feature.boosts(at))
+
+    def buy_freeze(self, at: datetime) -> None:
+        """Raises Refusal not_offered, freezes_full, insufficient_points."""
+        rule, terms = self._streak_terms()
+        points = price(terms)
+        longer = with_one_more(self.limits.streaks.get(rule), at, self.market.zone, terms)
+        check_points(self.account.balance.active, points)
+        self.account.redeem(points, at)
+        self.limits.streaks[rule] = longer
+
+    def streak_view(self) -> tuple[StreakView, LostRun | None]:
+        """The streak of the home screen now, and the run that was lost."""
+        rule, terms = self._streak_terms()
+        streak, bonus_days = self.limits.streaks.get(rule), self.terms.rules.bonus_days(rule)
+        shown = view(streak, self.now, self.market.zone, terms, bonus_every_days=bonus_days)
+        return shown, lost_run(streak, self.now, terms)
+
+    def _streak_terms(self) -> tuple[str, DailyStreak]:
+        """(rule, terms) of the streak of the home screen; no terms where the program has none."""
+        rule = self.terms.rules.streak
+        if rule is None or not isinstance(rule.limit, DailyStreak):
+            return "", DailyStreak()
+        return rule.id, rule.limit
 
     def confirm(self, reference: str, at: datetime) -> None:
         """Give the credits with that reference their due times, those that come later too."""

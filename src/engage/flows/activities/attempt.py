@@ -1,5 +1,6 @@
 """One activity while it is being recorded: the slots it wants, and the credits that it has so far."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from msgspec import Struct, field
@@ -9,17 +10,17 @@ from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
-from engage.domain.earning.slots import Grant, refused, wanted
-from engage.domain.earning.streak import Streak
+from engage.domain.earning.slots import Grant, WindowGrant, refused, wanted
 from engage.domain.keys import ReferenceKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.activity import MemberActivity, RecordedActivity, view_of
 from engage.flows.activities.decisions import Decisions
+from engage.flows.activities.late_days import LateDay
 from engage.flows.activities.limits_from_ledger import Streaks
-from engage.gate.client import SlotRequest
+from engage.gate.client import ClaimResult, ClaimStatus, SlotRequest, StreakEvent
 from engage.ledger.accept import CreditToAccept
-from engage.ledger.used_slots import StreakInLedger
+from engage.ledger.streaks import StreakKey
 from engage.runtime.idempotency import Keyed
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -39,8 +40,9 @@ class Offer(Struct, frozen=True):
 class Attempt(Struct):
     """`slots` are those that the rules want for the activity. `closed_rules` have paid, or have nothing to
     pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
-    `taken` are the windows in which the first slot found no place. `streak` is that of the ledger, where it
-    was asked.
+    `taken` are the windows in which the first slot found no place. `seqs` are the numbers of granted days
+    among the events of their streaks, by rule. `late` are days that the ledger has decided, by rule, in this
+    round.
     """
 
     member: Member
@@ -56,7 +58,8 @@ class Attempt(Struct):
     won: list[Grant] = []
     credits: list[CreditToAccept] = []
     taken: list[WindowSlot] = []
-    streak: StreakInLedger | None = None
+    seqs: dict[str, int] = field(default_factory=dict)
+    late: dict[str, LateDay] = field(default_factory=dict)
     answer: RecordedActivity | Refusal | None = None
 
     @property
@@ -80,8 +83,62 @@ class Attempt(Struct):
         """The key of the request, until credits of an earlier round were accepted under it."""
         return None if self.credits else self.keyed
 
+    @property
+    def streak_slot(self) -> StreakSlot | None:
+        return next((slot for slot in self.slots if isinstance(slot, StreakSlot)), None)
+
     def request(self, slot: Slot) -> SlotRequest:
         return SlotRequest(*self.member.key, slot)
+
+    def confirmation(self, grant: Grant) -> SlotRequest:
+        """The request that confirms a grant to the gate."""
+        seq = self.seqs.get(grant.slot.rule_id)
+        event = None if seq is None or grant.run is None else StreakEvent(grant.run, seq)
+        return SlotRequest(*self.member.key, grant.slot, event)
+
+    def claims(self) -> list[Slot]:
+        """The slots to claim from the gate: of a late day, which the ledger has decided, only its windows."""
+        slots: list[Slot] = []
+        for slot in self.open_slots:
+            late = self.late.get(slot.rule_id)
+            if late is None:
+                slots.append(slot)
+            elif late.grant is not None:
+                slots += late.grant.slot.further
+        return slots
+
+    def take(self, claimed: list[tuple[Slot, ClaimResult]]) -> bool:
+        """Take the grants of this round from the results of `claims`; False if the gate is unsure of any."""
+        self.grants, self.seqs, results = [], {}, iter(claimed)
+        for slot in self.open_slots:
+            late = self.late.get(slot.rule_id)
+            if late is None:
+                _, claim = next(results)
+                full = claim.taken(slot)
+                if claim.status == ClaimStatus.GRANTED:
+                    self.grants.append(claim.grant(slot))
+                if claim.event is not None:
+                    self.seqs[slot.rule_id] = claim.event.seq
+            else:
+                full = self._take_late(late, results)
+            if slot is self.slots[0]:
+                self.taken = full
+        return all(claim.status != ClaimStatus.UNKNOWN for _, claim in claimed)
+
+    def _take_late(self, late: LateDay, results: Iterator[tuple[Slot, ClaimResult]]) -> list[WindowSlot]:
+        """Take a late day with a place in each window; returns the windows that have none."""
+        if late.grant is None:
+            return []
+        slot, places, full = late.grant.slot, [], []
+        for window in slot.further:
+            _, claim = next(results)
+            places.append(WindowGrant(window, claim.number, claim.left))
+            if claim.status == ClaimStatus.REFUSED:
+                full.append(window)
+        if not full:
+            self.grants.append(replace(late.grant, further=tuple(places)))
+            self.seqs[slot.rule_id] = late.seq
+        return full
 
     def offers(self) -> list[Offer]:
         """An offer for each grant of this round."""
@@ -91,14 +148,26 @@ class Attempt(Struct):
         return [Offer(self, grant, self._credits_of(grant, credits)) for grant in self.grants]
 
     def _credits_of(self, grant: Grant, credits: list[NewCredit]) -> list[CreditToAccept]:
-        id_, known, day_before = new_id(), bool(self.credits), grant.slot.day_before(grant.number)
-        rows = []
-        for credit in credits:
-            if credit.rule_id == grant.slot.rule_id:
-                rows.append(CreditToAccept(*self.member.key, id_, credit, known=known, day_before=day_before))
-            elif self.program.earning.rules.leader(credit.rule_id).id == grant.slot.rule_id:
+        id_, known, rule_id = new_id(), bool(self.credits), grant.slot.rule_id
+        rows, seq = [], self.seqs.get(rule_id)
+        late = self.late.get(rule_id)
+        for credit in [*credits, *(() if late is None else self._completed(late))]:
+            if credit.rule_id == rule_id:
+                rows.append(CreditToAccept(*self.member.key, id_, credit, known=known, streak_seq=seq))
+            elif self.program.earning.rules.leader(credit.rule_id).id == rule_id:
                 rows.append(CreditToAccept(*self.member.key, new_id(), credit, with_id=id_))
         return rows
+
+    def _completed(self, late: LateDay) -> list[NewCredit]:
+        """The credits that other rules pay for the days that a late one completes."""
+        return [
+            credit
+            for grant in late.completed
+            for credit in self.decisions.credits(
+                self.program, self.activity, at=self.at, zone=self.zone, grants=[grant]
+            )
+            if credit.rule_id != grant.slot.rule_id
+        ]
 
     def win(self, grant: Grant, credits: list[CreditToAccept]) -> None:
         self.closed_rules.add(grant.slot.rule_id)
@@ -111,15 +180,9 @@ class Attempt(Struct):
 
     def want_again(self, streaks: Streaks) -> None:
         """Determine the slots again, with the streak of the database."""
-        self.streak = next(
-            (
-                streaks.get((*self.member.key, slot.rule_id))
-                for slot in self.slots
-                if isinstance(slot, StreakSlot)
-            ),
-            None,
-        )
-        streak = None if self.streak is None else self.streak.streak
+        slot = self.streak_slot
+        found = None if slot is None else streaks.get(StreakKey(*self.member.key, slot.rule_id))
+        streak = None if found is None else found.streak
         self.slots = wanted(self.program.earning, self.activity, at=self.at, zone=self.zone, streak=streak)
 
     def finish(self) -> None:
@@ -134,9 +197,8 @@ class Attempt(Struct):
         streak, limit = None, None
         for grant in self.won:
             limit = grant.limit or limit
-            if isinstance(grant.slot, StreakSlot):
-                run = Streak(grant.slot.day, grant.number, grant.slot.zone)
-                streak = self.decisions.streak(self.program, grant.slot.rule_id, run, at=self.at)
+            if grant.run is not None:
+                streak = self.decisions.streak(self.program, grant.slot.rule_id, grant.run, at=self.at)
         return RecordedActivity([view_of(row) for row in self.credits], streak, limit)
 
 

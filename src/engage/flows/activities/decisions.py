@@ -15,6 +15,7 @@ from engage.domain.earning.limits import Slot
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.earning.streak import Streak, StreakView, view
 from engage.domain.program.program import Program
+from engage.flows.activities.streaks import streak_terms
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ class Decisions:
     def streak(self, program: Program, rule_id: str, streak: Streak, *, at: datetime) -> StreakView:
         def show() -> StreakView:
             bonus_days = program.earning.rules.bonus_days(rule_id)
-            return view(streak, at, streak.zone, bonus_every_days=bonus_days)
+            terms = streak_terms(program, rule_id)
+            return view(streak, at, streak.zone, terms, bonus_every_days=bonus_days)
 
         return self._once(("streak", id(program), rule_id, streak, at), show)
 

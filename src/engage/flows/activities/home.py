@@ -1,14 +1,38 @@
 """The streak, the limits of earning rules, and points that wait for a confirmation, on the home screen."""
 
+from datetime import date
 from typing import Any
+
+from msgspec import structs
 
 from engage.domain import calendar
 from engage.domain.earning.limits.per_window import LimitView, tightest
-from engage.domain.earning.streak import StreakView, view
+from engage.domain.earning.streak import (
+    FreezeOffer,
+    LostRun,
+    StreakView,
+    freeze_offer,
+    frozen_since,
+    lost_run,
+    running,
+    view,
+)
+from engage.flows.activities.streaks import introduced, introduction, streak_terms
 from engage.ledger import home as ledger
 from engage.runtime.home import HomeContext, HomeSection
 
 WAITING_SHOWN = 12
+
+
+class HomeStreak(StreakView, frozen=True, kw_only=True):
+    """The streak on the home screen. `frozen_days` of its run were missed, and freezes covered them; of a
+    long run those of the last two months. `lost`: the run that the member has lost, until the next tap begins
+    another one. `offer`: a freeze that the member can buy; null where none are sold.
+    """
+
+    frozen_days: list[date]
+    lost: LostRun | None
+    offer: FreezeOffer | None
 
 
 def _streak_parameters(context: HomeContext) -> dict[str, object]:
@@ -16,12 +40,23 @@ def _streak_parameters(context: HomeContext) -> dict[str, object]:
     return {"streak_rule": None if streak is None else streak.id}
 
 
-def _streak(context: HomeContext, value: Any) -> StreakView | None:
-    if context.offer is None or (streak := context.offer.program.earning.rules.streak) is None:
+def _streak(context: HomeContext, value: Any) -> HomeStreak | None:
+    if context.offer is None or (rule := context.offer.program.earning.rules.streak) is None:
         return None
-    bonus_days = context.offer.program.earning.rules.bonus_days(streak.id)
-    zone = context.offer.market.zone
-    return view(ledger.streak_of(value), context.now, zone, bonus_every_days=bonus_days)
+    found, frozen = ledger.streak_shown(value)
+    program, market, now = context.offer.program, context.offer.market, context.now
+    terms = streak_terms(program, rule.id)
+    if found is not None and terms.freezes is not None:
+        found = introduced(found, introduction(context.versions, rule.id, country=context.country))
+    streak = None if found is None else found.streak
+    shown = view(streak, now, market.zone, terms, bonus_every_days=program.earning.rules.bonus_days(rule.id))
+    goes_on = streak is not None and running(streak, now, terms)
+    return HomeStreak(
+        **structs.asdict(shown),
+        frozen_days=[*frozen, *frozen_since(streak, now, terms)] if streak is not None and goes_on else [],
+        lost=lost_run(streak, now, terms),
+        offer=freeze_offer(streak, now, terms),
+    )
 
 
 def _limit_parameters(context: HomeContext) -> dict[str, object]:

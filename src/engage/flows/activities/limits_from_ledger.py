@@ -10,20 +10,16 @@ from engage.domain import calendar
 from engage.domain.earning.index import RuleIndex
 from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.streak import restored_streak
+from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
+from engage.flows.activities.streaks import introduced, introduction, streak_terms
 from engage.gate import keys
-from engage.ledger.used_slots import (
-    StreakInLedger,
-    StreakQuery,
-    WindowQuery,
-    query_of,
-    read_streaks,
-    read_used_slots,
-)
+from engage.ledger.streaks import StreakInLedger, StreakKey, read_streaks
+from engage.ledger.used_slots import WindowQuery, query_of, read_used_slots
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
-Streaks = dict[tuple[str, str, str], StreakInLedger]  # By (program, member, rule).
+Streaks = dict[StreakKey, StreakInLedger]
 
 
 class _Limits(Struct, frozen=True):
@@ -32,11 +28,15 @@ class _Limits(Struct, frozen=True):
     member: Member
     at: datetime
     zone: str
-    rules: RuleIndex
+    program: Program
 
-    def streaks(self) -> list[tuple[str, StreakQuery]]:
-        """(rule, query) of each rule that counts days in a row."""
-        return [(rule.id, StreakQuery(*self.member.key, rule.id, self.at)) for rule in self.rules.streaks]
+    @property
+    def rules(self) -> RuleIndex:
+        return self.program.earning.rules
+
+    def streaks(self) -> list[StreakKey]:
+        """The streak of each rule that counts days in a row."""
+        return [StreakKey(*self.member.key, rule.id) for rule in self.rules.streaks]
 
     def windows(self) -> list[tuple[WindowSlot, WindowQuery]]:
         """(slot, query) of each rule with a limit per window."""
@@ -49,7 +49,7 @@ async def load_gate(
 ) -> Streaks:
     """Loads the gate with the slots of members that it does not know, each as of an instant.
 
-    Returns the members' streaks as of then. Raises Unavailable.
+    Returns the members' streaks. Raises Unavailable.
     """
     limits = []
     for member, at in members:
@@ -57,31 +57,33 @@ async def load_gate(
             program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
         except Refusal:
             continue  # Nothing is offered in their country.
-        limits.append(_Limits(member, at, market.zone, program.earning.rules))
+        limits.append(_Limits(member, at, market.zone, program))
     if not limits:
         return {}
-    streaks = await read_streaks(conn, [query for limit in limits for _, query in limit.streaks()])
+    streaks = await read_streaks(conn, [streak for limit in limits for streak in limit.streaks()])
+    for limit in limits:
+        for key in limit.streaks():
+            if key in streaks and streak_terms(limit.program, key.rule_id).freezes is not None:
+                versions = services.programs.versions(key.program_id)
+                since = introduction(versions, key.rule_id, country=limit.member.country)
+                streaks[key] = introduced(streaks[key], since)
     used = await read_used_slots(conn, [query for limit in limits for _, query in limit.windows()])
     records = [(*limit.member.key, _records(limit, streaks, used)) for limit in limits]
     # Zones lie up to 14 hours apart; the gate also keeps the day before.
     at = min(at for _, at in members)
     day, month = calendar.window("day", at, "UTC").period, calendar.window("month", at, "UTC").period
     await services.gate.load(records, day=day, month=month)
-    return {(query.program_id, query.member_id, query.rule_id): streak for query, streak in streaks.items()}
+    return streaks
 
 
-def _records(
-    limits: _Limits, streaks: dict[StreakQuery, StreakInLedger], used: dict[WindowQuery, list[int]]
-) -> list[keys.SlotRecord]:
-    return [
-        *(
-            keys.streak_record(rule_id, *restored_streak(found.streak, at=limits.at, zone=limits.zone))
-            for rule_id, query in limits.streaks()
-            if (found := streaks.get(query)) is not None and found.streak is not None
-        ),
-        *(
-            keys.window_record(slot.rule_id, slot.window.kind, slot.period, used[query])
-            for slot, query in limits.windows()
-            if query in used
-        ),
-    ]
+def _records(limits: _Limits, streaks: Streaks, used: dict[WindowQuery, list[int]]) -> list[keys.Record]:
+    found: list[keys.Record] = []
+    for key in limits.streaks():
+        if key in streaks:
+            terms = streak_terms(limits.program, key.rule_id)
+            kept = restored_streak(streaks[key].streak, at=limits.at, zone=limits.zone, terms=terms)
+            found.append(keys.streak_record(key.rule_id, kept, streaks[key].seq))
+    for slot, query in limits.windows():
+        if query in used:
+            found.append(keys.window_record(slot.rule_id, slot.window.kind, slot.period, used[query]))
+    return found

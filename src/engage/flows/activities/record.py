@@ -18,7 +18,7 @@ from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.attempt import Attempt, Offer, prepare
 from engage.flows.activities.confirmations import with_confirmations
 from engage.flows.activities.decisions import Decisions
-from engage.flows.activities.late_days import complete_runs
+from engage.flows.activities.late_days import is_late, late_day
 from engage.flows.activities.limits_from_ledger import load_gate
 from engage.flows.activities.repeats import (
     answer_repeats,
@@ -26,9 +26,10 @@ from engage.flows.activities.repeats import (
     one_of_each,
     split_repeats,
 )
-from engage.gate.client import ClaimStatus
+from engage.flows.activities.streaks import introduction, with_terms
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
+from engage.ledger.streaks import RecordedEvent, StreakKey, read_histories, seq_of
 from engage.ledger.used_slots import query_of, read_used_slots
 from engage.runtime.batch import decide_each, in_parts, not_refused
 from engage.runtime.database import one_statement, transaction
@@ -71,7 +72,6 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
             activities, lambda activity: prepare(services, activity, members.get(activity.key), decisions)
         )
         await _run_rounds(services, not_refused(attempts))
-        await complete_runs(services, not_refused(attempts))
     except Unavailable as error:
         unavailable = error
     if not attempts:
@@ -113,21 +113,17 @@ async def _return_slots(services: Services, attempts: Sequence[Attempt]) -> None
 
 async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Attempt], list[Attempt]]:
     """Claims slots from the gate. Returns (granted, unsure); the attempts that are refused are answered."""
-    wanted = [(attempt, attempt.open_slots) for attempt in attempts]
+    wanted = [(attempt, attempt.claims()) for attempt in attempts]
     requests = [attempt.request(slot) for attempt, slots in wanted for slot in slots]
     results = iter(await services.gate.claim(requests))
-    granted, unsure, refused = [], [], []
+    granted: list[Attempt] = []
+    unsure: list[Attempt] = []
+    refused: list[Attempt] = []
     for attempt, slots in wanted:
-        claims = [(slot, next(results)) for slot in slots]
-        attempt.grants = [claim.grant(slot) for slot, claim in claims if claim.status == ClaimStatus.GRANTED]
-        if claims and claims[0][0] is attempt.slots[0]:
-            attempt.taken = claims[0][1].taken(attempt.slots[0])
-        if any(claim.status == ClaimStatus.UNKNOWN for _, claim in claims):
-            unsure.append(attempt)
-        elif attempt.grants:
-            granted.append(attempt)
+        if attempt.take([(slot, next(results)) for slot in slots]):
+            (granted if attempt.grants else refused).append(attempt)
         else:
-            refused.append(attempt)
+            unsure.append(attempt)
     await answer_repeats(services, refused)
     await _recall_once(services, [attempt for attempt in refused if attempt.answer is None])
     for attempt in refused:
@@ -181,7 +177,7 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
             )
         ]
         for offer, _ in wins:
-            posting.confirm(offer.attempt.request(offer.grant.slot), offer.grant.number)
+            posting.confirm(offer.attempt.confirmation(offer.grant), offer.grant.number)
             for place in offer.grant.further:
                 posting.confirm(offer.attempt.request(place.slot), place.number)
         await keep_each(posting.conn, _answers(wins))
@@ -240,6 +236,7 @@ async def _resolve_lost(services: Services, lost: list[Attempt]) -> list[Attempt
         if attempt.answer is not None:
             await services.gate.undo([attempt.request(slot) for slot in attempt.open_slots])
         elif attempt.open_slots:
+            attempt.late = {}
             again.append(attempt)
         else:
             attempt.finish()
@@ -290,5 +287,29 @@ async def _reload(services: Services, unsure: list[Attempt]) -> None:
         members[attempt.member.key] = (attempt.member, attempt.at)
     async with transaction(services.db) as conn:
         streaks = await load_gate(services, conn, list(members.values()))
-    for attempt in unsure:
-        attempt.want_again(streaks)
+        late: dict[StreakKey, list[Attempt]] = {}
+        for attempt in unsure:
+            attempt.want_again(streaks)
+            attempt.late = {}
+            slot = attempt.streak_slot
+            if slot is None or slot.rule_id in attempt.closed_rules:
+                continue
+            key = StreakKey(*attempt.member.key, slot.rule_id)
+            if key in streaks and is_late(slot, streaks[key]):
+                late.setdefault(key, []).append(attempt)
+        histories = await read_histories(conn, list(late)) if late else {}
+    for key, history in histories.items():
+        await _decide_late(services, late[key], key, history)
+
+
+async def _decide_late(
+    services: Services, attempts: list[Attempt], key: StreakKey, history: list[RecordedEvent]
+) -> None:
+    """Decides activities that are no newer than the newest event of their streak."""
+    events = await with_terms(services, key.program_id, key.rule_id, history)
+    for attempt in attempts:
+        slot = attempt.streak_slot
+        assert slot is not None
+        versions = services.programs.versions(key.program_id)
+        since = introduction(versions, key.rule_id, country=attempt.member.country)
+        attempt.late[key.rule_id] = late_day(slot, attempt.zone, events, seq_of(history), since)

@@ -40,8 +40,8 @@ def _parameters(context: TaskContext) -> dict[str, object]:
 
 def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
     keys, slots, runs, orders = value
-    found = zip(_streak_rules(context), map(ledger.streak_of, runs), strict=True)
-    streaks = {rule_id: streak for rule_id, streak in found if streak is not None}
+    found = zip(_streak_rules(context), map(ledger.streak_shown, runs), strict=True)
+    streaks = {rule_id: shown.streak for rule_id, (shown, _) in found if shown is not None}
     used = UsedSlots(frozenset(keys or ()), ledger.used_slots_of(slots), streaks, orders or {})
     return tasks_of(context.program.earning, used, at=context.now, zone=context.market.zone)
 

@@ -31,6 +31,7 @@ from engage.flows.members.closing import (
     retry_overtaken,
     time_of_closing,
 )
+from engage.flows.members.merge_streaks import move_freezes, use_days
 from engage.flows.orders.shared_orders import drop_second_payments, lock_shared_orders, post_joined_orders
 from engage.ledger.accounts import Accounts, lock_balances, open_accounts
 from engage.ledger.balances import read_balances
@@ -168,6 +169,7 @@ async def _fit_slots(
     """
     conn = posting.conn
     leader_of = partial(_leader_of, services.programs.versions(key[0]))
+    country = (await services.members.get(services.db, key[0], into)).country
     copied: set[UUID] = set()
     used_days: set[str] = set()
     for _ in range(ATTEMPTS):
@@ -178,10 +180,12 @@ async def _fit_slots(
         days = [
             day for day in fitted.days if day.place.source_key not in used_days and _may_pay_again(day, now)
         ]
-        days_added = await ledger.use_days(conn, key, into, days, now=now)
+        days_added = await use_days(services, conn, key, into, days, country=country, now=now)
         copied |= added
         used_days |= days_added
         if len(added) == len(fitted.moves) and len(days_added) == len(days):
+            if not await move_freezes(services, conn, key, into, credits, country=country, now=now):
+                raise Overtaken
             return fitted, copied
     raise Overtaken
 

@@ -10,9 +10,8 @@ from msgspec import Struct
 from engage.domain.accounts.balance import Balance
 from engage.domain.document.texts import FALLBACK
 from engage.domain.earning.limits.per_window import LimitView
-from engage.domain.earning.streak import StreakView
 from engage.domain.refusals import Code, Refusal
-from engage.flows.activities.home import LIMITS, STREAK, WAITING
+from engage.flows.activities.home import LIMITS, STREAK, WAITING, HomeStreak
 from engage.flows.tiers.home import TIERS
 from engage.flows.tiers.views import TierView
 from engage.ledger import home as ledger
@@ -51,7 +50,7 @@ class Home(Struct, frozen=True, kw_only=True):
     balance: Balance
     expiring: list[ExpiringPoints]
     waiting: list[WaitingPoints]
-    streak: StreakView | None
+    streak: HomeStreak | None
     limits: list[LimitView]
     tier: TierView | None
     tiers: list[TierView]
@@ -66,7 +65,7 @@ async def read_home(services: Services, program_id: str, member_id: str, *, lang
         offer = Offer(*services.programs.in_force(program_id, at=now, country=member.country))
     except Refusal:
         offer = None  # The balance is the member's, whether anything is offered in their country or not.
-    context = HomeContext(now, offer, language)
+    context = HomeContext(now, offer, language, member.country, services.programs.versions(program_id))
     parameters: dict[str, object] = {}
     for section in SECTIONS:
         parameters |= section.parameters(context)

@@ -41,25 +41,22 @@ _BASE_KEY = "left(c.source_key, length(c.source_key) - length(c.beside) - 1)"
 
 _ERASED = f"c.why -> 'trace' -> 0 ->> 0 = '{TraceCode.ERASED}'"
 
-# The days of streaks: how many in a row each counts, how many there are, and when the day before those that
-# it counts was accepted.
+# The days of streaks: how many in a row each counts, over how many days of the calendar, and the first of
+# them.
 _STREAK_DAYS = f"""
-SELECT *, row_number() OVER in_a_row AS in_a_row,
-       lag(accepted_at, greatest(days, 0)) OVER in_a_row AS known_at
+SELECT *, lag(day, greatest(days, 1) - 1) OVER of_streak AS first_day
 FROM (
-    SELECT *, day - CAST(row_number() OVER (
-        PARTITION BY program_id, member_id, rule_id, zone ORDER BY day) AS int) AS island
-    FROM (
-        SELECT c.program_id, c.member_id, c.rule_id, c.source_key, c.accepted_at,
-               CAST(c.why -> 'inputs' ->> 'day' AS date) AS day,
-               CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days,
-               c.why -> 'inputs' ->> 'zone' AS zone
-        FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
-        WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL
-          AND c.why -> 'inputs' ->> 'day' IS NOT NULL
-    ) d
+    SELECT c.program_id, c.member_id, c.rule_id, c.source_key, c.accepted_at,
+           CAST(c.why -> 'inputs' ->> 'day' AS date) AS day,
+           CAST(c.why -> 'inputs' ->> 'streak_days' AS int) AS days,
+           CAST(c.why -> 'inputs' ->> 'streak_days' AS int)
+               + coalesce(CAST(c.why -> 'inputs' ->> 'frozen' AS int), 0) AS span,
+           c.why -> 'inputs' ->> 'zone' AS zone
+    FROM credits c JOIN ({RULES}) r USING (program_id, program_version, rule_id)
+    WHERE r.slot_type = 'daily_streak' AND r.source_rule_id IS NULL
+      AND c.why -> 'inputs' ->> 'day' IS NOT NULL AND c.beside IS NULL
 ) d
-WINDOW in_a_row AS (PARTITION BY program_id, member_id, rule_id, zone, island ORDER BY day)
+WINDOW of_streak AS (PARTITION BY program_id, member_id, rule_id, zone ORDER BY day)
 """  # noqa: S608  # Made of constants of this module, as all queries here.
 
 
@@ -214,10 +211,10 @@ RULE_CHECKS = (
     ),
     Check(
         "streaks_are_consecutive",
-        "A day of a streak counts no more days in a row than there are.",
+        "A day of a streak counts no more days than there are, and between them only frozen ones.",
         f"""
-        SELECT program_id, member_id, source_key, days, in_a_row
-        FROM ({_STREAK_DAYS}) s WHERE (days BETWEEN 1 AND in_a_row) IS NOT TRUE
+        SELECT program_id, member_id, source_key, days, span, day, first_day
+        FROM ({_STREAK_DAYS}) s WHERE (days >= 1 AND first_day > day - span) IS NOT TRUE
         """,  # noqa: S608
         parameters=rules_as_rows,
     ),
@@ -225,11 +222,23 @@ RULE_CHECKS = (
         "streaks_continue",
         "A day of a streak counts the days before it, except those that came at the same time or later.",
         f"""
-        SELECT program_id, member_id, source_key, days, in_a_row, accepted_at, known_at
-        FROM ({_STREAK_DAYS}) s WHERE days < in_a_row AND known_at < accepted_at - interval '1 minute'
+        WITH s AS MATERIALIZED ({_STREAK_DAYS})
+        SELECT s.program_id, s.member_id, s.source_key, s.days, s.accepted_at, b.accepted_at AS known_at
+        FROM s JOIN s b ON b.program_id = s.program_id AND b.member_id = s.member_id AND b.rule_id = s.rule_id
+            AND b.zone = s.zone AND b.day = s.day - s.span
+        WHERE b.accepted_at < s.accepted_at - interval '1 minute'
         """,  # noqa: S608
         warning=True,
         parameters=rules_as_rows,
+    ),
+    Check(
+        "freezes_are_counted",
+        "A freeze that a member paid for is an event of a streak.",
+        """
+        SELECT h.program_id, h.member_id, h.id, h.points FROM holds h
+        LEFT JOIN credits c ON c.program_id = h.program_id AND c.id = h.id AND c.streak_seq IS NOT NULL
+        WHERE h.purpose = 'freeze' AND c.id IS NULL
+        """,
     ),
     Check(
         "promised_in_time",

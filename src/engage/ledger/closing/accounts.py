@@ -20,7 +20,8 @@ _LOCK_CREDITS = text("""
 SELECT id, source_key, beside, reference, rule_id, program_version, state, points, unit,
        activity_at, active_at, of_day,
        day_slot, of_month, month_slot, coalesce(why ->> 'rule', rule_id) AS decided_by,
-       CAST(why -> 'inputs' ->> 'day' AS date) AS day
+       CAST(why -> 'inputs' ->> 'day' AS date) AS day, why -> 'inputs' ->> 'zone' AS zone,
+       coalesce(CAST(why -> 'inputs' ->> 'freezes_got' AS int), 0) AS freezes_got
 FROM credits WHERE program_id = :program_id AND member_id = :member_id
 ORDER BY id FOR UPDATE
 """)

@@ -6,8 +6,9 @@ that key already, the credit goes on as a transfer, under a key that nothing els
 go on at all, `engage.domain.earning.merged_slots` decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -43,38 +44,17 @@ SELECT source_key, reference, rule_id, beside, of_day, day_slot, of_month, month
 FROM credits WHERE program_id = :program_id AND member_id = :into
 """)
 
-# The day of a streak counts as used. Where it is the survivor's newest, the streak goes on with it; before
-# that it is no part of the streak.
+# The day of a streak counts as used.
 _DAY = text("""
 INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, reversed_at, of_day, day_slot, of_month, month_slot, why)
+                     activity_at, accepted_at, reversed_at, of_day, day_slot, of_month, month_slot, why,
+                     streak_seq)
 SELECT c.program_id, :into, uuidv7(), :source_key, :rule_id, c.program_version, 0, 'reversed', c.activity_at,
-       c.accepted_at, :now, :of_day, :day_slot, :of_month, :month_slot,
-       jsonb_build_object('trace', CAST(:trace AS jsonb))
-       || CASE WHEN later.id IS NULL AND c.why -> 'inputs' ->> 'day' IS NOT NULL THEN
-           jsonb_build_object('inputs', jsonb_build_object(
-               'day', c.why -> 'inputs' -> 'day', 'zone', c.why -> 'inputs' -> 'zone',
-               'streak_days', coalesce(CAST(before.why -> 'inputs' ->> 'streak_days' AS int), 0) + 1))
-           ELSE '{}' END
+       c.accepted_at, :now, :of_day, :day_slot, :of_month, :month_slot, CAST(:why AS jsonb), :seq
 FROM credits c
-LEFT JOIN LATERAL (
-    SELECT s.id FROM credits s
-    WHERE s.program_id = c.program_id AND s.member_id = :into AND s.rule_id = :rule_id
-      AND s.why -> 'inputs' ->> 'day' > c.why -> 'inputs' ->> 'day'
-    LIMIT 1
-) later ON true
-LEFT JOIN LATERAL (
-    SELECT s.why FROM credits s
-    WHERE s.program_id = c.program_id AND s.member_id = :into AND s.rule_id = :rule_id
-      AND CAST(s.why -> 'inputs' ->> 'day' AS date) = CAST(c.why -> 'inputs' ->> 'day' AS date) - 1
-      AND s.why -> 'inputs' ->> 'zone' = c.why -> 'inputs' ->> 'zone'
-    LIMIT 1
-) before ON true
 WHERE c.program_id = :program_id AND c.member_id = :member_id AND c.id = :id
 ON CONFLICT DO NOTHING
 """)
-
-_USED_DAY = msgspec.json.encode([step(TraceCode.EARNED_BEFORE)]).decode()
 
 _TRANSFERRED = Batch("t", credits, "id", "source_key", "reference")
 
@@ -134,25 +114,25 @@ async def copy_credits(
     return set(rows.scalars())
 
 
-async def use_days(
+async def use_day(
     conn: AsyncConnection,
     key: MemberKey,
     into: str,
-    days: Sequence[DayUse],
+    day: DayUse,
     *,
+    inputs: Mapping[str, Any],
+    seq: int | None,
     now: datetime,
-) -> set[str]:
-    """Use days of streaks, each with a credit of no points.
+) -> bool:
+    """Use a day of a streak with a credit of no points. With a `seq` it is the next event of the streak, and
+    `inputs` say what the streak is after it.
 
-    Returns the keys that were added: the survivor may have used a day meanwhile.
+    Returns False where the survivor has used the day, or the seq, meanwhile.
     """
-    added = set()
-    # The streak goes on from day to day.
-    for day in sorted(days, key=lambda day: day.place.source_key):
-        values = msgspec.structs.asdict(day.place) | {"rule_id": day.rule_id, "trace": _USED_DAY, "now": now}
-        if (await conn.execute(_DAY, _of(key, into) | values)).rowcount:
-            added.add(day.place.source_key)
-    return added
+    why = {"trace": [step(TraceCode.EARNED_BEFORE)], **({"inputs": inputs} if inputs else {})}
+    values = msgspec.structs.asdict(day.place) | {"rule_id": day.rule_id, "seq": seq, "now": now}
+    why_json = msgspec.json.encode(why).decode()
+    return bool((await conn.execute(_DAY, _of(key, into) | values | {"why": why_json})).rowcount)
 
 
 async def add_transfers(

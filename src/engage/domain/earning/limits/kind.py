@@ -46,10 +46,6 @@ class SlotKind(_FurtherSlots, frozen=True):
         """The step of a rule that pays `points` for this slot."""
         raise NotImplementedError
 
-    def day_before(self, number: int) -> str | None:
-        """The source key whose credit would make this grant wrong: that of the day before a run."""
-        return None
-
 
 class UsedSlots(Struct, frozen=True):
     """A member's used slots: source keys of those that there are once, numbers by (rule, kind of window) of
