@@ -154,7 +154,7 @@ async def test_an_erased_member_has_no_access(api: Calling) -> None:
 async def test_programs_and_their_versions_are_listed(api: Calling) -> None:
     listed = (await api.operator.get(PROGRAMS)).json()
     assert [program["id"] for program in listed["items"]] == sorted(
-        {name.partition("/")[0] for name in programs.names()}
+        {name.partition("/")[0] for name in programs.names()} | {programs.DEMO_STORE}
     )
     assert listed["next_cursor"] is None
     found = (await api.operator.get(f"{PROGRAMS}/{PROGRAM}/versions")).json()["items"]

@@ -114,9 +114,9 @@ async def page(context: BrowserContext, installation: Installation) -> Page:
     return await visit(context, installation)
 
 
-async def visit(context: BrowserContext, installation: Installation) -> Page:
+async def visit(context: BrowserContext, installation: Installation, program: str = "eu-mi-points") -> Page:
     page = await context.new_page()
-    await page.goto(installation.address)
+    await page.goto(f"{installation.address}?program={program}")
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     await expect(page.locator("#pending")).not_to_have_text("–")
     return page

@@ -7,11 +7,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import BrowserContext, Locator, Page, Route, expect
+import pytest
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from tests.browser.conftest import Installation, visit
 from tests.support.command_line import pids
 
+PROGRAM = "eu-mi-points"
 JOINING = 50
 SMALLEST_TARGET_PX = 44
 
@@ -230,7 +232,7 @@ async def test_the_page_notices_a_feed_that_hangs(
 ) -> None:
     page = await context.new_page()
     await page.clock.install()
-    await page.goto(installation.address)
+    await page.goto(f"{installation.address}?program={PROGRAM}")
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     feed = pids(installation.folder)["feed"]
     os.kill(feed, signal.SIGSTOP)
@@ -299,7 +301,7 @@ async def test_a_page_that_stays_open_stays_connected_under_a_new_token(
 ) -> None:
     page = await context.new_page()
     await page.clock.install()
-    await page.goto(installation.address)
+    await page.goto(f"{installation.address}?program={PROGRAM}")
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     async with page.expect_response("**/v1/sandbox/tokens") as renewed:
         await page.clock.fast_forward("24:00:00")
@@ -386,3 +388,96 @@ async def test_what_the_shop_and_an_operator_post_is_named_in_words(page: Page) 
     statement = page.locator("#statement tr")
     await expect(statement.filter(has_text="Buy on mi.com")).to_contain_text("+150")
     await expect(statement.filter(has_text="Corrected by the store")).to_contain_text("+7")
+
+
+@pytest.fixture
+async def demo(context: BrowserContext, installation: Installation) -> Page:
+    """The page in the program that has a bit of everything."""
+    return await visit(context, installation, "demo-store")
+
+
+async def test_a_quiz_is_answered_and_explained(demo: Page) -> None:
+    await go_to(demo, "play")
+    await demo.locator("#quizzes li button").click()
+    for _ in range(3):
+        question = demo.locator("#quiz form")
+        await expect(question).to_be_visible()
+        option = question.locator("input").first
+        if await option.count():
+            await option.check()
+        await question.get_by_role("button", name=re.compile("Next|Send")).click()
+    await expect(demo.locator("#quiz .review li")).to_have_count(3)
+    await expect(demo.locator("#quiz .review li").first).to_contain_text(re.compile(r"\w+"))
+    await demo.get_by_role("button", name="Close").click()
+    await expect(demo.locator("#quizzes")).to_contain_text("2 attempts")
+
+
+async def test_the_wheel_turns_until_no_chance_is_left(demo: Page) -> None:
+    await go_to(demo, "play")
+    wheel = demo.locator(".wheel")
+    for left in ("2 chances", "1 chance"):
+        await expect(wheel.locator(".chances")).to_have_text(left)
+        await wheel.locator(".spin").click()
+        await expect(wheel.locator(".result")).to_have_text(re.compile(r"!|Nothing"))
+    await expect(wheel.locator(".spin")).to_be_disabled()
+
+
+# An operator opens a draw that closes in a day.
+OPEN_A_DRAW = """async () => {
+  const { now, admin_key } = await (await fetch("/v1/sandbox")).json();
+  const closes = new Date(Date.parse(now) + 86_400_000).toISOString();
+  const draw = { id: `draw-${Date.parse(now)}`, program: "demo-store", title: { en: "Fans" },
+    opens_at: now, closes_at: closes, winners: 1, points: 500,
+    conditions: { hashtag: "#engage", mentions: 2, public: true } };
+  const headers = { Authorization: `Bearer ${admin_key}`, "Content-Type": "application/json" };
+  return (await fetch("/v1/admin/draws", { method: "POST", headers, body: JSON.stringify(draw) })).status;
+}"""
+
+
+async def test_a_draw_is_entered_drawn_and_certified(demo: Page) -> None:
+    assert await demo.evaluate(OPEN_A_DRAW) == 201
+    await go_to(demo, "play")
+    draw = demo.locator("#draws li[data-state=open]").first
+    await draw.get_by_role("button", name="Enter the draw").click()
+    await expect(draw).to_contain_text("Your number is")
+    for _ in range(2):
+        await demo.click("#plus-1-day")
+        await expect(demo.locator("#plus-1-day")).not_to_have_attribute("aria-busy", "true")
+    drawn = demo.locator("#draws li[data-state=drawn]").first
+    await expect(drawn).to_contain_text("you won!")
+    await drawn.get_by_role("button", name="Certificate").click()
+    await expect(demo.locator("#certificate-facts")).to_contain_text("root")
+    await expect(demo.locator("#certificate-command")).to_contain_text("engage draw verify")
+
+
+async def test_challenges_tiers_and_the_leaderboard_follow_what_the_member_does(demo: Page) -> None:
+    await expect(demo.locator(".tier")).to_contain_text("Bronze")
+    await expect(demo.locator("#home-challenges")).to_be_visible()
+    await demo.click("#fuel")
+    await go_to(demo, "earn")
+    for rule in ("share_social", "share_social", "share_social", "review", "app_sign_in"):
+        await task(demo, rule).click()
+        await expect(task(demo, rule)).not_to_have_attribute("aria-busy", "true")
+    await demo.click("#plus-5-min")
+    await go_to(demo, "home")
+    await expect(demo.locator(".tier")).to_contain_text("Silver")
+    await go_to(demo, "play")
+    await expect(demo.locator("#view-play li[data-challenge=all_round]")).to_have_attribute(
+        "data-state", "done"
+    )
+    await expect(demo.locator(".board tr[data-me]")).to_be_visible()
+
+
+async def test_an_invitation_leads_to_a_new_member(
+    demo: Page, browser: Browser, installation: Installation
+) -> None:
+    await go_to(demo, "earn")
+    await expect(demo.locator("#referral-code")).to_have_text(re.compile(r"\w{6}"))
+    code = await demo.locator("#referral-code").text_content()
+    friend = await browser.new_page()
+    await friend.goto(f"{installation.address}?ref={code}")
+    await expect(friend.locator("#toast-polite")).to_contain_text("invitation")
+    await friend.close()
+    await go_to(demo, "home")
+    await go_to(demo, "earn")
+    await expect(demo.locator("#referral-counts")).to_contain_text("1")

@@ -9,6 +9,9 @@ from engage.domain.program.program import Program
 _FOLDER = resources.files("engage.programs")
 _SUFFIX = ".toml"
 
+# The program of the demo store, which is published in a sandbox alone.
+DEMO_STORE = "demo-store"
+
 
 class UnknownPreset(LookupError):
     """No preset has that name."""
@@ -58,5 +61,5 @@ def presets() -> dict[str, str]:
 
 
 def text(name: str) -> str:
-    """The document of one of `names`, with its comments."""
+    """The document of one of `names`, or of DEMO_STORE, with its comments."""
     return _FOLDER.joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")

@@ -25,7 +25,20 @@ async def test_presets_are_published_once_however_often_it_is_installed(settings
         published = await rows(
             services.db, "SELECT program_id || '/' || version FROM program_versions ORDER BY 1"
         )
-    assert [name for (name,) in published] == programs.names()
+    assert [name for (name,) in published] == sorted([*programs.names(), "demo-store/2026"])
+
+
+async def test_the_demo_store_has_one_open_draw_however_often_it_is_installed(settings: Settings) -> None:
+    draws = "SELECT document ->> 'closes_at' FROM definitions WHERE program_id = 'demo-store' ORDER BY 1"
+    for _ in range(2):
+        await install(settings)
+    async with open_services(settings, StoppedClock(NOON)) as services:
+        ((closes_at,),) = await rows(services.db, draws)
+        async with services.db.begin() as conn:
+            await conn.execute(text("UPDATE sandbox_clock SET ahead = ahead + interval '3 days'"))
+        await install(settings)
+        first, _ = await rows(services.db, draws)
+        assert first == (closes_at,)
 
 
 async def test_published_presets_are_not_played_again(

@@ -6,7 +6,7 @@ import { $, mark, setText } from "./dom.js";
 import { chosenProduct } from "./earn.js";
 import { streakRules } from "./home.js";
 import { identity, join } from "./identity.js";
-import { applyAnswer, change, refresh, refreshSoon, state } from "./model.js";
+import { applyAnswer, change, refresh, refreshSoon, rememberDraw, state } from "./model.js";
 import { celebrate, fly, once } from "./motion.js";
 import { inWords, titleOf } from "./names.js";
 import { deliver as deliverRequest, Kept } from "./outbox.js";
@@ -174,9 +174,9 @@ async function invite() {
   refreshSoon();
 }
 
-/** A new member of a program and a country. Raises Problem. */
-export function joinAnew(program, country) {
-  return join(program, country);
+/** A new member of a program and a country, perhaps invited by a friend. Raises Problem. */
+export function joinAnew(program, country, code = null) {
+  return join(program, country, code);
 }
 
 // Play.
@@ -219,6 +219,7 @@ export const PLAY = {
   async enter(draw, button) {
     const answer = await attempt(button, "POST", `/v1/draws/${encodeURIComponent(draw.id)}/entries`, { body: entryOf(draw) });
     if (answer === null) return;
+    rememberDraw(draw.id);
     toast(`You are in, with number ${answer.number}.`);
     refreshSoon();
   },

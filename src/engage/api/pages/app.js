@@ -7,7 +7,7 @@ import { answeredLater, can, joinAnew, perform, PLAY, quoteBasket, refusedLater,
 import { $, el, setText } from "./dom.js";
 import { setUpEarn, showEarn } from "./earn.js";
 import { Feed } from "./feed.js";
-import { clockTime, dayOf, shortDay } from "./format.js";
+import { clockTime, dayAndMonth, dayOf, shortDay } from "./format.js";
 import { nextDue, showHome, tickHome } from "./home.js";
 import { identity, loadIdentity, onOtherTabChanged, renewToken } from "./identity.js";
 import { log } from "./log.js";
@@ -22,8 +22,9 @@ import { currentView, setUpViews } from "./views.js";
 
 const AGAIN_MS = 2000;
 const MISSED_MS = 4000;
-const FIRST_PROGRAM = "eu-mi-points";
+const FIRST_PROGRAM = "demo-store";
 
+const narrow = matchMedia("(max-width: 430px)");
 const otherTabs = new BroadcastChannel("engage-sandbox-clock");
 
 let feed = null;
@@ -32,7 +33,9 @@ async function start() {
   try {
     await readSandbox();
     const known = loadIdentity();
-    if (known === null || !state.programs.some((program) => program.id === known.program)) await joinFirst();
+    const wanted = wantedByAddress();
+    const stays = known !== null && state.programs.some((program) => program.id === known.program);
+    if (!stays || wanted.code || (wanted.program && wanted.program !== known.program)) await joinFirst(wanted);
     await enter();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
@@ -41,9 +44,18 @@ async function start() {
   }
 }
 
-function joinFirst() {
-  const program = state.programs.find((one) => one.id === FIRST_PROGRAM) ?? state.programs[0];
-  return joinAnew(program.id, program.countries[0]);
+/** What the address asks for, once: /?program=eu-mi-points, or the link of an invitation, /?ref=CODE. */
+function wantedByAddress() {
+  const asked = new URLSearchParams(location.search);
+  if (location.search) history.replaceState(null, "", location.pathname + location.hash);
+  return { program: asked.get("program"), code: asked.get("ref") };
+}
+
+async function joinFirst({ program: wanted, code }) {
+  const named = [wanted, FIRST_PROGRAM, identity()?.program];
+  const program = state.programs.find((one) => one.id === named.find(Boolean)) ?? state.programs[0];
+  await joinAnew(program.id, program.countries[0], code);
+  if (code) toast("Welcome! You have joined by a friend’s invitation.");
 }
 
 async function enter() {
@@ -126,7 +138,7 @@ function tick() {
   if (state.member === null) return;
   const zone = state.member.zone ?? "UTC";
   const at = clock.now();
-  setText($("sandbox-time"), `${shortDay(at, zone)}, ${clockTime(at, zone)}`);
+  setText($("sandbox-time"), `${narrow.matches ? dayAndMonth(at, zone) : shortDay(at, zone)}, ${clockTime(at, zone)}`);
   setText($("sandbox-zone"), zone.split("/").at(-1).replaceAll("_", " "));
   tickHome(state);
   tickActivity(state);

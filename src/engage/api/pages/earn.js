@@ -20,17 +20,31 @@ export function chosenProduct() {
   return document.querySelector("input[name=product]:checked").value;
 }
 
-const rows = new Map();
+// Each list has rows of its own, which are kept between updates, so that a focused button stays focused.
+const lists = new Map();
+
+const SHOWN_AT_HOME = 3;
 
 /** `perform(task, button)` does what a task asks for; tasks that the page cannot do have no button. */
-export function showEarn({ tasks, member, referral, program }, perform, can) {
+export function showEarn({ tasks, member, referral }, perform, can) {
   if (member === null) return;
   $("shelf").hidden = !tasks.some((task) => WITH_PRODUCT.has(task.activity));
   $("tasks-empty").hidden = tasks.length > 0;
   const open = tasks.filter((task) => task.state === "open").length;
   setText($("earn-open"), `${open} open`);
   const inOrder = [...tasks].sort((one, other) => ORDER[one.state] - ORDER[other.state]);
-  const items = inOrder.map((task) => showTask(task, member, program, perform, can));
+  const show = (task) => (list) => showTask(list, task, member, perform, can);
+  fill("tasks", inOrder.map(show));
+  const next = inOrder.filter((task) => task.state === "open" && task.activity !== "fuel_tap").slice(0, SHOWN_AT_HOME);
+  $("next-card").hidden = next.length === 0;
+  fill("next-tasks", next.map(show));
+  showReferral(referral);
+}
+
+function fill(id, makers) {
+  if (!lists.has(id)) lists.set(id, new Map());
+  const rows = lists.get(id);
+  const items = makers.map((make) => make(rows));
   for (const [rule, row] of rows) {
     if (!items.includes(row)) {
       row.remove();
@@ -38,13 +52,11 @@ export function showEarn({ tasks, member, referral, program }, perform, can) {
     }
   }
   items.forEach((item, n) => {
-    if ($("tasks").children[n] !== item) $("tasks").insertBefore(item, $("tasks").children[n] ?? null);
+    if ($(id).children[n] !== item) $(id).insertBefore(item, $(id).children[n] ?? null);
   });
-  showReferral(referral);
 }
 
-/** Rows are kept between updates, so that a focused button stays focused. */
-function showTask(task, member, program, perform, can) {
+function showTask(rows, task, member, perform, can) {
   let row = rows.get(task.rule);
   if (row === undefined) {
     row = el(
@@ -53,7 +65,7 @@ function showTask(task, member, program, perform, can) {
       el(
         "button",
         { class: "offer", type: "button" },
-        icon(iconOf(withKind(task, program))),
+        icon(iconOf(task)),
         el("span", { class: "offer-words" }, el("b"), el("span")),
         el("span", { class: "plus" }),
       ),
@@ -61,19 +73,13 @@ function showTask(task, member, program, perform, can) {
     rows.set(task.rule, row);
   }
   const button = row.firstElementChild;
-  button.onclick = () => perform(withKind(task, program), button);
-  button.disabled = task.state !== "open" || !can(withKind(task, program));
+  button.onclick = () => perform(task, button);
+  button.disabled = task.state !== "open" || !can(task);
   mark(button, { spent: task.state !== "open", state: task.state });
   setText(button.querySelector("b"), task.title);
   setText(button.querySelector(".offer-words span"), words(task, member.zone));
   setText(button.querySelector(".plus"), task.points ? `+${number(task.points)}` : task.activity === "order" ? "Shop" : "");
   return row;
-}
-
-/** The kind of a share, and the page of a visit, are of the program's rule. */
-function withKind(task, program) {
-  const rule = program?.rules.find((one) => one.id === task.rule);
-  return { kind: rule?.kind ?? null, page: rule?.page ?? null, ...task };
 }
 
 function words({ state, remaining, resets_at: resets, why_not: why, activity }, zone) {

@@ -23,6 +23,7 @@ function format(at, zone, options) {
 export const clockTime = (at, zone) => format(at, zone, { hour: "2-digit", minute: "2-digit" });
 export const weekday = (at, zone) => format(at, zone, { weekday: "short" });
 export const shortDay = (at, zone) => format(at, zone, { weekday: "short", day: "numeric", month: "short" });
+export const dayAndMonth = (at, zone) => format(at, zone, { day: "numeric", month: "short" });
 export const longDay = (at, zone) => format(at, zone, { day: "numeric", month: "short", year: "numeric" });
 export const dayAndTime = (at, zone) => `${shortDay(at, zone)}, ${clockTime(at, zone)}`;
 export const exactly = (at, zone) => `${longDay(at, zone)}, ${format(at, zone, { timeStyle: "medium" })}`;

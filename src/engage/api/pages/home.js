@@ -3,6 +3,7 @@
 import * as clock from "./clock.js";
 import { $, el, icon, mark, setText, svg } from "./dom.js";
 import { countTo, once } from "./motion.js";
+import { inWords } from "./names.js";
 import { clockTime, countdown, dayAndTime, dayOf, longDay, number, plural, shortDay, weekday } from "./format.js";
 
 const USUAL_CYCLE = 7;
@@ -207,7 +208,7 @@ function showTiers({ tiers, member }) {
 }
 
 function tierCard({ level, title, value, next, keeps_until: keeps }, zone) {
-  const words = next ? `${number(next.missing)} to ${next.title ?? next.level}` : "The highest level";
+  const words = next ? `${number(next.missing)} to ${next.title ?? inWords(next.level)}` : "The highest level";
   const whole = next ? value + next.missing : Math.max(value, 1);
   return el(
     "section",

@@ -40,7 +40,7 @@ const PARTS = {
     ["challenges", "/v1/me/challenges", items],
     ["quizzes", "/v1/quizzes", items],
     ["games", "/v1/games", items],
-    ["draws", "/v1/draws", items],
+    ["draws", "/v1/draws", items, withEntered],
     ["boards", "/v1/leaderboards", items],
   ],
   shop: [
@@ -168,10 +168,40 @@ async function read(memberToken) {
   }
 }
 
-/** A program that does not offer something has nothing of it. */
-async function readPart([field, path, shape], as) {
+// The list has open draws alone. Those that the member has entered are remembered, for their winners.
+const ENTERED_KEY = "engage.demo.draws";
+const ENTERED_KEPT = 5;
+
+function enteredDraws() {
   try {
-    return { [field]: shape((await call("GET", path, as)).body) };
+    return (JSON.parse(localStorage.getItem(ENTERED_KEY)) ?? []).filter((one) => one.member_id === state.member?.member_id);
+  } catch {
+    return [];
+  }
+}
+
+/** Remember a draw that the member has entered. */
+export function rememberDraw(id) {
+  const entered = [{ id, member_id: state.member.member_id }, ...enteredDraws()].slice(0, ENTERED_KEPT);
+  try {
+    localStorage.setItem(ENTERED_KEY, JSON.stringify(entered));
+  } catch {
+    // Without storage it is forgotten when it closes.
+  }
+}
+
+async function withEntered(open, as) {
+  const known = new Set(open.map((draw) => draw.id));
+  const closed = enteredDraws().filter((draw) => !known.has(draw.id));
+  const read = await Promise.all(closed.map(({ id }) => call("GET", `/v1/draws/${encodeURIComponent(id)}`, as)));
+  return [...open, ...read.map((answer) => answer.body)];
+}
+
+/** A program that does not offer something has nothing of it. */
+async function readPart([field, path, shape, more], as) {
+  try {
+    const found = shape((await call("GET", path, as)).body);
+    return { [field]: more ? await more(found, as) : found };
   } catch (problem) {
     if (problem.code === "not_offered" || problem.code === "not_found") return { [field]: EMPTY[field] };
     throw problem;

@@ -162,12 +162,12 @@ function showDraws({ draws, member }, { enter, showCertificate }) {
 }
 
 function drawItem(draw, zone, enter, showCertificate) {
-  const { id, title, state, entries, points, winners, my_number: mine, closes_at: closes, root } = draw;
+  const { id, title, state, entries, points, prizes, winners, my_number: mine, closes_at: closes, root } = draw;
   const drawn = Array.isArray(winners);
   const won = drawn && winners.includes(mine);
   const facts = [
     plural(entries ?? 0, "entry", "entries"),
-    points ? `${number(points)} points to win` : null,
+    points ? `${prizes > 1 ? `${number(prizes)} × ` : ""}${plural(points, "point")} to win` : null,
     state === "open" && closes ? `closes ${dayAndTime(closes, zone)}` : inWords(state),
   ].filter(Boolean);
   const own = mine === undefined || mine === null ? null : el("p", { class: "strong" }, won ? `Number ${mine}: you won!` : `Your number is ${mine}.`);

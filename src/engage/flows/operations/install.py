@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage import programs, sandbox_secrets
 from engage.connections.schema_version import PART
 from engage.domain.refusals import Unavailable
+from engage.flows.operations.demo_draw import open_demo_draw
 from engage.flows.programs.older_presets import OlderPreset, older_presets
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
@@ -37,6 +38,7 @@ async def install(settings: Settings) -> list[OlderPreset]:
         older = await _publish_presets(db, past_allowed=settings.sandbox is not None)
         if settings.sandbox is not None:
             await _begin_sandbox(db, sandbox_secrets.read(settings.sandbox))
+            await _open_demo_store(settings, db)
     finally:
         await db.dispose()
     gate = open_gate(settings.state_url)
@@ -75,6 +77,17 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[Older
     for preset in older:
         log.warning("a preset of an older release is published, and stays", **structs.asdict(preset))
     return older
+
+
+async def _open_demo_store(settings: Settings, db: AsyncEngine) -> None:
+    """Publish the program of the demo store, which stays as it was first published, and open a draw in it."""
+    async with transaction(db) as conn:
+        known = any(row.program_id == programs.DEMO_STORE for row in await store.read_all(conn))
+    if not known:
+        document, now = programs.text(programs.DEMO_STORE), await database_time(db)
+        await publish(db, document, source=programs.DEMO_STORE, now=now, past_allowed=True)
+    async with transaction(db) as conn:
+        await open_demo_draw(settings, conn)
 
 
 def _presets() -> dict[tuple[str, str], str]:
