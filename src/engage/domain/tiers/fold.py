@@ -6,11 +6,9 @@ months ends when what the level was reached with is too old for it; each further
 lifetime has no end.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from itertools import accumulate
 from typing import Final
 
 from msgspec import Struct
@@ -22,6 +20,7 @@ from engage.domain.tiers.movement import WINDOW_END, Cause, Movement, in_order
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 NO_LEVEL: Final = -1
+NO_PLACE: Final = -1
 
 
 class LevelChange(Struct, frozen=True):
@@ -48,7 +47,7 @@ class TierStanding(Struct, frozen=True):
 def standing(group: TierGroup, movements: Iterable[Movement], *, at: datetime, zone: str) -> TierStanding:
     """The standing at `at`, by the movements until then. Years are those of the zone."""
     fold = fold_until(group, movements, at=at, zone=zone)
-    level, value = fold.level, fold.value(at)
+    level, value = fold.level, fold.value
     following = group.levels[fold.index + 1] if fold.index + 1 < len(group.levels) else None
     return TierStanding(
         level=level,
@@ -85,8 +84,15 @@ class Fold:
         self.changes: list[LevelChange] = []
         self._group = group
         self._zone = zone
-        # What counts, by the time at which it leaves the window, in order.
-        self._counted: dict[datetime, int] = {}
+        # What counts, by the time at which it leaves the window: times and amounts, oldest first. Those
+        # before `_first` have left it.
+        self._ends: list[datetime] = []
+        self._amounts: list[int] = []
+        self._places: dict[datetime, int] = {}
+        self._first = 0
+        self.value = 0
+        # Of each level the newest place from which on there is enough for it, and what there is from there.
+        self._enough = [[0, 0] for _ in group.levels]
         # Until when each level is kept. One from 0 on is everybody's.
         self._until = [NEVER if level.from_ == 0 else LONG_AGO for level in group.levels]
         self.index = 0 if group.levels[0].from_ == 0 else NO_LEVEL
@@ -100,26 +106,32 @@ class Fold:
         until = NEVER if self.index == NO_LEVEL else self._until[self.index]
         return None if until == NEVER else until
 
-    def value(self, at: datetime) -> int:
-        return sum(points for end, points in self._counted.items() if end > at)
-
     def add(self, movement: Movement) -> None:
         """Add a movement that is no older than those before it."""
         self.advance(movement.at)
         end = self._end(movement.earned_at)
-        if movement.delta < 0 and end not in self._counted:
-            return  # Its window is over.
-        self._counted[end] = max(0, self._counted.get(end, 0) + movement.delta)
-        if movement.delta > 0:
-            self._keep_levels()
+        place = self._places.get(end, NO_PLACE)
+        if movement.delta < 0:
+            if place >= self._first:  # Or else its window is over.
+                self._change(place, -min(-movement.delta, self._amounts[place]))
+            return
+        if place == NO_PLACE:
+            place = self._places[end] = len(self._ends)
+            self._ends.append(end)
+            self._amounts.append(0)
+        self._change(place, movement.delta)
+        if self._keep_levels() > self.index:
             self._move(movement.at, movement.cause)
 
     def advance(self, at: datetime) -> None:
         """End the levels and the windows that end by `at`."""
         while self.index != NO_LEVEL and self._until[self.index] <= at:
             self._move(self._until[self.index], WINDOW_END)
-        while self._counted and (oldest := next(iter(self._counted))) <= at:
-            del self._counted[oldest]
+        while self._first < len(self._ends) and self._ends[self._first] <= at:
+            self._change(self._first, -self._amounts[self._first])
+            self._first += 1
+            for enough in self._enough:
+                enough[0] = max(enough[0], self._first)
 
     def _end(self, earned_at: datetime) -> datetime:
         """The time at which what was earned then leaves the window."""
@@ -131,17 +143,33 @@ class Fold:
             case "lifetime":
                 return NEVER
 
-    def _keep_levels(self) -> None:
-        """Keep each level that the value reaches until so much has left the window that it does not any
-        more.
+    def _change(self, place: int, delta: int) -> None:
+        self._amounts[place] += delta
+        self.value += delta
+        for enough in self._enough:
+            if place >= enough[0]:
+                enough[1] += delta
+
+    def _keep_levels(self) -> int:
+        """Keep each level that the value reaches until so much has left the window that it does not any more;
+        the highest of them.
         """
-        value = sum(self._counted.values())
-        ends, gone = list(self._counted), list(accumulate(self._counted.values()))
+        highest = NO_LEVEL
         for n, level in enumerate(self._group.levels):
-            if not 0 < level.from_ <= value:
+            if not 0 < level.from_ <= self.value:
                 continue
-            end = ends[bisect_right(gone, value - level.from_)]
+            highest = n
+            place, rest = self._enough[n]
+            while rest < level.from_:
+                place -= 1
+                rest += self._amounts[place]
+            while rest - self._amounts[place] >= level.from_:
+                rest -= self._amounts[place]
+                place += 1
+            self._enough[n] = [place, rest]
+            end = self._ends[place]
             self._until[n] = max(self._until[n], NEVER if end == NEVER else end + self._group.grace)
+        return highest
 
     def _move(self, at: datetime, cause: Cause) -> None:
         """To the highest level that lasts longer than `at`."""

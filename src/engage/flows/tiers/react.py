@@ -53,11 +53,11 @@ async def _store(services: Services, members: Sequence[MemberKey], *, now: datet
             rows = []
             for group in groups:
                 fold = fold_until(group, movements[key][group.metric], at=now, zone=zone)
-                if not fold.changes and not fold.value(now):
+                if not fold.changes and not fold.value:
                     continue
                 since = fold.changes[-1].at if fold.changes else None
                 level = None if fold.level is None else fold.level.id
-                tier = StoredTier(group.id, level, since, fold.value(now), fold.keeps_until)
+                tier = StoredTier(group.id, level, since, fold.value, fold.keeps_until)
                 rows.append((tier, fold.changes))
             levels[key] = rows
         await write_levels(conn, levels)
