@@ -207,3 +207,16 @@ async def test_a_definition_lists_all_its_mistakes(lottery: Calling) -> None:
     wrong = NEW | {"round_after": "PT1S", "closes_at": "2026-11-21T10:00:00Z", "conditions": {}}
     refused = problem(await lottery.operator.post("/v1/admin/draws", wrong), 422, "invalid_document")
     assert {error["field"] for error in refused["errors"]} == {"closes_at", "round_after", "conditions"}
+
+
+async def test_an_open_draw_is_a_task_until_it_is_entered(lottery: Calling) -> None:
+    member = await join(lottery)
+
+    async def state() -> tuple[str, str | None]:
+        tasks = (await member.get("/v1/tasks")).json()["items"]
+        task = next(task for task in tasks if task["rule"] == "draw:plain")
+        return task["state"], (task["why_not"] or {}).get("code")
+
+    assert await state() == ("open", None)
+    assert (await enter(member)).status_code == 202
+    assert await state() == ("done", "already_entered")

@@ -291,3 +291,26 @@ async def test_a_wrong_definition_is_refused_with_all_its_problems(market: Calli
     shaped = quiz_document(id="wrong", program=PROGRAM, attempts=3)
     refused = problem(await market.operator.post("/v1/admin/quizzes", shaped), 422, "invalid_document")
     assert fields(refused) == ["attempts"]
+
+
+async def test_an_open_quiz_is_a_task_until_its_attempts_are_used(market: Calling) -> None:
+    quiz_id = await defined(market)
+    member = await market.joined()
+
+    async def task() -> dict[str, Any]:
+        tasks = (await member.get("/v1/tasks", accept_language="fr")).json()["items"]
+        found: dict[str, Any] = next(task for task in tasks if task["rule"] == f"quiz:{quiz_id}")
+        return found
+
+    first = await task()
+    assert (first["title"], first["points"], first["activity"]) == ("Quiz du printemps", 10, "quiz")
+    for left in (2, 1, 0):
+        shown, quiz = await task(), await listed(member, quiz_id)
+        assert (shown["remaining"], shown["resets_at"]) == (quiz["attempts_left"], quiz["resets_at"])
+        assert shown["remaining"] == left
+        if left:
+            attempt = await started(member, quiz_id)
+            assert (await answered(member, quiz_id, attempt["attempt_id"], RIGHT)).status_code == 202
+    done = await task()
+    refused = problem(await member.post(f"/v1/quizzes/{quiz_id}/attempts"), 409, "no_attempts_left")
+    assert (done["state"], done["why_not"]["code"]) == ("done", refused["code"])

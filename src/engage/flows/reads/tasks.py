@@ -8,12 +8,14 @@ from msgspec import Struct
 from engage.domain.refusals import Code, Refusal
 from engage.domain.tasks import Task
 from engage.flows.activities.tasks import TASKS as RULES
+from engage.flows.draws.tasks import TASKS as DRAWS
+from engage.flows.quizzes.tasks import TASKS as QUIZZES
 from engage.ledger import home as ledger
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.runtime.tasks import TaskContext
 
-SOURCES = (RULES,)
+SOURCES = (RULES, QUIZZES, DRAWS)
 
 
 class MemberTasks(Struct, frozen=True):
