@@ -7,6 +7,8 @@ from engage.cli.program_text import (
     draws,
     earning,
     expiry,
+    games,
+    leaderboards,
     market,
     members,
     quizzes,
@@ -28,6 +30,8 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     rewards.describe,
     referrals.describe,
     quizzes.describe,
+    games.describe,
+    leaderboards.describe,
     draws.describe,
     tiers.describe,
 )
