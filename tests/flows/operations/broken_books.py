@@ -48,7 +48,41 @@ def _referral(**columns: str) -> str:
 
 APPROVED = {"state": "'approved'", "decided_at": "now()", "advocate_paid_at": "now()"}
 
+
+def _run(*, plays: int = 0, ends_at: str = "2027-01-01") -> str:
+    """A run of a game with one prize, of which there is one."""
+    terms = '{"game": {"prizes": [{"id": "p", "stock": 1}]}}'
+    return f"""
+        INSERT INTO game_runs (program_id, game_id, run, version, defined_at, terms, seed, commitment,
+                               committed_at, opens_at, ends_at, plays, head)
+        VALUES ('playground', 'wheel', 1, '#1', now(), '{terms}', '', 'c', now(), '2026-01-01', '{ends_at}',
+                {plays}, 'h')
+    """
+
+
+def _prizes(won: int) -> str:
+    return f"INSERT INTO game_prizes VALUES ('playground', 'wheel', 1, 'p', '2026-11-21', {won})"
+
+
+_UNPAID_PLAY = """
+    INSERT INTO game_plays (program_id, member_id, game_id, run, number, id, at, day, player, drawn, prize,
+                            credit_id)
+    VALUES ('playground', 'm-1', 'wheel', 1, 1, uuidv7(), now(), '2026-11-21', 'x', 'p', 'p', uuidv7())
+"""
+_RANK = """UPDATE credits SET rule_id = 'leaderboard:week',
+    why = jsonb_set(why, '{inputs}', '{"rank": 1, "period": "all"}')"""
+
 BROKEN = [
+    ("plays_are_numbered", _run(plays=2)),
+    ("prizes_are_counted", _prizes(1)),
+    ("prizes_fit_stock", f"WITH run AS ({_run()} RETURNING 1) {_prizes(2)}"),
+    ("prizes_are_paid", _UNPAID_PLAY),
+    ("prizes_are_paid", f"UPDATE credits SET rule_id = 'game:wheel' WHERE id = {FUEL}"),
+    (
+        "scores_have_periods",
+        "INSERT INTO board_scores VALUES ('playground', 'm-1', 'week', 'all', 1, now(), 1)",
+    ),
+    ("boards_pay_closed_periods", f"{_RANK} WHERE id = {FUEL}"),
     ("entries_balance", f"UPDATE entries SET active_delta = active_delta + 1 WHERE {LAST}"),
     ("entries_balance", f"UPDATE entries SET debt_delta = 3 WHERE {LAST}"),
     ("programs_balance", f"UPDATE entries SET house_delta = house_delta + 5 WHERE {LAST}"),
@@ -355,6 +389,12 @@ BROKEN += [
 ]
 
 LATE = [
+    ("games_are_revealed", _run(ends_at="2026-11-20")),
+    (
+        "periods_close_in_time",
+        "INSERT INTO board_periods (program_id, board_id, period, version, closes_at)"
+        " VALUES ('playground', 'week', 'all', '#1', '2026-11-20')",
+    ),
     ("draws_go_on_in_time", "UPDATE draws SET closes_at = '2026-11-20' WHERE state = 'open'"),
     (
         "streaks_continue",
