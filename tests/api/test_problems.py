@@ -42,7 +42,7 @@ async def test_a_problem_has_the_trace_id_of_the_request(api: Calling) -> None:
 async def test_a_bug_is_logged_with_its_trace_id_and_its_details_are_not_shown(
     api: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: Any) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("the password is swordfish")
 
     monkeypatch.setattr("engage.api.members.mobile.read_home", broken)

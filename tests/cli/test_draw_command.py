@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from engage.beacons.sandbox import SandboxBeacon
 from engage.cli.draw import draw
-from engage.domain.draws.certificate import Certificate, CertifiedRound, certified
+from engage.domain.draws.certificate import CertifiedRound, DrawCertificate, certified
 from tests.domain.draws.rounds import ROUND, certificate, sign
 
 SOUND = certificate(7, prizes=3)
 
 
-def verify(tmp_path: Path, made: Certificate | bytes) -> Result:
+def verify(tmp_path: Path, made: DrawCertificate | bytes) -> Result:
     file = tmp_path / "certificate.json"
     file.write_bytes(made if isinstance(made, bytes) else msgspec.json.encode(made))
     return CliRunner().invoke(draw, ["verify", str(file)])
@@ -58,7 +58,7 @@ async def test_the_sandboxs_beacon_is_accepted_and_named(tmp_path: Path) -> None
         (msgspec.json.encode(SOUND).replace(b"Z", b"+00:00"), "not written in its one form"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, made: Certificate | bytes, words: str) -> None:
+def test_what_is_wrong_is_said(tmp_path: Path, made: DrawCertificate | bytes, words: str) -> None:
     result = verify(tmp_path, made)
     assert result.exit_code == 1
     assert words in result.output

@@ -5,7 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from engage.decoding.malformed import Malformed
-from engage.domain.draws.certificate import Certificate, differences, faults
+from engage.domain.draws.certificate import DrawCertificate, differences, faults
 from engage.domain.draws.reading import CERTIFICATE_BYTES, read_certificate
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -44,7 +44,7 @@ def verify(ctx: click.Context, file: Path, frozen: Path | None) -> None:
         click.echo("everything but the signature and the winners is as in the copy of before the round")
 
 
-def _read(ctx: click.Context, file: Path) -> Certificate:
+def _read(ctx: click.Context, file: Path) -> DrawCertificate:
     with click.open_file(str(file), "rb") as opened:
         text = opened.read(CERTIFICATE_BYTES + 1)
     try:
@@ -54,7 +54,7 @@ def _read(ctx: click.Context, file: Path) -> Certificate:
         ctx.exit(1)
 
 
-def _show(certificate: Certificate) -> None:
+def _show(certificate: DrawCertificate) -> None:
     drawn = certificate.round
     click.echo(f"winners: {', '.join(map(str, certificate.winners or []))}")
     click.echo(

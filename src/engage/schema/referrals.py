@@ -107,8 +107,8 @@ referrals = Table(
     ),
     check("referrals_due_check", "due_at IS NULL OR state IN ('pending', 'approved')"),
     Index("referrals_of_friend", "program_id", "member_id"),
-    Index("referrals_of_advocate", "program_id", "advocate_id", "claimed_at"),
-    Index("referrals_queue", "program_id", "state", "id"),
+    Index("referrals_of_advocate", "advocate_id", "program_id", "claimed_at"),
+    Index("referrals_queue", "state", "program_id", "id"),
     Index("referrals_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     info=member_rows(merge=Statement(_MERGE), erase=Statement(_ERASE)),
 )

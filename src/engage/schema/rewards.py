@@ -96,7 +96,7 @@ reward_waiting = Table(
     required("since", INSTANT),
     optional("turn_until", INSTANT),
     PrimaryKeyConstraint("program_id", "reward_id", "member_id"),
-    Index("reward_waiting_number", "program_id", "reward_id", "number"),
+    Index("reward_waiting_number", "reward_id", "program_id", "number"),
     Index("reward_waiting_turn", "turn_until", postgresql_where=text("turn_until IS NOT NULL")),
     info=member_rows(merge=Statement(_MERGE_WAITING), erase=Delete()),
 )

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from engage.domain.draws.beacon import QUICKNET
-from engage.domain.draws.certificate import Certificate, CertifiedRound, certified, terms_of
+from engage.domain.draws.certificate import CertifiedRound, DrawCertificate, certified, terms_of
 from engage.domain.draws.commitment import ALGORITHM, ListedEntry, entry_hash, root_of
 from engage.domain.draws.drawing import winners_of
 
@@ -42,10 +42,10 @@ def listed(count: int, *, draw_id: str = "rewardmi") -> list[ListedEntry]:
 
 def certificate(
     count: int = 5, *, prizes: int = 2, closes_at: datetime = CLOSES_AT, late: timedelta = timedelta()
-) -> Certificate:
+) -> DrawCertificate:
     """A draw that ROUND decided."""
     entries = listed(count)
-    unsigned = Certificate(
+    unsigned = DrawCertificate(
         program="in-mi-tokens",
         draw_id="rewardmi",
         version="2017",
@@ -65,7 +65,7 @@ def certificate(
     return sign(unsigned)
 
 
-def sign(unsigned: Certificate) -> Certificate:
+def sign(unsigned: DrawCertificate) -> DrawCertificate:
     """The certificate with the root of its content, and the winners that follow."""
     root = root_of(terms_of(unsigned), unsigned.entries)
     signature = unsigned.round.signature

@@ -12,7 +12,7 @@ from py_arkworks_bls12381 import G2Point, Scalar
 
 from engage.decoding.malformed import Malformed
 from engage.domain.draws.beacon import QUICKNET, message_of, sandbox_chain
-from engage.domain.draws.certificate import Certificate, CertifiedRound, certified, faults
+from engage.domain.draws.certificate import CertifiedRound, DrawCertificate, certified, faults
 from engage.domain.draws.reading import read_certificate
 from tests.domain.draws.rounds import CLOSES_AT, ROUND, certificate, sign
 
@@ -99,7 +99,7 @@ def test_no_flipped_bit_of_the_text_goes_unnoticed(data: st.DataObject) -> None:
 
 def test_every_field_is_altered_by_these_tests() -> None:
     named = {path[0] for path in places(BUILTINS)}
-    assert named == set(Certificate.__struct_fields__)
+    assert named == set(DrawCertificate.__struct_fields__)
 
 
 WRONG = [
@@ -137,7 +137,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("made", "fault"), [wrong[1:] for wrong in WRONG], ids=[wrong[0] for wrong in WRONG])
-def test_a_fault_is_named(made: Certificate, fault: str) -> None:
+def test_a_fault_is_named(made: DrawCertificate, fault: str) -> None:
     assert any(fault in found for found in faults(made)), faults(made)
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engage.beacons.sandbox import SandboxBeacon
 from engage.domain.draws.beacon import Chain
-from engage.domain.draws.certificate import Certificate, faults
+from engage.domain.draws.certificate import DrawCertificate, faults
 from engage.domain.draws.commitment import ListedEntry
 from engage.domain.draws.reading import read_certificate as read_file
 from engage.domain.refusals import Code, Refusal, Unavailable
@@ -42,7 +42,7 @@ async def join_and_enter(services: Services, count: int, draw_id: str = "plain")
     return [await entered(services, member, draw_id) for member in members]
 
 
-async def certificate(services: Services, draw_id: str = "plain") -> Certificate:
+async def certificate(services: Services, draw_id: str = "plain") -> DrawCertificate:
     """The certificate as a client reads it."""
     return read_file(await read_certificate(services, PROGRAM, "m-1", draw_id))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from engage.domain.draws.certificate import Certificate, faults
+from engage.domain.draws.certificate import DrawCertificate, faults
 from engage.domain.draws.reading import read_certificate as read_file
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.draws.drawing import draw_due, freeze_due
@@ -39,7 +39,7 @@ async def merge(services: Services, member_id: str, into: str) -> None:
     await merge_members(services, PROGRAM, member_id, into=into, reason="one person", operator="key-1")
 
 
-async def certificate(services: Services, member_id: str) -> Certificate:
+async def certificate(services: Services, member_id: str) -> DrawCertificate:
     return read_file(await read_certificate(services, PROGRAM, member_id, "plain"))
 
 

@@ -14,7 +14,7 @@ from engage.api.http.callers import member_idempotency, member_of, members_only
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.problems import language_of
-from engage.domain.draws.certificate import Certificate
+from engage.domain.draws.certificate import DrawCertificate
 from engage.domain.draws.definition import Post
 from engage.domain.refusals import UseCase
 from engage.flows.draws.enter import DrawEntry, EntryRequest, enter
@@ -117,7 +117,7 @@ class DrawController(Controller):
     )
     async def certificate(
         self, request: Request[Any, Any, Any], draw_id: DrawIdParameter
-    ) -> Answer[Certificate]:
+    ) -> Answer[DrawCertificate]:
         """All that the winners follow from. From the freeze on, at first without the round's signature and
         the winners: whoever keeps it until then needs to trust nobody.
         """

@@ -17,7 +17,7 @@ from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.problems import language_of
-from engage.domain.games.certificate import Certificate
+from engage.domain.games.certificate import GameCertificate
 from engage.domain.refusals import UseCase
 from engage.flows.games.certificates import read_certificate
 from engage.flows.games.play import play
@@ -137,7 +137,7 @@ class GameController(Controller):
     )
     async def certificate(
         self, request: Request[Any, Any, Any], game_id: GameIdParameter
-    ) -> Answer[Certificate]:
+    ) -> Answer[GameCertificate]:
         """Once the game has ended for every member. It needs nothing else to be checked, and names nobody."""
         api, member = member_of(request.scope)
         check_query(request)

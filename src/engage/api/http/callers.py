@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.idempotency import idempotency
-from engage.api.http.problems import BODY_BYTES
+from engage.api.http.problems import BODY_BYTES, FieldError, invalid
 from engage.domain.identity import Identity
 from engage.domain.keys import member_caller
 from engage.domain.refusals import Code, Refusal
+from engage.flows.members.profile import SeveralPrograms, program_of
 from engage.store.api_keys import ApiKey
 from engage.store.api_keys import Scope as KeyScope
 from engage.tokens.verifier import unauthorized
@@ -58,6 +59,20 @@ def opened_programs(api: Api, key: ApiKey, program: str) -> list[str]:
     if program:
         key.check(program)
     return [known for known in api.services.programs.ids() if key.opens(known) and program in ("", known)]
+
+
+async def program_of_member(api: Api, key: ApiKey, member_id: str, program: str) -> str:
+    """The program of a member, among those that the key opens. Raises Refusal unknown_member, other_program,
+    or invalid_request where the program is needed.
+    """
+    try:
+        return await program_of(api.services, member_id, opened_programs(api, key, program))
+    except SeveralPrograms:
+        raise program_needed() from None
+
+
+def program_needed() -> Exception:
+    return invalid(FieldError("program", "needed: members of several programs have this id"))
 
 
 async def _member(api: Api, scope: Scope) -> str:

@@ -129,7 +129,7 @@ class LeaderboardController(Controller):
         operation_id="getDisplayName",
         summary="Get the display name",
         response_description="The name, or null.",
-        opt=contract(UseCase.CHANGE_DISPLAY_NAME),
+        opt=contract(),
     )
     async def name(self, request: Request[Any, Any, Any]) -> Answer[DisplayName]:
         """The name that others see on leaderboards."""
@@ -143,7 +143,7 @@ class LeaderboardController(Controller):
         operation_id="updateDisplayName",
         summary="Choose a display name",
         response_description="The name, as others see it from now on.",
-        opt=contract(UseCase.CHANGE_DISPLAY_NAME, body=DisplayNameRequest),
+        opt=contract(body=DisplayNameRequest),
     )
     async def choose(self, request: Request[Any, Any, Any]) -> Answer[DisplayName]:
         """1 to 30 characters that can be seen, with a letter or a digit. Others may have the same name."""
@@ -162,7 +162,7 @@ class LeaderboardController(Controller):
         operation_id="eraseDisplayName",
         summary="Erase the display name",
         response_description="Others see no name any more.",
-        opt=contract(UseCase.CHANGE_DISPLAY_NAME),
+        opt=contract(),
     )
     async def drop(self, request: Request[Any, Any, Any]) -> Answer[DisplayName]:
         """Repeating it changes nothing."""

@@ -8,8 +8,13 @@ from msgspec import Struct
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query, read_json
-from engage.api.http.callers import opened_programs, operator_idempotency, operator_of
-from engage.api.http.context import Api
+from engage.api.http.callers import (
+    opened_programs,
+    operator_idempotency,
+    operator_of,
+    program_needed,
+    program_of_member,
+)
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgramParameter
@@ -19,8 +24,7 @@ from engage.domain.refusals import UseCase
 from engage.flows.members.adjust import AdjustmentRequest, AdjustmentResult, Reason, adjust
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import MergeResult, merge_members
-from engage.flows.members.profile import MemberProfile, SeveralPrograms, program_of, read_profile
-from engage.store.api_keys import ApiKey
+from engage.flows.members.profile import MemberProfile, SeveralPrograms, read_profile
 
 
 class MergeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +73,7 @@ class AdminMemberController(Controller):
         try:
             return answer(await read_profile(api.services, member_id, opened_programs(api, key, program)))
         except SeveralPrograms:
-            raise _program_needed() from None
+            raise program_needed() from None
 
     @post(
         "/adjustments",
@@ -154,17 +158,3 @@ class AdminMemberController(Controller):
         program = await program_of_member(api, key, member_id, program)
         await erase_member(api.services, program, member_id, operator=key.id)
         return answer(ErasureResult(program, member_id))
-
-
-async def program_of_member(api: Api, key: ApiKey, member_id: str, program: str) -> str:
-    """The program of a member, among those that the key opens. Raises Refusal unknown_member, other_program,
-    or invalid_request where the program is needed.
-    """
-    try:
-        return await program_of(api.services, member_id, opened_programs(api, key, program))
-    except SeveralPrograms:
-        raise _program_needed() from None
-
-
-def _program_needed() -> Exception:
-    return invalid(FieldError("program", "needed: members of several programs have this id"))

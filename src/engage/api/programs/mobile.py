@@ -1,6 +1,6 @@
 """The rules in force, as the app shows them to its member."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from litestar import Controller, Request, get
@@ -11,7 +11,7 @@ from engage.api.http.callers import member_of, members_only
 from engage.api.http.etags import tagged_answer
 from engage.api.http.operation import MEMBER, contract
 from engage.api.http.problems import language_of
-from engage.api.referrals.terms import ReferralTermsView, referral_view
+from engage.domain.calendar import PeriodKind, instant
 from engage.domain.checkout.definition import Checkout
 from engage.domain.document.worth import Worth
 from engage.domain.earning.awards import EveryNthDay, Fixed
@@ -19,6 +19,7 @@ from engage.domain.earning.definition import Rule
 from engage.domain.market import Market
 from engage.domain.money import Money
 from engage.domain.program.program import Program
+from engage.domain.referrals.definition import Condition, ReferralReward, ReferralTerms
 from engage.domain.refusals import UseCase
 from engage.domain.withdrawals.definition import Method, WithdrawalTerms
 from engage.flows.programs.read import read_in_force
@@ -65,6 +66,35 @@ class WithdrawalTermsView(Struct, frozen=True, kw_only=True):
     min_points: int
     max_points_a_day: int | None
     max_count_a_day: int | None
+
+
+class ReferralRewardView(Struct, frozen=True, kw_only=True):
+    """The points of one side, once the friend has joined or received a first order of `min_spend`."""
+
+    points: int
+    on: Condition
+    min_spend: Money | None
+
+
+class ReferralLimitView(Struct, frozen=True, kw_only=True):
+    """The most friends of a member in a window."""
+
+    count: int
+    window: PeriodKind
+
+
+class ReferralTermsView(Struct, frozen=True, kw_only=True):
+    """The terms of invitations. `opens_at`: since when codes can be used, null if always. `hold` begins when
+    a condition is met, and points are granted after it. A code can be used while the account is no older
+    than `account_age_max`.
+    """
+
+    opens_at: datetime | None
+    advocate: ReferralRewardView | None
+    friend: ReferralRewardView | None
+    hold: timedelta
+    account_age_max: timedelta | None
+    limit: ReferralLimitView | None
 
 
 class ProgramRules(Struct, frozen=True, kw_only=True):
@@ -127,7 +157,7 @@ def _rules(program: Program, country: str, market: Market, language: str) -> Pro
         worth=None if program.worth is None else _worth(program.worth, market.currency),
         checkout=None if program.checkout is None else _checkout(program.checkout),
         withdrawal=None if program.withdrawal is None else _withdrawal(program.withdrawal),
-        referral=None if program.referral is None else referral_view(program.referral, market),
+        referral=None if program.referral is None else _referral(program.referral, market),
     )
 
 
@@ -164,3 +194,23 @@ def _withdrawal(terms: WithdrawalTerms) -> WithdrawalTermsView:
         max_points_a_day=terms.max_points_a_day,
         max_count_a_day=terms.max_count_a_day,
     )
+
+
+def _referral(terms: ReferralTerms, market: Market) -> ReferralTermsView:
+    limit = terms.limit
+    return ReferralTermsView(
+        opens_at=None if terms.from_ is None else instant(terms.from_, market.zone),
+        advocate=_referral_reward(terms.advocate, market.currency),
+        friend=_referral_reward(terms.friend, market.currency),
+        hold=terms.hold,
+        account_age_max=terms.account_age_max,
+        limit=None if limit is None else ReferralLimitView(count=limit.count, window=limit.window),
+    )
+
+
+def _referral_reward(reward: ReferralReward | None, currency: str) -> ReferralRewardView | None:
+    if reward is None:
+        return None
+    least = reward.min_spend_minor
+    min_spend = None if least is None else Money(least, currency)
+    return ReferralRewardView(points=reward.points, on=reward.on, min_spend=min_spend)

@@ -6,11 +6,10 @@ from litestar import Controller, Request, get
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
-from engage.api.http.callers import operator_of
+from engage.api.http.callers import operator_of, program_of_member
 from engage.api.http.operation import OPERATOR, contract
 from engage.api.http.parameters import NOT_GIVEN, MemberIdParameter, MemberProgramParameter
 from engage.api.http.problems import language_of
-from engage.api.members.admin import program_of_member
 from engage.domain.refusals import UseCase
 from engage.flows.tiers.reads import MemberTierHistory, read_tier_history
 

@@ -37,7 +37,7 @@ class CertifiedChain(Struct, frozen=True, forbid_unknown_fields=True):
     genesis: Count
 
 
-class Certificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DrawCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A frozen draw. `winners` is null until it is drawn; `prizes` is how many win at most.
 
     `published_at` is when the list was frozen and the root published. Of `version` are the draw's terms.
@@ -68,7 +68,7 @@ def certified(chain: Chain) -> CertifiedChain:
     return CertifiedChain(chain.hash, SCHEME, chain.public_key, chain.period_s, chain.genesis)
 
 
-def terms_of(certificate: Certificate) -> Terms:
+def terms_of(certificate: DrawCertificate) -> Terms:
     """The terms that the root is over."""
     return Terms(
         algorithm=certificate.algorithm,
@@ -87,7 +87,7 @@ def terms_of(certificate: Certificate) -> Terms:
     )
 
 
-def faults(certificate: Certificate) -> list[str]:
+def faults(certificate: DrawCertificate) -> list[str]:
     """All that is wrong with a certificate, in words; nothing where its winners are proved."""
     if certificate.algorithm != ALGORITHM:
         return [f"algorithm: {certificate.algorithm!r} is not known here, only {ALGORITHM}"]
@@ -95,21 +95,21 @@ def faults(certificate: Certificate) -> list[str]:
     return found or [*_root(certificate), *_round(certificate), *_winners(certificate)]
 
 
-def differences(certificate: Certificate, copy: Certificate) -> list[str]:
+def differences(certificate: DrawCertificate, copy: DrawCertificate) -> list[str]:
     """The fields in which a certificate differs from a copy that somebody kept before the round."""
     now, before = _as_frozen(certificate), _as_frozen(copy)
     return [
         f"{name}: not as in the copy of before the round"
-        for name in Certificate.__struct_fields__
+        for name in DrawCertificate.__struct_fields__
         if getattr(now, name) != getattr(before, name)
     ]
 
 
-def _as_frozen(certificate: Certificate) -> Certificate:
+def _as_frozen(certificate: DrawCertificate) -> DrawCertificate:
     return replace(certificate, round=replace(certificate.round, signature=None), winners=None)
 
 
-def _entries(certificate: Certificate) -> Iterator[str]:
+def _entries(certificate: DrawCertificate) -> Iterator[str]:
     numbers = [entry.number for entry in certificate.entries]
     if not numbers:
         yield "entries: a draw without entries has no winners"
@@ -119,7 +119,7 @@ def _entries(certificate: Certificate) -> Iterator[str]:
         yield "entries: two of them have the same hash"
 
 
-def _chain(certificate: Certificate) -> Iterator[str]:
+def _chain(certificate: DrawCertificate) -> Iterator[str]:
     chain = _chain_of(certificate)
     if certificate.beacon != chain.beacon:
         yield f"beacon: {certificate.beacon!r} is not known here, only {QUICKNET.beacon} and {SANDBOX}"
@@ -127,7 +127,7 @@ def _chain(certificate: Certificate) -> Iterator[str]:
         yield f"chain: these are not the parameters of the beacon {certificate.beacon}"
 
 
-def _times(certificate: Certificate) -> Iterator[str]:
+def _times(certificate: DrawCertificate) -> Iterator[str]:
     times = (certificate.closes_at, certificate.published_at)
     if max(at.year for at in times) > LATEST_YEAR or certificate.round_after_s > LONGEST_WAIT_S:
         yield "closes_at, published_at, round_after_s: such a time is not possible"
@@ -135,7 +135,7 @@ def _times(certificate: Certificate) -> Iterator[str]:
         yield "published_at: the list was frozen before the draw closed"
 
 
-def _chain_of(certificate: Certificate) -> Chain:
+def _chain_of(certificate: DrawCertificate) -> Chain:
     """The chain that the certificate names: the pinned one, or the sandbox's, which has any key."""
     if certificate.is_of_sandbox:
         try:
@@ -146,13 +146,13 @@ def _chain_of(certificate: Certificate) -> Chain:
     return QUICKNET
 
 
-def _root(certificate: Certificate) -> Iterator[str]:
+def _root(certificate: DrawCertificate) -> Iterator[str]:
     found = root_of(terms_of(certificate), certificate.entries)
     if found != certificate.root:
         yield f"root: the terms and the entries have the root {found}"
 
 
-def _round(certificate: Certificate) -> Iterator[str]:
+def _round(certificate: DrawCertificate) -> Iterator[str]:
     chain, number = _chain_of(certificate), certificate.round.number
     named = named_round(
         chain,
@@ -170,7 +170,7 @@ def _round(certificate: Certificate) -> Iterator[str]:
         yield f"round.signature: it is not the beacon's signature of round {number}"
 
 
-def _winners(certificate: Certificate) -> Iterator[str]:
+def _winners(certificate: DrawCertificate) -> Iterator[str]:
     signature = certificate.round.signature
     if signature is None:
         if certificate.winners is not None:

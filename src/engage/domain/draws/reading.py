@@ -4,16 +4,16 @@ import msgspec
 
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
-from engage.domain.draws.certificate import Certificate
+from engage.domain.draws.certificate import DrawCertificate
 
 # The certificate of the largest draw has about a tenth of a kilobyte for each entry.
 CERTIFICATE_BYTES = 64 * 1024 * 1024
 
-_certificate = msgspec.json.Decoder(Certificate)
+_certificate = msgspec.json.Decoder(DrawCertificate)
 _anything = msgspec.json.Decoder()
 
 
-def read_certificate(text: bytes) -> Certificate:
+def read_certificate(text: bytes) -> DrawCertificate:
     """Raises Malformed where the text is no certificate, or is not written as certificates are: every value
     has one form, so that each change of a text is a change of what it says.
     """

@@ -64,7 +64,7 @@ class Merger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
-class Certificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GameCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`head` is the receipt of the last play; `digest` is that of all other fields."""
 
     algorithm: str
@@ -103,7 +103,7 @@ def certify(fields: dict[str, Any]) -> dict[str, Any]:
 def verify(found: Any) -> list[str]:
     """Return what is wrong with a certificate, decoded from JSON: nothing if it is right."""
     try:
-        certificate = msgspec.convert(found, Certificate)
+        certificate = msgspec.convert(found, GameCertificate)
     except msgspec.ValidationError as mismatch:
         return [f"not a certificate of a game: {mismatch}"]
     if certificate.algorithm != ALGORITHM:
@@ -112,7 +112,7 @@ def verify(found: Any) -> list[str]:
     return wrong or [*_outcomes(certificate)]
 
 
-def _digests(found: dict[str, Any], certificate: Certificate) -> Iterator[str]:
+def _digests(found: dict[str, Any], certificate: GameCertificate) -> Iterator[str]:
     if digest({name: value for name, value in found.items() if name != "digest"}) != certificate.digest:
         yield "the digest is not that of the certificate"
     if commitment(bytes.fromhex(certificate.seed), found["terms"]) != certificate.commitment:
@@ -136,7 +136,7 @@ def _terms(terms: Terms) -> Iterator[str]:
         yield str(problem)
 
 
-def _outcomes(certificate: Certificate) -> Iterator[str]:
+def _outcomes(certificate: GameCertificate) -> Iterator[str]:
     game, seed = certificate.terms.game, bytes.fromhex(certificate.seed)
     players, tally = _Players(), Tally.empty()
     mergers = deque(sorted(certificate.mergers, key=lambda merger: merger.after))
@@ -200,7 +200,7 @@ def _in_words(outcome: Outcome) -> str:
 
 def summary(found: Any) -> list[str]:
     """Return what a right certificate proves, line by line."""
-    certificate = msgspec.convert(found, Certificate)
+    certificate = msgspec.convert(found, GameCertificate)
     won = Counter(play.prize for play in certificate.plays if play.prize is not None)
     prizes = ", ".join(f"{prize} {count}" for prize, count in sorted(won.items()))
     lines = [

@@ -34,7 +34,6 @@ class UseCase(Enum):
     END_HOLD = auto()
     LIST_LEADERBOARDS = auto()
     READ_LEADERBOARD = auto()
-    CHANGE_DISPLAY_NAME = auto()
     LIST_GAMES = auto()
     READ_GAME = auto()
     PLAY_GAME = auto()

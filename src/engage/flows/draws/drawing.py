@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.draws.beacon import Chain
-from engage.domain.draws.certificate import Certificate, CertifiedRound, certified, terms_of
+from engage.domain.draws.certificate import CertifiedRound, DrawCertificate, certified, terms_of
 from engage.domain.draws.commitment import ALGORITHM, ListedEntry, root_of
 from engage.domain.draws.drawing import named_round, winners_of
 from engage.runtime.database import transaction
@@ -79,12 +79,12 @@ def _frozen(row: DrawRow, entries: list[ListedEntry], chain: Chain, *, at: datet
 
 def certificate_of(
     row: DrawRow, entries: list[ListedEntry], chain: Chain, winners: list[int] | None
-) -> Certificate:
+) -> DrawCertificate:
     """The certificate of a draw that is frozen."""
     assert row.published_at is not None
     assert row.round is not None
     assert row.beacon is not None
-    return Certificate(
+    return DrawCertificate(
         program=row.program_id,
         draw_id=row.draw_id,
         version=row.version,

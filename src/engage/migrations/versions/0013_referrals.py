@@ -75,11 +75,11 @@ INDEXES = (
     "CREATE UNIQUE INDEX referral_codes_current ON referral_codes (program_id, member_id) WHERE is_current",
     "CREATE INDEX referral_codes_of_member ON referral_codes (member_id, program_id)",
     "CREATE INDEX referrals_of_friend ON referrals (program_id, member_id)",
-    "CREATE INDEX referrals_of_advocate ON referrals (program_id, advocate_id, claimed_at)",
-    "CREATE INDEX referrals_queue ON referrals (program_id, state, id)",
+    "CREATE INDEX referrals_of_advocate ON referrals (advocate_id, program_id, claimed_at)",
+    "CREATE INDEX referrals_queue ON referrals (state, program_id, id)",
     "CREATE INDEX referrals_due ON referrals (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX coupons_passed ON coupons (program_id, passed_to, id) WHERE passed_to IS NOT NULL",
-    "CREATE INDEX reward_waiting_number ON reward_waiting (program_id, reward_id, number)",
+    "CREATE INDEX reward_waiting_number ON reward_waiting (reward_id, program_id, number)",
     "CREATE INDEX reward_waiting_turn ON reward_waiting (turn_until) WHERE turn_until IS NOT NULL",
 )
 
