@@ -481,3 +481,21 @@ async def test_an_invitation_leads_to_a_new_member(
     await go_to(demo, "home")
     await go_to(demo, "earn")
     await expect(demo.locator("#referral-counts")).to_contain_text("1")
+
+
+async def test_a_lost_run_is_said_and_a_freeze_offered(demo: Page) -> None:
+    await expect(demo.locator("#freezes")).to_contain_text("1 freeze")
+    for day in (1, 2):
+        await demo.click("#fuel")
+        await expect(demo.locator("#fuel-status")).to_contain_text(f"day {day} of 7")
+        await demo.click("#plus-1-day")
+        await expect(demo.locator("#fuel")).not_to_have_attribute("data-tapped", "")
+    await expect(demo.locator("#lost-run")).to_be_hidden()
+    for _ in range(2):
+        await demo.click("#plus-1-day")
+        await expect(demo.locator("#plus-1-day")).not_to_have_attribute("aria-busy", "true")
+    await expect(demo.locator("#lost-title")).to_have_text("You lost a run of 2 days")
+    await expect(demo.locator("#lost-words")).to_contain_text("A freeze would have saved it")
+    await expect(demo.locator("#fuel-status")).to_have_text("Start a streak of 7 days")
+    await demo.click("#buy-freeze")
+    await expect(demo.locator("#freezes")).to_contain_text("1 freeze")

@@ -181,13 +181,11 @@ function showWeek({ member, streak }, { daily, bonus, cycle }, days) {
   });
 }
 
-function showFreezes({ freezes, freeze_points: price }) {
-  const offered = freezes !== undefined && freezes !== null;
-  $("freezes").hidden = !offered;
-  if (!offered) return;
-  setText($("freezes-count"), freezes ? plural(freezes, "freeze") : "No freeze left.");
-  $("buy-freeze").hidden = !price;
-  setText($("buy-freeze"), price ? `Get one for ${number(price)}` : "");
+function showFreezes({ freezes, offer }) {
+  $("freezes").hidden = !freezes && !offer;
+  setText($("freezes-count"), freezes ? `${plural(freezes, "freeze")}.` : "No freeze left.");
+  $("buy-freeze").hidden = !offer || offer.is_full;
+  setText($("buy-freeze"), offer ? `Get one for ${number(offer.points)}` : "");
 }
 
 /** A run that ended is said, once it hurts: the day after it could still have been saved. */
@@ -198,7 +196,7 @@ function showLostRun({ streak, member }) {
   setText($("lost-title"), `You lost a run of ${plural(lost.days, "day")}`);
   const when = lost.on && dayOf(`${lost.on}T12:00:00Z`, "UTC");
   const missed = when ? `There was no tap on ${shortDay(`${when}T12:00:00Z`, "UTC")}. ` : "";
-  const hint = streak.freeze_points ? "A freeze would have saved it: get one for the next time." : "Tap today to start again.";
+  const hint = streak.offer ? "A freeze would have saved it: get one for the next time." : "Tap today to start again.";
   setText($("lost-words"), missed + hint);
   mark($("lost-run"), { zone: member.zone });
 }
