@@ -1,4 +1,4 @@
-"""Five programs over more than a year, in which everything happens that can happen to points."""
+"""Seven programs over more than a year, in which everything happens that can happen to points."""
 
 import tempfile
 from datetime import timedelta
@@ -21,7 +21,7 @@ from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.services import Services
-from tests.support import checkout, draws, orders, withdrawals
+from tests.support import checkout, draws, engagement_history, orders, withdrawals
 from tests.support.activities import (
     act,
     join,
@@ -48,17 +48,20 @@ async def write_full_history(services: Services) -> None:
         checkout.DOCUMENT,
         withdrawals.document(withdrawals.OPEN),
         draws.document(plain_closes_at=NOON - timedelta(hours=1), rewardmi_closes_at=NOON + 3000 * DAY),
+        *engagement_history.DOCUMENTS,
     )
     for document in documents:
         await publish(services.db, document, source="test", now=BEGAN)
     await services.programs.refresh(services.db)
     await _import(services)
+    await engagement_history.rise(services)
     await _orders_long_ago(services)
     await _orders(services)
     await _corrections(services)
     await _rewards(services)
     await _withdrawals(services)
     await _draws(services)
+    await engagement_history.play(services)
     await _advance_to_noon(services)
     await _five_days(services)
     await _leave_open(services)

@@ -73,6 +73,18 @@ _RANK = """UPDATE credits SET rule_id = 'leaderboard:week',
     why = jsonb_set(why, '{inputs}', '{"rank": 1, "period": "all"}')"""
 
 BROKEN = [
+    ("boosts_have_bases", "UPDATE credits SET source_key = 'gift+' || beside WHERE beside IS NOT NULL"),
+    ("boosts_have_bases", "UPDATE credits SET rule_id = 'fuel' WHERE beside IS NOT NULL"),
+    ("former_members_have_no_level", "UPDATE members SET closed_at = now() WHERE member_id = 't-1'"),
+    ("levels_follow_their_history", "UPDATE tiers SET level = 'silver' WHERE group_id = 'spend'"),
+    ("levels_follow_their_history", "UPDATE level_changes SET before = 'blue' WHERE number = 2"),
+    ("levels_follow_their_history", "UPDATE level_changes SET number = number + 1"),
+    ("levels_follow_their_history", "DELETE FROM level_changes"),
+    ("levels_follow_their_history", "DELETE FROM tiers"),
+    ("plays_are_numbered", "UPDATE game_plays SET number = number + 1 WHERE game_id = 'wheel'"),
+    ("prizes_are_counted", "UPDATE game_plays SET prize = NULL WHERE game_id = 'wheel' AND number = 2"),
+    ("prizes_are_paid", "DELETE FROM coupons WHERE program_id = 'arcade'"),
+    ("boards_pay_closed_periods", "UPDATE board_periods SET paid_to = 1 WHERE paid_to = 2"),
     ("plays_are_numbered", _run(plays=2)),
     ("prizes_are_counted", _prizes(1)),
     ("prizes_fit_stock", f"WITH run AS ({_run()} RETURNING 1) {_prizes(2)}"),
@@ -389,6 +401,7 @@ BROKEN += [
 ]
 
 LATE = [
+    ("levels_end_in_time", "UPDATE tiers SET keeps_until = '2026-11-20' WHERE group_id = 'spend'"),
     ("games_are_revealed", _run(ends_at="2026-11-20")),
     (
         "periods_close_in_time",

@@ -30,6 +30,18 @@ async def full_history(module_database: Settings) -> AsyncIterator[Services]:
         yield services
 
 
+# Rows without which a part of the audit would look at nothing.
+HAPPENED = (
+    "FROM credits WHERE beside IS NOT NULL AND state = 'active'",
+    "FROM credits WHERE beside IS NOT NULL AND state = 'reversed'",
+    "FROM level_changes WHERE number > 1",
+    "FROM game_runs WHERE revealed_at IS NOT NULL AND plays > 1",
+    "FROM game_plays WHERE cut IS NOT NULL",
+    "FROM game_mergers",
+    "FROM board_periods WHERE closed_at IS NOT NULL AND paid_to = 2",
+)
+
+
 async def audited(services: Services, breaking: str | None = None, *, check: str | None = None) -> Audit:
     """Run all checks, or one, after the statement `breaking`; then roll it back."""
     checks = [candidate for candidate in CHECKS if check in (None, candidate.name)]
@@ -54,6 +66,8 @@ async def test_a_full_history_passes_the_audit(full_history: Services) -> None:
     for table in ("holds", "coupons", "withdrawals"):
         found_states = await rows(full_history.db, f"SELECT DISTINCT state FROM {table}")
         assert len(found_states) >= 3
+    for happened in HAPPENED:
+        assert await rows(full_history.db, f"SELECT 1 {happened} LIMIT 1"), happened
     totals = await rows(full_history.db, "SELECT sum(active), sum(pending), count(*) FROM balances")
     assert totals == [(found.totals.active_points, found.totals.pending_points, found.totals.members)]
 
