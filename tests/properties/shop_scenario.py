@@ -130,7 +130,8 @@ class ShopScenario:
         `early`: the delivery is reported before the payment. `back`: so are returned pieces of each line,
         even more than were bought.
         """
-        sent = SentOrder(f"o-{next(_numbers)}")
+        # Of orders that are delivered at one instant the id decides, here in the order of payment.
+        sent = SentOrder(f"o-{next(_numbers):06}")
         held = self.hold(sent.order_id, lines, shipping, channel, method, points) if points else None
         held = held or self.apply(sent.order_id, lines, shipping)
         if held is not None:
