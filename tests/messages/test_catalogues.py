@@ -8,8 +8,10 @@ from babel.messages.catalog import Message
 from babel.messages.plurals import get_plural
 
 from engage.domain.checkout.offers import CouponReason, PointsReason
+from engage.domain.keys import referral_rule
+from engage.domain.referrals.definition import SIDES, Side
 from engage.domain.refusals import Code
-from engage.domain.tasks import OBSTACLE_FACTS, Obstacle
+from engage.domain.tasks import OBSTACLE_FACTS, Obstacle, Task
 from engage.messages import program_rules, refusals, tasks, traces
 from engage.messages.catalogue import DEFAULT, LANGUAGES, read_catalog
 
@@ -91,6 +93,13 @@ def test_each_obstacle_of_a_task_has_a_text_that_names_its_facts(language: str) 
     for obstacle, names in OBSTACLE_FACTS.items():
         assert placeholders(forms(found[f"task.{obstacle}"])[-1]) <= set(names), obstacle
     assert OBSTACLE_FACTS.keys() == set(Obstacle)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("side", SIDES)
+def test_the_tasks_of_a_referral_have_titles(language: str, side: Side) -> None:
+    task = Task(rule=referral_rule(side), title=None, points=1, activity="referral")
+    assert tasks.task_title(task, language) == str(texts(language)[f"task.{referral_rule(side)}"].string)
 
 
 def test_each_reason_that_the_domain_names_has_a_text() -> None:

@@ -16,13 +16,14 @@ TaskState = Literal["open", "done", "blocked"]
 
 
 class Obstacle(StrEnum):
-    """A reason why a task is blocked that no activity is refused with. A new one needs its facts below, and a
-    text in each language.
+    """A reason why a task is not open that no activity is refused with. A new one needs its facts below, and
+    a text in each language.
     """
 
     ONLY_WHEN_JOINING = "only_when_joining"
     STREAK_DAYS_AHEAD = "streak_days_ahead"
     ON_BIRTHDAY = "on_birthday"
+    ALL_STEPS_REACHED = "all_steps_reached"
 
 
 # The names of the facts of each obstacle.
@@ -30,6 +31,7 @@ OBSTACLE_FACTS: Final[Mapping[Obstacle, tuple[str, ...]]] = {
     Obstacle.ONLY_WHEN_JOINING: (),
     Obstacle.STREAK_DAYS_AHEAD: ("days",),
     Obstacle.ON_BIRTHDAY: (),
+    Obstacle.ALL_STEPS_REACHED: (),
 }
 
 
@@ -41,16 +43,17 @@ class WhyNot(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """Something to earn. `rule` is that of its credits, `title` is by locale. `points` are those of one
-    credit, None where they depend on something. `activity` says what to do: that of the rule, or the kind of
-    a definition.
+    """Something to earn. `rule` is that of its credits. `title` is by locale, None where no document has
+    words for it: then the catalogues have a title of the rule. `points` are the most that doing it once can
+    earn, None where they depend on something. `activity` says what to do: that of the rule, or the kind of a
+    definition.
 
     `done`: nothing is left of it, until `resets_at` or for ever. `blocked`: something else comes first. Both
     have a `why_not`. `remaining` is None where no number limits it.
     """
 
     rule: str
-    title: Mapping[str, str]
+    title: Mapping[str, str] | None
     points: int | None
     activity: str
     state: TaskState = "open"
@@ -63,6 +66,6 @@ def refused(refusal: Refusal) -> WhyNot:
     return WhyNot(refusal.code, refusal.facts)
 
 
-def blocked(obstacle: Obstacle, **facts: object) -> WhyNot:
+def prevented(obstacle: Obstacle, **facts: object) -> WhyNot:
     assert facts.keys() == set(OBSTACLE_FACTS[obstacle])
     return WhyNot(obstacle, facts)

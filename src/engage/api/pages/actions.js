@@ -38,11 +38,13 @@ const PERFORM = {
   challenge: () => goTo("play"),
   game: () => goTo("play"),
   draw: () => goTo("play"),
+  referral: () => $("referral").scrollIntoView({ block: "center" }),
 };
 
-/** Whether the page can do what a task asks for. */
-export function can({ activity }) {
-  return activity in PERFORM && (activity !== "app_sign_in" || state.shopKey !== null);
+/** Whether the page can do what a task asks for. The code of a friend is used when a member joins. */
+export function can({ activity, rule }) {
+  if (activity === "app_sign_in") return state.shopKey !== null;
+  return activity in PERFORM && rule !== "referral:friend";
 }
 
 export function perform(task, button) {

@@ -11,12 +11,11 @@ from engage.api.http.callers import member_of, members_only
 from engage.api.http.etags import tagged_answer
 from engage.api.http.operation import MEMBER, contract
 from engage.api.http.problems import language_of
-from engage.domain.document.texts import text_in
 from engage.domain.earning.definition import Rule
 from engage.domain.tasks import Task, TaskState, WhyNot
 from engage.flows.reads.tasks import MemberTasks, read_tasks
 from engage.messages.program_rules import award_term, limit_term
-from engage.messages.tasks import why_not_text
+from engage.messages.tasks import task_title, why_not_text
 
 
 class WhyNotView(Struct, frozen=True):
@@ -27,9 +26,10 @@ class WhyNotView(Struct, frozen=True):
 
 
 class TaskView(Struct, frozen=True, kw_only=True):
-    """Something to earn. `rule` is that of its credits. `points` are null where they depend on something:
-    `award` says how. `kind` is that of a share, `page` that of a visit. `limits` say how often. `award` and
-    `limits` are those of an earning rule, and empty for others.
+    """Something to earn. `rule` is that of its credits. `points` are the most that doing it once can earn:
+    all steps of a challenge that are ahead, the best prize of a game, that of a draw. They are null where
+    they depend on something: `award` says how. `kind` is that of a share, `page` that of a visit. `limits`
+    say how often. `award` and `limits` are those of an earning rule, and empty for others.
 
     `remaining` is null where no number limits it, `resets_at` where nothing changes by itself.
     """
@@ -97,7 +97,7 @@ def _view(
     limits = [] if rule is None else [rule.limit, *rule.also]
     return TaskView(
         rule=task.rule,
-        title=text_in(task.title, language),
+        title=task_title(task, language),
         points=task.points,
         activity=task.activity,
         kind=None if rule is None else rule.on.kind,

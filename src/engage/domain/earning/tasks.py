@@ -11,7 +11,7 @@ from engage.domain.earning.limits import DailyStreak, SameAs
 from engage.domain.earning.limits.kind import LimitState, UsedSlots
 from engage.domain.earning.streak import view
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.tasks import Obstacle, Task, blocked, refused
+from engage.domain.tasks import Obstacle, Task, prevented, refused
 
 
 def once_keys(terms: EarningTerms) -> list[str]:
@@ -47,11 +47,11 @@ def _task(terms: EarningTerms, rule: Rule, used: UsedSlots, at: datetime, zone: 
         return _bonus(task, rule.award, leader, used, at, zone)
     if rule.on.activity == "birthday":
         # It comes by itself, and is paid at once.
-        why_not = blocked(Obstacle.ON_BIRTHDAY)
+        why_not = prevented(Obstacle.ON_BIRTHDAY)
         return replace(task, state="blocked", remaining=0, resets_at=None, why_not=why_not)
     if rule.on.activity == "registration" and task.state == "open":
         return replace(
-            task, state="blocked", remaining=0, resets_at=None, why_not=blocked(Obstacle.ONLY_WHEN_JOINING)
+            task, state="blocked", remaining=0, resets_at=None, why_not=prevented(Obstacle.ONLY_WHEN_JOINING)
         )
     return task
 
@@ -64,7 +64,7 @@ def _bonus(task: Task, award: EveryNthDay, leader: Rule, used: UsedSlots, at: da
     missing = award.days - shown.days % award.days
     if paid_today or (task.state == "open" and missing == 1):
         return task
-    why_not = blocked(Obstacle.STREAK_DAYS_AHEAD, days=missing)
+    why_not = prevented(Obstacle.STREAK_DAYS_AHEAD, days=missing)
     return replace(task, state="blocked", remaining=0, resets_at=None, why_not=why_not)
 
 

@@ -53,21 +53,23 @@ def check_claim(
         raise Refusal(Code.SELF_REFERRAL)
     if facts.in_circle:
         raise Refusal(Code.CIRCULAR_REFERRAL)
-    if _is_late(terms, facts, at):
-        raise Refusal(Code.TOO_LATE)
-    _check_limit(terms, facts.used, version=version, at=at, zone=zone)
+    check_in_time(terms, joined_at=facts.joined_at, has_delivery=facts.has_delivery, at=at)
+    check_limit(terms, facts.used, version=version, at=at, zone=zone)
     flags: list[Flag] = [*sorted(facts.shared)]
     return [*flags, "merged"] if facts.is_survivor else flags
 
 
-def _is_late(terms: ReferralTerms, facts: ClaimFacts, at: datetime) -> bool:
-    """Tell whether the friend has come without the advocate: long ago, or for an order of before."""
-    if terms.account_age_max is not None and at > facts.joined_at + terms.account_age_max:
-        return True
-    return terms.pays_for_orders and facts.has_delivery
+def check_in_time(terms: ReferralTerms, *, joined_at: datetime, has_delivery: bool, at: datetime) -> None:
+    """Raises Refusal too_late where a friend has come without the advocate: long ago, or for an order of
+    before.
+    """
+    is_old = terms.account_age_max is not None and at > joined_at + terms.account_age_max
+    if is_old or (terms.pays_for_orders and has_delivery):
+        raise Refusal(Code.TOO_LATE)
 
 
-def _check_limit(terms: ReferralTerms, used: int, *, version: str, at: datetime, zone: str) -> None:
+def check_limit(terms: ReferralTerms, used: int, *, version: str, at: datetime, zone: str) -> None:
+    """Raises Refusal limit_reached where an advocate has enough friends. `zone` is the advocate's."""
     limit = terms.limit
     if limit is None or used < limit.count:
         return

@@ -1,57 +1,104 @@
 """The tasks of draws: those that are open, entered or not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from engage.domain.draws.definition import Draw
 from engage.domain.draws.kind import DRAW
 from engage.domain.refusals import Code, Refusal
 from engage.domain.tasks import Task, refused
+from engage.flows.draws.enter import MOST_ENTRIES
+from engage.flows.draws.terms import OfferedDraw, draws_in
 from engage.runtime.tasks import TaskContext, TaskSource
 
-# The member's numbers in the draws `:task_draws`.
-_NUMBERS = """(
-    SELECT json_agg(json_build_array(e.draw_id, e.number)) FROM draw_entries e
-    WHERE e.program_id = b.program_id AND e.member_id = b.member_id
-      AND e.draw_id = ANY(CAST(:task_draws AS text[]))
+# Draws that somebody has entered: those `:task_draws`, and all that are open, for a draw goes on as it began.
+# With the member's numbers.
+_BEGUN = """(
+    SELECT json_agg(json_build_array(d.draw_id, d.version, d.state, d.closes_at, d.last_number, e.number))
+    FROM draws d
+    LEFT JOIN draw_entries e
+        ON e.program_id = d.program_id AND e.draw_id = d.draw_id AND e.member_id = b.member_id
+    WHERE d.program_id = b.program_id AND (d.state = 'open' OR d.draw_id = ANY(CAST(:task_draws AS text[])))
 )"""
 
 
-def _open(context: TaskContext) -> list[Draw]:
-    zones = sorted({market.zone for market in context.program.countries.values()})
-    found = context.services.definitions.in_force(
-        DRAW, context.program.id, at=context.now, country=context.country
+class _Begun(Struct, frozen=True, array_like=True):
+    """A draw as its first entry has fixed it. `number` is the member's."""
+
+    draw_id: str
+    version: str
+    state: str
+    closes_at: datetime
+    last_number: int
+    number: int | None
+
+
+def _offered(context: TaskContext) -> dict[str, OfferedDraw]:
+    found = draws_in(
+        context.services, context.program, context.market, at=context.now, country=context.country
     )
-    return [
-        draw
-        for draw in (each.definition for each in found)
-        if draw.opened_at(context.market.zone) <= context.now < draw.closed_at(zones)
-    ]
+    return {offered.draw.id: offered for offered in found}
+
+
+def _has_draws(context: TaskContext) -> bool:
+    return bool(context.services.definitions.every(DRAW, context.program.id))
 
 
 def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
-    numbers = dict(value or [])
-    return [_task(draw, numbers.get(draw.id)) for draw in _open(context)]
+    begun = {each.draw_id: each for each in msgspec.convert(value or [], list[_Begun])}
+    offered = _offered(context)
+    versions = {
+        (each.id, each.version): each.definition
+        for each in context.services.definitions.every(DRAW, context.program.id)
+    }
+    tasks = []
+    for draw_id in dict.fromkeys([*offered, *sorted(begun)]):
+        draw = _open_draw(offered.get(draw_id), begun.get(draw_id), versions, context.now)
+        if draw is not None:
+            tasks.append(_task(draw, begun.get(draw_id)))
+    return tasks
 
 
-def _task(draw: Draw, number: int | None) -> Task:
+def _open_draw(
+    offered: OfferedDraw | None,
+    begun: _Begun | None,
+    versions: Mapping[tuple[str, str], Draw],
+    now: datetime,
+) -> Draw | None:
+    """The draw as an entry finds it; None where it is not open for the member."""
+    if offered is not None and now < offered.opens_at:
+        return None
+    if begun is None:
+        return offered.draw if offered is not None and now < offered.closes_at else None
+    if begun.state != "open" or now >= begun.closes_at:
+        return None
+    # Another process may have begun it under a version that this one does not know yet.
+    in_force = None if offered is None else offered.draw
+    return versions.get((begun.draw_id, begun.version), in_force)
+
+
+def _task(draw: Draw, begun: _Begun | None) -> Task:
     """`points` are those of a winner."""
-    return Task(
-        rule=DRAW.rule_id(draw.id),
-        title=draw.title,
-        points=draw.points,
-        activity=DRAW.name,
-        state="open" if number is None else "done",
-        remaining=1 if number is None else 0,
-        why_not=None if number is None else refused(Refusal(Code.ALREADY_ENTERED, number=number)),
+    task = Task(
+        rule=DRAW.rule_id(draw.id), title=draw.title, points=draw.points, activity=DRAW.name, remaining=1
     )
+    if begun is not None and begun.number is not None:
+        why_not = refused(Refusal(Code.ALREADY_ENTERED, number=begun.number))
+        return msgspec.structs.replace(task, state="done", remaining=0, why_not=why_not)
+    if begun is not None and begun.last_number >= MOST_ENTRIES:
+        why_not = refused(Refusal(Code.DRAW_FULL, limit=MOST_ENTRIES))
+        return msgspec.structs.replace(task, state="blocked", remaining=0, why_not=why_not)
+    return task
 
 
 def _parameters(context: TaskContext) -> dict[str, object]:
-    draws = [draw.id for draw in _open(context)]
-    return {"task_draws": draws} if draws else {}
+    return {"task_draws": list(_offered(context))} if _has_draws(context) else {}
 
 
 TASKS = TaskSource(
-    select=lambda context: _NUMBERS if _open(context) else "NULL", parameters=_parameters, view=_tasks
+    select=lambda context: _BEGUN if _has_draws(context) else "NULL", parameters=_parameters, view=_tasks
 )

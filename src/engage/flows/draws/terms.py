@@ -9,6 +9,8 @@ from engage.domain.definitions.definition import DefinitionId
 from engage.domain.draws.definition import Draw
 from engage.domain.draws.kind import DRAW
 from engage.domain.keys import DrawKey
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.definition_cache import Versioned
 from engage.runtime.services import Services
@@ -52,8 +54,15 @@ def offered_draws(services: Services, member: Member, *, now: datetime) -> list[
         program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     except Refusal:
         return []
+    return draws_in(services, program, market, at=now, country=member.country)
+
+
+def draws_in(
+    services: Services, program: Program, market: Market, *, at: datetime, country: str
+) -> list[OfferedDraw]:
+    """The same for a country where this version and market apply."""
     zones = sorted({each.zone for each in program.countries.values()})
-    found = services.definitions.in_force(DRAW, member.program_id, at=now, country=member.country)
+    found = services.definitions.in_force(DRAW, program.id, at=at, country=country)
     return [_offered(versioned, market.zone, zones) for versioned in found]
 
 

@@ -62,6 +62,34 @@ async def commit_games(services: Services, *, now: datetime, on_time: bool = Fal
     return 0
 
 
+class OpenGame(Struct, frozen=True):
+    """A game that a member can play. `run` is None where the first play commits one."""
+
+    game: Game
+    run: Run | None
+
+
+def open_game(
+    services: Services,
+    key: GameKey,
+    version: Versioned[Game],
+    latest: Run | None,
+    *,
+    now: datetime,
+    zone: str,
+) -> OpenGame | None:
+    """The game that a member of a zone plays now, where `latest` is its newest run; None if it is not
+    open."""
+    terms = _terms(services, key, version)
+    if _needs_commitment(latest, terms, now):
+        is_open = terms.opens_at <= now < terms.ends_at and terms.game.is_open(now, zone)
+        return OpenGame(terms.game, None) if is_open else None
+    if latest is None:
+        return None
+    current = CurrentRun(latest, game_of(latest))
+    return OpenGame(current.game, latest) if current.is_open(now, zone) else None
+
+
 def game_of(run: Run) -> Game:
     return _game(run.terms)
 

@@ -1,8 +1,12 @@
 """The tasks of quizzes: those that are open, and the attempts left."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Struct, convert
+
+from engage.domain.keys import EVER, quiz_keys
 from engage.domain.quizzes.attempts import attempts_left, window_of
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.quizzes.kind import QUIZ
@@ -10,15 +14,42 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.tasks import Task, refused
 from engage.runtime.tasks import TaskContext, TaskSource
 
-# The member's attempts at the quizzes `:task_quizzes`, by quiz and window.
-_USED = """(
+# The member's attempts at the quizzes `:task_quizzes`, by quiz and window. Those that an earlier account of
+# the person has used, by the beginning of their keys, one of `:task_quiz_keys`. And the quizzes of open
+# attempts, which can be answered after the quiz has closed, too.
+_ATTEMPTS = """json_build_array((
     SELECT json_agg(json_build_array(u.quiz_id, u.of_window, u.used)) FROM (
         SELECT quiz_id, of_window, count(*) AS used FROM quiz_attempts
         WHERE program_id = b.program_id AND member_id = b.member_id
           AND quiz_id = ANY(CAST(:task_quizzes AS text[]))
         GROUP BY quiz_id, of_window
     ) u
-)"""
+), (
+    SELECT json_agg(json_build_array(k.keys, (
+        SELECT count(*) FROM credits c
+        WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.points = 0
+          AND c.reference IS NULL AND c.source_key >= k.keys AND c.source_key < k.keys || '~'
+    ))) FROM unnest(CAST(:task_quiz_keys AS text[])) AS k (keys)
+), (
+    SELECT json_agg(json_build_array(a.quiz_id, a.version)) FROM quiz_attempts a
+    WHERE a.program_id = b.program_id AND a.member_id = b.member_id AND a.answered_at IS NULL
+      AND a.expires_at > :now
+))"""
+
+
+class _Attempts(Struct, frozen=True, array_like=True):
+    """Numbers of attempts: by (quiz, window), and by the keys of an earlier account. `begun`: a (quiz,
+    version) for each that is open.
+    """
+
+    used: list[tuple[str, str, int]] | None
+    earlier: list[tuple[str, int]] | None
+    begun: list[tuple[str, str]] | None
+
+
+def _known(context: TaskContext) -> dict[tuple[str, str], Quiz]:
+    every = context.services.definitions.every(QUIZ, context.program.id)
+    return {(each.id, each.version): each.definition for each in every}
 
 
 def _open(context: TaskContext) -> list[Quiz]:
@@ -28,32 +59,53 @@ def _open(context: TaskContext) -> list[Quiz]:
     return [each.definition for each in found if each.definition.is_open(context.now, context.market.zone)]
 
 
-def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
-    used = {(quiz_id, window): count for quiz_id, window, count in value or []}
-    return [_task(quiz, context, used) for quiz in _open(context)]
-
-
-def _task(quiz: Quiz, context: TaskContext, used: dict[tuple[str, str], int]) -> Task:
-    window = window_of(quiz, context.now, context.market.zone)
-    left = attempts_left(quiz, used.get((quiz.id, window.label), 0))
-    refusal = Refusal(Code.NO_ATTEMPTS_LEFT, resets_at=window.end)
-    return Task(
-        rule=QUIZ.rule_id(quiz.id),
-        title=quiz.title,
-        points=quiz.points_max,
-        activity=QUIZ.name,
-        state="open" if left else "done",
-        remaining=left,
-        resets_at=window.end,
-        why_not=None if left else refused(refusal),
-    )
-
-
 def _parameters(context: TaskContext) -> dict[str, object]:
-    quizzes = [quiz.id for quiz in _open(context)]
-    return {"task_quizzes": quizzes} if quizzes else {}
+    known = _known(context)
+    if not known:
+        return {}
+    quizzes = _open(context)
+    ever = [quiz_keys(quiz.id, EVER) for quiz in quizzes if quiz.attempts.window == "ever"]
+    return {"task_quizzes": [quiz.id for quiz in quizzes], "task_quiz_keys": ever}
+
+
+def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
+    if value is None:
+        return []
+    attempts = convert(value, _Attempts)
+    used = {(quiz_id, window): count for quiz_id, window, count in attempts.used or []}
+    earlier = dict(attempts.earlier or [])
+    begun = Counter(quiz_id for quiz_id, _ in attempts.begun or [])
+    tasks = {}
+    for quiz in _open(context):
+        window = window_of(quiz, context.now, context.market.zone)
+        keys = quiz_keys(quiz.id, window.label)
+        left = attempts_left(quiz, used.get((quiz.id, window.label), 0) + earlier.get(keys, 0))
+        refusal = Refusal(Code.NO_ATTEMPTS_LEFT, resets_at=window.end)
+        remaining = left + begun[quiz.id]
+        tasks[quiz.id] = Task(
+            rule=QUIZ.rule_id(quiz.id),
+            title=quiz.title,
+            points=quiz.points_max,
+            activity=QUIZ.name,
+            state="open" if remaining else "done",
+            remaining=remaining,
+            resets_at=window.end,
+            why_not=None if remaining else refused(refusal),
+        )
+    known = _known(context)
+    for quiz_id, version in attempts.begun or []:
+        quiz_begun = known.get((quiz_id, version))
+        if quiz_id not in tasks and quiz_begun is not None:
+            tasks[quiz_id] = Task(
+                rule=QUIZ.rule_id(quiz_id),
+                title=quiz_begun.title,
+                points=quiz_begun.points_max,
+                activity=QUIZ.name,
+                remaining=begun[quiz_id],
+            )
+    return list(tasks.values())
 
 
 TASKS = TaskSource(
-    select=lambda context: _USED if _open(context) else "NULL", parameters=_parameters, view=_tasks
+    select=lambda context: _ATTEMPTS if _known(context) else "NULL", parameters=_parameters, view=_tasks
 )

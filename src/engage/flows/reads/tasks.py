@@ -8,14 +8,17 @@ from msgspec import Struct
 from engage.domain.refusals import Code, Refusal
 from engage.domain.tasks import Task
 from engage.flows.activities.tasks import TASKS as RULES
+from engage.flows.challenges.tasks import TASKS as CHALLENGES
 from engage.flows.draws.tasks import TASKS as DRAWS
+from engage.flows.games.tasks import TASKS as GAMES
 from engage.flows.quizzes.tasks import TASKS as QUIZZES
+from engage.flows.referrals.tasks import TASKS as REFERRALS
 from engage.ledger import home as ledger
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.runtime.tasks import TaskContext
 
-SOURCES = (RULES, QUIZZES, DRAWS)
+SOURCES = (RULES, CHALLENGES, QUIZZES, GAMES, DRAWS, REFERRALS)
 
 
 class MemberTasks(Struct, frozen=True):

@@ -8,7 +8,9 @@ accounts. Of a credit that went from one account to another the newest row that 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,11 +27,17 @@ FactsQuery = tuple[str, str, datetime]  # (program, member, since)
 
 _MEMBERS = Batch("k", credits, "program_id", "member_id", since="timestamptz")
 
-# Member by member, through indexes: joined at once, it may be planned as a walk over all credits. A row of a
-# survivor has no `merged_at`.
-_READ = text(f"""
+
+def _facts(wanted: str, prefix: str = "") -> str:
+    """A query for the facts of the members of `wanted`, a query for their program, id and `since`.
+
+    Member by member, through indexes: joined at once, it may be planned as a walk over all credits. A row of
+    a survivor has no `merged_at`.
+    """
+    activities = f"CAST(:{prefix}activities AS text[])"
+    return f"""
 WITH wanted AS MATERIALIZED (
-    SELECT * FROM {_MEMBERS}
+    {wanted}
 ), accounts AS MATERIALIZED (
     SELECT program_id, member_id, since, member_id AS account, CAST(NULL AS timestamptz) AS merged_at
     FROM wanted
@@ -57,8 +65,8 @@ CROSS JOIN LATERAL (
     FROM credits c
     WHERE c.program_id = a.program_id AND c.member_id = a.account AND c.activity_at >= a.since
       AND c.points > 0
-      AND (c.why -> 'activity' ->> 'activity' = ANY(CAST(:activities AS text[]))
-           OR (:points AND c.why -> 'activity' ->> 'activity' <> '{CHALLENGE_STEP}'))
+      AND (c.why -> 'activity' ->> 'activity' = ANY({activities})
+           OR (CAST(:{prefix}points AS bool) AND c.why -> 'activity' ->> 'activity' <> '{CHALLENGE_STEP}'))
     OFFSET 0
 ) c
 UNION ALL
@@ -71,8 +79,54 @@ CROSS JOIN LATERAL (
     WHERE o.program_id = w.program_id AND o.member_id = w.member_id AND o.paid_at >= w.since
     OFFSET 0
 ) o
-WHERE '{ORDER}' = ANY(CAST(:activities AS text[]))
-""")  # noqa: S608  # Names of the schema and constants.
+WHERE '{ORDER}' = ANY({activities})
+"""  # noqa: S608  # Names of the schema and constants.
+
+
+_READ = text(_facts(f"SELECT * FROM {_MEMBERS}"))  # noqa: S608  # As above.
+
+
+def facts_sql(member: str) -> str:
+    """An expression for the facts of a member, as `facts_in` reads it. `member` is an alias of a row with
+    `program_id` and `member_id`; `facts_parameters` has its parameters.
+    """
+    since = "CAST(:fact_since AS timestamptz) AS since"
+    wanted = f"SELECT {member}.program_id, {member}.member_id, {since}"
+    return f"(SELECT json_agg(f) FROM ({_facts(wanted, 'fact_')}) f)"  # noqa: S608  # As above.
+
+
+def facts_parameters(since: datetime, interest: Interest) -> dict[str, object]:
+    activities = sorted(interest.activities)
+    return {"fact_since": since, "fact_activities": activities, "fact_points": interest.points}
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A row in JSON. The columns of orders follow those of credits."""
+
+    program_id: str
+    member_id: str
+    activity_at: datetime
+    id: str | None
+    reference: str | None
+    merged_at: datetime | None = None
+    state: str | None = None
+    points: int | None = None
+    zone: str | None = None
+    activity: str | None = None
+    product_id: str | None = None
+    detail: str | None = None
+    paid: str | None = None
+    hold_id: UUID | None = None
+    program_version: str | None = None
+    delivered_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    returns: str | None = None
+
+
+def facts_in(value: Any) -> list[Fact]:
+    """Read the value of `facts_sql`."""
+    (facts,) = _facts_of(msgspec.convert(value or [], list[_Row])).values() or [[]]
+    return facts
 
 
 async def read_facts(
@@ -80,7 +134,10 @@ async def read_facts(
 ) -> dict[MemberKey, list[Fact]]:
     """Read the facts of interest, of each member since an instant. Members without one are absent."""
     values = {"activities": sorted(interest.activities), "points": interest.points}
-    rows = (await conn.execute(_READ, _MEMBERS.of(members) | values)).all()
+    return _facts_of((await conn.execute(_READ, _MEMBERS.of(members) | values)).all())
+
+
+def _facts_of(rows: Sequence[Any]) -> dict[MemberKey, list[Fact]]:
     facts: dict[MemberKey, list[Fact]] = {}
     orders: dict[MemberKey, list[tuple[str, OrderFacts]]] = {}
     for row in _newest(rows):

@@ -70,6 +70,13 @@ CROSS JOIN LATERAL (
 """  # noqa: S608  # Names of the schema, here and below.
 _READ_LATEST = text(_LATEST)
 
+
+def latest_run_sql(program_id: str, game_id: str) -> str:
+    """A query for the newest run of a game, as it may be seen."""
+    return f"""SELECT {_COLUMNS} FROM game_runs r
+        WHERE r.program_id = {program_id} AND r.game_id = {game_id} ORDER BY r.run DESC LIMIT 1"""  # noqa: S608
+
+
 _LOCK = text(f"""
 SELECT r.seed, {_COLUMNS} FROM {_RUNS} JOIN game_runs r USING (program_id, game_id, run)
 ORDER BY r.program_id, r.game_id, r.run FOR UPDATE OF r
