@@ -9,10 +9,12 @@ import pytest
 
 from engage.api.contract.openapi import PROBLEM_JSON, document
 from engage.api.controllers import controllers
+from engage.domain.program.parse import schema
 from engage.domain.refusals import Code
 from engage.feed import asyncapi
 
 CONTRACT = document(controllers(sandbox=True))
+PROGRAM = schema()
 
 # Method, path, status; fields of the body; fields of the answer, those of list items after "items.".
 OPERATIONS: list[tuple[str, str, int, str, str]] = [
@@ -79,76 +81,344 @@ OPERATIONS: list[tuple[str, str, int, str, str]] = [
     ("get", "/health/ready", 200, "", "status"),
 ]
 
-# Path of a POST, status, code, and the facts that clients read.
+# Method, path, status, code, and the facts that clients read.
 REFUSALS = [
-    ("/v1/fuel/taps", 409, "already_tapped", "next_tap_at"),
-    ("/v1/fuel/taps", 404, "not_offered", ""),
-    ("/v1/shares", 409, "limit_reached", "resets_at"),
-    ("/v1/shares", 404, "not_offered", ""),
-    ("/v1/reviews", 409, "already_rewarded", ""),
-    ("/v1/visits", 409, "limit_reached", "resets_at"),
-    ("/v1/visits", 404, "not_offered", ""),
-    ("/v1/redemptions", 409, "insufficient_points", ""),
-    ("/v1/redemptions", 409, "sold_out", ""),
-    ("/v1/redemptions", 404, "unknown_reward", ""),
-    ("/v1/withdrawals", 400, "idempotency_key_required", ""),
-    ("/v1/withdrawals", 403, "not_open_yet", "opens_at"),
-    ("/v1/withdrawals", 409, "insufficient_points", ""),
-    ("/v1/withdrawals", 409, "below_minimum", ""),
-    ("/v1/withdrawals", 409, "number_too_new", ""),
-    ("/v1/withdrawals", 422, "invalid_phone", ""),
-    ("/v1/shop/members", 409, "member_exists", ""),
-    ("/v1/shop/members", 409, "person_has_account", ""),
-    ("/v1/shop/members", 409, "card_taken", ""),
-    ("/v1/shop/members", 422, "not_eligible", "reasons"),
-    ("/v1/shop/members", 422, "invalid_phone", ""),
-    ("/v1/shop/members", 400, "invalid_request", "errors"),
-    ("/v1/shop/checkout/holds", 409, "insufficient_points", ""),
-    ("/v1/shop/checkout/holds", 409, "below_minimum", ""),
-    ("/v1/shop/checkout/holds", 422, "not_payable_with_points", ""),
-    ("/v1/shop/checkout/holds/{hold_id}/capture", 409, "hold_closed", ""),
-    ("/v1/shop/checkout/holds/{hold_id}/release", 409, "hold_closed", ""),
-    ("/v1/admin/programs/{program_id}/versions", 409, "in_the_past", ""),
-    ("/v1/sandbox/clock", 409, "clock_backwards", ""),
+    ("post", "/v1/fuel/taps", 409, "already_tapped", "next_tap_at"),
+    ("post", "/v1/fuel/taps", 404, "not_offered", ""),
+    ("post", "/v1/shares", 409, "limit_reached", "resets_at"),
+    ("post", "/v1/shares", 404, "not_offered", ""),
+    ("post", "/v1/reviews", 409, "already_rewarded", ""),
+    ("post", "/v1/visits", 409, "limit_reached", "resets_at"),
+    ("post", "/v1/visits", 404, "not_offered", ""),
+    ("post", "/v1/redemptions", 409, "insufficient_points", ""),
+    ("post", "/v1/redemptions", 409, "sold_out", ""),
+    ("post", "/v1/redemptions", 404, "unknown_reward", ""),
+    ("post", "/v1/withdrawals", 400, "idempotency_key_required", ""),
+    ("post", "/v1/withdrawals", 403, "not_open_yet", "opens_at"),
+    ("post", "/v1/withdrawals", 409, "insufficient_points", ""),
+    ("post", "/v1/withdrawals", 409, "below_minimum", ""),
+    ("post", "/v1/withdrawals", 409, "number_too_new", ""),
+    ("post", "/v1/withdrawals", 422, "invalid_phone", ""),
+    ("post", "/v1/shop/members", 409, "member_exists", ""),
+    ("post", "/v1/shop/members", 409, "person_has_account", ""),
+    ("post", "/v1/shop/members", 409, "card_taken", ""),
+    ("post", "/v1/shop/members", 422, "not_eligible", "reasons"),
+    ("post", "/v1/shop/members", 422, "invalid_phone", ""),
+    ("post", "/v1/shop/members", 400, "invalid_request", "errors"),
+    ("post", "/v1/shop/checkout/holds", 409, "insufficient_points", ""),
+    ("post", "/v1/shop/checkout/holds", 409, "below_minimum", ""),
+    ("post", "/v1/shop/checkout/holds", 422, "not_payable_with_points", ""),
+    ("post", "/v1/shop/checkout/holds/{hold_id}/capture", 409, "hold_closed", ""),
+    ("post", "/v1/shop/checkout/holds/{hold_id}/release", 409, "hold_closed", ""),
+    ("post", "/v1/admin/programs/{program_id}/versions", 409, "in_the_past", ""),
+    ("post", "/v1/sandbox/clock", 409, "clock_backwards", ""),
+]
+
+# The promises of engagement, in the same shape.
+ENGAGEMENT: list[tuple[str, str, int, str, str]] = [
+    (
+        *("get", "/v1/quizzes", 200, ""),
+        "items.id items.title items.questions items.time_limit_s items.attempts_left items.resets_at "
+        "items.points_max items.closes_at",
+    ),
+    (
+        *("post", "/v1/quizzes/{quiz_id}/attempts", 201, ""),
+        "attempt_id questions.id questions.kind questions.text questions.options.id questions.options.text "
+        "expires_at",
+    ),
+    (
+        *("post", "/v1/quizzes/{quiz_id}/attempts/{attempt_id}/answers", 202, "answers"),
+        "correct total passed credits.rule credits.points review.question_id review.right "
+        "review.right_options review.explanation",
+    ),
+    (
+        *("get", "/v1/me", 200, ""),
+        "streak.days streak.next_tap_at streak.next_bonus_in streak.freezes streak.frozen_days streak.best "
+        "tiers.group tiers.level tiers.title tiers.value tiers.next.level tiers.next.missing "
+        "tiers.keeps_until tier.group tier.level",
+    ),
+    ("post", "/v1/streak/freezes", 201, "", "freezes points"),
+    ("post", "/v1/visits", 202, "page", "credits.rule credits.points"),
+    (
+        *("get", "/v1/tasks", 200, ""),
+        "items.rule items.title items.points items.activity items.state items.remaining items.resets_at "
+        "items.why_not.code items.why_not.text",
+    ),
+    (
+        *("get", "/v1/me/challenges", 200, ""),
+        "items.id items.title items.progress items.goal.kind items.steps.at items.steps.points "
+        "items.steps.reached_at items.state items.ends_at",
+    ),
+    ("get", "/v1/shop/members/{member_id}/benefits", 200, "", "benefits tiers.group tiers.level"),
+    ("get", "/v1/admin/members/{member_id}/tiers", 200, "", "tiers.group history.cause"),
+    ("get", "/v1/me/referral", 200, "", "code url invited pending rewarded flagged"),
+    ("post", "/v1/referrals", 202, "code", "state"),
+    ("post", "/v1/shop/members", 201, "referral_code", "referral.state referral.code"),
+    ("get", "/v1/admin/referrals", 200, "", "items.state items.flags"),
+    ("post", "/v1/admin/referrals/{referral_id}/approve", 200, "", "state"),
+    ("post", "/v1/admin/referrals/{referral_id}/reject", 200, "", "state"),
+    (
+        *("post", "/v1/draws/{draw_id}/entries", 202, "post.text post.visibility post.url"),
+        "entry_id number",
+    ),
+    ("get", "/v1/draws", 200, "", "items.id items.title items.state items.entries items.my_number"),
+    ("get", "/v1/draws/{draw_id}", 200, "", "id title state entries root round winners my_number"),
+    (
+        *("get", "/v1/draws/{draw_id}/certificate", 200, ""),
+        "draw_id algorithm entries.number entries.hash root published_at round.number round.signature beacon "
+        "winners",
+    ),
+    ("get", "/v1/games", 200, "", "items.id items.title items.prizes.id items.prizes.title"),
+    ("get", "/v1/games/{game_id}", 200, "", "id title commitment"),
+    ("get", "/v1/games/{game_id}/certificate", 200, "", "commitment seed plays.number"),
+    (
+        *("post", "/v1/games/{game_id}/plays", 202, ""),
+        "play_id prize.id prize.title credits.rule chances_left resets_at",
+    ),
+    (
+        *("get", "/v1/leaderboards/{board_id}", 200, ""),
+        "items.rank items.name items.score items.me members closes_at",
+    ),
+    ("put", "/v1/me/display-name", 200, "name", "name"),
+    ("delete", "/v1/me/display-name", 200, "", ""),
+    ("post", "/v1/me/f-codes/{code}/pass", 200, "to_member_id", ""),
+    ("post", "/v1/rewards/{reward_id}/waiting", 202, "", "position"),
+    ("get", "/v1/me/credits", 200, "", "items.why.text"),
+    ("get", "/v1/me/credits/{credit_id}", 200, "", "why.text why.trace"),
+]
+
+ENGAGEMENT_REFUSALS = [
+    ("post", "/v1/quizzes/{quiz_id}/attempts", 404, "not_found", ""),
+    ("post", "/v1/quizzes/{quiz_id}/attempts", 409, "no_attempts_left", "resets_at"),
+    ("post", "/v1/quizzes/{quiz_id}/attempts/{attempt_id}/answers", 409, "already_answered", ""),
+    ("post", "/v1/quizzes/{quiz_id}/attempts/{attempt_id}/answers", 410, "attempt_expired", ""),
+    ("post", "/v1/quizzes/{quiz_id}/attempts/{attempt_id}/answers", 404, "not_found", ""),
+    ("post", "/v1/quizzes/{quiz_id}/attempts/{attempt_id}/answers", 400, "invalid_request", "errors"),
+    ("post", "/v1/streak/freezes", 409, "insufficient_points", ""),
+    ("post", "/v1/streak/freezes", 409, "freezes_full", ""),
+    ("post", "/v1/streak/freezes", 404, "not_offered", ""),
+    ("post", "/v1/visits", 409, "limit_reached", "resets_at"),
+    ("post", "/v1/visits", 404, "not_offered", ""),
+    ("post", "/v1/referrals", 409, "already_referred", ""),
+    ("post", "/v1/referrals", 409, "self_referral", ""),
+    ("post", "/v1/referrals", 409, "circular_referral", ""),
+    ("post", "/v1/referrals", 409, "too_late", ""),
+    ("post", "/v1/referrals", 409, "limit_reached", ""),
+    ("post", "/v1/referrals", 404, "unknown_code", ""),
+    ("post", "/v1/draws/{draw_id}/entries", 404, "not_found", ""),
+    ("post", "/v1/draws/{draw_id}/entries", 409, "already_entered", ""),
+    ("post", "/v1/draws/{draw_id}/entries", 410, "draw_closed", ""),
+    ("post", "/v1/draws/{draw_id}/entries", 422, "entry_rejected", "failed"),
+    ("get", "/v1/draws/{draw_id}", 404, "not_found", ""),
+    ("post", "/v1/games/{game_id}/plays", 409, "no_chances_left", ""),
+    ("post", "/v1/games/{game_id}/plays", 404, "not_found", ""),
+    ("get", "/v1/games/{game_id}", 404, "not_found", ""),
+    ("get", "/v1/leaderboards/{board_id}", 404, "not_found", ""),
+    ("post", "/v1/me/f-codes/{code}/pass", 409, "already_passed", ""),
+    ("post", "/v1/me/f-codes/{code}/pass", 409, "used", ""),
+    ("post", "/v1/me/f-codes/{code}/pass", 404, "unknown_coupon", ""),
+]
+
+# The kinds that operators add while a program runs, with the fields of a definition.
+DEFINITIONS = [
+    (
+        "quizzes",
+        "id program title from until attempts.count attempts.window time_limit draw shuffle pass_mark "
+        "points_per_right points_full_score due.type due.delay questions.id questions.kind questions.text "
+        "questions.options.id questions.options.text questions.right questions.explanation",
+    ),
+    (
+        "challenges",
+        "id program title from until repeats goal.kind goal.activity goal.goals.kind goal.goals.activity "
+        "goal.goals.of steps.at steps.points steps.reward due",
+    ),
+    (
+        "games",
+        "id program title from until chances.count chances.window chances.extra_after prizes.id prizes.title "
+        "prizes.odds prizes.stock prizes.per_day prizes.points prizes.reward wins_per_member.count "
+        "wins_per_member.window due",
+    ),
+    (
+        "draws",
+        "id program title opens_at closes_at round_after winners points one_entry_per conditions.hashtag "
+        "conditions.mentions conditions.public due",
+    ),
+    (
+        "leaderboards",
+        "id program title score from until resets prizes.to_rank prizes.points min_members due",
+    ),
+]
+
+# The fields of a program's document, beside the same definitions.
+DOCUMENT = (
+    "rules.unit rules.on.activity rules.on.page rules.limit.freezes.start rules.limit.freezes.max "
+    "rules.limit.freezes.earn_every_days rules.limit.freezes.price_points rules.limit.grace_until "
+    "tier_groups.id tier_groups.metric tier_groups.window tier_groups.grace tier_groups.levels.id "
+    "tier_groups.levels.title tier_groups.levels.from tier_groups.levels.benefits referral.code_length "
+    "referral.account_age_max referral.limit.count referral.limit.window referral.advocate.on "
+    "referral.advocate.points referral.advocate.min_spend_minor referral.friend.on referral.friend.points "
+    "referral.hold"
+)
+
+# Where a field has one of a few values: method, path, status, the field, and the values.
+VALUES = [
+    ("get", "/v1/tasks", 200, "items.state", "open done blocked"),
+    ("get", "/v1/me/challenges", 200, "items.state", "running done missed"),
+    ("get", "/v1/draws/{draw_id}", 200, "state", "open frozen drawn void"),
+    ("get", "/v1/admin/referrals", 200, "items.state", "pending flagged approved rejected"),
+    ("post", "/v1/quizzes/{quiz_id}/attempts", 201, "questions.kind", "one several order"),
+]
+
+# The same in a program's document.
+DOCUMENT_VALUES = [
+    ("quizzes.attempts.window", "ever day week month"),
+    ("quizzes.questions.kind", "one several order"),
+    ("challenges.repeats", "daily weekly monthly"),
+    ("challenges.goal.kind", "count distinct_products spend_minor points_earned all_of"),
+    ("games.chances.window", "ever day week month"),
+    ("draws.one_entry_per", "member"),
+    ("leaderboards.resets", "weekly monthly"),
+    ("tier_groups.metric", "spend_minor points_earned status"),
+    ("tier_groups.window", "calendar_year rolling_12_months lifetime"),
+    ("referral.advocate.on", "registration first_order_delivered"),
+    ("referral.friend.on", "registration first_order_delivered"),
+    ("rules.unit", "points status"),
+]
+
+PARAMETERS = [
+    ("get", "/v1/leaderboards/{board_id}", "top around n"),
+    ("get", "/v1/admin/referrals", "state"),
+    ("get", "/v1/shop/members/{member_id}/benefits", "program"),
 ]
 
 
-def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+Schema = dict[str, Any]
+
+
+def shapes(schema: Schema, components: Schema) -> list[Schema]:
+    """The objects and values that a schema allows; of a list those of its items."""
+    options = schema.get("oneOf") or schema.get("anyOf")
+    if options:
+        return [shape for option in options for shape in shapes(option, components)]
     name = schema.get("$ref", "").rpartition("/")[2]
-    found: dict[str, Any] = CONTRACT["components"]["schemas"][name] if name else schema
-    return found
+    if name:
+        return shapes(components[name], components)
+    return shapes(schema["items"], components) if "items" in schema else [schema]
 
 
-def fields(schema: dict[str, Any]) -> set[str]:
-    properties = resolved(schema).get("properties", {})
-    items = properties.get("items", {}).get("items")
-    return {*properties, *(f"items.{name}" for name in (fields_of_item(items) if items else ()))}
+def found(schema: Schema, path: str, components: Schema) -> list[Schema]:
+    """The schemas of a field, whose path has a point for each step inwards."""
+    inside = [schema]
+    for name in path.split("."):
+        all_shapes = [shape for each in inside for shape in shapes(each, components)]
+        inside = [shape["properties"][name] for shape in all_shapes if name in shape.get("properties", {})]
+    return inside
 
 
-def fields_of_item(schema: dict[str, Any]) -> set[str]:
-    options = resolved(schema).get("oneOf") or resolved(schema).get("anyOf") or [schema]
-    return {name for option in options for name in resolved(option).get("properties", {})}
+def lacking(schema: Schema, paths: str, components: Schema | None = None) -> list[str]:
+    known = CONTRACT["components"]["schemas"] if components is None else components
+    return [path for path in paths.split() if not found(schema, path, known)]
 
 
-@pytest.mark.parametrize(("method", "path", "status", "sent", "shown"), OPERATIONS)
+def body_of(method: str, path: str) -> Schema:
+    content = CONTRACT["paths"][path][method].get("requestBody", {}).get("content", {})
+    schema: Schema = content.get("application/json", {}).get("schema", {})
+    return schema
+
+
+def answer_of(method: str, path: str, status: int) -> Schema:
+    content = CONTRACT["paths"][path][method]["responses"][str(status)]["content"]
+    schema: Schema = content["application/json"]["schema"]
+    return schema
+
+
+@pytest.mark.parametrize(("method", "path", "status", "sent", "shown"), [*OPERATIONS, *ENGAGEMENT])
 def test_a_promised_operation_has_its_fields(
     method: str, path: str, status: int, sent: str, shown: str
 ) -> None:
-    operation = CONTRACT["paths"][path][method]
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    assert set(sent.split()) <= fields(body.get("schema", {}))
-    answer = operation["responses"][str(status)]["content"]["application/json"]["schema"]
-    assert set(shown.split()) <= fields(answer)
+    assert lacking(body_of(method, path), sent) == []
+    assert lacking(answer_of(method, path, status), shown) == []
 
 
-@pytest.mark.parametrize(("path", "status", "code", "facts"), REFUSALS)
-def test_a_promised_refusal_has_its_status_and_facts(path: str, status: int, code: str, facts: str) -> None:
-    answer = CONTRACT["paths"][path]["post"]["responses"][str(status)]
+@pytest.mark.parametrize(("method", "path", "status", "code", "facts"), [*REFUSALS, *ENGAGEMENT_REFUSALS])
+def test_a_promised_refusal_has_its_status_and_facts(
+    method: str, path: str, status: int, code: str, facts: str
+) -> None:
+    answer = CONTRACT["paths"][path][method]["responses"][str(status)]
     assert code in answer["content"][PROBLEM_JSON]["examples"]
     known = Code.named(code)
     assert known is not None
     assert known.status == status
     assert set(facts.split()) <= known.facts.keys()
+
+
+@pytest.mark.parametrize(("plural", "fields"), DEFINITIONS)
+def test_operators_add_show_and_change_definitions(plural: str, fields: str) -> None:
+    path = f"/v1/admin/{plural}"
+    one = f"{path}/{{definition_id}}"
+    for method, at in (("post", path), ("put", one)):
+        assert lacking(body_of(method, at), fields) == []
+    assert lacking(answer_of("post", path, 201), "id version") == []
+    assert lacking(answer_of("put", one, 200), "id version") == []
+    assert lacking(answer_of("get", path, 200), "items.id items.version next_cursor") == []
+    assert lacking(answer_of("get", one, 200), "id version") == []
+    refusals = [
+        ("post", path, 409, "exists", ""),
+        ("post", path, 422, "invalid_document", "errors"),
+        ("put", one, 422, "invalid_document", "errors"),
+        ("put", one, 428, "if_match_required", ""),
+        ("put", one, 412, "changed_meanwhile", ""),
+        ("put", one, 404, "not_found", ""),
+    ]
+    for refusal in refusals:
+        test_a_promised_refusal_has_its_status_and_facts(*refusal)
+    headers = [item["name"] for item in CONTRACT["paths"][one]["put"]["parameters"] if item["in"] == "header"]
+    assert "If-Match" in headers
+    document_fields = " ".join(f"{plural}.{field}" for field in fields.split())
+    assert lacking(PROGRAM, document_fields, PROGRAM["definitions"]) == []
+
+
+@pytest.mark.parametrize(("field", "values"), DOCUMENT_VALUES)
+def test_a_document_can_have_each_promised_value(field: str, values: str) -> None:
+    options = [
+        shape
+        for schema in found(PROGRAM, field, PROGRAM["definitions"])
+        for shape in shapes(schema, PROGRAM["definitions"])
+    ]
+    assert set(values.split()) <= {value for option in options for value in option.get("enum", ())}
+
+
+def test_a_programs_document_has_its_fields() -> None:
+    assert lacking(PROGRAM, DOCUMENT, PROGRAM["definitions"]) == []
+
+
+@pytest.mark.parametrize(("method", "path", "status", "field", "values"), VALUES)
+def test_a_state_is_one_of_those_promised(
+    method: str, path: str, status: int, field: str, values: str
+) -> None:
+    schemas = found(answer_of(method, path, status), field, CONTRACT["components"]["schemas"])
+    assert [set(schema["enum"]) for schema in schemas] == [set(values.split())]
+
+
+@pytest.mark.parametrize(("method", "path", "names"), PARAMETERS)
+def test_a_promised_parameter_is_there(method: str, path: str, names: str) -> None:
+    parameters = CONTRACT["paths"][path][method]["parameters"]
+    assert set(names.split()) <= {item["name"] for item in parameters if item["in"] == "query"}
+
+
+def test_a_problem_says_why_in_words() -> None:
+    problem = CONTRACT["components"]["schemas"]["Problem"]
+    assert lacking(problem, "type title status detail code trace_id why.text") == []
+
+
+def test_every_list_has_a_cursor() -> None:
+    """But a leaderboard and a report, which are whole."""
+    whole = {"/v1/leaderboards/{board_id}", "/v1/admin/reports/liability"}
+    for path, methods in CONTRACT["paths"].items():
+        content = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        schema = content.get("application/json", {}).get("schema")
+        if schema is not None and path not in whole and not lacking(schema, "items"):
+            assert lacking(schema, "next_cursor") == [], path
 
 
 def test_posts_of_members_and_the_shop_accept_an_idempotency_key() -> None:

@@ -14,9 +14,10 @@ from engage.flows.challenges.read import ChallengeView, read_challenges
 
 
 class ChallengeList(Struct, frozen=True):
-    """The running challenges first, those that end next before others."""
+    """The running challenges first, those that end next before others. `next_cursor` is always null."""
 
     items: list[ChallengeView]
+    next_cursor: None = None
 
 
 class ChallengeController(Controller):

@@ -49,9 +49,12 @@ class TaskView(Struct, frozen=True, kw_only=True):
 
 
 class TaskList(Struct, frozen=True):
-    """All tasks, in the order in which the program has them."""
+    """All tasks: those of earning rules in the order of the program, then those of definitions by kind.
+    `next_cursor` is always null.
+    """
 
     items: list[TaskView]
+    next_cursor: None = None
 
 
 class TaskController(Controller):
