@@ -16,6 +16,7 @@ from tests.support.clock import NOON, StoppedClock
 
 OTHER = "by-mi-bonus"
 SOUND: dict[str, dict[str, Any]] = {
+    "leaderboard": {"score": "points_earned", "resets": "weekly"},
     "challenge": {"goal": {"kind": "count", "activity": "fuel_tap"}, "steps": [{"at": 3, "points": 10}]},
     "game": {
         "from": "2026-11-01T00:00:00",
@@ -46,6 +47,7 @@ SOUND: dict[str, dict[str, Any]] = {
 }
 # What is wrong with one field of each kind: its path.
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "leaderboard": ({"score": "points_spent"}, "score"),
     "challenge": ({"steps": [{"at": 0, "points": 10}]}, "steps[0].at"),
     "game": ({"chances": {"count": 0, "window": "day"}}, "chances.count"),
     "quiz": ({"attempts": {"count": 0, "window": "day"}}, "attempts.count"),
@@ -117,9 +119,12 @@ async def test_wrong_values_are_all_named_and_nothing_is_added(api: Calling, kin
     assert all(error["message"] for error in refused["errors"])
     assert problem(await api.operator.get(f"{PATHS[kind]}/{broken['id']}"), 404, "not_found")
     assert problem(await api.operator.post(PATHS[kind], b"{"), 400, "invalid_request")
-    assert problem(
-        await api.operator.post(PATHS[kind], document(kind, program="none")), 404, "unknown_program"
-    )
+    elsewhere = document(kind, program="none")
+    for answer in (
+        await api.operator.post(PATHS[kind], elsewhere),
+        await api.operator.put(f"{PATHS[kind]}/{elsewhere['id']}", elsewhere, if_match='"1"'),
+    ):
+        assert [error["field"] for error in problem(answer, 422, "invalid_document")["errors"]] == ["program"]
     nameless = {name: value for name, value in document(kind).items() if name != "program"}
     assert problem(await api.operator.post(PATHS[kind], nameless), 422, "invalid_document")
 

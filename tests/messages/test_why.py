@@ -77,6 +77,23 @@ def test_the_same_reason_is_written_in_each_language() -> None:
         assert len({why_text(reason, language) for language in LANGUAGES}) == len(LANGUAGES)
 
 
+def test_a_multiplier_is_written_as_the_language_writes_numbers() -> None:
+    boosted = why(
+        FuelTap(),
+        step(
+            TraceCode.TIER_BOOST,
+            rule="r",
+            group="club",
+            level="silver",
+            multiply="1.5",
+            base_points=33,
+            points=16,
+        ),
+    )
+    assert "1.5 times" in why_text(boosted, "en")
+    assert "1,5 fois" in why_text(boosted, "fr")
+
+
 def test_a_day_is_the_one_of_a_daily_window() -> None:
     daily = why(FuelTap(), step(TraceCode.WINDOW_SLOT, rule="r", slot=1, of=2, window="2026-11-22", points=1))
     assert why_text(daily, "en").endswith("Number 1 of 2 on 22 November 2026 earns 1 point.")

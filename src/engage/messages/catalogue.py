@@ -96,7 +96,7 @@ def show(value: Any, language: str, zone: str | None = None) -> str:
             return str(value)
         case Money(currency=currency):
             return format_currency(Decimal(plain(value)), currency, locale=locale_of(language))
-        case int():
+        case int() | Decimal():
             return format_decimal(value, locale=locale_of(language))
         case [*items]:
             return _list(items, language)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
 from engage.domain.earning.trace import TraceCode, TraceStep
@@ -50,6 +51,8 @@ def trace_sentence(step: TraceStep, language: str, currency: str | None = None) 
     code = TraceCode(step.code)
     if code is TraceCode.TEXT:  # A sentence of an earlier release.
         return str(facts["text"])
+    if "multiply" in facts:
+        facts = facts | {"multiply": Decimal(facts["multiply"])}
     if "paid_minor" in facts:
         facts = _with_amount(facts, language, currency)
     key = f"trace.{code}"

@@ -101,6 +101,28 @@ async def test_scores_are_points_earned_and_ties_go_to_the_first(services: Servi
     await agrees(services)
 
 
+async def test_a_tie_goes_to_the_first_whatever_order_steps_of_challenges_are_paid_in(
+    services: Services,
+) -> None:
+    challenge = {
+        "id": "sharing",
+        "program": PROGRAM,
+        "title": {"en": "Share"},
+        "goal": {"kind": "count", "activity": "share"},
+        "steps": [{"at": 1, "points": 5}],
+    }
+    await add_definition(services, CHALLENGE, msgspec.convert(challenge, Challenge), operator="test")
+    await add_board(services)
+    for name in ("m-2", "m-1"):
+        await join(services, name)
+        await perform(services, social(), name)
+        advance(services, timedelta(minutes=1))
+    await react(services)  # Pays the steps of both at once.
+    found = await standing(services, member_id="m-2")
+    assert [(rank, me) for rank, _, me in found] == [(1, True), (2, False)]
+    await agrees(services)
+
+
 async def test_a_board_counts_from_when_it_is_added(services: Services) -> None:
     await join(services)
     advance(services, timedelta(minutes=1))

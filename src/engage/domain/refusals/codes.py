@@ -411,7 +411,6 @@ class Code(StrEnum):
             _U.READ_VERSION,
             _U.TAKE_EVENT,
             _U.ISSUE_TOKEN,
-            *_DEFINITIONS,
         },
         {"program": "eu-mi-points"},
     )

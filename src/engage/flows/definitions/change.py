@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.definitions.definition import Definition
 from engage.domain.definitions.kind import D, DefinitionKind, standalone_problems
-from engage.domain.document.errors import DocumentError, Problem
+from engage.domain.document.errors import DocumentError, Problem, nearest, shown
 from engage.domain.program import sections
 from engage.domain.refusals import Code, Refusal
 from engage.flows.definitions.read import DefinitionDocument, document_of, newest_programs
@@ -20,7 +20,7 @@ async def add_definition(
 ) -> DefinitionDocument:
     """Add the first version of a definition to the program that it names.
 
-    Raises DocumentError; Refusal unknown_program, exists; Unavailable.
+    Raises DocumentError; Refusal exists; Unavailable.
     """
     program_id = _check(services, kind, definition)
     if definition.id in of_documents(services.programs.versions(program_id), kind):
@@ -45,7 +45,7 @@ async def change_definition(
     """Add a new version, for what begins from now on. `expected_version` is the number of the one that the
     caller has seen; None is no version.
 
-    Raises DocumentError; Refusal unknown_program, not_found, of_a_document, changed_meanwhile; Unavailable.
+    Raises DocumentError; Refusal not_found, of_a_document, changed_meanwhile; Unavailable.
     """
     program_id = _check(services, kind, definition)
     of_document = of_documents(services.programs.versions(program_id), kind).get(definition.id)
@@ -68,10 +68,13 @@ async def change_definition(
 def _check(services: Services, kind: DefinitionKind[D], definition: D) -> str:
     """Validate a definition beside the newest versions of its program; return the program's id.
 
-    Raises DocumentError; Refusal unknown_program.
+    Raises DocumentError, also for a program that there is not.
     """
-    if definition.program is None:
-        raise DocumentError("", [Problem("program", "the id of a program", "nothing")])
+    known = services.programs.ids()
+    if definition.program is None or definition.program not in known:
+        found = "nothing" if definition.program is None else shown(definition.program)
+        found += nearest(definition.program or "", known)
+        raise DocumentError("", [Problem("program", "the id of a program", found)])
     for program in newest_programs(services, definition.program):
         problems = standalone_problems(kind, definition, sections.context_of(program))
         if problems:

@@ -1,7 +1,8 @@
 """Scores of members in the periods of leaderboards: a fold over their credits, kept for ranks.
 
 A score is the sum of what is left of the credits that count, reached when the last of them was accepted. So
-it is the same in whatever order credits came and were taken back.
+it is the same in whatever order credits came and were taken back. Steps of challenges are paid a little later
+than they are reached, and in no order among members: they count from what reached them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -68,6 +69,8 @@ _COUNTS = f"""c.state <> 'reversed' AND c.points > c.taken_back AND c.unit = 'po
              AND NOT starts_with(c.rule_id, 'leaderboard:')
         ELSE c.rule_id = k.rule_id END"""
 
+_REACHED = "CASE WHEN starts_with(c.rule_id, 'challenge:') THEN c.activity_at ELSE c.accepted_at END"
+
 _CHANGE = """ON CONFLICT (program_id, board_id, period, member_id) DO UPDATE
 SET score = excluded.score, version = s.version + 1,
     reached_at = CASE WHEN excluded.score > 0 THEN excluded.reached_at ELSE s.reached_at END
@@ -80,7 +83,7 @@ INSERT INTO board_scores AS s (program_id, member_id, board_id, period, score, r
 SELECT k.program_id, k.member_id, k.board_id, k.period, coalesce(f.score, 0), coalesce(f.reached_at, :now)
 FROM {_QUERIES}
 CROSS JOIN LATERAL (
-    SELECT CAST(sum(c.points - c.taken_back) AS bigint) AS score, max(c.accepted_at) AS reached_at
+    SELECT CAST(sum(c.points - c.taken_back) AS bigint) AS score, max({_REACHED}) AS reached_at
     FROM balances b JOIN credits c USING (program_id, member_id)
     WHERE b.program_id = k.program_id AND b.member_id = k.member_id AND NOT b.closed
       AND c.activity_at >= k.begins_at AND c.activity_at < k.ends_at AND {_COUNTS}
