@@ -87,6 +87,24 @@ def test_no_text_is_left_in_english(language: str) -> None:
     assert same == []
 
 
+# Words by which a text would be on first-name terms with the member. All texts are polite.
+FAMILIAR = {
+    "fr": "tu toi ton tes",
+    "es": "tu tus te ti has tienes puedes participas",
+    "it": "tu tuo tua tuoi tue ti hai puoi partecipi",
+    "de": "du dein deine deinen dich dir",
+    "nl": "je jij jou jouw",
+    "ru": "ты твой твои тебя тебе",
+}
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_all_texts_address_the_member_politely(language: str) -> None:
+    familiar = re.compile(rf"\b({FAMILIAR[language].replace(' ', '|')})\b", re.IGNORECASE)
+    found = [(key, form) for key, message in texts(language).items() for form in forms(message)]
+    assert [(key, form) for key, form in found if familiar.search(form)] == []
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_obstacle_of_a_task_has_a_text_that_names_its_facts(language: str) -> None:
     found = texts(language)
