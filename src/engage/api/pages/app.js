@@ -3,13 +3,16 @@
 import { setUpActivity, showActivity, tickActivity } from "./activity.js";
 import { call, Problem } from "./api.js";
 import * as clock from "./clock.js";
-import { answeredLater, can, joinAnew, perform, PLAY, quoteBasket, refusedLater, remove, setUpActions, SHOP } from "./actions.js";
+import { can, perform, remove, setUpActions } from "./actions.js";
+import { quoteBasket, SHOP } from "./buying.js";
+import { PLAY } from "./playing.js";
+import { answeredLater, refusedLater } from "./requests.js";
 import { $, el, setText } from "./dom.js";
 import { setUpEarn, showEarn } from "./earn.js";
 import { Feed } from "./feed.js";
 import { clockTime, dayAndMonth, dayOf, shortDay } from "./format.js";
 import { nextDue, showHome, tickHome } from "./home.js";
-import { identity, loadIdentity, onOtherTabChanged, renewToken } from "./identity.js";
+import { identity, join, loadIdentity, onOtherTabChanged, renewToken } from "./identity.js";
 import { log } from "./log.js";
 import { applyBalance, change, onChange, readSandbox, refresh, refreshSoon, state, useMember, useToken } from "./model.js";
 import { countryName } from "./names.js";
@@ -54,7 +57,7 @@ function wantedByAddress() {
 async function joinFirst({ program: wanted, code }) {
   const named = [wanted, FIRST_PROGRAM, identity()?.program];
   const program = state.programs.find((one) => one.id === named.find(Boolean)) ?? state.programs[0];
-  await joinAnew(program.id, program.countries[0], code);
+  await join(program.id, program.countries[0], code);
   if (code) toast("Welcome! You have joined by a friend’s invitation.");
 }
 
@@ -94,14 +97,14 @@ function signInAgain() {
   return begin(() =>
     renewToken().catch((problem) => {
       if (problem.code !== "unknown_member") throw problem;
-      return joinAnew(program, country);
+      return join(program, country);
     }),
   );
 }
 
 /** Make a new member: the visitor has chosen a program and a country. */
 function restart(program, country) {
-  return begin(() => joinAnew(program, country));
+  return begin(() => join(program, country));
 }
 
 function begin(signIn) {
