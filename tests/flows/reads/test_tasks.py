@@ -170,8 +170,14 @@ async def test_a_game_is_open_while_chances_are_left_by_the_terms_of_its_run(ser
     assert (await tasks(services))["game:scarce"].points is None, "a reward"
     for step in range(120):
         if step == 20:
-            changed = game(program=PROGRAM, chances={"count": 9, "window": "day"})
+            sooner = services.clock.now() + HOUR
+            changed = game(program=PROGRAM, until=sooner.isoformat(), chances={"count": 9, "window": "day"})
             await change_definition(services, GAME, changed, expected_version=1, operator="test")
+        if step == 100:  # Its run has ended. The next one is committed by the first play.
+            times = {"from": "2026-11-24T00:00:00", "until": "2026-12-01T00:00:00"}
+            again = game("later", program=PROGRAM, **times)
+            await change_definition(services, GAME, again, expected_version=1, operator="test")
+            assert (await tasks(services))["game:later"].remaining == 3
         if step == 60:
             await merge_members(services, PROGRAM, "m-2", into="m-1", reason="one person", operator="test")
         member_id = walk.choice(MEMBERS if step < 60 else ["m-1", "m-3"])

@@ -15,8 +15,8 @@ from engage.flows.draws.enter import MOST_ENTRIES
 from engage.flows.draws.terms import OfferedDraw, draws_in
 from engage.runtime.tasks import TaskContext, TaskSource
 
-# Draws that somebody has entered: those `:task_draws`, and all that are open, for a draw goes on as it began.
-# With the member's numbers.
+# Draws that somebody has entered: those `:task_draws`, which are open by their definitions, and all that are
+# open as they began. With the member's numbers.
 _BEGUN = """(
     SELECT json_agg(json_build_array(d.draw_id, d.version, d.state, d.closes_at, d.last_number, e.number))
     FROM draws d
@@ -96,7 +96,10 @@ def _task(draw: Draw, begun: _Begun | None) -> Task:
 
 
 def _parameters(context: TaskContext) -> dict[str, object]:
-    return {"task_draws": list(_offered(context))} if _has_draws(context) else {}
+    if not _has_draws(context):
+        return {}
+    offered = _offered(context).values()
+    return {"task_draws": [each.draw.id for each in offered if each.opens_at <= context.now < each.closes_at]}
 
 
 TASKS = TaskSource(

@@ -19,8 +19,9 @@ from engage.runtime.tasks import TaskContext, TaskSource
 from engage.store.games.plays import NOTHING_YET, Days, PlayerSoFar
 from engage.store.games.runs import Run, latest_run_sql
 
-# The newest run of each of the games `:task_games`, with what the member has played and won in it on each
-# day. The windows of chances are those of the run, so they are not known before it is read.
+# The newest run of each of the games `:task_games`, unless it has ended and the game is not one of
+# `:task_games_ahead` either, with what the member has played and won in it on each day. The windows of
+# chances are those of the run, so they are not known before it is read.
 _RUNS = f"""(
     SELECT json_agg(json_build_array(row_to_json(r), (
         SELECT json_agg(json_build_array(d.day, d.played, d.last_play, d.won)) FROM (
@@ -33,6 +34,7 @@ _RUNS = f"""(
     )))
     FROM unnest(CAST(:task_games AS text[])) AS k (game_id)
     CROSS JOIN LATERAL ({latest_run_sql("b.program_id", "k.game_id")}) r
+    WHERE r.ends_at > :now OR k.game_id = ANY(CAST(:task_games_ahead AS text[]))
 )"""  # noqa: S608  # Names of the schema.
 
 
@@ -106,8 +108,11 @@ def _most_points(game: Game, won: int) -> int | None:
 
 
 def _parameters(context: TaskContext) -> dict[str, object]:
-    games = [version.id for version in _games(context)]
-    return {"task_games": games} if games else {}
+    games = [version.definition for version in _games(context)]
+    if not games:
+        return {}
+    ahead = [game.id for game in games if context.now < game.until_in(context.market.zone)]
+    return {"task_games": [game.id for game in games], "task_games_ahead": ahead}
 
 
 TASKS = TaskSource(
