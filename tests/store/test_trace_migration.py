@@ -27,7 +27,7 @@ def of(code: str, **facts: Any) -> list[Any]:
 LATER_CODES = {
     *(TraceCode.EARNED_BEFORE, TraceCode.LAPSED, TraceCode.TIER_BOOST, TraceCode.GAME_PRIZE),
     *(TraceCode.DRAW_WON, TraceCode.FRIEND_JOINED, TraceCode.FRIEND_ORDERED, TraceCode.INVITED),
-    *(TraceCode.QUIZ_ANSWERS, TraceCode.QUIZ_FULL_SCORE, TraceCode.CHALLENGE_STEP),
+    *(TraceCode.QUIZ_ANSWERS, TraceCode.QUIZ_FULL_SCORE, TraceCode.CHALLENGE_STEP, TraceCode.BOARD_RANK),
 }
 
 # Every form of sentence that release 0002 could write, with its steps.
