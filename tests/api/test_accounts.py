@@ -43,7 +43,16 @@ async def test_the_home_screen_is_one_answer(api: Calling) -> None:
         "currency": "EUR",
     }
     assert home["balance"] == {"active": 0, "pending": 62, "held": 0, "debt": 0, "seq": 3}
-    assert home["streak"] == {"days": 1, "next_tap_at": "2026-11-21T23:00:00Z", "next_bonus_in": 6}
+    assert home["streak"] == {
+        "days": 1,
+        "next_tap_at": "2026-11-21T23:00:00Z",
+        "next_bonus_in": 6,
+        "freezes": 0,
+        "best": 1,
+        "frozen_days": [],
+        "lost": None,
+        "offer": None,
+    }
     limits = {limit["rule"]: (limit["remaining"], limit["resets_at"]) for limit in home["limits"]}
     assert limits == {
         "share_social": (3, "2026-11-30T23:00:00Z"),

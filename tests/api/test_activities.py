@@ -26,7 +26,13 @@ async def test_a_tap_is_pending_points_and_a_day_of_the_streak(api: Calling) -> 
     (credit,) = answer.json()["credits"]
     assert (credit["rule"], credit["points"], credit["state"]) == ("fuel", 2, "pending")
     assert credit["due_at"] == "2026-11-21T12:05:00Z"
-    assert answer.json()["streak"] == {"days": 1, "next_tap_at": MIDNIGHT, "next_bonus_in": 6}
+    assert answer.json()["streak"] == {
+        "days": 1,
+        "next_tap_at": MIDNIGHT,
+        "next_bonus_in": 6,
+        "freezes": 0,
+        "best": 1,
+    }
     assert ("fuel:2026-11-21", "pending") in await api.credits(member), "a 202 is in the database"
 
 

@@ -77,8 +77,13 @@ def unbounded(type_: inspect.Type, where: str = "", seen: frozenset[type] = froz
         case inspect.StrType():
             if type_.max_length is None and type_.pattern is None:
                 yield where
-        case inspect.AnyType() | inspect.FloatType() | inspect.DictType():
+        case inspect.AnyType() | inspect.FloatType():
             yield where
+        case inspect.DictType():
+            if type_.max_length is None:
+                yield where
+            yield from unbounded(type_.key_type, f"{where}{{}}", seen)
+            yield from unbounded(type_.value_type, f"{where}[]", seen)
         case inspect.ListType() | inspect.VarTupleType():
             if type_.max_length is None:
                 yield where

@@ -1,5 +1,6 @@
 """A key opens the calls about its programs, and no other."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,14 @@ from engage.flows.operations.keys import create_key
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import PROGRAM, Caller, Calling, calling, problem
-from tests.support import checkout
+from tests.support import checkout, referrals
 from tests.support.clock import NOON, StoppedClock
 from tests.support.withdrawals import OPEN
 from tests.support.withdrawals import PROGRAM as MARKET
 from tests.support.withdrawals import document as market_document
 
 OTHER = "by-mi-bonus"
+INVITING = referrals.BASE + referrals.TERMS
 LINES: dict[str, Any] = {
     "lines": [{"line_id": "1", "product_id": "p", "paid": 5000}],
     "payment": {"method": "card"},
@@ -30,7 +32,7 @@ LINES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        for text in (market_document(OPEN), checkout.DOCUMENT):
+        for text in (market_document(OPEN), checkout.DOCUMENT, INVITING):
             await publish(opened.services.db, text, source="test", now=NOON)
         await opened.services.programs.refresh(opened.services.db)
         yield opened
@@ -61,10 +63,17 @@ async def a_withdrawal(api: Calling) -> str:
     return str(asked.json()["id"])
 
 
+async def a_referral(api: Calling) -> UUID:
+    await referrals.invite(api.services)
+    return (await referrals.referral(api.services)).id
+
+
 async def test_every_call_about_another_program_is_refused(api: Calling) -> None:
-    """Each operation of the shop and of operators is in this table, or the test fails."""
+    """Each operation of the shop and of operators is in this table, or the test fails. Those of definitions
+    are tested for each kind.
+    """
     member = (await api.joined()).member_id
-    hold_id, withdrawal_id = await a_hold(api), await a_withdrawal(api)
+    hold_id, withdrawal_id, referral_id = await a_hold(api), await a_withdrawal(api), await a_referral(api)
     event = {
         "id": "e",
         "type": "app.signed_in",
@@ -108,6 +117,13 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "mergeMembers": ("POST", f"{members}/{member}/merge{named}", merge),
         "eraseMember": ("DELETE", f"{members}/{member}{named}", None),
         "getMemberBalance": ("GET", f"{members}/{member}/balance{named}", None),
+        "getMemberTiers": ("GET", f"{members}/{member}/tiers{named}", None),
+        "getMemberBenefits": ("GET", f"/v1/shop/members/{member}/benefits{named}", None),
+        "listReferrals": ("GET", f"/v1/admin/referrals{named}", None),
+        "getMemberReferral": ("GET", f"/v1/admin/referrals/{referral_id}", None),
+        "approveReferral": ("POST", f"/v1/admin/referrals/{referral_id}/approve", {}),
+        "rejectReferral": ("POST", f"/v1/admin/referrals/{referral_id}/reject", {}),
+        "listDrawEntries": ("GET", f"/v1/admin/draws/rewardmi/entries{named}", None),
         "getLiabilityReport": ("GET", f"/v1/admin/reports/liability{named}", None),
         "listProgramVersions": ("GET", versions, None),
         "getProgramVersion": ("GET", f"{versions}/2022", None),
@@ -122,6 +138,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         for path, methods in document(controllers(sandbox=True))["paths"].items()
         if path.startswith(("/v1/shop/", "/v1/admin/"))
         for operation in methods.values()
+        if not re.search("Definitions?$", operation["operationId"])
     }
     keys = {"shop": await caller(api, "shop", OTHER), "admin": await caller(api, "admin", OTHER)}
     for name, (method, path, body) in calls.items():
@@ -129,6 +146,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         answer = await key.request(method, path, body)
         program = {"captureHold": checkout.SPENDING, "releaseHold": checkout.SPENDING}.get(name, PROGRAM)
         program = MARKET if "withdrawals" in path else program
+        program = referrals.PROGRAM if str(referral_id) in path else program
         assert problem(answer, 403, "other_program")["program"] == program, name
     assert (await api.operator.get(f"{members}/{member}{named}")).json()["state"] == "active"
     listed = (await keys["admin"].get("/v1/admin/programs")).json()["items"]
