@@ -117,7 +117,7 @@ TIME_READERS = {
 # These decode what this installation wrote: files of its folder, rows, its own contract.
 OWN_TEXT = {
     *("embedded/run_file.py", "sandbox_secrets.py", "feed/asyncapi.py", "store/shop/orders.py"),
-    *("flows/games/runs.py", "store/tiers/movements.py"),
+    *("flows/games/runs.py", "store/tiers/known_levels.py", "store/tiers/movements.py"),
 }
 
 

@@ -70,7 +70,9 @@ class Posting:
 
         With `boosts`, those that boosts add are inserted too (`boosted`).
         """
-        added = await boost_credits(self._services, self.conn, accepting) if boosts else {}
+        added = {}
+        if boosts:
+            added = await boost_credits(self._services, self.conn, accepting, changed=self._changed)
         accepting = [*accepting, *(row for rows in added.values() for row in rows)]
         accepted = await ledger.accept(
             self.conn,

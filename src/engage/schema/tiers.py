@@ -1,5 +1,8 @@
-"""Members' levels as the last reaction computed them, for reports and for what falls due. The fold over
-orders and credits (`engage.domain.tiers`) says what they are at any instant.
+"""Members' levels as the last reaction computed them, for what they multiply, for reports and for what falls
+due. The fold over orders and credits (`engage.domain.tiers`) says what they are at any instant.
+
+`counted_by` names the group's terms and the zone (`TierGroup.terms`); NULL where the level is not to be
+relied on, though nothing has changed since.
 """
 
 from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, Table, Text, text
@@ -23,6 +26,7 @@ tiers = Table(
     optional("since", INSTANT),
     required("value", BigInteger),
     optional("keeps_until", INSTANT),
+    optional("counted_by", Text),
     PrimaryKeyConstraint("program_id", "member_id", "group_id"),
     Index("tiers_kept_until", "keeps_until", postgresql_where=text("keeps_until IS NOT NULL")),
     info=member_rows(merge=_dropped("tiers"), erase=Delete()),

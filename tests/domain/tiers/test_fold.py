@@ -182,3 +182,29 @@ def test_the_history_says_the_level_at_every_instant(
     for at in [*(change.at for change in changes), *(m.at for m in movements), day(1500)]:
         until_then = [change.level for change in changes if change.at <= at]
         assert level(group, movements, at) == (until_then[-1] if until_then else "blue")
+
+
+@given(drawn=gains, at=st.integers(0, 1500), group=st.sampled_from([YEAR, ROLLING, LIFETIME]))
+def test_what_no_window_counts_any_more_does_not_matter(
+    drawn: list[tuple[int, int, int | None]], at: int, group: TierGroup
+) -> None:
+    movements = movements_of(drawn)
+    begin = group.counts_from(day(at), ZONE)
+    counted = [m for m in movements if begin is None or m.earned_at >= begin]
+    assert standing(group, counted, at=day(at), zone=ZONE) == standing(
+        group, movements, at=day(at), zone=ZONE
+    )
+
+
+def test_the_terms_of_a_level_are_all_that_it_follows_from() -> None:
+    others = [
+        replace(YEAR, metric="status"),
+        ROLLING,
+        replace(YEAR, grace=timedelta()),
+        replace(YEAR, levels=LEVELS[:2]),
+        replace(YEAR, levels=[*LEVELS[:2], replace(LEVELS[2], from_=301)]),
+    ]
+    terms = [group.terms(ZONE) for group in (YEAR, *others)] + [YEAR.terms("Europe/Rome")]
+    assert len(set(terms)) == len(terms)
+    renamed = replace(LEVELS[0], title={"en": "Azure"}, benefits={"multiply": 1.5})
+    assert replace(YEAR, levels=[renamed, *LEVELS[1:]]).terms(ZONE) == YEAR.terms(ZONE)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
+from engage.flows.programs.publish import publish
 from engage.flows.scheduled.due_work import DUE_WORK
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import ReviewReference, ReviewRemovedEvent
@@ -12,7 +13,9 @@ from engage.runtime.services import Services
 from tests.support.clock import DAY, FIVE_MINUTES, NOON, StoppedClock, advance
 from tests.support.database import rows
 from tests.support.tiers import (
+    HEAD,
     PROGRAM,
+    RULES,
     delivered,
     level,
     paid,
@@ -165,6 +168,19 @@ async def test_levels_end_as_the_clock_passes_their_end(services: Services) -> N
     assert await end_levels(services, now=KEPT) == 1
     assert (await changes(services))[-1] == ("spend", KEPT, "gold", "blue", "window_end", None)
     assert await end_levels(services, now=KEPT) == 0
+
+
+async def test_where_no_groups_are_offered_any_more_no_level_is_stored(services: Services) -> None:
+    await send(services, paid(services, "o-1", 300_00))
+    await react(services)
+    without = (HEAD + RULES).replace('version = "1"', 'version = "2"').replace("2020-01-01", "2026-12-01")
+    await publish(services.db, without, source="test", now=services.clock.now())
+    await services.programs.refresh(services.db)
+    assert isinstance(services.clock, StoppedClock)
+    services.clock.at = KEPT
+    assert await end_levels(services, now=KEPT) == 1
+    assert await end_levels(services, now=KEPT) == 0
+    assert await stored(services) == []
 
 
 async def test_merged_members_have_the_level_of_both(services: Services) -> None:

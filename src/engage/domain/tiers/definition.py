@@ -1,11 +1,15 @@
 """Groups of levels in a document: what is counted, over which window, and what each level is good for."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta, field
 
+from engage.domain.calendar import local_date, start_of_day
 from engage.domain.document.fields import DocumentStruct, RuleId
 from engage.domain.document.texts import Texts
 from engage.domain.earning.boost import Boost
@@ -23,6 +27,9 @@ MULTIPLY: Final = "multiply"
 EXPRESS_DELIVERY: Final = "express_delivery"
 EARLY_ACCESS: Final = "early_access"
 
+# Twelve months, with a change of clocks or of a zone.
+LONGEST_YEAR: Final = timedelta(days=368)
+
 
 class Level(DocumentStruct, frozen=True):
     """`from_` is the value of the group's metric from which on a member has the level."""
@@ -36,6 +43,12 @@ class Level(DocumentStruct, frozen=True):
     def multiply(self) -> Decimal:
         """The number by which the level multiplies points; 1 where it does not."""
         return Decimal(str(self.benefits.get(MULTIPLY, 1)))
+
+
+def earliest(begins: Iterable[datetime | None]) -> datetime | None:
+    """The earliest of several times as of `counts_from`."""
+    found = list(begins)
+    return None if None in found else min((at for at in found if at is not None), default=None)
 
 
 class TierGroup(DocumentStruct, frozen=True, kw_only=True):
@@ -52,6 +65,28 @@ class TierGroup(DocumentStruct, frozen=True, kw_only=True):
     @property
     def multiplies(self) -> bool:
         return any(level.multiply > 1 for level in self.levels)
+
+    def terms(self, zone: str) -> str:
+        """A digest of all that levels follow from, besides the movements of a member."""
+        levels = [(level.id, level.from_) for level in self.levels]
+        terms = (self.metric, self.window, self.grace, levels, zone)
+        return blake2b(msgspec.json.encode(terms), digest_size=12).hexdigest()
+
+    def counts_from(self, at: datetime, zone: str) -> datetime | None:
+        """A time so early that nothing which was earned before it has to do with the level at `at`; None
+        where all does.
+        """
+        match self.window:
+            case "calendar_year":
+                return start_of_day(local_date(at - self.grace, zone).replace(month=1, day=1), zone)
+            case "rolling_12_months":
+                return at - self.grace - LONGEST_YEAR
+            case "lifetime":
+                return None
+
+    def level(self, id_: str | None) -> Level | None:
+        """The level with an id; None is below the first."""
+        return next((level for level in self.levels if level.id == id_), None)
 
     def boost(self, level: Level | None) -> Boost | None:
         """The boost of a level; None where it adds nothing to points."""

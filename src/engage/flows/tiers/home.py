@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from engage.domain.tiers.definition import earliest
 from engage.flows.tiers.views import TierView, member_tiers
 from engage.runtime.home import HomeContext, HomeSection
 from engage.store.tiers.movements import movements_of, movements_sql, parameters
 
 
 def _parameters(context: HomeContext) -> dict[str, object]:
-    groups = [] if context.offer is None else context.offer.program.tier_groups
-    return parameters({group.metric for group in groups})
+    if context.offer is None:
+        return parameters(())
+    groups, zone = context.offer.program.tier_groups, context.offer.market.zone
+    begin = earliest(group.counts_from(context.now, zone) for group in groups)
+    return parameters({group.metric for group in groups}, earned_from=begin)
 
 
 def _tiers(context: HomeContext, value: Any) -> list[TierView]:

@@ -1,7 +1,7 @@
 """Store the levels that follow from what members bought and earned, and end those whose time is over.
 
-Nothing is decided by the stored rows: whoever needs a level folds the facts. They are for operators' history,
-for reports, and for knowing when a level ends.
+What multiplies points is decided by the stored rows as long as no facts have changed since, and by a fold of
+the facts otherwise (`engage.runtime.boosts`); the two are the same. Whoever shows a level folds the facts.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed
 from engage.domain.tiers.fold import fold_until
 from engage.flows.tiers.offered import offered_groups
+from engage.flows.tiers.views import moment
 from engage.ledger.accounts import lock_open_balances
 from engage.ledger.status import CREDITS_PER_BATCH, activate_batch
 from engage.runtime.database import one_statement, transaction
@@ -39,9 +40,9 @@ async def _store(services: Services, members: Sequence[MemberKey], *, now: datet
         member = found.get(key)
         if member is None or member.key != key:
             continue  # Erased, or merged into another one, whose change is noted too.
-        offered = offered_groups(services, member, at=now)
-        if offered is not None and offered[0]:
-            wanted[key] = offered
+        if any(version.tier_groups for version in services.programs.versions(key[0])):
+            # Of a member to whom no groups are offered any more, no levels are stored.
+            wanted[key] = offered_groups(services, member, at=now) or ([], "")
     if not wanted:
         return
     async with transaction(services.db) as conn:
@@ -52,12 +53,15 @@ async def _store(services: Services, members: Sequence[MemberKey], *, now: datet
         for key, (groups, zone) in wanted.items():
             rows = []
             for group in groups:
-                fold = fold_until(group, movements[key][group.metric], at=now, zone=zone)
-                if not fold.changes and not fold.value:
+                known = movements[key][group.metric]
+                at = moment(known, now=now)
+                fold = fold_until(group, known, at=at, zone=zone)
+                if not fold.changes and not fold.value and not group.multiplies:
                     continue
                 since = fold.changes[-1].at if fold.changes else None
                 level = None if fold.level is None else fold.level.id
-                tier = StoredTier(group.id, level, since, fold.value, fold.keeps_until)
+                terms = None if any(movement.at > at for movement in known) else group.terms(zone)
+                tier = StoredTier(group.id, level, since, fold.value, fold.keeps_until, terms)
                 rows.append((tier, fold.changes))
             levels[key] = rows
         await write_levels(conn, levels)

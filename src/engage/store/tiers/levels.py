@@ -18,19 +18,34 @@ MEMBERS_PER_BATCH = 500
 
 
 class StoredTier(Struct, frozen=True):
-    """A member's level in a group, since when, and until when it is kept if nothing more is earned."""
+    """A member's level in a group, since when, and until when it is kept if nothing more is earned.
+    `counted_by` are the terms that it follows from; None where it may change before `keeps_until`.
+    """
 
     group_id: str
     level: str | None
     since: datetime | None
     value: int
     keeps_until: datetime | None
+    counted_by: str | None
+
+    def holds(self, at: datetime, terms: str) -> bool:
+        """True if this is the level at `at` by these terms, as long as no facts have changed."""
+        return (
+            self.counted_by == terms
+            and (self.since is None or self.since <= at)
+            and (self.keeps_until is None or at < self.keeps_until)
+        )
 
 
 Levels = Mapping[MemberKey, Sequence[tuple[StoredTier, Sequence[LevelChange]]]]
 
 _MEMBERS = Batch("k", tiers, "program_id", "member_id")
-_TIERS = Batch("t", tiers, "program_id", "member_id", "group_id", "level", "since", "value", "keeps_until")
+_TIERS = Batch(
+    "t",
+    tiers,
+    *("program_id", "member_id", "group_id", "level", "since", "value", "keeps_until", "counted_by"),
+)
 _CHANGES = Batch(
     "c",
     level_changes,
@@ -48,9 +63,9 @@ WITH gone AS (
 INSERT INTO tiers AS o ({_TIERS.columns}) SELECT {_TIERS.columns} FROM {_TIERS}
 ON CONFLICT (program_id, member_id, group_id) DO UPDATE
     SET level = excluded.level, since = excluded.since, value = excluded.value,
-        keeps_until = excluded.keeps_until
-    WHERE (o.level, o.since, o.value, o.keeps_until)
-        IS DISTINCT FROM (excluded.level, excluded.since, excluded.value, excluded.keeps_until)
+        keeps_until = excluded.keeps_until, counted_by = excluded.counted_by
+    WHERE (o.level, o.since, o.value, o.keeps_until, o.counted_by) IS DISTINCT FROM
+        (excluded.level, excluded.since, excluded.value, excluded.keeps_until, excluded.counted_by)
 """)  # noqa: S608  # Names of the schema, here and below.
 
 _WRITE_CHANGES = text(f"""

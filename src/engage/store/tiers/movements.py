@@ -29,7 +29,8 @@ def movements_sql(member: str) -> str:
     """An expression for the movements of a member, as text. `member` is an alias of a row with `program_id`
     and `member_id`.
 
-    `:tier_orders`: with orders. `:tier_units`: with credits in these units. Points of operators and imports
+    `:tier_orders`: with orders. `:tier_units`: with credits in these units. `:tier_from`: what was earned
+    from then on, NULL for all. Points of operators and imports
     are not earned. A credit that came from a merged member has one row in each account, under one id: the
     survivor's counts, or where its points were over before the merger, the other's.
     """
@@ -45,6 +46,7 @@ def movements_sql(member: str) -> str:
                CASE WHEN c.rule_id = '{TRANSFER_RULE}' THEN c.why ->> 'rule' ELSE c.rule_id END AS rule
         FROM accounts a JOIN credits c USING (program_id, member_id)
         WHERE c.unit = ANY(CAST(:tier_units AS text[])) AND c.points > 0
+          AND (CAST(:tier_from AS timestamptz) IS NULL OR c.activity_at >= CAST(:tier_from AS timestamptz))
         ORDER BY c.id, (c.member_id = {member}.member_id) DESC
     ), shrunk AS (
         SELECT e.id, r.at, r.points
@@ -75,6 +77,7 @@ def movements_sql(member: str) -> str:
             WHERE CAST(:tier_orders AS bool) AND o.program_id = {member}.program_id
               AND o.member_id = {member}.member_id AND o.paid IS NOT NULL
               AND o.paid_at >= m.joined_at - interval '5 minutes'
+              AND (CAST(:tier_from AS timestamptz) IS NULL OR o.paid_at >= CAST(:tier_from AS timestamptz))
         ),
         'credits', (
             SELECT coalesce(json_agg(
@@ -125,10 +128,10 @@ class _Facts(Struct, frozen=True):
 _facts = msgspec.json.Decoder(_Facts)
 
 
-def parameters(metrics: Collection[Metric]) -> dict[str, Any]:
+def parameters(metrics: Collection[Metric], *, earned_from: datetime | None = None) -> dict[str, Any]:
     """The parameters of `movements_sql`."""
     units = [unit for metric, unit in UNITS.items() if metric in metrics]
-    return {"tier_orders": "spend_minor" in metrics, "tier_units": units}
+    return {"tier_orders": "spend_minor" in metrics, "tier_units": units, "tier_from": earned_from}
 
 
 def movements_of(value: str | None) -> Movements:
@@ -147,10 +150,16 @@ def movements_of(value: str | None) -> Movements:
 
 
 async def read_movements(
-    conn: AsyncConnection, members: Sequence[MemberKey], metrics: Collection[Metric]
+    conn: AsyncConnection,
+    members: Sequence[MemberKey],
+    metrics: Collection[Metric],
+    *,
+    earned_from: datetime | None = None,
 ) -> dict[MemberKey, Movements]:
-    """Read what the levels of members follow from, in these metrics."""
-    values = parameters(metrics) | {
+    """Read what the levels of members follow from, in these metrics: all, or what was earned from a time on
+    and what was taken of that.
+    """
+    values = parameters(metrics, earned_from=earned_from) | {
         "program_ids": [program_id for program_id, _ in members],
         "member_ids": [member_id for _, member_id in members],
     }

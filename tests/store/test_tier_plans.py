@@ -1,0 +1,37 @@
+"""Statements that read levels for taps go through indexes, member by member, however small the tables are."""
+
+import pytest
+from sqlalchemy import TextClause, text
+
+from engage.settings import Settings
+from engage.store.tiers import known_levels, movements
+from tests.support.clock import NOON
+from tests.support.tiers import PROGRAM, services_with_tiers
+
+_MANY = text("""
+INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
+                     activity_at, accepted_at, due_at, why)
+SELECT 'club', 'm-' || n % 1000, uuidv7(), 'k-' || n, 'fuel', '1', 2, 'pending', :at, :at, :at, '{}'
+FROM generate_series(1, 20000) n
+""")
+
+
+@pytest.mark.parametrize(
+    ("statement", "tables"),
+    [
+        (known_levels._READ._statement, {"credits", "orders", "members", "tiers"}),
+        (movements._READ._statement, {"credits", "orders", "members", "reductions", "entries"}),
+    ],
+)
+async def test_they_scan_no_table(settings: Settings, statement: TextClause, tables: set[str]) -> None:
+    members = [f"m-{n}" for n in range(200)]
+    values = movements.parameters({"spend_minor", "points_earned"}, earned_from=NOON) | {
+        "program_ids": [PROGRAM] * len(members),
+        "member_ids": members,
+    }
+    wanted = {name: value for name, value in values.items() if f":{name}" in statement.text}
+    async with services_with_tiers(settings) as services, services.db.begin() as conn:
+        await conn.execute(_MANY, {"at": NOON})
+        plan = "\n".join((await conn.execute(text(f"EXPLAIN {statement.text}"), wanted)).scalars())
+        assert not any(f"Seq Scan on {table} " in plan for table in tables), plan
+        assert all(f" on {table} " in plan for table in tables), plan
