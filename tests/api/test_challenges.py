@@ -39,7 +39,7 @@ async def test_a_challenge_is_defined_shown_and_paid(api: Calling) -> None:
     credits = (await member.get("/v1/me/credits")).json()["items"]
     (paid,) = [credit for credit in credits if credit["rule"] == "challenge:tapper"]
     assert (paid["points"], paid["state"]) == (7, "pending")
-    assert paid["why"]["text"].endswith("Step 1 of the challenge is reached: 7 points.")
+    assert paid["why"]["text"].endswith("A step of the challenge is reached, the one at 1: 7 points.")
 
 
 @pytest.mark.parametrize(
