@@ -6,7 +6,7 @@ from typing import Any
 from engage.domain.challenges.courses import Course, Run
 from engage.domain.challenges.interest import joined
 from engage.domain.challenges.kind import CHALLENGE
-from engage.domain.challenges.progress import Progress, progress_of_runs
+from engage.domain.challenges.progress import Progress, RunKey, progress_of_runs
 from engage.domain.definitions.definition import END
 from engage.domain.tasks import Obstacle, Task, prevented
 from engage.flows.challenges.courses import courses_of
@@ -33,8 +33,13 @@ def _parameters(context: TaskContext) -> dict[str, object]:
 
 
 def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
-    running = _running(context)
-    progress = progress_of_runs([course for course, _ in running], facts_in(value))
+    running, facts = _running(context), facts_in(value)
+    progress: dict[RunKey, tuple[Run, Progress]] = {}
+    for begins_at in {run.begins_at for _, run in running}:
+        # What came before a run is not folded: of a daily challenge, one day counts.
+        courses = [course for course, run in running if run.begins_at == begins_at]
+        later = [fact for fact in facts if fact.at >= begins_at - OTHER_ZONES]
+        progress |= progress_of_runs(courses, later)
     nothing = Progress(0, (), ())
     return [
         _task(context, course, run, progress.get((run.id, run.label), (run, nothing))[1])

@@ -14,36 +14,47 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.tasks import Task, refused
 from engage.runtime.tasks import TaskContext, TaskSource
 
-# The member's attempts at the quizzes `:task_quizzes`, by quiz and window. Those that an earlier account of
-# the person has used, by the beginning of their keys, one of `:task_quiz_keys`. And the quizzes of open
-# attempts, which can be answered after the quiz has closed, too.
-_ATTEMPTS = """json_build_array((
+# The source keys of attempts that an earlier account of the person has used. Without an array of quizzes: the
+# plan for any array looks so much worse than that for the given one that each call would be planned.
+_EARLIER = """(
+    SELECT json_agg(c.source_key) FROM credits c
+    WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.points = 0 AND c.reference IS NULL
+      AND c.source_key >= 'quiz:' AND c.source_key < 'quiz;'
+)"""
+
+
+def _attempts(earlier: str) -> str:
+    """The member's attempts at the quizzes `:task_quizzes`, by quiz and window, and the quizzes of open
+    attempts, which can be answered after the quiz has closed, too.
+    """
+    return f"""json_build_array((
     SELECT json_agg(json_build_array(u.quiz_id, u.of_window, u.used)) FROM (
         SELECT quiz_id, of_window, count(*) AS used FROM quiz_attempts
         WHERE program_id = b.program_id AND member_id = b.member_id
           AND quiz_id = ANY(CAST(:task_quizzes AS text[]))
         GROUP BY quiz_id, of_window
     ) u
-), (
-    SELECT json_agg(json_build_array(k.keys, (
-        SELECT count(*) FROM credits c
-        WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.points = 0
-          AND c.reference IS NULL AND c.source_key >= k.keys AND c.source_key < k.keys || '~'
-    ))) FROM unnest(CAST(:task_quiz_keys AS text[])) AS k (keys)
-), (
+), {earlier}, (
     SELECT json_agg(json_build_array(a.quiz_id, a.version)) FROM quiz_attempts a
     WHERE a.program_id = b.program_id AND a.member_id = b.member_id AND a.answered_at IS NULL
       AND a.expires_at > :now
-))"""
+))"""  # noqa: S608  # The constants of this module.
+
+
+def _select(context: TaskContext) -> str:
+    if not _known(context):
+        return "NULL"
+    has_ever = any(quiz.attempts.window == "ever" for quiz in _open(context))
+    return _attempts(_EARLIER if has_ever else "NULL")
 
 
 class _Attempts(Struct, frozen=True, array_like=True):
-    """Numbers of attempts: by (quiz, window), and by the keys of an earlier account. `begun`: a (quiz,
-    version) for each that is open.
+    """The number of attempts by (quiz, window), the keys of those of an earlier account, and the (quiz,
+    version) of each that is open.
     """
 
     used: list[tuple[str, str, int]] | None
-    earlier: list[tuple[str, int]] | None
+    earlier: list[str] | None
     begun: list[tuple[str, str]] | None
 
 
@@ -60,12 +71,7 @@ def _open(context: TaskContext) -> list[Quiz]:
 
 
 def _parameters(context: TaskContext) -> dict[str, object]:
-    known = _known(context)
-    if not known:
-        return {}
-    quizzes = _open(context)
-    ever = [quiz_keys(quiz.id, EVER) for quiz in quizzes if quiz.attempts.window == "ever"]
-    return {"task_quizzes": [quiz.id for quiz in quizzes], "task_quiz_keys": ever}
+    return {"task_quizzes": [quiz.id for quiz in _open(context)]} if _known(context) else {}
 
 
 def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
@@ -73,13 +79,13 @@ def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
         return []
     attempts = convert(value, _Attempts)
     used = {(quiz_id, window): count for quiz_id, window, count in attempts.used or []}
-    earlier = dict(attempts.earlier or [])
     begun = Counter(quiz_id for quiz_id, _ in attempts.begun or [])
     tasks = {}
     for quiz in _open(context):
         window = window_of(quiz, context.now, context.market.zone)
-        keys = quiz_keys(quiz.id, window.label)
-        left = attempts_left(quiz, used.get((quiz.id, window.label), 0) + earlier.get(keys, 0))
+        keys = quiz_keys(quiz.id, EVER)
+        earlier = sum(key.startswith(keys) for key in attempts.earlier or ()) if window.end is None else 0
+        left = attempts_left(quiz, used.get((quiz.id, window.label), 0) + earlier)
         refusal = Refusal(Code.NO_ATTEMPTS_LEFT, resets_at=window.end)
         remaining = left + begun[quiz.id]
         tasks[quiz.id] = Task(
@@ -106,6 +112,4 @@ def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
     return list(tasks.values())
 
 
-TASKS = TaskSource(
-    select=lambda context: _ATTEMPTS if _known(context) else "NULL", parameters=_parameters, view=_tasks
-)
+TASKS = TaskSource(select=_select, parameters=_parameters, view=_tasks)
