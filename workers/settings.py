@@ -23,7 +23,7 @@ SWEEP_SECONDS = set(range(0, 60, 5))
 
 
 class LoopingWorker(Worker):
-    """A worker of arq that reports each look at its queue."""
+    """A worker of arq that reports each look at its queue, and ends when it is cancelled."""
 
     def __init__(self, on_look: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
@@ -31,6 +31,10 @@ class LoopingWorker(Worker):
 
     async def heart_beat(self) -> None:
         await super().heart_beat()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A client that was cancelled between two commands can go on as if nothing had happened.
+            raise asyncio.CancelledError
         self._on_look()
 
     def tasks_left(self) -> list[asyncio.Task[Any]]:

@@ -1,7 +1,9 @@
 """A worker whose machine has a wrong clock leaves the jobs to others, and works again when it is right."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -42,3 +44,23 @@ async def test_a_worker_with_a_wrong_clock_takes_no_job(
                 while await queue.exists(f"arq:job:{job}") or await services.topics.not_done(["settle"]):
                     await asyncio.sleep(LOOK_AGAIN_S)
         await jobs.stop()
+
+
+async def test_a_worker_ends_though_a_client_swallows_its_cancellation(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = asyncio.Event()
+
+    async def swallow(*_: Any, **__: Any) -> list[bytes]:
+        waiting.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0 if asking.cancelling() else 3600)
+        return []
+
+    async with services_with_activities(settings) as services, open_queue(settings.queue_url) as queue:
+        monkeypatch.setattr(queue, "zrangebyscore", swallow)
+        asking = asyncio.create_task(services.loops.keep("jobs", Jobs(services, queue).run))
+        await asyncio.wait_for(waiting.wait(), WITHIN_S)
+        asking.cancel()
+        _, running_on = await asyncio.wait({asking}, timeout=WITHIN_S)
+        assert not running_on
