@@ -29,7 +29,7 @@ LOOK_AGAIN_S = 0.02
 # The worker waits for a balance: it has locked the referral, and its credits are about to be written.
 _WAITING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO credits%'
+WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 
