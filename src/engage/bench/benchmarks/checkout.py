@@ -12,7 +12,7 @@ from engage.bench.clients.load import LoadResult, request_load
 from engage.bench.figures import Figure, compare, spread
 from engage.bench.setup import processes
 from engage.bench.setup.child_program import ChildProgram, child_program
-from engage.bench.setup.constants import HOST, PRESET
+from engage.bench.setup.constants import HOST
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, spans, vacuum
 from engage.bench.setup.points import add_active_credits, add_lots
@@ -86,7 +86,7 @@ def _share(env: Environment, share: int) -> int:
 
 async def _add_members(env: Environment, services: Services) -> None:
     """Add members with points. The baseline has different members, because it does not move lots."""
-    program, rounds = preset(PRESET), env.sizes.rounds
+    program, rounds = preset(PROGRAM), env.sizes.rounds
     few = _share(env, UNBATCHED_SHARE)
     members = {
         "many-": (env.sizes.payments * rounds, POINTS_PER_ORDER),
@@ -123,7 +123,7 @@ async def _servers(env: Environment, key: str) -> AsyncIterator[Servers]:
         ),
         child_program(checkout_client, env.folder.logs) as client,
     ):
-        currency = preset(PRESET).countries[COUNTRY].currency
+        currency = preset(PROGRAM).countries[COUNTRY].currency
         yield Servers(client, env.settings.api_port, port, key, currency)
 
 

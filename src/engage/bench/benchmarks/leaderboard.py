@@ -127,7 +127,10 @@ async def _add_askers(services: Services, asked: list[int]) -> None:
         await add_members(services.db, program, f"{PREFIX}{n}-", 1, now=now, country=COUNTRY)
     async with transaction(services.db) as conn:
         for table in ("balances", "members"):
-            await conn.exec_driver_sql(f"UPDATE {table} SET member_id = left(member_id, -2)")  # noqa: S608
+            await conn.exec_driver_sql(
+                f"UPDATE {table} SET member_id = left(member_id, -2)"  # noqa: S608  # Constants.
+                f" WHERE starts_with(member_id, '{PREFIX}') AND right(member_id, 2) = '-0'"
+            )
 
 
 async def _measure(asked: list[int], ask: Callable[[int], Awaitable[BoardView]]) -> list[float]:
