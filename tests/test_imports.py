@@ -89,7 +89,7 @@ DOMAIN_BOTTOM_UP = [
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("challenges", "quizzes", "tiers", "leaderboards"),
-    *("program", "playback"),
+    *("program", "campaigns", "playback"),
 ]
 
 # Packages of engage.flows. Those that combine features are above the features.

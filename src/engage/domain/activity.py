@@ -144,11 +144,13 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line of an order. `paid` is for its whole quantity, in minor units, after the shop's own discounts;
-    `tag_points` are printed on the price tag of one piece.
+    `tag_points` are printed on the price tag of one piece. `category` is the shop's own name of a group of
+    products.
     """
 
     line_id: Identifier
     product_id: Identifier
+    category: Identifier | None = None
     quantity: Annotated[int, Meta(ge=1, le=100_000)] = 1
     paid: MinorUnits
     promotion: bool = False

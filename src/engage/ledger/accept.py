@@ -45,19 +45,22 @@ WITH batch AS MATERIALIZED (
         CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
         CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
         CAST(:of_months AS date[]), CAST(:month_slots AS smallint[]), CAST(:lapse_ats AS timestamptz[]),
-        CAST(:units AS text[]), CAST(:boosts AS text[]), CAST(:besides AS text[])
+        CAST(:units AS text[]), CAST(:boosts AS text[]), CAST(:besides AS text[]),
+        CAST(:campaigns AS text[])
     ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
                             activity_at, due_at, expires_at, why, known, of_day, day_slot,
-                            of_month, month_slot, lapses_at, unit, boost, beside, number)
+                            of_month, month_slot, lapses_at, unit, boost, beside,
+                            campaign, number)
     USING (number)
 ), taken AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
                          of_month, month_slot, lapses_at, unit, boost, beside,
-                         streak_seq)
+                         campaign, streak_seq)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside, a.streak_seq
+           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside, a.campaign,
+           a.streak_seq
     FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
@@ -70,10 +73,10 @@ WITH batch AS MATERIALIZED (
 ), besides AS (
     INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                          state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot, lapses_at, unit, boost, beside)
+                         of_month, month_slot, lapses_at, unit, boost, beside, campaign)
     SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
            'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside
+           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside, a.campaign
     FROM batch a JOIN taken t ON t.id = a.with_id
     ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
@@ -163,6 +166,7 @@ async def accept(
             "units": [c.unit for c in credits],
             "boosts": [c.boost for c in credits],
             "besides": [c.beside for c in credits],
+            "campaigns": [c.campaign for c in credits],
             **_window_arrays([c.windows for c in credits]),
             "now": now,
             "ahead": ahead,

@@ -31,6 +31,8 @@ COUNTED: Final[Mapping[TraceCode, str]] = {
     TraceCode.QUIZ_ANSWERS: "points",
     TraceCode.QUIZ_FULL_SCORE: "points",
     TraceCode.TIER_BOOST: "points",
+    TraceCode.CAMPAIGN_MULTIPLIES: "points",
+    TraceCode.CAMPAIGN_ADDS: "points",
 }
 
 

@@ -177,7 +177,7 @@ class _Shared:
     def rows(self, base: CreditToAccept, boosts: tuple[Boost, ...]) -> list[CreditToAccept]:
         key = id(base.credit), tuple((boost.id, boost.key) for boost in boosts)
         if key not in self._credits:
-            self._credits[key] = beside(base.credit, boosts)
+            self._credits[key] = [credit for credit, _ in beside(base.credit, boosts)]
         with_id = base.with_id or base.id
         return [
             CreditToAccept(base.program_id, base.member_id, new_id(), credit, with_id=with_id)

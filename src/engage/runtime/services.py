@@ -16,6 +16,7 @@ from engage.gate.client import Gate, open_gate
 from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
 from engage.runtime.beacon import open_beacon
+from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.database import COMMAND_TIMEOUT_S, check_schema, open_database
 from engage.runtime.database_clock import ClockFollower
 from engage.runtime.definition_cache import DefinitionCache
@@ -43,6 +44,7 @@ class Services(Struct, frozen=True):
     doorbell: Doorbell
     programs: ProgramCache
     definitions: DefinitionCache
+    campaigns: CampaignCache
     members: MemberCache
     post_commit: PostCommit
     payouts: PayoutProvider | None
@@ -86,12 +88,13 @@ async def open_services(
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
         programs, members, loops = ProgramCache(), MemberCache(), Loops()
-        definitions = DefinitionCache(programs)
+        definitions, campaigns = DefinitionCache(programs), CampaignCache(clock)
         await stack.enter_async_context(
             running(
                 loops.repeat("clock", lambda: follower.refresh(db)),
                 loops.repeat("programs", lambda: programs.refresh(db)),
                 loops.repeat("definitions", lambda: definitions.refresh(db), every_s=DEFINITIONS_S),
+                loops.repeat("campaigns", lambda: campaigns.refresh(db), every_s=DEFINITIONS_S),
                 loops.repeat("members", lambda: members.refresh(db)),
                 loops.repeat("schema", lambda: check_schema(db)),
             )
@@ -106,6 +109,7 @@ async def open_services(
             doorbell,
             programs,
             definitions,
+            campaigns,
             members,
             post_commit,
             payouts,

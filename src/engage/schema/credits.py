@@ -54,11 +54,11 @@ _ERASED_WHY = f"""jsonb_build_object(
 
 # `taken_back` is of a credit that is or was active; a pending one shrinks instead, and so does status. Its
 # lot says whether it has expired. `unit` is points, or status, which is in no balance. `boost` names what
-# added a credit beside one of the same rule; `beside` is the end of its source key. `of_day` and `of_month`
-# (its first day) are the windows in which it holds a slot of its rule's limits. A pending credit without a
-# due time waits for a delivery, or with `lapses_at` for a confirmation. `streak_seq` counts the events of a
-# streak in the order in which they were accepted: its days, and freezes that the member got, which are
-# credits of no points. Each has the streak after it in `why`.
+# added a credit beside one of the same rule; `beside` is the end of its source key. `campaign` pays it.
+# `of_day` and `of_month` (its first day) are the windows in which it holds a slot of its rule's limits. A
+# pending credit without a due time waits for a delivery, or with `lapses_at` for a confirmation. `streak_seq`
+# counts the events of a streak in the order in which they were accepted: its days, and freezes that the member
+# got, which are credits of no points. Each has the streak after it in `why`.
 credits = Table(
     "credits",
     metadata,
@@ -72,6 +72,7 @@ credits = Table(
     required("unit", Text, "'points'"),
     optional("boost", Text),
     optional("beside", Text),
+    optional("campaign", Text),
     required("state", Text),
     required("activity_at", INSTANT),
     required("accepted_at", INSTANT),
@@ -126,6 +127,11 @@ credits = Table(
         *("program_id", "member_id", "rule_id", "streak_seq"),
         unique=True,
         postgresql_where=text("streak_seq IS NOT NULL"),
+    ),
+    Index(
+        "credits_campaign",
+        *("program_id", "campaign", "activity_at"),
+        postgresql_where=text("campaign IS NOT NULL"),
     ),
     Index("credits_lapse", "lapses_at", postgresql_where=text(WAITING)),
     Index("credits_waiting", "program_id", "member_id", "lapses_at", postgresql_where=text(WAITING)),

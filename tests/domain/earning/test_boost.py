@@ -38,7 +38,7 @@ def test_a_boost_is_floored_once_for_the_order_and_leaves_the_base(paid: list[in
     base = next((credit for credit in credits if credit.unit == "points"), None)
     if base is None:
         return
-    added = beside(base, [boost(multiply)])
+    added = [credit for credit, _ in beside(base, [boost(multiply)])]
     expected = int((Fraction(multiply) - 1) * base.points)
     assert [credit.points for credit in added] == ([expected] if expected else [])
     for credit in added:

@@ -98,6 +98,7 @@ async def _try_to_start(api: Api) -> None:
     try:
         await api.services.programs.refresh(api.services.db)
         await api.services.definitions.refresh(api.services.db)
+        await api.services.campaigns.refresh(api.services.db)
         await api.services.members.refresh(api.services.db)
         await api.services.follow_clock()
         api.started = True

@@ -21,43 +21,55 @@ from engage.domain.keys import boosted_key
 class Boost(Struct, frozen=True, kw_only=True):
     """A boost that applies to an activity. `id` is shown with its credits, `key` ends their source keys.
 
-    `code` and `facts` say why, in the trace, beside what every boost tells: the rule, the multiplier, the
-    base points and its own.
+    `code` and `facts` say why, in the trace, beside what every boost tells: the rule, the base points and its
+    own. A level multiplies each base. What a campaign adds beside the credit of one `rule` was decided with
+    all other campaigns: its `points`, and the lines of an order (`lines`, None is all of its base) with which
+    they go back.
     """
 
     id: str
     key: str
-    multiply: Decimal
+    multiply: Decimal = Decimal(1)
     code: TraceCode
     facts: dict[str, Any] = {}
+    campaign: str | None = None
+    rule: str | None = None
+    points: int | None = None
+    lines: tuple[str, ...] | None = None
 
-    def points(self, base: int) -> int:
-        """The points beside `base`, rounded down once for a credit."""
-        return int((self.multiply - 1) * base)
+    def points_beside(self, base: NewCredit) -> int:
+        """The points beside a base credit, rounded down once; 0 where it is about another one."""
+        if self.rule is not None and self.rule != base.rule_id:
+            return 0
+        return int((self.multiply - 1) * base.points) if self.points is None else self.points
 
 
-def beside(base: NewCredit, boosts: Sequence[Boost]) -> list[NewCredit]:
+def beside(base: NewCredit, boosts: Sequence[Boost]) -> list[tuple[NewCredit, Boost]]:
     """The credits that boosts add beside a base credit: each counts on the base, and none on another one.
 
     Nothing is added to status, or where not a whole point comes of it.
     """
     if base.unit != POINTS:
         return []
-    return [_beside(base, boost, points) for boost in boosts if (points := boost.points(base.points)) > 0]
+    return [
+        (_beside(base, boost, points), boost) for boost in boosts if (points := boost.points_beside(base)) > 0
+    ]
 
 
 def _beside(base: NewCredit, boost: Boost, points: int) -> NewCredit:
+    multiply = {"multiply": str(boost.multiply)} if boost.campaign is None else {}
     why = step(
         boost.code,
         rule=base.rule_id,
-        multiply=str(boost.multiply),
         base_points=base.points,
         points=points,
+        **multiply,
         **boost.facts,
     )
     return replace(
         base,
         points=points,
+        campaign=boost.campaign,
         boost=boost.id,
         beside=boost.key,
         source_key=boosted_key(base.source_key, boost.key),

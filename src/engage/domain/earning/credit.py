@@ -39,7 +39,7 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     member and a rule. `windows` are the slots that it takes, by the limits of its rule.
 
     A credit that a boost adds names it in `boost`; `beside` is the boost's key, by which the database tells
-    it from the base credit of the same rule and reference.
+    it from the base credit of the same rule and reference. `campaign` is the campaign that pays it.
 
     `due_at` is None where it is not known yet; then neither is the end of the points. A credit that has none
     at `lapses_at` is lost.
@@ -48,6 +48,7 @@ class NewCredit(Struct, frozen=True, kw_only=True):
     rule_id: str
     points: int
     unit: Unit = POINTS
+    campaign: str | None = None
     boost: str | None = None
     beside: str | None = None
     source_key: str

@@ -4,7 +4,7 @@ Pure. The points of an order follow from its payment and the quantities that cam
 the number of the returns do not matter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -85,9 +85,9 @@ def standing(
     """
     back = ordered_quantities(order) if cancelled_at is not None else returned or {}
     return [
-        _standing(terms, credit, order, back, delivered_at=delivered_at)
+        _standing(terms, credit, order, back, delivered_at=delivered_at, only=only)
         for base in decide_order(terms, order, at=at, zone=zone)
-        for credit in (base, *beside(base, boosts))
+        for credit, only in ((base, None), *((added, boost.lines) for added, boost in beside(base, boosts)))
     ]
 
 
@@ -125,9 +125,13 @@ def _standing(
     returned: Mapping[str, int],
     *,
     delivered_at: datetime | None,
+    only: Collection[str] | None,
 ) -> Standing:
+    """`only`: the ids of the lines that the credit is about, of those that its rule is about."""
     rule = terms.rules.by_id[credit.rule_id]
     lines = rule.orders.lines_of(order.lines)
+    if only is not None:
+        lines = [line for line in lines if line.line_id in only]
     gone = taken_back(credit.points, lines, returned, weight=rule.award.weight)
     due_at, ends_at = credit.due_at, credit.expires_at
     if isinstance(rule.due, OnDelivery) and delivered_at is not None:

@@ -38,6 +38,8 @@ class TraceCode(StrEnum):
     QUIZ_ANSWERS = "quiz_answers"
     QUIZ_FULL_SCORE = "quiz_full_score"
     TIER_BOOST = "tier_boost"
+    CAMPAIGN_MULTIPLIES = "campaign_multiplies"
+    CAMPAIGN_ADDS = "campaign_adds"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -81,6 +83,8 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.QUIZ_FULL_SCORE: ("rule", "total", "points"),
     # `points` are beside the `base_points` of the rule.
     TraceCode.TIER_BOOST: ("rule", "group", "level", "multiply", "base_points", "points"),
+    TraceCode.CAMPAIGN_MULTIPLIES: ("rule", "campaign", "version", "multiply", "base_points", "points"),
+    TraceCode.CAMPAIGN_ADDS: ("rule", "campaign", "version", "base_points", "points"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

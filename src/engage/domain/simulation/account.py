@@ -111,7 +111,7 @@ class SimulatedAccount:
         """Add a credit with what these boosts add beside it; without them, those of its time."""
         found = self.boosts_at(credit.activity_at) if boosts is None else boosts
         added = self._add(credit)
-        for boosted in beside(credit, found):
+        for boosted, _ in beside(credit, found):
             self._add(boosted)
         return added
 

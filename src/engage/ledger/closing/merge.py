@@ -28,10 +28,10 @@ _MOVED = Batch("t", credits, "id", "source_key", "of_day", "day_slot", "of_month
 _TRACES = text(f"""
 INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
                      state, activity_at, accepted_at, reversed_at, why, of_day, day_slot, of_month,
-                     month_slot, unit, boost, beside)
+                     month_slot, unit, boost, beside, campaign)
 SELECT c.program_id, :into, c.id, t.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
        c.activity_at, c.accepted_at, :now, c.why, t.of_day, t.day_slot, t.of_month, t.month_slot, c.unit,
-       c.boost, c.beside
+       c.boost, c.beside, c.campaign
 FROM {_MOVED}
 JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
 ORDER BY t.source_key COLLATE "C"

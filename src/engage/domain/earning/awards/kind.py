@@ -1,6 +1,7 @@
 """The shape of an award: each brings its struct, its points and its validation."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import ClassVar
 
 from engage.domain.activity import Line, Order
@@ -26,6 +27,10 @@ class AwardKind(DocumentStruct, frozen=True):
     def for_order(self, rule_id: str, order: Order, lines: Sequence[Line]) -> Earned:
         """The points of an order. `lines` are those that the rule is about, at least one."""
         raise AssertionError(f"{self.kind} is not for orders")
+
+    def exact(self, order: Order, lines: Sequence[Line]) -> Fraction:
+        """The points of an order before they are rounded down."""
+        return Fraction(self.for_order("", order, lines)[0])
 
     def weight(self, line: Line) -> int:
         """The share of a line in the points of its order, beside those of the other lines."""

@@ -1,6 +1,7 @@
 """Points for each whole step of an order's amount."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -37,3 +38,7 @@ class PerSpend(AwardKind, frozen=True, tag="per_spend"):
             step_points=self.points,
             step_minor=self.step_minor,
         )
+
+    def exact(self, order: Order, lines: Sequence[Line]) -> Fraction:
+        amount, _ = earning_minor(order, lines, shipping=self.shipping)
+        return Fraction(amount * self.points, self.step_minor)

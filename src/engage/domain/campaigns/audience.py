@@ -1,0 +1,130 @@
+"""The audience of a campaign: facts of a member against conditions, and stable shares of members."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from engage.domain.calendar import instant
+from engage.domain.campaigns.definition import Audience, Campaign
+
+Need = Literal["tiers", "segments", "orders"]
+
+_HUNDREDTHS: Final = 10_000
+
+
+class Reason(StrEnum):
+    """Why a part of a campaign did not apply, or APPLIED. Stable names: dry runs show them."""
+
+    APPLIED = "applied"
+    NOT_IN_FORCE = "not_in_force"
+    PAUSED = "paused"
+    COUNTRY = "country"
+    TIER = "tier"
+    SEGMENT = "segment"
+    JOINED = "joined"
+    FIRST_ORDER = "first_order"
+    RECENT_ORDER = "recent_order"
+    PERCENT = "percent"
+    HOLDOUT = "holdout"
+    RULE = "rule"
+    LINES = "lines"
+    CHANNEL = "channel"
+    AMOUNT = "amount"
+    WEEKDAY_OR_HOUR = "weekday_or_hour"
+    NOTHING_TO_ADD = "nothing_to_add"
+    OTHER_BOOST = "other_boost"
+    GROUP = "group"
+    EXCLUSIVE = "exclusive"
+    CAPPED = "capped"
+    BUDGET = "budget"
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """The facts of a member at the time of an activity.
+
+    `levels` are those of all tier groups, `segments` those of which the member is. `last_order_at` is the
+    newest payment of an order before the activity. Facts that no campaign asks for are left out.
+    """
+
+    program: str
+    member_id: str
+    country: str
+    zone: str
+    joined_at: datetime
+    levels: frozenset[str] = frozenset()
+    segments: frozenset[str] = frozenset()
+    last_order_at: datetime | None = None
+
+
+def needs(audience: Audience) -> frozenset[Need]:
+    """The facts that have to be read from the database for this audience."""
+    found: list[Need] = []
+    if audience.tiers is not None:
+        found.append("tiers")
+    if audience.segments is not None:
+        found.append("segments")
+    if audience.needs_orders:
+        found.append("orders")
+    return frozenset(found)
+
+
+def all_needs(audiences: Iterable[Audience]) -> frozenset[Need]:
+    return frozenset().union(*map(needs, audiences))
+
+
+def share_of(member_id: str, program: str, campaign_id: str, purpose: Literal["percent", "holdout"]) -> float:
+    """The place of a member in [0, 100), spread evenly, and for a campaign the same for ever."""
+    name = f"{purpose}\0{program}\0{campaign_id}\0{member_id}"
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % _HUNDREDTHS / 100
+
+
+def is_held_out(campaign: Campaign, member_id: str) -> bool:
+    """Tell whether a member of the audience is in the group that gets nothing, for comparison."""
+    percent = campaign.holdout_percent
+    return percent > 0 and share_of(member_id, campaign.program, campaign.id, "holdout") < percent
+
+
+def outside(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
+    """Why a member is not in the audience; None for a member who is, held out or not."""
+    audience = campaign.audience
+    if audience.countries is not None and facts.country not in audience.countries:
+        return Reason.COUNTRY
+    if not _joined(audience, facts):
+        return Reason.JOINED
+    if audience.percent is not None:
+        share = share_of(facts.member_id, campaign.program, campaign.id, "percent")
+        if share >= audience.percent:
+            return Reason.PERCENT
+    if audience.tiers is not None and facts.levels.isdisjoint(audience.tiers):
+        return Reason.TIER
+    if audience.segments is not None and facts.segments.isdisjoint(audience.segments):
+        return Reason.SEGMENT
+    if audience.first_order and facts.last_order_at is not None:
+        return Reason.FIRST_ORDER
+    if (
+        audience.no_order_for is not None
+        and facts.last_order_at is not None
+        and facts.last_order_at > at - audience.no_order_for
+    ):
+        return Reason.RECENT_ORDER
+    return None
+
+
+def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
+    """Why a campaign gives this member nothing; None where it does."""
+    reason = outside(campaign, facts, at)
+    if reason is None and is_held_out(campaign, facts.member_id):
+        return Reason.HOLDOUT
+    return reason
+
+
+def _joined(audience: Audience, facts: Facts) -> bool:
+    before, after = audience.joined_before, audience.joined_after
+    if before is not None and facts.joined_at >= instant(before, facts.zone):
+        return False
+    return after is None or facts.joined_at >= instant(after, facts.zone)

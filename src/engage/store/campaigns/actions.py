@@ -1,0 +1,25 @@
+"""The actions of operators on campaigns, in order. They are added and never changed."""
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.campaigns.lifecycle import Action
+from engage.schema.campaigns import campaign_actions
+from engage.schema.rows import columns, from_row
+from engage.store.campaigns.versions import CampaignKey
+
+
+async def count(conn: AsyncConnection) -> int:
+    return (await conn.execute(select(func.count()).select_from(campaign_actions))).scalar_one()
+
+
+async def read_all(conn: AsyncConnection) -> dict[CampaignKey, list[Action]]:
+    """Read all actions by campaign, each campaign's in their order."""
+    c = campaign_actions.c
+    query = select(c.program_id, c.campaign_id, *columns(campaign_actions, Action)).order_by(
+        c.program_id, c.campaign_id, c.number
+    )
+    found: dict[CampaignKey, list[Action]] = {}
+    for program_id, campaign_id, *action in await conn.execute(query):
+        found.setdefault((program_id, campaign_id), []).append(from_row(Action, action))
+    return found
