@@ -81,7 +81,8 @@ def _rule(rule: Rule) -> Iterator[tuple[str, Rule]]:
             for length in (delay * 2, delay - SECOND):
                 yield f"delay {length}", replace(rule, due=After(length))
         case OnDelivery():
-            yield "at once", replace(rule, due=After(timedelta()))
+            if not isinstance(rule.limit, FirstOrders):  # They have no place before the delivery.
+                yield "at once", replace(rule, due=After(timedelta()))
             yield "next day", replace(rule, due=NextDay())
         case NextDay():
             yield "after a day", replace(rule, due=After(timedelta(days=1)))

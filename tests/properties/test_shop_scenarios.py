@@ -168,6 +168,21 @@ def test_the_ledger_of_a_program_is_as_in_the_reference_model(
     )
 
 
+@pytest.mark.parametrize("days", [365, 800])
+def test_an_order_that_moves_up_long_after_its_delivery_is_paid_as_of_then(
+    services: BlockingServices, days: int
+) -> None:
+    scenario = ShopScenario(services, "in-mi-tokens")
+    for _ in range(6):
+        paid = [Line(90_000, 2)]
+        scenario.pay(paid, shipping=0, channel="app", method="card", points=0, early=True)
+    scenario.wait(timedelta(days=days))
+    scenario.cancel(2)
+    scenario.give_back(5, [1])
+    scenario.wait(timedelta(days=365))
+    scenario.close()
+
+
 @pytest.fixture
 def services(own_database: Settings) -> Iterator[BlockingServices]:
     with blocking(services_with_presets(own_database)) as opened:

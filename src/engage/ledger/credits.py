@@ -69,6 +69,13 @@ class ReferencedCredit(msgspec.Struct, frozen=True):
     removed: bool
 
 
+class CreditOfOrder(msgspec.Struct, frozen=True):
+    """A credit for an order, as the ledger has it."""
+
+    state: Literal["pending", "active", "reversed"]
+    due_at: datetime | None
+
+
 # A credit whose lot has ended with something in it has expired.
 _STATE = """CASE WHEN c.state = 'active' AND EXISTS (
     SELECT FROM lots l
@@ -121,8 +128,8 @@ SELECT a.program_id, a.member_id, a.source_key
 FROM {_SOURCE_KEYS} JOIN credits c USING (program_id, member_id, source_key)
 """)  # noqa: S608
 
-_LIVE = text("""
-SELECT reference, rule_id, state <> 'reversed' FROM credits
+_OF_ORDERS = text("""
+SELECT reference, rule_id, state, due_at FROM credits
 WHERE program_id = :program_id AND member_id = :member_id AND rule_id = ANY(:rules) AND reference IS NOT NULL
   AND beside IS NULL
 """)
@@ -199,17 +206,15 @@ async def read_used_keys(conn: AsyncConnection, keys: Sequence[SourceKey]) -> se
     return {(program_id, member_id, source_key) for program_id, member_id, source_key in rows}
 
 
-async def read_live(
+async def read_credits_of_orders(
     conn: AsyncConnection, key: MemberKey, rule_ids: Sequence[str]
-) -> dict[tuple[str, str], bool]:
-    """Read a member's credits of these rules by (reference, rule): True while one has points, False once it
-    was taken back as a whole.
-    """
+) -> dict[tuple[str, str], CreditOfOrder]:
+    """Read a member's credits of these rules about orders, by (reference, rule)."""
     if not rule_ids:
         return {}
     values = {"program_id": key[0], "member_id": key[1], "rules": list(rule_ids)}
-    rows = await conn.execute(_LIVE, values)
-    return {(reference, rule_id): live for reference, rule_id, live in rows}
+    rows = await conn.execute(_OF_ORDERS, values)
+    return {(reference, rule_id): CreditOfOrder(*credit) for reference, rule_id, *credit in rows}
 
 
 async def list_entries(

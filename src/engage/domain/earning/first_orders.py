@@ -1,27 +1,31 @@
 """The orders that rules for a member's first delivered orders pay. Pure: a fold over all of them.
 
-So the result depends neither on the order in which the shop reports deliveries, nor on which of two merged
-accounts had which order.
+So the result depends neither on the order in which the shop reports deliveries and cancellations, nor on when
+it does, nor on which of two merged accounts had which order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from engage.domain.earning.credit import expires_at
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.limits import FirstOrders
 from engage.domain.earning.order_facts import SKEW, OrderFacts
-from engage.domain.earning.orders import decide_order
+from engage.domain.earning.orders import Standing, decide_order
 from engage.domain.earning.terms import EarningTerms
 
 
 class Place(Struct, frozen=True):
-    """An order and a rule that is for the first orders alone. `has_place`: it is one of them."""
+    """An order that stands, and a rule that is for the first orders alone. `due_at` is when its points are
+    due, None if it is not one of them.
+    """
 
     order_id: str
     rule_id: str
-    has_place: bool
+    due_at: datetime | None
 
 
 def limited_rules(terms: EarningTerms) -> dict[str, FirstOrders]:
@@ -31,11 +35,11 @@ def limited_rules(terms: EarningTerms) -> dict[str, FirstOrders]:
 
 
 def in_order(orders: Mapping[str, OrderFacts]) -> list[tuple[str, OrderFacts]]:
-    """The orders that are paid and delivered, by their deliveries."""
+    """The orders that are paid and delivered, by their deliveries; those that were cancelled too."""
     delivered = [
         (facts.delivered_at, order_id, facts)
         for order_id, facts in orders.items()
-        if facts.paid is not None and facts.delivered_at is not None and facts.cancelled_at is None
+        if facts.paid is not None and facts.delivered_at is not None
     ]
     return [(order_id, facts) for _, order_id, facts in sorted(delivered, key=lambda one: one[:2])]
 
@@ -45,18 +49,46 @@ def places(
 ) -> list[Place]:
     """The places of orders that are `in_order`, each with the terms that decide it. An order that earns
     nothing under a rule takes no place of it, nor does one that was paid before the member joined.
+
+    One that was cancelled leaves its place to the next, whose points are due from then on: nobody could have
+    them before.
     """
-    seen: dict[str, int] = {}
+    cancellations: dict[str, list[datetime | None]] = {}
     found = []
     for order_id, facts, terms in delivered:
         assert facts.paid is not None
+        assert facts.delivered_at is not None
         limits, paid = limited_rules(terms), facts.paid
         for credit in decide_order(terms, paid.order, at=paid.at, zone=paid.zone) if limits else ():
             limit = limits.get(credit.rule_id)
             if limit is None:
                 continue
             as_member = joined_at is None or paid.at >= joined_at - SKEW
-            if as_member or limit.covers(paid.at, paid.zone):
-                seen[credit.rule_id] = seen.get(credit.rule_id, 0) + 1
-                found.append(Place(order_id, credit.rule_id, seen[credit.rule_id] <= limit.count))
+            if not as_member and not limit.covers(paid.at, paid.zone):
+                continue
+            before = cancellations.setdefault(credit.rule_id, [])
+            if facts.cancelled_at is None:
+                since = _place_since(facts.delivered_at, before, count=limit.count)
+                due_at = None if since is None else max(since, credit.due_at or credit.activity_at)
+                found.append(Place(order_id, credit.rule_id, due_at))
+            before.append(facts.cancelled_at)
     return found
+
+
+def in_place(terms: EarningTerms, item: Standing, due_at: datetime | None) -> Standing:
+    """A credit whose points are due then; nothing is left of it where its order has no place."""
+    if due_at is None:
+        return replace(item, taken_back=item.credit.points)
+    ends_at = expires_at(terms, item.credit.unit, due_at, item.credit.why.zone)
+    return replace(item, due_at=due_at, expires_at=ends_at)
+
+
+def _place_since(delivered_at: datetime, before: Sequence[datetime | None], *, count: int) -> datetime | None:
+    """The time at which a delivered order became one of the first, or None. `before` are the cancellations of the orders
+    that were delivered before, None for each that stands.
+    """
+    too_many = len(before) + 1 - count
+    cancelled = sorted(at for at in before if at is not None)
+    if too_many <= 0:
+        return delivered_at
+    return max(delivered_at, cancelled[too_many - 1]) if too_many <= len(cancelled) else None

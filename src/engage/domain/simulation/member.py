@@ -12,7 +12,7 @@ from engage.domain.earning import orders
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
-from engage.domain.earning.first_orders import in_order, limited_rules, places
+from engage.domain.earning.first_orders import in_order, in_place, limited_rules, places
 from engage.domain.earning.freeze_purchase import check_points, price, with_one_more
 from engage.domain.earning.limits import DailyStreak
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
@@ -179,7 +179,7 @@ class SimulatedMember:
         self.orders[order.order_id] = facts.add_payment(paid)
         self.settle_order(order.order_id, at)
         return [
-            replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
+            self._as_it_is(standing.credit)
             for standing in self._standings(order.order_id)
             if standing.credit.source_key in self.account.credits
         ]
@@ -205,13 +205,15 @@ class SimulatedMember:
             return
         for feature in self._features.values():
             feature.order_changed(order_id, self.orders[order_id], at)
+        limited = limited_rules(self.terms)
         for standing in self._standings(order_id):
             credit = self.account.credits.get(standing.credit.source_key)
-            if credit is None and standing.credit.rule_id in limited_rules(self.terms):
-                continue  # Paid when it is known to be one of the first.
+            is_limited = standing.credit.rule_id in limited
             if credit is None:
+                if is_limited:
+                    continue  # Paid when it is known to be one of the first, and due then.
                 credit = self.account.add(standing.credit, boosts=())
-            if not credit.active:
+            if not credit.active and not is_limited:
                 credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
             self.account.take_back(credit, standing.taken_back, at)
 
@@ -224,12 +226,16 @@ class SimulatedMember:
                 if standing.credit.rule_id != place.rule_id:
                     continue
                 credit = self.account.credits.get(standing.credit.source_key)
-                if place.has_place and credit is None:
+                standing = in_place(self.terms, standing, place.due_at)
+                if credit is None:
+                    if place.due_at is None:
+                        continue
                     new = replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
-                    self.account.take_back(self.account.add(new), standing.taken_back, at)
+                    credit = self.account.add(new)
                     earned.append(new)
-                elif not place.has_place and credit is not None:
-                    self.account.take_back(credit, credit.new.points, at)
+                elif not credit.active and place.due_at is not None:
+                    credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
+                self.account.take_back(credit, standing.taken_back, at)
         return earned
 
     def _set_due_times(self, reference: str) -> None:

@@ -1,27 +1,28 @@
 """Pay a member's first delivered orders: those that are the first by all that is known now.
 
 A delivery that is reported late can come before others. Then the last of those paid is one too many, and
-loses its points; so does the excess of two accounts that are merged.
+loses its points; so does the excess of two accounts that are merged. When one of the first is cancelled, the
+next one takes its place, and its points are due then.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from engage.domain.earning.first_orders import limited_rules, places
+from engage.domain.earning.first_orders import Place, in_order, limited_rules, places
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import MemberKey, OrderKey, displaced_reference, order_reference
 from engage.flows.orders.order_changes import OrderUpdate
 from engage.flows.orders.post_orders import post_differences
-from engage.ledger.credits import read_live
+from engage.ledger.credits import CreditOfOrder, read_credits_of_orders
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
 from engage.store.members.members import lock_profiles
 from engage.store.shop.orders import lock_orders, read_delivered_orders
 
-# Those that were paid before the member joined are among them, and take no place.
+# Those that were cancelled, or paid before the member joined, are among them and take no place.
 ORDERS_READ: Final = 1_000
 
 
@@ -63,20 +64,31 @@ async def _changing(
     delivered: Mapping[OrderKey, OrderFacts],
     *,
     joined_at: datetime,
-) -> dict[OrderKey, dict[str, bool]]:
-    """For the orders of which the ledger says otherwise: by rule, whether it pays them."""
+) -> dict[OrderKey, dict[str, datetime | None]]:
+    """For the orders of which the ledger says otherwise: when their points are due, if ever, by rule."""
+    orders = in_order({order[2]: facts for order, facts in delivered.items()})
     found = places(
-        [(order[2], facts, await _terms(services, key, facts)) for order, facts in delivered.items()],
+        [(order_id, facts, await _terms(services, key, facts)) for order_id, facts in orders],
         joined_at=joined_at,
     )
-    known = await read_live(posting.conn, key, sorted({place.rule_id for place in found}))
-    changing: dict[OrderKey, dict[str, bool]] = {}
+    known = await read_credits_of_orders(posting.conn, key, sorted({place.rule_id for place in found}))
+    changing: dict[OrderKey, dict[str, datetime | None]] = {}
     for place in found:
-        live = known.get((order_reference(place.order_id), place.rule_id))
-        # Once taken back as a whole, a credit is not granted again.
-        if live is None if place.has_place else live:
-            changing.setdefault((*key, place.order_id), {})[place.rule_id] = place.has_place
+        if _differs(known.get((order_reference(place.order_id), place.rule_id)), place):
+            changing.setdefault((*key, place.order_id), {})[place.rule_id] = place.due_at
     return changing
+
+
+def _differs(credit: CreditOfOrder | None, place: Place) -> bool:
+    if credit is None:
+        return place.due_at is not None
+    match credit.state:
+        case "pending":
+            return credit.due_at != place.due_at
+        case "active":
+            return place.due_at is None
+        case "reversed":
+            return False  # Once taken back as a whole, a credit is not granted again.
 
 
 async def _terms(services: Services, key: MemberKey, facts: OrderFacts) -> EarningTerms:

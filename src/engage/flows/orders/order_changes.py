@@ -1,16 +1,17 @@
 """The difference between what an order's facts say and what the ledger has."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain.earning.first_orders import limited_rules
+from engage.domain.earning.first_orders import in_place, limited_rules
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
 from engage.domain.earning.orders import Standing, standing
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.program.program import Program
 from engage.ledger.accept import CreditToAccept
@@ -26,7 +27,7 @@ class OrderUpdate(Struct, frozen=True):
 
     `earns`: a new payment earns points, for it is no older than the membership. `reason` is the reference
     of entries that take points back, where no return or cancellation does. `places` says of rules for the
-    first orders that this order is one of them from now on, or is not any more.
+    first orders when the points of this order are due, None where it is not one of them any more.
     """
 
     key: OrderKey
@@ -35,7 +36,7 @@ class OrderUpdate(Struct, frozen=True):
     again: bool = False
     reason: str | None = None
     earns: bool = True
-    places: Mapping[str, bool] = {}
+    places: Mapping[str, datetime | None] = {}
 
     @property
     def member(self) -> MemberKey:
@@ -120,9 +121,9 @@ class OrderChanges(Struct):
         return reinstated(hold.points, facts.paid.order, facts.returned(), paying=self.program.paying_scope)
 
     def with_due_time(self, credit: LockedCredit) -> LockedCredit:
-        """The credit with the due time that follows from the delivery."""
+        """The credit with the due time that follows from the delivery, or from its place."""
         standing = self.standings.get((credit.rule_id, credit.beside))
-        if credit.state != "pending" or standing is None or self.update.after.delivered_at is None:
+        if credit.state != "pending" or standing is None or standing.due_at is None:
             return credit
         return replace(credit, due_at=standing.due_at, expires_at=standing.expires_at)
 
@@ -142,14 +143,18 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         returned=update.after.returned(),
         boosts=paid.boosts,
     )
-    by_name = {(item.credit.rule_id, item.credit.beside): _in_its_place(update, item) for item in standings}
-    order = OrderChanges(update, program, program.grace, by_name)
     limited = limited_rules(program.earning)
+    standings = [
+        _in_its_place(program.earning, update, item) if item.credit.rule_id in limited else item
+        for item in standings
+    ]
+    by_name = {(item.credit.rule_id, item.credit.beside): item for item in standings}
+    order = OrderChanges(update, program, program.grace, by_name)
     new = [
         item
         for item in standings
         if (
-            update.places.get(item.credit.rule_id, False)
+            update.places.get(item.credit.rule_id) is not None
             if item.credit.rule_id in limited
             else update.is_new and update.earns
         )
@@ -159,10 +164,13 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
     return order
 
 
-def _in_its_place(update: OrderUpdate, item: Standing) -> Standing:
-    """The standing of a credit; nothing is left of it where the order has lost its place."""
-    has_place = update.places.get(item.credit.rule_id, True)
-    return item if has_place else replace(item, taken_back=item.credit.points)
+def _in_its_place(terms: EarningTerms, update: OrderUpdate, item: Standing) -> Standing:
+    """The standing of a credit for the first orders. Where nothing is said of its place, its due time is not
+    known here: the other orders of the member decide it.
+    """
+    if item.credit.rule_id not in update.places:
+        return replace(item, due_at=None, expires_at=None)
+    return in_place(terms, item, update.places[item.credit.rule_id])
 
 
 def _new_credits(update: OrderUpdate, standings: Sequence[Standing]) -> list[CreditToAccept]:

@@ -106,8 +106,8 @@ SELECT o.program_id, o.member_id, o.order_id, o.paid_at, CAST(o.paid AS text), o
        o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text), CAST(o.boosts AS text)
 FROM orders o
 WHERE o.program_id = :program_id AND o.member_id = :member_id AND o.paid IS NOT NULL
-  AND o.delivered_at IS NOT NULL AND o.cancelled_at IS NULL
-ORDER BY o.delivered_at, o.order_id LIMIT :limit
+  AND o.delivered_at IS NOT NULL
+ORDER BY o.delivered_at, o.order_id COLLATE "C" LIMIT :limit
 """)
 
 _encode = msgspec.json.Encoder().encode
@@ -157,7 +157,9 @@ async def read_shared_orders(conn: AsyncConnection, key: MemberKey, other: str) 
 async def read_delivered_orders(
     conn: AsyncConnection, key: MemberKey, *, limit: int
 ) -> dict[OrderKey, OrderFacts]:
-    """Read a member's paid and delivered orders, the first deliveries, without a lock."""
+    """Read a member's paid and delivered orders, the first deliveries, without a lock; those that were
+    cancelled too.
+    """
     values = {"program_id": key[0], "member_id": key[1], "limit": limit}
     rows = await conn.execute(_READ_DELIVERED, values)
     return {(row[0], row[1], row[2]): facts_of_row(row[3:]) for row in rows}

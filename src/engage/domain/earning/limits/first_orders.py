@@ -21,7 +21,8 @@ class FirstOrders(LimitKind, frozen=True, tag="first_orders"):
     """For the first `count` orders of a member, in the order of their deliveries. With `since`, orders that
     were paid from that day on count although the version was not in force yet, or the member had not joined.
 
-    An order that is not delivered, or is cancelled, takes no place. One that is returned keeps its place.
+    An order that is not delivered, or is cancelled, takes no place: the next one has it from then on. One
+    that is returned keeps its place.
     """
 
     count: Annotated[int, Meta(ge=1, le=MOST_ORDERS)]
