@@ -84,8 +84,8 @@ def in_place(terms: EarningTerms, item: Standing, due_at: datetime | None) -> St
 
 
 def _place_since(delivered_at: datetime, before: Sequence[datetime | None], *, count: int) -> datetime | None:
-    """The time at which a delivered order became one of the first, or None. `before` are the cancellations of the orders
-    that were delivered before, None for each that stands.
+    """The time at which a delivered order became one of the first, or None. `before` are the cancellations of
+    the orders that were delivered before, None for each that stands.
     """
     too_many = len(before) + 1 - count
     cancelled = sorted(at for at in before if at is not None)
