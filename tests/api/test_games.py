@@ -23,7 +23,7 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 async def arcade(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, DOCUMENT, source="arcade", now=NOON)
+        await publish(opened.services.db, DOCUMENT, source="arcade", operator="test", now=NOON)
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

@@ -33,7 +33,7 @@ LINES: dict[str, Any] = {
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
         for text in (market_document(OPEN), checkout.DOCUMENT, INVITING):
-            await publish(opened.services.db, text, source="test", now=NOON)
+            await publish(opened.services.db, text, source="test", operator="test", now=NOON)
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 
@@ -124,6 +124,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "approveReferral": ("POST", f"/v1/admin/referrals/{referral_id}/approve", {}),
         "rejectReferral": ("POST", f"/v1/admin/referrals/{referral_id}/reject", {}),
         "listDrawEntries": ("GET", f"/v1/admin/draws/rewardmi/entries{named}", None),
+        "listAuditLog": ("GET", f"/v1/admin/audit-log{named}", None),
         "getLiabilityReport": ("GET", f"/v1/admin/reports/liability{named}", None),
         "listProgramVersions": ("GET", versions, None),
         "getProgramVersion": ("GET", f"{versions}/2022", None),

@@ -13,7 +13,7 @@ from engage.settings import Settings
 
 # Tables and views as PostgreSQL's catalogue describes them, so that two spellings of one constraint are
 # equal. The order of columns does not matter.
-CATALOGUE = """
+CATALOGUE = r"""
 SELECT relation, what, definition FROM (
     SELECT attrelid AS id, attrelid::regclass::text AS relation, 'column ' || attname AS what,
            concat_ws(' ', format_type(atttypid, atttypmod), collname,
@@ -31,6 +31,11 @@ SELECT relation, what, definition FROM (
     FROM pg_index
     UNION ALL
     SELECT oid, oid::regclass::text, 'storage', reloptions::text FROM pg_class WHERE reloptions IS NOT NULL
+    UNION ALL
+    SELECT tgrelid, tgrelid::regclass::text, 'trigger ' || tgname,
+           concat_ws(' ', pg_get_triggerdef(t.oid), tgenabled, regexp_replace(prosrc, '\s+', ' ', 'g'))
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid
+    WHERE NOT tgisinternal
     UNION ALL
     SELECT oid, oid::regclass::text, 'view', pg_get_viewdef(oid) FROM pg_class WHERE relkind = 'v'
 ) d
@@ -76,7 +81,7 @@ async def test_alembic_finds_a_new_table_and_a_new_column(database: Settings) ->
 
 
 async def test_the_database_that_the_metadata_makes_is_the_migrated_one(own_database: Settings) -> None:
-    """Alembic does not compare checks, collations, predicates of indexes, storage parameters and views."""
+    """Alembic does not compare checks, collations, predicates of indexes, storage, triggers and views."""
     db = open_database(own_database.database_url, pool_size=1)
     try:
         async with db.begin() as conn:
@@ -91,3 +96,4 @@ async def test_the_database_that_the_metadata_makes_is_the_migrated_one(own_data
         await db.dispose()
     assert made == migrated
     assert ("legs", "view") in made
+    assert ("audit_log", "trigger audit_log_stays") in made

@@ -89,7 +89,7 @@ async def test_a_key_is_valid_until_revoked_and_stored_as_a_hash(db: AsyncEngine
         assert (found.name, found.scopes, found.programs) == ("shop", ("shop",), ("p", "q"))
         assert [found.opens(program) for program in ("p", "q", "r")] == [True, True, False]
         for programs in (None, ["r"]):
-            assert await api_keys.bind(conn, found.id, programs)
+            await api_keys.bind(conn, found.id, programs)
             bound = api_keys.match(await api_keys.read_active(conn), key)
             assert bound is not None
             assert [bound.opens(program) for program in ("p", "r")] == [programs is None, True]
@@ -99,8 +99,9 @@ async def test_a_key_is_valid_until_revoked_and_stored_as_a_hash(db: AsyncEngine
         assert [(listed.id, listed.revoked_at) for listed in await api_keys.list_keys(conn)] == [
             (found.id, None)
         ]
-        assert await api_keys.revoke(conn, found.id, now=NOW)
-        assert not await api_keys.revoke(conn, found.id, now=NOW)
+        assert await api_keys.lock_key(conn, found.id) is not None
+        await api_keys.revoke(conn, found.id, now=NOW)
+        assert await api_keys.lock_key(conn, found.id) is None
         assert await api_keys.read_active(conn) == {}
     kept = str(await rows(db, "SELECT * FROM api_keys"))
     assert key.rpartition("_")[2] not in kept

@@ -14,12 +14,14 @@ from engage.flows.referrals.settle import settle_due_referrals
 from engage.flows.scheduled.reactions import react_due
 from engage.runtime.services import Services
 from engage.settings import Settings
+from engage.store.api_keys import ApiKey
 from tests.support import orders
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
 from tests.support.programs import services_with
 
 PROGRAM = orders.PROGRAM
+OPERATOR_KEY = ApiKey("key-1", "operator", ("admin",), None)
 HOLD = 7 * DAY
 
 BASE = orders.DOCUMENT.replace(

@@ -7,6 +7,7 @@ from litestar import Controller
 from engage.api.accounts.mobile import AccountController
 from engage.api.activities.mobile import ActivityController
 from engage.api.activities.shop import EventController
+from engage.api.audit_log.admin import AuditLogController
 from engage.api.challenges.mobile import ChallengeController
 from engage.api.checkout.shop import CheckoutController
 from engage.api.definitions.admin import CONTROLLERS as DEFINITIONS
@@ -66,6 +67,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     AdminDrawController,
     *DEFINITIONS,
     ReportController,
+    AuditLogController,
     HealthController,
 )
 

@@ -13,6 +13,7 @@ from engage.messages.refusals import refusal_message
 from engage.runtime.database import open_database
 from engage.runtime.database_clock import database_time
 from engage.settings import Settings
+from engage.store.audit_log import COMMAND_LINE
 
 
 def publish_file(file: Path, data: Path | None) -> bool:
@@ -40,6 +41,13 @@ async def _publish(settings: Settings, text: str, *, source: str) -> tuple[Progr
     past_allowed = settings.sandbox is not None
     db = open_database(settings.database_url, pool_size=1)
     try:
-        return await publish(db, text, source=source, now=await database_time(db), past_allowed=past_allowed)
+        return await publish(
+            db,
+            text,
+            source=source,
+            operator=COMMAND_LINE,
+            now=await database_time(db),
+            past_allowed=past_allowed,
+        )
     finally:
         await db.dispose()

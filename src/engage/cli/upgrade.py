@@ -13,6 +13,7 @@ from engage.flows.programs.publish import publish
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.store import programs as store
+from engage.store.audit_log import COMMAND_LINE
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -55,6 +56,7 @@ def _upgrade(upgrade: Upgrade, data: Path | None, *, publishing: bool) -> bool:
             services.db,
             upgrade.document,
             source=name,
+            operator=COMMAND_LINE,
             now=services.clock.now(),
             past_allowed=services.settings.sandbox is not None,
         )

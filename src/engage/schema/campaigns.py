@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, Boolean, Integer, PrimaryKeyConstraint, Table, Tex
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.schema.columns import IDENTIFIER, INSTANT, check, metadata, one_of, optional, required
+from engage.schema.triggers import after_creation
 
 # `revision` counts the changes of a version, for its ETag; `authors` are the operators who made them.
 campaign_versions = Table(
@@ -23,6 +24,20 @@ campaign_versions = Table(
     PrimaryKeyConstraint("program_id", "campaign_id", "version"),
     check("campaign_versions_version_check", "version > 0 AND revision > 0"),
     check("campaign_versions_authors_check", "cardinality(authors) > 0"),
+)
+after_creation(
+    campaign_versions,
+    """
+    CREATE FUNCTION keep_approved_campaigns() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'an approved version of a campaign never changes'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    """
+    CREATE TRIGGER campaign_versions_kept BEFORE UPDATE OR DELETE ON campaign_versions
+    FOR EACH ROW WHEN (old.approved) EXECUTE FUNCTION keep_approved_campaigns()
+    """,
 )
 
 # `number` counts the actions of a campaign.
@@ -46,4 +61,18 @@ campaign_actions = Table(
     ),
     check("campaign_actions_number_check", "number > 0 AND version > 0"),
     check("campaign_actions_effective_check", "effective_at >= at"),
+)
+after_creation(
+    campaign_actions,
+    """
+    CREATE FUNCTION keep_campaign_actions() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'actions on campaigns are added and never changed'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    """
+    CREATE TRIGGER campaign_actions_kept BEFORE UPDATE OR DELETE ON campaign_actions
+    FOR EACH ROW EXECUTE FUNCTION keep_campaign_actions()
+    """,
 )

@@ -57,8 +57,8 @@ _ERASED_WHY = f"""jsonb_build_object(
 # added a credit beside one of the same rule; `beside` is the end of its source key. `campaign` pays it.
 # `of_day` and `of_month` (its first day) are the windows in which it holds a slot of its rule's limits. A
 # pending credit without a due time waits for a delivery, or with `lapses_at` for a confirmation. `streak_seq`
-# counts the events of a streak in the order in which they were accepted: its days, and freezes that the member
-# got, which are credits of no points. Each has the streak after it in `why`.
+# counts the events of a streak in the order in which they were accepted: its days, and freezes that the
+# member got, which are credits of no points. Each has the streak after it in `why`.
 credits = Table(
     "credits",
     metadata,

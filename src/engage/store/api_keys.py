@@ -77,8 +77,11 @@ async def add(
     scopes: list[Scope],
     programs: Sequence[str] | None,
     now: datetime,
-) -> None:
-    """Store a key made by `new_key`; a key that is stored already stays as it is. Raises ValueError."""
+) -> str | None:
+    """Store a key made by `new_key` and return its id; None where it is stored already, and stays as it is.
+
+    Raises ValueError.
+    """
     parts = split(key)
     if parts is None:
         raise ValueError("not a key")
@@ -91,7 +94,8 @@ async def add(
         "programs": programs,
         "created_at": now,
     }
-    await conn.execute(insert(api_keys).values(row).on_conflict_do_nothing())
+    added = insert(api_keys).values(row).on_conflict_do_nothing().returning(api_keys.c.id)
+    return id_ if (await conn.execute(added)).first() is not None else None
 
 
 async def read_active(conn: AsyncConnection) -> dict[str, ActiveKey]:
@@ -120,19 +124,19 @@ async def list_keys(conn: AsyncConnection) -> list[ListedKey]:
     return [from_row(ListedKey, row) for row in rows]
 
 
-async def bind(conn: AsyncConnection, id_: str, programs: Sequence[str] | None) -> bool:
-    """Bind a key to programs, or open every program (None); False when there is no such key in use."""
-    bound = await conn.execute(
-        update(api_keys)
-        .where(api_keys.c.id == id_, api_keys.c.revoked_at.is_(None))
-        .values(programs=programs)
+async def lock_key(conn: AsyncConnection, id_: str) -> ListedKey | None:
+    """Read a key and lock it until the transaction ends; None when there is no such key in use."""
+    in_use = select(*columns(api_keys, ListedKey)).where(
+        api_keys.c.id == id_, api_keys.c.revoked_at.is_(None)
     )
-    return bound.rowcount == 1
+    row = (await conn.execute(in_use.with_for_update())).first()
+    return None if row is None else from_row(ListedKey, row)
 
 
-async def revoke(conn: AsyncConnection, id_: str, *, now: datetime) -> bool:
-    """Revoke a key; False when there is no such key in use."""
-    revoked = await conn.execute(
-        update(api_keys).where(api_keys.c.id == id_, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
-    )
-    return revoked.rowcount == 1
+async def bind(conn: AsyncConnection, id_: str, programs: Sequence[str] | None) -> None:
+    """Bind a key to programs, or open every program (None)."""
+    await conn.execute(update(api_keys).where(api_keys.c.id == id_).values(programs=programs))
+
+
+async def revoke(conn: AsyncConnection, id_: str, *, now: datetime) -> None:
+    await conn.execute(update(api_keys).where(api_keys.c.id == id_).values(revoked_at=now))

@@ -6,6 +6,7 @@ from typing import Any
 from engage.audit import Check
 from engage.domain.calendar import start_of_day
 from engage.domain.program.program import Program
+from engage.store.audit_log import digest_sql
 
 
 def _beginnings(programs: Sequence[Program]) -> Mapping[str, Any]:
@@ -37,6 +38,33 @@ STORE_CHECKS = (
           AND NOT EXISTS (SELECT FROM sandbox_clock)
         """,
         parameters=_beginnings,
+    ),
+    Check(
+        "audit_log_stays",
+        "No entry of the audit log was changed or removed, the newest ones included.",
+        f"""
+        SELECT seq, subject, action, at FROM (
+            SELECT l.*, row_number() OVER newer AS number, lag(digest, 1, ''::bytea) OVER newer AS previous
+            FROM audit_log l WINDOW newer AS (ORDER BY seq)
+        ) e
+        WHERE seq <> number OR digest <> {digest_sql("e.previous", "e.seq", "e")}
+        UNION ALL
+        SELECT coalesce(h.seq, l.seq), 'the head', 'differs', NULL
+        FROM audit_log_head h FULL JOIN (SELECT seq, digest FROM audit_log ORDER BY seq DESC LIMIT 1) l
+            ON (l.seq, l.digest) = (h.seq, h.digest)
+        WHERE h.seq IS NULL OR l.seq IS NULL
+        """,  # noqa: S608  # Names of the schema.
+    ),
+    Check(
+        "published_versions_stay",
+        "Each version of a program is the document that the audit log says was published.",
+        """
+        SELECT l.program_id, l.after ->> 'version' AS version, l.at AS published_at
+        FROM audit_log l
+        LEFT JOIN program_versions v ON v.program_id = l.program_id AND v.version = l.after ->> 'version'
+        WHERE l.subject = 'program:' || l.program_id AND l.action = 'published'
+          AND l.after ->> 'sha256' IS DISTINCT FROM encode(sha256(convert_to(v.document, 'UTF8')), 'hex')
+        """,
     ),
     Check(
         "published_in_time",

@@ -43,14 +43,17 @@ async def lock(conn: AsyncConnection) -> None:
     await conn.execute(_LOCK)
 
 
-async def newest_version(conn: AsyncConnection, program_id: str, kind: str, id_: str) -> int:
-    """The number of the newest version; 0 where there is none."""
+async def read_newest(conn: AsyncConnection, program_id: str, kind: str, id_: str) -> StoredDefinition | None:
+    """Read the newest version of a definition."""
     c = definitions.c
-    query = select(func.coalesce(func.max(c.version), 0)).where(
-        c.program_id == program_id, c.kind == kind, c.id == id_
+    query = (
+        select(*columns(definitions, StoredDefinition))
+        .where(c.program_id == program_id, c.kind == kind, c.id == id_)
+        .order_by(c.version.desc())
+        .limit(1)
     )
-    newest: int = (await conn.execute(query)).scalar_one()
-    return newest
+    row = (await conn.execute(query)).first()
+    return None if row is None else from_row(StoredDefinition, row)
 
 
 async def add(conn: AsyncConnection, definition: StoredDefinition) -> None:

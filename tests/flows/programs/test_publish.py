@@ -24,7 +24,7 @@ def version(name: str, begins: str) -> str:
 
 
 async def publish_at(services: Services, document: str, *, now: datetime = NOON) -> bool:
-    _, new = await publish(services.db, document, source="test", now=now)
+    _, new = await publish(services.db, document, source="test", operator="test", now=now)
     return new
 
 
@@ -73,7 +73,9 @@ async def test_in_a_sandbox_a_version_may_begin_in_the_past(settings: Settings) 
     async with orders.services_with_orders(settings) as services:
         await orders.join(services)
         document = version("2", "2022-01-01")
-        _, new = await publish(services.db, document, source="test", now=NOON, past_allowed=True)
+        _, new = await publish(
+            services.db, document, source="test", operator="test", now=NOON, past_allowed=True
+        )
         assert new
 
 

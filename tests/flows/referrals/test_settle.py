@@ -26,6 +26,7 @@ from tests.support.database import rows
 from tests.support.referrals import (
     BY_REGISTRATION,
     HOLD,
+    OPERATOR_KEY,
     PROGRAM,
     counts,
     counts_of,
@@ -58,7 +59,7 @@ async def erase(services: Services, member_id: str) -> None:
 async def decide(services: Services, decision: str, reason: str | None = None) -> str:
     found = await referral(services)
     decided = await decide_referral(
-        services, found.id, "approve" if decision == "approve" else "reject", operator="key-1", reason=reason
+        services, found.id, "approve" if decision == "approve" else "reject", key=OPERATOR_KEY, reason=reason
     )
     return decided.state
 
@@ -275,7 +276,7 @@ async def test_an_operator_rejects_and_nothing_is_paid(services: Services) -> No
 
 async def test_a_referral_that_does_not_exist_is_not_found(services: Services) -> None:
     with pytest.raises(Refusal) as refused:
-        await decide_referral(services, new_id(), "approve", operator="key-1", reason=None)
+        await decide_referral(services, new_id(), "approve", key=OPERATOR_KEY, reason=None)
     assert (refused.value.code, refused.value.status) == ("not_found", 404)
 
 
@@ -288,7 +289,7 @@ async def test_any_number_of_workers_pay_a_referral_once(services: Services, set
         answers = await asyncio.gather(
             *(settle_due_referrals(process, now=now) for process in (services, other) for _ in range(5)),
             *(
-                decide_referral(process, found.id, "approve", operator="key-1", reason=None)
+                decide_referral(process, found.id, "approve", key=OPERATOR_KEY, reason=None)
                 for process in (services, other)
             ),
             return_exceptions=True,
@@ -322,3 +323,20 @@ async def test_a_clock_that_is_advanced_approves_in_its_time(settings: Settings)
         credit = (await read_credits(services, PROGRAM, "advocate", state=None, before=None, limit=1))[0]
         assert (credit.state, credit.active_at) == ("active", claimed_at + HOLD + FIVE_MINUTES)
         await assert_audit_is_clean(services)
+
+
+async def test_a_decision_is_in_the_audit_log_once_and_names_no_member(services: Services) -> None:
+    await invite(services)
+    for _ in range(2):
+        await decide(services, "reject", "the same card as their sister")
+    with pytest.raises(Refusal):
+        await decide(services, "approve")
+    found = await referral(services)
+    logged = await rows(
+        services.db,
+        "SELECT program_id, operator, subject, action, reason, before, after FROM audit_log"
+        " WHERE action <> 'published'",
+    )
+    before, after = {"state": "pending"}, {"state": "rejected"}
+    subject = f"referral:{found.id}"
+    assert logged == [(PROGRAM, "operator", subject, "rejected", None, before, after)]

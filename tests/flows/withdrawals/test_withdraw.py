@@ -218,6 +218,7 @@ async def lower_the_minimum(services: Services) -> None:
         services.db,
         document(smaller, version="second", since=since),
         source="market",
+        operator="test",
         now=services.clock.now(),
         past_allowed=True,
     )
@@ -495,7 +496,11 @@ async def test_a_new_program_version_opens_withdrawals(settings: Settings, bank:
         assert (refusal.code, refusal.status) == ("not_open_yet", 403)
         assert refusal.facts["opens_at"] == datetime(2027, 3, 1, tzinfo=UTC)
         await publish(
-            services.db, document(OPEN, version="open", since="2026-11-22"), source="market", now=NOON
+            services.db,
+            document(OPEN, version="open", since="2026-11-22"),
+            source="market",
+            operator="test",
+            now=NOON,
         )
         await services.programs.refresh(services.db)
         refusal = await refused(services)
@@ -515,6 +520,7 @@ async def test_a_program_without_withdrawals_offers_none(settings: Settings, ban
             services.db,
             document(only_cash, version="cash", since="2026-11-21"),
             source="market",
+            operator="test",
             now=NOON,
             past_allowed=True,
         )

@@ -133,6 +133,7 @@ class ProgramController(Controller):
                 api.services.db,
                 text,
                 source=program_id,
+                operator=key.name,
                 now=api.services.clock.now(),
                 program_id=program_id,
                 past_allowed=api.sandbox is not None,

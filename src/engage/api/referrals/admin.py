@@ -140,7 +140,5 @@ async def _decide(
     body = await read_body(request.scope, request.receive)
     wanted = decode(body, _decision) if body else _NO_REASON
     key.check((await read_one(api.services, referral_id)).program)
-    decided = await decide_referral(
-        api.services, referral_id, decision, operator=key.id, reason=wanted.reason
-    )
+    decided = await decide_referral(api.services, referral_id, decision, key=key, reason=wanted.reason)
     return answer(decided)

@@ -52,7 +52,11 @@ async def run(env: Environment) -> list[Figure]:
     raise_file_limit()
     async with open_services(env.settings) as services:
         program, _ = await publish(
-            services.db, document(env.sizes.delay_s), source=PROGRAM, now=services.clock.now()
+            services.db,
+            document(env.sizes.delay_s),
+            source=PROGRAM,
+            operator="bench",
+            now=services.clock.now(),
         )
         await services.programs.refresh(services.db)
         count = env.sizes.rate * env.sizes.seconds

@@ -38,7 +38,9 @@ class Look(Struct, frozen=True):
 
 
 class Addition(Struct, frozen=True):
-    """The points that a campaign adds beside one base credit. `lines` are those of the order that it is about."""
+    """The points that a campaign adds beside one base credit. `lines` are those of the order that it is
+    about.
+    """
 
     published: PublishedCampaign
     boost: CampaignBoost

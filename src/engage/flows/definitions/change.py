@@ -12,7 +12,9 @@ from engage.flows.definitions.read import DefinitionDocument, document_of, newes
 from engage.runtime.database import transaction
 from engage.runtime.definition_cache import OPERATORS_VERSION, Versioned, of_documents
 from engage.runtime.services import Services
+from engage.store import audit_log
 from engage.store import definitions as store
+from engage.store.audit_log import AuditEntry
 
 
 async def add_definition(
@@ -27,9 +29,9 @@ async def add_definition(
         raise Refusal(Code.EXISTS, id=definition.id)
     async with transaction(services.db) as conn:
         await store.lock(conn)
-        if await store.newest_version(conn, program_id, kind.name, definition.id):
+        if await store.read_newest(conn, program_id, kind.name, definition.id) is not None:
             raise Refusal(Code.EXISTS, id=definition.id)
-        added = await _add(services, conn, kind, program_id, definition, version=1, operator=operator)
+        added = await _add(services, conn, kind, program_id, definition, None, operator=operator)
     await services.definitions.refresh(services.db)
     return added
 
@@ -53,14 +55,12 @@ async def change_definition(
         raise Refusal(Code.OF_A_DOCUMENT, id=definition.id, version=of_document)
     async with transaction(services.db) as conn:
         await store.lock(conn)
-        newest = await store.newest_version(conn, program_id, kind.name, definition.id)
-        if not newest:
+        newest = await store.read_newest(conn, program_id, kind.name, definition.id)
+        if newest is None:
             raise Refusal(Code.NOT_FOUND)
-        if newest != expected_version:
-            raise Refusal(Code.CHANGED_MEANWHILE, current_version=newest)
-        added = await _add(
-            services, conn, kind, program_id, definition, version=newest + 1, operator=operator
-        )
+        if newest.version != expected_version:
+            raise Refusal(Code.CHANGED_MEANWHILE, current_version=newest.version)
+        added = await _add(services, conn, kind, program_id, definition, newest, operator=operator)
     await services.definitions.refresh(services.db)
     return added
 
@@ -88,12 +88,24 @@ async def _add(
     kind: DefinitionKind[D],
     program_id: str,
     definition: Definition,
+    newest: store.StoredDefinition | None,
     *,
-    version: int,
     operator: str,
 ) -> DefinitionDocument:
+    """Add the version after the newest, or the first one."""
     now = services.clock.now()
     document = msgspec.to_builtins(definition)
+    version = 1 if newest is None else newest.version + 1
     row = store.StoredDefinition(program_id, kind.name, definition.id, version, document, now, operator)
     await store.add(conn, row)
+    entry = AuditEntry(
+        at=now,
+        program_id=program_id,
+        operator=operator,
+        subject=f"{kind.name}:{definition.id}",
+        action="added" if newest is None else "changed",
+        before=None if newest is None else newest.document,
+        after=document,
+    )
+    await audit_log.write(conn, entry)
     return document_of(program_id, Versioned(definition, OPERATORS_VERSION.format(version), now))

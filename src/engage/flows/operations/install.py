@@ -14,6 +14,7 @@ from engage import programs, sandbox_secrets
 from engage.connections.schema_version import PART
 from engage.domain.refusals import Unavailable
 from engage.flows.operations.demo_draw import open_demo_draw
+from engage.flows.operations.keys import add_key
 from engage.flows.programs.older_presets import OlderPreset, older_presets
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
@@ -21,8 +22,10 @@ from engage.runtime.database import open_database, transaction
 from engage.runtime.database_clock import database_time
 from engage.runtime.program_cache import parsed
 from engage.settings import Settings
-from engage.store import api_keys, sandbox_clock
 from engage.store import programs as store
+from engage.store import sandbox_clock
+from engage.store.api_keys import Scope
+from engage.store.audit_log import INSTALLATION
 from engage.store.members.members import has_members
 
 log = structlog.get_logger()
@@ -66,7 +69,10 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[Older
             unchanged = False
         elif (program, version) not in stored:
             name = f"{program}/{version}"
-            await publish(db, document, source=name, now=await database_time(db), past_allowed=past_allowed)
+            now = await database_time(db)
+            await publish(
+                db, document, source=name, operator=INSTALLATION, now=now, past_allowed=past_allowed
+            )
         else:
             unchanged &= stored[program, version] == document
     if unchanged:
@@ -85,7 +91,14 @@ async def _open_demo_store(settings: Settings, db: AsyncEngine) -> None:
         known = any(row.program_id == programs.DEMO_STORE for row in await store.read_all(conn))
     if not known:
         document, now = programs.text(programs.DEMO_STORE), await database_time(db)
-        await publish(db, document, source=programs.DEMO_STORE, now=now, past_allowed=True)
+        await publish(
+            db,
+            document,
+            source=programs.DEMO_STORE,
+            operator=INSTALLATION,
+            now=now,
+            past_allowed=True,
+        )
     async with transaction(db) as conn:
         await open_demo_draw(settings, conn)
 
@@ -127,9 +140,9 @@ async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecret
     now = await database_time(db)
     async with transaction(db) as conn:
         await sandbox_clock.begin(conn)
-        await api_keys.add(
-            conn, secrets.shop_key, name="sandbox shop", scopes=["shop"], programs=None, now=now
-        )
-        await api_keys.add(
-            conn, secrets.admin_key, name="sandbox operator", scopes=["admin"], programs=None, now=now
-        )
+        for key, name, scope in _sandbox_keys(secrets):
+            await add_key(conn, key, name=name, scopes=[scope], programs=None, operator=INSTALLATION, now=now)
+
+
+def _sandbox_keys(secrets: sandbox_secrets.SandboxSecrets) -> list[tuple[str, str, Scope]]:
+    return [(secrets.shop_key, "sandbox shop", "shop"), (secrets.admin_key, "sandbox operator", "admin")]

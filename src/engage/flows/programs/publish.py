@@ -1,6 +1,8 @@
 """Publish a program version: validate it, play its examples, and check it against the other versions."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -11,7 +13,9 @@ from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
+from engage.store import audit_log
 from engage.store import programs as store
+from engage.store.audit_log import AuditEntry
 from engage.store.members.members import has_members
 
 # Every process has loaded a new version by then.
@@ -23,6 +27,7 @@ async def publish(
     text: str,
     *,
     source: str,
+    operator: str,
     now: datetime,
     program_id: str | None = None,
     past_allowed: bool = False,
@@ -30,7 +35,7 @@ async def publish(
     """Publish a document; return (the version, true if it is new). Publishing the same text again is allowed.
 
     What was in force stays: a program with members accepts versions that begin in the future. In a sandbox
-    (`past_allowed`) a version may begin at any time.
+    (`past_allowed`) a version may begin at any time. The audit log names the `operator`.
 
     Raises DocumentError, also for a document of another program than `program_id`; Refusal
     document_unproved (an example fails), versions_conflict, version_exists (with another text), in_the_past;
@@ -58,7 +63,37 @@ async def publish(
         )
         if new and not past_allowed:
             await _check_beginning(conn, program, now=now)
+        if new:
+            await _log(conn, program, text, published, operator=operator, now=now)
     return program, new
+
+
+async def _log(
+    conn: AsyncConnection,
+    program: Program,
+    text: str,
+    before: Sequence[store.PublishedVersion],
+    *,
+    operator: str,
+    now: datetime,
+) -> None:
+    """Documents are kept as they were published, so the log names them and has their digests."""
+    after = {"version": program.version, "in_force_from": program.in_force_from, "sha256": _digest(text)}
+    newest = before[-1] if before else None
+    entry = AuditEntry(
+        at=now,
+        program_id=program.id,
+        operator=operator,
+        subject=f"program:{program.id}",
+        action="published",
+        before=newest and {"version": newest.version, "sha256": _digest(newest.document)},
+        after=after,
+    )
+    await audit_log.write(conn, entry)
+
+
+def _digest(document: str) -> str:
+    return sha256(document.encode()).hexdigest()
 
 
 async def _check_beginning(conn: AsyncConnection, program: Program, *, now: datetime) -> None:

@@ -11,10 +11,11 @@ from msgspec import Struct
 from engage.domain.referrals.definition import Condition, ReferralTerms, Side
 from engage.domain.referrals.referral import Flag, Referral, State, approve, reject
 from engage.domain.refusals import Code, Refusal
-from engage.flows.referrals.settle import settle_referral
+from engage.flows.referrals.settle import Decision, settle_referral
 from engage.flows.referrals.terms import terms_of
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+from engage.store.api_keys import ApiKey
 from engage.store.referrals.referrals import list_referrals, read_referral
 
 
@@ -81,16 +82,19 @@ async def decide_referral(
     id_: UUID,
     decision: Literal["approve", "reject"],
     *,
-    operator: str,
+    key: ApiKey,
     reason: str | None,
 ) -> ReferralView:
-    """Approve or reject a referral that is pending or flagged. The same again changes nothing.
+    """Approve or reject a referral that is pending or flagged. The same again changes nothing. `key` is the
+    operator's.
 
     Raises Refusal not_found; referral_closed where it was decided the other way; Unavailable.
     """
     now = services.clock.now()
-    decide = partial(approve if decision == "approve" else reject, operator=operator, reason=reason, at=now)
-    return await _view(services, await settle_referral(services, id_, now=now, decide=decide))
+    decide = partial(approve if decision == "approve" else reject, operator=key.id, reason=reason, at=now)
+    return await _view(
+        services, await settle_referral(services, id_, now=now, decision=Decision(decide, key.name))
+    )
 
 
 async def _view(services: Services, referral: Referral) -> ReferralView:

@@ -38,6 +38,8 @@ from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
+from engage.store import audit_log
+from engage.store.audit_log import AuditEntry
 from engage.store.referrals.referrals import (
     ReferredMember,
     lock_members,
@@ -59,6 +61,13 @@ ATTEMPTS: Final = 5
 ORDERS_READ: Final = 1_000
 
 Decide = Callable[[Referral], Referral]
+
+
+class Decision(Struct, frozen=True):
+    """A decision of an operator, and the name of their key."""
+
+    decide: Decide
+    operator: str
 
 
 class _Both(Struct, frozen=True):
@@ -111,17 +120,17 @@ REFERRALS: Final = Reaction("referrals", react_to_members)
 
 
 async def settle_referral(
-    services: Services, id_: UUID, *, now: datetime, decide: Decide | None = None
+    services: Services, id_: UUID, *, now: datetime, decision: Decision | None = None
 ) -> Referral:
     """Bring a referral to what follows from all that is known, after an operator has decided, if one has.
 
-    Raises Refusal not_found, and those of `decide`; Unavailable.
+    Raises Refusal not_found, and those of the decision; Unavailable.
     """
     for _ in range(ATTEMPTS):
         async with open_posting(services, cause="referral") as posting:
             both = await _lock(services, posting.conn, id_)
             if both is not None:
-                return await _settle(services, posting, both, now=now, decide=decide)
+                return await _settle(services, posting, both, now=now, decision=decision)
     raise Unavailable("member")
 
 
@@ -140,11 +149,12 @@ async def _lock(services: Services, conn: AsyncConnection, id_: UUID) -> _Both |
 
 
 async def _settle(
-    services: Services, posting: Posting, both: _Both, *, now: datetime, decide: Decide | None
+    services: Services, posting: Posting, both: _Both, *, now: datetime, decision: Decision | None
 ) -> Referral:
     before = both.referral
     facts = await _read_facts(services, posting.conn, both)
-    after = advance(before if decide is None else decide(before), both.terms, facts, now)
+    decided = before if decision is None else decision.decide(before)
+    after = advance(decided, both.terms, facts, now)
     if after != before:
         lost = [side for side in newly_taken_back(before, after) if not both.is_erased(side)]
         paid = [side for side in newly_paid(before, after) if not both.is_erased(side)]
@@ -153,7 +163,25 @@ async def _settle(
         if paid:
             await _pay(posting, both, paid, now=now)
         await write_referral(posting.conn, after)
+    if decision is not None and decided != before:
+        await _log(posting.conn, before, decided, operator=decision.operator, now=now)
     return after
+
+
+async def _log(
+    conn: AsyncConnection, before: Referral, decided: Referral, *, operator: str, now: datetime
+) -> None:
+    """The reason stays with the referral, which an erasure can reach."""
+    entry = AuditEntry(
+        at=now,
+        program_id=before.program_id,
+        operator=operator,
+        subject=f"referral:{before.id}",
+        action=decided.state,
+        before={"state": before.state},
+        after={"state": decided.state},
+    )
+    await audit_log.write(conn, entry)
 
 
 async def _read_facts(services: Services, conn: AsyncConnection, both: _Both) -> Facts:

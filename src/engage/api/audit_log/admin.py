@@ -1,0 +1,71 @@
+"""Operators read what operators did."""
+
+from typing import Annotated, Any
+
+from litestar import Controller, Request, get
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from engage.api.http.answers import Answer, answer
+from engage.api.http.bodies import check_query
+from engage.api.http.callers import opened_programs, operator_of
+from engage.api.http.operation import OPERATOR, contract
+from engage.api.http.pages import PAGE, Cursor, Limit, cut, seq_before
+from engage.api.http.parameters import NOT_GIVEN
+from engage.flows.operations.audit_log import AuditEntryView, read_audit_log
+
+SubjectParameter = Annotated[
+    str,
+    QueryParameter(
+        name="subject",
+        description="Only what was done to this: `program:eu-mi-points`, `quiz:spring`, `api_key:1f2e3d4c`.",
+        max_length=200,
+    ),
+]
+ProgramParameter = Annotated[
+    str, QueryParameter(name="program", description="Only entries of this program.", max_length=32)
+]
+
+
+class AuditLogPage(Struct, frozen=True):
+    """A page of the audit log."""
+
+    items: list[AuditEntryView]
+    next_cursor: str | None
+
+
+class AuditLogController(Controller):
+    path = "/v1/admin/audit-log"
+    tags = ("Operators",)
+    security = (OPERATOR,)
+
+    @get(
+        operation_id="listAuditLog",
+        summary="List what operators did",
+        response_description="A page of entries, newest first.",
+        opt=contract(),
+    )
+    async def entries(
+        self,
+        request: Request[Any, Any, Any],
+        subject: SubjectParameter = NOT_GIVEN,
+        program: ProgramParameter = NOT_GIVEN,
+        cursor: Cursor = "",
+        limit: Limit = PAGE,
+    ) -> Answer[AuditLogPage]:
+        """Each with who, when, what, why, before and after. The database refuses to change or delete one.
+
+        Entries of no single program, such as those about API keys, are for keys that open every program.
+        """
+        api, key = await operator_of(request.scope)
+        check_query(request, "subject", "program", "cursor", "limit")
+        whole = key.programs is None and not program
+        found = await read_audit_log(
+            api.services,
+            None if whole else opened_programs(api, key, program),
+            subject=subject or None,
+            before=seq_before(cursor),
+            limit=limit + 1,
+        )
+        page, next_cursor = cut(found, limit, lambda numbered: numbered[0])
+        return answer(AuditLogPage([entry for _, entry in page], next_cursor))
