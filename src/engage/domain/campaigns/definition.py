@@ -9,6 +9,7 @@ from msgspec import Meta, field
 
 from engage.domain.activity import Channel, Identifier
 from engage.domain.calendar import instant
+from engage.domain.campaigns.example import CampaignExample
 from engage.domain.challenges.definition import Challenge
 from engage.domain.definitions.definition import DefinitionId, Moment
 from engage.domain.document.fields import Country, DocumentStruct, Points, ProgramId, RuleId
@@ -17,7 +18,6 @@ from engage.domain.draws.definition import Draw
 from engage.domain.earning.definition import Rule
 from engage.domain.games.definition import Game
 from engage.domain.leaderboards.definition import Leaderboard
-from engage.domain.program.example import Example
 from engage.domain.quizzes.definition import Quiz
 
 CampaignId = DefinitionId
@@ -37,7 +37,14 @@ LocalTime = Annotated[
     ),
 ]
 
-Multiplier = Annotated[int | float, Meta(gt=1, le=100, description="a number above 1, such as 2 or 1.5")]
+Multiplier = Annotated[
+    Annotated[int, Meta(gt=1, le=100)] | Annotated[float, Meta(gt=1, le=100)],
+    Meta(description="a number above 1, at most 100, such as 2 or 1.5"),
+]
+MaxMultiplier = Annotated[
+    Annotated[int, Meta(ge=1, le=100)] | Annotated[float, Meta(ge=1, le=100)],
+    Meta(description="a number from 1 to 100, such as 3 or 2.5"),
+]
 
 
 class Audience(DocumentStruct, frozen=True, kw_only=True):
@@ -129,7 +136,7 @@ class Stacking(DocumentStruct, frozen=True, kw_only=True):
     group: RuleId | None = None
     priority: Annotated[int, Meta(ge=-1_000, le=1_000)] = 0
     exclusive: bool = False
-    max_multiplier: Annotated[int | float, Meta(ge=1, le=100)] | None = None
+    max_multiplier: MaxMultiplier | None = None
 
 
 class Budget(DocumentStruct, frozen=True, kw_only=True):
@@ -168,7 +175,7 @@ class Campaign(DocumentStruct, frozen=True, kw_only=True, dict=True):
     offers: Annotated[list[Offer], Meta(max_length=100)] = field(default_factory=list)
     stacking: Stacking = Stacking()
     budget: Budget | None = None
-    examples: Annotated[list[Example], Meta(max_length=100)] = field(default_factory=list)
+    examples: Annotated[list[CampaignExample], Meta(max_length=100)] = field(default_factory=list)
 
     def begins_at(self, zone: str) -> datetime:
         """The instant at which it begins for members of a zone."""

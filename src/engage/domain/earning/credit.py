@@ -82,6 +82,7 @@ def new_credit(
         rule_id=rule_id,
         points=points,
         unit=unit,
+        campaign=terms.campaigns.get(rule_id),
         source_key=source_key,
         windows=windows,
         reference=activity.reference,

@@ -1,5 +1,7 @@
 """The earning terms of a program version."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from engage.domain.accounts.expiry import Expiry
@@ -7,9 +9,12 @@ from engage.domain.earning.index import RuleIndex
 
 
 class EarningTerms(Struct, frozen=True, kw_only=True):
-    """Everything of a program version that decides about credits."""
+    """Everything of a program version that decides about credits. Campaigns add rules for a while:
+    `campaigns` names those that pay a rule, by its id.
+    """
 
     program: str
     version: str
     expiry: Expiry
     rules: RuleIndex
+    campaigns: Mapping[str, str] = {}

@@ -13,6 +13,7 @@ from engage.domain.playback.play import play
 from engage.domain.program import sections
 from engage.domain.program.example import Example
 from engage.domain.program.program import Program
+from engage.domain.simulation.member import SimulatedMember
 
 
 class Failure(Struct, frozen=True):
@@ -38,14 +39,16 @@ class Failure(Struct, frozen=True):
 
 def check(program: Program) -> list[Failure]:
     """Play every example of a valid program."""
-    played = (_play(program, index, example) for index, example in enumerate(program.examples))
+    played = (
+        play_example(sections.simulate(program, example.country), index, example)
+        for index, example in enumerate(program.examples)
+    )
     return [failure for failures in played for failure in failures]
 
 
-def _play(program: Program, index: int, example: Example) -> Iterator[Failure]:
-    """The first failure of each step; without any, that of the total."""
-    zone = program.countries[example.country].zone
-    member, failed = sections.simulate(program, example.country), False
+def play_example(member: SimulatedMember, index: int, example: Example) -> Iterator[Failure]:
+    """The first failure of each step of an example of a new member; without any, that of the total."""
+    zone, failed = member.market.zone, False
     for number, step in enumerate(example.steps, start=1):
         step_failed = False
         for day, at in enumerate(step.instants(zone), start=1):

@@ -1,6 +1,6 @@
 """Validation of a document's examples, before they are played."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -41,18 +41,28 @@ CODES = frozenset(code for code in Code if code.occurs_in & USE_CASES)
 
 
 def example_problems(program: Program, context: Context) -> Iterator[Problem]:
-    activities = sum(step.days for example in program.examples for step in example.steps)
-    if activities > ACTIVITIES_PER_DOCUMENT:
-        yield Problem("examples", f"at most {ACTIVITIES_PER_DOCUMENT} activities in all", str(activities))
-    yield from duplicate_names([example.title for example in program.examples], "examples", "title")
+    yield from common_problems(program.examples)
     for n, example in enumerate(program.examples):
         path = f"examples[{n}]"
-        for m, step in enumerate(example.steps):
-            yield from _step(step, f"{path}.steps[{m}]", context)
+        yield from step_problems(example, path, context)
         if example.country not in program.countries:
             yield Problem(f"{path}.country", one_of(program.countries), shown(example.country))
         elif program.countries[example.country].zone in iso_codes.zones():
-            yield from _times(program, example, path)
+            yield from time_problems(program, example, path)
+
+
+def common_problems(examples: Sequence[Example]) -> Iterator[Problem]:
+    """The problems of all examples of a document together."""
+    activities = sum(step.days for example in examples for step in example.steps)
+    if activities > ACTIVITIES_PER_DOCUMENT:
+        yield Problem("examples", f"at most {ACTIVITIES_PER_DOCUMENT} activities in all", str(activities))
+    yield from duplicate_names([example.title for example in examples], "examples", "title")
+
+
+def step_problems(example: Example, path: str, context: Context) -> Iterator[Problem]:
+    """The problems of steps, apart from their times."""
+    for m, step in enumerate(example.steps):
+        yield from _step(step, f"{path}.steps[{m}]", context)
 
 
 def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
@@ -118,7 +128,7 @@ def _tiers(step: Step, path: str, context: Context) -> Iterator[Problem]:
             yield Problem(f"{path}.tiers[{n}].group", "the id of a group of tiers", shown(tier.group))
 
 
-def _times(program: Program, example: Example, path: str) -> Iterator[Problem]:
+def time_problems(program: Program, example: Example, path: str) -> Iterator[Problem]:
     """Times that do not exist, or else steps out of order."""
     zone = program.countries[example.country].zone
     wrong = [problem for field, at in _datetimes(example, path) for problem in _moment(at, zone, field)]

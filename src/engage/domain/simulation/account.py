@@ -66,7 +66,7 @@ class SimulatedAccount:
         self.account = Account(Balance(), ())
         self.credits: dict[str, SimulatedCredit] = {}  # By source key.
         self.holds: list[SimulatedHold] = []
-        self.boosts_at: Callable[[datetime], Sequence[Boost]] = lambda at: ()
+        self.boosts_of: Callable[[NewCredit], Sequence[Boost]] = lambda credit: ()
         self._grace = grace
         self._ids = 0
 
@@ -108,8 +108,8 @@ class SimulatedAccount:
                     self.account.expire(moment)
 
     def add(self, credit: NewCredit, boosts: Sequence[Boost] | None = None) -> SimulatedCredit:
-        """Add a credit with what these boosts add beside it; without them, those of its time."""
-        found = self.boosts_at(credit.activity_at) if boosts is None else boosts
+        """Add a credit with what these boosts add beside it; without them, those of its activity."""
+        found = self.boosts_of(credit) if boosts is None else boosts
         added = self._add(credit)
         for boosted, _ in beside(credit, found):
             self._add(boosted)

@@ -18,7 +18,7 @@ from engage.domain.earning.limits import DailyStreak
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.streak import LostRun, StreakView, lost_run, view
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.keys import boosted_key
+from engage.domain.keys import boosted_key, order_reference
 from engage.domain.market import Market
 from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import check_birth_date, reasons_against
@@ -37,8 +37,16 @@ class SimulatedFeature:
         """Return the part of an order that the feature pays, in minor units."""
         return 0
 
-    def boosts(self, at: datetime) -> Sequence[Boost]:
-        """Return what boosts an activity at `at`, by what was known before it."""
+    def terms(self, terms: EarningTerms, at: datetime) -> EarningTerms:
+        """Return the earning terms of an activity at `at`, by what was known before it."""
+        return terms
+
+    def boosts(
+        self, credits: Sequence[NewCredit], at: datetime, order: Order | None = None
+    ) -> Sequence[Boost]:
+        """Return what boosts the credits of an activity at `at`, by what was known before it. `order` is the
+        activity where it is one.
+        """
         return ()
 
     def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
@@ -63,12 +71,14 @@ class SimulatedMember:
         self.grace = grace
         self.limits = SimulatedLimits()
         self.account = SimulatedAccount(grace=grace)
-        self.account.boosts_at = self.boosts
+        self.account.boosts_of = lambda credit: self.boosts([credit], credit.activity_at)
         self.orders: dict[str, OrderFacts] = {}
+        self.joined_at: datetime | None = None  # By then they are a member.
         self.confirmed: dict[str, datetime] = {}  # Times of confirmations, by reference.
         self.now = datetime.min.replace(tzinfo=UTC)  # How far `advance` has gone.
         self._eligibility = eligibility
         self._features: dict[type[SimulatedFeature], SimulatedFeature] = {}
+        self._terms_of: dict[str, EarningTerms] = {}  # What decided, by reference.
 
     def add(self, feature: SimulatedFeature) -> None:
         self._features[type(feature)] = feature
@@ -80,7 +90,8 @@ class SimulatedMember:
         return feature
 
     def advance(self, at: datetime) -> None:
-        """Do everything that falls due by `at`."""
+        """Do everything that falls due by `at`. The first time is when they join, unless they did before."""
+        self.joined_at = self.joined_at or at
         for feature in self._features.values():
             feature.advance(at)
         self.account.advance(at)
@@ -106,20 +117,25 @@ class SimulatedMember:
         reasons = reasons_against(self._eligibility, kind=kind, birth_date=birth_date, today=today)
         if reasons:
             raise Refusal(Code.NOT_ELIGIBLE, reasons=reasons)
-        return self.record(Registration(), at) if self.terms.rules.matching(Registration()) else []
+        offered = self.terms_at(at).rules.matching(Registration())
+        return self.record(Registration(), at) if offered else []
 
     def record(self, activity: AnyActivity, at: datetime) -> list[NewCredit]:
         """The credits of an activity that is not an order. Raises Refusal."""
-        earned = self.earn(self.limits.record(self.terms, activity, at, self.market.zone), at)
+        terms = self.terms_at(at)
+        earned = self.earn(self.limits.record(terms, activity, at, self.market.zone), at)
+        if activity.reference is not None:
+            self._terms_of.setdefault(activity.reference, terms)
         if activity.reference in self.confirmed:
             self._set_due_times(activity.reference)
         return [self._as_it_is(credit) for credit in earned]
 
     def earn(self, credits: Iterable[NewCredit], at: datetime) -> list[NewCredit]:
         """Add the credits of one activity with what boosts them, each once; all of them in order."""
-        boosts, known = self.boosts(at), self.account.credits
+        new, known = list(credits), self.account.credits
+        boosts = self.boosts(new, at)
         earned: list[NewCredit] = []
-        for credit in credits:
+        for credit in new:
             if credit.source_key not in known:
                 self.account.add(credit, boosts)
             beside = [key for key in known if key.startswith(boosted_key(credit.source_key, ""))]
@@ -127,9 +143,19 @@ class SimulatedMember:
             earned += [known[key].new for key in keys]
         return earned
 
-    def boosts(self, at: datetime) -> tuple[Boost, ...]:
-        """The boosts of an activity at `at`."""
-        return tuple(boost for feature in self._features.values() for boost in feature.boosts(at))
+    def terms_at(self, at: datetime) -> EarningTerms:
+        """The earning terms of an activity at `at`."""
+        terms = self.terms
+        for feature in self._features.values():
+            terms = feature.terms(terms, at)
+        return terms
+
+    def boosts(
+        self, credits: Sequence[NewCredit], at: datetime, order: Order | None = None
+    ) -> tuple[Boost, ...]:
+        """The boosts of the credits of an activity at `at`."""
+        features = self._features.values()
+        return tuple(boost for feature in features for boost in feature.boosts(credits, at, order))
 
     def buy_freeze(self, at: datetime) -> None:
         """Raises Refusal not_offered, freezes_full, insufficient_points."""
@@ -175,14 +201,21 @@ class SimulatedMember:
         by_features = sum(feature.order_discount(order.order_id) for feature in self._features.values())
         order = replace(order, discount=order.discount + by_features)
         facts = self.orders.get(order.order_id, OrderFacts())
-        paid = OrderPayment(order, at, None, self.terms.version, self.market.zone, self.boosts(at))
-        self.orders[order.order_id] = facts.add_payment(paid)
+        if not facts.has_payment(order, None):
+            self.orders[order.order_id] = facts.add_payment(self._payment(order, at))
         self.settle_order(order.order_id, at)
         return [
             self._as_it_is(standing.credit)
             for standing in self._standings(order.order_id)
             if standing.credit.source_key in self.account.credits
         ]
+
+    def _payment(self, order: Order, at: datetime) -> OrderPayment:
+        """A first payment, with the terms and boosts that it has for ever."""
+        zone = self.market.zone
+        self._terms_of[order_reference(order.order_id)] = terms = self.terms_at(at)
+        boosts = self.boosts(orders.decide_order(terms, order, at=at, zone=zone), at, order)
+        return OrderPayment(order, at, None, terms.version, zone, boosts)
 
     def deliver(self, order_id: str, at: datetime) -> None:
         self.orders[order_id] = self.orders.get(order_id, OrderFacts()).deliver(at)
@@ -205,7 +238,7 @@ class SimulatedMember:
             return
         for feature in self._features.values():
             feature.order_changed(order_id, self.orders[order_id], at)
-        limited = limited_rules(self.terms)
+        limited = limited_rules(self._terms_of_order(order_id))
         for standing in self._standings(order_id):
             credit = self.account.credits.get(standing.credit.source_key)
             is_limited = standing.credit.rule_id in limited
@@ -219,19 +252,21 @@ class SimulatedMember:
 
     def _settle_first_orders(self, at: datetime) -> list[NewCredit]:
         """Pay the first delivered orders, and take back what was paid for others; the new credits."""
-        delivered = [(order_id, facts, self.terms) for order_id, facts in in_order(self.orders)]
+        delivered = [
+            (order_id, facts, self._terms_of_order(order_id)) for order_id, facts in in_order(self.orders)
+        ]
         earned = []
         for place in places(delivered):
             for standing in self._standings(place.order_id):
                 if standing.credit.rule_id != place.rule_id:
                     continue
                 credit = self.account.credits.get(standing.credit.source_key)
-                standing = in_place(self.terms, standing, place.due_at)
+                standing = in_place(self._terms_of_order(place.order_id), standing, place.due_at)
                 if credit is None:
                     if place.due_at is None:
                         continue
                     new = replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
-                    credit = self.account.add(new)
+                    credit = self.account.add(new, boosts=())
                     earned.append(new)
                 elif not credit.active and place.due_at is not None:
                     credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
@@ -244,7 +279,7 @@ class SimulatedMember:
             if new.reference != reference or credit.due_at is not None or new.lapses_at is None:
                 continue
             times = confirmed(
-                self.terms,
+                self._terms_of.get(reference, self.terms),
                 new.rule_id,
                 activity_at=new.activity_at,
                 lapses_at=new.lapses_at,
@@ -258,12 +293,15 @@ class SimulatedMember:
         state = self.account.credits[credit.source_key]
         return replace(credit, due_at=state.due_at, expires_at=state.expires_at)
 
+    def _terms_of_order(self, order_id: str) -> EarningTerms:
+        return self._terms_of.get(order_reference(order_id), self.terms)
+
     def _standings(self, order_id: str) -> list[orders.Standing]:
         facts = self.orders[order_id]
         if facts.paid is None:
             return []
         return orders.standing(
-            self.terms,
+            self._terms_of_order(order_id),
             facts.paid.order,
             at=facts.paid.at,
             zone=facts.paid.zone,

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from engage.domain.activity import Order
 from engage.domain.earning.boost import Boost
+from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.unit import POINTS, STATUS, Unit
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
 from engage.domain.tiers.definition import Metric, TierGroup
@@ -18,7 +20,7 @@ class SimulatedTiers(SimulatedFeature):
         self._member = member
         self.groups = groups
 
-    def boosts(self, at: datetime) -> list[Boost]:
+    def boosts(self, credits: Sequence[NewCredit], at: datetime, order: Order | None = None) -> list[Boost]:
         zone = self._member.market.zone
         found = [
             group.boost(level_at(group, self._movements(group.metric), at=at, zone=zone))
@@ -26,6 +28,12 @@ class SimulatedTiers(SimulatedFeature):
             if group.multiplies
         ]
         return [boost for boost in found if boost is not None]
+
+    def levels(self, at: datetime) -> frozenset[str]:
+        """The ids of the levels at `at`, one of each group at most."""
+        zone = self._member.market.zone
+        found = (level_at(group, self._movements(group.metric), at=at, zone=zone) for group in self.groups)
+        return frozenset(level.id for level in found if level is not None)
 
     def standing(self, group: TierGroup, at: datetime) -> TierStanding:
         return standing(group, self._movements(group.metric), at=at, zone=self._member.market.zone)

@@ -1,0 +1,68 @@
+"""A program together with the rules and definitions that campaigns bring."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from engage.domain.campaigns.definition import Campaign
+from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.definitions.definition import Definition, Scheduled
+from engage.domain.draws.definition import Draw
+from engage.domain.earning.index import index_rules
+from engage.domain.earning.terms import EarningTerms
+from engage.domain.program.kinds import KINDS
+from engage.domain.program.program import Program
+
+
+def with_rules(terms: EarningTerms, campaigns: Iterable[PublishedCampaign]) -> EarningTerms:
+    """Earning terms with the rules of campaigns after those of the program."""
+    found = [(rule, each.id) for each in campaigns for rule in each.campaign.rules]
+    if not found:
+        return terms
+    rules = [*terms.rules.by_id.values(), *(rule for rule, _ in found)]
+    payers = {rule.id: campaign_id for rule, campaign_id in found}
+    return replace(terms, rules=index_rules(rules), campaigns={**terms.campaigns, **payers})
+
+
+def with_definitions(program: Program, campaigns: Iterable[Campaign]) -> Program:
+    """A program with the definitions of campaigns after its own."""
+    found = list(campaigns)
+    fields: dict[str, Any] = {
+        kind.plural: [*kind.of(program), *(each for campaign in found for each in kind.of(campaign))]
+        for kind in KINDS
+    }
+    return replace(program, **fields)
+
+
+def payers(campaigns: Iterable[Campaign]) -> Mapping[str, str]:
+    """The campaigns that pay for definitions, by the rules that credits of these name."""
+    return {
+        kind.rule_id(definition.id): campaign.id
+        for campaign in campaigns
+        for kind in KINDS
+        for definition in kind.of(campaign)
+    }
+
+
+def bounded(campaign: Campaign, zone: str) -> Campaign:
+    """A campaign whose definitions begin and end with it, for members of a zone."""
+    begin, end = campaign.begins_at(zone), campaign.ends_at(zone)
+    fields: dict[str, Any] = {
+        kind.plural: [_bounded(each, begin, end, zone) for each in kind.of(campaign)] for kind in KINDS
+    }
+    return replace(campaign, **fields)
+
+
+def _bounded(definition: Definition, begin: datetime, end: datetime, zone: str) -> Definition:
+    match definition:
+        case Scheduled():
+            ends_at = definition.ends_at(zone)
+            until = end if ends_at is None else min(end, ends_at)
+            return replace(definition, from_=max(begin, definition.begins_at(zone)), until=until)
+        case Draw():
+            closes_at = min(end, definition.closed_at([zone]))
+            return replace(definition, opens_at=max(begin, definition.opened_at(zone)), closes_at=closes_at)
+        case _:
+            return definition
