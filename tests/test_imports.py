@@ -116,7 +116,13 @@ TIME_READERS = {
 
 # These decode what this installation wrote: files of its folder, rows, its own contract.
 OWN_TEXT = {
-    *("embedded/run_file.py", "sandbox_secrets.py", "feed/asyncapi.py", "store/shop/orders.py"),
+    *(
+        "embedded/run_file.py",
+        "embedded/secrets.py",
+        "sandbox_secrets.py",
+        "feed/asyncapi.py",
+        "store/shop/orders.py",
+    ),
     *("flows/games/runs.py", "store/tiers/known_levels.py", "store/tiers/movements.py"),
 }
 

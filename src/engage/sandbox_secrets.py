@@ -11,6 +11,7 @@ class SandboxSecrets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     signing_key: dict[str, str]  # A private JWK (Ed25519, with kid) that signs members' tokens.
     shop_key: str
     admin_key: str
+    approver_key: str
     pepper: str
 
 

@@ -71,6 +71,7 @@ class Calling:
         self.secrets = api.sandbox
         self.shop = Caller(client, f"Bearer {api.sandbox.shop_key}")
         self.operator = Caller(client, f"Bearer {api.sandbox.admin_key}")
+        self.approver = Caller(client, f"Bearer {api.sandbox.approver_key}")
 
     def member_of(self, program: str, member_id: str) -> Caller:
         """Return a caller with a valid token. The member need not exist."""

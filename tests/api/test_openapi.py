@@ -196,6 +196,7 @@ async def credentials(server: ApiProcess) -> dict[str, str]:
         "member": f"Bearer {made.json()['token']}",
         "shop": f"Bearer {known['shop_key']}",
         "operator": f"Bearer {known['admin_key']}",
+        "approver": f"Bearer {known['approver_key']}",
     }
 
 

@@ -27,7 +27,7 @@ PROGRAM = schema()
 
 # Method, path, status; fields of the body; fields of the answer, those of list items after "items.".
 OPERATIONS: list[tuple[str, str, int, str, str]] = [
-    ("get", "/v1/sandbox", 200, "", "now feed_url shop_key admin_key"),
+    ("get", "/v1/sandbox", 200, "", "now feed_url shop_key admin_key approver_key"),
     ("post", "/v1/sandbox/members", 201, "program country phone person_ref birth_date", "member_id token"),
     ("post", "/v1/sandbox/tokens", 201, "program member_id", "token"),
     ("post", "/v1/sandbox/clock", 200, "advance to", "now"),

@@ -107,3 +107,11 @@ async def test_an_unavailable_database_is_reported(environment: dict[str, str | 
     failed = await run(nowhere, "list")
     assert failed.exit_code == 1
     assert "does not answer" in failed.output
+
+
+async def test_a_key_can_be_for_approvals_alone(
+    settings: Settings, environment: dict[str, str | None]
+) -> None:
+    made = await run(environment, "create", "second pair", "--scope", "approve", "--all-programs")
+    assert made.exit_code == 0, made.output
+    assert await scopes_of(settings, made.output.strip()) == ("approve",)

@@ -79,7 +79,7 @@ async def test_the_public_key_belongs_to_the_private_key(
     assert secrets.signing_key["d"]
     assert public["kid"]
     assert secrets.pepper == servers.settings.pepper
-    for key in (secrets.shop_key, secrets.admin_key):
+    for key in (secrets.shop_key, secrets.admin_key, secrets.approver_key):
         prefix, id_, secret = key.split("_", 2)
         assert (prefix, len(id_), len(secret)) == ("ek", 8, 43)
         int(id_, 16)

@@ -137,7 +137,7 @@ async def _rewards(services: Services) -> None:
     await redeem_reward(services, "scarce", "s-1")
     code = (await redeem_reward(services, "phone_first", "s-1")).issued.code
     await redeem_f_code(services, checkout.SPENDING, code, product_id="phone", order_id="o-9")
-    await void_coupon(services, checkout.SPENDING, coupons[0].issued.code)
+    await void_coupon(services, checkout.SPENDING, coupons[0].issued.code, operator="test")
     used = hold_request("o-1", "s-1", points=50, coupon_codes=[coupons[1].issued.code])
     await checkout.close_hold(services, await place_hold(services, used), "captured")
     await checkout.close_hold(
@@ -159,7 +159,7 @@ async def _withdrawals(services: Services) -> None:
     await settle_due(services, now=advance(services, timedelta(minutes=5)))
     for member, is_paid in (("w-1", True), ("w-2", False)):
         withdrawal = await withdraw(services, withdrawals.PROGRAM, member, points=60, method="cash")
-        await confirm_withdrawal(services, withdrawal.id, paid=is_paid)
+        await confirm_withdrawal(services, withdrawal.id, paid=is_paid, operator="test")
 
 
 async def _draws(services: Services) -> None:

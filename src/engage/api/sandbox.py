@@ -45,13 +45,14 @@ class SandboxProgram(Struct, frozen=True):
 
 class Sandbox(Struct, frozen=True):
     """`now`: the time of the test clock, which every time decision follows. The keys are for the shop's and
-    the operators' calls.
+    the operators' calls; with the approver's, a campaign of the operator can be approved.
     """
 
     now: datetime
     feed_url: str
     shop_key: str
     admin_key: str
+    approver_key: str
     programs: list[SandboxProgram]
 
 
@@ -127,7 +128,8 @@ class SandboxController(Controller):
         now = api.services.clock.now()
         feed_url = api.services.settings.feed_url
         programs = _programs(api.services, now)
-        return answer(Sandbox(now, feed_url, secrets.shop_key, secrets.admin_key, programs))
+        keys = secrets.shop_key, secrets.admin_key, secrets.approver_key
+        return answer(Sandbox(now, feed_url, *keys, programs))
 
     @post(
         "/members",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import rich_click as click
 from rich.console import Console
@@ -37,7 +37,7 @@ def _programs_options(command: Callable[..., None]) -> Callable[..., None]:
 @keys.command
 @click.argument("name")
 @click.option(
-    "--scope", type=click.Choice(["shop", "admin"]), required=True, help="The part of the API it opens."
+    "--scope", type=click.Choice(get_args(Scope)), required=True, help="The part of the API it opens."
 )
 @_programs_options
 @data_option

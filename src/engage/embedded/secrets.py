@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import secrets
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import structs
 
 from engage import sandbox_secrets
 from engage.embedded.data_folder import DataFolder, write_private
@@ -16,10 +19,12 @@ PRIVATE = frozenset({"d"})
 
 
 def ensure(folder: DataFolder) -> SandboxSecrets:
-    """Read the secrets of the folder; create them if there are none. Raises FolderUnusable."""
-    if not folder.sandbox.exists():
-        write_private(folder.sandbox, msgspec.json.encode(_new_secrets()))
+    """Read the secrets of the folder; create those that are not there. Raises FolderUnusable."""
     try:
+        if not folder.sandbox.exists():
+            write_private(folder.sandbox, msgspec.json.encode(_new_secrets()))
+        else:
+            _complete(folder.sandbox)
         known = sandbox_secrets.read(folder.sandbox)
     except (OSError, msgspec.MsgspecError) as error:
         raise FolderUnusable(f"{folder.sandbox} cannot be read: {error}") from error
@@ -34,11 +39,20 @@ def new_key() -> str:
     return f"ek_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
 
 
+def _complete(path: Path) -> None:
+    """Add the secrets that an older release did not have. Raises OSError, MsgspecError, FolderUnusable."""
+    known = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    missing = {name: value for name, value in structs.asdict(_new_secrets()).items() if name not in known}
+    if missing:
+        write_private(path, msgspec.json.encode(known | missing))
+
+
 def _new_secrets() -> SandboxSecrets:
     return SandboxSecrets(
         signing_key=_new_signing_key(),
         shop_key=new_key(),
         admin_key=new_key(),
+        approver_key=new_key(),
         pepper=secrets.token_urlsafe(32),
     )
 

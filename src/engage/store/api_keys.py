@@ -20,7 +20,8 @@ from engage.domain.refusals import Code, Refusal
 from engage.schema.api_keys import api_keys
 from engage.schema.rows import columns, from_row
 
-Scope = Literal["shop", "admin"]
+# An admin key also opens what an approver's key does.
+Scope = Literal["shop", "admin", "approve"]
 
 
 class ApiKey(msgspec.Struct, frozen=True):

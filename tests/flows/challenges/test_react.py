@@ -237,7 +237,7 @@ async def test_a_reward_goes_with_its_cause_unless_it_is_used(services: Services
     await react(services)
     assert await coupons(services) == ["void", "issued"]
     ((code,),) = await rows(services.db, "SELECT code FROM coupons WHERE state = 'issued'")
-    await void_coupon(services, PROGRAM, str(code))
+    await void_coupon(services, PROGRAM, str(code), operator="test")
     assert await send_events(services, review_removed(services, "r-2")) == []
     await write_reviews(services, "r-3")
     await react(services)

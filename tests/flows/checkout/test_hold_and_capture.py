@@ -50,7 +50,7 @@ from tests.support.checkout import (
     services_with_checkout,
 )
 from tests.support.clock import DAY, NOON, advance
-from tests.support.database import rows
+from tests.support.database import logged, rows
 
 SECOND = timedelta(seconds=1)
 
@@ -384,13 +384,18 @@ async def test_a_coupon_of_a_returned_order_is_usable_for_the_grace(services: Se
 async def test_a_void_coupon_cannot_be_used(services: Services) -> None:
     await member_with_points(services, 200)
     first, second = [(await redeem_reward(services, "one_euro")).issued.code for _ in range(2)]
-    assert (await void_coupon(services, SPENDING, first)).state == "void"
-    assert (await void_coupon(services, SPENDING, first)).state == "void"
+    assert (await void_coupon(services, SPENDING, first, operator="test")).state == "void"
+    assert (await void_coupon(services, SPENDING, first, operator="test")).state == "void"
     assert (await refused(services, hold_request(coupon_codes=[first]))).facts["reasons"] == ["void"]
     await place_hold(services, hold_request(coupon_codes=[second]))
     with pytest.raises(Refusal) as found:
-        await void_coupon(services, SPENDING, second)
+        await void_coupon(services, SPENDING, second, operator="test")
     assert (found.value.code, found.value.facts["state"]) == ("coupon_closed", "applied")
+    ((subject, *_),) = await rows(services.db, "SELECT subject FROM audit_log WHERE subject LIKE 'coupon:%'")
+    assert first not in str(subject)
+    assert await logged(services.db, str(subject)) == [
+        ("test", "voided", {"state": "issued"}, {"state": "void"})
+    ]
 
 
 async def test_holds_of_one_member_in_a_batch_see_each_other(services: Services) -> None:

@@ -33,7 +33,7 @@ from engage.settings import Settings
 from engage.store.withdrawals.withdrawals import next_payout
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, NOON, advance
-from tests.support.database import rows
+from tests.support.database import logged, rows
 from tests.support.withdrawals import (
     OPEN,
     PHONE,
@@ -175,7 +175,7 @@ async def test_an_accepted_payout_does_not_fail_when_the_provider_forgets_it(
     await pay(services, after=30 * DAY)
     assert await withdrawal_states(services) == ["unknown"]
     assert await balance(services) == (40, 60)
-    settled = await confirm_withdrawal(services, withdrawal.id, paid=True)
+    settled = await confirm_withdrawal(services, withdrawal.id, paid=True, operator="test")
     assert settled.state == "settled"
     assert await balance(services) == (40, 0)
 
@@ -261,8 +261,8 @@ async def test_repeated_and_late_outcomes_change_nothing(services: Services, ban
     await pay(services)
     await pay(services, after=MINUTE)
     with pytest.raises(Refusal, match="withdrawal_closed"):
-        await confirm_withdrawal(services, withdrawal.id, paid=False)
-    assert (await confirm_withdrawal(services, withdrawal.id, paid=True)).state == "settled"
+        await confirm_withdrawal(services, withdrawal.id, paid=False, operator="test")
+    assert (await confirm_withdrawal(services, withdrawal.id, paid=True, operator="test")).state == "settled"
     assert await balance(services) == (40, 0)
 
 
@@ -270,20 +270,29 @@ async def test_an_operator_confirms_cash(services: Services, bank: FakeProvider)
     paid = await request_withdrawal(services, method="cash")
     assert paid.state == "requested"
     assert await pay(services, after=DAY) == 0
-    assert (await confirm_withdrawal(services, paid.id, paid=True)).state == "settled"
+    assert (await confirm_withdrawal(services, paid.id, paid=True, operator="test")).state == "settled"
     assert await balance(services) == (40, 0)
     await lower_the_minimum(services)
     uncollected = await request_withdrawal(services, 10, method="cash")
-    assert (await confirm_withdrawal(services, uncollected.id, paid=False)).failure == "not_paid_out"
+    assert (
+        await confirm_withdrawal(services, uncollected.id, paid=False, operator="test")
+    ).failure == "not_paid_out"
     assert await balance(services) == (40, 0)
     assert bank.sent == []
+    before = {"state": "requested"}
+    assert await logged(services.db, f"withdrawal:{paid.id}") == [
+        ("test", "settled", before, {"state": "settled"})
+    ]
+    assert await logged(services.db, f"withdrawal:{uncollected.id}") == [
+        ("test", "failed", before, {"state": "failed"})
+    ]
 
 
 async def test_an_operator_cannot_confirm_while_the_provider_can_answer(services: Services) -> None:
     withdrawal = await request_withdrawal(services)
     for _ in range(2):
         with pytest.raises(Refusal, match="withdrawal_under_way"):
-            await confirm_withdrawal(services, withdrawal.id, paid=False)
+            await confirm_withdrawal(services, withdrawal.id, paid=False, operator="test")
         await pay(services)
 
 

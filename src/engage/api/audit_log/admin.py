@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
-from engage.api.http.callers import opened_programs, operator_of
-from engage.api.http.operation import OPERATOR, contract
+from engage.api.http.callers import approver_of, opened_programs
+from engage.api.http.operation import APPROVER, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, seq_before
 from engage.api.http.parameters import NOT_GIVEN
 from engage.flows.operations.audit_log import AuditEntryView, read_audit_log
@@ -37,7 +37,7 @@ class AuditLogPage(Struct, frozen=True):
 class AuditLogController(Controller):
     path = "/v1/admin/audit-log"
     tags = ("Operators",)
-    security = (OPERATOR,)
+    security = (APPROVER,)
 
     @get(
         operation_id="listAuditLog",
@@ -57,7 +57,7 @@ class AuditLogController(Controller):
 
         Entries of no single program, such as those about API keys, are for keys that open every program.
         """
-        api, key = await operator_of(request.scope)
+        api, key = await approver_of(request.scope)
         check_query(request, "subject", "program", "cursor", "limit")
         whole = key.programs is None and not program
         found = await read_audit_log(

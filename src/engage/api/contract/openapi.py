@@ -87,6 +87,12 @@ _CONFIG: Final = OpenAPIConfig(
                 description="A key with the scope `admin`, for the programs that it names "
                 "(`engage keys create NAME --scope admin --program ID`).",
             ),
+            "approver": SecurityScheme(
+                type="http",
+                scheme="bearer",
+                description="A key with the scope `approve`, or `admin`, for the programs that it names "
+                "(`engage keys create NAME --scope approve --program ID`).",
+            ),
         }
     ),
 )
@@ -184,7 +190,7 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
     schemes = {name for scheme in operation["security"] for name in scheme}
     if schemes:
         yield RequestKind.WITH_CREDENTIALS
-    if schemes & {"shop", "operator"}:
+    if schemes & {"shop", "operator", "approver"}:
         yield RequestKind.WITH_API_KEY
     if known.body is not None:
         yield RequestKind.WITH_BODY

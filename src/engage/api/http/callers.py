@@ -54,6 +54,12 @@ async def operator_of(scope: Scope) -> tuple[Api, ApiKey]:
     return api, await _key_of(api, scope, "admin")
 
 
+async def approver_of(scope: Scope) -> tuple[Api, ApiKey]:
+    """Raises Refusal unauthorized, or forbidden for a key without the scope `approve` or `admin`."""
+    api = started_api_of(scope)
+    return api, await _key_of(api, scope, "approve", "admin")
+
+
 def opened_programs(api: Api, key: ApiKey, program: str) -> list[str]:
     """List the programs that a key opens, or the named one of them. Raises Refusal other_program."""
     if program:
@@ -85,7 +91,8 @@ async def _shop(api: Api, scope: Scope) -> str:
 
 
 async def _operator(api: Api, scope: Scope) -> str:
-    return f"key:{(await _key_of(api, scope, 'admin')).id}"
+    """Either kind of operator: the handler says which one it needs."""
+    return f"key:{(await _key_of(api, scope, 'admin', 'approve')).id}"
 
 
 def member_idempotency(limit_bytes: int = BODY_BYTES) -> Middleware:
@@ -108,10 +115,11 @@ def _bearer(scope: Scope) -> str:
     return values[0][7:].strip().decode("latin-1")
 
 
-async def _key_of(api: Api, scope: Scope, needed: KeyScope) -> ApiKey:
+async def _key_of(api: Api, scope: Scope, *enough: KeyScope) -> ApiKey:
+    """The key of a request. One of these scopes is enough."""
     key = await api.keys.find(_bearer(scope))
     if key is None:
         raise unauthorized("no API key of ours, or a revoked one")
-    if needed not in key.scopes:
-        raise Refusal(Code.FORBIDDEN, scope=needed)
+    if not set(enough) & set(key.scopes):
+        raise Refusal(Code.FORBIDDEN, scope=enough[0])
     return key

@@ -12,6 +12,7 @@ OPT: Final = "contract"
 MEMBER: Final[dict[str, list[str]]] = {"member": []}
 SHOP: Final[dict[str, list[str]]] = {"shop": []}
 OPERATOR: Final[dict[str, list[str]]] = {"operator": []}
+APPROVER: Final[dict[str, list[str]]] = {"approver": []}
 
 
 class Repeat(Enum):

@@ -82,7 +82,7 @@ function networkTime(path, began) {
 /** Hide credentials: screens are photographed. */
 function masked(body) {
   if (body === null || typeof body !== "object" || Array.isArray(body)) return body;
-  const secret = ["token", "ticket", "shop_key", "admin_key"];
+  const secret = ["token", "ticket", "shop_key", "admin_key", "approver_key"];
   return Object.fromEntries(
     Object.entries(body).map(([name, value]) => [name, secret.includes(name) ? "…" : value]),
   );

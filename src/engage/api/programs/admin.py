@@ -9,8 +9,8 @@ from msgspec import Meta, Struct
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import decode, read_body
-from engage.api.http.callers import operator_idempotency, operator_of
-from engage.api.http.operation import OPERATOR, Repeat, contract
+from engage.api.http.callers import approver_of, operator_idempotency, operator_of
+from engage.api.http.operation import APPROVER, OPERATOR, Repeat, contract
 from engage.api.http.problems import invalid_document
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import UseCase
@@ -58,10 +58,10 @@ _version = msgspec.json.Decoder(PublishVersionRequest)
 class ProgramController(Controller):
     path = "/v1/admin/programs"
     tags = ("Operators",)
-    security = (OPERATOR,)
     middleware = (operator_idempotency(DOCUMENT_BYTES),)
 
     @get(
+        security=(APPROVER,),
         operation_id="listPrograms",
         summary="List programs",
         response_description="All programs, by id.",
@@ -69,13 +69,14 @@ class ProgramController(Controller):
     )
     async def programs(self, request: Request[Any, Any, Any]) -> Answer[ProgramPage]:
         """With the newest version of each."""
-        api, key = await operator_of(request.scope)
+        api, key = await approver_of(request.scope)
         return answer(
             ProgramPage([program for program in list_programs(api.services) if key.opens(program.id)])
         )
 
     @get(
         "/{program_id:str}/versions",
+        security=(APPROVER,),
         operation_id="listProgramVersions",
         summary="List the versions of a program",
         response_description="All versions, by start date.",
@@ -85,12 +86,13 @@ class ProgramController(Controller):
         self, request: Request[Any, Any, Any], program_id: ProgramParameter
     ) -> Answer[VersionPage]:
         """Versions are added and never changed."""
-        api, key = await operator_of(request.scope)
+        api, key = await approver_of(request.scope)
         key.check(program_id)
         return answer(VersionPage(list_versions(api.services, program_id)))
 
     @get(
         "/{program_id:str}/versions/{version:str}",
+        security=(APPROVER,),
         operation_id="getProgramVersion",
         summary="Get the document of a version",
         response_description="The document as it was published.",
@@ -100,12 +102,13 @@ class ProgramController(Controller):
         self, request: Request[Any, Any, Any], program_id: ProgramParameter, version: VersionParameter
     ) -> Answer[VersionDocument]:
         """The next version can start from this document."""
-        api, key = await operator_of(request.scope)
+        api, key = await approver_of(request.scope)
         key.check(program_id)
         return answer(await read_document(api.services, program_id, version))
 
     @post(
         "/{program_id:str}/versions",
+        security=(OPERATOR,),
         status_code=201,
         operation_id="publishProgramVersion",
         summary="Publish a version",

@@ -47,4 +47,4 @@ class AdminCouponController(Controller):
         api, key = await operator_of(request.scope)
         coupon = await read_json(request, _void)
         key.check(coupon.program)
-        return answer(await void_coupon(api.services, coupon.program, coupon.code))
+        return answer(await void_coupon(api.services, coupon.program, coupon.code, operator=key.name))

@@ -85,7 +85,7 @@ async def _end(
     api, key = await operator_of(request.scope)
     await read_empty(request)
     key.check((await read_any_withdrawal(api.services, withdrawal_id)).program_id)
-    return answer(_view(await confirm_withdrawal(api.services, withdrawal_id, paid=paid)))
+    return answer(_view(await confirm_withdrawal(api.services, withdrawal_id, paid=paid, operator=key.name)))
 
 
 def _view(withdrawal: Withdrawal) -> MemberWithdrawal:

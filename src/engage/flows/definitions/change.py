@@ -97,15 +97,22 @@ async def _add(
     document = msgspec.to_builtins(definition)
     version = 1 if newest is None else newest.version + 1
     row = store.StoredDefinition(program_id, kind.name, definition.id, version, document, now, operator)
-    await store.add(conn, row)
+    await add_version(conn, row, newest)
+    return document_of(program_id, Versioned(definition, OPERATORS_VERSION.format(version), now))
+
+
+async def add_version(
+    conn: AsyncConnection, added: store.StoredDefinition, before: store.StoredDefinition | None
+) -> None:
+    """Store a checked version, and log it. `before`: the version that it follows."""
+    await store.add(conn, added)
     entry = AuditEntry(
-        at=now,
-        program_id=program_id,
-        operator=operator,
-        subject=f"{kind.name}:{definition.id}",
-        action="added" if newest is None else "changed",
-        before=None if newest is None else newest.document,
-        after=document,
+        at=added.created_at,
+        program_id=added.program_id,
+        operator=added.operator,
+        subject=f"{added.kind}:{added.id}",
+        action="added" if before is None else "changed",
+        before=None if before is None else before.document,
+        after=added.document,
     )
     await audit_log.write(conn, entry)
-    return document_of(program_id, Versioned(definition, OPERATORS_VERSION.format(version), now))

@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.draws.definition import Conditions, Draw
 from engage.domain.draws.kind import DRAW
+from engage.flows.definitions.change import add_version
 from engage.programs import DEMO_STORE
 from engage.runtime.database_clock import read_clock
 from engage.settings import Settings
 from engage.store import definitions as store
+from engage.store.audit_log import INSTALLATION
 
 OPEN_FOR: Final = timedelta(days=2)
 TITLE: Final = {
@@ -46,5 +48,5 @@ async def open_demo_draw(settings: Settings, conn: AsyncConnection) -> None:
         conditions=Conditions(hashtag="#engage", mentions=2, public=True),
     )
     document = msgspec.to_builtins(draw)
-    added = store.StoredDefinition(DEMO_STORE, DRAW.name, draw.id, 1, document, now, "sandbox")
-    await store.add(conn, added)
+    added = store.StoredDefinition(DEMO_STORE, DRAW.name, draw.id, 1, document, now, INSTALLATION)
+    await add_version(conn, added, None)

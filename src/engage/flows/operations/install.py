@@ -145,4 +145,8 @@ async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecret
 
 
 def _sandbox_keys(secrets: sandbox_secrets.SandboxSecrets) -> list[tuple[str, str, Scope]]:
-    return [(secrets.shop_key, "sandbox shop", "shop"), (secrets.admin_key, "sandbox operator", "admin")]
+    return [
+        (secrets.shop_key, "sandbox shop", "shop"),
+        (secrets.admin_key, "sandbox operator", "admin"),
+        (secrets.approver_key, "sandbox approver", "approve"),
+    ]

@@ -16,6 +16,8 @@ from engage.domain.rewards.coupon_state import state_at
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+from engage.store import audit_log
+from engage.store.audit_log import AuditEntry
 from engage.store.rewards.coupons import (
     Coupon,
     CouponState,
@@ -85,7 +87,7 @@ async def expire_coupons(services: Services, *, now: datetime, on_time: bool = F
             return total
 
 
-async def void_coupon(services: Services, program_id: str, typed: str) -> CouponView:
+async def void_coupon(services: Services, program_id: str, typed: str, *, operator: str) -> CouponView:
     """Void a coupon or an F-code, so that nobody can use it. Repeating it changes nothing. The points are not
     given back.
 
@@ -96,8 +98,19 @@ async def void_coupon(services: Services, program_id: str, typed: str) -> Coupon
         coupon = await lock_coupon(conn, program_id, typed)
         if coupon.state != "void":
             _check_issued(coupon, now)
-            coupon = replace(coupon, state="void", closed_at=now)
-            await write_coupons(conn, [coupon])
+            voided = replace(coupon, state="void", closed_at=now)
+            await write_coupons(conn, [voided])
+            entry = AuditEntry(
+                at=now,
+                program_id=program_id,
+                operator=operator,
+                subject=f"coupon:{coupon.id}",
+                action="voided",
+                before={"state": coupon.state},
+                after={"state": voided.state},
+            )
+            await audit_log.write(conn, entry)
+            coupon = voided
     return views(services, program_id, [coupon])[0]
 
 

@@ -13,6 +13,8 @@ from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import read_hold, write_holds
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.store import audit_log
+from engage.store.audit_log import AuditEntry
 from engage.store.withdrawals import withdrawals as store
 
 # The failure of a withdrawal that an operator reports as not paid.
@@ -20,9 +22,15 @@ NOT_PAID = "not_paid_out"
 
 
 async def change_withdrawal(
-    services: Services, id_: UUID, step: Callable[[Withdrawal], Withdrawal], *, now: datetime
+    services: Services,
+    id_: UUID,
+    step: Callable[[Withdrawal], Withdrawal],
+    *,
+    now: datetime,
+    operator: str | None = None,
 ) -> Withdrawal:
-    """Apply `step` to a withdrawal under the lock of its member's balance.
+    """Apply `step` to a withdrawal under the lock of its member's balance. `operator`: who has decided it, if
+    it was not the provider.
 
     If it becomes settled, its points are captured; if it fails, they are released. Raises Refusal not_found,
     and whatever `step` raises; Unavailable.
@@ -43,10 +51,12 @@ async def change_withdrawal(
         await _close_hold(posting.conn, accounts, after, now)
         cause = "withdrawn" if after.state == "settled" else "withdrawal_failed"
         await posting.post(accounts, causes={after.key: cause})
+        if operator is not None:
+            await _log(posting.conn, before, after, operator=operator, now=now)
     return after
 
 
-async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Withdrawal:
+async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool, operator: str) -> Withdrawal:
     """Record an operator's statement that a withdrawal was paid or not: one in cash, or one whose provider
     does not know. Repeating it changes nothing.
 
@@ -64,7 +74,22 @@ async def confirm_withdrawal(services: Services, id_: UUID, *, paid: bool) -> Wi
             raise Refusal(Code.WITHDRAWAL_UNDER_WAY, state=withdrawal.state)
         return close(withdrawal, None if paid else NOT_PAID, at=now)
 
-    return await change_withdrawal(services, id_, confirm, now=now)
+    return await change_withdrawal(services, id_, confirm, now=now, operator=operator)
+
+
+async def _log(
+    conn: AsyncConnection, before: Withdrawal, after: Withdrawal, *, operator: str, now: datetime
+) -> None:
+    entry = AuditEntry(
+        at=now,
+        program_id=after.program_id,
+        operator=operator,
+        subject=f"withdrawal:{after.id}",
+        action=after.state,
+        before={"state": before.state},
+        after={"state": after.state},
+    )
+    await audit_log.write(conn, entry)
 
 
 async def _close_hold(
