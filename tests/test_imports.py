@@ -63,6 +63,7 @@ SANS_IO = {"session", "messages"}
 # None of these reads users' files, sockets, the environment or a clock.
 DOMAIN_MAY_IMPORT = {
     *(
+        "bisect",
         "collections",
         "datetime",
         "decimal",

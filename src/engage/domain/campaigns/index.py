@@ -1,11 +1,12 @@
 """The published campaigns of a program, found by a rule or an instant without a look at all of them.
 
-Times in force begin and end at whole seconds, and hours and weekdays at whole minutes. So what is in force
-for a country is the same for a second.
+What is in force changes at few instants. Between two of them it is the same for all members of a country and
+a zone, apart from boosts of some hours or weekdays, which change at whole minutes.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -15,9 +16,6 @@ from engage.domain.campaigns.definition import Campaign, CampaignBoost
 from engage.domain.campaigns.lifecycle import Interval
 
 CAPACITY = 10_000
-
-# No zone is further from UTC.
-FURTHEST = timedelta(hours=15)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,23 +43,18 @@ class PublishedCampaign(Struct, frozen=True):
             return False
         return self.campaign.begins_at(zone) <= at < self.campaign.ends_at(zone)
 
+    def changes_at(self, zone: str) -> Iterator[datetime]:
+        """The instants at which it may begin or cease to be in force for members of a zone."""
+        yield self.campaign.begins_at(zone)
+        yield self.campaign.ends_at(zone)
+        for interval in self.intervals:
+            yield interval.start
+            if interval.end is not None:
+                yield interval.end
+
     def is_for(self, country: str) -> bool:
         countries = self.campaign.audience.countries
         return countries is None or country in countries
-
-    def may_be_in_force_on(self, day: date) -> bool:
-        """Tell whether it can be in force in some zone at an instant of a day of UTC."""
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        end = start + timedelta(days=1)
-        if (
-            self.campaign.ends_at("UTC") + FURTHEST <= start
-            or self.campaign.begins_at("UTC") - FURTHEST >= end
-        ):
-            return False
-        return any(
-            interval.start < end and (interval.end is None or interval.end > start)
-            for interval in self.intervals
-        )
 
 
 class Candidate(Struct, frozen=True):
@@ -70,56 +63,75 @@ class Candidate(Struct, frozen=True):
     published: PublishedCampaign
     boost: CampaignBoost
 
+    @property
+    def is_timed(self) -> bool:
+        """True if it holds at some hours or weekdays only."""
+        return self.boost.hours is not None or self.boost.weekdays is not None
+
+
+Candidates = tuple[Candidate, ...]
+Span = tuple[int, str, str]  # (number of the time between two changes, country, zone)
+
 
 class CampaignIndex:
     """All published versions of the campaigns of one program. It is made anew when there are more."""
 
     def __init__(self, published: Iterable[PublishedCampaign]) -> None:
         self.published = tuple(sorted(published, key=lambda each: (each.id, each.version)))
-        self._days: dict[date, tuple[PublishedCampaign, ...]] = {}
-        self._in_force: dict[tuple[int, str, str], tuple[PublishedCampaign, ...]] = {}
-        self._boosting: dict[tuple[str, int, str, str], tuple[Candidate, ...]] = {}
+        self._changes: dict[str, list[datetime]] = {}  # By zone.
+        self._in_force: dict[Span, tuple[PublishedCampaign, ...]] = {}
+        self._boosting: dict[tuple[str, Span], tuple[Candidates, bool]] = {}
+        self._timed: dict[tuple[str, Span, tuple[int, int, int]], Candidates] = {}
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )
 
     def in_force(self, at: datetime, *, country: str, zone: str) -> tuple[PublishedCampaign, ...]:
         """The campaigns in force at an instant whose audience may contain members of a country, by id."""
-        key = (int(at.timestamp()), country, zone)
-        found = self._in_force.get(key)
+        span = self._span(at, country, zone)
+        found = self._in_force.get(span)
         if found is None:
-            on_day = self._on_day(at.astimezone(UTC).date())
-            found = tuple(each for each in on_day if each.is_for(country) and each.is_in_force(at, zone))
-            _keep(self._in_force, key, found)
+            found = tuple(
+                each for each in self.published if each.is_for(country) and each.is_in_force(at, zone)
+            )
+            _keep(self._in_force, span, found)
         return found
 
-    def boosting(self, rule_id: str, at: datetime, *, country: str, zone: str) -> tuple[Candidate, ...]:
+    def boosting(self, rule_id: str, at: datetime, *, country: str, zone: str) -> Candidates:
         """The boosts that are about a rule at an instant, each campaign's in the order of its document."""
         if rule_id not in self.boosted_rules:
             return ()
-        key = (rule_id, int(at.timestamp()), country, zone)
+        key = rule_id, self._span(at, country, zone)
         found = self._boosting.get(key)
         if found is None:
-            local = at.astimezone(ZoneInfo(zone))
-            found = tuple(self._candidates(self.in_force(at, country=country, zone=zone), rule_id, local))
+            candidates = tuple(_about(rule_id, self.in_force(at, country=country, zone=zone)))
+            found = candidates, any(each.is_timed for each in candidates)
             _keep(self._boosting, key, found)
-        return found
+        candidates, are_timed = found
+        return self._at_hour(key, candidates, at.astimezone(ZoneInfo(zone))) if are_timed else candidates
 
-    @staticmethod
-    def _candidates(
-        campaigns: Sequence[PublishedCampaign], rule_id: str, local: datetime
-    ) -> Iterator[Candidate]:
-        for each in campaigns:
-            for boost in each.campaign.boosts:
-                if rule_id in boost.rules and boost.happens_at(local):
-                    yield Candidate(each, boost)
-
-    def _on_day(self, day: date) -> tuple[PublishedCampaign, ...]:
-        found = self._days.get(day)
+    def _at_hour(self, key: tuple[str, Span], candidates: Candidates, local: datetime) -> Candidates:
+        timed = *key, (local.weekday(), local.hour, local.minute)
+        found = self._timed.get(timed)
         if found is None:
-            found = tuple(each for each in self.published if each.may_be_in_force_on(day))
-            _keep(self._days, day, found)
+            found = tuple(each for each in candidates if each.boost.happens_at(local))
+            _keep(self._timed, timed, found)
         return found
+
+    def _span(self, at: datetime, country: str, zone: str) -> Span:
+        changes = self._changes.get(zone)
+        if changes is None:
+            changes = self._changes[zone] = sorted(
+                {change for each in self.published for change in each.changes_at(zone)}
+            )
+        return bisect_right(changes, at), country, zone
+
+
+def _about(rule_id: str, campaigns: Sequence[PublishedCampaign]) -> Iterator[Candidate]:
+    for each in campaigns:
+        for boost in each.campaign.boosts:
+            if rule_id in boost.rules:
+                yield Candidate(each, boost)
 
 
 def _keep(cache: dict[K, V], key: K, found: V) -> None:
