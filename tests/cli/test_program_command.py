@@ -118,6 +118,7 @@ def test_the_worth_of_points_is_shown_in_money() -> None:
     assert "as on the price tag" in shown["by-mi-bonus/2024"]
     assert "from a balance of 1,000 on" in shown["eu-mi-points/2020"]
     assert "promised their points within 16 days" in shown["eu-mi-points/2020"]
+    assert "approved by somebody who did not write them" in shown["eu-mi-points/2020"]
     assert "50.00 EUR/GBP off an order" in shown["eu-mi-points/2022"]
     assert "the right to buy redmi-note-4" in shown["in-mi-tokens/2017"]
     assert "1 per 10.00 INR" in shown["in-mi-tokens/2017"]

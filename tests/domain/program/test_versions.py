@@ -12,7 +12,7 @@ from engage.domain.earning.awards import Fixed
 from engage.domain.earning.limits import Once
 from engage.domain.market import Market
 from engage.domain.program.program import Program
-from engage.domain.program.versions import conflicts, first_day, in_force, point_rate
+from engage.domain.program.versions import conflicts, first_day, four_eyes, in_force, point_rate
 from engage.domain.rewards.definition import CouponReward, FCodeReward
 from tests.domain.strategies import EUROPE, V2020, V2022, instants
 
@@ -163,3 +163,20 @@ def test_versions_must_not_share_short_codes_between_rules_or_zones() -> None:
     earlier = replace(V2020, countries=V2020.countries | {"PT": Market(zone=ZONE_TWINS[0], currency="EUR")})
     found = conflicts([earlier, replace(V2022, rules=rules, countries=countries)])
     assert [problem.path for _, problem in found] == ["rules[6].id", "countries.PT.zone"]
+
+
+def test_four_eyes_are_needed_where_one_country_wants_them() -> None:
+    lax = replace(V2022, four_eyes=False)
+    only_gb = replace(
+        lax, version="2023-gb", in_force_from=date(2023, 1, 1), countries={"GB": V2022.countries["GB"]}
+    )
+    before, between, later = (
+        datetime.fromisoformat(f"{year}-06-01T00:00:00Z") for year in (2019, 2021, 2023)
+    )
+    assert four_eyes([V2022], later), "unless a program says otherwise"
+    assert not four_eyes([lax], later)
+    assert four_eyes([V2020, lax], between)
+    assert not four_eyes([V2020, lax], later)
+    assert four_eyes([V2022, only_gb], later), "in Spain"
+    assert not four_eyes([lax, only_gb], before)
+    assert four_eyes([lax, V2020], before), "nothing is in force yet"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from engage.cli.program_text import (
+    campaigns,
     checkout,
     draws,
     earning,
@@ -34,4 +35,5 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     leaderboards.describe,
     draws.describe,
     tiers.describe,
+    campaigns.describe,
 )

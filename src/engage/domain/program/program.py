@@ -48,6 +48,9 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     grace: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as P30D")] = timedelta(days=30)
     # The longest wait for points that members were promised. The audit reports deliveries that break it.
     promise: Annotated[timedelta | None, Meta(description="a duration (ISO 8601), such as P16D")] = None
+    four_eyes: Annotated[
+        bool, Meta(description="whether nobody may approve a version of a campaign that they wrote")
+    ] = True
     cards: Cards = Cards()
     worth: Worth | None = None
     checkout: Checkout | None = None

@@ -37,6 +37,15 @@ def newest_by_country(versions: Sequence[Program]) -> list[Program]:
     return [version for version in versions if version.version in names]
 
 
+def four_eyes(versions: Sequence[Program], at: datetime) -> bool:
+    """Tell whether nobody may approve a campaign of their own: if any country's rules at `at` want it so, or
+    those of any version of a program that has not begun.
+    """
+    countries = {country for version in versions for country in version.countries}
+    begun = [version for country in countries if (version := in_force(versions, at, country)) is not None]
+    return any(version.four_eyes for version in begun or versions)
+
+
 def upcoming(versions: Sequence[Program], after: datetime, country: str) -> list[tuple[datetime, Program]]:
     """(start, version) of the versions that begin in `country` after `after`."""
     return [
