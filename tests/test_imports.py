@@ -100,6 +100,7 @@ FLOWS_BOTTOM_UP = [
     *("checkout", "rewards"),
     *("quizzes", "draws", "games", "tiers"),
     *("challenges", "leaderboards"),
+    "campaigns",
     *("scheduled", "reads", "operations"),
 ]
 

@@ -130,7 +130,7 @@ credits = Table(
     ),
     Index(
         "credits_campaign",
-        *("program_id", "campaign", "activity_at"),
+        *("program_id", "campaign", "member_id"),
         postgresql_where=text("campaign IS NOT NULL"),
     ),
     Index("credits_lapse", "lapses_at", postgresql_where=text(WAITING)),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
+from engage.flows.campaigns.due_work import DUE_WORK as CAMPAIGNS
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.draws.due_work import DUE_WORK as DRAWS
 from engage.flows.games.due_work import DUE_WORK as GAMES
@@ -40,6 +41,7 @@ DUE_WORK = (
     *GAMES,
     *TIERS,
     *LEADERBOARDS,
+    *CAMPAIGNS,
     REACT,
 )
 

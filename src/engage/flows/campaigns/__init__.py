@@ -1,0 +1,1 @@
+"""Campaigns: what operators do with them, and what follows from it."""

@@ -1,0 +1,76 @@
+"""The budgets of campaigns: set by approvals, filled up by returns, and watched by alerts."""
+
+from datetime import datetime
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.campaigns.budget import Left, total_after
+from engage.domain.campaigns.definition import Campaign
+from engage.runtime.database import transaction
+from engage.runtime.services import Services
+from engage.store.campaigns import budgets as store
+
+RETURNS_PER_BATCH: Final = 1_000
+
+log = structlog.get_logger()
+
+
+async def set_budget(conn: AsyncConnection, campaign: Campaign) -> None:
+    """Make the budget of a version that is approved in this transaction the one of its campaign.
+
+    What the campaign has granted before stays used, also where the new limit is lower, or is the first one.
+    """
+    key, budget = (campaign.program, campaign.id), campaign.budget
+    points, count = (None, None) if budget is None else (budget.points, budget.count)
+    left = (await store.lock_left(conn, [key])).get(key, Left(None, None))
+    total = (await store.read_totals(conn, [key])).get(key)
+    if total is None and points is None and count is None:
+        return
+    total = total or Left(None, None)
+    granted = await store.read_granted(conn, key)
+    used_points = _used(total.points, left.points, granted.points)
+    used_count = _used(total.count, left.count, granted.count)
+    new = Left(total_after(points, used_points), total_after(count, used_count))
+    rest = Left(
+        None if new.points is None else new.points - used_points,
+        None if new.count is None else new.count - used_count,
+    )
+    await store.set_total(conn, key, new)
+    await store.write_left(conn, {key: rest})
+
+
+def _used(total: int | None, left: int | None, granted: int) -> int:
+    """The use of a limit: by its slices, or of one that there was not, all that was granted."""
+    return granted if total is None or left is None else total - left
+
+
+async def fold_returns(services: Services, *, now: datetime, on_time: bool) -> int:
+    """Add what was taken back to budgets. Raises Unavailable."""
+    done = 0
+    while True:
+        async with transaction(services.db) as conn:
+            folded = await store.fold_returns(conn, now=now, batch=RETURNS_PER_BATCH)
+        done += folded
+        if not folded:
+            return done
+
+
+async def publish_alerts(services: Services, *, now: datetime, on_time: bool) -> int:
+    """Tell operators which budgets have reached a percentage: in the log, and in the campaign's view.
+
+    Raises Unavailable.
+    """
+    async with transaction(services.db) as conn:
+        alerts = await store.publish_alerts(conn, now=now)
+    for alert in alerts:
+        log.warning(
+            "a budget is used up to a percentage",
+            program=alert.program_id,
+            campaign=alert.campaign_id,
+            of=alert.of,
+            percent=alert.percent,
+            total=alert.total,
+        )
+    return len(alerts)

@@ -1,0 +1,151 @@
+"""Take from the budgets of campaigns what they want to grant, in the transaction that grants it.
+
+Comes before credits and balances are locked. Whoever holds slices of budgets waits for none, so transactions
+never wait for each other in a circle: only after a savepoint was rolled back, with no slice in hand, all
+slices are locked in their order.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from itertools import count
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.campaigns.budget import SLICES, Left, Used, Wanted, within, within_own_limits
+from engage.domain.keys import MemberKey
+from engage.store.campaigns import budgets as store
+from engage.store.campaigns.budgets import Taking, has_limits
+from engage.store.campaigns.versions import CampaignKey
+
+_turns = count()
+
+
+async def take(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime) -> list[int]:
+    """Take the points of credits that campaigns want to grant; what each may grant of them, in order.
+
+    The connection is in a transaction. Without budgets there is nothing to ask.
+    """
+    granted = await _within_own_limits(conn, wanted)
+    limited: dict[CampaignKey, list[int]] = {}
+    for n, credit in enumerate(wanted):
+        if has_limits(credit.campaign.budget) and granted[n]:
+            limited.setdefault(credit.key, []).append(n)
+    if not limited:
+        return granted
+    takings = [
+        Taking(*key, sum(granted[n] for n in credits), len(credits)) for key, credits in limited.items()
+    ]
+    if not await _take_at_once(conn, takings):
+        for n, points in (await _take_exactly(conn, wanted, granted, limited)).items():
+            granted[n] = points
+    alerts = {credit.key: credit.campaign.budget.alerts for credit in wanted if credit.campaign.budget}
+    await store.add_alerts(conn, {key: alerts[key] for key in limited}, now=now)
+    return granted
+
+
+async def give_back(
+    conn: AsyncConnection, refused: Iterable[tuple[CampaignKey, int]], *, now: datetime
+) -> None:
+    """Give back what was taken for credits that were not accepted: (campaign, points) of each."""
+    sums: dict[CampaignKey, list[int]] = {}
+    for key, points in refused:
+        sums.setdefault(key, []).append(points)
+    if sums:
+        returned = [Taking(*key, sum(points), len(points)) for key, points in sums.items()]
+        await store.give_back(conn, returned, now=now)
+
+
+async def _take_at_once(conn: AsyncConnection, takings: Sequence[Taking]) -> bool:
+    """Take everything from one slice of each budget, or nothing."""
+    savepoint = await conn.begin_nested()
+    taken = await store.take_from_one_slice(conn, takings, first=next(_turns) % SLICES)
+    if len(taken) == len(takings):
+        await savepoint.commit()
+        return True
+    await savepoint.rollback()
+    return False
+
+
+async def _take_exactly(
+    conn: AsyncConnection,
+    wanted: Sequence[Wanted],
+    granted: Sequence[int],
+    limited: Mapping[CampaignKey, Sequence[int]],
+) -> dict[int, int]:
+    """Take as much as there is of each budget: the points by the number of the credit."""
+    # A budget that is used up is not locked, or all who want of it would wait for each other.
+    seen = await store.read_left(conn, limited)
+    open_ = [key for key in limited if key not in seen or (seen[key].points != 0 and seen[key].count != 0)]
+    found = {n: 0 for key in limited if key not in open_ for n in limited[key]}
+    if not open_:
+        return found
+    left = await store.lock_left(conn, open_)
+    for key in open_:
+        numbers = limited[key]
+        rest = left.get(key, Left(0, 0))
+        points = within([(wanted[n], granted[n]) for n in numbers], rest)
+        found |= dict(zip(numbers, points, strict=True))
+        if rest.points is not None:
+            rest.points -= sum(points)
+        if rest.count is not None:
+            rest.count -= sum(1 for each in points if each)
+    await store.write_left(conn, left)
+    return found
+
+
+class _Own(Struct):
+    """The use of members' and devices' own limits."""
+
+    used: dict[tuple[str, MemberKey], Used]
+    device_counts: dict[tuple[str, str], int]
+
+
+async def _within_own_limits(conn: AsyncConnection, wanted: Sequence[Wanted]) -> list[int]:
+    """The points that limits of members and devices allow; they are locked until the transaction ends."""
+    own = [
+        credit
+        for credit in wanted
+        if (budget := credit.campaign.budget) is not None
+        and (budget.points_per_member is not None or budget.per_device is not None)
+    ]
+    if not own:
+        return [credit.points for credit in wanted]
+    found = await _read_own(conn, own)
+    return within_own_limits(wanted, found.used, found.device_counts)
+
+
+async def _read_own(conn: AsyncConnection, own: Sequence[Wanted]) -> _Own:
+    by_member = {(credit.member, credit.campaign.id) for credit in own}
+    with_devices = {
+        (credit.member, credit.campaign.id)
+        for credit in own
+        if credit.campaign.budget is not None and credit.campaign.budget.per_device is not None
+    }
+    devices = await store.read_devices(conn, with_devices) if with_devices else {}
+    names = {member: devices.get(member) or [_name_of(member)] for member, _ in with_devices}
+    locks = {_lock(campaign, _name_of(member)) for member, campaign in by_member}
+    locks |= {_lock(campaign, device) for member, campaign in with_devices for device in names[member]}
+    await store.lock_members(conn, locks)
+    points = await store.read_member_points(conn, by_member)
+    counts: dict[tuple[str, str], int] = {}
+    if with_devices:
+        counts = await store.read_device_counts(conn, with_devices)
+        # A member who is known to have no device counts as one.
+        for (campaign, member), number in (await store.read_member_counts(conn, with_devices)).items():
+            counts[campaign, _name_of(member)] = number
+    used = {
+        (campaign, member): Used(points.get((campaign, member), 0), names.get(member, ()))
+        for member, campaign in by_member
+    }
+    return _Own(used, counts)
+
+
+def _name_of(member: MemberKey) -> str:
+    return "\0".join(member)
+
+
+def _lock(campaign: str, name: str) -> int:
+    """The key of an advisory lock."""
+    return int.from_bytes(blake2b(f"{campaign}\0{name}".encode(), digest_size=8).digest(), signed=True)
