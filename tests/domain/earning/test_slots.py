@@ -48,7 +48,7 @@ def test_no_source_key_is_used_twice(program: Program, history: tuple[str, list[
         if earned and activity.reference:
             references.add(activity.reference)
     assert all(count == 1 for count in keys.values())
-    assert keys.keys() == member.credits.keys()
+    assert keys.keys() == member.source_keys
 
 
 @given(programs, histories(), st.lists(shares, max_size=40))
@@ -98,7 +98,7 @@ def test_a_repeated_share_is_answered_as_the_first_time_and_adds_nothing(
     member = SimulatedLimits()
     answers = [_record(member, V2022, share, at, zone) for at in times]
     assert all(answer == answers[0] for answer in answers)
-    assert len(member.credits) == 1
+    assert len(member.source_keys) == 1
 
 
 def test_limits_hold_across_versions() -> None:

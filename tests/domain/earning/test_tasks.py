@@ -111,7 +111,7 @@ def test_a_task_is_open_if_and_only_if_the_activity_would_earn(done: list[tuple[
         for rule, place in limits.places:
             if (rule, place.kind, place.first_day) == (slot.rule_id, slot.window.kind, slot.window.first_day):
                 numbers.setdefault((rule, place.kind), []).append(place.number)
-    used = UsedSlots(limits.credits.keys() & set(once_keys(TERMS)), numbers, limits.streaks)
+    used = UsedSlots(limits.source_keys & set(once_keys(TERMS)), numbers, limits.streaks)
     found = tasks(used, at)
     for activity in ACTIVITIES:
         expected = {rule.id: found[rule.id].state == "open" for rule in TERMS.rules.matching(activity)}

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     GROUP = "group"
     EXCLUSIVE = "exclusive"
     CAPPED = "capped"
+    LIMIT = "limit"
     BUDGET = "budget"
 
 

@@ -1,6 +1,6 @@
 """A program together with the rules and definitions that campaigns bring."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,8 @@ from engage.domain.definitions.definition import Definition, Scheduled
 from engage.domain.draws.definition import Draw
 from engage.domain.earning.index import index_rules
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.feature.section import Context
+from engage.domain.program import sections
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 
@@ -34,6 +36,12 @@ def with_definitions(program: Program, campaigns: Iterable[Campaign]) -> Program
         for kind in KINDS
     }
     return replace(program, **fields)
+
+
+def context_of(program: Program, campaigns: Sequence[Campaign]) -> Context:
+    """The context of a program's document with the parts of campaigns among its own."""
+    rules = [*program.rules, *(rule for campaign in campaigns for rule in campaign.rules)]
+    return sections.context_of(replace(with_definitions(program, campaigns), rules=rules))
 
 
 def payers(campaigns: Iterable[Campaign]) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,16 +25,23 @@ from engage.domain.program.program import Program
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
 from engage.domain.tiers.simulated import SimulatedTiers
 
-SOMEONE = "someone"
+# The id of a made-up member, which no member has.
+NOBODY: Final = ""
 
 
-class MadeUp(Struct, frozen=True, kw_only=True):
-    """The facts of a made-up member that nothing they do brings about. Of the shares of members they are in
-    each, unless they are `held_out`.
+class GivenFacts(Struct, frozen=True, kw_only=True):
+    """The facts of a member that do not follow from what they do in the simulation.
+
+    Without `joined_at` they join with what they do first; without `levels` these follow. `last_order_at` is
+    an earlier payment. A member without a `member_id` is made up: of the shares of members they are in each,
+    and held out only where they are `held_out`.
     """
 
-    joined_at: datetime | None = None  # With what they do first, unless it says when.
+    member_id: str | None = None
+    joined_at: datetime | None = None
+    levels: frozenset[str] | None = None
     segments: frozenset[str] = frozenset()
+    last_order_at: datetime | None = None
     held_out: bool = False
 
 
@@ -43,21 +51,23 @@ def as_published(campaign: Campaign, version: int = 1) -> PublishedCampaign:
 
 
 def simulate(
-    program: Program, country: str, published: Iterable[PublishedCampaign], facts: MadeUp
+    program: Program, country: str, published: Iterable[PublishedCampaign], facts: GivenFacts
 ) -> SimulatedMember:
     """A new member of a country under a program version and campaigns."""
     zone = program.countries[country].zone
-    index = CampaignIndex(_shared_by(each, facts) for each in published)
+    shared = published if facts.member_id is not None else [_shared_by(each, facts) for each in published]
+    index = CampaignIndex(shared)
     newest = {each.id: each.campaign for each in index.published}
     campaigns = [bounded(campaign, zone) for campaign in newest.values()]
     member = sections.simulate(with_definitions(program, campaigns), country)
     member.terms = replace(program.earning, campaigns=payers(campaigns))
     member.joined_at = facts.joined_at
+    member.feature(SimulatedTiers).given = facts.levels
     member.add(SimulatedCampaigns(member, index, country, facts))
     return member
 
 
-def _shared_by(published: PublishedCampaign, facts: MadeUp) -> PublishedCampaign:
+def _shared_by(published: PublishedCampaign, facts: GivenFacts) -> PublishedCampaign:
     """A campaign whose shares of members have this one, or hold them out."""
     campaign = published.campaign
     held_out = facts.held_out and campaign.holdout_percent > 0
@@ -69,19 +79,21 @@ def _shared_by(published: PublishedCampaign, facts: MadeUp) -> PublishedCampaign
 class SimulatedCampaigns(SimulatedFeature):
     """Campaigns that are known from the beginning. `looks` say what was looked at for boosts, and why not."""
 
-    def __init__(self, member: SimulatedMember, index: CampaignIndex, country: str, facts: MadeUp) -> None:
+    def __init__(
+        self, member: SimulatedMember, index: CampaignIndex, country: str, facts: GivenFacts
+    ) -> None:
         self.looks: list[Look] = []
         self._member = member
-        self._index = index
+        self.index = index
         self._country = country
-        self._segments = facts.segments
+        self._given = facts
         self._widened: dict[tuple[str, ...], EarningTerms] = {}
 
     def terms(self, terms: EarningTerms, at: datetime) -> EarningTerms:
         """With the rules of the campaigns in force that are for the member."""
         found = [
             each
-            for each in self._index.in_force(at, country=self._country, zone=self._zone)
+            for each in self.index.in_force(at, country=self._country, zone=self._zone)
             if each.campaign.rules and why_not(each.campaign, self.facts(at), at) is None
         ]
         names = tuple(each.name for each in found)
@@ -95,22 +107,24 @@ class SimulatedCampaigns(SimulatedFeature):
             bases = [base_of(credit) for credit in credits]
         else:
             bases = bases_of_order(self._member.terms_at(at), order, credits)
-        candidates = partial(self._index.boosting, at=at, country=self._country, zone=self._zone)
+        candidates = partial(self.index.boosting, at=at, country=self._country, zone=self._zone)
         found = additions(bases, candidates, self.facts(at), at, self.looks)
         return [addition.as_boost() for addition in found]
 
     def facts(self, at: datetime) -> Facts:
         """The facts of the member before an activity at `at`."""
         paid = [facts.paid.at for facts in self._member.orders.values() if facts.paid is not None]
+        if self._given.last_order_at is not None:
+            paid.append(self._given.last_order_at)
         return Facts(
             program=self._member.terms.program,
-            member_id=SOMEONE,
+            member_id=self._given.member_id or NOBODY,
             country=self._country,
             zone=self._zone,
             joined_at=self._member.joined_at or at,
             levels=self._member.feature(SimulatedTiers).levels(at),
-            segments=self._segments,
-            last_order_at=max((each for each in paid if each < at), default=None),
+            segments=self._given.segments,
+            last_order_at=max((each for each in paid if each <= at), default=None),
         )
 
     @property

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from engage.domain.activity import Order
 from engage.domain.feature.action import Action
 from engage.domain.feature.outcome import Outcome
-from engage.domain.program.example import Step
+from engage.domain.program.example import TimedStep
 from engage.domain.refusals import Refusal
 from engage.domain.simulation.member import SimulatedMember
 
 
-def play(member: SimulatedMember, step: Step, at: datetime) -> Outcome:
+def play(member: SimulatedMember, step: TimedStep, at: datetime) -> Outcome:
     """Play a step once, between everything that is due before and at its time, and what follows from it.
 
     What is paid because something else happened, such as a step of a challenge, is earned by the step too.
@@ -30,7 +30,7 @@ def play(member: SimulatedMember, step: Step, at: datetime) -> Outcome:
     return outcome
 
 
-def _do(member: SimulatedMember, step: Step, at: datetime) -> Outcome:
+def _do(member: SimulatedMember, step: TimedStep, at: datetime) -> Outcome:
     match step.do:
         case Action() as action:
             return action.play(member, at)

@@ -57,15 +57,27 @@ AnyAction = (
 )
 
 
-class Step(DocumentStruct, frozen=True):
-    """An action, once or again on each of `days`, and its expected outcome.
+class TimedStep(DocumentStruct, frozen=True):
+    """An activity or another action, once or again on each of `days`."""
+
+    at: datetime  # Without an offset: local time of the member's country.
+    do: RuleActivity | AnyAction
+    days: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+    def instants(self, zone: str) -> list[datetime]:
+        """The times of the step in UTC: the same local time on each of its days."""
+        first = self.at if self.at.tzinfo is None else self.at.astimezone(ZoneInfo(zone))
+        later = [(first + timedelta(days=n)).replace(tzinfo=None) for n in range(1, self.days)]
+        return [instant(self.at, zone), *(instant(clock, zone) for clock in later)]
+
+
+class Step(TimedStep, frozen=True):
+    """An action and its expected outcome.
 
     `balance`, `expiring` (all active points, by their end), `streak` and `tiers` are compared after the last
     day.
     """
 
-    at: datetime  # Without an offset: local time of the example's country.
-    do: RuleActivity | AnyAction
     earns: list[ExpectedCredit] | None = None
     refused: ExpectedRefusal | None = None
     quotes: ExpectedQuote | None = None
@@ -78,13 +90,6 @@ class Step(DocumentStruct, frozen=True):
     streak: ExpectedStreak | None = None
     expiring: list[ExpectedExpiration] | None = None
     tiers: list[ExpectedTier] | None = None
-    days: Annotated[int, Meta(ge=1, le=1000)] = 1
-
-    def instants(self, zone: str) -> list[datetime]:
-        """The times of the step in UTC: the same local time on each of its days."""
-        first = self.at if self.at.tzinfo is None else self.at.astimezone(ZoneInfo(zone))
-        later = [(first + timedelta(days=n)).replace(tzinfo=None) for n in range(1, self.days)]
-        return [instant(self.at, zone), *(instant(clock, zone) for clock in later)]
 
 
 class Example(DocumentStruct, frozen=True):

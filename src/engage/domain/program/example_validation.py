@@ -1,29 +1,23 @@
 """Validation of a document's examples, before they are played."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Final
 
-from msgspec import Struct
-from msgspec.structs import asdict
-
 from engage.domain.activity import Activity, Order
-from engage.domain.calendar import happens, start_of_day
 from engage.domain.document import iso_codes
-from engage.domain.document.errors import Problem, duplicate_names, join, nearest, one_of, shown
+from engage.domain.document.errors import Problem, duplicate_names, nearest, one_of, shown
 from engage.domain.feature.action import Action
 from engage.domain.feature.outcome import Expectation
 from engage.domain.feature.section import Context
-from engage.domain.program.example import Example, Step
+from engage.domain.program.example import Example, Step, TimedStep
 from engage.domain.program.program import Program
+from engage.domain.program.step_validation import action_problems, time_problems
 from engage.domain.refusals import Code, UseCase
 
 # Examples are played at each check and each test run. Nobody reads more than these.
 ACTIVITIES_PER_DOCUMENT: Final = 20_000
 
-EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
-
-NO_EXPECTATIONS = frozenset({"at", "do", "days"})
+NO_EXPECTATIONS = frozenset(TimedStep.__struct_fields__)
 OF_ANY_ACTION = frozenset({"refused", "balance", "streak", "expiring", "tiers"})
 
 # The use cases that steps can play, and the codes that they can be refused with.
@@ -48,7 +42,7 @@ def example_problems(program: Program, context: Context) -> Iterator[Problem]:
         if example.country not in program.countries:
             yield Problem(f"{path}.country", one_of(program.countries), shown(example.country))
         elif program.countries[example.country].zone in iso_codes.zones():
-            yield from time_problems(program, example, path)
+            yield from time_problems(program, example.country, example.steps, f"{path}.steps")
 
 
 def common_problems(examples: Sequence[Example]) -> Iterator[Problem]:
@@ -81,7 +75,7 @@ def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
             yield Problem(path, "earns or refused", "neither")
     elif not expected:
         yield Problem(path, one_of(possible), "no expectation")
-    yield from _do(step, f"{path}.do", context)
+    yield from action_problems(step, f"{path}.do", context, refused=step.refused)
     yield from _credits(step, path, context)
     yield from _tiers(step, path, context)
     for name in expected:
@@ -92,13 +86,6 @@ def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
 
 def _results(do: Activity | Action) -> frozenset[str]:
     return do.results if isinstance(do, Action) else frozenset({"earns"})
-
-
-def _do(step: Step, path: str, context: Context) -> Iterator[Problem]:
-    if isinstance(step.do, Action):
-        yield from step.do.problems(path, context, refused=step.refused)
-    elif isinstance(step.do, Order):
-        yield from duplicate_names([line.line_id for line in step.do.lines], f"{path}.lines", "line_id")
 
 
 def _credits(step: Step, path: str, context: Context) -> Iterator[Problem]:
@@ -126,40 +113,3 @@ def _tiers(step: Step, path: str, context: Context) -> Iterator[Problem]:
     for n, tier in enumerate(step.tiers or []):
         if tier.group not in context.ids["tier_groups"]:
             yield Problem(f"{path}.tiers[{n}].group", "the id of a group of tiers", shown(tier.group))
-
-
-def time_problems(program: Program, example: Example, path: str) -> Iterator[Problem]:
-    """Times that do not exist, or else steps out of order."""
-    zone = program.countries[example.country].zone
-    wrong = [problem for field, at in _datetimes(example, path) for problem in _moment(at, zone, field)]
-    yield from wrong
-    if wrong:
-        return
-    previous = start_of_day(program.in_force_from, zone)
-    since = f"a time from {program.in_force_from} on, when the version comes into force"
-    for n, step in enumerate(example.steps):
-        instants = step.instants(zone)
-        if instants[0] < previous:
-            yield Problem(f"{path}.steps[{n}].at", since, step.at.isoformat())
-        previous = max(previous, instants[-1])
-        since = f"a time not before that of the previous step ({previous:%Y-%m-%dT%H:%M:%SZ})"
-
-
-def _datetimes(value: object, path: str) -> Iterator[tuple[str, datetime]]:
-    """(path, time) of every date and time inside a value of a document."""
-    match value:
-        case datetime():
-            yield path, value
-        case list():
-            for n, item in enumerate(value):
-                yield from _datetimes(item, f"{path}[{n}]")
-        case Struct():
-            for name, item in asdict(value).items():
-                yield from _datetimes(item, join(path, name))
-
-
-def _moment(at: datetime, zone: str, path: str) -> Iterator[Problem]:
-    if not EARLIEST_YEAR <= at.year <= LATEST_YEAR:
-        yield Problem(path, f"a year from {EARLIEST_YEAR} to {LATEST_YEAR}", at.isoformat())
-    elif at.tzinfo is None and not happens(at, zone):
-        yield Problem(path, f"a local time of {zone}", f"{at.isoformat()}, which its clocks skip")

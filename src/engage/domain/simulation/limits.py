@@ -23,7 +23,7 @@ class SimulatedLimits:
 
     def __init__(self) -> None:
         self.streaks: dict[str, Streak] = {}  # By rule.
-        self.credits: dict[str, NewCredit] = {}  # By source key.
+        self.source_keys: set[str] = set()  # Those of all credits.
         self.places: set[tuple[str, WindowPlace]] = set()  # (rule, slot of a window) of all credits.
         self.by_reference: dict[str, list[NewCredit]] = {}  # By the reference of their activity.
 
@@ -52,8 +52,8 @@ class SimulatedLimits:
             if grant.run is not None:
                 self.streaks[grant.slot.rule_id] = grant.run
         for credit in earned:
-            assert credit.source_key not in self.credits
-            self.credits[credit.source_key] = credit
+            assert credit.source_key not in self.source_keys
+            self.source_keys.add(credit.source_key)
             self.places |= {(credit.rule_id, place) for place in credit.windows}
         if activity.reference is not None:
             self.by_reference[activity.reference] = earned
@@ -96,4 +96,4 @@ class SimulatedLimits:
                 place = self._place(slot)
                 return Grant(slot, place.number, place.left) if place else None
             case OnceSlot():
-                return Grant(slot, 1) if slot.source_key(1) not in self.credits else None
+                return Grant(slot, 1) if slot.source_key(1) not in self.source_keys else None

@@ -273,6 +273,19 @@ class SimulatedMember:
                 self.account.take_back(credit, standing.taken_back, at)
         return earned
 
+    def promised(self, order_id: str, at: datetime) -> list[NewCredit]:
+        """The credits of a paid order that it gets when it is delivered, as one of the first, if it is
+        delivered next.
+        """
+        paid = {**self.orders, order_id: self.orders[order_id].deliver(at)}
+        delivered = [(key, facts, self._terms_of_order(key)) for key, facts in in_order(paid)]
+        rules = {
+            place.rule_id
+            for place in places(delivered)
+            if place.order_id == order_id and place.due_at is not None
+        }
+        return [each.credit for each in self._standings(order_id) if each.credit.rule_id in rules]
+
     def _set_due_times(self, reference: str) -> None:
         for credit in self.account.credits.values():
             new = credit.new

@@ -8,7 +8,7 @@ from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.unit import POINTS, STATUS, Unit
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
-from engage.domain.tiers.definition import Metric, TierGroup
+from engage.domain.tiers.definition import Level, Metric, TierGroup
 from engage.domain.tiers.fold import TierStanding, level_at, standing
 from engage.domain.tiers.movement import Cause, Movement, order_movements
 
@@ -19,24 +19,24 @@ class SimulatedTiers(SimulatedFeature):
     def __init__(self, member: SimulatedMember, groups: Sequence[TierGroup]) -> None:
         self._member = member
         self.groups = groups
+        self.given: frozenset[str] | None = None  # Levels that do not follow from what the member does.
 
     def boosts(self, credits: Sequence[NewCredit], at: datetime, order: Order | None = None) -> list[Boost]:
-        zone = self._member.market.zone
-        found = [
-            group.boost(level_at(group, self._movements(group.metric), at=at, zone=zone))
-            for group in self.groups
-            if group.multiplies
-        ]
+        found = [group.boost(self._level(group, at)) for group in self.groups if group.multiplies]
         return [boost for boost in found if boost is not None]
 
     def levels(self, at: datetime) -> frozenset[str]:
         """The ids of the levels at `at`, one of each group at most."""
-        zone = self._member.market.zone
-        found = (level_at(group, self._movements(group.metric), at=at, zone=zone) for group in self.groups)
+        found = (self._level(group, at) for group in self.groups)
         return frozenset(level.id for level in found if level is not None)
 
     def standing(self, group: TierGroup, at: datetime) -> TierStanding:
         return standing(group, self._movements(group.metric), at=at, zone=self._member.market.zone)
+
+    def _level(self, group: TierGroup, at: datetime) -> Level | None:
+        if self.given is not None:
+            return next((level for level in group.levels if level.id in self.given), None)
+        return level_at(group, self._movements(group.metric), at=at, zone=self._member.market.zone)
 
     def _movements(self, metric: Metric) -> list[Movement]:
         if metric == "spend_minor":
