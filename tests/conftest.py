@@ -25,6 +25,7 @@ from sqlalchemy import make_url
 from engage.clock import machine_time
 from engage.embedded.installation import running_servers
 from engage.settings import Settings
+from tests.support import generated_cases  # noqa: F401  # Sets hypothesis up.
 from tests.support.clock import NOON, set_sandbox_clock
 
 if "faketime" in os.environ.get("LD_PRELOAD", ""):

@@ -18,6 +18,7 @@ from engage.api.http.operation import OPT
 from engage.flows.checkout.hold import HoldRequest
 from engage.flows.members.register import MemberRegistration
 from tests.api.calling import Calling, fields, problem
+from tests.support.generated_cases import cases
 
 HANDLERS = [
     handler
@@ -36,7 +37,7 @@ WRONG: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=cases(200))
 @given(st.sampled_from(range(len(BODIES))), st.data())
 def test_the_slow_walk_refuses_what_msgspec_refuses_and_nothing_else(n: int, drawn: st.DataObject) -> None:
     body = {"body": deepcopy(sound(inspect.type_info(BODIES[n])))}

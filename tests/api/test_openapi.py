@@ -21,6 +21,7 @@ from engage.domain.refusals import Code, UseCase, codes_of
 from engage.flows.shop.events import AnyEvent
 from engage.settings import Settings
 from tests.api.process import ApiProcess, api_process
+from tests.support.generated_cases import cases
 
 KEPT = Path(__file__).parents[2] / "openapi" / "engage.yaml"
 PROBLEM_JSON = "application/problem+json"
@@ -223,7 +224,7 @@ BEYOND_SCHEMAS = {
     sys.version_info < (3, 12), reason="CPython 3.11's ast fails at random under it, with a SystemError"
 )
 @schema.parametrize()
-@hypothesis_settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=cases(EXAMPLES))
 def test_the_api_keeps_its_contract(case: Any, server: ApiProcess, credentials: dict[str, str]) -> None:
     if case.method == "OPTIONS":
         return  # Litestar answers these by itself.

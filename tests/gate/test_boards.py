@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from engage.gate.boards import COMPLETE, LOADING, BoardRow, sort_bytes
 from engage.gate.client import Gate, open_gate
 from engage.settings import Settings
+from tests.support.generated_cases import cases
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 BOARD = ("market", "week", "2026-11-16")
@@ -86,7 +87,7 @@ async def test_a_loading_that_another_one_or_a_loss_has_overtaken_stops(gate: Ga
     assert await gate.boards.top(BOARD, 10) is None
 
 
-@limits(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=cases(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcde"), st.integers(0, 3), st.integers(0, 3), st.integers(1, 6)),

@@ -28,6 +28,7 @@ from tests.gate.claims import (
     taken,
     tap,
 )
+from tests.support.generated_cases import cases
 
 FREEZES = FreezeTerms(start=1, max=2, earn_every_days=3)
 FORGIVING = DailyStreak(freezes=FREEZES, grace_until="03:00")
@@ -47,9 +48,7 @@ losses = st.sampled_from(["none", "none", "none", "confirmation", "member", "fre
 _numbers = iter(range(1_000_000))
 
 
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=cases(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(terms_of_any_kind, st.lists(st.tuples(st.integers(1, 80), losses), min_size=1, max_size=14))
 async def test_the_gate_counts_as_the_model_does(
     gate: Gate, terms: DailyStreak, steps: list[tuple[int, str]]

@@ -23,6 +23,7 @@ from engage.settings import Settings
 from tests.properties.activity_scenario import ActivityScenario, Loss
 from tests.support.activities import link, review, services_with_activities, social, tap
 from tests.support.blocking import BlockingServices, blocking
+from tests.support.generated_cases import cases
 
 DRAWN_SCENARIOS = 25
 DRAWN_STEPS = 25
@@ -124,16 +125,14 @@ def test_every_drawn_scenario_gives_the_answers_of_the_model(services: BlockingS
     run_state_machine_as_test(
         ActivityMachine,
         settings=hypothesis_settings(
-            max_examples=DRAWN_SCENARIOS,
+            max_examples=cases(DRAWN_SCENARIOS),
             stateful_step_count=DRAWN_STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
         ),
     )
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", range(cases(SEEDS)))
 def test_every_random_scenario_gives_the_answers_of_the_model(services: BlockingServices, seed: int) -> None:
     """Independent steps differ more from each other than drawn ones. A failure shows its seed and steps."""
     chance = random.Random(seed)

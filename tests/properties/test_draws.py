@@ -34,6 +34,7 @@ from tests.support.blocking import BlockingServices, blocking
 from tests.support.clock import advance, stopped_clock
 from tests.support.database import rows
 from tests.support.draws import PROGRAM, join, services_with_draws, try_to_enter
+from tests.support.generated_cases import cases
 
 EXAMPLES = 25
 MEMBERS = 6
@@ -120,12 +121,7 @@ def services(own_database: Settings, valkey: Redis) -> Iterator[BlockingServices
 
 def test_the_list_and_the_prizes_follow_the_members(services: BlockingServices) -> None:
     @given(scenarios)
-    @hypothesis_settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
+    @hypothesis_settings(max_examples=cases(EXAMPLES), suppress_health_check=list(HealthCheck))
     def play(phases: tuple[list[Step], list[Step], list[Step], list[Step]]) -> None:
         services.run(_play(services.services, phases))
 

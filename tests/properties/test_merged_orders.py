@@ -30,6 +30,7 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.blocking import BlockingServices, blocking
 from tests.support.clock import advance
 from tests.support.database import rows
+from tests.support.generated_cases import cases
 from tests.support.orders import (
     PROGRAM,
     balance,
@@ -185,9 +186,7 @@ def services(module_database: Settings) -> Iterator[BlockingServices]:
 @example([("paid", "one"), ("delivered", "one"), ("r-1", "both")], 3, True)
 @example([("paid", "both"), ("delivered", "both"), ("r-all", "one")], 2, False)
 @example([("r-1", "one"), ("r-1", "other"), ("spent", "other"), ("paid", "one"), ("r-2", "other")], 3, True)
-@hypothesis_settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False
-)
+@hypothesis_settings(max_examples=cases(EXAMPLES), suppress_health_check=list(HealthCheck))
 def test_a_merged_order_is_as_if_it_had_always_been_the_survivors(
     services: BlockingServices, steps: Steps, merged_after: int, one_goes: bool
 ) -> None:

@@ -41,6 +41,7 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.blocking import BlockingServices, blocking
 from tests.support.clock import advance
 from tests.support.database import rows
+from tests.support.generated_cases import cases
 from tests.support.withdrawals import OPEN, PROGRAM, balance, join, services_with_withdrawals
 
 EXAMPLES = 20
@@ -179,12 +180,7 @@ def test_money_is_paid_once_and_points_leave_exactly_then(
     services: BlockingServices, provider: UnreliableProvider
 ) -> None:
     @given(scenarios)
-    @hypothesis_settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
+    @hypothesis_settings(max_examples=cases(EXAMPLES), suppress_health_check=list(HealthCheck))
     def play(steps: list[Step]) -> None:
         services.run(_play(services.services, provider, steps))
 

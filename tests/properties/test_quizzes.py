@@ -35,6 +35,7 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.blocking import BlockingServices, blocking
 from tests.support.clock import NOON, advance, stopped_clock
 from tests.support.database import rows
+from tests.support.generated_cases import cases
 from tests.support.programs import services_with
 from tests.support.quizzes import quiz_document, quizzes_in_toml
 
@@ -103,12 +104,7 @@ def test_quizzes_go_as_those_of_the_simulated_member(services: BlockingServices)
     program = parse.parse(DOCUMENT, source="test")
 
     @given(st.sampled_from(["ES", "GB"]), scenarios)
-    @hypothesis_settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
+    @hypothesis_settings(max_examples=cases(EXAMPLES), suppress_health_check=list(HealthCheck))
     def play(country: str, steps: list[Step]) -> None:
         services.run(_play(services.services, program, country, steps))
 

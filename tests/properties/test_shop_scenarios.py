@@ -24,6 +24,7 @@ from engage.settings import Settings
 from tests.properties.reference_model import SHOPS, Line
 from tests.properties.shop_scenario import ShopScenario, services_with_presets
 from tests.support.blocking import BlockingServices, blocking
+from tests.support.generated_cases import cases
 
 SCENARIOS = 18
 STEPS = 25
@@ -155,15 +156,13 @@ class ShopMachine(RuleBasedStateMachine):
 def test_the_ledger_of_a_program_is_as_in_the_reference_model(
     services: BlockingServices, program: str
 ) -> None:
-    ShopMachine.blocking, ShopMachine.program = services, program
+    # A class for each program, as the fixed cases follow from its name.
+    name = program.title().replace("-", "")
+    machine = type(name, (ShopMachine,), {"blocking": services, "program": program})
     run_state_machine_as_test(
-        ShopMachine,
+        machine,
         settings=hypothesis_settings(
-            max_examples=SCENARIOS,
-            stateful_step_count=STEPS,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
+            max_examples=cases(SCENARIOS), stateful_step_count=STEPS, suppress_health_check=list(HealthCheck)
         ),
     )
 

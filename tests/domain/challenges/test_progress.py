@@ -11,6 +11,7 @@ from engage.domain.challenges.facts import Fact
 from engage.domain.challenges.interest import interest_of
 from engage.domain.challenges.progress import progress_of, progress_of_runs, reached_steps
 from tests.domain.challenges.challenges import MONDAY, TAPS, ZONE, challenge, course, days, tap
+from tests.support.generated_cases import cases
 
 
 def fact(day: float, activity: str = "review", **fields: Any) -> Fact:
@@ -112,7 +113,7 @@ GOALS = st.sampled_from(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=cases(60))
 @given(st.lists(FACTS, max_size=25), GOALS, st.sampled_from([None, "daily", "weekly", "monthly"]), st.data())
 def test_the_fold_is_of_a_set_and_less_is_never_more(
     facts: list[Fact], goal: dict[str, Any], repeats: str | None, data: st.DataObject

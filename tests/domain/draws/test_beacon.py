@@ -10,6 +10,7 @@ from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
 from engage.domain.draws.beacon import QUICKNET, is_signed, message_of, sandbox_chain
 from tests.domain.draws.rounds import PUBLISHED
+from tests.support.generated_cases import cases
 
 SIGNATURE = PUBLISHED[123]
 
@@ -26,7 +27,7 @@ def test_the_pinned_parameters_are_those_that_name_the_chain() -> None:
 
 
 @given(st.integers(0, len(SIGNATURE) // 2 - 1), st.integers(1, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60))
 def test_no_altered_signature_is_verified(place: int, change: int) -> None:
     octets = bytearray.fromhex(SIGNATURE)
     octets[place] ^= change

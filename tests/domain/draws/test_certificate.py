@@ -15,6 +15,7 @@ from engage.domain.draws.beacon import QUICKNET, message_of, sandbox_chain
 from engage.domain.draws.certificate import CertifiedRound, DrawCertificate, certified, faults
 from engage.domain.draws.reading import read_certificate
 from tests.domain.draws.rounds import CLOSES_AT, ROUND, certificate, sign
+from tests.support.generated_cases import cases
 
 SOUND = certificate(7, prizes=3)
 BUILTINS: dict[str, Any] = msgspec.to_builtins(SOUND)
@@ -80,7 +81,7 @@ def neighbours(value: Any) -> list[Any]:
 
 
 @given(st.sampled_from(places(BUILTINS)), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=cases(400))
 def test_no_certificate_with_one_altered_field_proves_anything(
     path: tuple[Any, ...], data: st.DataObject
 ) -> None:
@@ -90,7 +91,7 @@ def test_no_certificate_with_one_altered_field_proves_anything(
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=cases(150))
 def test_no_flipped_bit_of_the_text_goes_unnoticed(data: st.DataObject) -> None:
     text = bytearray(written(SOUND))
     text[data.draw(st.integers(0, len(text) - 1))] ^= 1 << data.draw(st.integers(0, 7))

@@ -15,6 +15,7 @@ from engage.domain.draws.certificate import terms_of
 from engage.domain.draws.commitment import entry_hash, merkle_root, root_of
 from engage.domain.draws.drawing import named_round, winners_of
 from tests.domain.draws.rounds import CLOSES_AT, PUBLISHED, ROUND, certificate
+from tests.support.generated_cases import cases
 
 SIGNATURE = PUBLISHED[ROUND]
 
@@ -49,7 +50,7 @@ def test_a_member_can_compute_the_hash_of_their_entry_with_any_tool() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=cases(60))
 def test_every_field_of_the_terms_changes_the_root(data: st.DataObject) -> None:
     made = certificate()
     terms = terms_of(made)
@@ -66,7 +67,7 @@ def test_every_field_of_the_terms_changes_the_root(data: st.DataObject) -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.binary(min_size=48, max_size=48))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=cases(80))
 def test_winners_are_entries_and_none_wins_twice(count: int, prizes: int, signature: bytes) -> None:
     numbers = list(range(3, 3 + 5 * count, 5))
     winners = winners_of("ab" * 32, signature.hex(), numbers, prizes)

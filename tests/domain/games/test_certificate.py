@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from engage.domain.games.certificate import receipt, verify
 from tests.domain.games.certificates import SEED, Run, game, names
+from tests.support.generated_cases import cases
 
 
 def played(plays: int = 60, players: int = 7) -> Run:
@@ -145,7 +146,7 @@ def test_more_plays_than_chances_are_found_out() -> None:
     assert verify(run.certificate()) == ["play 2: its player has no chance left"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=cases(40))
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.booleans()), max_size=60),
     st.sampled_from(["ever", "day", "week", "month"]),

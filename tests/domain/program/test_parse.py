@@ -26,6 +26,7 @@ from engage.domain.program.program import Program
 from engage.messages.traces import trace_line
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
 from tests.domain.broken_shops import BROKEN_SHOPS, SHOP
+from tests.support.generated_cases import cases
 
 WRONG = [(SOUND, name, *broken) for name, broken in BROKEN.items()]
 WRONG += [(SHOP, name, *broken) for name, broken in BROKEN_SHOPS.items()]
@@ -150,7 +151,7 @@ TABLES = [tomllib.loads(text) for text in (SOUND, SHOP, *map(programs.text, prog
 
 
 @given(st.sampled_from(TABLES), st.data())
-@settings(max_examples=400)
+@settings(max_examples=cases(400))
 def test_every_wrong_field_is_found_and_no_other(sound: dict[str, Any], drawn: st.DataObject) -> None:
     """The walk through the types agrees with msgspec. Tables that pass both never break the validation."""
     table = deepcopy(sound)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from engage.domain.quizzes.grading import Answers, check_answers, grade, normalized
 from engage.domain.refusals import Refusal
+from tests.support.generated_cases import cases
 from tests.support.quizzes import quiz
 
 RIGHT: dict[str, list[str]] = {"one": ["b"], "several": ["a", "c"], "order": ["d", "b", "a", "c"]}
@@ -41,7 +42,7 @@ def test_only_a_whole_answer_is_right(answers: Answers, right: set[str]) -> None
     each=st.one_of(st.none(), st.integers(1, 9)),
     full=st.one_of(st.none(), st.integers(1, 9)),
 )
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 def test_points_follow_from_the_right_answers_and_the_pass_mark(
     answers: Answers, pass_mark: int | None, each: int | None, full: int | None
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engage.domain.quizzes.definition import Option, Question
 from engage.domain.quizzes.paper import paper
+from tests.support.generated_cases import cases
 from tests.support.quizzes import QUESTIONS, question, quiz
 
 POOL = [question(f"q{n}", "one", ["a"]) for n in range(8)]
@@ -20,7 +21,7 @@ def ids(items: Sequence[Question | Option]) -> list[str]:
 
 
 @given(seed=st.binary(min_size=16, max_size=16), draw=st.integers(1, 8), shuffle=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=cases(60))
 def test_a_paper_has_the_drawn_questions_with_all_their_options(
     seed: bytes, draw: int, shuffle: bool
 ) -> None:

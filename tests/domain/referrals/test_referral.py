@@ -22,6 +22,7 @@ from engage.domain.referrals.referral import (
 )
 from engage.domain.refusals import Refusal
 from tests.support.clock import DAY, NOON
+from tests.support.generated_cases import cases
 
 HOLD = 7 * DAY
 SECOND = timedelta(seconds=1)
@@ -188,7 +189,7 @@ FACTS = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=cases(150))
 @given(
     terms=st.sampled_from([BY_ORDER, BY_BOTH]),
     steps=st.lists(st.tuples(FACTS, st.integers(0, 9), st.sampled_from(["", "", "", "approve", "reject"]))),

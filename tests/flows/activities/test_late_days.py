@@ -26,6 +26,7 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, NOON, stopped_clock
 from tests.support.crash import lose_publications
 from tests.support.database import rows
+from tests.support.generated_cases import cases
 from tests.support.programs import services_with
 from tests.support.streaks import (
     FORGIVING,
@@ -95,9 +96,7 @@ steps = st.lists(
 )
 
 
-@hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=cases(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps, st.data())
 async def test_any_order_of_events_leaves_the_same_streak(
     services: Services, wanted: list[Step], data: st.DataObject

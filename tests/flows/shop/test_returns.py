@@ -21,6 +21,7 @@ from engage.settings import Settings
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
+from tests.support.generated_cases import cases
 from tests.support.orders import (
     PROGRAM,
     balance,
@@ -293,7 +294,7 @@ scenarios = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=cases(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scenarios, st.integers(0, 10**6))
 async def test_a_returned_order_leaves_nothing_whatever_happened_before(
     services: Services, steps: list[str], number: int
