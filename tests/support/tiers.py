@@ -173,8 +173,10 @@ async def tap(services: Services, member_id: str = "m-1", at: datetime | None = 
     return await act(services, FuelTap(), member_id, at)
 
 
-async def review(services: Services, review_id: str, member_id: str = "m-1") -> list[CreditView]:
-    return await act(services, Review(product_id=review_id, review_id=review_id), member_id)
+async def review(
+    services: Services, review_id: str, member_id: str = "m-1", at: datetime | None = None
+) -> list[CreditView]:
+    return await act(services, Review(product_id=review_id, review_id=review_id), member_id, at)
 
 
 def shown(credits: Sequence[CreditView]) -> list[tuple[str, int, str, str | None]]:

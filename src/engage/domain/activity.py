@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from engage.domain.keys import (
     challenge_reference,
@@ -150,7 +150,8 @@ class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     line_id: Identifier
     product_id: Identifier
-    category: Identifier | None = None
+    # Unset, it leaves no trace: an order that an earlier release took is the same in this one.
+    category: Identifier | UnsetType = UNSET
     quantity: Annotated[int, Meta(ge=1, le=100_000)] = 1
     paid: MinorUnits
     promotion: bool = False

@@ -6,17 +6,18 @@ decides about a later activity refreshes first. So whatever process decides, wha
 the activity decides.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import READ_WITHIN, Action, intervals
-from engage.runtime.database import one_statement, transaction
+from engage.runtime.database import one_statement
 from engage.store.campaigns import actions as stored_actions
 from engage.store.campaigns.versions import CampaignKey, StoredVersion, read_approved
 
@@ -31,6 +32,8 @@ class CampaignCache:
         self._known_until = datetime.min.replace(tzinfo=UTC)
         self._count = 0
         self._indexes: dict[str, CampaignIndex] = {}
+        # Of many who find that too little is known, one reads it.
+        self._refreshing = asyncio.Lock()
 
     @property
     def count(self) -> int:
@@ -41,24 +44,30 @@ class CampaignCache:
         """The campaigns of a program, as of the last refresh."""
         return self._indexes.get(program_id, NO_CAMPAIGNS)
 
-    async def at(self, db: AsyncEngine, at: datetime) -> None:
-        """Make sure that everything is known that is in force at an instant, which is not ahead of the clock.
+    async def at(self, conn: AsyncConnection, at: datetime) -> Mapping[str, CampaignIndex]:
+        """The campaigns of all programs that have some, with everything that is in force at an instant, which
+        is not ahead of the clock.
 
-        Raises Unavailable.
+        What is missing is read on this connection: a posting that waited for another one would hold its own
+        meanwhile. Each statement of its transaction sees what is committed.
         """
         if at >= self._known_until:
-            await self.refresh(db)
+            async with self._refreshing:
+                if at >= self._known_until:
+                    await self._refresh(conn)
+        return self._indexes
 
     async def refresh(self, db: AsyncEngine) -> None:
         """Raises Unavailable."""
+        async with one_statement(db) as conn, self._refreshing:
+            await self._refresh(conn)
+
+    async def _refresh(self, conn: AsyncConnection) -> None:
         began = self._clock.now()
-        async with one_statement(db) as conn:
-            known = await stored_actions.count(conn)
-        if known != self._count:
-            async with transaction(db) as conn:
-                by_campaign = await stored_actions.read_all(conn)
-                approved = await read_approved(conn)
-            self._indexes = indexes(by_campaign, approved)
+        if await stored_actions.count(conn) != self._count:
+            # Each action that is read is about a version that is read after it.
+            by_campaign = await stored_actions.read_all(conn)
+            self._indexes = indexes(by_campaign, await read_approved(conn))
             self._count = sum(map(len, by_campaign.values()))
         self._known_until = began + READ_WITHIN
 

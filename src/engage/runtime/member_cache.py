@@ -4,7 +4,7 @@ Every process looks for these every few seconds. In between, the ledger accepts 
 the flow gets AccountClosed, refreshes the cache and tries again with the current member.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -38,12 +38,16 @@ class MemberCache:
         """The id of the survivor if the member is known to be merged, or else the same id."""
         return self._merged.get((program_id, member_id), member_id)
 
+    def known(self, keys: Iterable[MemberKey]) -> dict[MemberKey, Member]:
+        """Those members who are in memory, by the requested keys."""
+        return {key: self._members[key] for key in keys if key in self._members}
+
     async def find(self, db: AsyncEngine, keys: Sequence[MemberKey]) -> dict[MemberKey, Member]:
         """The members by the requested keys, with at most one query. A key that is no member's is absent.
 
         For a merged member it is the survivor, whose id differs from the key's. Raises Unavailable.
         """
-        found = {key: self._members[key] for key in keys if key in self._members}
+        found = self.known(keys)
         missing = list({key for key in keys if key not in found and is_member_id(key[1])})
         if missing:
             async with transaction(db) as conn:

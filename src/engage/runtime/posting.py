@@ -72,7 +72,7 @@ class Posting:
         """
         added = {}
         if boosts:
-            added = await boost_credits(self._services, self.conn, accepting, changed=self._changed)
+            added = await boost_credits(self._services, self.conn, accepting, now=now, changed=self._changed)
         accepting = [*accepting, *(row for rows in added.values() for row in rows)]
         accepted = await ledger.accept(
             self.conn,

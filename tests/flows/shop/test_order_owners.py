@@ -10,7 +10,7 @@ from engage.flows.members.erase import erase_member
 from engage.flows.operations.audit import audit_snapshot
 from engage.flows.shop.events import AnyEvent
 from engage.flows.shop.take_events import take_events
-from engage.runtime.database import snapshot
+from engage.runtime.database import open_database, snapshot
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import assert_audit_is_clean
@@ -120,8 +120,10 @@ async def test_an_older_folder_keeps_the_first_payer_and_the_audit_names_the_oth
                     "UPDATE orders SET paid_at = paid_at - interval '1 hour' WHERE member_id = 'm-2'"
                 )
         await services.post_commit.drain()
-        await move(services.db, command.downgrade, "0003")
-        await move(services.db, command.upgrade, "head")
+        tables = open_database(own_database.database_url, pool_size=1, any_schema=True)
+        await move(tables, command.downgrade, "0003")
+        await move(tables, command.upgrade, "head")
+        await tables.dispose()
         assert await rows(services.db, "SELECT member_id FROM order_owners") == [("m-2",)]
         async with snapshot(services.db) as conn:
             (finding,) = (await audit_snapshot(conn, services.clock)).broken

@@ -23,8 +23,8 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import ReviewReference, ReviewRemovedEvent
 from engage.flows.shop.take_events import take_events
 from engage.flows.tiers.react import activate_status, end_levels, store_levels
-from engage.runtime.boosts import Moment, boosts_at, known_boosts, multiplying_groups, read_facts
 from engage.runtime.database import one_statement
+from engage.runtime.levels import Moment, boosts_of, groups_asked, known_levels, levels_at, read_facts
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.tiers.known_levels import MOST_NOTES
@@ -89,14 +89,15 @@ async def both(
     services: Services, members: Sequence[MemberKey], at: datetime
 ) -> tuple[dict[MemberKey, tuple[Boost, ...]], dict[MemberKey, tuple[Boost, ...]]]:
     """(boosts as far as they are known by what is stored, boosts by all facts) at an instant."""
-    moment = Moment(await multiplying_groups(services, PROGRAM, "1"), at, ZONE)
+    moment = Moment(await groups_asked(services, PROGRAM, "1"), at, ZONE)
     async with one_statement(services.db) as conn:
-        known = await known_boosts(conn, dict.fromkeys(members, moment))
+        levels = await known_levels(conn, dict.fromkeys(members, moment))
         facts = await read_movements(conn, members, {"spend_minor", "points_earned", "status"})
         counted = await read_facts(conn, {member: [moment] for member in members})
-    folded = {member: boosts_at(moment, facts[member]) for member in members}
-    assert {member: boosts_at(moment, counted[member]) for member in members} == folded
-    return known, folded
+    folded = {member: levels_at(moment, facts[member]) for member in members}
+    assert {member: levels_at(moment, counted[member]) for member in members} == folded
+    known = {member: boosts_of(held) for member, held in levels.items()}
+    return known, {member: boosts_of(held) for member, held in folded.items()}
 
 
 class History:

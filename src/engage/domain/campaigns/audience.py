@@ -92,6 +92,28 @@ def is_held_out(campaign: Campaign, member_id: str) -> bool:
 
 def outside(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
     """Why a member is not in the audience; None for a member who is, held out or not."""
+    return _outside_as_member(campaign, facts) or _outside_by_facts(campaign.audience, facts, at)
+
+
+def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
+    """Why a campaign gives this member nothing; None where it does."""
+    reason = outside(campaign, facts, at)
+    if reason is None and is_held_out(campaign, facts.member_id):
+        return Reason.HOLDOUT
+    return reason
+
+
+def asks_for(campaign: Campaign, facts: Facts) -> frozenset[Need]:
+    """The facts of a member on which it depends whether a campaign is for them, besides those of everybody:
+    none where these say that it is not.
+    """
+    needed = needs(campaign.audience)
+    if not needed or _outside_as_member(campaign, facts) or is_held_out(campaign, facts.member_id):
+        return frozenset()
+    return needed
+
+
+def _outside_as_member(campaign: Campaign, facts: Facts) -> Reason | None:
     audience = campaign.audience
     if audience.countries is not None and facts.country not in audience.countries:
         return Reason.COUNTRY
@@ -101,27 +123,20 @@ def outside(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
         share = share_of(facts.member_id, campaign.program, campaign.id, "percent")
         if share >= audience.percent:
             return Reason.PERCENT
+    return None
+
+
+def _outside_by_facts(audience: Audience, facts: Facts, at: datetime) -> Reason | None:
     if audience.tiers is not None and facts.levels.isdisjoint(audience.tiers):
         return Reason.TIER
     if audience.segments is not None and facts.segments.isdisjoint(audience.segments):
         return Reason.SEGMENT
-    if audience.first_order and facts.last_order_at is not None:
+    last = facts.last_order_at
+    if audience.first_order and last is not None:
         return Reason.FIRST_ORDER
-    if (
-        audience.no_order_for is not None
-        and facts.last_order_at is not None
-        and facts.last_order_at > at - audience.no_order_for
-    ):
+    if audience.no_order_for is not None and last is not None and last > at - audience.no_order_for:
         return Reason.RECENT_ORDER
     return None
-
-
-def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
-    """Why a campaign gives this member nothing; None where it does."""
-    reason = outside(campaign, facts, at)
-    if reason is None and is_held_out(campaign, facts.member_id):
-        return Reason.HOLDOUT
-    return reason
 
 
 def _joined(audience: Audience, facts: Facts) -> bool:

@@ -87,37 +87,52 @@ def additions(
     for base in bases:
         if base.credit.unit != POINTS:
             continue
-        wanted = _wanted(base, candidates(base.credit.rule_id), facts, at, reasons, looks)
-        found += _stacked(base, wanted, looks)
+        for_member = _for_member(candidates(base.credit.rule_id), facts, at, reasons, looks)
+        found += additions_beside(base, for_member, looks)
     return found
 
 
-def _wanted(
-    base: Base,
+def additions_beside(
+    base: Base, candidates: Iterable[Candidate], looks: list[Look] | None = None
+) -> list[Addition]:
+    """The additions to one credit by boosts of campaigns that are for its member, by their ranks."""
+    if base.credit.unit != POINTS:
+        return []
+    return _stacked(base, _wanted(base, candidates, looks), looks)
+
+
+def _for_member(
     candidates: Iterable[Candidate],
     facts: Facts,
     at: datetime,
     reasons: dict[str, Reason | None],
     looks: list[Look] | None,
-) -> list[Addition]:
-    """The first boost of each campaign that applies to a base."""
-    found: dict[str, Addition] = {}
+) -> list[Candidate]:
+    """The boosts of campaigns that are for a member. `reasons` are those found so far, by campaign."""
+    found = []
     for candidate in candidates:
         campaign = candidate.published.campaign
         if campaign.id not in reasons:
             reasons[campaign.id] = reason = why_not(campaign, facts, at)
             if reason is not None:
                 _look(looks, candidate.published, AUDIENCE, reason)
-        if reasons[campaign.id] is not None:
-            continue
-        if campaign.id in found:
+        if reasons[campaign.id] is None:
+            found.append(candidate)
+    return found
+
+
+def _wanted(base: Base, candidates: Iterable[Candidate], looks: list[Look] | None) -> list[Addition]:
+    """The first boost of each campaign that applies to a base."""
+    found: dict[str, Addition] = {}
+    for candidate in candidates:
+        if candidate.published.id in found:
             _look(looks, candidate.published, candidate.boost.id, Reason.OTHER_BOOST, base)
             continue
         addition = _addition(base, candidate)
         if isinstance(addition, Reason):
             _look(looks, candidate.published, candidate.boost.id, addition, base)
         else:
-            found[campaign.id] = addition
+            found[candidate.published.id] = addition
     return sorted(found.values(), key=lambda addition: addition.rank)
 
 

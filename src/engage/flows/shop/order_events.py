@@ -57,7 +57,7 @@ async def take_order_events(services: Services, events: Sequence[MemberEvent], *
             return event
 
         answers = decide_each(events, add)
-        after = await with_boosts(services, conn, before, after, _paid_in_turn(events))
+        after = await with_boosts(services, conn, before, after, _paid_in_turn(events), now=now)
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
         if changed:
             await write_orders(conn, changed)
@@ -115,8 +115,8 @@ async def _read_payments(
     }
 
 
-def _paid_in_turn(events: Sequence[MemberEvent]) -> list[OrderKey]:
-    return [_key(event) for event in events if isinstance(event.event, OrderPaidEvent)]
+def _paid_in_turn(events: Sequence[MemberEvent]) -> dict[OrderKey, Member]:
+    return {_key(event): event.member for event in events if isinstance(event.event, OrderPaidEvent)}
 
 
 def _key(event: MemberEvent) -> OrderKey:

@@ -1,0 +1,89 @@
+"""The facts of members that decide whether campaigns are for them: only those that matter are read.
+
+The country of a member and the time of joining are in memory. Payments are one statement for all members of a
+posting, where a campaign asks for them; levels are read with those that multiply points
+(`engage.runtime.levels`).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import reduce
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from engage.domain.campaigns.audience import Facts, Need, asks_for, why_not
+from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.keys import MemberKey
+from engage.runtime.services import Services
+from engage.store.members.members import Member, read_members
+from engage.store.shop.payments import PaymentsBefore, read_last_payments
+
+NO_ONE: Final[frozenset[str]] = frozenset()
+
+
+class Occasion(Struct, frozen=True):
+    """A member at the time of an activity, and the campaigns that may be about it."""
+
+    facts: Facts
+    at: datetime
+    campaigns: Sequence[PublishedCampaign]
+
+    def asking(self, need: Need) -> list[PublishedCampaign]:
+        """The campaigns for which it matters what is read of the member."""
+        return [each for each in self.campaigns if need in asks_for(each.campaign, self.facts)]
+
+    @property
+    def levels(self) -> frozenset[str]:
+        """The levels that are asked for."""
+        return _union(each.campaign.audience.tiers for each in self.asking("tiers"))
+
+    @property
+    def payments(self) -> PaymentsBefore:
+        return PaymentsBefore(self.facts.program, self.facts.member_id, self.at)
+
+
+class Audiences:
+    """The facts of occasions as they were read."""
+
+    def __init__(self, last_payments: Mapping[PaymentsBefore, datetime]) -> None:
+        self._last_payments = last_payments
+
+    def facts(
+        self, occasion: Occasion, levels: frozenset[str] = NO_ONE, paid: Iterable[datetime] = ()
+    ) -> Facts:
+        """All facts of an occasion. `paid` are payments that are under way."""
+        known = self._last_payments.get(occasion.payments)
+        before = [at for at in (known, *paid) if at is not None and at < occasion.at]
+        if not levels and not before:
+            return occasion.facts
+        return replace(occasion.facts, levels=levels, last_order_at=max(before, default=None))
+
+    def reached_by(self, occasion: Occasion, facts: Facts) -> frozenset[str]:
+        """The campaigns that are for the member."""
+        return frozenset(
+            each.id for each in occasion.campaigns if why_not(each.campaign, facts, occasion.at) is None
+        )
+
+
+async def read_audiences(conn: AsyncConnection, occasions: Collection[Occasion]) -> Audiences:
+    """Read what the campaigns of occasions ask for, apart from levels."""
+    payments = {occasion.payments for occasion in occasions if occasion.asking("orders")}
+    return Audiences(await read_last_payments(conn, payments) if payments else {})
+
+
+async def members_of(
+    services: Services, conn: AsyncConnection, keys: Collection[MemberKey]
+) -> dict[MemberKey, Member]:
+    """The members of these accounts: those in memory, and others as this transaction sees them. A member who
+    is joining is in no other one.
+    """
+    found = services.members.known(keys)
+    missing = [key for key in keys if key not in found]
+    return found | await read_members(conn, missing) if missing else found
+
+
+def _union(found: Iterable[Sequence[str] | None]) -> frozenset[str]:
+    return reduce(frozenset.union, (frozenset(each or ()) for each in found), NO_ONE)
