@@ -95,7 +95,7 @@ DOMAIN_BOTTOM_UP = [
 
 # Packages of engage.flows. Those that combine features are above the features.
 FLOWS_BOTTOM_UP = [
-    "definitions",
+    *("definitions", "segments"),
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
     *("quizzes", "draws", "games", "tiers"),

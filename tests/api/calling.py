@@ -39,12 +39,7 @@ class Caller:
 
     async def post(self, path: str, body: object = None, **headers: str) -> httpx.Response:
         """Send `body` as JSON, or as it is if it is bytes."""
-        sent: dict[str, Any] = {}
-        if isinstance(body, bytes):
-            sent["content"] = body
-        elif body is not None:
-            sent["json"] = body
-        return await self._client.post(path, headers=self._headers | _named(headers), **sent)
+        return await self._client.post(path, headers=self._headers | _named(headers), **_sent(body))
 
     async def request(self, method: str, path: str, body: object = None) -> httpx.Response:
         return await self._client.request(method, path, headers=self._headers, json=body)
@@ -53,7 +48,8 @@ class Caller:
         return await self._client.patch(path, headers=self._headers | _named(headers), json=body)
 
     async def put(self, path: str, body: object, **headers: str) -> httpx.Response:
-        return await self._client.put(path, headers=self._headers | _named(headers), json=body)
+        """Send `body` as JSON, or as it is if it is bytes or an iterator of them."""
+        return await self._client.put(path, headers=self._headers | _named(headers), **_sent(body))
 
     async def delete(self, path: str, **headers: str) -> httpx.Response:
         return await self._client.delete(path, headers=self._headers | _named(headers))
@@ -177,6 +173,12 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 def fields(document: dict[str, Any]) -> list[str]:
     """Return the fields that a problem names."""
     return [error["field"] for error in document["errors"]]
+
+
+def _sent(body: object) -> dict[str, Any]:
+    if body is None:
+        return {}
+    return {"content": body} if isinstance(body, bytes | AsyncIterator) else {"json": body}
 
 
 def _named(headers: dict[str, str]) -> dict[str, str]:

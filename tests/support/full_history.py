@@ -21,7 +21,7 @@ from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.outcome import confirm_withdrawal
 from engage.flows.withdrawals.withdraw import withdraw
 from engage.runtime.services import Services
-from tests.support import checkout, draws, engagement_history, orders, withdrawals
+from tests.support import checkout, draws, engagement_history, orders, segments, withdrawals
 from tests.support.activities import (
     act,
     join,
@@ -126,6 +126,8 @@ async def _corrections(services: Services) -> None:
         await buy(services, line(paid=70_00), order_id=f"of-{member}", member_id=member)
         await orders.spend(services, 10, f"by-{member}", member_id=member)
         await orders.write_review(services, f"r-{member}", member_id=member)
+    for listed in (["b-1", "b-3", "b-4"], ["b-2", "b-3"], ["b-2"], ["b-1", "b-2"]):
+        await segments.put(services, listed, program=orders.PROGRAM)
     await merge_members(services, orders.PROGRAM, "b-3", into="b-1", reason="one person", operator="key-1")
     await erase_member(services, orders.PROGRAM, "b-4", operator="key-1")
 

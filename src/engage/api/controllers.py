@@ -30,6 +30,7 @@ from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
 from engage.api.rewards.shop import FCodeController
 from engage.api.sandbox import SandboxController
+from engage.api.segments.admin import SegmentController
 from engage.api.streaks.mobile import StreakController
 from engage.api.tasks.mobile import TaskController
 from engage.api.tiers.admin import AdminTierController
@@ -66,6 +67,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     DrawController,
     AdminDrawController,
     *DEFINITIONS,
+    SegmentController,
     ReportController,
     AuditLogController,
     HealthController,

@@ -24,6 +24,7 @@ COMMANDS = {
     "rebuild": ("engage.cli.audit:rebuild", "Load Valkey's state from PostgreSQL."),
     "report": ("engage.cli.report:report", "Report what points are owed, at any past instant."),
     "import": ("engage.cli.import_:import_", "Import members and opening balances from a CSV file."),
+    "segment": ("engage.cli.segment:segment", "Import lists of members for campaigns from CSV files."),
     "api": ("engage.cli.processes:api", "Serve the HTTP API."),
     "feed": ("engage.cli.processes:feed", "Serve the websocket feed."),
     "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
@@ -34,7 +35,7 @@ COMMANDS = {
 PANELS = {
     "On one machine": ["up"],
     "Programs and points": [
-        *("program", "keys", "audit", "draw", "game", "payouts", "rebuild", "report", "import"),
+        *("program", "keys", "audit", "draw", "game", "payouts", "rebuild", "report", "import", "segment"),
     ],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],

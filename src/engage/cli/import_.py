@@ -11,14 +11,8 @@ from rich.progress import Progress, TextColumn, TimeRemainingColumn
 from engage.cli.options import data_option
 from engage.cli.output import progress_bar
 from engage.cli.run import run_with_services
-from engage.flows.members.import_file import (
-    COLUMNS,
-    InvalidFile,
-    RejectedFile,
-    Table,
-    check_file,
-    import_name,
-)
+from engage.decoding.csv_text import InvalidFile
+from engage.flows.members.import_file import COLUMNS, RejectedFile, Table, check_file, import_name
 from engage.flows.members.import_members import ImportCounts, import_members
 from engage.flows.members.import_rows import Rejections
 from engage.runtime.services import Services

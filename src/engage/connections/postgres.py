@@ -40,6 +40,7 @@ CANNOT_NOW: Final = {
     "08": "the connection was lost, or could not be made",
     "25006": "the server is read-only: a standby, after a failover",
     "25P03": "this client was silent in a transaction for too long",
+    "25P04": "a transaction took longer than it may",
     "26000": "the server has forgotten a prepared statement: a pooler gave us another one after a failover",
     "28": "the server does not accept the password: it is being changed",
     "3D000": "the database is not there yet",

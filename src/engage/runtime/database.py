@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from functools import lru_cache
 
 import asyncpg
@@ -18,6 +19,7 @@ from engage.schema import balances
 COMMAND_TIMEOUT_S = 10.0  # A worker's job must end within 30 s.
 REQUEST_TIMEOUT_S = 5.0  # Apps wait for it.
 
+_END_WITHIN = text("SELECT set_config('transaction_timeout', :limit, true)")
 _SCHEMA_VERSION = text("SELECT version_num FROM alembic_version")
 
 
@@ -58,6 +60,14 @@ async def transaction(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with _unavailable_errors():
         async with db.begin() as conn:
             yield conn
+
+
+async def end_within(conn: AsyncConnection, limit: timedelta) -> None:
+    """Let the server end a transaction that has not committed in this time from now on, and its connection.
+
+    Then whoever opened it gets Unavailable.
+    """
+    await conn.execute(_END_WITHIN, {"limit": f"{limit // timedelta(milliseconds=1)}ms"})
 
 
 @asynccontextmanager

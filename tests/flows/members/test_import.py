@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from engage.decoding.csv_text import InvalidFile
 from engage.domain.refusals import Refusal
 from engage.flows.activities.record import record
 from engage.flows.members.import_file import (
-    InvalidFile,
     RejectedFile,
     Row,
     check_file,

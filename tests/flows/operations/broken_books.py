@@ -13,7 +13,7 @@ BEGIN
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I CASCADE', guard.of, guard.name);
     END LOOP;
     DROP INDEX credits_source_key, credits_reference, credits_day_slot, credits_month_slot, coupons_code,
-        credits_streak_seq;
+        credits_streak_seq, segment_members_listed;
     ALTER TABLE audit_log DISABLE TRIGGER ALL;
 END $$
 """
@@ -412,6 +412,22 @@ BROKEN += [
     ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE source_key = 'draw:plain:1'"),
     ("credits_have_rules", "UPDATE credits SET source_key = 'gift' WHERE rule_id = 'opening_balance'"),
     ("credits_have_rules", "UPDATE credits SET rule_id = 'adjustment' WHERE rule_id = 'opening_balance'"),
+]
+
+# Lists of a segment, four of them: b-1 was away in between.
+BROKEN += [
+    ("stays_are_apart", "INSERT INTO segment_members SELECT * FROM segment_members WHERE until IS NOT NULL"),
+    ("stays_are_apart", "UPDATE segment_members SET until = NULL WHERE member_id = 'b-1'"),
+    ("stays_follow_versions", "UPDATE segment_members SET since = since - interval '1 hour'"),
+    ("stays_follow_versions", "UPDATE segment_members SET until = until - interval '1 second'"),
+    ("stays_follow_versions", "UPDATE segment_versions SET computed = '{}' WHERE version = 1"),
+    ("stays_follow_versions", "UPDATE segment_versions SET computed = '{}' WHERE version = 2"),
+    ("stays_are_of_open_accounts", "UPDATE segment_members SET member_id = 'b-3' WHERE member_id = 'b-2'"),
+    ("stays_are_of_open_accounts", "UPDATE segment_members SET member_id = 'b-4' WHERE member_id = 'b-2'"),
+    ("segments_have_versions", "DELETE FROM segment_versions WHERE version = 1"),
+    ("segments_have_versions", "DELETE FROM segment_versions"),
+    ("segments_have_versions", "DELETE FROM segments"),
+    ("segments_have_versions", "UPDATE segment_versions SET since = '2020-01-01'"),
 ]
 
 LATE = [

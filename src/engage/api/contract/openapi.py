@@ -55,6 +55,7 @@ TAGS: Final = {
     "Withdrawals": "Points withdrawn as money.",
     "Feed": "Tickets for the websocket feed of the balance.",
     "Shop": "The shop's server: members, events and checkout.",
+    "Segments": "Lists of members and conditions on them, for campaigns.",
     "Operators": "Members, adjustments, programs and reports.",
     "Sandbox": "Test members and a test clock. Only under `engage up`.",
     "Health": "For load balancers and supervisors.",
@@ -168,8 +169,12 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
     answers: Document = {success: {"description": handler.response_description, "content": given}}
     answers |= {str(status): {"description": text, "content": given} for status, text in known.also}
     codes = codes_of(*_occasions(operation, known))
-    if known.body is not None:
-        body = {"application/json": {"schema": schemas.of(known.body)}}
+    if known.body is not None or known.csv_body is not None:
+        body: Document = {}
+        if known.body is not None:
+            body["application/json"] = {"schema": schemas.of(known.body)}
+        if known.csv_body is not None:
+            body["text/csv"] = {"schema": {"type": "string", "description": known.csv_body}}
         operation["requestBody"] = {"required": not known.body_optional, "content": body}
     if known.etag:
         _tag(operation, answers, success)
@@ -192,7 +197,7 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
         yield RequestKind.WITH_CREDENTIALS
     if schemes & {"shop", "operator", "approver"}:
         yield RequestKind.WITH_API_KEY
-    if known.body is not None:
+    if known.body is not None or known.csv_body is not None:
         yield RequestKind.WITH_BODY
     if "Sandbox" in operation["tags"]:
         yield RequestKind.OF_SANDBOX

@@ -1,6 +1,7 @@
 """Read and decode what a caller sent: bounded, strict, and with the field of each mistake."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,10 @@ T = TypeVar("T")
 # A phone on a slow line needs seconds for 64 KiB. What takes longer only occupies a connection.
 BODY_S: Final = 10.0
 
+# A large body may take longer, as long as it goes on coming.
+LARGE_BODY_S: Final = 300.0
+PAUSE_S: Final = 10.0
+
 # Limits of what is read of a body that is too large, and thrown away.
 DISCARD_BYTES: Final = 1024 * 1024
 DISCARD_S: Final = 0.5
@@ -35,28 +40,53 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int = BODY_BYTE
 
     Raises Refusal body_too_large, or request_timeout where it takes longer than BODY_S to arrive.
     """
+    chunks: list[bytes] = []
+    await _read(receive, limit_bytes, chunks.append, within_s=BODY_S)
+    return b"".join(chunks)
+
+
+async def read_large_body(
+    scope: Scope, receive: Receive, limit_bytes: int, take: Callable[[bytes], None]
+) -> None:
+    """Give a body to `take` chunk by chunk, as it comes.
+
+    Raises what `take` raises; Refusal body_too_large, or request_timeout where it takes longer than
+    LARGE_BODY_S to arrive, or pauses for PAUSE_S.
+    """
+    if (_content_length(scope) or 0) > limit_bytes:
+        await _discard(receive)
+        raise too_large(limit_bytes)
+    await _read(receive, limit_bytes, take, within_s=LARGE_BODY_S, pause_s=PAUSE_S)
+
+
+async def _read(
+    receive: Receive,
+    limit_bytes: int,
+    take: Callable[[bytes], None],
+    *,
+    within_s: float,
+    pause_s: float | None = None,
+) -> None:
     try:
-        async with asyncio.timeout(BODY_S):
-            return await _read_body(receive, limit_bytes)
+        async with asyncio.timeout(within_s):
+            received, more = 0, True
+            while more:
+                async with asyncio.timeout(pause_s):
+                    event = await receive()
+                if event["type"] != "http.request":
+                    raise invalid(FieldError("$", "the connection was closed before the body was complete"))
+                received += len(event["body"])
+                more = event.get("more_body", False)
+                try:
+                    if received > limit_bytes:
+                        raise too_large(limit_bytes)
+                    take(event["body"])
+                except Exception:
+                    if more:
+                        await _discard(receive)
+                    raise
     except TimeoutError:
         raise Refusal(Code.REQUEST_TIMEOUT) from None
-
-
-async def _read_body(receive: Receive, limit_bytes: int) -> bytes:
-    chunks: list[bytes] = []
-    received, more = 0, True
-    while more:
-        event = await receive()
-        if event["type"] != "http.request":
-            raise invalid(FieldError("$", "the connection was closed before the body was complete"))
-        received += len(event["body"])
-        more = event.get("more_body", False)
-        if received > limit_bytes:
-            if more:
-                await _discard(receive)
-            raise too_large(limit_bytes)
-        chunks.append(event["body"])
-    return b"".join(chunks)
 
 
 async def _discard(receive: Receive) -> None:

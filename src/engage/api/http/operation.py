@@ -29,7 +29,8 @@ class Contract(Struct, frozen=True, kw_only=True):
 
     `body`: the type of the JSON body. `repeat`: accepts an Idempotency-Key. `etag`: answers 304 to the
     ETag of the current answer. `if_match`: needs the ETag of what it changes. `also`: other statuses of an
-    answer of the same type, with descriptions. `csv`: answers in CSV, too.
+    answer of the same type, with descriptions. `csv`: answers in CSV, too. `csv_body`: takes a body in CSV,
+    with this description, too.
     """
 
     use_case: UseCase | None = None
@@ -40,6 +41,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     if_match: bool = False
     also: tuple[tuple[int, str], ...] = ()
     csv: bool = False
+    csv_body: str | None = None
 
     def __deepcopy__(self, memo: object) -> Self:
         """Litestar copies the options of handlers, and some types cannot be copied."""

@@ -1,4 +1,4 @@
-"""Lists that clients read page by page, newest first."""
+"""Lists that clients read page by page: newest first, or by name."""
 
 import base64
 import binascii
@@ -9,6 +9,7 @@ from uuid import UUID
 from litestar.params import QueryParameter
 
 from engage.api.http.problems import FieldError, invalid
+from engage.domain.refusals import Refusal
 
 PAGE = 20
 LONGEST_PAGE = 100
@@ -16,7 +17,7 @@ LONGEST_PAGE = 100
 Cursor = Annotated[
     str,
     QueryParameter(
-        description="`next_cursor` of the previous page; leave it out for the first page.", max_length=64
+        description="`next_cursor` of the previous page; leave it out for the first page.", max_length=128
     ),
 ]
 Limit = Annotated[int, QueryParameter(description="The most items of a page.", ge=1, le=LONGEST_PAGE)]
@@ -34,7 +35,18 @@ def seq_before(cursor: str) -> int | None:
     return None if not cursor else int.from_bytes(_decode(cursor, 8), signed=True)
 
 
-def cut(rows: list[T], limit: int, key: Callable[[T], UUID | int]) -> tuple[list[T], str | None]:
+def name_after(cursor: str) -> str:
+    """Decode a cursor of a list by name; nothing for the first page. Raises Refusal invalid_request."""
+    try:
+        name = _bytes(cursor).decode()
+    except UnicodeDecodeError:
+        raise _no_cursor() from None
+    if not name.isprintable():
+        raise _no_cursor()
+    return name
+
+
+def cut(rows: list[T], limit: int, key: Callable[[T], UUID | int | str]) -> tuple[list[T], str | None]:
     """Cut `limit` + 1 rows that were read to a page. Return it with the cursor of the next page, which begins
     after the `key` of this page's last row.
     """
@@ -42,17 +54,32 @@ def cut(rows: list[T], limit: int, key: Callable[[T], UUID | int]) -> tuple[list
     return page, _cursor(key(page[-1])) if len(rows) > limit else None
 
 
-def _cursor(key: UUID | int) -> str:
-    as_bytes = key.bytes if isinstance(key, UUID) else key.to_bytes(8, signed=True)
+def _cursor(key: UUID | int | str) -> str:
+    match key:
+        case UUID():
+            as_bytes = key.bytes
+        case int():
+            as_bytes = key.to_bytes(8, signed=True)
+        case str():
+            as_bytes = key.encode()
     return base64.urlsafe_b64encode(as_bytes).rstrip(b"=").decode()
 
 
 def _decode(cursor: str, length: int) -> bytes:
     """Raises Refusal invalid_request unless a cursor has `length` bytes."""
-    try:
-        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
+    key = _bytes(cursor)
     if len(key) != length:
-        raise invalid(FieldError("cursor", "not a cursor of this list"))
+        raise _no_cursor()
     return key
+
+
+def _bytes(cursor: str) -> bytes:
+    """Raises Refusal invalid_request."""
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise _no_cursor() from None
+
+
+def _no_cursor() -> Refusal:
+    return invalid(FieldError("cursor", "not a cursor of this list"))

@@ -59,6 +59,8 @@ class UseCase(Enum):
     READ_DEFINITION = auto()
     ADD_DEFINITION = auto()
     CHANGE_DEFINITION = auto()
+    READ_SEGMENT = auto()
+    CHANGE_SEGMENT = auto()
     REPORT_LIABILITY = auto()
     REPORT_BALANCE = auto()
     ISSUE_TOKEN = auto()
@@ -172,6 +174,7 @@ class Code(StrEnum):
             _R.WITH_UUID_IN_PATH,
             _U.READ_VERSION,
             _U.READ_DEFINITION,
+            _U.READ_SEGMENT,
             _U.ENTER_DRAW,
             _U.READ_DRAW,
             _U.READ_LEADERBOARD,
@@ -411,6 +414,7 @@ class Code(StrEnum):
             _U.READ_VERSION,
             _U.TAKE_EVENT,
             _U.ISSUE_TOKEN,
+            _U.CHANGE_SEGMENT,
         },
         {"program": "eu-mi-points"},
     )

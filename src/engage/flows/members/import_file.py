@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from engage.decoding.csv_text import START_BYTES, InvalidFile, check_start
+
 COLUMNS: Final = (
     "member_id",
     "country",
@@ -30,12 +32,6 @@ IGNORED: Final = (LINE, REASON)
 ROWS_PER_FILE: Final = 5_000_000
 LONGEST_FIELD: Final = 8_192  # Characters.
 
-_SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-
-
-class InvalidFile(ValueError):
-    """The file as a whole cannot be imported; the message says where and why."""
-
 
 class Row(Struct, frozen=True):
     """A row of the file; `line` is the number of its first line, from 1."""
@@ -56,11 +52,7 @@ class Table(Struct, frozen=True):
 def check_file(path: Path) -> Table:
     """Read the whole file once. Raises InvalidFile, OSError."""
     with path.open("rb") as file:
-        start = file.read(4096)
-    if start.startswith(_SPREADSHEETS):
-        raise InvalidFile("a spreadsheet: save it as CSV in UTF-8")
-    if b"\0" in start:
-        raise InvalidFile("not text in UTF-8: save it as CSV in UTF-8")
+        check_start(file.read(START_BYTES))
     reader = _read(path)
     first = next(reader, None)
     if first is None:

@@ -23,6 +23,7 @@ from engage.store.leaderboards.checks import LEADERBOARD_CHECKS
 from engage.store.quizzes.checks import QUIZ_CHECKS
 from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
+from engage.store.segments.checks import SEGMENT_CHECKS
 from engage.store.shop.checks import ORDER_CHECKS
 from engage.store.tiers.checks import TIER_CHECKS
 from engage.store.withdrawals.checks import WITHDRAWAL_CHECKS
@@ -41,6 +42,7 @@ CHECKS = (
     *LEADERBOARD_CHECKS,
     *TIER_CHECKS,
     *WITHDRAWAL_CHECKS,
+    *SEGMENT_CHECKS,
     *STORE_CHECKS,
 )
 

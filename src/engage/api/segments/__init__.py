@@ -1,0 +1,1 @@
+"""Operators define segments and see them."""

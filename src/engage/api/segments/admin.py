@@ -1,0 +1,168 @@
+"""Operators replace the lists of segments, and see segments with their counts."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Controller, Request, get, put
+from litestar.params import PathParameter, QueryParameter
+from msgspec import Struct
+
+from engage.api.http.answers import Answer, answer
+from engage.api.http.bodies import check_query, read_large_body
+from engage.api.http.callers import opened_programs, operator_of
+from engage.api.http.context import Api
+from engage.api.http.operation import OPERATOR, contract
+from engage.api.http.pages import PAGE, Cursor, Limit, cut, name_after
+from engage.api.http.parameters import NOT_GIVEN
+from engage.api.http.problems import FieldError, invalid
+from engage.decoding.csv_text import InvalidFile
+from engage.domain.definitions.definition import DefinitionId
+from engage.domain.document import decoding
+from engage.domain.document.errors import shown
+from engage.domain.refusals import Code, Refusal, UseCase
+from engage.flows.segments.id_list import HEADER, IDS_PER_REQUEST, IdList
+from engage.flows.segments.read import SegmentView, list_segments, read_segment
+from engage.flows.segments.replace_list import ReplacedList, replace_list_by_request
+from engage.store.api_keys import ApiKey
+
+# A million of the longest ids, in quotation marks, with CRLF.
+LIST_BYTES: Final = 80 * 1024 * 1024
+
+CSV: Final = "text/csv"
+
+SegmentIdParameter = Annotated[str, PathParameter(description="The id of the segment.")]
+ProgramParameter = Annotated[
+    str, QueryParameter(name="program", description="Only of this program.", max_length=32)
+]
+ProgramOfSegment = Annotated[
+    str,
+    QueryParameter(
+        name="program",
+        description="The program of the segment. Needed where the key opens several.",
+        max_length=32,
+    ),
+]
+
+
+class SegmentPage(Struct, frozen=True):
+    """Segments, by program and id."""
+
+    items: list[SegmentView]
+    next_cursor: str | None
+
+
+class SegmentController(Controller):
+    path = "/v1/admin/segments"
+    tags = ("Segments",)
+    security = (OPERATOR,)
+
+    @get(
+        operation_id="listSegments",
+        summary="List segments",
+        response_description="The newest version of each, with its number of members.",
+        opt=contract(),
+    )
+    async def segments(
+        self,
+        request: Request[Any, Any, Any],
+        program: ProgramParameter = NOT_GIVEN,
+        cursor: Cursor = NOT_GIVEN,
+        limit: Limit = PAGE,
+    ) -> Answer[SegmentPage]:
+        """Of the programs that the key opens."""
+        api, key = await operator_of(request.scope)
+        check_query(request, "program", "cursor", "limit")
+        program_id, _, segment_id = name_after(cursor).partition("/")
+        programs = opened_programs(api, key, program)
+        found = await list_segments(api.services, programs, after=(program_id, segment_id), limit=limit + 1)
+        return answer(SegmentPage(*cut(found, limit, lambda segment: f"{segment.program}/{segment.id}")))
+
+    @get(
+        "/{segment_id:str}",
+        operation_id="getSegment",
+        summary="Get a segment",
+        response_description="The newest version, with its number of members.",
+        opt=contract(UseCase.READ_SEGMENT),
+    )
+    async def segment(
+        self,
+        request: Request[Any, Any, Any],
+        segment_id: SegmentIdParameter,
+        program: ProgramParameter = NOT_GIVEN,
+    ) -> Answer[SegmentView]:
+        """Ids are unique in a program: name it where several programs have this one."""
+        api, key = await operator_of(request.scope)
+        check_query(request, "program")
+        programs = opened_programs(api, key, program)
+        if not _is_segment_id(segment_id):
+            raise Refusal(Code.NOT_FOUND)
+        return answer(await read_segment(api.services, programs, segment_id))
+
+    @put(
+        "/{segment_id:str}",
+        operation_id="updateSegment",
+        summary="Replace the members of a segment",
+        response_description="The list is stored, and in force from the instant in `since` on.",
+        opt=contract(
+            UseCase.CHANGE_SEGMENT,
+            csv_body=f"Member ids, one a line, {IDS_PER_REQUEST} at most, in UTF-8. The first line may be "
+            f"`{HEADER}`. A file with nothing but that line is a list of nobody.",
+        ),
+    )
+    async def replace(
+        self,
+        request: Request[Any, Any, Any],
+        segment_id: SegmentIdParameter,
+        program: ProgramOfSegment = NOT_GIVEN,
+    ) -> Answer[ReplacedList]:
+        """A new segment, or another list for one: all of it, or nothing where it is refused.
+
+        Those who are gone leave the segment, new ones enter it, and the others stay. Lines without an id and
+        ids of nobody are left out and shown by number, the first hundred of each. An id that was merged is
+        the survivor's.
+        """
+        api, key = await operator_of(request.scope)
+        check_query(request, "program")
+        program = _program_of(api, key, program)
+        if not _is_segment_id(segment_id):
+            expected = decoding.expected(DefinitionId)
+            raise invalid(FieldError("segment_id", f"expected {expected}, got {shown(segment_id)}"))
+        _check_media_type(request)
+        with IdList(most=IDS_PER_REQUEST) as ids:
+            try:
+                await read_large_body(request.scope, request.receive, LIST_BYTES, ids.add)
+                ids.close()
+            except InvalidFile as problem:
+                raise invalid(FieldError("$", str(problem))) from None
+            replaced = await replace_list_by_request(
+                api.services, (program, segment_id), ids, operator=key.name
+            )
+        return answer(replaced)
+
+
+def _program_of(api: Api, key: ApiKey, program: str) -> str:
+    """The named program, or the only one that the key opens.
+
+    Raises Refusal invalid_request, other_program, unknown_program.
+    """
+    opened = opened_programs(api, key, program)
+    if program:
+        api.services.programs.get(program)
+    elif len(opened) != 1:
+        raise invalid(FieldError("program", "needed: the key opens several programs"))
+    return opened[0]
+
+
+def _is_segment_id(segment_id: str) -> bool:
+    try:
+        msgspec.convert(segment_id, DefinitionId)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _check_media_type(request: Request[Any, Any, Any]) -> None:
+    """Raises Refusal invalid_request."""
+    media_type, _, _ = request.headers.get("content-type", "").partition(";")
+    if media_type.strip().lower() != CSV:
+        raise invalid(FieldError("Content-Type", f"expected {CSV}, got {shown(media_type or None)}"))

@@ -1,0 +1,64 @@
+"""Segments as operators see them: the newest version of each."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from engage.domain.refusals import Code, Refusal
+from engage.runtime.database import transaction
+from engage.runtime.services import Services
+from engage.store.segments import segments as store
+
+
+class SegmentView(Struct, frozen=True, kw_only=True):
+    """The newest version of a segment, which is in force `since` an instant. `members` are those of its list,
+    null where it is computed.
+    """
+
+    id: str
+    program: str
+    kind: Literal["list", "computed"]
+    title: Mapping[str, str] | None
+    members: int | None
+    computed: Mapping[str, Any] | None
+    version: int
+    since: datetime
+    changed_at: datetime
+    operator: str
+
+
+async def list_segments(
+    services: Services, programs: Sequence[str], *, after: tuple[str, str], limit: int
+) -> list[SegmentView]:
+    """The segments of these programs after a (program, segment), in that order. Raises Unavailable."""
+    async with transaction(services.db) as conn:
+        return [_view(each) for each in await store.read_segments(conn, programs, after=after, limit=limit)]
+
+
+async def read_segment(services: Services, programs: Sequence[str], segment_id: str) -> SegmentView:
+    """The segment of that id in the first of these programs that has one.
+
+    Raises Refusal not_found; Unavailable.
+    """
+    async with transaction(services.db) as conn:
+        found = await store.read_segments(conn, programs, segment_id=segment_id, limit=1)
+    if not found:
+        raise Refusal(Code.NOT_FOUND)
+    return _view(found[0])
+
+
+def _view(segment: store.Segment) -> SegmentView:
+    return SegmentView(
+        id=segment.segment_id,
+        program=segment.program_id,
+        kind="list" if segment.computed is None else "computed",
+        title=segment.title,
+        members=segment.members,
+        computed=segment.computed,
+        version=segment.version,
+        since=segment.since,
+        changed_at=segment.changed_at,
+        operator=segment.operator,
+    )

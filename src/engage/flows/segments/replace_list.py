@@ -1,0 +1,155 @@
+"""Replace the list of a segment, all of it or nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from engage.clock import Clock
+from engage.domain.refusals import Unavailable
+from engage.flows.segments.effect import begin_effect
+from engage.flows.segments.id_list import LINES_SHOWN, BadLine, IdList
+from engage.flows.segments.versions import add_version
+from engage.runtime.database import open_database, transaction
+from engage.runtime.services import Services
+from engage.store.segments import lists, segments
+from engage.store.segments.lists import ListCounts, UnknownId
+from engage.store.segments.segments import SegmentKey, SegmentVersion
+
+# Lists that a process writes at a time for requests, each on a connection of its own. How long one waits for
+# its turn, and for the database.
+WRITERS: Final = 2
+TURN_S: Final = 10.0
+STATEMENT_S: Final = 60.0
+
+_writers = asyncio.Semaphore(WRITERS)
+
+
+class ReplacedList(Struct, frozen=True, kw_only=True):
+    """A list that was written, in force `since` an instant. `members` are those in it, each counted once;
+    `repeated` lines name one of them again. `added` and `removed` are against the list that there was.
+
+    `unknown` lines have an id of no member of the program, `bad` ones have no id. The first are listed.
+    """
+
+    program: str
+    id: str
+    version: int
+    since: datetime
+    members: int
+    added: int
+    removed: int
+    repeated: int
+    unknown: int
+    unknown_ids: list[UnknownId]
+    unknown_not_shown: int
+    bad: int
+    bad_lines: list[BadLine]
+    bad_not_shown: int
+
+
+def _ignore(_step: str) -> None:
+    pass
+
+
+async def replace_list_by_request(
+    services: Services, key: SegmentKey, ids: IdList, *, operator: str
+) -> ReplacedList:
+    """Replace a list, with time limits that are longer than those of other requests.
+
+    Raises as `replace_list`, and Unavailable where too many lists are being written.
+    """
+    async with _connection(services) as db:
+        return await replace_list(db, services.clock, key, ids, operator=operator)
+
+
+async def replace_list(
+    db: AsyncEngine,
+    clock: Clock,
+    key: SegmentKey,
+    ids: IdList,
+    *,
+    operator: str,
+    on_step: Callable[[str], None] = _ignore,
+) -> ReplacedList:
+    """Replace the list of a segment, which may be new, or computed so far. The same again changes nothing.
+
+    Raises Unavailable: then nothing has changed.
+    """
+    async with transaction(db) as conn:
+        on_step("loading")
+        await lists.load(conn, ids.rows())
+        before = await segments.lock(conn, key)
+        on_step("comparing")
+        counts = await lists.compare(conn, key)
+        unknown = await lists.read_unknown(conn, limit=LINES_SHOWN) if counts.unknown else []
+        on_step("writing")
+        version = await write_list(conn, clock, key, before, counts, operator=operator)
+    return ReplacedList(
+        program=version.program_id,
+        id=version.segment_id,
+        version=version.version,
+        since=version.since,
+        members=counts.members,
+        added=counts.added,
+        removed=counts.removed,
+        repeated=counts.repeated,
+        unknown=counts.unknown,
+        unknown_ids=unknown,
+        unknown_not_shown=counts.unknown - len(unknown),
+        bad=ids.bad,
+        bad_lines=ids.bad_lines,
+        bad_not_shown=ids.bad - len(ids.bad_lines),
+    )
+
+
+async def write_list(
+    conn: AsyncConnection,
+    clock: Clock,
+    key: SegmentKey,
+    before: SegmentVersion | None,
+    counts: ListCounts,
+    *,
+    operator: str,
+) -> SegmentVersion:
+    """Write what was compared, at the end of a transaction. Return the version that is new, or the newest one
+    where the list is the same.
+    """
+    changed = counts.added + counts.removed
+    if before is not None and before.computed is None and not changed:
+        return before
+    effect = await begin_effect(conn, clock, rows=changed, after=before.since if before else None)
+    await lists.write(conn, key, at=effect.since)
+    return await add_version(
+        conn,
+        key,
+        before,
+        effect,
+        title=before.title if before else None,
+        computed=None,
+        operator=operator,
+        had={"members": counts.members - counts.added + counts.removed},
+        has={"members": counts.members, "added": counts.added, "removed": counts.removed},
+    )
+
+
+@asynccontextmanager
+async def _connection(services: Services) -> AsyncIterator[AsyncEngine]:
+    """Open a connection, when it is this list's turn. Raises Unavailable where that takes too long."""
+    try:
+        async with asyncio.timeout(TURN_S):
+            await _writers.acquire()
+    except TimeoutError:
+        raise Unavailable("segments") from None
+    try:
+        db = open_database(services.settings.database_url, pool_size=1, command_timeout_s=STATEMENT_S)
+        try:
+            yield db
+        finally:
+            await db.dispose()
+    finally:
+        _writers.release()

@@ -1,0 +1,69 @@
+"""Decisions ask for many members and lists at once, and only an index is read."""
+
+from sqlalchemy import text
+
+from engage.runtime.database import one_statement, transaction
+from engage.runtime.services import Services
+from engage.settings import Settings
+from engage.store.segments import members
+from engage.store.segments.members import Stay, read_stays
+from tests.support.activities import PROGRAM, services_with_activities
+from tests.support.clock import DAY, NOON
+
+# Forty lists of 500 members each; every day one of them was replaced by its other half.
+_MANY = text("""
+INSERT INTO segment_members (program_id, member_id, segment_id, since, until)
+SELECT 'playground', 'm-' || n, 's-' || s, CAST(:at AS timestamptz) + d * interval '1 day',
+       CASE WHEN d < 9 THEN CAST(:at AS timestamptz) + (d + 1) * interval '1 day' END
+FROM generate_series(1, 1000) n, generate_series(1, 40) s, generate_series(0, 9) d WHERE (n + d) % 2 = 0
+""")
+
+
+async def _fill(services: Services) -> None:
+    async with transaction(services.db) as conn:
+        await conn.execute(_MANY, {"at": NOON})
+
+
+async def test_many_are_asked_for_in_one_statement(settings: Settings) -> None:
+    async with services_with_activities(settings) as services:
+        await _fill(services)
+        asked = {
+            Stay(PROGRAM, f"m-{n}", f"s-{s}", NOON + hours * DAY / 24)
+            for n in (1, 2, 3, 1_001)
+            for s in (1, 2, 41)
+            for hours in (-1, 0, 23, 24, 25, 30 * 24)
+        }
+        async with one_statement(services.db) as conn:
+            found = await read_stays(conn, asked)
+            assert await read_stays(conn, []) == set()
+        async with transaction(services.db) as conn:
+            assert await read_stays(conn, asked) == found
+    expected = {
+        (n, s, hours)
+        for n in (1, 2, 3)
+        for s in (1, 2)
+        for hours, day in ((0, 0), (23, 0), (24, 1), (25, 1), (30 * 24, 9))
+        if (n + day) % 2 == 0
+    }
+    assert found == {Stay(PROGRAM, f"m-{n}", f"s-{s}", NOON + hours * DAY / 24) for n, s, hours in expected}
+
+
+async def test_only_the_index_is_read(settings: Settings) -> None:
+    values = {
+        "program_ids": [PROGRAM] * 100,
+        "member_ids": [f"m-{n}" for n in range(100)],
+        "segment_ids": ["s-1"] * 100,
+        "instants": [NOON] * 100,
+    }
+    statement = text(f"EXPLAIN {members._READ._statement.text}")
+    async with services_with_activities(settings) as services:
+        async with services.db.begin() as conn:
+            small = "\n".join((await conn.execute(statement, values)).scalars())
+        await _fill(services)
+        async with services.db.execution_options(isolation_level="AUTOCOMMIT").connect() as vacuuming:
+            await vacuuming.execute(text("VACUUM ANALYZE segment_members"))
+        async with services.db.begin() as conn:
+            large = "\n".join((await conn.execute(statement, values)).scalars())
+    assert "Index Only Scan Backward using segment_members_pkey" in small, small
+    assert "Index Only Scan Backward using segment_members_pkey" in large, large
+    assert "Seq Scan" not in small + large

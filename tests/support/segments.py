@@ -1,0 +1,51 @@
+"""Lists of segments, as requests and files bring them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from engage.flows.segments.id_list import IDS_PER_REQUEST, IdList
+from engage.flows.segments.replace_list import ReplacedList, replace_list
+from engage.runtime.database import one_statement
+from engage.runtime.services import Services
+from engage.store.segments.members import Stay, read_stays
+from tests.support.activities import PROGRAM
+from tests.support.clock import advance
+from tests.support.database import rows
+
+SEGMENT = "loyal"
+
+
+def id_list(*chunks: bytes, most: int = IDS_PER_REQUEST) -> IdList:
+    ids = IdList(most=most)
+    for chunk in chunks:
+        ids.add(chunk)
+    ids.close()
+    return ids
+
+
+async def put(
+    services: Services, members: Iterable[str], segment_id: str = SEGMENT, *, program: str = PROGRAM
+) -> ReplacedList:
+    """Replace a list by these members, and stop at the instant from which on it is in force."""
+    text = "".join(f"{member_id}\n" for member_id in ("member_id", *members))
+    replaced = await put_text(services, text.encode(), segment_id, program=program)
+    if replaced.since > services.clock.now():
+        advance(services, replaced.since - services.clock.now())
+    return replaced
+
+
+async def put_text(
+    services: Services, text: bytes, segment_id: str = SEGMENT, *, program: str = PROGRAM
+) -> ReplacedList:
+    with id_list(text) as ids:
+        return await replace_list(services.db, services.clock, (program, segment_id), ids, operator="key")
+
+
+async def members_at(
+    services: Services, at: datetime, segment_id: str = SEGMENT, *, program: str = PROGRAM
+) -> list[str]:
+    """Those of all accounts that are in a list at an instant, as decisions see it."""
+    known = await rows(services.db, "SELECT member_id FROM members WHERE program_id = :p", p=program)
+    asked = {Stay(program, str(member_id), segment_id, at) for (member_id,) in known}
+    async with one_statement(services.db) as conn:
+        return sorted(stay.member_id for stay in await read_stays(conn, asked))
