@@ -82,12 +82,15 @@ USED_KEYS = """(
       AND c.source_key = ANY(CAST(:once_keys AS text[]))
 )"""
 
-# How many orders each of the rules `:order_rules` pays.
+# How many orders each of the rules `:order_rules` has paid, without those that were cancelled.
 PAID_ORDERS = """(
     SELECT json_object_agg(c.rule_id, c.orders) FROM (
         SELECT rule_id, count(*) AS orders FROM credits
         WHERE program_id = b.program_id AND member_id = b.member_id
-          AND rule_id = ANY(CAST(:order_rules AS text[])) AND reference IS NOT NULL AND beside IS NULL
+          AND rule_id = ANY(CAST(:order_rules AS text[])) AND beside IS NULL AND reference IN (
+              SELECT 'order:' || o.order_id FROM orders o
+              WHERE o.program_id = b.program_id AND o.member_id = b.member_id AND o.cancelled_at IS NULL
+          )
         GROUP BY rule_id
     ) c
 )"""

@@ -159,3 +159,12 @@ async def test_the_task_says_how_many_are_left(services: Services) -> None:
     assert await left() == ("open", 1)
     await deliver(services, 2)
     assert await left() == ("done", 0)
+    assert await send_events(services, returned(services, order_id="o-1")) == []
+    await work(services)
+    assert await left() == ("done", 0), "what is returned keeps its place"
+    assert await send_events(services, cancelled(services, "o-2")) == []
+    await work(services)
+    assert await left() == ("open", 1)
+    await pay(services, [3])
+    await deliver(services, 3)
+    assert await left() == ("done", 0)
