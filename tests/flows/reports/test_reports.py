@@ -21,7 +21,7 @@ from engage.flows.members.import_members import import_members
 from engage.flows.members.merge import merge_members
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.programs.publish import publish
-from engage.flows.reports import reports
+from engage.flows.reports import reader
 from engage.flows.reports.reports import report_balance, report_liability
 from engage.flows.scheduled.expire import expire_due
 from engage.flows.scheduled.settle import settle_due
@@ -287,8 +287,8 @@ async def test_however_many_reports_are_asked_for_few_are_connected(
                 for _ in range(40)
             ]
             while not all(task.done() for task in asked):
-                assert (await conn.execute(connected)).scalar_one() <= before + reports.READERS
-    monkeypatch.setattr(reports, "TURN_S", 0.01)
-    async with reports._readers, reports._readers:
+                assert (await conn.execute(connected)).scalar_one() <= before + reader.READERS
+    monkeypatch.setattr(reader, "TURN_S", 0.01)
+    async with reader._readers, reader._readers:
         with pytest.raises(Unavailable):
             await report_balance(settings, member.member_id, program_id=PROGRAM)

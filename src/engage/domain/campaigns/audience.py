@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -78,10 +78,12 @@ def all_needs(audiences: Iterable[Audience]) -> frozenset[Need]:
 
 
 def share_of(member_id: str, program: str, campaign_id: str, purpose: Literal["percent", "holdout"]) -> float:
-    """The place of a member in [0, 100), spread evenly, and for a campaign the same for ever."""
-    name = f"{purpose}\0{program}\0{campaign_id}\0{member_id}"
-    digest = blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % _HUNDREDTHS / 100
+    """The place of a member in [0, 100), spread evenly, and for a campaign the same for ever.
+
+    PostgreSQL computes it too, for reports (`engage.store.campaigns.report`).
+    """
+    name = f"{purpose}:{program}:{campaign_id}:{member_id}"
+    return int.from_bytes(sha256(name.encode()).digest()[:4]) % _HUNDREDTHS / 100
 
 
 def is_held_out(campaign: Campaign, member_id: str) -> bool:

@@ -1,13 +1,7 @@
-"""Reports for finance: the liability at an instant, and one member's past balance.
-
-A report reads a large ledger several times. It opens a separate connection, so that no member waits for it.
-"""
+"""Reports for finance: the liability at an instant, and one member's past balance."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,21 +12,15 @@ from engage.domain.accounts.liability import LiabilityReport, PointRate
 from engage.domain.accounts.period import parse_period
 from engage.domain.program import versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Code, Refusal, Unavailable
+from engage.domain.refusals import Code, Refusal
+from engage.flows.reports.reader import reading, turn
 from engage.ledger.reports import PastBalance, read_past_balance, read_sums
-from engage.runtime.database import open_database, snapshot
 from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import programs
 from engage.store.members.members import read_profiles
 
-# Reports that a process computes at a time, each on a connection of its own.
-READERS: Final = 2
-# How long a report waits for its turn. A caller who gets 503 holds nothing.
-TURN_S: Final = 10.0
-
-_readers = asyncio.Semaphore(READERS)
 # One report on the liability at a time: each may use all of a connection's memory.
 _reporting = asyncio.Semaphore(1)
 
@@ -61,7 +49,7 @@ async def report_liability(
     beginning. Without `clock` the installation's clock counts. Raises InvalidPeriod; Refusal unknown_program;
     Unavailable; DocumentError if a published version cannot be read.
     """
-    async with _turn(_reporting), _reading(settings, timeout_s) as conn:
+    async with turn(_reporting), reading(settings, timeout_s) as conn:
         period = parse_period(at, since, now=(clock or await read_clock(settings, conn)).now())
         published = await _published(conn, program_id)
 
@@ -85,7 +73,7 @@ async def report_balance(
     """
     if "\0" in member_id:
         raise Refusal(Code.UNKNOWN_MEMBER)  # PostgreSQL stores no text with NUL.
-    async with _reading(settings, timeout_s) as conn:
+    async with reading(settings, timeout_s) as conn:
         period = parse_period(at, None, now=(clock or await read_clock(settings, conn)).now())
         published = await _published(conn, program_id)
         ids = sorted(published) if program_id is None else [program_id]
@@ -101,31 +89,6 @@ async def report_balance(
             )
             for profile in sorted(profiles, key=lambda profile: profile.program_id)
         ]
-
-
-@asynccontextmanager
-async def _reading(settings: Settings, timeout_s: float | None) -> AsyncIterator[AsyncConnection]:
-    """Open a connection, when it is this report's turn. Raises Unavailable where that takes too long."""
-    async with _turn(_readers):
-        db = open_database(settings.database_url, pool_size=1, command_timeout_s=timeout_s)
-        try:
-            async with snapshot(db) as conn:
-                yield conn
-        finally:
-            await db.dispose()
-
-
-@asynccontextmanager
-async def _turn(bound: asyncio.Semaphore) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(TURN_S):
-            await bound.acquire()
-    except TimeoutError:
-        raise Unavailable("reports") from None
-    try:
-        yield
-    finally:
-        bound.release()
 
 
 async def _published(conn: AsyncConnection, program_id: str | None) -> dict[str, list[Program]]:

@@ -1,0 +1,128 @@
+"""Report on a campaign: its grants by hour and country, its budget, and whether it paid."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from engage.domain.calendar import instant
+from engage.domain.campaigns.budget import Left
+from engage.domain.campaigns.definition import Campaign
+from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.refusals import Code, Refusal
+from engage.flows.campaigns.uplift import Uplift, compare
+from engage.flows.reports.reader import reading
+from engage.runtime.services import Services
+from engage.store.campaigns import budgets, report
+from engage.store.campaigns.report import CampaignWindow, CountryGrants, HourGrants
+from engage.store.campaigns.versions import CampaignKey
+
+HOURS_SHOWN: Final = 24 * 31
+TIMEOUT_S: Final = 60.0
+
+
+class BudgetPart(Struct, frozen=True):
+    """A limit of points or of credits, and what is left of it."""
+
+    total: int
+    left: int
+
+
+class BudgetReport(Struct, frozen=True):
+    """The limits of a campaign; null is without a limit."""
+
+    points: BudgetPart | None
+    count: BudgetPart | None
+
+
+class CampaignReport(Struct, frozen=True, kw_only=True):
+    """Figures of all versions of a campaign so far, without what was taken back.
+
+    `by_hour` has the last hours of activities, in UTC. `holdout` is null for a campaign that holds nobody
+    out. Its `rate` is the share of the members held out who did what the campaign is about in its time; it is
+    compared with the same share of the audience.
+    """
+
+    points_granted: int
+    credits: int
+    members: int
+    by_hour: list[HourGrants]
+    by_country: list[CountryGrants]
+    budget: BudgetReport
+    holdout: Uplift | None
+
+
+async def report_campaign(services: Services, key: CampaignKey) -> CampaignReport:
+    """Report on a campaign that has been approved. Raises Refusal not_found; Unavailable."""
+    await services.campaigns.refresh(services.db)
+    versions = [each for each in services.campaigns.of(key[0]).published if each.id == key[1]]
+    if not versions:
+        raise Refusal(Code.NOT_FOUND)
+    newest, now = versions[-1], services.clock.now()
+    windows = _windows(services, newest, versions[0], now)
+    async with reading(services.settings, TIMEOUT_S) as conn:
+        totals = await report.read_totals(conn, key)
+        hours = await report.read_hours(conn, key, most=HOURS_SHOWN)
+        countries = await report.read_countries(conn, key)
+        left = (await budgets.read_left(conn, [key])).get(key, Left(None, None))
+        limits = (await budgets.read_totals(conn, [key])).get(key, Left(None, None))
+        outcomes = None
+        if newest.campaign.holdout_percent and windows:
+            audience = newest.campaign.audience
+            zone = services.programs.versions(key[0])[-1].countries[windows[0].country].zone
+            outcomes = await report.read_outcomes(
+                conn,
+                newest.campaign,
+                windows,
+                rules=_rules(services, newest.campaign),
+                joined_before=_instant(audience.joined_before, zone),
+                joined_after=_instant(audience.joined_after, zone),
+            )
+    return CampaignReport(
+        points_granted=totals.points,
+        credits=totals.credits,
+        members=totals.members,
+        by_hour=hours,
+        by_country=countries,
+        budget=BudgetReport(_part(limits.points, left.points), _part(limits.count, left.count)),
+        holdout=None if outcomes is None else await asyncio.to_thread(compare, *outcomes),
+    )
+
+
+def _windows(
+    services: Services, newest: PublishedCampaign, first: PublishedCampaign, now: datetime
+) -> list[CampaignWindow]:
+    """The times of the campaign so far, for each country that it is for."""
+    published = services.programs.versions(newest.campaign.program)
+    zones = {country: market.zone for version in published for country, market in version.countries.items()}
+    began = min((each.start for each in first.intervals), default=now)
+    found = [
+        CampaignWindow(
+            country,
+            max(began, newest.campaign.begins_at(zone)),
+            min(now, newest.campaign.ends_at(zone)),
+        )
+        for country, zone in sorted(zones.items())
+        if newest.is_for(country)
+    ]
+    return [window for window in found if window.begins_at < window.ends_at]
+
+
+def _rules(services: Services, campaign: Campaign) -> Sequence[str]:
+    """The rules that the campaign is about: those that it boosts or brings, or else all of its program."""
+    own = {rule.id for rule in campaign.rules} | {rule for boost in campaign.boosts for rule in boost.rules}
+    if own:
+        return sorted(own)
+    return sorted(
+        {rule.id for version in services.programs.versions(campaign.program) for rule in version.rules}
+    )
+
+
+def _part(total: int | None, left: int | None) -> BudgetPart | None:
+    return None if total is None or left is None else BudgetPart(total, left)
+
+
+def _instant(moment: datetime | None, zone: str) -> datetime | None:
+    return None if moment is None else instant(moment, zone)
