@@ -38,6 +38,15 @@ async def api(installed: Settings) -> AsyncIterator[Calling]:
         yield opened
 
 
+CAMPAIGN = {
+    "id": "spring",
+    "program": PROGRAM,
+    "title": {"en": "Spring"},
+    "from": "2026-11-21T12:00:00",
+    "until": "2026-12-01T12:00:00",
+}
+
+
 async def caller(api: Calling, scope: Any, *programs: str) -> Caller:
     key = await create_key(api.services.db, name="bound", scopes=[scope], programs=programs)
     api.api.keys = ApiKeyCache(api.services.db)  # It knows a new key within a second.
@@ -85,6 +94,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
     order = {"member_id": member, "program": PROGRAM, **LINES}
     named = f"?program={PROGRAM}"
     members, versions = "/v1/admin/members", f"/v1/admin/programs/{PROGRAM}/versions"
+    campaigns = "/v1/admin/campaigns"
     calls: dict[str, tuple[str, str, Any]] = {
         "registerMember": (
             "POST",
@@ -132,6 +142,16 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "listProgramVersions": ("GET", versions, None),
         "getProgramVersion": ("GET", f"{versions}/2022", None),
         "publishProgramVersion": ("POST", versions, {"document": "id = 1"}),
+        "createCampaign": ("POST", campaigns, CAMPAIGN),
+        "getCampaign": ("GET", f"{campaigns}/spring{named}", None),
+        "updateCampaign": ("PUT", f"{campaigns}/spring", CAMPAIGN),
+        "duplicateCampaign": ("POST", f"{campaigns}/spring/duplicate{named}", {"new_id": "summer"}),
+        "submitCampaign": ("POST", f"{campaigns}/spring/submit{named}", {}),
+        "approveCampaign": ("POST", f"{campaigns}/spring/approve{named}", {}),
+        "rejectCampaign": ("POST", f"{campaigns}/spring/reject{named}", {"reason": "r"}),
+        "pauseCampaign": ("POST", f"{campaigns}/spring/pause{named}", {}),
+        "resumeCampaign": ("POST", f"{campaigns}/spring/resume{named}", {}),
+        "endCampaign": ("POST", f"{campaigns}/spring/end{named}", {}),
         "getMemberWithdrawal": ("GET", f"/v1/admin/withdrawals/{withdrawal_id}", None),
         "settleWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/settle", {}),
         "failWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/fail", {}),

@@ -12,14 +12,14 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from engage.domain.activity import Line, Order, Payment, Registration
-from engage.domain.checkout.example_steps import Capture, Hold, Quote, Release, Spend
+from engage.domain.checkout.example_steps import Capture, Hold, QuoteStep, Release, Spend
 from engage.domain.draws.example_steps import EnterDraw
 from engage.domain.earning.order_facts import ReturnedLine
 from engage.domain.examples.steps import (
     Join,
     OrderCancelled,
     OrderDelivered,
-    OrderReturned,
+    OrderReturnedStep,
     ReviewPublished,
     ReviewRemoved,
     ShareConfirmed,
@@ -44,8 +44,7 @@ from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_holds
 from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
-from engage.flows.checkout.quote import Quote as Quoted
-from engage.flows.checkout.quote import QuoteRequest, quote
+from engage.flows.checkout.quote import Quote, QuoteRequest, quote
 from engage.flows.draws.enter import EntryRequest, enter
 from engage.flows.games import play as play_module
 from engage.flows.games.play import play
@@ -111,7 +110,7 @@ class StepResult(msgspec.Struct):
     """The outcome of a step."""
 
     credits: list[EarnedCredit] | None = None
-    quote: Quoted | None = None
+    quote: Quote | None = None
     held: CheckoutHold | None = None
     redeemed: Redemption | None = None
     begun: tuple[StartedAttempt, int] | None = None  # With the attempts that are left.
@@ -201,7 +200,7 @@ class ExampleMember:
                 return StepResult(credits=earned, held=held)
             case Hold():
                 return StepResult(held=await self._hold(action))
-            case Quote():
+            case QuoteStep():
                 return StepResult(quote=await quote(self.services, QuoteRequest(**self._basket(action))))
             case Capture(order_id=order_id):
                 await self._close(order_id, "captured")
@@ -225,7 +224,7 @@ class ExampleMember:
                 await self._refer(action)
             case Wait():
                 pass
-            case OrderDelivered() | OrderCancelled() | OrderReturned() | ReviewRemoved() | ShareRemoved():
+            case OrderDelivered() | OrderCancelled() | OrderReturnedStep() | ReviewRemoved() | ShareRemoved():
                 await self._send(_event_of(action, self._event_fields()))
             case activity:
                 (done,) = await record(
@@ -400,7 +399,7 @@ class ExampleMember:
             "member_id": self.member_id,
         }
 
-    def _basket(self, action: Quote) -> dict[str, Any]:
+    def _basket(self, action: QuoteStep) -> dict[str, Any]:
         return {
             "program": self.program_id,
             "member_id": self.member_id,
@@ -420,7 +419,7 @@ class ExampleMember:
 def _event_of(
     event: OrderDelivered
     | OrderCancelled
-    | OrderReturned
+    | OrderReturnedStep
     | ReviewPublished
     | ReviewRemoved
     | ShareConfirmed
@@ -432,7 +431,7 @@ def _event_of(
             return events.OrderDeliveredEvent(**fields, data=events.OrderReference(order_id=order_id))
         case OrderCancelled(order_id=order_id):
             return events.OrderCancelledEvent(**fields, data=events.OrderReference(order_id=order_id))
-        case OrderReturned(order_id=order_id, lines=lines):
+        case OrderReturnedStep(order_id=order_id, lines=lines):
             back = UNSET if lines is None else [ReturnedLine(*line) for line in lines.items()]
             data = events.OrderReturned(order_id=order_id, return_id=fields["id"], lines=back)
             return events.OrderReturnedEvent(**fields, data=data)

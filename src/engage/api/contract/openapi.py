@@ -57,6 +57,7 @@ TAGS: Final = {
     "Shop": "The shop's server: members, events and checkout.",
     "Segments": "Lists of members and conditions on them, for campaigns.",
     "Operators": "Members, adjustments, programs and reports.",
+    "Campaigns": "What earns more for a while: written, approved and ended by operators.",
     "Sandbox": "Test members and a test clock. Only under `engage up`.",
     "Health": "For load balancers and supervisors.",
 }

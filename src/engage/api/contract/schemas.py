@@ -11,6 +11,7 @@ from msgspec.inspect import DateTimeType, Field, StructType, Type, UnionType, mu
 from engage.api.http.problems import FieldError, Problem
 from engage.api.http.traces import TraceLine
 from engage.domain.activity import AnyActivity
+from engage.domain.document.difference import Difference
 from engage.domain.earning.credit import Why
 from engage.domain.earning.trace import TraceStep
 from engage.domain.refusals import Code, Fact, UseCase, codes_of
@@ -32,7 +33,7 @@ class Schemas:
     """The schemas of types, given by `of`, and of the structs that they contain (`components`)."""
 
     def __init__(self, types: Iterable[Any]) -> None:
-        all_types = {repr(kind): kind for kind in (Problem, FieldError, Why, TraceLine, *types)}
+        all_types = {repr(kind): kind for kind in (Problem, FieldError, Difference, Why, TraceLine, *types)}
         wanted = [*all_types.values(), *NAMED.values()]
         made, self.components = msgspec.json.schema_components(wanted, ref_template=REF)
         _add_time_formats(self.components, wanted)
@@ -155,6 +156,8 @@ def _fact_type(fact: Fact) -> Schema:
             return {"type": "string", "format": "date-time"}
         case int():
             return {"type": "integer"}
+        case [{"yours": _}, *_]:
+            return {"type": "array", "items": ref(Difference)}
         case [dict(), *_]:
             return {"type": "array", "items": ref(FieldError)}
         case list():

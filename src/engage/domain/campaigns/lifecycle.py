@@ -3,7 +3,7 @@
 What follows from time alone is stored nowhere: a campaign begins and ends by its document.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -21,6 +21,18 @@ EFFECTIVE: Final[frozenset[ActionKind]] = frozenset({"approved", "paused", "resu
 COMMITS_WITHIN: Final = timedelta(milliseconds=500)
 READ_WITHIN: Final = timedelta(milliseconds=400)
 DELAY: Final = timedelta(seconds=1)
+
+# The states in which an action is possible: of the newest version, or of the one that was approved last.
+WITH_NEWEST: Final[Mapping[ActionKind, frozenset[State]]] = {
+    "submitted": frozenset({"draft"}),
+    "rejected": frozenset({"submitted"}),
+    "approved": frozenset({"submitted"}),
+}
+WITH_LIVE: Final[Mapping[ActionKind, frozenset[State]]] = {
+    "paused": frozenset({"scheduled", "running"}),
+    "resumed": frozenset({"paused"}),
+    "ended": frozenset({"scheduled", "running", "paused"}),
+}
 
 
 def effective_at(at: datetime) -> datetime:
@@ -93,14 +105,16 @@ def state_of(
     actions: Sequence[Action], version: int, campaign: Campaign, *, now: datetime, zones: Sequence[str]
 ) -> State:
     """The state of a version, as it will be when all actions so far are effective. `zones` are those of the
-    program's countries that the campaign is for.
+    program's countries that the campaign is for. A version that another one has replaced is over, also if it
+    was never approved.
     """
+    now = max([now, *(action.effective_at for action in actions)])
     own = [action for action in actions if action.version == version]
     if not any(action.kind == "approved" for action in own):
-        submitted = [
-            action.kind for action in own if action.kind in ("created", "changed", "submitted", "rejected")
-        ]
-        return "submitted" if submitted[-1] == "submitted" else "draft"
+        if version != newest_version(actions):
+            return "ended"
+        steps = [action.kind for action in own if action.kind not in WITH_LIVE]
+        return "submitted" if steps[-1] == "submitted" else "draft"
     if version != live_version(actions):
         return "ended"
     steps = [action.kind for action in actions if action.kind in ("paused", "resumed", "ended")]

@@ -72,7 +72,7 @@ class ExpectedPayment(Expectation, frozen=True):
         return f"{self.points} points, {self.discount_minor} in all"
 
 
-class Quote(Action, frozen=True, kw_only=True, tag="quote"):
+class QuoteStep(Action, frozen=True, kw_only=True, tag="quote"):
     """The checkout asks for a quote. The currency is that of the member's country by default."""
 
     results: ClassVar = frozenset({"quotes"})
@@ -100,7 +100,7 @@ class Quote(Action, frozen=True, kw_only=True, tag="quote"):
         return Outcome(results={"quotes": _quoted(quote)})
 
 
-class Hold(Quote, frozen=True, kw_only=True, tag="hold"):
+class Hold(QuoteStep, frozen=True, kw_only=True, tag="hold"):
     """Points are held for an order, and coupons applied: the first usable ones of these rewards. The order
     itself is a later step. It earns nothing for what they pay.
     """

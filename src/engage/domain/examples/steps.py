@@ -49,7 +49,7 @@ class OrderCancelled(Action, frozen=True, tag="order_cancelled"):
         return Outcome()
 
 
-class OrderReturned(Action, frozen=True, tag="order_returned"):
+class OrderReturnedStep(Action, frozen=True, tag="order_returned"):
     """`lines` are the returned quantities by line id; without them, everything is returned."""
 
     order_id: Identifier

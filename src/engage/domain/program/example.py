@@ -13,7 +13,7 @@ from engage.domain.checkout.example_steps import (
     ExpectedPayment,
     ExpectedQuote,
     Hold,
-    Quote,
+    QuoteStep,
     Release,
     Spend,
 )
@@ -24,7 +24,7 @@ from engage.domain.examples.steps import (
     Join,
     OrderCancelled,
     OrderDelivered,
-    OrderReturned,
+    OrderReturnedStep,
     ReviewPublished,
     ReviewRemoved,
     ShareConfirmed,
@@ -44,9 +44,9 @@ ExpectedRefusal = Annotated[Code, Meta(description="the code of a refusal, such 
 
 # One line for each package that brings steps.
 AnyAction = (
-    (Join | Wait | OrderDelivered | OrderCancelled | OrderReturned)
+    (Join | Wait | OrderDelivered | OrderCancelled | OrderReturnedStep)
     | (ReviewPublished | ReviewRemoved | ShareConfirmed | ShareRemoved)
-    | (Quote | Hold | Spend | Capture | Release)
+    | (QuoteStep | Hold | Spend | Capture | Release)
     | Redeem
     | Withdraw
     | PlayGame

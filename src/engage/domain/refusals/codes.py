@@ -61,6 +61,13 @@ class UseCase(Enum):
     CHANGE_DEFINITION = auto()
     READ_SEGMENT = auto()
     CHANGE_SEGMENT = auto()
+    READ_CAMPAIGN = auto()
+    CREATE_CAMPAIGN = auto()
+    CHANGE_CAMPAIGN = auto()
+    DUPLICATE_CAMPAIGN = auto()
+    SUBMIT_CAMPAIGN = auto()
+    APPROVE_CAMPAIGN = auto()
+    MOVE_CAMPAIGN = auto()  # Reject, pause, resume, end.
     REPORT_LIABILITY = auto()
     REPORT_BALANCE = auto()
     ISSUE_TOKEN = auto()
@@ -102,6 +109,8 @@ _RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW, _U.RECO
 _CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
 _MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
 _DEFINITIONS: Final = {_U.ADD_DEFINITION, _U.CHANGE_DEFINITION}
+_CAMPAIGN_DOCUMENTS: Final = {_U.CREATE_CAMPAIGN, _U.CHANGE_CAMPAIGN, _U.DUPLICATE_CAMPAIGN}
+_CAMPAIGN_ACTIONS: Final = {_U.SUBMIT_CAMPAIGN, _U.APPROVE_CAMPAIGN, _U.MOVE_CAMPAIGN}
 _GAMES: Final = {_U.READ_GAME, _U.PLAY_GAME}
 _QUIZZES: Final = {_U.START_QUIZ, _U.ANSWER_QUIZ}
 _REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
@@ -179,6 +188,10 @@ class Code(StrEnum):
             _U.READ_DRAW,
             _U.READ_LEADERBOARD,
             _U.CHANGE_DEFINITION,
+            _U.READ_CAMPAIGN,
+            _U.CHANGE_CAMPAIGN,
+            _U.DUPLICATE_CAMPAIGN,
+            *_CAMPAIGN_ACTIONS,
             *_GAMES,
             *_QUIZZES,
         },
@@ -433,7 +446,13 @@ class Code(StrEnum):
     INVALID_DOCUMENT = (
         "invalid_document",
         422,
-        {_U.PUBLISH_VERSION, *_DEFINITIONS},
+        {
+            _U.PUBLISH_VERSION,
+            *_DEFINITIONS,
+            *_CAMPAIGN_DOCUMENTS,
+            _U.SUBMIT_CAMPAIGN,
+            _U.APPROVE_CAMPAIGN,
+        },
         _one_error("rules[0].award.points", "expected 1 or more, got 0"),
     )
     DOCUMENT_UNPROVED = (
@@ -450,10 +469,27 @@ class Code(StrEnum):
     )
 
     # Definitions that stand alone, and whatever else is changed with If-Match.
-    EXISTS = "exists", 409, {_U.ADD_DEFINITION}, {"id": "spring-quiz"}
+    EXISTS = (
+        "exists",
+        409,
+        {_U.ADD_DEFINITION, _U.CREATE_CAMPAIGN, _U.DUPLICATE_CAMPAIGN},
+        {"id": "spring-quiz"},
+    )
     OF_A_DOCUMENT = "of_a_document", 409, {_U.CHANGE_DEFINITION}, {"id": "spring-quiz", "version": "2022"}
-    IF_MATCH_REQUIRED = "if_match_required", 428, {_U.CHANGE_DEFINITION}
-    CHANGED_MEANWHILE = "changed_meanwhile", 412, {_U.CHANGE_DEFINITION}, {"current_version": 2}
+    IF_MATCH_REQUIRED = "if_match_required", 428, {_U.CHANGE_DEFINITION, _U.CHANGE_CAMPAIGN}
+    CHANGED_MEANWHILE = (
+        "changed_meanwhile",
+        412,
+        {_U.CHANGE_DEFINITION, _U.CHANGE_CAMPAIGN, *_CAMPAIGN_ACTIONS},
+        {
+            "current_version": 2,
+            "difference": [{"field": "title.en", "yours": "Spring", "theirs": "Spring week"}],
+        },
+    )
+
+    # Campaigns.
+    WRONG_STATE = "wrong_state", 409, {_U.CHANGE_CAMPAIGN, *_CAMPAIGN_ACTIONS}, {"state": "draft"}
+    FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN}
     CLOCK_BACKWARDS = "clock_backwards", 409, {_U.ADVANCE_CLOCK}, {"now": _TOMORROW}
 
 

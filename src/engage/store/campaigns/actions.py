@@ -1,6 +1,7 @@
 """The actions of operators on campaigns, in order. They are added and never changed."""
 
-from sqlalchemy import func, select
+import msgspec
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.lifecycle import Action
@@ -23,3 +24,19 @@ async def read_all(conn: AsyncConnection) -> dict[CampaignKey, list[Action]]:
     for program_id, campaign_id, *action in await conn.execute(query):
         found.setdefault((program_id, campaign_id), []).append(from_row(Action, action))
     return found
+
+
+async def read_actions(conn: AsyncConnection, key: CampaignKey) -> list[Action]:
+    """Read the actions on a campaign in their order."""
+    c = campaign_actions.c
+    query = (
+        select(*columns(campaign_actions, Action))
+        .where(c.program_id == key[0], c.campaign_id == key[1])
+        .order_by(c.number)
+    )
+    return [from_row(Action, row) for row in await conn.execute(query)]
+
+
+async def add(conn: AsyncConnection, key: CampaignKey, action: Action) -> None:
+    row = {"program_id": key[0], "campaign_id": key[1]} | msgspec.structs.asdict(action)
+    await conn.execute(insert(campaign_actions).values(row))

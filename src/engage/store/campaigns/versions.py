@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.schema.campaigns import campaign_versions
@@ -38,3 +40,42 @@ async def read_approved(conn: AsyncConnection) -> list[StoredVersion]:
         .order_by(c.program_id, c.campaign_id, c.version)
     )
     return [from_row(StoredVersion, row) for row in await conn.execute(query)]
+
+
+async def read_versions(conn: AsyncConnection, key: CampaignKey) -> list[StoredVersion]:
+    """Read the versions of a campaign in their order; none where there is no such campaign."""
+    query = (
+        select(*columns(campaign_versions, StoredVersion))
+        .where(_of(key))
+        .order_by(campaign_versions.c.version)
+    )
+    return [from_row(StoredVersion, row) for row in await conn.execute(query)]
+
+
+async def programs_with(conn: AsyncConnection, campaign_id: str) -> list[str]:
+    """The programs that have a campaign of this id."""
+    c = campaign_versions.c
+    query = select(c.program_id).where(c.campaign_id == campaign_id, c.version == 1).order_by(c.program_id)
+    return list((await conn.execute(query)).scalars())
+
+
+async def lock(conn: AsyncConnection, key: CampaignKey) -> None:
+    """Lock a campaign until the transaction ends: its first version stands for all of it."""
+    first = and_(_of(key), campaign_versions.c.version == 1)
+    await conn.execute(select(campaign_versions.c.version).where(first).with_for_update())
+
+
+async def add(conn: AsyncConnection, version: StoredVersion) -> bool:
+    """Add a version; False where the campaign has one of this number."""
+    added = insert(campaign_versions).values(msgspec.structs.asdict(version)).on_conflict_do_nothing()
+    return (await conn.execute(added)).rowcount == 1
+
+
+async def change(conn: AsyncConnection, version: StoredVersion) -> None:
+    """Replace a version that was not approved, or approve it."""
+    which = and_(_of(version.key), campaign_versions.c.version == version.version)
+    await conn.execute(update(campaign_versions).where(which).values(msgspec.structs.asdict(version)))
+
+
+def _of(key: CampaignKey) -> ColumnElement[bool]:
+    return and_(campaign_versions.c.program_id == key[0], campaign_versions.c.campaign_id == key[1])

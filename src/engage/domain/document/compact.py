@@ -1,0 +1,36 @@
+"""Documents as they are written by hand: without the fields that have their default."""
+
+from typing import Any
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo
+
+
+def compact(document: Struct) -> dict[str, Any]:
+    """The JSON or TOML of a document, which means the same as the struct, with no null in it."""
+    config = document.__struct_config__
+    shown: dict[str, Any] = {} if config.tag_field is None else {config.tag_field: config.tag}
+    for field in msgspec.structs.fields(document):
+        value = getattr(document, field.name)
+        if value is not None and not _is_default(field, value):
+            shown[field.encode_name] = _compact(value)
+    return shown
+
+
+def _compact(value: Any) -> Any:
+    match value:
+        case Struct():
+            return compact(value)
+        case list():
+            return [_compact(item) for item in value]
+        case dict():
+            return {name: _compact(item) for name, item in value.items()}
+        case _:
+            return msgspec.to_builtins(value)
+
+
+def _is_default(field: FieldInfo, value: Any) -> bool:
+    if field.default_factory is not NODEFAULT:
+        return bool(value == field.default_factory())
+    return field.default is not NODEFAULT and bool(value == field.default)
