@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 import uvloop
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import DataError, ResponseError
 
 from engage.connections.valkey import ANSWER_S, TRY_S, answering, away_is_unavailable, open_client
 from engage.domain.refusals import Unavailable
@@ -108,3 +110,15 @@ def test_a_server_that_cannot_serve_now_is_unavailable(message: str) -> None:
 def test_a_command_that_the_server_does_not_understand_is_a_bug() -> None:
     with pytest.raises(ResponseError), away_is_unavailable():
         raise ResponseError("ERR unknown command")
+
+
+async def test_commands_are_packed_as_redis_py_packs_them(settings: Settings) -> None:
+    client = open_client(Redis, settings.topics_url)
+    packing: Any = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    command = ("FUNCTION LOAD", "REPLACE", "tapé", b"\x00\r\n$", 17, -1, 0.5, "", b"x" * 10_000)
+    assert b"".join(packing.pack_command(*command)) == b"".join(
+        AbstractConnection.pack_command(packing, *command)
+    )
+    with pytest.raises(DataError):
+        packing.pack_command("SET", "key", None)
+    await client.aclose()
