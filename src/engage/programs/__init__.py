@@ -6,8 +6,8 @@ from importlib import resources
 from engage.domain.program import parse
 from engage.domain.program.program import Program
 
-_FOLDER = resources.files("engage.programs")
-_SUFFIX = ".toml"
+FOLDER = resources.files("engage.programs")
+SUFFIX = ".toml"
 
 # The program of the demo store, which is published in a sandbox alone.
 DEMO_STORE = "demo-store"
@@ -20,11 +20,11 @@ class UnknownPreset(LookupError):
 def names() -> list[str]:
     """`eu-mi-points/2020`, `eu-mi-points/2022`, …: id and version of each preset, sorted."""
     return sorted(
-        f"{folder.name}/{file.name.removesuffix(_SUFFIX)}"
-        for folder in _FOLDER.iterdir()
+        f"{folder.name}/{file.name.removesuffix(SUFFIX)}"
+        for folder in FOLDER.iterdir()
         if folder.is_dir()
         for file in folder.iterdir()
-        if file.name.endswith(_SUFFIX)
+        if file.name.endswith(SUFFIX)
     )
 
 
@@ -62,4 +62,4 @@ def presets() -> dict[str, str]:
 
 def text(name: str) -> str:
     """The document of one of `names`, or of DEMO_STORE, with its comments."""
-    return _FOLDER.joinpath(f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+    return FOLDER.joinpath(f"{name}{SUFFIX}").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """The campaigns of a simulated member: the specification of what flows pay for them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -16,12 +16,16 @@ from engage.domain.campaigns.composition import bounded, payers, with_definition
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import Interval
+from engage.domain.campaigns.member_budgets import NOTHING_USED, BudgetUse, within_budgets
+from engage.domain.campaigns.offers import OfferInForce, best_offer
 from engage.domain.definitions.definition import BEGINNING
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program import sections
 from engage.domain.program.program import Program
+from engage.domain.rewards.definition import AnyReward
+from engage.domain.rewards.simulated import SimulatedRewards
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
 from engage.domain.tiers.simulated import SimulatedTiers
 
@@ -33,8 +37,8 @@ class GivenFacts(Struct, frozen=True, kw_only=True):
     """The facts of a member that do not follow from what they do in the simulation.
 
     Without `joined_at` they join with what they do first; without `levels` these follow. `last_order_at` is
-    an earlier payment. A member without a `member_id` is made up: of the shares of members they are in each,
-    and held out only where they are `held_out`.
+    an earlier payment, `budgets` what campaigns have granted before. A member without a `member_id` is made
+    up: of the shares of members they are in each, and held out only where they are `held_out`.
     """
 
     member_id: str | None = None
@@ -42,6 +46,7 @@ class GivenFacts(Struct, frozen=True, kw_only=True):
     levels: frozenset[str] | None = None
     segments: frozenset[str] = frozenset()
     last_order_at: datetime | None = None
+    budgets: Mapping[str, BudgetUse] = {}
     held_out: bool = False
 
 
@@ -63,7 +68,9 @@ def simulate(
     member.terms = replace(program.earning, campaigns=payers(campaigns))
     member.joined_at = facts.joined_at
     member.feature(SimulatedTiers).given = facts.levels
-    member.add(SimulatedCampaigns(member, index, country, facts))
+    simulated = SimulatedCampaigns(member, index, country, facts)
+    member.add(simulated)
+    member.feature(SimulatedRewards).priced = simulated.priced
     return member
 
 
@@ -77,7 +84,10 @@ def _shared_by(published: PublishedCampaign, facts: GivenFacts) -> PublishedCamp
 
 
 class SimulatedCampaigns(SimulatedFeature):
-    """Campaigns that are known from the beginning. `looks` say what was looked at for boosts, and why not."""
+    """Campaigns that are known from the beginning. `looks` say what was looked at for boosts, and why not.
+
+    Of budgets the member has used what they have been granted and have kept; they have no device.
+    """
 
     def __init__(
         self, member: SimulatedMember, index: CampaignIndex, country: str, facts: GivenFacts
@@ -91,11 +101,7 @@ class SimulatedCampaigns(SimulatedFeature):
 
     def terms(self, terms: EarningTerms, at: datetime) -> EarningTerms:
         """With the rules of the campaigns in force that are for the member."""
-        found = [
-            each
-            for each in self.index.in_force(at, country=self._country, zone=self._zone)
-            if each.campaign.rules and why_not(each.campaign, self.facts(at), at) is None
-        ]
+        found = [each for each in self._in_force(at) if each.campaign.rules]
         names = tuple(each.name for each in found)
         if names not in self._widened:
             self._widened[names] = with_rules(terms, found)
@@ -109,7 +115,45 @@ class SimulatedCampaigns(SimulatedFeature):
             bases = bases_of_order(self._member.terms_at(at), order, credits)
         candidates = partial(self.index.boosting, at=at, country=self._country, zone=self._zone)
         found = additions(bases, candidates, self.facts(at), at, self.looks)
-        return [addition.as_boost() for addition in found]
+        granted = within_budgets(found, self._used(), self.looks) if found else []
+        return [addition.as_boost() for addition in granted]
+
+    def offers(self, rule_id: str, at: datetime) -> bool:
+        payer = self._member.terms.campaigns.get(rule_id)
+        return payer is None or any(each.id == payer for each in self._in_force(at))
+
+    def priced(self, reward: AnyReward, at: datetime) -> AnyReward:
+        """A reward at its price for the member."""
+        found = best_offer(reward, self._in_force(at), self._is_sold_out)
+        return reward if found is None else replace(reward, points=found.points)
+
+    def _is_sold_out(self, offer: OfferInForce) -> bool:
+        """Nobody else redeems anything, so only what the member has had at this price counts."""
+        begin = offer.published.campaign.begins_at(self._zone)
+        codes = self._member.feature(SimulatedRewards).codes
+        had = sum(
+            code.reward.id == offer.offer.reward
+            and code.reward.points == offer.points
+            and code.issued_at >= begin
+            for code in codes
+        )
+        return offer.offer.stock is not None and had >= offer.offer.stock
+
+    def _in_force(self, at: datetime) -> list[PublishedCampaign]:
+        """The campaigns in force that are for the member."""
+        found = self.index.in_force(at, country=self._country, zone=self._zone)
+        facts = self.facts(at) if found else None
+        return [each for each in found if facts is not None and why_not(each.campaign, facts, at) is None]
+
+    def _used(self) -> dict[str, BudgetUse]:
+        """The use of budgets so far, by campaign."""
+        used = dict(self._given.budgets)
+        for credit in self._member.account.credits.values():
+            id_ = credit.new.campaign
+            if id_ is not None and credit.kept:
+                own = BudgetUse(points=credit.kept, count=1, member_points=credit.kept, device_count=1)
+                used[id_] = used.get(id_, NOTHING_USED) + own
+        return used
 
     def facts(self, at: datetime) -> Facts:
         """The facts of the member before an activity at `at`."""

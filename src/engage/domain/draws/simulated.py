@@ -6,7 +6,7 @@ from datetime import datetime
 from engage.domain.draws.beacon import QUICKNET
 from engage.domain.draws.conditions import check_post
 from engage.domain.draws.definition import Draw, Post
-from engage.domain.draws.prize import prize
+from engage.domain.draws.prize import prize, rule_id_of
 from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
 
@@ -28,6 +28,8 @@ class SimulatedDraws(SimulatedFeature):
         closes_at = draw.closed_at([zone])
         if at >= closes_at:
             raise Refusal(Code.DRAW_CLOSED, closes_at=closes_at)
+        if not self._member.offers(rule_id_of(draw_id), at):
+            raise Refusal(Code.NOT_FOUND)
         check_post(draw.conditions, post)
         if draw_id in self._entered:
             raise Refusal(Code.ALREADY_ENTERED, number=1)

@@ -12,6 +12,7 @@ from engage.domain.games.definition import Game
 from engage.domain.games.outcome import Outcome, Tally, decide
 from engage.domain.games.payment import prize_credit
 from engage.domain.games.windows import first_day
+from engage.domain.keys import game_rule
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.simulated import SimulatedRewards
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
@@ -41,7 +42,7 @@ class SimulatedGames(SimulatedFeature):
         """
         zone = self._member.market.zone
         game = self._games.get(game_id)
-        if game is None or not game.is_open(at, zone):
+        if game is None or not game.is_open(at, zone) or not self._member.offers(game_rule(game_id), at):
             raise Refusal(Code.NOT_FOUND)
         before = self._left(game, at, zone)
         if before.left == 0:

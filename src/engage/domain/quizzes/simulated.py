@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from engage.domain.activity import QuizAttempt
 from engage.domain.earning.credit import NewCredit
+from engage.domain.keys import quiz_rule
 from engage.domain.quizzes.attempts import AttemptPlace, check_time, credit_of, next_place, window_of
 from engage.domain.quizzes.definition import Question, Quiz
 from engage.domain.quizzes.grading import Answers, Grade, check_answers, grade, normalized
@@ -49,7 +50,7 @@ class SimulatedQuizzes(SimulatedFeature):
         if latest is not None and latest.answers is None and at < latest.expires_at:
             return latest
         quiz = self._quizzes.get(quiz_id)
-        if quiz is None or not quiz.is_open(at, self._zone):
+        if quiz is None or not self._is_open(quiz, at):
             raise Refusal(Code.NOT_FOUND)
         used = self.used(quiz_id, at)
         place = next_place(quiz, used=used, latest=used, at=at, zone=self._zone)
@@ -93,6 +94,9 @@ class SimulatedQuizzes(SimulatedFeature):
         """The right answers to the first `count` questions of the latest attempt, or to all of them."""
         latest = self._latest(quiz_id)
         return {} if latest is None else right_answers(latest.questions, count)
+
+    def _is_open(self, quiz: Quiz, at: datetime) -> bool:
+        return quiz.is_open(at, self._zone) and self._member.offers(quiz_rule(quiz.id), at)
 
     @property
     def _zone(self) -> str:

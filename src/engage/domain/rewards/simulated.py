@@ -1,6 +1,6 @@
 """The coupons and F-codes of a simulated member."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -35,6 +35,7 @@ class SimulatedRewards(SimulatedFeature):
 
     def __init__(self, member: SimulatedMember, rewards: Sequence[AnyReward]) -> None:
         self.codes: list[IssuedCode] = []
+        self.priced: Callable[[AnyReward, datetime], AnyReward] = lambda reward, at: reward
         self._member = member
         self._rewards = rewards
 
@@ -43,7 +44,7 @@ class SimulatedRewards(SimulatedFeature):
         insufficient_points.
         """
         member, zone = self._member, self._member.market.zone
-        reward = allowance.find(self._rewards, reward_id)
+        reward = self.priced(allowance.find(self._rewards, reward_id), at)
         issued = [code.issued_at for code in self.codes if code.reward.id == reward_id]
         since = allowance.counts_since(reward, at=at, zone=zone)
         allowance.check(

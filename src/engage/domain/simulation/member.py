@@ -41,6 +41,10 @@ class SimulatedFeature:
         """Return the earning terms of an activity at `at`, by what was known before it."""
         return terms
 
+    def offers(self, rule_id: str, at: datetime) -> bool:
+        """Return whether the member is offered the definition whose credits name this rule."""
+        return True
+
     def boosts(
         self, credits: Sequence[NewCredit], at: datetime, order: Order | None = None
     ) -> Sequence[Boost]:
@@ -149,6 +153,10 @@ class SimulatedMember:
         for feature in self._features.values():
             terms = feature.terms(terms, at)
         return terms
+
+    def offers(self, rule_id: str, at: datetime) -> bool:
+        """Tell whether a definition is for the member at `at`, by the rule that its credits name."""
+        return all(feature.offers(rule_id, at) for feature in self._features.values())
 
     def boosts(
         self, credits: Sequence[NewCredit], at: datetime, order: Order | None = None
