@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.api.http.traces import with_text
 from engage.domain.earning.trace import FACTS, TraceCode
 from engage.ledger.credits import Credit, list_credits
+from engage.messages.why import no_title
 from engage.runtime.database import one_statement, open_database
 from engage.runtime.ids import new_id
 from engage.settings import Settings
@@ -147,7 +148,7 @@ async def test_sentences_become_steps_and_go_back(own_database: Settings) -> Non
         assert await traces(db) == steps, "what went back comes again"
         async with one_statement(db) as conn:
             credits = await list_credits(conn, "p", "m", state=None, before=None, limit=50)
-        shown = [line.text for credit in credits for line in with_text(credit, "en").why["trace"]]
+        shown = [line.text for credit in credits for line in with_text(credit, "en", no_title).why["trace"]]
         assert len(shown) == len(RULES) + 2 + len(OTHERS)
         assert "fuel: Day 7 in a row earns 2 points." in shown
     finally:
@@ -161,6 +162,7 @@ def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
         points=50,
         taken_back=0,
         unit="points",
+        campaign=None,
         boost=None,
         state="pending",
         due_at=None,
@@ -171,7 +173,7 @@ def test_a_sentence_that_came_after_the_migration_is_shown_as_it_is() -> None:
         waits_for=None,
         lapses_at=None,
     )
-    lines = with_text(credit, "de").why["trace"]
+    lines = with_text(credit, "de", no_title).why["trace"]
     assert [(line.code, line.facts) for line in lines] == [
         ("text", {"text": "joining: once pays 50"}),
         ("no_slot", {"rule": "first"}),

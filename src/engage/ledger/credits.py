@@ -20,10 +20,10 @@ CreditState = Literal["pending", "active", "expired", "reversed"]
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
-    """Points or status granted for one activity; a credit with a `boost` is beside that of its rule. It pays
-    `points` now, or paid them last when it is reversed; `taken_back` of what was granted is gone. `why` has
-    the inputs and the trace of the decision. Pending points without a due time wait for something; without a
-    confirmation they lapse.
+    """Points or status granted for one activity; a credit with a `boost` is beside that of its rule, and a
+    `campaign` pays one for a while. It pays `points` now, or paid them last when it is reversed; `taken_back`
+    of what was granted is gone. `why` has the inputs and the trace of the decision. Pending points without a
+    due time wait for something; without a confirmation they lapse.
     """
 
     id: UUID
@@ -31,6 +31,7 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     taken_back: int
     unit: Unit
+    campaign: str | None
     boost: str | None
     state: CreditState
     due_at: datetime | None
@@ -43,9 +44,9 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A movement of the spendable balance, and its subject: the credit and its rule, the order that earned
-    or was paid, the hold, the coupon or F-code that was bought, the withdrawal. `corrects` is the seq of the
-    entry that this one takes back.
+    """A movement of the spendable balance, and its subject: the credit with its rule, campaign and boost, the
+    order that earned or was paid, the hold, the coupon or F-code that was bought, the withdrawal. `corrects`
+    is the seq of the entry that this one takes back.
     """
 
     seq: int
@@ -55,6 +56,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     credit_id: UUID | None
     rule: str | None
+    campaign: str | None
+    boost: str | None
     order_id: str | None
     hold_id: UUID | None
     coupon_id: UUID | None
@@ -93,8 +96,8 @@ _TAKEN_BACK = """c.taken_back
 _PAYS = "CASE WHEN c.state = 'reversed' THEN c.points ELSE c.points - c.taken_back END"
 _WAITS = "c.state = 'pending' AND c.due_at IS NULL"
 # In the order of the fields of Credit.
-_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, c.unit, c.boost, {_STATE} AS state,
-    c.due_at, c.active_at, c.expires_at, c.source_key, c.why,
+_CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, c.unit, c.campaign, c.boost,
+    {_STATE} AS state, c.due_at, c.active_at, c.expires_at, c.source_key, c.why,
     CASE WHEN {_WAITS} THEN
         CASE WHEN c.lapses_at IS NULL THEN 'delivery' ELSE 'confirmation' END
     END AS waits_for,
@@ -143,6 +146,7 @@ WITH page AS MATERIALIZED (
     ORDER BY seq DESC LIMIT :limit
 )
 SELECT e.seq, e.kind, e.active_delta, e.balance_after, e.at, e.credit_id, c.rule_id AS rule,
+       c.campaign, c.boost,
        coalesce(h.order_id, c.why -> 'activity' ->> 'order_id') AS order_id,
        e.hold_id, b.id AS coupon_id, w.id AS withdrawal_id, e.corrects
 FROM page e

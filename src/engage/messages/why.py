@@ -3,7 +3,7 @@
 Made of the decision as it is kept with the credit, so any language can have it at any time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +27,14 @@ CACHED: Final = 4_096
 ANY_ACTIVITY: Final = "why.activity"
 
 
+# Of a campaign and a version: its title for the reader, None where it is not known.
+TitleOf = Callable[[str, int], str | None]
+
+
+def no_title(campaign: str, version: int) -> str | None:
+    return None
+
+
 class Occasion(Struct, frozen=True):
     """An activity: its kind, its day in the member's zone, and an order's id and currency."""
 
@@ -36,12 +44,21 @@ class Occasion(Struct, frozen=True):
     currency: str | None
 
 
-def why_text(why: Decision, language: str) -> str:
+def why_text(why: Decision, language: str, title_of: TitleOf = no_title) -> str:
     """Write why a credit was granted."""
     occasion, steps, rule = _parts(why)
     line = _decisive(steps, rule)
+    line = None if line is None else with_title(line, title_of)
     facts = tuple((name, _hashable(value)) for name, value in line.facts.items()) if line else ()
     return _text(occasion, line.code if line else "", facts, language)
+
+
+def with_title(line: TraceStep, title_of: TitleOf) -> TraceStep:
+    """A step in which the title of its campaign stands in place of the id."""
+    if "campaign" not in line.facts or "version" not in line.facts:
+        return line
+    title = title_of(line.facts["campaign"], line.facts["version"])
+    return line if title is None else TraceStep(line.code, line.facts | {"campaign": title})
 
 
 def trace_of(why: Mapping[str, Any]) -> list[TraceStep]:

@@ -1,11 +1,11 @@
 """The facts of members that decide whether campaigns are for them: only those that matter are read.
 
-The country of a member and the time of joining are in memory. Payments are one statement for all members of a
-posting, where a campaign asks for them; levels are read with those that multiply points
+The country of a member and the time of joining are in memory. Segments and payments are a statement each for
+all members of a posting, where a campaign asks for them; levels are read with those that multiply points
 (`engage.runtime.levels`).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from functools import reduce
 from typing import Final
@@ -17,8 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.campaigns.audience import Facts, Need, asks_for, why_not
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.keys import MemberKey
+from engage.domain.program.program import Program
+from engage.runtime.levels import Moment, ids_of, read_levels
 from engage.runtime.services import Services
 from engage.store.members.members import Member, read_members
+from engage.store.segments.members import Stay, read_stays
 from engage.store.shop.payments import PaymentsBefore, read_last_payments
 
 NO_ONE: Final[frozenset[str]] = frozenset()
@@ -41,6 +44,12 @@ class Occasion(Struct, frozen=True):
         return _union(each.campaign.audience.tiers for each in self.asking("tiers"))
 
     @property
+    def stays(self) -> list[Stay]:
+        """The stays in segments that are asked for."""
+        asked = _union(each.campaign.audience.segments for each in self.asking("segments"))
+        return [Stay(self.facts.program, self.facts.member_id, segment, self.at) for segment in asked]
+
+    @property
     def payments(self) -> PaymentsBefore:
         return PaymentsBefore(self.facts.program, self.facts.member_id, self.at)
 
@@ -48,18 +57,22 @@ class Occasion(Struct, frozen=True):
 class Audiences:
     """The facts of occasions as they were read."""
 
-    def __init__(self, last_payments: Mapping[PaymentsBefore, datetime]) -> None:
+    def __init__(self, last_payments: Mapping[PaymentsBefore, datetime], stays: Set[Stay]) -> None:
         self._last_payments = last_payments
+        self._stays = stays
 
     def facts(
         self, occasion: Occasion, levels: frozenset[str] = NO_ONE, paid: Iterable[datetime] = ()
     ) -> Facts:
         """All facts of an occasion. `paid` are payments that are under way."""
+        segments = frozenset(stay.segment_id for stay in occasion.stays if stay in self._stays)
         known = self._last_payments.get(occasion.payments)
         before = [at for at in (known, *paid) if at is not None and at < occasion.at]
-        if not levels and not before:
+        if not levels and not segments and not before:
             return occasion.facts
-        return replace(occasion.facts, levels=levels, last_order_at=max(before, default=None))
+        return replace(
+            occasion.facts, levels=levels, segments=segments, last_order_at=max(before, default=None)
+        )
 
     def reached_by(self, occasion: Occasion, facts: Facts) -> frozenset[str]:
         """The campaigns that are for the member."""
@@ -71,7 +84,39 @@ class Audiences:
 async def read_audiences(conn: AsyncConnection, occasions: Collection[Occasion]) -> Audiences:
     """Read what the campaigns of occasions ask for, apart from levels."""
     payments = {occasion.payments for occasion in occasions if occasion.asking("orders")}
-    return Audiences(await read_last_payments(conn, payments) if payments else {})
+    stays = {stay for occasion in occasions for stay in occasion.stays}
+    return Audiences(await read_last_payments(conn, payments), await read_stays(conn, stays))
+
+
+async def campaigns_for(
+    services: Services, conn: AsyncConnection, member: Member, program: Program, *, zone: str, at: datetime
+) -> list[PublishedCampaign]:
+    """The campaigns that are in force at an instant and for this member, by id. Raises Unavailable."""
+    index = (await services.campaigns.at(conn, at)).get(member.program_id)
+    in_force = () if index is None else index.in_force(at, country=member.country, zone=zone)
+    if not in_force:
+        return []
+    occasion = Occasion(facts_of(member, zone), at, in_force)
+    asked = occasion.levels
+    groups = [group for group in program.tier_groups if any(level.id in asked for level in group.levels)]
+    moment = Moment(groups, at, zone)
+    levels = await read_levels(conn, {member.key: [moment]}, changed=())
+    audiences = await read_audiences(conn, [occasion])
+    reached_by = audiences.reached_by(
+        occasion, audiences.facts(occasion, ids_of(levels.at(member.key, moment)))
+    )
+    return [each for each in in_force if each.id in reached_by]
+
+
+def facts_of(member: Member, zone: str) -> Facts:
+    """The facts of a member that are in memory."""
+    return Facts(
+        program=member.program_id,
+        member_id=member.member_id,
+        country=member.country,
+        zone=zone,
+        joined_at=member.joined_at,
+    )
 
 
 async def members_of(

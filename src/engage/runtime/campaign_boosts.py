@@ -7,13 +7,12 @@ decision about a credit.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from engage.domain.campaigns.audience import Facts
 from engage.domain.campaigns.bases import Base, base_of
 from engage.domain.campaigns.boosting import additions_beside
 from engage.domain.campaigns.index import CampaignIndex, Candidate
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
-from engage.runtime.audiences import Occasion
+from engage.runtime.audiences import Occasion, facts_of
 from engage.store.members.members import Member
 
 Boosts = tuple[Boost, ...]
@@ -50,14 +49,7 @@ class CampaignBoosts:
                 campaigns[candidate.published.id] = candidate.published
         if why is None or not campaigns:
             return None
-        facts = Facts(
-            program=member.program_id,
-            member_id=member.member_id,
-            country=member.country,
-            zone=why.zone,
-            joined_at=member.joined_at,
-        )
-        return Occasion(facts, min(why.at, self._now), tuple(campaigns.values()))
+        return Occasion(facts_of(member, why.zone), min(why.at, self._now), tuple(campaigns.values()))
 
     def beside(self, credit: NewCredit, country: str, campaigns: frozenset[str]) -> Boosts:
         """The boosts beside a credit by those campaigns that are for its member."""

@@ -16,6 +16,7 @@ from engage.runtime.services import Services
 from tests.support.campaigns import act_on, approve, boost, document
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
+from tests.support.segments import put
 from tests.support.tiers import (
     PROGRAM,
     join,
@@ -121,6 +122,21 @@ async def test_the_first_order_and_the_time_since_the_last_one_count_until_the_a
     assert shown(await tap(services, "m-2")) == [FUEL, ("fuel", 7, "points", "back")]
     advance(services, DAY)
     assert [credit for credit in shown(await tap(services)) if credit[3]] == []
+
+
+async def test_a_segment_is_that_of_the_time_of_the_activity(services: Services, other: Services) -> None:
+    await approve(services, double("review", audience={"segments": ["loyal", "new"]}))
+    first = await put(services, ["m-1"], "loyal", program=PROGRAM)
+    second = await put(services, ["m-2"], "loyal", program=PROGRAM)
+    boosted = {
+        (member, at): any(c.boost for c in await review(other, f"r-{member}-{at}", member, at=at))
+        for member in ("m-1", "m-2")
+        for at in (first.since - timedelta(seconds=1), first.since, second.since)
+    }
+    assert [key for key, is_boosted in boosted.items() if is_boosted] == [
+        ("m-1", first.since),
+        ("m-2", second.since),
+    ]
 
 
 async def test_members_held_out_get_nothing_for_as_long_as_the_campaign_lasts(services: Services) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
 from engage.api.http.callers import member_of, members_only
+from engage.api.http.credits import titles_in
 from engage.api.http.operation import MEMBER, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before, seq_before
 from engage.api.http.parameters import NOT_GIVEN
@@ -69,8 +70,9 @@ class AccountController(Controller):
                 limit=limit + 1,
             )
         language = language_of(request.scope)
+        title_of = titles_in(language, api.services.campaigns.of(member.program_id))
         page, next_cursor = cut(credits, limit, lambda credit: credit.id)
-        return answer(CreditPage([with_text(credit, language) for credit in page], next_cursor))
+        return answer(CreditPage([with_text(credit, language, title_of) for credit in page], next_cursor))
 
     @get(
         "/credits/{credit_id:uuid}",
@@ -88,7 +90,9 @@ class AccountController(Controller):
         api, member = member_of(request.scope)
         with members_only():
             credit = await read_credit(api.services, member.program_id, member.member_id, credit_id)
-        return answer(with_text(credit, language_of(request.scope)))
+        language = language_of(request.scope)
+        title_of = titles_in(language, api.services.campaigns.of(member.program_id))
+        return answer(with_text(credit, language, title_of))
 
     @get(
         "/entries",

@@ -13,7 +13,7 @@ from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
-from engage.api.http.credits import EarnedCredit, earned
+from engage.api.http.credits import EarnedCredit, earned, titles_in
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.problems import language_of
@@ -202,20 +202,20 @@ async def _tap(scope: Scope) -> Answer[FuelTapResult]:
     return await _record(*member_of(scope), TAP, scope, _tap_result)
 
 
-def _tap_result(recorded: RecordedActivity, language: str) -> Answer[FuelTapResult]:
-    return answer(FuelTapResult(earned(recorded.credits, language), recorded.streak, recorded.limit), 202)
+def _tap_result(recorded: RecordedActivity, credits: list[EarnedCredit]) -> Answer[FuelTapResult]:
+    return answer(FuelTapResult(credits, recorded.streak, recorded.limit), 202)
 
 
-def _share_result(recorded: RecordedActivity, language: str) -> Answer[ShareResult]:
-    return answer(ShareResult(earned(recorded.credits, language), recorded.limit, recorded.repeated), 202)
+def _share_result(recorded: RecordedActivity, credits: list[EarnedCredit]) -> Answer[ShareResult]:
+    return answer(ShareResult(credits, recorded.limit, recorded.repeated), 202)
 
 
-def _review_result(recorded: RecordedActivity, language: str) -> Answer[ReviewResult]:
-    return answer(ReviewResult(earned(recorded.credits, language), recorded.limit), 202)
+def _review_result(recorded: RecordedActivity, credits: list[EarnedCredit]) -> Answer[ReviewResult]:
+    return answer(ReviewResult(credits, recorded.limit), 202)
 
 
-def _visit_result(recorded: RecordedActivity, language: str) -> Answer[VisitResult]:
-    return answer(VisitResult(earned(recorded.credits, language), recorded.limit, recorded.streak), 202)
+def _visit_result(recorded: RecordedActivity, credits: list[EarnedCredit]) -> Answer[VisitResult]:
+    return answer(VisitResult(credits, recorded.limit, recorded.streak), 202)
 
 
 async def _record(
@@ -223,13 +223,14 @@ async def _record(
     member: Identity,
     activity: AnyActivity,
     scope: Scope,
-    shape_in: Callable[[RecordedActivity, str], Answer[T]],
+    shape_in: Callable[[RecordedActivity, list[EarnedCredit]], Answer[T]],
 ) -> Answer[T]:
-    """`shape_in` shapes the answer in a language. Raises Refusal."""
+    """`shape_in` shapes the answer with the credits in words. Raises Refusal."""
     language = language_of(scope)
 
     def shape(recorded: RecordedActivity) -> Answer[T]:
-        return shape_in(recorded, language)
+        title_of = titles_in(language, api.services.campaigns.of(member.program_id))
+        return shape_in(recorded, earned(recorded.credits, language, title_of))
 
     request = ActivityRequest(member.program_id, member.member_id, activity, keyed(scope, shape))
     try:

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from engage.domain.campaigns.index import CampaignIndex
+from engage.domain.document.texts import text_in
 from engage.domain.earning.unit import Unit
 from engage.flows.activities.activity import CreditView
-from engage.messages.why import why_text
+from engage.messages.why import TitleOf, no_title, why_text
 
 
 class WhyText(Struct, frozen=True):
@@ -20,14 +22,15 @@ class WhyText(Struct, frozen=True):
 
 class EarnedCredit(Struct, frozen=True, kw_only=True):
     """A credit that was just granted, in points or in status, which counts for levels only. With a `boost` it
-    is beside another one of its rule. Without a due time it waits for the shop's confirmation, and lapses
-    without it. `GET /v1/me/credits/{id}` has the whole decision.
+    is beside another one of its rule; a `campaign` pays it for a while. Without a due time it waits for the
+    shop's confirmation, and lapses without it. `GET /v1/me/credits/{id}` has the whole decision.
     """
 
     id: UUID
     rule: str
     points: int
     unit: Unit
+    campaign: str | None
     boost: str | None
     state: str
     due_at: datetime | None
@@ -35,7 +38,17 @@ class EarnedCredit(Struct, frozen=True, kw_only=True):
     why: WhyText
 
 
-def earned(credits: Iterable[CreditView], language: str) -> list[EarnedCredit]:
+def titles_in(language: str, campaigns: CampaignIndex) -> TitleOf:
+    """The titles of campaigns for a reader of a language, as far as this process knows them."""
+
+    def title_of(campaign_id: str, version: int) -> str | None:
+        found = campaigns.find(campaign_id, version)
+        return None if found is None else text_in(found.title, language)
+
+    return title_of
+
+
+def earned(credits: Iterable[CreditView], language: str, title_of: TitleOf = no_title) -> list[EarnedCredit]:
     """Write credits with their reasons in a language."""
     return [
         EarnedCredit(
@@ -43,11 +56,12 @@ def earned(credits: Iterable[CreditView], language: str) -> list[EarnedCredit]:
             rule=credit.rule,
             points=credit.points,
             unit=credit.unit,
+            campaign=credit.campaign,
             boost=credit.boost,
             state=credit.state,
             due_at=credit.due_at,
             lapses_at=credit.lapses_at,
-            why=WhyText(why_text(credit.why, language)),
+            why=WhyText(why_text(credit.why, language, title_of)),
         )
         for credit in credits
     ]

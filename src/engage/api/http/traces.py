@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engage.domain.earning.trace import FACTS
 from engage.ledger.credits import Credit
 from engage.messages.traces import trace_line
-from engage.messages.why import trace_of, why_text
+from engage.messages.why import TitleOf, trace_of, why_text, with_title
 
 _CODES: Final = "; ".join(f"`{code}` ({', '.join(names) or 'no facts'})" for code, names in FACTS.items())
 
@@ -21,11 +21,12 @@ class TraceLine(Struct, frozen=True):
     text: str
 
 
-def with_text(credit: Credit, language: str) -> Credit:
+def with_text(credit: Credit, language: str, title_of: TitleOf) -> Credit:
     """Add a text to the whole reason of a credit, and to each step of its trace."""
     currency = credit.why.get("activity", {}).get("currency")  # Only orders have one.
     lines = [
-        TraceLine(line.code, line.facts, trace_line(line, language, currency))
+        TraceLine(line.code, line.facts, trace_line(with_title(line, title_of), language, currency))
         for line in trace_of(credit.why)
     ]
-    return replace(credit, why={**credit.why, "trace": lines, "text": why_text(credit.why, language)})
+    text = why_text(credit.why, language, title_of)
+    return replace(credit, why={**credit.why, "trace": lines, "text": text})

@@ -11,7 +11,7 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import shop_idempotency, shop_of
-from engage.api.http.credits import EarnedCredit, earned
+from engage.api.http.credits import EarnedCredit, earned, titles_in
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.parameters import MemberIdParameter
@@ -24,6 +24,7 @@ from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.register import MemberRegistration, RegisteredMember, UsedCode, register_member
 from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
 from engage.messages.refusals import refusal_message
+from engage.runtime.campaign_cache import CampaignCache
 
 
 class MergeCardsRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,13 +69,13 @@ _update = msgspec.json.Decoder(MemberUpdate)
 _merge = msgspec.json.Decoder(MergeCardsRequest)
 
 
-def _registered(member: RegisteredMember, language: str) -> Answer[Registered]:
+def _registered(member: RegisteredMember, language: str, campaigns: CampaignCache) -> Answer[Registered]:
     registered = Registered(
         member_id=member.member_id,
         program=member.program,
         country=member.country,
         joined_at=member.joined_at,
-        credits=earned(member.credits, language),
+        credits=earned(member.credits, language, titles_in(language, campaigns.of(member.program))),
         referral=referral_answer(member.referral, language),
     )
     return answer(registered, 201)
@@ -98,7 +99,7 @@ class MemberController(Controller):
         api, key = await shop_of(request.scope)
         registration = await read_json(request, _registration)
         key.check(registration.program)
-        shape = partial(_registered, language=language_of(request.scope))
+        shape = partial(_registered, language=language_of(request.scope), campaigns=api.services.campaigns)
         return shape(await register_member(api.services, registration, keyed=keyed(request.scope, shape)))
 
     @patch(

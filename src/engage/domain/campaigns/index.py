@@ -78,6 +78,7 @@ class CampaignIndex:
 
     def __init__(self, published: Iterable[PublishedCampaign]) -> None:
         self.published = tuple(sorted(published, key=lambda each: (each.id, each.version)))
+        self._by_name = {(each.id, each.version): each.campaign for each in self.published}
         self._changes: dict[str, list[datetime]] = {}  # By zone.
         self._in_force: dict[Span, tuple[PublishedCampaign, ...]] = {}
         self._boosting: dict[tuple[str, Span], tuple[Candidates, bool]] = {}
@@ -85,6 +86,10 @@ class CampaignIndex:
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )
+
+    def find(self, id_: str, version: int) -> Campaign | None:
+        """A version that was approved."""
+        return self._by_name.get((id_, version))
 
     def in_force(self, at: datetime, *, country: str, zone: str) -> tuple[PublishedCampaign, ...]:
         """The campaigns in force at an instant whose audience may contain members of a country, by id."""

@@ -30,9 +30,9 @@ class MemberActivity(Struct, frozen=True):
 
 
 class CreditView(Struct, frozen=True):
-    """A credit of an activity; with a `boost` it is beside another one of its rule. Without a due time it
-    waits for the shop's confirmation, and lapses without it. `why` is the decision as it was made, or as it
-    is stored: answers show it in words (`engage.api.http.credits`).
+    """A credit of an activity; with a `boost` it is beside another one of its rule, and a `campaign` pays it
+    for a while. Without a due time it waits for the shop's confirmation, and lapses without it. `why` is the
+    decision as it was made, or as it is stored: answers show it in words (`engage.api.http.credits`).
     """
 
     id: UUID
@@ -44,6 +44,7 @@ class CreditView(Struct, frozen=True):
     why: Why | Mapping[str, Any]
     unit: Unit = POINTS
     boost: str | None = None
+    campaign: str | None = None
 
 
 def view_of(row: CreditToAccept) -> CreditView:
@@ -60,6 +61,7 @@ def view_of(row: CreditToAccept) -> CreditView:
         credit.why,
         credit.unit,
         credit.boost,
+        credit.campaign,
     )
 
 

@@ -127,6 +127,7 @@ def _repeat(
             credit.why,
             credit.unit,
             credit.boost,
+            credit.campaign,
         )
         for credit in (referenced.credit for referenced in credits if not referenced.removed)
     ]

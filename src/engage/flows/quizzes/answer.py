@@ -147,6 +147,7 @@ async def _lock(services: Services, posting: Posting, valid: Sequence[_Given], *
                 credit.due_at,
                 credit.lapses_at,
                 credit.why,
+                campaign=credit.campaign,
             )
             for credit in (found.credit for found in credits)
         ]

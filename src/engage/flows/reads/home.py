@@ -8,14 +8,17 @@ from typing import Any
 from msgspec import Struct
 
 from engage.domain.accounts.balance import Balance
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.document.texts import FALLBACK
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.home import LIMITS, STREAK, WAITING, HomeStreak
+from engage.flows.campaigns.of_member import MemberCampaign, views
 from engage.flows.tiers.home import TIERS
 from engage.flows.tiers.views import TierView
 from engage.ledger import home as ledger
 from engage.ledger.home import ExpiringPoints, WaitingPoints
+from engage.runtime.audiences import campaigns_for
 from engage.runtime.database import one_statement
 from engage.runtime.home import HomeContext, HomeSection, Offer
 from engage.runtime.services import Services
@@ -43,7 +46,7 @@ class MemberView(Struct, frozen=True):
 
 class Home(Struct, frozen=True, kw_only=True):
     """Everything a home screen shows. `streak` is null if the program has none. `tier` is the first of
-    `tiers`.
+    `tiers`. `campaigns` are those that are for the member now.
     """
 
     member: MemberView
@@ -54,7 +57,7 @@ class Home(Struct, frozen=True, kw_only=True):
     limits: list[LimitView]
     tier: TierView | None
     tiers: list[TierView]
-    campaigns: list[str] = []
+    campaigns: list[MemberCampaign]
 
 
 async def read_home(services: Services, program_id: str, member_id: str, *, language: str = FALLBACK) -> Home:
@@ -65,11 +68,16 @@ async def read_home(services: Services, program_id: str, member_id: str, *, lang
         offer = Offer(*services.programs.in_force(program_id, at=now, country=member.country))
     except Refusal:
         offer = None  # The balance is the member's, whether anything is offered in their country or not.
+    campaigns: list[PublishedCampaign] = []
     context = HomeContext(now, offer, language, member.country, services.programs.versions(program_id))
     parameters: dict[str, object] = {}
     for section in SECTIONS:
         parameters |= section.parameters(context)
     async with one_statement(services.db) as conn:
+        if offer is not None:
+            campaigns = await campaigns_for(
+                services, conn, member, offer.program, zone=offer.market.zone, at=now
+            )
         read = await ledger.read_home(
             conn,
             member.program_id,
@@ -85,7 +93,13 @@ async def read_home(services: Services, program_id: str, member_id: str, *, lang
         section.field: section.view(context, value) for section, value in zip(SECTIONS, values, strict=True)
     }
     tier = next(iter(fields["tiers"]), None)
-    return Home(member=_member_view(member, offer), balance=balance, tier=tier, **fields)
+    return Home(
+        member=_member_view(member, offer),
+        balance=balance,
+        tier=tier,
+        campaigns=[] if offer is None else views(campaigns, offer.market.zone, language),
+        **fields,
+    )
 
 
 def _member_view(member: Member, offer: Offer | None) -> MemberView:
