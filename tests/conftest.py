@@ -134,11 +134,15 @@ async def _empty(settings: Settings) -> None:
             "SELECT quote_ident(tablename) FROM pg_tables"
             " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
         )
+        append_only = await connection.fetch(
+            "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgfoid = 'refuse_change'::regproc"
+        )
         async with connection.transaction():
-            # Its triggers refuse this to everybody.
-            await connection.execute("ALTER TABLE audit_log DISABLE TRIGGER ALL")
+            for (table,) in append_only:
+                await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_stays")
             await connection.execute(f"TRUNCATE {', '.join(row[0] for row in tables)} RESTART IDENTITY")
-            await connection.execute("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_stays")
+            for (table,) in append_only:
+                await connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_stays")
         await connection.execute("INSERT INTO sandbox_clock (ahead) VALUES ($1)", NOON - machine_time())
     finally:
         await connection.close()

@@ -34,6 +34,8 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
         try:
             await services.follow_clock()
             services.clock.check()
+            if services.programs.is_out_of_date:
+                await services.programs.refresh(services.db)
             return await run(services, *args, **kwargs)
         except Unavailable as error:
             log.warning("a service is away", job=run.__name__, part=error.facts["part"])

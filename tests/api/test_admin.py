@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engage import programs
+from engage.runtime import program_cache
 from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
 
 MEMBERS, PROGRAMS = "/v1/admin/members", "/v1/admin/programs"
@@ -244,3 +245,14 @@ async def test_an_impossible_member_id_is_unknown(api: Calling, name: str) -> No
         problem(answer, 404, "unknown_member")
     problem(await api.operator.get(f"{PROGRAMS}/{name}/versions"), 404, "unknown_program")
     problem(await api.operator.get(f"{PROGRAMS}/{PROGRAM}/versions/{name}"), 404, "not_found")
+
+
+async def test_an_api_that_was_suspended_answers_when_it_has_read_the_versions_again(
+    api: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await api.joined()
+    with monkeypatch.context() as suspended:
+        suspended.setattr(program_cache, "KNOWN_FOR", timedelta(seconds=-1))
+        refused = problem(await member.post("/v1/fuel/taps"), 503, "unavailable")
+        assert refused["part"] == "postgres"
+    assert (await member.post("/v1/fuel/taps")).status_code == 202

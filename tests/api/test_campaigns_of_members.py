@@ -17,7 +17,9 @@ TITLE = {"en": "Double fuel", "de": "Doppelt tanken"}
 @pytest.fixture(scope="module")
 async def opened(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, DOCUMENT, source="test", operator="test", now=NOON)
+        await publish(
+            opened.services.db, DOCUMENT, source="test", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         double = document(
             "double", title=TITLE, until="2026-11-23T00:00:00", boosts=[boost("fuel", multiply=2)]

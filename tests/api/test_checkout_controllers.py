@@ -26,7 +26,9 @@ AT_ONCE = 20
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     """An API with the presets and a program with a checkout."""
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, DOCUMENT, source="spending", operator="test", now=NOON)
+        await publish(
+            opened.services.db, DOCUMENT, source="spending", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 
@@ -283,7 +285,9 @@ async def test_one_balance_is_spent_once_from_many_connections(installed: Settin
             headers={"authorization": f"Bearer {here.secrets.shop_key}"},
         ) as client,
     ):
-        await publish(here.services.db, DOCUMENT, source="spending", operator="test", now=NOON)
+        await publish(
+            here.services.db, DOCUMENT, source="spending", operator="test", clock=here.services.clock
+        )
         await here.services.programs.refresh(here.services.db)
         member = await spender(here)
         bodies = [order(member, str(n), points=300) for n in range(AT_ONCE)]

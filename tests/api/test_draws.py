@@ -30,7 +30,9 @@ NEW = {
 async def lottery(settings: Settings) -> AsyncIterator[Calling]:
     await install(settings)
     async with calling(settings, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, document(), source="test", operator="test", now=NOON)
+        await publish(
+            opened.services.db, document(), source="test", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

@@ -16,7 +16,9 @@ REDEMPTIONS = "/v1/redemptions"
 @pytest.fixture(scope="module")
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, DOCUMENT, source="test", operator="test", now=NOON)
+        await publish(
+            opened.services.db, DOCUMENT, source="test", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

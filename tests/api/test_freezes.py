@@ -18,7 +18,9 @@ FREEZES = "/v1/streak/freezes"
 @pytest.fixture
 async def running(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, FORGIVING, source="runs", operator="test", now=NOON)
+        await publish(
+            opened.services.db, FORGIVING, source="runs", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

@@ -23,7 +23,9 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 async def arcade(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, DOCUMENT, source="arcade", operator="test", now=NOON)
+        await publish(
+            opened.services.db, DOCUMENT, source="arcade", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

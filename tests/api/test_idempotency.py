@@ -50,7 +50,9 @@ value_minor = 100
 @pytest.fixture(scope="module")
 async def market(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, document(RULES), source="market", operator="test", now=NOON)
+        await publish(
+            opened.services.db, document(RULES), source="market", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

@@ -33,7 +33,9 @@ LINES: dict[str, Any] = {
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
         for text in (market_document(OPEN), checkout.DOCUMENT, INVITING):
-            await publish(opened.services.db, text, source="test", operator="test", now=NOON)
+            await publish(
+                opened.services.db, text, source="test", operator="test", clock=opened.services.clock
+            )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

@@ -37,7 +37,7 @@ def order(order_id: str, **changed: Any) -> dict[str, Any]:
 async def joined(api: Calling, member_id: str) -> Caller:
     """Publish a program with orders and register a member of it."""
     services = api.services
-    await publish(services.db, DOCUMENT, source="corner-shop", operator="test", now=services.clock.now())
+    await publish(services.db, DOCUMENT, source="corner-shop", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     await api.joined(program=PROGRAM, member_id=member_id)
     return api.member_of(PROGRAM, member_id)

@@ -22,7 +22,9 @@ SECOND_PROGRAM = (BASE + BY_REGISTRATION).replace('id = "corner-shop"', 'id = "o
 async def opened(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
         for document in (BASE + TERMS, SECOND_PROGRAM):
-            await publish(opened.services.db, document, source="test", operator="test", now=NOON)
+            await publish(
+                opened.services.db, document, source="test", operator="test", clock=opened.services.clock
+            )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

@@ -43,7 +43,7 @@ async def test_a_key_opens_the_operations_of_its_scope(api: Calling, scope: str)
 
 async def test_a_refused_key_is_told_the_scope_that_is_needed(api: Calling) -> None:
     wrong = [
-        (api.shop, "/v1/admin/programs", "approve"),
+        (api.shop, "/v1/admin/programs", "admin"),
         (api.approver, "/v1/admin/referrals", "admin"),
         (api.approver, "/v1/shop/events", "shop"),
     ]

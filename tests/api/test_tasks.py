@@ -31,7 +31,9 @@ async def tasks(member: Caller, language: str = "en") -> dict[str, dict[str, Any
 @pytest.fixture(scope="module")
 async def browsing(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, TRANSLATED, source="browsing", operator="test", now=NOON)
+        await publish(
+            opened.services.db, TRANSLATED, source="browsing", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

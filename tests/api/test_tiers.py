@@ -27,7 +27,9 @@ async def opened(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
         plain = DOCUMENT[: DOCUMENT.index("[[tier_groups]]")].replace('id = "club"', 'id = "plain"')
         for document in (DOCUMENT, plain):
-            await publish(opened.services.db, document, source="test", operator="test", now=NOON)
+            await publish(
+                opened.services.db, document, source="test", operator="test", clock=opened.services.clock
+            )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

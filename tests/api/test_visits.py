@@ -17,7 +17,9 @@ MIDNIGHT = "2026-11-21T23:00:00Z"  # Of the next day in Madrid.
 @pytest.fixture(scope="module")
 async def browsing(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, DOCUMENT, source="browsing", operator="test", now=NOON)
+        await publish(
+            opened.services.db, DOCUMENT, source="browsing", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 

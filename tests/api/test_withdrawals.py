@@ -29,7 +29,9 @@ _numbers = count(1)
 async def market(installed: Settings) -> AsyncIterator[Calling]:
     """An API with the presets and a program with open withdrawals. The sandbox's provider pays."""
     async with calling(installed, StoppedClock(NOON)) as opened:
-        await publish(opened.services.db, document(OPEN), source="market", operator="test", now=NOON)
+        await publish(
+            opened.services.db, document(OPEN), source="market", operator="test", clock=opened.services.clock
+        )
         await opened.services.programs.refresh(opened.services.db)
         yield opened
 
@@ -128,7 +130,14 @@ async def test_a_version_opens_announced_withdrawals(market: Calling) -> None:
     today = f"in_force_from = {NOON:%Y-%m-%d}"
     opened = re.sub(r"^in_force_from = .*$", today, opened, flags=re.MULTILINE)
     opened = opened.partition("[[examples]]")[0]  # They play in the days of the first version.
-    await publish(market.services.db, opened, source="open", operator="test", now=NOON, past_allowed=True)
+    await publish(
+        market.services.db,
+        opened,
+        source="open",
+        operator="test",
+        clock=market.services.clock,
+        past_allowed=True,
+    )
     await market.services.programs.refresh(market.services.db)
     refused = problem(await withdraw(member, ASKED), 409, "below_minimum")
     assert (refused["minimum"], refused["active"]) == (50, 0)

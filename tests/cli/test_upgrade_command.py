@@ -19,7 +19,12 @@ COMMAND = ("program", "upgrade")
 async def test_it_shows_the_differences_and_publishes_when_told(settings: Settings, tmp_path: Path) -> None:
     async with open_services(settings, StoppedClock(NOON)) as services:
         await publish(
-            services.db, OLDER, source="an older release", operator="test", now=NOON, past_allowed=True
+            services.db,
+            OLDER,
+            source="an older release",
+            operator="test",
+            clock=services.clock,
+            past_allowed=True,
         )
         await install(settings)
         count = "SELECT count(*) FROM program_versions WHERE program_id = 'in-mi-tokens'"

@@ -84,7 +84,13 @@ async def test_a_key_covers_its_action_whatever_is_killed(tmp_path: Path) -> Non
 
 async def _members(services: Services) -> dict[str, str]:
     """Register members with 100 points; return their tokens."""
-    await publish(services.db, document(OPEN + REWARD + GAME), source="market", operator="test", now=NOON)
+    await publish(
+        services.db,
+        document(OPEN + REWARD + GAME),
+        source="market",
+        operator="test",
+        clock=services.clock,
+    )
     await services.programs.refresh(services.db)
     assert services.settings.sandbox is not None
     secrets = read(services.settings.sandbox)

@@ -66,7 +66,7 @@ async def test_an_attempt_is_paid_once_whatever_is_killed(tmp_path: Path) -> Non
 
 async def _members(services: Services) -> dict[str, str]:
     """Register members; return their tokens."""
-    await publish(services.db, document(OPEN), source="market", operator="test", now=NOON)
+    await publish(services.db, document(OPEN), source="market", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     await add_definition(services, QUIZ, quiz(program=PROGRAM, time_limit="PT1H"), operator="test")
     assert services.settings.sandbox is not None

@@ -39,7 +39,7 @@ def _examples(program: Program) -> list[Example]:
 async def services(settings: Settings) -> AsyncIterator[Services]:
     async with open_services(settings, StoppedClock(BEGINNING)) as opened:
         for document in programs.presets().values():
-            await publish(opened.db, document, source="preset", operator="test", now=BEGINNING)
+            await publish(opened.db, document, source="preset", operator="test", clock=opened.clock)
         await opened.programs.refresh(opened.db)
         yield opened
 

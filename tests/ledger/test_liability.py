@@ -255,7 +255,7 @@ INSERT INTO balances (program_id, member_id) SELECT program_id, member_id FROM j
 @pytest.fixture(scope="module")
 async def scenario(module_database: Settings) -> AsyncIterator[Scenario]:
     async with services_with_activities(module_database, StoppedClock(NOON - 900 * DAY)) as services:
-        await publish(services.db, DOCUMENT, source="tally", operator="test", now=NOON)
+        await publish(services.db, DOCUMENT, source="tally", operator="test", clock=services.clock)
         async with services.db.begin() as conn:
             for member, country in MEMBERS.items():
                 await conn.execute(JOIN, {"member": member, "country": country, "now": services.clock.now()})

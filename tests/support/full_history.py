@@ -51,7 +51,7 @@ async def write_full_history(services: Services) -> None:
         *engagement_history.DOCUMENTS,
     )
     for document in documents:
-        await publish(services.db, document, source="test", operator="test", now=BEGAN)
+        await publish(services.db, document, source="test", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     await _import(services)
     await engagement_history.rise(services)

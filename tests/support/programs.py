@@ -46,6 +46,6 @@ async def services_with(
     """Open services with these documents published. The clock stands at NOON by default."""
     async with open_services(settings, clock or StoppedClock(NOON)) as services:
         for document in documents:
-            await publish(services.db, document, source="test", operator="test", now=NOON)
+            await publish(services.db, document, source="test", operator="test", clock=services.clock)
         await services.programs.refresh(services.db)
         yield services

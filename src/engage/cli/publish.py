@@ -11,7 +11,7 @@ from engage.flows.programs.publish import publish
 from engage.messages.catalogue import DEFAULT
 from engage.messages.refusals import refusal_message
 from engage.runtime.database import open_database
-from engage.runtime.database_clock import database_time
+from engage.runtime.database_clock import open_clock
 from engage.settings import Settings
 from engage.store.audit_log import COMMAND_LINE
 
@@ -46,7 +46,7 @@ async def _publish(settings: Settings, text: str, *, source: str) -> tuple[Progr
             text,
             source=source,
             operator=COMMAND_LINE,
-            now=await database_time(db),
+            clock=await open_clock(settings, db),
             past_allowed=past_allowed,
         )
     finally:

@@ -57,7 +57,7 @@ def _upgrade(upgrade: Upgrade, data: Path | None, *, publishing: bool) -> bool:
             upgrade.document,
             source=name,
             operator=COMMAND_LINE,
-            now=services.clock.now(),
+            clock=services.clock,
             past_allowed=services.settings.sandbox is not None,
         )
 

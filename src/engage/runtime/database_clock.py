@@ -60,10 +60,17 @@ async def read_clock(settings: Settings, conn: AsyncConnection) -> Clock:
     return clock
 
 
-async def database_time(db: AsyncEngine) -> datetime:
-    """The database's time now, without the sandbox's offset. Raises Unavailable."""
+async def open_clock(settings: Settings, db: AsyncEngine) -> Clock:
+    """The same on a connection of its own. Raises Unavailable."""
     async with one_statement(db) as conn:
-        return (await _read(conn, sandbox=False))[0]
+        return await read_clock(settings, conn)
+
+
+async def installation_time(db: AsyncEngine) -> datetime:
+    """The time now: the database's, with the sandbox's offset where there is one. Raises Unavailable."""
+    async with one_statement(db) as conn:
+        at, offset = await _read(conn, sandbox=True)
+    return at + offset
 
 
 async def _read(conn: AsyncConnection, *, sandbox: bool) -> tuple[datetime, timedelta]:

@@ -1,24 +1,39 @@
-"""The published programs in memory: which version decides for a country at an instant."""
+"""The published programs in memory: which version decides for a country at an instant.
+
+A version is published some time before it begins. Whoever publishes it has to commit within a part of this
+time, and a process that has not read the versions for the rest of it does not decide. So no process decides
+by older rules, however long it was suspended.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engage.clock import Clock
 from engage.domain.market import Market
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import Code, Refusal
+from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.runtime.database import transaction
 from engage.store import programs as store
 
 IN_FORCE_CAPACITY = 10_000
 
+# A version begins more than PUBLISHED_AHEAD after the time at which it was found to begin in the future. The
+# rest beyond the other two is for clocks.
+PUBLISHED_AHEAD: Final = timedelta(minutes=1)
+COMMITTED_WITHIN: Final = timedelta(seconds=20)
+KNOWN_FOR: Final = timedelta(seconds=30)
+
 
 class ProgramCache:
     """All published versions. A version never changes, so a refresh reads them only when there are more."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._read_at: int | None = None  # Microseconds of the monotonic clock.
         self._programs: dict[str, list[Program]] = {}
         self._in_force: dict[tuple[str, str, int], Program | None] = {}
         self._boosting: frozenset[str] = frozenset()
@@ -26,10 +41,26 @@ class ProgramCache:
 
     async def refresh(self, db: AsyncEngine) -> None:
         """Raises Unavailable, and DocumentError if a published version cannot be read."""
+        began = self._clock.steady()
         async with transaction(db) as conn:
-            if await store.count(conn) == self._count:
-                return
-            published = await store.read_all(conn)
+            unchanged = await store.count(conn) == self._count
+            published = [] if unchanged else await store.read_all(conn)
+        if not unchanged:
+            self._take(published)
+        self._read_at = began
+
+    @property
+    def is_out_of_date(self) -> bool:
+        """True if a version could be in force that this process does not know."""
+        known_for_us = KNOWN_FOR // timedelta(microseconds=1)
+        return self._read_at is None or self._clock.steady() - self._read_at > known_for_us
+
+    def check(self) -> None:
+        """Raises Unavailable where the versions are out of date."""
+        if self.is_out_of_date:
+            raise Unavailable("postgres")
+
+    def _take(self, published: Sequence[store.PublishedVersion]) -> None:
         self._programs, self._in_force, self._count = parsed(published), {}, len(published)
         self._boosting = frozenset(
             program_id

@@ -90,7 +90,7 @@ async def open_services(
         stack.push_async_callback(beacon.close)
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
-        programs, members, loops = ProgramCache(), MemberCache(), Loops()
+        programs, members, loops = ProgramCache(clock), MemberCache(), Loops()
         definitions, campaigns = DefinitionCache(programs), CampaignCache(clock)
         await stack.enter_async_context(
             running(

@@ -4,6 +4,7 @@ from sqlalchemy import Integer, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.schema.columns import IDENTIFIER, INSTANT, check, metadata, required
+from engage.schema.triggers import append_only
 
 definitions = Table(
     "definitions",
@@ -18,3 +19,4 @@ definitions = Table(
     PrimaryKeyConstraint("program_id", "kind", "id", "version"),
     check("definitions_version_check", "version > 0"),
 )
+append_only(definitions)

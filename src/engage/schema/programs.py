@@ -3,6 +3,7 @@
 from sqlalchemy import Date, PrimaryKeyConstraint, Table, Text
 
 from engage.schema.columns import IDENTIFIER, INSTANT, metadata, required
+from engage.schema.triggers import append_only
 
 program_versions = Table(
     "program_versions",
@@ -14,3 +15,4 @@ program_versions = Table(
     required("published_at", INSTANT),
     PrimaryKeyConstraint("program_id", "version"),
 )
+append_only(program_versions)

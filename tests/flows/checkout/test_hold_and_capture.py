@@ -280,7 +280,7 @@ async def test_a_balance_below_the_minimum_pays_nothing(services: Services) -> N
 async def test_a_member_id_known_to_one_program_needs_no_program(services: Services) -> None:
     await member_with_points(services, 100)
     other = DOCUMENT.replace('id = "spending"', 'id = "other-points"', 1)
-    await publish(services.db, other, source="other", operator="test", now=NOON)
+    await publish(services.db, other, source="other", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     assert (await quote(services, quote_request())).max_points == 100
     await register_member(services, MemberRegistration(member_id="m-1", program="other-points", country="ES"))
@@ -289,7 +289,7 @@ async def test_a_member_id_known_to_one_program_needs_no_program(services: Servi
     assert (found.value.code, found.value.facts["errors"][0]["field"]) == ("invalid_request", "program")
     assert (await quote(services, quote_request(program=SPENDING))).max_points == 100
     pounds = other.replace("other-points", "pound-points").replace("EUR", "GBP")
-    await publish(services.db, pounds, source="pounds", operator="test", now=NOON)
+    await publish(services.db, pounds, source="pounds", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     await register_member(services, MemberRegistration(member_id="m-1", program="pound-points", country="ES"))
     assert (await quote(services, quote_request(currency="GBP"))).reasons == ["below_minimum"]

@@ -28,7 +28,7 @@ EU = "eu-mi-points"
 async def services(settings: Settings) -> AsyncIterator[Services]:
     async with open_services(settings, StoppedClock(NOON)) as opened:
         for preset in programs.presets().values():
-            await publish(opened.db, preset, source="preset", operator="test", now=NOON)
+            await publish(opened.db, preset, source="preset", operator="test", clock=opened.clock)
         await opened.programs.refresh(opened.db)
         yield opened
 

@@ -52,7 +52,7 @@ async def test_published_presets_are_not_played_again(
 async def test_a_document_published_by_an_earlier_release_stays(settings: Settings) -> None:
     document = programs.text("by-mi-bonus/2024").replace('title = "Покупка', 'title = "Любая покупка')
     async with open_services(settings, StoppedClock(NOON)) as services:
-        await publish(services.db, document, source="earlier", operator="test", now=NOON)
+        await publish(services.db, document, source="earlier", operator="test", clock=services.clock)
         with structlog.testing.capture_logs() as logs:
             await install(settings)
         kept = await rows(
@@ -67,7 +67,9 @@ async def test_a_version_that_is_new_in_a_release_does_not_begin_for_members_una
 ) -> None:
     async with open_services(settings, StoppedClock(NOON)) as services:
         for name in ("eu-mi-points/2020", "eu-mi-points/2022"):
-            await publish(services.db, programs.text(name), source="earlier", operator="test", now=NOON)
+            await publish(
+                services.db, programs.text(name), source="earlier", operator="test", clock=services.clock
+            )
         await services.programs.refresh(services.db)
         joining = MemberRegistration(
             member_id="m-1", program="eu-mi-points", country="GB", person_ref="a person of London"

@@ -68,12 +68,14 @@ async def test_each_preset_can_be_published_as_an_upgrade(settings: Settings, na
     program = programs.read(name)
     older = programs.text(name).replace(f'title = "{program.title}"', 'title = "As it was"', 1)
     async with open_services(settings, StoppedClock(NOON)) as services:
-        await publish(services.db, older, source="older", operator="test", now=NOON, past_allowed=True)
+        await publish(
+            services.db, older, source="older", operator="test", clock=services.clock, past_allowed=True
+        )
         if programs.newest(program.id) != name:
             assert (await _stored_upgrades(services))[0].older.preset == programs.newest(program.id)
             return
         (upgrade,) = await _stored_upgrades(services)
-        await publish(services.db, upgrade.document, source="upgrade", operator="test", now=NOON)
+        await publish(services.db, upgrade.document, source="upgrade", operator="test", clock=services.clock)
         assert await _stored_upgrades(services) == []
         assert await install(settings) == []
 

@@ -73,7 +73,7 @@ async def test_points_are_valued_by_the_version_of_the_instant(services: Service
         BODY.format(version="three", since="2026-11-28", worth="", more=""),
     ]
     for document in versions:
-        await publish(services.db, document, source="worthy", operator="test", now=NOON)
+        await publish(services.db, document, source="worthy", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     for country in ("ES", "FR"):
         await register_member(

@@ -128,7 +128,7 @@ async def test_a_stock_counts_rewards_issued_before_it_existed(services: Service
         'id = "one_euro"', 'id = "one_euro"\nstock = 3'
     )
     later = limited.replace("in_force_from = 2020-01-01", "in_force_from = 2026-11-22")
-    await publish(services.db, later, source="later", operator="test", now=NOON)
+    await publish(services.db, later, source="later", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     advance(services, DAY)
     assert (await catalogue(services))["one_euro"].stock == 1

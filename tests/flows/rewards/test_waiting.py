@@ -23,7 +23,7 @@ from tests.support.checkout import (
     redeem_reward,
     services_with_checkout,
 )
-from tests.support.clock import DAY, NOON, advance
+from tests.support.clock import DAY, advance
 from tests.support.database import rows
 
 MEMBERS = [f"m-{n}" for n in range(1, 5)]
@@ -61,7 +61,7 @@ async def add_pieces(services: Services, stock: int) -> None:
     later = later.replace("stock = 3", f"stock = {stock}").replace(
         "in_force_from = 2020-01-01", "in_force_from = 2026-11-22"
     )
-    await publish(services.db, later, source="later", operator="test", now=NOON)
+    await publish(services.db, later, source="later", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     await serve_waiting(services, now=advance(services, DAY))
 

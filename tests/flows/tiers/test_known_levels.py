@@ -246,7 +246,7 @@ async def test_levels_of_other_terms_are_not_relied_on(services: Services, other
     await react(services)
     document = tiers.DOCUMENT.replace('version = "1"', 'version = "2"')
     document = document.replace("2020-01-01", "2026-12-01").replace("from = 300_00", "from = 200_00")
-    await publish(services.db, document, source="test", operator="test", now=services.clock.now())
+    await publish(services.db, document, source="test", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     assert {credit.boost for credit in await tap(services)} == {None, "tier:silver"}
     await react(services)

@@ -174,7 +174,7 @@ async def test_where_no_groups_are_offered_any_more_no_level_is_stored(services:
     await send(services, paid(services, "o-1", 300_00))
     await react(services)
     without = (HEAD + RULES).replace('version = "1"', 'version = "2"').replace("2020-01-01", "2026-12-01")
-    await publish(services.db, without, source="test", operator="test", now=services.clock.now())
+    await publish(services.db, without, source="test", operator="test", clock=services.clock)
     await services.programs.refresh(services.db)
     assert isinstance(services.clock, StoppedClock)
     services.clock.at = KEPT

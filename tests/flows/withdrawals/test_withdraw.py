@@ -32,7 +32,7 @@ from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.store.withdrawals.withdrawals import next_payout
 from tests.support.audit import assert_audit_is_clean
-from tests.support.clock import DAY, NOON, advance
+from tests.support.clock import DAY, advance
 from tests.support.database import logged, rows
 from tests.support.withdrawals import (
     OPEN,
@@ -219,7 +219,7 @@ async def lower_the_minimum(services: Services) -> None:
         document(smaller, version="second", since=since),
         source="market",
         operator="test",
-        now=services.clock.now(),
+        clock=services.clock,
         past_allowed=True,
     )
     await services.programs.refresh(services.db)
@@ -509,7 +509,7 @@ async def test_a_new_program_version_opens_withdrawals(settings: Settings, bank:
             document(OPEN, version="open", since="2026-11-22"),
             source="market",
             operator="test",
-            now=NOON,
+            clock=services.clock,
         )
         await services.programs.refresh(services.db)
         refusal = await refused(services)
@@ -530,7 +530,7 @@ async def test_a_program_without_withdrawals_offers_none(settings: Settings, ban
             document(only_cash, version="cash", since="2026-11-21"),
             source="market",
             operator="test",
-            now=NOON,
+            clock=services.clock,
             past_allowed=True,
         )
         await services.programs.refresh(services.db)

@@ -57,7 +57,7 @@ async def operator_of(scope: Scope) -> tuple[Api, ApiKey]:
 async def approver_of(scope: Scope) -> tuple[Api, ApiKey]:
     """Raises Refusal unauthorized, or forbidden for a key without the scope `approve` or `admin`."""
     api = started_api_of(scope)
-    return api, await _key_of(api, scope, "approve", "admin")
+    return api, await _key_of(api, scope, "admin", "approve")
 
 
 def opened_programs(api: Api, key: ApiKey, program: str) -> list[str]:
@@ -116,7 +116,7 @@ def _bearer(scope: Scope) -> str:
 
 
 async def _key_of(api: Api, scope: Scope, *enough: KeyScope) -> ApiKey:
-    """The key of a request. One of these scopes is enough."""
+    """The key of a request. One of these scopes is enough; a refusal names the first."""
     key = await api.keys.find(_bearer(scope))
     if key is None:
         raise unauthorized("no API key of ours, or a revoked one")

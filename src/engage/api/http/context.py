@@ -55,13 +55,14 @@ def api_of(scope: Scope) -> Api:
 
 
 def started_api_of(scope: Scope) -> Api:
-    """Raises Unavailable until the database has been reached for the first time, and while the machine's
-    clock is too far off.
+    """Raises Unavailable until the database has been reached for the first time, while the machine's clock is
+    too far off, and while the program versions that are known are too old.
     """
     api = api_of(scope)
     if not api.started:
         raise Unavailable("postgres")
     api.services.clock.check()
+    api.services.programs.check()
     return api
 
 

@@ -137,7 +137,7 @@ class ProgramController(Controller):
                 text,
                 source=program_id,
                 operator=key.name,
-                now=api.services.clock.now(),
+                clock=api.services.clock,
                 program_id=program_id,
                 past_allowed=api.sandbox is not None,
             )

@@ -56,7 +56,7 @@ async def run(env: Environment) -> list[Figure]:
             document(env.sizes.delay_s),
             source=PROGRAM,
             operator="bench",
-            now=services.clock.now(),
+            clock=services.clock,
         )
         await services.programs.refresh(services.db)
         count = env.sizes.rate * env.sizes.seconds

@@ -57,7 +57,9 @@ async def publish_engaged(services: Services) -> Program:
         text(PRESET).partition("\n[[examples]]")[0].replace('id = "eu-mi-points"', f'id = "{ENGAGED}"', 1)
     )
     now = services.clock.now()
-    program, _ = await publish(services.db, document + _SECTIONS, source=ENGAGED, operator="bench", now=now)
+    program, _ = await publish(
+        services.db, document + _SECTIONS, source=ENGAGED, operator="bench", clock=services.clock
+    )
     await services.programs.refresh(services.db)
     for kind in KINDS:
         for each in _definitions(kind, now):

@@ -19,7 +19,7 @@ from engage.flows.programs.older_presets import OlderPreset, older_presets
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
 from engage.runtime.database import open_database, transaction
-from engage.runtime.database_clock import database_time
+from engage.runtime.database_clock import installation_time, open_clock
 from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import programs as store
@@ -38,7 +38,7 @@ async def install(settings: Settings) -> list[OlderPreset]:
     await migrate(settings)
     db = open_database(settings.database_url, pool_size=1)
     try:
-        older = await _publish_presets(db, past_allowed=settings.sandbox is not None)
+        older = await _publish_presets(settings, db)
         if settings.sandbox is not None:
             await _begin_sandbox(db, sandbox_secrets.read(settings.sandbox))
             await _open_demo_store(settings, db)
@@ -52,7 +52,7 @@ async def install(settings: Settings) -> list[OlderPreset]:
     return older
 
 
-async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[OlderPreset]:
+async def _publish_presets(settings: Settings, db: AsyncEngine) -> list[OlderPreset]:
     """Publish the presets that are not published yet. Published ones are neither validated nor played again.
 
     An older release may have published another text of a version. It stays in force: new rules need a new
@@ -69,10 +69,8 @@ async def _publish_presets(db: AsyncEngine, *, past_allowed: bool) -> list[Older
             unchanged = False
         elif (program, version) not in stored:
             name = f"{program}/{version}"
-            now = await database_time(db)
-            await publish(
-                db, document, source=name, operator=INSTALLATION, now=now, past_allowed=past_allowed
-            )
+            clock = await open_clock(settings, db)
+            await publish(db, document, source=name, operator=INSTALLATION, clock=clock)
         else:
             unchanged &= stored[program, version] == document
     if unchanged:
@@ -90,15 +88,8 @@ async def _open_demo_store(settings: Settings, db: AsyncEngine) -> None:
     async with transaction(db) as conn:
         known = any(row.program_id == programs.DEMO_STORE for row in await store.read_all(conn))
     if not known:
-        document, now = programs.text(programs.DEMO_STORE), await database_time(db)
-        await publish(
-            db,
-            document,
-            source=programs.DEMO_STORE,
-            operator=INSTALLATION,
-            now=now,
-            past_allowed=True,
-        )
+        document, clock = programs.text(programs.DEMO_STORE), await open_clock(settings, db)
+        await publish(db, document, source=programs.DEMO_STORE, operator=INSTALLATION, clock=clock)
     async with transaction(db) as conn:
         await open_demo_draw(settings, conn)
 
@@ -137,7 +128,7 @@ async def migrate(settings: Settings) -> None:
 
 
 async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecrets) -> None:
-    now = await database_time(db)
+    now = await installation_time(db)
     async with transaction(db) as conn:
         await sandbox_clock.begin(conn)
         for key, name, scope in _sandbox_keys(secrets):

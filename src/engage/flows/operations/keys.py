@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.runtime.database import transaction
-from engage.runtime.database_clock import database_time
+from engage.runtime.database_clock import installation_time
 from engage.store import api_keys, audit_log
 from engage.store.api_keys import ActiveKey, ListedKey, Scope
 from engage.store.audit_log import COMMAND_LINE, AuditEntry
@@ -19,7 +19,7 @@ async def create_key(
     """Create a key for programs, or for every program (None), and return it. It cannot be read again: only
     its hash is stored. Raises Unavailable.
     """
-    key, now = api_keys.new_key(), await database_time(db)
+    key, now = api_keys.new_key(), await installation_time(db)
     async with transaction(db) as conn:
         await add_key(conn, key, name=name, scopes=scopes, programs=programs, operator=COMMAND_LINE, now=now)
     return key
@@ -50,7 +50,7 @@ async def list_keys(db: AsyncEngine) -> list[ListedKey]:
 
 async def bind_key(db: AsyncEngine, key_id: str, programs: Sequence[str] | None) -> bool:
     """Bind a key to programs, or to every program (None); return false if no active key has this id."""
-    now = await database_time(db)
+    now = await installation_time(db)
     async with transaction(db) as conn:
         key = await api_keys.lock_key(conn, key_id)
         if key is None:
@@ -63,7 +63,7 @@ async def bind_key(db: AsyncEngine, key_id: str, programs: Sequence[str] | None)
 
 async def revoke_key(db: AsyncEngine, key_id: str) -> bool:
     """Revoke a key; return false if no active key has this id. APIs accept it for a few more seconds."""
-    now = await database_time(db)
+    now = await installation_time(db)
     async with transaction(db) as conn:
         key = await api_keys.lock_key(conn, key_id)
         if key is None:

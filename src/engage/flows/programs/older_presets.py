@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from engage import programs
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
-from engage.flows.programs.publish import LOADED_WITHIN
+from engage.runtime.program_cache import PUBLISHED_AHEAD
 from engage.store.programs import PublishedVersion
 
 _VERSION = re.compile(r"^version = .*$", re.MULTILINE)
@@ -86,7 +86,7 @@ def _upgrade(
     first_day = max(
         preset.in_force_from,
         last.in_force_from + timedelta(days=1),
-        versions.first_day(preset, after=now + LOADED_WITHIN),
+        versions.first_day(preset, after=now + PUBLISHED_AHEAD),
     )
     document = _document(programs.text(older.preset), version, first_day)
     before, after = (_without_examples(text).splitlines() for text in (published[-1].document, document))

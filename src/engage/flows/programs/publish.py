@@ -5,30 +5,34 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engage.clock import Clock
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
+from engage.runtime.program_cache import COMMITTED_WITHIN, PUBLISHED_AHEAD
 from engage.store import audit_log
 from engage.store import programs as store
 from engage.store.audit_log import AuditEntry
 from engage.store.members.members import has_members
 
-# Every process has loaded a new version by then.
-LOADED_WITHIN: Final = timedelta(minutes=1)
+_COMMIT_IN_TIME: Final = text(
+    f"SET LOCAL transaction_timeout = {COMMITTED_WITHIN // timedelta(milliseconds=1)}"
+)
 
 
 async def publish(
     db: AsyncEngine,
-    text: str,
+    document: str,
     *,
     source: str,
     operator: str,
-    now: datetime,
+    clock: Clock,
     program_id: str | None = None,
     past_allowed: bool = False,
 ) -> tuple[Program, bool]:
@@ -41,14 +45,16 @@ async def publish(
     document_unproved (an example fails), versions_conflict, version_exists (with another text), in_the_past;
     Unavailable.
     """
-    program = parse.parse(text, source=source)
+    program = parse.parse(document, source=source)
     if program_id not in (None, program.id):
         raise DocumentError(source, [Problem("id", shown(program_id), shown(program.id))])
     failures = examples.check(program)
     if failures:
         raise Refusal(Code.DOCUMENT_UNPROVED, problems=[str(failure) for failure in failures])
     async with transaction(db) as conn:
+        await conn.execute(_COMMIT_IN_TIME)
         await store.lock(conn)
+        now = clock.now()  # Examples and other publishers may have taken long.
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]
         others = [parse.read(p.document, source=p.version) for p in published if p.version != program.version]
         in_order = sorted([*others, program], key=lambda version: version.in_force_from)
@@ -57,28 +63,28 @@ async def publish(
             raise Refusal(Code.VERSIONS_CONFLICT, problems=problems)
         new = await store.add(
             conn,
-            store.PublishedVersion(program.id, program.version, text),
+            store.PublishedVersion(program.id, program.version, document),
             in_force_from=program.in_force_from,
             now=now,
         )
         if new and not past_allowed:
             await _check_beginning(conn, program, now=now)
         if new:
-            await _log(conn, program, text, published, operator=operator, now=now)
+            await _log(conn, program, document, published, operator=operator, now=now)
     return program, new
 
 
 async def _log(
     conn: AsyncConnection,
     program: Program,
-    text: str,
+    document: str,
     before: Sequence[store.PublishedVersion],
     *,
     operator: str,
     now: datetime,
 ) -> None:
     """Documents are kept as they were published, so the log names them and has their digests."""
-    after = {"version": program.version, "in_force_from": program.in_force_from, "sha256": _digest(text)}
+    after = {"version": program.version, "in_force_from": program.in_force_from, "sha256": _digest(document)}
     newest = before[-1] if before else None
     entry = AuditEntry(
         at=now,
@@ -98,7 +104,7 @@ def _digest(document: str) -> str:
 
 async def _check_beginning(conn: AsyncConnection, program: Program, *, now: datetime) -> None:
     """Raises Refusal in_the_past."""
-    earliest = versions.first_day(program, after=now + LOADED_WITHIN)
+    earliest = versions.first_day(program, after=now + PUBLISHED_AHEAD)
     if program.in_force_from < earliest and await has_members(conn, program.id):
         raise Refusal(
             Code.IN_THE_PAST,
