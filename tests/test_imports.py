@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         adapter: {"decoding", "domain", "clock", "connections", "direct_sql", "schema", "audit"}
         for adapter in ADAPTERS
     },
-    "runtime": BASE | ADAPTERS,
+    "runtime": BASE | ADAPTERS | {"direct_sql"},
     "flows": BASE | ADAPTERS | {"runtime"},
     **dict.fromkeys(("api", "console", "feed", "workers"), BELOW_THE_EDGE),
     "embedded": {"settings", "sandbox_secrets"},

@@ -26,7 +26,7 @@ class DirectStatement:
         On a connection that commits each statement it goes to the driver. In a transaction it goes to
         SQLAlchemy, which begins the transaction with the first statement that it sees.
         """
-        if not _commits_each(conn):
+        if not commits_each(conn):
             return (await conn.execute(self._statement, parameters)).all()
         driver = (await conn.get_raw_connection()).driver_connection
         assert driver is not None
@@ -41,7 +41,8 @@ class DirectStatement:
         return rows
 
 
-def _commits_each(conn: AsyncConnection) -> bool:
+def commits_each(conn: AsyncConnection) -> bool:
+    """Tell whether a connection commits each statement."""
     return conn.sync_connection is not None and (
         conn.sync_connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
     )

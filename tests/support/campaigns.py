@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 
+from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import ActionKind, effective_at
+from engage.flows.campaigns.budgets import set_budget
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from tests.support.tiers import PROGRAM
@@ -45,6 +48,7 @@ async def approve(
     values = {"program": campaign["program"], "id": campaign["id"], "version": version}
     async with transaction(services.db) as conn:
         await conn.execute(_VERSION, values | {"document": json.dumps(campaign)})
+        await set_budget(conn, msgspec.convert(campaign, Campaign))
     await act_on(services, campaign, "approved", version=version, at=at)
 
 

@@ -50,7 +50,7 @@ async def boost_credits(
     changed: Collection[MemberKey] = (),
 ) -> Boosted:
     """The credits to accept beside these. `changed` are members whose facts have changed in the transaction
-    already. Raises Unavailable.
+    already. Raises Unavailable, NeedsTransaction.
     """
     campaigns = CampaignBoosts(await services.campaigns.at(conn, now), now)
     found = [
@@ -64,16 +64,19 @@ async def boost_credits(
     audiences = await read_audiences(
         conn, [each.occasion for own in activities.values() for each in own if each.occasion is not None]
     )
-    boosted: Boosted = {}
     shared = _Shared()
+    decided: list[tuple[CreditToAccept, tuple[Boost, ...]]] = []
     for own in activities.values():
         for activity in own:
-            boosts = _Decision(activity, levels, audiences, campaigns)
+            decision = _Decision(activity, levels, audiences, campaigns)
             for row in activity.rows:
-                boosted[row.id] = shared.rows(row, boosts.beside(row.credit))
-            new = [each for row in activity.rows for each in (row, *boosted[row.id])]
-            levels.add_credits(activity.member, (row.credit for row in new))
-    return boosted
+                boosts = decision.beside(row.credit)
+                decided.append((row, boosts))
+                levels.add_credits(activity.member, (row.credit, *shared.credits(row.credit, boosts)))
+    granted = await campaigns.within_budgets(
+        conn, [((row.program_id, row.member_id), boosts) for row, boosts in decided]
+    )
+    return {row.id: shared.rows(row, boosts) for (row, _), boosts in zip(decided, granted, strict=True)}
 
 
 class _Decision:
@@ -133,16 +136,19 @@ class _Shared:
     """Boosted credits of members who have the same decision and the same boosts: each is made once."""
 
     def __init__(self) -> None:
-        self._credits: dict[tuple[int, tuple[tuple[str, str], ...]], list[NewCredit]] = {}
+        self._credits: dict[tuple[int, tuple[tuple[str, int | None], ...]], list[NewCredit]] = {}
 
-    def rows(self, base: CreditToAccept, boosts: tuple[Boost, ...]) -> list[CreditToAccept]:
+    def credits(self, base: NewCredit, boosts: tuple[Boost, ...]) -> list[NewCredit]:
         if not boosts:
             return []
-        key = id(base.credit), tuple((boost.id, boost.key) for boost in boosts)
+        key = id(base), tuple((f"{boost.key} {boost.id}", boost.points) for boost in boosts)
         if key not in self._credits:
-            self._credits[key] = [credit for credit, _ in beside(base.credit, boosts)]
+            self._credits[key] = [credit for credit, _ in beside(base, boosts)]
+        return self._credits[key]
+
+    def rows(self, base: CreditToAccept, boosts: tuple[Boost, ...]) -> list[CreditToAccept]:
         with_id = base.with_id or base.id
         return [
             CreditToAccept(base.program_id, base.member_id, new_id(), credit, with_id=with_id)
-            for credit in self._credits[key]
+            for credit in self.credits(base.credit, boosts)
         ]

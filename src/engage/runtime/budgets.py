@@ -13,6 +13,7 @@ from itertools import count
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.direct_sql import commits_each
 from engage.domain.campaigns.budget import SLICES, Left, Used, Wanted, within, within_own_limits
 from engage.domain.keys import MemberKey
 from engage.store.campaigns import budgets as store
@@ -22,11 +23,20 @@ from engage.store.campaigns.versions import CampaignKey
 _turns = count()
 
 
+class NeedsTransaction(Exception):
+    """A budget is asked on a connection that commits each statement: again, in a transaction."""
+
+
 async def take(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime) -> list[int]:
     """Take the points of credits that campaigns want to grant; what each may grant of them, in order.
 
-    The connection is in a transaction. Without budgets there is nothing to ask.
+    Without budgets there is nothing to ask. Raises NeedsTransaction on a connection that commits each
+    statement.
     """
+    if all(credit.campaign.budget is None for credit in wanted):
+        return [credit.points for credit in wanted]
+    if commits_each(conn):
+        raise NeedsTransaction
     granted = await _within_own_limits(conn, wanted)
     limited: dict[CampaignKey, list[int]] = {}
     for n, credit in enumerate(wanted):

@@ -4,15 +4,22 @@ Credits that were decided together are boosted together: members whom the same c
 decision about a credit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.bases import Base, base_of
 from engage.domain.campaigns.boosting import additions_beside
+from engage.domain.campaigns.budget import Wanted
+from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, Candidate
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
+from engage.domain.keys import MemberKey
 from engage.runtime.audiences import Occasion, facts_of
+from engage.runtime.budgets import take
 from engage.store.members.members import Member
 
 Boosts = tuple[Boost, ...]
@@ -61,6 +68,42 @@ class CampaignBoosts:
             self._decided[key] = boosts_beside(base_of(credit), candidates)
         return self._decided[key]
 
+    def has_budget(self, program_id: str, campaign_id: str | None) -> bool:
+        """True if a version of a campaign has limits of what it grants."""
+        index = self._indexes.get(program_id)
+        return index is not None and campaign_id in index.budgeted
+
+    async def within_budgets(
+        self, conn: AsyncConnection, boosts: Sequence[tuple[MemberKey, Boosts]]
+    ) -> list[Boosts]:
+        """The boosts of credits, each with its member, cut to what budgets allow; it is taken from them.
+
+        Raises NeedsTransaction.
+        """
+        wanted = [
+            (n, boost, Wanted(campaign, member, boost.points))
+            for n, (member, own) in enumerate(boosts)
+            for boost in own
+            if boost.points is not None
+            and (campaign := self._limited(member[0], boost.campaign, boost.version)) is not None
+        ]
+        if not wanted:
+            return [own for _, own in boosts]
+        granted = await take(conn, [each for _, _, each in wanted], now=self._now)
+        cut = {
+            (n, boost.key, boost.rule): points
+            for (n, boost, each), points in zip(wanted, granted, strict=True)
+            if points != each.points
+        }
+        return [tuple(_cut(own, n, cut)) for n, (_, own) in enumerate(boosts)]
+
+    def _limited(self, program_id: str, campaign_id: str | None, version: int | None) -> Campaign | None:
+        """A version of a campaign that has a budget; None for any other boost."""
+        if campaign_id is None or version is None or not self.has_budget(program_id, campaign_id):
+            return None
+        found = self._indexes[program_id].find(campaign_id, version)
+        return None if found is None or found.budget is None else found
+
     def of_order(self, base: Base, country: str, campaigns: frozenset[str]) -> Boosts:
         """The same of a credit of an order."""
         found = self._candidates_of(base.credit, country)
@@ -81,3 +124,13 @@ class CampaignBoosts:
 
 def boosts_beside(base: Base, candidates: Iterable[Candidate]) -> Boosts:
     return tuple(addition.as_boost() for addition in additions_beside(base, candidates))
+
+
+def _cut(boosts: Boosts, number: int, cut: Mapping[tuple[int, str, str | None], int]) -> Iterator[Boost]:
+    """The boosts of a credit with the points that budgets have left of them."""
+    for boost in boosts:
+        points = cut.get((number, boost.key, boost.rule), boost.points)
+        if points == boost.points:
+            yield boost
+        elif points:
+            yield replace(boost, points=points)

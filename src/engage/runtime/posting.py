@@ -19,6 +19,7 @@ from engage.ledger.accept import CreditToAccept
 from engage.ledger.accounts import Accounts, post
 from engage.ledger.balances import OutboxRow
 from engage.runtime.boosts import Boosted, boost_credits
+from engage.runtime.budgets import give_back
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -68,7 +69,8 @@ class Posting:
     ) -> frozenset[UUID]:
         """Inserts new pending credits, and rings when they are due; the ids of those that were inserted.
 
-        With `boosts`, those that boosts add are inserted too (`boosted`).
+        With `boosts`, those that boosts add are inserted too (`boosted`). Raises Unavailable, and
+        NeedsTransaction in a posting of one statement.
         """
         added = {}
         if boosts:
@@ -87,6 +89,15 @@ class Posting:
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
         for base, rows in added.items():
             self.boosted[base] = [row for row in rows if row.id in accepted]
+        refused = [
+            ((row.program_id, row.credit.campaign), row.credit.points)
+            for row in accepting
+            if row.credit.campaign is not None
+            and row.id not in accepted
+            and row.credit.campaign in self._services.campaigns.of(row.program_id).budgeted
+        ]
+        if refused:
+            await give_back(self.conn, refused, now=now)
         return accepted
 
     def outbox_row(self, cause: str | None = None) -> OutboxRow:

@@ -175,6 +175,7 @@ async def test_a_version_counts_from_its_own_approval_on(services: Services) -> 
     await approve(services, document(boosts=[boost("review", add=1)]), at=services.clock.now() - DAY)
     second = document(boosts=[boost("review", add=2)])
     await approve(services, second, version=2, at=services.clock.now())
+    await services.campaigns.refresh(services.db)
     before = await review(services, "r-1")
     advance(services, timedelta(seconds=2))
     after = await review(services, "r-2")

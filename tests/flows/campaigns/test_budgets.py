@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +16,9 @@ from engage.flows.campaigns.budgets import fold_returns, publish_alerts, set_bud
 from engage.runtime.budgets import give_back, take
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+from engage.settings import Settings
 from engage.store.campaigns.budgets import read_alerts, read_left
-from tests.support.activities import PROGRAM
+from tests.support.activities import PROGRAM, services_with_activities
 from tests.support.clock import NOON
 from tests.support.database import rows
 
@@ -28,6 +30,13 @@ INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_ver
 VALUES (:program, :member, uuidv7(), :key, 'fuel', '1', :points, 'pending', :at, :at, :at, '{}',
         'spring', 'x', 'spring')
 """)
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """A process whose books are the test's own: they need not add up."""
+    async with services_with_activities(settings) as opened:
+        yield opened
 
 
 def campaign(id_: str = "spring", **budget: object) -> Campaign:

@@ -1,13 +1,16 @@
 """A report counts what a campaign granted, and compares its audience with those who were held out."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import text
 
 from engage.domain.campaigns.audience import is_held_out, share_of
 from engage.domain.campaigns.definition import Audience, Campaign, CampaignBoost
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+from engage.settings import Settings
 from engage.store.campaigns.report import (
     CampaignWindow,
     Outcome,
@@ -16,7 +19,7 @@ from engage.store.campaigns.report import (
     read_outcomes,
     read_totals,
 )
-from tests.support.activities import PROGRAM
+from tests.support.activities import PROGRAM, services_with_activities
 from tests.support.clock import NOON
 
 HOUR = timedelta(hours=1)
@@ -34,6 +37,13 @@ SELECT :program, 'm-' || n, uuidv7(), :key, 'fuel', '1', 10, :taken, 'active', :
        :campaign, CAST(:campaign AS text), CAST(:campaign AS text)
 FROM generate_series(1, CAST(:members AS int)) n
 """)
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """A process whose books are the test's own: they need not add up."""
+    async with services_with_activities(settings) as opened:
+        yield opened
 
 
 def spring(**audience: object) -> Campaign:

@@ -76,6 +76,13 @@ _RANK = """UPDATE credits SET rule_id = 'leaderboard:week',
     why = jsonb_set(why, '{inputs}', '{"rank": 1, "period": "all"}')"""
 
 BROKEN = [
+    (
+        "budgets_hold",
+        """
+        WITH total AS (INSERT INTO campaign_budgets VALUES ('playground', 'spring', 10, NULL))
+        INSERT INTO campaign_budget_slices VALUES ('playground', 'spring', 0, 11, NULL)
+        """,
+    ),
     ("boosts_have_bases", "UPDATE credits SET source_key = 'gift+' || beside WHERE beside IS NOT NULL"),
     ("boosts_have_bases", "UPDATE credits SET rule_id = 'fuel' WHERE beside IS NOT NULL"),
     ("former_members_have_no_level", "UPDATE members SET closed_at = now() WHERE member_id = 't-1'"),

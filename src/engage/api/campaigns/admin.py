@@ -24,6 +24,7 @@ from engage.domain.refusals import UseCase
 from engage.flows.campaigns.act import ActedVersion, act
 from engage.flows.campaigns.change import WrittenVersion, change, create, duplicate
 from engage.flows.campaigns.read import CampaignView, SeveralPrograms, find_campaign, show_campaign
+from engage.flows.campaigns.report import CampaignReport, report_campaign
 from engage.store.api_keys import ApiKey
 from engage.store.campaigns.versions import CampaignKey
 
@@ -116,6 +117,26 @@ class CampaignController(Controller):
         view = await show_campaign(api.services, found, version or None)
         headers = [etag(view.version, view.revision), (b"cache-control", b"no-store"), *JSON]
         return Answer(encode(view), headers, 200)
+
+    @get(
+        "/{campaign_id:str}/report",
+        security=(OPERATOR,),
+        operation_id="getCampaignReport",
+        summary="Get the report of a campaign",
+        response_description="Its grants, its budget, and its effect.",
+        opt=contract(UseCase.READ_CAMPAIGN),
+    )
+    async def report(
+        self,
+        request: Request[Any, Any, Any],
+        campaign_id: CampaignIdParameter,
+        program: ProgramParameter = NOT_GIVEN,
+    ) -> Answer[CampaignReport]:
+        """Of all versions so far, without what was taken back. One that was never approved has none."""
+        api, key = await operator_of(request.scope)
+        check_query(request, "program")
+        found = await _find(api, key, campaign_id, program)
+        return answer(await report_campaign(api.services, found))
 
     @put(
         "/{campaign_id:str}",

@@ -64,6 +64,7 @@ class Addition(Struct, frozen=True):
             code=TraceCode.CAMPAIGN_MULTIPLIES if multiplies else TraceCode.CAMPAIGN_ADDS,
             facts=facts,
             campaign=self.published.id,
+            version=self.published.version,
             rule=self.base.credit.rule_id,
             points=self.points,
             lines=self.lines,

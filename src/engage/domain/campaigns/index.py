@@ -83,6 +83,8 @@ class CampaignIndex:
         self._in_force: dict[Span, tuple[PublishedCampaign, ...]] = {}
         self._boosting: dict[tuple[str, Span], tuple[Candidates, bool]] = {}
         self._timed: dict[tuple[str, Span, tuple[int, int, int]], Candidates] = {}
+        # The campaigns of which some version has limits of points, credits, members or devices.
+        self.budgeted = frozenset(each.id for each in self.published if each.campaign.budget is not None)
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )

@@ -23,8 +23,8 @@ class Boost(Struct, frozen=True, kw_only=True):
 
     `code` and `facts` say why, in the trace, beside what every boost tells: the rule, the base points and its
     own. A level multiplies each base. What a campaign adds beside the credit of one `rule` was decided with
-    all other campaigns: its `points`, and the lines of an order (`lines`, None is all of its base) with which
-    they go back.
+    all other campaigns, under its `version`: its `points`, and the lines of an order with which they go back
+    (`lines`, None is all of its base).
     """
 
     id: str
@@ -33,6 +33,7 @@ class Boost(Struct, frozen=True, kw_only=True):
     code: TraceCode
     facts: dict[str, Any] = {}
     campaign: str | None = None
+    version: int | None = None
     rule: str | None = None
     points: int | None = None
     lines: tuple[str, ...] | None = None

@@ -32,6 +32,7 @@ from engage.ledger.credits import read_used_keys
 from engage.ledger.streaks import RecordedEvent, StreakKey, read_histories, seq_of
 from engage.ledger.used_slots import query_of, read_used_slots
 from engage.runtime.batch import decide_each, in_parts, not_refused
+from engage.runtime.budgets import NeedsTransaction
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import Posting, open_posting
@@ -43,6 +44,7 @@ from engage.store.members.members import Member
 ROUNDS = 40
 
 Answers = list[RecordedActivity | Refusal]
+Wins = list[tuple[Offer, list[CreditToAccept]]]
 
 
 async def record(services: Services, activities: Sequence[MemberActivity]) -> Answers:
@@ -156,7 +158,30 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     # confirmation meet. All others need one statement and no transaction.
     has_keys = any(attempt.keyed is not None for attempt in granted)
     waits = any(attempt.waits for attempt in granted)
-    async with open_posting(services, cause="pending", autocommit=not has_keys and not waits) as posting:
+    try:
+        claimed, wins = await _post(services, granted, autocommit=not has_keys and not waits)
+    except NeedsTransaction:
+        claimed, wins = await _post(services, granted, autocommit=False)
+    for offer, accepted in wins:
+        offer.attempt.win(offer.grant, accepted)
+    await _refuse_repeats(services, granted, claimed)
+    lost = []
+    for attempt in not_refused(claimed):
+        if all(grant.slot.rule_id in attempt.closed_rules for grant in attempt.grants):
+            attempt.finish()
+        else:
+            lost.append(attempt)
+    return await _resolve_lost(services, lost) if lost else []
+
+
+async def _post(
+    services: Services, granted: Sequence[Attempt], *, autocommit: bool
+) -> tuple[list[Attempt | Refusal], Wins]:
+    """Posts the credits of attempts; the attempts, or why their key cannot be used now, and the offers that
+    the database accepts with their credits. Raises NeedsTransaction.
+    """
+    waits = any(attempt.waits for attempt in granted)
+    async with open_posting(services, cause="pending", autocommit=autocommit) as posting:
         claimed = await claim_each(posting.conn, granted, lambda attempt: attempt.key_to_claim)
         offers = [offer for attempt in not_refused(claimed) for offer in attempt.offers()]
         if waits:
@@ -181,16 +206,7 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
             for place in offer.grant.further:
                 posting.confirm(offer.attempt.request(place.slot), place.number)
         await keep_each(posting.conn, _answers(wins))
-    for offer, accepted in wins:
-        offer.attempt.win(offer.grant, accepted)
-    await _refuse_repeats(services, granted, claimed)
-    lost = []
-    for attempt in not_refused(claimed):
-        if all(grant.slot.rule_id in attempt.closed_rules for grant in attempt.grants):
-            attempt.finish()
-        else:
-            lost.append(attempt)
-    return await _resolve_lost(services, lost) if lost else []
+    return claimed, wins
 
 
 async def _with_confirmations(services: Services, posting: Posting, offers: list[Offer]) -> list[Offer]:
@@ -203,7 +219,7 @@ async def _with_confirmations(services: Services, posting: Posting, offers: list
 
 
 def _answers(
-    wins: list[tuple[Offer, list[CreditToAccept]]],
+    wins: Wins,
 ) -> list[tuple[Keyed[RecordedActivity], RecordedActivity]]:
     """The answers under the keys of attempts that win, as they will be after the commit."""
     after: dict[int, Attempt] = {}

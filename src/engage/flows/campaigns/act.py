@@ -24,6 +24,7 @@ from engage.domain.campaigns.lifecycle import (
 )
 from engage.domain.program.versions import four_eyes
 from engage.domain.refusals import Code, Refusal
+from engage.flows.campaigns.budgets import set_budget
 from engage.flows.campaigns.campaign import StoredCampaign, document_of, read_campaign, subject_of
 from engage.flows.campaigns.check import check_document, check_is_to_come
 from engage.runtime.database import transaction
@@ -77,6 +78,7 @@ async def act(
         if kind == "approved":
             _check_four_eyes(stored, version, operator, now)
             await versions.change(conn, replace(version, approved=True))
+            await set_budget(conn, document_of(version))
         action = _action(stored.actions, kind, version.version, now, operator, reason)
         await actions.add(conn, key, action)
         before = ActedVersion(stored.state(version, now), version.version)

@@ -16,6 +16,7 @@ from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import programs as store
+from engage.store.campaigns.checks import CAMPAIGN_CHECKS
 from engage.store.checks import STORE_CHECKS
 from engage.store.draws.checks import DRAW_CHECKS
 from engage.store.games.checks import GAME_CHECKS
@@ -42,6 +43,7 @@ CHECKS = (
     *LEADERBOARD_CHECKS,
     *TIER_CHECKS,
     *WITHDRAWAL_CHECKS,
+    *CAMPAIGN_CHECKS,
     *SEGMENT_CHECKS,
     *STORE_CHECKS,
 )

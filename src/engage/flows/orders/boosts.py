@@ -71,15 +71,18 @@ async def with_boosts(
         return found
     levels = await _read_levels(conn, new, after)
     audiences = await read_audiences(conn, [each.occasion for each in new if each.occasion is not None])
+    decided = []
     for order in new:
         others = [payment.at for key, payment in paid.items() if key[:2] == order.member and key != order.key]
         boosts = _boosts(order, levels, audiences, campaigns, others)
-        found[order.key] = replace(after[order.key], paid=replace(order.paid, boosts=boosts))
-        levels.replace_order(order.member, order.key[2], found[order.key])
+        decided.append((order.member, boosts))
+        levels.replace_order(order.member, order.key[2], after[order.key])
         standings = standing(
             order.terms, order.paid.order, at=order.paid.at, zone=order.paid.zone, boosts=boosts
         )
         levels.add_credits(order.member, (each.credit for each in standings))
+    for order, boosts in zip(new, await campaigns.within_budgets(conn, decided), strict=True):
+        found[order.key] = replace(after[order.key], paid=replace(order.paid, boosts=boosts))
     return found
 
 

@@ -57,7 +57,12 @@ async def take_order_events(services: Services, events: Sequence[MemberEvent], *
             return event
 
         answers = decide_each(events, add)
-        after = await with_boosts(services, conn, before, after, _paid_in_turn(events), now=now)
+        earning = {
+            key: member
+            for key, member in _paid_in_turn(events).items()
+            if _earns(after[key], member.joined_at)
+        }
+        after = await with_boosts(services, conn, before, after, earning, now=now)
         changed = {key: facts for key, facts in after.items() if facts != before[key]}
         if changed:
             await write_orders(conn, changed)
