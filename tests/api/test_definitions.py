@@ -138,10 +138,13 @@ async def test_a_change_needs_the_version_that_was_read(api: Calling, kind: str)
     assert problem(await api.operator.put(path, second), 428, "if_match_required")
     changed = await api.operator.put(path, second, if_match=made.headers["etag"])
     assert (changed.status_code, changed.json()["version"]) == (200, 2), changed.text
+    third = first | {"title": {"en": "Three"}}
     stale = problem(
-        await api.operator.put(path, second, if_match=made.headers["etag"]), 412, "changed_meanwhile"
+        await api.operator.put(path, third, if_match=made.headers["etag"]), 412, "changed_meanwhile"
     )
     assert stale["current_version"] == 2
+    assert {"field": "title.en", "yours": "Three", "theirs": "Two"} in stale["difference"]
+    assert {difference["field"].partition(".")[0] for difference in stale["difference"]} == {"title"}
     for tag in ("*", '"x"', 'W/"2"', '"99999999999999999999"'):
         assert problem(await api.operator.put(path, second, if_match=tag), 412, "changed_meanwhile")
     shown = await api.operator.get(path)

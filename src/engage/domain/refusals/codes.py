@@ -6,125 +6,36 @@ long as its Retry-After says, which can be weeks.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from enum import Enum, StrEnum, auto
+from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, Self
 
-from msgspec import Struct
+from engage.domain.refusals.facts import (
+    COUPON_CODE,
+    HOLD_ID,
+    MADRID,
+    NEXT_MONTH,
+    OUAGADOUGOU,
+    TOMORROW,
+    Fact,
+    one_error,
+)
+from engage.domain.refusals.use_cases import (
+    CAMPAIGN_ACTIONS,
+    CAMPAIGN_DOCUMENTS,
+    CHECKOUT,
+    DEFINITIONS,
+    GAMES,
+    MEMBERS,
+    QUIZZES,
+    RECORD,
+    REPORTS,
+    RequestKind,
+    UseCase,
+)
 
-
-class UseCase(Enum):
-    """The purpose of an operation. Operations that do the same share one."""
-
-    RECORD_FUEL_TAP = auto()
-    RECORD_SHARE = auto()
-    RECORD_REVIEW = auto()
-    RECORD_VISIT = auto()
-    TAKE_EVENT = auto()  # One of the events of a request; its refusal is an item of the answer.
-    BUY_FREEZE = auto()
-    LIST_REWARDS = auto()
-    REDEEM_REWARD = auto()
-    REDEEM_F_CODE = auto()
-    VOID_COUPON = auto()
-    LIST_QUIZZES = auto()
-    START_QUIZ = auto()
-    ANSWER_QUIZ = auto()
-    QUOTE_CHECKOUT = auto()
-    HOLD_POINTS = auto()
-    END_HOLD = auto()
-    LIST_LEADERBOARDS = auto()
-    READ_LEADERBOARD = auto()
-    LIST_GAMES = auto()
-    READ_GAME = auto()
-    PLAY_GAME = auto()
-    PASS_F_CODE = auto()
-    WAIT_FOR_REWARD = auto()
-    WITHDRAW = auto()
-    END_WITHDRAWAL = auto()
-    ENTER_DRAW = auto()
-    READ_DRAW = auto()
-    REGISTER_MEMBER = auto()
-    CHANGE_MEMBER = auto()
-    READ_MEMBER = auto()
-    ADJUST_POINTS = auto()
-    MERGE_MEMBERS = auto()
-    ERASE_MEMBER = auto()
-    READ_REFERRALS = auto()
-    CLAIM_REFERRAL = auto()
-    DECIDE_REFERRAL = auto()
-    READ_PROGRAM = auto()
-    LIST_VERSIONS = auto()
-    READ_VERSION = auto()
-    PUBLISH_VERSION = auto()
-    READ_DEFINITION = auto()
-    ADD_DEFINITION = auto()
-    CHANGE_DEFINITION = auto()
-    READ_SEGMENT = auto()
-    CHANGE_SEGMENT = auto()
-    READ_CAMPAIGN = auto()
-    CREATE_CAMPAIGN = auto()
-    CHANGE_CAMPAIGN = auto()
-    DUPLICATE_CAMPAIGN = auto()
-    SUBMIT_CAMPAIGN = auto()
-    APPROVE_CAMPAIGN = auto()
-    MOVE_CAMPAIGN = auto()  # Reject, pause, resume, end.
-    REPORT_LIABILITY = auto()
-    REPORT_BALANCE = auto()
-    ISSUE_TOKEN = auto()
-    ADVANCE_CLOCK = auto()
-
-
-class RequestKind(Enum):
-    """A property of a request, whatever its use case. An operation's kinds follow from its declaration."""
-
-    ANY = auto()
-    OF_NO_OPERATION = auto()
-    USING_SERVICES = auto()  # All but health checks.
-    WITH_CREDENTIALS = auto()
-    WITH_API_KEY = auto()
-    WITH_BODY = auto()
-    WITH_UUID_IN_PATH = auto()
-    OF_SANDBOX = auto()
-    OF_SANDBOX_WITH_BODY = auto()
-    IDEMPOTENT = auto()  # Its answer is kept under an Idempotency-Key.
-    COVERED_BY_KEY = auto()  # What it does is done once for each Idempotency-Key.
-    WITH_REQUIRED_KEY = auto()  # Needs an Idempotency-Key.
-
-
-class Fact(Struct, frozen=True):
-    """A member of the problem document beside those that all problems have."""
-
-    type: type
-    example: Any
-    nullable: bool = False
-
-    def accepts(self, value: object) -> bool:
-        return isinstance(value, self.type) or (self.nullable and value is None)
-
-
-_U = UseCase
-_R = RequestKind
-
-_RECORD: Final = {_U.RECORD_FUEL_TAP, _U.RECORD_SHARE, _U.RECORD_REVIEW, _U.RECORD_VISIT}
-_CHECKOUT: Final = {_U.QUOTE_CHECKOUT, _U.HOLD_POINTS}
-_MEMBERS: Final = {_U.READ_MEMBER, _U.ADJUST_POINTS, _U.CHANGE_MEMBER, _U.MERGE_MEMBERS, _U.ERASE_MEMBER}
-_DEFINITIONS: Final = {_U.ADD_DEFINITION, _U.CHANGE_DEFINITION}
-_CAMPAIGN_DOCUMENTS: Final = {_U.CREATE_CAMPAIGN, _U.CHANGE_CAMPAIGN, _U.DUPLICATE_CAMPAIGN}
-_CAMPAIGN_ACTIONS: Final = {_U.SUBMIT_CAMPAIGN, _U.APPROVE_CAMPAIGN, _U.MOVE_CAMPAIGN}
-_GAMES: Final = {_U.READ_GAME, _U.PLAY_GAME}
-_QUIZZES: Final = {_U.START_QUIZ, _U.ANSWER_QUIZ}
-_REPORTS: Final = {_U.REPORT_LIABILITY, _U.REPORT_BALANCE}
-
-_TOMORROW: Final = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
-_NEXT_MONTH: Final = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
-_HOLD_ID: Final = "019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
-_COUPON_CODE: Final = "7QK2M-0X4TZ-9BVHC-3RNWJ"
-_MADRID: Final = "Europe/Madrid"
-_OUAGADOUGOU: Final = "Africa/Ouagadougou"
-
-
-def _one_error(field: str, message: str) -> dict[str, Any]:
-    return {"errors": [{"field": field, "message": message}]}
+_U: Final = UseCase
+_R: Final = RequestKind
 
 
 class Code(StrEnum):
@@ -165,7 +76,7 @@ class Code(StrEnum):
         "invalid_request",
         400,
         {_R.USING_SERVICES},
-        _one_error("product_id", "expected 1 to 128 characters on one line, got nothing"),
+        one_error("product_id", "expected 1 to 128 characters on one line, got nothing"),
     )
     UNAUTHORIZED = "unauthorized", 401, {_R.WITH_CREDENTIALS}
     FORBIDDEN = "forbidden", 403, {_R.WITH_API_KEY}, {"scope": "shop"}
@@ -191,9 +102,9 @@ class Code(StrEnum):
             _U.READ_CAMPAIGN,
             _U.CHANGE_CAMPAIGN,
             _U.DUPLICATE_CAMPAIGN,
-            *_CAMPAIGN_ACTIONS,
-            *_GAMES,
-            *_QUIZZES,
+            *CAMPAIGN_ACTIONS,
+            *GAMES,
+            *QUIZZES,
         },
     )
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, {_R.OF_NO_OPERATION}, {"allowed": ["GET"]}
@@ -212,12 +123,12 @@ class Code(StrEnum):
         "not_offered",
         404,
         {
-            *_RECORD,
-            *_CHECKOUT,
+            *RECORD,
+            *CHECKOUT,
             _U.LIST_LEADERBOARDS,
             _U.READ_LEADERBOARD,
             _U.LIST_GAMES,
-            *_GAMES,
+            *GAMES,
             _U.BUY_FREEZE,
             _U.LIST_REWARDS,
             _U.REDEEM_REWARD,
@@ -236,7 +147,7 @@ class Code(StrEnum):
         "already_tapped",
         409,
         {_U.RECORD_FUEL_TAP, _U.RECORD_VISIT},
-        {"next_tap_at": _TOMORROW, "rule": "fuel", "version": "2022", "zone": _MADRID},
+        {"next_tap_at": TOMORROW, "rule": "fuel", "version": "2022", "zone": MADRID},
     )
     FREEZES_FULL = "freezes_full", 409, {_U.BUY_FREEZE}, {"limit": 2}
     ALREADY_REWARDED = (
@@ -249,14 +160,14 @@ class Code(StrEnum):
     LIMIT_REACHED = (
         "limit_reached",
         409,
-        {*_RECORD, _U.REDEEM_REWARD, _U.WITHDRAW, _U.CLAIM_REFERRAL},
+        {*RECORD, _U.REDEEM_REWARD, _U.WITHDRAW, _U.CLAIM_REFERRAL},
         {
             "limit": 3,
             "window": "month",
-            "resets_at": _NEXT_MONTH,
+            "resets_at": NEXT_MONTH,
             "rule": "share_link",
             "version": "2022",
-            "zone": _MADRID,
+            "zone": MADRID,
         },
     )
 
@@ -265,7 +176,7 @@ class Code(StrEnum):
         "invalid_event",
         400,
         {_U.TAKE_EVENT},
-        _one_error("data.lines[0].paid", "expected a whole number from 0 to 1000000000000, got -1"),
+        one_error("data.lines[0].paid", "expected a whole number from 0 to 1000000000000, got -1"),
     )
     UNKNOWN_TYPE = "unknown_type", 400, {_U.TAKE_EVENT}, {"event_type": "app.opened"}
     MEMBER_MISSING = "member_missing", 400, {_U.TAKE_EVENT}
@@ -276,7 +187,7 @@ class Code(StrEnum):
     TOO_MANY_POINTS = (
         "too_many_points",
         422,
-        {*_RECORD, _U.PLAY_GAME, _U.TAKE_EVENT, _U.ADJUST_POINTS, _U.MERGE_MEMBERS, _U.REGISTER_MEMBER},
+        {*RECORD, _U.PLAY_GAME, _U.TAKE_EVENT, _U.ADJUST_POINTS, _U.MERGE_MEMBERS, _U.REGISTER_MEMBER},
         {"limit": 1_000_000_000_000},
     )
     WRONG_CURRENCY = "wrong_currency", 422, {_U.TAKE_EVENT}, {"currency": "EUR"}
@@ -298,28 +209,28 @@ class Code(StrEnum):
         {"max_points": 0, "reasons": ["payment_method"]},
     )
     UNKNOWN_HOLD = "unknown_hold", 404, {_U.END_HOLD, _U.TAKE_EVENT}
-    HOLD_CLOSED = "hold_closed", 409, {_U.END_HOLD}, {"hold_id": _HOLD_ID, "state": "released"}
-    ORDER_HAS_HOLD = "order_has_hold", 409, {_U.HOLD_POINTS}, {"hold_id": _HOLD_ID, "state": "open"}
+    HOLD_CLOSED = "hold_closed", 409, {_U.END_HOLD}, {"hold_id": HOLD_ID, "state": "released"}
+    ORDER_HAS_HOLD = "order_has_hold", 409, {_U.HOLD_POINTS}, {"hold_id": HOLD_ID, "state": "open"}
     UNKNOWN_COUPON = (
         "unknown_coupon",
         404,
         {_U.HOLD_POINTS, _U.REDEEM_F_CODE, _U.VOID_COUPON, _U.PASS_F_CODE},
-        {"coupon_code": _COUPON_CODE},
+        {"coupon_code": COUPON_CODE},
     )
     COUPON_NOT_APPLICABLE = (
         "coupon_not_applicable",
         422,
         {_U.HOLD_POINTS, _U.REDEEM_F_CODE},
-        {"coupon_code": _COUPON_CODE, "reasons": ["minimum_order"]},
+        {"coupon_code": COUPON_CODE, "reasons": ["minimum_order"]},
     )
     COUPON_CLOSED = (
         "coupon_closed",
         409,
         {_U.REDEEM_F_CODE, _U.VOID_COUPON, _U.PASS_F_CODE},
-        {"coupon_code": _COUPON_CODE, "state": "used"},
+        {"coupon_code": COUPON_CODE, "state": "used"},
     )
-    ALREADY_PASSED = "already_passed", 409, {_U.PASS_F_CODE}, {"coupon_code": _COUPON_CODE}
-    USED = "used", 409, {_U.PASS_F_CODE}, {"coupon_code": _COUPON_CODE}
+    ALREADY_PASSED = "already_passed", 409, {_U.PASS_F_CODE}, {"coupon_code": COUPON_CODE}
+    USED = "used", 409, {_U.PASS_F_CODE}, {"coupon_code": COUPON_CODE}
     UNKNOWN_RECIPIENT = "unknown_recipient", 404, {_U.PASS_F_CODE}, {"to_member_id": "m-2"}
     UNKNOWN_REWARD = "unknown_reward", 404, {_U.REDEEM_REWARD, _U.WAIT_FOR_REWARD}
     SOLD_OUT = "sold_out", 409, {_U.REDEEM_REWARD}, {"reward": "coupon_5"}
@@ -335,7 +246,7 @@ class Code(StrEnum):
         "no_chances_left",
         409,
         {_U.PLAY_GAME},
-        {"resets_at": Fact(datetime, _TOMORROW, nullable=True), "zone": _OUAGADOUGOU},
+        {"resets_at": Fact(datetime, TOMORROW, nullable=True), "zone": OUAGADOUGOU},
     )
 
     # Quizzes.
@@ -343,14 +254,14 @@ class Code(StrEnum):
         "no_attempts_left",
         409,
         {_U.START_QUIZ},
-        {"resets_at": Fact(datetime, _TOMORROW, nullable=True), "zone": _MADRID},
+        {"resets_at": Fact(datetime, TOMORROW, nullable=True), "zone": MADRID},
     )
     ALREADY_ANSWERED = "already_answered", 409, {_U.ANSWER_QUIZ}
     ATTEMPT_EXPIRED = (
         "attempt_expired",
         410,
         {_U.ANSWER_QUIZ},
-        {"expires_at": _TOMORROW, "zone": _MADRID},
+        {"expires_at": TOMORROW, "zone": MADRID},
     )
 
     # Withdrawals.
@@ -358,19 +269,19 @@ class Code(StrEnum):
         "not_open_yet",
         403,
         {_U.WITHDRAW},
-        {"opens_at": Fact(datetime, _NEXT_MONTH, nullable=True), "zone": _OUAGADOUGOU},
+        {"opens_at": Fact(datetime, NEXT_MONTH, nullable=True), "zone": OUAGADOUGOU},
     )
     DAILY_POINTS_REACHED = (
         "daily_points_reached",
         409,
         {_U.WITHDRAW},
-        {"limit": 500, "remaining": 100, "resets_at": _TOMORROW, "zone": _OUAGADOUGOU},
+        {"limit": 500, "remaining": 100, "resets_at": TOMORROW, "zone": OUAGADOUGOU},
     )
     NUMBER_TOO_NEW = (
         "number_too_new",
         409,
         {_U.WITHDRAW},
-        {"allowed_at": _TOMORROW, "zone": _OUAGADOUGOU},
+        {"allowed_at": TOMORROW, "zone": OUAGADOUGOU},
     )
     PHONE_UNUSABLE = "phone_unusable", 422, {_U.WITHDRAW}, {"reasons": ["phone_country"]}
     NOT_WHOLE_MONEY = "not_whole_money", 422, {_U.WITHDRAW}, {"step": 10}
@@ -379,7 +290,7 @@ class Code(StrEnum):
 
     # Draws.
     ALREADY_ENTERED = "already_entered", 409, {_U.ENTER_DRAW}, {"number": 17}
-    DRAW_CLOSED = "draw_closed", 410, {_U.ENTER_DRAW}, {"closes_at": _TOMORROW}
+    DRAW_CLOSED = "draw_closed", 410, {_U.ENTER_DRAW}, {"closes_at": TOMORROW}
     DRAW_FULL = "draw_full", 409, {_U.ENTER_DRAW}, {"limit": 250_000}
     ENTRY_REJECTED = "entry_rejected", 422, {_U.ENTER_DRAW}, {"failed": ["hashtag", "mentions"]}
 
@@ -395,7 +306,7 @@ class Code(StrEnum):
     UNKNOWN_MEMBER = (
         "unknown_member",
         404,
-        {*_MEMBERS, *_CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT, _U.ISSUE_TOKEN},
+        {*MEMBERS, *CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT, _U.ISSUE_TOKEN},
     )
     MEMBER_EXISTS = "member_exists", 409, {_U.REGISTER_MEMBER}
     PERSON_REF_REQUIRED = "person_ref_required", 422, {_U.REGISTER_MEMBER}
@@ -420,8 +331,8 @@ class Code(StrEnum):
         "unknown_program",
         404,
         {
-            *_CHECKOUT,
-            *_REPORTS,
+            *CHECKOUT,
+            *REPORTS,
             _U.REGISTER_MEMBER,
             _U.LIST_VERSIONS,
             _U.READ_VERSION,
@@ -448,12 +359,12 @@ class Code(StrEnum):
         422,
         {
             _U.PUBLISH_VERSION,
-            *_DEFINITIONS,
-            *_CAMPAIGN_DOCUMENTS,
+            *DEFINITIONS,
+            *CAMPAIGN_DOCUMENTS,
             _U.SUBMIT_CAMPAIGN,
             _U.APPROVE_CAMPAIGN,
         },
-        _one_error("rules[0].award.points", "expected 1 or more, got 0"),
+        one_error("rules[0].award.points", "expected 1 or more, got 0"),
     )
     DOCUMENT_UNPROVED = (
         "document_unproved",
@@ -467,6 +378,7 @@ class Code(StrEnum):
         {_U.PUBLISH_VERSION},
         {"in_force_from": "2022-09-01", "earliest": "2026-11-22"},
     )
+    CLOCK_BACKWARDS = "clock_backwards", 409, {_U.ADVANCE_CLOCK}, {"now": TOMORROW}
 
     # Definitions that stand alone, and whatever else is changed with If-Match.
     EXISTS = (
@@ -480,7 +392,7 @@ class Code(StrEnum):
     CHANGED_MEANWHILE = (
         "changed_meanwhile",
         412,
-        {_U.CHANGE_DEFINITION, _U.CHANGE_CAMPAIGN, *_CAMPAIGN_ACTIONS},
+        {_U.CHANGE_DEFINITION, _U.CHANGE_CAMPAIGN, *CAMPAIGN_ACTIONS},
         {
             "current_version": 2,
             "difference": [{"field": "title.en", "yours": "Spring", "theirs": "Spring week"}],
@@ -488,9 +400,9 @@ class Code(StrEnum):
     )
 
     # Campaigns.
-    WRONG_STATE = "wrong_state", 409, {_U.CHANGE_CAMPAIGN, *_CAMPAIGN_ACTIONS}, {"state": "draft"}
+    WRONG_STATE = "wrong_state", 409, {_U.CHANGE_CAMPAIGN, *CAMPAIGN_ACTIONS}, {"state": "draft"}
     FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN}
-    CLOCK_BACKWARDS = "clock_backwards", 409, {_U.ADVANCE_CLOCK}, {"now": _TOMORROW}
+    BUDGET_EXHAUSTED = "budget_exhausted", 409, RECORD, {"campaign": "spring"}
 
 
 def codes_of(*places: UseCase | RequestKind) -> tuple[Code, ...]:

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.definitions.definition import Definition
 from engage.domain.definitions.kind import D, DefinitionKind, standalone_problems
+from engage.domain.document.difference import differences
 from engage.domain.document.errors import DocumentError, Problem, nearest, shown
 from engage.domain.program import sections
 from engage.domain.refusals import Code, Refusal
@@ -59,7 +60,12 @@ async def change_definition(
         if newest is None:
             raise Refusal(Code.NOT_FOUND)
         if newest.version != expected_version:
-            raise Refusal(Code.CHANGED_MEANWHILE, current_version=newest.version)
+            yours, theirs = definition, msgspec.convert(newest.document, kind.struct)
+            raise Refusal(
+                Code.CHANGED_MEANWHILE,
+                current_version=newest.version,
+                difference=differences(msgspec.to_builtins(yours), msgspec.to_builtins(theirs)),
+            )
         added = await _add(services, conn, kind, program_id, definition, newest, operator=operator)
     await services.definitions.refresh(services.db)
     return added
