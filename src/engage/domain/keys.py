@@ -180,6 +180,11 @@ def boosted_key(source_key: str, boost_key: str) -> str:
     return f"{source_key}+{boost_key}"
 
 
+def offer_key(program_id: str, campaign_id: str, reward_id: str) -> RewardKey:
+    """The name under which the pieces of a reward at the price of a campaign are counted."""
+    return program_id, f"{reward_id}@{campaign_id}"
+
+
 def tier_boost_key(group_id: str) -> str:
     """The end of the keys of credits that a level of this group adds."""
     return f"tier:{group_id}"

@@ -21,8 +21,9 @@ WHERE program_id = :program_id AND (member_id = ANY(:member_ids) OR passed_to = 
   AND coalesce(passed_to, member_id) = ANY(:member_ids)
 """
 
-# `redemption_id` is the hold that paid for it, `hold_id` the checkout that it is applied at. A row is that of
-# the member who redeemed it; an F-code that was passed on is used by `passed_to`.
+# `campaign` offered it at its price in `points`. `redemption_id` is the hold that paid for it, `hold_id` the
+# checkout that it is applied at. A row is that of the member who redeemed it; an F-code that was passed on is
+# used by `passed_to`.
 coupons = Table(
     "coupons",
     metadata,
@@ -33,6 +34,7 @@ coupons = Table(
     required("program_version", Text),
     required("code", IDENTIFIER),
     required("points", BigInteger),
+    optional("campaign", Text),
     optional("value_minor", BigInteger),
     optional("currency", Text),
     optional("product_id", Text),
@@ -64,6 +66,7 @@ coupons = Table(
     info=member_rows(merge=Statement(_MERGE), erase=Statement(_ERASE)),
 )
 
+# Counts of rewards, and of rewards at the price of a campaign (`reward@campaign`).
 reward_stock = Table(
     "reward_stock",
     metadata,

@@ -15,6 +15,7 @@ from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before
 from engage.api.http.parameters import NOT_GIVEN
+from engage.api.http.problems import language_of
 from engage.domain.activity import Identifier, MemberId
 from engage.domain.refusals import UseCase
 from engage.flows.rewards.catalogue import RewardView, read_catalogue
@@ -91,11 +92,16 @@ class RewardController(Controller):
         opt=contract(UseCase.LIST_REWARDS),
     )
     async def catalogue(self, request: Request[Any, Any, Any]) -> Answer[RewardList]:
-        """With the remaining stock of each reward, and how many of it the member can still redeem."""
+        """With the remaining stock of each reward, how many of it the member can still redeem, and the prices
+        of campaigns, whose titles are in the language of `Accept-Language`.
+        """
         api, member = member_of(request.scope)
         check_query(request)
+        language = language_of(request.scope)
         with members_only():
-            rewards = await read_catalogue(api.services, member.program_id, member.member_id)
+            rewards = await read_catalogue(
+                api.services, member.program_id, member.member_id, language=language
+            )
         return answer(RewardList(rewards, None))
 
     @post(

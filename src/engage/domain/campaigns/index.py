@@ -85,6 +85,9 @@ class CampaignIndex:
         self._timed: dict[tuple[str, Span, tuple[int, int, int]], Candidates] = {}
         # The campaigns of which some version has limits of points, credits, members or devices.
         self.budgeted = frozenset(each.id for each in self.published if each.campaign.budget is not None)
+        self.offered_rewards = frozenset(
+            offer.reward for each in self.published for offer in each.campaign.offers
+        )
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )

@@ -12,8 +12,11 @@ from functools import partial
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.campaigns.offers import OfferInForce, best_offer, offers_of
 from engage.domain.keys import RewardKey
 from engage.domain.market import Market
 from engage.domain.program.program import Program
@@ -26,6 +29,7 @@ from engage.flows.checkout.close_holds import release_overdue_of
 from engage.flows.rewards.coupons import CouponView, view
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.holds import Hold, add_holds
+from engage.runtime.audiences import campaigns_for
 from engage.runtime.batch import decide_each, not_refused, refused
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
@@ -63,7 +67,7 @@ class Redemption(Struct, frozen=True, omit_defaults=True):
 
 class _Order(Struct, frozen=True):
     """A valid request: its member, the version and market that apply, the reward. `is_scarce`: some version
-    limits its stock.
+    limits its stock. `offers` are the campaigns in force that may offer the reward to the member.
     """
 
     member: Member
@@ -72,6 +76,11 @@ class _Order(Struct, frozen=True):
     reward: AnyReward
     is_scarce: bool
     keyed: Keyed[Redemption] | None
+    campaigns: Sequence[PublishedCampaign] = ()
+
+    @property
+    def offers(self) -> list[OfferInForce]:
+        return offers_of(self.reward, self.campaigns)
 
     @property
     def reward_key(self) -> RewardKey:
@@ -121,6 +130,7 @@ async def redeem(services: Services, requests: Sequence[RewardRequest]) -> list[
     await release_overdue_of(services, [order.member.key for order in valid], now=now)
     async with open_posting(services, cause="redeemed") as posting:
         orders = await claim_each(posting.conn, orders, lambda order: order.keyed)
+        orders = await _with_campaigns(services, posting.conn, orders, now=now)
         state = await _lock(posting.conn, not_refused(orders), now=now)
         redemptions = decide_each(orders, partial(_redeem, state))
         await _write(posting.conn, state)
@@ -141,6 +151,26 @@ def _order(services: Services, member: Member | None, request: RewardRequest, *,
     return _Order(member, program, market, reward, is_scarce, request.keyed)
 
 
+async def _with_campaigns(
+    services: Services, conn: AsyncConnection, orders: Sequence[_Order | Refusal], *, now: datetime
+) -> list[_Order | Refusal]:
+    """Add to requests the campaigns that are for their members, where one may offer the reward."""
+    indexes = await services.campaigns.at(conn, now)
+    return [
+        replace(
+            order,
+            campaigns=await campaigns_for(
+                services, conn, order.member, order.program, zone=order.market.zone, at=now
+            ),
+        )
+        if isinstance(order, _Order)
+        and order.member.program_id in indexes
+        and order.reward.id in indexes[order.member.program_id].offered_rewards
+        else order
+        for order in orders
+    ]
+
+
 async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime) -> _State:
     accounts = await open_accounts(conn, [order.member.key for order in orders], now=now)
     limited = [
@@ -150,6 +180,7 @@ async def _lock(conn: AsyncConnection, orders: Sequence[_Order], *, now: datetim
     ]
     issued = await count_issued(conn, limited) if limited else {}
     scarce = [order.reward_key for order in orders if order.is_scarce]
+    scarce += [offer.key for order in orders for offer in order.offers if offer.offer.stock is not None]
     stock_used = await reward_stock.lock_stock(conn, scarce) if scarce else {}
     lines = await _read_lines(conn, orders, stock_used)
     return _State(now, accounts, Counter(issued), Counter(stock_used), stock_used, lines)
@@ -185,7 +216,8 @@ def _redeem(state: _State, order: _Order) -> Redemption:
     account = state.accounts.by_key.get(order.member.key)
     if account is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
-    reward = order.reward
+    offer = best_offer(order.reward, order.campaigns, partial(_is_sold_out, state))
+    reward = order.reward if offer is None else replace(order.reward, points=offer.points)
     line = state.lines.get(order.reward_key, [])
     allowance.check(
         reward,
@@ -208,15 +240,22 @@ def _redeem(state: _State, order: _Order) -> Redemption:
         closed_at=state.now,
     )
     account.redeem(reward.points, hold.id, state.now)
-    coupon = _coupon(order, hold, state.now)
+    campaign = None if offer is None else offer.published.id
+    coupon = replace(_coupon(order, hold, state.now), points=reward.points, campaign=campaign)
     state.issued[order.issued_key] += 1
     state.stock_used[order.reward_key] += 1
+    if offer is not None:
+        state.stock_used[offer.key] += 1
     state.holds.append(hold)
     state.coupons.append(coupon)
     if order.member.member_id in line:
         line.remove(order.member.member_id)
         state.served.append((*order.reward_key, order.member.member_id))
     return Redemption(hold.id, hold.points, **{coupon.kind: view(coupon, reward.title)})
+
+
+def _is_sold_out(state: _State, offer: OfferInForce) -> bool:
+    return offer.offer.stock is not None and state.stock_used[offer.key] >= offer.offer.stock
 
 
 def _ahead(line: Sequence[str], member_id: str) -> int:

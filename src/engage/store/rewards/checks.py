@@ -69,10 +69,16 @@ REWARD_CHECKS = (
     ),
     Check(
         "stock_is_counted",
-        "No more of a limited reward was issued than its stock, and no more is counted than was issued.",
+        "No more of a limited reward was issued than its stock, and no more is counted than was issued, also"
+        " at the price of a campaign.",
         """
         SELECT c.program_id, c.reward_id, c.given, s.issued AS counted, r.stock
-        FROM (SELECT program_id, reward_id, count(*) AS given FROM coupons GROUP BY 1, 2) c
+        FROM (
+            SELECT program_id, reward_id, count(*) AS given FROM coupons GROUP BY 1, 2
+            UNION ALL
+            SELECT program_id, reward_id || '@' || campaign, count(*) FROM coupons
+            WHERE campaign IS NOT NULL GROUP BY 1, 2
+        ) c
         FULL JOIN reward_stock s USING (program_id, reward_id)
         LEFT JOIN unnest(
             CAST(:reward_programs AS text[]), CAST(:reward_ids AS text[]), CAST(:reward_stocks AS bigint[])

@@ -23,7 +23,8 @@ CouponKind = Literal["coupon", "f_code"]
 
 
 class Coupon(msgspec.Struct, frozen=True, kw_only=True):
-    """`value_minor` in `currency` for a coupon, `product_id` for an F-code.
+    """`value_minor` in `currency` for a coupon, `product_id` for an F-code. `campaign` had it at its
+    price.
 
     `member_id` is who redeemed it. `redemption_id` is the hold that paid for it; `hold_id` and `order_id` are
     those of the checkout that it is applied or used at.
@@ -37,6 +38,7 @@ class Coupon(msgspec.Struct, frozen=True, kw_only=True):
     program_version: str
     code: str
     points: int
+    campaign: str | None = None
     value_minor: int | None
     currency: str | None
     product_id: str | None
@@ -72,6 +74,7 @@ _NEW = Batch(
         "program_version",
         "code",
         "points",
+        "campaign",
         "value_minor",
     ),
     *("currency", "product_id", "state", "redemption_id", "issued_at", "expires_at"),

@@ -1,4 +1,5 @@
-"""Counts of issued rewards, for rewards with a limited stock.
+"""Counts of issued rewards, for rewards with a limited stock, and for those that campaigns offer a limited
+number of times (`engage.domain.keys.offer_key`).
 
 A reward's row is made when it is first needed, and counts from then on. Rewards without a limit have none, so
 members who redeem them share no row. Rows are locked after balances, until the transaction ends.
@@ -20,7 +21,9 @@ _ISSUED = Batch("g", reward_stock, "program_id", "reward_id", "issued")
 _MAKE = text(f"""
 INSERT INTO reward_stock (program_id, reward_id, issued)
 SELECT k.program_id, k.reward_id, (
-    SELECT count(*) FROM coupons c WHERE c.program_id = k.program_id AND c.reward_id = k.reward_id
+    SELECT count(*) FROM coupons c
+    WHERE c.program_id = k.program_id
+      AND (c.reward_id = k.reward_id OR c.reward_id || '@' || c.campaign = k.reward_id)
 )
 FROM {_KEYS}
 WHERE NOT EXISTS (
