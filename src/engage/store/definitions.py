@@ -43,6 +43,13 @@ async def lock(conn: AsyncConnection) -> None:
     await conn.execute(_LOCK)
 
 
+async def read_ids(conn: AsyncConnection, program_id: str) -> list[tuple[str, str]]:
+    """Read (kind, id) of the definitions that operators added to a program."""
+    c = definitions.c
+    query = select(c.kind, c.id).where(c.program_id == program_id, c.version == 1).order_by(c.kind, c.id)
+    return [(row.kind, row.id) for row in await conn.execute(query)]
+
+
 async def read_newest(conn: AsyncConnection, program_id: str, kind: str, id_: str) -> StoredDefinition | None:
     """Read the newest version of a definition."""
     c = definitions.c

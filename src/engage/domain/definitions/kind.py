@@ -1,6 +1,7 @@
 """A kind of definition: all that the rest of the program needs to know of it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -55,32 +56,39 @@ class DefinitionKind(Struct, Generic[D], frozen=True, kw_only=True):
 def definition_section(kind: DefinitionKind[D]) -> Section[Any]:
     """The section of a program's document that has the definitions of a kind."""
 
-    def problems(document: Any, context: Context) -> Iterator[Problem]:
-        definitions = kind.of(document)
-        yield from duplicate_names([each.id for each in definitions], kind.plural, "id")
-        for n, definition in enumerate(definitions):
-            path = f"{kind.plural}[{n}]"
-            if definition.program not in (None, document.id):
-                yield Problem(f"{path}.program", f"{document.id}, or no program", str(definition.program))
-            yield from kind.problems(definition, path, context)
-
-    def conflicts(earlier: Any, later: Any, version: str) -> Iterator[Problem]:
-        before = {definition.id: definition for definition in kind.of(earlier)}
-        for n, definition in enumerate(kind.of(later)):
-            if definition.id in before:
-                path = f"{kind.plural}[{n}]"
-                yield from kind.conflicts(before[definition.id], definition, version, path)
-
     simulate = kind.simulate
     return Section(
-        problems=problems,
-        conflicts=conflicts,
+        problems=lambda document, context: definition_problems(kind, document, document.id, context),
+        conflicts=partial(definition_conflicts, kind),
         ids=lambda document: {kind.plural: [each.id for each in kind.of(document)]},
         pays=lambda document: [kind.rule_id(each.id) for each in kind.of(document)],
         has_amounts=lambda document: any(map(kind.has_amounts, kind.of(document))),
         reacts=lambda document: kind.reacts and bool(kind.of(document)),
         simulate=None if simulate is None else lambda member, document: simulate(member, kind.of(document)),
     )
+
+
+def definition_problems(
+    kind: DefinitionKind[Any], document: Any, program_id: str, context: Context
+) -> Iterator[Problem]:
+    """The problems of a kind's definitions in a document of a program."""
+    definitions = kind.of(document)
+    yield from duplicate_names([each.id for each in definitions], kind.plural, "id")
+    for n, definition in enumerate(definitions):
+        path = f"{kind.plural}[{n}]"
+        if definition.program not in (None, program_id):
+            yield Problem(f"{path}.program", f"{program_id}, or no program", str(definition.program))
+        yield from kind.problems(definition, path, context)
+
+
+def definition_conflicts(
+    kind: DefinitionKind[Any], earlier: Any, later: Any, version: str
+) -> Iterator[Problem]:
+    """Definitions of a document that cannot follow those of the same id in an earlier one."""
+    before = {definition.id: definition for definition in kind.of(earlier)}
+    for n, definition in enumerate(kind.of(later)):
+        if definition.id in before:
+            yield from kind.conflicts(before[definition.id], definition, version, f"{kind.plural}[{n}]")
 
 
 def standalone_problems(kind: DefinitionKind[D], definition: D, context: Context) -> list[Problem]:

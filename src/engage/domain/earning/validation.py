@@ -18,14 +18,17 @@ RESERVED_IDS = frozenset(
 )
 
 
-def rule_problems(rules: Sequence[Rule]) -> Iterator[Problem]:
-    """Validate each rule by itself and with the others that it names, then rules that would pay twice."""
+def rule_problems(rules: Sequence[Rule], beside: Sequence[Rule] = ()) -> Iterator[Problem]:
+    """Validate each rule by itself and with the others that it names, then rules that would pay twice.
+
+    `beside` are valid rules of another document that pay in the same program.
+    """
     yield from _ids([rule.id for rule in rules])
-    by_id = {rule.id: rule for rule in reversed(rules)}
+    by_id = {rule.id: rule for rule in reversed([*rules, *beside])}
     for n, rule in enumerate(rules):
         others = {rule_id: other for rule_id, other in by_id.items() if rule_id != rule.id}
         yield from _rule(rule, f"rules[{n}]", others)
-    yield from _overlaps(rules)
+    yield from _overlaps(rules, beside)
 
 
 def rule_conflicts(earlier: Sequence[Rule], later: Sequence[Rule], version: str) -> Iterator[Problem]:
@@ -137,9 +140,9 @@ def _streak_bonus(rule: Rule, path: str, others: Mapping[str, Rule]) -> Iterator
         yield Problem(path, expected, '"every_nth_day" with no streak behind it')
 
 
-def _overlaps(rules: Sequence[Rule]) -> Iterator[Problem]:
+def _overlaps(rules: Sequence[Rule], beside: Sequence[Rule]) -> Iterator[Problem]:
     for n, rule in enumerate(rules):
-        for earlier in rules[:n]:
+        for earlier in [*beside, *rules[:n]]:
             if isinstance(rule.limit, DailyStreak) and isinstance(earlier.limit, DailyStreak):
                 if rule.on.covers(earlier.on) or earlier.on.covers(rule.on):
                     found = f'a second one besides "{earlier.id}"'

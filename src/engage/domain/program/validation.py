@@ -4,14 +4,16 @@ It finds a rule that can never pay, two ids that the gate cannot distinguish, an
 before a version is published, so that decisions need not consider them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from engage.domain.document import iso_codes
 from engage.domain.document.durations import duration_problems, iso_duration
 from engage.domain.document.errors import Problem, join, nearest, shown
 from engage.domain.document.worth import worth_problems
+from engage.domain.earning.definition import Rule
 from engage.domain.earning.validation import short_code_problems
+from engage.domain.market import Market
 from engage.domain.program import sections
 from engage.domain.program.example_validation import example_problems
 from engage.domain.program.program import Program
@@ -30,7 +32,7 @@ def problems(program: Program) -> list[Problem]:
         *_frame(program),
         *_countries(program),
         *_waits(program),
-        *_minor_units(program),
+        *(minor_unit_problems(program.countries) if _has_amounts(program) else ()),
         *worth_problems(program.worth),
         *sections.problems(program, context),
         *(example_problems(program, context) if _in_range(program.in_force_from) else ()),
@@ -53,19 +55,26 @@ def _waits(program: Program) -> Iterator[Problem]:
     """Grace and promise in their bounds, and no rule slower than the promise. Delivery times are unknown."""
     yield from duration_problems("grace", program.grace, MINUTE, LONGEST_WAIT)
     yield from duration_problems("promise", program.promise, MINUTE, LONGEST_WAIT)
-    for n, rule in enumerate(program.rules):
+    yield from promise_problems(program.rules, program.promise)
+
+
+def promise_problems(rules: Sequence[Rule], promise: timedelta | None) -> Iterator[Problem]:
+    """Rules that are slower than what members were promised."""
+    for n, rule in enumerate(rules):
         wait = rule.due.longest()
-        if program.promise is not None and wait is not None and wait > program.promise:
-            expected = f"at most the promised {iso_duration(program.promise)}"
+        if promise is not None and wait is not None and wait > promise:
+            expected = f"at most the promised {iso_duration(promise)}"
             yield Problem(f"rules[{n}].due.delay", expected, shown(iso_duration(wait)))
 
 
-def _minor_units(program: Program) -> Iterator[Problem]:
+def _has_amounts(program: Program) -> bool:
+    return sections.have_amounts(program) or program.worth is not None
+
+
+def minor_unit_problems(countries: Mapping[str, Market]) -> Iterator[Problem]:
     """One number cannot be an amount both of a currency with cents and of one without."""
-    if not sections.have_amounts(program) and program.worth is None:
-        return
     first: tuple[str, int] | None = None
-    for country, market in program.countries.items():
+    for country, market in countries.items():
         if market.currency not in iso_codes.currencies():
             continue
         decimals = iso_codes.decimals(market.currency)

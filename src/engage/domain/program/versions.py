@@ -56,6 +56,15 @@ def upcoming(versions: Sequence[Program], after: datetime, country: str) -> list
     ]
 
 
+def in_force_during(
+    versions: Sequence[Program], country: str, start: datetime, end: datetime
+) -> list[Program]:
+    """The versions that are in force in a country at some time from `start` until `end`."""
+    first = in_force(versions, start, country)
+    later = [version for begin, version in upcoming(versions, start, country) if begin < end]
+    return [*([] if first is None else [first]), *later]
+
+
 def first_day(version: Program, *, after: datetime) -> date:
     """The first day that begins later than `after` in each of the version's countries."""
     return max(local_date(after, market.zone) for market in version.countries.values()) + timedelta(days=1)

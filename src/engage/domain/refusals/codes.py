@@ -403,6 +403,12 @@ class Code(StrEnum):
     WRONG_STATE = "wrong_state", 409, {_U.CHANGE_CAMPAIGN, *CAMPAIGN_ACTIONS}, {"state": "draft"}
     FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN}
     BUDGET_EXHAUSTED = "budget_exhausted", 409, RECORD, {"campaign": "spring"}
+    EXAMPLE_FAILED = (
+        "example_failed",
+        422,
+        {_U.SUBMIT_CAMPAIGN},
+        {"problems": ["examples[0], total: expected 50 points, got 30 points"]},
+    )
 
 
 def codes_of(*places: UseCase | RequestKind) -> tuple[Code, ...]:

@@ -26,7 +26,7 @@ from engage.domain.program.versions import four_eyes
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.budgets import set_budget
 from engage.flows.campaigns.campaign import StoredCampaign, document_of, read_campaign, subject_of
-from engage.flows.campaigns.check import check_document, check_is_to_come
+from engage.flows.campaigns.check import check_document, check_examples, check_is_to_come
 from engage.runtime.database import transaction
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.services import Services
@@ -60,7 +60,8 @@ async def act(
     be the newest.
 
     Raises DocumentError for a version that is not valid beside its program today, or whose time is over;
-    Refusal not_found, wrong_state, four_eyes, changed_meanwhile, request_in_flight; Unavailable.
+    Refusal not_found, wrong_state, example_failed, four_eyes, changed_meanwhile, request_in_flight;
+    Unavailable.
     """
     seen = await _read_and_check(services, key, kind)
     async with transaction(services.db) as conn:
@@ -98,8 +99,10 @@ async def _read_and_check(services: Services, key: CampaignKey, kind: ActionKind
         now = services.clock.now()
         _version_for(stored, kind, now)
         campaign = document_of(stored.newest)
-        check_document(services, campaign)
+        await check_document(services, campaign)
         check_is_to_come(services, campaign, effective_at(now) if kind in EFFECTIVE else now)
+        if kind == "submitted":
+            check_examples(campaign, stored.programs)
     return stored
 
 

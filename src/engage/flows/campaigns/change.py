@@ -14,7 +14,7 @@ from engage.domain.document.compact import compact
 from engage.domain.document.difference import differences
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.campaign import StoredCampaign, document_of, read_campaign, subject_of
-from engage.flows.campaigns.check import check_document
+from engage.flows.campaigns.check import check_within, lock_ids
 from engage.runtime.database import transaction
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.services import Services
@@ -44,9 +44,10 @@ async def create(
 
     Raises DocumentError; Refusal exists, request_in_flight; Unavailable.
     """
-    check_document(services, campaign)
     async with transaction(services.db) as conn:
         await claim(conn, keyed)
+        await lock_ids(conn)
+        await check_within(services, conn, campaign)
         first = StoredVersion(campaign.program, campaign.id, 1, 1, _document(campaign), [operator], False)
         if not await versions.add(conn, first):
             raise Refusal(Code.EXISTS, id=campaign.id)
@@ -65,9 +66,10 @@ async def change(
     Raises DocumentError; Refusal not_found, wrong_state (the campaign has ended), changed_meanwhile;
     Unavailable.
     """
-    check_document(services, campaign)
     key = campaign.program, campaign.id
     async with transaction(services.db) as conn:
+        await lock_ids(conn)
+        await check_within(services, conn, campaign)
         await versions.lock(conn, key)
         now = services.clock.now()
         stored = await read_campaign(services, conn, key)

@@ -1,5 +1,7 @@
 """Add a definition to a program, or a new version of one. Both are in force at once, without a deploy."""
 
+from typing import Any
+
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +18,7 @@ from engage.runtime.services import Services
 from engage.store import audit_log
 from engage.store import definitions as store
 from engage.store.audit_log import AuditEntry
+from engage.store.campaigns.versions import read_with_parts
 
 
 async def add_definition(
@@ -31,6 +34,8 @@ async def add_definition(
     async with transaction(services.db) as conn:
         await store.lock(conn)
         if await store.read_newest(conn, program_id, kind.name, definition.id) is not None:
+            raise Refusal(Code.EXISTS, id=definition.id)
+        if definition.id in await _ids_in_campaigns(conn, program_id, kind):
             raise Refusal(Code.EXISTS, id=definition.id)
         added = await _add(services, conn, kind, program_id, definition, None, operator=operator)
     await services.definitions.refresh(services.db)
@@ -86,6 +91,11 @@ def _check(services: Services, kind: DefinitionKind[D], definition: D) -> str:
         if problems:
             raise DocumentError("", problems)
     return definition.program
+
+
+async def _ids_in_campaigns(conn: AsyncConnection, program_id: str, kind: DefinitionKind[Any]) -> set[str]:
+    found = await read_with_parts(conn, program_id, [kind.plural])
+    return {each["id"] for row in found for each in row.document[kind.plural]}
 
 
 async def _add(

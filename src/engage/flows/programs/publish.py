@@ -5,13 +5,17 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
+from engage.domain.campaigns.definition import Campaign
+from engage.domain.campaigns.part_validation import taken_id_problems
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
+from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
@@ -19,6 +23,7 @@ from engage.runtime.program_cache import COMMITTED_WITHIN, PUBLISHED_AHEAD
 from engage.store import audit_log
 from engage.store import programs as store
 from engage.store.audit_log import AuditEntry
+from engage.store.campaigns.versions import read_with_parts
 from engage.store.members.members import has_members
 
 _COMMIT_IN_TIME: Final = text(
@@ -58,7 +63,8 @@ async def publish(
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]
         others = [parse.read(p.document, source=p.version) for p in published if p.version != program.version]
         in_order = sorted([*others, program], key=lambda version: version.in_force_from)
-        problems = [str(problem) for _, problem in versions.conflicts(in_order)]
+        conflicts = [problem for _, problem in versions.conflicts(in_order)]
+        problems = [str(problem) for problem in (*conflicts, *await _taken_ids(conn, program))]
         if problems:
             raise Refusal(Code.VERSIONS_CONFLICT, problems=problems)
         new = await store.add(
@@ -72,6 +78,13 @@ async def publish(
         if new:
             await _log(conn, program, document, published, operator=operator, now=now)
     return program, new
+
+
+async def _taken_ids(conn: AsyncConnection, program: Program) -> list[Problem]:
+    """The ids of rules and definitions that a campaign has."""
+    fields = ["rules", *(kind.plural for kind in KINDS)]
+    rows = await read_with_parts(conn, program.id, fields)
+    return list(taken_id_problems(program, [msgspec.convert(row.document, Campaign) for row in rows]))
 
 
 async def _log(

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -48,6 +48,19 @@ async def read_versions(conn: AsyncConnection, key: CampaignKey) -> list[StoredV
         select(*columns(campaign_versions, StoredVersion))
         .where(_of(key))
         .order_by(campaign_versions.c.version)
+    )
+    return [from_row(StoredVersion, row) for row in await conn.execute(query)]
+
+
+async def read_with_parts(
+    conn: AsyncConnection, program_id: str, fields: Sequence[str]
+) -> list[StoredVersion]:
+    """Read the versions of all campaigns of a program that have anything in one of these lists."""
+    c = campaign_versions.c
+    query = (
+        select(*columns(campaign_versions, StoredVersion))
+        .where(c.program_id == program_id, or_(*(c.document[field] != text("'[]'") for field in fields)))
+        .order_by(c.campaign_id, c.version)
     )
     return [from_row(StoredVersion, row) for row in await conn.execute(query)]
 

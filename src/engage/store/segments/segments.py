@@ -83,6 +83,12 @@ async def add_version(conn: AsyncConnection, version: SegmentVersion) -> None:
     await conn.execute(insert(segment_versions).values(msgspec.structs.asdict(version)))
 
 
+async def read_ids(conn: AsyncConnection, program_id: str) -> list[str]:
+    """Read the ids of a program's segments."""
+    query = select(segments.c.segment_id).where(segments.c.program_id == program_id)
+    return list((await conn.execute(query.order_by(segments.c.segment_id))).scalars())
+
+
 async def read_segments(
     conn: AsyncConnection,
     program_ids: Sequence[str],
