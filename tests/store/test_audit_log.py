@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.audit import run_check
 from engage.runtime.database import open_database, snapshot, transaction
 from engage.settings import Settings
+from engage.store import audit_log
 from engage.store.audit_log import AuditEntry, LoggedEntry, read_page, write
 from engage.store.checks import STORE_CHECKS
 from tests.support.clock import NOON
@@ -41,7 +42,9 @@ async def page(
     db: AsyncEngine, programs: list[str] | None = None, subject: str | None = None
 ) -> list[LoggedEntry]:
     async with transaction(db) as conn:
-        return await read_page(conn, programs, subject=subject, before=None, limit=100)
+        found, more = await read_page(conn, programs, subject=subject, before=None, limit=100)
+    assert not more
+    return found
 
 
 async def broken_rows(db: AsyncEngine) -> int:
@@ -100,6 +103,19 @@ async def test_entries_are_read_newest_first_by_program_and_subject(db: AsyncEng
     assert (changed.before, changed.after, changed.reason) == (before, after, "« more »")
     assert (changed.at, changed.operator, changed.id.version) == (NOON, "anna", 7)
     assert await broken_rows(db) == 0
+
+
+async def test_a_page_of_large_documents_is_short(db: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_log, "PAGE_BYTES", 2_000)
+    for size in (10, 900, 900, 5_000, 10):
+        await add(db, entry("changed", before="b" * size, after="a"))
+    pages, before, more = [], None, True
+    async with transaction(db) as conn:
+        while more:
+            found, more = await read_page(conn, ["p"], subject=None, before=before, limit=3)
+            pages.append([each.seq for each in found])
+            before = found[-1].seq
+    assert pages == [[5], [4], [3, 2, 1]], "at least one, whatever its size"
 
 
 async def test_entries_of_many_writers_make_one_chain(db: AsyncEngine) -> None:

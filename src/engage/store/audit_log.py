@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, Text, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.schema.audit_log import audit_log as table
@@ -16,6 +16,9 @@ from engage.schema.rows import columns, from_row
 # Operators without a key: a command of `engage`, and the installation of a release.
 COMMAND_LINE: Final = "command line"
 INSTALLATION: Final = "installation"
+
+# Of the documents of a page. One entry alone may have more.
+PAGE_BYTES: Final = 4 * 1024 * 1024
 
 _FIELDS: Final = "id, at, program_id, operator, subject, action, reason, before, after"
 
@@ -30,6 +33,10 @@ def digest_sql(previous: str, seq: str, entry: str) -> str:
     )
     return f"sha256({previous} || convert_to(jsonb_build_array({seq}, {fields})::text, 'UTF8'))"
 
+
+_BYTES: Final = func.coalesce(
+    func.octet_length(func.concat(cast(table.c.before, Text), cast(table.c.after, Text))), 0
+).label("bytes")
 
 # Whoever adds an entry waits here for those before, and then sees the newest head.
 _WRITE = text(f"""
@@ -86,16 +93,35 @@ async def read_page(
     subject: str | None,
     before: int | None,
     limit: int,
-) -> list[LoggedEntry]:
-    """Read entries about these programs, newest first. None: about every program, and about none."""
-    query = select(*columns(table, LoggedEntry)).order_by(table.c.seq.desc()).limit(limit)
+) -> tuple[list[LoggedEntry], bool]:
+    """Read entries about these programs, newest first, and whether there are more. None: about every program,
+    and about none. Where their documents are large, a page has fewer than `limit`.
+    """
+    chosen: list[ColumnElement[bool]] = []
     if program_ids is not None:
-        query = query.where(table.c.program_id.in_(program_ids))
+        chosen.append(table.c.program_id.in_(program_ids))
     if subject is not None:
-        query = query.where(table.c.subject == subject)
+        chosen.append(table.c.subject == subject)
     if before is not None:
-        query = query.where(table.c.seq < before)
-    return [from_row(LoggedEntry, row) for row in await conn.execute(query)]
+        chosen.append(table.c.seq < before)
+    newest = select(table.c.seq, _BYTES).where(*chosen).order_by(table.c.seq.desc()).limit(limit + 1)
+    sizes = [(row.seq, row.bytes) for row in await conn.execute(newest)]
+    page = _fitting(sizes, limit)
+    query = select(*columns(table, LoggedEntry)).where(table.c.seq.in_(page)).order_by(table.c.seq.desc())
+    entries = [from_row(LoggedEntry, row) for row in await conn.execute(query)]
+    return entries, len(sizes) > len(page)
+
+
+def _fitting(sizes: Sequence[tuple[int, int]], limit: int) -> list[int]:
+    """The first of these entries, and those after it that fit onto its page."""
+    page: list[int] = []
+    total = 0
+    for seq, size in sizes[:limit]:
+        total += size
+        if page and total > PAGE_BYTES:
+            break
+        page.append(seq)
+    return page
 
 
 def _json(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
 from engage.api.http.callers import approver_of, opened_programs
 from engage.api.http.operation import APPROVER, contract
-from engage.api.http.pages import PAGE, Cursor, Limit, cut, seq_before
+from engage.api.http.pages import PAGE, Cursor, Limit, cursor_after, seq_before
 from engage.api.http.parameters import NOT_GIVEN
 from engage.flows.operations.audit_log import AuditEntryView, read_audit_log
 
@@ -55,17 +55,18 @@ class AuditLogController(Controller):
     ) -> Answer[AuditLogPage]:
         """Each with who, when, what, why, before and after. The database refuses to change or delete one.
 
-        Entries of no single program, such as those about API keys, are for keys that open every program.
+        A page of large documents has fewer entries than `limit`. Entries of no single program, such as those
+        about API keys, are for keys that open every program.
         """
         api, key = await approver_of(request.scope)
         check_query(request, "subject", "program", "cursor", "limit")
         whole = key.programs is None and not program
-        found = await read_audit_log(
+        found, more = await read_audit_log(
             api.services,
             None if whole else opened_programs(api, key, program),
             subject=subject or None,
             before=seq_before(cursor),
-            limit=limit + 1,
+            limit=limit,
         )
-        page, next_cursor = cut(found, limit, lambda numbered: numbered[0])
-        return answer(AuditLogPage([entry for _, entry in page], next_cursor))
+        next_cursor = cursor_after(found[-1][0]) if more else None
+        return answer(AuditLogPage([entry for _, entry in found], next_cursor))

@@ -51,10 +51,11 @@ def cut(rows: list[T], limit: int, key: Callable[[T], UUID | int | str]) -> tupl
     after the `key` of this page's last row.
     """
     page = rows[:limit]
-    return page, _cursor(key(page[-1])) if len(rows) > limit else None
+    return page, cursor_after(key(page[-1])) if len(rows) > limit else None
 
 
-def _cursor(key: UUID | int | str) -> str:
+def cursor_after(key: UUID | int | str) -> str:
+    """The cursor of the page that begins after a row with this key."""
     match key:
         case UUID():
             as_bytes = key.bytes

@@ -38,14 +38,13 @@ async def read_audit_log(
     subject: str | None,
     before: int | None,
     limit: int,
-) -> list[tuple[int, AuditEntryView]]:
-    """Read (number, entry) of a page, newest first. `program_ids` None: also entries of no program.
-
-    Raises Unavailable.
+) -> tuple[list[tuple[int, AuditEntryView]], bool]:
+    """Read (number, entry) of a page, newest first, and whether there are more. `program_ids` None: also
+    entries of no program. Raises Unavailable.
     """
     async with one_statement(services.db) as conn:
-        found = await read_page(conn, program_ids, subject=subject, before=before, limit=limit)
-    return [(entry.seq, _view(entry)) for entry in found]
+        found, more = await read_page(conn, program_ids, subject=subject, before=before, limit=limit)
+    return [(entry.seq, _view(entry)) for entry in found], more
 
 
 def _view(entry: LoggedEntry) -> AuditEntryView:
