@@ -10,7 +10,7 @@ from engage.domain.activity import AnyActivity, FuelTap, Order, Payment, RuleAct
 from engage.domain.earning.credit import Why
 from engage.domain.earning.trace import FACTS, TraceCode, TraceStep, step
 from engage.messages.catalogue import LANGUAGES, known
-from engage.messages.why import why_text
+from engage.messages.why import DECISIONS_CACHED, why_text
 
 MADRID = "Europe/Madrid"
 LATE = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)  # The 22nd in Madrid.
@@ -154,3 +154,19 @@ def test_a_reason_without_an_activity_is_its_trace_alone(kept: dict[str, Any], t
 def test_an_activity_of_a_later_release_is_named_by_its_day() -> None:
     kept = stored(TAP) | {"activity": {"activity": "moonwalk"}}
     assert why_text(kept, "en").startswith("This was on 22 November 2026. ")
+
+
+def test_each_decision_has_its_own_text_however_many_there_were_before() -> None:
+    for days in range(1, 2 * DECISIONS_CACHED):
+        decision = why(FuelTap(), step(TraceCode.STREAK_DAY, rule="r", streak_days=days, points=2))
+        for language in ("en", "fr"):
+            assert why_text(decision, language) == why_text(stored(decision), language)
+            assert f" {days} " in why_text(decision, language).replace(".", " ")
+
+
+def test_the_title_of_a_campaign_is_written_as_soon_as_it_is_known() -> None:
+    facts = {"rule": "r", "campaign": "spring", "version": 1, "base_points": 2, "points": 2}
+    decision = why(FuelTap(), step(TraceCode.CAMPAIGN_ADDS, **facts))
+    assert "spring" in why_text(decision, "en")
+    assert "Spring days" in why_text(decision, "en", lambda _campaign, _version: "Spring days")
+    assert "spring" in why_text(decision, "en")

@@ -23,6 +23,9 @@ Decision = Why | Mapping[str, Any]
 # Sentences kept in memory: most taps of a day have the same few.
 CACHED: Final = 4_096
 
+# Decisions whose texts are kept: the activities of a batch share theirs.
+DECISIONS_CACHED: Final = 256
+
 # An activity without a text of its own is named by its day alone.
 ANY_ACTIVITY: Final = "why.activity"
 
@@ -46,19 +49,49 @@ class Occasion(Struct, frozen=True):
 
 def why_text(why: Decision, language: str, title_of: TitleOf = no_title) -> str:
     """Write why a credit was granted."""
-    occasion, steps, rule = _parts(why)
-    line = _decisive(steps, rule)
-    line = None if line is None else with_title(line, title_of)
+    shared = _shared.text(why, language) if isinstance(why, Why) else None
+    return _write(why, language, title_of) if shared is None else shared
+
+
+class _SharedTexts:
+    """The texts of the newest decisions, by decision and language. The decisions are kept as well, so that an
+    id names one as long as it is here.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[int, str], tuple[Why, str | None]] = {}
+
+    def text(self, why: Why, language: str) -> str | None:
+        """The text; None where it has a title, which may be known later."""
+        key = id(why), language
+        found = self._texts.get(key)
+        if found is None:
+            if len(self._texts) >= DECISIONS_CACHED:
+                self._texts.clear()
+            line = _parts(why).decisive
+            text = None if line is not None and _has_title(line) else _write(why, language, no_title)
+            found = self._texts[key] = why, text
+        return found[1]
+
+
+_shared: Final = _SharedTexts()
+
+
+def _write(why: Decision, language: str, title_of: TitleOf) -> str:
+    parts = _parts(why)
+    line = None if parts.decisive is None else with_title(parts.decisive, title_of)
     facts = tuple((name, _hashable(value)) for name, value in line.facts.items()) if line else ()
-    return _text(occasion, line.code if line else "", facts, language)
+    return _text(parts.occasion, line.code if line else "", facts, language)
 
 
 def with_title(line: TraceStep, title_of: TitleOf) -> TraceStep:
     """A step in which the title of its campaign stands in place of the id."""
-    if "campaign" not in line.facts or "version" not in line.facts:
-        return line
-    title = title_of(line.facts["campaign"], line.facts["version"])
+    title = title_of(line.facts["campaign"], line.facts["version"]) if _has_title(line) else None
     return line if title is None else TraceStep(line.code, line.facts | {"campaign": title})
+
+
+def _has_title(line: TraceStep) -> bool:
+    return "campaign" in line.facts and "version" in line.facts
 
 
 def trace_of(why: Mapping[str, Any]) -> list[TraceStep]:
@@ -69,18 +102,27 @@ def trace_of(why: Mapping[str, Any]) -> list[TraceStep]:
     return [step(TraceCode.TEXT, text=line) if isinstance(line, str) else line for line in lines]
 
 
-def _parts(why: Decision) -> tuple[Occasion | None, list[TraceStep], str]:
-    """(what the member did, or None where nothing was done or is known any more; the trace; the rule)"""
+class _Parts(Struct, frozen=True):
+    """`occasion` is what the member did, None where nothing was done or is known any more. `decisive` is the
+    step of the trace that says most.
+    """
+
+    occasion: Occasion | None
+    decisive: TraceStep | None
+
+
+def _parts(why: Decision) -> _Parts:
     if isinstance(why, Why):
         activity = why.activity
         order_id, currency = getattr(activity, "order_id", None), getattr(activity, "currency", None)
         day = _local_day(why.at, why.zone)
-        return Occasion(str(activity.__struct_config__.tag), day, order_id, currency), why.trace, why.rule
-    steps, rule, done = trace_of(why), str(why.get("rule", "")), why.get("activity")
+        occasion = Occasion(str(activity.__struct_config__.tag), day, order_id, currency)
+        return _Parts(occasion, _decisive(why.trace, why.rule))
+    decisive, done = _decisive(trace_of(why), str(why.get("rule", ""))), why.get("activity")
     if not done:
-        return None, steps, rule
+        return _Parts(None, decisive)
     day = _local_day(datetime.fromisoformat(why["at"]), why["zone"])
-    return Occasion(done["activity"], day, done.get("order_id"), done.get("currency")), steps, rule
+    return _Parts(Occasion(done["activity"], day, done.get("order_id"), done.get("currency")), decisive)
 
 
 def _local_day(at: datetime, zone: str) -> date:
