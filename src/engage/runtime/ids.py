@@ -2,9 +2,11 @@
 
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from asyncpg.pgproto.pgproto import UUID as FastUUID
+from uuid_utils import uuid7
 
 
 def new_id() -> UUID:
-    id_: UUID = uuid7()
+    """Make an id in the class of the database's driver: a `uuid.UUID` that is made, hashed and sent by C."""
+    id_: UUID = FastUUID(uuid7().bytes)
     return id_
