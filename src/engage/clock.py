@@ -64,6 +64,7 @@ class Clock:
         self.offset = offset or _NONE
         self._has_offset = offset is not None
         self.skew = _NONE  # How far the machine's clock is ahead of the database's at least, or behind.
+        self.is_too_far_off = False  # The machine's clock is so far off that nothing may be decided by it.
         self._machine = machine
         self._steady = steady
         # The database's clock minus the steady one lies between these, as of the last measurement.
@@ -94,6 +95,7 @@ class Clock:
                 self._last = 0
         self._low, self._high, self._measured_at = low, high, answered
         self.skew = _towards_zero(machine - shown, machine - shown - (answered - asked)) * _MICROSECOND
+        self.is_too_far_off = abs(self.skew) > MAX_SKEW
         self.offset = max(self.offset, offset) if self._has_offset else offset
         self._has_offset = True
 
@@ -134,11 +136,6 @@ class Clock:
     def is_reported(self) -> bool:
         """True if the machine's clock is so far off that its operator should know."""
         return abs(self.skew) > REPORTED_SKEW
-
-    @property
-    def is_too_far_off(self) -> bool:
-        """True if the machine's clock is too far off to work with."""
-        return abs(self.skew) > MAX_SKEW
 
     def check(self) -> None:
         """Raises Unavailable("clock") if the machine's clock is too far off to work with."""

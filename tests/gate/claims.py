@@ -7,7 +7,8 @@ from engage.domain.calendar import WindowKind
 from engage.domain.earning.limits import DailyStreak, OnceSlot, Slot, StreakSlot, WindowSlot
 from engage.domain.earning.streak import Streak
 from engage.gate import keys
-from engage.gate.client import ClaimResult, ClaimStatus, Gate, SlotRequest, StreakEvent
+from engage.gate.claims import ClaimResult, ClaimStatus, SlotRequest, StreakEvent
+from engage.gate.client import Gate
 
 PROGRAM = "eu-mi-points"
 MADRID = "Europe/Madrid"

@@ -16,7 +16,8 @@ from engage.embedded.child_process import start
 from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
 from engage.gate import keys
-from engage.gate.client import ClaimResult, Gate, SlotRequest, open_gate
+from engage.gate.claims import ClaimResult, SlotRequest
+from engage.gate.client import Gate, open_gate
 from tests.gate.claims import (
     GRANTED,
     LONDON,

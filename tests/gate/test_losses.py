@@ -4,7 +4,8 @@ import pytest
 from redis.asyncio import Redis
 
 from engage.gate import keys
-from engage.gate.client import ONCE_TTL_S, Gate, SlotRequest
+from engage.gate.claims import SlotRequest
+from engage.gate.client import ONCE_TTL_S, Gate
 from tests.gate.claims import (
     GRANTED,
     PROGRAM,

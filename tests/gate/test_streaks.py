@@ -12,7 +12,8 @@ from engage.domain.earning.freezes import FreezeTerms
 from engage.domain.earning.limits import DailyStreak
 from engage.domain.earning.streak import Streak, extend, in_grace, restored_streak, with_freezes
 from engage.gate import keys
-from engage.gate.client import Gate, SlotRequest, StreakEvent
+from engage.gate.claims import SlotRequest, StreakEvent
+from engage.gate.client import Gate
 from tests.gate.claims import (
     GRANTED,
     MADRID,

@@ -22,7 +22,7 @@ from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
-from engage.gate.client import SlotRequest
+from engage.gate.claims import SlotRequest
 from engage.runtime.database import one_statement
 from engage.schema.credits import credits
 from tests.properties.expected_member import Expected, ExpectedMember, Slots

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from engage.gate.client import Gate, SlotRequest
+from engage.gate.claims import SlotRequest
+from engage.gate.client import Gate
 from engage.runtime.post_commit import PostCommit
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings

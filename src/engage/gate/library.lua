@@ -46,6 +46,16 @@ local function find(records, code, kind)
   return nil
 end
 
+-- The records with `packed` in place of the one at `at`, or behind all others where that is nil.
+local function place(records, at, packed)
+  if not at then
+    return records .. packed
+  elseif #records == #packed then
+    return packed
+  end
+  return records:sub(1, at - 1) .. packed .. records:sub(at + #packed)
+end
+
 local function put(records, code, r)
   local packed
   if r.kind == STREAK then
@@ -54,10 +64,7 @@ local function put(records, code, r)
   else
     packed = struct.pack(WINDOW_FORMAT, code, r.kind, r.period, r.value, r.unconfirmed)
   end
-  if r.at then
-    return records:sub(1, r.at - 1) .. packed .. records:sub(r.at + #packed)
-  end
-  return records .. packed
+  return place(records, r.at, packed)
 end
 
 -- Counts `day` in the streak `r`, as engage.domain.earning.streak.with_day does.
@@ -179,30 +186,31 @@ end
 -- All functions: KEYS has a key for each item, ARGV[1] is msgpack. hash_ttl_s and once_ttl_s are how long a hash
 -- and a once key live after their last change.
 
--- ARGV[1]: {hash_ttl_s, once_ttl_s, {claim, …}, further}; a claim is
--- {'s', member, code, day, zone, second, may_be_before, freezes}, {'w', member, code, kind, period, count} or {'k'}. `further` has a list for each claim whose rule has further
--- limits, by the claim's number: {hash, member, code, kind, period, count, kind, period, count, …}, where `hash` is
--- the number of the key of the member's hash.
+-- ARGV[1]: {hash_ttl_s, once_ttl_s, {slot, …}, {member, slot, member, slot, …}, further}: for each claim its member
+-- and the number of its slot. A slot is {'s', code, day, zone, second, may_be_before, freezes},
+-- {'w', code, kind, period, count} or {'k'}. `further` has a list for each claim whose rule has further limits, by
+-- the claim's number: {hash, member, code, kind, period, count, kind, period, count, …}, where `hash` is the number
+-- of the key of the member's hash.
 -- Returns msgpack of {status, number, left, status, number, left, …}; left = free slots of a window after this one.
 -- Behind the claims are the same three of each further limit, and then the last day, frozen, freezes, best and seq
 -- of each streak that is granted. A claim that is not granted as a whole claims nothing.
 local function claim(keys, args)
-  local hash_ttl_s, once_ttl_s, claims, further = unpack(cmsgpack.unpack(args[1]))
-  local answer, behind, runs = {}, {}, {}
-  for i, c in ipairs(claims) do
-    local hash, member, once, limits = keys[i], c[2], nil, further and further[i]
+  local hash_ttl_s, once_ttl_s, slots, claims, further = unpack(cmsgpack.unpack(args[1]))
+  local answer, behind, runs, run_end = {}, {}, {}, 0
+  for i = 1, #claims / 2 do
+    local hash, member, c, once, limits = keys[i], claims[2 * i - 1], slots[claims[2 * i]], nil, further and further[i]
     local status, number, records, changed, left, run = nil, nil, nil, nil, nil, nil
     if c[1] == 'k' then
-      once, number = server.call('GET', keys[i]), 1
+      once, number = server.call('GET', hash), 1
       status = once == 'c' and REFUSED or GRANTED
     else
       records = server.call('HGET', hash, member)
       if not records then
         status, number = UNKNOWN, 0
       elseif c[1] == 's' then
-        status, number, changed, run = claim_streak(records, c[3], c[4], c[5], c[6], c[7], c[8])
+        status, number, changed, run = claim_streak(records, c[2], c[3], c[4], c[5], c[6], c[7])
       else
-        status, number, changed, left = claim_window(records, c[3], c[4], c[5], c[6])
+        status, number, changed, left = claim_window(records, c[2], c[3], c[4], c[5])
       end
     end
     local whole = status
@@ -225,8 +233,10 @@ local function claim(keys, args)
       server.call('SET', keys[i], 'u', 'EX', once_ttl_s)
     end
     answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = status, number, left or 0
-    for _, one in ipairs(run and {run.period, run.frozen, run.freezes, run.best, run.seq} or {}) do
-      runs[#runs + 1] = one
+    if run then
+      runs[run_end + 1], runs[run_end + 2], runs[run_end + 3], runs[run_end + 4], runs[run_end + 5] =
+        run.period, run.frozen, run.freezes, run.best, run.seq
+      run_end = run_end + 5
     end
   end
   for _, list in ipairs({behind, runs}) do
@@ -239,35 +249,41 @@ end
 
 -- The database has accepted these claims, whatever the hash says meanwhile. Of a streak the event with the highest
 -- seq counts.
--- ARGV[1]: {once_ttl_s, {claim, …}}; a claim is {member, code, 0, last day, days, frozen, zone, 0, freezes, best, seq,
--- second} of a streak, {member, code, kind, period, number} of a window, or {false} for a once key.
+-- ARGV[1]: {once_ttl_s, {member, record, member, record, …}}: for each claim its member and the number of its record
+-- in ARGV[2…]. A record is packed: a streak as it is after the event, or a window with this slot alone. It is empty
+-- for a once key.
 local function confirm(keys, args)
   local once_ttl_s, claims = unpack(cmsgpack.unpack(args[1]))
-  for i, c in ipairs(claims) do
-    local member, code, kind = c[1], c[2], c[3]
-    local records = member and server.call('HGET', keys[i], member)
-    if not member then
-      server.call('SET', keys[i], 'c', 'EX', once_ttl_s)
-    elseif records then
-      local r = find(records, code, kind)
-      if kind == STREAK then
-        if not r or r.seq <= c[11] then
-          r = {at = r and r.at, kind = STREAK, period = c[4], days = c[5], frozen = c[6], zone = c[7],
-            unconfirmed = 0, freezes = c[9], best = c[10], seq = c[11], second = c[12]}
-          server.call('HSET', keys[i], member, put(records, code, r))
+  for i, key in ipairs(keys) do
+    local member, record = claims[2 * i - 1], args[claims[2 * i] + 1]
+    if record == '' then
+      server.call('SET', key, 'c', 'EX', once_ttl_s)
+    else
+      local records = server.call('HGET', key, member)
+      if records then
+        local code, kind = struct.unpack('>HB', record)
+        local r, changed = find(records, code, kind), nil
+        if kind == STREAK then
+          if not r or r.seq <= read_streak(record, 1).seq then
+            changed = place(records, r and r.at, record)
+          end
+        else
+          local new = read_window(record, 1)
+          if not r or r.period < new.period then
+            r = {at = r and r.at, kind = kind, period = new.period, value = 0, unconfirmed = 0}
+          end
+          if r.period == new.period then
+            r.value = bit.bor(r.value, new.value) % 4294967296
+            changed = put(records, code, r)
+          end
         end
-      else
-        if not r or r.period < c[4] then
-          r = {at = r and r.at, kind = kind, period = c[4], value = 0, unconfirmed = 0}
-        end
-        if r.period == c[4] then
-          r.value = bit.bor(r.value, bit.lshift(1, c[5] - 1)) % 4294967296
-          server.call('HSET', keys[i], member, put(records, code, r))
+        if changed and changed ~= records then
+          server.call('HSET', key, member, changed)
         end
       end
     end
   end
-  return #claims
+  return #keys
 end
 
 -- Forgets members: their next claim is UNKNOWN. ARGV[1]: {{member} or {false}, …}; false for a once key.

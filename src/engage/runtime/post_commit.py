@@ -15,7 +15,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.refusals import Unavailable
-from engage.gate.client import Gate, SlotRequest
+from engage.gate.claims import SlotRequest
+from engage.gate.client import Gate
 from engage.ledger.balances import OutboxRow
 from engage.runtime.database import one_statement
 from engage.signals.doorbell import Doorbell

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
 from engage.domain.keys import MemberKey
-from engage.gate.client import SlotRequest
+from engage.gate.claims import SlotRequest
 from engage.ledger import accept as ledger
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.accounts import Accounts, post

@@ -13,7 +13,7 @@ from engage.flows.activities.activity import RecordedActivity
 from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.audit import audit
-from engage.gate.client import SlotRequest
+from engage.gate.claims import SlotRequest
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.activities import PROGRAM, act, join, link, perform, review, social, source_keys, tap

@@ -19,7 +19,7 @@ from engage.flows.operations.rebuild import rebuild
 from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.gate import keys
-from engage.gate.client import SlotRequest
+from engage.gate.claims import SlotRequest
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.audit import assert_audit_is_clean

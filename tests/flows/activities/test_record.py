@@ -14,7 +14,7 @@ from engage.flows.activities.record import record
 from engage.flows.reads.home import read_home
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
-from engage.gate.client import ClaimStatus, SlotRequest
+from engage.gate.claims import ClaimStatus, SlotRequest
 from engage.runtime.services import Services
 from tests.support.activities import (
     PROGRAM,

@@ -18,7 +18,8 @@ from engage.domain.earning.limits import DailyStreak, StreakSlot
 from engage.domain.earning.streak import Streak
 from engage.domain.program.program import Program
 from engage.gate import keys
-from engage.gate.client import ClaimStatus, Gate, SlotRequest, open_gate
+from engage.gate.claims import ClaimStatus, SlotRequest
+from engage.gate.client import Gate, open_gate
 from engage.programs import preset
 
 CLAIMS_PER_CALL = 64  # As many as there are connections in `tap`.

@@ -53,7 +53,9 @@ class Grant(Struct, frozen=True):
 
 def granted_day(slot: StreakSlot, run: Streak) -> Grant:
     """The grant of the newest day of a run."""
-    return Grant(replace(slot, day=run.last_day, zone=run.zone, may_be_before=False), run.days, run=run)
+    if (slot.day, slot.zone, slot.may_be_before) != (run.last_day, run.zone, False):
+        slot = replace(slot, day=run.last_day, zone=run.zone, may_be_before=False)
+    return Grant(slot, run.days, run=run)
 
 
 class WindowGrant(Struct, frozen=True):

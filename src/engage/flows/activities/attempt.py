@@ -18,7 +18,7 @@ from engage.flows.activities.activity import MemberActivity, RecordedActivity, v
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.late_days import LateDay
 from engage.flows.activities.limits_from_ledger import Streaks
-from engage.gate.client import ClaimResult, ClaimStatus, SlotRequest, StreakEvent
+from engage.gate.claims import ClaimResult, ClaimStatus, SlotRequest, StreakEvent
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.streaks import StreakKey
 from engage.runtime.idempotency import Keyed
@@ -115,8 +115,8 @@ class Attempt(Struct):
             if late is None:
                 _, claim = next(results)
                 full = claim.taken(slot)
-                if claim.status == ClaimStatus.GRANTED:
-                    self.grants.append(claim.grant(slot))
+                if claim.grant is not None:
+                    self.grants.append(claim.grant)
                 if claim.event is not None:
                     self.seqs[slot.rule_id] = claim.event.seq
             else:
