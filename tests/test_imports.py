@@ -90,7 +90,7 @@ DOMAIN_BOTTOM_UP = [
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("challenges", "quizzes", "tiers", "leaderboards"),
-    *("program", "campaigns", "playback"),
+    *("program", "campaigns", "playback", "backtests"),
 ]
 
 # Packages of engage.flows. Those that combine features are above the features.
@@ -100,7 +100,7 @@ FLOWS_BOTTOM_UP = [
     *("checkout", "rewards"),
     *("quizzes", "draws", "games", "tiers"),
     *("challenges", "leaderboards"),
-    "campaigns",
+    *("campaigns", "backtests"),
     *("scheduled", "reads", "operations"),
 ]
 
@@ -118,6 +118,7 @@ TIME_READERS = {
 
 # These decode what this installation wrote: files of its folder, rows, its own contract.
 OWN_TEXT = {
+    "domain/backtests/activities.py",
     *(
         "embedded/run_file.py",
         "embedded/secrets.py",

@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 from engage import logs
 from engage.connections.valkey import away_is_unavailable
 from engage.domain.refusals import Unavailable
+from engage.flows.backtests.work import work_always
 from engage.runtime.background import Loop, running
 from engage.runtime.liveness import WORKER, send_heartbeats, touch_liveness_file
 from engage.runtime.services import Services, open_services
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 
 # The jobs that a stopping worker waits for. They roll back, and the sweep of another worker does their work.
 STOP_S = 5.0
+
+# A step of a backtest takes seconds. The last one, which reads what all parts have come to, may take longer.
+BACKTEST_STEP_S = 60.0
 
 # How often a worker that may not work looks whether it may again.
 IDLE_S = 1.0
@@ -42,7 +46,13 @@ async def _work(settings: Settings) -> None:
     async with open_services(settings) as services, open_queue(settings.queue_url) as queue:
         log.info("the worker starts")
         jobs = Jobs(services, queue)
-        async with running(services.loops.keep("jobs", jobs.run), jobs.announce()):
+        async with running(
+            services.loops.keep("jobs", jobs.run),
+            services.loops.keep(
+                "backtests", lambda loop: work_always(services, loop.turned), turn_s=BACKTEST_STEP_S
+            ),
+            jobs.announce(),
+        ):
             await stop.wait()
         await jobs.stop()
         with suppress(Unavailable):

@@ -47,6 +47,7 @@ CAMPAIGN = {
     "from": "2026-11-21T12:00:00",
     "until": "2026-12-01T12:00:00",
 }
+TRIED = {"document": CAMPAIGN, "from": "2026-11-01T00:00:00", "until": "2026-11-20T00:00:00"}
 
 
 async def caller(api: Calling, scope: Any, *programs: str) -> Caller:
@@ -79,12 +80,18 @@ async def a_referral(api: Calling) -> UUID:
     return (await referrals.referral(api.services)).id
 
 
+async def a_backtest(api: Calling) -> str:
+    started = await api.operator.post("/v1/admin/campaigns/backtests", TRIED)
+    return str(started.json()["backtest_id"])
+
+
 async def test_every_call_about_another_program_is_refused(api: Calling) -> None:
     """Each operation of the shop and of operators is in this table, or the test fails. Those of definitions
     are tested for each kind.
     """
     member = (await api.joined()).member_id
     hold_id, withdrawal_id, referral_id = await a_hold(api), await a_withdrawal(api), await a_referral(api)
+    backtest_id = await a_backtest(api)
     event = {
         "id": "e",
         "type": "app.signed_in",
@@ -154,6 +161,10 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "pauseCampaign": ("POST", f"{campaigns}/spring/pause{named}", {}),
         "resumeCampaign": ("POST", f"{campaigns}/spring/resume{named}", {}),
         "endCampaign": ("POST", f"{campaigns}/spring/end{named}", {}),
+        "startBacktest": ("POST", f"{campaigns}/backtests", TRIED),
+        "listBacktests": ("GET", f"{campaigns}/backtests{named}", None),
+        "getBacktest": ("GET", f"{campaigns}/backtests/{backtest_id}", None),
+        "cancelBacktest": ("DELETE", f"{campaigns}/backtests/{backtest_id}", None),
         "getMemberWithdrawal": ("GET", f"/v1/admin/withdrawals/{withdrawal_id}", None),
         "settleWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/settle", {}),
         "failWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/fail", {}),

@@ -94,6 +94,7 @@ VERBS = (
         "answer",
         "approve",
         "buy",
+        "cancel",
         "capture",
         "change",
         "create",

@@ -8,6 +8,7 @@ from engage.api.accounts.mobile import AccountController
 from engage.api.activities.mobile import ActivityController
 from engage.api.activities.shop import EventController
 from engage.api.audit_log.admin import AuditLogController
+from engage.api.backtests.admin import BacktestController
 from engage.api.campaigns.admin import CampaignController
 from engage.api.challenges.mobile import ChallengeController
 from engage.api.checkout.shop import CheckoutController
@@ -65,6 +66,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     AdminMemberController,
     AdminTierController,
     ProgramController,
+    BacktestController,
     CampaignController,
     DrawController,
     AdminDrawController,

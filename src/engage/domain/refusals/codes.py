@@ -363,6 +363,7 @@ class Code(StrEnum):
             *CAMPAIGN_DOCUMENTS,
             _U.SUBMIT_CAMPAIGN,
             _U.APPROVE_CAMPAIGN,
+            _U.START_BACKTEST,
         },
         one_error("rules[0].award.points", "expected 1 or more, got 0"),
     )
@@ -400,7 +401,13 @@ class Code(StrEnum):
     )
 
     # Campaigns.
-    WRONG_STATE = "wrong_state", 409, {_U.CHANGE_CAMPAIGN, *CAMPAIGN_ACTIONS}, {"state": "draft"}
+    WRONG_STATE = (
+        "wrong_state",
+        409,
+        {_U.CHANGE_CAMPAIGN, *CAMPAIGN_ACTIONS, _U.CANCEL_BACKTEST},
+        {"state": "draft"},
+    )
+    TOO_MANY_BACKTESTS = "too_many_backtests", 409, {_U.START_BACKTEST}, {"limit": 20}
     FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN}
     BUDGET_EXHAUSTED = "budget_exhausted", 409, RECORD, {"campaign": "spring"}
     EXAMPLE_FAILED = (

@@ -59,6 +59,8 @@ class UseCase(Enum):
     SUBMIT_CAMPAIGN = auto()
     APPROVE_CAMPAIGN = auto()
     MOVE_CAMPAIGN = auto()  # Reject, pause, resume, end.
+    START_BACKTEST = auto()
+    CANCEL_BACKTEST = auto()
     REPORT_LIABILITY = auto()
     REPORT_BALANCE = auto()
     ISSUE_TOKEN = auto()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.flows.activities.due_work import DUE_WORK as ACTIVITIES
+from engage.flows.backtests.due_work import DUE_WORK as BACKTESTS
 from engage.flows.campaigns.due_work import DUE_WORK as CAMPAIGNS
 from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.draws.due_work import DUE_WORK as DRAWS
@@ -42,6 +43,7 @@ DUE_WORK = (
     *TIERS,
     *LEADERBOARDS,
     *CAMPAIGNS,
+    *BACKTESTS,
     REACT,
 )
 
