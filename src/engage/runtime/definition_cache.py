@@ -1,42 +1,52 @@
-"""Definitions in memory: those of program documents, and those that operators added.
+"""Definitions in memory: those of program documents, those that operators added, and those of campaigns.
 
 A definition counts what happens while it is in force. What began under a version goes on under it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.calendar import start_of_day
+from engage.domain.campaigns.audience import Facts
+from engage.domain.campaigns.definitions import begins_for_all, definitions_of, is_for
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.definitions.definition import Definition
 from engage.domain.definitions.kind import DefinitionKind
 from engage.domain.program import sections, versions
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
+from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.database import one_statement
 from engage.runtime.program_cache import ProgramCache
 from engage.store import definitions as store
+from engage.store.members.members import Member
 
 D = TypeVar("D", bound=Definition)
 
 # No program version has such a name.
 _NUMBERED = "#"
 OPERATORS_VERSION = _NUMBERED + "{}"
+OF_CAMPAIGN: Final = "@"
+
+
+State = tuple[int, int, int]
 
 
 class Versioned(Struct, Generic[D], frozen=True):
-    """A definition in one version, which is in force from `since`. `version` is that of the program, or
-    `#1`, `#2` of an operator's definition.
+    """A definition in one version, which is in force from `since`. `version` is that of the program, `#1`,
+    `#2` of an operator's definition, or `spring@1` of the first version of a campaign.
     """
 
     definition: D
     version: str
     since: datetime
+    campaign: PublishedCampaign | None = None
 
     @property
     def id(self) -> str:
@@ -54,6 +64,11 @@ def version_number(version: str) -> int | None:
     return int(number) if number != version else None
 
 
+def is_of_campaign(version: str) -> bool:
+    """True for a version of a campaign's definition: only members for whom it is can begin anything."""
+    return OF_CAMPAIGN in version
+
+
 def of_documents(published: Iterable[Program], kind: DefinitionKind[Any]) -> dict[str, str]:
     """The ids of the definitions of program documents, with the newest version that has each."""
     return {definition.id: program.version for program in published for definition in kind.of(program)}
@@ -64,11 +79,12 @@ class DefinitionCache:
     more.
     """
 
-    def __init__(self, programs: ProgramCache) -> None:
+    def __init__(self, programs: ProgramCache, campaigns: CampaignCache) -> None:
         self._programs = programs
+        self._campaigns = campaigns
         self._added: dict[tuple[str, str], dict[str, list[Versioned[Any]]]] = {}  # By (program, kind) and id.
         self._count = 0
-        self._reacting: tuple[tuple[int, int], frozenset[str]] | None = None
+        self._reacting: tuple[State, frozenset[str]] | None = None
 
     async def refresh(self, db: AsyncEngine) -> None:
         """Raises Unavailable."""
@@ -86,21 +102,31 @@ class DefinitionCache:
         self._added, self._count = added, len(stored)
 
     def in_force(
-        self, kind: DefinitionKind[D], program_id: str, *, at: datetime, country: str
+        self,
+        kind: DefinitionKind[D],
+        program_id: str,
+        *,
+        at: datetime,
+        country: str,
+        member: Member | None = None,
     ) -> list[Versioned[D]]:
-        """The definitions in force for a country; none while the program offers nothing there."""
+        """The definitions in force for a country; none while the program offers nothing there. Those of
+        campaigns are for their audience, so only a `member` has them.
+        """
         try:
             program, market = self._programs.in_force(program_id, at=at, country=country)
         except Refusal:
             return []
         own = _of_program(kind, program, [market.zone])
-        return [*own, *self._newest_added(kind, program_id, at)]
+        added = [*own, *self._newest_added(kind, program_id, at)]
+        return added if member is None else [*added, *self._of_campaigns(kind, member, market.zone, at)]
 
     def find(
-        self, kind: DefinitionKind[D], program_id: str, id_: str, *, at: datetime, country: str
+        self, kind: DefinitionKind[D], program_id: str, id_: str, *, at: datetime, member: Member
     ) -> Versioned[D]:
-        """Raises Refusal not_found."""
-        for found in self.in_force(kind, program_id, at=at, country=country):
+        """The definition in force for a member. Raises Refusal not_found."""
+        country = member.country
+        for found in self.in_force(kind, program_id, at=at, country=country, member=member):
             if found.id == id_:
                 return found
         raise Refusal(Code.NOT_FOUND)
@@ -121,6 +147,10 @@ class DefinitionCache:
                     found.setdefault(each.id, each)
         for each in self._newest_added(kind, program_id, at):
             found[each.id] = each
+        zones = {market.zone for program in published for market in program.countries.values()}
+        for published_campaign in self._campaigns.of(program_id).published:
+            if any(published_campaign.is_in_force(at, zone) for zone in zones):
+                found |= {each.id: each for each in _of_campaign(kind, published_campaign)}
         return list(found.values())
 
     def every(self, kind: DefinitionKind[D], program_id: str) -> list[Versioned[D]]:
@@ -128,7 +158,12 @@ class DefinitionCache:
         published = self._programs.versions(program_id)
         own = [each for program in published for each in _of_program(kind, program, _zones(program))]
         added = self._added.get((program_id, kind.name), {})
-        return [*own, *(version for versions_ in added.values() for version in versions_)]
+        campaigns = self._campaigns.of(program_id).published
+        return [
+            *own,
+            *(version for versions_ in added.values() for version in versions_),
+            *(version for each in campaigns for version in _of_campaign(kind, each)),
+        ]
 
     async def version(
         self, db: AsyncEngine, kind: DefinitionKind[D], program_id: str, id_: str, version: str
@@ -143,12 +178,15 @@ class DefinitionCache:
                     return each.definition
             await self._programs.refresh(db)
             await self.refresh(db)
+            await self._campaigns.refresh(db)
         raise AssertionError(f"version {version} of {kind.name} {id_} decided, and is not published")
 
     @property
-    def state(self) -> tuple[int, int]:
-        """A value that is another one whenever there are more definitions or program versions."""
-        return self._programs.count, self._count
+    def state(self) -> State:
+        """A value that is another one whenever there are more definitions, program versions, or actions on
+        campaigns.
+        """
+        return self._programs.count, self._count, self._campaigns.count
 
     def reacting_programs(self) -> frozenset[str]:
         """The programs in which something follows from what the ledger and the orders say."""
@@ -161,14 +199,41 @@ class DefinitionCache:
         kinds = {kind.name for kind in KINDS if kind.reacts}
         added = {program_id for program_id, kind in self._added if kind in kinds}
         for program_id in self._programs.ids():
-            if program_id in added or any(map(sections.react, self._programs.versions(program_id))):
+            campaigns = self._campaigns.of(program_id).published
+            if (
+                program_id in added
+                or any(map(sections.react, self._programs.versions(program_id)))
+                or any(kind.of(each.campaign) for each in campaigns for kind in KINDS if kind.reacts)
+            ):
                 yield program_id
+
+    def _of_campaigns(
+        self, kind: DefinitionKind[D], member: Member, zone: str, at: datetime
+    ) -> Iterator[Versioned[D]]:
+        in_force = self._campaigns.of(member.program_id).in_force(at, country=member.country, zone=zone)
+        if any(kind.of(each.campaign) for each in in_force):
+            facts = Facts(
+                program=member.program_id,
+                member_id=member.member_id,
+                country=member.country,
+                zone=zone,
+                joined_at=member.joined_at,
+            )
+            for each in in_force:
+                if is_for(each, facts, at):
+                    yield from _of_campaign(kind, each)
 
     def _newest_added(self, kind: DefinitionKind[D], program_id: str, at: datetime) -> Iterator[Versioned[D]]:
         for added in self._added.get((program_id, kind.name), {}).values():
             newest = _newest(added, at)
             if newest is not None:
                 yield newest
+
+
+def _of_campaign(kind: DefinitionKind[D], published: PublishedCampaign) -> Iterator[Versioned[D]]:
+    since = begins_for_all(published)
+    for definition in definitions_of(published, kind):
+        yield Versioned(definition, f"{published.id}{OF_CAMPAIGN}{published.version}", since, published)
 
 
 def _newest(added: Sequence[Versioned[D]], at: datetime) -> Versioned[D] | None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
@@ -72,6 +73,7 @@ class Posting:
         With `boosts`, those that boosts add are inserted too (`boosted`). Raises Unavailable, and
         NeedsTransaction in a posting of one statement.
         """
+        accepting = [self._of_campaign(row) for row in accepting]
         added = {}
         if boosts:
             added = await boost_credits(self._services, self.conn, accepting, now=now, changed=self._changed)
@@ -99,6 +101,15 @@ class Posting:
         if refused:
             await give_back(self.conn, refused, now=now)
         return accepted
+
+    def _of_campaign(self, row: CreditToAccept) -> CreditToAccept:
+        """The credit with the campaign whose definition pays it."""
+        if ":" not in row.credit.rule_id:
+            return row  # An earning rule's.
+        campaign = self._services.campaigns.of(row.program_id).paying.get(row.credit.rule_id)
+        if campaign is None or row.credit.campaign is not None:
+            return row
+        return replace(row, credit=replace(row.credit, campaign=campaign))
 
     def outbox_row(self, cause: str | None = None) -> OutboxRow:
         """A row for one set-based statement of the ledger, which writes it and fills its changes."""

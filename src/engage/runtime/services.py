@@ -91,7 +91,8 @@ async def open_services(
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
         programs, members, loops = ProgramCache(clock), MemberCache(), Loops()
-        definitions, campaigns = DefinitionCache(programs), CampaignCache(clock)
+        campaigns = CampaignCache(clock)
+        definitions = DefinitionCache(programs, campaigns)
         await stack.enter_async_context(
             running(
                 loops.repeat("clock", lambda: follower.refresh(db)),

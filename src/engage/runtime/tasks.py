@@ -10,16 +10,21 @@ from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.tasks import Task
 from engage.runtime.services import Services
+from engage.store.members.members import Member
 
 
 class TaskContext(Struct, frozen=True):
-    """A member's country at an instant, and the program version and the market that apply there."""
+    """A member at an instant, and the program version and the market that apply in their country."""
 
     services: Services
     now: datetime
-    country: str
+    member: Member
     program: Program
     market: Market
+
+    @property
+    def country(self) -> str:
+        return self.member.country
 
 
 class TaskSource(Struct, frozen=True, kw_only=True):

@@ -333,7 +333,8 @@ async def test_all_sources_are_read_by_one_statement_and_name_no_parameter_twice
     await join(services, "m-1")
     clock = stopped_clock(services)
     program, market = services.programs.in_force(PROGRAM, at=clock.at, country="ES")
-    context = TaskContext(services, clock.at, "ES", program, market)
+    member = await services.members.get(services.db, PROGRAM, "m-1")
+    context = TaskContext(services, clock.at, member, program, market)
     names = [name for source in reads.SOURCES for name in source.parameters(context)]
     assert len(set(names)) == len(names)
     sent: list[str] = []

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from engage.domain.campaigns.definition import Campaign, CampaignBoost
 from engage.domain.campaigns.lifecycle import Interval
+from engage.domain.program.kinds import KINDS
 
 CAPACITY = 10_000
 
@@ -88,6 +89,13 @@ class CampaignIndex:
         self.offered_rewards = frozenset(
             offer.reward for each in self.published for offer in each.campaign.offers
         )
+        # The rules of the credits that definitions of campaigns pay.
+        self.paying = {
+            kind.rule_id(definition.id): each.id
+            for each in self.published
+            for kind in KINDS
+            for definition in kind.of(each.campaign)
+        }
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )

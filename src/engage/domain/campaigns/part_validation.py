@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.surroundings import Surroundings
 from engage.domain.definitions.kind import definition_conflicts, definition_problems
-from engage.domain.document.errors import Problem, shown
+from engage.domain.document.errors import Problem, one_of, shown
 from engage.domain.earning.limits import DailyStreak, FirstOrders
 from engage.domain.earning.validation import rule_conflicts, rule_problems, short_code_problems
 from engage.domain.program.kinds import KINDS
@@ -17,6 +17,7 @@ def part_problems(campaign: Campaign, around: Surroundings, beside: Sequence[Pro
     """`beside` are the program versions that decide together with the campaign."""
     yield from _taken_ids(campaign, around)
     yield from _limits(campaign)
+    yield from _definitions(campaign)
     for program in beside:
         context = around.context(campaign, program)
         yield from rule_problems(campaign.rules, program.rules)
@@ -50,6 +51,25 @@ def _taken(field: str, ids: Sequence[str], owners: Mapping[str, str]) -> Iterato
     for n, id_ in enumerate(ids):
         if id_ in owners:
             yield Problem(f"{field}[{n}].id", "an id of its own", f"{shown(id_)}, which {owners[id_]} has")
+
+
+def _definitions(campaign: Campaign) -> Iterator[Problem]:
+    """Nothing beside definitions that they could not keep: what they pay is in no budget, and what they offer
+    follows from what is in memory of a member.
+    """
+    bringing = [kind.plural for kind in KINDS if kind.of(campaign)]
+    if not bringing:
+        return
+    brought = one_of(bringing)
+    audience = campaign.audience
+    fields = {"tiers": audience.tiers, "segments": audience.segments, "no_order_for": audience.no_order_for}
+    asked = [name for name, value in fields.items() if value is not None]
+    for name in [*asked, *(["first_order"] if audience.first_order else ())]:
+        expected = f"none beside {brought}: give them a campaign of their own"
+        yield Problem(f"audience.{name}", expected, "a condition")
+    if campaign.budget is not None:
+        expected = f"none beside {brought}, which have limits of their own"
+        yield Problem("budget", expected, "a table")
 
 
 def _limits(campaign: Campaign) -> Iterator[Problem]:

@@ -1,24 +1,42 @@
 """The courses of a program's challenges in a country, in memory."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
 from engage.domain.calendar import start_of_day
+from engage.domain.campaigns.definitions import is_for
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.challenges.courses import Course, Edition
+from engage.domain.challenges.definition import Challenge
 from engage.domain.challenges.interest import Interest, joined
 from engage.domain.challenges.kind import CHALLENGE
 from engage.domain.program.program import Program
-from engage.runtime.definition_cache import DefinitionCache, number_of
+from engage.runtime.audiences import facts_of
+from engage.runtime.definition_cache import DefinitionCache, State, Versioned, number_of
 from engage.runtime.services import Services
+from engage.store.members.members import Member
 
 
 class Courses(Struct, frozen=True):
-    """The courses of a country's challenges, and the facts that any of them counts."""
+    """The courses of a country's challenges, and the facts that any of them counts. `campaigns` are those
+    that bring a challenge, by its id: it is for their audience.
+    """
 
     all: tuple[Course, ...]
     interest: Interest
+    campaigns: Mapping[str, PublishedCampaign] = {}
+
+    def of(self, member: Member, zone: str, at: datetime) -> tuple[Course, ...]:
+        """The courses that are for a member of the country."""
+        if not self.campaigns:
+            return self.all
+        facts = facts_of(member, zone)
+        outside = {id_ for id_, campaign in self.campaigns.items() if not is_for(campaign, facts, at)}
+        return tuple(course for course in self.all if course.newest.id not in outside)
 
 
 NONE: Final = Courses((), Interest(frozenset(), False))
@@ -27,7 +45,7 @@ NONE: Final = Courses((), Interest(frozenset(), False))
 class _Known(Struct):
     """Courses of the definitions that were known at `state`, by program and country."""
 
-    state: tuple[int, int]
+    state: State
     by_country: dict[tuple[str, str], Courses]
 
 
@@ -53,10 +71,27 @@ def _read(services: Services, program_id: str, country: str) -> Courses:
         if number_of(each) is not None:
             edition = Edition(each.since, each.version, each.definition)
             editions.setdefault(each.id, []).append(edition)
+    of_campaigns = [each for each in services.definitions.every(CHALLENGE, program_id) if each.campaign]
+    for each in of_campaigns:
+        if of_campaign := _of_campaign(each, country):
+            editions.setdefault(each.id, []).extend(of_campaign)
     if not editions:
         return NONE
     courses = tuple(Course(of_one) for of_one in editions.values())
-    return Courses(courses, joined(course.interest for course in courses))
+    campaigns = {each.id: each.campaign for each in of_campaigns if each.campaign is not None}
+    return Courses(courses, joined(course.interest for course in courses), campaigns)
+
+
+def _of_campaign(version: Versioned[Challenge], country: str) -> list[Edition]:
+    """The edition of a challenge that a campaign brings, from its approval until it is ended or replaced.
+    What began goes on while the campaign is paused.
+    """
+    campaign = version.campaign
+    if campaign is None or not campaign.intervals or not campaign.is_for(country):
+        return []
+    editions = [Edition(campaign.intervals[0].start, version.version, version.definition)]
+    end = campaign.intervals[-1].end
+    return editions if end is None else [*editions, Edition(end, version.version, None)]
 
 
 def _of_documents(versions: list[Program], country: str) -> dict[str, list[Edition]]:

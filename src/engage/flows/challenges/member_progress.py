@@ -63,7 +63,7 @@ def participants(
                     member,
                     offer.program,
                     offer.market,
-                    offer.courses.all,
+                    offer.courses.of(member, offer.market.zone, now),
                     offer.courses.interest,
                     offer.since,
                 )

@@ -19,7 +19,8 @@ _FACTS = facts_sql("b")
 
 def _running(context: TaskContext) -> list[tuple[Course, Run]]:
     zone = context.market.zone
-    courses = courses_of(context.services, context.program.id, context.country).all
+    known = courses_of(context.services, context.program.id, context.country)
+    courses = known.of(context.member, zone, context.now)
     found = [(course, course.runs_at(context.now, zone)) for course in courses]
     return [(course, max(runs, key=lambda run: run.begins_at)) for course, runs in found if runs]
 

@@ -22,6 +22,7 @@ from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_draws
 from engage.runtime.batch import decide_each, not_refused, refused
 from engage.runtime.database import transaction
+from engage.runtime.definition_cache import is_of_campaign
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
@@ -182,6 +183,8 @@ def _open_draw(state: _State, wanted: _Wanted) -> tuple[DrawRow, Draw]:
             raise Refusal(Code.NOT_FOUND)
         raise Refusal(Code.DRAW_CLOSED, closes_at=offered.closes_at)
     row, _ = known
+    if offered is None and is_of_campaign(row.version):
+        raise Refusal(Code.NOT_FOUND)  # It is for others, or ends without further entries.
     if row.state != "open" or state.now >= row.closes_at:
         raise Refusal(Code.DRAW_CLOSED, closes_at=row.closes_at)
     if offered is not None and state.now < offered.opens_at:

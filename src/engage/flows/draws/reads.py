@@ -16,6 +16,7 @@ from engage.flows.draws.drawing import certificate_of
 from engage.flows.draws.enter import DrawEntry
 from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_draws
 from engage.runtime.database import transaction
+from engage.runtime.definition_cache import is_of_campaign
 from engage.runtime.services import Services
 from engage.store.draws import draws as store
 from engage.store.draws.drawing import read_list_text, read_winners
@@ -72,6 +73,8 @@ async def list_draws(
     views = []
     for draw_id in sorted({*offered, *begun}):
         row = begun.get(draw_id)
+        if row is not None and is_of_campaign(row.version) and draw_id not in {*offered, *numbers}:
+            continue  # A campaign's, for others.
         shown = await _shown(services, offered.get(draw_id), row, member, now=now)
         if shown is not None and shown.opens_at <= now < shown.closes_at:
             views.append(_summary(shown, language, "open", counts.get(draw_id, 0), numbers.get(draw_id)))

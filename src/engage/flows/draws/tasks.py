@@ -13,6 +13,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.domain.tasks import Task, refused
 from engage.flows.draws.enter import MOST_ENTRIES
 from engage.flows.draws.terms import OfferedDraw, draws_in
+from engage.runtime.definition_cache import is_of_campaign
 from engage.runtime.tasks import TaskContext, TaskSource
 
 # Draws that somebody has entered: those `:task_draws`, which are open by their definitions, and all that are
@@ -38,9 +39,7 @@ class _Begun(Struct, frozen=True, array_like=True):
 
 
 def _offered(context: TaskContext) -> dict[str, OfferedDraw]:
-    found = draws_in(
-        context.services, context.program, context.market, at=context.now, country=context.country
-    )
+    found = draws_in(context.services, context.program, context.market, context.member, at=context.now)
     return {offered.draw.id: offered for offered in found}
 
 
@@ -71,6 +70,8 @@ def _open_draw(
 ) -> Draw | None:
     """The draw as an entry finds it; None where it is not open for the member."""
     if offered is not None and now < offered.opens_at:
+        return None
+    if offered is None and begun is not None and is_of_campaign(begun.version):
         return None
     if begun is None:
         return offered.draw if offered is not None and now < offered.closes_at else None

@@ -54,15 +54,15 @@ def offered_draws(services: Services, member: Member, *, now: datetime) -> list[
         program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     except Refusal:
         return []
-    return draws_in(services, program, market, at=now, country=member.country)
+    return draws_in(services, program, market, member, at=now)
 
 
 def draws_in(
-    services: Services, program: Program, market: Market, *, at: datetime, country: str
+    services: Services, program: Program, market: Market, member: Member, *, at: datetime
 ) -> list[OfferedDraw]:
-    """The same for a country where this version and market apply."""
+    """The same for a member to whom this version and market apply."""
     zones = sorted({each.zone for each in program.countries.values()})
-    found = services.definitions.in_force(DRAW, program.id, at=at, country=country)
+    found = services.definitions.in_force(DRAW, program.id, at=at, country=member.country, member=member)
     return [_offered(versioned, market.zone, zones) for versioned in found]
 
 

@@ -74,9 +74,7 @@ def _player(services: Services, member: Member | None, request: PlayRequest, *, 
     if member is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-    version = services.definitions.find(
-        GAME, member.program_id, request.game_id, at=now, country=member.country
-    )
+    version = services.definitions.find(GAME, member.program_id, request.game_id, at=now, member=member)
     return Player(Recipient(member, program, market), version, request)
 
 

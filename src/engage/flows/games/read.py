@@ -74,7 +74,9 @@ async def _read(
     _, market = services.programs.in_force(program_id, at=now, country=member.country)
     wanted = {
         (program_id, version.id): version
-        for version in services.definitions.in_force(GAME, program_id, at=now, country=member.country)
+        for version in services.definitions.in_force(
+            GAME, program_id, at=now, country=member.country, member=member
+        )
         if game_id is None or version.id == game_id
     }
     if not wanted:

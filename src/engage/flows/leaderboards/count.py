@@ -130,7 +130,7 @@ def _counting(services: Services, member: Member, now: datetime) -> Iterator[_Co
     except Refusal:
         return  # Nothing is offered in their country.
     for version in services.definitions.in_force(
-        LEADERBOARD, member.program_id, at=now, country=member.country
+        LEADERBOARD, member.program_id, at=now, country=member.country, member=member
     ):
         for period in periods_until(version.definition, now, market.zone):
             yield _Counting(member, market.zone, version, period)

@@ -100,7 +100,9 @@ async def list_boards(
             period.label,
             _end(period, board, market.zone),
         )
-        for version in services.definitions.in_force(LEADERBOARD, program_id, at=now, country=member.country)
+        for version in services.definitions.in_force(
+            LEADERBOARD, program_id, at=now, country=member.country, member=member
+        )
         for board in [version.definition]
         if (period := period_at(board, now, market.zone)) is not None
     ]
@@ -136,7 +138,7 @@ async def _find(services: Services, question: BoardQuestion) -> _Board:
     now = services.clock.now()
     _, market = services.programs.in_force(question.program_id, at=now, country=member.country)
     board = services.definitions.find(
-        LEADERBOARD, question.program_id, question.board_id, at=now, country=member.country
+        LEADERBOARD, question.program_id, question.board_id, at=now, member=member
     ).definition
     period = next(periods_until(board, now, market.zone), None)
     if period is not None and question.period is not None:

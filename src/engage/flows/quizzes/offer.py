@@ -26,6 +26,8 @@ def offer_to(services: Services, member: Member | None, *, now: datetime) -> Qui
     if member is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-    quizzes = services.definitions.in_force(QUIZ, member.program_id, at=now, country=member.country)
+    quizzes = services.definitions.in_force(
+        QUIZ, member.program_id, at=now, country=member.country, member=member
+    )
     opened = {quiz.id: quiz for quiz in quizzes if quiz.definition.is_open(now, market.zone)}
     return QuizOffer(program.earning, market.zone, opened)

@@ -36,7 +36,7 @@ async def read_tasks(services: Services, program_id: str, member_id: str) -> Mem
         program, market = services.programs.in_force(program_id, at=now, country=member.country)
     except Refusal:
         return MemberTasks(None, [])
-    context = TaskContext(services, now, member.country, program, market)
+    context = TaskContext(services, now, member, program, market)
     parameters: dict[str, object] = {}
     for source in SOURCES:
         parameters |= source.parameters(context)

@@ -12,6 +12,7 @@ from engage.domain.earning.limits import PerWindow, SameAs
 from engage.domain.earning.trace import TraceCode
 from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, TRANSFER_RULE
 from engage.domain.program import sections
+from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 
 # A row for each rule of each published version, from `rules_as_rows`. `slot_type` says what the source keys
@@ -61,13 +62,20 @@ WINDOW of_streak AS (PARTITION BY program_id, member_id, rule_id, zone ORDER BY 
 
 
 # The rules of credits that definitions pay, such as quiz:spring: of documents, and of operators.
-_DEFINITIONS = """
+_OF_CAMPAIGNS = " UNION ".join(
+    f"""SELECT v.program_id, '{kind.name}:' || (d ->> 'id') FROM campaign_versions v
+    CROSS JOIN LATERAL jsonb_array_elements(v.document -> '{kind.plural}') d WHERE v.approved"""  # noqa: S608
+    for kind in KINDS  # Names of our own.
+)
+_DEFINITIONS = f"""
 SELECT DISTINCT * FROM unnest(
     CAST(:paying_programs AS text[]), CAST(:paying_rules AS text[])
 ) AS d (program_id, rule_id)
 UNION
 SELECT program_id, kind || ':' || id FROM definitions
-"""
+UNION
+{_OF_CAMPAIGNS}
+"""  # noqa: S608
 
 
 def definitions_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
