@@ -82,3 +82,18 @@ async def test_a_campaign_is_written_submitted_approved_paused_resumed_and_ended
         "sandbox operator",
         "sandbox approver",
     ]
+
+
+async def test_a_report_is_also_about_countries_that_a_later_version_of_the_program_does_not_name(
+    api: Calling,
+) -> None:
+    newest = api.services.programs.versions(PROGRAM)[-1]
+    assert "ES" not in newest.countries
+    audience = {"countries": ["ES"], "joined_after": "2026-01-01T00:00:00"}
+    path = await written(api, holdout_percent=10, audience=audience)
+    await act(api.operator, path, "submit")
+    await act(api.approver, path, "approve")
+    advance(api.services, timedelta(minutes=1))
+    found = await api.operator.get(f"{path}/report")
+    assert found.status_code == 200, found.text
+    assert set(found.json()["holdout"]) >= {"members", "rate", "uplift", "interval"}

@@ -1,6 +1,6 @@
 """A report counts what a campaign granted, and compares its audience with those who were held out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,11 +70,11 @@ async def join(services: Services) -> None:
         await conn.execute(_MEMBERS, {"program": PROGRAM, "joined": NOON - 48 * HOUR})
 
 
-async def outcomes(services: Services, campaign: Campaign) -> tuple[Outcome, Outcome]:
+async def outcomes(
+    services: Services, campaign: Campaign, windows: Sequence[CampaignWindow] = WINDOWS
+) -> tuple[Outcome, Outcome]:
     async with transaction(services.db) as conn:
-        return await read_outcomes(
-            conn, campaign, WINDOWS, rules=["fuel"], joined_before=None, joined_after=None
-        )
+        return await read_outcomes(conn, campaign, windows, rules=["fuel"])
 
 
 async def test_points_credits_and_members_are_counted_without_what_was_taken_back(services: Services) -> None:
@@ -115,3 +115,19 @@ async def test_boosts_do_not_count_as_activities(services: Services) -> None:
     audience, holdout = await outcomes(services, spring())
     assert (audience.active, holdout.active) == (0, 0)
     assert audience.members + holdout.members == 600
+
+
+async def test_members_joined_by_the_clock_of_their_own_country(services: Services) -> None:
+    await join(services)
+    since_later = [
+        CampaignWindow("ES", NOON - HOUR, NOON + HOUR, joined_after=NOON - 49 * HOUR),
+        CampaignWindow("FR", NOON, NOON + HOUR, joined_after=NOON - 47 * HOUR),
+    ]
+    audience, holdout = await outcomes(services, spring(), since_later)
+    assert audience.members + holdout.members == 400
+    until_sooner = [
+        CampaignWindow("ES", NOON - HOUR, NOON + HOUR, joined_before=NOON - 48 * HOUR),
+        CampaignWindow("FR", NOON, NOON + HOUR, joined_before=NOON - 47 * HOUR),
+    ]
+    audience, holdout = await outcomes(services, spring(), until_sooner)
+    assert audience.members + holdout.members == 200

@@ -257,3 +257,15 @@ async def test_a_refused_registration_names_all_reasons(services: Services) -> N
     assert (await refusal(services, "m-1", BY, "BY", kind="company")).facts["reasons"] == ["company"]
     # The program in Burkina Faso has no such rules.
     await enrol(services, "m-1", "bf-mi-points", "BF", **child)
+
+
+async def test_devices_are_kept_as_hashes_for_the_budgets_of_campaigns(services: Services) -> None:
+    await enrol(services, "m-1", device_ids=["Phone-1"], addresses=["Lenina 1, Minsk"])
+    await enrol(services, "m-2", device_ids=["phone-1 "])
+    await change(services, "m-2", device_ids=["tablet"])
+    kept = "SELECT member_id, kind, count(*), sum(CAST(hash LIKE '%phone%'::bytea AS int)) FROM member_traits"
+    assert await rows(services.db, f"{kept} GROUP BY 1, 2 ORDER BY 1") == [
+        ("m-1", "device", 1, 0),
+        ("m-2", "device", 2, 0),
+    ]
+    assert await rows(services.db, "SELECT count(DISTINCT hash) FROM member_traits") == [(2,)]

@@ -254,7 +254,7 @@ async def test_a_code_at_the_registration_never_stops_it(
 
 async def test_a_program_without_referrals_offers_none(settings: Settings) -> None:
     async with services_with_referrals(settings, "") as services:
-        joined = await join(services, "friend", referral_code="ABCDEFGH", device_ids=["d-1"])
+        joined = await join(services, "friend", referral_code="ABCDEFGH", addresses=["Spring Lane 1"])
         assert joined.referral is not None
         assert joined.referral.refusal is not None
         assert joined.referral.refusal.code == "not_offered"

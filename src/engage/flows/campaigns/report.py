@@ -70,16 +70,8 @@ async def report_campaign(services: Services, key: CampaignKey) -> CampaignRepor
         limits = (await budgets.read_totals(conn, [key])).get(key, Left(None, None))
         outcomes = None
         if newest.campaign.holdout_percent and windows:
-            audience = newest.campaign.audience
-            zone = services.programs.versions(key[0])[-1].countries[windows[0].country].zone
-            outcomes = await report.read_outcomes(
-                conn,
-                newest.campaign,
-                windows,
-                rules=_rules(services, newest.campaign),
-                joined_before=_instant(audience.joined_before, zone),
-                joined_after=_instant(audience.joined_after, zone),
-            )
+            rules = _rules(services, newest.campaign)
+            outcomes = await report.read_outcomes(conn, newest.campaign, windows, rules=rules)
     return CampaignReport(
         points_granted=totals.points,
         credits=totals.credits,
@@ -103,6 +95,8 @@ def _windows(
             country,
             max(began, newest.campaign.begins_at(zone)),
             min(now, newest.campaign.ends_at(zone)),
+            _instant(newest.campaign.audience.joined_before, zone),
+            _instant(newest.campaign.audience.joined_after, zone),
         )
         for country, zone in sorted(zones.items())
         if newest.is_for(country)

@@ -29,7 +29,7 @@ from engage.domain.referrals.traits import Addresses, DeviceIds
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.activities.activity import CreditView, view_of
 from engage.flows.referrals.claim import use_code
-from engage.flows.referrals.terms import has_referrals, terms_for
+from engage.flows.referrals.terms import terms_for, traits_to_keep
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.person_slots import take_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
@@ -55,7 +55,8 @@ class MemberRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_field
     digits. In some programs the phone number is also a card number.
 
     `referral_code` is that of the member who has invited them. `device_ids` and `addresses` are compared
-    with those of that member, and are stored as keyed hashes only.
+    with those of that member, and are stored as keyed hashes only. Members with the same device share what
+    campaigns grant for one device.
     """
 
     member_id: MemberId
@@ -147,8 +148,8 @@ async def _use_code(
 
     Raises Unavailable.
     """
-    if has_referrals(services, key[0]):
-        await add_traits(conn, key, _traits(registration), pepper=services.settings.pepper, now=now)
+    traits = traits_to_keep(services, key[0], _traits(registration))
+    await add_traits(conn, key, traits, pepper=services.settings.pepper, now=now)
     typed = registration.referral_code
     if typed is None:
         return None

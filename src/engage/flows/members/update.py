@@ -13,7 +13,7 @@ from engage.domain.referrals.traits import Addresses, DeviceIds
 from engage.domain.refusals import Code, Refusal
 from engage.flows.members.cards import possible_forms
 from engage.flows.members.register import stored_cards, stored_phone
-from engage.flows.referrals.terms import has_referrals
+from engage.flows.referrals.terms import traits_to_keep
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.members.members import (
@@ -34,8 +34,9 @@ class MemberUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `phone`: null takes the number off the member, for example because it is another person's now.
     `card_numbers` are added to the existing ones. `remove_card_numbers` are taken off the member, for example
-    lost cards; they may be phone numbers. `device_ids` and `addresses` are stored as keyed hashes only, in
-    programs with referrals: members who have them in common do not invite each other.
+    lost cards; they may be phone numbers. `device_ids` and `addresses` are stored as keyed hashes only,
+    addresses in programs with referrals: members who have them in common do not invite each other. Members
+    with the same device share what campaigns grant for one device.
     """
 
     program: ProgramId
@@ -87,9 +88,8 @@ async def update_member(services: Services, member_id: str, update: MemberUpdate
                 added.insert(0, phone)
         had = set(await read_cards(conn, key)).intersection(removed) if removed else set()
         await drop_cards(conn, key, removed)
-        if has_referrals(services, key[0]):
-            pepper = services.settings.pepper
-            await add_traits(conn, key, _traits(update, profile, phone, had), pepper=pepper, now=now)
+        traits = traits_to_keep(services, key[0], _traits(update, profile, phone, had))
+        await add_traits(conn, key, traits, pepper=services.settings.pepper, now=now)
         await add_cards(conn, key, list(dict.fromkeys(added)))
         return UpdatedMember(key[1], key[0], phone, await read_cards(conn, key))
 

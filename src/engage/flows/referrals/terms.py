@@ -1,11 +1,12 @@
 """The terms of referrals that apply to a member, and those that decided earlier."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.referrals.definition import ReferralTerms
-from engage.domain.referrals.referral import Referral
+from engage.domain.referrals.referral import Referral, Trait
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -19,9 +20,15 @@ def terms_for(services: Services, member: Member, *, now: datetime) -> tuple[Pro
     return program, market, program.referral
 
 
-def has_referrals(services: Services, program_id: str) -> bool:
-    """Tell whether some version of a program has referrals: then it matters what members have in common."""
-    return any(version.referral is not None for version in services.programs.versions(program_id))
+def traits_to_keep(
+    services: Services, program_id: str, traits: Iterable[tuple[Trait, str]]
+) -> list[tuple[Trait, str]]:
+    """Devices, which budgets of campaigns limit; and in programs with referrals all that members may have in
+    common.
+    """
+    if any(version.referral is not None for version in services.programs.versions(program_id)):
+        return list(traits)
+    return [trait for trait in traits if trait[0] == "device"]
 
 
 async def terms_of(services: Services, referral: Referral) -> tuple[Program, ReferralTerms]:

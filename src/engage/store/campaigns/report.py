@@ -14,7 +14,15 @@ from engage.schema.rows import Batch
 from engage.store.campaigns.budgets import KEPT
 from engage.store.campaigns.versions import CampaignKey
 
-_WINDOWS = Batch("w", members, "country", begins_at="timestamptz", ends_at="timestamptz")
+_WINDOWS = Batch(
+    "w",
+    members,
+    "country",
+    begins_at="timestamptz",
+    ends_at="timestamptz",
+    joined_before="timestamptz",
+    joined_after="timestamptz",
+)
 
 # A merger copies credits under their ids, and reverses those that it copied: each counts once.
 _CREDITS = f"""
@@ -65,8 +73,8 @@ FROM (
     FROM members m JOIN {_WINDOWS} USING (country)
     WHERE m.program_id = :program_id AND m.merged_into IS NULL AND m.erased_at IS NULL
       AND m.joined_at < w.ends_at
-      AND (CAST(:joined_before AS timestamptz) IS NULL OR m.joined_at < :joined_before)
-      AND (CAST(:joined_after AS timestamptz) IS NULL OR m.joined_at >= :joined_after)
+      AND (w.joined_before IS NULL OR m.joined_at < w.joined_before)
+      AND (w.joined_after IS NULL OR m.joined_at >= w.joined_after)
       AND (CAST(:percent AS int) IS NULL OR {_share("percent")} < :percent * 100)
       AND (CAST(:segments AS text[]) IS NULL OR EXISTS (
           SELECT FROM segment_members s
@@ -81,11 +89,13 @@ GROUP BY 1
 
 
 class CampaignWindow(Struct, frozen=True):
-    """The times of a campaign for the members of a country."""
+    """The times of a campaign for the members of a country, and when those whom it is for joined."""
 
     country: str
     begins_at: datetime
     ends_at: datetime
+    joined_before: datetime | None = None
+    joined_after: datetime | None = None
 
 
 class Totals(Struct, frozen=True):
@@ -142,8 +152,6 @@ async def read_outcomes(
     windows: Sequence[CampaignWindow],
     *,
     rules: Sequence[str],
-    joined_before: datetime | None,
-    joined_after: datetime | None,
 ) -> tuple[Outcome, Outcome]:
     """Read what the audience and the holdout did: (the members who got the campaign, those held out)."""
     values = _named((campaign.program, campaign.id)) | _WINDOWS.of_structs(windows)
@@ -152,8 +160,6 @@ async def read_outcomes(
         "holdout": campaign.holdout_percent,
         "percent": campaign.audience.percent,
         "segments": campaign.audience.segments,
-        "joined_before": joined_before,
-        "joined_after": joined_after,
     }
     found = {row[0]: Outcome(row[1], row[2]) for row in await conn.execute(_OUTCOMES, values)}
     nobody = Outcome(0, 0)
