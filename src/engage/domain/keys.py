@@ -133,8 +133,12 @@ def is_once_in_a_life(rule_id: str, source_key: str) -> bool:
     return source_key == once_key(rule_id) or is_ever
 
 
-def order_key(order_id: str, rule_id: str) -> str:
-    return f"{order_reference(order_id)}:{rule_id}"
+def order_key(order_id: str, rule_id: str, number: int = 1) -> str:
+    """The key of what a rule pays for an order. `number` counts from 1 how often it did: what an order lost
+    with its place among the first is paid again when it has one again.
+    """
+    again = "" if number == 1 else f":{number}"
+    return f"{order_reference(order_id)}:{rule_id}{again}"
 
 
 def referral_rule(side: str) -> str:

@@ -23,7 +23,9 @@ from engage.schema.rows import Batch
 
 
 class LockedCredit(msgspec.Struct, frozen=True, kw_only=True):
-    """A credit that is locked until the transaction ends. `earning_seq` is the entry that made it active."""
+    """A credit that is locked until the transaction ends. `reference` is empty where it has none.
+    `earning_seq` is the entry that made it active.
+    """
 
     program_id: str
     member_id: str
@@ -59,7 +61,10 @@ class Correction(msgspec.Struct, frozen=True):
 _REFERENCES = Batch("a", table, "program_id", "member_id", "reference")
 _LOTS = Batch("a", lots, "program_id", "member_id", "credit_id")
 _CHANGED = Batch(
-    "u", table, "program_id", "member_id", "id", "state", "points", "taken_back", "due_at", "expires_at"
+    "u",
+    table,
+    *("program_id", "member_id", "id", "reference"),
+    *("state", "points", "taken_back", "due_at", "expires_at"),
 )
 _REDUCED = Batch("r", reductions, "program_id", "member_id", "credit_id", "points", "reference")
 
@@ -82,8 +87,8 @@ WITH reduced AS (
     INSERT INTO reductions ({_REDUCED.columns}, at) SELECT {_REDUCED.columns}, :now FROM {_REDUCED}
 ), changed AS (
     UPDATE credits c
-    SET state = u.state, points = u.points, taken_back = u.taken_back, due_at = u.due_at,
-        expires_at = u.expires_at,
+    SET reference = nullif(u.reference, ''), state = u.state, points = u.points, taken_back = u.taken_back,
+        due_at = u.due_at, expires_at = u.expires_at,
         reversed_at = CASE WHEN u.state = 'reversed' THEN CAST(:now AS timestamptz) END
     FROM {_CHANGED}
     WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id

@@ -72,11 +72,14 @@ class ReferencedCredit(msgspec.Struct, frozen=True):
     removed: bool
 
 
-class CreditOfOrder(msgspec.Struct, frozen=True):
-    """A credit for an order, as the ledger has it."""
+class OrderCredits(msgspec.Struct, frozen=True):
+    """What the ledger has of a rule and an order: a credit in this state, if any, and how many of which the
+    order lost the place.
+    """
 
-    state: Literal["pending", "active", "reversed"]
-    due_at: datetime | None
+    state: Literal["pending", "active", "reversed"] | None = None
+    due_at: datetime | None = None
+    displaced: int = 0
 
 
 # A credit whose lot has ended with something in it has expired.
@@ -131,10 +134,13 @@ SELECT a.program_id, a.member_id, a.source_key
 FROM {_SOURCE_KEYS} JOIN credits c USING (program_id, member_id, source_key)
 """)  # noqa: S608
 
+# A credit whose order has lost its place has no reference any more.
 _OF_ORDERS = text("""
-SELECT reference, rule_id, state, due_at FROM credits
-WHERE program_id = :program_id AND member_id = :member_id AND rule_id = ANY(:rules) AND reference IS NOT NULL
-  AND beside IS NULL
+SELECT why -> 'activity' ->> 'order_id' AS order_id, rule_id, max(state) FILTER (WHERE reference IS NOT NULL),
+       max(due_at) FILTER (WHERE reference IS NOT NULL), count(*) FILTER (WHERE reference IS NULL)
+FROM credits
+WHERE program_id = :program_id AND member_id = :member_id AND rule_id = ANY(:rules) AND beside IS NULL
+GROUP BY order_id, rule_id
 """)
 
 # A hold belongs to an order, to what a redemption bought, or to a withdrawal.
@@ -212,13 +218,13 @@ async def read_used_keys(conn: AsyncConnection, keys: Sequence[SourceKey]) -> se
 
 async def read_credits_of_orders(
     conn: AsyncConnection, key: MemberKey, rule_ids: Sequence[str]
-) -> dict[tuple[str, str], CreditOfOrder]:
-    """Read a member's credits of these rules about orders, by (reference, rule)."""
+) -> dict[tuple[str, str], OrderCredits]:
+    """Read a member's credits of these rules about orders, by (order, rule)."""
     if not rule_ids:
         return {}
     values = {"program_id": key[0], "member_id": key[1], "rules": list(rule_ids)}
     rows = await conn.execute(_OF_ORDERS, values)
-    return {(reference, rule_id): CreditOfOrder(*credit) for reference, rule_id, *credit in rows}
+    return {(order_id, rule_id): OrderCredits(*known) for order_id, rule_id, *known in rows}
 
 
 async def list_entries(

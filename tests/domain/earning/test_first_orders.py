@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage.domain.activity import Line, Order, Payment
-from engage.domain.earning.first_orders import in_order, in_place, places
+from engage.domain.earning.first_orders import Place, in_order, in_place, places
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment
 from engage.domain.earning.orders import standing
 from engage.domain.program.program import Program
@@ -120,12 +120,13 @@ def test_points_end_by_the_day_on_which_the_order_got_its_place() -> None:
     (item,) = standing(
         PROGRAM.earning, facts.paid.order, at=PAID_AT, zone=KOLKATA, delivered_at=facts.delivered_at
     )
-    moved_up = in_place(PROGRAM.earning, item, PAID_AT + 400 * DAY)
+    moved_up = in_place(PROGRAM.earning, item, Place("o", "first", PAID_AT + 400 * DAY, number=2))
     midnight = timedelta(hours=5, minutes=30)
     assert item.expires_at == datetime(2028, 1, 1, tzinfo=UTC) - midnight
     assert (moved_up.due_at, moved_up.kept) == (PAID_AT + 400 * DAY, 5)
     assert moved_up.expires_at == datetime(2029, 1, 1, tzinfo=UTC) - midnight
-    assert in_place(PROGRAM.earning, item, None).kept == 0
+    assert (item.credit.source_key, moved_up.credit.source_key) == ("order:o:first", "order:o:first:2")
+    assert in_place(PROGRAM.earning, item, Place("o", "first", None)).kept == 0
 
 
 known = st.builds(order, st.none() | st.integers(1, 6), st.none() | st.integers(1, 9), paid=st.integers(0, 9))

@@ -4,6 +4,7 @@ long as any that become active on that day. All by the times of the facts, whene
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -167,6 +168,83 @@ async def test_a_late_delivery_takes_the_place_before_its_points_are_due(service
     await deliver(services, 1)
     assert await live(services) == {"o-1": 10, "o-3": 30}
     assert await balance(services) == {"active": 40}
+
+
+async def test_an_order_that_lost_its_place_is_paid_again_when_it_has_one(services: Services) -> None:
+    await pay(services, [1, 2, 3])
+    await deliver(services, 2, 3)
+    assert await balance(services) == {"active": 50}
+    await deliver(services, 1)
+    assert await balance(services) == {"active": 30}
+    now = advance(services, 400 * DAY)
+    await cancel(services, 2)
+    await work(services)
+    assert await live(services) == {"o-1": 10, "o-3": 30}
+    assert await balance(services) == {"active": 40}
+    assert await credit(services, 3) == ("active", 30, now, new_year(2029))
+    assert await send_events(services, returned(services, order_id="o-3")) == []
+    assert await balance(services) == {"active": 10}
+    await cancel(services, 3)
+    await work(services)
+    assert await balance(services) == {"active": 10}
+    await assert_clean(services)
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations(["paid 1", "delivered 1", "cancelled 2", "returned 3"]))[::4]
+)
+async def test_what_is_paid_in_the_end_follows_from_the_facts(
+    services: Services, order: tuple[str, ...]
+) -> None:
+    """Whatever was paid meanwhile."""
+    await pay(services, [2, 4])
+    bought = paid(services, line(paid=3000, quantity=3), order_id="o-3", at=PAID_AT)
+    assert await send_events(services, bought) == []
+    await deliver(services, 2, 3, 4)
+    for known in order:
+        match known.split():
+            case "paid", number:
+                await pay(services, [int(number)])
+            case "delivered", number:
+                await deliver(services, int(number))
+            case "cancelled", number:
+                await cancel(services, int(number), at=NOON - HOUR)
+            case "returned", number:
+                event = returned(services, {"1": 1}, order_id=f"o-{number}")
+                assert await send_events(services, event) == []
+        await work(services)
+    assert await live(services) == {"o-1": 10, "o-3": 20}
+    assert await balance(services) == {"active": 30}
+    await assert_clean(services)
+
+
+async def test_an_order_that_lost_its_place_before_a_merger_is_paid_after_it(services: Services) -> None:
+    await join(services, "m-2")
+    await pay(services, [1, 2, 3], "m-2")
+    await deliver(services, 2, 3, member_id="m-2")
+    await deliver(services, 1, member_id="m-2")
+    assert await live(services, "m-2") == {"o-1": 10, "o-2": 20}
+    await merge_members(services, PROGRAM, "m-2", into="m-1", reason="one person", operator="test")
+    await cancel(services, 1)
+    await work(services)
+    assert await live(services) == {"o-2": 20, "o-3": 30}
+    assert await balance(services) == {"active": 50}
+    await assert_clean(services)
+
+
+async def test_nothing_that_was_paid_before_a_merger_is_paid_again(services: Services) -> None:
+    """Not even what has expired, or was returned."""
+    await join(services, "m-2")
+    await pay(services, [1, 2], "m-2")
+    await deliver(services, 1, 2, member_id="m-2")
+    assert await send_events(services, returned(services, order_id="o-1", member_id="m-2")) == []
+    advance(services, 800 * DAY)
+    await work(services)
+    assert await balance(services, "m-2") == {}
+    await merge_members(services, PROGRAM, "m-2", into="m-1", reason="one person", operator="test")
+    await work(services)
+    assert await balance(services) == {}
+    await assert_clean(services)
 
 
 async def test_a_cancellation_that_a_merged_account_knew_of_counts_from_its_time(services: Services) -> None:

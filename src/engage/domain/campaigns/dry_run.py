@@ -44,4 +44,4 @@ def dry_run(
 def _earned(member: SimulatedMember, activity: RuleActivity, at: datetime) -> list[NewCredit]:
     if not isinstance(activity, Order):
         return member.record(activity, at)
-    return [*member.pay(activity, at), *member.promised(activity.order_id, at)]
+    return [*member.pay(activity, at), *member.first_orders.promised(activity.order_id, at)]

@@ -16,16 +16,19 @@ from engage.domain.earning.limits import FirstOrders
 from engage.domain.earning.order_facts import SKEW, OrderFacts
 from engage.domain.earning.orders import Standing, decide_order
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.keys import boosted_key, order_key
 
 
 class Place(Struct, frozen=True):
     """An order that stands, and a rule that is for the first orders alone. `due_at` is when its points are
-    due, None if it is not one of them.
+    due, None if it is not one of them. `number` is that of its next credit: one that had a place before, and
+    lost it, is paid anew.
     """
 
     order_id: str
     rule_id: str
     due_at: datetime | None
+    number: int = 1
 
 
 def limited_rules(terms: EarningTerms) -> dict[str, FirstOrders]:
@@ -75,12 +78,21 @@ def places(
     return found
 
 
-def in_place(terms: EarningTerms, item: Standing, due_at: datetime | None) -> Standing:
-    """A credit whose points are due then; nothing is left of it where its order has no place."""
-    if due_at is None:
-        return replace(item, taken_back=item.credit.points)
-    ends_at = expires_at(terms, item.credit.unit, due_at, item.credit.why.zone)
-    return replace(item, due_at=due_at, expires_at=ends_at)
+def in_place(terms: EarningTerms, item: Standing, place: Place) -> Standing:
+    """A credit of an order that has this place: when it is due. Nothing is left of it where that is none."""
+    credit = item.credit
+    if place.due_at is None:
+        return replace(item, taken_back=credit.points)
+    ends_at = expires_at(terms, credit.unit, place.due_at, credit.why.zone)
+    return replace(numbered(item, place.order_id, place.number), due_at=place.due_at, expires_at=ends_at)
+
+
+def numbered(item: Standing, order_id: str, number: int) -> Standing:
+    """A credit under the key of the `number`th that its rule pays for the order."""
+    credit = item.credit
+    key = order_key(order_id, credit.rule_id, number)
+    source_key = key if credit.beside is None else boosted_key(key, credit.beside)
+    return replace(item, credit=replace(credit, source_key=source_key))
 
 
 def _place_since(delivered_at: datetime, before: Sequence[datetime | None], *, count: int) -> datetime | None:

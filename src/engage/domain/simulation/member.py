@@ -12,7 +12,7 @@ from engage.domain.earning import orders
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
-from engage.domain.earning.first_orders import in_order, in_place, limited_rules, places
+from engage.domain.earning.first_orders import limited_rules
 from engage.domain.earning.freeze_purchase import check_points, price, with_one_more
 from engage.domain.earning.limits import DailyStreak
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
@@ -24,6 +24,7 @@ from engage.domain.members.definition import Eligibility
 from engage.domain.members.eligibility import check_birth_date, reasons_against
 from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.account import SimulatedAccount
+from engage.domain.simulation.first_orders import SimulatedFirstOrders
 from engage.domain.simulation.limits import SimulatedLimits
 
 
@@ -77,6 +78,7 @@ class SimulatedMember:
         self.account = SimulatedAccount(grace=grace)
         self.account.boosts_of = lambda credit: self.boosts([credit], credit.activity_at)
         self.orders: dict[str, OrderFacts] = {}
+        self.first_orders = SimulatedFirstOrders(self)
         self.joined_at: datetime | None = None  # By then they are a member.
         self.confirmed: dict[str, datetime] = {}  # Times of confirmations, by reference.
         self.now = datetime.min.replace(tzinfo=UTC)  # How far `advance` has gone.
@@ -106,7 +108,7 @@ class SimulatedMember:
         earned: list[NewCredit] = []
         while True:
             taken_back = self.account.taken_back
-            new = self._settle_first_orders(at)
+            new = self.first_orders.settle(at)
             new += [credit for feature in self._features.values() for credit in feature.react(at)]
             earned += new
             if not new and self.account.taken_back == taken_back:
@@ -214,7 +216,7 @@ class SimulatedMember:
         self.settle_order(order.order_id, at)
         return [
             self._as_it_is(standing.credit)
-            for standing in self._standings(order.order_id)
+            for standing in self.standings(order.order_id)
             if standing.credit.source_key in self.account.credits
         ]
 
@@ -246,8 +248,8 @@ class SimulatedMember:
             return
         for feature in self._features.values():
             feature.order_changed(order_id, self.orders[order_id], at)
-        limited = limited_rules(self._terms_of_order(order_id))
-        for standing in self._standings(order_id):
+        limited = limited_rules(self.terms_of_order(order_id))
+        for standing in self.standings(order_id):
             credit = self.account.credits.get(standing.credit.source_key)
             is_limited = standing.credit.rule_id in limited
             if credit is None:
@@ -257,42 +259,6 @@ class SimulatedMember:
             if not credit.active and not is_limited:
                 credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
             self.account.take_back(credit, standing.taken_back, at)
-
-    def _settle_first_orders(self, at: datetime) -> list[NewCredit]:
-        """Pay the first delivered orders, and take back what was paid for others; the new credits."""
-        delivered = [
-            (order_id, facts, self._terms_of_order(order_id)) for order_id, facts in in_order(self.orders)
-        ]
-        earned = []
-        for place in places(delivered):
-            for standing in self._standings(place.order_id):
-                if standing.credit.rule_id != place.rule_id:
-                    continue
-                credit = self.account.credits.get(standing.credit.source_key)
-                standing = in_place(self._terms_of_order(place.order_id), standing, place.due_at)
-                if credit is None:
-                    if place.due_at is None:
-                        continue
-                    new = replace(standing.credit, due_at=standing.due_at, expires_at=standing.expires_at)
-                    credit = self.account.add(new, boosts=())
-                    earned.append(new)
-                elif not credit.active and place.due_at is not None:
-                    credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
-                self.account.take_back(credit, standing.taken_back, at)
-        return earned
-
-    def promised(self, order_id: str, at: datetime) -> list[NewCredit]:
-        """The credits of a paid order that it gets when it is delivered, as one of the first, if it is
-        delivered next.
-        """
-        paid = {**self.orders, order_id: self.orders[order_id].deliver(at)}
-        delivered = [(key, facts, self._terms_of_order(key)) for key, facts in in_order(paid)]
-        rules = {
-            place.rule_id
-            for place in places(delivered)
-            if place.order_id == order_id and place.due_at is not None
-        }
-        return [each.credit for each in self._standings(order_id) if each.credit.rule_id in rules]
 
     def _set_due_times(self, reference: str) -> None:
         for credit in self.account.credits.values():
@@ -314,15 +280,17 @@ class SimulatedMember:
         state = self.account.credits[credit.source_key]
         return replace(credit, due_at=state.due_at, expires_at=state.expires_at)
 
-    def _terms_of_order(self, order_id: str) -> EarningTerms:
+    def terms_of_order(self, order_id: str) -> EarningTerms:
+        """The terms in force when the order was paid, which decide it for ever."""
         return self._terms_of.get(order_reference(order_id), self.terms)
 
-    def _standings(self, order_id: str) -> list[orders.Standing]:
+    def standings(self, order_id: str) -> list[orders.Standing]:
+        """The credits of an order by what is known of it, with the source keys that they have now."""
         facts = self.orders[order_id]
         if facts.paid is None:
             return []
-        return orders.standing(
-            self._terms_of_order(order_id),
+        found = orders.standing(
+            self.terms_of_order(order_id),
             facts.paid.order,
             at=facts.paid.at,
             zone=facts.paid.zone,
@@ -330,3 +298,4 @@ class SimulatedMember:
             returned=facts.returned(),
             boosts=facts.paid.boosts,
         )
+        return [self.first_orders.numbered(item, order_id) for item in found]

@@ -2,20 +2,22 @@
 
 A delivery that is reported late can come before others. Then the last of those paid is one too many, and
 loses its points; so does the excess of two accounts that are merged. When one of the first is cancelled, the
-next one takes its place, and its points are due then.
+next one takes its place, and its points are due then: also one that has lost its place before.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from engage.domain.earning.first_orders import Place, in_order, limited_rules, places
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.terms import EarningTerms
-from engage.domain.keys import MemberKey, OrderKey, displaced_reference, order_reference
+from engage.domain.keys import MemberKey, OrderKey, displaced_reference
 from engage.flows.orders.order_changes import OrderUpdate
 from engage.flows.orders.post_orders import post_differences
-from engage.ledger.credits import CreditOfOrder, read_credits_of_orders
+from engage.ledger.credits import OrderCredits, read_credits_of_orders
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
@@ -64,31 +66,33 @@ async def _changing(
     delivered: Mapping[OrderKey, OrderFacts],
     *,
     joined_at: datetime,
-) -> dict[OrderKey, dict[str, datetime | None]]:
-    """For the orders of which the ledger says otherwise: when their points are due, if ever, by rule."""
+) -> dict[OrderKey, dict[str, Place]]:
+    """The places, by rule, of orders of which the ledger says otherwise."""
     orders = in_order({order[2]: facts for order, facts in delivered.items()})
     found = places(
         [(order_id, facts, await _terms(services, key, facts)) for order_id, facts in orders],
         joined_at=joined_at,
     )
     known = await read_credits_of_orders(posting.conn, key, sorted({place.rule_id for place in found}))
-    changing: dict[OrderKey, dict[str, datetime | None]] = {}
+    changing: dict[OrderKey, dict[str, Place]] = {}
     for place in found:
-        if _differs(known.get((order_reference(place.order_id), place.rule_id)), place):
-            changing.setdefault((*key, place.order_id), {})[place.rule_id] = place.due_at
+        credits = known.get((place.order_id, place.rule_id), OrderCredits())
+        if _differs(credits, place):
+            numbered = replace(place, number=credits.displaced + 1)
+            changing.setdefault((*key, place.order_id), {})[place.rule_id] = numbered
     return changing
 
 
-def _differs(credit: CreditOfOrder | None, place: Place) -> bool:
-    if credit is None:
-        return place.due_at is not None
-    match credit.state:
+def _differs(credits: OrderCredits, place: Place) -> bool:
+    match credits.state:
+        case None:
+            return place.due_at is not None
         case "pending":
-            return credit.due_at != place.due_at
+            return credits.due_at != place.due_at
         case "active":
             return place.due_at is None
         case "reversed":
-            return False  # Once taken back as a whole, a credit is not granted again.
+            return False  # It keeps its place, though nothing is left of it.
 
 
 async def _terms(services: Services, key: MemberKey, facts: OrderFacts) -> EarningTerms:

@@ -1,13 +1,13 @@
 """The difference between what an order's facts say and what the ledger has."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain.earning.first_orders import in_place, limited_rules
+from engage.domain.earning.first_orders import Place, in_place, limited_rules
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
 from engage.domain.earning.orders import Standing, standing
@@ -26,8 +26,8 @@ class OrderUpdate(Struct, frozen=True):
     paid for it may have been captured, or come from a merged account, only now.
 
     `earns`: a new payment earns points, for it is no older than the membership. `reason` is the reference
-    of entries that take points back, where no return or cancellation does. `places` says of rules for the
-    first orders when the points of this order are due, None where it is not one of them any more.
+    of entries that take points back, where no return or cancellation does. `places` are those of this
+    order among the first, by rule, where the ledger says otherwise.
     """
 
     key: OrderKey
@@ -36,7 +36,7 @@ class OrderUpdate(Struct, frozen=True):
     again: bool = False
     reason: str | None = None
     earns: bool = True
-    places: Mapping[str, datetime | None] = {}
+    places: Mapping[str, Place] = {}
 
     @property
     def member(self) -> MemberKey:
@@ -88,6 +88,11 @@ class OrderChanges(Struct):
     def changes_balance(self) -> bool:
         """True if points or coupons have to move, besides new credits."""
         return bool(self.losing_credits()) or any(self.gives_back(hold) for hold in self.holds)
+
+    def has_lost_place(self, credit: LockedCredit) -> bool:
+        """True if the order is not one of the first any more, which the credit was for."""
+        place = self.update.places.get(credit.rule_id)
+        return place is not None and place.due_at is None
 
     def losing_credits(self) -> list[LockedCredit]:
         return [credit for credit in self.credits if credit.loses(self.kept(credit))]
@@ -154,7 +159,7 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         item
         for item in standings
         if (
-            update.places.get(item.credit.rule_id) is not None
+            item.credit.rule_id in update.places and item.due_at is not None
             if item.credit.rule_id in limited
             else update.is_new and update.earns
         )

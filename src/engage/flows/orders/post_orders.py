@@ -7,6 +7,7 @@ back. Only the difference to what the ledger has is posted.
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import order_reference
@@ -110,7 +111,10 @@ def _corrected(
     if not credit.loses(kept):
         return order.with_due_time(credit)
     account = accounts.by_key[credit.key]
-    return order.with_due_time(reduce_to(account, credit, kept, at=now, reference=order.update.reference))
+    reduced = reduce_to(account, credit, kept, at=now, reference=order.update.reference)
+    if order.has_lost_place(credit):
+        return replace(reduced, reference="")  # The order may have a place again, and another credit.
+    return order.with_due_time(reduced)
 
 
 async def _give_back(

@@ -8,7 +8,7 @@ from msgspec import Struct
 from engage.audit import Check
 from engage.domain.calendar import WindowKind
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import PerWindow, SameAs
+from engage.domain.earning.limits import FirstOrders, PerWindow, SameAs
 from engage.domain.earning.trace import TraceCode
 from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, TRANSFER_RULE
 from engage.domain.program import sections
@@ -25,15 +25,20 @@ SELECT * FROM unnest(
 ) AS r (program_id, program_version, rule_id, slot_type, day_slots, month_slots, source_rule_id, promise)
 """
 
+# An order that lost its place among the first, and has one again, is paid under this key and a number.
+_ORDER_KEY = "('order:' || (c.why -> 'activity' ->> 'order_id') || ':' || c.rule_id)"
+
 # The source key of a credit `c`, built anew of the parts that are stored with it. Null where an erasure has
 # removed a part.
-_BUILT_KEY = """CASE r.slot_type
+_BUILT_KEY = f"""CASE r.slot_type
     WHEN 'once' THEN c.rule_id
     WHEN 'once_per' THEN c.rule_id || ':' || (c.why -> 'inputs' ->> 'key')
     WHEN 'daily_streak' THEN c.rule_id || ':' || (c.why -> 'inputs' ->> 'day')
     WHEN 'day' THEN c.rule_id || ':' || to_char(c.of_day, 'YYYY-MM-DD') || ':' || c.day_slot
     WHEN 'month' THEN c.rule_id || ':' || to_char(c.of_month, 'YYYY-MM') || ':' || c.month_slot
     WHEN 'order' THEN c.reference || ':' || c.rule_id
+    WHEN 'first_orders' THEN {_ORDER_KEY}
+        || coalesce(substring(right(c.source_key, -length({_ORDER_KEY})) FROM '^:[0-9]+$'), '')
     WHEN 'transfer' THEN CASE WHEN right(c.source_key, 37) = ':' || c.id THEN c.source_key ELSE '' END
     ELSE CASE WHEN starts_with(c.source_key, r.slot_type || ':') THEN c.source_key ELSE '' END
 END"""
@@ -124,7 +129,7 @@ def _row(program: Program, rule: Rule) -> _Row:
         program,
         rule.id,
         "order"
-        if rule.on.activity == "order"
+        if rule.on.activity == "order" and not isinstance(limit, FirstOrders)
         else limit.window
         if isinstance(limit, PerWindow)
         else limit.kind,
