@@ -135,11 +135,16 @@ def returned_share(lines: list[Line], of: str) -> Fraction:
 class Order:
     lines: list[Line]
     total: int
+    paid: datetime
     credit: Credit | None
     hold: Hold | None
     delivered: datetime | None = None
-    cancelled: bool = False
-    displaced: bool = False
+    cancelled: datetime | None = None
+
+
+def _standing(orders: list[Order], at: datetime) -> int:
+    """Return how many of these orders were not cancelled then."""
+    return sum(order.cancelled is None or order.cancelled > at for order in orders)
 
 
 @dataclass
@@ -243,7 +248,7 @@ class Member:
                 due = local.replace(hour=0, minute=0, second=0, microsecond=0)
             credit = Credit(points, due)
             self.credits.append(credit)
-        self.orders.append(Order(lines, points, credit, hold))
+        self.orders.append(Order(lines, points, self.now, credit, hold))
         return self.orders[-1]
 
     def pay_first_orders(self) -> None:
@@ -253,21 +258,36 @@ class Member:
         delivered = [
             (order.delivered, n, order)
             for n, order in enumerate(self.orders)
-            if order.total and order.delivered is not None and not order.cancelled
+            if order.total and order.delivered is not None
         ]
-        for place, (_, _, order) in enumerate(sorted(delivered, key=lambda one: one[:2])):
-            if place < self.shop.first and order.credit is None:
-                order.credit = Credit(order.total, self.now)
+        before: list[Order] = []
+        for at, _, order in sorted(delivered, key=lambda one: one[:2]):
+            changes = [at, *(other.cancelled for other in before if other.cancelled and other.cancelled > at)]
+            since = min((at for at in changes if _standing(before, at) < self.shop.first), default=None)
+            before.append(order)
+            if order.cancelled is not None:
+                continue
+            if since is None and order.credit is not None:
+                self.claw_back(order.credit, order.total, order.total)
+                order.credit = None
+            elif since is not None and order.credit is None:
+                order.credit = Credit(order.total, max(since, order.paid))
                 self.credits.append(order.credit)
                 self.take_returns(order)
-            elif place >= self.shop.first and order.credit is not None and not order.displaced:
-                order.displaced = True
-                self.claw_back(order.credit, order.total, order.total)
+            elif since is not None and order.credit is not None and order.credit.lot is None:
+                order.credit.due = max(since, order.paid)
 
-    def deliver(self, order: Order) -> None:
-        order.delivered = order.delivered or self.now
-        if order.credit and order.credit.due is None and self.shop.due == "delivery":
-            order.credit.due = self.now
+    def deliver(self, order: Order, at: datetime) -> None:
+        order.delivered = min(at, order.delivered or at)
+        if order.credit and order.credit.lot is None and self.shop.due == "delivery" and not self.shop.first:
+            order.credit.due = max(order.delivered, order.paid)
+        self.pay_first_orders()
+
+    def cancel(self, order: Order, at: datetime) -> None:
+        order.cancelled = min(at, order.cancelled or at)
+        for line in order.lines:
+            line.back = line.quantity
+        self.take_returns(order)
         self.pay_first_orders()
 
     def take_returns(self, order: Order) -> None:
@@ -282,7 +302,7 @@ class Member:
                 coupon.state = "issued"
                 if coupon.ends <= self.now:
                     coupon.ends = self.now + GRACE
-        if order.credit and not order.displaced:
+        if order.credit:
             share = Fraction(1) if everything else returned_share(counted, self.shop.earns)
             self.claw_back(order.credit, int(order.total * share), order.total)
 

@@ -85,16 +85,19 @@ class ShopScenario:
             self.member.credits.append(Credit(self.shop.welcome, self.member.now + timedelta(minutes=5)))
         self.compare()
 
-    def send(self, *events: tuple[str, dict[str, Any]], together: bool = False) -> None:
-        """Send every event twice: in two lists, or `together` in concurrent calls."""
-        now = self.services.clock.now()
+    def send(
+        self, *events: tuple[str, dict[str, Any]], at: datetime | None = None, together: bool = False
+    ) -> None:
+        """Send every event twice: in two lists, or `together` in concurrent calls. They were `at` that time,
+        now by default.
+        """
         decoded = [
             _event.decode(
                 msgspec.json.encode(
                     {
                         "id": f"e-{next(_numbers)}",
                         "type": kind,
-                        "time": now,
+                        "time": at or self.services.clock.now(),
                         "program": self.program,
                         "member_id": self.member_id,
                         "data": data,
@@ -173,7 +176,7 @@ class ShopScenario:
         )
         sent.order = self.member.pay(lines, shipping=shipping, channel=channel, method=method, hold=of)
         if early:
-            self.member.deliver(sent.order)
+            self.member.deliver(sent.order, self.services.clock.now())
         if any(back):
             for line, pieces in zip(lines, back, strict=False):
                 line.back = min(pieces, line.quantity)
@@ -181,22 +184,22 @@ class ShopScenario:
         self.orders.append(sent)
         self.compare()
 
-    def deliver(self, number: int) -> None:
+    def deliver(self, number: int, *, late: timedelta = timedelta()) -> None:
+        """Report a delivery this long after it."""
         sent = self.orders[number % len(self.orders)]
         assert sent.order is not None
-        self.send(("order.delivered", {"order_id": sent.order_id}))
-        self.member.deliver(sent.order)
+        at = self.services.clock.now() - late
+        self.send(("order.delivered", {"order_id": sent.order_id}), at=at)
+        self.member.deliver(sent.order, at)
         self.compare()
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, *, late: timedelta = timedelta()) -> None:
+        """Report a cancellation this long after it."""
         sent = self.orders[number % len(self.orders)]
         assert sent.order is not None
-        self.send(("order.cancelled", {"order_id": sent.order_id}))
-        for line in sent.order.lines:
-            line.back = line.quantity
-        sent.order.cancelled = True
-        self.member.take_returns(sent.order)
-        self.member.pay_first_orders()
+        at = self.services.clock.now() - late
+        self.send(("order.cancelled", {"order_id": sent.order_id}), at=at)
+        self.member.cancel(sent.order, at)
         self.compare()
 
     def give_back(self, number: int, parts_of: list[int], *, together: bool = False) -> None:

@@ -54,6 +54,8 @@ lines = st.lists(line, min_size=1, max_size=3)
 channel = st.sampled_from(["web", "app", "store", "store"])
 method = st.sampled_from(["card", "card", "instalments"])
 shipping = st.sampled_from([0, 5_000, 10_001])
+# Most of what the shop reports has just happened.
+late = st.sampled_from([timedelta(days=days) for days in (0, 0, 0, 1, 40, 400)])
 
 
 class ShopMachine(RuleBasedStateMachine):
@@ -124,14 +126,14 @@ class ShopMachine(RuleBasedStateMachine):
         self.scenario.redeem()
 
     @precondition(lambda self: self.scenario.orders)
-    @rule(number=st.integers(0, 9))
-    def deliver(self, number: int) -> None:
-        self.scenario.deliver(number)
+    @rule(number=st.integers(0, 9), late=late)
+    def deliver(self, number: int, late: timedelta) -> None:
+        self.scenario.deliver(number, late=late)
 
     @precondition(lambda self: self.scenario.orders)
-    @rule(number=st.integers(0, 9))
-    def cancel(self, number: int) -> None:
-        self.scenario.cancel(number)
+    @rule(number=st.integers(0, 9), late=late)
+    def cancel(self, number: int, late: timedelta) -> None:
+        self.scenario.cancel(number, late=late)
 
     @precondition(lambda self: self.scenario.orders)
     @rule(
