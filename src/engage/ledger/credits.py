@@ -73,7 +73,7 @@ class ReferencedCredit(msgspec.Struct, frozen=True):
 
 
 class OrderCredits(msgspec.Struct, frozen=True):
-    """What the ledger has of a rule and an order: a credit in this state, if any, and how many of which the
+    """The ledger's word of a rule and an order: a credit in this state, if any, and how many of which the
     order lost the place.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SimulatedFirstOrders:
-    """How often each order of a member has lost its place of a rule, besides what is known of all orders."""
+    """The losses of places by each order of a member, by rule, besides what is known of all orders."""
 
     def __init__(self, member: "SimulatedMember") -> None:
         self._member = member
