@@ -152,6 +152,8 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "getProgramVersion": ("GET", f"{versions}/2022", None),
         "publishProgramVersion": ("POST", versions, {"document": "id = 1"}),
         "createCampaign": ("POST", campaigns, CAMPAIGN),
+        "getCampaignReport": ("GET", f"{campaigns}/spring/report{named}", None),
+        "listCampaigns": ("GET", f"{campaigns}{named}", None),
         "getCampaign": ("GET", f"{campaigns}/spring{named}", None),
         "updateCampaign": ("PUT", f"{campaigns}/spring", CAMPAIGN),
         "duplicateCampaign": ("POST", f"{campaigns}/spring/duplicate{named}", {"new_id": "summer"}),

@@ -13,6 +13,7 @@ from engage.domain.campaigns.part_validation import taken_id_problems
 from engage.domain.campaigns.surroundings import Surroundings
 from engage.domain.campaigns.validation import problems
 from engage.domain.program.program import Program
+from engage.programs import campaigns as presets
 
 EU: Sequence[Program] = [programs.read(f"eu-mi-points/{name}") for name in ("2020", "2022", "2025")]
 IN: Sequence[Program] = [programs.read("in-mi-tokens/2017")]
@@ -270,3 +271,12 @@ def test_an_amount_needs_currencies_with_the_same_decimals() -> None:
 def test_without_known_segments_none_is_unknown() -> None:
     audience = {"audience": {"segments": ["anyone"]}}
     assert mistakes(campaign(**audience), around(segments=None)) == {}
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_the_preset_campaigns_are_valid(name: str) -> None:
+    program_id = name.partition("/")[0]
+    versions = [programs.read(each) for each in programs.names() if each.startswith(f"{program_id}/")]
+    preset = presets.read(name)
+    known = around(programs=versions, segments=preset.audience.segments or [])
+    assert mistakes(preset, known) == {}

@@ -1,6 +1,7 @@
 """Operators write campaigns, approve them, and move them through their life."""
 
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from litestar import Controller, Request, get, post, put
@@ -14,8 +15,10 @@ from engage.api.http.callers import approver_of, opened_programs, operator_idemp
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import APPROVER, OPERATOR, Repeat, contract
+from engage.api.http.pages import PAGE, Cursor, Limit, cut, name_after, no_cursor
 from engage.api.http.parameters import NOT_GIVEN
 from engage.api.http.problems import FieldError, invalid, invalid_document
+from engage.domain.accounts.period import InvalidPeriod, parse_instant
 from engage.domain.activity import ONE_LINE
 from engage.domain.campaigns.definition import Campaign, CampaignId
 from engage.domain.campaigns.lifecycle import ActionKind, State
@@ -23,6 +26,7 @@ from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.refusals import UseCase
 from engage.flows.campaigns.act import ActedVersion, act
 from engage.flows.campaigns.change import WrittenVersion, change, create, duplicate
+from engage.flows.campaigns.overview import CampaignItem, Place, Wanted, list_campaigns
 from engage.flows.campaigns.read import CampaignView, SeveralPrograms, find_campaign, show_campaign
 from engage.flows.campaigns.report import CampaignReport, report_campaign
 from engage.store.api_keys import ApiKey
@@ -35,6 +39,31 @@ ProgramParameter = Annotated[
         name="program",
         description="The campaign's program. Needed only where several programs have this id.",
         max_length=32,
+    ),
+]
+ProgramOfList = Annotated[
+    str, QueryParameter(name="program", description="Only of this program.", max_length=32)
+]
+StateParameter = Annotated[
+    Literal[State, ""],
+    QueryParameter(
+        name="state", description="Only with a version in this state: the approved, or the newest."
+    ),
+]
+FromParameter = Annotated[
+    str,
+    QueryParameter(
+        name="from",
+        description="Only those that end later: an instant (RFC 3339), or a date, for its beginning in UTC.",
+        max_length=40,
+    ),
+]
+UntilParameter = Annotated[
+    str,
+    QueryParameter(
+        name="until",
+        description="Only those that begin earlier: an instant (RFC 3339), or a date, for its end in UTC.",
+        max_length=40,
     ),
 ]
 VersionParameter = Annotated[
@@ -51,6 +80,13 @@ class CampaignVersion(Struct, frozen=True):
     id: str
     version: int
     state: State
+
+
+class CampaignPage(Struct, frozen=True):
+    """A page of campaigns."""
+
+    items: list[CampaignItem]
+    next_cursor: str | None
 
 
 class RejectionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +130,36 @@ class CampaignController(Controller):
             return _created(await create(api.services, campaign, operator=key.name, keyed=once))
         except DocumentError as error:
             raise invalid_document(error.problems) from None
+
+    @get(
+        security=(APPROVER,),
+        operation_id="listCampaigns",
+        summary="List campaigns",
+        response_description="A page of campaigns, the latest first.",
+        opt=contract(),
+    )
+    async def campaigns(
+        self,
+        request: Request[Any, Any, Any],
+        program: ProgramOfList = NOT_GIVEN,
+        in_state: StateParameter = NOT_GIVEN,
+        since: FromParameter = NOT_GIVEN,
+        until: UntilParameter = NOT_GIVEN,
+        cursor: Cursor = NOT_GIVEN,
+        limit: Limit = PAGE,
+    ) -> Answer[CampaignPage]:
+        """Of the programs that the key opens. Each by the version that was approved last, or its newest."""
+        api, key = await approver_of(request.scope)
+        check_query(request, "program", "state", "from", "until", "cursor", "limit")
+        wanted = Wanted(
+            state=in_state or None,
+            start=_moment(since, "from", end=False),
+            end=_moment(until, "until", end=True),
+        )
+        programs = opened_programs(api, key, program)
+        found = await list_campaigns(api.services, programs, wanted, after=_place(cursor), limit=limit + 1)
+        page, next_cursor = cut(found, limit, lambda placed: "/".join(map(str, placed[0])))
+        return answer(CampaignPage([item for _, item in page], next_cursor))
 
     @get(
         "/{campaign_id:str}",
@@ -329,6 +395,25 @@ async def _find(api: Api, key: ApiKey, campaign_id: str, program: str) -> Campai
         return await find_campaign(api.services, opened_programs(api, key, program), campaign_id)
     except SeveralPrograms:
         raise invalid(FieldError("program", "needed: campaigns of several programs have this id")) from None
+
+
+def _moment(text: str, field: str, *, end: bool) -> datetime | None:
+    """Raises Refusal invalid_request."""
+    try:
+        return parse_instant(text, field, end=end) if text else None
+    except InvalidPeriod as error:
+        raise invalid(FieldError(error.field, str(error))) from None
+
+
+def _place(cursor: str) -> Place | None:
+    """Raises Refusal invalid_request."""
+    if not cursor:
+        return None
+    begins, _, key = name_after(cursor).partition("/")
+    program_id, _, campaign_id = key.partition("/")
+    if not begins.removeprefix("-").isdecimal():
+        raise no_cursor()
+    return int(begins), program_id, campaign_id
 
 
 def _created(written: WrittenVersion) -> Answer[CampaignVersion]:

@@ -40,9 +40,9 @@ def name_after(cursor: str) -> str:
     try:
         name = _bytes(cursor).decode()
     except UnicodeDecodeError:
-        raise _no_cursor() from None
+        raise no_cursor() from None
     if not name.isprintable():
-        raise _no_cursor()
+        raise no_cursor()
     return name
 
 
@@ -70,7 +70,7 @@ def _decode(cursor: str, length: int) -> bytes:
     """Raises Refusal invalid_request unless a cursor has `length` bytes."""
     key = _bytes(cursor)
     if len(key) != length:
-        raise _no_cursor()
+        raise no_cursor()
     return key
 
 
@@ -79,8 +79,9 @@ def _bytes(cursor: str) -> bytes:
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise _no_cursor() from None
+        raise no_cursor() from None
 
 
-def _no_cursor() -> Refusal:
+def no_cursor() -> Refusal:
+    """The refusal of a cursor of another list, or of none."""
     return invalid(FieldError("cursor", "not a cursor of this list"))

@@ -1,7 +1,9 @@
 """The actions of operators on campaigns, in order. They are added and never changed."""
 
+from collections.abc import Sequence
+
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.lifecycle import Action
@@ -16,9 +18,22 @@ async def count(conn: AsyncConnection) -> int:
 
 async def read_all(conn: AsyncConnection) -> dict[CampaignKey, list[Action]]:
     """Read all actions by campaign, each campaign's in their order."""
+    return await _read(conn, true())
+
+
+async def read_of_programs(
+    conn: AsyncConnection, program_ids: Sequence[str]
+) -> dict[CampaignKey, list[Action]]:
+    """The same of some programs."""
+    return await _read(conn, campaign_actions.c.program_id.in_(program_ids))
+
+
+async def _read(conn: AsyncConnection, which: ColumnElement[bool]) -> dict[CampaignKey, list[Action]]:
     c = campaign_actions.c
-    query = select(c.program_id, c.campaign_id, *columns(campaign_actions, Action)).order_by(
-        c.program_id, c.campaign_id, c.number
+    query = (
+        select(c.program_id, c.campaign_id, *columns(campaign_actions, Action))
+        .where(which)
+        .order_by(c.program_id, c.campaign_id, c.number)
     )
     found: dict[CampaignKey, list[Action]] = {}
     for program_id, campaign_id, *action in await conn.execute(query):

@@ -9,11 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.definition import Campaign
+from engage.schema.credits import credits as credits_table
 from engage.schema.members import members
 from engage.schema.rows import Batch
 from engage.store.campaigns.budgets import KEPT
 from engage.store.campaigns.versions import CampaignKey
 
+_KEYS = Batch("k", credits_table, "program_id", "campaign")
 _WINDOWS = Batch(
     "w",
     members,
@@ -36,6 +38,17 @@ _TOTALS = text(f"""
 SELECT coalesce(sum(kept), 0)::bigint, count(*) FILTER (WHERE kept > 0),
        count(DISTINCT member_id) FILTER (WHERE kept > 0)
 FROM ({_CREDITS}) g
+""")  # noqa: S608
+
+_POINTS = text(f"""
+SELECT g.program_id, g.campaign, sum(g.kept)::bigint
+FROM (
+    SELECT DISTINCT ON (c.program_id, c.campaign, c.id) c.program_id, c.campaign, {KEPT} AS kept
+    FROM {_KEYS} JOIN credits c USING (program_id, campaign)
+    WHERE c.unit = 'points'
+    ORDER BY c.program_id, c.campaign, c.id, {KEPT} DESC
+) g
+GROUP BY 1, 2
 """)  # noqa: S608
 
 _BY_HOUR = text(f"""
@@ -133,6 +146,12 @@ class Outcome(Struct, frozen=True):
 async def read_totals(conn: AsyncConnection, key: CampaignKey) -> Totals:
     """Read what a campaign has granted."""
     return Totals(*(await conn.execute(_TOTALS, _named(key))).one())
+
+
+async def read_points(conn: AsyncConnection, keys: Sequence[CampaignKey]) -> dict[CampaignKey, int]:
+    """Read the points that campaigns have granted; those that granted none are missing."""
+    rows = await conn.execute(_POINTS, _KEYS.of(keys))
+    return {(program_id, campaign_id): points for program_id, campaign_id, points in rows}
 
 
 async def read_hours(conn: AsyncConnection, key: CampaignKey, *, most: int) -> list[HourGrants]:

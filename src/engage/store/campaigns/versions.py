@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,6 +61,26 @@ async def read_with_parts(
         select(*columns(campaign_versions, StoredVersion))
         .where(c.program_id == program_id, or_(*(c.document[field] != text("'[]'") for field in fields)))
         .order_by(c.campaign_id, c.version)
+    )
+    return [from_row(StoredVersion, row) for row in await conn.execute(query)]
+
+
+async def read_outlines(conn: AsyncConnection, program_ids: Sequence[str]) -> list[StoredVersion]:
+    """Read all versions of the campaigns of these programs, those of a campaign in their order. Their
+    documents have no more than title, times and countries.
+    """
+    c = campaign_versions.c
+    fields = ("id", "program", "title", "from", "until", "zone")
+    outline = func.jsonb_build_object(
+        *(part for name in fields for part in (name, c.document[name])),
+        "audience",
+        func.jsonb_build_object("countries", c.document["audience"]["countries"]),
+    )
+    read = [
+        outline if column is c.document else column for column in columns(campaign_versions, StoredVersion)
+    ]
+    query = (
+        select(*read).where(c.program_id.in_(program_ids)).order_by(c.program_id, c.campaign_id, c.version)
     )
     return [from_row(StoredVersion, row) for row in await conn.execute(query)]
 

@@ -1,0 +1,128 @@
+"""The list of campaigns: one line for each, with its state, its time, and what it has granted."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+
+from engage.domain.campaigns.lifecycle import State
+from engage.domain.campaigns.zones import zones_of
+from engage.domain.document.texts import Texts
+from engage.flows.campaigns.campaign import StoredCampaign, document_of
+from engage.flows.reports.reader import reading
+from engage.runtime.services import Services
+from engage.store.campaigns.actions import read_of_programs
+from engage.store.campaigns.budgets import read_left
+from engage.store.campaigns.report import read_points
+from engage.store.campaigns.versions import CampaignKey, StoredVersion, read_outlines
+
+TIMEOUT_S: Final = 20.0
+
+# Where a campaign stands in the list, the latest first: its beginning in negative seconds, program and id.
+Place = tuple[int, str, str]
+
+
+class CampaignItem(Struct, frozen=True, kw_only=True):
+    """A campaign by the version that was approved last, or without one by its newest.
+
+    `newest_version` and `newest_state` are those of the newest. `points_granted`: by all versions so far,
+    without what was taken back. `budget_left` is of points; null without such a limit.
+    """
+
+    id: str
+    program: str
+    title: Texts
+    state: State
+    version: int
+    from_: datetime = field(name="from")
+    until: datetime
+    zone: str
+    newest_version: int
+    newest_state: State
+    points_granted: int
+    budget_left: int | None
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """The campaigns that are asked for: with a version in this state that was approved last or is the newest,
+    and with some time after `start` and before `end`.
+    """
+
+    state: State | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+class _Found(Struct, frozen=True):
+    campaign: StoredCampaign
+    shown: StoredVersion
+    place: Place
+
+
+async def list_campaigns(
+    services: Services, programs: Sequence[str], wanted: Wanted, *, after: Place | None, limit: int
+) -> list[tuple[Place, CampaignItem]]:
+    """The campaigns of these programs that come after a place, the latest first. Raises Unavailable."""
+    now = services.clock.now()
+    async with reading(services.settings, TIMEOUT_S) as conn:
+        outlines = await read_outlines(conn, programs)
+        actions = await read_of_programs(conn, programs)
+        stored = [
+            StoredCampaign(own, actions[key], services.programs.versions(key[0]))
+            for key, own in _by_campaign(outlines).items()
+        ]
+        found = [one for one in _found(stored, wanted, now) if after is None or one.place > after]
+        page = sorted(found, key=lambda one: one.place)[:limit]
+        keys = [one.shown.key for one in page]
+        points = await read_points(conn, keys)
+        left = await read_left(conn, keys)
+    return [
+        (
+            one.place,
+            _item(one, now, points.get(key, 0), left[key].points if key in left else None),
+        )
+        for one, key in zip(page, keys, strict=True)
+    ]
+
+
+def _by_campaign(outlines: Iterable[StoredVersion]) -> dict[CampaignKey, list[StoredVersion]]:
+    found: dict[CampaignKey, list[StoredVersion]] = {}
+    for version in outlines:
+        found.setdefault(version.key, []).append(version)
+    return found
+
+
+def _found(stored: Iterable[StoredCampaign], wanted: Wanted, now: datetime) -> Iterator[_Found]:
+    for campaign in stored:
+        versions = [campaign.live or campaign.newest]
+        if wanted.state is not None:
+            versions = [
+                version
+                for version in (*versions, campaign.newest)
+                if campaign.state(version, now) == wanted.state
+            ]
+        for shown in versions[:1]:
+            document = document_of(shown)
+            zones = zones_of(document, campaign.programs)
+            begins, ends = document.first_instant(zones), document.last_instant(zones)
+            if (wanted.end is None or begins < wanted.end) and (wanted.start is None or ends > wanted.start):
+                yield _Found(campaign, shown, (-int(begins.timestamp()), *shown.key))
+
+
+def _item(found: _Found, now: datetime, points: int, left: int | None) -> CampaignItem:
+    document, newest = document_of(found.shown), found.campaign.newest
+    return CampaignItem(
+        id=document.id,
+        program=document.program,
+        title=document.title,
+        state=found.campaign.state(found.shown, now),
+        version=found.shown.version,
+        from_=document.from_,
+        until=document.until,
+        zone=document.zone,
+        newest_version=newest.version,
+        newest_state=found.campaign.state(newest, now),
+        points_granted=points,
+        budget_left=left,
+    )
