@@ -14,20 +14,29 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.program.program import Program
 
-Parameters = Callable[[Sequence[Program]], Mapping[str, Any]]
+
+class Published(Struct, frozen=True):
+    """All published versions of programs, and all approved ones of campaigns."""
+
+    programs: Sequence[Program]
+    campaigns: Sequence[PublishedCampaign] = ()
 
 
-def _no_parameters(_programs: Sequence[Program]) -> Mapping[str, Any]:
+Parameters = Callable[[Published], Mapping[str, Any]]
+
+
+def _no_parameters(_published: Published) -> Mapping[str, Any]:
     return {}
 
 
 class Check(Struct, frozen=True):
     """A promise, and the query for the rows that break it. A broken `warning` is late, not wrong.
 
-    The query can use :now, :wall (without the sandbox's offset) and what `parameters` makes of all published
-    versions.
+    The query can use :now, :wall (without the sandbox's offset) and what `parameters` makes of all that is
+    published.
     """
 
     name: str
@@ -63,14 +72,14 @@ async def run_check(
     conn: AsyncConnection,
     check: Check,
     *,
-    programs: Sequence[Program],
+    published: Published,
     now: datetime,
     wall: datetime,
     limit: int,
 ) -> Finding:
-    """Run a check; up to `limit` of the rows that break it. `programs` are all published versions."""
+    """Run a check; up to `limit` of the rows that break it."""
     query = f"SELECT count(*) OVER () AS all_rows, broken.* FROM ({check.query}) broken LIMIT :limit"  # noqa: S608
-    values = {**check.parameters(programs), "now": now, "wall": wall, "limit": limit}
+    values = {**check.parameters(published), "now": now, "wall": wall, "limit": limit}
     result = await conn.execute(text(query), values)
     columns = list(result.keys())[1:]
     rows = [tuple(row) for row in result]

@@ -34,6 +34,25 @@ class Occasion(Struct, frozen=True):
     at: datetime
     campaigns: Sequence[PublishedCampaign]
 
+    @property
+    def member(self) -> MemberKey:
+        return self.facts.program, self.facts.member_id
+
+    @property
+    def needs_facts(self) -> bool:
+        """True if something of the member has to be read."""
+        return any(asks_for(each.campaign, self.facts) for each in self.campaigns)
+
+    def reached_by(self, facts: Facts) -> frozenset[str]:
+        """The campaigns that are for the member, by all facts."""
+        return frozenset(each.id for each in self.campaigns if why_not(each.campaign, facts, self.at) is None)
+
+    def moment(self, program: Program) -> Moment:
+        """The moment at which levels are asked for, of the groups of a version."""
+        asked = self.levels
+        groups = [group for group in program.tier_groups if any(each.id in asked for each in group.levels)]
+        return Moment(groups, self.at, self.facts.zone)
+
     def asking(self, need: Need) -> list[PublishedCampaign]:
         """The campaigns for which it matters what is read of the member."""
         return [each for each in self.campaigns if need in asks_for(each.campaign, self.facts)]
@@ -74,12 +93,6 @@ class Audiences:
             occasion.facts, levels=levels, segments=segments, last_order_at=max(before, default=None)
         )
 
-    def reached_by(self, occasion: Occasion, facts: Facts) -> frozenset[str]:
-        """The campaigns that are for the member."""
-        return frozenset(
-            each.id for each in occasion.campaigns if why_not(each.campaign, facts, occasion.at) is None
-        )
-
 
 async def read_audiences(conn: AsyncConnection, occasions: Collection[Occasion]) -> Audiences:
     """Read what the campaigns of occasions ask for, apart from levels."""
@@ -97,15 +110,31 @@ async def campaigns_for(
     if not in_force:
         return []
     occasion = Occasion(facts_of(member, zone), at, in_force)
-    asked = occasion.levels
-    groups = [group for group in program.tier_groups if any(level.id in asked for level in group.levels)]
-    moment = Moment(groups, at, zone)
-    levels = await read_levels(conn, {member.key: [moment]}, changed=())
-    audiences = await read_audiences(conn, [occasion])
-    reached_by = audiences.reached_by(
-        occasion, audiences.facts(occasion, ids_of(levels.at(member.key, moment)))
-    )
+    (reached_by,) = await read_reach(conn, [(occasion, program)])
     return [each for each in in_force if each.id in reached_by]
+
+
+def with_rules_of(campaigns: Iterable[PublishedCampaign]) -> list[PublishedCampaign]:
+    """Those that have rules of their own."""
+    return [each for each in campaigns if each.campaign.rules]
+
+
+async def read_reach(
+    conn: AsyncConnection, asked: Sequence[tuple[Occasion, Program]]
+) -> list[frozenset[str]]:
+    """The campaigns that are for the member of each occasion, under a program version. Reads only what
+    decides that.
+    """
+    moments = [occasion.moment(program) for occasion, program in asked]
+    by_member: dict[MemberKey, list[Moment]] = {}
+    for (occasion, _), moment in zip(asked, moments, strict=True):
+        by_member.setdefault(occasion.member, []).append(moment)
+    levels = await read_levels(conn, by_member, changed=())
+    audiences = await read_audiences(conn, [occasion for occasion, _ in asked])
+    return [
+        occasion.reached_by(audiences.facts(occasion, ids_of(levels.at(occasion.member, moment))))
+        for (occasion, _), moment in zip(asked, moments, strict=True)
+    ]
 
 
 def facts_of(member: Member, zone: str) -> Facts:

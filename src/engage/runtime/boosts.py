@@ -90,7 +90,7 @@ class _Decision:
         self._occasion = occasion = activity.occasion
         self._campaigns = campaigns
         if occasion is not None:
-            self._reached_by = audiences.reached_by(occasion, audiences.facts(occasion, ids_of(held)))
+            self._reached_by = occasion.reached_by(audiences.facts(occasion, ids_of(held)))
 
     def beside(self, credit: NewCredit) -> tuple[Boost, ...]:
         if self._occasion is None:

@@ -14,12 +14,14 @@ from engage.domain.campaigns.bases import Base, base_of
 from engage.domain.campaigns.boosting import additions_beside
 from engage.domain.campaigns.budget import Wanted
 from engage.domain.campaigns.definition import Campaign
-from engage.domain.campaigns.index import CampaignIndex, Candidate
+from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, PublishedCampaign
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.keys import MemberKey
 from engage.runtime.audiences import Occasion, facts_of
 from engage.runtime.budgets import take
+from engage.runtime.campaign_cache import NO_CAMPAIGNS
+from engage.runtime.terms import Acting
 from engage.store.members.members import Member
 
 Boosts = tuple[Boost, ...]
@@ -33,22 +35,29 @@ class CampaignBoosts:
     def __init__(self, indexes: Mapping[str, CampaignIndex], now: datetime) -> None:
         self._indexes = indexes
         self._now = now
-        self._candidates: dict[tuple[int, str], tuple[Candidate, ...]] = {}
+        self._candidates: dict[tuple[str, str, datetime, str, str], Candidates] = {}
         self._decided: dict[tuple[int, tuple[int, ...]], Boosts] = {}
 
     def exist(self, program_id: str) -> bool:
-        """True if a program has campaigns that boost, at whatever time."""
-        index = self._indexes.get(program_id)
-        return index is not None and bool(index.boosted_rules)
+        """True if a program has campaigns, at whatever time."""
+        return program_id in self._indexes
+
+    def paying(self, acting: Acting) -> tuple[PublishedCampaign, ...]:
+        """The campaigns in force that have rules of their own about what a member does."""
+        return acting.paying(self._indexes, self._now)
 
     def may_boost(self, credit: NewCredit) -> bool:
         """True if a campaign is about the credit's rule, at whatever time."""
         index = self._indexes.get(credit.why.program)
         return index is not None and credit.rule_id in index.boosted_rules
 
-    def occasion(self, member: Member, credits: Iterable[NewCredit]) -> Occasion | None:
-        """The occasion of the credits of one activity; None where no campaign boosts them."""
-        campaigns = {}
+    def occasion(
+        self, member: Member, credits: Iterable[NewCredit], paying: Sequence[PublishedCampaign] = ()
+    ) -> Occasion | None:
+        """The occasion of the credits of one activity; None where no campaign boosts them and none is
+        `paying`.
+        """
+        campaigns = {each.id: each for each in paying}
         why = None
         for credit in credits:
             why = credit.why
@@ -102,22 +111,21 @@ class CampaignBoosts:
         if campaign_id is None or version is None or not self.has_budget(program_id, campaign_id):
             return None
         found = self._indexes[program_id].find(campaign_id, version)
-        return None if found is None or found.budget is None else found
+        return None if found is None or found.campaign.budget is None else found.campaign
 
     def of_order(self, base: Base, country: str, campaigns: frozenset[str]) -> Boosts:
         """The same of a credit of an order."""
         found = self._candidates_of(base.credit, country)
         return boosts_beside(base, [each for each in found if each.published.id in campaigns])
 
-    def _candidates_of(self, credit: NewCredit, country: str) -> tuple[Candidate, ...]:
-        key = id(credit), country
+    def _candidates_of(self, credit: NewCredit, country: str) -> Candidates:
+        why = credit.why
+        key = why.program, credit.rule_id, why.at, why.zone, country
         found = self._candidates.get(key)
         if found is None:
-            index, why = self._indexes.get(credit.why.program), credit.why
+            index = self._indexes.get(why.program, NO_CAMPAIGNS)
             at = min(why.at, self._now)
-            found = (
-                () if index is None else index.boosting(credit.rule_id, at, country=country, zone=why.zone)
-            )
+            found = index.boosting(credit.rule_id, at, country=country, zone=why.zone)
             self._candidates[key] = found
         return found
 

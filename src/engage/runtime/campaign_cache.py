@@ -14,14 +14,19 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
+from engage.domain.campaigns.composition import terms_name, with_rules
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import READ_WITHIN, Action, intervals
+from engage.domain.earning.terms import EarningTerms
+from engage.domain.program.program import Program
 from engage.runtime.database import one_statement
 from engage.store.campaigns import actions as stored_actions
 from engage.store.campaigns.versions import CampaignKey, StoredVersion, read_approved
 
 NO_CAMPAIGNS = CampaignIndex(())
+
+TERMS_KEPT = 1_000
 
 
 class CampaignCache:
@@ -32,6 +37,7 @@ class CampaignCache:
         self._known_until = datetime.min.replace(tzinfo=UTC)
         self._count = 0
         self._indexes: dict[str, CampaignIndex] = {}
+        self._terms: dict[tuple[str, str], EarningTerms] = {}
         # Of many who find that too little is known, one reads it.
         self._refreshing = asyncio.Lock()
 
@@ -44,18 +50,48 @@ class CampaignCache:
         """The campaigns of a program, as of the last refresh."""
         return self._indexes.get(program_id, NO_CAMPAIGNS)
 
-    async def at(self, conn: AsyncConnection, at: datetime) -> Mapping[str, CampaignIndex]:
+    async def at(self, source: AsyncEngine | AsyncConnection, at: datetime) -> Mapping[str, CampaignIndex]:
         """The campaigns of all programs that have some, with everything that is in force at an instant, which
         is not ahead of the clock.
 
-        What is missing is read on this connection: a posting that waited for another one would hold its own
-        meanwhile. Each statement of its transaction sees what is committed.
+        Who has a connection gives it: a posting that waited for another one would hold its own meanwhile.
+        Each statement of its transaction sees what is committed. Raises Unavailable.
         """
         if at >= self._known_until:
+            if isinstance(source, AsyncEngine):
+                async with one_statement(source) as conn:
+                    return await self.at(conn, at)
             async with self._refreshing:
                 if at >= self._known_until:
-                    await self._refresh(conn)
+                    await self._refresh(source)
         return self._indexes
+
+    async def versions(
+        self, db: AsyncEngine, program_id: str, names: Sequence[tuple[str, int]]
+    ) -> list[PublishedCampaign]:
+        """The versions that decided something, which another process may have known before this one does.
+
+        Raises Unavailable.
+        """
+        for _ in range(2):
+            index = self.of(program_id)
+            found = [each for name in names if (each := index.find(*name)) is not None]
+            if len(found) == len(names):
+                return found
+            await self.refresh(db)
+        raise AssertionError(f"{names} of {program_id} decided, and are not approved")
+
+    def terms(self, program: Program, campaigns: Sequence[PublishedCampaign]) -> EarningTerms:
+        """The earning terms of a program version with the rules of campaigns, which are made once."""
+        if not campaigns:
+            return program.earning
+        key = program.id, terms_name(program.version, campaigns)
+        found = self._terms.get(key)
+        if found is None:
+            if len(self._terms) >= TERMS_KEPT:
+                self._terms.clear()
+            found = self._terms[key] = with_rules(program.earning, campaigns)
+        return found
 
     async def refresh(self, db: AsyncEngine) -> None:
         """Raises Unavailable."""

@@ -6,15 +6,19 @@ from typing import Any
 
 from msgspec import Struct
 
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 
 
 class Offer(Struct, frozen=True):
-    """The program version and the market that apply to a member now."""
+    """The program version and the market that apply to a member now. `terms` have the rules of campaigns that
+    are for the member too.
+    """
 
     program: Program
     market: Market
+    terms: EarningTerms
 
 
 class HomeContext(Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.clock import Clock
+from engage.domain.campaigns.composition import named_parts
 from engage.domain.market import Market
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
@@ -92,13 +93,15 @@ class ProgramCache:
         return versions
 
     async def version(self, db: AsyncEngine, program_id: str, name: str) -> Program:
-        """The version that decided something, which another process may have known before this one does.
+        """The version that decided something, with the rules of campaigns or without, which another process
+        may have known before this one does.
 
         Raises Unavailable.
         """
+        wanted, _ = named_parts(name)
         for _ in range(2):
             for version in self.versions(program_id):
-                if version.version == name:
+                if version.version == wanted:
                     return version
             await self.refresh(db)
         raise AssertionError(f"version {name} of {program_id} decided, and is not published")

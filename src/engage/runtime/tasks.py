@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.tasks import Task
@@ -14,13 +16,17 @@ from engage.store.members.members import Member
 
 
 class TaskContext(Struct, frozen=True):
-    """A member at an instant, and the program version and the market that apply in their country."""
+    """A member at an instant, and the program version and the market that apply in their country. `campaigns`
+    are for the member then, and `terms` have their rules too.
+    """
 
     services: Services
     now: datetime
     member: Member
     program: Program
     market: Market
+    terms: EarningTerms
+    campaigns: Sequence[PublishedCampaign]
 
     @property
     def country(self) -> str:

@@ -1,22 +1,21 @@
 """Checks of tables that belong to no feature, for the audit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from engage.audit import Check
+from engage.audit import Check, Published
 from engage.domain.calendar import start_of_day
-from engage.domain.program.program import Program
 from engage.store.audit_log import digest_sql
 
 
-def _beginnings(programs: Sequence[Program]) -> Mapping[str, Any]:
+def _beginnings(published: Published) -> Mapping[str, Any]:
     """The beginning of each version, in the first of its countries."""
     return {
-        "programs": [version.id for version in programs],
-        "versions": [version.version for version in programs],
+        "programs": [version.id for version in published.programs],
+        "versions": [version.version for version in published.programs],
         "beginnings": [
             min(start_of_day(version.in_force_from, market.zone) for market in version.countries.values())
-            for version in programs
+            for version in published.programs
         ],
     }
 

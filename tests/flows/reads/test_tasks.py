@@ -334,7 +334,7 @@ async def test_all_sources_are_read_by_one_statement_and_name_no_parameter_twice
     clock = stopped_clock(services)
     program, market = services.programs.in_force(PROGRAM, at=clock.at, country="ES")
     member = await services.members.get(services.db, PROGRAM, "m-1")
-    context = TaskContext(services, clock.at, member, program, market)
+    context = TaskContext(services, clock.at, member, program, market, program.earning, [])
     names = [name for source in reads.SOURCES for name in source.parameters(context)]
     assert len(set(names)) == len(names)
     sent: list[str] = []

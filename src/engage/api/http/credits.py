@@ -43,7 +43,7 @@ def titles_in(language: str, campaigns: CampaignIndex) -> TitleOf:
 
     def title_of(campaign_id: str, version: int) -> str | None:
         found = campaigns.find(campaign_id, version)
-        return None if found is None else text_in(found.title, language)
+        return None if found is None else text_in(found.campaign.title, language)
 
     return title_of
 

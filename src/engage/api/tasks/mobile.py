@@ -16,6 +16,7 @@ from engage.domain.tasks import Task, TaskState, WhyNot
 from engage.flows.reads.tasks import MemberTasks, read_tasks
 from engage.messages.program_rules import award_term, limit_term
 from engage.messages.tasks import task_title, why_not_text
+from engage.runtime.tasks import TaskContext
 
 
 class WhyNotView(Struct, frozen=True):
@@ -26,15 +27,17 @@ class WhyNotView(Struct, frozen=True):
 
 
 class TaskView(Struct, frozen=True, kw_only=True):
-    """Something to earn. `rule` is that of its credits. `points` are the most that doing it once can earn:
-    all steps of a challenge that are ahead, the best prize of a game, that of a draw. They are null where
-    they depend on something: `award` says how. `kind` is that of a share, `page` that of a visit. `limits`
-    say how often. `award` and `limits` are those of an earning rule, and empty for others.
+    """Something to earn. `rule` is that of its credits, and `campaign` the one that brings it for a while.
+    `points` are the most that doing it once can earn: all steps of a challenge that are ahead, the best prize
+    of a game, that of a draw. They are null where they depend on something: `award` says how. `kind` is that
+    of a share, `page` that of a visit. `limits` say how often. `award` and `limits` are those of an earning
+    rule, and empty for others.
 
     `remaining` is null where no number limits it, `resets_at` where nothing changes by itself.
     """
 
     rule: str
+    campaign: str | None
     title: str
     points: int | None
     activity: Annotated[str, Meta(description="What to do. New ones can be added.")]
@@ -49,8 +52,8 @@ class TaskView(Struct, frozen=True, kw_only=True):
 
 
 class TaskList(Struct, frozen=True):
-    """All tasks: those of earning rules in the order of the program, then those of definitions by kind.
-    `next_cursor` is always null.
+    """All tasks: those of earning rules in the order of the program, those of campaigns after them, and those
+    of definitions by kind. `next_cursor` is always null.
     """
 
     items: list[TaskView]
@@ -86,20 +89,19 @@ def _views(found: MemberTasks, language: str) -> list[TaskView]:
     context = found.context
     if context is None:
         return []
-    rules = context.program.earning.rules.by_id
+    rules = context.terms.rules.by_id
     titles = {rule.id: rule.title_in(language) for rule in rules.values()}
-    return [
-        _view(task, rules.get(task.rule), language, titles, context.market.zone, context.market.currency)
-        for task in found.tasks
-    ]
+    return [_view(task, rules.get(task.rule), context, language, titles) for task in found.tasks]
 
 
 def _view(
-    task: Task, rule: Rule | None, language: str, titles: dict[str, str], zone: str, currency: str
+    task: Task, rule: Rule | None, context: TaskContext, language: str, titles: dict[str, str]
 ) -> TaskView:
+    zone, currency = context.market.zone, context.market.currency
     limits = [] if rule is None else [rule.limit, *rule.also]
     return TaskView(
         rule=task.rule,
+        campaign=context.terms.campaigns.get(task.rule),
         title=task_title(task, language),
         points=task.points,
         activity=task.activity,

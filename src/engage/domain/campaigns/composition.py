@@ -1,8 +1,12 @@
-"""A program together with the rules and definitions that campaigns bring."""
+"""A program together with the rules and definitions that campaigns bring.
+
+The terms of a program version with the rules of campaigns have a name, such as `2022+week#1`: what is decided
+by them is stored with it, and found again by it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -17,15 +21,35 @@ from engage.domain.program import sections
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 
+# No version of a program and no campaign has such a name.
+_WITH: Final = "+"
+_NUMBERED: Final = "#"
+
+
+def terms_name(version: str, campaigns: Iterable[PublishedCampaign]) -> str:
+    """The name of the terms of a program version with the rules of campaigns."""
+    return _WITH.join([version, *(each.name for each in campaigns)])
+
+
+def named_parts(name: str) -> tuple[str, list[tuple[str, int]]]:
+    """(the program version, the campaigns with their versions) of the name of terms"""
+    version, *campaigns = name.split(_WITH)
+    parts = (each.rpartition(_NUMBERED) for each in campaigns)
+    return version, [(id_, int(number)) for id_, _, number in parts]
+
 
 def with_rules(terms: EarningTerms, campaigns: Iterable[PublishedCampaign]) -> EarningTerms:
     """Earning terms with the rules of campaigns after those of the program."""
-    found = [(rule, each.id) for each in campaigns for rule in each.campaign.rules]
+    found = [(rule, each) for each in campaigns for rule in each.campaign.rules]
     if not found:
         return terms
     rules = [*terms.rules.by_id.values(), *(rule for rule, _ in found)]
-    payers = {rule.id: campaign_id for rule, campaign_id in found}
-    return replace(terms, rules=index_rules(rules), campaigns={**terms.campaigns, **payers})
+    return replace(
+        terms,
+        rules=index_rules(rules),
+        campaigns={**terms.campaigns, **{rule.id: each.id for rule, each in found}},
+        decided_by={rule.id: terms_name(terms.version, [each]) for rule, each in found},
+    )
 
 
 def with_definitions(program: Program, campaigns: Iterable[Campaign]) -> Program:

@@ -7,6 +7,7 @@ a zone, apart from boosts of some hours or weekdays, which change at whole minut
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from engage.domain.campaigns.definition import Campaign, CampaignBoost
 from engage.domain.campaigns.lifecycle import Interval
+from engage.domain.earning.index import RuleIndex, index_rules
 from engage.domain.program.kinds import KINDS
 
 CAPACITY = 10_000
@@ -22,7 +24,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class PublishedCampaign(Struct, frozen=True):
+class PublishedCampaign(Struct, frozen=True, dict=True):
     """An approved version, and the times in which it was or is in force, apart from those of its document."""
 
     campaign: Campaign
@@ -37,6 +39,11 @@ class PublishedCampaign(Struct, frozen=True):
     def name(self) -> str:
         """The version as traces and credits name it."""
         return f"{self.campaign.id}#{self.version}"
+
+    @cached_property
+    def rules(self) -> RuleIndex:
+        """The campaign's own rules."""
+        return index_rules(self.campaign.rules)
 
     def is_in_force(self, at: datetime, zone: str) -> bool:
         """Tell whether it is in force at an instant for members of a zone."""
@@ -79,8 +86,9 @@ class CampaignIndex:
 
     def __init__(self, published: Iterable[PublishedCampaign]) -> None:
         self.published = tuple(sorted(published, key=lambda each: (each.id, each.version)))
-        self._by_name = {(each.id, each.version): each.campaign for each in self.published}
+        self._by_name = {(each.id, each.version): each for each in self.published}
         self._changes: dict[str, list[datetime]] = {}  # By zone.
+        self._with_rules: dict[tuple[str, Span], tuple[PublishedCampaign, ...]] = {}
         self._in_force: dict[Span, tuple[PublishedCampaign, ...]] = {}
         self._boosting: dict[tuple[str, Span], tuple[Candidates, bool]] = {}
         self._timed: dict[tuple[str, Span, tuple[int, int, int]], Candidates] = {}
@@ -96,11 +104,12 @@ class CampaignIndex:
             for kind in KINDS
             for definition in kind.of(each.campaign)
         }
+        self._activities = frozenset(rule.on.activity for each in self.published for rule in each.campaign.rules)
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )
 
-    def find(self, id_: str, version: int) -> Campaign | None:
+    def find(self, id_: str, version: int) -> PublishedCampaign | None:
         """A version that was approved."""
         return self._by_name.get((id_, version))
 
@@ -114,6 +123,37 @@ class CampaignIndex:
             )
             _keep(self._in_force, span, found)
         return found
+
+    def with_rules(
+        self, activity: str, at: datetime, *, country: str, zone: str
+    ) -> tuple[PublishedCampaign, ...]:
+        """Those of the campaigns in force that have rules of their own about an activity."""
+        if activity not in self._activities:
+            return ()
+        key = activity, self._span(at, country, zone)
+        found = self._with_rules.get(key)
+        if found is None:
+            found = tuple(
+                each
+                for each in self.in_force(at, country=country, zone=zone)
+                if any(rule.on.activity == activity for rule in each.campaign.rules)
+            )
+            _keep(self._with_rules, key, found)
+        return found
+
+    def limiting(self, at: datetime, *, zone: str) -> tuple[PublishedCampaign, ...]:
+        """The campaigns that have rules with windows at an instant, even while they are paused."""
+        return tuple(
+            each
+            for each in self.published
+            if each.rules.windows and each.campaign.begins_at(zone) <= at < each.campaign.ends_at(zone)
+        )
+
+    def rules_about(self, activity: str) -> set[str]:
+        """The ids of the rules about any kind of an activity, of all versions."""
+        return {
+            rule.id for each in self.published for rule in each.campaign.rules if rule.on.activity == activity
+        }
 
     def boosting(self, rule_id: str, at: datetime, *, country: str, zone: str) -> Candidates:
         """The boosts that are about a rule at an instant, each campaign's in the order of its document."""

@@ -92,7 +92,7 @@ def new_credit(
         expires_at=None if due_at is None else expires_at(terms, unit, due_at, zone),
         why=Why(
             program=terms.program,
-            version=terms.version,
+            version=terms.decided_by.get(rule_id, terms.version),
             rule=rule_id,
             activity=activity,
             at=at,

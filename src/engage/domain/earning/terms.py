@@ -10,7 +10,8 @@ from engage.domain.earning.index import RuleIndex
 
 class EarningTerms(Struct, frozen=True, kw_only=True):
     """Everything of a program version that decides about credits. Campaigns add rules for a while:
-    `campaigns` names those that pay a rule, by its id.
+    `campaigns` names those that pay a rule, by its id, and `decided_by` the terms that a credit of such a
+    rule names as its version (`engage.domain.campaigns.composition`).
     """
 
     program: str
@@ -18,3 +19,4 @@ class EarningTerms(Struct, frozen=True, kw_only=True):
     expiry: Expiry
     rules: RuleIndex
     campaigns: Mapping[str, str] = {}
+    decided_by: Mapping[str, str] = {}

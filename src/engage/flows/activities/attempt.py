@@ -11,6 +11,7 @@ from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
 from engage.domain.earning.slots import Grant, WindowGrant, refused, wanted
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import ReferenceKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
@@ -24,6 +25,7 @@ from engage.ledger.streaks import StreakKey
 from engage.runtime.idempotency import Keyed
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
+from engage.runtime.terms import Acting
 from engage.store.members.members import Member
 
 
@@ -38,7 +40,8 @@ class Offer(Struct, frozen=True):
 
 
 class Attempt(Struct):
-    """`slots` are those that the rules want for the activity. `closed_rules` have paid, or have nothing to
+    """`terms` are those of `program`, and of campaigns that are for the member. `slots` are those that their
+    rules want for the activity. `closed_rules` have paid, or have nothing to
     pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
     `taken` are the windows in which the first slot found no place. `seqs` are the numbers of granted days
     among the events of their streaks, by rule. `late` are days that the ledger has decided, by rule, in this
@@ -49,6 +52,7 @@ class Attempt(Struct):
     activity: AnyActivity
     at: datetime
     program: Program
+    terms: EarningTerms
     zone: str
     slots: list[Slot]
     decisions: Decisions
@@ -75,7 +79,7 @@ class Attempt(Struct):
     @property
     def waits(self) -> bool:
         """True if a rule about the activity waits for the shop's word."""
-        rules = self.program.earning.rules.matching(self.activity)
+        rules = self.terms.rules.matching(self.activity)
         return any(isinstance(rule.due, OnConfirmation) for rule in rules)
 
     @property
@@ -143,7 +147,7 @@ class Attempt(Struct):
     def offers(self) -> list[Offer]:
         """An offer for each grant of this round."""
         credits = self.decisions.credits(
-            self.program, self.activity, at=self.at, zone=self.zone, grants=[*self.won, *self.grants]
+            self.terms, self.activity, at=self.at, zone=self.zone, grants=[*self.won, *self.grants]
         )
         return [Offer(self, grant, self._credits_of(grant, credits)) for grant in self.grants]
 
@@ -154,7 +158,7 @@ class Attempt(Struct):
         for credit in [*credits, *(() if late is None else self._completed(late))]:
             if credit.rule_id == rule_id:
                 rows.append(CreditToAccept(*self.member.key, id_, credit, known=known, streak_seq=seq))
-            elif self.program.earning.rules.leader(credit.rule_id).id == rule_id:
+            elif self.terms.rules.leader(credit.rule_id).id == rule_id:
                 rows.append(CreditToAccept(*self.member.key, new_id(), credit, with_id=id_))
         return rows
 
@@ -164,7 +168,7 @@ class Attempt(Struct):
             credit
             for grant in late.completed
             for credit in self.decisions.credits(
-                self.program, self.activity, at=self.at, zone=self.zone, grants=[grant]
+                self.terms, self.activity, at=self.at, zone=self.zone, grants=[grant]
             )
             if credit.rule_id != grant.slot.rule_id
         ]
@@ -183,14 +187,14 @@ class Attempt(Struct):
         slot = self.streak_slot
         found = None if slot is None else streaks.get(StreakKey(*self.member.key, slot.rule_id))
         streak = None if found is None else found.streak
-        self.slots = wanted(self.program.earning, self.activity, at=self.at, zone=self.zone, streak=streak)
+        self.slots = wanted(self.terms, self.activity, at=self.at, zone=self.zone, streak=streak)
 
     def finish(self) -> None:
         """Answers with the credits so far, or with the refusal of the first slot when there are none."""
         if self.credits:
             self.answer = self.recorded()
         else:
-            self.answer = refused(self.program.earning, self.slots[0], self.taken)
+            self.answer = refused(self.terms, self.slots[0], self.taken)
 
     def recorded(self) -> RecordedActivity:
         """Returns the answer with the credits so far."""
@@ -202,16 +206,28 @@ class Attempt(Struct):
         return RecordedActivity([view_of(row) for row in self.credits], streak, limit)
 
 
-def prepare(
-    services: Services, activity: MemberActivity, member: Member | None, decisions: Decisions
-) -> Attempt:
+def acting(services: Services, activity: MemberActivity, member: Member | None) -> Acting:
     """`member` is the survivor if the acting one was merged. Raises Refusal unknown_member, not_offered."""
     if member is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     program, market = services.programs.in_force(member.program_id, at=activity.at, country=member.country)
-    slots = decisions.wanted(program, activity.activity, at=activity.at, zone=market.zone)
+    name = str(activity.activity.__struct_config__.tag)
+    return Acting(member, program, market.zone, name, activity.at)
+
+
+def prepare(activity: MemberActivity, by: Acting, terms: EarningTerms, decisions: Decisions) -> Attempt:
+    """Raises Refusal not_offered, share_id_missing."""
+    slots = decisions.wanted(terms, activity.activity, at=activity.at, zone=by.zone)
     if not slots:
         raise Refusal(Code.NOT_OFFERED)
     return Attempt(
-        member, activity.activity, activity.at, program, market.zone, slots, decisions, activity.keyed
+        by.member,
+        activity.activity,
+        activity.at,
+        by.program,
+        terms,
+        by.zone,
+        slots,
+        decisions,
+        activity.keyed,
     )

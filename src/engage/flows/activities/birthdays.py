@@ -44,11 +44,12 @@ async def record_birthdays(services: Services, *, now: datetime, on_time: bool =
 
 
 def _programs(services: Services) -> list[str]:
-    """The programs that have a rule about birthdays, in any version."""
+    """The programs that have a rule about birthdays, in any version or campaign."""
     return [
         program_id
         for program_id in services.programs.ids()
         if any(v.earning.rules.about("birthday") for v in services.programs.versions(program_id))
+        or services.campaigns.of(program_id).rules_about("birthday")
     ]
 
 

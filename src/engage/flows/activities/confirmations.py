@@ -24,6 +24,7 @@ from engage.ledger.confirmations import (
 from engage.ledger.corrections import Correction, reduce_to, write_corrections
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
+from engage.runtime.terms import terms_named
 
 
 def is_waiting(row: CreditToAccept) -> bool:
@@ -101,10 +102,9 @@ async def _set_due(services: Services, posting: Posting, times: Mapping[Referenc
 
 
 async def _due_time(services: Services, credit: WaitingCredit, at: datetime) -> DueTime | None:
-    """The due time by the version that decided the credit; None where the confirmation came too late."""
-    program = await services.programs.version(services.db, credit.program_id, credit.version)
+    """The due time by the terms that decided the credit; None where the confirmation came too late."""
     times = confirmed(
-        program.earning,
+        await terms_named(services, credit.program_id, credit.version),
         credit.rule_id,
         activity_at=credit.activity_at,
         lapses_at=credit.lapses_at,

@@ -14,6 +14,7 @@ from engage.domain.earning.decide import decide
 from engage.domain.earning.limits import Slot
 from engage.domain.earning.slots import Grant, wanted
 from engage.domain.earning.streak import Streak, StreakView, view
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
 from engage.flows.activities.streaks import streak_terms
 
@@ -26,18 +27,18 @@ class Decisions:
     def __init__(self) -> None:
         self._results: dict[tuple[Any, ...], Any] = {}
 
-    def wanted(self, program: Program, activity: AnyActivity, *, at: datetime, zone: str) -> list[Slot]:
+    def wanted(self, terms: EarningTerms, activity: AnyActivity, *, at: datetime, zone: str) -> list[Slot]:
         return self._once(
-            ("wanted", id(program), activity, at, zone),
-            lambda: wanted(program.earning, activity, at=at, zone=zone),
+            ("wanted", id(terms), activity, at, zone),
+            lambda: wanted(terms, activity, at=at, zone=zone),
         )
 
     def credits(
-        self, program: Program, activity: AnyActivity, *, at: datetime, zone: str, grants: list[Grant]
+        self, terms: EarningTerms, activity: AnyActivity, *, at: datetime, zone: str, grants: list[Grant]
     ) -> list[NewCredit]:
         return self._once(
-            ("credits", id(program), activity, at, zone, *grants),
-            lambda: decide(program.earning, activity, at=at, zone=zone, grants=grants),
+            ("credits", id(terms), activity, at, zone, *grants),
+            lambda: decide(terms, activity, at=at, zone=zone, grants=grants),
         )
 
     def streak(self, program: Program, rule_id: str, streak: Streak, *, at: datetime) -> StreakView:

@@ -72,7 +72,7 @@ def _limits(context: HomeContext, value: Any) -> list[LimitView]:
         return []
     used = ledger.used_slots_of(value)
     views: dict[str, list[LimitView]] = {}
-    rules = context.offer.program.earning.rules
+    rules = context.offer.terms.rules
     for slot in rules.open_windows(context.now, context.offer.market.zone):
         numbers = used.get((slot.rule_id, slot.window.kind), [])
         views.setdefault(slot.rule_id, []).append(slot.view(numbers))

@@ -7,7 +7,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain import calendar
-from engage.domain.earning.index import RuleIndex
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.streak import restored_streak
 from engage.domain.program.program import Program
@@ -16,6 +16,7 @@ from engage.flows.activities.streaks import introduced, introduction, streak_ter
 from engage.gate import keys
 from engage.ledger.streaks import StreakInLedger, StreakKey, read_streaks
 from engage.ledger.used_slots import WindowQuery, query_of, read_used_slots
+from engage.runtime.campaign_cache import NO_CAMPAIGNS
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -23,25 +24,30 @@ Streaks = dict[StreakKey, StreakInLedger]
 
 
 class _Limits(Struct, frozen=True):
-    """The rules that limit a member at an instant, and the queries for the slots that were used."""
+    """The rules that limit a member at an instant, and the queries for the slots that were used. `campaigns`
+    have rules too: whether they are for the member does not matter here.
+    """
 
     member: Member
     at: datetime
     zone: str
     program: Program
-
-    @property
-    def rules(self) -> RuleIndex:
-        return self.program.earning.rules
+    campaigns: Sequence[PublishedCampaign]
 
     def streaks(self) -> list[StreakKey]:
         """The streak of each rule that counts days in a row."""
-        return [StreakKey(*self.member.key, rule.id) for rule in self.rules.streaks]
+        return [StreakKey(*self.member.key, rule.id) for rule in self.program.earning.rules.streaks]
 
     def windows(self) -> list[tuple[WindowSlot, WindowQuery]]:
         """(slot, query) of each rule with a limit per window."""
-        slots = self.rules.open_windows(self.at, self.zone)
-        return [(slot, query_of(self.member.key, slot)) for slot in slots]
+        rules = [self.program.earning.rules, *(each.rules for each in self.campaigns)]
+        # A rule may be in several versions of a campaign.
+        slots = {
+            (slot.rule_id, slot.window.kind): slot
+            for each in rules
+            for slot in each.open_windows(self.at, self.zone)
+        }
+        return [(slot, query_of(self.member.key, slot)) for slot in slots.values()]
 
 
 async def load_gate(
@@ -52,12 +58,14 @@ async def load_gate(
     Returns the members' streaks. Raises Unavailable.
     """
     limits = []
+    indexes = await services.campaigns.at(conn, services.clock.now())
     for member, at in members:
         try:
             program, market = services.programs.in_force(member.program_id, at=at, country=member.country)
         except Refusal:
             continue  # Nothing is offered in their country.
-        limits.append(_Limits(member, at, market.zone, program))
+        index = indexes.get(member.program_id, NO_CAMPAIGNS)
+        limits.append(_Limits(member, at, market.zone, program, index.limiting(at, zone=market.zone)))
     if not limits:
         return {}
     streaks = await read_streaks(conn, [streak for limit in limits for streak in limit.streaks()])

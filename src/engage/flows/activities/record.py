@@ -5,7 +5,7 @@ is there an answer. The gate may be wrong, or not know a member. Then it is load
 activity goes through another round.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +15,7 @@ from engage.domain.earning.limits import OnceSlot, StreakSlot
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed, Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
-from engage.flows.activities.attempt import Attempt, Offer, prepare
+from engage.flows.activities.attempt import Attempt, Offer, acting, prepare
 from engage.flows.activities.confirmations import with_confirmations
 from engage.flows.activities.decisions import Decisions
 from engage.flows.activities.late_days import is_late, late_day
@@ -37,6 +37,7 @@ from engage.runtime.database import one_statement, transaction
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
+from engage.runtime.terms import terms_of
 from engage.store.members.members import Member
 
 # Rounds in a row that answer nothing. A lost race costs another round, and every round uses a slot. A window
@@ -70,9 +71,7 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
     attempts: list[Attempt | Refusal] = []
     try:
         members = await services.members.find(services.db, [activity.key for activity in activities])
-        attempts = decide_each(
-            activities, lambda activity: prepare(services, activity, members.get(activity.key), decisions)
-        )
+        attempts = await _prepare(services, activities, members, decisions)
         await _run_rounds(services, not_refused(attempts))
     except Unavailable as error:
         unavailable = error
@@ -84,6 +83,22 @@ async def _record(services: Services, activities: Sequence[MemberActivity]) -> A
     return [
         attempt if isinstance(attempt, Refusal) else attempt.answer or unavailable for attempt in attempts
     ]
+
+
+async def _prepare(
+    services: Services,
+    activities: Sequence[MemberActivity],
+    members: Mapping[MemberKey, Member],
+    decisions: Decisions,
+) -> list[Attempt | Refusal]:
+    """Raises Unavailable."""
+    placed = decide_each(activities, lambda each: acting(services, each, members.get(each.key)))
+    terms = iter(await terms_of(services, services.db, not_refused(placed), now=services.clock.now()))
+    acts = [
+        by if isinstance(by, Refusal) else (activity, by, next(terms))
+        for activity, by in zip(activities, placed, strict=True)
+    ]
+    return decide_each(acts, lambda act: prepare(*act, decisions))
 
 
 async def _run_rounds(services: Services, attempts: list[Attempt]) -> None:

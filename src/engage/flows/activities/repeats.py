@@ -115,7 +115,7 @@ def _repeat(
     if all(referenced.removed for referenced in credits):
         return Refusal(Code.ACTIVITY_REMOVED)
     if not windows:
-        return refused(attempt.program.earning, slot)
+        return refused(attempt.terms, slot)
     views = [
         CreditView(
             credit.id,

@@ -17,16 +17,16 @@ def _select(context: TaskContext) -> str:
     # looks so much worse than that for the given one that each call is planned.
     streaks = ", ".join(ledger.streak(f"streak_{n}") for n in range(len(_streak_rules(context))))
     # Of a member's credits, all are looked at to count those of orders.
-    orders = ledger.PAID_ORDERS if limited_rules(context.program.earning) else "NULL"
+    orders = ledger.PAID_ORDERS if limited_rules(context.terms) else "NULL"
     return f"json_build_array({ledger.USED_KEYS}, {ledger.USED_SLOTS}, json_build_array({streaks}), {orders})"
 
 
 def _streak_rules(context: TaskContext) -> list[str]:
-    return [rule.id for rule in context.program.earning.rules.streaks]
+    return [rule.id for rule in context.terms.rules.streaks]
 
 
 def _parameters(context: TaskContext) -> dict[str, object]:
-    terms = context.program.earning
+    terms = context.terms
     today = calendar.local_date(context.now, context.market.zone)
     limited = list(limited_rules(terms))
     return {
@@ -43,7 +43,7 @@ def _tasks(context: TaskContext, value: Any) -> Sequence[Task]:
     found = zip(_streak_rules(context), map(ledger.streak_shown, runs), strict=True)
     streaks = {rule_id: shown.streak for rule_id, (shown, _) in found if shown is not None}
     used = UsedSlots(frozenset(keys or ()), ledger.used_slots_of(slots), streaks, orders or {})
-    return tasks_of(context.program.earning, used, at=context.now, zone=context.market.zone)
+    return tasks_of(context.terms, used, at=context.now, zone=context.market.zone)
 
 
 TASKS = TaskSource(select=_select, parameters=_parameters, view=_tasks)

@@ -3,7 +3,7 @@
 The other's tokens and cards, and events that name it, belong to the survivor from then on.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -17,9 +17,9 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.accounts.lots import Take, spending_order
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.merged_slots import ClosingCredit, DayUse, Fit, fit
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.earning.unit import POINTS, STATUS
 from engage.domain.keys import MemberKey, merge_reference
-from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.confirmations import apply_confirmations
 from engage.flows.members.closing import (
@@ -45,6 +45,7 @@ from engage.ledger.confirmations import lock_all_waiting
 from engage.runtime.member_cache import is_member_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
+from engage.runtime.terms import terms_named
 from engage.signals.topics import CLOSED
 from engage.store.members.closing import add_closings, lock_orders, merge_rows
 from engage.store.members.members import Profile, lock_profiles, member_erased, read_cards
@@ -168,7 +169,7 @@ async def _fit_slots(
     An activity of the survivor may use a slot meanwhile; then the rest is fitted anew. Raises Overtaken.
     """
     conn = posting.conn
-    leader_of = partial(_leader_of, services.programs.versions(key[0]))
+    leader_of = partial(_leader_of, await _terms(services, key[0], credits))
     country = (await services.members.get(services.db, key[0], into)).country
     copied: set[UUID] = set()
     used_days: set[str] = set()
@@ -190,17 +191,23 @@ async def _fit_slots(
     raise Overtaken
 
 
-def _leader_of(versions: Sequence[Program], credit: ClosingCredit) -> Rule | None:
+async def _terms(
+    services: Services, program_id: str, credits: Sequence[ClosingCredit]
+) -> dict[str, EarningTerms]:
+    """Return the terms that decided credits, by their names."""
+    found = {version.version: version.earning for version in services.programs.versions(program_id)}
+    names = {credit.program_version for credit in credits} - found.keys()
+    return found | {name: await terms_named(services, program_id, name) for name in sorted(names)}
+
+
+def _leader_of(terms: Mapping[str, EarningTerms], credit: ClosingCredit) -> Rule | None:
     """Return the rule whose slot a credit uses. Credits of orders, operators and imports use none, nor do
     transfers, but for pending ones of a day of a streak.
     """
     rule_id = credit.decided_by if credit.is_pending_day else credit.rule_id
-    for version in versions:
-        rules = version.earning.rules
-        rule = rules.by_id.get(rule_id) if version.version == credit.program_version else None
-        if rule is not None:
-            return None if rule.on.activity == "order" else rules.leader(rule.id)
-    return None
+    rules = terms[credit.program_version].rules
+    rule = rules.by_id.get(rule_id)
+    return None if rule is None or rule.on.activity == "order" else rules.leader(rule.id)
 
 
 def _may_pay_again(day: DayUse, now: datetime) -> bool:

@@ -13,6 +13,7 @@ from engage.domain.activity import ONE_LINE, MemberId, Registration
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import MemberKey
 from engage.domain.members.cards import CardNumber, InvalidCardNumber, stored_number
 from engage.domain.members.definition import Eligibility
@@ -36,6 +37,7 @@ from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.runtime.terms import Acting, terms_of
 from engage.store.members.members import Member, NewMember, add_member
 from engage.store.members.persons import person_hashes
 from engage.store.referrals.traits import add_traits
@@ -124,13 +126,16 @@ async def register_member(
         referral = await _use_code(services, conn, member.key, registration, now=now)
         persons = [(member.key, hashed) for hashed in member.person_hashes]
         taken = await take_person_slots(conn, persons, now=now)
-        rows = _credits_of_joining(admission, taken, now=now)
+        joined = Member(member.program_id, member.member_id, member.country, now)
+        acting = Acting(joined, program, admission.zone, "registration", now)
+        (terms,) = await terms_of(services, conn, [acting], now=now)
+        rows = _credits_of_joining(acting, terms, taken)
         if rows:
             await posting.accept(rows, now=now)
         views = [view_of(row) for row in rows]
         registered = RegisteredMember(member.member_id, program.id, member.country, now, views, referral)
         await keep(conn, keyed, registered)
-    services.members.add(Member(program.id, member.member_id, member.country, now))
+    services.members.add(joined)
     if not taken:
         await _add_to_gate(services, member.key, now=now)
     return registered
@@ -174,17 +179,15 @@ def _traits(registration: MemberRegistration) -> Iterator[tuple[Trait, str]]:
         yield "address", address
 
 
-def _credits_of_joining(
-    admission: Admission, taken: Collection[str], *, now: datetime
-) -> list[CreditToAccept]:
-    """Return what the program gives for registering. `taken` are the source keys of slots that the person
+def _credits_of_joining(acting: Acting, terms: EarningTerms, taken: Collection[str]) -> list[CreditToAccept]:
+    """Return what these terms give for registering. `taken` are the source keys of slots that the person
     used in an earlier account; a new member has used no other, so the first of each limit is free.
     """
-    terms, zone, (program_id, member_id) = admission.program.earning, admission.zone, admission.member.key
-    slots = wanted(terms, Registration(), at=now, zone=zone)
+    at, zone = acting.at, acting.zone
+    slots = wanted(terms, Registration(), at=at, zone=zone)
     grants = [Grant(slot, 1) for slot in slots if slot.source_key(1) not in taken]
-    credits = decide(terms, Registration(), at=now, zone=zone, grants=grants)
-    return [CreditToAccept(program_id, member_id, new_id(), credit) for credit in credits]
+    credits = decide(terms, Registration(), at=at, zone=zone, grants=grants)
+    return [CreditToAccept(*acting.member.key, new_id(), credit) for credit in credits]
 
 
 def admit(services: Services, registration: MemberRegistration, *, now: datetime) -> Admission:

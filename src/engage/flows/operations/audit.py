@@ -6,17 +6,19 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.audit import Check, Finding, run_check
+from engage.audit import Check, Finding, Published, run_check
 from engage.clock import Clock
-from engage.domain.program.program import Program
 from engage.ledger.checks import LEDGER_CHECKS
 from engage.ledger.totals import Totals, read_totals
+from engage.runtime.campaign_cache import indexes
 from engage.runtime.database import open_database, snapshot
 from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import programs as store
+from engage.store.campaigns.actions import read_all as read_all_actions
 from engage.store.campaigns.checks import CAMPAIGN_CHECKS
+from engage.store.campaigns.versions import read_approved
 from engage.store.checks import STORE_CHECKS
 from engage.store.draws.checks import DRAW_CHECKS
 from engage.store.games.checks import GAME_CHECKS
@@ -88,12 +90,12 @@ async def audit_snapshot(
     conn: AsyncConnection, clock: Clock, *, checks: Sequence[Check] = CHECKS, on_check: OnCheck = _ignore
 ) -> Audit:
     """Run checks on a connection whose transaction reads one snapshot."""
-    programs = await _read_programs(conn)
+    published = await _read_published(conn)
     found = []
     for done, check in enumerate(checks):
         on_check(done, check)
         finding = await run_check(
-            conn, check, programs=programs, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
+            conn, check, published=published, now=clock.now(), wall=clock.wall(), limit=ROWS_SHOWN
         )
         if finding.count:
             found.append(finding)
@@ -104,6 +106,10 @@ async def audit_snapshot(
     )
 
 
-async def _read_programs(conn: AsyncConnection) -> list[Program]:
+async def _read_published(conn: AsyncConnection) -> Published:
     by_program = parsed(await store.read_all(conn))
-    return [version for versions in by_program.values() for version in versions]
+    campaigns = indexes(await read_all_actions(conn), await read_approved(conn))
+    return Published(
+        [version for versions in by_program.values() for version in versions],
+        [each for index in campaigns.values() for each in index.published],
+    )

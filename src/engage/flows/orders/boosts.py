@@ -1,4 +1,4 @@
-"""The boosts of newly paid orders, which their facts keep for ever."""
+"""The terms and boosts of newly paid orders, which their facts keep for ever."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,31 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.bases import bases_of_order
-from engage.domain.earning.boost import Boost
-from engage.domain.earning.credit import NewCredit
+from engage.domain.campaigns.composition import terms_name
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment
-from engage.domain.earning.orders import decide_order, standing
-from engage.domain.earning.terms import EarningTerms
+from engage.domain.earning.orders import Standing, decide_order, standing
 from engage.domain.keys import MemberKey, OrderKey
+from engage.domain.program.program import Program
 from engage.runtime.audiences import NO_ONE, Audiences, Occasion, read_audiences
 from engage.runtime.campaign_boosts import CampaignBoosts
 from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of, read_levels
 from engage.runtime.services import Services
+from engage.runtime.terms import Acting
 from engage.store.members.members import Member
 
 
 class _NewOrder(Struct, frozen=True):
-    """A newly paid order that something may boost. `occasion` is None where no campaign does."""
+    """A newly paid order of which campaigns or levels may have something to say. `occasion` is None where no
+    campaign is about it; `paying` are the campaigns with rules about orders.
+    """
 
     key: OrderKey
     paid: OrderPayment
-    terms: EarningTerms
-    credits: Sequence[NewCredit]
+    program: Program
     moment: Moment
     occasion: Occasion | None
+    paying: Sequence[PublishedCampaign]
 
     @property
     def member(self) -> MemberKey:
@@ -46,10 +49,10 @@ async def with_boosts(
     *,
     now: datetime,
 ) -> dict[OrderKey, OrderFacts]:
-    """The facts of locked orders, those that are newly paid with what boosts them: the level and the
-    campaigns at the time of the payment, by all that is known of before it. An order that lifts a member does
-    not boost itself, and the next one it does. `paid_in_turn` are the members of orders in the sequence of
-    their payments.
+    """The facts of locked orders, those that are newly paid with the rules of campaigns that decide about
+    them, and with what boosts them: the level and the campaigns at the time of the payment, by all that is
+    known of before it. An order that lifts a member does not boost itself, and the next one it does.
+    `paid_in_turn` are the members of orders in the sequence of their payments.
 
     Raises Unavailable.
     """
@@ -74,27 +77,29 @@ async def with_boosts(
     decided = []
     for order in new:
         others = [payment.at for key, payment in paid.items() if key[:2] == order.member and key != order.key]
-        boosts = _boosts(order, levels, audiences, campaigns, others)
-        decided.append((order.member, boosts))
-        levels.replace_order(order.member, order.key[2], after[order.key])
-        standings = standing(
-            order.terms, order.paid.order, at=order.paid.at, zone=order.paid.zone, boosts=boosts
-        )
+        payment, standings = _decided(services, order, levels, audiences, campaigns, others)
+        decided.append((order.key, payment))
+        levels.replace_order(order.member, order.key[2], replace(after[order.key], paid=payment))
         levels.add_credits(order.member, (each.credit for each in standings))
-    for order, boosts in zip(new, await campaigns.within_budgets(conn, decided), strict=True):
-        found[order.key] = replace(after[order.key], paid=replace(order.paid, boosts=boosts))
+    granted = await campaigns.within_budgets(conn, [(key[:2], payment.boosts) for key, payment in decided])
+    for (key, payment), boosts in zip(decided, granted, strict=True):
+        found[key] = replace(after[key], paid=replace(payment, boosts=boosts))
     return found
 
 
 async def _new_order(
     services: Services, campaigns: CampaignBoosts, key: OrderKey, paid: OrderPayment, member: Member
 ) -> _NewOrder:
-    terms = (await services.programs.version(services.db, key[0], paid.version)).earning
+    program = await services.programs.version(services.db, key[0], paid.version)
+    acting = Acting(member, program, paid.zone, "order", paid.at)
+    paying = campaigns.paying(acting)
+    terms = services.campaigns.terms(program, paying)
+    # A credit that is not granted in the end is the occasion of nothing.
     credits = decide_order(terms, paid.order, at=paid.at, zone=paid.zone)
-    occasion = campaigns.occasion(member, credits)
+    occasion = campaigns.occasion(member, credits, paying)
     asked = NO_ONE if occasion is None else occasion.levels
     groups = await groups_asked(services, key[0], paid.version, asked)
-    return _NewOrder(key, paid, terms, credits, Moment(groups, paid.at, paid.zone), occasion)
+    return _NewOrder(key, paid, program, Moment(groups, paid.at, paid.zone), occasion, paying)
 
 
 async def _read_levels(
@@ -113,22 +118,31 @@ async def _read_levels(
     return levels
 
 
-def _boosts(
+def _decided(
+    services: Services,
     order: _NewOrder,
     levels: MemberLevels,
     audiences: Audiences,
     campaigns: CampaignBoosts,
     others: Sequence[datetime],
-) -> tuple[Boost, ...]:
-    """The boosts of an order. `others` are payments of the same member that are new too."""
+) -> tuple[OrderPayment, Sequence[Standing]]:
+    """The payment with its terms and boosts, and the credits that follow. `others` are payments of the same
+    member that are new too.
+    """
     held = levels.at(order.member, order.moment)
-    by_levels, occasion = boosts_of(held), order.occasion
-    if occasion is None:
-        return by_levels
-    facts = audiences.facts(occasion, ids_of(held), others)
-    reached_by = audiences.reached_by(occasion, facts)
-    return by_levels + tuple(
-        boost
-        for base in bases_of_order(order.terms, order.paid.order, order.credits)
-        for boost in campaigns.of_order(base, facts.country, reached_by)
-    )
+    boosts, occasion, paid = boosts_of(held), order.occasion, order.paid
+    terms = order.program.earning
+    if occasion is not None:
+        facts = audiences.facts(occasion, ids_of(held), others)
+        reached_by = occasion.reached_by(facts)
+        paying = [each for each in order.paying if each.id in reached_by]
+        terms = services.campaigns.terms(order.program, paying)
+        paid = replace(paid, version=terms_name(order.program.version, paying))
+        credits = decide_order(terms, paid.order, at=paid.at, zone=paid.zone)
+        boosts += tuple(
+            boost
+            for base in bases_of_order(terms, paid.order, credits)
+            for boost in campaigns.of_order(base, facts.country, reached_by)
+        )
+    standings = standing(terms, paid.order, at=paid.at, zone=paid.zone, boosts=boosts)
+    return replace(paid, boosts=boosts), standings

@@ -19,6 +19,7 @@ from engage.ledger.corrections import LockedCredit
 from engage.ledger.holds import Hold
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
+from engage.runtime.terms import terms_named
 
 
 class OrderUpdate(Struct, frozen=True):
@@ -139,8 +140,9 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
     if paid is None:
         return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)
     program = await services.programs.version(services.db, update.key[0], paid.version)
+    terms = await terms_named(services, update.key[0], paid.version)
     standings = standing(
-        program.earning,
+        terms,
         paid.order,
         at=paid.at,
         zone=paid.zone,
@@ -148,10 +150,9 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         returned=update.after.returned(),
         boosts=paid.boosts,
     )
-    limited = limited_rules(program.earning)
+    limited = limited_rules(terms)
     standings = [
-        _in_its_place(program.earning, update, item) if item.credit.rule_id in limited else item
-        for item in standings
+        _in_its_place(terms, update, item) if item.credit.rule_id in limited else item for item in standings
     ]
     by_name = {(item.credit.rule_id, item.credit.beside): item for item in standings}
     order = OrderChanges(update, program, program.grace, by_name)

@@ -3,9 +3,11 @@
 A feature that is on the home screen adds its field to `Home` and its section to `SECTIONS`.
 """
 
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.balance import Balance
 from engage.domain.campaigns.index import PublishedCampaign
@@ -18,7 +20,7 @@ from engage.flows.tiers.home import TIERS
 from engage.flows.tiers.views import TierView
 from engage.ledger import home as ledger
 from engage.ledger.home import ExpiringPoints, WaitingPoints
-from engage.runtime.audiences import campaigns_for
+from engage.runtime.audiences import campaigns_for, with_rules_of
 from engage.runtime.database import one_statement
 from engage.runtime.home import HomeContext, HomeSection, Offer
 from engage.runtime.services import Services
@@ -64,20 +66,12 @@ async def read_home(services: Services, program_id: str, member_id: str, *, lang
     """Read a member's home screen, with texts in a language. Raises Refusal unknown_member; Unavailable."""
     now = services.clock.now()
     member = await services.members.get(services.db, program_id, member_id)
-    try:
-        offer = Offer(*services.programs.in_force(program_id, at=now, country=member.country))
-    except Refusal:
-        offer = None  # The balance is the member's, whether anything is offered in their country or not.
-    campaigns: list[PublishedCampaign] = []
-    context = HomeContext(now, offer, language, member.country, services.programs.versions(program_id))
-    parameters: dict[str, object] = {}
-    for section in SECTIONS:
-        parameters |= section.parameters(context)
     async with one_statement(services.db) as conn:
-        if offer is not None:
-            campaigns = await campaigns_for(
-                services, conn, member, offer.program, zone=offer.market.zone, at=now
-            )
+        offer, campaigns = await _offer(services, conn, member, now=now)
+        context = HomeContext(now, offer, language, member.country, services.programs.versions(program_id))
+        parameters: dict[str, object] = {}
+        for section in SECTIONS:
+            parameters |= section.parameters(context)
         read = await ledger.read_home(
             conn,
             member.program_id,
@@ -100,6 +94,20 @@ async def read_home(services: Services, program_id: str, member_id: str, *, lang
         campaigns=[] if offer is None else views(campaigns, offer.market.zone, language),
         **fields,
     )
+
+
+async def _offer(
+    services: Services, conn: AsyncConnection, member: Member, *, now: datetime
+) -> tuple[Offer | None, list[PublishedCampaign]]:
+    """(what applies to a member now, the campaigns that are for them). The balance is the member's, whether
+    anything is offered in their country or not.
+    """
+    try:
+        program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
+    except Refusal:
+        return None, []
+    campaigns = await campaigns_for(services, conn, member, program, zone=market.zone, at=now)
+    return Offer(program, market, services.campaigns.terms(program, with_rules_of(campaigns))), campaigns
 
 
 def _member_view(member: Member, offer: Offer | None) -> MemberView:

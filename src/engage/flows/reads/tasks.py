@@ -1,4 +1,5 @@
-"""The tasks of a member: all that they can earn now, read from PostgreSQL by one statement.
+"""The tasks of a member: all that they can earn now, read from PostgreSQL by one statement, after the facts
+that decide whether campaigns are for the member, where there are such.
 
 A feature that has something to earn adds its source to `SOURCES`, as it adds a section to the home screen.
 """
@@ -14,6 +15,7 @@ from engage.flows.games.tasks import TASKS as GAMES
 from engage.flows.quizzes.tasks import TASKS as QUIZZES
 from engage.flows.referrals.tasks import TASKS as REFERRALS
 from engage.ledger import home as ledger
+from engage.runtime.audiences import campaigns_for, with_rules_of
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.runtime.tasks import TaskContext
@@ -36,11 +38,13 @@ async def read_tasks(services: Services, program_id: str, member_id: str) -> Mem
         program, market = services.programs.in_force(program_id, at=now, country=member.country)
     except Refusal:
         return MemberTasks(None, [])
-    context = TaskContext(services, now, member, program, market)
-    parameters: dict[str, object] = {}
-    for source in SOURCES:
-        parameters |= source.parameters(context)
     async with one_statement(services.db) as conn:
+        campaigns = await campaigns_for(services, conn, member, program, zone=market.zone, at=now)
+        terms = services.campaigns.terms(program, with_rules_of(campaigns))
+        context = TaskContext(services, now, member, program, market, terms, campaigns)
+        parameters: dict[str, object] = {}
+        for source in SOURCES:
+            parameters |= source.parameters(context)
         read = await ledger.read_home(
             conn,
             member.program_id,

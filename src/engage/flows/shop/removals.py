@@ -5,9 +5,9 @@ from datetime import datetime
 
 from engage.domain.refusals import Refusal
 from engage.flows.shop.events import MemberEvent, Taken
-from engage.flows.shop.named_activity import NamedActivity, named_activity
+from engage.flows.shop.named_activity import NamedActivity, named_activities
 from engage.ledger.clawback import Removal, claw_back
-from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.batch import not_refused
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.members.members import lock_open
@@ -19,7 +19,7 @@ async def take_removals(services: Services, events: Sequence[MemberEvent], *, no
 
     Raises Unavailable, AccountClosed or IdsTaken, and nothing is done then.
     """
-    activities = decide_each(events, lambda event: named_activity(services, event))
+    activities = await named_activities(services, events, now=now)
     done = not_refused(activities)
     answers = [named if isinstance(named, Refusal) else named.event for named in activities]
     if not done:

@@ -1,13 +1,14 @@
 """Rules: each credit has a rule, and no rule pays more often than its limit allows."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from engage.audit import Check
+from engage.audit import Check, Published
 from engage.domain.calendar import WindowKind
+from engage.domain.campaigns.composition import terms_name
 from engage.domain.earning.definition import Rule
+from engage.domain.earning.index import RuleIndex
 from engage.domain.earning.limits import FirstOrders, PerWindow, SameAs
 from engage.domain.earning.trace import TraceCode
 from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, TRANSFER_RULE
@@ -83,24 +84,42 @@ UNION
 """  # noqa: S608
 
 
-def definitions_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
+def definitions_as_rows(published: Published) -> dict[str, list[Any]]:
     """The rules of all that documents pay, as the columns of `_DEFINITIONS`."""
-    paying = [(program.id, rule) for program in programs for rule in sections.context_of(program).paying]
+    paying = [
+        (program.id, rule) for program in published.programs for rule in sections.context_of(program).paying
+    ]
     return {
         "paying_programs": [program_id for program_id, _ in paying],
         "paying_rules": [rule for _, rule in paying],
     }
 
 
-def rules_as_rows(programs: Sequence[Program]) -> dict[str, list[Any]]:
-    """The rules of all versions as the columns of `RULES`: the keys, slots and promises of their credits."""
-    rows = [_row(program, rule) for program in programs for rule in program.rules]
+def rules_as_rows(published: Published) -> dict[str, list[Any]]:
+    """The rules of versions and campaigns as the columns of `RULES`: the keys, slots and promises of their
+    credits.
+    """
+    programs = published.programs
+    rows = [
+        _row(program, program.earning.rules, rule, program.version)
+        for program in programs
+        for rule in program.rules
+    ]
     rows += [
-        _Row(program, rule_id, slot_type) for program in programs for rule_id, slot_type in RESERVED.items()
+        _row(program, each.rules, rule, terms_name(program.version, [each]))
+        for each in published.campaigns
+        for program in programs
+        if program.id == each.campaign.program
+        for rule in each.campaign.rules
+    ]
+    rows += [
+        _Row(program, program.version, rule_id, slot_type)
+        for program in programs
+        for rule_id, slot_type in RESERVED.items()
     ]
     return {
         "rule_programs": [row.program.id for row in rows],
-        "rule_versions": [row.program.version for row in rows],
+        "rule_versions": [row.version for row in rows],
         "rule_ids": [row.rule_id for row in rows],
         "rule_slot_types": [row.slot_type for row in rows],
         "rule_day_slots": [row.counts.get("day") for row in rows],
@@ -116,17 +135,19 @@ RESERVED = {ADJUSTMENT_RULE: ADJUSTMENT_RULE, OPENING_RULE: OPENING, TRANSFER_RU
 
 class _Row(Struct, frozen=True):
     program: Program
+    version: str
     rule_id: str
     slot_type: str
     counts: dict[WindowKind, int] = {}
     source: str | None = None
 
 
-def _row(program: Program, rule: Rule) -> _Row:
-    limit = program.earning.rules.leader(rule.id).limit
+def _row(program: Program, rules: RuleIndex, rule: Rule, version: str) -> _Row:
+    limit = rules.leader(rule.id).limit
     windows = (rule.limit, *rule.also) if isinstance(rule.limit, PerWindow) else rule.also
     return _Row(
         program,
+        version,
         rule.id,
         "order"
         if rule.on.activity == "order" and not isinstance(limit, FirstOrders)
@@ -156,7 +177,7 @@ RULE_CHECKS = (
         WHERE c.points > 0 AND position(':' IN c.rule_id) > 0
           AND (d.rule_id IS NULL OR NOT starts_with(c.source_key, split_part(c.rule_id, ':', 1) || ':'))
         """,  # noqa: S608
-        parameters=lambda programs: rules_as_rows(programs) | definitions_as_rows(programs),
+        parameters=lambda published: rules_as_rows(published) | definitions_as_rows(published),
     ),
     Check(
         "boosts_have_bases",

@@ -1,16 +1,14 @@
 """Checks of coupons and of the stock of rewards, for the audit."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from engage.audit import Check
+from engage.audit import Check, Published
 from engage.domain.keys import RewardKey
-from engage.domain.program.program import Program
 
 
-def stock_limits(programs: Sequence[Program]) -> dict[str, list[Any]]:
+def stock_limits(published: Published) -> dict[str, list[Any]]:
     """The largest stock of each reward that was never without a limit, as columns."""
-    rewards = [(program.id, reward) for program in programs for reward in program.rewards]
+    rewards = [(program.id, reward) for program in published.programs for reward in program.rewards]
     unlimited = {(program_id, reward.id) for program_id, reward in rewards if reward.stock is None}
     stocks: dict[RewardKey, int] = {}
     for program_id, reward in rewards:

@@ -45,11 +45,12 @@ ORDER_CHECKS = (
     ),
     Check(
         "orders_keep_their_version",
-        "Points for an order were decided by the program version stored with it.",
+        "Points for an order were decided by the program version stored with it, or a campaign that is.",
         f"""
         SELECT o.program_id, o.member_id, o.order_id, o.program_version AS decides, c.id, c.program_version
         FROM orders o JOIN {_OF_ORDER}
-        WHERE c.program_version IS DISTINCT FROM o.program_version
+        WHERE split_part(c.program_version, '+', 1) IS DISTINCT FROM split_part(o.program_version, '+', 1)
+           OR NOT string_to_array(c.program_version, '+') <@ string_to_array(o.program_version, '+')
         """,  # noqa: S608  # Made of constants, as all queries here.
     ),
     Check(

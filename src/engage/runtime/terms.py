@@ -1,0 +1,84 @@
+"""The earning terms of activities: those of a program version, with the rules of campaigns that are in force
+at the time of the activity and for the member.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from engage.domain.campaigns.composition import named_parts
+from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
+from engage.domain.earning.terms import EarningTerms
+from engage.domain.program.program import Program
+from engage.runtime.audiences import Occasion, facts_of, read_reach
+from engage.runtime.database import one_statement
+from engage.runtime.services import Services
+from engage.store.members.members import Member
+
+
+class Acting(Struct, frozen=True):
+    """A member who does something at an instant, and the program version and zone that apply. `activity` is
+    its name (`on.activity` of rules).
+    """
+
+    member: Member
+    program: Program
+    zone: str
+    activity: str
+    at: datetime
+
+    def paying(self, indexes: Mapping[str, CampaignIndex], now: datetime) -> tuple[PublishedCampaign, ...]:
+        """The campaigns in force that have rules about it; of what is ahead of the clock, at `now`."""
+        index = indexes.get(self.member.program_id)
+        if index is None:
+            return ()
+        at = min(self.at, now)
+        return index.with_rules(self.activity, at, country=self.member.country, zone=self.zone)
+
+
+async def terms_of(
+    services: Services, source: AsyncEngine | AsyncConnection, acting: Sequence[Acting], *, now: datetime
+) -> list[EarningTerms]:
+    """The terms of each. Reads nothing where no campaign with rules asks for facts. Raises Unavailable."""
+    indexes = await services.campaigns.at(source, now)
+    found = [each.paying(indexes, now) for each in acting]
+    if not any(found):
+        return [each.program.earning for each in acting]
+    reach = await _reach(source, acting, found, now=now)
+    return [
+        services.campaigns.terms(each.program, [one for one in campaigns if one.id in reached_by])
+        for each, campaigns, reached_by in zip(acting, found, reach, strict=True)
+    ]
+
+
+async def terms_named(services: Services, program_id: str, name: str) -> EarningTerms:
+    """The terms that decided something, by the name that is stored with it. Raises Unavailable."""
+    program = await services.programs.version(services.db, program_id, name)
+    _, campaigns = named_parts(name)
+    if not campaigns:
+        return program.earning
+    found = await services.campaigns.versions(services.db, program_id, campaigns)
+    return services.campaigns.terms(program, found)
+
+
+async def _reach(
+    source: AsyncEngine | AsyncConnection,
+    acting: Sequence[Acting],
+    campaigns: Sequence[Sequence[PublishedCampaign]],
+    *,
+    now: datetime,
+) -> list[frozenset[str]]:
+    """The campaigns that are for each member."""
+    occasions = [
+        Occasion(facts_of(each.member, each.zone), min(each.at, now), found)
+        for each, found in zip(acting, campaigns, strict=True)
+    ]
+    asked = [(occasion, each.program) for occasion, each in zip(occasions, acting, strict=True)]
+    if not any(each.needs_facts for each in occasions):
+        return [each.reached_by(each.facts) for each in occasions]
+    if isinstance(source, AsyncConnection):
+        return await read_reach(source, asked)
+    async with one_statement(source) as conn:
+        return await read_reach(conn, asked)
