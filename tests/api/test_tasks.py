@@ -43,6 +43,7 @@ async def test_a_task_has_all_that_an_app_needs_to_show_it(api: Calling) -> None
     await member.post("/v1/shares", {"kind": "link", "product_id": "band"})
     assert (await tasks(member))["share_link"] == {
         "rule": "share_link",
+        "campaign": None,
         "title": "Share a product link",
         "points": 10,
         "activity": "share",

@@ -14,7 +14,7 @@ from engage.flows.members.erase import erase_member
 from engage.flows.members.merge import merge_members
 from engage.flows.scheduled.due_work import run_due_work
 from engage.runtime.services import Services
-from tests.support import games, tiers
+from tests.support import campaigns, games, tiers
 from tests.support.clock import DAY, NOON, advance
 
 DOCUMENTS = (tiers.DOCUMENT, games.DOCUMENT)
@@ -28,14 +28,49 @@ WEEK = {
     "prizes": [{"to_rank": 2, "points": 30}],
 }
 
+DOUBLE = campaigns.document(
+    boosts=[campaigns.boost("purchase", "fuel", multiply=2)],
+    **{"from": "2025-10-01T00:00:00", "until": "2026-12-01T00:00:00"},
+)
+BOOKS = campaigns.document(
+    "books",
+    rules=[
+        {
+            "id": "books",
+            "title": "Books",
+            "on": {"activity": "order"},
+            "limit": {"type": "once_per", "field": "order_id"},
+            "award": {"type": "per_spend", "points": 1, "step_minor": 1_000},
+            "due": {"type": "on_delivery"},
+        },
+        {
+            "id": "any_fuel",
+            "title": "Any fuel",
+            "on": {"activity": "fuel_tap"},
+            "limit": {"type": "per_window", "window": "day", "count": 1},
+            "award": {"type": "fixed", "points": 4},
+            "due": {"type": "after", "delay": "PT5M"},
+        },
+    ],
+    **{"from": "2025-10-01T00:00:00", "until": "2026-12-01T00:00:00"},
+)
+
 
 async def rise(services: Services) -> None:
-    """Three members rise to gold, with boosts on what they earn then. One is merged, and one erased."""
+    """Three members rise to gold, with boosts on what they earn then. One is merged, and one erased. Two
+    campaigns pay them, one of which is paused meanwhile.
+    """
+    await campaigns.approve(services, DOUBLE)
+    await campaigns.approve(services, BOOKS, at=services.clock.now())
     for name in ("t-1", "t-2", "t-3"):
         await tiers.join(services, name)
         await tiers.send(services, tiers.paid(services, f"of-{name}", 300_00, member_id=name))
         await tiers.tap(services, name)
         await tiers.send(services, tiers.paid(services, f"more-{name}", 80_00, member_id=name))
+        await campaigns.act_on(
+            services, DOUBLE, "paused" if name == "t-1" else "resumed", at=advance(services, DAY)
+        )
+        advance(services, DAY)
     for order in ("of-t-1", "more-t-1"):
         await tiers.send(services, tiers.delivered(services, order, member_id="t-1"))
     await run_due_work(services, now=advance(services, timedelta(minutes=5)))

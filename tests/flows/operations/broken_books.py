@@ -83,6 +83,25 @@ BROKEN = [
         INSERT INTO campaign_budget_slices VALUES ('playground', 'spring', 0, 11, NULL)
         """,
     ),
+    (
+        "campaigns_were_in_force",
+        "UPDATE credits SET activity_at = '2025-10-01T00:00:00Z' WHERE campaign = 'double'",
+    ),
+    (
+        "campaigns_were_in_force",
+        "UPDATE credits SET program_version = '1+books#2' WHERE campaign = 'books'",
+    ),
+    ("campaigns_were_in_force", "DELETE FROM campaign_actions WHERE kind = 'approved'"),
+    (
+        "campaigns_were_in_force",
+        """
+        UPDATE campaign_actions SET effective_at = effective_at - interval '30 days'
+        WHERE kind = 'paused' AND campaign_id = 'double'
+        """,
+    ),
+    ("campaigns_pay_what_they_say", "UPDATE credits SET points = points + 1 WHERE beside = 'double'"),
+    ("campaigns_pay_what_they_say", "UPDATE credits SET source_key = 'x+double' WHERE beside = 'double'"),
+    ("orders_keep_their_version", "UPDATE orders SET program_version = '1'"),
     ("boosts_have_bases", "UPDATE credits SET source_key = 'gift+' || beside WHERE beside IS NOT NULL"),
     ("boosts_have_bases", "UPDATE credits SET rule_id = 'fuel' WHERE beside IS NOT NULL"),
     ("former_members_have_no_level", "UPDATE members SET closed_at = now() WHERE member_id = 't-1'"),

@@ -34,6 +34,10 @@ async def full_history(module_database: Settings) -> AsyncIterator[Services]:
 HAPPENED = (
     "FROM credits WHERE beside IS NOT NULL AND state = 'active'",
     "FROM credits WHERE beside IS NOT NULL AND state = 'reversed'",
+    "FROM credits WHERE campaign = 'double' AND beside = 'double' AND state = 'active'",
+    "FROM credits WHERE campaign = 'books' AND of_day IS NOT NULL",
+    "FROM credits WHERE campaign = 'books' AND rule_id = 'books' AND state = 'reversed'",
+    "FROM orders WHERE program_version = '1+books#1'",
     "FROM level_changes WHERE number > 1",
     "FROM game_runs WHERE revealed_at IS NOT NULL AND plays > 1",
     "FROM game_plays WHERE cut IS NOT NULL",

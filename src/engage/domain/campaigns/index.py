@@ -104,7 +104,9 @@ class CampaignIndex:
             for kind in KINDS
             for definition in kind.of(each.campaign)
         }
-        self._activities = frozenset(rule.on.activity for each in self.published for rule in each.campaign.rules)
+        self._activities = frozenset(
+            rule.on.activity for each in self.published for rule in each.campaign.rules
+        )
         self.boosted_rules = frozenset(
             rule for each in self.published for boost in each.campaign.boosts for rule in boost.rules
         )
