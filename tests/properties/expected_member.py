@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.credit import NewCredit, WindowPlace
 from engage.domain.earning.limits import StreakSlot
-from engage.domain.earning.slots import Grant, wanted
+from engage.domain.earning.slots import Grant
 from engage.domain.earning.streak import StreakView, view
 from engage.domain.program.program import Program
-from engage.domain.refusals import Code, Refusal
+from engage.domain.refusals import Refusal
 from engage.domain.simulation.limits import SimulatedLimits
 from engage.flows.activities.streaks import streak_terms
 
@@ -50,15 +50,11 @@ class ExpectedMember(SimulatedLimits):
         self.member_id = member_id
         self.country = country
         self.expected_credits: dict[str, ExpectedCredit] = {}  # By source key.
-        self.removed: set[str] = set()  # References.
         self.confirmed: dict[str, datetime] = {}  # Times, by reference.
         self._predictions: list[Prediction] = []  # One, or none.
 
     def predict(self, program: Program, activity: AnyActivity, at: datetime, zone: str) -> Expected | Refusal:
         self._predictions = []
-        slots = wanted(program.earning, activity, at=at, zone=zone)
-        if slots and activity.reference in self.removed:
-            return Refusal(Code.ACTIVITY_REMOVED)
         try:
             earned = self.record(program.earning, activity, at, zone)
         except Refusal as refusal:

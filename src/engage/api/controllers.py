@@ -10,6 +10,7 @@ from engage.api.activities.shop import EventController
 from engage.api.audit_log.admin import AuditLogController
 from engage.api.backtests.admin import BacktestController
 from engage.api.campaigns.admin import CampaignController
+from engage.api.campaigns.trials import CampaignTrialController
 from engage.api.challenges.mobile import ChallengeController
 from engage.api.checkout.shop import CheckoutController
 from engage.api.definitions.admin import CONTROLLERS as DEFINITIONS
@@ -68,6 +69,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     ProgramController,
     BacktestController,
     CampaignController,
+    CampaignTrialController,
     DrawController,
     AdminDrawController,
     *DEFINITIONS,

@@ -1,12 +1,12 @@
 """Documents of campaigns in bodies, and their ETags."""
 
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request
 
-from engage.api.http.bodies import not_json, read_body
+from engage.api.http.bodies import mistakes, not_json, read_body
 from engage.api.http.problems import invalid, invalid_document
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
@@ -18,6 +18,8 @@ from engage.domain.refusals import Code, Refusal
 DOCUMENT_BYTES: Final = 1024 * 1024
 
 PROBLEMS_SHOWN: Final = 100
+
+T = TypeVar("T")
 
 _anything = msgspec.json.Decoder()
 _TAG: Final = re.compile(r'"([1-9][0-9]{0,8})\.([1-9][0-9]{0,8})"', re.ASCII)
@@ -35,6 +37,20 @@ async def read_document(request: Request[Any, Any, Any]) -> Campaign:
     if problems:
         raise invalid_document(problems)
     return msgspec.convert(value, Campaign)
+
+
+def decode_trial(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a body with documents in its fields `document` or `documents`.
+
+    Raises Refusal invalid_document where mistakes are in a document, invalid_request for others.
+    """
+    try:
+        return decode_json(body, decoder)
+    except Malformed:
+        found = mistakes(body, decoder.type)
+    if any(mistake.field.startswith("document") for mistake in found):
+        raise Refusal(Code.INVALID_DOCUMENT, errors=found)
+    raise invalid(*found)
 
 
 def etag(version: int, revision: int) -> tuple[bytes, bytes]:

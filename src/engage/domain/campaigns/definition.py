@@ -20,7 +20,16 @@ from engage.domain.games.definition import Game
 from engage.domain.leaderboards.definition import Leaderboard
 from engage.domain.quizzes.definition import Quiz
 
-CampaignId = DefinitionId
+# Calls of the operators' API have the other names.
+CampaignId = Annotated[
+    str,
+    Meta(
+        max_length=48,
+        pattern=r"^(?!(dry-run|simulate|backtests)$)[A-Za-z0-9][A-Za-z0-9_-]*(?!\n)$",
+        description="a name of letters, digits, _ and -, at most 48, such as members-week;"
+        " not dry-run, simulate or backtests",
+    ),
+]
 
 # Campaigns whose window is in the own zone of each country.
 MEMBER_ZONE: Final = "member"

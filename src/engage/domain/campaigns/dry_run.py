@@ -44,4 +44,8 @@ def dry_run(
 def _earned(member: SimulatedMember, activity: RuleActivity, at: datetime) -> list[NewCredit]:
     if not isinstance(activity, Order):
         return member.record(activity, at)
+    known = member.orders.get(activity.order_id)
+    if known is not None and known.paid is not None:
+        known.has_payment(activity, known.paid.hold_id)
+        return []  # It has earned what it earns.
     return [*member.pay(activity, at), *member.first_orders.promised(activity.order_id, at)]

@@ -168,7 +168,7 @@ class SimulatedCampaigns(SimulatedFeature):
             joined_at=self._member.joined_at or at,
             levels=self._member.feature(SimulatedTiers).levels(at),
             segments=self._given.segments,
-            last_order_at=max((each for each in paid if each <= at), default=None),
+            last_order_at=max((each for each in paid if each < at), default=None),
         )
 
     @property

@@ -306,7 +306,7 @@ class Code(StrEnum):
     UNKNOWN_MEMBER = (
         "unknown_member",
         404,
-        {*MEMBERS, *CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT, _U.ISSUE_TOKEN},
+        {*MEMBERS, *CHECKOUT, _U.REPORT_BALANCE, _U.TAKE_EVENT, _U.ISSUE_TOKEN, _U.TRY_ACTIVITY},
     )
     MEMBER_EXISTS = "member_exists", 409, {_U.REGISTER_MEMBER}
     PERSON_REF_REQUIRED = "person_ref_required", 422, {_U.REGISTER_MEMBER}
@@ -364,6 +364,8 @@ class Code(StrEnum):
             _U.SUBMIT_CAMPAIGN,
             _U.APPROVE_CAMPAIGN,
             _U.START_BACKTEST,
+            _U.TRY_ACTIVITY,
+            _U.SIMULATE_CAMPAIGNS,
         },
         one_error("rules[0].award.points", "expected 1 or more, got 0"),
     )

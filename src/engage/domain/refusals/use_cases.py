@@ -53,6 +53,8 @@ class UseCase(Enum):
     READ_SEGMENT = auto()
     CHANGE_SEGMENT = auto()
     READ_CAMPAIGN = auto()
+    TRY_ACTIVITY = auto()  # A dry run.
+    SIMULATE_CAMPAIGNS = auto()
     CREATE_CAMPAIGN = auto()
     CHANGE_CAMPAIGN = auto()
     DUPLICATE_CAMPAIGN = auto()

@@ -46,7 +46,8 @@ class SimulatedFirstOrders:
         return self._displaced[order_id, rule_id] + 1
 
     def _places(self, orders: dict[str, OrderFacts]) -> list[Place]:
-        found = places([(key, facts, self._member.terms_of_order(key)) for key, facts in in_order(orders)])
+        delivered = [(key, facts, self._member.terms_of_order(key)) for key, facts in in_order(orders)]
+        found = places(delivered, joined_at=self._member.joined_at)
         return [replace(place, number=self._number(place.order_id, place.rule_id)) for place in found]
 
     def _pay(self, place: Place, at: datetime) -> list[NewCredit]:

@@ -26,17 +26,20 @@ class SimulatedLimits:
         self.source_keys: set[str] = set()  # Those of all credits.
         self.places: set[tuple[str, WindowPlace]] = set()  # (rule, slot of a window) of all credits.
         self.by_reference: dict[str, list[NewCredit]] = {}  # By the reference of their activity.
+        self.removed: set[str] = set()  # References of activities that the shop has removed.
 
     def record(self, terms: EarningTerms, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
         """The credits of an activity, one or more. `zone` is the member's.
 
         An activity with a window limit that is sent again, by its reference, has the credits of the first
-        time. Raises Refusal: `not_offered` without a rule about the activity, or that of the first rule if no
-        rule has a slot left.
+        time. Raises Refusal: `not_offered` without a rule about the activity, `activity_removed`, or that of
+        the first rule if no rule has a slot left.
         """
         slots = wanted(terms, activity, at=at, zone=zone, streak=self._streak(terms, activity))
         if not slots:
             raise Refusal(Code.NOT_OFFERED)
+        if activity.reference in self.removed:
+            raise Refusal(Code.ACTIVITY_REMOVED)
         before = self.by_reference.get(activity.reference or "")
         if before is not None and isinstance(slots[0], WindowSlot):
             return before

@@ -196,7 +196,8 @@ class SimulatedMember:
         self._set_due_times(reference)
 
     def remove(self, reference: str, at: datetime) -> None:
-        """Take back the credits with that reference. Their slots stay taken."""
+        """Take back the credits with that reference, for good. Their slots stay taken."""
+        self.limits.removed.add(reference)
         for credit in self.account.credits.values():
             if credit.new.reference == reference:
                 self.account.take_back(credit, credit.new.points, at)
@@ -259,6 +260,11 @@ class SimulatedMember:
             if not credit.active and not is_limited:
                 credit.due_at, credit.expires_at = standing.due_at, standing.expires_at
             self.account.take_back(credit, standing.taken_back, at)
+
+    def know_order(self, order_id: str, facts: OrderFacts, terms: EarningTerms) -> None:
+        """Take an order as it is known from elsewhere, with the terms that decided it."""
+        self.orders[order_id] = facts
+        self._terms_of[order_reference(order_id)] = terms
 
     def _set_due_times(self, reference: str) -> None:
         for credit in self.account.credits.values():

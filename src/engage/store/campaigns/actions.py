@@ -41,6 +41,20 @@ async def _read(conn: AsyncConnection, which: ColumnElement[bool]) -> dict[Campa
     return found
 
 
+async def read_of_program(
+    conn: AsyncConnection, program_id: str, ids: Sequence[str] | None = None
+) -> dict[str, list[Action]]:
+    """Read the actions on a program's campaigns, or on those with these ids, by campaign in their order."""
+    c = campaign_actions.c
+    query = select(c.campaign_id, *columns(campaign_actions, Action)).where(c.program_id == program_id)
+    if ids is not None:
+        query = query.where(c.campaign_id.in_(ids))
+    found: dict[str, list[Action]] = {}
+    for campaign_id, *action in await conn.execute(query.order_by(c.campaign_id, c.number)):
+        found.setdefault(campaign_id, []).append(from_row(Action, action))
+    return found
+
+
 async def read_actions(conn: AsyncConnection, key: CampaignKey) -> list[Action]:
     """Read the actions on a campaign in their order."""
     c = campaign_actions.c

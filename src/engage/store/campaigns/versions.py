@@ -85,6 +85,18 @@ async def read_outlines(conn: AsyncConnection, program_ids: Sequence[str]) -> li
     return [from_row(StoredVersion, row) for row in await conn.execute(query)]
 
 
+async def read_of_program(
+    conn: AsyncConnection, program_id: str, ids: Sequence[str] | None = None
+) -> list[StoredVersion]:
+    """Read the versions of a program's campaigns, or of those with these ids, each campaign's in order."""
+    c = campaign_versions.c
+    query = select(*columns(campaign_versions, StoredVersion)).where(c.program_id == program_id)
+    if ids is not None:
+        query = query.where(c.campaign_id.in_(ids))
+    rows = await conn.execute(query.order_by(c.campaign_id, c.version))
+    return [from_row(StoredVersion, row) for row in rows]
+
+
 async def programs_with(conn: AsyncConnection, campaign_id: str) -> list[str]:
     """The programs that have a campaign of this id."""
     c = campaign_versions.c

@@ -52,13 +52,15 @@ ON CONFLICT DO NOTHING
 """)  # noqa: S608  # Names of the schema, here and below.
 
 # A separate statement: it sees what the transaction that held the order before has written.
-_LOCK = text(f"""
+_FACTS_OF = f"""
 SELECT o.program_id, o.member_id, o.order_id, o.paid_at, CAST(o.paid AS text), o.hold_id, o.program_version,
        o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text), CAST(o.boosts AS text)
 FROM {_KEYS} JOIN orders o USING (program_id, member_id, order_id)
 ORDER BY o.program_id, o.member_id, o.order_id
-FOR UPDATE OF o
-""")  # noqa: S608
+"""  # noqa: S608
+
+_READ = text(_FACTS_OF)
+_LOCK = text(_FACTS_OF + "FOR UPDATE OF o")
 
 _WRITE = text(f"""
 UPDATE orders o
@@ -152,6 +154,12 @@ async def read_shared_orders(conn: AsyncConnection, key: MemberKey, other: str) 
     """Read the ids of orders that both members have facts of, or a hold for."""
     values = {"program_id": key[0], "members": [key[1], other]}
     return list((await conn.execute(_READ_SHARED, values)).scalars())
+
+
+async def read_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, OrderFacts]:
+    """Read the facts of those of these orders that have a row, without a lock."""
+    rows = await conn.execute(_READ, _KEYS.of(sorted(set(keys))))
+    return {(row[0], row[1], row[2]): facts_of_row(row[3:]) for row in rows}
 
 
 async def read_delivered_orders(
