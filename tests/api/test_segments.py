@@ -78,6 +78,87 @@ async def test_changes_are_in_the_audit_log_without_members(api: Calling) -> Non
     assert {entry["program"] for entry in log} == {PROGRAM}
 
 
+async def test_a_segment_is_defined_by_conditions(api: Calling) -> None:
+    segment_id = new_id()
+    conditions = {"countries": ["ES", "IT"], "no_order_for": "P90D", "percent": 50}
+    document = {"title": {"en": "Sleepers"}, "computed": conditions}
+    made = await api.operator.put(path(segment_id), document)
+    assert made.status_code == 200, made.text
+    assert {name: made.json()[name] for name in ("kind", "version", "members", "added", "unknown_ids")} == {
+        "kind": "computed",
+        "version": 1,
+        "members": None,
+        "added": 0,
+        "unknown_ids": [],
+    }
+    again = await api.operator.put(path(segment_id), document)
+    assert again.json() == made.json()
+    shown = (await api.operator.get(path(segment_id))).json()
+    assert (shown["kind"], shown["members"]) == ("computed", None)
+    assert (shown["title"], shown["computed"]) == (document["title"], conditions)
+    log = (await api.operator.get(f"/v1/admin/audit-log?subject=segment:{segment_id}")).json()["items"]
+    assert [(entry["action"], entry["after"]["computed"]) for entry in log] == [("added", conditions)]
+
+
+async def test_a_list_becomes_computed_and_a_list_again(api: Calling) -> None:
+    segment_id = new_id()
+    member = (await api.joined()).member_id
+    await put(api, segment_id, f"{member}\n".encode())
+    titled = (await api.operator.put(path(segment_id), {"title": {"en": "Loyal"}})).json()
+    assert (titled["kind"], titled["version"], titled["members"]) == ("list", 2, 1)
+    computed = (await api.operator.put(path(segment_id), {"computed": {"percent": 50}})).json()
+    assert (computed["kind"], computed["version"]) == ("computed", 3)
+    ended = "SELECT until FROM segment_members WHERE segment_id = :id"
+    ((until,),) = await rows(api.services.db, ended, id=segment_id)
+    assert until == datetime.fromisoformat(computed["since"])
+    listed = await put(api, segment_id, f"{member}\n".encode())
+    assert (listed["kind"], listed["version"], listed["members"], listed["added"]) == ("list", 4, 1, 1)
+    times = [titled["since"], computed["since"], listed["since"]]
+    assert times == sorted(set(times))
+
+
+async def test_a_title_stays_with_another_list(api: Calling) -> None:
+    segment_id = new_id()
+    await put(api, segment_id, b"member_id\n")
+    await api.operator.put(path(segment_id), {"title": {"en": "Loyal"}})
+    member = (await api.joined()).member_id
+    await put(api, segment_id, f"{member}\n".encode())
+    shown = (await api.operator.get(path(segment_id))).json()
+    assert (shown["title"], shown["members"], shown["version"]) == ({"en": "Loyal"}, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("document", "mistakes"),
+    [
+        ({"computed": {}}, ["computed"]),
+        ({"title": {"en": "Nobody"}}, ["computed"]),
+        ({"computed": {"segments": ["a"]}}, ["computed.segments"]),
+        (
+            {"computed": {"countries": ["US", "ES"], "tiers": ["x"]}},
+            ["computed.countries[0]", "computed.tiers[0]"],
+        ),
+        ({"computed": {"percent": 0, "colour": "red"}}, ["computed.percent", "computed.colour"]),
+        ({"computed": {"no_order_for": "P0D"}}, ["computed.no_order_for"]),
+        ({"computed": {"no_order_for": "P9D", "first_order": True}}, ["computed.no_order_for"]),
+        ([], ["$"]),
+    ],
+)
+async def test_every_mistake_of_conditions_is_found(
+    api: Calling, document: object, mistakes: list[str]
+) -> None:
+    segment_id = new_id()
+    refused = await api.operator.put(path(segment_id), document)
+    assert fields(problem(refused, 422, "invalid_document")) == mistakes
+    problem(await api.operator.get(path(segment_id)), 404, "not_found")
+
+
+async def test_what_is_no_json_is_an_invalid_request(api: Calling) -> None:
+    sent = await api.operator.put(path(new_id()), b"{", content_type="application/json")
+    assert fields(problem(sent, 400, "invalid_request")) == ["$"]
+    sent = await api.operator.put(path(new_id()), b" " * 100_000, content_type="application/json")
+    problem(sent, 413, "body_too_large")
+
+
 async def test_segments_are_listed_page_by_page(api: Calling) -> None:
     ids = sorted([new_id() for _ in range(5)])
     for segment_id in ids:

@@ -37,6 +37,7 @@ TINY = Sizes(
     payments=40,
     orders=60,
     quizzes=40,
+    listed=200,
     ranked=60,
     placed=20,
     lots=2_000,

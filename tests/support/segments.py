@@ -1,10 +1,16 @@
 """Lists of segments, as requests and files bring them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
+import msgspec
+
+from engage.domain.campaigns.segments import SegmentDocument
+from engage.flows.segments.change import SegmentChange
+from engage.flows.segments.define import define_segment
 from engage.flows.segments.id_list import IDS_PER_REQUEST, IdList
-from engage.flows.segments.replace_list import ReplacedList, replace_list
+from engage.flows.segments.replace_list import replace_list
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.store.segments.members import Stay, read_stays
@@ -25,18 +31,17 @@ def id_list(*chunks: bytes, most: int = IDS_PER_REQUEST) -> IdList:
 
 async def put(
     services: Services, members: Iterable[str], segment_id: str = SEGMENT, *, program: str = PROGRAM
-) -> ReplacedList:
+) -> SegmentChange:
     """Replace a list by these members, and stop at the instant from which on it is in force."""
     text = "".join(f"{member_id}\n" for member_id in ("member_id", *members))
     replaced = await put_text(services, text.encode(), segment_id, program=program)
-    if replaced.since > services.clock.now():
-        advance(services, replaced.since - services.clock.now())
+    _advance_to(services, replaced.since)
     return replaced
 
 
 async def put_text(
     services: Services, text: bytes, segment_id: str = SEGMENT, *, program: str = PROGRAM
-) -> ReplacedList:
+) -> SegmentChange:
     with id_list(text) as ids:
         return await replace_list(services.db, services.clock, (program, segment_id), ids, operator="key")
 
@@ -49,3 +54,18 @@ async def members_at(
     asked = {Stay(program, str(member_id), segment_id, at) for (member_id,) in known}
     async with one_statement(services.db) as conn:
         return sorted(stay.member_id for stay in await read_stays(conn, asked))
+
+
+async def define(
+    services: Services, conditions: Mapping[str, Any], segment_id: str = SEGMENT, *, program: str = PROGRAM
+) -> SegmentChange:
+    """Define a segment by conditions, and stop at the instant from which on they are in force."""
+    document = msgspec.convert({"computed": conditions}, SegmentDocument)
+    changed = await define_segment(services, (program, segment_id), document, operator="key")
+    _advance_to(services, changed.since)
+    return changed
+
+
+def _advance_to(services: Services, at: datetime) -> None:
+    if at > services.clock.now():
+        advance(services, at - services.clock.now())

@@ -24,5 +24,6 @@ class Sizes(Struct, frozen=True, kw_only=True):
     lots: int = 1_000_000  # That expire at one instant.
     ranked: int = 1_000_000  # Members on a leaderboard.
     placed: int = 1_000  # Of these, who ask for their place.
+    listed: int = 1_000_000  # Ids in the list of a segment.
     quizzes: int = 4_000  # In a round, each begun and answered.
     payments: int = 4_000  # Orders paid with points, in a round.

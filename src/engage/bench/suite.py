@@ -17,6 +17,7 @@ from engage.bench.benchmarks import (
     leaderboard,
     orders,
     quiz,
+    segment,
     settle,
     tap,
 )
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "expire": expire.run,
     "quiz": quiz.run,
     "leaderboard": leaderboard.run,
+    "segment": segment.run,
 }
 
 

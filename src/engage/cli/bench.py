@@ -46,6 +46,7 @@ SIZES = {
     "ranked": "leaderboard: members on the board.",
     "placed": "leaderboard: members who ask for their place.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
+    "listed": "segment: ids in the list.",
     "lots": "expire: lots that expire at one instant.",
 }
 
@@ -76,7 +77,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire,
-    quiz and leaderboard.
+    quiz, leaderboard and segment.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

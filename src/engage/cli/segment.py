@@ -17,8 +17,9 @@ from engage.cli.run import run_with_services
 from engage.decoding.csv_text import InvalidFile
 from engage.domain.definitions.definition import DefinitionId
 from engage.domain.document import decoding
+from engage.flows.segments.change import SegmentChange
 from engage.flows.segments.id_list import IDS_PER_FILE, IdList
-from engage.flows.segments.replace_list import ReplacedList, replace_list
+from engage.flows.segments.replace_list import replace_list
 from engage.runtime.services import Services
 from engage.store.audit_log import COMMAND_LINE
 
@@ -61,7 +62,7 @@ def import_(ctx: click.Context, file: Path, program_id: str, segment_id: str, da
         except OSError as error:
             raise click.ClickException(f"{error.filename or file}: {error.strerror or error}") from None
 
-        async def replace(services: Services) -> ReplacedList:
+        async def replace(services: Services) -> SegmentChange:
             await services.programs.refresh(services.db)
             services.programs.get(program_id)
             return await replace_list(
@@ -109,7 +110,7 @@ class _Progress:
             ids.close()
 
 
-def _show(replaced: ReplacedList) -> None:
+def _show(replaced: SegmentChange) -> None:
     console = Console(emoji=False, highlight=False, soft_wrap=True)
     for bad in replaced.bad_lines:
         console.print(f"[red]line {bad.line}[/] {escape(bad.message)}")

@@ -1,21 +1,22 @@
 """The facts of members that decide whether campaigns are for them: only those that matter are read.
 
-The country of a member and the time of joining are in memory. Segments and payments are a statement each for
-all members of a posting, where a campaign asks for them; levels are read with those that multiply points
-(`engage.runtime.levels`).
+The country of a member and the time of joining are in memory, and so are the conditions of computed segments.
+Lists and payments are a statement each for all members of a posting, where a campaign or such a segment asks
+for them. Levels are read with those that multiply points (`engage.runtime.levels`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.campaigns.audience import Facts, Need, asks_for, why_not
+from engage.domain.campaigns.audience import Facts, asks_for, why_not
 from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.campaigns.segments import NO_SEGMENTS, Conditions, SegmentIndex, computed_segments
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.runtime.levels import Moment, ids_of, read_levels
@@ -27,12 +28,40 @@ from engage.store.shop.payments import PaymentsBefore, read_last_payments
 NO_ONE: Final[frozenset[str]] = frozenset()
 
 
-class Occasion(Struct, frozen=True):
-    """A member at the time of an activity, and the campaigns that may be about it."""
+class Asked(Struct, frozen=True, kw_only=True):
+    """The facts that decide whether campaigns are for a member. `lists` and `computed` are segments."""
+
+    levels: frozenset[str]
+    payments: bool
+    lists: frozenset[str]
+    computed: Conditions
+
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.levels or self.payments or self.lists or self.computed)
+
+
+class Occasion(Struct, frozen=True, dict=True):
+    """A member at the time of an activity, the campaigns that may be about it, and the program's segments."""
 
     facts: Facts
     at: datetime
     campaigns: Sequence[PublishedCampaign]
+    segments: SegmentIndex = NO_SEGMENTS
+
+    @cached_property
+    def asked(self) -> Asked:
+        """The facts that have to be read of the member."""
+        audiences = [each.campaign.audience for each in self.campaigns if asks_for(each.campaign, self.facts)]
+        named = _union(audience.segments for audience in audiences)
+        computed = self.segments.conditions(named, self.at)
+        audiences += computed.values()
+        return Asked(
+            levels=_union(audience.tiers for audience in audiences),
+            payments=any(audience.needs_orders for audience in audiences),
+            lists=named - computed.keys(),
+            computed=computed,
+        )
 
     @property
     def member(self) -> MemberKey:
@@ -41,7 +70,7 @@ class Occasion(Struct, frozen=True):
     @property
     def needs_facts(self) -> bool:
         """True if something of the member has to be read."""
-        return any(asks_for(each.campaign, self.facts) for each in self.campaigns)
+        return not self.asked.is_nothing
 
     def reached_by(self, facts: Facts) -> frozenset[str]:
         """The campaigns that are for the member, by all facts."""
@@ -49,28 +78,16 @@ class Occasion(Struct, frozen=True):
 
     def moment(self, program: Program) -> Moment:
         """The moment at which levels are asked for, of the groups of a version."""
-        asked = self.levels
+        asked = self.asked.levels
         groups = [group for group in program.tier_groups if any(each.id in asked for each in group.levels)]
         return Moment(groups, self.at, self.facts.zone)
-
-    def asking(self, need: Need) -> list[PublishedCampaign]:
-        """The campaigns for which it matters what is read of the member."""
-        return [each for each in self.campaigns if need in asks_for(each.campaign, self.facts)]
-
-    @property
-    def levels(self) -> frozenset[str]:
-        """The levels that are asked for."""
-        return _union(each.campaign.audience.tiers for each in self.asking("tiers"))
-
-    @property
-    def stays(self) -> list[Stay]:
-        """The stays in segments that are asked for."""
-        asked = _union(each.campaign.audience.segments for each in self.asking("segments"))
-        return [Stay(self.facts.program, self.facts.member_id, segment, self.at) for segment in asked]
 
     @property
     def payments(self) -> PaymentsBefore:
         return PaymentsBefore(self.facts.program, self.facts.member_id, self.at)
+
+    def stay(self, segment_id: str) -> Stay:
+        return Stay(self.facts.program, self.facts.member_id, segment_id, self.at)
 
 
 class Audiences:
@@ -84,20 +101,21 @@ class Audiences:
         self, occasion: Occasion, levels: frozenset[str] = NO_ONE, paid: Iterable[datetime] = ()
     ) -> Facts:
         """All facts of an occasion. `paid` are payments that are under way."""
-        segments = frozenset(stay.segment_id for stay in occasion.stays if stay in self._stays)
         known = self._last_payments.get(occasion.payments)
         before = [at for at in (known, *paid) if at is not None and at < occasion.at]
-        if not levels and not segments and not before:
-            return occasion.facts
-        return replace(
-            occasion.facts, levels=levels, segments=segments, last_order_at=max(before, default=None)
-        )
+        asked, facts = occasion.asked, occasion.facts
+        if levels or before:
+            facts = replace(facts, levels=levels, last_order_at=max(before, default=None))
+        if not asked.lists and not asked.computed:
+            return facts
+        lists = frozenset(each for each in asked.lists if occasion.stay(each) in self._stays)
+        return replace(facts, segments=lists | computed_segments(asked.computed, facts, occasion.at))
 
 
 async def read_audiences(conn: AsyncConnection, occasions: Collection[Occasion]) -> Audiences:
     """Read what the campaigns of occasions ask for, apart from levels."""
-    payments = {occasion.payments for occasion in occasions if occasion.asking("orders")}
-    stays = {stay for occasion in occasions for stay in occasion.stays}
+    payments = {occasion.payments for occasion in occasions if occasion.asked.payments}
+    stays = {occasion.stay(each) for occasion in occasions for each in occasion.asked.lists}
     return Audiences(await read_last_payments(conn, payments), await read_stays(conn, stays))
 
 
@@ -106,10 +124,12 @@ async def campaigns_for(
 ) -> list[PublishedCampaign]:
     """The campaigns that are in force at an instant and for this member, by id. Raises Unavailable."""
     index = (await services.campaigns.at(conn, at)).get(member.program_id)
-    in_force = () if index is None else index.in_force(at, country=member.country, zone=zone)
+    if index is None:
+        return []
+    in_force = index.in_force(at, country=member.country, zone=zone)
     if not in_force:
         return []
-    occasion = Occasion(facts_of(member, zone), at, in_force)
+    occasion = Occasion(facts_of(member, zone), at, in_force, index.segments)
     (reached_by,) = await read_reach(conn, [(occasion, program)])
     return [each for each in in_force if each.id in reached_by]
 

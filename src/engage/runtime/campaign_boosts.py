@@ -14,7 +14,7 @@ from engage.domain.campaigns.bases import Base, base_of
 from engage.domain.campaigns.boosting import additions_beside
 from engage.domain.campaigns.budget import Wanted
 from engage.domain.campaigns.definition import Campaign
-from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, PublishedCampaign
+from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, PublishedCampaign, segments_of
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.keys import MemberKey
@@ -65,7 +65,9 @@ class CampaignBoosts:
                 campaigns[candidate.published.id] = candidate.published
         if why is None or not campaigns:
             return None
-        return Occasion(facts_of(member, why.zone), min(why.at, self._now), tuple(campaigns.values()))
+        segments = segments_of(self._indexes, why.program)
+        facts = facts_of(member, why.zone)
+        return Occasion(facts, min(why.at, self._now), tuple(campaigns.values()), segments)
 
     def beside(self, credit: NewCredit, country: str, campaigns: frozenset[str]) -> Boosts:
         """The boosts beside a credit by those campaigns that are for its member."""

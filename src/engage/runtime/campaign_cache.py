@@ -1,9 +1,9 @@
-"""Published campaigns in memory, exact at every instant.
+"""Published campaigns and computed segments in memory, exact at every instant.
 
 An action of an operator is in force from an instant that is far enough ahead for every process to know of it
-by then (`engage.domain.campaigns.lifecycle`). What a refresh has read is good for a while after it began. Who
-decides about a later activity refreshes first. So whatever process decides, what was in force at the time of
-the activity decides.
+by then (`engage.domain.campaigns.lifecycle`), and so is a version of a segment. What a refresh has read is
+good for a while after it began. Who decides about a later activity refreshes first. So whatever process
+decides, what was in force at the time of the activity decides.
 """
 
 import asyncio
@@ -18,11 +18,13 @@ from engage.domain.campaigns.composition import terms_name, with_rules
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import READ_WITHIN, Action, intervals
+from engage.domain.campaigns.segments import SegmentConditions, SegmentIndex
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
 from engage.runtime.database import one_statement
 from engage.store.campaigns import actions as stored_actions
 from engage.store.campaigns.versions import CampaignKey, StoredVersion, read_approved
+from engage.store.segments import segments
 
 NO_CAMPAIGNS = CampaignIndex(())
 
@@ -30,12 +32,12 @@ TERMS_KEPT = 1_000
 
 
 class CampaignCache:
-    """All approved versions of all campaigns, by program."""
+    """All approved versions of all campaigns, and the segments that are computed, by program."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known_until = datetime.min.replace(tzinfo=UTC)
-        self._count = 0
+        self._counts = 0, 0
         self._indexes: dict[str, CampaignIndex] = {}
         self._terms: dict[tuple[str, str], EarningTerms] = {}
         # Of many who find that too little is known, one reads it.
@@ -43,8 +45,10 @@ class CampaignCache:
 
     @property
     def count(self) -> int:
-        """A number that is another one whenever there are more actions on campaigns."""
-        return self._count
+        """A number that is another one whenever there are more actions on campaigns, or versions of
+        segments.
+        """
+        return sum(self._counts)
 
     def of(self, program_id: str) -> CampaignIndex:
         """The campaigns of a program, as of the last refresh."""
@@ -100,21 +104,28 @@ class CampaignCache:
 
     async def _refresh(self, conn: AsyncConnection) -> None:
         began = self._clock.now()
-        if await stored_actions.count(conn) != self._count:
+        counts = await stored_actions.count_changes(conn)
+        if counts != self._counts:
             # Each action that is read is about a version that is read after it.
             by_campaign = await stored_actions.read_all(conn)
-            self._indexes = indexes(by_campaign, await read_approved(conn))
-            self._count = sum(map(len, by_campaign.values()))
+            approved = await read_approved(conn)
+            self._indexes = indexes(by_campaign, approved, await segments.read_conditions(conn))
+            self._counts = sum(map(len, by_campaign.values())), counts[1]
         self._known_until = began + READ_WITHIN
 
 
 def indexes(
-    actions: dict[CampaignKey, list[Action]], approved: Sequence[StoredVersion]
+    actions: dict[CampaignKey, list[Action]],
+    approved: Sequence[StoredVersion],
+    conditions: Mapping[str, Sequence[SegmentConditions]],
 ) -> dict[str, CampaignIndex]:
-    """The campaigns of each program."""
+    """The campaigns and computed segments of each program that has any."""
     found: dict[str, list[PublishedCampaign]] = {}
     for row in approved:
         times = tuple(each for each in intervals(actions.get(row.key, ())) if each.version == row.version)
         campaign = msgspec.convert(row.document, Campaign)
         found.setdefault(row.program_id, []).append(PublishedCampaign(campaign, row.version, times))
-    return {program_id: CampaignIndex(published) for program_id, published in found.items()}
+    return {
+        program_id: CampaignIndex(found.get(program_id, ()), SegmentIndex(conditions.get(program_id, ())))
+        for program_id in found.keys() | conditions.keys()
+    }

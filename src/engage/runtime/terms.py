@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.campaigns.composition import named_parts
-from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
+from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign, segments_of
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
 from engage.runtime.audiences import Occasion, facts_of, read_reach
@@ -46,7 +46,7 @@ async def terms_of(
     found = [each.paying(indexes, now) for each in acting]
     if not any(found):
         return [each.program.earning for each in acting]
-    reach = await _reach(source, acting, found, now=now)
+    reach = await _reach(source, acting, found, indexes, now=now)
     return [
         services.campaigns.terms(each.program, [one for one in campaigns if one.id in reached_by])
         for each, campaigns, reached_by in zip(acting, found, reach, strict=True)
@@ -67,12 +67,18 @@ async def _reach(
     source: AsyncEngine | AsyncConnection,
     acting: Sequence[Acting],
     campaigns: Sequence[Sequence[PublishedCampaign]],
+    indexes: Mapping[str, CampaignIndex],
     *,
     now: datetime,
 ) -> list[frozenset[str]]:
     """The campaigns that are for each member."""
     occasions = [
-        Occasion(facts_of(each.member, each.zone), min(each.at, now), found)
+        Occasion(
+            facts_of(each.member, each.zone),
+            min(each.at, now),
+            found,
+            segments_of(indexes, each.program.id),
+        )
         for each, found in zip(acting, campaigns, strict=True)
     ]
     asked = [(occasion, each.program) for occasion, each in zip(occasions, acting, strict=True)]

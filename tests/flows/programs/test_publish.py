@@ -25,8 +25,6 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import NOON, StoppedClock
 from tests.support.database import rows
 
-IN_100_MS = text("SET LOCAL transaction_timeout = 100")
-
 
 def version(name: str, begins: str) -> str:
     return orders.DOCUMENT.replace('version = "1"', f'version = "{name}"').replace("2020-01-01", begins)
@@ -141,7 +139,7 @@ async def test_who_takes_too_long_to_publish_has_published_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been suspended. Its version could begin before every process knows it."""
-    monkeypatch.setattr("engage.flows.programs.publish._COMMIT_IN_TIME", IN_100_MS)
+    monkeypatch.setattr("engage.flows.programs.publish.COMMITTED_WITHIN", timedelta(milliseconds=100))
     async with orders.services_with_orders(settings) as services:
         async with another_publisher(services):
             with pytest.raises(Unavailable):

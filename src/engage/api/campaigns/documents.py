@@ -6,37 +6,25 @@ from typing import Any, Final, TypeVar
 import msgspec
 from litestar import Request
 
-from engage.api.http.bodies import mistakes, not_json, read_body
-from engage.api.http.problems import invalid, invalid_document
+from engage.api.http import bodies
+from engage.api.http.problems import invalid
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.campaigns.definition import Campaign
-from engage.domain.document import decoding
 from engage.domain.refusals import Code, Refusal
 
 # With its quizzes and examples a document is longer than other bodies.
 DOCUMENT_BYTES: Final = 1024 * 1024
 
-PROBLEMS_SHOWN: Final = 100
-
 T = TypeVar("T")
 
-_anything = msgspec.json.Decoder()
 _TAG: Final = re.compile(r'"([1-9][0-9]{0,8})\.([1-9][0-9]{0,8})"', re.ASCII)
 _NO_VERSION: Final = (0, 0)
 
 
 async def read_document(request: Request[Any, Any, Any]) -> Campaign:
-    """Raises Refusal invalid_request for what is no JSON, or else invalid_document."""
-    body = await read_body(request.scope, request.receive, DOCUMENT_BYTES)
-    try:
-        value = decode_json(body, _anything)
-    except Malformed as error:
-        raise invalid(not_json(error)) from None
-    problems = decoding.mismatches(value, Campaign, notation=decoding.JSON, most=PROBLEMS_SHOWN)
-    if problems:
-        raise invalid_document(problems)
-    return msgspec.convert(value, Campaign)
+    """Raises as `engage.api.http.bodies.read_document`."""
+    return await bodies.read_document(request, Campaign, DOCUMENT_BYTES)
 
 
 def decode_trial(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -47,7 +35,7 @@ def decode_trial(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decode_json(body, decoder)
     except Malformed:
-        found = mistakes(body, decoder.type)
+        found = bodies.mistakes(body, decoder.type)
     if any(mistake.field.startswith("document") for mistake in found):
         raise Refusal(Code.INVALID_DOCUMENT, errors=found)
     raise invalid(*found)

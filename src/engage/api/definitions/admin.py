@@ -2,22 +2,18 @@
 
 from typing import Annotated, Any, Final
 
-import msgspec
 from litestar import Controller, Request, get, post, put
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from engage.api.http.answers import JSON, Answer, encode
 from engage.api.http.answers import answer as plain_answer
-from engage.api.http.bodies import check_query, not_json, read_body
+from engage.api.http.bodies import check_query, read_document
 from engage.api.http.callers import opened_programs, operator_idempotency, operator_of
 from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.parameters import NOT_GIVEN
-from engage.api.http.problems import invalid, invalid_document
-from engage.decoding.json_text import decode_json
-from engage.decoding.malformed import Malformed
+from engage.api.http.problems import invalid_document
 from engage.domain.definitions.kind import D, DefinitionKind
-from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.program.kinds import KINDS
 from engage.domain.refusals import Code, Refusal, UseCase
@@ -32,14 +28,10 @@ from engage.flows.definitions.read import (
 # A quiz with its pool of questions in several languages is longer than other bodies.
 DOCUMENT_BYTES: Final = 512 * 1024
 
-PROBLEMS_SHOWN: Final = 100
-
 DefinitionIdParameter = Annotated[str, PathParameter(description="The id of the definition.")]
 ProgramParameter = Annotated[
     str, QueryParameter(name="program", description="Only of this program.", max_length=32)
 ]
-
-_anything = msgspec.json.Decoder()
 
 
 class DefinitionPage(Struct, frozen=True):
@@ -156,18 +148,11 @@ CONTROLLERS: Final = tuple(definition_controller(kind) for kind in KINDS if kind
 
 
 async def _read(request: Request[Any, Any, Any], kind: DefinitionKind[D]) -> D:
-    """Read a definition. Raises Refusal invalid_request for what is no JSON, or else invalid_document."""
-    body = await read_body(request.scope, request.receive, DOCUMENT_BYTES)
-    try:
-        value = decode_json(body, _anything)
-    except Malformed as error:
-        raise invalid(not_json(error)) from None
-    problems = decoding.mismatches(value, kind.struct, notation=decoding.JSON, most=PROBLEMS_SHOWN)
-    if problems:
-        raise invalid_document(problems)
-    if isinstance(value, dict) and value.get("program") is None:
+    """Read a definition. Raises as `read_document`."""
+    definition = await read_document(request, kind.struct, DOCUMENT_BYTES)
+    if definition.program is None:
         raise invalid_document([Problem("program", "the id of a program", "nothing")])
-    return msgspec.convert(value, kind.struct)
+    return definition
 
 
 def _if_match(request: Request[Any, Any, Any]) -> int | None:

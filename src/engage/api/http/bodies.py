@@ -10,7 +10,7 @@ from litestar import Request
 from litestar.types import Receive, Scope
 from msgspec import Struct
 
-from engage.api.http.problems import BODY_BYTES, FieldError, invalid, too_large
+from engage.api.http.problems import BODY_BYTES, FieldError, invalid, invalid_document, too_large
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.document import decoding
@@ -146,6 +146,23 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         return decode_json(body, decoder)
     except Malformed:
         raise invalid(*mistakes(body, decoder.type)) from None
+
+
+async def read_document(request: Request[Any, Any, Any], type_: type[T], limit_bytes: int) -> T:
+    """Read a document, of which all mistakes are problems.
+
+    Raises Refusal invalid_request for what is no JSON, or else invalid_document; body_too_large or
+    request_timeout.
+    """
+    body = await read_body(request.scope, request.receive, limit_bytes)
+    try:
+        value = decode_json(body, _anything)
+    except Malformed as error:
+        raise invalid(not_json(error)) from None
+    problems = decoding.mismatches(value, type_, notation=decoding.JSON, most=MISTAKES_SHOWN)
+    if problems:
+        raise invalid_document(problems)
+    return msgspec.convert(value, type_)
 
 
 def mistakes(body: bytes | msgspec.Raw, type_: Any) -> list[FieldError]:

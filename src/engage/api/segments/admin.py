@@ -1,4 +1,4 @@
-"""Operators replace the lists of segments, and see segments with their counts."""
+"""Operators define segments by lists or by conditions, and see them with their counts."""
 
 from typing import Annotated, Any, Final
 
@@ -8,27 +8,32 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from engage.api.http.answers import Answer, answer
-from engage.api.http.bodies import check_query, read_large_body
+from engage.api.http.bodies import check_query, read_document, read_large_body
 from engage.api.http.callers import opened_programs, operator_of
 from engage.api.http.context import Api
 from engage.api.http.operation import OPERATOR, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, name_after
 from engage.api.http.parameters import NOT_GIVEN
-from engage.api.http.problems import FieldError, invalid
+from engage.api.http.problems import BODY_BYTES, FieldError, invalid, invalid_document
 from engage.decoding.csv_text import InvalidFile
+from engage.domain.campaigns.segments import SegmentDocument
 from engage.domain.definitions.definition import DefinitionId
 from engage.domain.document import decoding
-from engage.domain.document.errors import shown
+from engage.domain.document.errors import DocumentError, shown
 from engage.domain.refusals import Code, Refusal, UseCase
+from engage.flows.segments.change import SegmentChange
+from engage.flows.segments.define import define_segment
 from engage.flows.segments.id_list import HEADER, IDS_PER_REQUEST, IdList
 from engage.flows.segments.read import SegmentView, list_segments, read_segment
-from engage.flows.segments.replace_list import ReplacedList, replace_list_by_request
+from engage.flows.segments.replace_list import replace_list_by_request
 from engage.store.api_keys import ApiKey
+from engage.store.segments.segments import SegmentKey
 
 # A million of the longest ids, in quotation marks, with CRLF.
 LIST_BYTES: Final = 80 * 1024 * 1024
 
 CSV: Final = "text/csv"
+JSON_TYPE: Final = "application/json"
 
 SegmentIdParameter = Annotated[str, PathParameter(description="The id of the segment.")]
 ProgramParameter = Annotated[
@@ -101,10 +106,11 @@ class SegmentController(Controller):
     @put(
         "/{segment_id:str}",
         operation_id="updateSegment",
-        summary="Replace the members of a segment",
-        response_description="The list is stored, and in force from the instant in `since` on.",
+        summary="Define a segment",
+        response_description="The version is stored, and in force from the instant in `since` on.",
         opt=contract(
             UseCase.CHANGE_SEGMENT,
+            body=SegmentDocument,
             csv_body=f"Member ids, one a line, {IDS_PER_REQUEST} at most, in UTF-8. The first line may be "
             f"`{HEADER}`. A file with nothing but that line is a list of nobody.",
         ),
@@ -114,12 +120,16 @@ class SegmentController(Controller):
         request: Request[Any, Any, Any],
         segment_id: SegmentIdParameter,
         program: ProgramOfSegment = NOT_GIVEN,
-    ) -> Answer[ReplacedList]:
-        """A new segment, or another list for one: all of it, or nothing where it is refused.
+    ) -> Answer[SegmentChange]:
+        """A new segment, or another version of one: by CSV a list, by JSON conditions. All of it, or nothing
+        where it is refused.
 
-        Those who are gone leave the segment, new ones enter it, and the others stay. Lines without an id and
-        ids of nobody are left out and shown by number, the first hundred of each. An id that was merged is
-        the survivor's.
+        Those who are not in the list leave the segment, new ones enter it, and the others stay. Lines without
+        an id and ids of nobody are left out and shown by number, the first hundred of each. An id that was
+        merged is the survivor's.
+
+        A computed segment has no members of its own: whoever meets all conditions at the time of an activity
+        is in it. JSON without conditions gives a list a title.
         """
         api, key = await operator_of(request.scope)
         check_query(request, "program")
@@ -127,7 +137,8 @@ class SegmentController(Controller):
         if not _is_segment_id(segment_id):
             expected = decoding.expected(DefinitionId)
             raise invalid(FieldError("segment_id", f"expected {expected}, got {shown(segment_id)}"))
-        _check_media_type(request)
+        if _media_type(request) == JSON_TYPE:
+            return await _define(api, (program, segment_id), request, operator=key.name)
         with IdList(most=IDS_PER_REQUEST) as ids:
             try:
                 await read_large_body(request.scope, request.receive, LIST_BYTES, ids.add)
@@ -161,8 +172,21 @@ def _is_segment_id(segment_id: str) -> bool:
     return True
 
 
-def _check_media_type(request: Request[Any, Any, Any]) -> None:
+async def _define(
+    api: Api, key: SegmentKey, request: Request[Any, Any, Any], *, operator: str
+) -> Answer[SegmentChange]:
+    document = await read_document(request, SegmentDocument, BODY_BYTES)
+    try:
+        return answer(await define_segment(api.services, key, document, operator=operator))
+    except DocumentError as error:
+        raise invalid_document(error.problems) from None
+
+
+def _media_type(request: Request[Any, Any, Any]) -> str:
     """Raises Refusal invalid_request."""
-    media_type, _, _ = request.headers.get("content-type", "").partition(";")
-    if media_type.strip().lower() != CSV:
-        raise invalid(FieldError("Content-Type", f"expected {CSV}, got {shown(media_type or None)}"))
+    named, _, _ = request.headers.get("content-type", "").partition(";")
+    media_type = named.strip().lower()
+    if media_type not in (CSV, JSON_TYPE):
+        expected = f"expected {CSV} or {JSON_TYPE}, got {shown(named or None)}"
+        raise invalid(FieldError("Content-Type", expected))
+    return media_type

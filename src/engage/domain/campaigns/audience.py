@@ -77,12 +77,13 @@ def all_needs(audiences: Iterable[Audience]) -> frozenset[Need]:
     return frozenset().union(*map(needs, audiences))
 
 
-def share_of(member_id: str, program: str, campaign_id: str, purpose: Literal["percent", "holdout"]) -> float:
-    """The place of a member in [0, 100), spread evenly, and for a campaign the same for ever.
+def share_of(member_id: str, program: str, owner: str, purpose: Literal["percent", "holdout"]) -> float:
+    """The place of a member in [0, 100), spread evenly, and the same for ever for its owner: a campaign, by
+    its id, or `segment:<id>`.
 
     PostgreSQL computes it too, for reports (`engage.store.campaigns.report`).
     """
-    name = f"{purpose}:{program}:{campaign_id}:{member_id}"
+    name = f"{purpose}:{program}:{owner}:{member_id}"
     return int.from_bytes(sha256(name.encode()).digest()[:4]) % _HUNDREDTHS / 100
 
 
@@ -94,7 +95,12 @@ def is_held_out(campaign: Campaign, member_id: str) -> bool:
 
 def outside(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
     """Why a member is not in the audience; None for a member who is, held out or not."""
-    return _outside_as_member(campaign, facts) or _outside_by_facts(campaign.audience, facts, at)
+    return outside_of(campaign.audience, facts, at, owner=campaign.id)
+
+
+def outside_of(audience: Audience, facts: Facts, at: datetime, *, owner: str) -> Reason | None:
+    """Why a member does not meet conditions; None for a member who does. `owner` is that of the shares."""
+    return _outside_as_member(audience, facts, owner) or _outside_by_facts(audience, facts, at)
 
 
 def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
@@ -110,19 +116,22 @@ def asks_for(campaign: Campaign, facts: Facts) -> frozenset[Need]:
     none where these say that it is not.
     """
     needed = needs(campaign.audience)
-    if not needed or _outside_as_member(campaign, facts) or is_held_out(campaign, facts.member_id):
+    if (
+        not needed
+        or _outside_as_member(campaign.audience, facts, campaign.id)
+        or is_held_out(campaign, facts.member_id)
+    ):
         return frozenset()
     return needed
 
 
-def _outside_as_member(campaign: Campaign, facts: Facts) -> Reason | None:
-    audience = campaign.audience
+def _outside_as_member(audience: Audience, facts: Facts, owner: str) -> Reason | None:
     if audience.countries is not None and facts.country not in audience.countries:
         return Reason.COUNTRY
     if not _joined(audience, facts):
         return Reason.JOINED
     if audience.percent is not None:
-        share = share_of(facts.member_id, campaign.program, campaign.id, "percent")
+        share = share_of(facts.member_id, facts.program, owner, "percent")
         if share >= audience.percent:
             return Reason.PERCENT
     return None

@@ -5,7 +5,7 @@ a zone, apart from boosts of some hours or weekdays, which change at whole minut
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from engage.domain.campaigns.definition import Campaign, CampaignBoost
 from engage.domain.campaigns.lifecycle import Interval
+from engage.domain.campaigns.segments import NO_SEGMENTS, SegmentIndex
 from engage.domain.earning.index import RuleIndex, index_rules
 from engage.domain.program.kinds import KINDS
 
@@ -82,9 +83,12 @@ Span = tuple[int, str, str]  # (number of the time between two changes, country,
 
 
 class CampaignIndex:
-    """All published versions of the campaigns of one program. It is made anew when there are more."""
+    """All published versions of the campaigns of one program, and its `segments` that are computed. It is
+    made anew when there are more.
+    """
 
-    def __init__(self, published: Iterable[PublishedCampaign]) -> None:
+    def __init__(self, published: Iterable[PublishedCampaign], segments: SegmentIndex = NO_SEGMENTS) -> None:
+        self.segments = segments
         self.published = tuple(sorted(published, key=lambda each: (each.id, each.version)))
         self._by_name = {(each.id, each.version): each for each in self.published}
         self._changes: dict[str, list[datetime]] = {}  # By zone.
@@ -185,6 +189,12 @@ class CampaignIndex:
                 {change for each in self.published for change in each.changes_at(zone)}
             )
         return bisect_right(changes, at), country, zone
+
+
+def segments_of(indexes: Mapping[str, CampaignIndex], program_id: str) -> SegmentIndex:
+    """The computed segments of a program, by the indexes of all programs that have one."""
+    index = indexes.get(program_id)
+    return NO_SEGMENTS if index is None else index.segments
 
 
 def _about(rule_id: str, campaigns: Sequence[PublishedCampaign]) -> Iterator[Candidate]:

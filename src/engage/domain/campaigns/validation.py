@@ -5,31 +5,28 @@ campaign is stored, so that decisions need not consider them.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 
 from msgspec.structs import replace
 
+from engage.domain.campaigns.audience_validation import condition_problems, country_problems, unknown_ids
 from engage.domain.campaigns.boost_validation import boost_problems
 from engage.domain.campaigns.definition import MEMBER_ZONE, Audience, Budget, Campaign, Offer
 from engage.domain.campaigns.example_validation import example_problems
 from engage.domain.campaigns.part_validation import part_problems
 from engage.domain.campaigns.surroundings import Surroundings
 from engage.domain.campaigns.zones import zones_of
-from engage.domain.definitions.definition import moment_problems, order_problems
+from engage.domain.definitions.definition import moment_problems
 from engage.domain.document import iso_codes
-from engage.domain.document.durations import duration_problems
-from engage.domain.document.errors import Problem, duplicate_names, duplicates, nearest, one_of, shown
+from engage.domain.document.errors import Problem, duplicate_names, duplicates, nearest, shown
 from engage.domain.program.program import Program
 from engage.domain.program.validation import minor_unit_problems
 from engage.domain.rewards.validation import unknown_reward
-
-SHORTEST_ABSENCE, LONGEST_ABSENCE = timedelta(days=1), timedelta(days=3660)
 
 
 def problems(campaign: Campaign, around: Surroundings) -> list[Problem]:
     """All problems, each once."""
     of_times = [*_zone(campaign), *_times(campaign, around)]
-    of_countries = list(_countries(campaign.audience, around))
+    of_countries = list(country_problems("audience", campaign.audience, around.zones))
     named = campaign.audience.countries or around.zones
     countries = [country for country in named if country in around.zones]
     # The versions that will decide together with it; all, where its times do not say which.
@@ -41,7 +38,8 @@ def problems(campaign: Campaign, around: Surroundings) -> list[Problem]:
     found = [
         *of_times,
         *of_countries,
-        *_audience(campaign.audience, around, beside),
+        *condition_problems("audience", campaign.audience, beside),
+        *_segments(campaign.audience, around),
         *boost_problems(campaign, beside),
         *_amounts(campaign, beside, countries),
         *part_problems(campaign, around, beside),
@@ -73,38 +71,11 @@ def _times(campaign: Campaign, around: Surroundings) -> Iterator[Problem]:
         yield Problem("until", expected, campaign.until.isoformat())
 
 
-def _countries(audience: Audience, around: Surroundings) -> Iterator[Problem]:
-    countries = audience.countries or []
-    yield from duplicates(countries, "audience.countries")
-    for n, country in enumerate(countries):
-        if country not in around.zones:
-            hint = " (did you mean GB?)" if country == "UK" and "GB" in around.zones else ""
-            expected = f"a country of the program: {one_of(sorted(around.zones))}"
-            yield Problem(f"audience.countries[{n}]", expected, shown(country) + hint)
-
-
-def _audience(audience: Audience, around: Surroundings, beside: Sequence[Program]) -> Iterator[Problem]:
-    levels = [level.id for each in beside for group in each.tier_groups for level in group.levels]
-    yield from _unknown(audience.tiers, "audience.tiers", "the id of a level", levels)
+def _segments(audience: Audience, around: Surroundings) -> Iterator[Problem]:
     if around.segments is None:
         yield from duplicates(audience.segments or [], "audience.segments")
     else:
-        yield from _unknown(
-            audience.segments, "audience.segments", "the id of a segment", list(around.segments)
-        )
-    after, before = ("joined_after", audience.joined_after), ("joined_before", audience.joined_before)
-    yield from order_problems("audience", after, before)
-    absence = audience.no_order_for
-    yield from duration_problems("audience.no_order_for", absence, SHORTEST_ABSENCE, LONGEST_ABSENCE)
-    if audience.first_order and absence is not None:
-        yield Problem("audience.no_order_for", "none beside first_order, which says more", "a duration")
-
-
-def _unknown(ids: Sequence[str] | None, path: str, expected: str, known: Sequence[str]) -> Iterator[Problem]:
-    yield from duplicates(ids or [], path)
-    for n, id_ in enumerate(ids or ()):
-        if id_ not in known:
-            yield Problem(f"{path}[{n}]", expected, shown(id_) + nearest(id_, known))
+        yield from unknown_ids(audience.segments, "audience.segments", "the id of a segment", around.segments)
 
 
 def _amounts(campaign: Campaign, beside: Sequence[Program], countries: Sequence[str]) -> Iterator[Problem]:

@@ -366,6 +366,7 @@ class Code(StrEnum):
             _U.START_BACKTEST,
             _U.TRY_ACTIVITY,
             _U.SIMULATE_CAMPAIGNS,
+            _U.CHANGE_SEGMENT,
         },
         one_error("rules[0].award.points", "expected 1 or more, got 0"),
     )

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from engage.domain.backtests.activities import MemberHistory, StoredCredit
 from engage.domain.campaigns.audience import Facts
+from engage.domain.campaigns.index import segments_of
+from engage.domain.campaigns.segments import SegmentIndex
 from engage.domain.keys import MemberKey
 from engage.flows.backtests.job import Job
 from engage.runtime.audiences import Audiences, Occasion, read_audiences
@@ -60,7 +62,10 @@ async def read_facts(services: Services, job: Job, histories: Sequence[MemberHis
     plain = MemberFacts({})
     if not job.trial.asks:
         return plain
-    asked = list(_asked(job, histories, plain))
+    async with one_statement(services.db) as conn:
+        indexes = await services.campaigns.at(conn, services.clock.now())
+    segments = segments_of(indexes, job.program_id)
+    asked = list(_asked(job, histories, plain, segments))
     wanted = [await _with_moment(services, job, credit, occasion) for credit, occasion in asked]
     moments: dict[MemberKey, list[Moment]] = {}
     for each in wanted:
@@ -73,7 +78,7 @@ async def read_facts(services: Services, job: Job, histories: Sequence[MemberHis
 
 
 def _asked(
-    job: Job, histories: Sequence[MemberHistory], plain: MemberFacts
+    job: Job, histories: Sequence[MemberHistory], plain: MemberFacts, segments: SegmentIndex
 ) -> Iterator[tuple[StoredCredit, Occasion]]:
     """The activities for which a campaign asks for more, each once."""
     seen: set[Instant] = set()
@@ -82,14 +87,15 @@ def _asked(
             campaigns = job.trial.looked_at(credit, history.country)
             if not campaigns:
                 continue
-            occasion = Occasion(plain.plain(history, credit.zone), credit.decided_at, campaigns)
-            if _instant(occasion) not in seen and any(map(occasion.asking, job.trial.asks)):
+            facts = plain.plain(history, credit.zone)
+            occasion = Occasion(facts, credit.decided_at, campaigns, segments)
+            if _instant(occasion) not in seen and not occasion.asked.is_nothing:
                 seen.add(_instant(occasion))
                 yield credit, occasion
 
 
 async def _with_moment(services: Services, job: Job, credit: StoredCredit, occasion: Occasion) -> Asked:
-    facts, levels, moment = occasion.facts, occasion.levels, None
+    facts, levels, moment = occasion.facts, occasion.asked.levels, None
     if levels:
         groups = await groups_asked(services, job.program_id, credit.version, levels)
         moment = Moment(groups, occasion.at, facts.zone)

@@ -6,11 +6,10 @@ all, so that everybody knows of them by then.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import text
 
 from engage.domain.campaigns.lifecycle import (
     COMMITS_WITHIN,
@@ -27,16 +26,13 @@ from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.budgets import set_budget
 from engage.flows.campaigns.campaign import StoredCampaign, document_of, read_campaign, subject_of
 from engage.flows.campaigns.check import check_document, check_examples, check_is_to_come
-from engage.runtime.database import transaction
+from engage.runtime.database import end_within, transaction
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.services import Services
 from engage.store import audit_log
 from engage.store.audit_log import AuditEntry
 from engage.store.campaigns import actions, versions
 from engage.store.campaigns.versions import CampaignKey, StoredVersion
-
-# The server ends a transaction that takes longer, with its connection.
-_COMMIT_IN_TIME = text(f"SET LOCAL transaction_timeout = {COMMITS_WITHIN // timedelta(milliseconds=1)}")
 
 
 class ActedVersion(Struct, frozen=True):
@@ -67,7 +63,7 @@ async def act(
     async with transaction(services.db) as conn:
         await claim(conn, keyed)
         if kind in EFFECTIVE:
-            await conn.execute(_COMMIT_IN_TIME)
+            await end_within(conn, COMMITS_WITHIN)
         # Read after the time limit began, so that the commit is within it.
         now = services.clock.now()
         await versions.lock(conn, key)

@@ -10,6 +10,7 @@ from engage.domain.activity import Order, RuleActivity
 from engage.domain.campaigns.audience import Facts
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.explanation import Considered
+from engage.domain.campaigns.index import segments_of
 from engage.domain.campaigns.member_budgets import BudgetUse
 from engage.domain.campaigns.simulated import GivenFacts, simulate
 from engage.domain.earning.credit import WindowPlace
@@ -82,8 +83,9 @@ async def _facts(
         zone=zone,
         joined_at=member.joined_at,
     )
-    occasion = Occasion(asking, at, [each.published for each in considered])
-    groups = await groups_asked(services, program.id, program.version, occasion.levels)
+    segments = segments_of(await services.campaigns.at(conn, services.clock.now()), program.id)
+    occasion = Occasion(asking, at, [each.published for each in considered], segments)
+    groups = await groups_asked(services, program.id, program.version, occasion.asked.levels)
     moment = Moment(groups, at, zone)
     levels = await read_levels(conn, {member.key: [moment]}, changed=[member.key])
     audiences = await read_audiences(conn, [occasion])

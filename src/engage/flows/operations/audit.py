@@ -108,7 +108,7 @@ async def audit_snapshot(
 
 async def _read_published(conn: AsyncConnection) -> Published:
     by_program = parsed(await store.read_all(conn))
-    campaigns = indexes(await read_all_actions(conn), await read_approved(conn))
+    campaigns = indexes(await read_all_actions(conn), await read_approved(conn), {})
     return Published(
         [version for versions in by_program.values() for version in versions],
         [each for index in campaigns.values() for each in index.published],

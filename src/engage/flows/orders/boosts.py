@@ -97,7 +97,7 @@ async def _new_order(
     # A credit that is not granted in the end is the occasion of nothing.
     credits = decide_order(terms, paid.order, at=paid.at, zone=paid.zone)
     occasion = campaigns.occasion(member, credits, paying)
-    asked = NO_ONE if occasion is None else occasion.levels
+    asked = NO_ONE if occasion is None else occasion.asked.levels
     groups = await groups_asked(services, key[0], paid.version, asked)
     return _NewOrder(key, paid, program, Moment(groups, paid.at, paid.zone), occasion, paying)
 

@@ -1,12 +1,10 @@
 """Publish a program version: validate it, play its examples, and check it against the other versions."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
-from typing import Final
 
 import msgspec
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
@@ -18,17 +16,13 @@ from engage.domain.program import parse, versions
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
-from engage.runtime.database import transaction
+from engage.runtime.database import end_within, transaction
 from engage.runtime.program_cache import COMMITTED_WITHIN, PUBLISHED_AHEAD
 from engage.store import audit_log
 from engage.store import programs as store
 from engage.store.audit_log import AuditEntry
 from engage.store.campaigns.versions import read_with_parts
 from engage.store.members.members import has_members
-
-_COMMIT_IN_TIME: Final = text(
-    f"SET LOCAL transaction_timeout = {COMMITTED_WITHIN // timedelta(milliseconds=1)}"
-)
 
 
 async def publish(
@@ -57,7 +51,7 @@ async def publish(
     if failures:
         raise Refusal(Code.DOCUMENT_UNPROVED, problems=[str(failure) for failure in failures])
     async with transaction(db) as conn:
-        await conn.execute(_COMMIT_IN_TIME)
+        await end_within(conn, COMMITTED_WITHIN)
         await store.lock(conn)
         now = clock.now()  # Examples and other publishers may have taken long.
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]

@@ -15,13 +15,13 @@ from engage.clock import Clock
 from engage.runtime.database import end_within
 
 # For the transaction, and more for each member who enters or leaves: a multiple of what it takes.
-COMMITS_WITHIN: Final = timedelta(seconds=1)
+COMMITS_WITHIN: Final = timedelta(seconds=3)
 COMMITS_WITHIN_A_ROW: Final = timedelta(microseconds=50)
 
 # Until each process has read what it keeps in memory. This clock may be behind the database's by less.
 KNOWN_WITHIN: Final = timedelta(milliseconds=500)
 
-# What is in force is the same for a second (`engage.domain.campaigns.index`).
+# As for campaigns (`engage.domain.campaigns.lifecycle`): people read these times.
 _SECOND: Final = timedelta(seconds=1)
 
 

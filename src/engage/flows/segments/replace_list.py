@@ -1,55 +1,20 @@
 """Replace the list of a segment, all of it or nothing."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Final
+from collections.abc import Callable
 
-from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
-from engage.domain.refusals import Unavailable
+from engage.flows.segments.change import SegmentChange
+from engage.flows.segments.connection import open_connection
 from engage.flows.segments.effect import begin_effect
-from engage.flows.segments.id_list import LINES_SHOWN, BadLine, IdList
+from engage.flows.segments.id_list import LINES_SHOWN, IdList
 from engage.flows.segments.versions import add_version
-from engage.runtime.database import open_database, transaction
+from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.segments import lists, segments
-from engage.store.segments.lists import ListCounts, UnknownId
+from engage.store.segments.lists import ListCounts
 from engage.store.segments.segments import SegmentKey, SegmentVersion
-
-# Lists that a process writes at a time for requests, each on a connection of its own. How long one waits for
-# its turn, and for the database.
-WRITERS: Final = 2
-TURN_S: Final = 10.0
-STATEMENT_S: Final = 60.0
-
-_writers = asyncio.Semaphore(WRITERS)
-
-
-class ReplacedList(Struct, frozen=True, kw_only=True):
-    """A list that was written, in force `since` an instant. `members` are those in it, each counted once;
-    `repeated` lines name one of them again. `added` and `removed` are against the list that there was.
-
-    `unknown` lines have an id of no member of the program, `bad` ones have no id. The first are listed.
-    """
-
-    program: str
-    id: str
-    version: int
-    since: datetime
-    members: int
-    added: int
-    removed: int
-    repeated: int
-    unknown: int
-    unknown_ids: list[UnknownId]
-    unknown_not_shown: int
-    bad: int
-    bad_lines: list[BadLine]
-    bad_not_shown: int
 
 
 def _ignore(_step: str) -> None:
@@ -58,12 +23,12 @@ def _ignore(_step: str) -> None:
 
 async def replace_list_by_request(
     services: Services, key: SegmentKey, ids: IdList, *, operator: str
-) -> ReplacedList:
+) -> SegmentChange:
     """Replace a list, with time limits that are longer than those of other requests.
 
     Raises as `replace_list`, and Unavailable where too many lists are being written.
     """
-    async with _connection(services) as db:
+    async with open_connection(services.settings) as db:
         return await replace_list(db, services.clock, key, ids, operator=operator)
 
 
@@ -75,7 +40,7 @@ async def replace_list(
     *,
     operator: str,
     on_step: Callable[[str], None] = _ignore,
-) -> ReplacedList:
+) -> SegmentChange:
     """Replace the list of a segment, which may be new, or computed so far. The same again changes nothing.
 
     Raises Unavailable: then nothing has changed.
@@ -89,9 +54,10 @@ async def replace_list(
         unknown = await lists.read_unknown(conn, limit=LINES_SHOWN) if counts.unknown else []
         on_step("writing")
         version = await write_list(conn, clock, key, before, counts, operator=operator)
-    return ReplacedList(
+    return SegmentChange(
         program=version.program_id,
         id=version.segment_id,
+        kind="list",
         version=version.version,
         since=version.since,
         members=counts.members,
@@ -135,21 +101,3 @@ async def write_list(
         had={"members": counts.members - counts.added + counts.removed},
         has={"members": counts.members, "added": counts.added, "removed": counts.removed},
     )
-
-
-@asynccontextmanager
-async def _connection(services: Services) -> AsyncIterator[AsyncEngine]:
-    """Open a connection, when it is this list's turn. Raises Unavailable where that takes too long."""
-    try:
-        async with asyncio.timeout(TURN_S):
-            await _writers.acquire()
-    except TimeoutError:
-        raise Unavailable("segments") from None
-    try:
-        db = open_database(services.settings.database_url, pool_size=1, command_timeout_s=STATEMENT_S)
-        try:
-            yield db
-        finally:
-            await db.dispose()
-    finally:
-        _writers.release()

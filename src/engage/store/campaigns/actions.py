@@ -9,11 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.campaigns.lifecycle import Action
 from engage.schema.campaigns import campaign_actions
 from engage.schema.rows import columns, from_row
+from engage.schema.segments import segment_versions
 from engage.store.campaigns.versions import CampaignKey
 
 
-async def count(conn: AsyncConnection) -> int:
-    return (await conn.execute(select(func.count()).select_from(campaign_actions))).scalar_one()
+async def count_changes(conn: AsyncConnection) -> tuple[int, int]:
+    """Count the actions on all campaigns, and the versions of all segments."""
+    tables = campaign_actions, segment_versions
+    counts = (select(func.count()).select_from(table).scalar_subquery() for table in tables)
+    actions, versions = (await conn.execute(select(*counts))).one()
+    return actions, versions
 
 
 async def read_all(conn: AsyncConnection) -> dict[CampaignKey, list[Action]]:

@@ -60,6 +60,16 @@ WHERE NOT d.is_added AND m.program_id = :program_id AND m.segment_id = :segment_
   AND m.member_id = d.member_id AND m.until IS NULL
 """)
 
+_COUNT_LISTED: Final = text("""
+SELECT count(*) FROM segment_members
+WHERE program_id = :program_id AND segment_id = :segment_id AND until IS NULL
+""")
+
+_END_ALL: Final = text("""
+UPDATE segment_members SET until = :at
+WHERE program_id = :program_id AND segment_id = :segment_id AND until IS NULL
+""")
+
 _BEGIN: Final = text("""
 INSERT INTO segment_members (program_id, member_id, segment_id, since)
 SELECT :program_id, member_id, :segment_id, :at FROM differences WHERE is_added ORDER BY member_id
@@ -115,3 +125,15 @@ async def write(conn: AsyncConnection, key: SegmentKey, *, at: datetime) -> None
     values = {"program_id": key[0], "segment_id": key[1], "at": at}
     await conn.execute(_END, values)
     await conn.execute(_BEGIN, values)
+
+
+async def count_listed(conn: AsyncConnection, key: SegmentKey) -> int:
+    """Count the members of the newest list."""
+    counted = await conn.execute(_COUNT_LISTED, {"program_id": key[0], "segment_id": key[1]})
+    members: int = counted.scalar_one()
+    return members
+
+
+async def end_list(conn: AsyncConnection, key: SegmentKey, *, at: datetime) -> None:
+    """End all stays in the list of a segment that is locked."""
+    await conn.execute(_END_ALL, {"program_id": key[0], "segment_id": key[1], "at": at})

@@ -9,6 +9,8 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.campaigns.definition import Audience
+from engage.domain.campaigns.segments import SegmentConditions
 from engage.schema.rows import columns, from_row
 from engage.schema.segments import segment_versions, segments
 
@@ -33,6 +35,16 @@ class Segment(SegmentVersion, frozen=True, kw_only=True):
 
     members: int | None
 
+
+# Those that are computed, or once were.
+_READ_CONDITIONS = text("""
+SELECT v.program_id, v.segment_id, v.since, v.computed
+FROM segment_versions v
+WHERE EXISTS (
+    SELECT FROM segment_versions c
+    WHERE c.program_id = v.program_id AND c.segment_id = v.segment_id AND c.computed IS NOT NULL
+)
+""")
 
 # The members of the newest list are counted in an index: some 0.1 s for a million.
 _READ = text("""
@@ -87,6 +99,15 @@ async def read_ids(conn: AsyncConnection, program_id: str) -> list[str]:
     """Read the ids of a program's segments."""
     query = select(segments.c.segment_id).where(segments.c.program_id == program_id)
     return list((await conn.execute(query.order_by(segments.c.segment_id))).scalars())
+
+
+async def read_conditions(conn: AsyncConnection) -> dict[str, list[SegmentConditions]]:
+    """Read all versions of the segments that are computed, or once were, by program."""
+    found: dict[str, list[SegmentConditions]] = {}
+    for program_id, segment_id, since, computed in await conn.execute(_READ_CONDITIONS):
+        audience = None if computed is None else msgspec.convert(computed, Audience)
+        found.setdefault(program_id, []).append(SegmentConditions(segment_id, since, audience))
+    return found
 
 
 async def read_segments(
