@@ -91,12 +91,18 @@ def test_a_campaign_with_everything_is_valid() -> None:
             {"id": "visits", "rules": ["spring_visit"], "multiply": 1.5},
         ],
         rules=[VISIT | {"award": {"type": "fixed", "points": 2}}],
-        quizzes=[QUIZ],
         offers=[{"reward": "coupon_5", "percent": 20, "stock": 10}],
         stacking={"group": "double", "priority": 3, "exclusive": True, "max_multiplier": 3},
         budget={"points": 10_000, "points_per_member": 100, "count": 500, "per_device": 2, "alerts": [90]},
     )
     assert mistakes(whole) == {}
+
+
+def test_definitions_are_for_an_audience_in_memory_and_have_no_budget() -> None:
+    asking = {"segments": ["regulars"], "no_order_for": "P90D", "countries": ["ES"], "percent": 50}
+    bringing = campaign(quizzes=[QUIZ], audience=asking, budget={"points": 10})
+    assert mistakes(bringing).keys() == {"audience.segments", "audience.no_order_for", "budget"}
+    assert mistakes(campaign(quizzes=[QUIZ], audience={"countries": ["ES"], "percent": 50})) == {}
 
 
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
@@ -197,7 +203,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         together |= changes
     found = mistakes(campaign(**together, until="2026-02-01T00:00:00"))
     expected = {path for _, path in wrong.values() if not path.startswith("examples")}
-    assert found.keys() == expected | {"until"}
+    # Quizzes have no budget beside them.
+    assert found.keys() == expected | {"until", "budget"}
     assert len(expected) >= 7
 
 
