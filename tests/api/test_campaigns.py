@@ -315,12 +315,19 @@ async def test_a_copy_is_a_draft_of_its_own(api: Calling) -> None:
     made = await api.approver.post(f"{path}/duplicate", {"new_id": new_id})
     assert problem(made, 403, "forbidden")
     made = await api.operator.post(f"{path}/duplicate", {"new_id": new_id})
-    assert (made.status_code, made.json()) == (201, {"id": new_id, "version": 1, "state": "draft"})
+    assert (made.status_code, made.json()) == (200, {"id": new_id, "version": 1, "state": "draft"})
     copy = await shown(api, f"{CAMPAIGNS}/{new_id}")
     assert copy["document"] == original["document"] | {"id": new_id}
     assert [version["authors"] for version in copy["versions"]] == [["sandbox operator"]]
     again = await api.operator.post(f"{path}/duplicate", {"new_id": new_id})
     assert problem(again, 409, "exists")["id"] == new_id
+    later = {"new_id": f"{new_id}-later", "from": "2027-01-02T12:00:00"}
+    assert (await api.operator.post(f"{path}/duplicate", later)).status_code == 200
+    moved = (await shown(api, f"{CAMPAIGNS}/{new_id}-later"))["document"]
+    assert (moved["from"], moved["until"]) == ("2027-01-02T12:00:00", "2027-01-12T12:00:00")
+    instant = later | {"from": "2027-01-02T12:00:00Z"}
+    refused = problem(await api.operator.post(f"{path}/duplicate", instant), 422, "invalid_document")
+    assert fields(refused) == ["from"]
     wrong = await api.operator.post(f"{path}/duplicate", {"new_id": "not an id"})
     assert fields(problem(wrong, 400, "invalid_request")) == ["new_id"]
 

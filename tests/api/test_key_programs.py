@@ -47,6 +47,12 @@ CAMPAIGN = {
     "from": "2026-11-21T12:00:00",
     "until": "2026-12-01T12:00:00",
 }
+ACTIVITY = {"program": PROGRAM, "facts": {"country": "ES"}, "activity": {"activity": "fuel_tap"}}
+STEPS = {
+    "program": PROGRAM,
+    "country": "ES",
+    "steps": [{"at": "2026-12-01T00:00:00", "do": {"activity": "fuel_tap"}}],
+}
 TRIED = {"document": CAMPAIGN, "from": "2026-11-01T00:00:00", "until": "2026-11-20T00:00:00"}
 
 
@@ -163,6 +169,8 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "pauseCampaign": ("POST", f"{campaigns}/spring/pause{named}", {}),
         "resumeCampaign": ("POST", f"{campaigns}/spring/resume{named}", {}),
         "endCampaign": ("POST", f"{campaigns}/spring/end{named}", {}),
+        "tryActivity": ("POST", f"{campaigns}/dry-run", ACTIVITY),
+        "simulateCampaigns": ("POST", f"{campaigns}/simulate", STEPS),
         "startBacktest": ("POST", f"{campaigns}/backtests", TRIED),
         "listBacktests": ("GET", f"{campaigns}/backtests{named}", None),
         "getBacktest": ("GET", f"{campaigns}/backtests/{backtest_id}", None),

@@ -4,13 +4,20 @@ import pytest
 import structlog
 from alembic import command
 from alembic.config import Config
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from engage import programs
+from engage.domain.draws.kind import DRAW
 from engage.domain.program import parse
+from engage.flows.campaigns.campaign import document_of, read_campaign
+from engage.flows.campaigns.change import change
+from engage.flows.campaigns.presets import AUTHOR
+from engage.flows.definitions.change import add_definition
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.operations.install import install, migrate
 from engage.flows.programs.publish import publish
+from engage.programs import campaigns as preset_campaigns
 from engage.runtime.database import open_database
 from engage.runtime.services import open_services
 from engage.settings import Settings
@@ -95,3 +102,46 @@ async def test_a_migration_may_take_longer_than_a_request(
     monkeypatch.setitem(defaults, "command_timeout_s", 0.1)
     monkeypatch.setattr(command, "upgrade", upgrade)
     await migrate(settings)
+
+
+PRESET_CAMPAIGNS = (
+    "SELECT program_id || '/' || campaign_id, version, authors, approved FROM campaign_versions"
+)
+
+
+async def test_preset_campaigns_are_drafts_that_are_added_once(settings: Settings) -> None:
+    for _ in range(2):
+        await install(settings)
+    async with open_services(settings, StoppedClock(NOON)) as services:
+        found = await rows(services.db, PRESET_CAMPAIGNS)
+        assert found == [(name, 1, [AUTHOR], False) for name in preset_campaigns.names()]
+        actions = await rows(services.db, "SELECT kind, operator FROM campaign_actions")
+        assert set(actions) == {("created", AUTHOR)}
+        logged = "SELECT DISTINCT operator, action FROM audit_log WHERE subject LIKE 'campaign:%'"
+        assert await rows(services.db, logged) == [(AUTHOR, "created")]
+        key = "eu-mi-points", "double-points"
+        await services.programs.refresh(services.db)
+        async with services.db.begin() as conn:
+            stored = await read_campaign(services, conn, key)
+        changed = replace(document_of(stored.newest), title={"en": "Ours"})
+        await change(services, changed, expected=(1, 1), operator="marketer")
+        await install(settings)
+        query = "SELECT document -> 'title' ->> 'en' FROM campaign_versions WHERE campaign_id = :id"
+        assert await rows(services.db, query, id=key[1]) == [("Ours",)]
+
+
+async def test_a_preset_campaign_that_does_not_fit_is_left_out(settings: Settings) -> None:
+    """An operator has a draw with the id of the preset's."""
+    async with open_services(settings, StoppedClock(NOON)) as services:
+        document = programs.text("in-mi-tokens/2017")
+        await publish(services.db, document, source="tokens", operator="test", clock=services.clock)
+        await services.programs.refresh(services.db)
+        draw = replace(preset_campaigns.read("in-mi-tokens/rewardmi").draws[0], program="in-mi-tokens")
+        await add_definition(services, DRAW, draw, operator="marketer")
+        with structlog.testing.capture_logs() as logs:
+            await install(settings)
+        found = await rows(services.db, "SELECT campaign_id FROM campaign_versions ORDER BY 1")
+    assert [id_ for (id_,) in found] == ["double-points", "members-week-2022"]
+    (left_out,) = [log for log in logs if "problems" in log]
+    assert left_out["preset"] == "in-mi-tokens/rewardmi"
+    assert "draws[0].id" in left_out["problems"][0]

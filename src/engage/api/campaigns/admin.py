@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from litestar import Controller, Request, get, post, put
 from litestar.params import PathParameter, QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from engage.api.campaigns.documents import DOCUMENT_BYTES, etag, if_match, read_document
 from engage.api.http.answers import JSON, Answer, answer, encode
@@ -22,6 +22,7 @@ from engage.domain.accounts.period import InvalidPeriod, parse_instant
 from engage.domain.activity import ONE_LINE
 from engage.domain.campaigns.definition import Campaign, CampaignId
 from engage.domain.campaigns.lifecycle import ActionKind, State
+from engage.domain.definitions.definition import Moment
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.refusals import UseCase
 from engage.flows.campaigns.act import ActedVersion, act
@@ -96,9 +97,12 @@ class RejectionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class DuplicateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The id of the copy."""
+    """The id of the copy, and when it begins, if not when the campaign does: its other times are moved with
+    that.
+    """
 
     new_id: CampaignId
+    from_: Moment | None = field(name="from", default=None)
 
 
 _rejection = msgspec.json.Decoder(RejectionRequest)
@@ -229,11 +233,11 @@ class CampaignController(Controller):
             written = await change(api.services, campaign, expected=expected, operator=key.name)
         except DocumentError as error:
             raise invalid_document(error.problems) from None
-        return _written(written, 200)
+        return _changed(written)
 
     @post(
         "/{campaign_id:str}/duplicate",
-        status_code=201,
+        status_code=200,
         security=(OPERATOR,),
         operation_id="duplicateCampaign",
         summary="Copy a campaign",
@@ -246,14 +250,19 @@ class CampaignController(Controller):
         campaign_id: CampaignIdParameter,
         program: ProgramParameter = NOT_GIVEN,
     ) -> Answer[CampaignVersion]:
-        """The newest document under another id, in the same program."""
+        """The newest document under another id, in the same program. Its rules and definitions get ids of
+        their own, and its examples name these.
+        """
         api, key = await operator_of(request.scope)
         check_query(request, "program")
-        new_id = (await read_json(request, _duplicate)).new_id
+        wanted = await read_json(request, _duplicate)
         found = await _find(api, key, campaign_id, program)
-        once = keyed(request.scope, _created)
+        once = keyed(request.scope, _changed)
         try:
-            return _created(await duplicate(api.services, found, new_id, operator=key.name, keyed=once))
+            copy = await duplicate(
+                api.services, found, wanted.new_id, begin=wanted.from_, operator=key.name, keyed=once
+            )
+            return _changed(copy)
         except DocumentError as error:
             raise invalid_document(error.problems) from None
 
@@ -414,6 +423,10 @@ def _place(cursor: str) -> Place | None:
     if not begins.removeprefix("-").isdecimal():
         raise no_cursor()
     return int(begins), program_id, campaign_id
+
+
+def _changed(written: WrittenVersion) -> Answer[CampaignVersion]:
+    return _written(written, 200)
 
 
 def _created(written: WrittenVersion) -> Answer[CampaignVersion]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.campaigns.copying import copied
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import Action, ActionKind, State
 from engage.domain.document.compact import compact
@@ -47,14 +48,21 @@ async def create(
     async with transaction(services.db) as conn:
         await claim(conn, keyed)
         await lock_ids(conn)
-        await check_within(services, conn, campaign)
-        first = StoredVersion(campaign.program, campaign.id, 1, 1, _document(campaign), [operator], False)
-        if not await versions.add(conn, first):
+        await check_within(services.programs, conn, campaign)
+        if not await add_draft(conn, campaign, now=services.clock.now(), operator=operator):
             raise Refusal(Code.EXISTS, id=campaign.id)
-        await _note(conn, first, None, 1, "created", services.clock.now(), operator)
         written = WrittenVersion(campaign.id, 1, "draft", 1)
         await keep(conn, keyed, written)
     return written
+
+
+async def add_draft(conn: AsyncConnection, campaign: Campaign, *, now: datetime, operator: str) -> bool:
+    """Add a valid document as the first version of a campaign; False where there is one of this id."""
+    first = StoredVersion(campaign.program, campaign.id, 1, 1, _document(campaign), [operator], False)
+    added = await versions.add(conn, first)
+    if added:
+        await _note(conn, first, None, 1, "created", now, operator)
+    return added
 
 
 async def change(
@@ -69,7 +77,7 @@ async def change(
     key = campaign.program, campaign.id
     async with transaction(services.db) as conn:
         await lock_ids(conn)
-        await check_within(services, conn, campaign)
+        await check_within(services.programs, conn, campaign)
         await versions.lock(conn, key)
         now = services.clock.now()
         stored = await read_campaign(services, conn, key)
@@ -92,16 +100,17 @@ async def duplicate(
     key: CampaignKey,
     new_id: str,
     *,
+    begin: datetime | None,
     operator: str,
     keyed: Keyed[WrittenVersion] | None = None,
 ) -> WrittenVersion:
-    """Write another campaign with the newest document of this one.
+    """Write another campaign with the newest document of this one, its times moved to begin at `begin`.
 
     Raises DocumentError; Refusal not_found, exists, request_in_flight; Unavailable.
     """
     async with transaction(services.db) as conn:
         stored = await read_campaign(services, conn, key)
-    copy = replace(document_of(stored.newest), id=new_id)
+    copy = copied(document_of(stored.newest), new_id, begin)
     return await create(services, copy, operator=operator, keyed=keyed)
 
 

@@ -16,7 +16,7 @@ from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import transaction
-from engage.runtime.program_cache import parsed
+from engage.runtime.program_cache import ProgramCache, parsed
 from engage.runtime.services import Services
 from engage.store import definitions
 from engage.store import programs as programs_store
@@ -27,13 +27,13 @@ from engage.store.segments.segments import read_ids
 async def check_document(services: Services, campaign: Campaign) -> None:
     """Raises DocumentError, also for a program that there is not; Unavailable."""
     async with transaction(services.db) as conn:
-        await check_within(services, conn, campaign)
+        await check_within(services.programs, conn, campaign)
 
 
-async def check_within(services: Services, conn: AsyncConnection, campaign: Campaign) -> None:
+async def check_within(programs: ProgramCache, conn: AsyncConnection, campaign: Campaign) -> None:
     """The same in a transaction, which sees what others have added so far."""
-    _check_program(services, campaign)
-    found = problems(campaign, await _surroundings(services, conn, campaign))
+    _check_program(programs, campaign)
+    found = problems(campaign, await _surroundings(programs, conn, campaign))
     if found:
         raise DocumentError("", found)
 
@@ -61,14 +61,14 @@ async def lock_ids(conn: AsyncConnection) -> None:
     await definitions.lock(conn)
 
 
-def _check_program(services: Services, campaign: Campaign) -> None:
-    known = services.programs.ids()
+def _check_program(programs: ProgramCache, campaign: Campaign) -> None:
+    known = programs.ids()
     if campaign.program not in known:
         found = shown(campaign.program) + nearest(campaign.program, known)
         raise DocumentError("", [Problem("program", "the id of a program", found)])
 
 
-async def _surroundings(services: Services, conn: AsyncConnection, campaign: Campaign) -> Surroundings:
+async def _surroundings(programs: ProgramCache, conn: AsyncConnection, campaign: Campaign) -> Surroundings:
     program_id = campaign.program
     plurals = {kind.name: kind.plural for kind in KINDS}
     others, earlier = [], {}
@@ -82,7 +82,7 @@ async def _surroundings(services: Services, conn: AsyncConnection, campaign: Cam
     for kind, id_ in await definitions.read_ids(conn, program_id):
         added.setdefault(plurals[kind], []).append(id_)
     return Surroundings(
-        programs=await _programs(services, conn, program_id),
+        programs=await _versions(programs, conn, program_id),
         campaigns=others,
         earlier=earlier,
         definitions=added,
@@ -90,7 +90,7 @@ async def _surroundings(services: Services, conn: AsyncConnection, campaign: Cam
     )
 
 
-async def _programs(services: Services, conn: AsyncConnection, program_id: str) -> Sequence[Program]:
-    if await programs_store.count(conn) == services.programs.count:
-        return services.programs.versions(program_id)
+async def _versions(programs: ProgramCache, conn: AsyncConnection, program_id: str) -> Sequence[Program]:
+    if await programs_store.count(conn) == programs.count:
+        return programs.versions(program_id)
     return parsed(await programs_store.read_all(conn))[program_id]

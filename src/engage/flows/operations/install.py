@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage import programs, sandbox_secrets
 from engage.connections.schema_version import PART
 from engage.domain.refusals import Unavailable
+from engage.flows.campaigns.presets import add_presets
 from engage.flows.operations.demo_draw import open_demo_draw
 from engage.flows.operations.keys import add_key
 from engage.flows.programs.older_presets import OlderPreset, older_presets
@@ -42,6 +43,7 @@ async def install(settings: Settings) -> list[OlderPreset]:
         if settings.sandbox is not None:
             await _begin_sandbox(db, sandbox_secrets.read(settings.sandbox))
             await _open_demo_store(settings, db)
+        await add_presets(settings, db)
     finally:
         await db.dispose()
     gate = open_gate(settings.state_url)

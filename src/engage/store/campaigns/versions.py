@@ -97,6 +97,13 @@ async def read_of_program(
     return [from_row(StoredVersion, row) for row in rows]
 
 
+async def read_keys(conn: AsyncConnection) -> set[CampaignKey]:
+    """The keys of all campaigns."""
+    c = campaign_versions.c
+    query = select(c.program_id, c.campaign_id).where(c.version == 1)
+    return {(program_id, campaign_id) for program_id, campaign_id in await conn.execute(query)}
+
+
 async def programs_with(conn: AsyncConnection, campaign_id: str) -> list[str]:
     """The programs that have a campaign of this id."""
     c = campaign_versions.c
