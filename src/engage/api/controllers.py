@@ -33,6 +33,7 @@ from engage.api.rewards.admin import AdminCouponController
 from engage.api.rewards.mobile import RewardController
 from engage.api.rewards.shop import FCodeController
 from engage.api.sandbox import SandboxController
+from engage.api.schemas.public import SchemaController
 from engage.api.segments.admin import SegmentController
 from engage.api.streaks.mobile import StreakController
 from engage.api.tasks.mobile import TaskController
@@ -76,6 +77,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     SegmentController,
     ReportController,
     AuditLogController,
+    SchemaController,
     HealthController,
 )
 

@@ -16,6 +16,7 @@ from engage.settings import SettingsError
 COMMANDS = {
     "up": ("engage.cli.up:up", "Run everything on this machine."),
     "program": ("engage.cli.program:program", "Check and show program documents."),
+    "campaign": ("engage.cli.campaign:campaign", "Check, push and export campaigns."),
     "keys": ("engage.cli.keys:keys", "Make and revoke keys of the shop and of operators."),
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
     "draw": ("engage.cli.draw:draw", "Check the certificate of a draw."),
@@ -35,7 +36,8 @@ COMMANDS = {
 PANELS = {
     "On one machine": ["up"],
     "Programs and points": [
-        *("program", "keys", "audit", "draw", "game", "payouts", "rebuild", "report", "import", "segment"),
+        *("program", "campaign", "segment", "import", "keys"),
+        *("audit", "draw", "game", "payouts", "rebuild", "report"),
     ],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "openapi"],

@@ -1,6 +1,8 @@
-"""`engage openapi`: write the HTTP contract to a file, or check the file."""
+"""`engage openapi`: write the HTTP contract and the schemas of documents to files, or check the files."""
 
 import difflib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import rich_click as click
@@ -16,26 +18,45 @@ LINES_SHOWN = 60
     type=click.Path(path_type=Path, dir_okay=False),
     default=DEFAULT_FILE,
     show_default=True,
-    help="File of the contract.",
+    help="File of the contract. The schemas are beside it.",
 )
 def openapi(check: bool, file: Path) -> None:
-    """Write the contract of the code, with the sandbox, as OpenAPI 3.1."""
+    """Write the contract of the code, with the sandbox, as OpenAPI 3.1, and the JSON Schemas of documents."""
+    differ = [
+        path for path, text in _generated(file) if not (_agrees(path, text) if check else _write(path, text))
+    ]
+    if differ:
+        names = ", ".join(map(str, differ))
+        raise click.ClickException(f"{names} differ from the code; `engage openapi` writes them")
+
+
+def _generated(file: Path) -> Iterator[tuple[Path, str]]:
     from engage.api.contract.openapi import as_yaml, document
     from engage.api.controllers import controllers
+    from engage.domain.campaigns import parse as campaigns
+    from engage.domain.program import parse as programs
 
-    generated = as_yaml(document(controllers(sandbox=True)))
-    if not check:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(generated, encoding="utf-8")
-        click.echo(f"{file}: {len(generated.splitlines())} lines")
-        return
+    yield file, as_yaml(document(controllers(sandbox=True)))
+    for name, schema in (("program", programs.schema()), ("campaign", campaigns.schema())):
+        yield file.parent / f"{name}.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write(file: Path, text: str) -> bool:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    click.echo(f"{file}: {len(text.splitlines())} lines")
+    return True
+
+
+def _agrees(file: Path, text: str) -> bool:
+    """Show how a file differs from the code."""
     current = file.read_text(encoding="utf-8") if file.exists() else ""
-    drift = list(
-        difflib.unified_diff(
-            current.splitlines(), generated.splitlines(), str(file), "the code", lineterm="", n=2
-        )
+    lines = difflib.unified_diff(
+        current.splitlines(), text.splitlines(), str(file), "the code", lineterm="", n=2
     )
+    drift = list(lines)
     if drift:
         click.echo("\n".join(drift[:LINES_SHOWN]))
-        raise click.ClickException(f"{file} differs from the code; `engage openapi` writes it")
+        return False
     click.echo(f"{file} agrees with the code")
+    return True

@@ -6,13 +6,11 @@ from pathlib import Path
 import rich_click as click
 
 from engage import programs
+from engage.cli.documents import counted, read_document, show_failures, show_outcome, show_problems
 from engage.cli.options import data_option
-from engage.domain.document.errors import DocumentError, Problem
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
-from engage.messages import catalogue
-from engage.messages.traces import trace_line
 
 
 @click.group()
@@ -39,36 +37,14 @@ def check(ctx: click.Context, files: tuple[Path, ...]) -> None:
 
 def _read(file: Path) -> Program | None:
     """Return the program of a file, or show its problems and return None."""
-    try:
-        return parse.parse(file.read_text(encoding="utf-8"), source=str(file))
-    except DocumentError as error:
-        _show_problems(file, error.problems)
-    except OSError as error:
-        _show_problems(file, [Problem("the file", "a document", (error.strerror or str(error)).lower())])
-    except UnicodeDecodeError as error:
-        byte = f"byte {error.object[error.start]:#04x} at offset {error.start}"
-        _show_problems(file, [Problem("the file", "text in UTF-8", byte)])
-    return None
+    return read_document(file, lambda text: parse.parse(text, source=str(file)))
 
 
 def _play(file: Path, document: Program) -> bool:
     failures = examples.check(document)
-    for failure in failures:
-        _show_problem(f"{file}: {failure}")
-        currency = document.countries[document.examples[failure.index].country].currency
-        for step in failure.trace:
-            click.echo(f"    {trace_line(step, catalogue.DEFAULT, currency)}")
-        for name, value in failure.facts.items():
-            click.echo(f"    {name}: {catalogue.show(value, catalogue.DEFAULT)}")
-    failed = len({failure.index for failure in failures})
-    played = _count(len(document.examples), "example")
-    outcome = f"{failed} not as expected" if failed else "all as expected"
-    outcome = outcome if document.examples else "no examples"
-    rules = _count(len(document.rules), "rule")
-    click.secho(
-        f"{document.id} {document.version}: {rules}, {played}, {outcome}", fg="red" if failed else "green"
-    )
-    return not failures
+    show_failures(file, failures, lambda index: document.countries[document.examples[index].country].currency)
+    what = f"{document.id} {document.version}: {counted(len(document.rules), 'rule')}"
+    return show_outcome(what, len(document.examples), failures)
 
 
 def _check_versions(documents: Sequence[tuple[Path, Program]]) -> bool:
@@ -78,23 +54,9 @@ def _check_versions(documents: Sequence[tuple[Path, Program]]) -> bool:
         of_program = [(file, document) for file, document in documents if document.id == program_id]
         by_age = sorted(of_program, key=lambda document: document[1].in_force_from)
         for version, problem in versions.conflicts([document for _, document in by_age]):
-            _show_problems(next(file for file, document in by_age if document is version), [problem])
+            show_problems(next(file for file, document in by_age if document is version), [problem])
             valid = False
     return valid
-
-
-def _show_problems(file: Path, problems: Sequence[Problem]) -> None:
-    for problem in problems:
-        _show_problem(f"{file}: {problem}")
-
-
-def _show_problem(line: str) -> None:
-    place, separator, mistake = line.partition(": expected ")
-    click.echo(click.style(place, fg="red") + separator + mistake)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @program.command()

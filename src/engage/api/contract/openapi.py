@@ -58,6 +58,7 @@ TAGS: Final = {
     "Segments": "Lists of members and conditions on them, for campaigns.",
     "Operators": "Members, adjustments, programs and reports.",
     "Campaigns": "What earns more for a while: written, approved and ended by operators.",
+    "Schemas": "The JSON Schemas of documents, for editors and tools.",
     "Sandbox": "Test members and a test clock. Only under `engage up`.",
     "Health": "For load balancers and supervisors.",
 }

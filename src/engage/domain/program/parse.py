@@ -7,6 +7,7 @@ import msgspec
 from engage.decoding.toml_text import MalformedToml, decode_toml
 from engage.domain.document import decoding
 from engage.domain.document.errors import DocumentError, Problem
+from engage.domain.document.schema import document_schema
 from engage.domain.program import validation
 from engage.domain.program.program import Program
 
@@ -47,12 +48,5 @@ def toml_table(text: str, *, source: str) -> dict[str, Any]:
 
 
 def schema(document: type[Program] = Program) -> dict[str, Any]:
-    """The JSON Schema of documents, for editors: draft 7, which editors of TOML support best."""
-    (root,), definitions = msgspec.json.schema_components([document], ref_template="#/definitions/{name}")
-    name = root["$ref"].rpartition("/")[2]
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        **definitions.pop(name),
-        "title": "engage program document",
-        "definitions": definitions,
-    }
+    """The JSON Schema of programs."""
+    return document_schema(document, "engage program document")

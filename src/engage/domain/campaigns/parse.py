@@ -1,0 +1,43 @@
+"""Read the document of a campaign: TOML or JSON, every mismatch at its field."""
+
+from typing import Any
+
+import msgspec
+
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
+from engage.domain.campaigns.definition import Campaign
+from engage.domain.document import decoding
+from engage.domain.document.decoding import JSON, TOML, Notation
+from engage.domain.document.errors import DocumentError, Problem
+from engage.domain.document.schema import document_schema
+from engage.domain.program.parse import toml_table
+
+_anything = msgspec.json.Decoder()
+
+
+def parse_toml(text: str, *, source: str) -> Campaign:
+    """Raises DocumentError. Nothing is validated beyond the types of fields."""
+    return _from_value(toml_table(text, source=source), source=source, notation=TOML)
+
+
+def parse_json(text: str, *, source: str) -> Campaign:
+    """The same of JSON."""
+    try:
+        value = decode_json(text.encode(), _anything)
+    except Malformed as error:
+        found = str(error).removeprefix("JSON is malformed: ")
+        raise DocumentError(source, [Problem("the document", "JSON", found)]) from error
+    return _from_value(value, source=source, notation=JSON)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of campaigns."""
+    return document_schema(Campaign, "engage campaign document")
+
+
+def _from_value(value: object, *, source: str, notation: Notation) -> Campaign:
+    problems = decoding.mismatches(value, Campaign, notation=notation)
+    if problems:
+        raise DocumentError(source, problems)
+    return msgspec.convert(value, Campaign)
