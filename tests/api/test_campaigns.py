@@ -286,7 +286,7 @@ async def test_mistakes_are_all_named_and_nothing_is_stored(api: Calling) -> Non
     path = await written(api)
     wrong: dict[str, Any] = {"title": {}, "boosts": [{"id": "x", "rules": ["reveiw"]}], "extra": 1}
     refused = problem(await api.operator.post(CAMPAIGNS, document(**wrong)), 422, "invalid_document")
-    assert fields(refused) == ["title", "extra"]
+    assert fields(refused) == ["title", "extra", "boosts[0]", "boosts[0].rules[0]"]
     wrong = {"until": "2026-11-01T00:00:00", "boosts": [{"id": "x", "rules": ["reveiw"]}]}
     refused = problem(await api.operator.post(CAMPAIGNS, document(**wrong)), 422, "invalid_document")
     assert fields(refused) == ["until", "boosts[0]", "boosts[0].rules[0]"]
@@ -458,3 +458,13 @@ async def test_a_report_is_also_about_countries_that_a_later_version_of_the_prog
     found = await api.operator.get(f"{path}/report")
     assert found.status_code == 200, found.text
     assert set(found.json()["holdout"]) >= {"members", "rate", "uplift", "interval"}
+
+
+async def test_all_mistakes_of_a_document_are_told_at_once(api: Calling) -> None:
+    boosts = [{"id": "b", "rules": ["nothing"], "multiply": 0}]
+    sent = document(boosts=boosts, until="2026-01-01T00:00:00", audience={"segments": ["nobody"]}, colour=1)
+    refused = await api.operator.post(CAMPAIGNS, sent)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_document")
+    fields = [error["field"] for error in refused.json()["errors"]]
+    expected = ["boosts[0].multiply", "colour", "until", "audience.segments[0]", "boosts[0].rules[0]"]
+    assert sorted(fields) == sorted(expected)

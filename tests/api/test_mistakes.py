@@ -30,7 +30,7 @@ BODIES = [handler.opt[OPT].body for handler in HANDLERS if handler.opt[OPT].body
 KINDS = inspect.multi_type_info(BODIES)
 
 # Of these, every type of text in a body accepts one.
-TEXTS = ("ES", "EUR", "web-1", "card", "+34600123456", "en", "#spring", "1/20", "points_earned")
+TEXTS = ("ES", "EUR", "web-1", "card", "+34600123456", "en", "#spring", "1/20", "points_earned", "10:00")
 
 WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, -1, 10**13, 1.0, 1e3, "", "a\n", "a b", "é", "x" * 300, [], {}, [{}], [None], *TEXTS]
@@ -144,10 +144,10 @@ async def test_a_member_id_of_an_identity_provider_is_taken(api: Calling, member
 
 async def test_mistakes_of_parameters_are_listed_in_words_too(api: Calling) -> None:
     member = await api.joined()
-    path = f"/v1/me/credits?limit=1000&state=lost&cursor={'x' * 65}"
+    path = f"/v1/me/credits?limit=1000&state=lost&cursor={'x' * 129}"
     refused = problem(await member.get(path), 400, "invalid_request")
     assert sorted((error["field"], error["message"]) for error in refused["errors"]) == [
-        ("cursor", f'expected text of at most 64 characters, got "{"x" * 59}…"'),
+        ("cursor", f'expected text of at most 128 characters, got "{"x" * 59}…"'),
         ("limit", 'expected a whole number from 1 to 100, got "1000"'),
         ("state", 'expected one of active, expired, pending, reversed, got "lost"'),
     ]
@@ -228,6 +228,8 @@ def sound(kind: inspect.Type) -> Any:
             return sound(parts(kind)[0])
         case inspect.LiteralType():
             return kind.values[0]
+        case inspect.EnumType():
+            return next(iter(kind.cls)).value
         case inspect.StrType():
             meta = Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=kind.pattern)
             return next(text for text in TEXTS if converts(text, Annotated[str, meta]))

@@ -223,7 +223,7 @@ BROKEN: dict[str, tuple[str, str, list[str]]] = {
     "rules as a table": (
         SOUND[SOUND.index("[[rules]]") :],
         "[rules]\n",
-        ["rules: expected a list of 1 to 200, got a table"],
+        ["rules: expected a list of 1 to 200, got a table without fields"],
     ),
     "an unknown refusal": (
         'earns = [{ rule = "fuel", points = 2 }]\n\n',

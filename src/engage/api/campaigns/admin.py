@@ -127,8 +127,7 @@ class CampaignController(Controller):
     async def create(self, request: Request[Any, Any, Any]) -> Answer[CampaignVersion]:
         """Problems of the document are listed, all of them."""
         api, key = await operator_of(request.scope)
-        campaign = await read_document(request)
-        key.check(campaign.program)
+        campaign = await read_document(api.services, key, request)
         once = keyed(request.scope, _created)
         try:
             return _created(await create(api.services, campaign, operator=key.name, keyed=once))
@@ -223,8 +222,7 @@ class CampaignController(Controller):
         begins, which needs an approval of its own; until then the present one stays in force.
         """
         api, key = await operator_of(request.scope)
-        campaign = await read_document(request)
-        key.check(campaign.program)
+        campaign = await read_document(api.services, key, request)
         expected = if_match(request, required=True)
         if campaign.id != campaign_id:
             found = Problem("id", f"{shown(campaign_id)}, as in the path", shown(campaign.id))

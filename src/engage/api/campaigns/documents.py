@@ -1,6 +1,7 @@
 """Documents of campaigns in bodies, and their ETags."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -11,7 +12,12 @@ from engage.api.http.problems import invalid
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.campaigns.definition import Campaign
+from engage.domain.document.decoding import JSON
+from engage.domain.document.errors import Problem
 from engage.domain.refusals import Code, Refusal
+from engage.flows.campaigns.check import check_rest
+from engage.runtime.services import Services
+from engage.store.api_keys import ApiKey
 
 # With its quizzes and examples a document is longer than other bodies.
 DOCUMENT_BYTES: Final = 1024 * 1024
@@ -22,9 +28,17 @@ _TAG: Final = re.compile(r'"([1-9][0-9]{0,8})\.([1-9][0-9]{0,8})"', re.ASCII)
 _NO_VERSION: Final = (0, 0)
 
 
-async def read_document(request: Request[Any, Any, Any]) -> Campaign:
-    """Raises as `engage.api.http.bodies.read_document`."""
-    return await bodies.read_document(request, Campaign, DOCUMENT_BYTES)
+async def read_document(services: Services, key: ApiKey, request: Request[Any, Any, Any]) -> Campaign:
+    """Raises as `engage.api.http.bodies.read_document`; other_program; Unavailable."""
+
+    async def all_problems(value: object, mismatches: Sequence[Problem]) -> list[Problem]:
+        if isinstance(value, dict) and isinstance(value.get("program"), str):
+            key.check(value["program"])
+        return await check_rest(services, value, mismatches, notation=JSON)
+
+    campaign = await bodies.read_document(request, Campaign, DOCUMENT_BYTES, all_problems)
+    key.check(campaign.program)
+    return campaign
 
 
 def decode_trial(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

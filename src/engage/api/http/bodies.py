@@ -1,7 +1,7 @@
 """Read and decode what a caller sent: bounded, strict, and with the field of each mistake."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -14,9 +14,12 @@ from engage.api.http.problems import BODY_BYTES, FieldError, invalid, invalid_do
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.document import decoding
+from engage.domain.document.errors import Problem
 from engage.domain.refusals import Code, Refusal
 
 T = TypeVar("T")
+
+AllProblems = Callable[[object, Sequence[Problem]], Awaitable[list[Problem]]]
 
 # A phone on a slow line needs seconds for 64 KiB. What takes longer only occupies a connection.
 BODY_S: Final = 10.0
@@ -148,8 +151,14 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         raise invalid(*mistakes(body, decoder.type)) from None
 
 
-async def read_document(request: Request[Any, Any, Any], type_: type[T], limit_bytes: int) -> T:
-    """Read a document, of which all mistakes are problems.
+async def read_document(
+    request: Request[Any, Any, Any],
+    type_: type[T],
+    limit_bytes: int,
+    all_problems: AllProblems | None = None,
+) -> T:
+    """Read a document, of which all mistakes are problems. `all_problems` adds to the mismatches of a value
+    what else is wrong with it.
 
     Raises Refusal invalid_request for what is no JSON, or else invalid_document; body_too_large or
     request_timeout.
@@ -161,7 +170,7 @@ async def read_document(request: Request[Any, Any, Any], type_: type[T], limit_b
         raise invalid(not_json(error)) from None
     problems = decoding.mismatches(value, type_, notation=decoding.JSON, most=MISTAKES_SHOWN)
     if problems:
-        raise invalid_document(problems)
+        raise invalid_document(problems if all_problems is None else await all_problems(value, problems))
     return msgspec.convert(value, type_)
 
 

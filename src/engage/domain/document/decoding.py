@@ -88,7 +88,7 @@ def _own(error: msgspec.ValidationError, value: object, type_: Any, path: str, w
 
 def _nested(value: object, type_: Any, path: str, words: Notation) -> Iterator[Problem]:
     """The mismatches inside a list or table; none where the value or its type is neither."""
-    base, metas = _unwrap(type_)
+    base, metas = unwrap(type_)
     match value:
         case list() if get_origin(base) is list:
             (item_type,) = get_args(base)
@@ -104,7 +104,7 @@ def _nested(value: object, type_: Any, path: str, words: Notation) -> Iterator[P
                     yield Problem(join(path, key), expected(key_type, words), shown(key))
                 yield from _mismatches(item, item_type, join(path, key), words)
         case dict():
-            structs = _structs(base)
+            structs = structs_of(base)
             if structs:
                 yield from _table(value, structs, path, words)
 
@@ -141,17 +141,18 @@ def _fields(table: dict[str, Any], struct: type[Struct], path: str, words: Notat
             fields_known = one_of(known) if known else f"{words.table} without fields"
             yield Problem(join(path, name), fields_known, "an unknown field" + nearest(name, known))
     for name, field in fields.items():
-        if name not in table and _required(field):
+        if name not in table and is_required(field):
             yield Problem(join(path, name), expected(field.type, words), "nothing")
 
 
-def _required(field: FieldInfo) -> bool:
+def is_required(field: FieldInfo) -> bool:
+    """True if a table needs the field."""
     return field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
 
 
 def expected(type_: Any, words: Notation = TOML) -> str:
     """Describe a type: by its own description, if it has one."""
-    base, metas = _unwrap(type_)
+    base, metas = unwrap(type_)
     described = next((meta.description for meta in metas if meta.description), None)
     if described is not None:
         return described
@@ -163,10 +164,10 @@ def expected(type_: Any, words: Notation = TOML) -> str:
     if get_origin(base) is list:
         return "a list" + _length(shortest, longest, "")
     if get_origin(base) is dict:
-        return words.table + _length(shortest, longest, "")
+        return words.table + _length(shortest, longest, " fields")
     if base is datetime and any(meta.tz for meta in metas):
         return _ZONED
-    structs = _structs(base)
+    structs = structs_of(base)
     if structs:
         return f"{words.table} with {_names(structs)}" if _names(structs) else f"{words.table} without fields"
     if len(_members(base)) > 1:
@@ -220,12 +221,12 @@ def _shown(value: object, words: Notation) -> str:
         case None:
             return words.null
         case dict():
-            return words.table
+            return words.table if value else f"{words.table} without fields"
         case _:
             return shown(value)
 
 
-def _unwrap(type_: Any) -> tuple[Any, list[Meta]]:
+def unwrap(type_: Any) -> tuple[Any, list[Meta]]:
     """A type without `Annotated`, `| None` and `| UnsetType`, and its annotations."""
     metas: list[Meta] = []
     while True:
@@ -243,5 +244,6 @@ def _members(type_: Any) -> tuple[Any, ...]:
     return get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
 
 
-def _structs(base: Any) -> list[type[Struct]]:
+def structs_of(base: Any) -> list[type[Struct]]:
+    """The structs that an unwrapped type stands for, which tags tell apart."""
     return [member for member in _members(base) if isinstance(member, type) and issubclass(member, Struct)]

@@ -7,9 +7,11 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.definition import Campaign
+from engage.domain.campaigns.partial import partial_campaign
 from engage.domain.campaigns.surroundings import Surroundings
 from engage.domain.campaigns.validation import problems
 from engage.domain.campaigns.zones import zones_of
+from engage.domain.document.decoding import Notation
 from engage.domain.document.errors import DocumentError, Problem, nearest, shown
 from engage.domain.playback import campaign_examples
 from engage.domain.program.kinds import KINDS
@@ -36,6 +38,20 @@ async def check_within(programs: ProgramCache, conn: AsyncConnection, campaign: 
     found = problems(campaign, await _surroundings(programs, conn, campaign))
     if found:
         raise DocumentError("", found)
+
+
+async def check_rest(
+    services: Services, document: object, mismatches: Sequence[Problem], *, notation: Notation
+) -> list[Problem]:
+    """All problems of a document with mismatches: also those of what is valid of it. Raises Unavailable."""
+    partial = partial_campaign(document, notation=notation)
+    if partial is None:
+        return [*mismatches]
+    try:
+        await check_document(services, partial.campaign)
+    except DocumentError as error:
+        return [*mismatches, *partial.shown(error.problems)]
+    return [*mismatches]
 
 
 def check_examples(campaign: Campaign, programs: Sequence[Program]) -> None:
