@@ -9,8 +9,8 @@ from engage.api.activities.mobile import ActivityController
 from engage.api.activities.shop import EventController
 from engage.api.audit_log.admin import AuditLogController
 from engage.api.backtests.admin import BacktestController
+from engage.api.campaign_trials.admin import CampaignTrialController
 from engage.api.campaigns.admin import CampaignController
-from engage.api.campaigns.trials import CampaignTrialController
 from engage.api.challenges.mobile import ChallengeController
 from engage.api.checkout.shop import CheckoutController
 from engage.api.definitions.admin import CONTROLLERS as DEFINITIONS

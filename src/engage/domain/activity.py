@@ -179,7 +179,7 @@ class Order(Activity, frozen=True, tag="order", kw_only=True):
             description="a currency's three letters (ISO 4217), such as EUR",
         ),
     ]
-    discount: Annotated[int, Meta(ge=0)] = 0
+    discount: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] = 0
 
     @property
     def reference(self) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.segments import define, put, put_text
 from tests.support.tiers import PROGRAM, join, paid, review, send, services_with_tiers, shown
 
 TICK = timedelta(microseconds=1)
+_products = count(1)
 LOYAL = {"segments": ["loyal"]}
 
 
@@ -35,7 +37,7 @@ def for_segments(*ids: str, **fields: Any) -> dict[str, Any]:
 
 async def is_boosted(services: Services, member_id: str = "m-1", at: datetime | None = None) -> bool:
     """Let a member write a review of a new product. Tell whether a campaign adds to it."""
-    number = f"{random.random()}"
+    number = f"p-{next(_products)}"
     return ("review", 20, "points", "more") in shown(await review(services, number, member_id, at))
 
 

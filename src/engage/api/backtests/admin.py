@@ -10,10 +10,10 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
-from engage.api.campaigns.documents import DOCUMENT_BYTES
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query, mistakes, read_body
 from engage.api.http.callers import approver_of, opened_programs, operator_idempotency, operator_of
+from engage.api.http.campaign_documents import DOCUMENT_BYTES
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import APPROVER, OPERATOR, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before

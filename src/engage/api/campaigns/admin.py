@@ -8,10 +8,10 @@ from litestar import Controller, Request, get, post, put
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta, Struct, field
 
-from engage.api.campaigns.documents import DOCUMENT_BYTES, etag, if_match, read_document
 from engage.api.http.answers import JSON, Answer, answer, encode
 from engage.api.http.bodies import check_query, read_empty, read_json
 from engage.api.http.callers import approver_of, opened_programs, operator_idempotency, operator_of
+from engage.api.http.campaign_documents import DOCUMENT_BYTES, etag, if_match, read_document
 from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import APPROVER, OPERATOR, Repeat, contract

@@ -91,7 +91,7 @@ class CampaignBoost(DocumentStruct, frozen=True, kw_only=True):
     add: Points | None = None
     products: Annotated[list[Identifier], Meta(min_length=1, max_length=1_000)] | None = None
     categories: Annotated[list[Identifier], Meta(min_length=1, max_length=1_000)] | None = None
-    channels: Annotated[list[Channel], Meta(min_length=1)] | None = None
+    channels: Annotated[list[Channel], Meta(min_length=1, max_length=3)] | None = None
     min_amount_minor: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] | None = None
     weekdays: Annotated[list[Weekday], Meta(min_length=1, max_length=7)] | None = None
     hours: Annotated[list[LocalTime], Meta(min_length=2, max_length=2)] | None = None

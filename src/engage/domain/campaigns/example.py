@@ -1,6 +1,8 @@
 """The examples of a campaign: those of programs, and the facts of the member that no step can bring about."""
 
-from msgspec import field
+from typing import Annotated
+
+from msgspec import Meta, field
 
 from engage.domain.definitions.definition import DefinitionId, Moment
 from engage.domain.program.example import Example
@@ -11,6 +13,6 @@ class CampaignExample(Example, frozen=True, kw_only=True):
     step. One who is `held_out` is in the group that gets nothing.
     """
 
-    segments: list[DefinitionId] = field(default_factory=list)
+    segments: Annotated[list[DefinitionId], Meta(max_length=100)] = field(default_factory=list)
     joined_at: Moment | None = None
     held_out: bool = False

@@ -98,4 +98,6 @@ class Example(DocumentStruct, frozen=True):
     title: Title
     country: Country
     steps: Annotated[list[Step], Meta(min_length=1)]
-    total: int | None = None  # The points of all credits of the example.
+    total: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | None = (
+        None  # The points of all credits of the example.
+    )

@@ -12,4 +12,4 @@ class ExpectedTier(DocumentStruct, frozen=True):
 
     group: RuleId
     level: RuleId | None = None
-    value: Annotated[int, Meta(ge=0)] | None = None
+    value: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] | None = None

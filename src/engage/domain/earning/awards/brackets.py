@@ -15,7 +15,7 @@ from engage.domain.earning.trace import TraceCode, step
 
 
 class Bracket(DocumentStruct, frozen=True):
-    from_minor: Annotated[int, Meta(ge=0)]
+    from_minor: Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
     points: Points
 
 

@@ -24,7 +24,7 @@ class PerSpend(AwardKind, frozen=True, tag="per_spend"):
 
     points: Points
     # In minor units of the member's currency: 100 is one euro, 10,000 is ten thousand francs CFA.
-    step_minor: Annotated[int, Meta(ge=1)]
+    step_minor: Annotated[int, Meta(ge=1, le=1_000_000_000_000)]
     shipping: bool = False
 
     def for_order(self, rule_id: str, order: Order, lines: Sequence[Line]) -> Earned:

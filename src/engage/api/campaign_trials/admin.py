@@ -8,10 +8,10 @@ import msgspec
 from litestar import Controller, Request, post
 from msgspec import Meta, Struct
 
-from engage.api.campaigns.documents import DOCUMENT_BYTES, decode_trial
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_body
 from engage.api.http.callers import approver_of, operator_idempotency
+from engage.api.http.campaign_documents import DOCUMENT_BYTES, decode_trial
 from engage.api.http.operation import APPROVER, Repeat, contract
 from engage.api.http.problems import invalid_document
 from engage.domain.activity import MemberId, RuleActivity

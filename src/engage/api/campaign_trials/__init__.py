@@ -1,0 +1,1 @@
+"""Trials of campaigns before they are in force."""
