@@ -14,11 +14,16 @@ from engage.store.campaigns.versions import CampaignKey
 
 
 async def count_changes(conn: AsyncConnection) -> tuple[int, int]:
-    """Count the actions on all campaigns, and the versions of all segments."""
-    tables = campaign_actions, segment_versions
-    counts = (select(func.count()).select_from(table).scalar_subquery() for table in tables)
-    actions, versions = (await conn.execute(select(*counts))).one()
-    return actions, versions
+    """Count the actions on all campaigns, and the versions of all segments.
+
+    One table a statement: this is asked all the time, and whoever locks tables one after the other to change
+    the schema must not wait for it in a circle.
+    """
+    counts = [
+        (await conn.execute(select(func.count()).select_from(table))).scalar_one()
+        for table in (campaign_actions, segment_versions)
+    ]
+    return counts[0], counts[1]
 
 
 async def read_all(conn: AsyncConnection) -> dict[CampaignKey, list[Action]]:
