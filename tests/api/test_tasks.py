@@ -109,7 +109,10 @@ async def test_all_tasks_are_read_by_one_statement(api: Calling) -> None:
     sent: list[str] = []
 
     def count(*execution: Any) -> None:
-        sent.append(execution[2])
+        # The loops of the process go on asking for changes meanwhile.
+        asked_by_loops = ("count(*) AS count_1", "closings", "sandbox_clock", "alembic_version")
+        if execution[2].startswith("SELECT b.") or not any(each in execution[2] for each in asked_by_loops):
+            sent.append(execution[2])
 
     event.listen(api.services.db.sync_engine, "before_cursor_execute", count)
     try:

@@ -340,7 +340,10 @@ async def test_all_sources_are_read_by_one_statement_and_name_no_parameter_twice
     sent: list[str] = []
 
     def count(*execution: Any) -> None:
-        sent.append(execution[2])
+        # The loops of the process go on asking for changes meanwhile.
+        asked_by_loops = ("count(*) AS count_1", "closings", "sandbox_clock", "alembic_version")
+        if execution[2].startswith("SELECT b.") or not any(each in execution[2] for each in asked_by_loops):
+            sent.append(execution[2])
 
     event.listen(services.db.sync_engine, "before_cursor_execute", count)
     try:
