@@ -19,6 +19,7 @@ from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.campaigns.segments import NO_SEGMENTS, Conditions, SegmentIndex, computed_segments
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
+from engage.runtime.facts import facts_of
 from engage.runtime.levels import Moment, ids_of, read_levels
 from engage.runtime.services import Services
 from engage.store.members.members import Member, read_members
@@ -155,17 +156,6 @@ async def read_reach(
         occasion.reached_by(audiences.facts(occasion, ids_of(levels.at(occasion.member, moment))))
         for (occasion, _), moment in zip(asked, moments, strict=True)
     ]
-
-
-def facts_of(member: Member, zone: str) -> Facts:
-    """The facts of a member that are in memory."""
-    return Facts(
-        program=member.program_id,
-        member_id=member.member_id,
-        country=member.country,
-        zone=zone,
-        joined_at=member.joined_at,
-    )
 
 
 async def members_of(

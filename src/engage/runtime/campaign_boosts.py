@@ -18,9 +18,10 @@ from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, 
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.keys import MemberKey
-from engage.runtime.audiences import Occasion, facts_of
+from engage.runtime.audiences import Occasion
 from engage.runtime.budgets import take
 from engage.runtime.campaign_cache import NO_CAMPAIGNS
+from engage.runtime.facts import facts_of
 from engage.runtime.terms import Acting
 from engage.store.members.members import Member
 

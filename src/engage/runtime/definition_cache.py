@@ -12,7 +12,6 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.calendar import start_of_day
-from engage.domain.campaigns.audience import Facts
 from engage.domain.campaigns.definitions import begins_for_all, definitions_of, is_for
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.definitions.definition import Definition
@@ -23,6 +22,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.database import one_statement
+from engage.runtime.facts import facts_of
 from engage.runtime.program_cache import ProgramCache
 from engage.store import definitions as store
 from engage.store.members.members import Member
@@ -212,13 +212,7 @@ class DefinitionCache:
     ) -> Iterator[Versioned[D]]:
         in_force = self._campaigns.of(member.program_id).in_force(at, country=member.country, zone=zone)
         if any(kind.of(each.campaign) for each in in_force):
-            facts = Facts(
-                program=member.program_id,
-                member_id=member.member_id,
-                country=member.country,
-                zone=zone,
-                joined_at=member.joined_at,
-            )
+            facts = facts_of(member, zone)
             for each in in_force:
                 if is_for(each, facts, at):
                     yield from _of_campaign(kind, each)

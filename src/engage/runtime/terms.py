@@ -12,8 +12,9 @@ from engage.domain.campaigns.composition import named_parts
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign, segments_of
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
-from engage.runtime.audiences import Occasion, facts_of, read_reach
+from engage.runtime.audiences import Occasion, read_reach
 from engage.runtime.database import one_statement
+from engage.runtime.facts import facts_of
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 

@@ -15,8 +15,8 @@ from engage.domain.challenges.definition import Challenge
 from engage.domain.challenges.interest import Interest, joined
 from engage.domain.challenges.kind import CHALLENGE
 from engage.domain.program.program import Program
-from engage.runtime.audiences import facts_of
 from engage.runtime.definition_cache import DefinitionCache, State, Versioned, number_of
+from engage.runtime.facts import facts_of
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
