@@ -5,7 +5,7 @@ A definition counts what happens while it is in force. What began under a versio
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -32,15 +32,13 @@ D = TypeVar("D", bound=Definition)
 # No program version has such a name.
 _NUMBERED = "#"
 OPERATORS_VERSION = _NUMBERED + "{}"
-OF_CAMPAIGN: Final = "@"
-
 
 State = tuple[int, int, int]
 
 
 class Versioned(Struct, Generic[D], frozen=True):
     """A definition in one version, which is in force from `since`. `version` is that of the program, `#1`,
-    `#2` of an operator's definition, or `spring@1` of the first version of a campaign.
+    `#2` of an operator's definition, or `spring#1` of the first version of a campaign.
     """
 
     definition: D
@@ -66,7 +64,7 @@ def version_number(version: str) -> int | None:
 
 def is_of_campaign(version: str) -> bool:
     """True for a version of a campaign's definition: only members for whom it is can begin anything."""
-    return OF_CAMPAIGN in version
+    return _NUMBERED in version.removeprefix(_NUMBERED)
 
 
 def of_documents(published: Iterable[Program], kind: DefinitionKind[Any]) -> dict[str, str]:
@@ -227,7 +225,7 @@ class DefinitionCache:
 def _of_campaign(kind: DefinitionKind[D], published: PublishedCampaign) -> Iterator[Versioned[D]]:
     since = begins_for_all(published)
     for definition in definitions_of(published, kind):
-        yield Versioned(definition, f"{published.id}{OF_CAMPAIGN}{published.version}", since, published)
+        yield Versioned(definition, published.name, since, published)
 
 
 def _newest(added: Sequence[Versioned[D]], at: datetime) -> Versioned[D] | None:

@@ -29,9 +29,14 @@ async def set_budget(conn: AsyncConnection, campaign: Campaign) -> None:
     if total is None and points is None and count is None:
         return
     total = total or Left(None, None)
-    granted = await store.read_granted(conn, key)
-    used_points = _used(total.points, left.points, granted.points)
-    used_count = _used(total.count, left.count, granted.count)
+    used_points, used_count = _used(total.points, left.points), _used(total.count, left.count)
+    if used_points is None or used_count is None:
+        # Of a limit that there was not, all that was granted is used. A large campaign has granted much, and
+        # an approval has little time: what slices know is not read.
+        asked = (points is not None and used_points is None) or (count is not None and used_count is None)
+        granted = await store.read_granted(conn, key) if asked else store.Granted(0, 0)
+        used_points = granted.points if used_points is None else used_points
+        used_count = granted.count if used_count is None else used_count
     new = Left(total_after(points, used_points), total_after(count, used_count))
     rest = Left(
         None if new.points is None else new.points - used_points,
@@ -41,9 +46,9 @@ async def set_budget(conn: AsyncConnection, campaign: Campaign) -> None:
     await store.write_left(conn, {key: rest})
 
 
-def _used(total: int | None, left: int | None, granted: int) -> int:
-    """The use of a limit: by its slices, or of one that there was not, all that was granted."""
-    return granted if total is None or left is None else total - left
+def _used(total: int | None, left: int | None) -> int | None:
+    """The use of a limit by its slices; None where there was no limit."""
+    return None if total is None or left is None else total - left
 
 
 async def fold_returns(services: Services, *, now: datetime, on_time: bool) -> int:
