@@ -341,7 +341,7 @@ class CampaignController(Controller):
         campaign_id: CampaignIdParameter,
         program: ProgramParameter = NOT_GIVEN,
     ) -> Answer[ActedVersion]:
-        """It pays nothing for activities while it is paused, whenever they are told."""
+        """It pays nothing for activities while it is paused, whenever they are reported."""
         return await _act(request, campaign_id, program, "paused")
 
     @post(

@@ -151,7 +151,7 @@ class Stacking(DocumentStruct, frozen=True, kw_only=True):
 class Budget(DocumentStruct, frozen=True, kw_only=True):
     """Limits of what a campaign gives, never exceeded. `count` and `per_device` are numbers of credits.
 
-    `alerts` are percentages of `points` and of `count` at which operators are told.
+    `alerts` are percentages of `points` and of `count` at which operators get an alert.
     """
 
     points: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] | None = None

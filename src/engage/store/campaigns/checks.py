@@ -49,7 +49,7 @@ CAMPAIGN_CHECKS = (
     Check(
         "campaigns_were_in_force",
         "What a campaign pays was earned while the version that decided it was in force.",
-        # The shop's clock may be ahead: such an order is judged when it is told.
+        # The shop's clock may be ahead: such an order is judged when it is reported.
         f"""
         SELECT c.program_id, c.member_id, c.id, c.campaign, {_VERSION} AS version, c.rule_id, c.activity_at,
                c.accepted_at
