@@ -55,8 +55,8 @@ structlog.configure(
 async def servers() -> AsyncIterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="engage-tests-", ignore_cleanup_errors=True) as folder:
         async with running_servers(Path(folder) / "installation", durable=False) as settings:
-            # Statistics are those that a test asks for. Otherwise plans would depend on what an earlier test had
-            # written when autovacuum came by.
+            # Statistics are those that a test asks for. Otherwise plans would depend on what an earlier test
+            # had written when autovacuum came by.
             await _execute(settings, "ALTER SYSTEM SET autovacuum_analyze_threshold = 2147483647")
             await _execute(settings, "SELECT pg_reload_conf()")
             yield settings

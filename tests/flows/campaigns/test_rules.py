@@ -240,6 +240,17 @@ async def test_joining_is_paid_by_a_campaign_once_in_a_life(services: Services) 
         await erase_member(services, PROGRAM, f"new-{len(expected)}", operator="test")
 
 
+async def test_the_answer_to_a_registration_has_what_boosts_it(services: Services) -> None:
+    await approve(services, campaign(rule("welcome", "registration", {"type": "once"}, 50)))
+    await approve(services, document("double", boosts=[boost("welcome", multiply=2)]))
+    registration = MemberRegistration(member_id="new", program=PROGRAM, country="IN")
+    registered = await register_member(services, registration)
+    assert [(each.points, each.campaign, each.boost) for each in registered.credits] == [
+        (50, "week", None),
+        (50, "double", "more"),
+    ]
+
+
 async def test_the_home_screen_and_tasks_show_rules_of_campaigns(services: Services) -> None:
     await approve(services, campaign(TWICE_A_DAY, ONCE))
     await review(services, "r-1")

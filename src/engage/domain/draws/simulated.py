@@ -23,13 +23,11 @@ class SimulatedDraws(SimulatedFeature):
     def enter(self, draw_id: str, post: Post | None, at: datetime) -> None:
         """Raises Refusal not_found, draw_closed, entry_rejected, already_entered."""
         draw, zone = self._draws.get(draw_id), self._member.market.zone
-        if draw is None or at < draw.opened_at(zone):
+        if draw is None or at < draw.opened_at(zone) or not self._member.offers(rule_id_of(draw_id), at):
             raise Refusal(Code.NOT_FOUND)
         closes_at = draw.closed_at([zone])
         if at >= closes_at:
             raise Refusal(Code.DRAW_CLOSED, closes_at=closes_at)
-        if not self._member.offers(rule_id_of(draw_id), at):
-            raise Refusal(Code.NOT_FOUND)
         check_post(draw.conditions, post)
         if draw_id in self._entered:
             raise Refusal(Code.ALREADY_ENTERED, number=1)

@@ -132,7 +132,7 @@ async def register_member(
         rows = _credits_of_joining(acting, terms, taken)
         if rows:
             await posting.accept(rows, now=now)
-        views = [view_of(row) for row in rows]
+        views = [view_of(each) for row in rows for each in (row, *posting.boosted.get(row.id, ()))]
         registered = RegisteredMember(member.member_id, program.id, member.country, now, views, referral)
         await keep(conn, keyed, registered)
     services.members.add(joined)
