@@ -1,6 +1,7 @@
 """`engage worker`: run one worker until a signal stops it."""
 
 import asyncio
+import gc
 import signal
 from contextlib import suppress
 from typing import Any, Never
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 # The jobs that a stopping worker waits for. They roll back, and the sweep of another worker does their work.
 STOP_S = 5.0
 
+# Thresholds of the garbage collector, which only has to find cycles.
+COLLECT_AFTER = (50_000, 20, 20)
+
 # A step of a backtest takes seconds. The last one, which reads what all parts have come to, may take longer.
 BACKTEST_STEP_S = 60.0
 
@@ -39,6 +43,10 @@ def run(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
+    # Exclude everything loaded so far from collections: a full one stops all jobs for a fifth of a second.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -41,6 +41,7 @@ TINY = Sizes(
     ranked=60,
     placed=20,
     lots=2_000,
+    activities=400,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")
 END_S = 15.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engage.bench.benchmarks import (
+    backtest,
     checkout,
     expire,
     feed,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "quiz": quiz.run,
     "leaderboard": leaderboard.run,
     "segment": segment.run,
+    "backtest": backtest.run,
 }
 
 

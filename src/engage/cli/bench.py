@@ -31,7 +31,7 @@ SIZES = {
     "credits": "settle: credits in a round.",
     "singles": "settle: credits settled, orders: events sent, one by one, in a round.",
     "backlog": "settle: credits in the backlog.",
-    "workers": "settle, expire: worker processes.",
+    "workers": "settle, expire, backtest: worker processes.",
     "sockets": "feed: websockets that receive pushes.",
     "pushes": "feed: pushes in a round.",
     "idle": "feed: idle websockets.",
@@ -47,6 +47,7 @@ SIZES = {
     "placed": "leaderboard: members who ask for their place.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
+    "activities": "backtest: activities on which a draft is tried.",
     "lots": "expire: lots that expire at one instant.",
 }
 
@@ -77,7 +78,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire,
-    quiz, leaderboard and segment.
+    quiz, leaderboard, segment and backtest.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

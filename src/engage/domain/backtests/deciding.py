@@ -4,18 +4,18 @@ Campaigns other than the draft are taken as they were: their points are those th
 the draft takes from them or leaves to them. So a difference is always the draft's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from engage.domain.activity import Line, Order
 from engage.domain.backtests.activities import NOTHING, Boosted, MemberHistory, StoredCredit
-from engage.domain.backtests.trial import Trial
-from engage.domain.campaigns.audience import Facts, needs, why_not
+from engage.domain.backtests.trial import Looked, Trial
+from engage.domain.campaigns.audience import Facts, why_not
 from engage.domain.campaigns.bases import Base, base_of, bases_of_order
 from engage.domain.campaigns.boosting import Addition, additions_beside
-from engage.domain.campaigns.index import Candidate, Candidates, PublishedCampaign
+from engage.domain.campaigns.index import Candidates, PublishedCampaign
 from engage.domain.earning.order_returns import taken_back
 from engage.domain.earning.terms import EarningTerms
 
@@ -35,6 +35,13 @@ class Change(Struct, frozen=True):
     others: Mapping[str, Boosted]
 
 
+class Reached(Struct, frozen=True):
+    """The boosts of campaigns that are for a member, before and after."""
+
+    before: Candidates
+    after: Candidates
+
+
 class Deciding:
     """The decisions of a trial. `terms` are those of a credit: of its program version, with the rules of the
     campaign that pays for it.
@@ -44,25 +51,37 @@ class Deciding:
         self.trial = trial
         self.program = program
         self._terms = terms
-        self._decided: dict[tuple[object, ...], tuple[Additions, Additions, object]] = {}
+        # Members whom the same campaigns are for have one object, so it stands for the decision about them.
+        self._reached: dict[tuple[int, tuple[bool, ...]], Reached] = {}
+        self._decided: dict[tuple[str, int, int], tuple[Additions, Additions]] = {}
 
-    def additions(
-        self, credit: StoredCredit, before: Sequence[Candidate], after: Sequence[Candidate]
-    ) -> tuple[Additions, Additions]:
-        """The additions beside a credit by boosts of campaigns that are for the member, before and after."""
+    def reached(self, looked: Looked, are_for: tuple[bool, ...]) -> Reached:
+        """The boosts of the campaigns that are for a member."""
+        key = id(looked), are_for
+        found = self._reached.get(key)
+        if found is None:
+            names = {each.name for each, is_for in zip(looked.campaigns, are_for, strict=True) if is_for}
+            before, after = (
+                tuple(each for each in both if each.published.name in names)
+                for both in (looked.before, looked.after)
+            )
+            found = self._reached[key] = Reached(before, after)
+        return found
+
+    def additions(self, credit: StoredCredit, reached: Reached) -> tuple[Additions, Additions]:
+        """The additions beside a credit, before and after."""
         if credit.is_order:
             base = self._base(credit)
-            return _by_campaign(base, before), _by_campaign(base, after)
-        key = credit.rule_id, credit.points, *map(id, before), None, *map(id, after)
+            return _by_campaign(base, reached.before), _by_campaign(base, reached.after)
+        key = credit.rule_id, credit.points, id(reached)
         found = self._decided.get(key)
         if found is None:
             base = self._base(credit)
-            # The candidates are kept with the decision: no other object may get their ids.
-            found = _by_campaign(base, before), _by_campaign(base, after), (before, after)
             if len(self._decided) >= DECISIONS_KEPT:
                 self._decided.clear()
+            found = _by_campaign(base, reached.before), _by_campaign(base, reached.after)
             self._decided[key] = found
-        return found[0], found[1]
+        return found
 
     def _base(self, credit: StoredCredit) -> Base:
         activity = credit.decoded_activity()
@@ -75,33 +94,51 @@ class Deciding:
 
 
 class MemberTrial:
-    """The trial of one member."""
+    """The trial of one member. `facts` are those at the time of an activity."""
 
-    def __init__(self, deciding: Deciding, history: MemberHistory) -> None:
+    def __init__(
+        self, deciding: Deciding, history: MemberHistory, facts: Callable[[StoredCredit], Facts]
+    ) -> None:
         self._deciding = deciding
         self._history = history
-        self._reached: dict[str, bool] = {}
+        self._facts = facts
+        # Of campaigns that ask for nothing that changes, by zone.
+        self._reached: dict[tuple[int, str], Reached] = {}
+        self._are_for: dict[tuple[int, str], bool] = {}
 
-    def candidates(self, credit: StoredCredit) -> tuple[Candidates, Candidates] | None:
-        return self._deciding.trial.candidates(
-            credit.rule_id, credit.decided_at, country=self._history.country, zone=credit.zone
-        )
-
-    def change(self, credit: StoredCredit, facts: Facts) -> Change | None:
+    def change(self, credit: StoredCredit) -> Change | None:
         """The decision about a credit; None where the draft changes nothing beside it."""
-        candidates = self.candidates(credit)
-        if candidates is None:
+        looked = self._deciding.trial.looked(credit, self._history.country)
+        if looked is None:
             return None
-        before, after = (self._for_member(each, facts, credit) for each in candidates)
-        was, would = self._deciding.additions(credit, before, after)
+        was, would = self._deciding.additions(credit, self._for_member(looked, credit))
         granted = self._history.boosts.get(credit.source_key, {})
-        own = self._deciding.trial.draft.id
-        draft = would.get(own)
+        draft = would.get(self._deciding.trial.draft.id)
         return Change(
             credit,
             NOTHING if draft is None else self._kept(credit, draft, draft.points),
             self._others(credit, granted, was, would),
         )
+
+    def _for_member(self, looked: Looked, credit: StoredCredit) -> Reached:
+        key = id(looked), credit.zone
+        found = self._reached.get(key)
+        if found is None:
+            facts = self._facts(credit)
+            are_for = tuple(self._is_for(each, facts, credit) for each in looked.campaigns)
+            found = self._deciding.reached(looked, are_for)
+            if not looked.asks:
+                self._reached[key] = found
+        return found
+
+    def _is_for(self, published: PublishedCampaign, facts: Facts, credit: StoredCredit) -> bool:
+        if id(published) in self._deciding.trial.asking:
+            return why_not(published.campaign, facts, credit.decided_at) is None
+        key = id(published), credit.zone
+        found = self._are_for.get(key)
+        if found is None:
+            found = self._are_for[key] = why_not(published.campaign, facts, credit.decided_at) is None
+        return found
 
     def _others(
         self, credit: StoredCredit, granted: Mapping[str, Boosted], was: Additions, would: Additions
@@ -112,18 +149,6 @@ class MemberTrial:
             for name in sorted(names)
         )
         return {name: boosted for name, boosted in found if boosted.points}
-
-    def _for_member(self, candidates: Candidates, facts: Facts, credit: StoredCredit) -> list[Candidate]:
-        return [each for each in candidates if self._is_for(each.published, facts, credit)]
-
-    def _is_for(self, published: PublishedCampaign, facts: Facts, credit: StoredCredit) -> bool:
-        if needs(published.campaign.audience):
-            return why_not(published.campaign, facts, credit.decided_at) is None
-        key = published.name + credit.zone
-        found = self._reached.get(key)
-        if found is None:
-            found = self._reached[key] = why_not(published.campaign, facts, credit.decided_at) is None
-        return found
 
     def _other(
         self, credit: StoredCredit, granted: Boosted, was: Addition | None, would: Addition | None
@@ -158,7 +183,7 @@ class MemberTrial:
         return Boosted(points, points - taken_back(points, lines, returned, weight=weight))
 
 
-def _by_campaign(base: Base, candidates: Sequence[Candidate]) -> Additions:
+def _by_campaign(base: Base, candidates: Candidates) -> Additions:
     if not candidates:
         return {}
     return {addition.published.id: addition for addition in additions_beside(base, candidates)}

@@ -30,13 +30,16 @@ class NewEntry:
             self._activities.add(activity)
             day.activities += 1
         granted = self._history.boosts.get(credit.source_key, {})
-        day.granted += credit.points + _points(granted.values())
+        day.granted += credit.points
+        if granted:
+            day.granted += _points(granted.values())
         others = granted if change is None else change.others
         if len(others) > 1:
             self._add_pairs(others)
         if change is not None:
-            day.difference += _points(others.values()) - _points(granted.values())
-            self.entry.kept += _kept(others.values()) - _kept(granted.values())
+            if others != granted:
+                day.difference += _points(others.values()) - _points(granted.values())
+                self.entry.kept += _kept(others.values()) - _kept(granted.values())
             if change.draft.points:
                 self.entry.events.append(_event(change, number))
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.backtests.activities import StoredCredit
-from engage.domain.campaigns.audience import all_needs
+from engage.domain.campaigns.audience import all_needs, needs
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, Candidates, PublishedCampaign
 from engage.domain.campaigns.lifecycle import Interval
@@ -44,6 +44,17 @@ def as_tried(draft: Campaign, window: Window, times: Times) -> PublishedCampaign
     return PublishedCampaign(draft, DRAFT, (Interval(DRAFT, window.start, window.end),))
 
 
+class Looked(Struct, frozen=True):
+    """The boosts about a rule in a span of time, before and after, and the campaigns that these are of.
+    `asks`: facts of members that are read decide about one of them.
+    """
+
+    before: Candidates
+    after: Candidates
+    campaigns: tuple[PublishedCampaign, ...]
+    asks: bool
+
+
 class Trial:
     """The campaigns `before`, as they were in force, and `after`, with the draft."""
 
@@ -61,27 +72,30 @@ class Trial:
             for boost in each.campaign.boosts
             for rule in boost.rules
         )
-
-        # Facts that some campaign asks for, which are read.
+        # Facts that some campaign asks for, which are read; and the campaigns that do.
         self.asks = all_needs(each.campaign.audience for each in (draft, *known))
+        self.asking = frozenset(id(each) for each in (draft, *known) if needs(each.campaign.audience))
+        self._looked: dict[tuple[int, int], Looked | None] = {}
+        self._candidates: list[Candidates] = []
 
-    def looked_at(self, credit: StoredCredit, country: str) -> tuple[PublishedCampaign, ...]:
-        """The campaigns that are looked at for a credit; none where the draft changes nothing."""
-        found = self.candidates(credit.rule_id, credit.decided_at, country=country, zone=credit.zone)
-        if found is None:
-            return ()
-        # By their names: a campaign has its boosts, and is in both.
-        return tuple({each.published.name: each.published for both in found for each in both}.values())
-
-    def candidates(
-        self, rule_id: str, at: datetime, *, country: str, zone: str
-    ) -> tuple[Candidates, Candidates] | None:
-        """The boosts about a rule at an instant, before and after; None where the draft changes nothing."""
-        if rule_id not in self.rules:
+    def looked(self, credit: StoredCredit, country: str) -> Looked | None:
+        """The boosts that are looked at for a credit; None where the draft changes nothing."""
+        if credit.rule_id not in self.rules:
             return None
-        before = self.before.boosting(rule_id, at, country=country, zone=zone)
-        after = self.after.boosting(rule_id, at, country=country, zone=zone)
-        return (before, after) if self._concerns(before) or self._concerns(after) else None
+        at, zone = credit.decided_at, credit.zone
+        before = self.before.boosting(credit.rule_id, at, country=country, zone=zone)
+        after = self.after.boosting(credit.rule_id, at, country=country, zone=zone)
+        key = id(before), id(after)
+        if key not in self._looked:
+            # They are kept: no other object may get their ids.
+            self._candidates += (before, after)
+            self._looked[key] = self._look(before, after)
+        return self._looked[key]
 
-    def _concerns(self, candidates: Candidates) -> bool:
-        return any(each.published.id == self.draft.id for each in candidates)
+    def _look(self, before: Candidates, after: Candidates) -> Looked | None:
+        # By their names: a campaign has its boosts, and is in both.
+        campaigns = {each.published.name: each.published for both in (before, after) for each in both}
+        if not any(each.id == self.draft.id for each in campaigns.values()):
+            return None
+        asks = any(id(each) in self.asking for each in campaigns.values())
+        return Looked(before, after, tuple(campaigns.values()), asks)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from engage.domain.campaigns.definition import Campaign, CampaignBoost
+from engage.domain.campaigns.definition import Campaign, CampaignBoost, minutes_of
 from engage.domain.campaigns.lifecycle import Interval
 from engage.domain.campaigns.segments import NO_SEGMENTS, SegmentIndex
 from engage.domain.earning.index import RuleIndex, index_rules
@@ -82,6 +82,15 @@ Candidates = tuple[Candidate, ...]
 Span = tuple[int, str, str]  # (number of the time between two changes, country, zone)
 
 
+class _Boosting(Struct, frozen=True):
+    """The boosts about a rule in a span. `minutes` are those of a day at which one may begin or cease to
+    hold; None where all hold at all times.
+    """
+
+    candidates: Candidates
+    minutes: Sequence[int] | None
+
+
 class CampaignIndex:
     """All published versions of the campaigns of one program, and its `segments` that are computed. It is
     made anew when there are more.
@@ -94,8 +103,8 @@ class CampaignIndex:
         self._changes: dict[str, list[datetime]] = {}  # By zone.
         self._with_rules: dict[tuple[str, Span], tuple[PublishedCampaign, ...]] = {}
         self._in_force: dict[Span, tuple[PublishedCampaign, ...]] = {}
-        self._boosting: dict[tuple[str, Span], tuple[Candidates, bool]] = {}
-        self._timed: dict[tuple[str, Span, tuple[int, int, int]], Candidates] = {}
+        self._boosting: dict[tuple[str, Span], _Boosting] = {}
+        self._timed: dict[tuple[str, Span, int, int], Candidates] = {}
         # The campaigns of which some version has limits of points, credits, members or devices.
         self.budgeted = frozenset(each.id for each in self.published if each.campaign.budget is not None)
         self.offered_rewards = frozenset(
@@ -168,19 +177,17 @@ class CampaignIndex:
         key = rule_id, self._span(at, country, zone)
         found = self._boosting.get(key)
         if found is None:
-            candidates = tuple(_about(rule_id, self.in_force(at, country=country, zone=zone)))
-            found = candidates, any(each.is_timed for each in candidates)
+            found = _boosting(rule_id, self.in_force(at, country=country, zone=zone))
             _keep(self._boosting, key, found)
-        candidates, are_timed = found
-        return self._at_hour(key, candidates, at.astimezone(ZoneInfo(zone))) if are_timed else candidates
-
-    def _at_hour(self, key: tuple[str, Span], candidates: Candidates, local: datetime) -> Candidates:
-        timed = *key, (local.weekday(), local.hour, local.minute)
-        found = self._timed.get(timed)
-        if found is None:
-            found = tuple(each for each in candidates if each.boost.happens_at(local))
-            _keep(self._timed, timed, found)
-        return found
+        if found.minutes is None:
+            return found.candidates
+        local = at.astimezone(ZoneInfo(zone))
+        timed = *key, local.weekday(), bisect_right(found.minutes, local.hour * 60 + local.minute)
+        candidates = self._timed.get(timed)
+        if candidates is None:
+            candidates = tuple(each for each in found.candidates if each.boost.happens_at(local))
+            _keep(self._timed, timed, candidates)
+        return candidates
 
     def _span(self, at: datetime, country: str, zone: str) -> Span:
         changes = self._changes.get(zone)
@@ -197,11 +204,17 @@ def segments_of(indexes: Mapping[str, CampaignIndex], program_id: str) -> Segmen
     return NO_SEGMENTS if index is None else index.segments
 
 
-def _about(rule_id: str, campaigns: Sequence[PublishedCampaign]) -> Iterator[Candidate]:
-    for each in campaigns:
-        for boost in each.campaign.boosts:
-            if rule_id in boost.rules:
-                yield Candidate(each, boost)
+def _boosting(rule_id: str, campaigns: Sequence[PublishedCampaign]) -> _Boosting:
+    candidates = tuple(
+        Candidate(each, boost)
+        for each in campaigns
+        for boost in each.campaign.boosts
+        if rule_id in boost.rules
+    )
+    if not any(each.is_timed for each in candidates):
+        return _Boosting(candidates, None)
+    clocks = (clock for each in candidates for clock in each.boost.hours or ())
+    return _Boosting(candidates, sorted({minutes_of(clock) for clock in clocks}))
 
 
 def _keep(cache: dict[K, V], key: K, found: V) -> None:

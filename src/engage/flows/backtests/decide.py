@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -86,9 +87,10 @@ async def _decide(
 async def _decide_member(
     job: Job, deciding: Deciding, history: MemberHistory, facts: MemberFacts, pace: Pace
 ) -> Entry:
-    trial, new = MemberTrial(deciding, history), NewEntry(history, job.days, job.activity)
+    trial = MemberTrial(deciding, history, partial(facts.of, history))
+    new = NewEntry(history, job.days, job.activity)
     for credit in history.credits:
-        new.add(credit, trial.change(credit, facts.of(history, credit)))
+        new.add(credit, trial.change(credit))
         await pace.step()
     return new.entry
 

@@ -84,11 +84,11 @@ def _asked(
     seen: set[Instant] = set()
     for history in histories:
         for credit in history.credits:
-            campaigns = job.trial.looked_at(credit, history.country)
-            if not campaigns:
+            looked = job.trial.looked(credit, history.country)
+            if looked is None or not looked.asks:
                 continue
             facts = plain.plain(history, credit.zone)
-            occasion = Occasion(facts, credit.decided_at, campaigns, segments)
+            occasion = Occasion(facts, credit.decided_at, looked.campaigns, segments)
             if _instant(occasion) not in seen and not occasion.asked.is_nothing:
                 seen.add(_instant(occasion))
                 yield credit, occasion

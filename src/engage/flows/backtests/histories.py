@@ -1,6 +1,7 @@
 """Read the histories of a range of members, batch by batch, and member by member in each."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Final
 from uuid import UUID
@@ -11,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from engage.domain.activity import Order
 from engage.domain.backtests.activities import Boosted, MemberHistory, StoredCredit
 from engage.domain.backtests.trial import Window
-from engage.domain.keys import boosted_key, order_reference
+from engage.domain.keys import OrderKey, boosted_key, order_reference
+from engage.flows.backtests.pace import Pace
 from engage.runtime.database import one_statement
 from engage.store.backtests import histories as store
 from engage.store.backtests.histories import StoredMember, StoredRow
@@ -77,20 +79,19 @@ class Histories:
         members = await store.read_members(conn, self._program_id, ids)
         reductions = await store.read_reductions(conn, self._program_id, ids)
         copies, survivors = await self._copies(conn, members)
-        by_member = [
-            (
-                members[member_id],
-                [
-                    _as_granted(row, reductions, copies)
-                    for row in own
-                    if member_id not in survivors or row.credit.id not in copies
-                ],
-            )
-            for member_id, own in groupby(rows, key=lambda row: row.member_id)
-            if member_id in members
-        ]
-        returned = await self._returned(conn, by_member)
-        return [_history(self._program_id, member, own, returned) for member, own in by_member if own]
+        found, pace = [], Pace()
+        for member_id, own in groupby(rows, key=lambda row: row.member_id):
+            if member_id not in members:
+                continue
+            history = _NewHistory(members[member_id])
+            for row in own:
+                if member_id not in survivors or row.credit.id not in copies:
+                    history.add(_as_granted(row, reductions, copies))
+                await pace.step()
+            found.append(history)
+        orders = [(self._program_id, *order) for each in found for order in each.partly_returned()]
+        returned = await _returned(conn, orders) if orders else {}
+        return [each.as_history(self._program_id, returned) for each in found if each.credits]
 
     async def _copies(
         self, conn: AsyncConnection, members: Mapping[str, StoredMember]
@@ -103,26 +104,53 @@ class Histories:
         copies = await store.read_copies(conn, self._program_id, [*former, *merged])
         return copies, frozenset(merged.values())
 
-    async def _returned(
-        self, conn: AsyncConnection, by_member: Iterable[tuple[StoredMember, Sequence[StoredRow]]]
-    ) -> Mapping[str, Mapping[str, int]]:
-        """The quantities that came back of orders that keep a part of their points, by reference."""
-        keys = {
-            (
-                self._program_id,
-                member.merged_into or member.member_id,
-                _order_id(credit),
-            )
-            for member, rows in by_member
-            for credit in (row.credit for row in rows)
-            if credit.is_order and 0 < credit.kept < credit.points
-        }
-        ended = await read_ended_orders(conn, keys) if keys else {}
-        return {
-            order_reference(key[2]): facts.returned()
-            for key, (_, facts) in ended.items()
-            if facts.paid is not None
-        }
+
+class _NewHistory:
+    """The history of a member, row by row."""
+
+    def __init__(self, member: StoredMember) -> None:
+        self.credits: list[StoredCredit] = []
+        self._member = member
+        self._boosts: dict[str, dict[str, Boosted]] = {}
+        self._by_levels: list[tuple[datetime, int]] = []
+
+    def add(self, row: StoredRow) -> None:
+        credit = row.credit
+        if row.beside is None:
+            self.credits.append(credit)
+        elif credit.campaign is None:
+            self._by_levels.append((credit.activity_at, credit.points))
+        else:
+            base = credit.source_key.removesuffix(boosted_key("", row.beside))
+            self._boosts.setdefault(base, {})[credit.campaign] = Boosted(credit.points, credit.kept)
+
+    def partly_returned(self) -> Iterator[tuple[str, str]]:
+        """The orders of which a part came back, each with the member who has it now."""
+        for credit in self.credits:
+            if credit.is_order and 0 < credit.kept < credit.points:
+                yield self._member.merged_into or self._member.member_id, _order_id(credit)
+
+    def as_history(self, program_id: str, returned: Mapping[str, Mapping[str, int]]) -> MemberHistory:
+        return MemberHistory(
+            program=program_id,
+            member_id=self._member.member_id,
+            country=self._member.country,
+            joined_at=self._member.joined_at,
+            credits=sorted(self.credits, key=lambda credit: (credit.accepted_at, credit.id)),
+            boosts=self._boosts,
+            by_levels=self._by_levels,
+            returned=returned,
+        )
+
+
+async def _returned(conn: AsyncConnection, orders: Collection[OrderKey]) -> Mapping[str, Mapping[str, int]]:
+    """The quantities that came back of orders, by their references."""
+    ended = await read_ended_orders(conn, orders)
+    return {
+        order_reference(key[2]): facts.returned()
+        for key, (_, facts) in ended.items()
+        if facts.paid is not None
+    }
 
 
 def _order_id(credit: StoredCredit) -> str:
@@ -146,33 +174,3 @@ def _as_granted(row: StoredRow, reductions: Mapping[UUID, int], copies: Mapping[
     kept = copies.get(credit.id, credit.kept)
     points = credit.points + reductions.get(credit.id, 0)
     return StoredRow(row.member_id, row.beside, replace(credit, points=points, kept=kept))
-
-
-def _history(
-    program_id: str,
-    member: StoredMember,
-    rows: Sequence[StoredRow],
-    returned: Mapping[str, Mapping[str, int]],
-) -> MemberHistory:
-    bases: list[StoredCredit] = []
-    boosts: dict[str, dict[str, Boosted]] = {}
-    by_levels = []
-    for row in rows:
-        credit = row.credit
-        if row.beside is None:
-            bases.append(credit)
-        elif credit.campaign is None:
-            by_levels.append((credit.activity_at, credit.points))
-        else:
-            base = credit.source_key.removesuffix(boosted_key("", row.beside))
-            boosts.setdefault(base, {})[credit.campaign] = Boosted(credit.points, credit.kept)
-    return MemberHistory(
-        program=program_id,
-        member_id=member.member_id,
-        country=member.country,
-        joined_at=member.joined_at,
-        credits=sorted(bases, key=lambda credit: (credit.accepted_at, credit.id)),
-        boosts=boosts,
-        by_levels=by_levels,
-        returned=returned,
-    )
