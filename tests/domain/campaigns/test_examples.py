@@ -203,3 +203,16 @@ PROBLEMS = {
 def test_a_mistake_in_an_example_is_told_at_its_field(path: str) -> None:
     (problem,) = example_problems(campaign(BOOSTS + PROBLEMS[path]), EUROPE)
     assert problem.path == path
+
+
+def test_a_rule_without_a_due_time_pays_after_five_minutes() -> None:
+    rules = RULES.replace('due = { type = "after", delay = "PT5M" }\n', "")
+    assert rules != RULES
+    steps = """
+at = 2022-09-22T10:00:00
+do = { activity = "visit", page = "stand" }
+earns = [{ rule = "visit_stand", points = 7, due_at = 2022-09-22T10:05:00 }]
+"""
+    document = campaign(rules + example(steps))
+    assert campaign_examples.check(document, EUROPE) == []
+    assert document == campaign(RULES + example(steps))

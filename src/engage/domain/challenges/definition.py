@@ -1,7 +1,6 @@
 """A challenge: its goal, its steps, and how often it begins anew."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta
@@ -10,7 +9,7 @@ from engage.domain.activity import AnyActivity
 from engage.domain.calendar import PeriodKind
 from engage.domain.definitions.definition import Scheduled
 from engage.domain.document.fields import DocumentStruct, Points, RuleId
-from engage.domain.earning.due import After, NextDay
+from engage.domain.earning.due import USUAL, After, NextDay
 
 STEPS_PER_CHALLENGE: Final = 20
 GOALS_PER_CHALLENGE: Final = 10
@@ -102,7 +101,7 @@ class Challenge(Scheduled, frozen=True, kw_only=True):
     repeats: Repeats | None = None
     goal: AnyGoal
     steps: Annotated[list[ChallengeStep], Meta(min_length=1, max_length=STEPS_PER_CHALLENGE)]
-    due: After | NextDay = After(delay=timedelta(minutes=5))
+    due: After | NextDay = USUAL
 
     @property
     def period(self) -> PeriodKind:

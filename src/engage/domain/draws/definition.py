@@ -9,7 +9,7 @@ from engage.domain.activity import ONE_LINE
 from engage.domain.calendar import instant
 from engage.domain.definitions.definition import Definition, Moment, last_instant
 from engage.domain.document.fields import DocumentStruct, Points
-from engage.domain.earning.due import After, NextDay
+from engage.domain.earning.due import USUAL, After, NextDay
 
 MOST_WINNERS = 10_000
 MOST_MENTIONS = 50
@@ -65,7 +65,7 @@ class Draw(Definition, frozen=True, kw_only=True):
     points: Points
     one_entry_per: Literal["member"] = "member"
     conditions: Conditions | None = None
-    due: After | NextDay = After(delay=timedelta(minutes=5))
+    due: After | NextDay = USUAL
 
     def opened_at(self, zone: str) -> datetime:
         """The instant at which it opens for members of a zone."""

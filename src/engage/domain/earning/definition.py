@@ -6,7 +6,7 @@ from engage.domain.document.fields import DocumentStruct, RuleId, Title
 from engage.domain.document.order_scope import OrderScope
 from engage.domain.document.texts import FALLBACK, Translations, text_in
 from engage.domain.earning.awards import Award
-from engage.domain.earning.due import Due
+from engage.domain.earning.due import USUAL, Due
 from engage.domain.earning.limits import FurtherLimit, Limit
 from engage.domain.earning.on import On
 from engage.domain.earning.unit import POINTS, Unit
@@ -20,7 +20,7 @@ class Rule(DocumentStruct, frozen=True):
     on: On
     limit: Limit
     award: Award
-    due: Due
+    due: Due = USUAL
     titles: Translations = field(default_factory=dict)  # The title in further languages.
     unit: Unit = POINTS
     # Further limits, all of which must have a slot too.

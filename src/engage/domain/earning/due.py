@@ -101,3 +101,6 @@ class NextDay(DueKind, frozen=True, tag="next_day"):
 
 
 Due = After | OnDelivery | OnConfirmation | NextDay
+
+# Where a document says nothing.
+USUAL: Final = After(delay=timedelta(minutes=5))

@@ -9,7 +9,7 @@ from engage.domain.calendar import instant
 from engage.domain.definitions.definition import DefinitionId, Moment, Scheduled
 from engage.domain.document.fields import DocumentStruct, Points, RuleId
 from engage.domain.document.texts import Texts
-from engage.domain.earning.due import After, NextDay
+from engage.domain.earning.due import USUAL, After, NextDay
 
 MOST_STOCK = 1_000_000
 
@@ -62,7 +62,7 @@ class Game(Scheduled, frozen=True, kw_only=True):
     chances: Chances
     prizes: Annotated[list[Prize], Meta(min_length=1, max_length=50)]
     wins_per_member: WinLimit | None = None
-    due: After | NextDay = After(delay=timedelta(minutes=5))
+    due: After | NextDay = USUAL
 
     def until_in(self, zone: str) -> datetime:
         """Return the instant at which the game ends in a zone."""

@@ -1,13 +1,12 @@
 """Leaderboards in a document."""
 
-from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
 from engage.domain.definitions.definition import Scheduled
 from engage.domain.document.fields import DocumentStruct, Points
-from engage.domain.earning.due import After, NextDay
+from engage.domain.earning.due import USUAL, After, NextDay
 
 POINTS_EARNED: Final = "points_earned"
 LAST_RANK: Final = 10_000
@@ -35,7 +34,7 @@ class Leaderboard(Scheduled, frozen=True, kw_only=True):
     resets: Literal["weekly", "monthly"] | None = None
     prizes: Annotated[list[BoardPrize], Meta(max_length=50)] = field(default_factory=list)
     min_members: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    due: After | NextDay = After(delay=timedelta(minutes=5))
+    due: After | NextDay = USUAL
 
     def points_for(self, rank: int) -> int | None:
         return next((prize.points for prize in self.prizes if rank <= prize.to_rank), None)

@@ -10,7 +10,7 @@ from engage.domain.calendar import PeriodKind
 from engage.domain.definitions.definition import Scheduled
 from engage.domain.document.fields import DocumentStruct
 from engage.domain.document.texts import LongTexts
-from engage.domain.earning.due import After, NextDay
+from engage.domain.earning.due import USUAL, After, NextDay
 
 QuestionKind = Literal["one", "several", "order"]
 
@@ -60,7 +60,7 @@ class Quiz(Scheduled, frozen=True, kw_only=True):
     pass_mark: Annotated[int, Meta(ge=0, le=QUESTIONS)] | None = None
     points_per_right: QuizPoints | None = None
     points_full_score: QuizPoints | None = None
-    due: After | NextDay = After(delay=timedelta(minutes=5))
+    due: After | NextDay = USUAL
     questions: Annotated[list[Question], Meta(min_length=1, max_length=QUESTIONS)]
 
     @property

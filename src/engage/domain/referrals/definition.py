@@ -8,7 +8,7 @@ from msgspec import Meta, field
 from engage.domain.calendar import PeriodKind, instant
 from engage.domain.definitions.definition import Moment
 from engage.domain.document.fields import DocumentStruct, Points
-from engage.domain.earning.due import After, NextDay
+from engage.domain.earning.due import USUAL, After, NextDay
 
 # Each character has five bits. Guessing a code gains nothing: it pays the one whose code it is.
 SHORTEST_CODE, LONGEST_CODE = 6, 20
@@ -62,7 +62,7 @@ class ReferralTerms(DocumentStruct, frozen=True, kw_only=True):
     advocate: ReferralReward | None = None
     friend: ReferralReward | None = None
     hold: Annotated[timedelta, Meta(description="a duration (ISO 8601), such as P7D")] = timedelta(days=7)
-    due: After | NextDay = After(timedelta(minutes=5))
+    due: After | NextDay = USUAL
     # Since when codes can be used, if not as long as the version is in force.
     from_: Moment | None = field(name="from", default=None)
     # The address that an invitation leads to. Without one it is the page of this installation.
