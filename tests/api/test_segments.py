@@ -15,6 +15,7 @@ from tests.api.calling import PROGRAM, Caller, Calling, fields, problem
 from tests.support.database import rows
 
 OTHER = "by-mi-bonus"
+THIRD = "in-mi-tokens"
 CSV = "text/csv; charset=utf-8"
 _numbers = count(1)
 
@@ -254,6 +255,24 @@ async def test_wrong_calls_are_refused_at_their_field(api: Calling) -> None:
     problem(await api.operator.get(path("none")), 404, "not_found")
     problem(await api.operator.get(path("%00")), 404, "not_found")
     assert await rows(api.services.db, "SELECT * FROM segments WHERE segment_id = 's'") == []
+
+
+async def test_a_program_is_named_only_where_it_is_not_certain(api: Calling) -> None:
+    segment_id = new_id()
+    unnamed = f"/v1/admin/segments/{segment_id}"
+    refused = await api.operator.put(unnamed, b"member_id\n", content_type=CSV)
+    assert fields(problem(refused, 400, "invalid_request")) == ["program"]
+    key = await create_key(api.services.db, name="bound", scopes=["admin"], programs=[THIRD])
+    bound = Caller(api.client, f"Bearer {key}")
+    assert (await bound.put(unnamed, b"member_id\n", content_type=CSV)).json()["program"] == THIRD
+    conditions = {"computed": {"percent": 10}}
+    changed = await api.operator.put(unnamed, conditions)
+    assert (changed.status_code, changed.json()["program"], changed.json()["version"]) == (200, THIRD, 2)
+    assert (await api.operator.get(unnamed)).json()["program"] == THIRD
+    await put(api, segment_id, b"member_id\n")
+    for answer in (await api.operator.put(unnamed, conditions), await api.operator.get(unnamed)):
+        assert fields(problem(answer, 400, "invalid_request")) == ["program"]
+    assert (await bound.get(unnamed)).json()["version"] == 2
 
 
 async def test_segments_are_for_operators_of_their_program(api: Calling) -> None:

@@ -24,7 +24,13 @@ from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.segments.change import SegmentChange
 from engage.flows.segments.define import define_segment
 from engage.flows.segments.id_list import HEADER, IDS_PER_REQUEST, IdList
-from engage.flows.segments.read import SegmentView, list_segments, read_segment
+from engage.flows.segments.read import (
+    SegmentView,
+    SeveralPrograms,
+    find_program,
+    list_segments,
+    read_segment,
+)
 from engage.flows.segments.replace_list import replace_list_by_request
 from engage.store.api_keys import ApiKey
 from engage.store.segments.segments import SegmentKey
@@ -43,7 +49,8 @@ ProgramOfSegment = Annotated[
     str,
     QueryParameter(
         name="program",
-        description="The program of the segment. Needed where the key opens several.",
+        description="The program of the segment. Needed where the key opens several, and not just one of them"
+        " has this segment.",
         max_length=32,
     ),
 ]
@@ -101,7 +108,11 @@ class SegmentController(Controller):
         programs = opened_programs(api, key, program)
         if not _is_segment_id(segment_id):
             raise Refusal(Code.NOT_FOUND)
-        return answer(await read_segment(api.services, programs, segment_id))
+        try:
+            return answer(await read_segment(api.services, programs, segment_id))
+        except SeveralPrograms:
+            expected = "needed: segments of several programs have this id"
+            raise invalid(FieldError("program", expected)) from None
 
     @put(
         "/{segment_id:str}",
@@ -133,10 +144,10 @@ class SegmentController(Controller):
         """
         api, key = await operator_of(request.scope)
         check_query(request, "program")
-        program = _program_of(api, key, program)
         if not _is_segment_id(segment_id):
             expected = decoding.expected(DefinitionId)
             raise invalid(FieldError("segment_id", f"expected {expected}, got {shown(segment_id)}"))
+        program = await _program_of(api, key, program, segment_id)
         if _media_type(request) == JSON_TYPE:
             return await _define(api, (program, segment_id), request, operator=key.name)
         with IdList(most=IDS_PER_REQUEST) as ids:
@@ -151,17 +162,20 @@ class SegmentController(Controller):
         return answer(replaced)
 
 
-def _program_of(api: Api, key: ApiKey, program: str) -> str:
-    """The named program, or the only one that the key opens.
+async def _program_of(api: Api, key: ApiKey, program: str, segment_id: str) -> str:
+    """The named program, or among those that the key opens the only one, or the only one with the segment.
 
-    Raises Refusal invalid_request, other_program, unknown_program.
+    Raises Refusal invalid_request, other_program, unknown_program; Unavailable.
     """
     opened = opened_programs(api, key, program)
     if program:
         api.services.programs.get(program)
-    elif len(opened) != 1:
-        raise invalid(FieldError("program", "needed: the key opens several programs"))
-    return opened[0]
+        return program
+    found = await find_program(api.services, opened, segment_id)
+    if found is None:
+        expected = "needed: the key opens several programs, and not just one has this segment"
+        raise invalid(FieldError("program", expected))
+    return found
 
 
 def _is_segment_id(segment_id: str) -> bool:

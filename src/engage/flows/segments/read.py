@@ -12,6 +12,10 @@ from engage.runtime.services import Services
 from engage.store.segments import segments as store
 
 
+class SeveralPrograms(Exception):
+    """Segments of several programs have the id."""
+
+
 class SegmentView(Struct, frozen=True, kw_only=True):
     """The newest version of a segment, which is in force `since` an instant. `members` are those of its list,
     null where it is computed.
@@ -38,15 +42,30 @@ async def list_segments(
 
 
 async def read_segment(services: Services, programs: Sequence[str], segment_id: str) -> SegmentView:
-    """The segment of that id in the first of these programs that has one.
+    """The segment of that id in one of these programs.
 
-    Raises Refusal not_found; Unavailable.
+    Raises SeveralPrograms; Refusal not_found; Unavailable.
     """
     async with transaction(services.db) as conn:
-        found = await store.read_segments(conn, programs, segment_id=segment_id, limit=1)
+        found = await store.read_segments(conn, programs, segment_id=segment_id, limit=2)
     if not found:
         raise Refusal(Code.NOT_FOUND)
+    if len(found) > 1:
+        raise SeveralPrograms
     return _view(found[0])
+
+
+async def find_program(services: Services, programs: Sequence[str], segment_id: str) -> str | None:
+    """The program among these that has a segment of that id, or the only one. None where neither is certain.
+
+    Raises Unavailable.
+    """
+    if len(programs) == 1:
+        return programs[0]
+    async with transaction(services.db) as conn:
+        found = await store.programs_with(conn, segment_id)
+    having = [program for program in found if program in programs]
+    return having[0] if len(having) == 1 else None
 
 
 def _view(segment: store.Segment) -> SegmentView:

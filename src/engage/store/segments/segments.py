@@ -101,6 +101,12 @@ async def read_ids(conn: AsyncConnection, program_id: str) -> list[str]:
     return list((await conn.execute(query.order_by(segments.c.segment_id))).scalars())
 
 
+async def programs_with(conn: AsyncConnection, segment_id: str) -> list[str]:
+    """The programs that have a segment of this id."""
+    query = select(segments.c.program_id).where(segments.c.segment_id == segment_id)
+    return list((await conn.execute(query)).scalars())
+
+
 async def read_conditions(conn: AsyncConnection) -> dict[str, list[SegmentConditions]]:
     """Read all versions of the segments that are computed, or once were, by program."""
     found: dict[str, list[SegmentConditions]] = {}
