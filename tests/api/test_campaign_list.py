@@ -28,7 +28,7 @@ async def add(api: Calling, *actions: str, **changes: Any) -> str:
     sent = document(id=f"listed-{next(_numbers)}", **changes)
     assert (await api.operator.post(CAMPAIGNS, sent)).status_code == 201
     for action in actions:
-        caller = api.approver if action == "approve" else api.operator
+        caller = api.approver if action in ("approve", "reject") else api.operator
         await act(caller, f"{CAMPAIGNS}/{sent['id']}", action)
     found: str = sent["id"]
     return found
@@ -115,6 +115,50 @@ async def test_a_campaign_with_two_versions_is_found_by_either_state(api: Callin
     assert id_ not in await ids(api, state="ended")
 
 
+async def test_what_was_approved_and_what_was_rejected_is_found(api: Calling) -> None:
+    later = {"from": "2026-11-25T00:00:00"}
+    draft = await add(api)
+    submitted = await add(api, "submit")
+    rejected = await add(api, "submit", "reject")
+    mended = await add(api, "submit", "reject")
+    await put(api, f"{CAMPAIGNS}/{mended}", title={"en": "Mended"})
+    withdrawn = await add(api, "submit", "reject", "end")
+    approved = {
+        await add(api, "submit", "approve", **later),
+        await add(api, "submit", "approve"),
+        await add(api, "submit", "approve", "pause"),
+    }
+    ended = await add(api, "submit", "approve", "end")
+    both = await add(api, "submit", "approve")
+    await put(api, f"{CAMPAIGNS}/{both}", title={"en": "Next"})
+    await act(api.operator, f"{CAMPAIGNS}/{both}", "submit")
+    await act(api.approver, f"{CAMPAIGNS}/{both}", "reject")
+    mine = {draft, submitted, rejected, mended, withdrawn, *approved, ended, both}
+    assert await ids(api, state="approved") & mine == approved | {both}
+    assert await ids(api, state="rejected") & mine == {rejected, both}
+    assert await ids(api, state="ended") & mine == {withdrawn, ended}
+    (item,) = [item for item in await listed(api, state="rejected") if item["id"] == both]
+    assert (item["version"], item["state"]) == (2, "draft")
+
+
+async def test_local_times_are_compared_with_those_of_the_documents(api: Calling) -> None:
+    times = {"from": "2027-05-01T00:00:00", "until": "2027-06-01T00:00:00"}
+    india = await add(api, zone="Asia/Kolkata", **times)
+    spain = await add(api, zone="Europe/Madrid", **times)
+
+    async def found(**query: str) -> set[str]:
+        return await ids(api, **query) & {india, spain}
+
+    both, neither = {india, spain}, set[str]()
+    assert await found(**{"from": "2027-05-31T23:59:59"}) == both
+    assert await found(**{"from": "2027-06-01T00:00:00"}) == neither
+    assert await found(until="2027-05-01T00:00:01") == both
+    assert await found(until="2027-05-01T00:00:00") == neither
+    # As instants they differ by three and a half hours.
+    assert await found(**{"from": "2027-05-31T20:00:00Z"}) == {spain}
+    assert await found(**{"from": "2027-05-31T20:00:00+05:30"}) == both
+
+
 async def test_campaigns_are_chosen_by_time(api: Calling) -> None:
     """In the time of the countries that a campaign is for."""
     january = {"from": "2027-01-01T00:00:00", "until": "2027-02-01T00:00:00"}
@@ -158,7 +202,7 @@ async def test_pages_have_each_campaign_once_the_latest_first(api: Calling) -> N
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("state=approved", "state"),
+        ("state=over", "state"),
         ("from=yesterday", "from"),
         ("until=2027-02-30", "until"),
         ("from=1999-01-01", "from"),

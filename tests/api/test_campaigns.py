@@ -133,7 +133,7 @@ POSSIBLE: dict[str, dict[str, str]] = {
     "approve": {"submitted": "running"},
     "pause": {"scheduled": "paused", "running": "paused"},
     "resume": {"paused": "running"},
-    "end": {"scheduled": "ended", "running": "ended", "paused": "ended"},
+    "end": dict.fromkeys(("draft", "submitted", "scheduled", "running", "paused"), "ended"),
 }
 
 
@@ -245,6 +245,50 @@ async def test_what_nobody_has_approved_stays_the_work_of_its_authors(
     await second_operator.put(path, sent, if_match=tag)
     await act(second_operator, path, "submit")
     assert await act(api.operator, path, "approve") == {"state": "running", "version": 3}
+
+
+async def test_a_key_is_one_pair_of_eyes_whatever_its_name(api: Calling) -> None:
+    """Two people may have keys of one name; nobody has two pairs of eyes by writing under two names."""
+    path = await in_state(api, "submitted")
+    namesake = await create_key(api.services.db, name="sandbox operator", scopes=["admin"], programs=None)
+    second = Caller(api.client, f"Bearer {namesake}")
+    problem(await api.operator.post(f"{path}/approve"), 403, "four_eyes")
+    assert await act(second, path, "approve") == {"state": "running", "version": 1}
+    sent = (await shown(api, path))["document"] | {"title": {"en": "More"}}
+    tag = (await second.get(path)).headers["etag"]
+    assert (await second.put(path, sent, if_match=tag)).json()["version"] == 2
+    await act(api.operator, path, "submit")
+    problem(await second.post(f"{path}/approve"), 403, "four_eyes")
+    assert (await shown(api, path))["versions"][1]["authors"] == ["sandbox operator"]
+    assert await act(api.operator, path, "approve") == {"state": "running", "version": 2}
+
+
+async def test_a_withdrawn_draft_is_over_for_good(api: Calling) -> None:
+    path = await in_state(api, "draft")
+    assert await act(api.operator, path, "end") == {"state": "ended", "version": 1}
+    assert problem(await put(api, path, title={"en": "More"}), 409, "wrong_state")["state"] == "ended"
+    for action in POSSIBLE:
+        refused = await request(api.operator, path, action)
+        assert problem(refused, 409, "wrong_state")["state"] == "ended"
+    assert (await shown(api, path))["live"] is None
+    copy = await api.operator.post(f"{path}/duplicate", {"new_id": f"{path.rpartition('/')[2]}-again"})
+    assert copy.json()["state"] == "draft"
+
+
+async def test_a_draft_beside_a_campaign_that_ends_ends_with_it(api: Calling) -> None:
+    for how in ("by hand", "by time"):
+        path = await in_state(api, "running")
+        await put(api, path, title={"en": "More"})
+        if how == "by hand":
+            assert await act(api.operator, path, "end") == {"state": "ended", "version": 1}
+        else:
+            advance(api.services, timedelta(days=20))
+        found = await shown(api, path)
+        assert [version["state"] for version in found["versions"]] == ["ended", "ended"]
+        assert found["live"] == {"version": 1, "state": "ended"}
+        for action in POSSIBLE:
+            refused = await request(api.operator, path, action)
+            assert problem(refused, 409, "wrong_state")["state"] == "ended"
 
 
 async def test_a_change_needs_the_etag_of_the_newest_version_and_says_what_differs(api: Calling) -> None:

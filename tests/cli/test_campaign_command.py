@@ -17,6 +17,7 @@ from engage.flows.operations.install import install
 from engage.programs import campaigns
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
+from tests.support.campaigns import operator
 
 KEY = "eu-mi-points", "spring"
 SPRING = """\
@@ -180,12 +181,12 @@ async def test_a_document_is_pushed_changed_and_compared(
     # The example still expects what a doubled review pays.
     spring.write_text(SPRING)
     await online(installed, "push", spring)
-    await act(services, KEY, "submitted", operator="one")
-    await act(services, KEY, "approved", operator="two")
+    await act(services, KEY, "submitted", operator=operator("one"))
+    await act(services, KEY, "approved", operator=operator("two"))
     spring.write_text(SPRING.replace("multiply = 2", "multiply = 3"))
     beside = await online(installed, "push", spring)
     assert (beside.exit_code, beside.output) == (0, "spring: version 2, draft\n")
-    await act(services, KEY, "ended", operator="one")
+    await act(services, KEY, "ended", operator=operator("one"))
     spring.write_text(SPRING.replace("multiply = 2", "multiply = 4"))
     refused = await online(installed, "push", spring)
     assert (refused.exit_code, "wrong_state" in refused.output) == (1, True)
@@ -213,7 +214,7 @@ async def test_an_exported_document_is_the_same(
     assert (await online(installed, "diff", exported)).exit_code == 0
     assert offline("check", exported).exit_code == 0
     spring.write_text(SPRING.replace("multiply = 2", "multiply = 3"))
-    await act(services, KEY, "submitted", operator="one")
+    await act(services, KEY, "submitted", operator=operator("one"))
     await online(installed, "push", spring)
     first = tmp_path / f"first{suffix}"
     assert (await online(installed, "export", first, "--campaign", "spring", "--version", 1)).exit_code == 0

@@ -18,6 +18,7 @@ from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.flows.golden_scenario import play
 from tests.support.audit import assert_audit_is_clean
+from tests.support.campaigns import operator
 from tests.support.clock import StoppedClock, advance
 
 BEFORE = datetime(2020, 9, 1, tzinfo=UTC)
@@ -56,7 +57,7 @@ async def test_the_flows_agree_with_an_example_of_a_preset_campaign(
 
 async def put_in_force(services: Services, campaign: Campaign) -> None:
     key = campaign.program, campaign.id
-    await create(services, campaign, operator="marketing")
-    await act(services, key, "submitted", operator="marketing")
-    await act(services, key, "approved", operator="approver")
+    await create(services, campaign, operator=operator("marketing"))
+    await act(services, key, "submitted", operator=operator("marketing"))
+    await act(services, key, "approved", operator=operator("approver"))
     advance(services, 2 * DELAY)

@@ -10,14 +10,16 @@ from sqlalchemy import text
 
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import ActionKind, effective_at
+from engage.domain.identity import Operator
 from engage.flows.campaigns.budgets import set_budget
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from tests.support.tiers import PROGRAM
 
 _VERSION = text("""
-INSERT INTO campaign_versions (program_id, campaign_id, version, revision, document, authors, approved)
-VALUES (:program, :id, :version, 1, CAST(:document AS jsonb), '{marketing}', true)
+INSERT INTO campaign_versions (program_id, campaign_id, version, revision, document, authors, author_ids,
+                               approved)
+VALUES (:program, :id, :version, 1, CAST(:document AS jsonb), '{marketing}', '{marketing}', true)
 """)
 _ACTION = text("""
 INSERT INTO campaign_actions (program_id, campaign_id, number, kind, version, at, effective_at, operator)
@@ -39,6 +41,10 @@ def document(id_: str = "double", **fields: Any) -> dict[str, Any]:
 
 def boost(*rules: str, id_: str = "more", **fields: Any) -> dict[str, Any]:
     return {"id": id_, "rules": rules} | fields
+
+
+def operator(name: str) -> Operator:
+    return Operator(f"key of {name}", name)
 
 
 async def approve(

@@ -3,6 +3,7 @@
 import json
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import rich_click as click
@@ -14,6 +15,7 @@ from engage.domain.campaigns.definition import Campaign
 from engage.domain.document.compact import compact
 from engage.domain.document.difference import Difference, differences
 from engage.domain.document.errors import DocumentError, shown
+from engage.domain.identity import Operator
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.campaign import StoredCampaign, document_of, read_campaign
 from engage.flows.campaigns.change import change, create
@@ -22,6 +24,9 @@ from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.audit_log import COMMAND_LINE
 from engage.store.campaigns.versions import CampaignKey
+
+# Nobody approves from the command line.
+_OPERATOR: Final = Operator(COMMAND_LINE, COMMAND_LINE)
 
 
 def push_document(file: Path, document: Campaign, data: Path | None) -> bool:
@@ -79,10 +84,10 @@ async def _push(file: Path, services: Services, document: Campaign) -> str | Non
         return f"version {stored.newest.version} is the same, unchanged"
     try:
         if stored is None:
-            written = await create(services, document, operator=COMMAND_LINE)
+            written = await create(services, document, operator=_OPERATOR)
         else:
             seen = stored.newest.version, stored.newest.revision
-            written = await change(services, document, expected=seen, operator=COMMAND_LINE)
+            written = await change(services, document, expected=seen, operator=_OPERATOR)
     except DocumentError as error:
         show_problems(file, error.problems)
         return None

@@ -1,4 +1,4 @@
-"""The member that credentials are for."""
+"""The member or the operator that credentials are for."""
 
 from msgspec import Struct
 
@@ -12,3 +12,10 @@ class Identity(Struct, frozen=True, array_like=True):
     member_id: str
     expires_at: int
     key: str
+
+
+class Operator(Struct, frozen=True):
+    """Somebody who works on campaigns. Their name is for others to read; one `id` is one pair of eyes."""
+
+    id: str
+    name: str

@@ -8,9 +8,10 @@ from sqlalchemy import ARRAY, Boolean, Integer, PrimaryKeyConstraint, Table, Tex
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.schema.columns import IDENTIFIER, INSTANT, check, metadata, one_of, optional, required
-from engage.schema.triggers import after_creation
+from engage.schema.triggers import after_creation, append_only, never_emptied
 
-# `revision` counts the changes of a version, for its ETag; `authors` are the operators who made them.
+# `revision` counts the changes of a version, for its ETag; `authors` are the names of the operators who made
+# them, `author_ids` their ids.
 campaign_versions = Table(
     "campaign_versions",
     metadata,
@@ -20,10 +21,11 @@ campaign_versions = Table(
     required("revision", Integer),
     required("document", JSONB),
     required("authors", ARRAY(Text)),
+    required("author_ids", ARRAY(Text)),
     required("approved", Boolean, "false"),
     PrimaryKeyConstraint("program_id", "campaign_id", "version"),
     check("campaign_versions_version_check", "version > 0 AND revision > 0"),
-    check("campaign_versions_authors_check", "cardinality(authors) > 0"),
+    check("campaign_versions_authors_check", "cardinality(authors) > 0 AND cardinality(author_ids) > 0"),
 )
 after_creation(
     campaign_versions,
@@ -38,7 +40,9 @@ after_creation(
     CREATE TRIGGER campaign_versions_kept BEFORE UPDATE OR DELETE ON campaign_versions
     FOR EACH ROW WHEN (old.approved) EXECUTE FUNCTION keep_approved_campaigns()
     """,
+    "ALTER TABLE campaign_versions ENABLE ALWAYS TRIGGER campaign_versions_kept",
 )
+never_emptied(campaign_versions)
 
 # `number` counts the actions of a campaign.
 campaign_actions = Table(
@@ -62,17 +66,4 @@ campaign_actions = Table(
     check("campaign_actions_number_check", "number > 0 AND version > 0"),
     check("campaign_actions_effective_check", "effective_at >= at"),
 )
-after_creation(
-    campaign_actions,
-    """
-    CREATE FUNCTION keep_campaign_actions() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        RAISE EXCEPTION 'actions on campaigns are added and never changed'
-            USING ERRCODE = 'integrity_constraint_violation';
-    END $$
-    """,
-    """
-    CREATE TRIGGER campaign_actions_kept BEFORE UPDATE OR DELETE ON campaign_actions
-    FOR EACH ROW EXECUTE FUNCTION keep_campaign_actions()
-    """,
-)
+append_only(campaign_actions)

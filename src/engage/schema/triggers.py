@@ -29,11 +29,20 @@ def append_only(table: Table) -> None:
     """Refuse UPDATE, DELETE and TRUNCATE of this table to everybody, also where a session is told to skip
     triggers. Its owner can take the trigger off: the audit log notices that by other means.
     """
+    _refuse(table, "UPDATE OR DELETE OR TRUNCATE")
+
+
+def never_emptied(table: Table) -> None:
+    """Refuse TRUNCATE of this table in the same way. A trigger of its own decides about single rows."""
+    _refuse(table, "TRUNCATE")
+
+
+def _refuse(table: Table, statements: str) -> None:
     name = table.name
     after_creation(
         table,
         _REFUSE,
-        f"CREATE TRIGGER {name}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON {name}"
+        f"CREATE TRIGGER {name}_stays BEFORE {statements} ON {name}"
         " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
         f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER {name}_stays",
     )

@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.identity import Operator
 from engage.domain.refusals import Code, Refusal
 from engage.schema.api_keys import api_keys
 from engage.schema.rows import columns, from_row
@@ -31,6 +32,10 @@ class ApiKey(msgspec.Struct, frozen=True):
     name: str
     scopes: tuple[str, ...]
     programs: tuple[str, ...] | None
+
+    @property
+    def operator(self) -> Operator:
+        return Operator(self.id, self.name)
 
     def opens(self, program_id: str) -> bool:
         return self.programs is None or program_id in self.programs

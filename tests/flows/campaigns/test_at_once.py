@@ -29,7 +29,7 @@ from engage.flows.campaigns.change import change, create
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from tests.support.audit import assert_audit_is_clean
-from tests.support.campaigns import boost, document
+from tests.support.campaigns import boost, document, operator
 from tests.support.clock import NOON
 from tests.support.database import rows
 from tests.support.tiers import PROGRAM, join, paid, send, services_with_tiers
@@ -117,9 +117,9 @@ class Operators:
         campaign = msgspec.convert(self._document(id_), Campaign)
         if stored:
             newest = int(str(stored[0][0])), int(str(stored[0][1]))
-            await change(self.services, campaign, expected=newest, operator="author")
+            await change(self.services, campaign, expected=newest, operator=operator("author"))
         else:
-            await create(self.services, campaign, operator="author")
+            await create(self.services, campaign, operator=operator("author"))
         await self._act(id_, "submitted")
         if self.random.random() < 0.1:
             await self._act(id_, "rejected")
@@ -127,8 +127,8 @@ class Operators:
         await self._act(id_, "approved")
 
     async def _act(self, id_: str, kind: ActionKind) -> None:
-        operator = "approver" if kind in ("approved", "rejected") else "author"
-        await act(self.services, (PROGRAM, id_), kind, operator=operator, reason="why not")
+        by = operator("approver" if kind in ("approved", "rejected") else "author")
+        await act(self.services, (PROGRAM, id_), kind, operator=by, reason="why not")
         self.done[kind] += 1
 
     def _document(self, id_: str) -> dict[str, Any]:

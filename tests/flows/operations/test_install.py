@@ -21,6 +21,7 @@ from engage.programs import campaigns as preset_campaigns
 from engage.runtime.database import open_database
 from engage.runtime.services import open_services
 from engage.settings import Settings
+from tests.support.campaigns import operator
 from tests.support.clock import NOON, StoppedClock
 from tests.support.database import rows
 
@@ -114,17 +115,17 @@ async def test_preset_campaigns_are_drafts_that_are_added_once(settings: Setting
         await install(settings)
     async with open_services(settings, StoppedClock(NOON)) as services:
         found = await rows(services.db, PRESET_CAMPAIGNS)
-        assert found == [(name, 1, [AUTHOR], False) for name in preset_campaigns.names()]
+        assert found == [(name, 1, [AUTHOR.name], False) for name in preset_campaigns.names()]
         actions = await rows(services.db, "SELECT kind, operator FROM campaign_actions")
-        assert set(actions) == {("created", AUTHOR)}
+        assert set(actions) == {("created", AUTHOR.name)}
         logged = "SELECT DISTINCT operator, action FROM audit_log WHERE subject LIKE 'campaign:%'"
-        assert await rows(services.db, logged) == [(AUTHOR, "created")]
+        assert await rows(services.db, logged) == [(AUTHOR.name, "created")]
         key = "eu-mi-points", "double-points"
         await services.programs.refresh(services.db)
         async with services.db.begin() as conn:
             stored = await read_campaign(services, conn, key)
         changed = replace(document_of(stored.newest), title={"en": "Ours"})
-        await change(services, changed, expected=(1, 1), operator="marketer")
+        await change(services, changed, expected=(1, 1), operator=operator("marketer"))
         await install(settings)
         query = "SELECT document -> 'title' ->> 'en' FROM campaign_versions WHERE campaign_id = :id"
         assert await rows(services.db, query, id=key[1]) == [("Ours",)]

@@ -18,7 +18,7 @@ from engage.api.http.operation import APPROVER, OPERATOR, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, name_after, no_cursor
 from engage.api.http.parameters import NOT_GIVEN
 from engage.api.http.problems import FieldError, invalid, invalid_document
-from engage.domain.accounts.period import InvalidPeriod, parse_instant
+from engage.domain.accounts.period import InvalidPeriod, parse_moment
 from engage.domain.activity import ONE_LINE
 from engage.domain.campaigns.definition import Campaign, CampaignId
 from engage.domain.campaigns.lifecycle import ActionKind, State
@@ -26,6 +26,7 @@ from engage.domain.definitions.definition import Moment
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.refusals import UseCase
 from engage.flows.campaigns.act import ActedVersion, act
+from engage.flows.campaigns.campaign import WantedState
 from engage.flows.campaigns.change import WrittenVersion, change, create, duplicate
 from engage.flows.campaigns.overview import CampaignItem, Place, Wanted, list_campaigns
 from engage.flows.campaigns.read import CampaignView, SeveralPrograms, find_campaign, show_campaign
@@ -46,16 +47,19 @@ ProgramOfList = Annotated[
     str, QueryParameter(name="program", description="Only of this program.", max_length=32)
 ]
 StateParameter = Annotated[
-    Literal[State, ""],
+    Literal[WantedState, ""],
     QueryParameter(
-        name="state", description="Only with a version in this state: the approved, or the newest."
+        name="state",
+        description="Only with a version in this state: the approved, or the newest. `approved` is approved"
+        " and not ended, `rejected` a draft that was rejected and not changed since.",
     ),
 ]
 FromParameter = Annotated[
     str,
     QueryParameter(
         name="from",
-        description="Only those that end later: an instant (RFC 3339), or a date, for its beginning in UTC.",
+        description="Only those that end later: a local time as in their documents, an instant (RFC 3339), or"
+        " a date, for its beginning in UTC.",
         max_length=40,
     ),
 ]
@@ -63,7 +67,8 @@ UntilParameter = Annotated[
     str,
     QueryParameter(
         name="until",
-        description="Only those that begin earlier: an instant (RFC 3339), or a date, for its end in UTC.",
+        description="Only those that begin earlier: a local time as in their documents, an instant (RFC"
+        " 3339), or a date, for its end in UTC.",
         max_length=40,
     ),
 ]
@@ -130,7 +135,7 @@ class CampaignController(Controller):
         campaign = await read_document(api.services, key, request)
         once = keyed(request.scope, _created)
         try:
-            return _created(await create(api.services, campaign, operator=key.name, keyed=once))
+            return _created(await create(api.services, campaign, operator=key.operator, keyed=once))
         except DocumentError as error:
             raise invalid_document(error.problems) from None
 
@@ -228,7 +233,7 @@ class CampaignController(Controller):
             found = Problem("id", f"{shown(campaign_id)}, as in the path", shown(campaign.id))
             raise invalid_document([found])
         try:
-            written = await change(api.services, campaign, expected=expected, operator=key.name)
+            written = await change(api.services, campaign, expected=expected, operator=key.operator)
         except DocumentError as error:
             raise invalid_document(error.problems) from None
         return _changed(written)
@@ -258,7 +263,7 @@ class CampaignController(Controller):
         once = keyed(request.scope, _changed)
         try:
             copy = await duplicate(
-                api.services, found, wanted.new_id, begin=wanted.from_, operator=key.name, keyed=once
+                api.services, found, wanted.new_id, begin=wanted.from_, operator=key.operator, keyed=once
             )
             return _changed(copy)
         except DocumentError as error:
@@ -323,7 +328,7 @@ class CampaignController(Controller):
         reason = (await read_json(request, _rejection)).reason
         found = await _find(api, key, campaign_id, program)
         once = keyed(request.scope, answer)
-        acted = await act(api.services, found, "rejected", operator=key.name, reason=reason, keyed=once)
+        acted = await act(api.services, found, "rejected", operator=key.operator, reason=reason, keyed=once)
         return answer(acted)
 
     @post(
@@ -377,7 +382,7 @@ class CampaignController(Controller):
         campaign_id: CampaignIdParameter,
         program: ProgramParameter = NOT_GIVEN,
     ) -> Answer[ActedVersion]:
-        """For good: a copy of it can begin anew."""
+        """For good: a copy of it can begin anew. Where no version was approved, the draft is withdrawn."""
         return await _act(request, campaign_id, program, "ended")
 
 
@@ -391,7 +396,9 @@ async def _act(
     found = await _find(api, key, campaign_id, program)
     once = keyed(request.scope, answer)
     try:
-        return answer(await act(api.services, found, kind, operator=key.name, expected=expected, keyed=once))
+        return answer(
+            await act(api.services, found, kind, operator=key.operator, expected=expected, keyed=once)
+        )
     except DocumentError as error:
         raise invalid_document(error.problems) from None
 
@@ -407,7 +414,7 @@ async def _find(api: Api, key: ApiKey, campaign_id: str, program: str) -> Campai
 def _moment(text: str, field: str, *, end: bool) -> datetime | None:
     """Raises Refusal invalid_request."""
     try:
-        return parse_instant(text, field, end=end) if text else None
+        return parse_moment(text, field, end=end) if text else None
     except InvalidPeriod as error:
         raise invalid(FieldError(error.field, str(error))) from None
 

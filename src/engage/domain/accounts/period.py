@@ -44,6 +44,15 @@ def parse_period(at: str | None, since: str | None, *, now: datetime) -> Period:
     return Period(begin, until)
 
 
+def parse_moment(text: str, field: str, *, end: bool) -> datetime:
+    """A local time where it has no offset; otherwise as `parse_instant`. Raises InvalidPeriod."""
+    try:
+        local: datetime = msgspec.convert(text, Annotated[datetime, Meta(tz=False)])
+    except msgspec.ValidationError:
+        return parse_instant(text, field, end=end)
+    return local
+
+
 def parse_instant(text: str, field: str, *, end: bool) -> datetime:
     """An instant in UTC. A date is the last microsecond of its day in UTC, or the first.
 

@@ -22,7 +22,8 @@ COMMITS_WITHIN: Final = timedelta(milliseconds=500)
 READ_WITHIN: Final = timedelta(milliseconds=400)
 DELAY: Final = timedelta(seconds=1)
 
-# The states in which an action is possible: of the newest version, or of the one that was approved last.
+# The states in which an action is possible: of the newest version, or of the one that was approved last, or
+# where none was of the newest, which `ended` withdraws.
 WITH_NEWEST: Final[Mapping[ActionKind, frozenset[State]]] = {
     "submitted": frozenset({"draft"}),
     "rejected": frozenset({"submitted"}),
@@ -31,7 +32,7 @@ WITH_NEWEST: Final[Mapping[ActionKind, frozenset[State]]] = {
 WITH_LIVE: Final[Mapping[ActionKind, frozenset[State]]] = {
     "paused": frozenset({"scheduled", "running"}),
     "resumed": frozenset({"paused"}),
-    "ended": frozenset({"scheduled", "running", "paused"}),
+    "ended": frozenset({"draft", "submitted", "scheduled", "running", "paused"}),
 }
 
 
@@ -101,14 +102,23 @@ def newest_version(actions: Sequence[Action]) -> int:
     return max(action.version for action in actions)
 
 
+def is_rejected(actions: Sequence[Action]) -> bool:
+    """Tell whether the newest version is a draft because it was rejected, and nobody has changed it since."""
+    newest = newest_version(actions)
+    steps = [action.kind for action in actions if action.version == newest and action.kind not in WITH_LIVE]
+    return steps[-1] == "rejected"
+
+
 def state_of(
     actions: Sequence[Action], version: int, campaign: Campaign, *, now: datetime, zones: Sequence[str]
 ) -> State:
     """The state of a version, as it will be when all actions so far are effective. `zones` are those of the
     program's countries that the campaign is for. A version that another one has replaced is over, also if it
-    was never approved.
+    was never approved, and so are all versions of a campaign that was ended.
     """
     now = max([now, *(action.effective_at for action in actions)])
+    if any(action.kind == "ended" for action in actions):
+        return "ended"
     own = [action for action in actions if action.version == version]
     if not any(action.kind == "approved" for action in own):
         if version != newest_version(actions):
@@ -117,8 +127,8 @@ def state_of(
         return "submitted" if steps[-1] == "submitted" else "draft"
     if version != live_version(actions):
         return "ended"
-    steps = [action.kind for action in actions if action.kind in ("paused", "resumed", "ended")]
-    if "ended" in steps or now >= campaign.last_instant(zones):
+    steps = [action.kind for action in actions if action.kind in ("paused", "resumed")]
+    if now >= campaign.last_instant(zones):
         return "ended"
     if steps and steps[-1] == "paused":
         return "paused"

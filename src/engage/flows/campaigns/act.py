@@ -21,6 +21,7 @@ from engage.domain.campaigns.lifecycle import (
     State,
     effective_at,
 )
+from engage.domain.identity import Operator
 from engage.domain.program.versions import four_eyes
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.budgets import set_budget
@@ -47,7 +48,7 @@ async def act(
     key: CampaignKey,
     kind: ActionKind,
     *,
-    operator: str,
+    operator: Operator,
     reason: str | None = None,
     expected: tuple[int, int] | None = None,
     keyed: Keyed[ActedVersion] | None = None,
@@ -76,7 +77,7 @@ async def act(
             _check_four_eyes(stored, version, operator, now)
             await versions.change(conn, replace(version, approved=True))
             await set_budget(conn, document_of(version))
-        action = _action(stored.actions, kind, version.version, now, operator, reason)
+        action = _action(stored.actions, kind, version.version, now, operator.name, reason)
         await actions.add(conn, key, action)
         before = ActedVersion(stored.state(version, now), version.version)
         after = replace(stored, actions=[*stored.actions, action])
@@ -104,21 +105,19 @@ async def _read_and_check(services: Services, key: CampaignKey, kind: ActionKind
 
 def _version_for(stored: StoredCampaign, kind: ActionKind, now: datetime) -> StoredVersion:
     """The version that an action is about. Raises Refusal wrong_state."""
-    if kind in WITH_NEWEST:
-        state = "ended" if stored.is_over(now) else stored.state(stored.newest, now)
-        if state not in WITH_NEWEST[kind]:
-            raise Refusal(Code.WRONG_STATE, state=state)
-        return stored.newest
-    version = stored.live or stored.newest
+    with_newest = WITH_NEWEST.get(kind)
+    version = stored.newest if with_newest or stored.live is None else stored.live
     state = stored.state(version, now)
-    if state not in WITH_LIVE[kind]:
+    if state not in (with_newest or WITH_LIVE[kind]):
         raise Refusal(Code.WRONG_STATE, state=state)
     return version
 
 
-def _check_four_eyes(stored: StoredCampaign, version: StoredVersion, operator: str, now: datetime) -> None:
+def _check_four_eyes(
+    stored: StoredCampaign, version: StoredVersion, operator: Operator, now: datetime
+) -> None:
     """Raises Refusal four_eyes."""
-    if operator in version.authors and four_eyes(stored.programs, now):
+    if operator.id in version.author_ids and four_eyes(stored.programs, now):
         raise Refusal(Code.FOUR_EYES)
 
 

@@ -13,6 +13,7 @@ from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import Action, ActionKind, State
 from engage.domain.document.compact import compact
 from engage.domain.document.difference import differences
+from engage.domain.identity import Operator
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.campaign import StoredCampaign, document_of, read_campaign, subject_of
 from engage.flows.campaigns.check import check_within, lock_ids
@@ -38,7 +39,7 @@ async def create(
     services: Services,
     campaign: Campaign,
     *,
-    operator: str,
+    operator: Operator,
     keyed: Keyed[WrittenVersion] | None = None,
 ) -> WrittenVersion:
     """Write the first version of a campaign, a draft.
@@ -56,9 +57,18 @@ async def create(
     return written
 
 
-async def add_draft(conn: AsyncConnection, campaign: Campaign, *, now: datetime, operator: str) -> bool:
+async def add_draft(conn: AsyncConnection, campaign: Campaign, *, now: datetime, operator: Operator) -> bool:
     """Add a valid document as the first version of a campaign; False where there is one of this id."""
-    first = StoredVersion(campaign.program, campaign.id, 1, 1, _document(campaign), [operator], False)
+    first = StoredVersion(
+        program_id=campaign.program,
+        campaign_id=campaign.id,
+        version=1,
+        revision=1,
+        document=_document(campaign),
+        authors=[operator.name],
+        author_ids=[operator.id],
+        approved=False,
+    )
     added = await versions.add(conn, first)
     if added:
         await _note(conn, first, None, 1, "created", now, operator)
@@ -66,7 +76,7 @@ async def add_draft(conn: AsyncConnection, campaign: Campaign, *, now: datetime,
 
 
 async def change(
-    services: Services, campaign: Campaign, *, expected: tuple[int, int] | None, operator: str
+    services: Services, campaign: Campaign, *, expected: tuple[int, int] | None, operator: Operator
 ) -> WrittenVersion:
     """Change the draft, or write the next version beside one that is more than a draft. `expected` is the
     (version, revision) that the caller has read; None is none.
@@ -81,7 +91,7 @@ async def change(
         await versions.lock(conn, key)
         now = services.clock.now()
         stored = await read_campaign(services, conn, key)
-        if stored.is_over(now):
+        if stored.state(stored.newest, now) == "ended":
             raise Refusal(Code.WRONG_STATE, state="ended")
         if expected != (stored.newest.version, stored.newest.revision):
             raise changed_meanwhile(campaign, stored)
@@ -101,7 +111,7 @@ async def duplicate(
     new_id: str,
     *,
     begin: datetime | None,
-    operator: str,
+    operator: Operator,
     keyed: Keyed[WrittenVersion] | None = None,
 ) -> WrittenVersion:
     """Write another campaign with the newest document of this one, its times moved to begin at `begin`.
@@ -124,16 +134,20 @@ def changed_meanwhile(campaign: Campaign, stored: StoredCampaign) -> Refusal:
     )
 
 
-def _changed(stored: StoredCampaign, campaign: Campaign, now: datetime, operator: str) -> StoredVersion:
+def _changed(stored: StoredCampaign, campaign: Campaign, now: datetime, operator: Operator) -> StoredVersion:
     newest = stored.newest
-    if stored.state(newest, now) == "draft":
-        authors = [*(author for author in newest.authors if author != operator), operator]
-        return replace(newest, revision=newest.revision + 1, document=_document(campaign), authors=authors)
     # What nobody has approved yet is still the work of its authors.
-    before = [] if newest.approved else [author for author in newest.authors if author != operator]
-    return StoredVersion(
-        *newest.key, newest.version + 1, 1, _document(campaign), [*before, operator], approved=False
+    authors, ids = ((), ()) if newest.approved else (newest.authors, newest.author_ids)
+    changed = replace(
+        newest,
+        document=_document(campaign),
+        authors=[*(author for author in authors if author != operator.name), operator.name],
+        author_ids=[*(id_ for id_ in ids if id_ != operator.id), operator.id],
+        approved=False,
     )
+    if stored.state(newest, now) == "draft":
+        return replace(changed, revision=newest.revision + 1)
+    return replace(changed, version=newest.version + 1, revision=1)
 
 
 def _document(campaign: Campaign) -> dict[str, Any]:
@@ -148,17 +162,17 @@ async def _note(
     number: int,
     kind: ActionKind,
     now: datetime,
-    operator: str,
+    operator: Operator,
 ) -> None:
     """Add the action, and its entry of the audit log."""
     action = Action(
-        number=number, kind=kind, version=version.version, at=now, effective_at=now, operator=operator
+        number=number, kind=kind, version=version.version, at=now, effective_at=now, operator=operator.name
     )
     await actions.add(conn, version.key, action)
     entry = AuditEntry(
         at=now,
         program_id=version.program_id,
-        operator=operator,
+        operator=operator.name,
         subject=subject_of(version.key),
         action=kind,
         before=None if before is None else _logged(before),

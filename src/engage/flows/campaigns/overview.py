@@ -6,10 +6,11 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import State
 from engage.domain.campaigns.zones import zones_of
 from engage.domain.document.texts import Texts
-from engage.flows.campaigns.campaign import StoredCampaign, document_of
+from engage.flows.campaigns.campaign import StoredCampaign, WantedState, document_of
 from engage.flows.reports.reader import reading
 from engage.runtime.services import Services
 from engage.store.campaigns.actions import read_of_programs
@@ -46,10 +47,10 @@ class CampaignItem(Struct, frozen=True, kw_only=True):
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """The campaigns that are asked for: with a version in this state that was approved last or is the newest,
-    and with some time after `start` and before `end`.
+    and with some time after `start` and before `end`: instants, or local times as in the documents.
     """
 
-    state: State | None = None
+    state: WantedState | None = None
     start: datetime | None = None
     end: datetime | None = None
 
@@ -100,14 +101,21 @@ def _found(stored: Iterable[StoredCampaign], wanted: Wanted, now: datetime) -> I
             versions = [
                 version
                 for version in (*versions, campaign.newest)
-                if campaign.state(version, now) == wanted.state
+                if campaign.has_state(version, wanted.state, now)
             ]
         for shown in versions[:1]:
             document = document_of(shown)
             zones = zones_of(document, campaign.programs)
-            begins, ends = document.first_instant(zones), document.last_instant(zones)
-            if (wanted.end is None or begins < wanted.end) and (wanted.start is None or ends > wanted.start):
+            begins = document.first_instant(zones)
+            if _is_within(document, zones, wanted):
                 yield _Found(campaign, shown, (-int(begins.timestamp()), *shown.key))
+
+
+def _is_within(document: Campaign, zones: Sequence[str], wanted: Wanted) -> bool:
+    begins, ends = document.first_instant(zones), document.last_instant(zones)
+    if wanted.end is not None and wanted.end <= (begins if wanted.end.tzinfo else document.from_):
+        return False
+    return wanted.start is None or wanted.start < (ends if wanted.start.tzinfo else document.until)
 
 
 def _item(found: _Found, now: datetime, points: int, left: int | None) -> CampaignItem:

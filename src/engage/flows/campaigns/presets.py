@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.document.errors import DocumentError
+from engage.domain.identity import Operator
 from engage.flows.campaigns.change import add_draft
 from engage.flows.campaigns.check import check_within, lock_ids
 from engage.programs import campaigns
@@ -16,7 +17,7 @@ from engage.settings import Settings
 from engage.store.campaigns.versions import read_keys
 
 # The author of presets: no key approves as this one.
-AUTHOR: Final = "engage"
+AUTHOR: Final = Operator("engage", "engage")
 
 log = structlog.get_logger()
 

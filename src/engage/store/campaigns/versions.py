@@ -15,8 +15,10 @@ from engage.schema.rows import columns, from_row
 CampaignKey = tuple[str, str]  # (program, campaign)
 
 
-class StoredVersion(Struct, frozen=True):
-    """A version, counted from 1. `revision` counts its changes; `authors` made them."""
+class StoredVersion(Struct, frozen=True, kw_only=True):
+    """A version, counted from 1. `revision` counts its changes; `authors` and `author_ids` are the names and
+    the ids of those who made them.
+    """
 
     program_id: str
     campaign_id: str
@@ -24,6 +26,7 @@ class StoredVersion(Struct, frozen=True):
     revision: int
     document: Mapping[str, Any]
     authors: Sequence[str]
+    author_ids: Sequence[str]
     approved: bool
 
     @property
