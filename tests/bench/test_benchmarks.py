@@ -42,6 +42,7 @@ TINY = Sizes(
     placed=20,
     lots=2_000,
     activities=400,
+    campaigns=20,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")
 END_S = 15.0

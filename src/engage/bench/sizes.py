@@ -28,3 +28,4 @@ class Sizes(Struct, frozen=True, kw_only=True):
     quizzes: int = 4_000  # In a round, each begun and answered.
     activities: int = 1_000_000  # Of the past, on which a draft is tried.
     payments: int = 4_000  # Orders paid with points, in a round.
+    campaigns: int = 100  # That run at once, of all kinds.

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from engage.bench.benchmarks import (
     backtest,
+    campaigns,
     checkout,
     expire,
     feed,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "leaderboard": leaderboard.run,
     "segment": segment.run,
     "backtest": backtest.run,
+    "campaigns": campaigns.run,
 }
 
 

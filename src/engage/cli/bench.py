@@ -26,8 +26,8 @@ PLAIN_WIDTH = 150  # Of the table without a terminal.
 
 SIZES = {
     "rounds": "Rounds of each implementation that is compared.",
-    "connections": "tap: connections of the load client.",
-    "taps": "tap: taps in a round.",
+    "connections": "tap, campaigns: connections of the load client.",
+    "taps": "tap, campaigns: taps in a round.",
     "credits": "settle: credits in a round.",
     "singles": "settle: credits settled, orders: events sent, one by one, in a round.",
     "backlog": "settle: credits in the backlog.",
@@ -42,12 +42,13 @@ SIZES = {
     "members": "gate: members loaded into the gate.",
     "claims": "gate: claims in a round.",
     "payments": "checkout: orders paid with points, in a round.",
-    "orders": "orders: orders in a round, each paid, delivered and returned.",
+    "orders": "orders, campaigns: orders in a round, each paid, delivered and returned.",
     "ranked": "leaderboard: members on the board.",
     "placed": "leaderboard: members who ask for their place.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
     "activities": "backtest: activities on which a draft is tried.",
+    "campaigns": "campaigns: campaigns that run at once.",
     "lots": "expire: lots that expire at one instant.",
 }
 
@@ -78,7 +79,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire,
-    quiz, leaderboard, segment and backtest.
+    quiz, leaderboard, segment, backtest and campaigns.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

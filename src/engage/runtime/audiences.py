@@ -7,16 +7,17 @@ for them. Levels are read with those that multiply points (`engage.runtime.level
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.campaigns.audience import Facts, asks_for, why_not
+from engage.domain.campaigns.audience import Facts
 from engage.domain.campaigns.index import PublishedCampaign
-from engage.domain.campaigns.segments import NO_SEGMENTS, Conditions, SegmentIndex, computed_segments
+from engage.domain.campaigns.screen import Asked, Screen, Shortlist
+from engage.domain.campaigns.segments import computed_segments
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.runtime.facts import facts_of
@@ -29,40 +30,22 @@ from engage.store.shop.payments import PaymentsBefore, read_last_payments
 NO_ONE: Final[frozenset[str]] = frozenset()
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """The facts that decide whether campaigns are for a member. `lists` and `computed` are segments."""
-
-    levels: frozenset[str]
-    payments: bool
-    lists: frozenset[str]
-    computed: Conditions
-
-    @property
-    def is_nothing(self) -> bool:
-        return not (self.levels or self.payments or self.lists or self.computed)
-
-
 class Occasion(Struct, frozen=True, dict=True):
-    """A member at the time of an activity, the campaigns that may be about it, and the program's segments."""
+    """A member at the time of an activity, and the campaigns that may be about it."""
 
     facts: Facts
     at: datetime
-    campaigns: Sequence[PublishedCampaign]
-    segments: SegmentIndex = NO_SEGMENTS
+    screen: Screen
 
     @cached_property
+    def shortlist(self) -> Shortlist:
+        """The campaigns that are left by the facts that are in memory."""
+        return self.screen.shortlist(self.facts)
+
+    @property
     def asked(self) -> Asked:
         """The facts that have to be read of the member."""
-        audiences = [each.campaign.audience for each in self.campaigns if asks_for(each.campaign, self.facts)]
-        named = _union(audience.segments for audience in audiences)
-        computed = self.segments.conditions(named, self.at)
-        audiences += computed.values()
-        return Asked(
-            levels=_union(audience.tiers for audience in audiences),
-            payments=any(audience.needs_orders for audience in audiences),
-            lists=named - computed.keys(),
-            computed=computed,
-        )
+        return self.shortlist.asked
 
     @property
     def member(self) -> MemberKey:
@@ -75,7 +58,7 @@ class Occasion(Struct, frozen=True, dict=True):
 
     def reached_by(self, facts: Facts) -> frozenset[str]:
         """The campaigns that are for the member, by all facts."""
-        return frozenset(each.id for each in self.campaigns if why_not(each.campaign, facts, self.at) is None)
+        return self.shortlist.reached_by(facts, self.at)
 
     def moment(self, program: Program) -> Moment:
         """The moment at which levels are asked for, of the groups of a version."""
@@ -130,7 +113,8 @@ async def campaigns_for(
     in_force = index.in_force(at, country=member.country, zone=zone)
     if not in_force:
         return []
-    occasion = Occasion(facts_of(member, zone), at, in_force, index.segments)
+    screen = index.screen(in_force, at, country=member.country, zone=zone)
+    occasion = Occasion(facts_of(member, zone), at, screen)
     (reached_by,) = await read_reach(conn, [(occasion, program)])
     return [each for each in in_force if each.id in reached_by]
 
@@ -167,7 +151,3 @@ async def members_of(
     found = services.members.known(keys)
     missing = [key for key in keys if key not in found]
     return found | await read_members(conn, missing) if missing else found
-
-
-def _union(found: Iterable[Sequence[str] | None]) -> frozenset[str]:
-    return reduce(frozenset.union, (frozenset(each or ()) for each in found), NO_ONE)

@@ -116,7 +116,7 @@ async def _activities(
         for activity in _by_activity(own):
             why, occasion = activity[0].credit.why, None
             if member in members:
-                occasion = campaigns.occasion(members[member], (row.credit for row in activity))
+                occasion = campaigns.occasion(members[member], [row.credit for row in activity])
             asked = why.program, why.version, NO_ONE if occasion is None else occasion.asked.levels
             if asked not in groups:
                 groups[asked] = await groups_asked(services, *asked)

@@ -6,6 +6,7 @@ decision about a credit.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +15,8 @@ from engage.domain.campaigns.bases import Base, base_of
 from engage.domain.campaigns.boosting import additions_beside
 from engage.domain.campaigns.budget import Wanted
 from engage.domain.campaigns.definition import Campaign
-from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, PublishedCampaign, segments_of
+from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, PublishedCampaign
+from engage.domain.campaigns.screen import Screen
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.keys import MemberKey
@@ -37,7 +39,8 @@ class CampaignBoosts:
         self._indexes = indexes
         self._now = now
         self._candidates: dict[tuple[str, str, datetime, str, str], Candidates] = {}
-        self._decided: dict[tuple[int, tuple[int, ...]], Boosts] = {}
+        self._decided: dict[tuple[int, str, frozenset[str]], Boosts] = {}
+        self._screens: dict[tuple[Any, ...], Screen | None] = {}
 
     def exist(self, program_id: str) -> bool:
         """True if a program has campaigns, at whatever time."""
@@ -53,32 +56,44 @@ class CampaignBoosts:
         return index is not None and credit.rule_id in index.boosted_rules
 
     def occasion(
-        self, member: Member, credits: Iterable[NewCredit], paying: Sequence[PublishedCampaign] = ()
+        self, member: Member, credits: Sequence[NewCredit], paying: Sequence[PublishedCampaign] = ()
     ) -> Occasion | None:
         """The occasion of the credits of one activity; None where no campaign boosts them and none is
         `paying`.
         """
-        campaigns = {each.id: each for each in paying}
-        why = None
-        for credit in credits:
-            why = credit.why
-            for candidate in self._candidates_of(credit, member.country):
-                campaigns[candidate.published.id] = candidate.published
-        if why is None or not campaigns:
+        if not credits:
             return None
-        segments = segments_of(self._indexes, why.program)
-        facts = facts_of(member, why.zone)
-        return Occasion(facts, min(why.at, self._now), tuple(campaigns.values()), segments)
+        why = credits[0].why
+        rules = tuple(credit.rule_id for credit in credits)
+        key = why.program, why.at, why.zone, member.country, rules, tuple(map(id, paying))
+        if key not in self._screens:
+            self._screens[key] = self._screen(member.country, credits, paying)
+        screen = self._screens[key]
+        if screen is None:
+            return None
+        return Occasion(facts_of(member, why.zone), min(why.at, self._now), screen)
+
+    def _screen(
+        self, country: str, credits: Sequence[NewCredit], paying: Sequence[PublishedCampaign]
+    ) -> Screen | None:
+        campaigns = {each.name: each for each in paying}
+        for credit in credits:
+            for candidate in self._candidates_of(credit, country):
+                campaigns[candidate.published.name] = candidate.published
+        why = credits[0].why
+        index = self._indexes.get(why.program)
+        if index is None or not campaigns:
+            return None
+        at = min(why.at, self._now)
+        return index.screen(campaigns.values(), at, country=country, zone=why.zone)
 
     def beside(self, credit: NewCredit, country: str, campaigns: frozenset[str]) -> Boosts:
         """The boosts beside a credit by those campaigns that are for its member."""
-        candidates = [each for each in self._candidates_of(credit, country) if each.published.id in campaigns]
-        if not candidates:
-            return ()
-        key = id(credit), tuple(map(id, candidates))
-        if key not in self._decided:
-            self._decided[key] = boosts_beside(base_of(credit), candidates)
-        return self._decided[key]
+        key = id(credit), country, campaigns
+        found = self._decided.get(key)
+        if found is None:
+            found = self._decided[key] = self.of_order(base_of(credit), country, campaigns)
+        return found
 
     def has_budget(self, program_id: str, campaign_id: str | None) -> bool:
         """True if a version of a campaign has limits of what it grants."""

@@ -9,10 +9,11 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.campaigns.composition import named_parts
-from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign, segments_of
+from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
 from engage.runtime.audiences import Occasion, read_reach
+from engage.runtime.campaign_cache import NO_CAMPAIGNS
 from engage.runtime.database import one_statement
 from engage.runtime.facts import facts_of
 from engage.runtime.services import Services
@@ -74,12 +75,7 @@ async def _reach(
 ) -> list[frozenset[str]]:
     """The campaigns that are for each member."""
     occasions = [
-        Occasion(
-            facts_of(each.member, each.zone),
-            min(each.at, now),
-            found,
-            segments_of(indexes, each.program.id),
-        )
+        _occasion(each, found, indexes, min(each.at, now))
         for each, found in zip(acting, campaigns, strict=True)
     ]
     asked = [(occasion, each.program) for occasion, each in zip(occasions, acting, strict=True)]
@@ -89,3 +85,14 @@ async def _reach(
         return await read_reach(source, asked)
     async with one_statement(source) as conn:
         return await read_reach(conn, asked)
+
+
+def _occasion(
+    acting: Acting,
+    campaigns: Sequence[PublishedCampaign],
+    indexes: Mapping[str, CampaignIndex],
+    at: datetime,
+) -> Occasion:
+    member, index = acting.member, indexes.get(acting.program.id, NO_CAMPAIGNS)
+    screen = index.screen(campaigns, at, country=member.country, zone=acting.zone)
+    return Occasion(facts_of(member, acting.zone), at, screen)

@@ -5,12 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from engage.domain.campaigns.audience import (
     Facts,
     Reason,
-    asks_for,
     is_held_out,
     outside,
     share_of,
@@ -81,20 +79,6 @@ def test_a_member_is_in_the_audience_where_every_condition_holds(
     held_out = share_of(facts.member_id, "club", "c", "holdout") < holdout
     assert is_held_out(one, facts.member_id) == held_out
     assert why_not(one, facts, AT) == (reason or (Reason.HOLDOUT if held_out else None))
-
-
-@given(audiences, facts_of_members, st.sampled_from([0, 30]))
-def test_what_is_not_asked_for_decides_nothing(audience: Audience, facts: Facts, holdout: int) -> None:
-    one = club_campaign(audience=audience, holdout_percent=holdout)
-    without = replace(facts, levels=frozenset(), segments=frozenset(), last_order_at=None)
-    asked = asks_for(one, without)
-    read = replace(
-        without,
-        levels=facts.levels if "tiers" in asked else frozenset(),
-        segments=facts.segments if "segments" in asked else frozenset(),
-        last_order_at=facts.last_order_at if "orders" in asked else None,
-    )
-    assert (why_not(one, read, AT) is None) == (why_not(one, facts, AT) is None)
 
 
 @given(members, st.integers(1, 99))

@@ -30,6 +30,7 @@ from engage.programs import preset
 from engage.runtime.services import Services, open_services
 
 Kind = Literal["paid", "delivered", "returned"]
+KINDS: tuple[Kind, ...] = ("paid", "delivered", "returned")
 NOTES: dict[Kind, str] = {
     "paid": "a pending credit each",
     "delivered": "a due time each",
@@ -53,8 +54,8 @@ SELECT (SELECT count(*) FROM orders),
 
 async def run(env: Environment) -> list[Figure]:
     """Pay, deliver, settle and partly return orders, each of a different member."""
-    batches: dict[Kind, list[float]] = {kind: [] for kind in NOTES}
-    singles: dict[Kind, list[float]] = {kind: [] for kind in NOTES}
+    batches: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    singles: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
     sizes, program = env.sizes, preset(PRESET)
     async with open_services(env.settings) as services:
         await services.programs.refresh(services.db)
@@ -88,8 +89,8 @@ async def _measure_round(
     members = [member_id(prefix, n) for n in range(count)]
     await services.members.find(services.db, [(program.id, member) for member in members])
     currency = program.countries[COUNTRY].currency
-    for kind in NOTES:
-        events = [_event(kind, program.id, member, now, currency) for member in members]
+    for kind in KINDS:
+        events = [event_of(kind, program.id, member, now, currency) for member in members]
         rates[kind].append(await _send(services, events, size))
         await settle_due(services, now=services.clock.now())
         await services.post_commit.drain()
@@ -105,7 +106,8 @@ async def _send(services: Services, events: Sequence[AnyEvent], size: int) -> fl
     return len(events) / (time.perf_counter() - started)
 
 
-def _event(kind: Kind, program: str, member: str, at: datetime, currency: str) -> AnyEvent:
+def event_of(kind: Kind, program: str, member: str, at: datetime, currency: str) -> AnyEvent:
+    """An event about the one order of a member."""
     event_id, order_id = f"{kind}-{member}", f"order-{member}"
     match kind:
         case "paid":

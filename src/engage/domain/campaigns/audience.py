@@ -12,8 +12,10 @@ from engage.domain.calendar import instant
 from engage.domain.campaigns.definition import Audience, Campaign
 
 Need = Literal["tiers", "segments", "orders"]
+Purpose = Literal["percent", "holdout"]
 
-_HUNDREDTHS: Final = 10_000
+# The places of members in a share: hundredths of a percent.
+PLACES: Final = 10_000
 
 
 class Reason(StrEnum):
@@ -77,14 +79,23 @@ def all_needs(audiences: Iterable[Audience]) -> frozenset[Need]:
     return frozenset().union(*map(needs, audiences))
 
 
-def share_of(member_id: str, program: str, owner: str, purpose: Literal["percent", "holdout"]) -> float:
+def share_of(member_id: str, program: str, owner: str, purpose: Purpose) -> float:
     """The place of a member in [0, 100), spread evenly, and the same for ever for its owner: a campaign, by
     its id, or `segment:<id>`.
 
     PostgreSQL computes it too, for reports (`engage.store.campaigns.report`).
     """
-    name = f"{purpose}:{program}:{owner}:{member_id}"
-    return int.from_bytes(sha256(name.encode()).digest()[:4]) % _HUNDREDTHS / 100
+    return place_of(place_name(program, owner, purpose) + member_id.encode()) / 100
+
+
+def place_name(program: str, owner: str, purpose: Purpose) -> bytes:
+    """The beginning of what is hashed for the place of a member, before the member's id."""
+    return f"{purpose}:{program}:{owner}:".encode()
+
+
+def place_of(name: bytes) -> int:
+    """The place of a member in a share, by the whole name: one of PLACES."""
+    return int.from_bytes(sha256(name).digest()[:4]) % PLACES
 
 
 def is_held_out(campaign: Campaign, member_id: str) -> bool:
@@ -100,7 +111,7 @@ def outside(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
 
 def outside_of(audience: Audience, facts: Facts, at: datetime, *, owner: str) -> Reason | None:
     """Why a member does not meet conditions; None for a member who does. `owner` is that of the shares."""
-    return _outside_as_member(audience, facts, owner) or _outside_by_facts(audience, facts, at)
+    return _outside_as_member(audience, facts, owner) or outside_by_facts(audience, facts, at)
 
 
 def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
@@ -109,20 +120,6 @@ def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
     if reason is None and is_held_out(campaign, facts.member_id):
         return Reason.HOLDOUT
     return reason
-
-
-def asks_for(campaign: Campaign, facts: Facts) -> frozenset[Need]:
-    """The facts of a member on which it depends whether a campaign is for them, besides those of everybody:
-    none where these say that it is not.
-    """
-    needed = needs(campaign.audience)
-    if (
-        not needed
-        or _outside_as_member(campaign.audience, facts, campaign.id)
-        or is_held_out(campaign, facts.member_id)
-    ):
-        return frozenset()
-    return needed
 
 
 def _outside_as_member(audience: Audience, facts: Facts, owner: str) -> Reason | None:
@@ -137,7 +134,8 @@ def _outside_as_member(audience: Audience, facts: Facts, owner: str) -> Reason |
     return None
 
 
-def _outside_by_facts(audience: Audience, facts: Facts, at: datetime) -> Reason | None:
+def outside_by_facts(audience: Audience, facts: Facts, at: datetime) -> Reason | None:
+    """The same by the facts that have to be read alone."""
     if audience.tiers is not None and facts.levels.isdisjoint(audience.tiers):
         return Reason.TIER
     if audience.segments is not None and facts.segments.isdisjoint(audience.segments):

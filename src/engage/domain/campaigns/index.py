@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from engage.domain.campaigns.definition import Campaign, CampaignBoost, minutes_of
 from engage.domain.campaigns.lifecycle import Interval
+from engage.domain.campaigns.screen import Screen
 from engage.domain.campaigns.segments import NO_SEGMENTS, SegmentIndex
 from engage.domain.earning.index import RuleIndex, index_rules
 from engage.domain.program.kinds import KINDS
@@ -105,6 +106,7 @@ class CampaignIndex:
         self._in_force: dict[Span, tuple[PublishedCampaign, ...]] = {}
         self._boosting: dict[tuple[str, Span], _Boosting] = {}
         self._timed: dict[tuple[str, Span, int, int], Candidates] = {}
+        self._screens: dict[tuple[Span, int, tuple[str, ...]], Screen] = {}
         # The campaigns of which some version has limits of points, credits, members or devices.
         self.budgeted = frozenset(each.id for each in self.published if each.campaign.budget is not None)
         self.offered_rewards = frozenset(
@@ -188,6 +190,20 @@ class CampaignIndex:
             candidates = tuple(each for each in found.candidates if each.boost.happens_at(local))
             _keep(self._timed, timed, candidates)
         return candidates
+
+    def screen(
+        self, campaigns: Iterable[PublishedCampaign], at: datetime, *, country: str, zone: str
+    ) -> Screen:
+        """These campaigns of the index, prepared to find those that are for a member at an instant."""
+        asked = tuple(campaigns)
+        names = tuple(each.name for each in asked)
+        key = self._span(at, country, zone), self.segments.epoch(at), names
+        found = self._screens.get(key)
+        if found is None:
+            documents = [each.campaign for each in asked]
+            found = Screen(documents, country=country, zone=zone, at=at, segments=self.segments)
+            _keep(self._screens, key, found)
+        return found
 
     def _span(self, at: datetime, country: str, zone: str) -> Span:
         changes = self._changes.get(zone)

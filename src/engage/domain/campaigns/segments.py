@@ -1,5 +1,6 @@
 """Computed segments: members who meet conditions, by the facts at the time of an activity."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
@@ -35,6 +36,13 @@ class SegmentIndex:
         self._newest_first: dict[str, list[SegmentConditions]] = {}
         for version in sorted(versions, key=lambda version: version.since, reverse=True):
             self._newest_first.setdefault(version.segment_id, []).append(version)
+        self._changes = sorted(
+            version.since for versions in self._newest_first.values() for version in versions
+        )
+
+    def epoch(self, at: datetime) -> int:
+        """The number of the time between two changes of conditions, in which the same are in force."""
+        return bisect_right(self._changes, at)
 
     def conditions(self, segment_ids: Collection[str], at: datetime) -> Conditions:
         """The conditions in force at an instant, of those of these segments that are computed then."""

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from engage.domain.backtests.activities import MemberHistory, StoredCredit
 from engage.domain.campaigns.audience import Facts
-from engage.domain.campaigns.index import segments_of
+from engage.domain.campaigns.index import PublishedCampaign, segments_of
+from engage.domain.campaigns.screen import Screen
 from engage.domain.campaigns.segments import SegmentIndex
 from engage.domain.keys import MemberKey
 from engage.flows.backtests.job import Job
@@ -82,16 +83,27 @@ def _asked(
 ) -> Iterator[tuple[StoredCredit, Occasion]]:
     """The activities for which a campaign asks for more, each once."""
     seen: set[Instant] = set()
+    screens: dict[tuple[int, str, str, int], Screen] = {}
     for history in histories:
         for credit in history.credits:
             looked = job.trial.looked(credit, history.country)
             if looked is None or not looked.asks:
                 continue
             facts = plain.plain(history, credit.zone)
-            occasion = Occasion(facts, credit.decided_at, looked.campaigns, segments)
+            key = id(looked), facts.country, facts.zone, segments.epoch(credit.decided_at)
+            if key not in screens:
+                screens[key] = _screen(looked.campaigns, facts, credit.decided_at, segments)
+            occasion = Occasion(facts, credit.decided_at, screens[key])
             if _instant(occasion) not in seen and not occasion.asked.is_nothing:
                 seen.add(_instant(occasion))
                 yield credit, occasion
+
+
+def _screen(
+    campaigns: Sequence[PublishedCampaign], facts: Facts, at: datetime, segments: SegmentIndex
+) -> Screen:
+    documents = [each.campaign for each in campaigns]
+    return Screen(documents, country=facts.country, zone=facts.zone, at=at, segments=segments)
 
 
 async def _with_moment(services: Services, job: Job, credit: StoredCredit, occasion: Occasion) -> Asked:

@@ -12,6 +12,7 @@ from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.explanation import Considered
 from engage.domain.campaigns.index import segments_of
 from engage.domain.campaigns.member_budgets import BudgetUse
+from engage.domain.campaigns.screen import Screen
 from engage.domain.campaigns.simulated import GivenFacts, simulate
 from engage.domain.earning.credit import WindowPlace
 from engage.domain.earning.first_orders import limited_rules
@@ -84,7 +85,9 @@ async def _facts(
         joined_at=member.joined_at,
     )
     segments = segments_of(await services.campaigns.at(conn, services.clock.now()), program.id)
-    occasion = Occasion(asking, at, [each.published for each in considered], segments)
+    campaigns = [each.published.campaign for each in considered]
+    screen = Screen(campaigns, country=member.country, zone=zone, at=at, segments=segments)
+    occasion = Occasion(asking, at, screen)
     groups = await groups_asked(services, program.id, program.version, occasion.asked.levels)
     moment = Moment(groups, at, zone)
     levels = await read_levels(conn, {member.key: [moment]}, changed=[member.key])

@@ -1,0 +1,29 @@
+"""The CPU time of the processes that a benchmark measures."""
+
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+CpuTimes = Mapping[int, float]  # Seconds by process.
+
+
+def cpu_times(*, without: Iterable[int] = ()) -> CpuTimes:
+    """Read the CPU time of this process and all its children, apart from some."""
+    own = psutil.Process()
+    family = {each.pid: each for each in [own, *own.children(recursive=True)]}
+    for pid in without:
+        family.pop(pid, None)
+    return {pid: _cpu_s(each) for pid, each in family.items()}
+
+
+def used_s(before: CpuTimes, after: CpuTimes) -> float:
+    """The CPU time between two readings. Of a process that has ended meanwhile nothing counts."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
