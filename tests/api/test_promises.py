@@ -9,9 +9,11 @@ import pytest
 
 from engage.api.contract.openapi import PROBLEM_JSON, document
 from engage.api.controllers import controllers
+from engage.domain.campaigns.parse import schema as campaign_schema
 from engage.domain.program.parse import schema
 from engage.domain.refusals import Code
 from engage.feed import asyncapi
+from tests.support import campaign_promises as campaigns
 from tests.support.promises import (
     DEFINITIONS,
     DOCUMENT,
@@ -24,6 +26,7 @@ from tests.support.promises import (
 
 CONTRACT = document(controllers(sandbox=True))
 PROGRAM = schema()
+CAMPAIGN = campaign_schema()
 
 # Method, path, status; fields of the body; fields of the answer, those of list items after "items.".
 OPERATIONS: list[tuple[str, str, int, str, str]] = [
@@ -164,7 +167,9 @@ def answer_of(method: str, path: str, status: int) -> Schema:
     return schema
 
 
-@pytest.mark.parametrize(("method", "path", "status", "sent", "shown"), [*OPERATIONS, *ENGAGEMENT])
+@pytest.mark.parametrize(
+    ("method", "path", "status", "sent", "shown"), [*OPERATIONS, *ENGAGEMENT, *campaigns.OPERATIONS]
+)
 def test_a_promised_operation_has_its_fields(
     method: str, path: str, status: int, sent: str, shown: str
 ) -> None:
@@ -172,7 +177,9 @@ def test_a_promised_operation_has_its_fields(
     assert lacking(answer_of(method, path, status), shown) == []
 
 
-@pytest.mark.parametrize(("method", "path", "status", "code", "facts"), [*REFUSALS, *ENGAGEMENT_REFUSALS])
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "facts"), [*REFUSALS, *ENGAGEMENT_REFUSALS, *campaigns.REFUSALS]
+)
 def test_a_promised_refusal_has_its_status_and_facts(
     method: str, path: str, status: int, code: str, facts: str
 ) -> None:
@@ -224,7 +231,7 @@ def test_a_programs_document_has_its_fields() -> None:
     assert lacking(PROGRAM, DOCUMENT, PROGRAM["definitions"]) == []
 
 
-@pytest.mark.parametrize(("method", "path", "status", "field", "values"), VALUES)
+@pytest.mark.parametrize(("method", "path", "status", "field", "values"), [*VALUES, *campaigns.VALUES])
 def test_a_state_is_one_of_those_promised(
     method: str, path: str, status: int, field: str, values: str
 ) -> None:
@@ -232,10 +239,26 @@ def test_a_state_is_one_of_those_promised(
     assert [set(schema["enum"]) for schema in schemas] == [set(values.split())]
 
 
-@pytest.mark.parametrize(("method", "path", "names"), PARAMETERS)
+@pytest.mark.parametrize(("method", "path", "names"), [*PARAMETERS, *campaigns.PARAMETERS])
 def test_a_promised_parameter_is_there(method: str, path: str, names: str) -> None:
     parameters = CONTRACT["paths"][path][method]["parameters"]
     assert set(names.split()) <= {item["name"] for item in parameters if item["in"] == "query"}
+
+
+def test_a_campaigns_document_has_its_fields() -> None:
+    assert lacking(CAMPAIGN, campaigns.CAMPAIGN_DOCUMENT, CAMPAIGN["definitions"]) == []
+    assert set(CAMPAIGN["required"]) == {"id", "program", "title", "from", "until"}
+
+
+def test_the_list_of_campaigns_takes_every_word_for_a_state() -> None:
+    parameters = CONTRACT["paths"][campaigns.CAMPAIGNS]["get"]["parameters"]
+    (state,) = [item["schema"] for item in parameters if item["name"] == "state"]
+    assert set(campaigns.STATE_WORDS) <= set(state["enum"])
+
+
+def test_nobody_changes_the_audit_log() -> None:
+    paths = {path: set(methods) for path, methods in CONTRACT["paths"].items() if "audit-log" in path}
+    assert paths == {"/v1/admin/audit-log": {"get"}}
 
 
 def test_a_problem_says_why_in_words() -> None:
