@@ -3,7 +3,7 @@
 Each answer has the fields that `tests.support.campaign_promises` lists for its call.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -199,10 +199,9 @@ class Walk:
         self.api = api
         self.done: set[tuple[str, str]] = set()
 
-    async def call(
-        self, method: str, path: str, body: Any = None, *, as_: Caller | None = None, **names: str
-    ) -> Any:
-        return (await self.response(method, path, body, as_=as_, **names)).json()
+    async def call(self, method: str, path: str, body: Any = None, **how: Any) -> Any:
+        """The body of a response."""
+        return (await self.response(method, path, body, **how)).json()
 
     async def response(
         self,
@@ -210,12 +209,20 @@ class Walk:
         path: str,
         body: Any = None,
         *,
-        as_: Caller | None = None,
+        of: Mapping[str, str] | None = None,
+        by: Caller | None = None,
         query: str = "",
-        headers: dict[str, str] | None = None,
-        **names: str,
+        **headers: str,
     ) -> httpx.Response:
-        answer = await self.send(method, path, body, as_=as_, query=query, headers=headers, **names)
+        """The response to a call, by default of the operator, with its promised status and fields. `of` are
+        the parts of the path.
+        """
+        caller, target = by or self.api.operator, path.format_map(of or {}) + query
+        match method:
+            case "get" | "delete":
+                answer: httpx.Response = await getattr(caller, method)(target, **headers)
+            case _:
+                answer = await getattr(caller, method)(target, body, **headers)
         status, promised = PROMISED[method, path]
         assert answer.status_code == status, answer.text
         lacking = [field for field in promised if not values(answer.json(), field)]
@@ -223,94 +230,75 @@ class Walk:
         self.done.add((method, path))
         return answer
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        as_: Caller | None = None,
-        query: str = "",
-        headers: dict[str, str] | None = None,
-        **names: str,
-    ) -> httpx.Response:
-        caller = as_ or self.api.operator
-        target = path.format_map(names) + query
-        match method:
-            case "get":
-                return await caller.get(target)
-            case "delete":
-                return await caller.delete(target)
-            case "put":
-                return await caller.put(target, body, **(headers or {}))
-            case _:
-                return await caller.post(target, body, **(headers or {}))
-
 
 @pytest.fixture
 def walk(api: Calling) -> Walk:
     return Walk(api)
 
 
+ID = "walk"
+SPRING = {"campaign_id": ID}
+
+
 async def test_each_promised_call_answers_with_its_fields(walk: Walk) -> None:
-    api, spring = walk.api, {"campaign_id": "walk"}
-    id_ = spring["campaign_id"]
+    api = walk.api
     # Of a fixed name, so that this is none of the one percent.
     await api.joined(member_id="walker")
     member = api.member_of(PROGRAM, "walker")
-    csv = f"member_id\n{member.member_id}\nnobody\n".encode()
-    headers = {"content_type": "text/csv"}
-    await walk.response(
-        "put", SEGMENT, csv, query=f"?program={PROGRAM}", headers=headers, segment_id="walkers"
-    )
+    of, query = {"segment_id": "walkers"}, f"?program={PROGRAM}"
+    await walk.call("put", SEGMENT, b"walker\nnobody\n", of=of, query=query, content_type="text/csv")
     await walk.call("get", "/v1/admin/segments")
     advance(api.services, timedelta(minutes=1))
+    await live(walk)
+    advance(api.services, timedelta(minutes=1))
+    await earn(walk, member)
+    assert await walk.call("post", f"{ONE}/end", of=SPRING) == {"state": "ended", "version": 1}
+    log = await walk.call("get", LOG, query=f"?subject=campaign:{ID}")
+    actions = ["created", "changed", "submitted", "rejected", "submitted", "approved"]
+    assert values(log, "items.action")[::-1] == [*actions, "paused", "resumed", "ended"]
+    assert "Shorter" in values(log, "items.reason")
+    await try_out(walk, member)
+    await walk.call("get", "/v1/sandbox", by=api.nobody)
+    assert walk.done == PROMISED.keys()
 
-    audience = {"segments": ["walkers"]}
-    sent = simple(id_, audience=audience, holdout_percent=1, budget={"points": 1_000})
+
+async def live(walk: Walk) -> None:
+    """Write a campaign and do everything with it, until it runs."""
+    api, audience = walk.api, {"segments": ["walkers"]}
+    sent = simple(ID, audience=audience, holdout_percent=1, budget={"points": 1_000})
     made = await walk.response("post", CAMPAIGNS, sent)
-    assert made.json() == {"id": id_, "version": 1, "state": "draft"}
-    shown = await walk.response("get", ONE, **spring)
+    assert made.json() == {"id": ID, "version": 1, "state": "draft"}
+    shown = await walk.response("get", ONE, of=SPRING)
     assert shown.headers["etag"] == made.headers["etag"]
-    await walk.response("put", ONE, sent, headers={"if_match": shown.headers["etag"]}, **spring)
-    for method, action, by, body, state in (
-        ("post", "submit", api.operator, None, "submitted"),
-        ("post", "reject", api.approver, {"reason": "Shorter"}, "draft"),
-        ("post", "submit", api.operator, None, "submitted"),
-        ("post", "approve", api.approver, None, "running"),
-        ("post", "pause", api.operator, None, "paused"),
-        ("post", "resume", api.operator, None, "running"),
+    await walk.call("put", ONE, sent, if_match=shown.headers["etag"], of=SPRING)
+    for action, by, body, state in (
+        ("submit", api.operator, None, "submitted"),
+        ("reject", api.approver, {"reason": "Shorter"}, "draft"),
+        ("submit", api.operator, None, "submitted"),
+        ("approve", api.approver, None, "running"),
+        ("pause", api.operator, None, "paused"),
+        ("resume", api.operator, None, "running"),
     ):
-        answer = await walk.call(method, f"{ONE}/{action}", body, as_=by, **spring)
+        answer = await walk.call("post", f"{ONE}/{action}", body, by=by, of=SPRING)
         assert answer == {"state": state, "version": 1}
-        assert state in values(await walk.call("get", ONE, **spring), "state")
-        assert id_ in values(await walk.call("get", CAMPAIGNS), "items.id")
-    copy = await walk.call("post", f"{ONE}/duplicate", {"new_id": f"{id_}-copy"}, **spring)
+        assert (await walk.call("get", ONE, of=SPRING))["state"] == state
+        items = (await walk.call("get", CAMPAIGNS))["items"]
+        assert [item["state"] for item in items if item["id"] == ID] == [state]
+    copy = await walk.call("post", f"{ONE}/duplicate", {"new_id": f"{ID}-copy"}, of=SPRING)
     assert (copy["state"], copy["version"]) == ("draft", 1)
 
-    advance(api.services, timedelta(minutes=1))
-    assert (
-        await member.post("/v1/reviews", {name: REVIEW[name] for name in ("product_id", "review_id")})
-    ).status_code == 202
-    home = await walk.call("get", "/v1/me", as_=member)
-    assert id_ in values(home, "campaigns.id")
-    credits = await walk.call("get", "/v1/me/credits", as_=member)
-    (boosted,) = [credit for credit in credits["items"] if credit["campaign"] == id_]
+
+async def earn(walk: Walk, member: Caller) -> None:
+    """Write a review, which the campaign pays twice, as its report says."""
+    sent = {"product_id": "p", "review_id": "r"}
+    assert (await member.post("/v1/reviews", sent)).status_code == 202
+    assert ID in values(await walk.call("get", "/v1/me", by=member), "campaigns.id")
+    credits = await walk.call("get", "/v1/me/credits", by=member)
+    (boosted,) = [credit for credit in credits["items"] if credit["campaign"] == ID]
     assert (boosted["rule"], boosted["boost"]) == ("review", "reviews")
-    assert boosted["source_key"] == f"review:p+{id_}"
-    report = await walk.call("get", f"{ONE}/report", **spring)
+    assert boosted["source_key"] == f"review:p+{ID}"
+    report = await walk.call("get", f"{ONE}/report", of=SPRING)
     assert (report["points_granted"], report["credits"], report["members"]) == (20, 1, 1)
-
-    assert await walk.call("post", f"{ONE}/end", **spring) == {"state": "ended", "version": 1}
-    log = await walk.response("get", LOG, query=f"?subject=campaign:{id_}")
-    actions = ["created", "changed", "submitted", "rejected", "submitted", "approved"]
-    actions += ["paused", "resumed", "ended"]
-    assert values(log.json(), "items.action")[::-1] == actions
-    assert "Shorter" in values(log.json(), "items.reason")
-
-    await try_out(walk, member)
-    await walk.call("get", "/v1/sandbox", as_=api.nobody)
-    assert walk.done == PROMISED.keys()
 
 
 async def try_out(walk: Walk, member: Caller) -> None:
@@ -332,13 +320,12 @@ async def try_out(walk: Walk, member: Caller) -> None:
     now = walk.api.services.clock.now()
     window = {"from": (now - timedelta(days=1)).isoformat(), "until": now.isoformat()}
     started = await walk.call("post", BACKTESTS, {"document": document} | window)
-    assert (await walk.send("get", BACKTEST, **started)).json()["state"] == "running"
+    assert (await walk.api.operator.get(BACKTEST.format_map(started))).json()["state"] == "running"
     await work(walk.api.services)
-    # A campaign that was in force beside the trial, on the same credit.
-    done = await walk.call("get", BACKTEST, **started)
+    done = await walk.call("get", BACKTEST, of=started)
     assert (done["state"], done["progress"]) == ("done", 1)
     cancelled = await walk.call("post", BACKTESTS, {"document": document} | window)
-    assert (await walk.call("delete", BACKTEST, **cancelled))["state"] == "cancelled"
+    assert (await walk.call("delete", BACKTEST, of=cancelled))["state"] == "cancelled"
     await walk.call("get", BACKTESTS)
 
 
