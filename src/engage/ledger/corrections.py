@@ -92,14 +92,15 @@ WITH reduced AS (
         reversed_at = CASE WHEN u.state = 'reversed' THEN CAST(:now AS timestamptz) END
     FROM {_CHANGED}
     WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
-    RETURNING c.program_id, c.campaign, (old.state <> 'reversed' AND new.state = 'reversed')::int AS count,
+    RETURNING c.program_id, c.campaign, c.unit,
+        (old.state <> 'reversed' AND new.state = 'reversed')::int AS count,
         CASE WHEN old.state = 'pending' AND new.state = 'reversed' THEN old.points
              ELSE old.points - new.points + new.taken_back - old.taken_back END AS points
 )
 -- Budgets of campaigns get back what is taken.
 INSERT INTO campaign_budget_returns (id, program_id, campaign_id, at, points, count)
 SELECT uuidv7(), program_id, campaign, :now, sum(points), sum(count)
-FROM changed WHERE campaign IS NOT NULL GROUP BY 2, 3 HAVING sum(points) + sum(count) > 0
+FROM changed WHERE campaign IS NOT NULL AND unit = 'points' GROUP BY 2, 3 HAVING sum(points) + sum(count) > 0
 """)  # noqa: S608
 
 

@@ -1,4 +1,5 @@
-"""The boosts of activities: what is credited beside the credits that rules and definitions grant.
+"""The boosts of activities: what is credited beside the credits that rules and definitions grant. What
+campaigns pay of both comes out of their budgets.
 
 Levels multiply, and campaigns add for a while. What has to be read of members is read once for all credits of
 a posting, and only where a boost depends on it. An activity that lifts a member is boosted at the level
@@ -19,12 +20,22 @@ from engage.domain.keys import MemberKey
 from engage.domain.tiers.definition import TierGroup
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.audiences import NO_ONE, Audiences, Occasion, members_of, read_audiences
-from engage.runtime.campaign_boosts import CampaignBoosts
+from engage.runtime.campaign_boosts import Boosts, CampaignBoosts, Decided
 from engage.runtime.ids import new_id
 from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of, read_levels
 from engage.runtime.services import Services
 
 Boosted = dict[UUID, list[CreditToAccept]]  # Credits by the one that they are beside.
+
+
+class Granted(Struct):
+    """The credits to accept beside others (`boosted`). `exhausted` are those that their campaigns cannot pay,
+    with the campaign; `limited` those that are taken from budgets.
+    """
+
+    boosted: Boosted
+    exhausted: dict[UUID, str]
+    limited: set[UUID]
 
 
 class _Activity(Struct, frozen=True):
@@ -48,11 +59,36 @@ async def boost_credits(
     *,
     now: datetime,
     changed: Collection[MemberKey] = (),
-) -> Boosted:
-    """The credits to accept beside these. `changed` are members whose facts have changed in the transaction
-    already. Raises Unavailable, NeedsTransaction.
+) -> Granted:
+    """The credits to accept beside these, within budgets. `changed` are members whose facts have changed in
+    the transaction already. Raises Unavailable, NeedsTransaction.
     """
     campaigns = CampaignBoosts(await services.campaigns.at(conn, now), now)
+    shared = _Shared()
+    boosts = await _boosts(services, conn, campaigns, rows, changed, shared)
+    limited = {row.id for row in rows if campaigns.limits(row.credit)}
+    asking = [row for row in rows if row.id in boosts or row.id in limited]
+    decided = [Decided((row.program_id, row.member_id), row.credit, boosts.get(row.id, ())) for row in asking]
+    found = Granted({}, {}, limited)
+    for row, left in zip(asking, await campaigns.within_budgets(conn, decided), strict=True):
+        if left is None:
+            assert row.credit.campaign is not None, "only campaigns have budgets"
+            found.exhausted[row.id] = row.credit.campaign
+        elif left:
+            found.boosted[row.id] = beside = shared.rows(row, left)
+            found.limited |= {each.id for each in beside if campaigns.limits(each.credit)}
+    return found
+
+
+async def _boosts(
+    services: Services,
+    conn: AsyncConnection,
+    campaigns: CampaignBoosts,
+    rows: Sequence[CreditToAccept],
+    changed: Collection[MemberKey],
+    shared: "_Shared",
+) -> dict[UUID, Boosts]:
+    """The boosts of credits by their ids, before budgets."""
     found = [
         row for row in rows if services.programs.boosts(row.program_id) or campaigns.may_boost(row.credit)
     ]
@@ -64,19 +100,14 @@ async def boost_credits(
     audiences = await read_audiences(
         conn, [each.occasion for own in activities.values() for each in own if each.occasion is not None]
     )
-    shared = _Shared()
-    decided: list[tuple[CreditToAccept, tuple[Boost, ...]]] = []
+    decided: dict[UUID, Boosts] = {}
     for own in activities.values():
         for activity in own:
             decision = _Decision(activity, levels, audiences, campaigns)
             for row in activity.rows:
-                boosts = decision.beside(row.credit)
-                decided.append((row, boosts))
+                decided[row.id] = boosts = decision.beside(row.credit)
                 levels.add_credits(activity.member, (row.credit, *shared.credits(row.credit, boosts)))
-    granted = await campaigns.within_budgets(
-        conn, [((row.program_id, row.member_id), boosts) for row, boosts in decided]
-    )
-    return {row.id: shared.rows(row, boosts) for (row, _), boosts in zip(decided, granted, strict=True)}
+    return decided
 
 
 class _Decision:

@@ -5,7 +5,7 @@ never wait for each other in a circle: only after a savepoint was rolled back, w
 slices are locked in their order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from itertools import count
@@ -38,21 +38,23 @@ async def take(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime
     if commits_each(conn):
         raise NeedsTransaction
     granted = await _within_own_limits(conn, wanted)
-    limited: dict[CampaignKey, list[int]] = {}
-    for n, credit in enumerate(wanted):
-        if has_limits(credit.campaign.budget) and granted[n]:
-            limited.setdefault(credit.key, []).append(n)
-    if not limited:
+    takings = _takings(wanted, granted)
+    if not takings:
         return granted
-    takings = [
-        Taking(*key, sum(granted[n] for n in credits), len(credits)) for key, credits in limited.items()
-    ]
     if not await _take_at_once(conn, takings):
-        for n, points in (await _take_exactly(conn, wanted, granted, limited)).items():
-            granted[n] = points
+        granted = await _take_exactly(conn, wanted, granted, [taking.key for taking in takings])
     alerts = {credit.key: credit.campaign.budget.alerts for credit in wanted if credit.campaign.budget}
-    await store.add_alerts(conn, {key: alerts[key] for key in limited}, now=now)
+    await store.add_alerts(conn, {taking.key: alerts[taking.key] for taking in takings}, now=now)
     return granted
+
+
+def _takings(wanted: Sequence[Wanted], granted: Sequence[int]) -> list[Taking]:
+    """All that is wanted of each budget that is kept in slices."""
+    points: dict[CampaignKey, list[int]] = {}
+    for credit, each in zip(wanted, granted, strict=True):
+        if has_limits(credit.campaign.budget) and each:
+            points.setdefault(credit.key, []).append(each)
+    return [Taking(*key, sum(own), len(own)) for key, own in points.items()]
 
 
 async def give_back(
@@ -79,30 +81,20 @@ async def _take_at_once(conn: AsyncConnection, takings: Sequence[Taking]) -> boo
 
 
 async def _take_exactly(
-    conn: AsyncConnection,
-    wanted: Sequence[Wanted],
-    granted: Sequence[int],
-    limited: Mapping[CampaignKey, Sequence[int]],
-) -> dict[int, int]:
-    """Take as much as there is of each budget: the points by the number of the credit."""
+    conn: AsyncConnection, wanted: Sequence[Wanted], points: Sequence[int], keys: Sequence[CampaignKey]
+) -> list[int]:
+    """Take as much as there is of each budget; the points of each credit."""
     # A budget that is used up is not locked, or all who want of it would wait for each other.
-    seen = await store.read_left(conn, limited)
-    open_ = [key for key in limited if key not in seen or (seen[key].points != 0 and seen[key].count != 0)]
-    found = {n: 0 for key in limited if key not in open_ for n in limited[key]}
-    if not open_:
-        return found
-    left = await store.lock_left(conn, open_)
-    for key in open_:
-        numbers = limited[key]
-        rest = left.get(key, Left(0, 0))
-        points = within([(wanted[n], granted[n]) for n in numbers], rest)
-        found |= dict(zip(numbers, points, strict=True))
-        if rest.points is not None:
-            rest.points -= sum(points)
-        if rest.count is not None:
-            rest.count -= sum(1 for each in points if each)
-    await store.write_left(conn, left)
-    return found
+    seen = await store.read_left(conn, keys)
+    open_ = [key for key in keys if key not in seen or (seen[key].points != 0 and seen[key].count != 0)]
+    locked = await store.lock_left(conn, open_) if open_ else {}
+    granted = within(wanted, points, {key: Left(0, 0) for key in keys} | locked)
+    for credit, each in zip(wanted, granted, strict=True):
+        if credit.key in locked:
+            locked[credit.key].take(each)
+    if locked:
+        await store.write_left(conn, locked)
+    return granted
 
 
 class _Own(Struct):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +20,7 @@ from engage.domain.campaigns.index import CampaignIndex, Candidate, Candidates, 
 from engage.domain.campaigns.screen import Screen
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.unit import POINTS
 from engage.domain.keys import MemberKey
 from engage.runtime.audiences import Occasion
 from engage.runtime.budgets import take
@@ -28,6 +30,14 @@ from engage.runtime.terms import Acting
 from engage.store.members.members import Member
 
 Boosts = tuple[Boost, ...]
+
+
+class Decided(Struct, frozen=True):
+    """A credit of a member, and what is added beside it."""
+
+    member: MemberKey
+    credit: NewCredit
+    boosts: Boosts
 
 
 class CampaignBoosts:
@@ -95,41 +105,51 @@ class CampaignBoosts:
             found = self._decided[key] = self.of_order(base_of(credit), country, campaigns)
         return found
 
-    def has_budget(self, program_id: str, campaign_id: str | None) -> bool:
-        """True if a version of a campaign has limits of what it grants."""
-        index = self._indexes.get(program_id)
-        return index is not None and campaign_id in index.budgeted
+    def limits(self, credit: NewCredit) -> bool:
+        """True if a campaign pays a credit from its budget."""
+        return credit.unit == POINTS and self._limited(credit.why.program, credit.campaign) is not None
 
-    async def within_budgets(
-        self, conn: AsyncConnection, boosts: Sequence[tuple[MemberKey, Boosts]]
-    ) -> list[Boosts]:
-        """The boosts of credits, each with its member, cut to what budgets allow; it is taken from them.
+    async def within_budgets(self, conn: AsyncConnection, decided: Sequence[Decided]) -> list[Boosts | None]:
+        """Take credits from budgets; the boosts of each, cut to what is left, and
+        None for one that its campaign cannot pay as a whole.
 
         Raises NeedsTransaction.
         """
-        wanted = [
-            (n, boost, Wanted(campaign, member, boost.points))
-            for n, (member, own) in enumerate(boosts)
-            for boost in own
-            if boost.points is not None
-            and (campaign := self._limited(member[0], boost.campaign, boost.version)) is not None
-        ]
-        if not wanted:
-            return [own for _, own in boosts]
-        granted = await take(conn, [each for _, _, each in wanted], now=self._now)
-        cut = {
-            (n, boost.key, boost.rule): points
-            for (n, boost, each), points in zip(wanted, granted, strict=True)
-            if points != each.points
-        }
-        return [tuple(_cut(own, n, cut)) for n, (_, own) in enumerate(boosts)]
+        wanted: list[Wanted] = []
 
-    def _limited(self, program_id: str, campaign_id: str | None, version: int | None) -> Campaign | None:
-        """A version of a campaign that has a budget; None for any other boost."""
-        if campaign_id is None or version is None or not self.has_budget(program_id, campaign_id):
-            return None
-        found = self._indexes[program_id].find(campaign_id, version)
-        return None if found is None or found.campaign.budget is None else found.campaign
+        def want(
+            by: str | None, each: Decided, points: int, *, whole: bool = False, beside: int | None = None
+        ) -> int | None:
+            """The number of a credit among those that are wanted; None where no budget limits it."""
+            campaign = self._limited(each.member[0], by)
+            if campaign is None:
+                return None
+            wanted.append(Wanted(campaign, each.member, points, whole, beside))
+            return len(wanted) - 1
+
+        bases = [
+            want(each.credit.campaign, each, each.credit.points, whole=True)
+            if each.credit.unit == POINTS
+            else None
+            for each in decided
+        ]
+        boosts = [
+            [
+                None if boost.points is None else want(boost.campaign, each, boost.points, beside=base)
+                for boost in each.boosts
+            ]
+            for each, base in zip(decided, bases, strict=True)
+        ]
+        granted = await take(conn, wanted, now=self._now)
+        return [
+            None if base is not None and not granted[base] else tuple(_cut(each.boosts, places, granted))
+            for each, base, places in zip(decided, bases, boosts, strict=True)
+        ]
+
+    def _limited(self, program_id: str, campaign_id: str | None) -> Campaign | None:
+        """A campaign that has a budget."""
+        index = self._indexes.get(program_id)
+        return None if index is None or campaign_id is None else index.budgeted.get(campaign_id)
 
     def of_order(self, base: Base, country: str, campaigns: frozenset[str]) -> Boosts:
         """The same of a credit of an order."""
@@ -152,11 +172,12 @@ def boosts_beside(base: Base, candidates: Iterable[Candidate]) -> Boosts:
     return tuple(addition.as_boost() for addition in additions_beside(base, candidates))
 
 
-def _cut(boosts: Boosts, number: int, cut: Mapping[tuple[int, str, str | None], int]) -> Iterator[Boost]:
-    """The boosts of a credit with the points that budgets have left of them."""
-    for boost in boosts:
-        points = cut.get((number, boost.key, boost.rule), boost.points)
-        if points == boost.points:
+def _cut(boosts: Boosts, places: Sequence[int | None], granted: Sequence[int]) -> Iterator[Boost]:
+    """The boosts of a credit with the points that budgets have left of them. `places` are their numbers among
+    those that are limited.
+    """
+    for boost, place in zip(boosts, places, strict=True):
+        if place is None or granted[place] == boost.points:
             yield boost
-        elif points:
-            yield replace(boost, points=points)
+        elif granted[place]:
+            yield replace(boost, points=granted[place])

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
-from engage.domain.campaigns.composition import terms_name, with_rules
+from engage.domain.campaigns.composition import NO_RULES, terms_name, with_rules
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import READ_WITHIN, Action, intervals
@@ -85,16 +85,23 @@ class CampaignCache:
             await self.refresh(db)
         raise AssertionError(f"{names} of {program_id} decided, and are not approved")
 
-    def terms(self, program: Program, campaigns: Sequence[PublishedCampaign]) -> EarningTerms:
-        """The earning terms of a program version with the rules of campaigns, which are made once."""
+    def terms(
+        self,
+        program: Program,
+        campaigns: Sequence[PublishedCampaign],
+        unpaid: frozenset[str] = NO_RULES,
+    ) -> EarningTerms:
+        """The earning terms of a program version with the rules of campaigns, which are made once. `unpaid`
+        are rules that do not pay for an order.
+        """
         if not campaigns:
             return program.earning
-        key = program.id, terms_name(program.version, campaigns)
+        key = program.id, terms_name(program.version, campaigns, unpaid)
         found = self._terms.get(key)
         if found is None:
             if len(self._terms) >= TERMS_KEPT:
                 self._terms.clear()
-            found = self._terms[key] = with_rules(program.earning, campaigns)
+            found = self._terms[key] = with_rules(program.earning, campaigns, unpaid)
         return found
 
     async def refresh(self, db: AsyncEngine) -> None:

@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
+from engage.domain.earning.unit import POINTS
 from engage.domain.keys import MemberKey
 from engage.gate.claims import SlotRequest
 from engage.ledger import accept as ledger
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.accounts import Accounts, post
 from engage.ledger.balances import OutboxRow
-from engage.runtime.boosts import Boosted, boost_credits
+from engage.runtime.boosts import Boosted, Granted, boost_credits
 from engage.runtime.budgets import give_back
 from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
@@ -34,7 +35,8 @@ class Posting:
     """An open transaction, and what follows its commit: balance changes with their causes, due times
     to ring for, and confirmations for the gate. `reacting` are the programs in which something follows from
     the facts of a member (`engage.runtime.reactions`). `boosted` are the credits that were accepted beside
-    others, by the id of the one that they are beside.
+    others, by the id of the one that they are beside; `exhausted` are credits that the budgets of their
+    campaigns could not pay, with the campaign.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Posting:
         self._cause = cause
         self._reacting = reacting
         self.boosted: Boosted = {}
+        self.exhausted: dict[UUID, str] = {}
         self._changed: set[MemberKey] = set()
         self.reacts = False
         self.rows: list[OutboxRow] = []
@@ -70,14 +73,18 @@ class Posting:
     ) -> frozenset[UUID]:
         """Inserts new pending credits, and rings when they are due; the ids of those that were inserted.
 
-        With `boosts`, those that boosts add are inserted too (`boosted`). Raises Unavailable, and
+        With `boosts`, those that boosts add are inserted too (`boosted`), and what campaigns pay is taken
+        from their budgets. Without, both was decided in this transaction before. Raises Unavailable, and
         NeedsTransaction in a posting of one statement.
         """
         accepting = [self._of_campaign(row) for row in accepting]
-        added = {}
         if boosts:
-            added = await boost_credits(self._services, self.conn, accepting, now=now, changed=self._changed)
-        accepting = [*accepting, *(row for rows in added.values() for row in rows)]
+            found = await boost_credits(self._services, self.conn, accepting, now=now, changed=self._changed)
+        else:
+            found = Granted({}, {}, {row.id for row in accepting if self._is_limited(row)})
+        wanted = [*accepting, *(row for rows in found.boosted.values() for row in rows)]
+        gone = found.exhausted
+        accepting = [row for row in wanted if row.id not in gone and row.with_id not in gone]
         accepted = await ledger.accept(
             self.conn,
             accepting,
@@ -89,18 +96,25 @@ class Posting:
         if self._reacting:
             self.reacts |= any(row.id in accepted and row.program_id in self._reacting for row in accepting)
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
-        for base, rows in added.items():
+        for base, rows in found.boosted.items():
             self.boosted[base] = [row for row in rows if row.id in accepted]
+        self.exhausted |= gone
         refused = [
             ((row.program_id, row.credit.campaign), row.credit.points)
-            for row in accepting
-            if row.credit.campaign is not None
+            for row in wanted
+            if row.id in found.limited
             and row.id not in accepted
-            and row.credit.campaign in self._services.campaigns.of(row.program_id).budgeted
+            and row.id not in gone
+            and row.credit.campaign is not None
         ]
         if refused:
             await give_back(self.conn, refused, now=now)
         return accepted
+
+    def _is_limited(self, row: CreditToAccept) -> bool:
+        """True if a campaign pays a credit from its budget."""
+        budgeted = self._services.campaigns.of(row.program_id).budgeted
+        return row.credit.unit == POINTS and row.credit.campaign in budgeted
 
     def _of_campaign(self, row: CreditToAccept) -> CreditToAccept:
         """The credit with the campaign whose definition pays it."""

@@ -98,7 +98,7 @@ class ProgramCache:
 
         Raises Unavailable.
         """
-        wanted, _ = named_parts(name)
+        wanted = named_parts(name).version
         for _ in range(2):
             for version in self.versions(program_id):
                 if version.version == wanted:

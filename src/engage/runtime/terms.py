@@ -58,11 +58,11 @@ async def terms_of(
 async def terms_named(services: Services, program_id: str, name: str) -> EarningTerms:
     """The terms that decided something, by the name that is stored with it. Raises Unavailable."""
     program = await services.programs.version(services.db, program_id, name)
-    _, campaigns = named_parts(name)
-    if not campaigns:
+    named = named_parts(name)
+    if not named.campaigns:
         return program.earning
-    found = await services.campaigns.versions(services.db, program_id, campaigns)
-    return services.campaigns.terms(program, found)
+    found = await services.campaigns.versions(services.db, program_id, named.campaigns)
+    return services.campaigns.terms(program, found, named.unpaid)
 
 
 async def _reach(

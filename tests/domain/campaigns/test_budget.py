@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engage.domain.campaigns.budget import (
     SLICES,
@@ -43,7 +44,8 @@ def test_no_limit_is_exceeded_and_boosts_use_it_up(
     points: list[tuple[int, bool]], most_points: int | None, most_credits: int | None
 ) -> None:
     wanted = credits(points)
-    granted = within([(each, each.points) for each in wanted], Left(most_points, most_credits))
+    left = {("p", "spring"): Left(most_points, most_credits)}
+    granted = within(wanted, [each.points for each in wanted], left)
     assert all(0 <= got <= each.points for got, each in zip(granted, wanted, strict=True))
     assert all(got in (0, each.points) for got, each in zip(granted, wanted, strict=True) if each.whole)
     if most_points is not None:
@@ -78,6 +80,25 @@ def test_members_and_devices_have_limits_of_their_own(
             if got and device in devices[int(each.member[1][2:])]
         ]
         assert counted + len(on_device) <= 3
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 45), st.integers(0, 45))
+def test_nothing_is_granted_beside_a_credit_that_is_not(
+    base: int, beside: int, most_points: int, most_of_member: int
+) -> None:
+    own = replace(SPRING, budget=Budget(points_per_member=most_of_member))
+    other = replace(SPRING, id="other", budget=None)
+    wanted = [
+        Wanted(own, ("p", "m"), base, whole=True),
+        Wanted(other, ("p", "m"), beside, beside=0),
+        Wanted(own, ("p", "m"), beside, beside=0),
+    ]
+    points = within_own_limits(wanted, {}, {})
+    granted = within(wanted, points, {("p", "spring"): Left(most_points, None), ("p", "other"): Left(30, 1)})
+    if base > min(most_points, most_of_member):
+        assert granted == [0, 0, 0]
+    else:
+        assert granted == [base, beside, min(beside, most_of_member - base, most_points - base)]
 
 
 @given(st.none() | st.integers(0, 10**12))

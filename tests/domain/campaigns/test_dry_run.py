@@ -7,15 +7,26 @@ from typing import Any
 import pytest
 
 from engage import programs
-from engage.domain.activity import AppSignIn, FuelTap, Line, Order, Payment, Review, RuleActivity, Visit
+from engage.domain.activity import (
+    AppSignIn,
+    FuelTap,
+    Line,
+    Order,
+    Payment,
+    Review,
+    RuleActivity,
+    Visit,
+)
 from engage.domain.campaigns.boosting import Look
 from engage.domain.campaigns.dry_run import DryRun, dry_run
 from engage.domain.campaigns.explanation import Considered, pauses
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.campaigns.lifecycle import Action, ActionKind, Interval, intervals
+from engage.domain.campaigns.member_budgets import BudgetUse
 from engage.domain.campaigns.simulated import GivenFacts, as_published, simulate
 from engage.domain.program.parse import parse
 from engage.domain.program.program import Program
+from engage.domain.refusals import Code
 from tests.domain.campaigns.campaigns import campaign
 from tests.support.tiers import DOCUMENT
 
@@ -273,6 +284,43 @@ def test_own_rules_of_a_campaign_pay_in_its_name() -> None:
     assert elsewhere.refusal.code == "not_offered"
     assert reasons(elsewhere.trace) == [("week", "visit_stand", "rule")]
     assert run(considered(RULE), activity=Visit(page="stand"), at=AFTER).credits == []
+
+
+OWN_RULE = """
+[[rules]]
+id = "week_visit"
+title = "Visit"
+on = { activity = "visit" }
+limit = { type = "once" }
+award = { type = "fixed", points = 30 }
+due = { type = "after", delay = "PT5M" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "reason"),
+    [
+        ({"points": 71}, "budget"),
+        ({"count": 4}, "budget"),
+        ({"member_points": 21}, "budget"),
+        ({"device_count": 3}, "budget"),
+        ({"points": 70, "count": 3, "member_points": 20, "device_count": 2}, "applied"),
+    ],
+)
+def test_a_rule_that_a_budget_cannot_pay_says_so(used: dict[str, int], reason: str) -> None:
+    budget = {"points": 100, "count": 4, "points_per_member": 50, "per_device": 3}
+    found = run(
+        considered(OWN_RULE, budget=budget),
+        activity=Visit(page="p"),
+        budgets={"week": BudgetUse(**used)},
+    )
+    assert ("week", "week_visit", reason) in reasons(found.trace)
+    if reason == "budget":
+        assert not found.credits
+        assert found.refusal is not None
+        assert (found.refusal.code, found.refusal.facts) == (Code.BUDGET_EXHAUSTED, {"campaign": "week"})
+    else:
+        assert ("week_visit", "week", None, 30) in credits(found)
 
 
 def test_a_refused_activity_earns_nothing_and_the_boost_says_so() -> None:

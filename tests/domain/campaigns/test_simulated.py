@@ -67,6 +67,24 @@ def test_the_lowest_price_of_those_in_force_counts() -> None:
     assert price(member(french), AT) == 500
 
 
+def test_an_order_is_paid_whole_or_not_at_all_by_a_rule_with_a_budget() -> None:
+    rule = """
+[[rules]]
+id = "gift"
+title = "Gift"
+on = { activity = "order" }
+limit = { type = "once_per", field = "order_id" }
+award = { type = "per_spend", points = 1, step_minor = 100 }
+due = { type = "on_delivery" }
+"""
+    who = member((rule, {"budget": {"points": 150}}))
+    assert buy(who, "o-1", 10_000, AT) == [(None, 100), ("week", 100)]
+    assert buy(who, "o-2", 6_000, AT) == [(None, 60)]
+    who.deliver("o-2", AT)
+    assert [each.credit.rule_id for each in who.standings("o-2")] == ["purchase"]
+    assert buy(who, "o-3", 5_000, AT) == [(None, 50), ("week", 50)]
+
+
 def test_an_offer_of_limited_stock_ends_with_it() -> None:
     who = member(("", offer(points=100, stock=2)))
     assert [price(who, AT + n * timedelta(hours=1)) for n in range(3)] == [100, 100, 500]

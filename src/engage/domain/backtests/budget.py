@@ -112,8 +112,8 @@ def is_since(event: Event, hour: int) -> bool:
 def cut_of(draft: Campaign, left: Left, events: Iterable[Event]) -> Cut | None:
     """The end of a budget among the events since the hour in which it is used up; None where all is left."""
     in_order = sorted(events, key=lambda event: event.key)
-    wanted = ((Wanted(draft, ("", ""), event.points, event.is_whole), event.points) for event in in_order)
-    granted = within(wanted, left)
+    wanted = [Wanted(draft, ("", ""), event.points, event.is_whole) for event in in_order]
+    granted = within(wanted, [event.points for event in in_order], {(draft.program, draft.id): left})
     hit = _used_up(left, granted)
     cut = next((n for n, event in enumerate(in_order) if granted[n] < event.points), len(in_order))
     if hit is None and cut == len(in_order):

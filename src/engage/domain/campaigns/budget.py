@@ -4,7 +4,7 @@ Credits are taken in their order. A boost is cut to what is left; a credit that 
 its points or not at all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -17,12 +17,15 @@ SLICES: Final = 16
 
 
 class Wanted(Struct, frozen=True):
-    """The points of a credit that a campaign wants to grant. `whole`: all of them, or none."""
+    """The points of a credit that a campaign wants to grant. `whole`: all of them, or none. One that is
+    `beside` another, by its number among those that are wanted, gets nothing where that one does not.
+    """
 
     campaign: Campaign
     member: MemberKey
     points: int
     whole: bool = False
+    beside: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -44,6 +47,13 @@ class Left(Struct):
     points: int | None
     count: int | None
 
+    def take(self, points: int) -> None:
+        """Take a credit of these points, if it has any."""
+        if self.points is not None:
+            self.points -= points
+        if self.count is not None and points:
+            self.count -= 1
+
 
 def within_own_limits(
     wanted: Sequence[Wanted],
@@ -56,11 +66,11 @@ def within_own_limits(
     """
     points_used = {key: use.points for key, use in used.items()}
     counts = dict(device_counts)
-    granted = []
+    granted: list[int] = []
     for credit in wanted:
         budget = credit.campaign.budget
         key = credit.campaign.id, credit.member
-        points = credit.points
+        points = credit.points if _has_base(credit, granted) else 0
         if budget is not None and budget.points_per_member is not None:
             points = _cut(credit, points, budget.points_per_member - points_used.get(key, 0))
         if points and budget is not None and budget.per_device is not None:
@@ -74,20 +84,21 @@ def within_own_limits(
     return granted
 
 
-def within(wanted: Iterable[tuple[Wanted, int]], left: Left) -> list[int]:
-    """The points of each credit of one campaign that the rest of its budget allows. Credits are given with
-    the points that other limits have left of them.
+def within(
+    wanted: Sequence[Wanted], points: Sequence[int], left: Mapping[tuple[str, str], Left]
+) -> list[int]:
+    """The points of each credit that the rests of budgets allow, by program and campaign. `points` are those
+    that other limits have left of the credits.
     """
-    points_left, count_left = left.points, left.count
-    granted = []
-    for credit, points in wanted:
-        allowed = points if points_left is None else _cut(credit, points, points_left)
-        if count_left is not None and count_left < 1:
+    rests = {key: Left(rest.points, rest.count) for key, rest in left.items()}
+    granted: list[int] = []
+    for credit, allowed in zip(wanted, points, strict=True):
+        rest = rests.get(credit.key, Left(None, None))
+        if not _has_base(credit, granted) or (rest.count is not None and rest.count < 1):
             allowed = 0
-        if points_left is not None:
-            points_left -= allowed
-        if count_left is not None and allowed:
-            count_left -= 1
+        elif rest.points is not None:
+            allowed = _cut(credit, allowed, rest.points)
+        rest.take(allowed)
         granted.append(allowed)
     return granted
 
@@ -102,6 +113,10 @@ def spread(left: int | None) -> list[int | None]:
 def total_after(limit: int | None, used: int) -> int | None:
     """The total of a budget whose limit has changed: what is used already stays used."""
     return None if limit is None else max(limit, used)
+
+
+def _has_base(credit: Wanted, granted: Sequence[int]) -> bool:
+    return credit.beside is None or granted[credit.beside] > 0
 
 
 def _cut(credit: Wanted, points: int, left: int) -> int:

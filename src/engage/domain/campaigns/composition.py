@@ -1,13 +1,15 @@
 """A program together with the rules and definitions that campaigns bring.
 
 The terms of a program version with the rules of campaigns have a name, such as `2022+week#1`: what is decided
-by them is stored with it, and found again by it.
+by them is stored with it, and found again by it. `2022+week#1!gift` are those of an order that the rule
+`gift` does not pay, for which the campaign's budget had not enough.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.campaigns.definition import Campaign
@@ -21,24 +23,49 @@ from engage.domain.program import sections
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 
-# No version of a program and no campaign has such a name.
+# No version of a program, no campaign and no rule has such a name.
 _WITH: Final = "+"
 _NUMBERED: Final = "#"
+_WITHOUT: Final = "!"
+
+NO_RULES: Final[frozenset[str]] = frozenset()
 
 
-def terms_name(version: str, campaigns: Iterable[PublishedCampaign]) -> str:
-    """The name of the terms of a program version with the rules of campaigns."""
-    return _WITH.join([version, *(each.name for each in campaigns)])
+class NamedTerms(Struct, frozen=True):
+    """The parts of the name of terms: the program version, campaigns with their versions, and the rules of
+    these that do not pay.
+    """
+
+    version: str
+    campaigns: list[tuple[str, int]]
+    unpaid: frozenset[str]
 
 
-def named_parts(name: str) -> tuple[str, list[tuple[str, int]]]:
-    """(the program version, the campaigns with their versions) of the name of terms"""
+def terms_name(
+    version: str, campaigns: Iterable[PublishedCampaign], unpaid: Collection[str] = NO_RULES
+) -> str:
+    """The name of the terms of a program version with the rules of campaigns, but `unpaid`."""
+    parts = [version]
+    for each in campaigns:
+        without = sorted(rule.id for rule in each.campaign.rules if rule.id in unpaid)
+        parts.append(_WITHOUT.join([each.name, *without]))
+    return _WITH.join(parts)
+
+
+def named_parts(name: str) -> NamedTerms:
     version, *campaigns = name.split(_WITH)
-    parts = (each.rpartition(_NUMBERED) for each in campaigns)
-    return version, [(id_, int(number)) for id_, _, number in parts]
+    found, unpaid = [], set()
+    for each in campaigns:
+        campaign, *without = each.split(_WITHOUT)
+        id_, _, number = campaign.rpartition(_NUMBERED)
+        found.append((id_, int(number)))
+        unpaid |= set(without)
+    return NamedTerms(version, found, frozenset(unpaid))
 
 
-def with_rules(terms: EarningTerms, campaigns: Iterable[PublishedCampaign]) -> EarningTerms:
+def with_rules(
+    terms: EarningTerms, campaigns: Iterable[PublishedCampaign], unpaid: frozenset[str] = NO_RULES
+) -> EarningTerms:
     """Earning terms with the rules of campaigns after those of the program."""
     found = [(rule, each) for each in campaigns for rule in each.campaign.rules]
     if not found:
@@ -49,6 +76,7 @@ def with_rules(terms: EarningTerms, campaigns: Iterable[PublishedCampaign]) -> E
         rules=index_rules(rules),
         campaigns={**terms.campaigns, **{rule.id: each.id for rule, each in found}},
         decided_by={rule.id: terms_name(terms.version, [each]) for rule, each in found},
+        unpaid=unpaid,
     )
 
 

@@ -36,7 +36,7 @@ def dry_run(
         credits = _earned(member, activity, at)
     except Refusal as error:
         refusal = error
-    occasion = Occasion(activity, at, facts, rules, credits, refusal)
+    occasion = Occasion(activity, at, facts, rules, credits, refusal, campaigns.exhausted)
     decided = campaigns.index.published
     return DryRun(credits, refusal, explain(considered, decided, occasion, campaigns.looks))
 

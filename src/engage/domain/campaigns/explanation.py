@@ -1,6 +1,6 @@
 """Every campaign that was looked at for an activity: what each of its parts gave, and why not. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -38,7 +38,7 @@ class Considered(Struct, frozen=True):
 
 class Occasion(Struct, frozen=True):
     """An activity of a member with these facts before it, and the rules about it: what it earned, or why it
-    was refused.
+    was refused. `exhausted` are rules of campaigns that these cannot pay.
     """
 
     activity: AnyActivity
@@ -47,6 +47,7 @@ class Occasion(Struct, frozen=True):
     rules: frozenset[str]
     credits: Sequence[NewCredit] = ()
     refusal: Refusal | None = None
+    exhausted: Set[str] = frozenset()
 
     @property
     def local(self) -> datetime:
@@ -211,6 +212,8 @@ def _rule(published: PublishedCampaign, rule: Rule, occasion: Occasion) -> Look:
     credit = next((each for each in occasion.credits if each.rule_id == rule.id and each.boost is None), None)
     if credit is not None:
         return _look(published, rule.id, Reason.APPLIED, rule=rule.id, points=credit.points)
+    if rule.id in occasion.exhausted:
+        return _look(published, rule.id, Reason.BUDGET, rule=rule.id)
     if rule.id not in occasion.rules:
         return _look(published, rule.id, Reason.RULE, rule=rule.id, **_activity(occasion))
     return _unpaid(published, rule.id, rule.id, occasion)

@@ -107,8 +107,9 @@ class CampaignIndex:
         self._boosting: dict[tuple[str, Span], _Boosting] = {}
         self._timed: dict[tuple[str, Span, int, int], Candidates] = {}
         self._screens: dict[tuple[Span, int, tuple[str, ...]], Screen] = {}
-        # The campaigns of which some version has limits of points, credits, members or devices.
-        self.budgeted = frozenset(each.id for each in self.published if each.campaign.budget is not None)
+        # The budget of a campaign is that of its newest version, whichever version decided a credit.
+        newest = {each.id: each.campaign for each in self.published}
+        self.budgeted = {id_: each for id_, each in newest.items() if each.budget is not None}
         self.offered_rewards = frozenset(
             offer.reward for each in self.published for offer in each.campaign.offers
         )

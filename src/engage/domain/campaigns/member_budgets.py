@@ -1,4 +1,4 @@
-"""Cut the additions to the credits of one member to what budgets allow. Pure."""
+"""Cut the credits of one member to what budgets leave of them: rules pay whole, and boosts are cut. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from engage.domain.campaigns.audience import Reason
 from engage.domain.campaigns.boosting import Addition, Look
 from engage.domain.campaigns.budget import Left, Used, Wanted, within, within_own_limits
-from engage.domain.campaigns.definition import Budget
+from engage.domain.campaigns.definition import Budget, Campaign
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.unit import POINTS
 from engage.domain.keys import MemberKey
 
 _ONE_DEVICE = "device"
@@ -37,6 +39,19 @@ class BudgetUse(Struct, frozen=True, kw_only=True):
 NOTHING_USED = BudgetUse()
 
 
+def unpaid(
+    credits: Sequence[NewCredit], campaigns: Mapping[str, Campaign], used: Mapping[str, BudgetUse]
+) -> set[str]:
+    """The rules of campaigns whose budgets cannot pay their credits as a whole."""
+    found = [
+        (credit.rule_id, Wanted(campaigns[credit.campaign], _MEMBER, credit.points, whole=True))
+        for credit in credits
+        if credit.campaign is not None and credit.unit == POINTS
+    ]
+    allowed = _allowed([each for _, each in found], used)
+    return {rule for (rule, _), points in zip(found, allowed, strict=True) if not points}
+
+
 def within_budgets(
     additions: Sequence[Addition], used: Mapping[str, BudgetUse], looks: list[Look]
 ) -> list[Addition]:
@@ -44,20 +59,21 @@ def within_budgets(
     is cut is said in `looks`.
     """
     wanted = [Wanted(each.published.campaign, _MEMBER, each.points) for each in additions]
-    uses = {each.published.id: used.get(each.published.id, NOTHING_USED) for each in additions}
-    own = {(id_, _MEMBER): Used(use.member_points, (_ONE_DEVICE,)) for id_, use in uses.items()}
-    devices = {(id_, _ONE_DEVICE): use.device_count for id_, use in uses.items()}
-    allowed = within_own_limits(wanted, own, devices)
-    for id_, use in uses.items():
-        mine = [n for n, each in enumerate(additions) if each.published.id == id_]
-        left = _left(additions[mine[0]].published.campaign.budget, use)
-        for n, points in zip(mine, within([(wanted[n], allowed[n]) for n in mine], left), strict=True):
-            allowed[n] = points
+    allowed = _allowed(wanted, used)
     for addition, points in zip(additions, allowed, strict=True):
         if points < addition.points:
             _say_cut(addition, points, looks)
     granted = zip(additions, allowed, strict=True)
     return [replace(addition, points=points) for addition, points in granted if points]
+
+
+def _allowed(wanted: Sequence[Wanted], used: Mapping[str, BudgetUse]) -> list[int]:
+    """The points of credits of the member that budgets leave of them."""
+    uses = {each.campaign.id: used.get(each.campaign.id, NOTHING_USED) for each in wanted}
+    own = {(id_, _MEMBER): Used(use.member_points, (_ONE_DEVICE,)) for id_, use in uses.items()}
+    devices = {(id_, _ONE_DEVICE): use.device_count for id_, use in uses.items()}
+    left = {each.key: _left(each.campaign.budget, uses[each.campaign.id]) for each in wanted}
+    return within(wanted, within_own_limits(wanted, own, devices), left)
 
 
 def _left(budget: Budget | None, use: BudgetUse) -> Left:

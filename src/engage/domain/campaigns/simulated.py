@@ -16,12 +16,13 @@ from engage.domain.campaigns.composition import bounded, payers, with_definition
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import Interval
-from engage.domain.campaigns.member_budgets import NOTHING_USED, BudgetUse, within_budgets
+from engage.domain.campaigns.member_budgets import NOTHING_USED, BudgetUse, unpaid, within_budgets
 from engage.domain.campaigns.offers import OfferInForce, best_offer
 from engage.domain.definitions.definition import BEGINNING
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.earning.unit import POINTS
 from engage.domain.program import sections
 from engage.domain.program.program import Program
 from engage.domain.rewards.definition import AnyReward
@@ -84,7 +85,8 @@ def _shared_by(published: PublishedCampaign, facts: GivenFacts) -> PublishedCamp
 
 
 class SimulatedCampaigns(SimulatedFeature):
-    """Campaigns that are known from the beginning. `looks` say what was looked at for boosts, and why not.
+    """Campaigns that are known from the beginning. `looks` say what was looked at for boosts, and why not;
+    `exhausted` are the rules of campaigns that these could not pay at some time.
 
     Of budgets the member has used what they have been granted and have kept; they have no device.
     """
@@ -93,10 +95,12 @@ class SimulatedCampaigns(SimulatedFeature):
         self, member: SimulatedMember, index: CampaignIndex, country: str, facts: GivenFacts
     ) -> None:
         self.looks: list[Look] = []
+        self.exhausted: set[str] = set()
         self._member = member
         self.index = index
         self._country = country
         self._given = facts
+        self._newest = {each.id: each.campaign for each in index.published}
         self._widened: dict[tuple[str, ...], EarningTerms] = {}
 
     def terms(self, terms: EarningTerms, at: datetime) -> EarningTerms:
@@ -115,8 +119,13 @@ class SimulatedCampaigns(SimulatedFeature):
             bases = bases_of_order(self._member.terms_at(at), order, credits)
         candidates = partial(self.index.boosting, at=at, country=self._country, zone=self._zone)
         found = additions(bases, candidates, self.facts(at), at, self.looks)
-        granted = within_budgets(found, self._used(), self.looks) if found else []
+        granted = within_budgets(found, self._used(credits), self.looks) if found else []
         return [addition.as_boost() for addition in granted]
+
+    def unpaid(self, credits: Sequence[NewCredit], at: datetime) -> set[str]:
+        found = unpaid(credits, self._newest, self._used())
+        self.exhausted |= found
+        return found
 
     def offers(self, rule_id: str, at: datetime) -> bool:
         payer = self._member.terms.campaigns.get(rule_id)
@@ -145,14 +154,16 @@ class SimulatedCampaigns(SimulatedFeature):
         facts = self.facts(at) if found else None
         return [each for each in found if facts is not None and why_not(each.campaign, facts, at) is None]
 
-    def _used(self) -> dict[str, BudgetUse]:
-        """The use of budgets so far, by campaign."""
+    def _used(self, more: Sequence[NewCredit] = ()) -> dict[str, BudgetUse]:
+        """The use of budgets so far, and by `more` credits, by campaign."""
         used = dict(self._given.budgets)
-        for credit in self._member.account.credits.values():
-            id_ = credit.new.campaign
-            if id_ is not None and credit.kept:
-                own = BudgetUse(points=credit.kept, count=1, member_points=credit.kept, device_count=1)
-                used[id_] = used.get(id_, NOTHING_USED) + own
+        known = self._member.account.credits
+        kept = [(credit.new, credit.kept) for credit in known.values()]
+        kept += [(credit, credit.points) for credit in more if credit.source_key not in known]
+        for credit, points in kept:
+            if credit.campaign is not None and credit.unit == POINTS and points:
+                own = BudgetUse(points=points, count=1, member_points=points, device_count=1)
+                used[credit.campaign] = used.get(credit.campaign, NOTHING_USED) + own
         return used
 
     def facts(self, at: datetime) -> Facts:

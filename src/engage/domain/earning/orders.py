@@ -46,6 +46,9 @@ def decide_order(terms: EarningTerms, order: Order, *, at: datetime, zone: str) 
     earned: list[tuple[Rule, int, list[Line]]] = []
     for rule in terms.rules.matching(order):
         points, lines, steps = _points(rule, order)
+        if points and rule.id in terms.unpaid:
+            points = 0
+            steps = [step(TraceCode.BUDGET_EXHAUSTED, rule=rule.id, campaign=terms.campaigns[rule.id])]
         trace += steps
         if points:
             earned.append((rule, points, lines))

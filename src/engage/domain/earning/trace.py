@@ -40,6 +40,7 @@ class TraceCode(StrEnum):
     TIER_BOOST = "tier_boost"
     CAMPAIGN_MULTIPLIES = "campaign_multiplies"
     CAMPAIGN_ADDS = "campaign_adds"
+    BUDGET_EXHAUSTED = "budget_exhausted"
 
     ADJUSTED = "adjusted"
     OPENING = "opening"
@@ -85,6 +86,7 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.TIER_BOOST: ("rule", "group", "level", "multiply", "base_points", "points"),
     TraceCode.CAMPAIGN_MULTIPLIES: ("rule", "campaign", "version", "multiply", "base_points", "points"),
     TraceCode.CAMPAIGN_ADDS: ("rule", "campaign", "version", "base_points", "points"),
+    TraceCode.BUDGET_EXHAUSTED: ("rule", "campaign"),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),

@@ -4,6 +4,7 @@ Nothing is fast, shared or lost here. The real gate and ledger have to give the 
 of activities, with any crashes and repeats among them.
 """
 
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -17,6 +18,13 @@ from engage.domain.earning.streak import Streak, extend
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.refusals import Code, Refusal
 
+# The rules, of those that pay credits, that cannot pay them.
+Unpaid = Callable[[Sequence[NewCredit]], Set[str]]
+
+
+def nothing_unpaid(credits: Sequence[NewCredit]) -> Set[str]:
+    return frozenset()
+
 
 class SimulatedLimits:
     """One member of one program, across its versions."""
@@ -28,12 +36,21 @@ class SimulatedLimits:
         self.by_reference: dict[str, list[NewCredit]] = {}  # By the reference of their activity.
         self.removed: set[str] = set()  # References of activities that the shop has removed.
 
-    def record(self, terms: EarningTerms, activity: AnyActivity, at: datetime, zone: str) -> list[NewCredit]:
+    def record(
+        self,
+        terms: EarningTerms,
+        activity: AnyActivity,
+        at: datetime,
+        zone: str,
+        *,
+        unpaid: Unpaid = nothing_unpaid,
+    ) -> list[NewCredit]:
         """The credits of an activity, one or more. `zone` is the member's.
 
         An activity with a window limit that is sent again, by its reference, has the credits of the first
         time. Raises Refusal: `not_offered` without a rule about the activity, `activity_removed`, or that of
-        the first rule if no rule has a slot left.
+        the first rule if no rule has a slot left. `unpaid` says which credits cannot be paid: they are not
+        granted, and leave their slots.
         """
         slots = wanted(terms, activity, at=at, zone=zone, streak=self._streak(terms, activity))
         if not slots:
@@ -47,6 +64,15 @@ class SimulatedLimits:
         if before is not None or not grants:
             raise refused(terms, slots[0], () if before is not None else self._full(slots[0], at, zone))
         earned = decide(terms, activity, at=at, zone=zone, grants=grants)
+        without = unpaid(earned)
+        grants = [grant for grant in grants if grant.slot.rule_id not in without]
+        earned = [
+            credit
+            for credit in earned
+            if not {credit.rule_id, terms.rules.leader(credit.rule_id).id} & without
+        ]
+        if not earned:
+            raise _refused_without(terms, slots[0], without)
         self._keep(activity, earned, grants)
         return earned
 
@@ -100,3 +126,10 @@ class SimulatedLimits:
                 return Grant(slot, place.number, place.left) if place else None
             case OnceSlot():
                 return Grant(slot, 1) if slot.source_key(1) not in self.source_keys else None
+
+
+def _refused_without(terms: EarningTerms, slot: Slot, unpaid: Set[str]) -> Refusal:
+    """The refusal of an activity for which nothing is paid, by its first slot."""
+    if slot.rule_id in unpaid:
+        return Refusal(Code.BUDGET_EXHAUSTED, campaign=terms.campaigns[slot.rule_id])
+    return refused(terms, slot)

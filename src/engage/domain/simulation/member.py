@@ -1,7 +1,8 @@
 """A simulated member: activities and orders under one version of a program, and the state of its features."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Literal, TypeVar
 
 from msgspec.structs import replace
@@ -52,6 +53,10 @@ class SimulatedFeature:
         """Return what boosts the credits of an activity at `at`, by what was known before it. `order` is the
         activity where it is one.
         """
+        return ()
+
+    def unpaid(self, credits: Sequence[NewCredit], at: datetime) -> Collection[str]:
+        """Return the rules that cannot pay their credits of an activity at `at`, by what was known before."""
         return ()
 
     def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
@@ -129,7 +134,9 @@ class SimulatedMember:
     def record(self, activity: AnyActivity, at: datetime) -> list[NewCredit]:
         """The credits of an activity that is not an order. Raises Refusal."""
         terms = self.terms_at(at)
-        earned = self.earn(self.limits.record(terms, activity, at, self.market.zone), at)
+        unpaid = partial(self.unpaid, at=at)
+        found = self.limits.record(terms, activity, at, self.market.zone, unpaid=unpaid)
+        earned = self.earn(found, at)
         if activity.reference is not None:
             self._terms_of.setdefault(activity.reference, terms)
         if activity.reference in self.confirmed:
@@ -166,6 +173,11 @@ class SimulatedMember:
         """The boosts of the credits of an activity at `at`."""
         features = self._features.values()
         return tuple(boost for feature in features for boost in feature.boosts(credits, at, order))
+
+    def unpaid(self, credits: Sequence[NewCredit], at: datetime) -> frozenset[str]:
+        """The rules that cannot pay their credits of an activity."""
+        features = self._features.values()
+        return frozenset(rule for feature in features for rule in feature.unpaid(credits, at))
 
     def buy_freeze(self, at: datetime) -> None:
         """Raises Refusal not_offered, freezes_full, insufficient_points."""
@@ -224,7 +236,9 @@ class SimulatedMember:
     def _payment(self, order: Order, at: datetime) -> OrderPayment:
         """A first payment, with the terms and boosts that it has for ever."""
         zone = self.market.zone
-        self._terms_of[order_reference(order.order_id)] = terms = self.terms_at(at)
+        terms = self.terms_at(at)
+        unpaid = self.unpaid(orders.decide_order(terms, order, at=at, zone=zone), at)
+        self._terms_of[order_reference(order.order_id)] = terms = replace(terms, unpaid=unpaid)
         boosts = self.boosts(orders.decide_order(terms, order, at=at, zone=zone), at, order)
         return OrderPayment(order, at, None, terms.version, zone, boosts)
 

@@ -1,7 +1,8 @@
 """One activity while it is being recorded: the slots it wants, and the credits that it has so far."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from uuid import UUID
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -38,6 +39,11 @@ class Offer(Struct, frozen=True):
     grant: Grant
     credits: list[CreditToAccept]
 
+    def exhausted(self, exhausted: Mapping[UUID, str]) -> str | None:
+        """The campaign that cannot pay the rule of the slot, by the credits that cannot be paid."""
+        own = (credit for credit in self.credits if credit.with_id is None)
+        return next((exhausted[credit.id] for credit in own if credit.id in exhausted), None)
+
 
 class Attempt(Struct):
     """`terms` are those of `program`, and of campaigns that are for the member. `slots` are those that their
@@ -45,7 +51,7 @@ class Attempt(Struct):
     pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
     `taken` are the windows in which the first slot found no place. `seqs` are the numbers of granted days
     among the events of their streaks, by rule. `late` are days that the ledger has decided, by rule, in this
-    round.
+    round. `exhausted` are the campaigns whose budgets could not pay, by their rule.
     """
 
     member: Member
@@ -64,6 +70,7 @@ class Attempt(Struct):
     taken: list[WindowSlot] = []
     seqs: dict[str, int] = field(default_factory=dict)
     late: dict[str, LateDay] = field(default_factory=dict)
+    exhausted: dict[str, str] = field(default_factory=dict)
     answer: RecordedActivity | Refusal | None = None
 
     @property
@@ -178,6 +185,11 @@ class Attempt(Struct):
         self.won = [*self.won, grant]
         self.credits = [*self.credits, *credits]
 
+    def close_exhausted(self, grant: Grant, campaign: str) -> None:
+        """Close a rule that its campaign could not pay."""
+        self.closed_rules.add(grant.slot.rule_id)
+        self.exhausted[grant.slot.rule_id] = campaign
+
     def copy(self) -> "Attempt":
         """Returns an attempt that can win without this one."""
         return replace(self, closed_rules=set(self.closed_rules))
@@ -191,8 +203,11 @@ class Attempt(Struct):
 
     def finish(self) -> None:
         """Answers with the credits so far, or with the refusal of the first slot when there are none."""
+        campaign = self.exhausted.get(self.slots[0].rule_id)
         if self.credits:
             self.answer = self.recorded()
+        elif campaign is not None:
+            self.answer = Refusal(Code.BUDGET_EXHAUSTED, campaign=campaign)
         else:
             self.answer = refused(self.terms, self.slots[0], self.taken)
 

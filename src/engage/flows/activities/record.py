@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.earning.limits import OnceSlot, StreakSlot
@@ -46,6 +47,16 @@ ROUNDS = 40
 
 Answers = list[RecordedActivity | Refusal]
 Wins = list[tuple[Offer, list[CreditToAccept]]]
+
+
+class Posted(Struct, frozen=True):
+    """The attempts of a posting, or why their key cannot be used now; the offers that the database accepts,
+    with their credits; and those that campaigns cannot pay.
+    """
+
+    claimed: list[Attempt | Refusal]
+    wins: Wins
+    exhausted: list[tuple[Offer, str]]
 
 
 async def record(services: Services, activities: Sequence[MemberActivity]) -> Answers:
@@ -174,14 +185,15 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     has_keys = any(attempt.keyed is not None for attempt in granted)
     waits = any(attempt.waits for attempt in granted)
     try:
-        claimed, wins = await _post(services, granted, autocommit=not has_keys and not waits)
+        posted = await _post(services, granted, autocommit=not has_keys and not waits)
     except NeedsTransaction:
-        claimed, wins = await _post(services, granted, autocommit=False)
-    for offer, accepted in wins:
+        posted = await _post(services, granted, autocommit=False)
+    for offer, accepted in posted.wins:
         offer.attempt.win(offer.grant, accepted)
-    await _refuse_repeats(services, granted, claimed)
+    await _close_exhausted(services, posted.exhausted)
+    await _refuse_repeats(services, granted, posted.claimed)
     lost = []
-    for attempt in not_refused(claimed):
+    for attempt in not_refused(posted.claimed):
         if all(grant.slot.rule_id in attempt.closed_rules for grant in attempt.grants):
             attempt.finish()
         else:
@@ -189,12 +201,8 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     return await _resolve_lost(services, lost) if lost else []
 
 
-async def _post(
-    services: Services, granted: Sequence[Attempt], *, autocommit: bool
-) -> tuple[list[Attempt | Refusal], Wins]:
-    """Posts the credits of attempts; the attempts, or why their key cannot be used now, and the offers that
-    the database accepts with their credits. Raises NeedsTransaction.
-    """
+async def _post(services: Services, granted: Sequence[Attempt], *, autocommit: bool) -> Posted:
+    """Posts the credits of attempts. Raises NeedsTransaction."""
     waits = any(attempt.waits for attempt in granted)
     async with open_posting(services, cause="pending", autocommit=autocommit) as posting:
         claimed = await claim_each(posting.conn, granted, lambda attempt: attempt.key_to_claim)
@@ -221,7 +229,10 @@ async def _post(
             for place in offer.grant.further:
                 posting.confirm(offer.attempt.request(place.slot), place.number)
         await keep_each(posting.conn, _answers(wins))
-    return claimed, wins
+    exhausted = [
+        (offer, campaign) for offer in offers if (campaign := offer.exhausted(posting.exhausted)) is not None
+    ]
+    return Posted(claimed, wins, exhausted)
 
 
 async def _with_confirmations(services: Services, posting: Posting, offers: list[Offer]) -> list[Offer]:
@@ -256,6 +267,14 @@ async def _refuse_repeats(
             slots += [attempt.request(slot) for slot in attempt.open_slots]
     if slots:
         await services.gate.undo(slots)
+
+
+async def _close_exhausted(services: Services, exhausted: Sequence[tuple[Offer, str]]) -> None:
+    """Closes rules that campaigns cannot pay, and returns their slots."""
+    for offer, campaign in exhausted:
+        offer.attempt.close_exhausted(offer.grant, campaign)
+    if exhausted:
+        await services.gate.undo([offer.attempt.request(offer.grant.slot) for offer, _ in exhausted])
 
 
 async def _resolve_lost(services: Services, lost: list[Attempt]) -> list[Attempt]:

@@ -132,7 +132,8 @@ async def register_member(
         rows = _credits_of_joining(acting, terms, taken)
         if rows:
             await posting.accept(rows, now=now)
-        views = [view_of(each) for row in rows for each in (row, *posting.boosted.get(row.id, ()))]
+        paid = [row for row in rows if row.id not in posting.exhausted]
+        views = [view_of(each) for row in paid for each in (row, *posting.boosted.get(row.id, ()))]
         registered = RegisteredMember(member.member_id, program.id, member.country, now, views, referral)
         await keep(conn, keyed, registered)
     services.members.add(joined)

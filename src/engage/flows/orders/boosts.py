@@ -9,14 +9,15 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.campaigns.bases import bases_of_order
-from engage.domain.campaigns.composition import terms_name
+from engage.domain.campaigns.composition import NO_RULES, terms_name
 from engage.domain.campaigns.index import PublishedCampaign
+from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment
-from engage.domain.earning.orders import Standing, decide_order, standing
+from engage.domain.earning.orders import decide_order, standing
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.program.program import Program
 from engage.runtime.audiences import NO_ONE, Audiences, Occasion, read_audiences
-from engage.runtime.campaign_boosts import CampaignBoosts
+from engage.runtime.campaign_boosts import Boosts, CampaignBoosts, Decided
 from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of, read_levels
 from engage.runtime.services import Services
 from engage.runtime.terms import Acting
@@ -38,6 +39,25 @@ class _NewOrder(Struct, frozen=True):
     @property
     def member(self) -> MemberKey:
         return self.key[:2]
+
+
+class _Decision(Struct, frozen=True):
+    """A decision about an order before budgets: the payment as it would be stored, and its credits. `paying`
+    are the campaigns with rules about orders that are for the member.
+    """
+
+    order: _NewOrder
+    paying: Sequence[PublishedCampaign]
+    payment: OrderPayment
+    credits: Sequence[NewCredit]
+
+    @property
+    def boosts_of_levels(self) -> Boosts:
+        return tuple(boost for boost in self.payment.boosts if boost.campaign is None)
+
+    def boosts_beside(self, base: NewCredit) -> Boosts:
+        """The boosts of campaigns that are about one credit."""
+        return tuple(boost for boost in self.payment.boosts if boost.rule == base.rule_id)
 
 
 async def with_boosts(
@@ -77,13 +97,13 @@ async def with_boosts(
     decided = []
     for order in new:
         others = [payment.at for key, payment in paid.items() if key[:2] == order.member and key != order.key]
-        payment, standings = _decided(services, order, levels, audiences, campaigns, others)
-        decided.append((order.key, payment))
+        decision = _decide(services, order, levels, audiences, campaigns, others)
+        decided.append(decision)
+        payment, credits = decision.payment, decision.credits
         levels.replace_order(order.member, order.key[2], replace(after[order.key], paid=payment))
-        levels.add_credits(order.member, (each.credit for each in standings))
-    granted = await campaigns.within_budgets(conn, [(key[:2], payment.boosts) for key, payment in decided])
-    for (key, payment), boosts in zip(decided, granted, strict=True):
-        found[key] = replace(after[key], paid=replace(payment, boosts=boosts))
+        levels.add_credits(order.member, credits)
+    for key, payment in (await _within_budgets(conn, campaigns, decided)).items():
+        found[key] = replace(after[key], paid=payment)
     return found
 
 
@@ -118,20 +138,18 @@ async def _read_levels(
     return levels
 
 
-def _decided(
+def _decide(
     services: Services,
     order: _NewOrder,
     levels: MemberLevels,
     audiences: Audiences,
     campaigns: CampaignBoosts,
     others: Sequence[datetime],
-) -> tuple[OrderPayment, Sequence[Standing]]:
-    """The payment with its terms and boosts, and the credits that follow. `others` are payments of the same
-    member that are new too.
-    """
+) -> _Decision:
+    """The payment with its terms and boosts. `others` are payments of the same member that are new too."""
     held = levels.at(order.member, order.moment)
     boosts, occasion, paid = boosts_of(held), order.occasion, order.paid
-    terms = order.program.earning
+    terms, paying = order.program.earning, []
     if occasion is not None:
         facts = audiences.facts(occasion, ids_of(held), others)
         reached_by = occasion.reached_by(facts)
@@ -145,4 +163,31 @@ def _decided(
             for boost in campaigns.of_order(base, facts.country, reached_by)
         )
     standings = standing(terms, paid.order, at=paid.at, zone=paid.zone, boosts=boosts)
-    return replace(paid, boosts=boosts), standings
+    return _Decision(order, paying, replace(paid, boosts=boosts), [each.credit for each in standings])
+
+
+async def _within_budgets(
+    conn: AsyncConnection, campaigns: CampaignBoosts, decided: Sequence[_Decision]
+) -> dict[OrderKey, OrderPayment]:
+    """The payments with what budgets leave of their boosts, and without the rules of campaigns that these
+    cannot pay.
+    """
+    bases = [(each, credit) for each in decided for credit in each.credits if credit.boost is None]
+    left = await campaigns.within_budgets(
+        conn, [Decided(each.order.member, credit, each.boosts_beside(credit)) for each, credit in bases]
+    )
+    boosts: dict[OrderKey, Boosts] = {}
+    unpaid: dict[OrderKey, set[str]] = {}
+    for (each, credit), granted in zip(bases, left, strict=True):
+        if granted is None:
+            unpaid.setdefault(each.order.key, set()).add(credit.rule_id)
+        else:
+            boosts[each.order.key] = (*boosts.get(each.order.key, ()), *granted)
+    return {
+        each.order.key: replace(
+            each.payment,
+            version=terms_name(each.order.program.version, each.paying, unpaid.get(each.order.key, NO_RULES)),
+            boosts=(*each.boosts_of_levels, *boosts.get(each.order.key, ())),
+        )
+        for each in decided
+    }
