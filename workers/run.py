@@ -75,6 +75,7 @@ class Jobs:
         self._queue = queue
         self._looked = asyncio.Event()
         self._left: set[asyncio.Task[Any]] = set()
+        self._going_on: set[asyncio.Task[Any]] = set()
 
     async def run(self, loop: Loop) -> None:
         """Take jobs until the queue fails, or the machine's clock is too far off: then other workers have to
@@ -93,7 +94,7 @@ class Jobs:
         # Changes of facts are noted for programs in which something follows, as far as this process knows.
         await self._services.programs.refresh(self._services.db)
         await self._services.definitions.refresh(self._services.db)
-        worker = make_worker(self._services, self._queue, on_look)
+        worker = make_worker(self._services, self._queue, on_look, self._note)
         try:
             with away_is_unavailable():
                 await worker.main()
@@ -109,13 +110,19 @@ class Jobs:
             await send_heartbeats(self._services, WORKER)
 
     async def stop(self) -> None:
-        """Cancel the jobs that are running."""
+        """Cancel the jobs that are running, and wait until nothing uses the queue any more."""
         for task in self._left:
             task.cancel()
-        if self._left:
-            await asyncio.wait(self._left, timeout=STOP_S)
+        for tasks in (self._left, self._going_on):
+            if tasks:
+                await asyncio.wait(tasks, timeout=STOP_S)
+
+    def _note(self, task: asyncio.Task[Any]) -> None:
+        self._going_on.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._left.discard(task)
+        self._going_on.discard(task)
         if not task.cancelled():
             task.exception()  # It is logged by arq, or is that of the queue.

@@ -19,30 +19,62 @@ from workers import jobs
 JOB_TIMEOUT_S = 30
 POLL_S = 0.05
 HEALTH_S = 2
+LOOK_S = 5.0  # A look at the queue that has begun may take so long when the worker stops.
 SWEEP_SECONDS = set(range(0, 60, 5))
 
 
 class LoopingWorker(Worker):
-    """A worker of arq that reports each look at its queue, and ends when it is cancelled."""
+    """A worker of arq that reports each look at its queue, and ends when it is cancelled. `on_task` gets the
+    tasks that go on with the queue then.
+    """
 
-    def __init__(self, on_look: Callable[[], None], **options: Any) -> None:
+    def __init__(
+        self, on_look: Callable[[], None], on_task: Callable[[asyncio.Task[Any]], None], **options: Any
+    ) -> None:
         super().__init__(**options)
         self._on_look = on_look
+        self._on_task = on_task
+
+    async def _poll_iteration(self) -> None:
+        # A client that is cancelled can go on as if nothing had happened, or leave other calls behind.
+        looking = asyncio.create_task(super()._poll_iteration())
+        self._on_task(looking)
+        try:
+            await asyncio.shield(looking)
+        except asyncio.CancelledError:
+            if not (await asyncio.wait([looking], timeout=LOOK_S))[0]:
+                looking.cancel()
+            raise
 
     async def heart_beat(self) -> None:
         await super().heart_beat()
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # A client that was cancelled between two commands can go on as if nothing had happened.
-            raise asyncio.CancelledError
         self._on_look()
+
+    async def finish_job(self, *args: Any) -> None:
+        self._goes_on()
+        await super().finish_job(*args)
+
+    async def finish_failed_job(self, *args: Any) -> None:
+        self._goes_on()
+        await super().finish_failed_job(*args)
+
+    def _goes_on(self) -> None:
+        """The task of this call goes on when that of its job is cancelled."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._on_task(task)
 
     def tasks_left(self) -> list[asyncio.Task[Any]]:
         """The jobs that are running."""
         return [task for task in self.tasks.values() if not task.done()]
 
 
-def make_worker(services: Services, queue: ArqRedis, on_look: Callable[[], None]) -> LoopingWorker:
+def make_worker(
+    services: Services,
+    queue: ArqRedis,
+    on_look: Callable[[], None],
+    on_task: Callable[[asyncio.Task[Any]], None],
+) -> LoopingWorker:
     """A worker with open services. Call it in the running event loop.
 
     arq counts the jobs that it has begun, and an error between two commands makes the count wrong: a worker
@@ -51,6 +83,7 @@ def make_worker(services: Services, queue: ArqRedis, on_look: Callable[[], None]
     context: dict[str, Any] = {"services": services}
     return LoopingWorker(
         on_look,
+        on_task,
         functions=[
             func(jobs.settle, name=SETTLE_JOB),
             func(jobs.expire, name=EXPIRE_JOB),

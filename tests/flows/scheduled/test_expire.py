@@ -23,6 +23,7 @@ from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 from tests.support.holds import hold, spend
 from workers.settings import make_worker
 
@@ -152,7 +153,7 @@ async def test_an_expiration_is_published_to_open_screens(services: Services) ->
         assert isinstance(await anext(feed), Subscribed)
         await expire_due(services, now=ENDS)
         await services.post_commit.drain()
-        changes = await asyncio.wait_for(anext(feed), 5)
+        changes = await asyncio.wait_for(anext(feed), WITHIN_S)
     assert changes == [Change(PROGRAM, "m-0", 2, 0, 0, 0, 5, "expired")]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
@@ -184,7 +185,7 @@ async def test_a_large_backlog_of_lots_is_shared_by_workers(
 
 
 async def test_a_worker_does_each_kind_of_due_work(services: Services, settings: Settings) -> None:
-    worker = make_worker(services, open_queue(settings.queue_url), lambda: None)
+    worker = make_worker(services, open_queue(settings.queue_url), lambda: None, lambda _: None)
     jobs = {job.name for job in worker.cron_jobs or []}
     assert jobs >= {f"sweep_{work.name}" for work in DUE_WORK}
     assert len({work.name for work in DUE_WORK}) == len(DUE_WORK)
