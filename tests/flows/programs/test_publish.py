@@ -139,8 +139,8 @@ async def test_who_takes_too_long_to_publish_has_published_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been suspended. Its version could begin before every process knows it."""
-    monkeypatch.setattr("engage.flows.programs.publish.COMMITTED_WITHIN", timedelta(milliseconds=100))
     async with orders.services_with_orders(settings) as services:
+        monkeypatch.setattr("engage.flows.programs.publish.COMMITTED_WITHIN", timedelta(milliseconds=100))
         async with another_publisher(services):
             with pytest.raises(Unavailable):
                 await publish_at(services, version("2", "2026-11-22"))
