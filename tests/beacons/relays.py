@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
+
+from tests.support.tcp import HOST, tcp_server
 
 
 class Relay:
@@ -16,19 +18,15 @@ class Relay:
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            request = await reader.readuntil(b"\r\n\r\n")
-            self.paths.append(request.split(b" ")[1].decode())
-            if self.hanging:
-                await reader.read()
-                return
+        request = await reader.readuntil(b"\r\n\r\n")
+        self.paths.append(request.split(b" ")[1].decode())
+        if not self.hanging:
             head = (
                 f"HTTP/1.1 {self.status} .\r\nContent-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
             )
             writer.write(head.encode() + self.body)
-            await writer.drain()
-        finally:
-            writer.close()
+            writer.write_eof()
+        await reader.read()  # The client closes the connection.
 
 
 def round_of(number: int, signature: str) -> bytes:
@@ -39,11 +37,8 @@ def round_of(number: int, signature: str) -> bytes:
 @asynccontextmanager
 async def serving(*relays: Relay) -> AsyncIterator[list[str]]:
     """Serve relays; their addresses."""
-    servers = [await asyncio.start_server(relay.serve, "127.0.0.1", 0) for relay in relays]
-    for relay, server in zip(relays, servers, strict=True):
-        relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with AsyncExitStack() as stack:
+        for relay in relays:
+            port = await stack.enter_async_context(tcp_server(relay.serve))
+            relay.url = f"http://{HOST}:{port}"
         yield [relay.url for relay in relays]
-    finally:
-        for server in servers:
-            server.close()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from sqlalchemy import make_url
 
 from engage.settings import Settings
+from tests.support.tcp import tcp_server
 
 
 class Proxy:
@@ -90,25 +91,13 @@ class Proxy:
                 await self._accept(reader, writer)
         finally:
             self._forwarding.discard(task)
-            writer.transport.abort()
-
-    async def close(self) -> None:
-        for task in self._forwarding:
-            task.cancel()
-        if self._forwarding:
-            await asyncio.wait(self._forwarding)
 
 
 @asynccontextmanager
 async def proxy_to(target: int | str) -> AsyncIterator[Proxy]:
     proxy = Proxy(target)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with tcp_server(proxy.serve) as proxy.port:
         yield proxy
-    finally:
-        server.close()
-        await proxy.close()
 
 
 @asynccontextmanager
