@@ -17,6 +17,7 @@ from engage.flows.operations.install import install
 from engage.runtime.database import open_database
 from engage.settings import Settings, to_environment
 from tests.api.process import HOST, api_process
+from tests.support.eventually import WITHIN_S
 
 STOPS_WITHIN_S = 5.0
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
@@ -127,6 +128,6 @@ async def _run(settings: Settings, folder: Path) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WITHIN_S):
         output, _ = await running.communicate()
     return running.returncode, output.decode()

@@ -25,7 +25,7 @@ from tests.feed.feeds import (
     narrow_socket,
     running_feed,
 )
-from tests.support.eventually import eventually
+from tests.support.eventually import WITHIN_S, eventually
 from tests.support.valkey import own_valkey
 
 # More changes than the buffers between a publisher and a client can take.
@@ -115,7 +115,7 @@ async def test_a_resume_that_comes_with_the_ticket_replaces_the_snapshot(running
 
 
 async def test_clients_that_connect_at_once_share_a_read(running: RunningFeed) -> None:
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as group:
         for number in range(200):
             running.balances.change(f"m{number}", number)
             group.create_task(connect_and_leave(running, f"m{number}", number))

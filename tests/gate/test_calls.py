@@ -34,6 +34,7 @@ from tests.gate.claims import (
     taken,
     tap,
 )
+from tests.support.eventually import WITHIN_S
 
 MEMBERS = [f"m-{n}" for n in range(12)]
 
@@ -187,6 +188,6 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
 
 
 async def _until_ok(client: Redis) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # type: ignore[no-untyped-call]
             await asyncio.sleep(0.02)

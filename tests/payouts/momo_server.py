@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from engage.embedded.ports import free_port
 from engage.payouts.momo import MomoAccount
 from engage.settings import Settings
+from tests.support.eventually import WITHIN_S
 
 USER, KEY, SUBSCRIPTION, ENVIRONMENT = "user-1", "key-1", "subscription-1", "sandbox"
 
@@ -152,7 +153,7 @@ async def momo() -> AsyncIterator[Momo]:
 
 
 async def _listening(port: int, serving: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -8,7 +8,7 @@ import pytest
 from engage.domain.refusals import Unavailable
 from engage.runtime import background
 from engage.runtime.background import Loop, LoopProblem, Loops, running
-from tests.support.eventually import eventually
+from tests.support.eventually import WITHIN_S, eventually
 
 
 class Turns:
@@ -97,7 +97,7 @@ async def test_a_loop_ends_although_its_work_swallows_the_cancellation(raised: E
         if raised is not None:
             raise raised
 
-    async with asyncio.timeout(5), running(loops.repeat("heartbeat", turn, first=True)):
+    async with asyncio.timeout(WITHIN_S), running(loops.repeat("heartbeat", turn, first=True)):
         await begun.wait()
 
 

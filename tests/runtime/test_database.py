@@ -13,6 +13,7 @@ from engage.domain.refusals import Unavailable
 from engage.runtime.database import COMMAND_TIMEOUT_S, one_statement, open_database, transaction
 from engage.runtime.services import open_services
 from engage.settings import Settings
+from tests.support.eventually import WITHIN_S
 
 NEVER = text("SELECT pg_sleep(3600)")
 
@@ -23,7 +24,7 @@ async def test_a_statement_over_the_time_limit_is_unavailable(
 ) -> None:
     db = open_database(settings.database_url, pool_size=1, command_timeout_s=0.2)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             with pytest.raises(Unavailable) as away:
                 async with opened(db) as conn:
                     await conn.execute(NEVER)

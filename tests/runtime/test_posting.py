@@ -17,6 +17,7 @@ from tests.support.activities import PROGRAM, join, services_with_activities
 from tests.support.clock import NOON
 from tests.support.crash import lose_publications
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 
 MEMBERS = [(PROGRAM, "m-1"), (PROGRAM, "m-2")]
 
@@ -51,7 +52,7 @@ async def published(services: Services) -> list[Change]:
         await services.topics.publish([Change(PROGRAM, "last", 0, 0, 0, 0, 0, "last")])
         found: list[Change] = []
         while not found or found[-1].member_id != "last":
-            batch = await asyncio.wait_for(anext(changes), 5)
+            batch = await asyncio.wait_for(anext(changes), WITHIN_S)
             assert isinstance(batch, list)
             found += batch
     return found[:-1]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-WITHIN_S = 10.0  # A guard against hanging, not a tested limit.
+WITHIN_S = 60.0  # A guard against hanging, not a tested limit.
 LOOK_AGAIN_S = 0.01
 
 

@@ -26,6 +26,7 @@ from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, NOON, stopped_clock
 from tests.support.crash import lose_publications
 from tests.support.database import rows
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 from tests.support.generated_cases import cases
 from tests.support.programs import services_with
 from tests.support.streaks import (
@@ -267,6 +268,6 @@ async def test_the_bonus_of_two_days_that_are_accepted_at_once_is_paid(
 async def until_waiting(services: Services, count: int) -> None:
     """Wait until this many statements wait for a lock."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while await rows(services.db, query) != [(count,)]:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(LOOK_AGAIN_S)

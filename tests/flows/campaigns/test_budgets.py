@@ -21,6 +21,7 @@ from engage.store.campaigns.budgets import read_alerts, read_left
 from tests.support.activities import PROGRAM, services_with_activities
 from tests.support.clock import NOON
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 
 SECOND = timedelta(seconds=1)
 
@@ -106,7 +107,7 @@ async def test_many_processes_grant_exactly_the_budget(
         )
         for _ in range(160)
     ]
-    await asyncio.wait_for(asyncio.gather(*turns), 60)
+    await asyncio.wait_for(asyncio.gather(*turns), WITHIN_S)
     # What those who gave up held is there for the next ones.
     for each in (first, second):
         while got := (await grant(services, wanted(each, 7)))[0]:
@@ -133,7 +134,7 @@ async def test_a_used_up_budget_makes_nobody_wait(services: Services, other: Ser
     assert await grant(services, wanted(spring, 5)) == [5]
     async with transaction(services.db) as holding:
         await take(holding, [wanted(spring, 1)], now=NOON)
-        assert await asyncio.wait_for(grant(other, wanted(spring, 1)), 5) == [0]
+        assert await asyncio.wait_for(grant(other, wanted(spring, 1)), WITHIN_S) == [0]
 
 
 async def test_a_member_has_a_limit_also_in_two_requests_at_once(services: Services, other: Services) -> None:
@@ -146,7 +147,9 @@ async def test_a_member_has_a_limit_also_in_two_requests_at_once(services: Servi
             if points:
                 await add_credit(conn, number % 2, number, points)
 
-    await asyncio.wait_for(asyncio.gather(*(earn(services if n % 3 else other, n) for n in range(12))), 60)
+    await asyncio.wait_for(
+        asyncio.gather(*(earn(services if n % 3 else other, n) for n in range(12))), WITHIN_S
+    )
     sums = await rows(services.db, "SELECT member_id, sum(points) FROM credits GROUP BY 1 ORDER BY 1")
     assert sums == [("m-0", 25), ("m-1", 25)]
 
@@ -167,7 +170,9 @@ async def test_members_with_one_device_share_its_limit(services: Services, other
             if points:
                 await add_credit(conn, number % 4, number, points)
 
-    await asyncio.wait_for(asyncio.gather(*(earn(services if n % 3 else other, n) for n in range(16))), 60)
+    await asyncio.wait_for(
+        asyncio.gather(*(earn(services if n % 3 else other, n) for n in range(16))), WITHIN_S
+    )
     counted = "SELECT member_id = 'm-3', count(*) FROM credits GROUP BY 1 ORDER BY 1"
     # The fourth member has no device that is known, and counts as one.
     assert await rows(services.db, counted) == [(False, 2), (True, 2)]

@@ -17,6 +17,7 @@ from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.clock import FIVE_MINUTES, advance
 from tests.support.crash import lose_publications
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 
 
 async def leave_unpublished(services: Services) -> None:
@@ -36,7 +37,7 @@ async def test_the_sweep_publishes_a_change_that_was_not_published(services: Ser
     async with aclosing(services.topics.subscribe()) as feed:
         assert isinstance(await anext(feed), Subscribed)
         assert await publish_outbox(services) == 1
-        changes = await asyncio.wait_for(anext(feed), 5)
+        changes = await asyncio.wait_for(anext(feed), WITHIN_S)
     assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
     assert await publish_outbox(services) == 0
@@ -54,7 +55,7 @@ async def test_the_sweep_publishes_the_newest_balance_and_settles_without_a_door
         await services.post_commit.drain()
         newest = Balance()
         while newest.seq < 4:
-            changes = await asyncio.wait_for(anext(feed), 5)
+            changes = await asyncio.wait_for(anext(feed), WITHIN_S)
             assert isinstance(changes, list)
             newest = changes[-1].balance
     assert newest == Balance(active=52, seq=4)

@@ -21,6 +21,7 @@ from engage.settings import Settings
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 from tests.support.generated_cases import cases
 from tests.support.orders import (
     PROGRAM,
@@ -275,12 +276,12 @@ async def test_points_are_not_taken_back_before_they_became_active(
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'
     """
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         async with transaction(other.db) as conn:
             await lock_balances(conn, [(PROGRAM, "m-1")])
             taking = asyncio.create_task(take_events(services, [returned(services)]))
             while await rows(other.db, waiting) == [(0,)]:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(LOOK_AGAIN_S)
             advance(services, timedelta(seconds=2))
         await taking
     taken = await rows(services.db, "SELECT at FROM entries WHERE kind = 'clawback'")
