@@ -150,3 +150,53 @@ async def test_a_backtest_is_an_operators(api: Calling) -> None:
     unknown = f"{BACKTESTS}/019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
     problem(await api.operator.get(unknown), 404, "not_found")
     problem(await api.operator.delete(unknown), 404, "not_found")
+
+
+async def approved(api: Calling, campaign: dict[str, Any]) -> None:
+    """Write a campaign, and approve it as somebody else."""
+    campaigns = "/v1/admin/campaigns"
+    for operator, path, body in (
+        (api.operator, campaigns, campaign),
+        (api.operator, f"{campaigns}/{campaign['id']}/submit", {}),
+        (api.approver, f"{campaigns}/{campaign['id']}/approve", {}),
+    ):
+        answer = await operator.post(path, body)
+        assert answer.status_code in (200, 201), answer.text
+
+
+async def test_an_approved_backtest_is_granted_once(api: Calling) -> None:
+    campaign = document(id="granted")
+    begin = advance(api.services, timedelta(minutes=10))
+    member = await api.joined()
+    assert (await member.post("/v1/fuel/taps", {})).status_code == 202
+    until = advance(api.services, timedelta(seconds=1))
+    window = {"from": begin.isoformat(), "until": until.isoformat()}
+    path = await started(api, document=campaign, **window)
+    assert problem(await api.operator.post(f"{path}/grant", {}), 409, "wrong_state")["state"] == "running"
+    await work(api.services)
+    assert (await api.operator.get(path)).json()["grant"] is None
+    refused = problem(await api.operator.post(f"{path}/grant", {}), 409, "not_approved")
+    assert refused["campaign"] == "granted"
+    await approved(api, campaign)
+    answer = await api.operator.post(f"{path}/grant", {})
+    assert answer.status_code == 202
+    begun = answer.json()["grant"]
+    assert (begun["done"], begun["members"], begun["points"]) == (False, 0, 0)
+    await work(api.services)
+    again = await api.approver.post(f"{path}/grant", {})
+    assert again.status_code == 202
+    assert again.json()["grant"] == begun | {"done": True, "members": 1, "points": 2}
+    items = (await member.get("/v1/me/credits")).json()["items"]
+    (credit,) = [each for each in items if each["rule"] == "adjustment"]
+    assert (credit["points"], credit["campaign"], credit["state"]) == (2, "granted", "active")
+
+
+async def test_one_time_of_a_campaign_is_granted_by_one_backtest(api: Calling) -> None:
+    campaign = document(id="twice")
+    first, second = await started(api, document=campaign), await started(api, document=campaign)
+    await work(api.services)
+    await approved(api, campaign)
+    assert (await api.operator.post(f"{first}/grant", {})).status_code == 202
+    refused = problem(await api.operator.post(f"{second}/grant", {}), 409, "granted_already")
+    assert first.endswith(refused["backtest_id"])
+    problem(await api.shop.post(f"{second}/grant", {}), 403, "forbidden")

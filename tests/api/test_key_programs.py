@@ -174,6 +174,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "startBacktest": ("POST", f"{campaigns}/backtests", TRIED),
         "listBacktests": ("GET", f"{campaigns}/backtests{named}", None),
         "getBacktest": ("GET", f"{campaigns}/backtests/{backtest_id}", None),
+        "grantBacktest": ("POST", f"{campaigns}/backtests/{backtest_id}/grant", {}),
         "cancelBacktest": ("DELETE", f"{campaigns}/backtests/{backtest_id}", None),
         "getMemberWithdrawal": ("GET", f"/v1/admin/withdrawals/{withdrawal_id}", None),
         "settleWithdrawal": ("POST", f"/v1/admin/withdrawals/{withdrawal_id}/settle", {}),

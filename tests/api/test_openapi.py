@@ -99,7 +99,7 @@ VERBS = (
         "change",
         "create",
         *("duplicate", "end", "enter", "erase", "fail"),
-        "get",
+        *("get", "grant"),
         "hold",
         "list",
         "merge",

@@ -1,4 +1,6 @@
-"""Workers are killed in the middle of a backtest: its result is the same."""
+"""Workers are killed in the middle of a backtest or a grant: the result is the same, and each gain is
+given once.
+"""
 
 import asyncio
 import os
@@ -12,13 +14,14 @@ import pytest
 from sqlalchemy import text
 
 from engage.flows.backtests import finish
+from engage.flows.backtests.grant import grant_backtest
 from engage.flows.backtests.start import show_backtest
 from engage.runtime.services import Services
 from engage.settings import Settings, to_environment
 from tests.durability.try_backtests import WAIT_FOR
 from tests.support.audit import assert_audit_is_clean
-from tests.support.backtests import backtest, start
-from tests.support.campaigns import boost, document
+from tests.support.backtests import backtest, done, start
+from tests.support.campaigns import approve, boost, document, operator
 from tests.support.database import rows
 from tests.support.tiers import join, services_with_tiers, tap
 
@@ -67,6 +70,12 @@ async def until_blocked(services: Services, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
+async def kill(*processes: asyncio.subprocess.Process) -> None:
+    for process in processes:
+        process.kill()
+        assert await process.wait() != 0
+
+
 @pytest.mark.parametrize("budget", [None, {"points": 25}])
 async def test_killed_workers_leave_their_parts_to_others(
     services: Services, monkeypatch: pytest.MonkeyPatch, budget: Any
@@ -79,16 +88,38 @@ async def test_killed_workers_leave_their_parts_to_others(
         await locking.execute(text(f"SELECT pg_advisory_xact_lock({WAIT_FOR})"))
         id_ = await start(services, draft)
         await until_blocked(services, 2)
-        for process in (first, second):
-            process.kill()
-            assert await process.wait() != 0
+        await kill(first, second)
         await locking.rollback()
-        half = await show_backtest(services, id_)
-        assert half.progress == pytest.approx(2 * PER_PART / MEMBERS * (1 if budget is None else 0.9))
-        async with worker(services), asyncio.timeout(PATIENCE_S):
-            while (shown := await show_backtest(services, id_)).state == "running":
-                assert shown.progress >= half.progress
-                await asyncio.sleep(0.05)
+    half = await show_backtest(services, id_)
+    assert half.progress == pytest.approx(2 * PER_PART / MEMBERS * (1 if budget is None else 0.9))
+    async with worker(services), asyncio.timeout(PATIENCE_S):
+        while (shown := await show_backtest(services, id_)).state == "running":
+            assert shown.progress >= half.progress
+            await asyncio.sleep(0.05)
     assert shown.result == alone
     counted = "SELECT count(*), sum(members) FROM backtest_parts WHERE backtest_id = :id AND state = 'closed'"
     assert await rows(services.db, counted, id=id_) == [(MEMBERS // PER_PART, MEMBERS)]
+
+
+async def test_killed_workers_give_each_gain_once(services: Services) -> None:
+    draft = document(boosts=[boost("fuel", multiply=2)], budget={"points": 3 * MEMBERS})
+    id_ = await start(services, draft)
+    await done(services, id_)
+    await approve(services, draft)
+    async with services.db.connect() as locking, worker(services) as first, worker(services) as second:
+        # A worker gives to a batch, and waits with the next one given. The other one waits too, perhaps for
+        # the budget.
+        await locking.execute(text(f"SELECT pg_advisory_xact_lock({WAIT_FOR})"))
+        await grant_backtest(services, id_, operator=operator("finance"))
+        await until_blocked(services, 2)
+        await kill(first, second)
+        await locking.rollback()
+    half = await show_backtest(services, id_)
+    assert half.grant is not None
+    assert half.grant.members in (PER_PART, 2 * PER_PART)
+    async with worker(services), asyncio.timeout(PATIENCE_S):
+        while (shown := (await show_backtest(services, id_)).grant) is not None and not shown.done:
+            await asyncio.sleep(0.05)
+    given = "SELECT member_id, points FROM credits WHERE rule_id = 'adjustment' ORDER BY member_id"
+    expected = [(member, 3) for member in sorted(f"m-{number}" for number in range(MEMBERS))]
+    assert await rows(services.db, given) == expected

@@ -1,5 +1,6 @@
 """Adjustments: corrections by operators. Each has a reference, under which it is made once."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -58,40 +59,50 @@ async def read_adjustment(conn: AsyncConnection, key: MemberKey, reference: str)
     return None if row is None else from_row(Adjustment, row)
 
 
-async def add_adjustment(conn: AsyncConnection, adjustment: Adjustment) -> None:
-    await conn.execute(insert(adjustments).values(msgspec.structs.asdict(adjustment)))
+class AdjustingCredit(msgspec.Struct, frozen=True, kw_only=True):
+    """A credit that is active at once, `at` which it is given. `campaign` pays for it, if one does."""
+
+    program_id: str
+    member_id: str
+    id: UUID
+    points: int
+    reference: str
+    version: str
+    why: dict[str, Any]
+    at: datetime
+    expires_at: datetime | None
+    campaign: str | None = None
 
 
-async def add_adjusting_credit(
-    conn: AsyncConnection,
-    key: MemberKey,
-    id_: UUID,
-    points: int,
-    *,
-    reference: str,
-    version: str,
-    why: dict[str, Any],
-    now: datetime,
-    expires_at: datetime | None,
-) -> None:
-    """Add a credit that is active at once. The member's balance is locked."""
-    row = {
-        "program_id": key[0],
-        "member_id": key[1],
-        "id": id_,
-        "source_key": adjustment_reference(reference),
+async def add_adjustments(conn: AsyncConnection, added: Sequence[Adjustment]) -> None:
+    if added:
+        await conn.execute(insert(adjustments), [msgspec.structs.asdict(each) for each in added])
+
+
+async def add_adjusting_credits(conn: AsyncConnection, added: Sequence[AdjustingCredit]) -> None:
+    """Add credits of members whose balances are locked."""
+    if added:
+        await conn.execute(insert(credits), [_row(credit) for credit in added])
+
+
+def _row(credit: AdjustingCredit) -> dict[str, Any]:
+    return {
+        "program_id": credit.program_id,
+        "member_id": credit.member_id,
+        "id": credit.id,
+        "source_key": adjustment_reference(credit.reference),
         "rule_id": ADJUSTMENT_RULE,
-        "program_version": version,
-        "points": points,
+        "program_version": credit.version,
+        "points": credit.points,
+        "campaign": credit.campaign,
         "state": "active",
-        "activity_at": now,
-        "accepted_at": now,
-        "due_at": now,
-        "active_at": now,
-        "expires_at": expires_at,
-        "why": msgspec.to_builtins(why),
+        "activity_at": credit.at,
+        "accepted_at": credit.at,
+        "due_at": credit.at,
+        "active_at": credit.at,
+        "expires_at": credit.expires_at,
+        "why": msgspec.to_builtins(credit.why),
     }
-    await conn.execute(insert(credits).values(row))
 
 
 async def read_posted(conn: AsyncConnection, adjustment: Adjustment) -> AdjustmentEntry:

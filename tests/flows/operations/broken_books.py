@@ -39,6 +39,18 @@ def _attempts(count: int, *, credit: str = "NULL") -> str:
     """
 
 
+def _backtests(count: int, *, state: str, granted: bool) -> str:
+    """Backtests of one campaign and window."""
+    at = "now()" if granted else "NULL"
+    return f"""
+        INSERT INTO backtests (program_id, id, campaign_id, document, from_at, until_at, created_at, operator,
+                               state, granted_at, granted_by)
+        SELECT 'playground', uuidv7(), 'double', '{{}}', now() - interval '2 days', now(), now(), 'o',
+               '{state}', {at}, '{"o" if granted else ""}'
+        FROM generate_series(1, {count})
+    """
+
+
 def _referral(**columns: str) -> str:
     """A referral of m-2 by m-1, with these columns."""
     names = "".join(f", {name}" for name in columns)
@@ -101,6 +113,22 @@ BROKEN = [
     ),
     ("campaigns_pay_what_they_say", "UPDATE credits SET points = points + 1 WHERE beside = 'double'"),
     ("campaigns_pay_what_they_say", "UPDATE credits SET source_key = 'x+double' WHERE beside = 'double'"),
+    (
+        "grants_are_posted",
+        """
+        INSERT INTO backtest_gains (program_id, member_id, backtest_id, points, granted_points)
+        VALUES ('playground', 'm-1', uuidv7(), 5, 5)
+        """,
+    ),
+    ("windows_are_granted_once", _backtests(2, state="done", granted=True)),
+    (
+        "parts_are_apart",
+        f"""
+        WITH added AS ({_backtests(1, state="running", granted=False)} RETURNING program_id, id)
+        INSERT INTO backtest_parts (program_id, backtest_id, after_member, to_member, members)
+        SELECT program_id, id, 'b', 'c', 1 FROM added
+        """,
+    ),
     ("orders_keep_their_version", "UPDATE orders SET program_version = '1'"),
     ("boosts_have_bases", "UPDATE credits SET source_key = 'gift+' || beside WHERE beside IS NOT NULL"),
     ("boosts_have_bases", "UPDATE credits SET rule_id = 'fuel' WHERE beside IS NOT NULL"),

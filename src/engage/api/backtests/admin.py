@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from engage.api.http.answers import Answer, answer
-from engage.api.http.bodies import check_query, mistakes, read_body
+from engage.api.http.bodies import check_query, mistakes, read_body, read_empty
 from engage.api.http.callers import approver_of, opened_programs, operator_idempotency, operator_of
 from engage.api.http.campaign_documents import DOCUMENT_BYTES
 from engage.api.http.idempotency import keyed
@@ -24,6 +24,7 @@ from engage.decoding.malformed import Malformed
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Code, Refusal, UseCase
+from engage.flows.backtests.grant import grant_backtest
 from engage.flows.backtests.start import (
     BacktestView,
     InvalidWindow,
@@ -159,6 +160,29 @@ class BacktestController(Controller):
         check_query(request)
         key.check((await show_backtest(api.services, backtest_id)).program)
         return answer(await cancel_backtest(api.services, backtest_id))
+
+    @post(
+        "/{backtest_id:uuid}/grant",
+        status_code=202,
+        security=(APPROVER,),
+        operation_id="grantBacktest",
+        summary="Grant what the window would have paid",
+        response_description="Workers give the points. `grant` says how far they are.",
+        opt=contract(UseCase.GRANT_BACKTEST, repeat=Repeat.HARMLESS),
+    )
+    async def grant(
+        self, request: Request[Any, Any, Any], backtest_id: BacktestIdParameter
+    ) -> Answer[BacktestView]:
+        """Once, and after the approval of the very document that was tried. Each member gets what they would
+        have gained, less what was taken back since, as an `adjustment` that names the campaign. Its budget
+        counts. Whoever alone started the backtest and approved the document needs another operator for it.
+        """
+        api, key = await approver_of(request.scope)
+        check_query(request)
+        await read_empty(request)
+        key.check((await show_backtest(api.services, backtest_id)).program)
+        await grant_backtest(api.services, backtest_id, operator=key.operator)
+        return answer(await show_backtest(api.services, backtest_id), 202)
 
 
 def _decoded(body: bytes) -> BacktestRequest:

@@ -48,8 +48,9 @@ FROM {NUMBERS}, generate_series(CAST(:taps AS int), :taps + CAST(:orders AS int)
 """)  # noqa: S608
 
 _VERSION: Final = text("""
-INSERT INTO campaign_versions (program_id, campaign_id, version, revision, document, authors, approved)
-VALUES (:program_id, :campaign_id, 1, 1, CAST(:document AS jsonb), '{bench}', true)
+INSERT INTO campaign_versions (program_id, campaign_id, version, revision, document, authors, author_ids,
+                               approved)
+VALUES (:program_id, :campaign_id, 1, 1, CAST(:document AS jsonb), '{bench}', '{bench}', true)
 """)
 _ACTION: Final = text("""
 INSERT INTO campaign_actions (program_id, campaign_id, number, kind, version, at, effective_at, operator)

@@ -63,6 +63,7 @@ class UseCase(Enum):
     MOVE_CAMPAIGN = auto()  # Reject, pause, resume, end.
     START_BACKTEST = auto()
     CANCEL_BACKTEST = auto()
+    GRANT_BACKTEST = auto()
     REPORT_LIABILITY = auto()
     REPORT_BALANCE = auto()
     ISSUE_TOKEN = auto()

@@ -12,7 +12,6 @@ from engage.domain.backtests.budget import Cut, is_since
 from engage.domain.backtests.sums import Days, Event
 from engage.domain.backtests.trial import Times, Trial, Window, as_tried, times_of
 from engage.domain.campaigns.composition import with_rules
-from engage.domain.campaigns.definition import Campaign
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program import versions
 from engage.domain.program.program import Program
@@ -97,7 +96,7 @@ async def job_of(services: Services, backtest: Backtest) -> Job:
     async with one_statement(services.db) as conn:
         published = (await services.campaigns.at(conn, backtest.created_at)).get(backtest.program_id)
     programs = services.programs.versions(backtest.program_id)
-    draft = msgspec.convert(backtest.document, Campaign)
+    draft = backtest.campaign
     window = window_of(backtest)
     times = times_of(draft, window, zones_of(programs))
     trial = Trial(as_tried(draft, window, times), () if published is None else published.published)

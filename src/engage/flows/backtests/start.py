@@ -21,7 +21,7 @@ from engage.runtime.database import one_statement, transaction
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
-from engage.store.backtests import jobs
+from engage.store.backtests import gains, jobs
 from engage.store.backtests.jobs import Backtest, BacktestState
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -42,8 +42,20 @@ class StartedBacktest(Struct, frozen=True):
     backtest_id: UUID
 
 
+class GrantView(Struct, frozen=True, kw_only=True):
+    """The points of a grant that were given so far, and to how many members. `done`: all have theirs."""
+
+    at: datetime
+    operator: str
+    done: bool
+    members: int
+    points: int
+
+
 class BacktestView(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A backtest as operators see it. `result` is that of one that is done, `reason` why one has failed."""
+    """A backtest as operators see it. `result` is that of one that is done, `reason` why one has failed.
+    `grant` is null until the gains are granted.
+    """
 
     backtest_id: UUID
     program: str
@@ -56,6 +68,7 @@ class BacktestView(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     progress: float
     result: BacktestResult | None
     reason: str | None
+    grant: GrantView | None
 
 
 async def start_backtest(
@@ -151,10 +164,14 @@ async def _views(conn: AsyncConnection, backtests: Sequence[Backtest]) -> list[B
     # Before all members are in parts, the share of those who are done is unknown.
     running = [each.id for each in backtests if each.state == "running" and each.planned_to is None]
     progress = await jobs.read_progress(conn, running) if running else {}
-    return [_view(each, progress.get(each.id, each.progress)) for each in backtests]
+    granting = [each.id for each in backtests if each.granted_at is not None]
+    granted = await gains.read_granted(conn, granting) if granting else {}
+    return [
+        _view(each, progress.get(each.id, each.progress), granted.get(each.id, (0, 0))) for each in backtests
+    ]
 
 
-def _view(backtest: Backtest, progress: float) -> BacktestView:
+def _view(backtest: Backtest, progress: float, granted: tuple[int, int]) -> BacktestView:
     return BacktestView(
         backtest_id=backtest.id,
         program=backtest.program_id,
@@ -167,4 +184,17 @@ def _view(backtest: Backtest, progress: float) -> BacktestView:
         progress=round(progress, 3),
         result=None if backtest.result is None else msgspec.convert(backtest.result, BacktestResult),
         reason=backtest.reason,
+        grant=_grant(backtest, *granted),
+    )
+
+
+def _grant(backtest: Backtest, members: int, points: int) -> GrantView | None:
+    if backtest.granted_at is None or backtest.granted_by is None:
+        return None
+    return GrantView(
+        at=backtest.granted_at,
+        operator=backtest.granted_by,
+        done=backtest.granted_all,
+        members=members,
+        points=points,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.refusals import Unavailable
 from engage.flows.backtests.decide import Stopped, decide_part
 from engage.flows.backtests.finish import close_part, end, plan
+from engage.flows.backtests.give import give_some
 from engage.flows.backtests.job import job_of
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
@@ -34,10 +35,10 @@ async def work_always(services: Services, turned: Callable[[], None]) -> Never:
 
 
 async def take_step(services: Services) -> bool:
-    """Divide members into parts, decide or close a part, or end a backtest; False where there is nothing to
-    do that nobody else does. Raises Unavailable.
+    """Divide members into parts, decide or close a part, end a backtest, or give some of a grant; False where
+    there is nothing to do that nobody else does. Raises Unavailable.
     """
-    for step in (_plan, _do_part, _end):
+    for step in (_plan, _do_part, _end, give_some):
         if await step(services):
             return True
     return False

@@ -16,10 +16,11 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.ledger.accounts import Accounts, open_accounts
 from engage.ledger.adjustments import (
+    AdjustingCredit,
     Adjustment,
     AdjustmentEntry,
-    add_adjusting_credit,
-    add_adjustment,
+    add_adjusting_credits,
+    add_adjustments,
     read_adjustment,
     read_posted,
 )
@@ -128,7 +129,7 @@ async def _adjust(
         at=now,
         entry_seq=account.opened.seq + position,
     )
-    await add_adjustment(conn, adjustment)
+    await add_adjustments(conn, [adjustment])
     return adjustment
 
 
@@ -158,17 +159,18 @@ async def _give(
         "inputs": {"points": request.points},
         "trace": [step(TraceCode.ADJUSTED, reason=request.reason)],
     }
-    await add_adjusting_credit(
-        conn,
-        key,
-        id_,
-        request.points,
+    credit = AdjustingCredit(
+        program_id=key[0],
+        member_id=key[1],
+        id=id_,
+        points=request.points,
         reference=request.reference,
         version=program.version,
         why=why,
-        now=now,
+        at=now,
         expires_at=ends_at,
     )
+    await add_adjusting_credits(conn, [credit])
     lot = Lot(id_, request.points, request.points, 0, now, ends_at)
     account.open_lot(lot, now, kind="adjustment", out_of="adjusted", reference=reference)
 

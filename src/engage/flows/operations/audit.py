@@ -16,6 +16,7 @@ from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import programs as store
+from engage.store.backtests.checks import BACKTEST_CHECKS
 from engage.store.campaigns.actions import read_all as read_all_actions
 from engage.store.campaigns.checks import CAMPAIGN_CHECKS
 from engage.store.campaigns.versions import read_approved
@@ -46,6 +47,7 @@ CHECKS = (
     *TIER_CHECKS,
     *WITHDRAWAL_CHECKS,
     *CAMPAIGN_CHECKS,
+    *BACKTEST_CHECKS,
     *SEGMENT_CHECKS,
     *STORE_CHECKS,
 )

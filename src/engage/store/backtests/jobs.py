@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Select, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.campaigns.definition import Campaign
 from engage.schema.backtests import backtests
 from engage.schema.rows import columns, from_row
 
@@ -53,13 +54,31 @@ FOR UPDATE OF b SKIP LOCKED
 _DELETE_OLD = text("""
 DELETE FROM backtests WHERE (program_id, id) IN (
     SELECT b.program_id, b.id FROM backtests b
-    WHERE b.ended_at < :before
+    WHERE b.ended_at < :before AND b.granted_at IS NULL
       AND NOT EXISTS (
           SELECT FROM backtest_gains g WHERE g.program_id = b.program_id AND g.backtest_id = b.id)
       AND NOT EXISTS (
           SELECT FROM backtest_parts p WHERE p.program_id = b.program_id AND p.backtest_id = b.id)
     LIMIT :limit FOR UPDATE OF b SKIP LOCKED
 )
+""")
+
+_OVERLAPPING = text("""
+SELECT id FROM backtests
+WHERE program_id = :program_id AND campaign_id = :campaign_id AND granted_at IS NOT NULL
+  AND from_at < :until_at AND until_at > :from_at
+ORDER BY granted_at LIMIT 1
+""")
+
+_LOCK_GRANTED = text("""
+SELECT b.program_id, b.id FROM backtests b
+WHERE b.granted_at IS NOT NULL AND NOT b.granted_all
+  AND NOT EXISTS (
+      SELECT FROM backtest_gains g
+      WHERE g.program_id = b.program_id AND g.backtest_id = b.id AND g.granted_points IS NULL
+  )
+ORDER BY b.granted_at LIMIT 1
+FOR UPDATE OF b SKIP LOCKED
 """)
 
 _IS_RUNNING = text("SELECT state = 'running' FROM backtests WHERE program_id = :program_id AND id = :id")
@@ -85,10 +104,18 @@ class Backtest(Struct, frozen=True, kw_only=True):
     progress: float = 0.0
     reason: str | None = None
     ended_at: datetime | None = None
+    granted_at: datetime | None = None
+    granted_by: str | None = None
+    granted_all: bool = False
 
     @property
     def key(self) -> BacktestKey:
         return self.program_id, self.id
+
+    @property
+    def campaign(self) -> Campaign:
+        """The document that is tried."""
+        return msgspec.convert(self.document, Campaign)
 
 
 async def lock_all(conn: AsyncConnection) -> None:
@@ -151,8 +178,22 @@ def _select(key: BacktestKey) -> Select[Any]:
 
 
 async def delete_old(conn: AsyncConnection, *, before: datetime, limit: int) -> int:
-    """Delete backtests that ended before a time, and of which nothing else is left; how many."""
+    """Delete backtests that ended before a time, of which nothing else is left, and nothing was granted; how
+    many.
+    """
     return (await conn.execute(_DELETE_OLD, {"before": before, "limit": limit})).rowcount
+
+
+async def read_granted_overlap(conn: AsyncConnection, backtest: Backtest) -> UUID | None:
+    """Read the backtest of the same campaign that was granted for a window which overlaps this one's."""
+    values = {name: getattr(backtest, name) for name in ("program_id", "campaign_id", "from_at", "until_at")}
+    found: UUID | None = (await conn.execute(_OVERLAPPING, values)).scalar()
+    return found
+
+
+async def lock_granted(conn: AsyncConnection) -> Backtest | None:
+    """Lock a backtest whose grant all members have, and that is not noted yet."""
+    return await _locked(conn, _LOCK_GRANTED)
 
 
 async def _locked(conn: AsyncConnection, statement: Any) -> Backtest | None:
