@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "runtime": BASE | ADAPTERS | {"direct_sql"},
     "flows": BASE | ADAPTERS | {"runtime"},
-    **dict.fromkeys(("api", "console", "feed", "workers"), BELOW_THE_EDGE),
+    **dict.fromkeys(("console", "feed", "workers"), BELOW_THE_EDGE),
+    "api": BELOW_THE_EDGE | {"console"},
     "embedded": {"settings", "sandbox_secrets"},
     "cli": BELOW_THE_EDGE | {"embedded", "api", "feed", "workers", "bench"},
     "bench": BELOW_THE_EDGE | {"embedded", "api", "feed"},
@@ -86,7 +87,18 @@ DOMAIN_MAY_IMPORT = {
 
 # Packages and modules of engage.domain. `document` is below the sections of documents, `program` above them.
 DOMAIN_BOTTOM_UP = [
-    *("fairness", "refusals", "keys", "calendar", "codes", "money", "activity", "document", "tasks"),
+    *(
+        "fairness",
+        "refusals",
+        "keys",
+        "operators",
+        "calendar",
+        "codes",
+        "money",
+        "activity",
+        "document",
+        "tasks",
+    ),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("challenges", "quizzes", "tiers", "leaderboards"),
@@ -101,7 +113,7 @@ FLOWS_BOTTOM_UP = [
     *("quizzes", "draws", "games", "tiers"),
     *("challenges", "leaderboards"),
     *("campaigns", "backtests"),
-    *("scheduled", "reads", "operations"),
+    *("operators", "scheduled", "reads", "operations"),
 ]
 
 TIME_READERS = {

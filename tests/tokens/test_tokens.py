@@ -248,7 +248,15 @@ async def test_the_cache_of_tokens_is_bounded(
 
 async def test_sandbox_tokens_are_valid_for_a_day(tmp_path: Path) -> None:
     private = OKPAlgorithm.to_jwk(ED, as_dict=True) | {"kid": "ed"}
-    secrets = SandboxSecrets(signing_key=private, shop_key="", admin_key="", approver_key="", pepper="")
+    secrets = SandboxSecrets(
+        signing_key=private,
+        shop_key="",
+        admin_key="",
+        approver_key="",
+        pepper="",
+        admin_password="",
+        approver_password="",
+    )
     file = write(tmp_path / "jwks.json", ED_JWK)
     day = timedelta(hours=24)
     long = sign(secrets, "eu-mi-points", "ana", day)

@@ -8,9 +8,12 @@ from litestar import Litestar
 from engage.api.controllers import controllers
 from engage.api.http.application import Application
 from engage.api.http.context import STATE, Api, open_api
+from engage.api.http.loopback import loopback_host
 from engage.api.http.problems import BODY_BYTES, to_problem
 from engage.api.site import DemoController, reference_of
 from engage.clock import Clock
+from engage.console import context as console
+from engage.console.site import console_router
 from engage.settings import Settings
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -22,7 +25,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_api(settings, clock) as api:
-            app.state[STATE] = api
+            _open(app, api)
             yield
 
     return _app(settings, lifespan=[lifespan])
@@ -31,15 +34,25 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
 def app_of(api: Api) -> Litestar:
     """Make an application of an open API. Its lifespan does nothing."""
     app = _app(api.services.settings, lifespan=[])
-    app.state[STATE] = api
+    _open(app, api)
     return app
+
+
+def _open(app: Litestar, api: Api) -> None:
+    app.state[STATE] = api
+    app.state[console.STATE] = console.Console(api.services, api.sandbox, api.check)
 
 
 def _app(settings: Settings, lifespan: list[Lifespan]) -> Litestar:
     sandbox = settings.sandbox is not None
     contract = controllers(sandbox=sandbox)
     return Application(
-        [*contract, reference_of(contract), *([DemoController] if sandbox else [])],
+        [
+            *contract,
+            reference_of(contract),
+            *([DemoController] if sandbox else []),
+            console_router([loopback_host] if sandbox else []),
+        ],
         lifespan=lifespan,
         exception_handlers={Exception: to_problem},
         request_max_body_size=BODY_BYTES,

@@ -26,7 +26,7 @@ from engage.domain.refusals import UseCase
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.advance_clock import advance_clock
 from engage.runtime.services import Services
-from engage.sandbox_secrets import SandboxSecrets
+from engage.sandbox_secrets import ConsoleAccount, SandboxSecrets
 from engage.tokens.signing import SANDBOX_LIFETIME, sign
 
 ADULT_YEARS: Final = 30
@@ -45,7 +45,8 @@ class SandboxProgram(Struct, frozen=True):
 
 class Sandbox(Struct, frozen=True):
     """`now`: the time of the test clock, which every time decision follows. The keys are for the shop's and
-    the operators' calls; with the approver's, a campaign of the operator can be approved.
+    the operators' calls; with the approver's, a campaign of the operator can be approved. With the accounts
+    operators sign in to the console.
     """
 
     now: datetime
@@ -53,6 +54,7 @@ class Sandbox(Struct, frozen=True):
     shop_key: str
     admin_key: str
     approver_key: str
+    console: list[ConsoleAccount]
     programs: list[SandboxProgram]
 
 
@@ -129,7 +131,7 @@ class SandboxController(Controller):
         feed_url = api.services.settings.feed_url
         programs = _programs(api.services, now)
         keys = secrets.shop_key, secrets.admin_key, secrets.approver_key
-        return answer(Sandbox(now, feed_url, *keys, programs))
+        return answer(Sandbox(now, feed_url, *keys, secrets.console, programs))
 
     @post(
         "/members",

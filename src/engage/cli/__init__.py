@@ -18,6 +18,7 @@ COMMANDS = {
     "program": ("engage.cli.program:program", "Check and show program documents."),
     "campaign": ("engage.cli.campaign:campaign", "Check, push and export campaigns."),
     "keys": ("engage.cli.keys:keys", "Make and revoke keys of the shop and of operators."),
+    "operators": ("engage.cli.operators:operators", "Create and reset operators of the console."),
     "audit": ("engage.cli.audit:audit", "Prove that every point is accounted for."),
     "draw": ("engage.cli.draw:draw", "Check the certificate of a draw."),
     "payouts": ("engage.cli.payouts:payouts", "Compare withdrawals with what the provider paid."),
@@ -36,7 +37,7 @@ COMMANDS = {
 PANELS = {
     "On one machine": ["up"],
     "Programs and points": [
-        *("program", "campaign", "segment", "import", "keys"),
+        *("program", "campaign", "segment", "import", "keys", "operators"),
         *("audit", "draw", "game", "payouts", "rebuild", "report"),
     ],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],

@@ -23,7 +23,7 @@ def keys() -> None:
     """Make, list, bind and revoke keys of the shop's servers and of operators."""
 
 
-def _programs_options(command: Callable[..., None]) -> Callable[..., None]:
+def programs_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which programs a key opens."""
     one = click.option(
         "--program", "programs", multiple=True, help="A program that it opens. Repeat for more."
@@ -39,11 +39,11 @@ def _programs_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--scope", type=click.Choice(get_args(Scope)), required=True, help="The part of the API it opens."
 )
-@_programs_options
+@programs_options
 @data_option
 def create(name: str, scope: Scope, programs: tuple[str, ...], all_programs: bool, data: Path | None) -> None:
     """Make a key. It is shown only now, because only its hash is stored."""
-    opened = _opened(programs, all_programs=all_programs)
+    opened = opened_programs(programs, all_programs=all_programs)
     click.echo(run_with_database(data, lambda db: create_key(db, name=name, scopes=[scope], programs=opened)))
 
 
@@ -61,13 +61,13 @@ def list_(data: Path | None) -> None:
 
 @keys.command
 @click.argument("key_id", metavar="ID")
-@_programs_options
+@programs_options
 @data_option
 def bind(key_id: str, programs: tuple[str, ...], all_programs: bool, data: Path | None) -> None:
     """Set the programs of a key by the id that `list` shows. A running API may go by the old ones for five
     more seconds.
     """
-    opened = _opened(programs, all_programs=all_programs)
+    opened = opened_programs(programs, all_programs=all_programs)
     if not run_with_database(data, lambda db: bind_key(db, key_id, opened)):
         raise click.ClickException(f"there is no key {key_id} in use")
     click.echo(f"{key_id} opens {'every program' if opened is None else ', '.join(opened)}")
@@ -83,7 +83,7 @@ def revoke(key_id: str, data: Path | None) -> None:
     click.echo(f"{key_id} is revoked")
 
 
-def _opened(programs: tuple[str, ...], *, all_programs: bool) -> list[str] | None:
+def opened_programs(programs: tuple[str, ...], *, all_programs: bool) -> list[str] | None:
     """Return the programs of a key, None for every program. Raises click.UsageError."""
     if all_programs == bool(programs):
         raise click.UsageError("name the programs of the key with --program, or say --all-programs")

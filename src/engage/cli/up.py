@@ -12,7 +12,7 @@ from engage.cli.screen import Screen
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.refusals import Refusal, Unavailable
-from engage.embedded import bytecode, ports, processes
+from engage.embedded import bytecode, ports, processes, secrets
 from engage.embedded.child_process import POLL_S, SAY_EVERY_S, ProcessSpec, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
 from engage.embedded.errors import InstallationError, ProcessFailed
@@ -231,6 +231,9 @@ _readiness = msgspec.json.Decoder(_Readiness)
 def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> None:
     base = f"http://{_in_url(settings.api_host)}:{settings.api_port}"
     screen.show_address("demo store page", f"{base}/")
+    screen.show_address("console", f"{base}/console")
+    for account in secrets.ensure(folder).console:
+        screen.show_address(f"  its {account.role}", f"{account.email}  {account.password}")
     screen.show_address("API reference", f"{base}/docs")
     screen.show_address("health", f"{base}/health/ready")
     screen.show_address("feed", settings.feed_url)

@@ -54,6 +54,8 @@ def _new_secrets() -> SandboxSecrets:
         admin_key=new_key(),
         approver_key=new_key(),
         pepper=secrets.token_urlsafe(32),
+        admin_password=secrets.token_urlsafe(12),
+        approver_password=secrets.token_urlsafe(12),
     )
 
 

@@ -44,6 +44,15 @@ class Api(Struct):
     closing: bool = False  # It still answers, and is ready no more.
     under_way: dict[tuple[str, str], asyncio.Event] = {}
 
+    def check(self) -> None:
+        """Raises Unavailable until the database has been reached for the first time, while the machine's
+        clock is too far off, and while the program versions that are known are too old.
+        """
+        if not self.started:
+            raise Unavailable("postgres")
+        self.services.clock.check()
+        self.services.programs.check()
+
     def close(self) -> None:
         """Say that this process ends, so that proxies send no more requests."""
         self.closing = True
@@ -55,14 +64,9 @@ def api_of(scope: Scope) -> Api:
 
 
 def started_api_of(scope: Scope) -> Api:
-    """Raises Unavailable until the database has been reached for the first time, while the machine's clock is
-    too far off, and while the program versions that are known are too old.
-    """
+    """The open API, which can work. Raises Unavailable, as `Api.check`."""
     api = api_of(scope)
-    if not api.started:
-        raise Unavailable("postgres")
-    api.services.clock.check()
-    api.services.programs.check()
+    api.check()
     return api
 
 

@@ -28,13 +28,18 @@ _ADDRESS: Final = re.compile(
 
 def loopback_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Guard a controller. Raises Refusal wrong_host; unsupported_media_type for a body that is not JSON."""
-    hosts = connection.headers.getall("host", [])
-    if len(hosts) != 1 or not _is_allowed(connection, hosts[0]):
-        raise Refusal(Code.WRONG_HOST)
+    loopback_host(connection, _handler)
     if isinstance(connection, Request) and connection.method == "POST":
         media_type, _, _ = connection.headers.get("content-type", "").partition(";")
         if media_type.strip().lower() != "application/json":
             raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE)
+
+
+def loopback_host(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """Guard pages whose forms have tokens of their own. Raises Refusal wrong_host."""
+    hosts = connection.headers.getall("host", [])
+    if len(hosts) != 1 or not _is_allowed(connection, hosts[0]):
+        raise Refusal(Code.WRONG_HOST)
 
 
 def _is_allowed(connection: ASGIConnection[Any, Any, Any, Any], host: str) -> bool:

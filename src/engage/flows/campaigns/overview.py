@@ -48,11 +48,18 @@ class CampaignItem(Struct, frozen=True, kw_only=True):
 class Wanted(Struct, frozen=True, kw_only=True):
     """The campaigns that are asked for: with a version in this state that was approved last or is the newest,
     and with some time after `start` and before `end`: instants, or local times as in the documents.
+    `text` is a part of the id or of a title.
     """
 
     state: WantedState | None = None
     start: datetime | None = None
     end: datetime | None = None
+    text: str = ""
+
+    def names(self, campaign: Campaign) -> bool:
+        """Return whether the text that is asked for is a part of a campaign's names."""
+        names = (campaign.id, *campaign.title.values())
+        return not self.text or any(self.text.casefold() in name.casefold() for name in names)
 
 
 class _Found(Struct, frozen=True):
@@ -105,6 +112,8 @@ def _found(stored: Iterable[StoredCampaign], wanted: Wanted, now: datetime) -> I
             ]
         for shown in versions[:1]:
             document = document_of(shown)
+            if not wanted.names(document):
+                continue
             zones = zones_of(document, campaign.programs)
             begins = document.first_instant(zones)
             if _is_within(document, zones, wanted):

@@ -1,0 +1,1 @@
+"""Campaigns: the calendar and the list, the editor, trials, versions, reports."""

@@ -1,0 +1,86 @@
+"""The first page: what runs when, and every campaign with its state, points and budget."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final, get_args
+
+from litestar import Controller, get
+from litestar.response import Response
+
+from engage.console.campaigns.calendar import Month, month_of
+from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
+from engage.console.permissions import needs
+from engage.console.rendering import page
+from engage.domain.campaigns.lifecycle import State
+from engage.domain.operators.roles import Permission
+from engage.flows.campaigns.overview import CampaignItem, Place, Wanted, list_campaigns
+
+STATES: Final = get_args(State)
+
+# Local days reach this far beyond the month in UTC.
+_ZONES: Final = timedelta(hours=15)
+_MOST_IN_MONTH: Final = 200
+_PAGE: Final = 25
+_QUERY: Final = ("program", "state", "search", "month", "after")
+
+
+class CampaignListController(Controller):
+    path = "/campaigns"
+
+    @get(opt=needs(Permission.VIEW))
+    async def campaigns(self, request: HtmlRequest) -> Response[Any]:
+        visitor = visitor_of(request)
+        program, state, search, month, after = (asked(request, name) for name in _QUERY)
+        programs = [known for known in visitor.programs if program in ("", known)]
+        chosen = state if state in STATES else None
+        wanted = Wanted(state=chosen, text=search)  # type: ignore[arg-type]  # One of the states.
+        found = await list_campaigns(visitor.services, programs, wanted, after=_place(after), limit=_PAGE + 1)
+        rows = [item for _, item in found[:_PAGE]]
+        return page(
+            request,
+            visitor,
+            "campaigns/overview.html",
+            programs=visitor.programs,
+            states=STATES,
+            chosen={"program": program, "state": chosen or "", "search": search, "month": month},
+            month=await _month(visitor, programs, month),
+            campaigns=rows,
+            next_page=_text(found[_PAGE - 1][0]) if len(found) > _PAGE else "",
+            is_first_page=not after,
+        )
+
+
+async def _month(visitor: Visitor, programs: list[str], month: str) -> Month:
+    today = visitor.services.clock.now().date()
+    first = _first_day(month) or today.replace(day=1)
+    last = month_of(first, today, ()).last
+    wanted = Wanted(
+        start=datetime.combine(first, time(), UTC) - _ZONES,
+        end=datetime.combine(last, time(), UTC) + timedelta(days=1) + _ZONES,
+    )
+    found = await list_campaigns(visitor.services, programs, wanted, after=None, limit=_MOST_IN_MONTH)
+    return month_of(first, today, [item for _, item in found if _is_planned(item)])
+
+
+def _is_planned(campaign: CampaignItem) -> bool:
+    """Drafts show in the calendar too: a marketer plans with them."""
+    return campaign.until > campaign.from_
+
+
+def _first_day(month: str) -> date | None:
+    """The first day of a month such as 2026-12; None for what is none."""
+    try:
+        return date.fromisoformat(f"{month}-01") if len(month) == len("2026-12") else None
+    except ValueError:
+        return None
+
+
+def _place(text: str) -> Place | None:
+    begins, _, key = text.partition("/")
+    program_id, _, campaign_id = key.partition("/")
+    if not campaign_id or not begins.removeprefix("-").isdecimal():
+        return None
+    return int(begins), program_id, campaign_id
+
+
+def _text(place: Place) -> str:
+    return "/".join(map(str, place))

@@ -1,0 +1,52 @@
+"""Numbers, instants, shares and money as pages show them: with their units, instants with their zone."""
+
+from datetime import date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
+from msgspec import Struct
+
+from engage.domain.money import Money
+from engage.messages.catalogue import locale_of, month_name, show
+
+_UTC: Final = "UTC"
+
+
+class Shows(Struct, frozen=True):
+    """Values as text in a language."""
+
+    language: str
+
+    def number(self, value: float) -> str:
+        return format_decimal(value, locale=locale_of(self.language))
+
+    def short(self, value: int) -> str:
+        """A large number in a few characters, such as 1.2M."""
+        return format_compact_decimal(value, locale=locale_of(self.language), fraction_digits=1)
+
+    def signed(self, value: int) -> str:
+        """A difference, with its sign."""
+        return f"+{self.number(value)}" if value > 0 else self.number(value).replace("-", "\N{MINUS SIGN}")
+
+    def share(self, value: float) -> str:
+        return format_percent(value, "#,##0.0 %", locale=locale_of(self.language))
+
+    def money(self, value: Money) -> str:
+        return show(value, self.language)
+
+    def day(self, value: date) -> str:
+        return format_date(value, "medium", locale=locale_of(self.language))
+
+    def month(self, value: date) -> str:
+        return month_name(value, self.language)
+
+    def instant(self, value: datetime, zone: str = _UTC) -> str:
+        """Day and minute in a zone, which is named after them."""
+        local = value.astimezone(ZoneInfo(zone))
+        return f"{format_datetime(local, 'd MMM y, HH:mm', locale=locale_of(self.language))} {zone}"
+
+    def local(self, value: datetime) -> str:
+        """A local date-time as a document has it: the zone is said beside it."""
+        return format_datetime(value.replace(tzinfo=None), "d MMM y, HH:mm", locale=locale_of(self.language))

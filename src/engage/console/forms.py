@@ -1,0 +1,99 @@
+"""Forms: their fields, their limits, and deeds that are done once however often a form is sent."""
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from litestar.datastructures import UploadFile
+from litestar.response import Redirect, Response
+from msgspec import Struct
+
+from engage.console.context import HtmlRequest, Visitor
+from engage.domain.refusals import Code, Refusal
+from engage.runtime.idempotency import Keyed, find_response
+from engage.store.idempotency import RequestKey, StoredResponse
+
+# Fields of every form: the session's token, and a key of the form as it was rendered.
+FORM_TOKEN: Final = "form_token"  # noqa: S105  # The name of a field.
+ONCE: Final = "once"
+
+LONGEST_KEY: Final = 64
+
+R = TypeVar("R")
+
+
+class Form(Struct, frozen=True):
+    """The fields of a form that was sent."""
+
+    fields: Mapping[str, list[Any]]
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value of a field, without blanks around it; the first of several."""
+        found = [value for value in self.fields.get(name, ()) if isinstance(value, str)]
+        return found[0].strip() if found else default
+
+    def texts(self, name: str) -> list[str]:
+        """The values of a field that may stand several times, such as boxes to tick; empty ones left out."""
+        return [
+            value.strip() for value in self.fields.get(name, ()) if isinstance(value, str) and value.strip()
+        ]
+
+    def lines(self, name: str) -> str:
+        """The text of a field with several lines, which end in a line feed."""
+        return self.text(name).replace("\r\n", "\n")
+
+    def file(self, name: str) -> UploadFile | None:
+        return next((value for value in self.fields.get(name, ()) if isinstance(value, UploadFile)), None)
+
+    def secret(self, name: str) -> str:
+        """The value of a field as it was typed, blanks included."""
+        found = [value for value in self.fields.get(name, ()) if isinstance(value, str)]
+        return found[0] if found else ""
+
+
+async def read_form(request: HtmlRequest) -> Form:
+    """Read the form of a request, which the guard has checked. It may be read again."""
+    sent = await request.form()
+    return Form({name: sent.getall(name) for name in sent})
+
+
+def new_once() -> str:
+    """Make the key of a form that is rendered."""
+    return secrets.token_urlsafe(18)
+
+
+async def do_once(
+    request: HtmlRequest,
+    visitor: Visitor,
+    action: Callable[[Keyed[R]], Awaitable[R]],
+    then: Callable[[R], str],
+) -> Response[Any]:
+    """Do what a form asks for, and go on to the page that `then` names. A form that is sent again, by a
+    double click or the back button, goes there too and does nothing.
+
+    Raises what the action raises; Refusal request_in_flight, idempotency_key_reused, invalid_request.
+    """
+    form = await read_form(request)
+    key = form.text(ONCE)
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii():
+        raise Refusal(Code.INVALID_REQUEST, errors=[{"field": ONCE, "message": "missing"}])
+    once = RequestKey(f"operator:{visitor.operator.id}", key, _fingerprint(request, form))
+    known = await find_response(visitor.services, once)
+    if known is not None:
+        return Redirect(dict(known.headers)["location"], status_code=303)
+    result = await action(Keyed(once, lambda done: _redirect(then(done))))
+    return Redirect(then(result), status_code=303)
+
+
+def _redirect(path: str) -> StoredResponse:
+    return StoredResponse(303, [("location", path)], b"")
+
+
+def _fingerprint(request: HtmlRequest, form: Form) -> bytes:
+    """Two forms with one key are the same if path and fields are."""
+    digest = hashlib.sha256(request.scope["path"].encode())
+    for name in sorted(form.fields):
+        values = form.texts(name) if name != FORM_TOKEN else []
+        digest.update(repr((name, values)).encode())
+    return digest.digest()

@@ -1,0 +1,26 @@
+"""The sections of the console, each with the permission that it needs."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from engage.console.context import Visitor
+from engage.domain.operators.roles import Permission
+
+
+class Section(Struct, frozen=True):
+    """A link of the menu. Its text is `console.section.<name>`."""
+
+    name: str
+    needs: Permission
+
+    @property
+    def path(self) -> str:
+        return f"/console/{self.name}"
+
+
+SECTIONS: Final = (Section("campaigns", Permission.VIEW),)
+
+
+def sections_for(visitor: Visitor) -> list[Section]:
+    return [section for section in SECTIONS if visitor.may(section.needs)]

@@ -1,0 +1,96 @@
+"""Pages: templates with the visitor's language, and headers that keep other sites and scripts out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar.datastructures import Cookie
+from litestar.response import Response
+
+from engage.console import assets, formats
+from engage.console.context import HtmlRequest, Visitor
+from engage.console.cookies import LANGUAGES
+from engage.console.forms import new_once
+from engage.console.navigation import sections_for
+from engage.domain.document.texts import text_in
+from engage.domain.operators.roles import Permission
+from engage.messages.catalogue import known, translate
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+
+# The key of a message that a page shows after a deed: `?done=campaign.approved`.
+DONE: Final = "done"
+
+HEADERS: Final[Mapping[str, str]] = {
+    "cache-control": "no-store",
+    "content-security-policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+_templates = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(
+    request: HtmlRequest,
+    visitor: Visitor,
+    template: str,
+    *,
+    status: int = 200,
+    cookies: list[Cookie] | None = None,
+    **values: Any,
+) -> Response[bytes]:
+    """Render a template for a visitor."""
+    body = _templates.get_template(template).render(_context(request, visitor) | values)
+    return Response(
+        body.encode(),
+        status_code=status,
+        media_type="text/html",
+        headers=dict(HEADERS),
+        cookies=cookies or [],
+    )
+
+
+def _context(request: HtmlRequest, visitor: Visitor) -> dict[str, Any]:
+    """The names that every template knows."""
+
+    def t(key: str, /, *, counted: str | None = None, **facts: Any) -> str:
+        return translate(f"console.{key}", visitor.language, facts, counted=counted)
+
+    done = request.query_params.get(DONE, "")
+    return {
+        "t": t,
+        "title_of": lambda texts: text_in(texts, visitor.language),
+        "shows": formats.Shows(visitor.language),
+        "visitor": visitor,
+        "may": lambda permission: visitor.may(Permission(permission)),
+        "sections": sections_for(visitor),
+        "path": request.scope["path"],
+        "languages": LANGUAGES,
+        "asset": assets.path_of,
+        "form_token": visitor.signed_in.session.form_token if visitor.signed_in else "",
+        "new_once": new_once,
+        "done": done if known(f"console.done.{done}") else "",
+        "sandbox": visitor.console.sandbox,
+        "is_part": "hx-request" in request.headers,
+    }

@@ -1,0 +1,93 @@
+"""The router of the console: its sections, its guard, and the pages of what goes wrong."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import structlog
+from litestar import Router, get
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    PermissionDeniedException,
+)
+from litestar.params import PathParameter
+from litestar.response import Redirect, Response
+from litestar.types import Guard
+
+from engage.console.assets import AssetController
+from engage.console.campaigns.overview import CampaignListController
+from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
+from engage.console.cookies import language_of
+from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
+from engage.console.rendering import page
+from engage.console.sign_in.pages import AccountController, SignInController
+from engage.domain.refusals import Refusal, Unavailable
+from engage.messages.refusals import refusal_message
+
+# Documents are the largest that forms send; lists of members are sent as files.
+FORM_BYTES: Final = 2 * 1024 * 1024
+
+_CONTROLLERS: Final = (AssetController, SignInController, AccountController, CampaignListController)
+
+log = structlog.get_logger()
+
+
+@get("/{rest:path}", opt=for_everybody())
+async def no_page(rest: Annotated[str, PathParameter()]) -> Response[bytes]:
+    raise NotFoundException(rest)
+
+
+def console_router(guards: Sequence[Guard] = ()) -> Router:
+    """Make the router. `guards` come before the console's own."""
+    return Router(
+        "/console",
+        route_handlers=[*_CONTROLLERS, no_page],
+        guards=[*guards, guard],
+        exception_handlers={
+            NotSignedInError: _sign_in_first,
+            HasToChangePassword: _change_password_first,
+            Exception: _problem_page,
+        },
+        request_max_body_size=FORM_BYTES,
+        include_in_schema=False,
+    )
+
+
+def _sign_in_first(request: HtmlRequest, _error: Exception) -> Response[Any]:
+    """Go to the sign-in page. A page that was being read is opened after it."""
+    back = f"?next={request.scope['path']}" if request.method == "GET" else ""
+    response = Redirect(f"/console/sign-in{back}", status_code=303)
+    if "hx-request" in request.headers:  # A part of a page cannot hold the sign-in page.
+        return Response(b"", status_code=204, headers={"hx-redirect": "/console/sign-in"})
+    return response
+
+
+def _change_password_first(_request: HtmlRequest, _error: Exception) -> Response[Any]:
+    return Redirect("/console/account", status_code=303)
+
+
+def _problem_page(request: HtmlRequest, error: Exception) -> Response[Any]:
+    """Say what is wrong and what to do. A bug is logged."""
+    visitor = request.scope["state"].get(VISITOR) or Visitor(
+        console_of(request.scope), language_of(request), None
+    )
+    facts: dict[str, Any] = {}
+    match error:
+        case Unavailable():
+            status, key = 503, "unavailable"
+        case Refusal():
+            message = refusal_message(error.code, error.facts, visitor.language)
+            status, key, facts = error.status, "refusal", {"title": message.title, "detail": message.detail}
+        case PermissionDeniedException():
+            status, key = 403, "forbidden"
+        case NotFoundException() | MethodNotAllowedException():
+            status, key = 404, "not_found"
+        case HTTPException(status_code=413):
+            status, key = 413, "too_large"
+        case HTTPException(status_code=status) if status < 500:
+            key = "bad_request"
+        case _:
+            log.error("a page failed", path=request.scope["path"], exc_info=error)
+            status, key = 500, "failed"
+    return page(request, visitor, "problem.html", status=status, problem=key, facts=facts)

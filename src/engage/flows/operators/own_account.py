@@ -1,0 +1,60 @@
+"""The own account of an operator: change the password, turn the second factor on or off."""
+
+from engage.domain.operators.passwords import Weakness, weakness_of
+from engage.flows.operators import second_factor
+from engage.flows.operators.accounts import log
+from engage.flows.operators.password_hashes import hash_password, is_right
+from engage.flows.operators.sign_in import SignedIn
+from engage.runtime.database import transaction
+from engage.runtime.services import Services
+from engage.store.operators import operators, sessions
+
+
+async def change_password(services: Services, signed_in: SignedIn, present: str, new: str) -> Weakness | bool:
+    """Set another password, and end all other sessions. Return false where the present one is wrong, or the
+    weakness of the new one. Raises Unavailable.
+    """
+    operator = signed_in.operator
+    weakness = weakness_of(new, operator.email, present=present)
+    if weakness is not None:
+        return weakness
+    if not await is_right(present, operator.password_hash):
+        return False
+    password_hash = await hash_password(new)
+    async with transaction(services.db) as conn:
+        known = await operators.lock(conn, operator.email)
+        if known is None or known.password_hash != operator.password_hash:
+            return False
+        await operators.change(conn, operator.id, password_hash=password_hash, has_to_change=False)
+        await sessions.end_all(conn, operator.id, but=signed_in.session.token_hash)
+        await log(conn, operator.email, "password_changed", by=operator.email, now=services.clock.now())
+    return True
+
+
+async def enable_second_factor(services: Services, signed_in: SignedIn, secret: str, code: str) -> bool:
+    """Ask for codes of this secret from now on, once one of them is right; false for a wrong one.
+
+    Raises Unavailable.
+    """
+    operator = signed_in.operator
+    step = second_factor.step_of(secret, code, services.clock.wall(), after=None)
+    if step is None:
+        return False
+    stored = second_factor.encrypted(services.settings, secret)
+    async with transaction(services.db) as conn:
+        await operators.lock(conn, operator.email)
+        await operators.change(conn, operator.id, totp_secret=stored, totp_step=step)
+        await log(conn, operator.email, "second_factor_on", by=operator.email, now=services.clock.now())
+    return True
+
+
+async def disable_second_factor(services: Services, signed_in: SignedIn, password: str) -> bool:
+    """Ask for codes no longer; false for a wrong password. Raises Unavailable."""
+    operator = signed_in.operator
+    if not await is_right(password, operator.password_hash):
+        return False
+    async with transaction(services.db) as conn:
+        await operators.lock(conn, operator.email)
+        await operators.change(conn, operator.id, totp_secret=None, totp_step=None)
+        await log(conn, operator.email, "second_factor_off", by=operator.email, now=services.clock.now())
+    return True

@@ -1,0 +1,62 @@
+"""The second factor: time-based one-time passwords (TOTP, RFC 6238), whose secret is stored encrypted."""
+
+import base64
+import hashlib
+import hmac
+import re
+from datetime import datetime
+from typing import Final
+
+import pyotp
+from cryptography.fernet import Fernet, InvalidToken
+
+from engage.settings import Settings
+
+STEP_S: Final = 30
+
+_SECRET: Final = re.compile(r"[A-Z2-7]{32}")
+
+# Phones' clocks differ a little: the code of the step before and after counts too.
+STEPS_OFF: Final = (0, -1, 1)
+
+
+def new_secret() -> str:
+    """Make a secret, in base32, for an authenticator app."""
+    return pyotp.random_base32()
+
+
+def is_secret(text: str) -> bool:
+    """Return whether a text may be one of these secrets."""
+    return bool(_SECRET.fullmatch(text))
+
+
+def provisioning_uri(secret: str, email: str) -> str:
+    """The address that an authenticator app reads from a QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name="engage")
+
+
+def step_of(secret: str, code: str, now: datetime, *, after: int | None) -> int | None:
+    """Return the time step that a code is right for, later than the step `after`; None for a wrong code."""
+    totp = pyotp.TOTP(secret)
+    current = int(now.timestamp()) // STEP_S
+    steps = (current + off for off in STEPS_OFF)
+    right = [step for step in steps if hmac.compare_digest(totp.at(step * STEP_S), code)]
+    return next((step for step in right if after is None or step > after), None)
+
+
+def encrypted(settings: Settings, secret: str) -> bytes:
+    return _cipher(settings).encrypt(secret.encode())
+
+
+def decrypted(settings: Settings, stored: bytes) -> str | None:
+    """Decrypt a secret; None where it was encrypted with another pepper."""
+    try:
+        return _cipher(settings).decrypt(stored).decode()
+    except InvalidToken:
+        return None
+
+
+def _cipher(settings: Settings) -> Fernet:
+    """A cipher with a key of its own, made from the installation's pepper."""
+    key = hmac.digest(settings.pepper.encode(), b"engage second factor", hashlib.sha256)
+    return Fernet(base64.urlsafe_b64encode(key))
