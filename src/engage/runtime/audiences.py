@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.campaigns.audience import Facts
 from engage.domain.campaigns.index import PublishedCampaign
@@ -20,6 +20,7 @@ from engage.domain.campaigns.screen import Asked, Screen, Shortlist
 from engage.domain.campaigns.segments import computed_segments
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
+from engage.runtime.database import one_statement
 from engage.runtime.facts import facts_of
 from engage.runtime.levels import Moment, ids_of, read_levels
 from engage.runtime.services import Services
@@ -122,6 +123,20 @@ async def campaigns_for(
 def with_rules_of(campaigns: Iterable[PublishedCampaign]) -> list[PublishedCampaign]:
     """Those that have rules of their own."""
     return [each for each in campaigns if each.campaign.rules]
+
+
+async def reach(
+    source: AsyncEngine | AsyncConnection, asked: Sequence[tuple[Occasion, Program]]
+) -> list[frozenset[str]]:
+    """The campaigns that are for the member of each occasion, under a program version. Takes a connection
+    only where something has to be read. Raises Unavailable.
+    """
+    if not any(occasion.needs_facts for occasion, _ in asked):
+        return [occasion.reached_by(occasion.facts) for occasion, _ in asked]
+    if isinstance(source, AsyncConnection):
+        return await read_reach(source, asked)
+    async with one_statement(source) as conn:
+        return await read_reach(conn, asked)
 
 
 async def read_reach(

@@ -3,7 +3,7 @@
 A definition counts what happens while it is in force. What began under a version goes on under it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.calendar import start_of_day
-from engage.domain.campaigns.definitions import begins_for_all, definitions_of, is_for
+from engage.domain.campaigns.definitions import begins_for_all, definitions_of
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.definitions.definition import Definition
 from engage.domain.definitions.kind import DefinitionKind
@@ -22,7 +22,6 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.database import one_statement
-from engage.runtime.facts import facts_of
 from engage.runtime.program_cache import ProgramCache
 from engage.store import definitions as store
 from engage.store.members.members import Member
@@ -106,10 +105,10 @@ class DefinitionCache:
         *,
         at: datetime,
         country: str,
-        member: Member | None = None,
+        campaigns: Collection[str] = (),
     ) -> list[Versioned[D]]:
         """The definitions in force for a country; none while the program offers nothing there. Those of
-        campaigns are for their audience, so only a `member` has them.
+        `campaigns` too, which are for a member (`engage.runtime.offered`).
         """
         try:
             program, market = self._programs.in_force(program_id, at=at, country=country)
@@ -117,14 +116,21 @@ class DefinitionCache:
             return []
         own = _of_program(kind, program, [market.zone])
         added = [*own, *self._newest_added(kind, program_id, at)]
-        return added if member is None else [*added, *self._of_campaigns(kind, member, market.zone, at)]
+        if not campaigns:
+            return added
+        index = self._campaigns.of(program_id)
+        bringing = index.bringing(kind, at, country=country, zone=market.zone)
+        return [
+            *added,
+            *(one for each in bringing if each.id in campaigns for one in _of_campaign(kind, each)),
+        ]
 
     def find(
-        self, kind: DefinitionKind[D], program_id: str, id_: str, *, at: datetime, member: Member
+        self, kind: DefinitionKind[D], id_: str, *, at: datetime, member: Member, campaigns: Collection[str]
     ) -> Versioned[D]:
-        """The definition in force for a member. Raises Refusal not_found."""
-        country = member.country
-        for found in self.in_force(kind, program_id, at=at, country=country, member=member):
+        """The definition in force for a member, for whom these campaigns are. Raises Refusal not_found."""
+        offered = self.in_force(kind, member.program_id, at=at, country=member.country, campaigns=campaigns)
+        for found in offered:
             if found.id == id_:
                 return found
         raise Refusal(Code.NOT_FOUND)
@@ -204,16 +210,6 @@ class DefinitionCache:
                 or any(kind.of(each.campaign) for each in campaigns for kind in KINDS if kind.reacts)
             ):
                 yield program_id
-
-    def _of_campaigns(
-        self, kind: DefinitionKind[D], member: Member, zone: str, at: datetime
-    ) -> Iterator[Versioned[D]]:
-        in_force = self._campaigns.of(member.program_id).in_force(at, country=member.country, zone=zone)
-        if any(kind.of(each.campaign) for each in in_force):
-            facts = facts_of(member, zone)
-            for each in in_force:
-                if is_for(each, facts, at):
-                    yield from _of_campaign(kind, each)
 
     def _newest_added(self, kind: DefinitionKind[D], program_id: str, at: datetime) -> Iterator[Versioned[D]]:
         for added in self._added.get((program_id, kind.name), {}).values():

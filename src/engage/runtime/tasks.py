@@ -29,6 +29,10 @@ class TaskContext(Struct, frozen=True):
     campaigns: Sequence[PublishedCampaign]
 
     @property
+    def campaign_ids(self) -> frozenset[str]:
+        return frozenset(each.id for each in self.campaigns)
+
+    @property
     def country(self) -> str:
         return self.member.country
 

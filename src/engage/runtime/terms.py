@@ -12,9 +12,8 @@ from engage.domain.campaigns.composition import named_parts
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
-from engage.runtime.audiences import Occasion, read_reach
+from engage.runtime.audiences import Occasion, reach
 from engage.runtime.campaign_cache import NO_CAMPAIGNS
-from engage.runtime.database import one_statement
 from engage.runtime.facts import facts_of
 from engage.runtime.services import Services
 from engage.store.members.members import Member
@@ -48,10 +47,10 @@ async def terms_of(
     found = [each.paying(indexes, now) for each in acting]
     if not any(found):
         return [each.program.earning for each in acting]
-    reach = await _reach(source, acting, found, indexes, now=now)
+    reached = await _reach(source, acting, found, indexes, now=now)
     return [
         services.campaigns.terms(each.program, [one for one in campaigns if one.id in reached_by])
-        for each, campaigns, reached_by in zip(acting, found, reach, strict=True)
+        for each, campaigns, reached_by in zip(acting, found, reached, strict=True)
     ]
 
 
@@ -74,17 +73,11 @@ async def _reach(
     now: datetime,
 ) -> list[frozenset[str]]:
     """The campaigns that are for each member."""
-    occasions = [
-        _occasion(each, found, indexes, min(each.at, now))
+    asked = [
+        (_occasion(each, found, indexes, min(each.at, now)), each.program)
         for each, found in zip(acting, campaigns, strict=True)
     ]
-    asked = [(occasion, each.program) for occasion, each in zip(occasions, acting, strict=True)]
-    if not any(each.needs_facts for each in occasions):
-        return [each.reached_by(each.facts) for each in occasions]
-    if isinstance(source, AsyncConnection):
-        return await read_reach(source, asked)
-    async with one_statement(source) as conn:
-        return await read_reach(conn, asked)
+    return await reach(source, asked)
 
 
 def _occasion(

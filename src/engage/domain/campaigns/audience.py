@@ -122,6 +122,13 @@ def why_not(campaign: Campaign, facts: Facts, at: datetime) -> Reason | None:
     return reason
 
 
+def may_be_for(campaign: Campaign, facts: Facts) -> bool:
+    """Tell whether a campaign is for a member unless facts that have to be read say otherwise."""
+    return _outside_as_member(campaign.audience, facts, campaign.id) is None and not is_held_out(
+        campaign, facts.member_id
+    )
+
+
 def _outside_as_member(audience: Audience, facts: Facts, owner: str) -> Reason | None:
     if audience.countries is not None and facts.country not in audience.countries:
         return Reason.COUNTRY

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from engage.domain.campaigns.audience import Facts, why_not
 from engage.domain.campaigns.definition import MEMBER_ZONE, Campaign
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.definitions.definition import Definition, Scheduled
@@ -26,13 +25,6 @@ def definitions_of(published: PublishedCampaign, kind: DefinitionKind[D]) -> Ite
 def begins_for_all(published: PublishedCampaign) -> datetime:
     """The first instant at which the version was in force, wherever that was."""
     return min((each.start for each in published.intervals), default=datetime.max.replace(tzinfo=UTC))
-
-
-def is_for(published: PublishedCampaign, facts: Facts, at: datetime) -> bool:
-    """Tell whether the definitions of a campaign are for a member, whose facts in memory decide it:
-    validation lets no campaign with definitions ask for others.
-    """
-    return why_not(published.campaign, facts, at) is None
 
 
 def _within(definition: D, campaign: Campaign) -> D:

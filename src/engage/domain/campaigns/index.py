@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from engage.domain.campaigns.definition import Campaign, CampaignBoost, minutes_
 from engage.domain.campaigns.lifecycle import Interval
 from engage.domain.campaigns.screen import Screen
 from engage.domain.campaigns.segments import NO_SEGMENTS, SegmentIndex
+from engage.domain.definitions.kind import DefinitionKind
 from engage.domain.earning.index import RuleIndex, index_rules
 from engage.domain.program.kinds import KINDS
 
@@ -120,6 +121,12 @@ class CampaignIndex:
             for kind in KINDS
             for definition in kind.of(each.campaign)
         }
+        # The kinds of which campaigns bring definitions, each with the campaigns.
+        self.brought: dict[str, set[str]] = {}
+        for each in self.published:
+            for kind in KINDS:
+                if kind.of(each.campaign):
+                    self.brought.setdefault(kind.plural, set()).add(each.id)
         self._activities = frozenset(
             rule.on.activity for each in self.published for rule in each.campaign.rules
         )
@@ -158,6 +165,16 @@ class CampaignIndex:
             )
             _keep(self._with_rules, key, found)
         return found
+
+    def bringing(
+        self, kind: DefinitionKind[Any], at: datetime, *, country: str, zone: str
+    ) -> list[PublishedCampaign]:
+        """Those of the campaigns in force that have definitions of a kind."""
+        names = self.brought.get(kind.plural, ())
+        if not names:
+            return []
+        in_force = self.in_force(at, country=country, zone=zone)
+        return [each for each in in_force if each.id in names and kind.of(each.campaign)]
 
     def limiting(self, at: datetime, *, zone: str) -> tuple[PublishedCampaign, ...]:
         """The campaigns that have rules with windows at an instant, even while they are paused."""

@@ -54,21 +54,12 @@ def _taken(field: str, ids: Sequence[str], owners: Mapping[str, str]) -> Iterato
 
 
 def _definitions(campaign: Campaign) -> Iterator[Problem]:
-    """Nothing beside definitions that they could not keep: what they pay is in no budget, and what they offer
-    follows from what is in memory of a member.
-    """
+    """Nothing beside definitions that they could not keep: what they pay is in no budget."""
     bringing = [kind.plural for kind in KINDS if kind.of(campaign)]
     if not bringing:
         return
-    brought = one_of(bringing)
-    audience = campaign.audience
-    fields = {"tiers": audience.tiers, "segments": audience.segments, "no_order_for": audience.no_order_for}
-    asked = [name for name, value in fields.items() if value is not None]
-    for name in [*asked, *(["first_order"] if audience.first_order else ())]:
-        expected = f"none beside {brought}: give them a campaign of their own"
-        yield Problem(f"audience.{name}", expected, "a condition")
     if campaign.budget is not None:
-        expected = f"none beside {brought}, which have limits of their own"
+        expected = f"none beside {one_of(bringing)}, which have limits of their own"
         yield Problem("budget", expected, "a table")
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from engage.domain.challenges.courses import Course, Edition
-from engage.domain.challenges.credits import step_credit
+from engage.domain.challenges.credits import rule_of, step_credit
 from engage.domain.challenges.definition import Challenge
 from engage.domain.challenges.facts import CHALLENGE_STEP, Fact, credit_fact, order_facts, product_of
 from engage.domain.challenges.progress import ReachedStep, progress_of_runs, reached_steps
@@ -54,6 +54,8 @@ class SimulatedChallenges(SimulatedFeature):
         ]
 
     def _pay(self, paid: _Paid, reached: ReachedStep, at: datetime) -> list[NewCredit]:
+        if not self._member.offers(rule_of(reached.run.id), reached.by.at):
+            return []
         if reached.step.reward is not None and paid.code is None:
             rewards = self._member.feature(SimulatedRewards)
             reward = rewards.gift(reached.step.reward)

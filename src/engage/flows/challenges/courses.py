@@ -1,14 +1,13 @@
 """The courses of a program's challenges in a country, in memory."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Collection, Mapping
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
 from engage.domain.calendar import start_of_day
-from engage.domain.campaigns.definitions import is_for
+from engage.domain.campaigns.audience import may_be_for, needs
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.challenges.courses import Course, Edition
 from engage.domain.challenges.definition import Challenge
@@ -23,20 +22,30 @@ from engage.store.members.members import Member
 
 class Courses(Struct, frozen=True):
     """The courses of a country's challenges, and the facts that any of them counts. `campaigns` are those
-    that bring a challenge, by its id: it is for their audience.
+    that bring a challenge, by its id: it is for their audience. `asking` are those of them whose audience
+    asks for facts of members.
     """
 
     all: tuple[Course, ...]
     interest: Interest
     campaigns: Mapping[str, PublishedCampaign] = {}
+    asking: Mapping[str, PublishedCampaign] = {}
 
-    def of(self, member: Member, zone: str, at: datetime) -> tuple[Course, ...]:
-        """The courses that are for a member of the country."""
+    def of(self, member: Member, zone: str) -> tuple[Course, ...]:
+        """The courses that are for a member of the country, unless facts say otherwise."""
         if not self.campaigns:
             return self.all
         facts = facts_of(member, zone)
-        outside = {id_ for id_, campaign in self.campaigns.items() if not is_for(campaign, facts, at)}
+        outside = {id_ for id_, each in self.campaigns.items() if not may_be_for(each.campaign, facts)}
         return tuple(course for course in self.all if course.newest.id not in outside)
+
+    def offered(self, member: Member, zone: str, campaigns: Collection[str]) -> list[Course]:
+        """The courses that are for a member, for whom these campaigns are."""
+        return [
+            course
+            for course in self.of(member, zone)
+            if (asking := self.asking.get(course.newest.id)) is None or asking.id in campaigns
+        ]
 
 
 NONE: Final = Courses((), Interest(frozenset(), False))
@@ -79,7 +88,8 @@ def _read(services: Services, program_id: str, country: str) -> Courses:
         return NONE
     courses = tuple(Course(of_one) for of_one in editions.values())
     campaigns = {each.id: each.campaign for each in of_campaigns if each.campaign is not None}
-    return Courses(courses, joined(course.interest for course in courses), campaigns)
+    asking = {id_: each for id_, each in campaigns.items() if needs(each.campaign.audience)}
+    return Courses(courses, joined(course.interest for course in courses), campaigns, asking)
 
 
 def _of_campaign(version: Versioned[Challenge], country: str) -> list[Edition]:

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.challenges.courses import Course, Run
 from engage.domain.challenges.interest import Interest, joined
 from engage.domain.challenges.progress import Progress, RunKey, progress_of_runs
@@ -27,7 +28,8 @@ Runs = Mapping[RunKey, tuple[Run, Progress]]
 
 class Participant(Struct, frozen=True):
     """A member with the version and market that apply now, and the courses of their challenges. The facts
-    count `since`.
+    count `since`. `asking` are campaigns that bring some of the challenges, by their ids, and are for the
+    member only if other facts say so.
     """
 
     member: Member
@@ -36,6 +38,7 @@ class Participant(Struct, frozen=True):
     courses: Sequence[Course]
     interest: Interest
     since: datetime
+    asking: Mapping[str, PublishedCampaign]
 
     @property
     def key(self) -> MemberKey:
@@ -63,9 +66,10 @@ def participants(
                     member,
                     offer.program,
                     offer.market,
-                    offer.courses.of(member, offer.market.zone, now),
+                    offer.courses.of(member, offer.market.zone),
                     offer.courses.interest,
                     offer.since,
+                    offer.courses.asking,
                 )
             )
     return found

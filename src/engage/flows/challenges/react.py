@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountFull, Refusal
+from engage.flows.challenges.audiences import for_members
 from engage.flows.challenges.differences import Differences, differences
 from engage.flows.challenges.member_progress import Participant, participants, read_progress
 from engage.flows.challenges.posting import post_differences
@@ -45,7 +46,7 @@ async def react(services: Services, members: Sequence[MemberKey], *, now: dateti
         if not taking_part:
             continue
         async with transaction(services.db) as conn:
-            changing = await _read_differences(conn, taking_part, now=now)
+            changing = await _read_differences(services, conn, taking_part, now=now)
         if changing:
             differing = {each.participant.key for each in changing}
             rest = [each for each in taking_part if each.key in differing]
@@ -61,14 +62,14 @@ async def _post(services: Services, found: Sequence[Participant]) -> list[Refusa
         locked = [each for each in found if each.key in still_open]
         if locked:
             now = services.clock.now()
-            changing = await _read_differences(posting.conn, locked, now=now)
+            changing = await _read_differences(services, posting.conn, locked, now=now)
             if changing:
                 await post_differences(services, posting, changing)
     return [None] * len(found)
 
 
 async def _read_differences(
-    conn: AsyncConnection, found: Sequence[Participant], *, now: datetime
+    services: Services, conn: AsyncConnection, found: Sequence[Participant], *, now: datetime
 ) -> list[Differences]:
     """The differences between what should be and what is, of those members who have one."""
     progress = await read_progress(conn, found)
@@ -89,7 +90,8 @@ async def _read_differences(
         )
         for each in found
     ]
-    return [each for each in compared if each.is_any]
+    changing = [each for each in compared if each.is_any]
+    return [each for each in await for_members(services, conn, changing, now=now) if each.is_any]
 
 
 CHALLENGES: Final = Reaction("challenges", react)

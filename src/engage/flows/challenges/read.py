@@ -11,6 +11,7 @@ from engage.domain.challenges.definition import AnyGoal, Repeats
 from engage.domain.challenges.progress import Progress, State
 from engage.domain.definitions.definition import END
 from engage.domain.document.texts import text_in
+from engage.flows.challenges.audiences import offered_courses
 from engage.flows.challenges.member_progress import participants, read_progress
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
@@ -63,9 +64,10 @@ async def read_challenges(
     (found,) = taking_part
     async with one_statement(services.db) as conn:
         runs = (await read_progress(conn, taking_part))[member.key]
+        courses = await offered_courses(services, conn, found, now=now)
     views = [
         _view(course, run, runs.get((run.id, run.label), (run, _NOTHING))[1], now, language)
-        for course, run in _shown(found.courses, now, found.market.zone)
+        for course, run in _shown(courses, now, found.market.zone)
     ]
     return sorted(views, key=lambda view: (view.state != "running", view.ends_at or END, view.id))
 

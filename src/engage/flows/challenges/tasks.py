@@ -20,7 +20,7 @@ _FACTS = facts_sql("b")
 def _running(context: TaskContext) -> list[tuple[Course, Run]]:
     zone = context.market.zone
     known = courses_of(context.services, context.program.id, context.country)
-    courses = known.of(context.member, zone, context.now)
+    courses = known.offered(context.member, zone, context.campaign_ids)
     found = [(course, course.runs_at(context.now, zone)) for course in courses]
     return [(course, max(runs, key=lambda run: run.begins_at)) for course, runs in found if runs]
 

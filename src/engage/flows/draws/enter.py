@@ -5,7 +5,7 @@ in the list. Its salt is random, and its digest is fixed at once, so the member 
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.draws.commitment import entry_hash
 from engage.domain.draws.conditions import check_post
 from engage.domain.draws.definition import Draw, Post
+from engage.domain.draws.kind import DRAW
 from engage.domain.keys import DrawKey, MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_draws
@@ -25,6 +26,7 @@ from engage.runtime.database import transaction
 from engage.runtime.definition_cache import is_of_campaign
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.services import Services
 from engage.store.draws import draws as store
 from engage.store.draws.draws import DrawRow, EntryRow
@@ -108,10 +110,11 @@ async def _enter_batch(services: Services, requests: Sequence[EntryRequest]) -> 
     now = services.clock.now()
     keys = [(request.program_id, request.member_id) for request in requests]
     members = await services.members.find(services.db, keys)
+    campaigns = await campaigns_offering(services, services.db, DRAW, members.values(), at=now)
     wanted = decide_each(
         requests,
         lambda request: _wanted(
-            services, members.get((request.program_id, request.member_id)), request, now=now
+            services, members.get((request.program_id, request.member_id)), request, campaigns, now=now
         ),
     )
     if not not_refused(wanted):
@@ -127,12 +130,19 @@ async def _enter_batch(services: Services, requests: Sequence[EntryRequest]) -> 
     return entries
 
 
-def _wanted(services: Services, member: Member | None, request: EntryRequest, *, now: datetime) -> _Wanted:
+def _wanted(
+    services: Services,
+    member: Member | None,
+    request: EntryRequest,
+    campaigns: Mapping[MemberKey, frozenset[str]],
+    *,
+    now: datetime,
+) -> _Wanted:
     """Raises Refusal unknown_member, not_found."""
     if member is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     check_id(request.draw_id)
-    offered = offered_draws(services, member, now=now)
+    offered = offered_draws(services, member, campaigns.get(member.key, ()), now=now)
     found = next((each for each in offered if each.draw.id == request.draw_id), None)
     return _Wanted(member, request.draw_id, found, request.post, request.keyed)
 

@@ -14,7 +14,7 @@ from engage.domain.draws.definition import Conditions, Draw
 from engage.domain.refusals import Code, Refusal
 from engage.flows.draws.drawing import certificate_of
 from engage.flows.draws.enter import DrawEntry
-from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_draws
+from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_to
 from engage.runtime.database import transaction
 from engage.runtime.definition_cache import is_of_campaign
 from engage.runtime.services import Services
@@ -65,7 +65,7 @@ async def list_draws(
     """
     member = await services.members.get(services.db, program_id, member_id)
     now = services.clock.now()
-    offered = {each.draw.id: each for each in offered_draws(services, member, now=now)}
+    offered = {each.draw.id: each for each in await offered_to(services, member, now=now)}
     async with transaction(services.db) as conn:
         begun = {row.draw_id: row for row in await store.read_open_draws(conn, program_id)}
         counts = await store.count_entries(conn, program_id, list(begun))
@@ -88,9 +88,8 @@ async def read_draw(
     member = await services.members.get(services.db, program_id, member_id)
     check_id(draw_id)
     now = services.clock.now()
-    offered = next(
-        (each for each in offered_draws(services, member, now=now) if each.draw.id == draw_id), None
-    )
+    found = await offered_to(services, member, now=now)
+    offered = next((each for each in found if each.draw.id == draw_id), None)
     async with transaction(services.db) as conn:
         row = await store.read_draw(conn, (program_id, draw_id))
         mine = await store.read_entry_of(conn, member.key, draw_id)

@@ -39,7 +39,14 @@ class _Begun(Struct, frozen=True, array_like=True):
 
 
 def _offered(context: TaskContext) -> dict[str, OfferedDraw]:
-    found = draws_in(context.services, context.program, context.market, context.member, at=context.now)
+    found = draws_in(
+        context.services,
+        context.program,
+        context.market,
+        context.country,
+        context.campaign_ids,
+        at=context.now,
+    )
     return {offered.draw.id: offered for offered in found}
 
 

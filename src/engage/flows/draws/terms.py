@@ -1,5 +1,6 @@
 """The draws of a program as a member sees them: of definitions in force, and as they began."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -13,6 +14,7 @@ from engage.domain.market import Market
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.definition_cache import Versioned
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.services import Services
 from engage.store.draws.draws import DrawRow
 from engage.store.members.members import Member
@@ -48,21 +50,38 @@ def check_id(draw_id: str) -> None:
         raise Refusal(Code.NOT_FOUND) from None
 
 
-def offered_draws(services: Services, member: Member, *, now: datetime) -> list[OfferedDraw]:
-    """The draws of the definitions in force for a member, those included that are not open."""
+async def offered_to(services: Services, member: Member, *, now: datetime) -> list[OfferedDraw]:
+    """The draws of the definitions in force for a member, those included that are not open.
+
+    Raises Unavailable.
+    """
+    campaigns = await campaigns_offering(services, services.db, DRAW, [member], at=now)
+    return offered_draws(services, member, campaigns.get(member.key, ()), now=now)
+
+
+def offered_draws(
+    services: Services, member: Member, campaigns: Collection[str], *, now: datetime
+) -> list[OfferedDraw]:
+    """The same for a member for whom these campaigns are."""
     try:
         program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     except Refusal:
         return []
-    return draws_in(services, program, market, member, at=now)
+    return draws_in(services, program, market, member.country, campaigns, at=now)
 
 
 def draws_in(
-    services: Services, program: Program, market: Market, member: Member, *, at: datetime
+    services: Services,
+    program: Program,
+    market: Market,
+    country: str,
+    campaigns: Collection[str],
+    *,
+    at: datetime,
 ) -> list[OfferedDraw]:
-    """The same for a member to whom this version and market apply."""
+    """The same for a country to which this version and market apply."""
     zones = sorted({each.zone for each in program.countries.values()})
-    found = services.definitions.in_force(DRAW, program.id, at=at, country=member.country, member=member)
+    found = services.definitions.in_force(DRAW, program.id, at=at, country=country, campaigns=campaigns)
     return [_offered(versioned, market.zone, zones) for versioned in found]
 
 

@@ -5,7 +5,7 @@ from there to the commit. So a run takes as many plays a second as fit into its 
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.calendar import local_date
 from engage.domain.games.kind import GAME
 from engage.domain.games.outcome import draw
+from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.flows.games.player import GamePlayed, Numbered, Player, PlayRequest, Try
 from engage.flows.games.prizes import decide_prizes
@@ -22,6 +23,7 @@ from engage.flows.rewards.give import Recipient
 from engage.ledger.accounts import lock_open_balances
 from engage.runtime.batch import decide_each, in_parts, not_refused, refused
 from engage.runtime.idempotency import claim_each, keep_each
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
 from engage.store.games.plays import NOTHING_YET, PlayerKey, PlayerSoFar, read_so_far
@@ -48,8 +50,10 @@ async def play(services: Services, requests: Sequence[PlayRequest]) -> list[Game
 async def _play(services: Services, requests: Sequence[PlayRequest]) -> list[GamePlayed | Refusal]:
     now = services.clock.now()
     members = await services.members.find(services.db, [(r.program_id, r.member_id) for r in requests])
+    campaigns = await campaigns_offering(services, services.db, GAME, members.values(), at=now)
     players = decide_each(
-        requests, lambda r: _player(services, members.get((r.program_id, r.member_id)), r, now=now)
+        requests,
+        lambda r: _player(services, members.get((r.program_id, r.member_id)), r, campaigns, now=now),
     )
     async with open_posting(services, cause="pending") as posting:
         players = await claim_each(posting.conn, players, lambda player: player.request.keyed)
@@ -69,12 +73,20 @@ async def _play(services: Services, requests: Sequence[PlayRequest]) -> list[Gam
     return answers
 
 
-def _player(services: Services, member: Member | None, request: PlayRequest, *, now: datetime) -> Player:
+def _player(
+    services: Services,
+    member: Member | None,
+    request: PlayRequest,
+    campaigns: Mapping[MemberKey, frozenset[str]],
+    *,
+    now: datetime,
+) -> Player:
     """Raises Refusal unknown_member, not_offered, not_found."""
     if member is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-    version = services.definitions.find(GAME, member.program_id, request.game_id, at=now, member=member)
+    own = campaigns.get(member.key, ())
+    version = services.definitions.find(GAME, request.game_id, at=now, member=member, campaigns=own)
     return Player(Recipient(member, program, market), version, request)
 
 

@@ -14,6 +14,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.flows.games.player import left_of, windows_of
 from engage.flows.games.runs import CurrentRun, current_runs
 from engage.runtime.database import transaction
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.services import Services
 from engage.store.games.plays import NOTHING_YET, PlayerSoFar, read_so_far
 
@@ -72,10 +73,11 @@ async def _read(
     member = await services.members.get(services.db, program_id, member_id)
     now = services.clock.now()
     _, market = services.programs.in_force(program_id, at=now, country=member.country)
+    campaigns = await campaigns_offering(services, services.db, GAME, [member], at=now)
     wanted = {
         (program_id, version.id): version
         for version in services.definitions.in_force(
-            GAME, program_id, at=now, country=member.country, member=member
+            GAME, program_id, at=now, country=member.country, campaigns=campaigns.get(member.key, ())
         )
         if game_id is None or version.id == game_id
     }

@@ -54,7 +54,7 @@ class _Found(Struct, frozen=True, array_like=True):
 
 def _games(context: TaskContext) -> list[Versioned[Game]]:
     return context.services.definitions.in_force(
-        GAME, context.program.id, at=context.now, country=context.country, member=context.member
+        GAME, context.program.id, at=context.now, country=context.country, campaigns=context.campaign_ids
     )
 
 

@@ -16,8 +16,10 @@ from engage.domain.refusals import Refusal
 from engage.flows.challenges.member_progress import participants, read_progress
 from engage.gate.boards import BoardRow
 from engage.ledger.accounts import lock_balances
+from engage.runtime.audiences import NO_ONE
 from engage.runtime.database import transaction
 from engage.runtime.definition_cache import Versioned
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.reactions import Reaction
 from engage.runtime.services import Services
 from engage.store.leaderboards.periods import BoardPeriod, add_periods, read_periods, share_open
@@ -56,7 +58,12 @@ async def count_members_scores(services: Services, members: Sequence[MemberKey],
     Repeating it changes nothing. Raises Unavailable.
     """
     found = await services.members.find(services.db, members)
-    counting = [each for member in found.values() for each in _counting(services, member, now)]
+    campaigns = await campaigns_offering(services, services.db, LEADERBOARD, found.values(), at=now)
+    counting = [
+        each
+        for member in found.values()
+        for each in _counting(services, member, campaigns.get(member.key, NO_ONE), now)
+    ]
     if counting:
         await _add_missing(services, counting, now)
     async with transaction(services.db) as conn:
@@ -124,13 +131,15 @@ def row_of(score: Score) -> BoardRow:
     return BoardRow(score.member_id, score.score, score.reached_at, score.version)
 
 
-def _counting(services: Services, member: Member, now: datetime) -> Iterator[_Counting]:
+def _counting(
+    services: Services, member: Member, campaigns: frozenset[str], now: datetime
+) -> Iterator[_Counting]:
     try:
         _, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     except Refusal:
         return  # Nothing is offered in their country.
     for version in services.definitions.in_force(
-        LEADERBOARD, member.program_id, at=now, country=member.country, member=member
+        LEADERBOARD, member.program_id, at=now, country=member.country, campaigns=campaigns
     ):
         for period in periods_until(version.definition, now, market.zone):
             yield _Counting(member, market.zone, version, period)

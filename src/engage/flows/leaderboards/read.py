@@ -19,6 +19,7 @@ from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.flows.leaderboards.count import zones_of
 from engage.gate.boards import BoardPart, Placed
 from engage.runtime.database import one_statement
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.services import Services
 from engage.store.leaderboards.names import read_names
 from engage.store.leaderboards.scores import PeriodKey, count_before, count_members, read_score, read_top
@@ -93,6 +94,7 @@ async def list_boards(
     member = await services.members.get(services.db, program_id, member_id)
     now = services.clock.now()
     _, market = services.programs.in_force(program_id, at=now, country=member.country)
+    campaigns = await campaigns_offering(services, services.db, LEADERBOARD, [member], at=now)
     return [
         BoardSummary(
             board.id,
@@ -101,7 +103,7 @@ async def list_boards(
             _end(period, board, market.zone),
         )
         for version in services.definitions.in_force(
-            LEADERBOARD, program_id, at=now, country=member.country, member=member
+            LEADERBOARD, program_id, at=now, country=member.country, campaigns=campaigns.get(member.key, ())
         )
         for board in [version.definition]
         if (period := period_at(board, now, market.zone)) is not None
@@ -137,8 +139,10 @@ async def _find(services: Services, question: BoardQuestion) -> _Board:
     member = await services.members.get(services.db, question.program_id, question.member_id)
     now = services.clock.now()
     _, market = services.programs.in_force(question.program_id, at=now, country=member.country)
+    campaigns = await campaigns_offering(services, services.db, LEADERBOARD, [member], at=now)
+    own = campaigns.get(member.key, ())
     board = services.definitions.find(
-        LEADERBOARD, question.program_id, question.board_id, at=now, member=member
+        LEADERBOARD, question.board_id, at=now, member=member, campaigns=own
     ).definition
     period = next(periods_until(board, now, market.zone), None)
     if period is not None and question.period is not None:

@@ -1,5 +1,6 @@
 """The quizzes that a program offers a member, with the terms that apply."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from msgspec import Struct
@@ -21,13 +22,17 @@ class QuizOffer(Struct, frozen=True):
     quizzes: dict[str, Versioned[Quiz]]
 
 
-def offer_to(services: Services, member: Member | None, *, now: datetime) -> QuizOffer:
-    """Raises Refusal unknown_member, not_offered."""
+def offer_to(
+    services: Services, member: Member | None, *, now: datetime, campaigns: Collection[str] = ()
+) -> QuizOffer:
+    """The quizzes of the program, and of `campaigns` that are for the member. Raises Refusal unknown_member,
+    not_offered.
+    """
     if member is None:
         raise Refusal(Code.UNKNOWN_MEMBER)
     program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
     quizzes = services.definitions.in_force(
-        QUIZ, member.program_id, at=now, country=member.country, member=member
+        QUIZ, member.program_id, at=now, country=member.country, campaigns=campaigns
     )
     opened = {quiz.id: quiz for quiz in quizzes if quiz.definition.is_open(now, market.zone)}
     return QuizOffer(program.earning, market.zone, opened)

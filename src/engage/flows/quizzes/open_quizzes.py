@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from engage.domain.document.texts import text_in
 from engage.domain.quizzes.attempts import attempts_left, window_of
+from engage.domain.quizzes.kind import QUIZ
 from engage.flows.quizzes.offer import offer_to
 from engage.runtime.database import one_statement
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.services import Services
 from engage.store.quizzes.attempts import AttemptsQuery, read_used
 
@@ -38,7 +40,8 @@ async def read_quizzes(
     """
     now = services.clock.now()
     member = await services.members.get(services.db, program_id, member_id)
-    offer = offer_to(services, member, now=now)
+    campaigns = await campaigns_offering(services, services.db, QUIZ, [member], at=now)
+    offer = offer_to(services, member, now=now, campaigns=campaigns.get(member.key, ()))
     windows = {id_: window_of(version.definition, now, offer.zone) for id_, version in offer.quizzes.items()}
     queries = {id_: AttemptsQuery(*member.key, id_, window.label) for id_, window in windows.items()}
     if not queries:

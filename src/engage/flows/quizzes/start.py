@@ -5,13 +5,14 @@ several that are begun at once, in whatever processes, the one that has the plac
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.keys import MemberKey
 from engage.domain.quizzes.attempts import next_place, window_of
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.quizzes.kind import QUIZ
@@ -25,6 +26,7 @@ from engage.runtime.definition_cache import Versioned
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import with_current_members
+from engage.runtime.offered import campaigns_offering
 from engage.runtime.services import Services
 from engage.store.members.members import Member, lock_open
 from engage.store.quizzes.attempts import Attempt, AttemptsQuery, AttemptsUsed, add_attempts, read_used
@@ -71,10 +73,11 @@ async def _start(services: Services, requests: Sequence[StartRequest]) -> list[S
     now = services.clock.now()
     keys = [(request.program_id, request.member_id) for request in requests]
     members = await services.members.find(services.db, keys)
+    campaigns = await campaigns_offering(services, services.db, QUIZ, members.values(), at=now)
     wanted = decide_each(
         requests,
         lambda request: _wanted(
-            services, members.get((request.program_id, request.member_id)), request, now=now
+            services, members.get((request.program_id, request.member_id)), request, campaigns, now=now
         ),
     )
     if not not_refused(wanted):
@@ -96,10 +99,18 @@ async def _start(services: Services, requests: Sequence[StartRequest]) -> list[S
     return started
 
 
-def _wanted(services: Services, member: Member | None, request: StartRequest, *, now: datetime) -> _Wanted:
+def _wanted(
+    services: Services,
+    member: Member | None,
+    request: StartRequest,
+    campaigns: Mapping[MemberKey, frozenset[str]],
+    *,
+    now: datetime,
+) -> _Wanted:
     """Raises Refusal unknown_member, not_found."""
+    own = () if member is None else campaigns.get(member.key, ())
     try:
-        offer = offer_to(services, member, now=now)
+        offer = offer_to(services, member, now=now, campaigns=own)
     except Refusal as refusal:
         raise Refusal(Code.NOT_FOUND) if refusal.code is Code.NOT_OFFERED else refusal from None
     assert member is not None

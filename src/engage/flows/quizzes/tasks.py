@@ -65,7 +65,7 @@ def _known(context: TaskContext) -> dict[tuple[str, str], Quiz]:
 
 def _open(context: TaskContext) -> list[Quiz]:
     found = context.services.definitions.in_force(
-        QUIZ, context.program.id, at=context.now, country=context.country, member=context.member
+        QUIZ, context.program.id, at=context.now, country=context.country, campaigns=context.campaign_ids
     )
     return [each.definition for each in found if each.definition.is_open(context.now, context.market.zone)]
 
