@@ -151,6 +151,12 @@ async def test_a_rule_of_a_campaign_is_boosted_by_levels_and_by_campaigns_that_n
     ]
 
 
+async def test_a_rule_shares_the_slot_of_a_rule_of_the_program(services: Services) -> None:
+    await approve(services, campaign(rule("extra", "review", {"type": "same_as", "rule": "review"})))
+    assert ("extra", 7, "week") in paid_by(await review(services, "r-1"))
+    assert set(await stored_credits(services)) == {"review:r-1", "review_status:r-1", "extra:r-1"}
+
+
 async def test_each_version_of_a_campaign_pays_by_its_own_rule(services: Services) -> None:
     await approve(services, campaign(TWICE_A_DAY))
     richer = campaign(TWICE_A_DAY | {"award": {"type": "fixed", "points": 9}})

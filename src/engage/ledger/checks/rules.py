@@ -1,12 +1,14 @@
 """Rules: each credit has a rule, and no rule pays more often than its limit allows."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
 
 from engage.audit import Check, Published
 from engage.domain.calendar import WindowKind
-from engage.domain.campaigns.composition import terms_name
+from engage.domain.campaigns.composition import terms_name, with_rules
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.index import RuleIndex
 from engage.domain.earning.limits import FirstOrders, PerWindow, SameAs
@@ -106,11 +108,11 @@ def rules_as_rows(published: Published) -> dict[str, list[Any]]:
         for rule in program.rules
     ]
     rows += [
-        _row(program, each.rules, rule, terms_name(program.version, [each]))
+        row
         for each in published.campaigns
         for program in programs
         if program.id == each.campaign.program
-        for rule in each.campaign.rules
+        for row in _rows_beside(program, each)
     ]
     rows += [
         _Row(program, program.version, rule_id, slot_type)
@@ -157,6 +159,16 @@ def _row(program: Program, rules: RuleIndex, rule: Rule, version: str) -> _Row:
         {window.window: window.count for window in windows},
         rule.limit.rule if isinstance(rule.limit, SameAs) else None,
     )
+
+
+def _rows_beside(program: Program, published: PublishedCampaign) -> Iterator[_Row]:
+    """The rules of a campaign beside a version of its program. A version without the rule that one of them is
+    same_as never was in force with it.
+    """
+    rules = with_rules(program.earning, [published]).rules
+    for rule in published.campaign.rules:
+        if not isinstance(rule.limit, SameAs) or rule.limit.rule in rules.by_id:
+            yield _row(program, rules, rule, terms_name(program.version, [published]))
 
 
 RULE_CHECKS = (
