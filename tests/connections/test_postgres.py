@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -11,14 +10,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.connections import postgres
-from engage.connections.postgres import CANNOT_NOW, TEST_S, open_engine
+from engage.connections.postgres import CANNOT_NOW, open_engine
 from engage.direct_sql import DirectStatement
 from engage.domain.refusals import Unavailable
 from engage.runtime.database import one_statement, transaction
 from engage.settings import Settings
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 from tests.support.proxy import Proxy, proxy_to_postgres
 
 POOL_SIZE = 4
+LIMIT_S = 3.0  # More than an answer takes on a busy machine.
 ONE = text("SELECT 1")
 PID = text("SELECT pg_backend_pid()")
 WRITE = text("DELETE FROM outbox")
@@ -26,71 +27,99 @@ SLEEP = DirectStatement(text("SELECT pg_sleep(:seconds)"))
 
 
 class Database:
-    """An engine that reaches PostgreSQL through a proxy."""
+    """An engine that reaches PostgreSQL through a proxy, and one that does not need it."""
 
-    def __init__(self, proxy: Proxy, db: AsyncEngine) -> None:
+    def __init__(self, proxy: Proxy, db: AsyncEngine, direct: AsyncEngine) -> None:
         self.proxy = proxy
         self.db = db
+        self.direct = direct
 
     async def fill_pool(self) -> None:
         """Open all connections of the pool."""
 
         async def hold_one() -> None:
             async with transaction(self.db) as conn:
-                await conn.execute(text("SELECT pg_sleep(0.2)"))
+                await conn.execute(ONE)
+                await all_open.wait()
 
+        all_open = asyncio.Barrier(POOL_SIZE)
         await asyncio.gather(*(hold_one() for _ in range(POOL_SIZE)))
+
+    async def use(self) -> None:
+        async with transaction(self.db) as conn:
+            assert (await conn.execute(ONE)).scalar_one() == 1
+
+    async def until_sleeping(self, count: int) -> None:
+        """Wait until so many statements sleep on the server."""
+        sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                async with one_statement(self.direct) as conn:
+                    if (await conn.execute(sleeping)).scalar_one() == count:
+                        return
+                await asyncio.sleep(LOOK_AGAIN_S)
 
 
 @pytest.fixture
 async def database_behind_proxy(settings: Settings) -> AsyncIterator[Database]:
     async with proxy_to_postgres(settings) as (proxy, url):
-        db = open_engine(url, pool_size=POOL_SIZE, command_timeout_s=1.0)
-        yield Database(proxy, db)
+        db = open_engine(url, pool_size=POOL_SIZE, command_timeout_s=LIMIT_S)
+        direct = open_engine(settings.database_url, pool_size=1, command_timeout_s=WITHIN_S)
+        yield Database(proxy, db, direct)
         await db.dispose()
-
-
-async def seconds_of(db: AsyncEngine) -> float:
-    """Return the seconds that a transaction takes."""
-    began = time.monotonic()
-    async with transaction(db) as conn:
-        assert (await conn.execute(ONE)).scalar_one() == 1
-    return time.monotonic() - began
+        await direct.dispose()
 
 
 async def test_a_dead_idle_connection_is_replaced_before_it_is_used(
     database_behind_proxy: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    test, dead = postgres._test, 0
+
+    async def count_dead(driver: asyncpg.Connection) -> None:
+        nonlocal dead
+        try:
+            await test(driver)
+        except TimeoutError:
+            dead += 1
+            raise
+
     monkeypatch.setattr(postgres, "IDLE_S", 0.0)
+    monkeypatch.setattr(postgres, "TEST_S", LIMIT_S)
+    monkeypatch.setattr(postgres, "_test", count_dead)
     await database_behind_proxy.fill_pool()
     database_behind_proxy.proxy.forget()
-    assert await seconds_of(database_behind_proxy.db) < TEST_S + 1
-    # All of the pool were replaced with the first.
-    for _ in range(POOL_SIZE):
-        assert await seconds_of(database_behind_proxy.db) < TEST_S / 2
+    await database_behind_proxy.use()
+    assert dead == 1
+    await database_behind_proxy.fill_pool()
+    assert dead == 1, "all of the pool were replaced with the first"
 
 
 async def test_statements_under_way_on_dead_connections_end_in_time_and_the_next_one_works(
-    database_behind_proxy: Database,
+    database_behind_proxy: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    db = database_behind_proxy.db
+    db, proxy = database_behind_proxy.db, database_behind_proxy.proxy
     await database_behind_proxy.fill_pool()
-    begun = time.monotonic()
 
     async def wait_for_silence() -> None:
         with pytest.raises(Unavailable):
             async with transaction(db) as conn:
-                await conn.execute(text("SELECT pg_sleep(0.5)"))
+                await conn.execute(text("SELECT pg_sleep(3600)"))
 
+    async def say_goodbye(*_args: object, **_options: object) -> None:
+        raise AssertionError("a dead server does not answer")
+
+    monkeypatch.setattr(asyncpg.Connection, "close", say_goodbye)
     waiting = [asyncio.create_task(wait_for_silence()) for _ in range(POOL_SIZE - 1)]
-    await asyncio.sleep(0.1)
-    database_behind_proxy.proxy.forget()
+    await database_behind_proxy.until_sleeping(POOL_SIZE - 1)
+    proxy.forget()
     with pytest.raises(Unavailable):
         async with one_statement(db) as conn:
             await SLEEP.fetch(conn, {"seconds": 0.0})
     await asyncio.gather(*waiting)
-    assert await seconds_of(db) < TEST_S / 2
-    assert time.monotonic() - begun < 3, "a time limit, and no farewell to a dead server"
+    opened = proxy.opened
+    await database_behind_proxy.use()
+    assert proxy.opened == opened + 1
+    monkeypatch.undo()
 
 
 async def test_a_statement_on_a_connection_in_use_costs_no_test(
@@ -104,12 +133,13 @@ async def test_a_statement_on_a_connection_in_use_costs_no_test(
         await driver.fetchrow(";")
 
     monkeypatch.setattr(postgres, "_test", test)
+    monkeypatch.setattr(postgres, "IDLE_S", WITHIN_S)
     for _ in range(20):
-        await seconds_of(database_behind_proxy.db)
+        await database_behind_proxy.use()
     assert tested == 0
     assert database_behind_proxy.proxy.opened == 1, "one connection was enough"
     monkeypatch.setattr(postgres, "IDLE_S", 0.0)
-    await seconds_of(database_behind_proxy.db)
+    await database_behind_proxy.use()
     assert tested == 1
 
 

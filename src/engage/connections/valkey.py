@@ -49,13 +49,15 @@ _CANNOT_NOW_CODES: Final = (
 )
 
 _OPTIONS: Final[dict[str, Any]] = {
-    "socket_timeout": TRY_S,
-    "socket_connect_timeout": TRY_S,
     "socket_keepalive": True,
     "socket_keepalive_options": KEEPALIVE_OPTIONS,
 }
 
 Client = TypeVar("Client", bound=Redis)
+
+
+def _time_limits() -> dict[str, Any]:
+    return {"socket_timeout": TRY_S, "socket_connect_timeout": TRY_S}
 
 
 class _LostWhenSilent(AbstractConnection):
@@ -103,6 +105,7 @@ def open_client(kind: type[Client], url: str) -> Client:
     client: Client = kind.from_url(
         url,
         **_OPTIONS,
+        **_time_limits(),
         # A restart of Valkey closes idle connections: a retry opens a new one. uvloop raises RuntimeError for
         # one that was closed a moment ago.
         retry=Retry(NoBackoff(), 1),
@@ -117,7 +120,7 @@ def open_client(kind: type[Client], url: str) -> Client:
 
 def open_cluster(url: str) -> RedisCluster:
     """Open a client of a Cluster. Connects when first used."""
-    client: RedisCluster = RedisCluster.from_url(url, **_OPTIONS)
+    client: RedisCluster = RedisCluster.from_url(url, **_OPTIONS, **_time_limits())
     return client
 
 
