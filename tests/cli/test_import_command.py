@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engage.cli import main
+from engage.flows.members.register import MemberRegistration, admit
 from engage.settings import Settings, to_environment
+from engage.store.members.members import add_member
 from tests.support.activities import PROGRAM, services_with_activities
+from tests.support.clock import NOON
 from tests.support.database import rows
-from tests.support.eventually import LOOK_AGAIN_S
-
-WITHIN_S = 30.0
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 
 
 @pytest.fixture
@@ -69,16 +70,22 @@ async def test_after_a_kill_it_continues_when_started_again(
     file.write_text("member_id,country,person_ref,card_numbers,points\n" + "".join(lines))
     async with services_with_activities(settings) as services:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ENGAGE_")}
-        running = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "engage.cli", "import", str(file), "--program", PROGRAM),
-            env=inherited | to_environment(settings),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(WITHIN_S):
-            while await rows(services.db, "SELECT count(*) FROM members") == [(0,)]:
-                await asyncio.sleep(LOOK_AGAIN_S)
-        running.send_signal(signal.SIGKILL)
-        assert await running.wait() == -signal.SIGKILL
+        # A batch in the middle waits for a member who is being registered.
+        async with services.db.connect() as conn:
+            joining = MemberRegistration(member_id="i-5000", program=PROGRAM, country="ES")
+            await add_member(conn, admit(services, joining, now=NOON).member, now=NOON)
+            running = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "engage.cli", "import", str(file), "--program", PROGRAM),
+                env=inherited | to_environment(settings),
+                stdout=asyncio.subprocess.DEVNULL,
+            )
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            async with asyncio.timeout(WITHIN_S):
+                while await rows(services.db, waiting) == [(0,)]:
+                    await asyncio.sleep(LOOK_AGAIN_S)
+            running.send_signal(signal.SIGKILL)
+            assert await running.wait() == -signal.SIGKILL
+            await conn.rollback()
         ((imported, points, cards),) = await rows(
             services.db,
             """

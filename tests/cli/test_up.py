@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import time
 from pathlib import Path
@@ -18,10 +19,10 @@ from tests.support.command_line import connect_to, engage, health, pids, up
 from tests.support.eventually import eventually
 from tests.support.ports import server_port
 
-SECOND_RUN_S = 10.0
-STOP_S = 20.0
-RESTARTED_S = 30.0
-SUSPENDED_S = 45.0
+SECOND_RUN_S = 25.0  # Less than a server has to stop by itself.
+STOP_S = 60.0
+RESTARTED_S = 120.0
+SUSPENDED_S = 120.0
 PROCESSES = ("api", "feed", "worker")
 
 
@@ -94,16 +95,23 @@ async def test_on_a_signal_new_processes_serve_before_the_old_ones_stop(home: Pa
         def replaced() -> bool:
             answers.append(health(port, "/health/live"))
             now = pids(folder)
-            return all(now.get(name, before[name]) != before[name] for name in PROCESSES)
+            are_new = all(now.get(name, before[name]) != before[name] for name in PROCESSES)
+            return are_new and len(answers) > 10
 
         running.send_signal(signal.SIGUSR2)
         await eventually(replaced, RESTARTED_S)
         await eventually(lambda: not any(is_running(before[name]) for name in PROCESSES), RESTARTED_S)
-        assert answers.count(200) == len(answers) > 10
+        assert set(answers) == {200}
         assert health(port) == 200
         assert {name: pids(folder)[name] for name in ("PostgreSQL", "Valkey")} == {
             name: before[name] for name in ("PostgreSQL", "Valkey")
         }
+
+
+def used_by_children() -> float:
+    """Return the seconds of processors that children of this process have used, which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 async def change_rules_of_a_preset(folder: Path) -> None:
@@ -147,14 +155,13 @@ async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) ->
 
 
 async def test_help_is_fast_and_names_every_command(home: Path) -> None:
-    began = time.monotonic()
+    before = used_by_children()
     helping = await engage("--help", cwd=home)
     output, _ = await helping.communicate()
     assert helping.returncode == 0
     for name in ("up", "api", "feed", "worker", "migrate", "program", "audit", "rebuild", "bench", "keys"):
         assert re.search(rf"^│ {name} ", output.decode(), re.MULTILINE), name
-    # Half a second on a quiet machine. Other tests may run.
-    assert time.monotonic() - began < 2
+    assert used_by_children() - before < 2, "half a second on a quiet machine"
 
 
 async def test_a_process_without_its_environment_names_the_missing_variables(home: Path) -> None:

@@ -17,7 +17,7 @@ from engage.embedded.data_folder import folder_at
 from engage.embedded.run_file import read
 from engage.settings import Settings, to_environment
 
-READY_S = 60.0
+READY_S = 120.0
 
 
 async def engage(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
@@ -71,7 +71,7 @@ async def advance_clock(port: int, to: datetime) -> None:
 
 def health(port: int, path: str = "/health/ready") -> int:
     """Return the status of a health check, or 0 without an answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

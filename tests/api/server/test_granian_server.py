@@ -3,9 +3,9 @@
 import asyncio
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 HEAD_S = 0.3
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n"
-LIMIT_S = 5.0
+LIMIT_S = 60.0  # A guard against hanging.
 
 
 class Running:
@@ -57,8 +57,14 @@ async def port() -> int:
 
 
 @pytest.fixture
-async def running(port: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    monkeypatch.setattr(granian_server, "HEAD_S", HEAD_S)
+def head_s() -> float:
+    """A test parametrizes it to have another one."""
+    return HEAD_S
+
+
+@pytest.fixture
+async def running(port: int, head_s: float, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    monkeypatch.setattr(granian_server, "HEAD_S", head_s)
     running = Running(port, Limits())
     yield running
     running.may_answer.set()
@@ -81,21 +87,19 @@ class Client:
             assert await self.reader.readexactly(2) == b"ok"
         return head.lower()
 
-    async def end(self) -> float:
-        """Wait until the server ends the connection; return after how many seconds it did."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+    async def end(self) -> None:
+        """Wait until the server ends the connection."""
         async with asyncio.timeout(LIMIT_S):
-            while await self.reader.read(1024):
-                pass
-        return loop.time() - begun
+            with suppress(ConnectionResetError):  # Something was on its way to the server.
+                while await self.reader.read(1024):
+                    pass
 
     async def close(self) -> None:
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
 
-    async def trickle(self, octets: bytes) -> None:
+    async def trickle(self, octets: Iterable[int]) -> None:
         for octet in octets:
             self.send(bytes((octet,)))
             await asyncio.sleep(HEAD_S / 10)
@@ -126,13 +130,14 @@ async def connect(running: Running, port: int) -> AsyncIterator[Connect]:
 )
 async def test_a_client_is_not_waited_for_without_a_deadline(connect: Connect, sent: bytes) -> None:
     client = await connect(sent)
-    assert await client.end() < HEAD_S + 1.0
+    await client.end()
 
 
 async def test_a_head_that_trickles_has_the_same_deadline(connect: Connect) -> None:
     client = await connect()
-    trickling = asyncio.create_task(client.trickle(GET))
-    assert await client.end() < HEAD_S + 1.0
+    endless = chain(b"GET / HTTP/1.1\r\nx: ", repeat(ord("a")))
+    trickling = asyncio.create_task(client.trickle(endless))
+    await client.end()
     trickling.cancel()
 
 
@@ -142,6 +147,7 @@ async def test_a_head_that_is_too_long_is_refused(connect: Connect) -> None:
         assert b" 431 " in await client.reader.readline()
 
 
+@pytest.mark.parametrize("head_s", [2 * LIMIT_S])
 async def test_an_address_with_too_many_connections_loses_its_silent_ones(
     running: Running, connect: Connect
 ) -> None:
@@ -155,7 +161,8 @@ async def test_an_address_with_too_many_connections_loses_its_silent_ones(
             await asyncio.sleep(0.01)
     running.server.connections.close_excess(1.0)
     ends = [asyncio.create_task(client.end()) for client in silent]
-    assert [await end < HEAD_S for end in islice(asyncio.as_completed(ends), 7)] == [True] * 7
+    for end in islice(asyncio.as_completed(ends), 7):
+        await end
     for end in ends:
         end.cancel()
     running.may_answer.set()
