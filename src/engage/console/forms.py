@@ -68,9 +68,13 @@ async def do_once(
     visitor: Visitor,
     action: Callable[[Keyed[R]], Awaitable[R]],
     then: Callable[[R], str],
+    show: Callable[[R], Response[Any] | None] = lambda _: None,
 ) -> Response[Any]:
     """Do what a form asks for, and go on to the page that `then` names. A form that is sent again, by a
     double click or the back button, goes there too and does nothing.
+
+    `show` may make another page of the result, for the first time only and kept nowhere: with a secret, or
+    with what kept the flow from doing anything.
 
     Raises what the action raises; Refusal request_in_flight, idempotency_key_reused, invalid_request.
     """
@@ -83,7 +87,8 @@ async def do_once(
     if known is not None:
         return Redirect(dict(known.headers)["location"], status_code=303)
     result = await action(Keyed(once, lambda done: _redirect(then(done))))
-    return Redirect(then(result), status_code=303)
+    shown = show(result)
+    return shown if shown is not None else Redirect(then(result), status_code=303)
 
 
 def _redirect(path: str) -> StoredResponse:

@@ -19,7 +19,12 @@ class Section(Struct, frozen=True):
         return f"/console/{self.name}"
 
 
-SECTIONS: Final = (Section("campaigns", Permission.VIEW),)
+SECTIONS: Final = (
+    Section("campaigns", Permission.VIEW),
+    Section("audit", Permission.APPROVE),
+    Section("operators", Permission.ADMINISTER),
+    Section("keys", Permission.ADMINISTER),
+)
 
 
 def sections_for(visitor: Visitor) -> list[Section]:

@@ -16,9 +16,12 @@ from litestar.response import Redirect, Response
 from litestar.types import Guard
 
 from engage.console.assets import AssetController
+from engage.console.audit_log.pages import AuditLogController
 from engage.console.campaigns.overview import CampaignListController
 from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
 from engage.console.cookies import language_of
+from engage.console.keys.pages import KeyController
+from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
 from engage.console.rendering import page
 from engage.console.sign_in.pages import AccountController, SignInController
@@ -28,7 +31,15 @@ from engage.messages.refusals import refusal_message
 # Documents are the largest that forms send; lists of members are sent as files.
 FORM_BYTES: Final = 2 * 1024 * 1024
 
-_CONTROLLERS: Final = (AssetController, SignInController, AccountController, CampaignListController)
+_CONTROLLERS: Final = (
+    AssetController,
+    SignInController,
+    AccountController,
+    CampaignListController,
+    OperatorController,
+    KeyController,
+    AuditLogController,
+)
 
 log = structlog.get_logger()
 

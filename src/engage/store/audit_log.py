@@ -34,6 +34,13 @@ def digest_sql(previous: str, seq: str, entry: str) -> str:
     return f"sha256({previous} || convert_to(jsonb_build_array({seq}, {fields})::text, 'UTF8'))"
 
 
+_CHANGED = text(f"""
+SELECT e.seq FROM audit_log e LEFT JOIN audit_log p ON p.seq = e.seq - 1
+WHERE e.seq = ANY(CAST(:seqs AS bigint[]))
+  AND e.digest <> {digest_sql("coalesce(p.digest, ''::bytea)", "e.seq", "e")}
+ORDER BY e.seq
+""")  # noqa: S608  # Names of the schema.
+
 _BYTES: Final = func.coalesce(
     func.octet_length(func.concat(cast(table.c.before, Text), cast(table.c.after, Text))), 0
 ).label("bytes")
@@ -110,6 +117,11 @@ async def read_page(
     query = select(*columns(table, LoggedEntry)).where(table.c.seq.in_(page)).order_by(table.c.seq.desc())
     entries = [from_row(LoggedEntry, row) for row in await conn.execute(query)]
     return entries, len(sizes) > len(page)
+
+
+async def changed(conn: AsyncConnection, seqs: Sequence[int]) -> list[int]:
+    """Return those of these entries that do not follow from the entry before: one of the two was changed."""
+    return list((await conn.execute(_CHANGED, {"seqs": list(seqs)})).scalars())
 
 
 def _fitting(sizes: Sequence[tuple[int, int]], limit: int) -> list[int]:

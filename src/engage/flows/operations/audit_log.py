@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
-from engage.store.audit_log import LoggedEntry, read_page
+from engage.store.audit_log import LoggedEntry, changed, read_page
 
 
 class AuditEntryView(Struct, frozen=True, kw_only=True):
@@ -45,6 +45,14 @@ async def read_audit_log(
     async with one_statement(services.db) as conn:
         found, more = await read_page(conn, program_ids, subject=subject, before=before, limit=limit)
     return [(entry.seq, _view(entry)) for entry in found], more
+
+
+async def changed_entries(services: Services, numbers: Sequence[int]) -> list[int]:
+    """Return those of these entries that were changed since they were written, or whose predecessor was. The
+    audit checks all of them. Raises Unavailable.
+    """
+    async with one_statement(services.db) as conn:
+        return await changed(conn, numbers)
 
 
 def _view(entry: LoggedEntry) -> AuditEntryView:

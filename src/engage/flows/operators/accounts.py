@@ -1,4 +1,8 @@
-"""Accounts of operators: create, list, reset, change, disable. Each deed is in the audit log."""
+"""Accounts of operators: create, list, reset, change, disable. Each deed is in the audit log.
+
+Whoever works `within` some programs sees and changes operators of these alone, and opens no other program
+to anybody. Nobody changes their own account here.
+"""
 
 import re
 import secrets
@@ -7,12 +11,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engage.domain.operators.programs import check_programs, covers
 from engage.domain.operators.roles import Role
 from engage.flows.operators.password_hashes import hash_password
 from engage.runtime.database import transaction
 from engage.runtime.database_clock import installation_time
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.store import audit_log
 from engage.store.audit_log import AuditEntry
 from engage.store.operators import operators, sessions
@@ -28,6 +35,7 @@ class AccountProblem(StrEnum):
     NO_EMAIL = "no_email"
     EXISTS = "exists"
     UNKNOWN = "unknown"
+    OWN = "own"
 
 
 def normal_email(text: str) -> str | None:
@@ -37,15 +45,32 @@ def normal_email(text: str) -> str | None:
 
 
 async def create_operator(
-    db: AsyncEngine, email: str, role: Role, programs: Sequence[str] | None, *, by: str
+    db: AsyncEngine,
+    email: str,
+    role: Role,
+    programs: Sequence[str] | None,
+    *,
+    by: str,
+    within: Sequence[str] | None = None,
+    keyed: Keyed[str | AccountProblem] | None = None,
 ) -> str | AccountProblem:
     """Create an operator, and return a password that has to be changed after the first sign-in.
 
-    Raises Unavailable.
+    Raises Refusal other_program, request_in_flight; Unavailable.
     """
+    check_programs(within, programs)
     password = _new_password()
-    problem = await add_operator(db, email, role, programs, password, has_to_change=True, by=by)
-    return problem or password
+    address = normal_email(email)
+    if address is None:
+        return AccountProblem.NO_EMAIL
+    password_hash, now = await hash_password(password), await installation_time(db)
+    async with transaction(db) as conn:
+        await claim(conn, keyed)
+        new = _NewOperator(address, role, programs, password_hash, has_to_change=True)
+        if not await _add(conn, new, by=by, now=now):
+            return AccountProblem.EXISTS
+        await keep(conn, keyed, password)
+    return password
 
 
 async def add_operator(
@@ -62,40 +87,38 @@ async def add_operator(
     address = normal_email(email)
     if address is None:
         return AccountProblem.NO_EMAIL
-    opened = None if programs is None else sorted(set(programs))
     password_hash, now = await hash_password(password), await installation_time(db)
     async with transaction(db) as conn:
-        added = await operators.add(
-            conn,
-            email=address,
-            role=role,
-            programs=opened,
-            password_hash=password_hash,
-            has_to_change=has_to_change,
-            now=now,
-        )
-        if not added:
-            return AccountProblem.EXISTS
-        await log(conn, address, "created", by=by, now=now, after={"role": role, "programs": opened})
-    return None
+        new = _NewOperator(address, role, programs, password_hash, has_to_change=has_to_change)
+        added = await _add(conn, new, by=by, now=now)
+    return None if added else AccountProblem.EXISTS
 
 
-async def list_operators(db: AsyncEngine) -> list[Operator]:
-    """List all operators, disabled ones included. Raises Unavailable."""
+async def list_operators(db: AsyncEngine, *, within: Sequence[str] | None = None) -> list[Operator]:
+    """List operators, disabled ones included. Raises Unavailable."""
     async with transaction(db) as conn:
-        return await operators.list_operators(conn)
+        found = await operators.list_operators(conn)
+    return [operator for operator in found if covers(within, operator.programs)]
 
 
-async def reset_operator(db: AsyncEngine, email: str, *, by: str) -> str | AccountProblem:
+async def reset_operator(
+    db: AsyncEngine,
+    email: str,
+    *,
+    by: str,
+    within: Sequence[str] | None = None,
+    keyed: Keyed[str | AccountProblem] | None = None,
+) -> str | AccountProblem:
     """Return a new password that has to be changed. The second factor is removed, a lock-out and all sessions
-    end. Raises Unavailable.
+    end. Raises Refusal request_in_flight; Unavailable.
     """
     password = _new_password()
     password_hash, now = await hash_password(password), await installation_time(db)
     async with transaction(db) as conn:
-        operator = await operators.lock(conn, email.strip().lower())
-        if operator is None:
-            return AccountProblem.UNKNOWN
+        await claim(conn, keyed)
+        operator = await _lock(conn, email, by=by, within=within)
+        if isinstance(operator, AccountProblem):
+            return operator
         await operators.change(
             conn,
             operator.id,
@@ -108,6 +131,7 @@ async def reset_operator(db: AsyncEngine, email: str, *, by: str) -> str | Accou
         )
         await sessions.end_all(conn, operator.id)
         await log(conn, operator.email, "reset", by=by, now=now)
+        await keep(conn, keyed, password)
     return password
 
 
@@ -119,13 +143,20 @@ async def change_operator(
     programs: Sequence[str] | None,
     enabled: bool,
     by: str,
+    within: Sequence[str] | None = None,
+    keyed: Keyed[AccountProblem | None] | None = None,
 ) -> AccountProblem | None:
-    """Set the role and the programs of an operator, and whether they may sign in. Raises Unavailable."""
+    """Set the role and the programs of an operator, and whether they may sign in.
+
+    Raises Refusal other_program, request_in_flight; Unavailable.
+    """
+    check_programs(within, programs)
     now = await installation_time(db)
     async with transaction(db) as conn:
-        operator = await operators.lock(conn, email.strip().lower())
-        if operator is None:
-            return AccountProblem.UNKNOWN
+        await claim(conn, keyed)
+        operator = await _lock(conn, email, by=by, within=within)
+        if isinstance(operator, AccountProblem):
+            return operator
         opened = None if programs is None else sorted(set(programs))
         disabled_at = None if enabled else operator.disabled_at or now
         before = {"role": operator.role, "programs": operator.programs, "enabled": not operator.disabled_at}
@@ -134,6 +165,7 @@ async def change_operator(
         if not enabled:
             await sessions.end_all(conn, operator.id)
         await log(conn, operator.email, "changed", by=by, now=now, before=before, after=after)
+        await keep(conn, keyed, None)
     return None
 
 
@@ -158,6 +190,44 @@ async def log(
         after=after,
     )
     await audit_log.write(conn, entry)
+
+
+class _NewOperator(Struct, frozen=True):
+    email: str
+    role: Role
+    programs: Sequence[str] | None
+    password_hash: str
+    has_to_change: bool
+
+
+async def _add(conn: AsyncConnection, new: _NewOperator, *, by: str, now: datetime) -> bool:
+    """Store an operator; false if there is one with this address, who stays as they are."""
+    opened = None if new.programs is None else sorted(set(new.programs))
+    added = await operators.add(
+        conn,
+        email=new.email,
+        role=new.role,
+        programs=opened,
+        password_hash=new.password_hash,
+        has_to_change=new.has_to_change,
+        now=now,
+    )
+    if added:
+        await log(conn, new.email, "created", by=by, now=now, after={"role": new.role, "programs": opened})
+    return added
+
+
+async def _lock(
+    conn: AsyncConnection, email: str, *, by: str, within: Sequence[str] | None
+) -> Operator | AccountProblem:
+    """Lock an operator whom `by` may change."""
+    address = email.strip().lower()
+    if address == by:
+        return AccountProblem.OWN
+    operator = await operators.lock(conn, address)
+    if operator is None or not covers(within, operator.programs):
+        return AccountProblem.UNKNOWN
+    return operator
 
 
 def _new_password() -> str:
