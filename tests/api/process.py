@@ -27,8 +27,12 @@ class ApiProcess(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProcess]:
-    """Run the API until the block ends. Raises ProcessFailed if it does not become ready."""
+async def api_process(
+    settings: Settings, folder: Path, command: list[str] | None = None
+) -> AsyncIterator[ApiProcess]:
+    """Run the API until the block ends, by `engage api` or another command. Raises ProcessFailed if it does
+    not become ready.
+    """
     settings = msgspec.structs.replace(settings, api_host=HOST, api_port=server_port())
 
     async def ready() -> bool:
@@ -37,7 +41,7 @@ async def api_process(settings: Settings, folder: Path) -> AsyncIterator[ApiProc
 
     spec = ProcessSpec(
         name="api",
-        command=engage_command("api"),
+        command=command or engage_command("api"),
         log=folder / "api.log",
         directory=folder,
         environment=to_environment(settings),

@@ -49,8 +49,8 @@ EFFECTIVE: Final[tuple[ActionKind, ...]] = ("approved", "paused", "resumed", "en
 
 Slow = Callable[[Services], AbstractAsyncContextManager[None]]
 
-# Each commit of an action that changes what is in force takes an hour, if it is let. Clients would give up too,
-# but later.
+# Each commit of an action that changes what is in force takes an hour, if it is let. Clients would give up
+# too, but later.
 SLOW = (
     f"""
     CREATE FUNCTION take_an_hour() RETURNS trigger LANGUAGE plpgsql AS $$
