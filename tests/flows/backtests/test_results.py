@@ -150,6 +150,25 @@ async def test_levels_and_orders_are_those_of_the_time_of_each_activity(services
     assert [day.difference_points for day in idle.by_day] == [3, 0, 3]
 
 
+async def test_facts_are_those_that_were_known_when_an_activity_was_decided(services: Services) -> None:
+    before = services.clock.now()
+    await tap(services, at=advance(services, DAY))
+    # Paid before the tap, and reported after it.
+    advance(services, timedelta(seconds=1))
+    await send(services, paid(services, "o-1", 300_00, at=before))
+    first = double("fuel", audience={"first_order": True})
+    assert (await backtest(services, first)).difference_points == 3
+    gold = double("fuel", audience={"tiers": ["gold"]})
+    assert (await backtest(services, gold)).difference_points == 0
+    # An order does not lift itself, and lifts the next activity.
+    lifted = double("purchase", audience={"tiers": ["gold"]})
+    assert (await backtest(services, lifted)).difference_points == 0
+    advance(services, DAY)
+    await tap(services)
+    assert (await backtest(services, first)).difference_points == 3
+    assert (await backtest(services, gold)).difference_points == 3
+
+
 async def test_a_document_counts_at_its_own_times_where_the_window_has_some(services: Services) -> None:
     await tap(services)
     advance(services, DAY)

@@ -1,13 +1,15 @@
 """The facts of members at the times of their activities, as far as the campaigns of a trial ask for them.
 
-They are read for a batch of members at once, and by what is known now. An order that was reported late counts
-here before the activities that were decided without it.
+They are read for a batch of members at once, and are those that were known when an activity was decided: an
+order that was reported later does not count. What is known of an order's returns and cancellation counts from
+its own time on.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.backtests.activities import MemberHistory, StoredCredit
 from engage.domain.campaigns.audience import Facts
@@ -15,21 +17,30 @@ from engage.domain.campaigns.index import PublishedCampaign, segments_of
 from engage.domain.campaigns.screen import Screen
 from engage.domain.campaigns.segments import SegmentIndex
 from engage.domain.keys import MemberKey
+from engage.domain.tiers.movement import Movement
 from engage.flows.backtests.job import Job
-from engage.runtime.audiences import Audiences, Occasion, read_audiences
+from engage.runtime.audiences import Audiences, Occasion
 from engage.runtime.database import one_statement
-from engage.runtime.levels import MemberLevels, Moment, groups_asked, ids_of, read_levels
+from engage.runtime.levels import Moment, groups_asked, ids_of, levels_at
+from engage.runtime.levels import read_facts as read_movements
 from engage.runtime.services import Services
+from engage.store.backtests.known import Decision, KnownSince, read_known, read_last_payments
+from engage.store.segments.members import read_stays
+from engage.store.tiers.movements import Movements
 
-Instant = tuple[str, datetime, str]  # (member, time, zone)
+Instant = tuple[Decision, str]  # (decision, zone)
 
 
 class Asked(Struct, frozen=True):
     """An activity for which campaigns ask for facts. `moment` is that of levels, None where none is asked."""
 
-    member: MemberKey
+    decision: Decision
     occasion: Occasion
     moment: Moment | None
+
+    @property
+    def instant(self) -> Instant:
+        return self.decision, self.occasion.facts.zone
 
 
 class MemberFacts:
@@ -40,7 +51,7 @@ class MemberFacts:
         self._plain: dict[tuple[str, str], Facts] = {}
 
     def of(self, history: MemberHistory, credit: StoredCredit) -> Facts:
-        found = self._read.get((history.member_id, credit.decided_at, credit.zone))
+        found = self._read.get((_decision(history, credit), credit.zone)) if self._read else None
         return self.plain(history, credit.zone) if found is None else found
 
     def plain(self, history: MemberHistory, zone: str) -> Facts:
@@ -66,21 +77,29 @@ async def read_facts(services: Services, job: Job, histories: Sequence[MemberHis
     async with one_statement(services.db) as conn:
         indexes = await services.campaigns.at(conn, services.clock.now())
     segments = segments_of(indexes, job.program_id)
-    asked = list(_asked(job, histories, plain, segments))
-    wanted = [await _with_moment(services, job, credit, occasion) for credit, occasion in asked]
-    moments: dict[MemberKey, list[Moment]] = {}
-    for each in wanted:
-        if each.moment is not None:
-            moments.setdefault(each.member, []).append(each.moment)
+    wanted = [
+        await _with_moment(services, job, history, credit, occasion)
+        for history, credit, occasion in _asked(job, histories, plain, segments)
+    ]
     async with one_statement(services.db) as conn:
-        levels = await read_levels(conn, moments, changed=())
-        audiences = await read_audiences(conn, [each.occasion for each in wanted])
-    return MemberFacts({_instant(each.occasion): _facts(each, levels, audiences) for each in wanted})
+        levels = await _read_levels(conn, job, wanted)
+        payments = await read_last_payments(
+            conn, job.program_id, {each.decision for each in wanted if each.occasion.asked.payments}
+        )
+        stays = await read_stays(
+            conn, {each.occasion.stay(list_) for each in wanted for list_ in each.occasion.asked.lists}
+        )
+    found = {}
+    for each in wanted:
+        paid_at = payments.get(each.decision)
+        audiences = Audiences({} if paid_at is None else {each.occasion.payments: paid_at}, stays)
+        found[each.instant] = audiences.facts(each.occasion, levels.get(each.instant, frozenset()))
+    return MemberFacts(found)
 
 
 def _asked(
     job: Job, histories: Sequence[MemberHistory], plain: MemberFacts, segments: SegmentIndex
-) -> Iterator[tuple[StoredCredit, Occasion]]:
+) -> Iterator[tuple[MemberHistory, StoredCredit, Occasion]]:
     """The activities for which a campaign asks for more, each once."""
     seen: set[Instant] = set()
     screens: dict[tuple[int, str, str, int], Screen] = {}
@@ -93,10 +112,13 @@ def _asked(
             key = id(looked), facts.country, facts.zone, segments.epoch(credit.decided_at)
             if key not in screens:
                 screens[key] = _screen(looked.campaigns, facts, credit.decided_at, segments)
-            occasion = Occasion(facts, credit.decided_at, screens[key])
-            if _instant(occasion) not in seen and not occasion.asked.is_nothing:
-                seen.add(_instant(occasion))
-                yield credit, occasion
+            occasion, instant = (
+                Occasion(facts, credit.decided_at, screens[key]),
+                (_decision(history, credit), credit.zone),
+            )
+            if instant not in seen and not occasion.asked.is_nothing:
+                seen.add(instant)
+                yield history, credit, occasion
 
 
 def _screen(
@@ -106,18 +128,50 @@ def _screen(
     return Screen(documents, country=facts.country, zone=facts.zone, at=at, segments=segments)
 
 
-async def _with_moment(services: Services, job: Job, credit: StoredCredit, occasion: Occasion) -> Asked:
-    facts, levels, moment = occasion.facts, occasion.asked.levels, None
+async def _with_moment(
+    services: Services, job: Job, history: MemberHistory, credit: StoredCredit, occasion: Occasion
+) -> Asked:
+    levels, moment = occasion.asked.levels, None
     if levels:
         groups = await groups_asked(services, job.program_id, credit.version, levels)
-        moment = Moment(groups, occasion.at, facts.zone)
-    return Asked((facts.program, facts.member_id), occasion, moment)
+        moment = Moment(groups, occasion.at, occasion.facts.zone)
+    return Asked(_decision(history, credit), occasion, moment)
 
 
-def _facts(asked: Asked, levels: MemberLevels, audiences: Audiences) -> Facts:
-    held = () if asked.moment is None else levels.at(asked.member, asked.moment)
-    return audiences.facts(asked.occasion, ids_of(held))
+def _decision(history: MemberHistory, credit: StoredCredit) -> Decision:
+    return Decision(history.member_id, credit.decided_at, credit.accepted_at)
 
 
-def _instant(occasion: Occasion) -> Instant:
-    return occasion.facts.member_id, occasion.at, occasion.facts.zone
+async def _read_levels(
+    conn: AsyncConnection, job: Job, wanted: Sequence[Asked]
+) -> dict[Instant, frozenset[str]]:
+    """The levels at the activities that ask for them."""
+    moments: dict[MemberKey, list[Moment]] = {}
+    asking = [(each, each.moment) for each in wanted if each.moment is not None]
+    for each, moment in asking:
+        moments.setdefault(each.occasion.member, []).append(moment)
+    if not moments:
+        return {}
+    movements = await read_movements(conn, moments)
+    members = [member_id for _, member_id in moments]
+    known = await read_known(conn, job.program_id, members, since=job.window.start)
+    return {
+        each.instant: ids_of(
+            levels_at(moment, _known_movements(movements[each.occasion.member], each.decision, known))
+        )
+        for each, moment in asking
+    }
+
+
+def _known_movements(movements: Movements, decision: Decision, known: KnownSince) -> Movements:
+    """The movements that were known, without those of the activity that is decided."""
+    return {metric: list(_before(found, decision, known)) for metric, found in movements.items()}
+
+
+def _before(movements: Iterable[Movement], decision: Decision, known: KnownSince) -> Iterator[Movement]:
+    for movement in movements:
+        since = known.orders if movement.cause.kind == "order" else known.credits
+        at = since.get(movement.cause.id or "")
+        # What became known at once, in one report, counts in the order of its own times.
+        if at is None or at < decision.known or (at == decision.known and movement.earned_at < decision.at):
+            yield movement
