@@ -21,6 +21,8 @@ from engage.console.campaigns.overview import CampaignListController
 from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
 from engage.console.cookies import language_of
 from engage.console.keys.pages import KeyController
+from engage.console.members.account import MemberAccountController
+from engage.console.members.search import MemberSearchController
 from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
 from engage.console.rendering import page
@@ -39,6 +41,8 @@ _CONTROLLERS: Final = (
     OperatorController,
     KeyController,
     AuditLogController,
+    MemberSearchController,
+    MemberAccountController,
 )
 
 log = structlog.get_logger()

@@ -59,6 +59,16 @@ async def read_adjustment(conn: AsyncConnection, key: MemberKey, reference: str)
     return None if row is None else from_row(Adjustment, row)
 
 
+async def read_reasons(conn: AsyncConnection, key: MemberKey, seqs: Sequence[int]) -> dict[int, str]:
+    """Read the reasons of adjustments, by the seqs of their entries."""
+    if not seqs:
+        return {}
+    query = select(adjustments.c.entry_seq, adjustments.c.reason).where(
+        of_member(adjustments, key), adjustments.c.entry_seq.in_(seqs)
+    )
+    return {row.entry_seq: row.reason for row in await conn.execute(query)}
+
+
 class AdjustingCredit(msgspec.Struct, frozen=True, kw_only=True):
     """A credit that is active at once, `at` which it is given. `campaign` pays for it, if one does."""
 

@@ -123,6 +123,11 @@ SELECT {_CREDIT} FROM credits c
 WHERE program_id = :program_id AND member_id = :member_id AND id = :id AND points > 0
 """)  # noqa: S608
 
+_BY_IDS = text(f"""
+SELECT {_CREDIT} FROM credits c
+WHERE program_id = :program_id AND member_id = :member_id AND id = ANY(CAST(:ids AS uuid[]))
+""")  # noqa: S608
+
 _BY_REFERENCE = text(f"""
 SELECT c.program_id, c.member_id, c.reference, {_CREDIT}
 FROM {_REFERENCES} JOIN credits c USING (program_id, member_id, reference)
@@ -192,6 +197,17 @@ async def read_credit(conn: AsyncConnection, program_id: str, member_id: str, id
         await conn.execute(_ONE, {"program_id": program_id, "member_id": member_id, "id": id_})
     ).one_or_none()
     return None if row is None else from_row(Credit, row)
+
+
+async def read_credits_by_id(
+    conn: AsyncConnection, key: MemberKey, ids: Sequence[UUID]
+) -> dict[UUID, Credit]:
+    """Read these credits of a member, traces of removals included."""
+    if not ids:
+        return {}
+    values = {"program_id": key[0], "member_id": key[1], "ids": list(ids)}
+    credits = [from_row(Credit, row) for row in await conn.execute(_BY_IDS, values)]
+    return {credit.id: credit for credit in credits}
 
 
 async def read_by_reference(

@@ -77,6 +77,12 @@ WHERE h.state = 'open' AND h.purpose = 'checkout' AND h.expires_at <= :at
   AND (h.program_id, h.member_id) IN (SELECT * FROM {_MEMBERS})
 """)  # noqa: S608
 
+_OPEN = text(f"""
+SELECT {_COLUMNS} FROM holds h
+WHERE h.program_id = :program_id AND h.member_id = :member_id AND h.state = 'open'
+ORDER BY h.created_at, h.id LIMIT :limit
+""")  # noqa: S608
+
 # Members whose balance another transaction holds are left to the next batch.
 _LOCK_OVERDUE = text(f"""
 SELECT h.id FROM holds h JOIN balances b USING (program_id, member_id)
@@ -135,6 +141,12 @@ async def write_holds(
     """
     rows = [(*hold.key, hold.id, hold.state, hold.reinstated, _closed_at(hold, closed_at)) for hold in holds]
     await conn.execute(_WRITE, _CHANGED.of(rows))
+
+
+async def read_open_holds(conn: AsyncConnection, key: MemberKey, *, limit: int) -> list[Hold]:
+    """Read a member's open holds, oldest first, without a lock."""
+    values = {"program_id": key[0], "member_id": key[1], "limit": limit}
+    return [from_row(Hold, row) for row in await conn.execute(_OPEN, values)]
 
 
 async def read_overdue_holds(

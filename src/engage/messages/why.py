@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from engage.domain.campaigns.index import CampaignIndex
+from engage.domain.document.texts import text_in
 from engage.domain.earning.credit import Why
 from engage.domain.earning.trace import TraceCode, TraceStep, step
 from engage.messages.catalogue import known, translate
-from engage.messages.traces import trace_sentence
+from engage.messages.traces import trace_line, trace_sentence
 
 # A decision as it was made, or as it is stored: what is stored may lack an activity, and is older.
 Decision = Why | Mapping[str, Any]
@@ -36,6 +38,16 @@ TitleOf = Callable[[str, int], str | None]
 
 def no_title(campaign: str, version: int) -> str | None:
     return None
+
+
+def titles_in(language: str, campaigns: CampaignIndex) -> TitleOf:
+    """The titles of campaigns for a reader of a language, as far as this process knows them."""
+
+    def title_of(campaign_id: str, version: int) -> str | None:
+        found = campaigns.find(campaign_id, version)
+        return None if found is None else text_in(found.campaign.title, language)
+
+    return title_of
 
 
 class Occasion(Struct, frozen=True):
@@ -100,6 +112,14 @@ def trace_of(why: Mapping[str, Any]) -> list[TraceStep]:
     """
     lines = msgspec.convert(why["trace"], list[TraceStep | str])
     return [step(TraceCode.TEXT, text=line) if isinstance(line, str) else line for line in lines]
+
+
+def trace_texts(
+    why: Mapping[str, Any], language: str, title_of: TitleOf = no_title
+) -> list[tuple[TraceStep, str]]:
+    """The steps of a stored decision, each with its sentence."""
+    currency = why.get("activity", {}).get("currency")  # Only orders have one.
+    return [(line, trace_line(with_title(line, title_of), language, currency)) for line in trace_of(why)]
 
 
 class _Parts(Struct, frozen=True):

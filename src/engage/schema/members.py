@@ -106,6 +106,7 @@ members = Table(
         "program_id",
         postgresql_where=text("birth_date IS NOT NULL AND birthday_at IS NULL AND closed_at IS NULL"),
     ),
+    Index("members_phone", "phone", "program_id", postgresql_where=text("phone IS NOT NULL")),
     Index("members_merged", "program_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     info=member_rows(
         merge=Statement(_MERGE),

@@ -10,7 +10,6 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query
 from engage.api.http.callers import member_of, members_only
-from engage.api.http.credits import titles_in
 from engage.api.http.operation import MEMBER, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before, seq_before
 from engage.api.http.parameters import NOT_GIVEN
@@ -18,6 +17,7 @@ from engage.api.http.problems import language_of
 from engage.api.http.traces import with_text
 from engage.flows.reads.statement import read_credit, read_credits, read_entries
 from engage.ledger.credits import Credit, Entry
+from engage.messages.why import titles_in
 
 State = Literal["pending", "active", "expired", "reversed", ""]
 StateParameter = Annotated[State, QueryParameter(name="state", description="Only credits in this state.")]

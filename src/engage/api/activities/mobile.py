@@ -13,7 +13,7 @@ from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
-from engage.api.http.credits import EarnedCredit, earned, titles_in
+from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.problems import language_of
@@ -24,6 +24,7 @@ from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
+from engage.messages.why import titles_in
 from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
 

@@ -7,8 +7,6 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from engage.domain.campaigns.index import CampaignIndex
-from engage.domain.document.texts import text_in
 from engage.domain.earning.unit import Unit
 from engage.flows.activities.activity import CreditView
 from engage.messages.why import TitleOf, no_title, why_text
@@ -36,16 +34,6 @@ class EarnedCredit(Struct, frozen=True, kw_only=True):
     due_at: datetime | None
     lapses_at: datetime | None
     why: WhyText
-
-
-def titles_in(language: str, campaigns: CampaignIndex) -> TitleOf:
-    """The titles of campaigns for a reader of a language, as far as this process knows them."""
-
-    def title_of(campaign_id: str, version: int) -> str | None:
-        found = campaigns.find(campaign_id, version)
-        return None if found is None else text_in(found.campaign.title, language)
-
-    return title_of
 
 
 def earned(credits: Iterable[CreditView], language: str, title_of: TitleOf = no_title) -> list[EarnedCredit]:

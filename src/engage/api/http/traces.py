@@ -7,8 +7,7 @@ from msgspec.structs import replace
 
 from engage.domain.earning.trace import FACTS
 from engage.ledger.credits import Credit
-from engage.messages.traces import trace_line
-from engage.messages.why import TitleOf, trace_of, why_text, with_title
+from engage.messages.why import TitleOf, trace_texts, why_text
 
 _CODES: Final = "; ".join(f"`{code}` ({', '.join(names) or 'no facts'})" for code, names in FACTS.items())
 
@@ -23,10 +22,8 @@ class TraceLine(Struct, frozen=True):
 
 def with_text(credit: Credit, language: str, title_of: TitleOf) -> Credit:
     """Add a text to the whole reason of a credit, and to each step of its trace."""
-    currency = credit.why.get("activity", {}).get("currency")  # Only orders have one.
     lines = [
-        TraceLine(line.code, line.facts, trace_line(with_title(line, title_of), language, currency))
-        for line in trace_of(credit.why)
+        TraceLine(line.code, line.facts, text) for line, text in trace_texts(credit.why, language, title_of)
     ]
     text = why_text(credit.why, language, title_of)
     return replace(credit, why={**credit.why, "trace": lines, "text": text})

@@ -11,7 +11,7 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import read_json
 from engage.api.http.callers import shop_idempotency, shop_of
-from engage.api.http.credits import EarnedCredit, earned, titles_in
+from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.parameters import MemberIdParameter
@@ -24,6 +24,7 @@ from engage.flows.members.merge import MergeResult, merge_members
 from engage.flows.members.register import MemberRegistration, RegisteredMember, UsedCode, register_member
 from engage.flows.members.update import MemberUpdate, UpdatedMember, update_member
 from engage.messages.refusals import refusal_message
+from engage.messages.why import titles_in
 from engage.runtime.campaign_cache import CampaignCache
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import delete, exists, func, select, text, tuple_, update
+from sqlalchemy import delete, exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -169,6 +169,23 @@ async def read_profiles(conn: AsyncConnection, program_ids: Sequence[str], membe
         select(*columns(members, Profile)).where(
             members.c.program_id.in_(program_ids), members.c.member_id == member_id
         )
+    )
+    return [from_row(Profile, row) for row in rows]
+
+
+async def read_profiles_of(
+    conn: AsyncConnection, keys: Iterable[MemberKey], phones: Iterable[tuple[str, str]], *, limit: int
+) -> list[Profile]:
+    """Read the members with these keys, former ones included, and those with these (program, phone)."""
+    phone, key = (
+        tuple_(members.c.program_id, members.c.phone),
+        tuple_(members.c.program_id, members.c.member_id),
+    )
+    rows = await conn.execute(
+        select(*columns(members, Profile))
+        .where(or_(key.in_(sorted(set(keys))), phone.in_(sorted(set(phones)))))
+        .order_by(members.c.program_id, members.c.member_id)
+        .limit(limit)
     )
     return [from_row(Profile, row) for row in rows]
 

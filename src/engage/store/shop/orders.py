@@ -1,6 +1,7 @@
 """Orders: a row for each, from the first event that names it."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -112,6 +113,17 @@ WHERE o.program_id = :program_id AND o.member_id = :member_id AND o.paid IS NOT 
 ORDER BY o.delivered_at, o.order_id COLLATE "C" LIMIT :limit
 """)
 
+# The newest first. Of an order whose payment has not come yet only a later event is known.
+_AT = "coalesce(o.paid_at, o.delivered_at, o.cancelled_at, 'epoch')"
+_LIST = text(f"""
+SELECT {_AT} AS at, o.order_id, o.paid_at, CAST(o.paid AS text), o.hold_id, o.program_version, o.zone,
+       o.delivered_at, o.cancelled_at, CAST(o.returns AS text), CAST(o.boosts AS text)
+FROM orders o
+WHERE o.program_id = :program_id AND o.member_id = :member_id
+  AND (CAST(:at AS timestamptz) IS NULL OR ({_AT}, o.order_id COLLATE "C") < (:at, :order_id))
+ORDER BY at DESC, o.order_id COLLATE "C" DESC LIMIT :limit
+""")  # noqa: S608
+
 _encode = msgspec.json.Encoder().encode
 _order = msgspec.json.Decoder(Order)
 _boosts = msgspec.json.Decoder(tuple[Boost, ...])
@@ -171,6 +183,15 @@ async def read_delivered_orders(
     values = {"program_id": key[0], "member_id": key[1], "limit": limit}
     rows = await conn.execute(_READ_DELIVERED, values)
     return {(row[0], row[1], row[2]): facts_of_row(row[3:]) for row in rows}
+
+
+async def list_orders(
+    conn: AsyncConnection, key: MemberKey, *, before: tuple[datetime, str] | None, limit: int
+) -> list[tuple[datetime, str, OrderFacts]]:
+    """List a member's orders before (time, id), newest first, each with the time that it stands at."""
+    at, order_id = before or (None, "")
+    values = {"program_id": key[0], "member_id": key[1], "at": at, "order_id": order_id, "limit": limit}
+    return [(row[0], row[1], facts_of_row(row[2:])) for row in await conn.execute(_LIST, values)]
 
 
 async def read_ended_orders(

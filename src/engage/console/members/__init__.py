@@ -1,0 +1,1 @@
+"""Members: found, looked at, corrected, merged and erased."""
