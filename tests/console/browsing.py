@@ -95,8 +95,9 @@ class Page:
         self.text = " ".join(reader.words)
 
     def form(self, action: str) -> HtmlForm:
-        """The form that is sent to this path."""
-        found = [form for form in self.forms if form.action.partition("?")[0] == action]
+        """The form that is posted to this path."""
+        posts = [form for form in self.forms if form.method == "post"]
+        found = [form for form in posts if form.action.partition("?")[0] == action]
         assert found, f"{self.path} ({self.status}) has forms to {[form.action for form in self.forms]}"
         return found[0]
 
@@ -113,7 +114,7 @@ class Browser:
         self.page = Page(answer)
         return self.page
 
-    async def send(self, action: str, **typed: object) -> Page:
+    async def send(self, action: str, /, **typed: object) -> Page:
         """Send the form of this page that goes to `action`, with what was typed: texts, or lists of texts."""
         form = self.page.form(action)
         return await self.post(form.action, form.fields | _typed(typed))

@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from engage.domain.identity import Operator as Identity
 from engage.domain.operators.roles import Permission, may
+from engage.domain.refusals import Refusal
 from engage.flows.operators.sign_in import SignedIn
+from engage.messages.refusals import refusal_message
 from engage.runtime.services import Services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.store.operators.operators import Operator
@@ -61,6 +63,10 @@ class Visitor(Struct, frozen=True):
     def programs(self) -> list[str]:
         """The programs that the operator works on."""
         return [program for program in self.services.programs.ids() if self.operator.opens(program)]
+
+    def refusal_text(self, refusal: Refusal) -> str:
+        """A refusal in the visitor's language."""
+        return refusal_message(refusal.code, refusal.facts, self.language).detail
 
     def may(self, permission: Permission) -> bool:
         return self.signed_in is not None and may(self.operator.role, permission)

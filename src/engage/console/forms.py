@@ -39,6 +39,11 @@ class Form(Struct, frozen=True):
             value.strip() for value in self.fields.get(name, ()) if isinstance(value, str) and value.strip()
         ]
 
+    def moment(self, name: str) -> str:
+        """A local date-time as documents have it. Browsers leave out seconds that are zero."""
+        value = self.text(name)
+        return f"{value}:00" if len(value) == len("2027-01-31T12:00") else value
+
     def lines(self, name: str) -> str:
         """The text of a field with several lines, which end in a line feed."""
         return self.text(name).replace("\r\n", "\n")

@@ -1,6 +1,7 @@
 """Pages: templates with the visitor's language, and headers that keep other sites and scripts out."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,13 +43,29 @@ HEADERS: Final[Mapping[str, str]] = {
     "x-frame-options": "DENY",
 }
 
+
+class Missing(StrictUndefined):
+    """A field that a document leaves out: `fields.zone or "member"` may ask for it. Nothing may print it."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:  # type: ignore[override]  # The parent's refuses the question.
+        return False
+
+
 _templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
-    undefined=StrictUndefined,
+    undefined=Missing,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+_templates.filters["pairs"] = lambda names: [
+    (name, name) for name in names
+]  # Options that show their values.
+_templates.globals["moment"] = datetime.fromisoformat
+_templates.filters["days"] = lambda duration: duration.removeprefix("P").removesuffix("D")
 
 
 def page(

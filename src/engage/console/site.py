@@ -17,7 +17,7 @@ from litestar.types import Guard
 
 from engage.console.assets import AssetController
 from engage.console.audit_log.pages import AuditLogController
-from engage.console.campaigns.overview import CampaignListController
+from engage.console.campaigns.pages import CAMPAIGNS
 from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
 from engage.console.cookies import language_of
 from engage.console.keys.pages import KeyController
@@ -37,7 +37,7 @@ _CONTROLLERS: Final = (
     AssetController,
     SignInController,
     AccountController,
-    CampaignListController,
+    *CAMPAIGNS,
     OperatorController,
     KeyController,
     AuditLogController,

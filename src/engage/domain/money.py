@@ -1,6 +1,7 @@
 """Money in whole minor units of a currency."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
@@ -15,6 +16,11 @@ class Money(Struct, frozen=True):
 
     amount: int
     currency: str
+
+
+def minor_units(amount: Decimal, currency: str) -> int:
+    """An amount of whole units, as people write it, in minor units; rounded to the nearest."""
+    return int((amount * 10 ** get_currency_precision(currency)).to_integral_value())
 
 
 def plain(money: Money) -> str:

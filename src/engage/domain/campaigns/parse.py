@@ -18,7 +18,7 @@ _anything = msgspec.json.Decoder()
 
 def parse_toml(text: str, *, source: str) -> Campaign:
     """Raises DocumentError. Nothing is validated beyond the types of fields."""
-    return _from_value(toml_table(text, source=source), source=source, notation=TOML)
+    return from_value(toml_table(text, source=source), source=source, notation=TOML)
 
 
 def parse_json(text: str, *, source: str) -> Campaign:
@@ -28,7 +28,7 @@ def parse_json(text: str, *, source: str) -> Campaign:
     except Malformed as error:
         found = str(error).removeprefix("JSON is malformed: ")
         raise DocumentError(source, [Problem("the document", "JSON", found)]) from error
-    return _from_value(value, source=source, notation=JSON)
+    return from_value(value, source=source, notation=JSON)
 
 
 def schema() -> dict[str, Any]:
@@ -36,7 +36,8 @@ def schema() -> dict[str, Any]:
     return document_schema(Campaign, "engage campaign document")
 
 
-def _from_value(value: object, *, source: str, notation: Notation) -> Campaign:
+def from_value(value: object, *, source: str, notation: Notation) -> Campaign:
+    """The same of a value that was decoded, whose mismatches are in the words of a notation."""
     problems = decoding.mismatches(value, Campaign, notation=notation)
     if problems:
         raise DocumentError(source, problems)

@@ -1,0 +1,99 @@
+"""Differences between two versions of a campaign, in words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from engage.console.formats import Shows
+from engage.domain.document.difference import Difference, differences
+from engage.domain.document.texts import text_in
+from engage.messages.catalogue import known, translate
+
+_BOOST: Final = re.compile(r"boosts\[(\d+)\]")
+_INDEX: Final = re.compile(r"\[\d+\]")
+
+# Numbers that have a sentence of their own.
+_TIMES: Final = "boosts.multiply"
+_MOMENTS: Final = frozenset({"from", "until", "audience.joined_before", "audience.joined_after"})
+
+Document = Mapping[str, Any]
+
+
+def changes(before: Document, after: Document, rules: Mapping[str, str], language: str) -> list[str]:
+    """The fields that differ, each in a sentence. `rules` are titles by id. Examples are no rules: that they
+    differ is enough.
+    """
+    found = differences(dict(before), dict(after))
+    sentences = [
+        _sentence(each, before, after, rules, language)
+        for each in found
+        if not each.field.startswith("examples")
+    ]
+    if any(each.field.startswith("examples") for each in found):
+        sentences.append(translate("console.change.examples", language, {}))
+    return sentences
+
+
+def _sentence(
+    change: Difference, before: Document, after: Document, rules: Mapping[str, str], language: str
+) -> str:
+    pattern = _INDEX.sub("", change.field)
+    facts = {
+        "field": _label(change.field, pattern, before, after, rules, language),
+        "before": _shown(change.yours, pattern, rules, language),
+        "after": _shown(change.theirs, pattern, rules, language),
+    }
+    if change.yours is None:
+        kind = "added"
+    elif change.theirs is None:
+        kind = "removed"
+    else:
+        kind = "times" if pattern == _TIMES else "changed"
+    return translate(f"console.change.{kind}", language, facts)
+
+
+def _label(
+    field: str, pattern: str, before: Document, after: Document, rules: Mapping[str, str], language: str
+) -> str:
+    """The name of a field. Of a boost it says for which rules: these are what marketers know."""
+    key = f"console.field.{pattern}"
+    name = translate(key, language, {}) if known(key) else field
+    boost = _BOOST.match(field)
+    if boost is None:
+        return name
+    about = _rules_of(int(boost[1]), before, after)
+    titles = ", ".join(rules.get(rule, rule) for rule in about)
+    if pattern in (_TIMES, "boosts"):
+        return titles or name
+    return f"{name} ({titles})" if titles else name
+
+
+def _rules_of(number: int, before: Document, after: Document) -> Sequence[str]:
+    for document in (after, before):
+        boosts = document.get("boosts", [])
+        if number < len(boosts):
+            found: Sequence[str] = boosts[number].get("rules", [])
+            return found
+    return []
+
+
+def _shown(value: Any, pattern: str, rules: Mapping[str, str], language: str) -> str:
+    shows = Shows(language)
+    match value:
+        case None:
+            return ""
+        case str() if pattern in _MOMENTS:
+            return shows.local(datetime.fromisoformat(value))
+        case bool():
+            return translate(f"console.{'yes' if value else 'no'}", language, {})
+        case int() | float():
+            return shows.number(value)
+        case dict() if all(isinstance(text, str) for text in value.values()) and pattern == "title":
+            return text_in(value, language)
+        case dict():
+            return ", ".join(f"{name} {_shown(each, name, rules, language)}" for name, each in value.items())
+        case list():
+            return ", ".join(_shown(each, pattern, rules, language) for each in value)
+        case _:
+            return rules.get(str(value), str(value))
