@@ -18,7 +18,7 @@ MEMBERS = 240
 AT_ONCE = 24
 KILLED = ("api", "worker", "feed", "api", "worker", "api")
 BETWEEN_KILLS = 30  # Number of answers.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 ANSWERED = {202, 409}
 
 

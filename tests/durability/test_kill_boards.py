@@ -24,7 +24,7 @@ from tests.support.clock import advance, stopped_clock
 from tests.support.database import rows
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 RANKS, BATCH = 9, 3
 CLOSES_AT = datetime(2026, 11, 23, 8, tzinfo=UTC)  # Monday in Los Angeles.
 

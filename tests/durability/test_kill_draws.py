@@ -28,7 +28,7 @@ from tests.support.draws import (
 )
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 WINNERS, BATCH = 12, 4
 
 

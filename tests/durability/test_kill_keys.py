@@ -29,7 +29,7 @@ from tests.support.withdrawals import OPEN, PROGRAM, document
 
 MEMBERS: Final = 30
 AT_ONCE: Final = 12
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 120.0
 KILLED_AFTER: Final = {8: "postgres", 20: "postgres", 32: "api", 44: "postgres"}  # By number of answers.
 
 REWARD = """

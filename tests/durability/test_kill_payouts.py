@@ -25,7 +25,7 @@ from tests.support.withdrawals import (
 )
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 MINUTE = timedelta(minutes=1)
 
 

@@ -30,7 +30,7 @@ from tests.support.withdrawals import OPEN, PROGRAM, document
 
 MEMBERS: Final = 24
 AT_ONCE: Final = 8
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 120.0
 KILLED_AFTER: Final = {5: "postgres", 12: "api", 18: "postgres"}  # By number of members who are done.
 
 PATH: Final = "/v1/quizzes/spring/attempts"

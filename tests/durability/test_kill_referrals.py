@@ -23,7 +23,7 @@ from tests.support.referrals import (
 )
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 LOOK_AGAIN_S = 0.02
 
 # The worker waits for a balance: it has locked the referral, and its credits are about to be written.

@@ -187,7 +187,7 @@ async def test_a_scheme_may_be_written_in_any_case(running: RunningFeed) -> None
 
 
 async def test_a_connection_ends_with_its_token(impatient: RunningFeed) -> None:
-    impatient.tokens.ends_in_s = 2
+    impatient.tokens.ends_in_s = 5
     async with impatient.client("m1") as client:
         await client.expect("snapshot", 1)
         assert await client.closed() == (3000, "token expired")
