@@ -29,7 +29,7 @@ LATER_CODES = {
     *(TraceCode.EARNED_BEFORE, TraceCode.LAPSED, TraceCode.TIER_BOOST, TraceCode.GAME_PRIZE),
     *(TraceCode.DRAW_WON, TraceCode.FRIEND_JOINED, TraceCode.FRIEND_ORDERED, TraceCode.INVITED),
     *(TraceCode.QUIZ_ANSWERS, TraceCode.QUIZ_FULL_SCORE, TraceCode.CHALLENGE_STEP, TraceCode.BOARD_RANK),
-    *(TraceCode.CAMPAIGN_MULTIPLIES, TraceCode.CAMPAIGN_ADDS),
+    *(TraceCode.CAMPAIGN_MULTIPLIES, TraceCode.CAMPAIGN_ADDS, TraceCode.BUDGET_EXHAUSTED),
 }
 
 # Every form of sentence that release 0002 could write, with its steps.
