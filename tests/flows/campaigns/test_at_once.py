@@ -16,16 +16,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pytest
 from msgspec import Struct
 
 from engage.clock import Clock
 from engage.domain.activity import Review
 from engage.domain.campaigns.definition import Campaign
-from engage.domain.campaigns.lifecycle import ActionKind
+from engage.domain.campaigns.lifecycle import COMMITS_WITHIN, ActionKind
 from engage.domain.document.errors import DocumentError
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
+from engage.flows.campaigns import act as act_module
 from engage.flows.campaigns.act import act
 from engage.flows.campaigns.change import change, create
 from engage.runtime.services import Services, open_services
@@ -180,7 +182,10 @@ async def go_on(record_more: Callable[[], Awaitable[None]], operating: asyncio.T
         await record_more()
 
 
-async def test_each_credit_is_explained_by_what_was_in_force_at_its_instant(settings: Settings) -> None:
+async def test_each_credit_is_explained_by_what_was_in_force_at_its_instant(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act_module, "COMMITS_WITHIN", COMMITS_WITHIN)
     random = Random(5)
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(services_with_tiers(settings, clock=Clock()))

@@ -109,6 +109,7 @@ async def move_in_any_time(services: Services, kind: ActionKind) -> ActedVersion
         return await move(services, kind)
 
 
+@pytest.mark.usefixtures("real_time_limits")
 @pytest.mark.parametrize("slow", [slow_commits, held_campaign])
 @pytest.mark.parametrize("kind", EFFECTIVE)
 async def test_an_action_that_is_late_is_not_done_and_can_be_repeated(
