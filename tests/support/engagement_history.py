@@ -30,6 +30,7 @@ WEEK = {
 
 DOUBLE = campaigns.document(
     boosts=[campaigns.boost("purchase", "fuel", multiply=2)],
+    budget={"points": 100_000, "count": 100, "points_per_member": 50_000},
     **{"from": "2025-10-01T00:00:00", "until": "2026-12-01T00:00:00"},
 )
 BOOKS = campaigns.document(

@@ -88,6 +88,43 @@ _RANK = """UPDATE credits SET rule_id = 'leaderboard:week',
     why = jsonb_set(why, '{inputs}', '{"rank": 1, "period": "all"}')"""
 
 BROKEN = [
+    ("budgets_hold", "UPDATE campaign_budget_slices SET points_left = points_left + 100000"),
+    ("budgets_hold", "UPDATE campaign_budget_slices SET count_left = count_left + 100"),
+    (
+        "budgets_hold",
+        "INSERT INTO campaign_budget_returns VALUES (uuidv7(), 'club', 'double', now(), 100000, 0)",
+    ),
+    (
+        "budgets_hold",
+        "UPDATE credits SET points = points + 100000 WHERE campaign = 'double' AND state = 'active'",
+    ),
+    (
+        "budgets_hold",
+        """
+        WITH gone AS (DELETE FROM campaign_budget_slices)
+        UPDATE campaign_budgets SET points = 1 WHERE campaign_id = 'double'
+        """,
+    ),
+    (
+        "members_keep_to_budgets",
+        "UPDATE credits SET points = points + 50000 WHERE campaign = 'double' AND state = 'active'",
+    ),
+    (
+        "boosts_go_with_bases",
+        "UPDATE credits SET due_at = due_at + interval '1 day' WHERE beside = 'double' AND state = 'active'",
+    ),
+    (
+        "boosts_go_with_bases",
+        "UPDATE credits SET expires_at = NULL WHERE beside IS NOT NULL AND state = 'active'",
+    ),
+    (
+        "boosts_go_with_bases",
+        """
+        UPDATE credits b SET state = 'reversed' FROM credits c
+        WHERE c.beside = 'double' AND c.state = 'active' AND c.member_id = b.member_id
+          AND b.source_key || '+double' = c.source_key
+        """,
+    ),
     (
         "budgets_hold",
         """

@@ -205,6 +205,20 @@ RULE_CHECKS = (
         """,  # noqa: S608
     ),
     Check(
+        "boosts_go_with_bases",
+        "A credit that a boost added is due and ends with its base, and is gone when the base is.",
+        f"""
+        SELECT c.program_id, c.member_id, c.id, c.source_key, c.state, b.state AS base_state, c.due_at,
+               b.due_at AS base_due_at, c.expires_at, b.expires_at AS base_expires_at
+        FROM credits c
+        JOIN credits b
+            ON b.program_id = c.program_id AND b.member_id = c.member_id AND b.source_key = {_BASE_KEY}
+        WHERE c.beside IS NOT NULL AND c.state <> 'reversed' AND (
+            b.state = 'reversed' OR (c.due_at, c.expires_at) IS DISTINCT FROM (b.due_at, b.expires_at)
+        )
+        """,  # noqa: S608
+    ),
+    Check(
         "limits_hold",
         "A rule has no more credits in a window than its limits allow, each in a place of its own.",
         f"""

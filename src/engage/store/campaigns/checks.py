@@ -45,6 +45,21 @@ def _within(published: PublishedCampaign, zone: str) -> Iterator[tuple[datetime,
             yield start, until
 
 
+def _limits_of_members(published: Published) -> dict[str, list[Any]]:
+    """The largest `points_per_member` of campaigns that have one in each version, as columns."""
+    limits: dict[tuple[str, str], list[int | None]] = {}
+    for each in published.campaigns:
+        budget = each.campaign.budget
+        limit = None if budget is None else budget.points_per_member
+        limits.setdefault((each.campaign.program, each.id), []).append(limit)
+    found = {key: max(known) for key, own in limits.items() if len(known := [*filter(None, own)]) == len(own)}
+    return {
+        "limited_programs": [program_id for program_id, _ in found],
+        "limited_campaigns": [campaign_id for _, campaign_id in found],
+        "limited_points": [*found.values()],
+    }
+
+
 CAMPAIGN_CHECKS = (
     Check(
         "campaigns_were_in_force",
@@ -96,7 +111,8 @@ CAMPAIGN_CHECKS = (
                g.points AS granted, g.count AS credits
         FROM campaign_budgets b
         CROSS JOIN LATERAL (
-            SELECT sum(s.points_left) AS points_left, sum(s.count_left) AS count_left
+            SELECT coalesce(sum(s.points_left), 0) AS points_left,
+                   coalesce(sum(s.count_left), 0) AS count_left
             FROM campaign_budget_slices s
             WHERE s.program_id = b.program_id AND s.campaign_id = b.campaign_id
         ) l
@@ -113,5 +129,23 @@ CAMPAIGN_CHECKS = (
         ) g
         WHERE g.points + r.points + l.points_left > b.points OR g.count + r.count + l.count_left > b.count
         """,  # noqa: S608  # Names of the schema.
+    ),
+    Check(
+        "members_keep_to_budgets",
+        "A campaign has granted no member more than the largest limit that any of its versions had.",
+        # Two members who became one have had it twice, and grants in retrospect have limits of their own.
+        f"""
+        SELECT l.program_id, l.campaign, c.member_id, sum({KEPT}) AS granted, l.points AS "limit"
+        FROM unnest(
+            CAST(:limited_programs AS text[]), CAST(:limited_campaigns AS text[]),
+            CAST(:limited_points AS bigint[])
+        ) AS l (program_id, campaign, points)
+        JOIN credits c USING (program_id, campaign)
+        WHERE c.unit = 'points' AND c.rule_id <> '{ADJUSTMENT_RULE}' AND NOT EXISTS (
+            SELECT FROM members m WHERE m.program_id = c.program_id AND m.merged_into = c.member_id
+        )
+        GROUP BY 1, 2, 3, 5 HAVING sum({KEPT}) > l.points
+        """,  # noqa: S608
+        parameters=_limits_of_members,
     ),
 )
