@@ -59,16 +59,21 @@ async def boost_credits(
     *,
     now: datetime,
     changed: Collection[MemberKey] = (),
+    reserved: Collection[UUID] = (),
 ) -> Granted:
     """The credits to accept beside these, within budgets. `changed` are members whose facts have changed in
-    the transaction already. Raises Unavailable, NeedsTransaction.
+    the transaction already, `reserved` are credits whose points were taken from budgets before. Raises
+    Unavailable, NeedsTransaction.
     """
     campaigns = CampaignBoosts(await services.campaigns.at(conn, now), now)
     shared = _Shared()
     boosts = await _boosts(services, conn, campaigns, rows, changed, shared)
     limited = {row.id for row in rows if campaigns.limits(row.credit)}
     asking = [row for row in rows if row.id in boosts or row.id in limited]
-    decided = [Decided((row.program_id, row.member_id), row.credit, boosts.get(row.id, ())) for row in asking]
+    decided = [
+        Decided((row.program_id, row.member_id), row.credit, boosts.get(row.id, ()), row.id in reserved)
+        for row in asking
+    ]
     found = Granted({}, {}, limited)
     for row, left in zip(asking, await campaigns.within_budgets(conn, decided), strict=True):
         if left is None:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.direct_sql import commits_each
 from engage.domain.campaigns.budget import SLICES, Left, Used, Wanted, within, within_own_limits
+from engage.domain.campaigns.definition import Campaign
 from engage.domain.keys import MemberKey
 from engage.store.campaigns import budgets as store
 from engage.store.campaigns.budgets import Taking, has_limits
@@ -52,9 +53,32 @@ def _takings(wanted: Sequence[Wanted], granted: Sequence[int]) -> list[Taking]:
     """All that is wanted of each budget that is kept in slices."""
     points: dict[CampaignKey, list[int]] = {}
     for credit, each in zip(wanted, granted, strict=True):
-        if has_limits(credit.campaign.budget) and each:
+        if has_limits(credit.campaign.budget) and each and not credit.reserved:
             points.setdefault(credit.key, []).append(each)
     return [Taking(*key, sum(own), len(own)) for key, own in points.items()]
+
+
+async def take_all(
+    conn: AsyncConnection, campaign: Campaign, *, points: int, count: int, now: datetime
+) -> bool:
+    """Take so many points for so many credits of whatever members, or nothing."""
+    if not has_limits(campaign.budget):
+        return True
+    taking = Taking(campaign.program, campaign.id, points, count)
+    if not await _take_at_once(conn, [taking]):
+        left = (await store.lock_left(conn, [taking.key])).get(taking.key, Left(0, 0))
+        if (left.points is not None and left.points < points) or (
+            left.count is not None and left.count < count
+        ):
+            return False
+        rest = Left(
+            None if left.points is None else left.points - points,
+            None if left.count is None else left.count - count,
+        )
+        await store.write_left(conn, {taking.key: rest})
+    if campaign.budget is not None:
+        await store.add_alerts(conn, {taking.key: campaign.budget.alerts}, now=now)
+    return True
 
 
 async def give_back(
@@ -90,7 +114,7 @@ async def _take_exactly(
     locked = await store.lock_left(conn, open_) if open_ else {}
     granted = within(wanted, points, {key: Left(0, 0) for key in keys} | locked)
     for credit, each in zip(wanted, granted, strict=True):
-        if credit.key in locked:
+        if credit.key in locked and not credit.reserved:
             locked[credit.key].take(each)
     if locked:
         await store.write_left(conn, locked)

@@ -33,11 +33,14 @@ Boosts = tuple[Boost, ...]
 
 
 class Decided(Struct, frozen=True):
-    """A credit of a member, and what is added beside it."""
+    """A credit of a member, and what is added beside it. The points of one that is `reserved` were taken
+    from the budget before.
+    """
 
     member: MemberKey
     credit: NewCredit
     boosts: Boosts
+    reserved: bool = False
 
 
 class CampaignBoosts:
@@ -124,7 +127,8 @@ class CampaignBoosts:
             campaign = self._limited(each.member[0], by)
             if campaign is None:
                 return None
-            wanted.append(Wanted(campaign, each.member, points, whole, beside))
+            reserved = whole and each.reserved
+            wanted.append(Wanted(campaign, each.member, points, whole, beside, reserved))
             return len(wanted) - 1
 
         bases = [

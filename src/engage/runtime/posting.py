@@ -69,17 +69,25 @@ class Posting:
             await post(self.conn, Accounts(by_key, {}), self.outbox_row(cause))
 
     async def accept(
-        self, accepting: Sequence[CreditToAccept], *, now: datetime, boosts: bool = True
+        self,
+        accepting: Sequence[CreditToAccept],
+        *,
+        now: datetime,
+        boosts: bool = True,
+        reserved: Collection[UUID] = (),
     ) -> frozenset[UUID]:
         """Inserts new pending credits, and rings when they are due; the ids of those that were inserted.
 
         With `boosts`, those that boosts add are inserted too (`boosted`), and what campaigns pay is taken
-        from their budgets. Without, both was decided in this transaction before. Raises Unavailable, and
-        NeedsTransaction in a posting of one statement.
+        from their budgets, unless it was `reserved` before; whoever reserves gives back. Without `boosts`,
+        both was decided in this transaction before. Raises Unavailable, and NeedsTransaction in a posting of
+        one statement.
         """
         accepting = [self._of_campaign(row) for row in accepting]
         if boosts:
-            found = await boost_credits(self._services, self.conn, accepting, now=now, changed=self._changed)
+            found = await boost_credits(
+                self._services, self.conn, accepting, now=now, changed=self._changed, reserved=reserved
+            )
         else:
             found = Granted({}, {}, {row.id for row in accepting if self._is_limited(row)})
         wanted = [*accepting, *(row for rows in found.boosted.values() for row in rows)]
@@ -105,6 +113,7 @@ class Posting:
             if row.id in found.limited
             and row.id not in accepted
             and row.id not in gone
+            and row.id not in reserved
             and row.credit.campaign is not None
         ]
         if refused:

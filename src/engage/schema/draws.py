@@ -4,7 +4,7 @@ Entries are personal, and leave with an erasure. The frozen list is not: it has 
 alone, never changes, and is what certificates show.
 """
 
-from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.schema.columns import (
@@ -32,6 +32,7 @@ draws = Table(
     required("round_after_s", Integer),
     required("prizes", Integer),
     required("points", BigInteger),
+    required("reserved", Boolean, "false"),  # All prizes are taken from the budget of the campaign.
     required("last_number", Integer, "0"),
     optional("published_at", INSTANT),  # When the list was frozen.
     optional("entries", Integer),
@@ -63,7 +64,8 @@ _SURVIVORS = """
 """
 
 # `entered_as` is the member's id at the entry, of which the digest is: it stays when the entry moves.
-# `prize_at` is when a winner's prize falls due.
+# `prize_at` is when a winner's prize falls due. It is `withheld` where the campaign of the draw may give the
+# winner no more.
 draw_entries = Table(
     "draw_entries",
     metadata,
@@ -78,12 +80,16 @@ draw_entries = Table(
     required("entered_at", INSTANT),
     optional("prize_at", INSTANT),
     optional("paid_at", INSTANT),
+    required("withheld", Boolean, "false"),
     PrimaryKeyConstraint("program_id", "draw_id", "number"),
     check("draw_entries_number_check", "number > 0"),
     check("draw_entries_paid_check", "paid_at >= prize_at"),
     Index("draw_entries_of_member", "program_id", "member_id", "draw_id", unique=True),
+    check("draw_entries_withheld_check", "NOT withheld OR paid_at IS NULL"),
     Index(
-        "draw_entries_unpaid", "prize_at", postgresql_where=text("prize_at IS NOT NULL AND paid_at IS NULL")
+        "draw_entries_unpaid",
+        "prize_at",
+        postgresql_where=text("prize_at IS NOT NULL AND paid_at IS NULL AND NOT withheld"),
     ),
     # While a draw is open a member has one entry: the survivor's own, or else the other's. The lock waits for
     # a freeze, after which both stay as they are listed.

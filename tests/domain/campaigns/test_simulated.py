@@ -12,7 +12,8 @@ from engage.domain.campaigns.simulated import GivenFacts, SimulatedCampaigns, as
 from engage.domain.draws.definition import Post
 from engage.domain.draws.simulated import SimulatedDraws
 from engage.domain.earning.order_facts import Return
-from engage.domain.refusals import Refusal
+from engage.domain.games.simulated import SimulatedGames
+from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.simulated import SimulatedRewards
 from engage.domain.simulation.member import SimulatedMember
 from tests.domain.campaigns.campaigns import campaign
@@ -83,6 +84,29 @@ due = { type = "on_delivery" }
     who.deliver("o-2", AT)
     assert [each.credit.rule_id for each in who.standings("o-2")] == ["purchase"]
     assert buy(who, "o-3", 5_000, AT) == [(None, 50), ("week", 50)]
+
+
+WHEEL = {
+    "id": "wheel",
+    "title": {"en": "Wheel"},
+    "from": "2022-09-21T00:00:00",
+    "until": "2022-09-26T00:00:00",
+    "chances": {"count": 9, "window": "day"},
+    "prizes": [
+        {"id": "small", "title": {"en": "Small"}, "odds": "1/2", "stock": 9, "points": 10},
+        {"id": "large", "title": {"en": "Large"}, "odds": "1/9", "stock": 9, "points": 30},
+    ],
+}
+
+
+def test_a_play_is_refused_where_the_budget_has_not_the_largest_prize() -> None:
+    who = member(("", {"games": [WHEEL], "budget": {"points": 45}}))
+    games = who.feature(SimulatedGames)
+    assert [credit.points for credit in games.play("wheel", "small", AT).credits] == [10]
+    assert [credit.points for credit in games.play("wheel", "small", AT).credits] == [10]
+    with pytest.raises(Refusal) as refused:
+        games.play("wheel", "small", AT)
+    assert refused.value.code == Code.BUDGET_EXHAUSTED
 
 
 def test_an_offer_of_limited_stock_ends_with_it() -> None:

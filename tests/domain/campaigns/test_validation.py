@@ -98,11 +98,42 @@ def test_a_campaign_with_everything_is_valid() -> None:
     assert mistakes(whole) == {}
 
 
-def test_definitions_are_for_any_audience_and_have_no_budget() -> None:
+def test_definitions_are_for_any_audience_and_have_a_budget() -> None:
     asking = {"segments": ["regulars"], "no_order_for": "P90D", "countries": ["ES"], "percent": 50}
-    bringing = campaign(quizzes=[QUIZ], audience=asking, budget={"points": 10})
-    assert mistakes(bringing).keys() == {"budget"}
-    assert mistakes(campaign(quizzes=[QUIZ], audience={"countries": ["ES"], "percent": 50})) == {}
+    assert mistakes(campaign(quizzes=[QUIZ], audience=asking, budget={"points": 10})) == {}
+
+
+DRAW: dict[str, Any] = {
+    "id": "raffle",
+    "title": {"en": "Raffle"},
+    "opens_at": "2026-03-01T00:00:00",
+    "closes_at": "2026-03-10T00:00:00",
+    "winners": 3,
+    "points": 50,
+}
+WHEEL: dict[str, Any] = {
+    "id": "wheel",
+    "title": {"en": "Wheel"},
+    "from": "2026-03-01T00:00:00",
+    "until": "2026-03-10T00:00:00",
+    "chances": {"count": 1, "window": "day"},
+    "prizes": [{"id": "p", "title": {"en": "P"}, "odds": "1/2", "stock": 5, "points": 50}],
+}
+
+
+@pytest.mark.parametrize(
+    ("budget", "paths"),
+    [
+        ({"points": 150, "count": 3, "points_per_member": 50}, set()),
+        ({"points": 149}, {"draws[0].points"}),
+        ({"points": 49}, {"draws[0].points", "games[0].prizes[0].points"}),
+        ({"points_per_member": 49}, {"draws[0].points", "games[0].prizes[0].points"}),
+        ({"count": 2}, {"draws[0].winners"}),
+    ],
+)
+def test_a_prize_that_no_budget_could_pay_is_a_mistake(budget: dict[str, int], paths: set[str]) -> None:
+    promising = campaign(draws=[DRAW], games=[WHEEL], budget=budget)
+    assert mistakes(promising).keys() == paths
 
 
 MISTAKES: list[tuple[dict[str, Any], str, str]] = [
@@ -203,8 +234,7 @@ def test_all_mistakes_are_named_at_once() -> None:
         together |= changes
     found = mistakes(campaign(**together, until="2026-02-01T00:00:00"))
     expected = {path for _, path in wrong.values() if not path.startswith("examples")}
-    # Quizzes have no budget beside them.
-    assert found.keys() == expected | {"until", "budget"}
+    assert found.keys() == expected | {"until"}
     assert len(expected) >= 7
 
 

@@ -18,7 +18,8 @@ SLICES: Final = 16
 
 class Wanted(Struct, frozen=True):
     """The points of a credit that a campaign wants to grant. `whole`: all of them, or none. One that is
-    `beside` another, by its number among those that are wanted, gets nothing where that one does not.
+    `beside` another, by its number among those that are wanted, gets nothing where that one does not. Of one
+    that is `reserved` the points are taken already: only the limits of members and devices are open.
     """
 
     campaign: Campaign
@@ -26,6 +27,7 @@ class Wanted(Struct, frozen=True):
     points: int
     whole: bool = False
     beside: int | None = None
+    reserved: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -93,7 +95,7 @@ def within(
     rests = {key: Left(rest.points, rest.count) for key, rest in left.items()}
     granted: list[int] = []
     for credit, allowed in zip(wanted, points, strict=True):
-        rest = rests.get(credit.key, Left(None, None))
+        rest = Left(None, None) if credit.reserved else rests.get(credit.key, Left(None, None))
         if not _has_base(credit, granted) or (rest.count is not None and rest.count < 1):
             allowed = 0
         elif rest.points is not None:

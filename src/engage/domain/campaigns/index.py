@@ -138,6 +138,10 @@ class CampaignIndex:
         """A version that was approved."""
         return self._by_name.get((id_, version))
 
+    def payer(self, rule_id: str) -> Campaign | None:
+        """The campaign that pays for a definition from a budget, by the rule of its credits."""
+        return self.budgeted.get(self.paying.get(rule_id, ""))
+
     def in_force(self, at: datetime, *, country: str, zone: str) -> tuple[PublishedCampaign, ...]:
         """The campaigns in force at an instant whose audience may contain members of a country, by id."""
         span = self._span(at, country, zone)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.surroundings import Surroundings
 from engage.domain.definitions.kind import definition_conflicts, definition_problems
-from engage.domain.document.errors import Problem, one_of, shown
+from engage.domain.document.errors import Problem, shown
 from engage.domain.earning.limits import DailyStreak, FirstOrders
 from engage.domain.earning.validation import rule_conflicts, rule_problems, short_code_problems
 from engage.domain.program.kinds import KINDS
@@ -17,7 +17,7 @@ def part_problems(campaign: Campaign, around: Surroundings, beside: Sequence[Pro
     """`beside` are the program versions that decide together with the campaign."""
     yield from _taken_ids(campaign, around)
     yield from _limits(campaign)
-    yield from _definitions(campaign)
+    yield from _promises(campaign)
     for program in beside:
         context = around.context(campaign, program)
         yield from rule_problems(campaign.rules, program.rules)
@@ -53,14 +53,29 @@ def _taken(field: str, ids: Sequence[str], owners: Mapping[str, str]) -> Iterato
             yield Problem(f"{field}[{n}].id", "an id of its own", f"{shown(id_)}, which {owners[id_]} has")
 
 
-def _definitions(campaign: Campaign) -> Iterator[Problem]:
-    """Nothing beside definitions that they could not keep: what they pay is in no budget."""
-    bringing = [kind.plural for kind in KINDS if kind.of(campaign)]
-    if not bringing:
+def _promises(campaign: Campaign) -> Iterator[Problem]:
+    """A budget that could never pay a prize: all of a draw, or the largest one of a game or a draw to a
+    member.
+    """
+    budget = campaign.budget
+    if budget is None:
         return
-    if campaign.budget is not None:
-        expected = f"none beside {one_of(bringing)}, which have limits of their own"
-        yield Problem("budget", expected, "a table")
+    for n, draw in enumerate(campaign.draws):
+        all_points = draw.winners * draw.points
+        if budget.points is not None and all_points > budget.points:
+            expected = f"prizes of at most the {budget.points} points of the budget"
+            yield Problem(f"draws[{n}].points", expected, f"{draw.winners} prizes of {draw.points}")
+        if budget.count is not None and draw.winners > budget.count:
+            expected = f"at most the {budget.count} credits of the budget"
+            yield Problem(f"draws[{n}].winners", expected, str(draw.winners))
+    largest = [(f"draws[{n}].points", draw.points) for n, draw in enumerate(campaign.draws)]
+    for n, game in enumerate(campaign.games):
+        prizes = enumerate(game.prizes)
+        largest += [(f"games[{n}].prizes[{m}].points", each.points) for m, each in prizes if each.points]
+    limits = [each for each in (budget.points, budget.points_per_member) if each is not None]
+    for path, points in largest:
+        if limits and points > min(limits):
+            yield Problem(path, f"at most {min(limits)}, which the budget gives to a member", str(points))
 
 
 def _limits(campaign: Campaign) -> Iterator[Problem]:

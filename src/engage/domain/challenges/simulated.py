@@ -62,8 +62,10 @@ class SimulatedChallenges(SimulatedFeature):
             paid.code = None if reward is None else rewards.give(reward, at)
         if reached.step.points is None or paid.credit is not None:
             return []
+        credit = step_credit(self._member.terms, reached, paid.number + 1)
+        if self._member.unpaid([credit], at):
+            return []
         paid.number += 1
-        credit = step_credit(self._member.terms, reached, paid.number)
         earned = self._member.earn([credit], reached.by.at)
         for each in earned:
             if each.due_at is not None:  # What is paid late is due at once.

@@ -7,6 +7,7 @@ from engage.domain.draws.beacon import QUICKNET
 from engage.domain.draws.conditions import check_post
 from engage.domain.draws.definition import Draw, Post
 from engage.domain.draws.prize import prize, rule_id_of
+from engage.domain.earning.credit import NewCredit
 from engage.domain.refusals import Code, Refusal
 from engage.domain.simulation.member import SimulatedFeature, SimulatedMember
 
@@ -21,7 +22,7 @@ class SimulatedDraws(SimulatedFeature):
         self._won: set[str] = set()
 
     def enter(self, draw_id: str, post: Post | None, at: datetime) -> None:
-        """Raises Refusal not_found, draw_closed, entry_rejected, already_entered."""
+        """Raises Refusal not_found, draw_closed, entry_rejected, already_entered, budget_exhausted."""
         draw, zone = self._draws.get(draw_id), self._member.market.zone
         if draw is None or at < draw.opened_at(zone) or not self._member.offers(rule_id_of(draw_id), at):
             raise Refusal(Code.NOT_FOUND)
@@ -31,27 +32,31 @@ class SimulatedDraws(SimulatedFeature):
         check_post(draw.conditions, post)
         if draw_id in self._entered:
             raise Refusal(Code.ALREADY_ENTERED, number=1)
+        self._member.check_budget([self._prize(draw)], at)
         self._entered[draw_id] = draw
 
     def advance(self, at: datetime) -> None:
         """Pay the prizes of the draws that are drawn by `at`."""
         for draw in self._entered.values():
-            number = QUICKNET.first_after(draw.closed_at([self._member.market.zone]) + draw.round_after)
-            if draw.id not in self._won and QUICKNET.time_of(number) <= at:
+            drawn_at = QUICKNET.time_of(self._round(draw))
+            if draw.id not in self._won and drawn_at <= at:
                 self._won.add(draw.id)
-                self._pay(draw, number)
+                won = self._prize(draw)
+                if not self._member.unpaid([won], drawn_at):
+                    self._member.account.add(won)
 
-    def _pay(self, draw: Draw, round_number: int) -> None:
-        terms = self._member.terms
-        self._member.account.add(
-            prize(
-                terms,
-                draw,
-                version=terms.version,
-                number=1,
-                entries=1,
-                round_number=round_number,
-                at=QUICKNET.time_of(round_number),
-                zone=self._member.market.zone,
-            )
+    def _round(self, draw: Draw) -> int:
+        return QUICKNET.first_after(draw.closed_at([self._member.market.zone]) + draw.round_after)
+
+    def _prize(self, draw: Draw) -> NewCredit:
+        terms, number = self._member.terms, self._round(draw)
+        return prize(
+            terms,
+            draw,
+            version=terms.version,
+            number=1,
+            entries=1,
+            round_number=number,
+            at=QUICKNET.time_of(number),
+            zone=self._member.market.zone,
         )

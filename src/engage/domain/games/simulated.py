@@ -38,7 +38,7 @@ class SimulatedGames(SimulatedFeature):
     def play(self, game_id: str, draws: str | None, at: datetime) -> SimulatedPlay:
         """Play a game; the number of the play draws the prize `draws`.
 
-        Raises Refusal not_found, no_chances_left.
+        Raises Refusal not_found, no_chances_left, budget_exhausted.
         """
         zone = self._member.market.zone
         game = self._games.get(game_id)
@@ -48,6 +48,7 @@ class SimulatedGames(SimulatedFeature):
         if before.left == 0:
             raise Refusal(Code.NO_CHANCES_LEFT, resets_at=before.resets_at)
         plays = self._plays[game_id]
+        self._check_budget(game, len(plays) + 1, at)
         plays.append(at)
         prize = next((prize for prize in game.prizes if prize.id == draws), None)
         day = local_date(at, zone)
@@ -64,6 +65,15 @@ class SimulatedGames(SimulatedFeature):
             credits = [prize_credit(terms, game, won, run=1, number=len(plays), at=at, zone=zone)]
             self._member.account.add(credits[0])
         return SimulatedPlay(outcome, credits, self._left(game, at, zone))
+
+    def _check_budget(self, game: Game, number: int, at: datetime) -> None:
+        """Raises Refusal budget_exhausted where the largest prize cannot be paid."""
+        prizes = [prize for prize in game.prizes if prize.points is not None]
+        if prizes:
+            largest = max(prizes, key=lambda prize: prize.points or 0)
+            terms, zone = self._member.terms, self._member.market.zone
+            promised = prize_credit(terms, game, largest, run=1, number=number, at=at, zone=zone)
+            self._member.check_budget([promised], at)
 
     def _left(self, game: Game, at: datetime, zone: str) -> ChancesLeft:
         window = first_day(game.chances.window, local_date(at, zone))

@@ -63,7 +63,7 @@ class SimulatedQuizzes(SimulatedFeature):
     def answer(self, quiz_id: str, answers: Answers, at: datetime) -> SimulatedAttempt:
         """Answer the attempt that was begun last. The same answers again change nothing.
 
-        Raises Refusal not_found, invalid_request, already_answered, attempt_expired.
+        Raises Refusal not_found, invalid_request, already_answered, attempt_expired, budget_exhausted.
         """
         attempt = self._latest(quiz_id)
         if attempt is None:
@@ -75,19 +75,21 @@ class SimulatedQuizzes(SimulatedFeature):
                 raise Refusal(Code.ALREADY_ANSWERED)
             return attempt
         check_time(expires_at=attempt.expires_at, at=at, zone=self._zone)
-        attempt.answers, attempt.graded = given, grade(attempt.quiz, attempt.questions, given)
-        attempt.credit = credit_of(
+        graded = grade(attempt.quiz, attempt.questions, given)
+        credit = credit_of(
             self._member.terms,
             attempt.quiz,
-            attempt.graded,
+            graded,
             QuizAttempt(quiz_id=quiz_id, attempt_id=attempt.id),
             attempt.place,
             version=self._member.terms.version,
             at=at,
             zone=self._zone,
         )
-        if attempt.credit is not None:
-            self._member.account.add(attempt.credit)
+        if credit is not None:
+            self._member.check_budget([credit], at)
+            self._member.account.add(credit)
+        attempt.answers, attempt.graded, attempt.credit = given, graded, credit
         return attempt
 
     def right_answers(self, quiz_id: str, count: int | None) -> Answers:

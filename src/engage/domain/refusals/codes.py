@@ -414,7 +414,12 @@ class Code(StrEnum):
     GRANTED_ALREADY = "granted_already", 409, {_U.GRANT_BACKTEST}, {"backtest_id": HOLD_ID}
     TOO_MANY_BACKTESTS = "too_many_backtests", 409, {_U.START_BACKTEST}, {"limit": 20}
     FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN, _U.GRANT_BACKTEST}
-    BUDGET_EXHAUSTED = "budget_exhausted", 409, RECORD, {"campaign": "spring"}
+    BUDGET_EXHAUSTED = (
+        "budget_exhausted",
+        409,
+        {*RECORD, _U.PLAY_GAME, _U.ENTER_DRAW, _U.ANSWER_QUIZ},
+        {"campaign": "spring"},
+    )
     EXAMPLE_FAILED = (
         "example_failed",
         422,

@@ -179,6 +179,13 @@ class SimulatedMember:
         features = self._features.values()
         return frozenset(rule for feature in features for rule in feature.unpaid(credits, at))
 
+    def check_budget(self, credits: Sequence[NewCredit], at: datetime) -> None:
+        """Raises Refusal budget_exhausted where a campaign cannot pay one of these credits."""
+        unpaid = self.unpaid(credits, at)
+        for credit in credits:
+            if credit.rule_id in unpaid:
+                raise Refusal(Code.BUDGET_EXHAUSTED, campaign=credit.campaign)
+
     def buy_freeze(self, at: datetime) -> None:
         """Raises Refusal not_offered, freezes_full, insufficient_points."""
         rule, terms = self._streak_terms()

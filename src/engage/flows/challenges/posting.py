@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.challenges.credits import step_credit
 from engage.domain.keys import removal_reference
@@ -18,30 +21,48 @@ from engage.ledger.corrections import (
 )
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting
+from engage.runtime.reservations import Promise, reserve
 from engage.runtime.services import Services
 from engage.store.challenges.paid import Gift, PaidCredit, add_gifts, take_gifts_back
 
 
 async def post_differences(services: Services, posting: Posting, changing: Sequence[Differences]) -> None:
-    """Post the differences of members, who are locked. Raises AccountFull, Unavailable."""
-    conn = posting.conn
+    """Post the differences of members, who are locked. Raises AccountFull, Unavailable.
+
+    A step that the budget of its campaign cannot pay is paid when it can, with the next change of the member.
+    """
+    conn, now = posting.conn, services.clock.now()
+    paying, reserved = await _within_budgets(services, conn, changing, now=now)
     losing = [credit for each in changing for credit in each.take_back]
     # Two accounts that are one now may have had credits of one reference.
     references = sorted({(*credit.key, credit.reference) for credit in losing})
     credits = await lock_credits(conn, references) if references else []
     await lock_balances(conn, [each.participant.key for each in changing])
     now = services.clock.now()
-    paying = [
+    if paying:
+        await posting.accept(paying, now=now, reserved=reserved)
+    await _take_back(posting, losing, credits, now=now)
+    await _give(services, posting, changing, now=now)
+
+
+async def _within_budgets(
+    services: Services, conn: AsyncConnection, changing: Sequence[Differences], *, now: datetime
+) -> tuple[list[CreditToAccept], set[UUID]]:
+    """(the credits of steps that can be paid, those of them that are taken from budgets)"""
+    wanted = [
         CreditToAccept(
             *each.participant.key, new_id(), step_credit(each.participant.program.earning, step, number)
         )
         for each in changing
         for step, number in each.pay
     ]
-    if paying:
-        await posting.accept(paying, now=now)
-    await _take_back(posting, losing, credits, now=now)
-    await _give(services, posting, changing, now=now)
+    promises = [
+        Promise((row.program_id, row.member_id), row.credit.rule_id, row.credit.points) for row in wanted
+    ]
+    taken = await reserve(services, conn, promises, now=now)
+    pairs = list(zip(wanted, taken, strict=True))
+    paying = [row for row, each in pairs if not each.is_exhausted]
+    return paying, {row.id for row, each in pairs if each.points}
 
 
 async def _take_back(

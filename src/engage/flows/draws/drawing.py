@@ -16,6 +16,7 @@ from engage.domain.draws.beacon import Chain
 from engage.domain.draws.certificate import CertifiedRound, DrawCertificate, certified, terms_of
 from engage.domain.draws.commitment import ALGORITHM, ListedEntry, root_of
 from engage.domain.draws.drawing import named_round, winners_of
+from engage.flows.draws.reserve import give_back_unwon
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.draws import drawing as store
@@ -45,6 +46,7 @@ async def _freeze_one(services: Services, now: datetime, *, on_time: bool) -> bo
         entries = await store.list_entries(conn, row.key)
         if not entries:
             await store.void(conn, row.key, at=at)
+            await give_back_unwon(conn, row, winners=0, now=now)
             log.info("draw without entries", program=row.program_id, draw=row.draw_id)
             return True
         frozen = _frozen(row, entries, services.beacon.chain, at=at)
@@ -134,6 +136,7 @@ async def _draw(conn: AsyncConnection, row: DrawRow, signature: str, now: dateti
     numbers = [entry.number for entry in await store.read_list(conn, row.key)]
     winners = winners_of(row.root, signature, numbers, row.prizes)
     await store.draw(conn, row.key, winners, signature=signature, at=now)
+    await give_back_unwon(conn, row, winners=len(winners), now=now)
     log.info("draw drawn", program=row.program_id, draw=row.draw_id, round=row.round, winners=len(winners))
 
 
@@ -144,6 +147,7 @@ async def _wait(conn: AsyncConnection, row: DrawRow, now: datetime) -> None:
     end = row.round_at + GIVE_UP
     if now >= end:
         await store.void(conn, row.key, at=now)
+        await give_back_unwon(conn, row, winners=0, now=now)
         event_log.error("draw void: its round has not come")
         return
     pause = min(FIRST_RETRY * 2 ** min(row.asked, 16), LAST_RETRY)

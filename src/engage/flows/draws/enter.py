@@ -20,6 +20,7 @@ from engage.domain.draws.definition import Draw, Post
 from engage.domain.draws.kind import DRAW
 from engage.domain.keys import DrawKey, MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
+from engage.flows.draws.reserve import begin_reserved
 from engage.flows.draws.terms import OfferedDraw, begun_draw, check_id, offered_draws
 from engage.runtime.batch import decide_each, not_refused, refused
 from engage.runtime.database import transaction
@@ -93,7 +94,7 @@ async def enter(services: Services, requests: Sequence[EntryRequest]) -> list[Dr
     """Enter draws; return the entries in order.
 
     Refusals: unknown_member, not_found, draw_closed, entry_rejected, already_entered, draw_full,
-    request_in_flight. Raises Unavailable.
+    budget_exhausted, request_in_flight. Raises Unavailable.
     """
     answers = await _enter_batch(services, requests)
     closed = [n for n, answer in enumerate(answers) if isinstance(answer, AccountClosed)]
@@ -117,6 +118,8 @@ async def _enter_batch(services: Services, requests: Sequence[EntryRequest]) -> 
             services, members.get((request.program_id, request.member_id)), request, campaigns, now=now
         ),
     )
+    exhausted = await begin_reserved(services, _opening(not_refused(wanted), now), now=now)
+    wanted = decide_each(wanted, partial(_check_budget, exhausted))
     if not not_refused(wanted):
         return [*refused(wanted)]
     async with transaction(services.db) as conn:
@@ -147,18 +150,28 @@ def _wanted(
     return _Wanted(member, request.draw_id, found, request.post, request.keyed)
 
 
+def _opening(wanted: Sequence[_Wanted], now: datetime) -> dict[DrawKey, OfferedDraw]:
+    """The draws that are open by their definitions."""
+    return {
+        each.draw_key: each.offered
+        for each in wanted
+        if each.offered is not None and each.offered.opens_at <= now < each.offered.closes_at
+    }
+
+
+def _check_budget(exhausted: Mapping[DrawKey, str], wanted: _Wanted) -> _Wanted:
+    """Raises Refusal budget_exhausted where the prizes of a draw that begins cannot be paid."""
+    if wanted.draw_key in exhausted:
+        raise Refusal(Code.BUDGET_EXHAUSTED, campaign=exhausted[wanted.draw_key])
+    return wanted
+
+
 async def _lock(
     services: Services, conn: AsyncConnection, wanted: Sequence[_Wanted], *, now: datetime
 ) -> _State:
     closed = await store.lock_members(conn, [each.member.key for each in wanted])
     rows = await store.lock_draws(conn, [each.draw_key for each in wanted])
-    begun = {
-        each.draw_key: each.offered.begin(each.draw_key)
-        for each in wanted
-        if each.offered is not None
-        and each.draw_key not in rows
-        and each.offered.opens_at <= now < each.offered.closes_at
-    }
+    begun = {key: offered.begin(key) for key, offered in _opening(wanted, now).items() if key not in rows}
     if begun:
         await store.begin_draws(conn, [begun[key] for key in sorted(begun)])
         # The others are locked already, so none is awaited that stands before them.

@@ -4,15 +4,18 @@ A winner who was erased after the freeze gets nothing, and nobody gets it instea
 merged goes to the survivor, beside the survivor's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.draws.prize import prize
 from engage.domain.earning.credit import NewCredit
+from engage.domain.keys import DrawKey
 from engage.domain.refusals import AccountClosed, AccountFull, Refusal
+from engage.flows.draws.reserve import give_prizes_back
 from engage.flows.draws.terms import begun_draw
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.batch import in_parts
@@ -60,24 +63,47 @@ async def pay_batch(
 
 async def _pay(services: Services, prizes: Sequence[Prize], *, now: datetime) -> list[Prize | Refusal]:
     """Raises AccountFull, and Unavailable, also where a member was merged or erased a moment ago."""
-    credits = await _credits(services, prizes)
+    rows = await _draws(services, prizes)
+    credits = await _credits(services, prizes, rows)
     try:
         async with open_posting(services, cause="draw") as posting:
             accepting = [
                 CreditToAccept(each.program_id, each.member_id, new_id(), credit)
                 for each, credit in zip(prizes, credits, strict=True)
             ]
+            reserved = {
+                row.id
+                for each, row in zip(prizes, accepting, strict=True)
+                if rows[each.program_id, each.draw_id].reserved
+            }
             # Whoever pays the same prize at the same time waits here, and then inserts nothing.
-            await posting.accept(accepting, now=now)
-            await store.mark_paid(posting.conn, prizes, at=now)
+            await posting.accept(accepting, now=now, reserved=reserved)
+            paid = [
+                each for each, row in zip(prizes, accepting, strict=True) if row.id not in posting.exhausted
+            ]
+            await store.mark_paid(posting.conn, paid, at=now)
+            if posting.exhausted:
+                await _withhold(posting.conn, [each for each in prizes if each not in paid], rows, now=now)
     except AccountClosed:
         await services.members.refresh(services.db)
         raise
     return list(prizes)
 
 
-async def _credits(services: Services, prizes: Sequence[Prize]) -> list[NewCredit]:
-    rows = await _draws(services, prizes)
+async def _withhold(
+    conn: AsyncConnection, prizes: Sequence[Prize], rows: Mapping[DrawKey, DrawRow], *, now: datetime
+) -> None:
+    """Keep the prizes of winners who may get no more of a campaign, and give them back to its budget."""
+    withheld = await store.withhold(conn, prizes)
+    for key, count in sorted(withheld.items()):
+        log.warning("prizes are withheld by the budget of a campaign", draw=key[1], count=count)
+        if rows[key].reserved:
+            await give_prizes_back(conn, rows[key], count, now=now)
+
+
+async def _credits(
+    services: Services, prizes: Sequence[Prize], rows: Mapping[DrawKey, DrawRow]
+) -> list[NewCredit]:
     members = await services.members.find(services.db, [(each.program_id, each.member_id) for each in prizes])
     return [
         await _credit(
@@ -90,7 +116,7 @@ async def _credits(services: Services, prizes: Sequence[Prize]) -> list[NewCredi
     ]
 
 
-async def _draws(services: Services, prizes: Sequence[Prize]) -> dict[tuple[str, str], DrawRow]:
+async def _draws(services: Services, prizes: Sequence[Prize]) -> dict[DrawKey, DrawRow]:
     found = {}
     async with transaction(services.db) as conn:
         for key in {(each.program_id, each.draw_id) for each in prizes}:

@@ -18,6 +18,7 @@ from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.flows.games.player import GamePlayed, Numbered, Player, PlayRequest, Try
 from engage.flows.games.prizes import decide_prizes
+from engage.flows.games.reserve import give_back_unwon, reserve_largest
 from engage.flows.games.runs import CurrentRun, current_runs
 from engage.flows.rewards.give import Recipient
 from engage.ledger.accounts import lock_open_balances
@@ -36,8 +37,8 @@ PLAYER_BYTES = 16
 async def play(services: Services, requests: Sequence[PlayRequest]) -> list[GamePlayed | Refusal]:
     """Play once for each request; return the plays in order.
 
-    Refusals: unknown_member, not_offered, not_found, no_chances_left, request_in_flight, too_many_points.
-    Raises Unavailable.
+    Refusals: unknown_member, not_offered, not_found, no_chances_left, request_in_flight, too_many_points,
+    budget_exhausted. Raises Unavailable.
     """
     try:
         return await in_parts(requests, partial(_play, services))
@@ -57,6 +58,7 @@ async def _play(services: Services, requests: Sequence[PlayRequest]) -> list[Gam
     )
     async with open_posting(services, cause="pending") as posting:
         players = await claim_each(posting.conn, players, lambda player: player.request.keyed)
+        players, reserved = await reserve_largest(services, posting.conn, players, now=now)
         if not (valid := not_refused(players)):
             return [*refused(players)]
         await lock_open_balances(posting.conn, [player.recipient.member.key for player in valid])
@@ -68,6 +70,7 @@ async def _play(services: Services, requests: Sequence[PlayRequest]) -> list[Gam
         tries = decide_each(tries, lambda attempt: _check_chance(attempt, so_far, now))
         numbered = await _number(posting.conn, tries, so_far, now)
         answers = await decide_prizes(services, posting, numbered, now=now)
+        await give_back_unwon(posting.conn, players, reserved, answers, now=now)
         under_keys = [request.keyed for request in requests]
         await keep_each(posting.conn, zip(under_keys, answers, strict=True))
     return answers

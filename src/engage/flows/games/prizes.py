@@ -44,7 +44,7 @@ async def decide_prizes(
     services: Services, posting: Posting, numbered: Sequence[Numbered | Refusal], *, now: datetime
 ) -> list[GamePlayed | Refusal]:
     """Decide plays in the order of their numbers, and write them with what they win. The runs and the
-    balances of the members are locked.
+    balances of the members are locked, and the largest prizes are taken from budgets.
     """
     plays = not_refused(numbered)
     prizes = await _open(services, posting, plays, now=now)
@@ -53,8 +53,9 @@ async def decide_prizes(
         await write_plays(posting.conn, prizes.plays, prizes.heads, prizes.won)
     await write_gifts(posting.conn, prizes.stock, prizes.gifts)
     if prizes.credits:
-        accepted = await posting.accept(prizes.credits, now=now)
-        assert accepted.issuperset(row.id for row in prizes.credits), "a play has a number of its own"
+        ids = frozenset(row.id for row in prizes.credits)
+        accepted = await posting.accept(prizes.credits, now=now, reserved=ids)
+        assert accepted.issuperset(ids), "a play has a number of its own"
     return answers
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+import structlog
 from msgspec.structs import replace
 
 from engage.domain.earning.credit import NewCredit
@@ -16,6 +17,8 @@ from engage.runtime.services import Services
 from engage.store.leaderboards.periods import BoardPeriod, lock_due, write_period
 from engage.store.leaderboards.scores import count_members, read_top
 from engage.store.members.members import Member
+
+log = structlog.get_logger()
 
 RANKS_PER_BATCH: Final = 500
 
@@ -56,7 +59,9 @@ async def _close(posting: Posting, period: BoardPeriod, board: Leaderboard, *, a
 async def _pay(
     services: Services, posting: Posting, period: BoardPeriod, board: Leaderboard, *, at: datetime
 ) -> BoardPeriod:
-    """Pay the next ranks of a closed period. Nobody moves up for a member who was erased."""
+    """Pay the next ranks of a closed period, the first ones first where the budget of a campaign is not
+    enough for all. Nobody moves up for a member who was erased.
+    """
     limit = min(RANKS_PER_BATCH, period.prizes_to - period.paid_to)
     ranked = await read_top(posting.conn, period.key, skip=period.paid_to, limit=limit)
     members = await services.members.find(
@@ -69,6 +74,8 @@ async def _pay(
     ]
     if credits:
         await posting.accept(credits, now=at)
+    if posting.exhausted:
+        log.warning("a budget cannot pay prizes", board=period.board_id, count=len(posting.exhausted))
     return replace(period, paid_to=period.paid_to + limit)
 
 

@@ -29,6 +29,7 @@ from engage.runtime.batch import decide_each, in_parts, not_refused, refused
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import with_current_members
 from engage.runtime.posting import Posting, open_posting
+from engage.runtime.reservations import Promise, reserve
 from engage.runtime.services import Services
 from engage.store.members.members import Member, lock_open
 from engage.store.quizzes.attempts import Attempt, lock_attempts, write_answers
@@ -77,14 +78,14 @@ class _State(Struct):
     papers: dict[AttemptKey, tuple[Quiz, list[Question]]]
     paid: dict[AttemptKey, list[CreditView]]
     answered: dict[AttemptKey, Attempt]
-    accepting: list[CreditToAccept]
+    accepting: dict[AttemptKey, CreditToAccept]
 
 
 async def answer(services: Services, requests: Sequence[AnswerRequest]) -> list[GradedAttempt | Refusal]:
     """Grade answers; the grades in order. The same answers again are answered again.
 
     Refusals: unknown_member, not_offered, not_found, invalid_request, already_answered, attempt_expired,
-    too_many_points. Raises Unavailable.
+    too_many_points, budget_exhausted. Raises Unavailable.
     """
     return await with_current_members(
         services.members, services.db, lambda: in_parts(requests, partial(_answer, services))
@@ -109,13 +110,38 @@ async def _answer(services: Services, requests: Sequence[AnswerRequest]) -> list
         state = await _lock(services, posting, valid, now=now)
         graded = decide_each(given, partial(_grade, state))
         if state.accepting:
-            accepted = await posting.accept(state.accepting, now=now)
-            assert accepted.issuperset(row.id for row in state.accepting), (
-                "a place in a window has one credit"
-            )
+            graded = await _within_budgets(services, posting, state, given, graded)
         if state.answered:
             await write_answers(posting.conn, list(state.answered.values()))
     return graded
+
+
+async def _within_budgets(
+    services: Services,
+    posting: Posting,
+    state: _State,
+    given: Sequence[_Given | Refusal],
+    graded: Sequence[GradedAttempt | Refusal],
+) -> list[GradedAttempt | Refusal]:
+    """The grades, with the credits accepted. An attempt that the budget of its campaign cannot pay stays
+    open.
+    """
+    rows = state.accepting
+    promises = [Promise(key[:2], row.credit.rule_id, row.credit.points) for key, row in rows.items()]
+    taken = dict(zip(rows, await reserve(services, posting.conn, promises, now=state.now), strict=True))
+    exhausted = {key: each.campaign for key, each in taken.items() if each.is_exhausted}
+    paying = {key: row for key, row in rows.items() if key not in exhausted}
+    reserved = {row.id for key, row in paying.items() if taken[key].points}
+    accepted = await posting.accept(list(paying.values()), now=state.now, reserved=reserved)
+    assert accepted.issuperset(row.id for row in paying.values()), "a place in a window has one credit"
+    for key in exhausted:
+        del state.answered[key]
+    return [
+        Refusal(Code.BUDGET_EXHAUSTED, campaign=exhausted[each.key])
+        if not isinstance(each, Refusal) and each.key in exhausted
+        else answer
+        for each, answer in zip(given, graded, strict=True)
+    ]
 
 
 def _given(services: Services, member: Member | None, request: AnswerRequest, *, now: datetime) -> _Given:
@@ -155,7 +181,7 @@ async def _lock(services: Services, posting: Posting, valid: Sequence[_Given], *
         ]
         for reference, credits in (await read_by_reference(posting.conn, list(references))).items()
     }
-    return _State(now, attempts, papers, paid, {}, [])
+    return _State(now, attempts, papers, paid, {}, {})
 
 
 def _grade(state: _State, given: _Given) -> GradedAttempt:
@@ -202,7 +228,7 @@ def _pay(
     if credit is not None:
         credit_id = new_id()
         accepting = CreditToAccept(*given.member.key, credit_id, credit)
-        state.accepting.append(accepting)
+        state.accepting[given.key] = accepting
         state.paid[given.key] = [view_of(accepting)]
     state.answered[given.key] = replace(
         attempt,

@@ -224,7 +224,9 @@ async def read_totals(conn: AsyncConnection, keys: Iterable[CampaignKey]) -> dic
 
 async def give_back(conn: AsyncConnection, returned: Sequence[Taking], *, now: datetime) -> None:
     """Note what comes back to budgets. It can be taken soon."""
-    await conn.execute(_GIVE_BACK, _RETURNS.of_structs(returned) | {"now": now})
+    rows = [each for each in returned if each.points or each.count]
+    if rows:
+        await conn.execute(_GIVE_BACK, _RETURNS.of_structs(rows) | {"now": now})
 
 
 async def fold_returns(conn: AsyncConnection, *, now: datetime, batch: int) -> int:

@@ -74,7 +74,7 @@ DRAW_CHECKS = (
            OR (state = 'frozen' AND round_at < CAST(:now AS timestamptz) - interval '10 minutes')
         UNION ALL
         SELECT program_id, draw_id, 'prize', prize_at FROM draw_entries
-        WHERE paid_at IS NULL AND prize_at < CAST(:now AS timestamptz) - interval '1 minute'
+        WHERE paid_at IS NULL AND NOT withheld AND prize_at < CAST(:now AS timestamptz) - interval '1 minute'
         """,
         warning=True,
     ),

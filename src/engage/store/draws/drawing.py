@@ -1,5 +1,6 @@
 """The freeze, the drawing and the prizes of draws, each of which falls due at some time."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -105,13 +106,20 @@ WHERE program_id = :program_id AND draw_id = :draw_id AND place IS NOT NULL ORDE
 _UNPAID = text(f"""
 SELECT e.program_id, coalesce(m.merged_into, e.member_id) AS member_id, e.draw_id, e.number, e.prize_at
 FROM draw_entries e JOIN members m USING (program_id, member_id)
-WHERE e.prize_at IS NOT NULL AND e.paid_at IS NULL AND {is_due("e.prize_at")}
+WHERE e.prize_at IS NOT NULL AND e.paid_at IS NULL AND NOT e.withheld AND {is_due("e.prize_at")}
 ORDER BY e.prize_at, e.program_id, e.draw_id, e.number LIMIT :limit
 """)  # noqa: S608
 
 _MARK_PAID = text(f"""
 UPDATE draw_entries e SET paid_at = greatest(:at, e.prize_at)
 FROM {_PAID} WHERE e.program_id = p.program_id AND e.draw_id = p.draw_id AND e.number = p.number
+""")  # noqa: S608
+
+_WITHHOLD = text(f"""
+UPDATE draw_entries e SET withheld = true
+FROM {_PAID} WHERE e.program_id = p.program_id AND e.draw_id = p.draw_id AND e.number = p.number
+  AND NOT e.withheld
+RETURNING e.program_id, e.draw_id
 """)  # noqa: S608
 
 _POSTPONE_PRIZES = text(f"""
@@ -123,7 +131,7 @@ _NEXT_CLOSING = text("SELECT min(closes_at) FROM draws WHERE state = 'open' AND 
 _NEXT_ASKING = text("SELECT min(ask_at) FROM draws WHERE state = 'frozen' AND ask_at > :after")
 _NEXT_PRIZE = text("""
 SELECT min(prize_at) FROM draw_entries
-WHERE prize_at IS NOT NULL AND paid_at IS NULL AND prize_at > :after
+WHERE prize_at IS NOT NULL AND paid_at IS NULL AND NOT withheld AND prize_at > :after
 """)
 
 
@@ -196,6 +204,12 @@ async def read_unpaid(
 async def mark_paid(conn: AsyncConnection, prizes: Sequence[Prize], *, at: datetime) -> None:
     """Note that prizes were paid, in the transaction that has accepted their credits."""
     await conn.execute(_MARK_PAID, _PAID.of_structs(prizes) | {"at": at})
+
+
+async def withhold(conn: AsyncConnection, prizes: Sequence[Prize]) -> Counter[DrawKey]:
+    """Note that prizes are not paid; how many of each draw nobody has withheld before."""
+    rows = await conn.execute(_WITHHOLD, _PAID.of_structs(prizes))
+    return Counter((row[0], row[1]) for row in rows)
 
 
 async def postpone_prizes(conn: AsyncConnection, prizes: Sequence[Prize], *, until: datetime) -> None:

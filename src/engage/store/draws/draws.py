@@ -20,7 +20,8 @@ from engage.schema.rows import Batch, columns, from_row, select_list
 
 
 class DrawRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A draw as it began: `version` is that of its definition. What follows `last_number` is known from the
+    """A draw as it began: `version` is that of its definition. Prizes that are `reserved` were taken from a
+    budget. What follows `last_number` is known from the
     freeze on; a draw without entries has no root, and is void.
     """
 
@@ -32,6 +33,7 @@ class DrawRow(msgspec.Struct, frozen=True, kw_only=True):
     round_after_s: int
     prizes: int
     points: int
+    reserved: bool = False
     last_number: int = 0
     published_at: datetime | None = None
     entries: int | None = None
@@ -94,6 +96,7 @@ _BEGUN = Batch(
     "b",
     draws,
     *("program_id", "draw_id", "version", "state", "closes_at", "round_after_s", "prizes", "points"),
+    "reserved",
 )
 _NUMBERS = Batch("n", draws, "program_id", "draw_id", "last_number")
 _OF = Batch("k", draw_entries, "program_id", "member_id", "draw_id")
@@ -116,6 +119,11 @@ _BEGIN = text(f"""
 INSERT INTO draws ({_BEGUN.columns}) SELECT {_BEGUN.columns} FROM {_BEGUN}
 ORDER BY b.program_id COLLATE "C", b.draw_id COLLATE "C"
 ON CONFLICT DO NOTHING
+RETURNING program_id, draw_id
+""")  # noqa: S608
+
+_READ_BEGUN = text(f"""
+SELECT d.program_id, d.draw_id FROM {_KEYS} JOIN draws d USING (program_id, draw_id)
 """)  # noqa: S608
 
 _LOCK = text(f"""
@@ -154,9 +162,14 @@ async def lock_members(conn: AsyncConnection, keys: Iterable[MemberKey]) -> dict
     return {(program_id, member_id): closed for program_id, member_id, closed in rows}
 
 
-async def begin_draws(conn: AsyncConnection, begun: Iterable[DrawRow]) -> None:
-    """Add draws that are entered for the first time, unless somebody else has done so."""
-    await conn.execute(_BEGIN, _BEGUN.of_structs(list(begun)))
+async def begin_draws(conn: AsyncConnection, begun: Iterable[DrawRow]) -> set[DrawKey]:
+    """Add draws that are entered for the first time, unless somebody else has done so; those added."""
+    return {(row[0], row[1]) for row in await conn.execute(_BEGIN, _BEGUN.of_structs(list(begun)))}
+
+
+async def read_begun(conn: AsyncConnection, keys: Iterable[DrawKey]) -> set[DrawKey]:
+    """Read which of these draws have begun."""
+    return {(row[0], row[1]) for row in await conn.execute(_READ_BEGUN, _KEYS.of(sorted(set(keys))))}
 
 
 async def lock_draws(conn: AsyncConnection, keys: Iterable[DrawKey]) -> dict[DrawKey, DrawRow]:
