@@ -65,6 +65,7 @@ SANS_IO = {"session", "messages"}
 DOMAIN_MAY_IMPORT = {
     *(
         "bisect",
+        "calendar",
         "collections",
         "datetime",
         "decimal",
@@ -102,7 +103,7 @@ DOMAIN_BOTTOM_UP = [
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("challenges", "quizzes", "tiers", "leaderboards"),
-    *("program", "campaigns", "playback", "backtests"),
+    *("program", "program_text", "campaigns", "playback", "backtests"),
 ]
 
 # Packages of engage.flows. Those that combine features are above the features.

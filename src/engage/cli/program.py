@@ -99,7 +99,7 @@ def show(which: str | None) -> None:
     PRESET is a name from `engage program list`, or a program's id for its newest version. The default is the
     newest version of every preset.
     """
-    from engage.cli.program_text.tables import show as show_program  # `check` needs no tables.
+    from engage.cli.program_tables import show as show_program  # `check` needs no tables.
 
     ids = dict.fromkeys(name.partition("/")[0] for name in programs.names())
     for document in [_find(which)] if which else map(programs.preset, ids):
@@ -123,7 +123,7 @@ def _find(which: str) -> Program:
 @program.command("list")
 def list_() -> None:
     """List the presets: the documents that come with engage."""
-    from engage.cli.program_text.tables import show_list
+    from engage.cli.program_tables import show_list
 
     show_list([(name, programs.preset(name)) for name in programs.names()])
 

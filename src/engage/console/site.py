@@ -25,6 +25,7 @@ from engage.console.members.account import MemberAccountController
 from engage.console.members.search import MemberSearchController
 from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
+from engage.console.programs.pages import ProgramController
 from engage.console.rendering import page
 from engage.console.sign_in.pages import AccountController, SignInController
 from engage.domain.refusals import Refusal, Unavailable
@@ -38,6 +39,7 @@ _CONTROLLERS: Final = (
     SignInController,
     AccountController,
     *CAMPAIGNS,
+    ProgramController,
     OperatorController,
     KeyController,
     AuditLogController,

@@ -37,3 +37,16 @@ def _differences(yours: Any, theirs: Any, path: str) -> Iterator[Difference]:
 def _of_tables(*lists: list[Any]) -> bool:
     """Short lists of plain values are one value, which is easier to read than its places."""
     return any(isinstance(item, dict | list) for each in lists for item in each)
+
+
+def by_ids(value: Any) -> Any:
+    """A decoded document whose lists of tables with ids are tables by these ids, so that a table is compared
+    with the one of the same id, wherever it stands.
+    """
+    match value:
+        case dict():
+            return {name: by_ids(inner) for name, inner in value.items()}
+        case [*items] if items and all(isinstance(item, dict) and "id" in item for item in items):
+            return {str(item["id"]): by_ids(item) for item in items}
+        case _:
+            return value

@@ -11,12 +11,14 @@ from engage.clock import Clock
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.part_validation import taken_id_problems
 from engage.domain.document.errors import DocumentError, Problem, shown
+from engage.domain.operators.programs import check_programs
 from engage.domain.playback import examples
 from engage.domain.program import parse, versions
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.database import end_within, transaction
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.program_cache import COMMITTED_WITHIN, PUBLISHED_AHEAD
 from engage.store import audit_log
 from engage.store import programs as store
@@ -34,23 +36,28 @@ async def publish(
     clock: Clock,
     program_id: str | None = None,
     past_allowed: bool = False,
+    within: Sequence[str] | None = None,
+    keyed: Keyed[tuple[Program, bool]] | None = None,
 ) -> tuple[Program, bool]:
     """Publish a document; return (the version, true if it is new). Publishing the same text again is allowed.
 
     What was in force stays: a program with members accepts versions that begin in the future. In a sandbox
-    (`past_allowed`) a version may begin at any time. The audit log names the `operator`.
+    (`past_allowed`) a version may begin at any time. The audit log names the `operator`, who
+    works `within` some programs or on all.
 
     Raises DocumentError, also for a document of another program than `program_id`; Refusal
-    document_unproved (an example fails), versions_conflict, version_exists (with another text), in_the_past;
-    Unavailable.
+    other_program, document_unproved (an example fails), versions_conflict, version_exists (with another
+    text), in_the_past, request_in_flight; Unavailable.
     """
     program = parse.parse(document, source=source)
     if program_id not in (None, program.id):
         raise DocumentError(source, [Problem("id", shown(program_id), shown(program.id))])
+    check_programs(within, [program.id])
     failures = examples.check(program)
     if failures:
         raise Refusal(Code.DOCUMENT_UNPROVED, problems=[str(failure) for failure in failures])
     async with transaction(db) as conn:
+        await claim(conn, keyed)
         await end_within(conn, COMMITTED_WITHIN)
         await store.lock(conn)
         now = clock.now()  # Examples and other publishers may have taken long.
@@ -71,6 +78,7 @@ async def publish(
             await _check_beginning(conn, program, now=now)
         if new:
             await _log(conn, program, document, published, operator=operator, now=now)
+        await keep(conn, keyed, (program, new))
     return program, new
 
 

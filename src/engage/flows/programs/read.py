@@ -1,5 +1,6 @@
 """Programs and their versions, as operators see them, and the one that is in force for a member."""
 
+from contextlib import suppress
 from datetime import date
 
 from msgspec import Struct
@@ -74,6 +75,20 @@ async def read_document(services: Services, program_id: str, version: str) -> Ve
         if (stored.program_id, stored.version) == (program_id, version):
             return VersionDocument(program_id, version, stored.document)
     raise Refusal(Code.NOT_FOUND)
+
+
+def versions_in_force(services: Services, program_id: str) -> dict[str, str]:
+    """The version that is in force now, by country. A country without one is left out.
+
+    Raises Refusal unknown_program.
+    """
+    now = services.clock.now()
+    versions = services.programs.get(program_id)
+    found = {}
+    for country in sorted({country for version in versions for country in version.countries}):
+        with suppress(Refusal):
+            found[country] = services.programs.in_force(program_id, at=now, country=country)[0].version
+    return found
 
 
 async def read_in_force(services: Services, program_id: str, member_id: str) -> tuple[Program, Market]:

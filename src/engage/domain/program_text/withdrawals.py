@@ -1,8 +1,8 @@
 """Taking points out as money."""
 
-from engage.cli.program_text.description import Description
-from engage.cli.program_text.wording import duration, one_of
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
+from engage.domain.program_text.wording import duration, one_of
 from engage.domain.withdrawals.definition import WithdrawalTerms
 
 

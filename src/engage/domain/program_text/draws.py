@@ -1,9 +1,9 @@
 """The table of draws."""
 
-from engage.cli.program_text.description import Description, SectionTable
 from engage.domain.document.texts import text_in
 from engage.domain.draws.definition import Conditions, Draw
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
 
 HEADERS = ("draw", "title", "opens", "closes", "winners", "points", "needs")
 

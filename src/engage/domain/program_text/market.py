@@ -1,7 +1,7 @@
 """The start, countries, time zones and currencies of a program."""
 
-from engage.cli.program_text.description import Description, SectionTable
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
 
 
 def describe(program: Program) -> Description:

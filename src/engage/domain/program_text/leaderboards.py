@@ -1,9 +1,9 @@
 """The table of leaderboards."""
 
-from engage.cli.program_text.description import Description, SectionTable
 from engage.domain.document.texts import text_in
 from engage.domain.leaderboards.definition import Leaderboard
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
 
 HEADERS = ("leaderboard", "title", "score", "resets", "prizes")
 

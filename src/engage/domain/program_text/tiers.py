@@ -1,9 +1,9 @@
 """Groups of levels."""
 
-from engage.cli.program_text.description import Description
-from engage.cli.program_text.wording import duration
 from engage.domain.document.texts import FALLBACK, text_in
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
+from engage.domain.program_text.wording import duration
 from engage.domain.tiers.definition import Level, TierGroup
 
 _METRICS = {

@@ -1,9 +1,9 @@
 """The table of quizzes."""
 
-from engage.cli.program_text.description import Description, SectionTable
-from engage.cli.program_text.wording import duration
 from engage.domain.document.texts import FALLBACK, text_in
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
+from engage.domain.program_text.wording import duration
 from engage.domain.quizzes.definition import Quiz
 
 HEADERS = ("quiz", "title", "points", "questions", "attempts", "time")

@@ -1,9 +1,9 @@
 """The worth of points, and paying orders with them."""
 
-from engage.cli.program_text.description import Description
-from engage.cli.program_text.wording import duration, money, order_scope
 from engage.domain.checkout.definition import Checkout
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
+from engage.domain.program_text.wording import duration, money, order_scope
 
 
 def describe(program: Program) -> Description:

@@ -1,8 +1,8 @@
 """The table of rewards, and the rules for coupons."""
 
-from engage.cli.program_text.description import Description, SectionTable
-from engage.cli.program_text.wording import duration, money, one_of
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
+from engage.domain.program_text.wording import duration, money, one_of
 from engage.domain.rewards.definition import AnyReward, CouponReward, Coupons
 
 HEADERS = ("reward", "title", "points", "gives", "valid for", "how many")

@@ -1,7 +1,7 @@
 """The approval of a program's campaigns."""
 
-from engage.cli.program_text.description import Description
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
 
 
 def describe(program: Program) -> Description:

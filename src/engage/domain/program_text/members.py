@@ -1,8 +1,8 @@
 """Eligibility of members, and their cards."""
 
-from engage.cli.program_text.description import Description
 from engage.domain.members.definition import Eligibility
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
 
 KINDS = {"person": "people", "company": "companies"}
 

@@ -2,10 +2,10 @@
 
 from calendar import month_name
 
-from engage.cli.program_text.description import Description
-from engage.cli.program_text.wording import duration
 from engage.domain.accounts.expiry import EndOfYear, Expiry, Never, Rolling, Yearly
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
+from engage.domain.program_text.wording import duration
 
 
 def describe(program: Program) -> Description:

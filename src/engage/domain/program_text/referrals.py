@@ -1,8 +1,8 @@
 """Invitations of friends."""
 
-from engage.cli.program_text.description import Description
-from engage.cli.program_text.wording import duration, money
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
+from engage.domain.program_text.wording import duration, money
 from engage.domain.referrals.definition import SIDES, ReferralReward, Side
 
 

@@ -1,12 +1,12 @@
 """Earning: the table of rules, and the promised waiting time."""
 
-from engage.cli.program_text.description import Description, SectionTable
-from engage.cli.program_text.wording import duration, money, order_scope
 from engage.domain.earning.awards import Award, Brackets, EveryNthDay, Fixed, PerSpend, TagPoints
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import After, Due, NextDay, OnConfirmation, OnDelivery
 from engage.domain.earning.limits import DailyStreak, FirstOrders, Limit, Once, OncePer, PerWindow, SameAs
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
+from engage.domain.program_text.wording import duration, money, order_scope
 
 HEADERS = ("rule", "title", "earned by", "how often", "points", "active")
 

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from engage.cli.output import open_console
-from engage.cli.program_text.description import SectionTable
-from engage.cli.program_text.sections import SECTIONS
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import SectionTable
+from engage.domain.program_text.sections import SECTIONS
 
 # Other programs read plain text, so its lines are never wrapped.
 PLAIN_WIDTH = 10_000

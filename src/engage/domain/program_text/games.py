@@ -1,9 +1,9 @@
 """The table of games: a line for each prize."""
 
-from engage.cli.program_text.description import Description, SectionTable
 from engage.domain.document.texts import text_in
 from engage.domain.games.definition import Game, Prize
 from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description, SectionTable
 
 HEADERS = ("game", "chances", "prize", "odds", "stock", "a day", "gives")
 

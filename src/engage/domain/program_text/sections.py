@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from engage.cli.program_text import (
+from engage.domain.program.program import Program
+from engage.domain.program_text import (
     campaigns,
     checkout,
     draws,
@@ -18,8 +19,7 @@ from engage.cli.program_text import (
     tiers,
     withdrawals,
 )
-from engage.cli.program_text.description import Description
-from engage.domain.program.program import Program
+from engage.domain.program_text.description import Description
 
 SECTIONS: tuple[Callable[[Program], Description], ...] = (
     market.describe,
@@ -37,3 +37,15 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
     tiers.describe,
     campaigns.describe,
 )
+
+
+def lines(program: Program) -> list[str]:
+    """The program in words, a line a sentence and a row."""
+    found: list[str] = []
+    for describe in SECTIONS:
+        description = describe(program)
+        found += description.sentences
+        if description.table is not None:
+            headers = description.table.headers
+            found += [f"{headers[0]} {row[0]}: {'; '.join(row[1:])}" for row in description.table.rows]
+    return found

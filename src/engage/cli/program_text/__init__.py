@@ -1,5 +1,0 @@
-"""Program documents in sentences and tables, for `engage program show`.
-
-`sections` lists one function for each section of a document. A new feature adds a module with such a function
-and one line there. Imports only the domain, and rich in `tables`.
-"""

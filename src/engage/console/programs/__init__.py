@@ -1,0 +1,1 @@
+"""Programs: their versions, in words and compared, and the publication of a new one."""
