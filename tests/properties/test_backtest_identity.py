@@ -113,7 +113,12 @@ stackings = st.fixed_dictionaries(
 )
 campaigns = st.fixed_dictionaries(
     {"boosts": boosts, "stacking": stackings, "audience": audiences},
-    optional={"holdout_percent": st.sampled_from([30, 60])},
+    optional={
+        "holdout_percent": st.sampled_from([30, 60]),
+        "rules": st.lists(
+            st.sampled_from(["fuel_tap", "review", "order"]), min_size=1, max_size=3, unique=True
+        ),
+    },
 )
 
 
@@ -137,7 +142,8 @@ class Population:
         numbered = [
             boost(*each["rules"], id_=f"b{i}", **_rest(each)) for i, each in enumerate(fields["boosts"])
         ]
-        return document(f"c{self.number}-{n}", **{**fields, "boosts": numbered})
+        rules = [_rule(f"{each}_{self.number}_{n}", each) for each in fields.get("rules", ())]
+        return document(f"c{self.number}-{n}", **{**fields, "boosts": numbered, "rules": rules})
 
     @property
     def changing(self) -> dict[str, Any]:
@@ -209,6 +215,17 @@ class Population:
             case _:
                 return
         advance(services, timedelta(seconds=1))
+
+
+def _rule(id_: str, activity: str) -> dict[str, Any]:
+    """A rule of a campaign's own about an activity."""
+    once_a_day = {"type": "per_window", "window": "day", "count": 1}
+    due = {"type": "after", "delay": "PT5M"}
+    named = {"id": id_, "title": id_, "on": {"activity": activity}}
+    if activity == "order":
+        award = {"type": "per_spend", "points": 1, "step_minor": 300}
+        return named | {"limit": {"type": "once_per", "field": "order_id"}, "award": award, "due": due}
+    return named | {"limit": once_a_day, "award": {"type": "fixed", "points": 7}, "due": due}
 
 
 def _local(at: datetime) -> str:

@@ -4,13 +4,14 @@ Campaigns other than the draft are taken as they were: their points are those th
 the draft takes from them or leaves to them. So a difference is always the draft's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from engage.domain.activity import Line, Order
 from engage.domain.backtests.activities import NOTHING, Boosted, MemberHistory, StoredCredit
+from engage.domain.backtests.own_rules import OwnRules
 from engage.domain.backtests.trial import Looked, Trial
 from engage.domain.campaigns.audience import Facts, why_not
 from engage.domain.campaigns.bases import Base, base_of, bases_of_order
@@ -35,20 +36,35 @@ class Change(Struct, frozen=True):
     others: Mapping[str, Boosted]
 
 
+class Own(Struct, frozen=True):
+    """A credit of a rule of the draft's own, and what is beside it, where it was not granted."""
+
+    credit: StoredCredit
+    change: Change | None
+
+
 class Reached(Struct, frozen=True):
-    """The boosts of campaigns that are for a member, before and after."""
+    """The boosts of campaigns that are for a member, before and after. `pays`: the draft's own rules do."""
 
     before: Candidates
     after: Candidates
+    pays: bool
 
 
 class Deciding:
     """The decisions of a trial. `terms` are those of a credit: of its program version, with the rules of the
-    campaign that pays for it.
+    campaign that pays for it. `draft_terms` are those of a version with the rules of the draft.
     """
 
-    def __init__(self, trial: Trial, program: str, terms: Callable[[StoredCredit], EarningTerms]) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        program: str,
+        terms: Callable[[StoredCredit], EarningTerms],
+        draft_terms: Callable[[str], EarningTerms],
+    ) -> None:
         self.trial = trial
+        self.draft_terms = draft_terms
         self.program = program
         self._terms = terms
         # Members whom the same campaigns are for have one object, so it stands for the decision about them.
@@ -65,7 +81,8 @@ class Deciding:
                 tuple(each for each in both if each.published.name in names)
                 for both in (looked.before, looked.after)
             )
-            found = self._reached[key] = Reached(before, after)
+            pays = looked.pays and self.trial.draft.name in names
+            found = self._reached[key] = Reached(before, after, pays)
         return found
 
     def additions(self, credit: StoredCredit, reached: Reached) -> tuple[Additions, Additions]:
@@ -102,9 +119,32 @@ class MemberTrial:
         self._deciding = deciding
         self._history = history
         self._facts = facts
+        self._own = OwnRules(deciding.trial.draft.id, deciding.draft_terms, history)
         # Of campaigns that ask for nothing that changes, by zone.
         self._reached: dict[tuple[int, str], Reached] = {}
         self._are_for: dict[tuple[int, str], bool] = {}
+
+    def own(self, credit: StoredCredit) -> Iterator[Own]:
+        """Grants of the draft's own rules for the activity of a credit, where that is its first."""
+        looked = self._deciding.trial.looked(credit, self._history.country)
+        if looked is not None and looked.pays and self._for_member(looked, credit).pays:
+            for own in self._own.credits(credit):
+                yield Own(own, self.change(own) if self._own.is_new(own) else None)
+
+    def lost(self, credit: StoredCredit, change: Change | None) -> Boosted:
+        """The loss of a credit which the campaign that the draft replaces has granted. Where the
+        draft grants none in its place, the boosts beside it go too.
+        """
+        if not self._own.has_granted(credit):
+            return NOTHING
+        boosts: Iterable[Boosted] = ()
+        if credit.source_key not in self._own.source_keys:
+            granted = self._history.boosts.get(credit.source_key, {})
+            boosts = (granted if change is None else change.others).values()
+        return Boosted(
+            credit.points + sum(each.points for each in boosts),
+            credit.kept + sum(each.kept for each in boosts),
+        )
 
     def change(self, credit: StoredCredit) -> Change | None:
         """The decision about a credit; None where the draft changes nothing beside it."""

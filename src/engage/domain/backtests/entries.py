@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import combinations
 
 from engage.domain.backtests.activities import Boosted, MemberHistory, StoredCredit
-from engage.domain.backtests.deciding import Change
+from engage.domain.backtests.deciding import Change, Own
 from engage.domain.backtests.sums import Days, Entry, Event, PairSum, microseconds_of, pair_of
 
 
@@ -42,6 +42,20 @@ class NewEntry:
                 self.entry.kept += _kept(others.values()) - _kept(granted.values())
             if change.draft.points:
                 self.entry.events.append(_event(change, number))
+
+    def grant(self, own: Own) -> None:
+        """Add a credit of a rule of the draft's own, which is granted as a whole or not at all."""
+        credit = own.credit
+        number = self._days.number(credit.activity_at)
+        at_us, id_ = microseconds_of(credit.accepted_at), credit.id.bytes
+        self.entry.events.append(Event(at_us, id_ + b"=", number, credit.points, credit.kept, is_whole=True))
+        if own.change is not None and own.change.draft.points:
+            self.entry.events.append(_event(own.change, number))
+
+    def lose(self, credit: StoredCredit, lost: Boosted) -> None:
+        """Take what the trial does not grant."""
+        self.entry.on(self._days.number(credit.activity_at)).difference -= lost.points
+        self.entry.kept -= lost.kept
 
     def _add_pairs(self, boosts: Mapping[str, Boosted]) -> None:
         for a, b in combinations(boosts, 2):

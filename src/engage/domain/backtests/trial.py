@@ -1,6 +1,6 @@
 """A trial: a draft in a window of the past, and the campaigns that were in force there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -46,19 +46,30 @@ def as_tried(draft: Campaign, window: Window, times: Times) -> PublishedCampaign
 
 class Looked(Struct, frozen=True):
     """The boosts about a rule in a span of time, before and after, and the campaigns that these are of.
-    `asks`: facts of members that are read decide about one of them.
+    `asks`: facts of members that are read decide about one of them. `pays`: the draft has rules of its own
+    about the activity, and is one of the campaigns.
     """
 
     before: Candidates
     after: Candidates
     campaigns: tuple[PublishedCampaign, ...]
     asks: bool
+    pays: bool
 
 
 class Trial:
-    """The campaigns `before`, as they were in force, and `after`, with the draft."""
+    """The campaigns `before`, as they were in force, and `after`, with the draft.
 
-    def __init__(self, draft: PublishedCampaign, published: Iterable[PublishedCampaign]) -> None:
+    `rules_about` are the ids of all rules about an activity, by which the activities are known that the
+    draft's own rules are about.
+    """
+
+    def __init__(
+        self,
+        draft: PublishedCampaign,
+        published: Iterable[PublishedCampaign],
+        rules_about: Callable[[str], Collection[str]] = lambda activity: (),
+    ) -> None:
         self.draft = draft
         known = list(published)
         self.before = CampaignIndex(known)
@@ -72,30 +83,42 @@ class Trial:
             for boost in each.campaign.boosts
             for rule in boost.rules
         )
+        self.about = frozenset(
+            each for rule in draft.campaign.rules for each in rules_about(rule.on.activity)
+        )
         # Facts that some campaign asks for, which are read; and the campaigns that do.
         self.asks = all_needs(each.campaign.audience for each in (draft, *known))
         self.asking = frozenset(id(each) for each in (draft, *known) if needs(each.campaign.audience))
-        self._looked: dict[tuple[int, int], Looked | None] = {}
+        self._looked: dict[tuple[int, int, bool], Looked | None] = {}
         self._candidates: list[Candidates] = []
+
+    @property
+    def asked_rules(self) -> frozenset[str]:
+        """The rules of which the trial asks for the activities of credits."""
+        return self.rules | self.about
 
     def looked(self, credit: StoredCredit, country: str) -> Looked | None:
         """The boosts that are looked at for a credit; None where the draft changes nothing."""
-        if credit.rule_id not in self.rules:
+        is_about = credit.rule_id in self.about
+        if not is_about and credit.rule_id not in self.rules:
             return None
         at, zone = credit.decided_at, credit.zone
         before = self.before.boosting(credit.rule_id, at, country=country, zone=zone)
         after = self.after.boosting(credit.rule_id, at, country=country, zone=zone)
-        key = id(before), id(after)
+        pays = is_about and self.draft in self.after.in_force(at, country=country, zone=zone)
+        key = id(before), id(after), pays
         if key not in self._looked:
             # They are kept: no other object may get their ids.
             self._candidates += (before, after)
-            self._looked[key] = self._look(before, after)
+            self._looked[key] = self._look(before, after, pays=pays)
         return self._looked[key]
 
-    def _look(self, before: Candidates, after: Candidates) -> Looked | None:
+    def _look(self, before: Candidates, after: Candidates, *, pays: bool) -> Looked | None:
         # By their names: a campaign has its boosts, and is in both.
         campaigns = {each.published.name: each.published for both in (before, after) for each in both}
+        if pays:
+            campaigns[self.draft.name] = self.draft
         if not any(each.id == self.draft.id for each in campaigns.values()):
             return None
         asks = any(id(each) in self.asking for each in campaigns.values())
-        return Looked(before, after, tuple(campaigns.values()), asks)
+        return Looked(before, after, tuple(campaigns.values()), asks, pays)

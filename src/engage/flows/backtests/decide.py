@@ -43,11 +43,11 @@ async def decide_part(services: Services, conn: AsyncConnection, job: Job, part:
         services.db,
         job.program_id,
         job.window,
-        rules=job.trial.rules,
+        rules=job.trial.asked_rules,
         after=part.after_member,
         until=part.to_member,
     )
-    deciding = Deciding(job.trial, job.program_id, job.terms)
+    deciding = Deciding(job.trial, job.program_id, job.terms, job.draft_terms)
     async for batch in histories.batches():
         entries = await _decide(services, job, deciding, batch)
         if job.has_total:
@@ -90,7 +90,13 @@ async def _decide_member(
     trial = MemberTrial(deciding, history, partial(facts.of, history))
     new = NewEntry(history, job.days, job.activity)
     for credit in history.credits:
-        new.add(credit, trial.change(credit))
+        for own in trial.own(credit):
+            new.grant(own)
+        change = trial.change(credit)
+        new.add(credit, change)
+        lost = trial.lost(credit, change)
+        if lost.points:
+            new.lose(credit, lost)
         await pace.step()
     return new.entry
 

@@ -1,6 +1,6 @@
 """A backtest as a worker does it: the trial of its document, and all that it is counted by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import msgspec
@@ -11,7 +11,8 @@ from engage.domain.backtests.activities import StoredCredit
 from engage.domain.backtests.budget import Cut, is_since
 from engage.domain.backtests.sums import Days, Event
 from engage.domain.backtests.trial import Times, Trial, Window, as_tried, times_of
-from engage.domain.campaigns.composition import with_rules
+from engage.domain.campaigns.composition import named_parts, with_rules
+from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program import versions
 from engage.domain.program.program import Program
@@ -69,16 +70,25 @@ class Job:
 
     def terms(self, credit: StoredCredit) -> EarningTerms:
         """The terms that decided about a credit, with the rules of campaigns where one of them pays it."""
-        program = self._programs[credit.version]
-        if credit.campaign is None:
-            return program.earning
+        decided = named_parts(credit.version).campaigns
         paying = [
             each
             for each in self.trial.before.published
-            if each.id == credit.campaign and any(rule.id == credit.rule_id for rule in each.campaign.rules)
+            if each.id == credit.campaign and (each.id, each.version) in decided
         ]
-        key = credit.version, tuple(each.name for each in paying)
+        if credit.campaign == self.draft.id and not paying:
+            return self.draft_terms(credit.version)
+        return self._with(credit.version, paying)
+
+    def draft_terms(self, version: str) -> EarningTerms:
+        """The terms of a program version with the rules of the draft."""
+        return self._with(version, [self.trial.draft])
+
+    def _with(self, version: str, paying: Sequence[PublishedCampaign]) -> EarningTerms:
+        """`version` may be the name of terms that have the rules of campaigns already."""
+        key = version, tuple(each.name for each in paying)
         if key not in self._terms:
+            program = self._programs[named_parts(version).version]
             self._terms[key] = with_rules(program.earning, paying)
         return self._terms[key]
 
@@ -99,8 +109,21 @@ async def job_of(services: Services, backtest: Backtest) -> Job:
     draft = backtest.campaign
     window = window_of(backtest)
     times = times_of(draft, window, zones_of(programs))
-    trial = Trial(as_tried(draft, window, times), () if published is None else published.published)
+    known = () if published is None else published.published
+    trial = Trial(as_tried(draft, window, times), known, _rules_about(programs, known))
     return Job(backtest, trial, programs, times)
+
+
+def _rules_about(
+    programs: Sequence[Program], campaigns: Sequence[PublishedCampaign]
+) -> Callable[[str], list[str]]:
+    """The ids of the rules of all versions and campaigns about an activity."""
+
+    def about(activity: str) -> list[str]:
+        rules = chain(*(program.rules for program in programs), *(each.campaign.rules for each in campaigns))
+        return [rule.id for rule in rules if rule.on.activity == activity]
+
+    return about
 
 
 def main_country(programs: Sequence[Program]) -> str:
