@@ -97,6 +97,16 @@ BUDGETS: Sequence[Document | None] = (
 )
 
 
+# Of one kind, as it is nobody's promise which limit is asked first for a credit that is paid whole.
+BUDGETS_OF_RULES: Sequence[Document | None] = (
+    *[None] * 3,
+    {"points": 100},
+    {"points": 15},
+    {"count": 4},
+    {"points_per_member": 20},
+)
+
+
 def document(chance: Random, id_: str) -> Document:
     """A valid document whose time is around that of the scenario."""
     begin = _TODAY + timedelta(hours=chance.choice([-60, -60, -60, -60, 13, 30]))
@@ -115,8 +125,9 @@ def document(chance: Random, id_: str) -> Document:
         "stacking": chance.choice(STACKING),
         "budget": chance.choice(BUDGETS),
     }
-    if found["budget"] is None and chance.random() < 0.4:
+    if chance.random() < 0.4:
         found["rules"] = _rules(chance, id_)
+        found["budget"] = chance.choice(BUDGETS_OF_RULES)
         own = [each["id"] for each in found["rules"]]
         found["boosts"] += [{"id": "own", "rules": own, "multiply": 2}] * chance.randrange(2)
     return found
@@ -128,11 +139,11 @@ def next_version(chance: Random, before: Document) -> Document:
     found["rules"] = before["rules"]
     own = [each for each in before["boosts"] if each["id"] == "own"]
     found["boosts"] = [each for each in found["boosts"] if each["id"] != "own"] + own
-    budget = before["budget"] or {}
-    for name in budget.keys() & {"points", "count"}:
-        least = budget.get("points_per_member", 1) if name == "points" else 1
-        budget = budget | {name: max(least, int(budget[name] * chance.choice([0.5, 1, 2])))}
-    found["budget"] = budget or None
+    found["budget"] = before["budget"] and {
+        name: max(1, int(limit * chance.choice([0.5, 1, 2]))) for name, limit in before["budget"].items()
+    }
+    if (found["budget"] or {}).keys() >= {"points", "points_per_member"}:
+        found["budget"]["points"] = max(found["budget"]["points"], found["budget"]["points_per_member"])
     return found
 
 
@@ -166,4 +177,8 @@ def _rules(chance: Random, id_: str) -> list[Document]:
 
     extra = own("extra", {"activity": "review"}, {"type": "same_as", "rule": "review"}, 7)
     talk = own("talk", {"activity": "share", "kind": "link"}, {"type": "once"}, 4)
-    return chance.choice([[extra], [talk], [extra, talk]])
+    gift = own("gift", {"activity": "order"}, {"type": "once_per", "field": "order_id"}, 0) | {
+        "award": {"type": "per_spend", "points": 1, "step_minor": 500},
+        "due": {"type": "on_delivery"},
+    }
+    return chance.choice([[extra], [talk], [gift], [gift, extra], [extra, talk, gift]])

@@ -124,70 +124,78 @@ class Model:
         return {name: total - used[name] for name, total in self.totals[id_].items() if name in used}
 
     def perform(self, member: Member, activity: str, named: str, at: datetime) -> list[Earned]:
-        """Record an activity that is no order: what the program's rule pays, and the rules of campaigns, each
+        """Record an activity that is no order: the program's rule pays, and the rules of campaigns do, each
         once for what is `named`.
         """
-        documents = self._for(member, at)
-        bases = [Credit(activity, POINTS[activity])]
-        bases += [
-            Credit(rule["id"], rule["award"]["points"], document["id"])
-            for document in documents
+        bases = [(activity, Credit(activity, POINTS[activity]))]
+        for document, rule in self._rules(member, activity, at):
+            bases.append((rule["id"], Credit(rule["id"], rule["award"]["points"], document["id"])))
+        slots = [(rule if rule.startswith("talk") else f"{rule}:{named}", base) for rule, base in bases]
+        free = [(slot, base) for slot, base in slots if not member.has_used(slot)]
+        return self._earn(member, free, at, at + DUE)
+
+    def pay(self, member: Member, id_: str, lines: list[Line], channel: str, at: datetime) -> None:
+        total = sum(line.paid for line in lines)
+        bases = [Credit("purchase", total // PER_POINT, lines=lines)]
+        for document, rule in self._rules(member, "order", at):
+            step = rule["award"]["step_minor"]
+            bases.append(Credit(rule["id"], total // step, document["id"], lines=lines, step=step))
+        earned = self._earn(member, [("", base) for base in bases if base.granted], at, None, channel)
+        member.orders[id_] = Order(at, lines, earned, [(at, total)])
+
+    def _rules(self, member: Member, activity: str, at: datetime) -> list[tuple[Document, Document]]:
+        """The rules of campaigns about an activity, each with its document."""
+        return [
+            (document, rule)
+            for document in self._for(member, at)
             for rule in document["rules"]
             if rule["on"]["activity"] == activity
         ]
-        earned = []
-        for base in bases:
-            slot = base.rule if base.rule.startswith("talk") else f"{base.rule}:{named}"
-            if not member.has_used(slot):
-                self.paid += [] if base.campaign is None else [base]
-                earned.append(self._earned(member, base, documents, at, slot, at + DUE))
-        return earned
-
-    def pay(self, member: Member, id_: str, lines: list[Line], channel: str, at: datetime) -> None:
-        documents = self._for(member, at)
-        order = Order(at, lines, [], [(at, sum(line.paid for line in lines))])
-        points = sum(line.paid for line in lines) // PER_POINT
-        if points:
-            base = Credit("purchase", points, lines=lines)
-            order.earned.append(self._earned(member, base, documents, at, "", None, channel))
-        member.orders[id_] = order
 
     def _for(self, member: Member, at: datetime) -> list[Document]:
         facts = member.facts(at)
         in_force = (campaign.in_force(at, member.zone) for _, campaign in sorted(self.campaigns.items()))
         return [each for each in in_force if each is not None and is_for(each, facts, at)]
 
-    def _earned(
+    def _earn(
         self,
         member: Member,
-        base: Credit,
-        documents: list[Document],
+        bases: list[tuple[str, Credit]],
         at: datetime,
-        slot: str,
         due: datetime | None,
         channel: str | None = None,
-    ) -> Earned:
-        found = Earned(at, slot, due, [base])
-        for document, credit in beside(base, documents, local(at, member.zone), channel):
-            credit.granted = self._within_budget(member, document, credit)
-            if credit.granted:
-                self.paid.append(credit)
-                found.credits.append(credit)
-        member.earned.append(found)
-        return found
+    ) -> list[Earned]:
+        """Rules are paid whole, before any boosts; a boost is cut to what is left."""
+        documents = self._for(member, at)
+        earned = []
+        for slot, base in bases:
+            if base.campaign is None or self._allowed(member, base) >= base.granted:
+                self.paid += [] if base.campaign is None else [base]
+                earned.append(Earned(at, slot, due, [base]))
+                member.earned.append(earned[-1])
+        for each in earned:
+            for _, credit in beside(each.credits[0], documents, local(at, member.zone), channel):
+                credit.granted = min(credit.granted, self._allowed(member, credit))
+                if credit.granted:
+                    self.paid.append(credit)
+                    each.credits.append(credit)
+        return earned
 
-    def _within_budget(self, member: Member, document: Document, credit: Credit) -> int:
-        left = self.left(document["id"])
+    def _allowed(self, member: Member, credit: Credit) -> int:
+        """The points that the budget of a credit's campaign has for it, by its newest version."""
+        id_ = str(credit.campaign)
+        left = self.left(id_)
         allowed = [credit.granted, left.get("points", credit.granted)]
-        if "points_per_member" in (document["budget"] or {}):
+        budget = self.campaigns[id_].newest["budget"] or {}
+        if "points_per_member" in budget:
             own = [
                 each.kept
                 for earned in member.earned
                 if not earned.transferred
                 for each in earned.credits
-                if each.campaign == document["id"]
+                if each.campaign == id_
             ]
-            allowed.append(document["budget"]["points_per_member"] - sum(own))
+            allowed.append(budget["points_per_member"] - sum(own))
         return 0 if left.get("count") == 0 else max(0, min(allowed))
 
     def give_back(self, order: Order, at: datetime) -> None:

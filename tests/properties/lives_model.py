@@ -45,13 +45,16 @@ class Line:
 
 @dataclass(eq=False)
 class Credit:
-    """Points of a rule, or of a boost beside it. `lines` are those of an order that share them."""
+    """Points of a rule, or of a boost beside it. `lines` are those of an order that share them, a point for
+    each `step` of minor units.
+    """
 
     rule: str
     granted: int
     campaign: str | None = None
     boost: str | None = None
     lines: list[Line] = field(default_factory=list)
+    step: int = PER_POINT
     back: int = 0
 
     @property
@@ -167,7 +170,7 @@ def _added(boost: Document, base: Credit, now: datetime, channel: str | None) ->
     ):
         return None
     times = Fraction(str(boost.get("multiply", 1))) - 1
-    of = Fraction(paid, PER_POINT) if base.lines else base.granted
+    of = Fraction(paid, base.step) if base.lines else base.granted
     points = boost.get("add", int(times * of))
     return Credit(base.rule, points, boost=boost["id"], lines=lines) if points else None
 
