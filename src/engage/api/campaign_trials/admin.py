@@ -133,13 +133,14 @@ class SimulationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Documents, stored campaigns by their ids, or both together; without them, the program alone.
 
     `steps` are those of examples, without expectations. Times without an offset are local times of the
-    country.
+    country. The member is in `segments` from the beginning, and in no other, also of those that are computed.
     """
 
     program: ProgramId
     documents: Documents = []
     campaign_ids: CampaignIds = []
     country: Country
+    segments: Annotated[list[DefinitionId], Meta(max_length=100)] = []
     steps: Steps
 
 
@@ -233,6 +234,7 @@ class CampaignTrialController(Controller):
             documents=body.documents,
             campaign_ids=body.campaign_ids,
             country=body.country,
+            segments=body.segments,
             steps=body.steps,
         )
         try:

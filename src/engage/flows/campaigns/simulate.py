@@ -33,12 +33,15 @@ PLAYED_WITHIN_S: Final = 5.0
 
 
 class SimulationRequest(Struct, frozen=True, kw_only=True):
-    """Documents, stored campaigns by id, or both; without them, the program alone."""
+    """Documents, stored campaigns by id, or both; without them, the program alone. The member is in these
+    segments from the beginning, and in no other.
+    """
 
     program_id: str
     documents: Sequence[Campaign]
     campaign_ids: Sequence[str]
     country: str
+    segments: Sequence[str] = ()
     steps: Sequence[TimedStep]
 
 
@@ -62,7 +65,7 @@ async def run_simulation(services: Services, request: SimulationRequest) -> Stat
         campaigns += [each for each in stored if each.newest.id not in ids]
     program = _check_steps(services, request, campaigns)
     published = [version for each in campaigns for version in each.versions]
-    member = simulate(program, request.country, published, GivenFacts())
+    member = simulate(program, request.country, published, GivenFacts(segments=frozenset(request.segments)))
     # A thread of its own: requests of others go on between its steps.
     steps = await asyncio.to_thread(_play, member, request.steps)
     credits = [credit.new for credit in member.account.credits.values()]
