@@ -63,7 +63,7 @@ async def fold_returns(services: Services, *, now: datetime, on_time: bool) -> i
 
 
 async def publish_alerts(services: Services, *, now: datetime, on_time: bool) -> int:
-    """Tell operators which budgets have reached a percentage: in the log, and in the campaign's view.
+    """Log which budgets have reached a percentage, each once. Reports show them too.
 
     Raises Unavailable.
     """

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -30,11 +30,21 @@ class BudgetPart(Struct, frozen=True):
     left: int
 
 
+class BudgetAlert(Struct, frozen=True):
+    """A percentage of a total, of points or of credits, that was reached for the first time at `at`."""
+
+    of: Literal["points", "count"]
+    percent: int
+    total: int
+    at: datetime
+
+
 class BudgetReport(Struct, frozen=True):
-    """The limits of a campaign; null is without a limit."""
+    """The limits of a campaign; null is without a limit. `alerts` are the oldest first."""
 
     points: BudgetPart | None
     count: BudgetPart | None
+    alerts: list[BudgetAlert]
 
 
 class CampaignReport(Struct, frozen=True, kw_only=True):
@@ -68,6 +78,7 @@ async def report_campaign(services: Services, key: CampaignKey) -> CampaignRepor
         countries = await report.read_countries(conn, key)
         left = (await budgets.read_left(conn, [key])).get(key, Left(None, None))
         limits = (await budgets.read_totals(conn, [key])).get(key, Left(None, None))
+        alerts = await budgets.read_alerts(conn, key)
         outcomes = None
         if newest.campaign.holdout_percent and windows:
             rules = _rules(services, newest.campaign)
@@ -78,7 +89,11 @@ async def report_campaign(services: Services, key: CampaignKey) -> CampaignRepor
         members=totals.members,
         by_hour=hours,
         by_country=countries,
-        budget=BudgetReport(_part(limits.points, left.points), _part(limits.count, left.count)),
+        budget=BudgetReport(
+            _part(limits.points, left.points),
+            _part(limits.count, left.count),
+            [BudgetAlert(each.of, each.percent, each.total, each.at) for each in alerts],
+        ),
         holdout=None if outcomes is None else await asyncio.to_thread(compare, *outcomes),
     )
 

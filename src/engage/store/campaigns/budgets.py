@@ -6,6 +6,7 @@ holds is taken, without waiting. Only where there is none, all slices are locked
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 from sqlalchemy import func, select, text, update
@@ -321,7 +322,7 @@ class Alert(Struct, frozen=True):
 
     program_id: str
     campaign_id: str
-    of: str
+    of: Literal["points", "count"]
     total: int
     percent: int
     at: datetime
