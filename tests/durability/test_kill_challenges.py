@@ -17,6 +17,7 @@ from engage.settings import Settings, to_environment
 from tests.support.challenges import define, services_with_challenges
 from tests.support.clock import running_clock
 from tests.support.database import rows
+from tests.support.locks import locked_account
 from tests.support.orders import PROGRAM
 
 MEMBERS = 1_500
@@ -43,12 +44,13 @@ async def test_steps_are_paid_once_when_a_worker_is_killed(settings: Settings, t
         )
         for first in range(0, MEMBERS, AT_ONCE):
             await _review(services, range(first, first + AT_ONCE))
-        for _ in range(2):
-            before = await _paid(services)
-            async with _worker(settings, tmp_path) as child:
-                await _until_paid(services, before + 1)
-                child.kill()
-                await child.wait()
+        async with locked_account(settings, f"m-{MEMBERS - 1}"):
+            for _ in range(2):
+                before = await _paid(services)
+                async with _worker(settings, tmp_path) as child:
+                    await _until_paid(services, before + 1)
+                    child.kill()
+                    await child.wait()
         assert 0 < await _paid(services) < MEMBERS, "killed in the middle"
         assert (await audit(settings)).broken == []
         async with _worker(settings, tmp_path):

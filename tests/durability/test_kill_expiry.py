@@ -15,6 +15,7 @@ from engage.settings import Settings, to_environment
 from tests.support.activities import PROGRAM, services_with_activities
 from tests.support.clock import running_clock
 from tests.support.database import rows
+from tests.support.locks import locked_account
 
 MEMBERS = 30_000
 PATIENCE_S = 120.0
@@ -52,7 +53,7 @@ MEMBERS_WITH_POINTS = [
 async def test_points_expire_once_when_a_worker_is_killed(settings: Settings, tmp_path: Path) -> None:
     async with services_with_activities(settings, running_clock()) as services:
         await _add_members(services)
-        async with _worker(settings, tmp_path) as child:
+        async with locked_account(settings, "m-1"), _worker(settings, tmp_path) as child:
             await _until_ended(services, 1)
             child.kill()
             await child.wait()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import TextClause, text
 
 from engage.settings import Settings
@@ -29,10 +30,13 @@ FROM generate_series(1, 20000) n
         (paid._GIFTS, {"challenge_gifts"}),
     ],
 )
-async def test_they_scan_no_table(settings: Settings, statement: TextClause, tables: set[str]) -> None:
+async def test_they_scan_no_table(
+    own_database: Settings, valkey: Redis, statement: TextClause, tables: set[str]
+) -> None:
+    """A database of its own: what autovacuum finds in the tables of other tests changes plans."""
     values = facts._MEMBERS.of(MEMBERS) | {"activities": ["fuel_tap", "order"], "points": True}
     wanted = {name: value for name, value in values.items() if f":{name}" in statement.text}
-    async with services_with_challenges(settings) as services, services.db.begin() as conn:
+    async with services_with_challenges(own_database) as services, services.db.begin() as conn:
         await conn.execute(_MANY, {"at": NOON})
         await conn.execute(text("ANALYZE credits"))
         plan = "\n".join((await conn.execute(text(f"EXPLAIN {statement.text}"), wanted)).scalars())

@@ -1,6 +1,7 @@
 """Statements that read levels for taps go through indexes, member by member, however small the tables are."""
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import TextClause, text
 
 from engage.settings import Settings
@@ -23,14 +24,17 @@ FROM generate_series(1, 20000) n
         (movements._READ._statement, {"credits", "orders", "members", "reductions", "entries"}),
     ],
 )
-async def test_they_scan_no_table(settings: Settings, statement: TextClause, tables: set[str]) -> None:
+async def test_they_scan_no_table(
+    own_database: Settings, valkey: Redis, statement: TextClause, tables: set[str]
+) -> None:
+    """A database of its own: what autovacuum finds in the tables of other tests changes plans."""
     members = [f"m-{n}" for n in range(200)]
     values = movements.parameters({"spend_minor", "points_earned"}, earned_from=NOON) | {
         "program_ids": [PROGRAM] * len(members),
         "member_ids": members,
     }
     wanted = {name: value for name, value in values.items() if f":{name}" in statement.text}
-    async with services_with_tiers(settings) as services, services.db.begin() as conn:
+    async with services_with_tiers(own_database) as services, services.db.begin() as conn:
         await conn.execute(_MANY, {"at": NOON})
         await conn.execute(text("ANALYZE credits"))
         plan = "\n".join((await conn.execute(text(f"EXPLAIN {statement.text}"), wanted)).scalars())
