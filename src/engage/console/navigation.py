@@ -22,6 +22,7 @@ class Section(Struct, frozen=True):
 SECTIONS: Final = (
     Section("campaigns", Permission.VIEW),
     Section("members", Permission.READ_MEMBERS),
+    Section("corrections", Permission.READ_MEMBERS),
     Section("programs", Permission.VIEW),
     Section("audit", Permission.APPROVE),
     Section("operators", Permission.ADMINISTER),

@@ -20,8 +20,10 @@ from engage.console.audit_log.pages import AuditLogController
 from engage.console.campaigns.pages import CAMPAIGNS
 from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
 from engage.console.cookies import language_of
+from engage.console.corrections.pages import CorrectionController
 from engage.console.keys.pages import KeyController
 from engage.console.members.account import MemberAccountController
+from engage.console.members.changes import MemberChangeController
 from engage.console.members.search import MemberSearchController
 from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
@@ -45,6 +47,8 @@ _CONTROLLERS: Final = (
     AuditLogController,
     MemberSearchController,
     MemberAccountController,
+    MemberChangeController,
+    CorrectionController,
 )
 
 log = structlog.get_logger()

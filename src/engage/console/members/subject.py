@@ -68,6 +68,7 @@ def member_page(
         member=overview.profile,
         home=home,
         holds=overview.holds,
+        corrections=overview.corrections,
         zone=(home.member.zone if home else None) or ZONE,
         own_path=subject.path,
         path_of=path_of,

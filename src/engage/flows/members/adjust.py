@@ -88,7 +88,7 @@ async def adjust(
         accounts = await open_accounts(conn, [key], now=now)
         known = await read_adjustment(conn, key, request.reference)
         if known is None:
-            known = await _adjust(services, conn, member, accounts, request, operator=operator, now=now)
+            known = await give_or_take(services, conn, member, accounts, request, operator=operator, now=now)
             await posting.post(accounts)
         elif (known.points, known.reason) != (request.points, request.reason):
             raise Refusal(Code.REFERENCE_USED, reference=request.reference)
@@ -97,7 +97,7 @@ async def adjust(
     return result
 
 
-async def _adjust(
+async def give_or_take(
     services: Services,
     conn: AsyncConnection,
     member: Member,
@@ -107,7 +107,10 @@ async def _adjust(
     operator: str,
     now: datetime,
 ) -> Adjustment:
-    """Change the account and store the adjustment. Raises Refusal insufficient_points."""
+    """Change an open account, which the caller posts, and store the adjustment.
+
+    Raises Refusal insufficient_points.
+    """
     key = (member.program_id, member.member_id)
     account = accounts.by_key[key]
     if request.points > 0:

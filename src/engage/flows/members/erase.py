@@ -20,6 +20,7 @@ from engage.flows.members.closing import (
 from engage.ledger.accounts import lock_balances, open_accounts
 from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
 from engage.ledger.person_slots import keep_person_slots
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.signals.topics import CLOSED
@@ -27,24 +28,37 @@ from engage.store.members.closing import add_closings, erase_rows, lock_orders
 from engage.store.members.members import lock_profiles, read_merged_into
 
 
-async def erase_member(services: Services, program_id: str, member_id: str, *, operator: str) -> None:
-    """Erase a member and everyone merged into them. Repeating it changes nothing.
+async def erase_member(
+    services: Services,
+    program_id: str,
+    member_id: str,
+    *,
+    operator: str,
+    keyed: Keyed[MemberKey] | None = None,
+) -> MemberKey:
+    """Erase a member and everyone merged into them; return the key of the survivor. Repeating it changes
+    nothing.
 
     Remaining points are forfeited like expired ones, debt is written off, and pending points are cancelled.
 
-    Raises Refusal unknown_member, points_held while a hold is open; Unavailable, also if new credits keep
-    arriving.
+    Raises Refusal unknown_member, points_held while a hold is open, request_in_flight; Unavailable, also if
+    new credits keep arriving.
     """
-    key = await retry_overtaken(lambda: _erase(services, program_id, member_id, operator=operator))
+    key = await retry_overtaken(lambda: _erase(services, program_id, member_id, operator, keyed))
     await forget_closed(services, key)
+    return key
 
 
-async def _erase(services: Services, program_id: str, member_id: str, *, operator: str) -> MemberKey:
+async def _erase(
+    services: Services, program_id: str, member_id: str, operator: str, keyed: Keyed[MemberKey] | None
+) -> MemberKey:
     """Return the survivor's key. Raises Overtaken, and the refusals of `erase_member`."""
     async with open_posting(services, cause=CLOSED) as posting:
+        await claim(posting.conn, keyed)
         key, ids = await _lock(posting.conn, program_id, member_id)
         if ids:
             await _erase_all(services, posting, key, ids, operator=operator)
+        await keep(posting.conn, keyed, key)
     return key
 
 

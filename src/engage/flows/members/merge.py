@@ -42,6 +42,7 @@ from engage.ledger.closing.accounts import (
     reverse_pending,
 )
 from engage.ledger.confirmations import lock_all_waiting
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.member_cache import is_member_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
@@ -67,27 +68,42 @@ class MergeResult(Struct, frozen=True):
 
 
 async def merge_members(
-    services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
+    services: Services,
+    program_id: str,
+    member_id: str,
+    *,
+    into: str,
+    reason: str,
+    operator: str,
+    keyed: Keyed[MergeResult] | None = None,
 ) -> MergeResult:
     """Merge a member into another one, the survivor. Repeating it changes nothing.
 
     Raises Refusal unknown_member, member_erased, member_merged (into another member), points_held while a
-    hold of the member is open; Unavailable, also if new credits keep arriving.
+    hold of the member is open, request_in_flight; Unavailable, also if new credits keep arriving.
     """
     if not is_member_id(member_id):
         raise Refusal(Code.UNKNOWN_MEMBER)
     return await retry_overtaken(
-        lambda: _merge(services, program_id, member_id, into=into, reason=reason, operator=operator)
+        lambda: _merge(services, program_id, member_id, keyed, into=into, reason=reason, operator=operator)
     )
 
 
 async def _merge(
-    services: Services, program_id: str, member_id: str, *, into: str, reason: str, operator: str
+    services: Services,
+    program_id: str,
+    member_id: str,
+    keyed: Keyed[MergeResult] | None,
+    *,
+    into: str,
+    reason: str,
+    operator: str,
 ) -> MergeResult:
     """Raises Overtaken, and the refusals of `merge_members`."""
     now = services.clock.now()
     async with open_posting(services, cause=CAUSE) as posting:
         conn = posting.conn
+        await claim(conn, keyed)
         old, into = await _pair(conn, program_id, member_id, into)
         if old is not None:
             await _move_all(services, posting, old.key, into, now=now)
@@ -97,8 +113,10 @@ async def _merge(
             )
         key = (program_id, into)
         balance, cards = (await read_balances(conn, [key]))[key], await read_cards(conn, key)
+        merged = MergeResult(program_id, into, member_id, balance, cards)
+        await keep(conn, keyed, merged)
     await forget_closed(services, key)
-    return MergeResult(program_id, into, member_id, balance, cards)
+    return merged
 
 
 async def _pair(

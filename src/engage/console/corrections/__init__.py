@@ -1,0 +1,1 @@
+"""Corrections of points that wait for a second operator."""
