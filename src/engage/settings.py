@@ -35,6 +35,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     momo_subscription_key: str = ""
     momo_user: str = ""  # The API user; momo_key is its secret.
     momo_key: str = ""
+    # The OpenID Connect provider with which operators may sign in to the console; none without an issuer.
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_redirect_url: str = ""  # https://<the console's host>/console/provider/answer
     # Relays of drand's quicknet, asked in turn. Whatever they answer is verified.
     drand_urls: str = (
         "https://api.drand.sh,https://api2.drand.sh,https://api3.drand.sh,https://drand.cloudflare.com"

@@ -7,10 +7,12 @@ from litestar.datastructures import Cookie
 from engage.console.context import Console, HtmlRequest
 from engage.decoding.weighted import decode_weighted
 from engage.domain.operators.sign_in import LONGEST
+from engage.flows.operators.provider import PATIENCE
 from engage.messages.catalogue import DEFAULT
 
 LANGUAGES: Final = ("en", "fr", "ru")
 
+PENDING: Final = "engage_provider"
 _LANGUAGE: Final = "engage_language"
 _YEAR_S: Final = 365 * 24 * 3600
 
@@ -33,6 +35,19 @@ def session_cookie(console: Console, token: str) -> Cookie:
         secure=console.is_secure,
         samesite="lax",
         max_age=int(LONGEST.total_seconds()) if token else 0,
+    )
+
+
+def pending_cookie(console: Console, kept: str) -> Cookie:
+    """The cookie that keeps a sign-in with a provider while the visitor is there; none for nothing."""
+    return Cookie(
+        key=PENDING,
+        value=kept,
+        path="/console/provider",
+        httponly=True,
+        secure=console.is_secure,
+        samesite="lax",
+        max_age=int(PATIENCE.total_seconds()) if kept else 0,
     )
 
 

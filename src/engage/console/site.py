@@ -29,7 +29,7 @@ from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
 from engage.console.programs.pages import ProgramController
 from engage.console.rendering import page
-from engage.console.sign_in.pages import AccountController, SignInController
+from engage.console.sign_in.pages import AccountController, ProviderController, SignInController
 from engage.domain.refusals import Refusal, Unavailable
 from engage.messages.refusals import refusal_message
 
@@ -40,6 +40,7 @@ _CONTROLLERS: Final = (
     AssetController,
     SignInController,
     AccountController,
+    ProviderController,
     *CAMPAIGNS,
     ProgramController,
     OperatorController,

@@ -29,6 +29,7 @@ class NotSignedIn(StrEnum):
     WRONG = "wrong"  # No such operator, another password, or a wrong code: nobody learns which.
     LOCKED = "locked"
     CODE_NEEDED = "code_needed"  # The password is right.
+    PROVIDER = "provider"  # The provider signs nobody in, or somebody who is no operator.
 
 
 class SignedIn(Struct, frozen=True):
@@ -46,6 +47,15 @@ async def sign_in(services: Services, email: str, password: str, code: str = "")
     if not await is_right(password, None if counted is None else counted.password_hash) or counted is None:
         return NotSignedIn.WRONG
     return await _begin(services, counted, password, code)
+
+
+async def begin_session(services: Services, email: str) -> str | NotSignedIn:
+    """Begin the session of an operator whom a provider has identified. Raises Unavailable."""
+    async with transaction(services.db) as conn:
+        operator = await operators.lock(conn, email)
+        if operator is None or operator.disabled_at is not None:
+            return NotSignedIn.PROVIDER
+        return await sessions.begin(conn, operator.id, now=services.clock.wall())
 
 
 async def sign_out(services: Services, session: Session) -> None:

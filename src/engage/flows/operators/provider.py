@@ -1,0 +1,216 @@
+"""Signing in with an OpenID Connect provider: authorization code flow with PKCE (OpenID Connect Core, 3.1).
+
+The provider says who somebody is, by a verified e-mail address. Who may work here, and as what, is said here:
+an address without an operator signs nobody in.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+import msgspec
+import structlog
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from cryptography.fernet import Fernet, InvalidToken
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from msgspec import Struct
+
+from engage.decoding.json_text import decode_json
+from engage.decoding.malformed import Malformed
+from engage.flows.operators.sign_in import NotSignedIn, begin_session
+from engage.runtime.services import Services
+from engage.settings import Settings
+
+TIMEOUT_S: Final = 5.0
+ANSWER_BYTES: Final = 256 * 1024
+
+# How long somebody may take at the provider's.
+PATIENCE: Final = timedelta(minutes=10)
+LEEWAY_S: Final = 30
+
+# Asymmetric ones: who verifies a signature cannot make it.
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
+
+log = structlog.get_logger()
+
+
+class ProviderFailed(Exception):
+    """The provider does not answer, or answers something that is no answer. The message is for the log."""
+
+
+class Pending(Struct, frozen=True):
+    """The part of a sign-in that a browser keeps, encrypted, while its visitor is with the provider."""
+
+    state: str
+    nonce: str
+    verifier: str
+    next_page: str
+
+
+class _Metadata(Struct, frozen=True):
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+
+
+class _Tokens(Struct, frozen=True):
+    id_token: str
+
+
+_metadata = msgspec.json.Decoder(_Metadata)
+_tokens = msgspec.json.Decoder(_Tokens)
+_keys = msgspec.json.Decoder(dict[str, Any])
+_pending = msgspec.json.Decoder(Pending)
+
+
+def is_configured(settings: Settings) -> bool:
+    return bool(settings.oidc_issuer)
+
+
+async def begin(settings: Settings, next_page: str) -> tuple[str, str]:
+    """Return the provider's address to go to, and what the browser keeps meanwhile. Raises ProviderFailed."""
+    async with _client() as client:
+        metadata = await _read_metadata(client, settings)
+    state, nonce, verifier = (secrets.token_urlsafe(48) for _ in range(3))
+    pending = Pending(state, nonce, verifier, next_page)
+    address: str = prepare_grant_uri(
+        metadata.authorization_endpoint,
+        client_id=settings.oidc_client_id,
+        response_type="code",
+        redirect_uri=settings.oidc_redirect_url,
+        scope="openid email",
+        state=pending.state,
+        nonce=pending.nonce,
+        code_challenge=create_s256_code_challenge(pending.verifier),  # type: ignore[no-untyped-call]  # Its own.
+        code_challenge_method="S256",
+    )
+    return address, _cipher(settings).encrypt(msgspec.json.encode(pending)).decode()
+
+
+async def finish(services: Services, kept: str, answer: Mapping[str, str]) -> tuple[str, str] | NotSignedIn:
+    """Begin the session of the operator whom the provider names. Return its token, and the page to go on to.
+
+    `answer` is the query of the provider's redirect. Raises ProviderFailed; Unavailable.
+    """
+    pending = _read_pending(services.settings, kept)
+    if pending is None or not hmac.compare_digest(answer.get("state", "").encode(), pending.state.encode()):
+        return NotSignedIn.PROVIDER
+    if "code" not in answer:
+        log.info("the provider signs nobody in", error=answer.get("error", "")[:100])
+        return NotSignedIn.PROVIDER
+    async with _client() as client:
+        metadata = await _read_metadata(client, services.settings)
+        id_token = await _read_id_token(client, services.settings, metadata, pending, answer["code"])
+        keys = await _read(client, metadata.jwks_uri, _keys)
+    email = _verified_email(services, metadata, pending, id_token, keys)
+    token = await begin_session(services, email)
+    return token if isinstance(token, NotSignedIn) else (token, pending.next_page)
+
+
+def _verified_email(
+    services: Services, metadata: _Metadata, pending: Pending, id_token: str, keys: dict[str, Any]
+) -> str:
+    """The address of a valid ID token (OpenID Connect Core 1.0, 3.1.3.7). Raises ProviderFailed."""
+    now = int(services.clock.wall().timestamp())
+    registry = jwt.JWTClaimsRegistry(
+        now=now,
+        leeway=LEEWAY_S,
+        iss={"essential": True, "value": metadata.issuer},
+        aud={"essential": True, "value": services.settings.oidc_client_id},
+        exp={"essential": True},
+        iat={"essential": True},
+        nonce={"essential": True, "value": pending.nonce},
+        email={"essential": True},
+        email_verified={"essential": True, "value": True},
+    )
+    try:
+        token = jwt.decode(id_token, KeySet.import_key_set(keys), algorithms=list(ALGORITHMS))  # type: ignore[arg-type]  # A set that was read as JSON.
+        registry.validate(token.claims)
+    except (JoseError, ValueError) as error:
+        raise ProviderFailed(f"no valid ID token: {error}") from error
+    return str(token.claims["email"]).strip().lower()
+
+
+async def _read_id_token(
+    client: httpx.AsyncClient, settings: Settings, metadata: _Metadata, pending: Pending, code: str
+) -> str:
+    """Exchange a code for an ID token. Raises ProviderFailed."""
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": settings.oidc_redirect_url,
+        "code_verifier": pending.verifier,
+    }
+    secret = httpx.BasicAuth(settings.oidc_client_id, settings.oidc_client_secret)
+    request = client.build_request("POST", metadata.token_endpoint, data=form)
+    tokens: _Tokens = await _send(client, request, _tokens, auth=secret)
+    return tokens.id_token
+
+
+async def _read_metadata(client: httpx.AsyncClient, settings: Settings) -> _Metadata:
+    """Raises ProviderFailed."""
+    issuer = settings.oidc_issuer
+    found: _Metadata = await _read(
+        client, f"{issuer.rstrip('/')}/.well-known/openid-configuration", _metadata
+    )
+    if found.issuer != issuer:
+        raise ProviderFailed(f"the issuer is {found.issuer[:200]}, not {issuer}")
+    return found
+
+
+async def _read(client: httpx.AsyncClient, url: str, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    return await _send(client, client.build_request("GET", url), decoder)
+
+
+async def _send(
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    decoder: "msgspec.json.Decoder[Any]",
+    auth: httpx.Auth | None = None,
+) -> Any:
+    """Send a request and decode its answer, which is bounded. Raises ProviderFailed."""
+    try:
+        answer = await client.send(request, stream=True, auth=auth)
+        try:
+            body = b""
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > ANSWER_BYTES:
+                    raise ProviderFailed(f"{request.url} answers too much")
+        finally:
+            await answer.aclose()
+        if answer.status_code != httpx.codes.OK:
+            raise ProviderFailed(f"{request.url} answers {answer.status_code}")
+        return decode_json(body, decoder)
+    except httpx.HTTPError as error:
+        raise ProviderFailed(f"{request.url}: {error!r}") from error
+    except Malformed as error:
+        raise ProviderFailed(f"{request.url}: {error}") from error
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
+
+
+def _read_pending(settings: Settings, kept: str) -> Pending | None:
+    """Decrypt what the browser kept; None for anything else, or when it took too long."""
+    try:
+        text = _cipher(settings).decrypt(kept.encode(), ttl=int(PATIENCE.total_seconds()))
+        return decode_json(text, _pending)
+    except (InvalidToken, Malformed):
+        return None
+
+
+def _cipher(settings: Settings) -> Fernet:
+    """A cipher with a key of its own, made from the installation's pepper."""
+    key = hmac.digest(settings.pepper.encode(), b"engage sign-in with a provider", hashlib.sha256)
+    return Fernet(base64.urlsafe_b64encode(key))
