@@ -102,26 +102,17 @@ class Member:
 @dataclass
 class Model:
     campaigns: dict[str, Campaign] = field(default_factory=dict)
-    totals: dict[str, Document] = field(default_factory=dict)  # Of budgets.
     members: list[Member] = field(default_factory=list)
     paid: list[Credit] = field(default_factory=list)  # All that campaigns ever granted.
 
     def approve(self, document: Document, since: datetime) -> None:
-        """A new version has a new budget; what is used already stays used."""
-        id_ = document["id"]
-        self.campaigns.setdefault(id_, Campaign()).actions.append((since, "approved", document))
-        used = self.used(id_)
-        self.totals[id_] = {
-            name: max(limit, used.get(name, 0)) for name, limit in (document["budget"] or {}).items()
-        }
-
-    def used(self, id_: str) -> dict[str, int]:
-        kept = [credit.kept for credit in self.paid if credit.campaign == id_ and credit.kept]
-        return {"points": sum(kept), "count": len(kept)}
+        self.campaigns.setdefault(document["id"], Campaign()).actions.append((since, "approved", document))
 
     def left(self, id_: str) -> dict[str, int]:
-        used = self.used(id_)
-        return {name: total - used[name] for name, total in self.totals[id_].items() if name in used}
+        """The rest of the budget of the newest version."""
+        kept = [credit.kept for credit in self.paid if credit.campaign == id_ and credit.kept]
+        used, budget = {"points": sum(kept), "count": len(kept)}, self.campaigns[id_].newest["budget"] or {}
+        return {name: max(0, limit - used[name]) for name, limit in budget.items() if name in used}
 
     def perform(self, member: Member, activity: str, named: str, at: datetime) -> list[Earned]:
         """Record an activity that is no order: the program's rule pays, and the rules of campaigns do, each

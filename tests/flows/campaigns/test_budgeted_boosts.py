@@ -105,3 +105,24 @@ async def test_what_is_returned_can_be_granted_to_others(services: Services) -> 
     await send(services, paid(services, "o-3", 90_00, member_id="m-2"))
     assert await granted(services) == [40, 50, 60]
     assert await left_of(services) == (0, None)
+
+
+async def test_what_comes_back_makes_up_for_a_limit_that_was_lowered_first(services: Services) -> None:
+    await approve(services, budgeted("purchase", points=150, count=3))
+    await send(services, paid(services, "o-1", 60_00, 20_00, 20_00))
+    lower = budgeted("purchase", points=70, count=1)
+    await approve(services, lower, version=2, at=advance(services, DAY))
+    advance(services, DAY)
+    assert await left_of(services) == (0, 0)
+    await send(services, returned(services, "o-1", "1"))
+    await fold_returns(services, now=services.clock.now(), on_time=False)
+    assert await left_of(services) == (0, 0)
+    await send(services, returned(services, "o-1", "2"))
+    await fold_returns(services, now=services.clock.now(), on_time=False)
+    assert await left_of(services) == (10, 0)
+    await send(services, returned(services, "o-1", "0"))
+    await fold_returns(services, now=services.clock.now(), on_time=False)
+    assert await left_of(services) == (70, 1)
+    await send(services, paid(services, "o-2", 80_00, member_id="m-2"))
+    assert await granted(services) == [70]
+    assert await left_of(services) == (0, 0)

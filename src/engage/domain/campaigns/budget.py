@@ -113,7 +113,7 @@ def spread(left: int | None) -> list[int | None]:
 
 
 def total_after(limit: int | None, used: int) -> int | None:
-    """The total of a budget whose limit has changed: what is used already stays used."""
+    """The total of a budget whose limit has changed: what is used already stays used, until it comes back."""
     return None if limit is None else max(limit, used)
 
 

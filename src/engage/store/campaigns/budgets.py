@@ -99,7 +99,32 @@ WITH oldest AS (
     SET points_left = s.points_left + b.points, count_left = s.count_left + b.count
     FROM sums b WHERE s.program_id = b.program_id AND s.campaign_id = b.campaign_id AND s.slice = 0
 )
-SELECT coalesce(sum(rows), 0)::int FROM sums
+SELECT program_id, campaign_id, rows FROM sums
+""")
+
+# Of a limit that was lowered below what was used by then, the first that comes back is not left. The returns
+# before it hold the slice, so no other limit is approved meanwhile.
+_LOWER = text("""
+WITH beyond AS (
+    SELECT b.program_id, b.campaign_id,
+           least(s.points_left, greatest(b.points - CAST(l.budget ->> 'points' AS bigint), 0)) AS points,
+           least(s.count_left, greatest(b.count - CAST(l.budget ->> 'count' AS int), 0)) AS count
+    FROM campaign_budgets b
+    JOIN campaign_budget_slices s USING (program_id, campaign_id)
+    CROSS JOIN LATERAL (
+        SELECT v.document -> 'budget' AS budget FROM campaign_versions v
+        WHERE v.program_id = b.program_id AND v.campaign_id = b.campaign_id AND v.approved
+        ORDER BY v.version DESC LIMIT 1
+    ) l
+    WHERE b.program_id = :program_id AND b.campaign_id = :campaign_id AND s.slice = 0
+), lowered AS (
+    UPDATE campaign_budgets b SET points = b.points - y.points, count = b.count - y.count FROM beyond y
+    WHERE b.program_id = y.program_id AND b.campaign_id = y.campaign_id AND y.points + y.count > 0
+)
+UPDATE campaign_budget_slices s
+SET points_left = s.points_left - y.points, count_left = s.count_left - y.count FROM beyond y
+WHERE s.program_id = y.program_id AND s.campaign_id = y.campaign_id AND s.slice = 0
+  AND y.points + y.count > 0
 """)
 
 _LOCK_MEMBERS = text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) k")
@@ -231,8 +256,12 @@ async def give_back(conn: AsyncConnection, returned: Sequence[Taking], *, now: d
 
 
 async def fold_returns(conn: AsyncConnection, *, now: datetime, batch: int) -> int:
-    """Add what came back to the budgets; the number of returns."""
-    return int((await conn.execute(_FOLD, {"now": now, "batch": batch})).scalar_one())
+    """Add what came back to the budgets, as far as their limits go; the number of returns."""
+    row = (await conn.execute(_FOLD, {"now": now, "batch": batch})).one_or_none()
+    if row is None:
+        return 0
+    await conn.execute(_LOWER, {"program_id": row.program_id, "campaign_id": row.campaign_id})
+    return int(row.rows)
 
 
 async def next_return(conn: AsyncConnection, *, after: datetime) -> datetime | None:
