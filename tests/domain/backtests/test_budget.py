@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from engage.domain.backtests.budget import (
     Accepted,
     Hours,
+    UsedByMember,
     add_events,
     add_hours,
     cut_of,
@@ -93,7 +94,7 @@ def test_a_member_gets_no_more_than_the_limit_of_a_member(
 ) -> None:
     limited = draft(Budget(points_per_member=limit))
     in_order = sorted(found, key=lambda event: event.key)
-    kept = within_member_limits(limited, ("p", "m"), in_order, used)
+    kept = within_member_limits(limited, ("p", "m"), in_order, UsedByMember(used, 1))
     total = sum(event.points for event in kept)
     if limit is None:
         assert kept == in_order
@@ -102,6 +103,13 @@ def test_a_member_gets_no_more_than_the_limit_of_a_member(
         refused = {event.id for event in in_order} - {event.id for event in kept}
         rest = max(0, limit - used) - total
         assert all(event.points > rest for event in in_order if event.id in refused)
+
+
+@given(found=events(), limit=st.integers(1, 5), used=st.integers(0, 5))
+def test_a_member_counts_as_one_device(found: list[Event], limit: int, used: int) -> None:
+    in_order = sorted(found, key=lambda event: event.key)
+    kept = within_member_limits(draft(Budget(per_device=limit)), ("p", "m"), in_order, UsedByMember(9, used))
+    assert kept == in_order[: max(0, limit - used)]
 
 
 def test_a_budget_without_a_total_is_never_hit() -> None:

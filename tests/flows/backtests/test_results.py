@@ -210,7 +210,13 @@ async def test_a_budget_is_used_up_in_the_order_in_which_credits_were_accepted(s
     assert (counted.difference_points, counted.budget_hit_at) == (6, at - timedelta(minutes=4))
     enough = await backtest(services, double("fuel", budget={"points": 19}))
     assert (enough.difference_points, enough.budget_hit_at) == (18, None)
-    each = await backtest(services, double("fuel", budget={"points_per_member": 2}))
+    advance(services, 2 * DAY)
+    await tap(services, "m-3")
+    advance(services, DAY)
+    await tap(services, "m-3")
+    device = await backtest(services, double("fuel", budget={"per_device": 2}), begin=at - DAY)
+    assert (device.difference_points, device.gaining) == (18 + 3, 6)
+    each = await backtest(services, double("fuel", budget={"points_per_member": 2}), until=at + DAY)
     assert (each.difference_points, each.budget_hit_at) == (12, None)
 
 

@@ -36,7 +36,7 @@ WHERE program_id = :program_id AND starts_with(member_id, :prefix) AND state = '
 
 
 async def run(env: Environment) -> list[Figure]:
-    async with open_services(env.settings) as services:
+    async with open_services(env.settings, command_timeout_s=None) as services:
         await services.programs.refresh(services.db)
         started_at = services.clock.now() - timedelta(days=60)
         await _add_past(env, services, started_at)

@@ -18,6 +18,7 @@ from engage.domain.campaigns.definition import Budget, Campaign
 from engage.domain.keys import MemberKey
 
 _HOUR_US: Final = 3_600_000_000
+_ONE_DEVICE: Final = ""
 
 
 class HourSum(Struct, array_like=True):
@@ -66,13 +67,29 @@ def total_left(draft: Campaign, used: Left) -> Left:
     return Left(_less(budget.points, used.points), _less(budget.count, used.count))
 
 
-def within_member_limits(draft: Campaign, member: MemberKey, events: list[Event], used: int) -> list[Event]:
-    """The events of a member with the points that are left to this member, of whom `used` count already."""
+class UsedByMember(Struct, frozen=True):
+    """Points and credits that a member had of a campaign before the window."""
+
+    points: int = 0
+    count: int = 0
+
+
+UNUSED: Final = UsedByMember()
+
+
+def within_member_limits(
+    draft: Campaign, member: MemberKey, events: list[Event], used: UsedByMember = UNUSED
+) -> list[Event]:
+    """The events of a member with the points that limits of members and devices leave.
+
+    The devices of then are not known, so each member is one device.
+    """
     budget = draft.budget
-    if budget is None or budget.points_per_member is None:
+    if budget is None or (budget.points_per_member is None and budget.per_device is None):
         return events
-    wanted = [Wanted(_without_devices(draft), member, event.points, event.is_whole) for event in events]
-    granted = within_own_limits(wanted, {(draft.id, member): Used(points=used)}, {})
+    wanted = [Wanted(draft, member, event.points, event.is_whole) for event in events]
+    uses = {(draft.id, member): Used(points=used.points, devices=(_ONE_DEVICE,))}
+    granted = within_own_limits(wanted, uses, {(draft.id, _ONE_DEVICE): used.count})
     return [
         replace(event, points=points, kept=event.kept * points // event.points)
         for event, points in zip(events, granted, strict=True)
@@ -141,12 +158,6 @@ def _used_up(left: Left, granted: Sequence[int]) -> int | None:
         if points == 0 or count == 0:
             return n
     return None
-
-
-def _without_devices(draft: Campaign) -> Campaign:
-    """A backtest does not know the devices of then."""
-    assert draft.budget is not None
-    return replace(draft, budget=replace(draft.budget, per_device=None))
 
 
 def _less(total: int | None, used: int | None) -> int | None:

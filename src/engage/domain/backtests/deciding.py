@@ -5,6 +5,7 @@ the draft takes from them or leaves to them. So a difference is always the draft
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -119,10 +120,13 @@ class MemberTrial:
         self._deciding = deciding
         self._history = history
         self._facts = facts
-        self._own = OwnRules(deciding.trial.draft.id, deciding.draft_terms, history)
         # Of campaigns that ask for nothing that changes, by zone.
         self._reached: dict[tuple[int, str], Reached] = {}
         self._are_for: dict[tuple[int, str], bool] = {}
+
+    @cached_property
+    def _own(self) -> OwnRules:
+        return OwnRules(self._deciding.trial.draft.id, self._deciding.draft_terms, self._history)
 
     def own(self, credit: StoredCredit) -> Iterator[Own]:
         """Grants of the draft's own rules for the activity of a credit, where that is its first."""

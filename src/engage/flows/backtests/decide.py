@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.backtests.activities import MemberHistory
-from engage.domain.backtests.budget import Accepted, within_member_limits
+from engage.domain.backtests.budget import UNUSED, Accepted, UsedByMember, within_member_limits
 from engage.domain.backtests.deciding import Deciding, MemberTrial
 from engage.domain.backtests.entries import NewEntry
 from engage.domain.backtests.sums import Entry
@@ -78,7 +78,7 @@ async def _decide(
     for history in histories:
         entry = await _decide_member(job, deciding, history, facts, pace)
         entry.events = within_member_limits(
-            job.draft, (job.program_id, history.member_id), entry.events, used.get(history.member_id, 0)
+            job.draft, (job.program_id, history.member_id), entry.events, used.get(history.member_id, UNUSED)
         )
         entries.append(entry)
     return entries
@@ -90,21 +90,21 @@ async def _decide_member(
     trial = MemberTrial(deciding, history, partial(facts.of, history))
     new = NewEntry(history, job.days, job.activity)
     for credit in history.credits:
-        for own in trial.own(credit):
+        for own in trial.own(credit) if job.trial.about else ():
             new.grant(own)
         change = trial.change(credit)
         new.add(credit, change)
-        lost = trial.lost(credit, change)
-        if lost.points:
-            new.lose(credit, lost)
+        if credit.campaign == job.draft.id:
+            new.lose(credit, trial.lost(credit, change))
         await pace.step()
     return new.entry
 
 
-async def _used(services: Services, job: Job, histories: Sequence[MemberHistory]) -> dict[str, int]:
-    """The points that members had of the campaign before the window, where they have a limit."""
+async def _used(services: Services, job: Job, histories: Sequence[MemberHistory]) -> dict[str, UsedByMember]:
+    """Points and credits that members had of the campaign before the window, where they have a limit."""
     budget = job.draft.budget
-    if budget is None or budget.points_per_member is None or not job.trial.replaces or not histories:
+    limits = None if budget is None else (budget.points_per_member, budget.per_device)
+    if limits in (None, (None, None)) or not job.trial.replaces or not histories:
         return {}
     key = job.program_id, job.draft.id
     async with one_statement(services.db) as conn:

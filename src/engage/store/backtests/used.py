@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.domain.backtests.budget import UsedByMember
 from engage.store.campaigns.versions import CampaignKey
 
 _USED = """
@@ -17,7 +18,7 @@ WHERE c.program_id = :program_id AND c.campaign = :campaign_id AND c.activity_at
 _TOTAL = text(_USED.format(columns="coalesce(sum(c.points - c.taken_back), 0), count(*)", condition=""))
 _OF_MEMBERS = text(
     _USED.format(
-        columns="c.member_id, sum(c.points - c.taken_back)",
+        columns="c.member_id, sum(c.points - c.taken_back), count(*)",
         condition="AND c.member_id = ANY(CAST(:member_ids AS text[])) GROUP BY c.member_id",
     )
 )
@@ -32,12 +33,13 @@ async def read_used(conn: AsyncConnection, key: CampaignKey, *, before: datetime
 
 async def read_used_by(
     conn: AsyncConnection, key: CampaignKey, member_ids: Sequence[str], *, before: datetime
-) -> dict[str, int]:
-    """Read the points that members had of a campaign for activities before a time."""
+) -> dict[str, UsedByMember]:
+    """Read the points and credits that members had of a campaign for activities before a time."""
     values = {
         "program_id": key[0],
         "campaign_id": key[1],
         "before": before,
         "member_ids": list(member_ids),
     }
-    return {member_id: int(points) for member_id, points in await conn.execute(_OF_MEMBERS, values)}
+    rows = await conn.execute(_OF_MEMBERS, values)
+    return {member_id: UsedByMember(int(points), count) for member_id, points, count in rows}
