@@ -53,7 +53,7 @@ def run(folder: Path, *arguments: str, imports: str = "") -> tuple[list[str], st
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr

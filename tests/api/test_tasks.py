@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, problem
 from tests.support.clock import NOON, StoppedClock
+from tests.support.statements import sent_statements
 from tests.support.visits import DOCUMENT
 from tests.support.visits import PROGRAM as BROWSING
 
@@ -106,20 +106,9 @@ async def test_titles_are_in_the_callers_language_where_the_document_has_it(brow
 async def test_all_tasks_are_read_by_one_statement(api: Calling) -> None:
     member = await api.joined()
     await tasks(member)  # The member is in the cache from now on.
-    sent: list[str] = []
-
-    def count(*execution: Any) -> None:
-        # The loops of the process go on asking for changes meanwhile.
-        asked_by_loops = ("count(*) AS count_1", "closings", "sandbox_clock", "alembic_version")
-        if execution[2].startswith("SELECT b.") or not any(each in execution[2] for each in asked_by_loops):
-            sent.append(execution[2])
-
-    event.listen(api.services.db.sync_engine, "before_cursor_execute", count)
-    try:
+    with sent_statements(api.services.db) as sent:
         await tasks(member)
         await member.get("/v1/me")
-    finally:
-        event.remove(api.services.db.sync_engine, "before_cursor_execute", count)
     assert len(sent) == 2, "one for the tasks, and one for the home screen"
 
 

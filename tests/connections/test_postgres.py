@@ -143,6 +143,7 @@ async def test_a_statement_on_a_connection_in_use_costs_no_test(
     assert tested == 1
 
 
+@pytest.mark.usefixtures("real_time_limits")
 async def test_both_ends_probe_a_silent_connection(database_behind_proxy: Database) -> None:
     async with transaction(database_behind_proxy.db) as conn:
         driver = (await conn.get_raw_connection()).driver_connection

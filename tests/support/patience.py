@@ -15,6 +15,7 @@ LONG = {
     "engage.api.http.context.REQUEST_TIMEOUT_S": 60.0,
     "engage.connections.postgres.CONNECT_S": 60.0,
     "engage.connections.postgres.POOL_S": 60.0,
+    "engage.connections.postgres.SILENT_IN_TRANSACTION_S": 3600,  # A test that holds a lock is silent.
     "engage.connections.postgres.TEST_S": 60.0,
     "engage.connections.valkey.ANSWER_S": 60.0,
     "engage.connections.valkey.TRY_S": 60.0,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from msgspec import UNSET
-from sqlalchemy import event
 
 from engage.domain.activity import FuelTap
 from engage.domain.challenges.kind import CHALLENGE
@@ -45,6 +44,7 @@ from tests.support.orders import PROGRAM
 from tests.support.programs import services_with
 from tests.support.quizzes import quiz
 from tests.support.referrals import TERMS
+from tests.support.statements import sent_statements
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -337,18 +337,7 @@ async def test_all_sources_are_read_by_one_statement_and_name_no_parameter_twice
     context = TaskContext(services, clock.at, member, program, market, program.earning, [])
     names = [name for source in reads.SOURCES for name in source.parameters(context)]
     assert len(set(names)) == len(names)
-    sent: list[str] = []
-
-    def count(*execution: Any) -> None:
-        # The loops of the process go on asking for changes meanwhile.
-        asked_by_loops = ("count(*) AS count_1", "closings", "sandbox_clock", "alembic_version")
-        if execution[2].startswith("SELECT b.") or not any(each in execution[2] for each in asked_by_loops):
-            sent.append(execution[2])
-
-    event.listen(services.db.sync_engine, "before_cursor_execute", count)
-    try:
+    with sent_statements(services.db) as sent:
         found = await tasks(services)
-    finally:
-        event.remove(services.db.sync_engine, "before_cursor_execute", count)
     assert len(sent) == 1
     assert {"quiz", "game", "draw", "challenge", "referral"} <= {task.activity for task in found.values()}
