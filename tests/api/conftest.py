@@ -1,11 +1,9 @@
 """One API for the tests of a file, with the preset programs. Each test has its own members."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
-from engage.flows.campaigns import act
 from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import Calling, calling
@@ -23,11 +21,3 @@ async def api(installed: Settings) -> AsyncIterator[Calling]:
     """An open API whose clock stands at NOON, a Saturday in November."""
     async with calling(installed, StoppedClock(NOON)) as opened:
         yield opened
-
-
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let actions on campaigns commit as late as they do: the clock stands meanwhile, on however slow a
-    machine.
-    """
-    monkeypatch.setattr(act, "COMMITS_WITHIN", timedelta(minutes=1))

@@ -23,7 +23,7 @@ REVIEW = {"activity": "review", "product_id": "p", "review_id": "r"}
 
 
 @pytest.fixture
-async def api(installed: Settings, unhurried: None) -> AsyncIterator[Calling]:
+async def api(installed: Settings) -> AsyncIterator[Calling]:
     """An open API whose clock stands at NOON."""
     async with calling(installed, StoppedClock(NOON)) as opened:
         yield opened
@@ -317,16 +317,34 @@ async def try_out(walk: Walk, member: Caller) -> None:
     asked = {"program": PROGRAM, "documents": [document], "country": "ES", "steps": steps}
     statement = await walk.call("post", f"{CAMPAIGNS}/simulate", asked)
     assert values(statement, "steps.credits.points") == [20, 20]
-    now = walk.api.services.clock.now()
+    now = advance(walk.api.services, timedelta(seconds=1))
     window = {"from": (now - timedelta(days=1)).isoformat(), "until": now.isoformat()}
     started = await walk.call("post", BACKTESTS, {"document": document} | window)
     assert (await walk.api.operator.get(BACKTEST.format_map(started))).json()["state"] == "running"
     await work(walk.api.services)
     done = await walk.call("get", BACKTEST, of=started)
     assert (done["state"], done["progress"]) == ("done", 1)
+    assert (done["result"]["difference_points"], done["result"]["gaining"]) == (20, 1)
     cancelled = await walk.call("post", BACKTESTS, {"document": document} | window)
     assert (await walk.call("delete", BACKTEST, of=cancelled))["state"] == "cancelled"
     await walk.call("get", BACKTESTS)
+    await grant(walk, member, document, started)
+
+
+async def grant(walk: Walk, member: Caller, document: dict[str, Any], started: dict[str, str]) -> None:
+    """Approve the document that was tried, and grant what it would have paid."""
+    api = walk.api
+    path = f"{BACKTEST}/grant".format_map(started)
+    problem(await api.operator.post(path), 409, "not_approved")
+    assert (await api.operator.post(CAMPAIGNS, document)).status_code == 201
+    for caller, action in ((api.operator, "submit"), (api.approver, "approve")):
+        assert (await caller.post(f"{CAMPAIGNS}/{document['id']}/{action}")).status_code == 200
+    for _ in range(2):
+        await walk.call("post", f"{BACKTEST}/grant", of=started)
+    await work(api.services)
+    credits = (await member.get("/v1/me/credits")).json()["items"]
+    granted = [credit for credit in credits if credit["campaign"] == document["id"]]
+    assert [(credit["rule"], credit["points"]) for credit in granted] == [("adjustment", 20)]
 
 
 async def test_a_document_can_have_every_field_of_the_contract(walk: Walk) -> None:

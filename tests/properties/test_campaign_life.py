@@ -8,7 +8,6 @@ instant, and the audit log with one entry for each action are compared with the 
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from engage.flows.campaigns import act
 from engage.flows.operations.install import install
 from engage.flows.operations.keys import create_key
 from engage.runtime.services import Services
@@ -91,12 +89,7 @@ class CampaignMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(
-    own_database: Settings, valkey: Redis, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[type[CampaignMachine]]:
-    # The clock stands while an operator acts, on however slow a machine.
-    monkeypatch.setattr(act, "COMMITS_WITHIN", timedelta(minutes=1))
-
+def machine(own_database: Settings, valkey: Redis) -> Iterator[type[CampaignMachine]]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Services]:
         await install(own_database)

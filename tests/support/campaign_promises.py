@@ -62,6 +62,7 @@ OPERATIONS: list[tuple[str, str, int, str, str]] = [
     ("post", BACKTESTS, 202, "document.boosts from until", "backtest_id"),
     ("get", BACKTEST, 200, "", f"state progress {_RESULT}"),
     ("delete", BACKTEST, 200, "", "state"),
+    ("post", f"{BACKTEST}/grant", 202, "", "backtest_id"),
     ("get", BACKTESTS, 200, "", "items.backtest_id items.state items.progress next_cursor"),
     (
         *("get", f"{ONE}/report", 200, ""),
@@ -80,7 +81,7 @@ OPERATIONS: list[tuple[str, str, int, str, str]] = [
     ("get", "/v1/admin/segments", 200, "", "items.id items.members next_cursor"),
     ("get", "/v1/me", 200, "", "campaigns.id campaigns.title campaigns.ends_at"),
     ("get", "/v1/me/credits", 200, "", "items.rule items.campaign items.boost items.source_key"),
-    ("get", "/v1/sandbox", 200, "", "admin_key approver_key"),
+    ("get", "/v1/sandbox", 200, "", "admin_key approver_key console.email console.password console.role"),
 ]
 
 # Method, path, status, code, and the facts that clients read.

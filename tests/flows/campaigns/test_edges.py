@@ -18,7 +18,6 @@ from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import ActionKind
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
-from engage.flows.campaigns import act as act_module
 from engage.flows.campaigns.act import act
 from engage.flows.campaigns.change import create
 from engage.flows.campaigns.overview import Wanted, list_campaigns
@@ -84,9 +83,7 @@ def is_in_force(country: str, at: datetime, zone: str) -> bool:
 
 
 @pytest.fixture
-async def services(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Services]:
-    # The clock stands while operators act, on however slow a machine.
-    monkeypatch.setattr(act_module, "COMMITS_WITHIN", timedelta(minutes=1))
+async def services(settings: Settings) -> AsyncIterator[Services]:
     async with services_with(settings, MARKETS, clock=StoppedClock(APPROVED)) as opened:
         yield opened
         await assert_audit_is_clean(opened)

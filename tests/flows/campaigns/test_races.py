@@ -16,7 +16,6 @@ from msgspec import Struct
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import ActionKind
 from engage.domain.refusals import Code, Refusal
-from engage.flows.campaigns import act as act_module
 from engage.flows.campaigns.act import ActedVersion, act
 from engage.flows.campaigns.change import WrittenVersion, change, create, duplicate
 from engage.flows.campaigns.read import show_campaign
@@ -75,12 +74,6 @@ class Operators:
             return await act(self._services, KEY, kinds[what], operator=self._by, reason="why not")
         except Refusal as refusal:
             return refusal
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock stands while operators act, on however slow a machine."""
-    monkeypatch.setattr(act_module, "COMMITS_WITHIN", timedelta(minutes=1))
 
 
 async def bring_to(services: Services, state: str) -> None:
