@@ -5,6 +5,11 @@ from redis.asyncio import Redis
 from sqlalchemy import TextClause, text
 
 from engage.settings import Settings
+from engage.store.campaigns import member_facts
+from engage.store.segments import members as segment_members
+from engage.store.segments.members import ListAt
+from engage.store.shop import payments
+from engage.store.shop.payments import PaidBefore
 from engage.store.tiers import known_levels, movements
 from tests.support.clock import NOON
 from tests.support.tiers import PROGRAM, services_with_tiers
@@ -20,7 +25,10 @@ FROM generate_series(1, 20000) n
 @pytest.mark.parametrize(
     ("statement", "tables"),
     [
-        (known_levels._READ._statement, {"credits", "orders", "members", "tiers"}),
+        (
+            member_facts._READ._statement,
+            {"credits", "orders", "members", "tiers", "segment_members"},
+        ),
         (movements._READ._statement, {"credits", "orders", "members", "reductions", "entries"}),
     ],
 )
@@ -29,10 +37,14 @@ async def test_they_scan_no_table(
 ) -> None:
     """A database of its own: what autovacuum finds in the tables of other tests changes plans."""
     members = [f"m-{n}" for n in range(200)]
-    values = movements.parameters({"spend_minor", "points_earned"}, earned_from=NOON) | {
-        "program_ids": [PROGRAM] * len(members),
-        "member_ids": members,
-    }
+    of_movements = {"program_ids": [PROGRAM] * len(members), "member_ids": members}
+    values = (
+        movements.parameters({"spend_minor", "points_earned"}, earned_from=NOON)
+        | of_movements
+        | known_levels.parameters([(PROGRAM, member) for member in members])
+        | payments.parameters({PaidBefore(PROGRAM, NOON): members})
+        | segment_members.parameters({ListAt(PROGRAM, "vip", NOON): members})
+    )
     wanted = {name: value for name, value in values.items() if f":{name}" in statement.text}
     async with services_with_tiers(own_database) as services, services.db.begin() as conn:
         await conn.execute(_MANY, {"at": NOON})

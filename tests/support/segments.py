@@ -13,7 +13,7 @@ from engage.flows.segments.id_list import IDS_PER_REQUEST, IdList
 from engage.flows.segments.replace_list import replace_list
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
-from engage.store.segments.members import Stay, read_stays
+from engage.store.segments.members import ListAt, read_stays
 from tests.support.activities import PROGRAM
 from tests.support.clock import advance
 from tests.support.database import rows
@@ -51,9 +51,9 @@ async def members_at(
 ) -> list[str]:
     """Those of all accounts that are in a list at an instant, as decisions see it."""
     known = await rows(services.db, "SELECT member_id FROM members WHERE program_id = :p", p=program)
-    asked = {Stay(program, str(member_id), segment_id, at) for (member_id,) in known}
+    asked = ListAt(program, segment_id, at)
     async with one_statement(services.db) as conn:
-        return sorted(stay.member_id for stay in await read_stays(conn, asked))
+        return sorted((await read_stays(conn, {asked: [str(id_) for (id_,) in known]}))[asked])
 
 
 async def define(

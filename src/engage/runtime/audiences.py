@@ -1,47 +1,42 @@
 """The facts of members that decide whether campaigns are for them: only those that matter are read.
 
 The country of a member and the time of joining are in memory, and so are the conditions of computed segments.
-Lists and payments are a statement each for all members of a posting, where a campaign or such a segment asks
-for them. Levels are read with those that multiply points (`engage.runtime.levels`).
+Lists, payments and levels are one statement for all members of a posting, where a campaign, such a segment or
+a level that multiplies asks for them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engage.domain.campaigns.audience import Facts
-from engage.domain.campaigns.index import PublishedCampaign
-from engage.domain.campaigns.screen import Asked, Screen, Shortlist
+from engage.domain.campaigns.audience import Facts, FactsRead
+from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
+from engage.domain.campaigns.screen import Asked, Shortlist
 from engage.domain.campaigns.segments import computed_segments
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.runtime.database import one_statement
-from engage.runtime.facts import facts_of
-from engage.runtime.levels import Moment, ids_of, read_levels
+from engage.runtime.facts import facts_of, with_read
+from engage.runtime.levels import MemberLevels, Moment, ids_of, levels_by, single_moments
 from engage.runtime.services import Services
+from engage.store.campaigns.member_facts import MemberFacts, read_member_facts
 from engage.store.members.members import Member, read_members
-from engage.store.segments.members import Stay, read_stays
-from engage.store.shop.payments import PaymentsBefore, read_last_payments
+from engage.store.segments.members import ListAt
+from engage.store.shop.payments import PaidBefore
 
 NO_ONE: Final[frozenset[str]] = frozenset()
 
 
-class Occasion(Struct, frozen=True, dict=True):
-    """A member at the time of an activity, and the campaigns that may be about it."""
+class Occasion(Struct, frozen=True):
+    """A member at the time of an activity, and the campaigns about it that are left by what is in memory."""
 
-    facts: Facts
+    member: Member
+    zone: str
     at: datetime
-    screen: Screen
-
-    @cached_property
-    def shortlist(self) -> Shortlist:
-        """The campaigns that are left by the facts that are in memory."""
-        return self.screen.shortlist(self.facts)
+    shortlist: Shortlist
 
     @property
     def asked(self) -> Asked:
@@ -49,59 +44,94 @@ class Occasion(Struct, frozen=True, dict=True):
         return self.shortlist.asked
 
     @property
-    def member(self) -> MemberKey:
-        return self.facts.program, self.facts.member_id
-
-    @property
-    def needs_facts(self) -> bool:
-        """True if something of the member has to be read."""
-        return not self.asked.is_nothing
-
-    def reached_by(self, facts: Facts) -> frozenset[str]:
-        """The campaigns that are for the member, by all facts."""
-        return self.shortlist.reached_by(facts, self.at)
+    def facts(self) -> Facts:
+        """The facts that are in memory."""
+        return facts_of(self.member, self.zone)
 
     def moment(self, program: Program) -> Moment:
         """The moment at which levels are asked for, of the groups of a version."""
         asked = self.asked.levels
         groups = [group for group in program.tier_groups if any(each.id in asked for each in group.levels)]
-        return Moment(groups, self.at, self.facts.zone)
+        return Moment(groups, self.at, self.zone)
 
     @property
-    def payments(self) -> PaymentsBefore:
-        return PaymentsBefore(self.facts.program, self.facts.member_id, self.at)
+    def payments(self) -> PaidBefore:
+        return PaidBefore(self.member.program_id, self.at)
 
-    def stay(self, segment_id: str) -> Stay:
-        return Stay(self.facts.program, self.facts.member_id, segment_id, self.at)
+    def list(self, segment_id: str) -> ListAt:
+        return ListAt(self.member.program_id, segment_id, self.at)
 
 
 class Audiences:
     """The facts of occasions as they were read."""
 
-    def __init__(self, last_payments: Mapping[PaymentsBefore, datetime], stays: Set[Stay]) -> None:
-        self._last_payments = last_payments
-        self._stays = stays
+    def __init__(self, read: MemberFacts) -> None:
+        self._read = read
 
-    def facts(
-        self, occasion: Occasion, levels: frozenset[str] = NO_ONE, paid: Iterable[datetime] = ()
-    ) -> Facts:
-        """All facts of an occasion. `paid` are payments that are under way."""
-        known = self._last_payments.get(occasion.payments)
-        before = [at for at in (known, *paid) if at is not None and at < occasion.at]
-        asked, facts = occasion.asked, occasion.facts
-        if levels or before:
-            facts = replace(facts, levels=levels, last_order_at=max(before, default=None))
-        if not asked.lists and not asked.computed:
-            return facts
-        lists = frozenset(each for each in asked.lists if occasion.stay(each) in self._stays)
-        return replace(facts, segments=lists | computed_segments(asked.computed, facts, occasion.at))
+    def reached_by(
+        self, occasion: Occasion, levels: frozenset[str] = NO_ONE, paid: Sequence[datetime] = ()
+    ) -> frozenset[str]:
+        """The campaigns that are for the member, by all facts. `paid` are payments that are under way."""
+        return occasion.shortlist.reached_by(self._facts_read(occasion, levels, paid), occasion.at)
+
+    def facts(self, occasion: Occasion, levels: frozenset[str] = NO_ONE) -> Facts:
+        """All facts of an occasion."""
+        return with_read(occasion.facts, self._facts_read(occasion, levels, ()))
+
+    def _facts_read(self, occasion: Occasion, levels: frozenset[str], paid: Sequence[datetime]) -> FactsRead:
+        asked, member_id = occasion.asked, occasion.member.member_id
+        last = max((at for at in paid if at < occasion.at), default=None)
+        if asked.payments:
+            known = self._read.payments[occasion.payments].get(member_id)
+            if known is not None and (last is None or known > last):
+                last = known
+        segments = NO_ONE
+        if asked.lists:
+            segments = frozenset(
+                [each for each in asked.lists if member_id in self._read.stays[occasion.list(each)]]
+            )
+        read = FactsRead(levels, segments, last)
+        if not asked.computed:
+            return read
+        computed = computed_segments(asked.computed, with_read(occasion.facts, read), occasion.at)
+        return FactsRead(levels, segments | computed, last)
 
 
-async def read_audiences(conn: AsyncConnection, occasions: Collection[Occasion]) -> Audiences:
-    """Read what the campaigns of occasions ask for, apart from levels."""
-    payments = {occasion.payments for occasion in occasions if occasion.asked.payments}
-    stays = {occasion.stay(each) for occasion in occasions for each in occasion.asked.lists}
-    return Audiences(await read_last_payments(conn, payments), await read_stays(conn, stays))
+async def read_asked(
+    conn: AsyncConnection,
+    moments: Mapping[MemberKey, Sequence[Moment]],
+    occasions: Iterable[Occasion],
+    *,
+    changed: Collection[MemberKey] = (),
+) -> tuple[MemberLevels, Audiences]:
+    """Read what decides: the levels of members at these moments, and what the campaigns of occasions ask for.
+
+    Of members who have `changed` in this transaction, or have several moments, the facts say the levels.
+    """
+    single = single_moments(moments, changed)
+    payments: dict[PaidBefore, set[str]] = {}
+    stays: dict[ListAt, set[str]] = {}
+    for occasion in occasions:
+        asked, member_id = occasion.asked, occasion.member.member_id
+        if asked.payments:
+            payments.setdefault(occasion.payments, set()).add(member_id)
+        for each in asked.lists:
+            stays.setdefault(occasion.list(each), set()).add(member_id)
+    read = await read_member_facts(conn, levels_of=single, payments=payments, stays=stays)
+    return await levels_by(conn, moments, single, read.levels), Audiences(read)
+
+
+def occasion_of(
+    index: CampaignIndex,
+    campaigns: Iterable[PublishedCampaign],
+    member: Member,
+    *,
+    zone: str,
+    at: datetime,
+) -> Occasion:
+    """The occasion of campaigns of an index that are in force, for a member of a zone."""
+    screen = index.screen(campaigns, at, country=member.country, zone=zone)
+    return Occasion(member, zone, at, screen.shortlist(member.member_id, member.joined_at))
 
 
 async def campaigns_for(
@@ -114,8 +144,7 @@ async def campaigns_for(
     in_force = index.in_force(at, country=member.country, zone=zone)
     if not in_force:
         return []
-    screen = index.screen(in_force, at, country=member.country, zone=zone)
-    occasion = Occasion(facts_of(member, zone), at, screen)
+    occasion = occasion_of(index, in_force, member, zone=zone, at=at)
     (reached_by,) = await read_reach(conn, [(occasion, program)])
     return [each for each in in_force if each.id in reached_by]
 
@@ -131,8 +160,8 @@ async def reach(
     """The campaigns that are for the member of each occasion, under a program version. Takes a connection
     only where something has to be read. Raises Unavailable.
     """
-    if not any(occasion.needs_facts for occasion, _ in asked):
-        return [occasion.reached_by(occasion.facts) for occasion, _ in asked]
+    if all(occasion.asked.is_nothing for occasion, _ in asked):
+        return [occasion.shortlist.reached_by(FactsRead(), occasion.at) for occasion, _ in asked]
     if isinstance(source, AsyncConnection):
         return await read_reach(source, asked)
     async with one_statement(source) as conn:
@@ -148,11 +177,10 @@ async def read_reach(
     moments = [occasion.moment(program) for occasion, program in asked]
     by_member: dict[MemberKey, list[Moment]] = {}
     for (occasion, _), moment in zip(asked, moments, strict=True):
-        by_member.setdefault(occasion.member, []).append(moment)
-    levels = await read_levels(conn, by_member, changed=())
-    audiences = await read_audiences(conn, [occasion for occasion, _ in asked])
+        by_member.setdefault(occasion.member.key, []).append(moment)
+    levels, audiences = await read_asked(conn, by_member, [occasion for occasion, _ in asked])
     return [
-        occasion.reached_by(audiences.facts(occasion, ids_of(levels.at(occasion.member, moment))))
+        audiences.reached_by(occasion, ids_of(levels.at(occasion.member.key, moment)))
         for (occasion, _), moment in zip(asked, moments, strict=True)
     ]
 

@@ -6,7 +6,7 @@ a posting, and only where a boost depends on it. An activity that lifts a member
 before it, the next one of the same posting at the level that it lifted them to.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -14,15 +14,14 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.earning.boost import Boost, beside
+from engage.domain.earning.boost import beside
 from engage.domain.earning.credit import NewCredit
 from engage.domain.keys import MemberKey
-from engage.domain.tiers.definition import TierGroup
 from engage.ledger.accept import CreditToAccept
-from engage.runtime.audiences import NO_ONE, Audiences, Occasion, members_of, read_audiences
-from engage.runtime.campaign_boosts import Boosts, CampaignBoosts, Decided
+from engage.runtime.audiences import NO_ONE, Audiences, Occasion, members_of, read_asked
+from engage.runtime.campaign_boosts import Activity, Boosts, CampaignBoosts, Decided
 from engage.runtime.ids import new_id
-from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of, read_levels
+from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of
 from engage.runtime.services import Services
 
 Boosted = dict[UUID, list[CreditToAccept]]  # Credits by the one that they are beside.
@@ -46,10 +45,6 @@ class _Activity(Struct, frozen=True):
     rows: Sequence[CreditToAccept]
     moment: Moment
     occasion: Occasion | None
-
-    @property
-    def member(self) -> MemberKey:
-        return self.rows[0].program_id, self.rows[0].member_id
 
 
 async def boost_credits(
@@ -101,67 +96,77 @@ async def _boosts(
         return {}
     activities = await _activities(services, conn, campaigns, found)
     moments = {member: [each.moment for each in own] for member, own in activities.items()}
-    levels = await read_levels(conn, moments, changed=changed)
-    audiences = await read_audiences(
-        conn, [each.occasion for own in activities.values() for each in own if each.occasion is not None]
-    )
+    occasions = [each.occasion for own in activities.values() for each in own if each.occasion is not None]
+    levels, audiences = await read_asked(conn, moments, occasions, changed=changed)
     decided: dict[UUID, Boosts] = {}
-    for own in activities.values():
+    for member, own in activities.items():
         for activity in own:
-            decision = _Decision(activity, levels, audiences, campaigns)
+            beside = _decision(member, activity, levels, audiences, campaigns)
             for row in activity.rows:
-                decided[row.id] = boosts = decision.beside(row.credit)
-                levels.add_credits(activity.member, (row.credit, *shared.credits(row.credit, boosts)))
+                boosts = beside(row.credit)
+                if boosts:
+                    decided[row.id] = boosts
+                if len(own) > 1:
+                    levels.add_credits(member, (row.credit, *shared.credits(row.credit, boosts)))
     return decided
 
 
-class _Decision:
-    """The boosts of the credits of an activity."""
-
-    def __init__(
-        self, activity: _Activity, levels: MemberLevels, audiences: Audiences, campaigns: CampaignBoosts
-    ) -> None:
-        held = levels.at(activity.member, activity.moment)
-        self._by_levels = boosts_of(held)
-        self._occasion = occasion = activity.occasion
-        self._campaigns = campaigns
-        if occasion is not None:
-            self._reached_by = occasion.reached_by(audiences.facts(occasion, ids_of(held)))
-
-    def beside(self, credit: NewCredit) -> tuple[Boost, ...]:
-        if self._occasion is None:
-            return self._by_levels
-        found = self._campaigns.beside(credit, self._occasion.facts.country, self._reached_by)
-        return (*self._by_levels, *found)
+def _decision(
+    member: MemberKey,
+    activity: _Activity,
+    levels: MemberLevels,
+    audiences: Audiences,
+    campaigns: CampaignBoosts,
+) -> Callable[[NewCredit], Boosts]:
+    """The boosts beside each credit of an activity."""
+    held, occasion = levels.at(member, activity.moment), activity.occasion
+    by_levels = boosts_of(held) if held else ()
+    reached_by = NO_ONE
+    if occasion is not None:
+        reached_by = audiences.reached_by(occasion, ids_of(held))
+    if occasion is None or not reached_by:
+        return lambda _: by_levels
+    country = occasion.member.country
+    return lambda credit: (*by_levels, *campaigns.beside(credit, country, reached_by))
 
 
 async def _activities(
     services: Services, conn: AsyncConnection, campaigns: CampaignBoosts, rows: Sequence[CreditToAccept]
 ) -> dict[MemberKey, list[_Activity]]:
-    """The activities of members in the order of their times, with what decides about each."""
+    """The activities of members in the order of their times, with what decides about each: those that
+    something may boost, and others of the same members.
+    """
     by_member: dict[MemberKey, list[CreditToAccept]] = {}
     for row in sorted(rows, key=lambda row: row.credit.activity_at):
         by_member.setdefault((row.program_id, row.member_id), []).append(row)
-    wanted = {
+    wanted = [
         member for member, own in by_member.items() if any(campaigns.may_boost(row.credit) for row in own)
-    }
+    ]
     members = await members_of(services, conn, wanted) if wanted else {}
     found: dict[MemberKey, list[_Activity]] = {}
-    groups: dict[tuple[str, str, frozenset[str]], list[TierGroup]] = {}
-    for member, own in by_member.items():
-        for activity in _by_activity(own):
-            why, occasion = activity[0].credit.why, None
-            if member in members:
-                occasion = campaigns.occasion(members[member], [row.credit for row in activity])
-            asked = why.program, why.version, NO_ONE if occasion is None else occasion.asked.levels
-            if asked not in groups:
-                groups[asked] = await groups_asked(services, *asked)
-            moment = Moment(groups[asked], why.at, why.zone)
-            found.setdefault(member, []).append(_Activity(activity, moment, occasion))
+    moments: dict[tuple[str, str, frozenset[str], datetime, str], Moment] = {}
+    for key, own in by_member.items():
+        member, activities = members.get(key), []
+        for rows_of_one in _by_activity(own):
+            occasion, why = None, rows_of_one[0].credit.why
+            if member is not None:
+                rules = tuple([row.credit.rule_id for row in rows_of_one])
+                occasion = campaigns.occasion(member, Activity(why.program, why.at, why.zone, rules))
+            levels = NO_ONE if occasion is None else occasion.asked.levels
+            asked = why.program, why.version, levels, why.at, why.zone
+            if asked not in moments:
+                groups = await groups_asked(services, why.program, why.version, levels)
+                moments[asked] = Moment(groups, why.at, why.zone)
+            activities.append(_Activity(rows_of_one, moments[asked], occasion))
+        if any(each.occasion is not None or each.moment.groups for each in activities):
+            found[key] = activities
     return found
 
 
-def _by_activity(rows: Collection[CreditToAccept]) -> Iterator[list[CreditToAccept]]:
+def _by_activity(rows: Sequence[CreditToAccept]) -> Iterator[Sequence[CreditToAccept]]:
+    if len(rows) == 1:
+        yield rows
+        return
     for _, activity in groupby(
         rows, key=lambda row: (row.credit.activity_at, row.credit.reference, id(row.credit.why.activity))
     ):
@@ -174,7 +179,7 @@ class _Shared:
     def __init__(self) -> None:
         self._credits: dict[tuple[int, tuple[tuple[str, int | None], ...]], list[NewCredit]] = {}
 
-    def credits(self, base: NewCredit, boosts: tuple[Boost, ...]) -> list[NewCredit]:
+    def credits(self, base: NewCredit, boosts: Boosts) -> list[NewCredit]:
         if not boosts:
             return []
         key = id(base), tuple((f"{boost.key} {boost.id}", boost.points) for boost in boosts)
@@ -182,7 +187,7 @@ class _Shared:
             self._credits[key] = [credit for credit, _ in beside(base, boosts)]
         return self._credits[key]
 
-    def rows(self, base: CreditToAccept, boosts: tuple[Boost, ...]) -> list[CreditToAccept]:
+    def rows(self, base: CreditToAccept, boosts: Boosts) -> list[CreditToAccept]:
         with_id = base.with_id or base.id
         return [
             CreditToAccept(base.program_id, base.member_id, new_id(), credit, with_id=with_id)

@@ -6,7 +6,7 @@ decision about a credit.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,11 +25,19 @@ from engage.domain.keys import MemberKey
 from engage.runtime.audiences import Occasion
 from engage.runtime.budgets import take
 from engage.runtime.campaign_cache import NO_CAMPAIGNS
-from engage.runtime.facts import facts_of
 from engage.runtime.terms import Acting
 from engage.store.members.members import Member
 
 Boosts = tuple[Boost, ...]
+
+
+class Activity(NamedTuple):
+    """An activity at a time in a zone, and the rules of which campaigns may boost what they pay for it."""
+
+    program: str
+    at: datetime
+    zone: str
+    rules: tuple[str, ...]
 
 
 class Decided(Struct, frozen=True):
@@ -51,9 +59,10 @@ class CampaignBoosts:
     def __init__(self, indexes: Mapping[str, CampaignIndex], now: datetime) -> None:
         self._indexes = indexes
         self._now = now
-        self._candidates: dict[tuple[str, str, datetime, str, str], Candidates] = {}
+        self._known_candidates: dict[tuple[str, str, datetime, str, str], Candidates] = {}
         self._decided: dict[tuple[int, str, frozenset[str]], Boosts] = {}
-        self._screens: dict[tuple[Any, ...], Screen | None] = {}
+        self._reached: dict[tuple[int, frozenset[str]], tuple[Candidates, list[Candidate]]] = {}
+        self._screens: dict[tuple[Activity, str, tuple[int, ...]], Screen | None] = {}
 
     def exist(self, program_id: str) -> bool:
         """True if a program has campaigns, at whatever time."""
@@ -69,36 +78,32 @@ class CampaignBoosts:
         return index is not None and credit.rule_id in index.boosted_rules
 
     def occasion(
-        self, member: Member, credits: Sequence[NewCredit], paying: Sequence[PublishedCampaign] = ()
+        self, member: Member, activity: Activity, paying: Sequence[PublishedCampaign] = ()
     ) -> Occasion | None:
-        """The occasion of the credits of one activity; None where no campaign boosts them and none is
-        `paying`.
+        """The occasion of an activity; None where no campaign that boosts its rules, and none that is
+        `paying`, can be for the member.
         """
-        if not credits:
-            return None
-        why = credits[0].why
-        rules = tuple(credit.rule_id for credit in credits)
-        key = why.program, why.at, why.zone, member.country, rules, tuple(map(id, paying))
+        key = activity, member.country, tuple(map(id, paying))
         if key not in self._screens:
-            self._screens[key] = self._screen(member.country, credits, paying)
+            self._screens[key] = self._screen(activity, member.country, paying)
         screen = self._screens[key]
         if screen is None:
             return None
-        return Occasion(facts_of(member, why.zone), min(why.at, self._now), screen)
+        shortlist = screen.shortlist(member.member_id, member.joined_at)
+        if shortlist.is_empty:
+            return None
+        return Occasion(member, activity.zone, min(activity.at, self._now), shortlist)
 
-    def _screen(
-        self, country: str, credits: Sequence[NewCredit], paying: Sequence[PublishedCampaign]
-    ) -> Screen | None:
+    def _screen(self, activity: Activity, country: str, paying: Sequence[PublishedCampaign]) -> Screen | None:
+        index = self._indexes.get(activity.program)
         campaigns = {each.name: each for each in paying}
-        for credit in credits:
-            for candidate in self._candidates_of(credit, country):
+        for rule in activity.rules:
+            for candidate in self._candidates(activity.program, rule, activity.at, activity.zone, country):
                 campaigns[candidate.published.name] = candidate.published
-        why = credits[0].why
-        index = self._indexes.get(why.program)
         if index is None or not campaigns:
             return None
-        at = min(why.at, self._now)
-        return index.screen(campaigns.values(), at, country=country, zone=why.zone)
+        at = min(activity.at, self._now)
+        return index.screen(campaigns.values(), at, country=country, zone=activity.zone)
 
     def beside(self, credit: NewCredit, country: str, campaigns: frozenset[str]) -> Boosts:
         """The boosts beside a credit by those campaigns that are for its member."""
@@ -157,18 +162,26 @@ class CampaignBoosts:
 
     def of_order(self, base: Base, country: str, campaigns: frozenset[str]) -> Boosts:
         """The same of a credit of an order."""
-        found = self._candidates_of(base.credit, country)
-        return boosts_beside(base, [each for each in found if each.published.id in campaigns])
+        candidates = self._candidates_of(base.credit, country)
+        key = id(candidates), campaigns
+        found = self._reached.get(key)
+        if found is None:
+            # They are kept: no other object may get their id.
+            of_these = [each for each in candidates if each.published.id in campaigns]
+            found = self._reached[key] = candidates, of_these
+        return boosts_beside(base, found[1])
 
     def _candidates_of(self, credit: NewCredit, country: str) -> Candidates:
         why = credit.why
-        key = why.program, credit.rule_id, why.at, why.zone, country
-        found = self._candidates.get(key)
+        return self._candidates(why.program, credit.rule_id, why.at, why.zone, country)
+
+    def _candidates(self, program: str, rule: str, at: datetime, zone: str, country: str) -> Candidates:
+        key = program, rule, at, zone, country
+        found = self._known_candidates.get(key)
         if found is None:
-            index = self._indexes.get(why.program, NO_CAMPAIGNS)
-            at = min(why.at, self._now)
-            found = index.boosting(credit.rule_id, at, country=country, zone=why.zone)
-            self._candidates[key] = found
+            index = self._indexes.get(program, NO_CAMPAIGNS)
+            found = index.boosting(rule, min(at, self._now), country=country, zone=zone)
+            self._known_candidates[key] = found
         return found
 
 

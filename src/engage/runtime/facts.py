@@ -1,6 +1,8 @@
-"""The facts of members that are in memory."""
+"""The facts of members: those that are in memory, and with them those that were read."""
 
-from engage.domain.campaigns.audience import Facts
+from msgspec.structs import replace
+
+from engage.domain.campaigns.audience import Facts, FactsRead
 from engage.store.members.members import Member
 
 
@@ -13,3 +15,8 @@ def facts_of(member: Member, zone: str) -> Facts:
         zone=zone,
         joined_at=member.joined_at,
     )
+
+
+def with_read(facts: Facts, read: FactsRead) -> Facts:
+    """Facts with those that were read."""
+    return replace(facts, levels=read.levels, segments=read.segments, last_order_at=read.last_order_at)

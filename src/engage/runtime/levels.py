@@ -1,12 +1,13 @@
 """The levels of members at moments: as they are stored, or else as a fold of the facts.
 
-One statement reads the levels that are known, and another one the facts of those members whose levels are
-not. Members are read where they are, before what is under way: who decides about several activities of one
-member adds each of them.
+The levels that are known are read with the other facts that decide (`engage.runtime.audiences`). Of members
+whose levels are not, another statement reads the facts. Members are read where they are, before what is under
+way: who decides about several activities of one member adds each of them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -21,7 +22,6 @@ from engage.domain.tiers.definition import Level, Metric, TierGroup, earliest
 from engage.domain.tiers.fold import level_at
 from engage.domain.tiers.movement import Cause, Movement, order_movements
 from engage.runtime.services import Services
-from engage.store.tiers.known_levels import read_known_levels
 from engage.store.tiers.levels import StoredTier
 from engage.store.tiers.movements import Movements, read_movements
 
@@ -75,6 +75,10 @@ class MemberLevels:
         known = self._known.get(member)
         return levels_at(moment, self._movements[member]) if known is None else known
 
+    def counts(self, member: MemberKey) -> bool:
+        """True if the levels of a member follow from movements, to which more may be added."""
+        return member in self._movements
+
     def add_credits(self, member: MemberKey, credits: Iterable[NewCredit]) -> None:
         """Add credits that are about to be accepted to what is known of their member."""
         movements = self._movements.get(member)
@@ -92,44 +96,76 @@ class MemberLevels:
             movements["spend_minor"] = [*others, *order_movements(order_id, facts)]
 
 
-async def read_levels(
-    conn: AsyncConnection, moments: Mapping[MemberKey, Sequence[Moment]], *, changed: Collection[MemberKey]
-) -> MemberLevels:
-    """Read the levels of members at these moments. Of those who have `changed`, or have several moments, it
-    takes the facts.
+def single_moments(
+    moments: Mapping[MemberKey, Sequence[Moment]], changed: Collection[MemberKey]
+) -> dict[MemberKey, Moment]:
+    """The members whose levels may be known without a look at their facts: neither those who have `changed`,
+    nor those who have several moments.
     """
-    asking = {member: found for member, each in moments.items() if (found := [m for m in each if m.groups])}
-    single = {
+    return {
         member: each[0]
-        for member, each in asking.items()
-        if len(moments[member]) == 1 and member not in changed
+        for member, each in moments.items()
+        if len(each) == 1 and each[0].groups and member not in changed
     }
-    known = await known_levels(conn, single)
-    facts = await read_facts(conn, {member: each for member, each in asking.items() if member not in known})
-    return MemberLevels(known, facts)
 
 
-async def known_levels(conn: AsyncConnection, moments: Mapping[MemberKey, Moment]) -> dict[MemberKey, Levels]:
+async def levels_by(
+    conn: AsyncConnection,
+    moments: Mapping[MemberKey, Sequence[Moment]],
+    single: Mapping[MemberKey, Moment],
+    stored: Mapping[MemberKey, Sequence[StoredTier]],
+) -> MemberLevels:
+    """The levels of members at these moments. Where what is stored does not say it, it reads the facts."""
+    known = known_levels(single, stored)
+    asking = {
+        member: found
+        for member, each in moments.items()
+        if member not in known and (found := [moment for moment in each if moment.groups])
+    }
+    return MemberLevels(known, await read_facts(conn, asking))
+
+
+def known_levels(
+    moments: Mapping[MemberKey, Moment], stored: Mapping[MemberKey, Sequence[StoredTier]]
+) -> dict[MemberKey, Levels]:
     """The levels of members that are known at a moment without a look at their facts."""
-    if not moments:
-        return {}
-    stored = await read_known_levels(conn, list(moments))
-    found = ((member, _stored_levels(moments[member], tiers)) for member, tiers in stored.items())
-    return {member: levels for member, levels in found if levels is not None}
+    found: dict[MemberKey, Levels] = {}
+    at_moment: dict[int, _StoredLevels] = {}
+    for member, tiers in stored.items():
+        moment = moments[member]
+        # Members of one batch share their moments.
+        by_rows = at_moment.get(id(moment))
+        if by_rows is None:
+            by_rows = at_moment[id(moment)] = _StoredLevels(moment)
+        levels = by_rows.levels(tiers)
+        if levels is not None:
+            found[member] = levels
+    return found
 
 
-def _stored_levels(moment: Moment, stored: Sequence[StoredTier]) -> Levels | None:
-    """The levels by stored rows, none of which is stored without facts; None where they do not say it."""
-    if not stored:
-        return levels_at(moment, NO_MOVEMENTS)
-    by_group = {tier.group_id: tier for tier in stored}
-    levels = []
-    for group in moment.groups:
-        tier = by_group.get(group.id)
-        if tier is None or not tier.holds(moment.at, group.terms(moment.zone)):
-            return None
-        levels.append((group, group.level(tier.level)))
-    return tuple(levels)
+class _StoredLevels:
+    """The levels at a moment by stored rows."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self._terms = [group.terms(moment.zone) for group in moment.groups]
+
+    def levels(self, stored: Sequence[StoredTier]) -> Levels | None:
+        """None of a member's rows are stored without facts. Returns None where the rows do not say it."""
+        if not stored:
+            return self._without_facts
+        by_group = {tier.group_id: tier for tier in stored}
+        levels = []
+        for group, terms in zip(self._moment.groups, self._terms, strict=True):
+            tier = by_group.get(group.id)
+            if tier is None or not tier.holds(self._moment.at, terms):
+                return None
+            levels.append((group, group.level(tier.level)))
+        return tuple(levels)
+
+    @cached_property
+    def _without_facts(self) -> Levels:
+        return levels_at(self._moment, NO_MOVEMENTS)
 
 
 async def read_facts(

@@ -10,8 +10,7 @@ from engage.domain.definitions.kind import DefinitionKind
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
 from engage.domain.refusals import Refusal
-from engage.runtime.audiences import Occasion, reach
-from engage.runtime.facts import facts_of
+from engage.runtime.audiences import Occasion, occasion_of, reach
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -41,7 +40,6 @@ async def campaigns_offering(
             continue  # Nothing is offered in their country.
         campaigns = index.bringing(kind, at, country=member.country, zone=market.zone)
         if campaigns:
-            screen = index.screen(campaigns, at, country=member.country, zone=market.zone)
-            asked[member.key] = Occasion(facts_of(member, market.zone), at, screen), program
+            asked[member.key] = occasion_of(index, campaigns, member, zone=market.zone, at=at), program
     found = await reach(source, list(asked.values()))
     return dict(zip(asked, found, strict=True))

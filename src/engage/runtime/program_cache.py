@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.clock import Clock
-from engage.domain.campaigns.composition import named_parts
+from engage.domain.campaigns.composition import version_in
 from engage.domain.market import Market
 from engage.domain.program import parse, versions
 from engage.domain.program.program import Program
@@ -98,7 +98,7 @@ class ProgramCache:
 
         Raises Unavailable.
         """
-        wanted = named_parts(name).version
+        wanted = version_in(name)
         for _ in range(2):
             for version in self.versions(program_id):
                 if version.version == wanted:

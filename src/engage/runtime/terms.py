@@ -10,11 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.campaigns.composition import named_parts
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
+from engage.domain.campaigns.screen import Screen
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
 from engage.runtime.audiences import Occasion, reach
-from engage.runtime.campaign_cache import NO_CAMPAIGNS
-from engage.runtime.facts import facts_of
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -44,13 +43,9 @@ async def terms_of(
 ) -> list[EarningTerms]:
     """The terms of each. Reads nothing where no campaign with rules asks for facts. Raises Unavailable."""
     indexes = await services.campaigns.at(source, now)
-    found = [each.paying(indexes, now) for each in acting]
-    if not any(found):
-        return [each.program.earning for each in acting]
-    reached = await _reach(source, acting, found, indexes, now=now)
+    reached = await _paying_for(source, acting, indexes, now=now)
     return [
-        services.campaigns.terms(each.program, [one for one in campaigns if one.id in reached_by])
-        for each, campaigns, reached_by in zip(acting, found, reached, strict=True)
+        services.campaigns.terms(each.program, reached.get(number, ())) for number, each in enumerate(acting)
     ]
 
 
@@ -64,28 +59,47 @@ async def terms_named(services: Services, program_id: str, name: str) -> Earning
     return services.campaigns.terms(program, found, named.unpaid)
 
 
-async def _reach(
+async def _paying_for(
     source: AsyncEngine | AsyncConnection,
     acting: Sequence[Acting],
-    campaigns: Sequence[Sequence[PublishedCampaign]],
     indexes: Mapping[str, CampaignIndex],
     *,
     now: datetime,
-) -> list[frozenset[str]]:
-    """The campaigns that are for each member."""
-    asked = [
-        (_occasion(each, found, indexes, min(each.at, now)), each.program)
-        for each, found in zip(acting, campaigns, strict=True)
-    ]
-    return await reach(source, asked)
+) -> dict[int, list[PublishedCampaign]]:
+    """The campaigns with rules about it that are for each member, by the number of the acting one; nothing of
+    those for whom none is.
+    """
+    screens: dict[tuple[str, str, datetime, str, str], Screen | None] = {}
+    found: dict[int, Occasion] = {}
+    for number, each in enumerate(acting):
+        member, at = each.member, min(each.at, now)
+        key = member.program_id, each.activity, at, member.country, each.zone
+        if key not in screens:
+            screens[key] = _screen(indexes, *key)
+        screen = screens[key]
+        if screen is not None:
+            shortlist = screen.shortlist(member.member_id, member.joined_at)
+            if not shortlist.is_empty:
+                found[number] = Occasion(member, each.zone, at, shortlist)
+    asked = [(occasion, acting[number].program) for number, occasion in found.items()]
+    reached = await reach(source, asked)
+    return {
+        number: [one for one in acting[number].paying(indexes, now) if one.id in reached_by]
+        for number, reached_by in zip(found, reached, strict=True)
+    }
 
 
-def _occasion(
-    acting: Acting,
-    campaigns: Sequence[PublishedCampaign],
+def _screen(
     indexes: Mapping[str, CampaignIndex],
+    program_id: str,
+    activity: str,
     at: datetime,
-) -> Occasion:
-    member, index = acting.member, indexes.get(acting.program.id, NO_CAMPAIGNS)
-    screen = index.screen(campaigns, at, country=member.country, zone=acting.zone)
-    return Occasion(facts_of(member, acting.zone), at, screen)
+    country: str,
+    zone: str,
+) -> Screen | None:
+    """The campaigns that have rules about an activity; None where there are none."""
+    index = indexes.get(program_id)
+    if index is None:
+        return None
+    campaigns = index.with_rules(activity, at, country=country, zone=zone)
+    return index.screen(campaigns, at, country=country, zone=zone) if campaigns else None

@@ -72,7 +72,7 @@ def test_the_campaigns_that_are_left_are_those_that_nothing_rules_out(
         if where not in screens:
             country, zone = where
             screens[where] = Screen(found, country=country, zone=zone, at=AT, segments=segments)
-        shortlist = screens[where].shortlist(before_reading(facts))
+        shortlist = screens[where].shortlist(facts.member_id, facts.joined_at)
         whole = complete(facts, segments)
         expected = {each.id for each in found if why_not(each, whole, AT) is None}
         assert shortlist.reached_by(read(shortlist.asked, facts), AT) == expected
@@ -98,7 +98,7 @@ def test_nothing_is_asked_of_a_member_for_whom_a_campaign_cannot_be(
     found: list[Campaign], facts: Facts
 ) -> None:
     screen = Screen(found, country=facts.country, zone=facts.zone, at=AT)
-    asked = screen.shortlist(before_reading(facts)).asked
+    asked = screen.shortlist(facts.member_id, facts.joined_at).asked
     left = [each.audience for each in possible(found, facts)]
     assert asked.levels == {tier for each in left for tier in each.tiers or ()}
     assert asked.lists == {segment for each in left for segment in each.segments or ()}
@@ -116,4 +116,5 @@ def test_a_screen_of_the_index_is_one_of_its_instant(
         screen = index.screen(in_force, at, country=country, zone=zone)
         documents = [each.campaign for each in in_force]
         alone = Screen(documents, country=country, zone=zone, at=at, segments=index.segments)
-        assert screen.shortlist(facts).asked == alone.shortlist(facts).asked
+        who = facts.member_id, facts.joined_at
+        assert screen.shortlist(*who).asked == alone.shortlist(*who).asked

@@ -27,6 +27,7 @@ from engage.runtime.database import one_statement
 from engage.runtime.levels import Moment, boosts_of, groups_asked, known_levels, levels_at, read_facts
 from engage.runtime.services import Services
 from engage.settings import Settings
+from engage.store.campaigns.member_facts import read_member_facts
 from engage.store.tiers.known_levels import MOST_NOTES
 from engage.store.tiers.movements import read_movements
 from tests.support import tiers
@@ -91,7 +92,8 @@ async def both(
     """(boosts as far as they are known by what is stored, boosts by all facts) at an instant."""
     moment = Moment(await groups_asked(services, PROGRAM, "1"), at, ZONE)
     async with one_statement(services.db) as conn:
-        levels = await known_levels(conn, dict.fromkeys(members, moment))
+        stored = await read_member_facts(conn, levels_of=members, payments={}, stays={})
+        levels = known_levels(dict.fromkeys(members, moment), stored.levels)
         facts = await read_movements(conn, members, {"spend_minor", "points_earned", "status"})
         counted = await read_facts(conn, {member: [moment] for member in members})
     folded = {member: levels_at(moment, facts[member]) for member in members}

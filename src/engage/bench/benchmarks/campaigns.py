@@ -43,6 +43,7 @@ CURRENCY: Final = "EUR"
 
 # In a round each program has two turns: the first and the last, or those between.
 TURNS: Final = ((QUIET, 0), (CAMPAIGNING, 0), (CAMPAIGNING, 1), (QUIET, 1))
+WARM_UP_SHARE: Final = 10
 REGULARS: Final = 20  # One of so many members is in the segment.
 
 _UNPUBLISHED = text("SELECT EXISTS (SELECT FROM outbox)")
@@ -142,8 +143,7 @@ async def run(env: Environment) -> list[Figure]:
 
 async def _add_members(env: Environment, services: Services, programs: Sequence[Program]) -> None:
     """Add members to both programs, and load those who tap into the gate."""
-    sizes, now = env.sizes, services.clock.now()
-    taps = sizes.taps * sizes.rounds
+    sizes, now, taps = env.sizes, services.clock.now(), _tapping(env)
     env.report(f"campaigns: adding {len(programs) * (taps + sizes.orders * sizes.rounds):,} members")
     for program in programs:
         await add_members(services.db, program, prefix("tap", program.id), taps, now=now)
@@ -159,7 +159,7 @@ def prefix(kind: str, program: str) -> str:
 
 def _regulars(env: Environment) -> list[str]:
     sizes = env.sizes
-    counts = {"tap": sizes.taps * sizes.rounds, "order": sizes.orders * sizes.rounds}
+    counts = {"tap": _tapping(env), "order": sizes.orders * sizes.rounds}
     return [
         member_id(prefix(kind, CAMPAIGNING), n)
         for kind, count in counts.items()
@@ -182,10 +182,10 @@ async def _measure_taps(env: Environment, services: Services) -> Meter:
         child_program(http_client, env.folder.logs) as client,
     ):
         for program in (QUIET, CAMPAIGNING):
-            count = env.sizes.taps * env.sizes.rounds
-            tokens = SignTokens(str(env.folder.sandbox), program, prefix("tap", program), count)
+            tokens = SignTokens(str(env.folder.sandbox), program, prefix("tap", program), _tapping(env))
             await client.call(tokens, TokensSigned)
         meter = Meter(without=[os.getpid(), client.pid])
+        await _warm_up(env, services, client)
         for number in env.rounds("campaigns: taps"):
             meter.begin_round()
             for program, first, count in _turns(number, env.sizes.taps):
@@ -197,6 +197,26 @@ async def _measure_taps(env: Environment, services: Services) -> Meter:
                     # What follows a response is part of a tap.
                     await wait_until_zero(services.db, _UNPUBLISHED, limit_s=PUBLISH_S)
     return meter
+
+
+async def _warm_up(env: Environment, services: Services, client: ChildProgram) -> None:
+    """Let some members tap, so that statements are planned for tables that are not empty."""
+    first = env.sizes.taps * env.sizes.rounds
+    for program in (QUIET, CAMPAIGNING):
+        for method, path in (("GET", "/v1/me"), ("POST", TAPS)):
+            await _send(env, client, program, first, _few(env), method, path)
+    await wait_until_zero(services.db, _UNPUBLISHED, limit_s=PUBLISH_S)
+    await vacuum(services.db)
+
+
+def _few(env: Environment) -> int:
+    """The members of each program with whom it warms up."""
+    return max(env.sizes.taps // WARM_UP_SHARE, env.sizes.connections)
+
+
+def _tapping(env: Environment) -> int:
+    """The members of each program who tap."""
+    return env.sizes.taps * env.sizes.rounds + _few(env)
 
 
 def _turns(number: int, size: int) -> Iterator[tuple[str, int, int]]:

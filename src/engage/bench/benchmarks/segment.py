@@ -19,7 +19,7 @@ from engage.programs import preset
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services, open_services
 from engage.settings import to_environment
-from engage.store.segments.members import Stay, read_stays
+from engage.store.segments.members import ListAt, read_stays
 
 MAX_SECONDS: Final = 30.0
 SEGMENT: Final = "bench"
@@ -105,7 +105,7 @@ async def _look(services: Services, env: Environment) -> list[float]:
     async with one_statement(services.db) as conn:
         for _ in range(LOOKS):
             numbers = chance.choices(range(2 * env.sizes.listed), k=BATCH)
-            asked = {Stay(preset(PRESET).id, member_id(PREFIX, n), SEGMENT, at) for n in numbers}
+            asked = {ListAt(preset(PRESET).id, SEGMENT, at): {member_id(PREFIX, n) for n in numbers}}
             started = time.perf_counter()
             await read_stays(conn, asked)
             times.append((time.perf_counter() - started) * 1_000)

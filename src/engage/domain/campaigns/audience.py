@@ -46,21 +46,26 @@ class Reason(StrEnum):
     BUDGET = "budget"
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """The facts of a member at the time of an activity.
+class FactsRead(Struct, frozen=True):
+    """The facts of a member at the time of an activity that have to be read.
 
     `levels` are those of all tier groups, `segments` those of which the member is. `last_order_at` is the
     newest payment of an order before the activity. Facts that no campaign asks for are left out.
     """
+
+    levels: frozenset[str] = frozenset()
+    segments: frozenset[str] = frozenset()
+    last_order_at: datetime | None = None
+
+
+class Facts(FactsRead, frozen=True, kw_only=True):
+    """All facts of a member at the time of an activity."""
 
     program: str
     member_id: str
     country: str
     zone: str
     joined_at: datetime
-    levels: frozenset[str] = frozenset()
-    segments: frozenset[str] = frozenset()
-    last_order_at: datetime | None = None
 
 
 def needs(audience: Audience) -> frozenset[Need]:
@@ -141,7 +146,7 @@ def _outside_as_member(audience: Audience, facts: Facts, owner: str) -> Reason |
     return None
 
 
-def outside_by_facts(audience: Audience, facts: Facts, at: datetime) -> Reason | None:
+def outside_by_facts(audience: Audience, facts: FactsRead, at: datetime) -> Reason | None:
     """The same by the facts that have to be read alone."""
     if audience.tiers is not None and facts.levels.isdisjoint(audience.tiers):
         return Reason.TIER

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from fractions import Fraction
 
 from engage.domain.campaigns.definition import WEEKDAYS, Campaign, CampaignBoost, minutes_of
 from engage.domain.document.errors import Problem, duplicate_names, duplicates, nearest, one_of, shown
@@ -59,7 +58,7 @@ def _adds(boost: CampaignBoost, rule: Rule) -> bool:
         or not isinstance(rule.award, Fixed | EveryNthDay)
     ):
         return True
-    return Fraction(boost.factor) * rule.award.points >= 1
+    return boost.factor * rule.award.points >= 1
 
 
 def _hours(boost: CampaignBoost, path: str) -> Iterator[Problem]:

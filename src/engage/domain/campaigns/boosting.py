@@ -143,7 +143,7 @@ def _addition(base: Base, candidate: Candidate) -> Addition | Reason:
     if base.order is None:
         if boost.is_about_orders:
             return Reason.RULE
-        points = int(Fraction(boost.factor) * base.exact) if boost.add is None else boost.add
+        points = int(boost.factor * base.exact) if boost.add is None else boost.add
         return Addition(candidate.published, boost, base, points) if points else Reason.NOTHING_TO_ADD
     if boost.channels is not None and base.order.channel not in boost.channels:
         return Reason.CHANNEL
@@ -152,7 +152,7 @@ def _addition(base: Base, candidate: Candidate) -> Addition | Reason:
         return Reason.LINES
     if boost.min_amount_minor is not None and sum(line.paid for line, _ in lines) < boost.min_amount_minor:
         return Reason.AMOUNT
-    points = int(Fraction(boost.factor) * base.share(lines)) if boost.add is None else boost.add
+    points = int(boost.factor * base.share(lines)) if boost.add is None else boost.add
     if not points:
         return Reason.NOTHING_TO_ADD
     own = None if len(lines) == len(base.lines) else tuple(line.line_id for line, _ in lines)

@@ -52,6 +52,11 @@ def terms_name(
     return _WITH.join(parts)
 
 
+def version_in(name: str) -> str:
+    """The program version of the name of terms."""
+    return name.partition(_WITH)[0]
+
+
 def named_parts(name: str) -> NamedTerms:
     version, *campaigns = name.split(_WITH)
     found, unpaid = [], set()

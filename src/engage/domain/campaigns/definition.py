@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
-from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
@@ -97,9 +98,9 @@ class CampaignBoost(DocumentStruct, frozen=True, kw_only=True):
     hours: Annotated[list[LocalTime], Meta(min_length=2, max_length=2)] | None = None
 
     @property
-    def factor(self) -> Decimal:
+    def factor(self) -> Fraction:
         """The number that the points of the base are multiplied with; 0 for a boost that adds."""
-        return Decimal(0) if self.multiply is None else Decimal(str(self.multiply)) - 1
+        return _factor(self.multiply)
 
     @property
     def is_about_orders(self) -> bool:
@@ -202,6 +203,11 @@ class Campaign(DocumentStruct, frozen=True, kw_only=True, dict=True):
 
     def _zone(self, zone: str) -> str:
         return zone if self.zone == MEMBER_ZONE else self.zone
+
+
+@lru_cache(1_000)
+def _factor(multiply: float | None) -> Fraction:
+    return Fraction(0) if multiply is None else Fraction(str(multiply)) - 1
 
 
 def minutes_of(clock: str) -> int:

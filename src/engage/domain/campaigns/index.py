@@ -34,11 +34,12 @@ class PublishedCampaign(Struct, frozen=True, dict=True):
     version: int
     intervals: tuple[Interval, ...]
 
-    @property
+    # Both are asked for again and again, for each candidate of each activity.
+    @cached_property
     def id(self) -> str:
         return self.campaign.id
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The version as traces and credits name it."""
         return f"{self.campaign.id}#{self.version}"

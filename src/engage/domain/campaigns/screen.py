@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from engage.domain.calendar import instant
-from engage.domain.campaigns.audience import PLACES, Facts, needs, outside_by_facts, place_name, place_of
+from engage.domain.campaigns.audience import PLACES, FactsRead, needs, outside_by_facts, place_name, place_of
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.segments import NO_SEGMENTS, Conditions, SegmentIndex
 
@@ -49,7 +49,7 @@ class Shortlist:
         self.asked = asked_by(self._open, at=at, segments=segments)
         self.is_empty = not campaigns
 
-    def reached_by(self, facts: Facts, at: datetime) -> frozenset[str]:
+    def reached_by(self, facts: FactsRead, at: datetime) -> frozenset[str]:
         """The campaigns that are for the member, by all facts."""
         if not self._open:
             return self._certain
@@ -63,9 +63,22 @@ class Shortlist:
             found = self._answers[key] = self._decide(facts, at)
         return found
 
-    def _decide(self, facts: Facts, at: datetime) -> frozenset[str]:
+    def _decide(self, facts: FactsRead, at: datetime) -> frozenset[str]:
         open_ = (each.id for each in self._open if outside_by_facts(each.audience, facts, at) is None)
         return self._certain.union(open_)
+
+
+# The beginning of the name of a member's place, and the places that are within: [begin, end).
+_Share = tuple[bytes, int, int]
+
+
+class _Joined(Struct, frozen=True):
+    """The numbers of campaigns for members who have joined in the same time: of all of these members, or of
+    those in shares.
+    """
+
+    whole: list[int]
+    in_shares: list[tuple[int, list[_Share]]]
 
 
 class Screen:
@@ -85,32 +98,37 @@ class Screen:
         self._campaigns = [each for each in campaigns if _is_for(each, country)]
         self._at = at
         self._segments = segments
-        by_joining: dict[tuple[datetime, datetime], list[int]] = {}
+        self._by_joining: dict[tuple[datetime, datetime], _Joined] = {}
         for number, campaign in enumerate(self._campaigns):
-            by_joining.setdefault(_joining(campaign, zone), []).append(number)
-        self._by_joining = [
-            (since, until, [(number, _shares(self._campaigns[number])) for number in numbers])
-            for (since, until), numbers in by_joining.items()
-        ]
+            joined = self._by_joining.setdefault(_joining(campaign, zone), _Joined([], []))
+            shares = _shares(campaign)
+            if shares:
+                joined.in_shares.append((number, shares))
+            else:
+                joined.whole.append(number)
         self._shortlists: dict[tuple[int, ...], Shortlist] = {}
 
-    def shortlist(self, facts: Facts) -> Shortlist:
+    def shortlist(self, member_id: str, joined_at: datetime) -> Shortlist:
         """The campaigns left for a member, by what is known of everybody."""
-        member, joined_at = facts.member_id.encode(), facts.joined_at
-        numbers = tuple(
-            number
-            for since, until, campaigns in self._by_joining
-            if since <= joined_at < until
-            for number, shares in campaigns
-            if not shares or _is_within(shares, member)
-        )
+        member = member_id.encode()
+        left: list[int] = []
+        # Plain loops: every activity of every member comes by here.
+        for (since, until), campaigns in self._by_joining.items():
+            if since <= joined_at < until:
+                left += campaigns.whole
+                for number, shares in campaigns.in_shares:
+                    for name, begin, end in shares:
+                        if not begin <= place_of(name + member) < end:
+                            break
+                    else:
+                        left.append(number)
+        numbers = tuple(left)
         found = self._shortlists.get(numbers)
         if found is None:
             if len(self._shortlists) >= SHORTLISTS:
                 self._shortlists.clear()
-            campaigns = [self._campaigns[number] for number in numbers]
-            found = Shortlist(campaigns, at=self._at, segments=self._segments)
-            self._shortlists[numbers] = found
+            documents = [self._campaigns[number] for number in numbers]
+            found = self._shortlists[numbers] = Shortlist(documents, at=self._at, segments=self._segments)
         return found
 
 
@@ -141,10 +159,6 @@ def _joining(campaign: Campaign, zone: str) -> tuple[datetime, datetime]:
     )
 
 
-# The beginning of the name of a member's place, and the places that are within: [begin, end).
-_Share = tuple[bytes, int, int]
-
-
 def _shares(campaign: Campaign) -> list[_Share]:
     """The shares of members in which a member has to be for a campaign."""
     found: list[_Share] = []
@@ -155,10 +169,6 @@ def _shares(campaign: Campaign) -> list[_Share]:
         name = place_name(campaign.program, campaign.id, "holdout")
         found.append((name, campaign.holdout_percent * _PERCENT, PLACES))
     return found
-
-
-def _is_within(shares: Iterable[_Share], member: bytes) -> bool:
-    return all(begin <= place_of(name + member) < end for name, begin, end in shares)
 
 
 def _union(found: Iterable[Sequence[str] | None]) -> frozenset[str]:

@@ -25,7 +25,9 @@ from engage.runtime.levels import Moment, groups_asked, ids_of, levels_at
 from engage.runtime.levels import read_facts as read_movements
 from engage.runtime.services import Services
 from engage.store.backtests.known import Decision, KnownSince, read_known, read_last_payments
-from engage.store.segments.members import read_stays
+from engage.store.campaigns.member_facts import MemberFacts as MemberFactsRead
+from engage.store.members.members import Member
+from engage.store.segments.members import ListAt, read_stays
 from engage.store.tiers.movements import Movements
 
 Instant = tuple[Decision, str]  # (decision, zone)
@@ -40,7 +42,7 @@ class Asked(Struct, frozen=True):
 
     @property
     def instant(self) -> Instant:
-        return self.decision, self.occasion.facts.zone
+        return self.decision, self.occasion.zone
 
 
 class MemberFacts:
@@ -86,13 +88,16 @@ async def read_facts(services: Services, job: Job, histories: Sequence[MemberHis
         payments = await read_last_payments(
             conn, job.program_id, {each.decision for each in wanted if each.occasion.asked.payments}
         )
-        stays = await read_stays(
-            conn, {each.occasion.stay(list_) for each in wanted for list_ in each.occasion.asked.lists}
-        )
+        listed: dict[ListAt, set[str]] = {}
+        for each in wanted:
+            for list_ in each.occasion.asked.lists:
+                listed.setdefault(each.occasion.list(list_), set()).add(each.decision.member_id)
+        stays = await read_stays(conn, listed)
     found = {}
     for each in wanted:
         paid_at = payments.get(each.decision)
-        audiences = Audiences({} if paid_at is None else {each.occasion.payments: paid_at}, stays)
+        paid = {} if paid_at is None else {each.decision.member_id: paid_at}
+        audiences = Audiences(MemberFactsRead(payments={each.occasion.payments: paid}, stays=stays))
         found[each.instant] = audiences.facts(each.occasion, levels.get(each.instant, frozenset()))
     return MemberFacts(found)
 
@@ -112,10 +117,10 @@ def _asked(
             key = id(looked), facts.country, facts.zone, segments.epoch(credit.decided_at)
             if key not in screens:
                 screens[key] = _screen(looked.campaigns, facts, credit.decided_at, segments)
-            occasion, instant = (
-                Occasion(facts, credit.decided_at, screens[key]),
-                (_decision(history, credit), credit.zone),
-            )
+            shortlist = screens[key].shortlist(facts.member_id, facts.joined_at)
+            member = Member(facts.program, facts.member_id, facts.country, facts.joined_at)
+            occasion = Occasion(member, facts.zone, credit.decided_at, shortlist)
+            instant = _decision(history, credit), credit.zone
             if instant not in seen and not occasion.asked.is_nothing:
                 seen.add(instant)
                 yield history, credit, occasion
@@ -134,7 +139,7 @@ async def _with_moment(
     levels, moment = occasion.asked.levels, None
     if levels:
         groups = await groups_asked(services, job.program_id, credit.version, levels)
-        moment = Moment(groups, occasion.at, occasion.facts.zone)
+        moment = Moment(groups, occasion.at, occasion.zone)
     return Asked(_decision(history, credit), occasion, moment)
 
 
@@ -149,7 +154,7 @@ async def _read_levels(
     moments: dict[MemberKey, list[Moment]] = {}
     asking = [(each, each.moment) for each in wanted if each.moment is not None]
     for each, moment in asking:
-        moments.setdefault(each.occasion.member, []).append(moment)
+        moments.setdefault(each.occasion.member.key, []).append(moment)
     if not moments:
         return {}
     movements = await read_movements(conn, moments)
@@ -157,7 +162,7 @@ async def _read_levels(
     known = await read_known(conn, job.program_id, members, since=job.window.start)
     return {
         each.instant: ids_of(
-            levels_at(moment, _known_movements(movements[each.occasion.member], each.decision, known))
+            levels_at(moment, _known_movements(movements[each.occasion.member.key], each.decision, known))
         )
         for each, moment in asking
     }

@@ -25,8 +25,8 @@ from engage.flows.activities.streaks import introduced, introduction, streak_ter
 from engage.ledger.credits import read_by_reference, read_used_keys
 from engage.ledger.streaks import StreakKey, read_streaks
 from engage.ledger.used_slots import query_of, read_used_slots
-from engage.runtime.audiences import Occasion, read_audiences
-from engage.runtime.levels import Moment, groups_asked, ids_of, read_levels
+from engage.runtime.audiences import Occasion, read_asked
+from engage.runtime.levels import Moment, groups_asked, ids_of
 from engage.runtime.services import Services
 from engage.store.campaigns import budgets
 from engage.store.members.members import Member
@@ -77,21 +77,13 @@ async def _facts(
     at: datetime,
 ) -> Facts:
     zone = program.countries[member.country].zone
-    asking = Facts(
-        program=program.id,
-        member_id=member.member_id,
-        country=member.country,
-        zone=zone,
-        joined_at=member.joined_at,
-    )
     segments = segments_of(await services.campaigns.at(conn, services.clock.now()), program.id)
     campaigns = [each.published.campaign for each in considered]
     screen = Screen(campaigns, country=member.country, zone=zone, at=at, segments=segments)
-    occasion = Occasion(asking, at, screen)
+    occasion = Occasion(member, zone, at, screen.shortlist(member.member_id, member.joined_at))
     groups = await groups_asked(services, program.id, program.version, occasion.asked.levels)
     moment = Moment(groups, at, zone)
-    levels = await read_levels(conn, {member.key: [moment]}, changed=[member.key])
-    audiences = await read_audiences(conn, [occasion])
+    levels, audiences = await read_asked(conn, {member.key: [moment]}, [occasion], changed=[member.key])
     return audiences.facts(occasion, ids_of(levels.at(member.key, moment)))
 
 

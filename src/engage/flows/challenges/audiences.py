@@ -15,9 +15,8 @@ from engage.domain.challenges.courses import Course
 from engage.domain.challenges.progress import ReachedStep
 from engage.flows.challenges.differences import Differences
 from engage.flows.challenges.member_progress import Participant
-from engage.runtime.audiences import Occasion, reach
+from engage.runtime.audiences import occasion_of, reach
 from engage.runtime.campaign_cache import NO_CAMPAIGNS
-from engage.runtime.facts import facts_of
 from engage.runtime.services import Services
 
 
@@ -80,7 +79,7 @@ async def _ask(
             continue
         member, zone = participant.member, participant.market.zone
         index = indexes.get(member.program_id, NO_CAMPAIGNS)
-        screen = index.screen([campaign], each.at, country=member.country, zone=zone)
-        asked.append((Occasion(facts_of(member, zone), each.at, screen), participant.program))
+        occasion = occasion_of(index, [campaign], member, zone=zone, at=each.at)
+        asked.append((occasion, participant.program))
     answers = iter(await reach(conn, asked))
     return [each.challenge_id not in each.participant.asking or bool(next(answers)) for each in questions]

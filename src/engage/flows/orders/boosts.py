@@ -14,11 +14,12 @@ from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment
 from engage.domain.earning.orders import decide_order, standing
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import MemberKey, OrderKey
 from engage.domain.program.program import Program
-from engage.runtime.audiences import NO_ONE, Audiences, Occasion, read_audiences
-from engage.runtime.campaign_boosts import Boosts, CampaignBoosts, Decided
-from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of, read_levels
+from engage.runtime.audiences import NO_ONE, Audiences, Occasion, read_asked
+from engage.runtime.campaign_boosts import Activity, Boosts, CampaignBoosts, Decided
+from engage.runtime.levels import MemberLevels, Moment, boosts_of, groups_asked, ids_of
 from engage.runtime.services import Services
 from engage.runtime.terms import Acting
 from engage.store.members.members import Member
@@ -42,14 +43,16 @@ class _NewOrder(Struct, frozen=True):
 
 
 class _Decision(Struct, frozen=True):
-    """A decision about an order before budgets: the payment as it would be stored, and its credits. `paying`
-    are the campaigns with rules about orders that are for the member.
+    """A decision about an order before budgets: the payment as it would be stored, its terms, and the credits
+    of its rules where a campaign pays or adds something. `paying` are the campaigns with rules about orders
+    that are for the member.
     """
 
     order: _NewOrder
     paying: Sequence[PublishedCampaign]
     payment: OrderPayment
-    credits: Sequence[NewCredit]
+    terms: EarningTerms
+    bases: Sequence[NewCredit] = ()
 
     @property
     def boosts_of_levels(self) -> Boosts:
@@ -92,16 +95,19 @@ async def with_boosts(
     ]
     if not new:
         return found
-    levels = await _read_levels(conn, new, after)
-    audiences = await read_audiences(conn, [each.occasion for each in new if each.occasion is not None])
+    levels, audiences = await _read_asked(conn, new, after)
     decided = []
+    by_member: dict[MemberKey, list[OrderKey]] = {}
+    for key in paid:
+        by_member.setdefault(key[:2], []).append(key)
     for order in new:
-        others = [payment.at for key, payment in paid.items() if key[:2] == order.member and key != order.key]
+        others = [paid[key].at for key in by_member[order.member] if key != order.key]
         decision = _decide(services, order, levels, audiences, campaigns, others)
         decided.append(decision)
-        payment, credits = decision.payment, decision.credits
+        payment = decision.payment
         levels.replace_order(order.member, order.key[2], replace(after[order.key], paid=payment))
-        levels.add_credits(order.member, credits)
+        if levels.counts(order.member):
+            levels.add_credits(order.member, _credits(decision.terms, payment))
     for key, payment in (await _within_budgets(conn, campaigns, decided)).items():
         found[key] = replace(after[key], paid=payment)
     return found
@@ -113,29 +119,31 @@ async def _new_order(
     program = await services.programs.version(services.db, key[0], paid.version)
     acting = Acting(member, program, paid.zone, "order", paid.at)
     paying = campaigns.paying(acting)
-    terms = services.campaigns.terms(program, paying)
-    # A credit that is not granted in the end is the occasion of nothing.
-    credits = decide_order(terms, paid.order, at=paid.at, zone=paid.zone)
-    occasion = campaigns.occasion(member, credits, paying)
+    rules = services.campaigns.terms(program, paying).rules.matching(paid.order)
+    # A rule that pays nothing in the end is the occasion of nothing.
+    activity = Activity(key[0], paid.at, paid.zone, tuple(rule.id for rule in rules))
+    occasion = campaigns.occasion(member, activity, paying)
     asked = NO_ONE if occasion is None else occasion.asked.levels
     groups = await groups_asked(services, key[0], paid.version, asked)
     return _NewOrder(key, paid, program, Moment(groups, paid.at, paid.zone), occasion, paying)
 
 
-async def _read_levels(
+async def _read_asked(
     conn: AsyncConnection, new: Sequence[_NewOrder], after: Mapping[OrderKey, OrderFacts]
-) -> MemberLevels:
-    """Read the levels of members, with what this transaction has learned of their other orders."""
+) -> tuple[MemberLevels, Audiences]:
+    """Read what decides, the levels with what this transaction has learned of members' other orders."""
     moments: dict[MemberKey, list[Moment]] = {}
     for order in new:
         moments.setdefault(order.member, []).append(order.moment)
     orders = Counter(key[:2] for key in after)
-    levels = await read_levels(conn, moments, changed=[member for member, n in orders.items() if n > 1])
+    occasions = [order.occasion for order in new if order.occasion is not None]
+    changed = [member for member, n in orders.items() if n > 1]
+    levels, audiences = await read_asked(conn, moments, occasions, changed=changed)
     deciding = {order.key for order in new}
     for key in after:
         if key not in deciding:
             levels.replace_order(key[:2], key[2], after[key])
-    return levels
+    return levels, audiences
 
 
 def _decide(
@@ -148,22 +156,27 @@ def _decide(
 ) -> _Decision:
     """The payment with its terms and boosts. `others` are payments of the same member that are new too."""
     held = levels.at(order.member, order.moment)
-    boosts, occasion, paid = boosts_of(held), order.occasion, order.paid
-    terms, paying = order.program.earning, []
-    if occasion is not None:
-        facts = audiences.facts(occasion, ids_of(held), others)
-        reached_by = occasion.reached_by(facts)
-        paying = [each for each in order.paying if each.id in reached_by]
-        terms = services.campaigns.terms(order.program, paying)
-        paid = replace(paid, version=terms_name(order.program.version, paying))
-        credits = decide_order(terms, paid.order, at=paid.at, zone=paid.zone)
-        boosts += tuple(
-            boost
-            for base in bases_of_order(terms, paid.order, credits)
-            for boost in campaigns.of_order(base, facts.country, reached_by)
-        )
-    standings = standing(terms, paid.order, at=paid.at, zone=paid.zone, boosts=boosts)
-    return _Decision(order, paying, replace(paid, boosts=boosts), [each.credit for each in standings])
+    boosts, occasion, paid, program = boosts_of(held), order.occasion, order.paid, order.program
+    reached_by = NO_ONE if occasion is None else audiences.reached_by(occasion, ids_of(held), others)
+    if occasion is None or not reached_by:
+        return _Decision(order, (), replace(paid, boosts=boosts), program.earning)
+    paying = [each for each in order.paying if each.id in reached_by]
+    terms = services.campaigns.terms(program, paying)
+    credits = decide_order(terms, paid.order, at=paid.at, zone=paid.zone)
+    added = tuple(
+        boost
+        for base in bases_of_order(terms, paid.order, credits)
+        for boost in campaigns.of_order(base, occasion.member.country, reached_by)
+    )
+    name = terms_name(program.version, paying)
+    payment = replace(paid, version=name, boosts=(*boosts, *added))
+    return _Decision(order, paying, payment, terms, credits if paying or added else ())
+
+
+def _credits(terms: EarningTerms, paid: OrderPayment) -> list[NewCredit]:
+    """The credits of a payment with those beside them."""
+    standings = standing(terms, paid.order, at=paid.at, zone=paid.zone, boosts=paid.boosts)
+    return [each.credit for each in standings]
 
 
 async def _within_budgets(
@@ -172,7 +185,7 @@ async def _within_budgets(
     """The payments with what budgets leave of their boosts, and without the rules of campaigns that these
     cannot pay.
     """
-    bases = [(each, credit) for each in decided for credit in each.credits if credit.boost is None]
+    bases = [(each, credit) for each in decided for credit in each.bases]
     left = await campaigns.within_budgets(
         conn, [Decided(each.order.member, credit, each.boosts_beside(credit)) for each, credit in bases]
     )

@@ -5,27 +5,24 @@ the note goes when the levels are stored. So of a member without a note the stor
 facts. All of it is read as of one instant.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.direct_sql import DirectStatement
 from engage.domain.keys import MemberKey
+from engage.store.members.joined_ids import joined, rows_of
 from engage.store.tiers.levels import StoredTier
 
 # With more notes than this, reading them costs more than it spares.
 MOST_NOTES: Final = 200
 
-# Of each member: the stored levels, none for a member without facts, NULL where only the facts can say.
+# Of each member: the stored `levels`, none for a member without facts, NULL where only the facts can say.
 # A LIMIT keeps a look at one member from being planned as a scan of all.
-_READ = DirectStatement(
-    text(f"""
+KNOWN_LEVELS: Final = f"""
 WITH notes AS MATERIALIZED (
     SELECT n.program_id, n.member_ids FROM member_changes n
-    WHERE n.program_id = ANY(CAST(:program_ids AS text[])) LIMIT {MOST_NOTES + 1}
+    WHERE n.program_id = ANY(CAST(:level_programs AS text[])) LIMIT {MOST_NOTES + 1}
 )
 SELECT k.program_id, k.member_id, CASE
     WHEN t.levels IS NULL THEN CASE WHEN
@@ -40,15 +37,17 @@ SELECT k.program_id, k.member_id, CASE
     WHEN (SELECT count(*) FROM notes) > {MOST_NOTES} THEN NULL
     WHEN (k.program_id, k.member_id) IN (SELECT n.program_id, unnest(n.member_ids) FROM notes n) THEN NULL
     ELSE t.levels
-END
-FROM unnest(CAST(:program_ids AS text[]), CAST(:member_ids AS text[])) AS k (program_id, member_id)
+END AS levels
+FROM (
+    SELECT k.member_id, (CAST(:level_programs AS text[]))[k.n] AS program_id
+    FROM {rows_of("holders", "numbers_of_holders")}
+) k
 CROSS JOIN LATERAL (
     SELECT CAST(json_agg(json_build_array(
                s.group_id, s.level, s.since, s.value, s.keeps_until, s.counted_by)) AS text) AS levels
     FROM tiers s WHERE s.program_id = k.program_id AND s.member_id = k.member_id
 ) t
-""")  # noqa: S608  # A constant.
-)
+"""  # noqa: S608  # A constant.
 
 
 class _Tier(StoredTier, frozen=True, array_like=True):
@@ -58,17 +57,14 @@ class _Tier(StoredTier, frozen=True, array_like=True):
 _tiers = msgspec.json.Decoder(list[_Tier])
 
 
-async def read_known_levels(
-    conn: AsyncConnection, members: Sequence[MemberKey]
-) -> dict[MemberKey, Sequence[StoredTier]]:
-    """Read the levels of those members of whom they are known; none of those of whom no facts are."""
-    values = {
-        "program_ids": [program_id for program_id, _ in members],
-        "member_ids": [member_id for _, member_id in members],
-    }
-    rows = await _READ.fetch(conn, values)
-    return {
-        (program_id, member_id): _tiers.decode(levels)
-        for program_id, member_id, levels in rows
-        if levels is not None
-    }
+def parameters(members: Iterable[MemberKey]) -> dict[str, Any]:
+    """The parameters of KNOWN_LEVELS."""
+    by_program: dict[str, list[str]] = {}
+    for program_id, member_id in members:
+        by_program.setdefault(program_id, []).append(member_id)
+    holders, numbers = joined(by_program)
+    return {"level_programs": list(by_program), "holders": holders, "numbers_of_holders": numbers}
+
+
+def decode(levels: str) -> Sequence[StoredTier]:
+    return _tiers.decode(levels)
