@@ -42,7 +42,9 @@ async def main(at: datetime, members: int) -> None:
         patch.object(work, "decide_part", waiting(decide.decide_part, connection=1)),
         patch.object(gains, "write_granted", waiting(gains.write_granted, connection=0)),
     ):
-        async with open_services(from_environment(), StoppedClock(at)) as services:
+        settings = from_environment()
+        # It waits for the test as long as that takes.
+        async with open_services(settings, StoppedClock(at), command_timeout_s=None) as services:
             await services.programs.refresh(services.db)
             sys.stdout.write("ready\n")
             sys.stdout.flush()
