@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from engage.api.campaigns import admin
+from engage.api.campaign_actions import admin
 from engage.api.run import run
 from engage.flows.campaigns import act as act_module
 from engage.runtime import idempotency

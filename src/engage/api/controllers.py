@@ -9,6 +9,7 @@ from engage.api.activities.mobile import ActivityController
 from engage.api.activities.shop import EventController
 from engage.api.audit_log.admin import AuditLogController
 from engage.api.backtests.admin import BacktestController
+from engage.api.campaign_actions.admin import CampaignActionController
 from engage.api.campaign_trials.admin import CampaignTrialController
 from engage.api.campaigns.admin import CampaignController
 from engage.api.challenges.mobile import ChallengeController
@@ -70,6 +71,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     ProgramController,
     BacktestController,
     CampaignController,
+    CampaignActionController,
     CampaignTrialController,
     DrawController,
     AdminDrawController,

@@ -1,48 +1,35 @@
-"""Operators write campaigns, approve them, and move them through their life."""
+"""Operators write, read and copy campaigns."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Request, get, post, put
-from litestar.params import PathParameter, QueryParameter
-from msgspec import Meta, Struct, field
+from litestar.params import QueryParameter
+from msgspec import Struct, field
 
 from engage.api.http.answers import JSON, Answer, answer, encode
-from engage.api.http.bodies import check_query, read_empty, read_json
+from engage.api.http.bodies import check_query, read_json
 from engage.api.http.callers import approver_of, opened_programs, operator_idempotency, operator_of
 from engage.api.http.campaign_documents import DOCUMENT_BYTES, etag, if_match, read_document
-from engage.api.http.context import Api
+from engage.api.http.campaign_paths import CampaignIdParameter, ProgramParameter, find
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import APPROVER, OPERATOR, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, name_after, no_cursor
 from engage.api.http.parameters import NOT_GIVEN
 from engage.api.http.problems import FieldError, invalid, invalid_document
 from engage.domain.accounts.period import InvalidPeriod, parse_moment
-from engage.domain.activity import ONE_LINE
 from engage.domain.campaigns.definition import Campaign, CampaignId
-from engage.domain.campaigns.lifecycle import ActionKind, State
+from engage.domain.campaigns.lifecycle import State
 from engage.domain.definitions.definition import Moment
 from engage.domain.document.errors import DocumentError, Problem, shown
 from engage.domain.refusals import UseCase
-from engage.flows.campaigns.act import ActedVersion, act
 from engage.flows.campaigns.campaign import WantedState
 from engage.flows.campaigns.change import WrittenVersion, change, create, duplicate
 from engage.flows.campaigns.overview import CampaignItem, Place, Wanted, list_campaigns
-from engage.flows.campaigns.read import CampaignView, SeveralPrograms, find_campaign, show_campaign
+from engage.flows.campaigns.read import CampaignView, show_campaign
 from engage.flows.campaigns.report import CampaignReport, report_campaign
-from engage.store.api_keys import ApiKey
-from engage.store.campaigns.versions import CampaignKey
 
-CampaignIdParameter = Annotated[str, PathParameter(description="The id of the campaign.")]
-ProgramParameter = Annotated[
-    str,
-    QueryParameter(
-        name="program",
-        description="The campaign's program. Needed only where several programs have this id.",
-        max_length=32,
-    ),
-]
 ProgramOfList = Annotated[
     str, QueryParameter(name="program", description="Only of this program.", max_length=32)
 ]
@@ -75,9 +62,6 @@ UntilParameter = Annotated[
 VersionParameter = Annotated[
     int, QueryParameter(name="version", description="A version, or 0 for the newest.", ge=0, le=1_000_000)
 ]
-Reason = Annotated[
-    str, Meta(min_length=1, max_length=500, pattern=ONE_LINE, description="1 to 500 characters on one line")
-]
 
 
 class CampaignVersion(Struct, frozen=True):
@@ -95,12 +79,6 @@ class CampaignPage(Struct, frozen=True):
     next_cursor: str | None
 
 
-class RejectionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The changes that the authors have to make. They are kept with the campaign."""
-
-    reason: Reason
-
-
 class DuplicateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The id of the copy, and when it begins, if not when the campaign does: its other times are moved with
     that.
@@ -110,10 +88,7 @@ class DuplicateRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     from_: Moment | None = field(name="from", default=None)
 
 
-_rejection = msgspec.json.Decoder(RejectionRequest)
 _duplicate = msgspec.json.Decoder(DuplicateRequest)
-
-_EFFECTIVE: Final = "The state once this is in force, which it is in every process within 2 s."
 
 
 class CampaignController(Controller):
@@ -187,7 +162,7 @@ class CampaignController(Controller):
         """With all its versions and what was done with them. `live` is what is scheduled or runs."""
         api, key = await approver_of(request.scope)
         check_query(request, "program", "version")
-        found = await _find(api, key, campaign_id, program)
+        found = await find(api, key, campaign_id, program)
         view = await show_campaign(api.services, found, version or None)
         headers = [etag(view.version, view.revision), (b"cache-control", b"no-store"), *JSON]
         return Answer(encode(view), headers, 200)
@@ -209,7 +184,7 @@ class CampaignController(Controller):
         """Of all versions so far, without what was taken back. One that was never approved has none."""
         api, key = await operator_of(request.scope)
         check_query(request, "program")
-        found = await _find(api, key, campaign_id, program)
+        found = await find(api, key, campaign_id, program)
         return answer(await report_campaign(api.services, found))
 
     @put(
@@ -259,7 +234,7 @@ class CampaignController(Controller):
         api, key = await operator_of(request.scope)
         check_query(request, "program")
         wanted = await read_json(request, _duplicate)
-        found = await _find(api, key, campaign_id, program)
+        found = await find(api, key, campaign_id, program)
         once = keyed(request.scope, _changed)
         try:
             copy = await duplicate(
@@ -268,147 +243,6 @@ class CampaignController(Controller):
             return _changed(copy)
         except DocumentError as error:
             raise invalid_document(error.problems) from None
-
-    @post(
-        "/{campaign_id:str}/submit",
-        status_code=200,
-        security=(OPERATOR,),
-        operation_id="submitCampaign",
-        summary="Submit a draft",
-        response_description="It waits for an approval.",
-        opt=contract(UseCase.SUBMIT_CAMPAIGN, repeat=Repeat.KEY),
-    )
-    async def submit(
-        self,
-        request: Request[Any, Any, Any],
-        campaign_id: CampaignIdParameter,
-        program: ProgramParameter = NOT_GIVEN,
-    ) -> Answer[ActedVersion]:
-        """The document is validated once more, as the program may have changed. Its examples are played."""
-        return await _act(request, campaign_id, program, "submitted")
-
-    @post(
-        "/{campaign_id:str}/approve",
-        status_code=200,
-        security=(APPROVER,),
-        operation_id="approveCampaign",
-        summary="Approve a submitted version",
-        response_description=_EFFECTIVE,
-        opt=contract(UseCase.APPROVE_CAMPAIGN, repeat=Repeat.KEY),
-    )
-    async def approve(
-        self,
-        request: Request[Any, Any, Any],
-        campaign_id: CampaignIdParameter,
-        program: ProgramParameter = NOT_GIVEN,
-    ) -> Answer[ActedVersion]:
-        """By somebody who did not write it. It replaces the version that is in force, and never reaches into
-        the past.
-        """
-        return await _act(request, campaign_id, program, "approved")
-
-    @post(
-        "/{campaign_id:str}/reject",
-        status_code=200,
-        security=(APPROVER,),
-        operation_id="rejectCampaign",
-        summary="Reject a submitted version",
-        response_description="It is a draft again.",
-        opt=contract(UseCase.MOVE_CAMPAIGN, body=RejectionRequest, repeat=Repeat.KEY),
-    )
-    async def reject(
-        self,
-        request: Request[Any, Any, Any],
-        campaign_id: CampaignIdParameter,
-        program: ProgramParameter = NOT_GIVEN,
-    ) -> Answer[ActedVersion]:
-        """With what its authors have to change."""
-        api, key = await approver_of(request.scope)
-        check_query(request, "program")
-        reason = (await read_json(request, _rejection)).reason
-        found = await _find(api, key, campaign_id, program)
-        once = keyed(request.scope, answer)
-        acted = await act(api.services, found, "rejected", operator=key.operator, reason=reason, keyed=once)
-        return answer(acted)
-
-    @post(
-        "/{campaign_id:str}/pause",
-        status_code=200,
-        security=(OPERATOR,),
-        operation_id="pauseCampaign",
-        summary="Pause a campaign",
-        response_description=_EFFECTIVE,
-        opt=contract(UseCase.MOVE_CAMPAIGN, repeat=Repeat.KEY),
-    )
-    async def pause(
-        self,
-        request: Request[Any, Any, Any],
-        campaign_id: CampaignIdParameter,
-        program: ProgramParameter = NOT_GIVEN,
-    ) -> Answer[ActedVersion]:
-        """It pays nothing for activities while it is paused, whenever they are reported."""
-        return await _act(request, campaign_id, program, "paused")
-
-    @post(
-        "/{campaign_id:str}/resume",
-        status_code=200,
-        security=(OPERATOR,),
-        operation_id="resumeCampaign",
-        summary="Resume a paused campaign",
-        response_description=_EFFECTIVE,
-        opt=contract(UseCase.MOVE_CAMPAIGN, repeat=Repeat.KEY),
-    )
-    async def resume(
-        self,
-        request: Request[Any, Any, Any],
-        campaign_id: CampaignIdParameter,
-        program: ProgramParameter = NOT_GIVEN,
-    ) -> Answer[ActedVersion]:
-        """It goes on until its end, which the pause does not move."""
-        return await _act(request, campaign_id, program, "resumed")
-
-    @post(
-        "/{campaign_id:str}/end",
-        status_code=200,
-        security=(OPERATOR,),
-        operation_id="endCampaign",
-        summary="End a campaign",
-        response_description=_EFFECTIVE,
-        opt=contract(UseCase.MOVE_CAMPAIGN, repeat=Repeat.KEY),
-    )
-    async def end(
-        self,
-        request: Request[Any, Any, Any],
-        campaign_id: CampaignIdParameter,
-        program: ProgramParameter = NOT_GIVEN,
-    ) -> Answer[ActedVersion]:
-        """For good: a copy of it can begin anew. Where no version was approved, the draft is withdrawn."""
-        return await _act(request, campaign_id, program, "ended")
-
-
-async def _act(
-    request: Request[Any, Any, Any], campaign_id: str, program: str, kind: ActionKind
-) -> Answer[ActedVersion]:
-    api, key = await (approver_of if kind == "approved" else operator_of)(request.scope)
-    check_query(request, "program")
-    await read_empty(request)
-    expected = if_match(request, required=False)
-    found = await _find(api, key, campaign_id, program)
-    once = keyed(request.scope, answer)
-    try:
-        return answer(
-            await act(api.services, found, kind, operator=key.operator, expected=expected, keyed=once)
-        )
-    except DocumentError as error:
-        raise invalid_document(error.problems) from None
-
-
-async def _find(api: Api, key: ApiKey, campaign_id: str, program: str) -> CampaignKey:
-    """Raises Refusal not_found, other_program, or invalid_request where the program is needed."""
-    try:
-        return await find_campaign(api.services, opened_programs(api, key, program), campaign_id)
-    except SeveralPrograms:
-        raise invalid(FieldError("program", "needed: campaigns of several programs have this id")) from None
 
 
 def _moment(text: str, field: str, *, end: bool) -> datetime | None:

@@ -103,14 +103,7 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
         )
         async def add(self, request: Request[Any, Any, Any]) -> Answer[DefinitionVersion]:
             """The document names its `program`. Problems are listed, all of them."""
-            api, key = await operator_of(request.scope)
-            definition = await _read(request, kind)
-            key.check(definition.program or "")
-            try:
-                added = await add_definition(api.services, kind, definition, operator=key.name)
-            except DocumentError as error:
-                raise invalid_document(error.problems) from None
-            return _version(added, 201)
+            return await _add(request, kind)
 
         @put(
             "/{definition_id:str}",
@@ -125,26 +118,43 @@ def definition_controller(kind: DefinitionKind[D]) -> type[Controller]:
             """The whole document. `If-Match` is the ETag of the version that the caller has read. What began
             under it goes on under it.
             """
-            api, key = await operator_of(request.scope)
-            expected = _if_match(request)
-            definition = await _read(request, kind)
-            key.check(definition.program or "")
-            if definition.id != definition_id:
-                found = Problem("id", f"{shown(definition_id)}, as in the path", shown(definition.id))
-                raise invalid_document([found])
-            try:
-                changed = await change_definition(
-                    api.services, kind, definition, expected_version=expected, operator=key.name
-                )
-            except DocumentError as error:
-                raise invalid_document(error.problems) from None
-            return _version(changed, 200)
+            return await _change(request, kind, definition_id)
 
     DefinitionController.__name__ = f"{operation}DefinitionController"
     return DefinitionController
 
 
 CONTROLLERS: Final = tuple(definition_controller(kind) for kind in KINDS if kind.by_operators)
+
+
+async def _add(request: Request[Any, Any, Any], kind: DefinitionKind[D]) -> Answer[DefinitionVersion]:
+    api, key = await operator_of(request.scope)
+    definition = await _read(request, kind)
+    key.check(definition.program or "")
+    try:
+        added = await add_definition(api.services, kind, definition, operator=key.name)
+    except DocumentError as error:
+        raise invalid_document(error.problems) from None
+    return _version(added, 201)
+
+
+async def _change(
+    request: Request[Any, Any, Any], kind: DefinitionKind[D], definition_id: str
+) -> Answer[DefinitionVersion]:
+    api, key = await operator_of(request.scope)
+    expected = _if_match(request)
+    definition = await _read(request, kind)
+    key.check(definition.program or "")
+    if definition.id != definition_id:
+        found = Problem("id", f"{shown(definition_id)}, as in the path", shown(definition.id))
+        raise invalid_document([found])
+    try:
+        changed = await change_definition(
+            api.services, kind, definition, expected_version=expected, operator=key.name
+        )
+    except DocumentError as error:
+        raise invalid_document(error.problems) from None
+    return _version(changed, 200)
 
 
 async def _read(request: Request[Any, Any, Any], kind: DefinitionKind[D]) -> D:

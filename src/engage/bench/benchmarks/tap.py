@@ -198,11 +198,15 @@ def _few(env: Environment) -> int:
 
 
 def _figures(results: Results, cold: LoadResult, ceiling: LoadResult) -> list[Figure]:
+    return [*_comparisons(results), *_reactions(results), *_others(results, cold, ceiling)]
+
+
+def _comparisons(results: Results) -> list[Figure]:
+    """Taps beside what they are compared with, each in turn."""
     taps, empty, unbatched = (
         [result.rate for result in loads] for loads in (results.taps, results.empty, results.unbatched)
     )
     engaged = [result.rate for result in results.engaged]
-    busy = max(result.busy_s / result.seconds for result in results.empty)
     p99_ms = max(result.p99_s for result in results.taps) * 1000
     return [
         compare(
@@ -235,17 +239,26 @@ def _figures(results: Results, cold: LoadResult, ceiling: LoadResult) -> list[Fi
             at_least=MIN_RATIO_TO_PLAIN,
             note=f"{spread(engaged)}; reactions done in these seconds too",
         ),
-        # With few taps all reactions are done before the last tap.
-        *(
-            Figure(
-                benchmark="tap",
-                what="members a second for whom all reactions are done, after the taps",
-                value=median(rates),
-                unit="members/s",
-            )
-            for rates in (results.reactions,)
-            if rates
-        ),
+    ]
+
+
+def _reactions(results: Results) -> list[Figure]:
+    """With few taps all reactions are done before the last tap."""
+    if not results.reactions:
+        return []
+    return [
+        Figure(
+            benchmark="tap",
+            what="members a second for whom all reactions are done, after the taps",
+            value=median(results.reactions),
+            unit="members/s",
+        )
+    ]
+
+
+def _others(results: Results, cold: LoadResult, ceiling: LoadResult) -> list[Figure]:
+    busy = max(result.busy_s / result.seconds for result in results.empty)
+    return [
         Figure(
             benchmark="tap",
             what="first requests of members",
