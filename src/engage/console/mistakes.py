@@ -18,6 +18,14 @@ class Mistake(Struct, frozen=True):
     line: int | None
 
 
+class Refused(Exception):
+    """A document that is not valid, with all that is wrong about it."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("; ".join(mistake.message for mistake in mistakes))
+        self.mistakes = mistakes
+
+
 def mistakes_of(text: str, problems: Iterable[Problem]) -> list[Mistake]:
     return [Mistake(each.path, each.mistake, line_of(text, each.path)) for each in problems]
 

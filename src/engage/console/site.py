@@ -21,6 +21,7 @@ from engage.console.campaigns.pages import CAMPAIGNS
 from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
 from engage.console.cookies import language_of
 from engage.console.corrections.pages import CorrectionController
+from engage.console.definitions.pages import CONTROLLERS as DEFINITIONS
 from engage.console.keys.pages import KeyController
 from engage.console.members.account import MemberAccountController
 from engage.console.members.changes import MemberChangeController
@@ -29,6 +30,7 @@ from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
 from engage.console.programs.pages import ProgramController
 from engage.console.rendering import page
+from engage.console.rewards.pages import RewardController
 from engage.console.sign_in.pages import AccountController, ProviderController, SignInController
 from engage.domain.refusals import Refusal, Unavailable
 from engage.messages.refusals import refusal_message
@@ -42,6 +44,8 @@ _CONTROLLERS: Final = (
     AccountController,
     ProviderController,
     *CAMPAIGNS,
+    RewardController,
+    *DEFINITIONS,
     ProgramController,
     OperatorController,
     KeyController,

@@ -8,10 +8,11 @@ from litestar import Controller, get, post
 from litestar.params import PathParameter
 from litestar.response import Redirect, Response
 
-from engage.console.campaigns.documents import Mistake, refused
+from engage.console.campaigns.documents import refused
 from engage.console.campaigns.found import find_page, path_of
 from engage.console.context import HtmlRequest, Visitor, visitor_of
 from engage.console.forms import do_once, read_form
+from engage.console.mistakes import Mistake
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.campaigns.parse import from_value

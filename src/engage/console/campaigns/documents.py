@@ -5,15 +5,14 @@ from datetime import date, datetime, time
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from engage.console.forms import Form
+from engage.console.mistakes import Refused, mistakes_of
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.parse import from_value
 from engage.domain.document.compact import compact
 from engage.domain.document.decoding import JSON, TOML, Notation
 from engage.domain.document.errors import DocumentError, Problem
-from engage.domain.document.lines import line_of
 from engage.domain.program.parse import toml_table
 from engage.flows.campaigns.check import check_document, check_rest
 from engage.runtime.services import Services
@@ -28,22 +27,6 @@ _BOOST_NUMBERS: Final = ("multiply", "add", "min_amount_minor")
 
 # Boosts that the form shows at most; a document may have more.
 BOOSTS_IN_FORM: Final = 12
-
-
-class Mistake(Struct, frozen=True):
-    """A mistake, at a field, and in a text at a line."""
-
-    field: str
-    message: str
-    line: int | None
-
-
-class Refused(Exception):
-    """A document that is not valid, with all that is wrong about it."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("; ".join(mistake.message for mistake in mistakes))
-        self.mistakes = mistakes
 
 
 def text_of(document: Campaign) -> str:
@@ -66,7 +49,7 @@ async def read_fields(services: Services, value: Mapping[str, Any]) -> Campaign:
 
 
 def refused(problems: Iterable[Problem], text: str = "") -> Refused:
-    return Refused([Mistake(each.path, each.mistake, line_of(text, each.path)) for each in problems])
+    return Refused(mistakes_of(text, problems))
 
 
 async def _read(services: Services, value: dict[str, Any], notation: Notation, text: str) -> Campaign:

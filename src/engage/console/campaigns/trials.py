@@ -10,11 +10,12 @@ from litestar import Controller, get, post
 from litestar.params import PathParameter
 from litestar.response import Response
 
-from engage.console.campaigns.documents import Mistake, refused
+from engage.console.campaigns.documents import refused
 from engage.console.campaigns.found import Page, find_page, path_of
 from engage.console.campaigns.surroundings import markets_of, rules_of
 from engage.console.context import HtmlRequest, Visitor, visitor_of
 from engage.console.forms import Form, read_form
+from engage.console.mistakes import Mistake
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.activity import RuleActivity

@@ -11,8 +11,6 @@ from msgspec import Struct
 
 from engage.console.campaigns.documents import (
     BOOSTS_IN_FORM,
-    Mistake,
-    Refused,
     read_fields,
     read_text,
     refused,
@@ -23,6 +21,7 @@ from engage.console.campaigns.found import find, path_of
 from engage.console.campaigns.surroundings import markets_of, rules_of
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import do_once, read_form
+from engage.console.mistakes import Mistake, Refused
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.campaigns.definition import MEMBER_ZONE, WEEKDAYS, Campaign

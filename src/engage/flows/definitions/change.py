@@ -14,6 +14,7 @@ from engage.domain.refusals import Code, Refusal
 from engage.flows.definitions.read import DefinitionDocument, document_of, newest_programs
 from engage.runtime.database import transaction
 from engage.runtime.definition_cache import OPERATORS_VERSION, Versioned, of_documents
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.services import Services
 from engage.store import audit_log
 from engage.store import definitions as store
@@ -22,22 +23,29 @@ from engage.store.campaigns.versions import read_with_parts
 
 
 async def add_definition(
-    services: Services, kind: DefinitionKind[D], definition: D, *, operator: str
+    services: Services,
+    kind: DefinitionKind[D],
+    definition: D,
+    *,
+    operator: str,
+    keyed: Keyed[DefinitionDocument] | None = None,
 ) -> DefinitionDocument:
     """Add the first version of a definition to the program that it names.
 
-    Raises DocumentError; Refusal exists; Unavailable.
+    Raises DocumentError; Refusal exists, request_in_flight; Unavailable.
     """
     program_id = _check(services, kind, definition)
     if definition.id in of_documents(services.programs.versions(program_id), kind):
         raise Refusal(Code.EXISTS, id=definition.id)
     async with transaction(services.db) as conn:
+        await claim(conn, keyed)
         await store.lock(conn)
         if await store.read_newest(conn, program_id, kind.name, definition.id) is not None:
             raise Refusal(Code.EXISTS, id=definition.id)
         if definition.id in await _ids_in_campaigns(conn, program_id, kind):
             raise Refusal(Code.EXISTS, id=definition.id)
         added = await _add(services, conn, kind, program_id, definition, None, operator=operator)
+        await keep(conn, keyed, added)
     await services.definitions.refresh(services.db)
     return added
 
@@ -49,17 +57,19 @@ async def change_definition(
     *,
     expected_version: int | None,
     operator: str,
+    keyed: Keyed[DefinitionDocument] | None = None,
 ) -> DefinitionDocument:
     """Add a new version, for what begins from now on. `expected_version` is the number of the one that the
     caller has seen; None is no version.
 
-    Raises DocumentError; Refusal not_found, of_a_document, changed_meanwhile; Unavailable.
+    Raises DocumentError; Refusal not_found, of_a_document, changed_meanwhile, request_in_flight; Unavailable.
     """
     program_id = _check(services, kind, definition)
     of_document = of_documents(services.programs.versions(program_id), kind).get(definition.id)
     if of_document is not None:
         raise Refusal(Code.OF_A_DOCUMENT, id=definition.id, version=of_document)
     async with transaction(services.db) as conn:
+        await claim(conn, keyed)
         await store.lock(conn)
         newest = await store.read_newest(conn, program_id, kind.name, definition.id)
         if newest is None:
@@ -72,6 +82,7 @@ async def change_definition(
                 difference=differences(msgspec.to_builtins(yours), msgspec.to_builtins(theirs)),
             )
         added = await _add(services, conn, kind, program_id, definition, newest, operator=operator)
+        await keep(conn, keyed, added)
     await services.definitions.refresh(services.db)
     return added
 

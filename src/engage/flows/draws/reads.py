@@ -56,6 +56,14 @@ class DrawView(DrawSummary, frozen=True, kw_only=True):
     my_entry: DrawEntry | None
 
 
+class BegunDraw(Struct, frozen=True):
+    """A draw as operators see it. `winners` are numbers, in the order in which they were drawn."""
+
+    row: DrawRow
+    entries: int
+    winners: list[int]
+
+
 async def list_draws(
     services: Services, program_id: str, member_id: str, *, language: str
 ) -> list[DrawSummary]:
@@ -120,6 +128,11 @@ async def read_certificate(services: Services, program_id: str, member_id: str, 
     Raises Refusal unknown_member, not_found; Unavailable.
     """
     await services.members.get(services.db, program_id, member_id)
+    return await read_certificate_of_draw(services, program_id, draw_id)
+
+
+async def read_certificate_of_draw(services: Services, program_id: str, draw_id: str) -> bytes:
+    """The same for operators. Raises Refusal not_found; Unavailable."""
     check_id(draw_id)
     async with transaction(services.db) as conn:
         row = await store.read_draw(conn, (program_id, draw_id))
@@ -129,6 +142,28 @@ async def read_certificate(services: Services, program_id: str, member_id: str, 
         winners = await read_winners(conn, row.key) if row.state == "drawn" else None
     certificate = certificate_of(row, [], _chain(row), winners)
     return msgspec.json.encode(msgspec.structs.replace(certificate, entries=msgspec.Raw(listed)))
+
+
+async def list_begun(services: Services, programs: Sequence[str]) -> list[BegunDraw]:
+    """The draws of these programs that somebody has entered, those that close last first.
+
+    Raises Unavailable.
+    """
+    async with transaction(services.db) as conn:
+        found = await store.read_draws(conn, programs)
+        counted = [await _count(conn, row) for row in found]
+    return [BegunDraw(row, entries, []) for row, entries in zip(found, counted, strict=True)]
+
+
+async def find_begun(services: Services, program_id: str, draw_id: str) -> BegunDraw | None:
+    """A draw that somebody has entered, with its winners. Raises Refusal not_found for no id; Unavailable."""
+    check_id(draw_id)
+    async with transaction(services.db) as conn:
+        row = await store.read_draw(conn, (program_id, draw_id))
+        if row is None:
+            return None
+        winners = await read_winners(conn, row.key) if row.state == "drawn" else []
+        return BegunDraw(row, await _count(conn, row), winners)
 
 
 async def list_entries(

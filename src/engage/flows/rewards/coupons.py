@@ -15,6 +15,7 @@ from engage.domain.rewards.coupon_codes import read_code
 from engage.domain.rewards.coupon_state import state_at
 from engage.ledger.accounts import lock_balances
 from engage.runtime.database import transaction
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.services import Services
 from engage.store import audit_log
 from engage.store.audit_log import AuditEntry
@@ -87,14 +88,23 @@ async def expire_coupons(services: Services, *, now: datetime, on_time: bool = F
             return total
 
 
-async def void_coupon(services: Services, program_id: str, typed: str, *, operator: str) -> CouponView:
+async def void_coupon(
+    services: Services,
+    program_id: str,
+    typed: str,
+    *,
+    operator: str,
+    keyed: Keyed[CouponView] | None = None,
+) -> CouponView:
     """Void a coupon or an F-code, so that nobody can use it. Repeating it changes nothing. The points are not
     given back.
 
-    Raises Refusal unknown_coupon; coupon_closed, also while a checkout has applied it; Unavailable.
+    Raises Refusal unknown_coupon; coupon_closed, also while a checkout has applied it; request_in_flight;
+    Unavailable.
     """
     now = services.clock.now()
     async with transaction(services.db) as conn:
+        await claim(conn, keyed)
         coupon = await lock_coupon(conn, program_id, typed)
         if coupon.state != "void":
             _check_issued(coupon, now)
@@ -111,7 +121,9 @@ async def void_coupon(services: Services, program_id: str, typed: str, *, operat
             )
             await audit_log.write(conn, entry)
             coupon = voided
-    return views(services, program_id, [coupon])[0]
+        (voided_view,) = views(services, program_id, [coupon])
+        await keep(conn, keyed, voided_view)
+    return voided_view
 
 
 async def redeem_f_code(

@@ -18,6 +18,9 @@ from engage.schema.balances import balances
 from engage.schema.draws import draw_entries, draws
 from engage.schema.rows import Batch, columns, from_row, select_list
 
+# The newest draws, for a list.
+MOST_LISTED = 500
+
 
 class DrawRow(msgspec.Struct, frozen=True, kw_only=True):
     """A draw as it began: `version` is that of its definition. Prizes that are `reserved` were taken from a
@@ -200,6 +203,14 @@ async def read_draw(conn: AsyncConnection, key: DrawKey) -> DrawRow | None:
     query = select(*columns(draws, DrawRow)).where(c.program_id == key[0], c.draw_id == key[1])
     row = (await conn.execute(query)).first()
     return None if row is None else from_row(DrawRow, row)
+
+
+async def read_draws(conn: AsyncConnection, program_ids: Sequence[str]) -> list[DrawRow]:
+    """Read the draws of these programs that somebody has entered, those that close last first."""
+    c = draws.c
+    query = select(*columns(draws, DrawRow)).where(c.program_id.in_(program_ids))
+    newest = query.order_by(c.closes_at.desc(), c.program_id, c.draw_id).limit(MOST_LISTED)
+    return [from_row(DrawRow, row) for row in await conn.execute(newest)]
 
 
 async def read_open_draws(conn: AsyncConnection, program_id: str) -> list[DrawRow]:

@@ -1,0 +1,1 @@
+"""Rewards and what is left of them; codes that are void."""
