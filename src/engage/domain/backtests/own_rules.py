@@ -49,7 +49,9 @@ class OwnRules:
         found = [
             self._stored(credit, number, new, kept)
             for number, (new, kept) in enumerate(self._decided(credit, activity, terms), start=1)
-            if new.unit == POINTS and terms.campaigns.get(new.rule_id) == self._campaign
+            if new.unit == POINTS
+            and terms.campaigns.get(new.rule_id) == self._campaign
+            and new.source_key not in self.source_keys
         ]
         self.source_keys |= {each.source_key for each in found}
         return found
