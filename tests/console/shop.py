@@ -1,6 +1,7 @@
 """A shop with members and orders, for pages of the console about them."""
 
 from itertools import count
+from typing import Any
 
 from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.register import MemberRegistration, register_member
@@ -24,11 +25,17 @@ async def new_member(
     phone: str | None = None,
     cards: list[str] | None = None,
     program: str = PROGRAM,
+    **details: Any,
 ) -> str:
     """Register a member with active points, and return the id."""
     member_id = f"ann-{next(_numbers)}"
     registration = MemberRegistration(
-        member_id=member_id, program=program, country="ES", phone=phone, card_numbers=cards or []
+        member_id=member_id,
+        program=program,
+        country="ES",
+        phone=phone,
+        card_numbers=cards or [],
+        **details,
     )
     await register_member(services, registration)
     if points:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engage.clock import Clock
+from engage.domain.identity import Operator
 from engage.flows.members.register import MemberRegistration, RegisteredMember, register_member
 from engage.flows.referrals.claim import claim_referral
 from engage.flows.referrals.my_referral import read_my_referral
@@ -14,14 +15,13 @@ from engage.flows.referrals.settle import settle_due_referrals
 from engage.flows.scheduled.reactions import react_due
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.store.api_keys import ApiKey
 from tests.support import orders
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
 from tests.support.programs import services_with
 
 PROGRAM = orders.PROGRAM
-OPERATOR_KEY = ApiKey("key-1", "operator", ("admin",), None)
+OPERATOR = Operator("key-1", "operator")
 HOLD = 7 * DAY
 
 BASE = orders.DOCUMENT.replace(

@@ -23,6 +23,8 @@ SECTIONS: Final = (
     Section("campaigns", Permission.VIEW),
     Section("members", Permission.READ_MEMBERS),
     Section("corrections", Permission.READ_MEMBERS),
+    Section("referrals", Permission.READ_MEMBERS),
+    Section("withdrawals", Permission.PAY),
     Section("rewards", Permission.VIEW),
     Section("quizzes", Permission.VIEW),
     Section("draws", Permission.VIEW),

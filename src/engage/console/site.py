@@ -29,9 +29,11 @@ from engage.console.members.search import MemberSearchController
 from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
 from engage.console.programs.pages import ProgramController
+from engage.console.referrals.pages import ReferralController
 from engage.console.rendering import page
 from engage.console.rewards.pages import RewardController
 from engage.console.sign_in.pages import AccountController, ProviderController, SignInController
+from engage.console.withdrawals.pages import WithdrawalController
 from engage.domain.refusals import Refusal, Unavailable
 from engage.messages.refusals import refusal_message
 
@@ -54,6 +56,8 @@ _CONTROLLERS: Final = (
     MemberAccountController,
     MemberChangeController,
     CorrectionController,
+    ReferralController,
+    WithdrawalController,
 )
 
 log = structlog.get_logger()

@@ -26,7 +26,7 @@ from tests.support.database import logged, rows
 from tests.support.referrals import (
     BY_REGISTRATION,
     HOLD,
-    OPERATOR_KEY,
+    OPERATOR,
     PROGRAM,
     counts,
     counts_of,
@@ -59,7 +59,7 @@ async def erase(services: Services, member_id: str) -> None:
 async def decide(services: Services, decision: str, reason: str | None = None) -> str:
     found = await referral(services)
     decided = await decide_referral(
-        services, found.id, "approve" if decision == "approve" else "reject", key=OPERATOR_KEY, reason=reason
+        services, found.id, "approve" if decision == "approve" else "reject", operator=OPERATOR, reason=reason
     )
     return decided.state
 
@@ -276,7 +276,7 @@ async def test_an_operator_rejects_and_nothing_is_paid(services: Services) -> No
 
 async def test_a_referral_that_does_not_exist_is_not_found(services: Services) -> None:
     with pytest.raises(Refusal) as refused:
-        await decide_referral(services, new_id(), "approve", key=OPERATOR_KEY, reason=None)
+        await decide_referral(services, new_id(), "approve", operator=OPERATOR, reason=None)
     assert (refused.value.code, refused.value.status) == ("not_found", 404)
 
 
@@ -289,7 +289,7 @@ async def test_any_number_of_workers_pay_a_referral_once(services: Services, set
         answers = await asyncio.gather(
             *(settle_due_referrals(process, now=now) for process in (services, other) for _ in range(5)),
             *(
-                decide_referral(process, found.id, "approve", key=OPERATOR_KEY, reason=None)
+                decide_referral(process, found.id, "approve", operator=OPERATOR, reason=None)
                 for process in (services, other)
             ),
             return_exceptions=True,

@@ -14,8 +14,9 @@ from engage.api.http.callers import opened_programs, operator_idempotency, opera
 from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before
 from engage.api.http.parameters import NOT_GIVEN
+from engage.domain.identity import Operator
 from engage.domain.refusals import UseCase
-from engage.flows.referrals.queue import ReferralView, decide_referral, read_one, read_queue
+from engage.flows.referrals.queue import ReferralView, decide_referral, read_one, read_queue, view
 
 ReferralIdParameter = Annotated[UUID, PathParameter(description="The id of the referral.")]
 StateParameter = Annotated[
@@ -140,5 +141,8 @@ async def _decide(
     body = await read_body(request.scope, request.receive)
     wanted = decode(body, _decision) if body else _NO_REASON
     key.check((await read_one(api.services, referral_id)).program)
-    decided = await decide_referral(api.services, referral_id, decision, key=key, reason=wanted.reason)
-    return answer(decided)
+    operator = Operator(key.id, key.name)
+    decided = await decide_referral(
+        api.services, referral_id, decision, operator=operator, reason=wanted.reason
+    )
+    return answer(await view(api.services, decided))

@@ -71,6 +71,11 @@ class Withdrawal(Struct, frozen=True, kw_only=True):
     def closed(self) -> bool:
         return self.state in ("settled", "failed")
 
+    @property
+    def waits_for_operator(self) -> bool:
+        """Return whether an operator can say how it went: it is paid in cash, or its provider is silent."""
+        return not self.closed and (self.method == "cash" or self.state == "unknown")
+
 
 # Outcomes that a provider reports for a request to pay, or for an inquiry.
 

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from engage.domain.identity import Operator
 from engage.domain.referrals.definition import Condition, ReferralTerms, Side
 from engage.domain.referrals.referral import Flag, Referral, State, approve, reject
 from engage.domain.refusals import Code, Refusal
 from engage.flows.referrals.settle import Decision, settle_referral
 from engage.flows.referrals.terms import terms_of
 from engage.runtime.database import transaction
+from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
-from engage.store.api_keys import ApiKey
 from engage.store.referrals.referrals import list_referrals, read_referral
 
 
@@ -34,8 +35,8 @@ class SideView(Struct, frozen=True, kw_only=True):
 
 class ReferralView(Struct, frozen=True, kw_only=True):
     """A referral. `flags`: what friend and advocate have in common, or that the friend's account is a merged
-    one. `due_at`: when something will be paid next. `decided_by` is the operator's key, null where nobody has
-    decided by hand.
+    one. `due_at`: when something will be paid next. `decided_by` is the id of the operator or of their key,
+    null where nobody has decided by hand.
     """
 
     id: UUID
@@ -65,7 +66,7 @@ async def read_queue(
     """Read a page of referrals of these programs, newest first. Raises Unavailable."""
     async with transaction(services.db) as conn:
         found = await list_referrals(conn, program_ids, state=state, before=before, limit=limit)
-    return [await _view(services, referral) for referral in found]
+    return [await view(services, referral) for referral in found]
 
 
 async def read_one(services: Services, id_: UUID) -> ReferralView:
@@ -74,7 +75,7 @@ async def read_one(services: Services, id_: UUID) -> ReferralView:
         referral = await read_referral(conn, id_)
     if referral is None:
         raise Refusal(Code.NOT_FOUND)
-    return await _view(services, referral)
+    return await view(services, referral)
 
 
 async def decide_referral(
@@ -82,22 +83,26 @@ async def decide_referral(
     id_: UUID,
     decision: Literal["approve", "reject"],
     *,
-    key: ApiKey,
+    operator: Operator,
     reason: str | None,
-) -> ReferralView:
-    """Approve or reject a referral that is pending or flagged. The same again changes nothing. `key` is the
-    operator's.
+    keyed: Keyed[Referral] | None = None,
+) -> Referral:
+    """Approve or reject a referral that is pending or flagged. The same again changes nothing.
 
-    Raises Refusal not_found; referral_closed where it was decided the other way; Unavailable.
+    Raises Refusal not_found; referral_closed where it was decided the other way, request_in_flight;
+    Unavailable.
     """
     now = services.clock.now()
-    decide = partial(approve if decision == "approve" else reject, operator=key.id, reason=reason, at=now)
-    return await _view(
-        services, await settle_referral(services, id_, now=now, decision=Decision(decide, key.name))
+    decide = partial(
+        approve if decision == "approve" else reject, operator=operator.id, reason=reason, at=now
+    )
+    return await settle_referral(
+        services, id_, now=now, decision=Decision(decide, operator.name), keyed=keyed
     )
 
 
-async def _view(services: Services, referral: Referral) -> ReferralView:
+async def view(services: Services, referral: Referral) -> ReferralView:
+    """Raises Unavailable."""
     _, terms = await terms_of(services, referral)
     return ReferralView(
         id=referral.id,

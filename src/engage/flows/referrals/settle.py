@@ -34,6 +34,7 @@ from engage.flows.referrals.terms import terms_of, zone_in
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.clawback import Removal, claw_back
 from engage.runtime.database import transaction
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.reactions import Reaction
@@ -120,17 +121,25 @@ REFERRALS: Final = Reaction("referrals", react_to_members)
 
 
 async def settle_referral(
-    services: Services, id_: UUID, *, now: datetime, decision: Decision | None = None
+    services: Services,
+    id_: UUID,
+    *,
+    now: datetime,
+    decision: Decision | None = None,
+    keyed: Keyed[Referral] | None = None,
 ) -> Referral:
     """Bring a referral to what follows from all that is known, after an operator has decided, if one has.
 
-    Raises Refusal not_found, and those of the decision; Unavailable.
+    Raises Refusal not_found, request_in_flight, and those of the decision; Unavailable.
     """
     for _ in range(ATTEMPTS):
         async with open_posting(services, cause="referral") as posting:
+            await claim(posting.conn, keyed)
             both = await _lock(services, posting.conn, id_)
             if both is not None:
-                return await _settle(services, posting, both, now=now, decision=decision)
+                settled = await _settle(services, posting, both, now=now, decision=decision)
+                await keep(posting.conn, keyed, settled)
+                return settled
     raise Unavailable("member")
 
 

@@ -1,5 +1,6 @@
 """Withdrawals as members and operators see them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from engage.domain.withdrawals.withdrawal import State, Withdrawal
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
+from engage.store.withdrawals.withdrawals import ComparedWithdrawal, Place, Which
 
 
 class WithdrawalView(Struct, frozen=True, kw_only=True):
@@ -46,6 +48,23 @@ async def read_any_withdrawal(services: Services, id_: UUID) -> Withdrawal:
     """Read a withdrawal of any member, for operators. Raises Refusal not_found; Unavailable."""
     async with transaction(services.db) as conn:
         withdrawal = await store.read_withdrawal(conn, id_)
+    if withdrawal is None:
+        raise Refusal(Code.NOT_FOUND)
+    return withdrawal
+
+
+async def list_withdrawals(
+    services: Services, program_ids: Sequence[str], which: Which, *, after: Place | None, limit: int
+) -> list[ComparedWithdrawal]:
+    """Read a page of the withdrawals of these programs, for operators. Raises Unavailable."""
+    async with transaction(services.db) as conn:
+        return await store.list_withdrawals(conn, program_ids, which, after=after, limit=limit)
+
+
+async def read_compared_withdrawal(services: Services, id_: UUID) -> ComparedWithdrawal:
+    """Read a withdrawal with what its provider has otherwise. Raises Refusal not_found; Unavailable."""
+    async with transaction(services.db) as conn:
+        withdrawal = await store.read_compared(conn, id_)
     if withdrawal is None:
         raise Refusal(Code.NOT_FOUND)
     return withdrawal

@@ -4,12 +4,13 @@ The end of a withdrawal is written only while the member's balance is locked. A 
 transaction holds and waits for nothing, so it needs no balance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import ColumnElement, and_, insert, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
@@ -66,6 +67,20 @@ FROM {_CHANGED}
 WHERE w.program_id = u.program_id AND w.member_id = u.member_id AND w.id = u.id
 """)  # noqa: S608
 
+# `waiting`: an operator can say how it went. `open`: it has not ended. `different`: its provider has it
+# otherwise.
+Which = Literal["waiting", "open", "different"]
+
+# Where a withdrawal stands in a list: when it was requested, and its id.
+Place = tuple[datetime, UUID]
+
+_IS_OPEN = table.c.state.in_(("requested", "submitted", "unknown"))
+_OF: Final[Mapping[Which, ColumnElement[bool]]] = {
+    "waiting": and_(_IS_OPEN, or_(table.c.method == "cash", table.c.state == "unknown")),
+    "open": _IS_OPEN,
+    "different": and_(table.c.provider.is_not(None), table.c.difference.is_not(None)),
+}
+
 _NEXT = text("""
 SELECT min(ask_at) FROM withdrawals
 WHERE state IN ('requested', 'submitted', 'unknown') AND ask_at > :after
@@ -94,6 +109,35 @@ async def read_withdrawal(conn: AsyncConnection, id_: UUID) -> Withdrawal | None
     """Read a withdrawal without a lock."""
     row = (await conn.execute(select(*columns(table, Withdrawal)).where(table.c.id == id_))).one_or_none()
     return None if row is None else from_row(Withdrawal, row)
+
+
+class ComparedWithdrawal(Withdrawal, frozen=True, kw_only=True):
+    """A withdrawal with what its provider has otherwise, as of when both were last compared."""
+
+    compared_at: datetime | None
+    difference: str | None
+
+
+async def list_withdrawals(
+    conn: AsyncConnection, program_ids: Sequence[str], which: Which, *, after: Place | None, limit: int
+) -> list[ComparedWithdrawal]:
+    """Read a page of the withdrawals of these programs, the longest requested first."""
+    query = (
+        select(*columns(table, ComparedWithdrawal))
+        .where(table.c.program_id.in_(program_ids), _OF[which])
+        .order_by(table.c.requested_at, table.c.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(table.c.requested_at, table.c.id) > after)
+    return [from_row(ComparedWithdrawal, row) for row in await conn.execute(query)]
+
+
+async def read_compared(conn: AsyncConnection, id_: UUID) -> ComparedWithdrawal | None:
+    """Read a withdrawal with its comparison, without a lock."""
+    query = select(*columns(table, ComparedWithdrawal)).where(table.c.id == id_)
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else from_row(ComparedWithdrawal, row)
 
 
 async def lock_withdrawal(conn: AsyncConnection, id_: UUID) -> Withdrawal | None:

@@ -1,0 +1,1 @@
+"""Withdrawals that wait for an operator, and how they went."""
