@@ -29,6 +29,8 @@ SECTIONS: Final = (
     Section("quizzes", Permission.VIEW),
     Section("draws", Permission.VIEW),
     Section("programs", Permission.VIEW),
+    Section("reports", Permission.PAY),
+    Section("health", Permission.VIEW),
     Section("audit", Permission.APPROVE),
     Section("operators", Permission.ADMINISTER),
     Section("keys", Permission.ADMINISTER),

@@ -22,6 +22,7 @@ from engage.console.context import VISITOR, HtmlRequest, Visitor, console_of
 from engage.console.cookies import language_of
 from engage.console.corrections.pages import CorrectionController
 from engage.console.definitions.pages import CONTROLLERS as DEFINITIONS
+from engage.console.health.pages import HealthController
 from engage.console.keys.pages import KeyController
 from engage.console.members.account import MemberAccountController
 from engage.console.members.changes import MemberChangeController
@@ -31,6 +32,7 @@ from engage.console.permissions import HasToChangePassword, NotSignedInError, fo
 from engage.console.programs.pages import ProgramController
 from engage.console.referrals.pages import ReferralController
 from engage.console.rendering import page
+from engage.console.reports.pages import ReportController
 from engage.console.rewards.pages import RewardController
 from engage.console.sign_in.pages import AccountController, ProviderController, SignInController
 from engage.console.withdrawals.pages import WithdrawalController
@@ -49,6 +51,8 @@ _CONTROLLERS: Final = (
     RewardController,
     *DEFINITIONS,
     ProgramController,
+    ReportController,
+    HealthController,
     OperatorController,
     KeyController,
     AuditLogController,
