@@ -25,6 +25,7 @@ SECTIONS: Final = (
     Section("corrections", Permission.READ_MEMBERS),
     Section("referrals", Permission.READ_MEMBERS),
     Section("withdrawals", Permission.PAY),
+    Section("segments", Permission.VIEW),
     Section("rewards", Permission.VIEW),
     Section("quizzes", Permission.VIEW),
     Section("draws", Permission.VIEW),

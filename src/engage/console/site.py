@@ -34,6 +34,7 @@ from engage.console.referrals.pages import ReferralController
 from engage.console.rendering import page
 from engage.console.reports.pages import ReportController
 from engage.console.rewards.pages import RewardController
+from engage.console.segments.pages import SegmentController
 from engage.console.sign_in.pages import AccountController, ProviderController, SignInController
 from engage.console.withdrawals.pages import WithdrawalController
 from engage.domain.refusals import Refusal, Unavailable
@@ -51,6 +52,7 @@ _CONTROLLERS: Final = (
     RewardController,
     *DEFINITIONS,
     ProgramController,
+    SegmentController,
     ReportController,
     HealthController,
     OperatorController,

@@ -11,6 +11,7 @@ from engage.flows.segments.effect import begin_effect
 from engage.flows.segments.id_list import LINES_SHOWN, IdList
 from engage.flows.segments.versions import add_version
 from engage.runtime.database import transaction
+from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.services import Services
 from engage.store.segments import lists, segments
 from engage.store.segments.lists import ListCounts
@@ -22,14 +23,19 @@ def _ignore(_step: str) -> None:
 
 
 async def replace_list_by_request(
-    services: Services, key: SegmentKey, ids: IdList, *, operator: str
+    services: Services,
+    key: SegmentKey,
+    ids: IdList,
+    *,
+    operator: str,
+    keyed: Keyed[SegmentChange] | None = None,
 ) -> SegmentChange:
     """Replace a list, with time limits that are longer than those of other requests.
 
     Raises as `replace_list`, and Unavailable where too many lists are being written.
     """
     async with open_connection(services.settings) as db:
-        return await replace_list(db, services.clock, key, ids, operator=operator)
+        return await replace_list(db, services.clock, key, ids, operator=operator, keyed=keyed)
 
 
 async def replace_list(
@@ -40,12 +46,14 @@ async def replace_list(
     *,
     operator: str,
     on_step: Callable[[str], None] = _ignore,
+    keyed: Keyed[SegmentChange] | None = None,
 ) -> SegmentChange:
     """Replace the list of a segment, which may be new, or computed so far. The same again changes nothing.
 
-    Raises Unavailable: then nothing has changed.
+    Raises Refusal request_in_flight, Unavailable: then nothing has changed.
     """
     async with transaction(db) as conn:
+        await claim(conn, keyed)
         on_step("loading")
         await lists.load(conn, ids.rows())
         before = await segments.lock(conn, key)
@@ -54,23 +62,25 @@ async def replace_list(
         unknown = await lists.read_unknown(conn, limit=LINES_SHOWN) if counts.unknown else []
         on_step("writing")
         version = await write_list(conn, clock, key, before, counts, operator=operator)
-    return SegmentChange(
-        program=version.program_id,
-        id=version.segment_id,
-        kind="list",
-        version=version.version,
-        since=version.since,
-        members=counts.members,
-        added=counts.added,
-        removed=counts.removed,
-        repeated=counts.repeated,
-        unknown=counts.unknown,
-        unknown_ids=unknown,
-        unknown_not_shown=counts.unknown - len(unknown),
-        bad=ids.bad,
-        bad_lines=ids.bad_lines,
-        bad_not_shown=ids.bad - len(ids.bad_lines),
-    )
+        change = SegmentChange(
+            program=version.program_id,
+            id=version.segment_id,
+            kind="list",
+            version=version.version,
+            since=version.since,
+            members=counts.members,
+            added=counts.added,
+            removed=counts.removed,
+            repeated=counts.repeated,
+            unknown=counts.unknown,
+            unknown_ids=unknown,
+            unknown_not_shown=counts.unknown - len(unknown),
+            bad=ids.bad,
+            bad_lines=ids.bad_lines,
+            bad_not_shown=ids.bad - len(ids.bad_lines),
+        )
+        await keep(conn, keyed, change)
+    return change
 
 
 async def write_list(

@@ -1,0 +1,1 @@
+"""Segments: groups of members, as lists that are uploaded or by conditions."""

@@ -1,0 +1,65 @@
+"""Segments in the console: the list, and uploads of members."""
+
+from engage.flows.members.register import MemberRegistration, register_member
+from tests.console.browsing import Browser, Browsing, Page
+
+EU = "eu-mi-points"
+BF = "bf-mi-points"
+PATH = "/console/segments"
+
+
+async def join(console: Browsing, member_id: str) -> None:
+    registration = MemberRegistration(
+        member_id=member_id, program=EU, country="ES", person_ref=f"person of {member_id}"
+    )
+    await register_member(console.services, registration)
+
+
+async def upload(browser: Browser, text: bytes, **typed: str) -> Page:
+    """Send the form of the page with a file."""
+    fields = {name: values[0] for name, values in browser.page.form(PATH).fields.items()}
+    answer = await browser.client.post(PATH, data=fields | typed, files={"file": ("list.csv", text)})
+    return Page(answer)
+
+
+async def test_a_list_is_uploaded_once_and_lines_without_a_member_are_named(console: Browsing) -> None:
+    await join(console, "m-1")
+    await join(console, "m-2")
+    browser = await console.signed_in("marketer", programs=[EU])
+    page = await browser.open(PATH)
+    assert "No segment yet" in page.text
+    text = b"member_id\nm-1\nnobody\n<script>\nm-2\nm-1\n"
+    page = await upload(browser, text, program=EU, segment="fans")
+    assert page.status == 200
+    assert "Members 2 members" in page.text
+    assert "Line 3 : nobody" in page.text.replace("Line 3:", "Line 3 :")
+    assert "Line 4" in page.text
+    assert "<script>" not in page.html
+    page = await upload(browser, text, program=EU, segment="fans")
+    assert (page.path, "The list is stored." in page.text) == (PATH, True)
+    assert "fans" in page.text
+
+
+async def test_what_is_wrong_with_an_upload_is_said_and_what_was_typed_stays(console: Browsing) -> None:
+    browser = await console.signed_in("marketer", programs=[EU])
+    await browser.open(PATH)
+    page = await upload(browser, b"m-1\n", program=BF, segment="not an id")
+    assert (page.status, "Choose a program" in page.text) == (422, True)
+    assert page.form(PATH).fields["segment"] == ["not an id"]
+    page = await upload(browser, b"PK\x03\x04 a spreadsheet", program=EU, segment="wide")
+    assert (page.status, 'id="p-file"' in page.html) == (422, True)
+
+
+async def test_segments_of_other_programs_are_not_shown(console: Browsing) -> None:
+    browser = await console.signed_in("marketer", programs=[EU])
+    await browser.open(PATH)
+    await upload(browser, b"member_id\n", program=EU, segment="hidden-one")
+    viewer = await console.signed_in("viewer", programs=[BF])
+    page = await viewer.open(PATH)
+    assert "hidden-one" not in page.text
+    assert (await upload_status(viewer)) == 403
+
+
+async def upload_status(browser: Browser) -> int:
+    token = browser.page.form("/console/sign-out").fields["form_token"]
+    return (await browser.post(PATH, {"form_token": token, "once": ["x"]})).status
