@@ -1,4 +1,4 @@
-"""Whether each part of the installation works, in words, and what does not."""
+"""The state of each part of the installation in words, and what does not work."""
 
 from typing import Any, Final
 
