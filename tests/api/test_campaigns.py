@@ -322,6 +322,8 @@ async def test_an_action_can_name_the_version_that_the_operator_has_read(api: Ca
     await put(api, path, title={"en": "Changed"})
     await act(api.operator, path, "submit")
     problem(await api.approver.post(f"{path}/approve", if_match=seen), 412, "changed_meanwhile")
+    no = {"reason": "Not that one"}
+    problem(await api.approver.post(f"{path}/reject", no, if_match=seen), 412, "changed_meanwhile")
     newest = (await api.approver.get(path)).headers["etag"]
     assert (await api.approver.post(f"{path}/approve", if_match=newest)).json()["version"] == 2
 

@@ -89,6 +89,8 @@ REFUSALS: list[tuple[str, str, int, str, str]] = [
     ("post", CAMPAIGNS, 422, "invalid_document", "errors"),
     ("post", CAMPAIGNS, 409, "exists", ""),
     ("put", ONE, 428, "if_match_required", ""),
+    ("post", f"{ONE}/approve", 412, "changed_meanwhile", ""),
+    ("post", f"{ONE}/reject", 412, "changed_meanwhile", ""),
     ("put", ONE, 412, "changed_meanwhile", "difference"),
     ("put", ONE, 409, "wrong_state", "state"),
     ("post", f"{ONE}/submit", 422, "example_failed", ""),

@@ -65,7 +65,7 @@ def _action(
         summary=summary,
         description=description,
         response_description=response,
-        opt=contract(use_case, repeat=Repeat.KEY),
+        opt=contract(use_case, repeat=Repeat.KEY, may_match=True),
     )(handle)
     return handler
 
@@ -119,7 +119,7 @@ class CampaignActionController(Controller):
         operation_id="rejectCampaign",
         summary="Reject a submitted version",
         response_description="It is a draft again.",
-        opt=contract(UseCase.MOVE_CAMPAIGN, body=RejectionRequest, repeat=Repeat.KEY),
+        opt=contract(UseCase.MOVE_CAMPAIGN, body=RejectionRequest, repeat=Repeat.KEY, may_match=True),
     )
     async def reject(
         self,
@@ -131,9 +131,17 @@ class CampaignActionController(Controller):
         api, key = await approver_of(request.scope)
         check_query(request, "program")
         reason = (await read_json(request, _rejection)).reason
+        expected = if_match(request, required=False)
         found = await find(api, key, campaign_id, program)
-        once = keyed(request.scope, answer)
-        acted = await act(api.services, found, "rejected", operator=key.operator, reason=reason, keyed=once)
+        acted = await act(
+            api.services,
+            found,
+            "rejected",
+            operator=key.operator,
+            reason=reason,
+            expected=expected,
+            keyed=keyed(request.scope, answer),
+        )
         return answer(acted)
 
 

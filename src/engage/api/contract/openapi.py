@@ -180,8 +180,8 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
         operation["requestBody"] = {"required": not known.body_optional, "content": body}
     if known.etag:
         _tag(operation, answers, success)
-    if known.if_match:
-        operation.setdefault("parameters", []).append(_IF_MATCH)
+    if known.if_match or known.may_match:
+        operation.setdefault("parameters", []).append(_IF_MATCH | {"required": known.if_match})
     if known.repeat is not None:
         _answer_once(operation, answers, success, known.repeat)
     operation["responses"] = answers | _problems(codes)

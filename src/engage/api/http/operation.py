@@ -28,9 +28,9 @@ class Contract(Struct, frozen=True, kw_only=True):
     """Refusals follow from `use_case` and from the kind of request.
 
     `body`: the type of the JSON body. `repeat`: accepts an Idempotency-Key. `etag`: answers 304 to the
-    ETag of the current answer. `if_match`: needs the ETag of what it changes. `also`: other statuses of an
-    answer of the same type, with descriptions. `csv`: answers in CSV, too. `csv_body`: takes a body in CSV,
-    with this description, too.
+    ETag of the current answer. `if_match`: needs the ETag of what it changes; `may_match`: takes it. `also`:
+    other statuses of an answer of the same type, with descriptions. `csv`: answers in CSV, too. `csv_body`:
+    takes a body in CSV, with this description, too.
     """
 
     use_case: UseCase | None = None
@@ -39,6 +39,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     repeat: Repeat | None = None
     etag: bool = False
     if_match: bool = False
+    may_match: bool = False
     also: tuple[tuple[int, str], ...] = ()
     csv: bool = False
     csv_body: str | None = None
