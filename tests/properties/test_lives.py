@@ -34,7 +34,7 @@ from tests.properties.lives_scenario import MemberLives
 from tests.support.generated_cases import cases
 from tests.support.programs import services_with
 
-SCENARIOS = 6
+SCENARIOS = 5
 STEPS = 60
 
 IDS = ("c0", "c1", "c2", "c3")
