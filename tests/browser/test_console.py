@@ -22,6 +22,7 @@ LEVELS = ("serious", "critical")
 PAGES = (
     *("/console/campaigns", "/console/campaigns/new", "/console/account"),
     *("/console/operators", "/console/keys", "/console/audit", "/console/members"),
+    *("/console/corrections", "/console/referrals", "/console/withdrawals"),
 )
 
 _numbers = count(1)
@@ -202,3 +203,84 @@ async def test_a_page_of_another_site_can_do_nothing(
     assert (await answer.value).status == 403
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Campaigns")
+
+
+# Markup that would change the title of a page where it was taken for more than a text.
+MARKUP = "<script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"
+
+
+async def new_member(installation: Installation, *, order_id: str) -> str:
+    """Register a member who has paid an order; the page of the member."""
+    member_id, found = f"browsed-{next(_numbers)}", await sandbox(installation)
+    member = {"member_id": member_id, "program": PROGRAM, "country": "ES", "birth_date": "1990-05-05"}
+    line = {"line_id": "1", "product_id": MARKUP, "paid": 19900}
+    order = {"order_id": order_id, "channel": "web", "payment": {"method": "card"}, "currency": "EUR"}
+    event = {"id": order_id, "type": "order.paid", "time": found["now"], "program": PROGRAM}
+    paid = event | {"member_id": member_id, "data": order | {"lines": [line]}}
+    authorization = {"authorization": f"Bearer {found['shop_key']}"}
+    async with httpx.AsyncClient(base_url=installation.address, headers=authorization) as shop:
+        joining = member | {"person_ref": member_id}
+        joined = await shop.post(
+            "/v1/shop/members", json=joining, headers={"idempotency-key": f"{member_id}-joins"}
+        )
+        assert joined.status_code == 201, joined.text
+        taken = await shop.post(
+            "/v1/shop/events", json=[paid], headers={"idempotency-key": f"{member_id}-pays"}
+        )
+        assert (taken.status_code, taken.json()["accepted"]) == (200, 1), taken.text
+    return f"{installation.address}console/members/{PROGRAM}/{member_id}"
+
+
+async def test_a_member_is_found_and_corrected_by_the_keyboard_alone(
+    operator: Window, installation: Installation
+) -> None:
+    address = await new_member(installation, order_id=f"plain-{next(_numbers)}")
+    page = await operator("admin")
+    await page.goto(f"{installation.address}console/members")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")  # Past the menu.
+    await page.keyboard.press("Tab")
+    await expect(page.locator("[name=search]")).to_be_focused()
+    await page.keyboard.type(address.rpartition("/")[2])
+    async with next_page(page):
+        await page.keyboard.press("Enter")
+    assert page.url == address
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    for _ in range(2):
+        await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Correct points")).to_be_focused()
+    async with next_page(page):
+        await page.keyboard.press("Enter")
+    await page.locator("[name=points]").focus()
+    await page.keyboard.type("40")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("A gift of the house")
+    async with next_page(page):
+        await page.keyboard.press("Enter")
+    await expect(page.get_by_role("status")).to_have_text("The points are corrected.")
+    await expect(page.get_by_text("A gift of the house")).to_be_visible()
+
+
+async def test_markup_of_the_shop_and_of_operators_stays_a_text(
+    operator: Window, installation: Installation
+) -> None:
+    address = await new_member(installation, order_id=f"{MARKUP}{next(_numbers)}")
+    page = await operator("admin", viewport={"width": 360, "height": 900})
+    await page.goto(f"{address}/correct")
+    await page.fill("[name=points]", "900")
+    await page.fill("[name=reason]", MARKUP)
+    async with next_page(page):
+        await page.click("[name=correct]")
+    await page.get_by_role("link", name="Open it").click()
+    await expect(page.get_by_text(MARKUP)).to_be_visible()
+    member = address.rpartition("/")[2]
+    for path in ("", "/orders", "/credits", "/coupons", "/correct", "/merge", "/erase"):
+        await page.goto(f"{address}{path}")
+        assert await page.title() != "stolen"
+        results = await Axe().run(page)
+        assert [each["id"] for each in results.response["violations"] if each["impact"] in LEVELS] == []
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+    await page.goto(f"{address}/orders")
+    await expect(page.get_by_text(MARKUP).first).to_be_visible()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(member)
