@@ -127,7 +127,7 @@ def document(chance: Random, id_: str) -> Document:
     }
     if chance.random() < 0.4:
         found["budget"] = chance.choice(BUDGETS_OF_RULES)
-        found["rules"] = _rules(chance, id_, is_budgeted=found["budget"] is not None)
+        found["rules"] = _rules(chance, id_)
         own = [each["id"] for each in found["rules"]]
         found["boosts"] += [{"id": "own", "rules": own, "multiply": 2}] * chance.randrange(2)
     return found
@@ -164,11 +164,7 @@ def _boosts(chance: Random, until: datetime) -> list[Document]:
     return [special, general] if chance.random() < 0.8 else [special]
 
 
-def _rules(chance: Random, id_: str, *, is_budgeted: bool) -> list[Document]:
-    """One or more. A rule that pays once in a life asks the budget again until its slot turns out to be used,
-    so boosts of the same campaign may get less of the last points: none of those with a budget.
-    """
-
+def _rules(chance: Random, id_: str) -> list[Document]:
     def own(name: str, on: Document, limit: Document, points: int) -> Document:
         return {
             "id": f"{name}_{id_}",
@@ -185,6 +181,4 @@ def _rules(chance: Random, id_: str, *, is_budgeted: bool) -> list[Document]:
         "award": {"type": "per_spend", "points": 1, "step_minor": 500},
         "due": {"type": "on_delivery"},
     }
-    if is_budgeted:
-        return chance.choice([[extra], [gift], [gift, extra]])
     return chance.choice([[extra], [talk], [gift], [gift, extra], [extra, talk, gift]])

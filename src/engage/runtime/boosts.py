@@ -18,6 +18,7 @@ from engage.domain.earning.boost import beside
 from engage.domain.earning.credit import NewCredit
 from engage.domain.keys import MemberKey
 from engage.ledger.accept import CreditToAccept
+from engage.ledger.credits import read_used_keys
 from engage.runtime.audiences import NO_ONE, Audiences, Occasion, members_of, read_asked
 from engage.runtime.campaign_boosts import Activity, Boosts, CampaignBoosts, Decided
 from engage.runtime.ids import new_id
@@ -64,7 +65,9 @@ async def boost_credits(
     shared = _Shared()
     boosts = await _boosts(services, conn, campaigns, rows, changed, shared)
     limited = {row.id for row in rows if campaigns.limits(row.credit)}
-    asking = [row for row in rows if row.id in boosts or row.id in limited]
+    repeated = await _repeated(conn, [row for row in rows if row.id in limited and row.id not in reserved])
+    limited -= repeated
+    asking = [row for row in rows if row.id not in repeated and (row.id in boosts or row.id in limited)]
     decided = [
         Decided((row.program_id, row.member_id), row.credit, boosts.get(row.id, ()), row.id in reserved)
         for row in asking
@@ -78,6 +81,17 @@ async def boost_credits(
             found.boosted[row.id] = beside = shared.rows(row, left)
             found.limited |= {each.id for each in beside if campaigns.limits(each.credit)}
     return found
+
+
+async def _repeated(conn: AsyncConnection, rows: Sequence[CreditToAccept]) -> frozenset[UUID]:
+    """The credits that members have had before, which the ledger refuses: they take nothing of a budget, or
+    what is left of it would be missing for a boost of the same activity.
+    """
+    if not rows:
+        return frozenset()
+    keys = {row.id: (row.program_id, row.member_id, row.credit.source_key) for row in rows}
+    used = await read_used_keys(conn, list(keys.values()))
+    return frozenset(id_ for id_, key in keys.items() if key in used)
 
 
 async def _boosts(

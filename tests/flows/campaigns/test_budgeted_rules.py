@@ -168,6 +168,23 @@ async def test_a_rule_is_paid_before_boosts_and_none_is_beside_one_that_is_not(s
     assert double.points == 43
 
 
+async def test_a_rule_that_has_paid_for_ever_leaves_the_rest_of_the_budget_to_boosts(
+    services: Services,
+) -> None:
+    await approve(services, week(ONCE, budget={"count": 3}, boosts=[boost("fuel", multiply=2)]))
+    first = await tap(services)
+    assert [(c.rule, c.points, c.campaign) for c in first] == [
+        ("fuel", 3, None),
+        ("fuel", 3, "week"),
+        ("once_only", 7, "week"),
+    ]
+    await services.gate.forget([(PROGRAM, "m-1")])  # It may be lost at any moment.
+    advance(services, DAY)
+    second = await tap(services)
+    assert [(c.rule, c.points) for c in second if c.campaign == "week"] == [("fuel", 3)]
+    assert await left(services) == (None, 0)
+
+
 async def test_an_order_is_not_paid_by_a_rule_whose_budget_is_not_enough_and_says_so(
     services: Services, other: Services
 ) -> None:
