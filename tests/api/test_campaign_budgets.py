@@ -67,6 +67,14 @@ async def test_a_rule_with_a_budget_pays_so_many_members_and_refuses_the_others(
     assert (report["points_granted"], report["budget"]["points"]["left"]) == (21, 6)
 
 
+async def test_a_campaign_that_was_never_approved_has_granted_nothing(api: Calling) -> None:
+    path = await written(api, boosts=[], budget={"points": 10})
+    report = await api.operator.get(f"{path}/report")
+    assert report.status_code == 200
+    assert (report.json()["points_granted"], report.json()["by_hour"]) == (0, [])
+    assert report.json()["budget"] == {"points": None, "count": None, "alerts": []}
+
+
 async def review(api: Calling, *, removed: bool = False) -> None:
     """Let a new member write a review, which the shop may remove."""
     member = await api.joined()

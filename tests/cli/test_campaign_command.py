@@ -122,6 +122,17 @@ def test_check_shows_each_mistake_at_its_place(
     assert shown in done.output
 
 
+def test_check_shows_mistakes_of_types_and_of_what_they_name_together(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(
+        SPRING.replace('"ES", "FR"', '"XX"').replace('"review"]', '"nope"]') + "[budget]\npoints = -1\n"
+    )
+    shown = offline("check", file)
+    assert shown.exit_code == 1
+    for place in ("budget.points", "audience.countries[0]", "boosts[0].rules[0]"):
+        assert place in shown.output
+
+
 def test_check_finds_what_two_documents_both_have(tmp_path: Path) -> None:
     rule = """
 [[rules]]

@@ -15,10 +15,14 @@ from engage.cli.documents import (
 )
 from engage.cli.options import data_option
 from engage.domain.campaigns.definition import Campaign
-from engage.domain.campaigns.parse import parse_json, parse_toml
+from engage.domain.campaigns.parse import parse_json, parse_toml, value_of
+from engage.domain.campaigns.partial import partial_campaign
 from engage.domain.campaigns.surroundings import Surroundings
 from engage.domain.campaigns.validation import problems
-from engage.domain.document.errors import Problem, nearest, shown
+from engage.domain.document.decoding import JSON as JSON_NOTATION
+from engage.domain.document.decoding import TOML as TOML_NOTATION
+from engage.domain.document.decoding import Notation
+from engage.domain.document.errors import DocumentError, Problem, nearest, shown
 from engage.domain.playback import campaign_examples
 from engage.domain.program import parse
 from engage.domain.program.program import Program
@@ -51,9 +55,9 @@ def check(ctx: click.Context, files: tuple[Path, ...], of_programs: tuple[Path, 
     operators have added. `push` checks these too. The exit status is 1 if anything is wrong.
     """
     versions = [(file, _program(file)) for file in of_programs]
-    documents = [(file, document) for file in files if (document := read_campaign(file)) is not None]
-    valid = len(documents) == len(files) and all(version is not None for _, version in versions)
     known = [version for _, version in versions if version is not None] or _presets()
+    documents = [(file, document) for file in files if (document := read_campaign(file, known)) is not None]
+    valid = len(documents) == len(files) and all(version is not None for _, version in versions)
     for file, document in documents:
         others = [other for _, other in documents if other.id != document.id]
         valid &= _check(file, document, known, others)
@@ -116,12 +120,36 @@ def export(
     ctx.exit(0 if done else 1)
 
 
-def read_campaign(file: Path) -> Campaign | None:
-    """Return the campaign of a file, or show its problems and return None."""
+def read_campaign(file: Path, known: Sequence[Program] = ()) -> Campaign | None:
+    """Return the campaign of a file, or show its problems and return None: those of its types, and of what is
+    valid of it beside the versions of programs that are `known`.
+    """
     if not _has_suffix(file):
         return None
-    of_text = parse_json if file.suffix == JSON else parse_toml
-    return read_document(file, lambda text: of_text(text, source=str(file)))
+    parse_text, notation = (parse_json, JSON_NOTATION) if file.suffix == JSON else (parse_toml, TOML_NOTATION)
+
+    def parsed(text: str) -> Campaign:
+        try:
+            return parse_text(text, source=str(file))
+        except DocumentError as error:
+            value = value_of(text, notation=notation)
+            raise DocumentError(error.source, [*error.problems, *_rest(value, notation, known)]) from None
+
+    return read_document(file, parsed)
+
+
+def _rest(value: object, notation: Notation, known: Sequence[Program]) -> list[Problem]:
+    """The problems of what is valid of a document."""
+    partial = partial_campaign(value, notation=notation)
+    versions = [] if partial is None else _versions(partial.campaign.program, known)
+    if partial is None or not versions:
+        return []
+    return partial.shown(problems(partial.campaign, Surroundings(programs=versions)))
+
+
+def _versions(program_id: str, known: Sequence[Program]) -> list[Program]:
+    versions = (version for version in known if version.id == program_id)
+    return sorted(versions, key=lambda version: version.in_force_from)
 
 
 def _has_suffix(file: Path) -> bool:
@@ -144,10 +172,7 @@ def _presets() -> list[Program]:
 
 def _check(file: Path, document: Campaign, known: Sequence[Program], others: Sequence[Campaign]) -> bool:
     """Show what is wrong with a document. Return True if nothing is."""
-    versions = sorted(
-        (version for version in known if version.id == document.program),
-        key=lambda version: version.in_force_from,
-    )
+    versions = _versions(document.program, known)
     if not versions:
         hint = nearest(document.program, {version.id for version in known})
         show_problems(file, [Problem("program", "the id of a program", shown(document.program) + hint)])

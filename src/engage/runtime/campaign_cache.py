@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
@@ -19,6 +20,7 @@ from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import CampaignIndex, PublishedCampaign
 from engage.domain.campaigns.lifecycle import READ_WITHIN, Action, intervals
 from engage.domain.campaigns.segments import SegmentConditions, SegmentIndex
+from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.program.program import Program
 from engage.runtime.database import one_statement
@@ -53,6 +55,13 @@ class CampaignCache:
     def of(self, program_id: str) -> CampaignIndex:
         """The campaigns of a program, as of the last refresh."""
         return self._indexes.get(program_id, NO_CAMPAIGNS)
+
+    def named(self, program_id: str, credit: NewCredit) -> NewCredit:
+        """The credit with the campaign whose definition pays it, if one does."""
+        campaign = self.of(program_id).paying.get(credit.rule_id)
+        if campaign is None or credit.campaign is not None:
+            return credit
+        return replace(credit, campaign=campaign)
 
     async def at(self, source: AsyncEngine | AsyncConnection, at: datetime) -> Mapping[str, CampaignIndex]:
         """The campaigns of all programs that have some, with everything that is in force at an instant, which

@@ -129,10 +129,8 @@ class Posting:
         """The credit with the campaign whose definition pays it."""
         if ":" not in row.credit.rule_id:
             return row  # An earning rule's.
-        campaign = self._services.campaigns.of(row.program_id).paying.get(row.credit.rule_id)
-        if campaign is None or row.credit.campaign is not None:
-            return row
-        return replace(row, credit=replace(row.credit, campaign=campaign))
+        named = self._services.campaigns.named(row.program_id, row.credit)
+        return row if named is row.credit else replace(row, credit=named)
 
     def outbox_row(self, cause: str | None = None) -> OutboxRow:
         """A row for one set-based statement of the ledger, which writes it and fills its changes."""

@@ -136,6 +136,16 @@ async def test_an_attempt_that_cannot_be_paid_stays_open(services: Services) -> 
     assert await granted(services) == [("m-1", 10), ("m-2", 10)]
 
 
+async def test_answers_name_the_campaign_of_what_they_pay(services: Services) -> None:
+    await approve(services, fair({"points": 50}, quizzes=[quiz_document()], games=[WHEEL]))
+    attempts = {"m-1": await begin(services, "m-1")}
+    first, again = [(await answer(services, answers_to(attempts)))[0] for _ in range(2)]
+    (played,) = await spin(services, "m-1")
+    for found in (first, again, played):
+        assert not isinstance(found, Refusal)
+        assert [credit.campaign for credit in found.credits] == ["fair"]
+
+
 async def test_a_step_is_paid_when_the_budget_can(services: Services) -> None:
     campaign = fair({"points": 15}, challenges=[CRITIC])
     await approve(services, campaign)

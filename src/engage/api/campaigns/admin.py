@@ -181,7 +181,9 @@ class CampaignController(Controller):
         campaign_id: CampaignIdParameter,
         program: ProgramParameter = NOT_GIVEN,
     ) -> Answer[CampaignReport]:
-        """Of all versions so far, without what was taken back. One that was never approved has none."""
+        """Of all versions so far, without what was taken back. One that was never approved has granted
+        nothing, and has no budget yet.
+        """
         api, key = await operator_of(request.scope)
         check_query(request, "program")
         found = await find(api, key, campaign_id, program)

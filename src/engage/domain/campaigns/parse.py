@@ -31,6 +31,14 @@ def parse_json(text: str, *, source: str) -> Campaign:
     return from_value(value, source=source, notation=JSON)
 
 
+def value_of(text: str, *, notation: Notation) -> object:
+    """Decode a text without looking at its fields; None for one that cannot be decoded."""
+    try:
+        return decode_json(text.encode(), _anything) if notation is JSON else toml_table(text, source="")
+    except (Malformed, DocumentError):
+        return None
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of campaigns."""
     return document_schema(Campaign, "engage campaign document")

@@ -11,7 +11,6 @@ from engage.domain.calendar import instant
 from engage.domain.campaigns.budget import Left
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.index import PublishedCampaign
-from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.uplift import Uplift, compare
 from engage.flows.reports.reader import reading
 from engage.runtime.services import Services
@@ -64,12 +63,24 @@ class CampaignReport(Struct, frozen=True, kw_only=True):
     holdout: Uplift | None
 
 
+# The report of a campaign that was never approved: its budget begins with the approval.
+NOTHING: Final = CampaignReport(
+    points_granted=0,
+    credits=0,
+    members=0,
+    by_hour=[],
+    by_country=[],
+    budget=BudgetReport(None, None, []),
+    holdout=None,
+)
+
+
 async def report_campaign(services: Services, key: CampaignKey) -> CampaignReport:
-    """Report on a campaign that has been approved. Raises Refusal not_found; Unavailable."""
+    """Report on a campaign; one that was never approved has granted nothing. Raises Unavailable."""
     await services.campaigns.refresh(services.db)
     versions = [each for each in services.campaigns.of(key[0]).published if each.id == key[1]]
     if not versions:
-        raise Refusal(Code.NOT_FOUND)
+        return NOTHING
     newest, now = versions[-1], services.clock.now()
     windows = _windows(services, newest, versions[0], now)
     async with reading(services.settings, TIMEOUT_S) as conn:

@@ -19,6 +19,7 @@ from engage.flows.rewards.coupons import view
 from engage.flows.rewards.give import GiftStock, lock_gift_stock, make_gift, write_gifts
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.batch import decide_each, not_refused
+from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting
 from engage.runtime.services import Services
@@ -33,6 +34,7 @@ class _Prizes(Struct):
     now: datetime
     tallies: dict[RunKey, Tally]
     stock: GiftStock
+    campaigns: CampaignCache
     heads: dict[RunKey, tuple[int, str]] = field(default_factory=dict)
     won: Counter[PrizeDay] = field(default_factory=Counter)
     plays: list[NewPlay] = field(default_factory=list)
@@ -79,7 +81,8 @@ async def _open(services: Services, posting: Posting, plays: Sequence[Numbered],
         for play in drawn
         if play.prize is not None and play.prize.reward is not None
     }
-    return _Prizes(now, tallies, await lock_gift_stock(services, posting.conn, rewards))
+    stock = await lock_gift_stock(services, posting.conn, rewards)
+    return _Prizes(now, tallies, stock, services.campaigns)
 
 
 def _decide(prizes: _Prizes, play: Numbered) -> GamePlayed:
@@ -104,7 +107,8 @@ def _decide(prizes: _Prizes, play: Numbered) -> GamePlayed:
                 at=prizes.now,
                 zone=recipient.market.zone,
             )
-            credit = CreditToAccept(*recipient.member.key, new_id(), decided)
+            named = prizes.campaigns.named(recipient.member.program_id, decided)
+            credit = CreditToAccept(*recipient.member.key, new_id(), named)
             prizes.credits.append(credit)
     _, before = prizes.heads.get(run.key, (0, run.head))
     listed = play_of(play.number, day, play.player, outcome)

@@ -26,6 +26,7 @@ from engage.flows.quizzes.views import ReviewedQuestion, review_in
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_by_reference
 from engage.runtime.batch import decide_each, in_parts, not_refused, refused
+from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.ids import new_id
 from engage.runtime.member_cache import with_current_members
 from engage.runtime.posting import Posting, open_posting
@@ -79,6 +80,7 @@ class _State(Struct):
     paid: dict[AttemptKey, list[CreditView]]
     answered: dict[AttemptKey, Attempt]
     accepting: dict[AttemptKey, CreditToAccept]
+    campaigns: CampaignCache
 
 
 async def answer(services: Services, requests: Sequence[AnswerRequest]) -> list[GradedAttempt | Refusal]:
@@ -181,7 +183,7 @@ async def _lock(services: Services, posting: Posting, valid: Sequence[_Given], *
         ]
         for reference, credits in (await read_by_reference(posting.conn, list(references))).items()
     }
-    return _State(now, attempts, papers, paid, {}, {})
+    return _State(now, attempts, papers, paid, {}, {}, services.campaigns)
 
 
 def _grade(state: _State, given: _Given) -> GradedAttempt:
@@ -227,7 +229,8 @@ def _pay(
     credit_id = None
     if credit is not None:
         credit_id = new_id()
-        accepting = CreditToAccept(*given.member.key, credit_id, credit)
+        named = state.campaigns.named(given.member.program_id, credit)
+        accepting = CreditToAccept(*given.member.key, credit_id, named)
         state.accepting[given.key] = accepting
         state.paid[given.key] = [view_of(accepting)]
     state.answered[given.key] = replace(
