@@ -317,3 +317,11 @@ def test_the_preset_campaigns_are_valid(name: str) -> None:
     preset = presets.read(name)
     known = around(programs=versions, segments=preset.audience.segments or [])
     assert mistakes(preset, known) == {}
+
+
+def test_a_budget_boosts_no_places_that_pass_from_one_order_to_another() -> None:
+    changes = {"program": "in-mi-tokens"} | boost(rules=["first_orders"])
+    where = around(programs=IN)
+    assert mistakes(campaign(**changes), where) == {}
+    found = mistakes(campaign(**changes, budget={"points": 100}), where)
+    assert "first orders of a member, where there is a budget" in found["boosts[0].rules[0]"]

@@ -7,6 +7,7 @@ from engage.domain.campaigns.definition import WEEKDAYS, Campaign, CampaignBoost
 from engage.domain.document.errors import Problem, duplicate_names, duplicates, nearest, one_of, shown
 from engage.domain.earning.awards import EveryNthDay, Fixed
 from engage.domain.earning.definition import Rule
+from engage.domain.earning.limits import FirstOrders
 from engage.domain.earning.unit import POINTS
 from engage.domain.program.program import Program
 
@@ -28,6 +29,8 @@ def boost_problems(campaign: Campaign, beside: Sequence[Program]) -> Iterator[Pr
         for name in LISTS:
             yield from duplicates(getattr(boost, name) or [], f"{path}.{name}")
         yield from _rules(boost, path, rules)
+        if campaign.budget is not None:
+            yield from _first_orders(boost, path, rules)
         yield from _hours(boost, path)
         yield from _weekdays(boost, path, campaign)
         yield from _shadowed(boost, path, campaign.boosts[:n])
@@ -48,6 +51,16 @@ def _rules(boost: CampaignBoost, path: str, rules: Mapping[str, Sequence[Rule]])
         elif not any(_adds(boost, rule) for rule in known):
             found = f"{boost.multiply}, which adds less than one point to {shown(rule_id)}"
             yield Problem(f"{path}.multiply", "a number that adds at least one point", found)
+
+
+def _first_orders(boost: CampaignBoost, path: str, rules: Mapping[str, Sequence[Rule]]) -> Iterator[Problem]:
+    """Rules whose places pass from an order to another one: what a budget has paid for one is then paid to
+    another, which nobody asks the budget for.
+    """
+    for n, rule_id in enumerate(boost.rules):
+        if any(isinstance(rule.limit, FirstOrders) for rule in rules.get(rule_id, ())):
+            expected = "a rule that is not about the first orders of a member, where there is a budget"
+            yield Problem(f"{path}.rules[{n}]", expected, shown(rule_id))
 
 
 def _adds(boost: CampaignBoost, rule: Rule) -> bool:
