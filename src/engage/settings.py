@@ -48,6 +48,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: str = "info"
     log_format: str = "json"  # or "console"
 
+    @property
+    def has_provider(self) -> bool:
+        """True if operators may sign in with an OpenID Connect provider."""
+        return bool(self.oidc_issuer)
+
 
 class SettingsError(ValueError):
     """The environment does not fit; the message names the variable and the reason."""

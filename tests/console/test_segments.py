@@ -40,6 +40,19 @@ async def test_a_list_is_uploaded_once_and_lines_without_a_member_are_named(cons
     assert "fans" in page.text
 
 
+async def test_a_form_that_is_sent_again_with_another_file_is_refused(console: Browsing) -> None:
+    """It would be taken for a repetition otherwise, and the second list be lost."""
+    browser = await console.signed_in("marketer", programs=[EU])
+    await join(console, "m-8")
+    await join(console, "m-9")
+    form = await browser.open(PATH)
+    statuses = []
+    for text in (b"member_id\nm-8\n", b"member_id\nm-9\n", b"member_id\nm-8\n"):
+        browser.page = form
+        statuses.append((await upload(browser, text, program=EU, segment="two-files")).status)
+    assert statuses == [200, 422, 200]
+
+
 async def test_what_is_wrong_with_an_upload_is_said_and_what_was_typed_stays(console: Browsing) -> None:
     browser = await console.signed_in("marketer", programs=[EU])
     await browser.open(PATH)

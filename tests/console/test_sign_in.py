@@ -22,6 +22,14 @@ async def test_a_page_asks_to_sign_in_and_opens_afterwards(console: Browsing) ->
     assert email in page.text
 
 
+async def test_a_page_opens_afterwards_with_its_query(console: Browsing) -> None:
+    browser, email = console.window(), await console.operator("viewer")
+    await browser.open("/console/campaigns?program=eu-mi-points&search=week+one")
+    page = await browser.send("/console/sign-in", email=email, password=PASSWORD)
+    assert page.path == "/console/campaigns"
+    assert 'value="week one"' in page.html
+
+
 async def test_a_session_ends_when_its_operator_signs_out(console: Browsing) -> None:
     browser = await console.signed_in("viewer")
     token = browser.client.cookies["engage_session"]

@@ -51,7 +51,7 @@ def _app(settings: Settings, lifespan: list[Lifespan]) -> Litestar:
             *contract,
             reference_of(contract),
             *([DemoController] if sandbox else []),
-            console_router([loopback_host] if sandbox else []),
+            console_router(settings, [loopback_host] if sandbox else []),
         ],
         lifespan=lifespan,
         exception_handlers={Exception: to_problem},

@@ -5,7 +5,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_compact_decimal, format_decimal, format_percent
+from babel.numbers import format_decimal, format_percent
 from msgspec import Struct
 
 from engage.domain.money import Money
@@ -21,10 +21,6 @@ class Shows(Struct, frozen=True):
 
     def number(self, value: float) -> str:
         return format_decimal(value, locale=locale_of(self.language))
-
-    def short(self, value: int) -> str:
-        """A large number in a few characters, such as 1.2M."""
-        return format_compact_decimal(value, locale=locale_of(self.language), fraction_digits=1)
 
     def signed(self, value: int) -> str:
         """A difference, with its sign."""

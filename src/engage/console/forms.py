@@ -30,14 +30,11 @@ class Form(Struct, frozen=True):
 
     def text(self, name: str, default: str = "") -> str:
         """The value of a field, without blanks around it; the first of several."""
-        found = [value for value in self.fields.get(name, ()) if isinstance(value, str)]
-        return found[0].strip() if found else default
+        return next((value.strip() for value in self._strings(name)), default)
 
     def texts(self, name: str) -> list[str]:
         """The values of a field that may stand several times, such as boxes to tick; empty ones left out."""
-        return [
-            value.strip() for value in self.fields.get(name, ()) if isinstance(value, str) and value.strip()
-        ]
+        return [value.strip() for value in self._strings(name) if value.strip()]
 
     def moment(self, name: str) -> str:
         """A local date-time as documents have it. Browsers leave out seconds that are zero."""
@@ -53,8 +50,10 @@ class Form(Struct, frozen=True):
 
     def secret(self, name: str) -> str:
         """The value of a field as it was typed, blanks included."""
-        found = [value for value in self.fields.get(name, ()) if isinstance(value, str)]
-        return found[0] if found else ""
+        return next(iter(self._strings(name)), "")
+
+    def _strings(self, name: str) -> list[str]:
+        return [value for value in self.fields.get(name, ()) if isinstance(value, str)]
 
 
 async def read_form(request: HtmlRequest) -> Form:
@@ -87,7 +86,7 @@ async def do_once(
     key = form.text(ONCE)
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii():
         raise Refusal(Code.INVALID_REQUEST, errors=[{"field": ONCE, "message": "missing"}])
-    once = RequestKey(f"operator:{visitor.operator.id}", key, _fingerprint(request, form))
+    once = RequestKey(f"operator:{visitor.operator.id}", key, await _fingerprint(request, form))
     known = await find_response(visitor.services, once)
     if known is not None:
         return Redirect(dict(known.headers)["location"], status_code=303)
@@ -100,10 +99,15 @@ def _redirect(path: str) -> StoredResponse:
     return StoredResponse(303, [("location", path)], b"")
 
 
-def _fingerprint(request: HtmlRequest, form: Form) -> bytes:
-    """Two forms with one key are the same if path and fields are."""
-    digest = hashlib.sha256(request.scope["path"].encode())
-    for name in sorted(form.fields):
-        values = form.texts(name) if name != FORM_TOKEN else []
-        digest.update(repr((name, values)).encode())
+async def _fingerprint(request: HtmlRequest, form: Form) -> bytes:
+    """Two forms with one key are the same if their addresses, fields and files are."""
+    scope = request.scope
+    digest = hashlib.sha256(scope["path"].encode() + b"?" + scope["query_string"])
+    for name in sorted(form.fields.keys() - {FORM_TOKEN}):
+        digest.update(repr((name, form.texts(name))).encode())
+        file = form.file(name)
+        if file is not None:
+            await file.seek(0)
+            digest.update(await file.read())
+            await file.seek(0)
     return digest.digest()

@@ -34,7 +34,7 @@ class HasToChangePassword(Exception):
 
 
 class ForeignForm(PermissionDeniedException):
-    """A form that no page of this session has sent."""
+    """A form that no page of the operator has sent."""
 
     detail = "This form did not come from a page of the console, or its session is over."
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar.datastructures import Cookie
 from litestar.response import Response
 
 from engage.console import assets, formats
@@ -61,9 +60,8 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 
-_templates.filters["pairs"] = lambda names: [
-    (name, name) for name in names
-]  # Options that show their values.
+# Options that show their values.
+_templates.filters["pairs"] = lambda names: [(name, name) for name in names]
 _templates.globals["moment"] = datetime.fromisoformat
 _templates.filters["days"] = lambda duration: duration.removeprefix("P").removesuffix("D")
 
@@ -74,7 +72,6 @@ def page(
     template: str,
     *,
     status: int = 200,
-    cookies: list[Cookie] | None = None,
     **values: Any,
 ) -> Response[bytes]:
     """Render a template for a visitor."""
@@ -84,7 +81,6 @@ def page(
         status_code=status,
         media_type="text/html",
         headers=dict(HEADERS),
-        cookies=cookies or [],
     )
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import structlog
-from litestar import Router, get
+from litestar import Controller, Router, get
 from litestar.exceptions import (
     HTTPException,
     MethodNotAllowedException,
@@ -35,10 +36,13 @@ from engage.console.rendering import page
 from engage.console.reports.pages import ReportController
 from engage.console.rewards.pages import RewardController
 from engage.console.segments.pages import SegmentController
-from engage.console.sign_in.pages import AccountController, ProviderController, SignInController
+from engage.console.sign_in.pages import AccountController, SignInController
 from engage.console.withdrawals.pages import WithdrawalController
 from engage.domain.refusals import Refusal, Unavailable
 from engage.messages.refusals import refusal_message
+from engage.settings import Settings
+
+SIGN_IN: Final = "/console/sign-in"
 
 # Documents are the largest that forms send; lists of members are sent as files.
 FORM_BYTES: Final = 2 * 1024 * 1024
@@ -47,7 +51,6 @@ _CONTROLLERS: Final = (
     AssetController,
     SignInController,
     AccountController,
-    ProviderController,
     *CAMPAIGNS,
     RewardController,
     *DEFINITIONS,
@@ -74,11 +77,11 @@ async def no_page(rest: Annotated[str, PathParameter()]) -> Response[bytes]:
     raise NotFoundException(rest)
 
 
-def console_router(guards: Sequence[Guard] = ()) -> Router:
+def console_router(settings: Settings, guards: Sequence[Guard] = ()) -> Router:
     """Make the router. `guards` come before the console's own."""
     return Router(
         "/console",
-        route_handlers=[*_CONTROLLERS, no_page],
+        route_handlers=[*_CONTROLLERS, *_of_provider(settings), no_page],
         guards=[*guards, guard],
         exception_handlers={
             NotSignedInError: _sign_in_first,
@@ -90,13 +93,23 @@ def console_router(guards: Sequence[Guard] = ()) -> Router:
     )
 
 
+def _of_provider(settings: Settings) -> list[type[Controller]]:
+    """The pages for a provider that signs operators in. What they import takes a while to load."""
+    if not settings.has_provider:
+        return []
+    from engage.console.sign_in.provider import ProviderController
+
+    return [ProviderController]
+
+
 def _sign_in_first(request: HtmlRequest, _error: Exception) -> Response[Any]:
     """Go to the sign-in page. A page that was being read is opened after it."""
-    back = f"?next={request.scope['path']}" if request.method == "GET" else ""
-    response = Redirect(f"/console/sign-in{back}", status_code=303)
     if "hx-request" in request.headers:  # A part of a page cannot hold the sign-in page.
-        return Response(b"", status_code=204, headers={"hx-redirect": "/console/sign-in"})
-    return response
+        return Response(b"", status_code=204, headers={"hx-redirect": SIGN_IN})
+    if request.method != "GET":
+        return Redirect(SIGN_IN, status_code=303)
+    read = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return Redirect(f"{SIGN_IN}?{urlencode({'next': read})}", status_code=303)
 
 
 def _change_password_first(_request: HtmlRequest, _error: Exception) -> Response[Any]:

@@ -2,23 +2,18 @@
 
 from typing import Any, Final
 
-import segno
-import structlog
 from litestar import Controller, get, post
-from litestar.exceptions import NotFoundException
 from litestar.response import Redirect, Response
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
-from engage.console.cookies import LANGUAGES, PENDING, language_cookie, pending_cookie, session_cookie
+from engage.console.cookies import LANGUAGES, language_cookie, session_cookie
 from engage.console.forms import read_form
 from engage.console.permissions import for_everybody, for_operators
 from engage.console.rendering import page
 from engage.domain.operators.passwords import LONGEST
-from engage.flows.operators import provider, second_factor
+from engage.flows.operators import second_factor
 from engage.flows.operators.own_account import change_password, disable_second_factor, enable_second_factor
 from engage.flows.operators.sign_in import NotSignedIn, sign_in, sign_out
-
-log = structlog.get_logger()
 
 HOME: Final = "/console/campaigns"
 
@@ -30,22 +25,22 @@ class SignInController(Controller):
 
     @get("/sign-in", opt=for_everybody())
     async def form(self, request: HtmlRequest) -> Response[Any]:
-        visitor, next_page = visitor_of(request), _inside(asked(request, "next"))
+        visitor, next_page = visitor_of(request), inside(asked(request, "next"))
         if visitor.signed_in is not None:
             return Redirect(next_page, status_code=303)
-        return _sign_in_page(request, visitor, next_page=next_page)
+        return sign_in_page(request, visitor, next_page=next_page)
 
     @post("/sign-in", status_code=303, opt=for_everybody())
     async def sign_in(self, request: HtmlRequest) -> Response[Any]:
         """A code is asked for once the password is right, where the operator has a second factor."""
         visitor, form = visitor_of(request), await read_form(request)
-        email, next_page = form.text("email").lower(), _inside(form.text("next"))
+        email, next_page = form.text("email").lower(), inside(form.text("next"))
         password, code = form.secret("password")[: LONGEST + 1], form.text("code").replace(" ", "")
         token = await sign_in(visitor.services, email, password, code)
         if isinstance(token, NotSignedIn):
             asks = token is NotSignedIn.CODE_NEEDED or "code" in form.fields
             wrong = "" if token is NotSignedIn.CODE_NEEDED else str(token)
-            return _sign_in_page(
+            return sign_in_page(
                 request, visitor, email=email, next_page=next_page, problem=wrong, code=asks, status=422
             )
         cookie = session_cookie(visitor.console, token)
@@ -63,49 +58,7 @@ class SignInController(Controller):
         visitor, form = visitor_of(request), await read_form(request)
         language = form.text("language")
         cookies = [language_cookie(visitor.console, language)] if language in LANGUAGES else []
-        return Redirect(_inside(form.text("next")), status_code=303, cookies=cookies)
-
-
-class ProviderController(Controller):
-    """Signing in with an OpenID Connect provider."""
-
-    path = "/provider"
-
-    @get("/go", opt=for_everybody())
-    async def go(self, request: HtmlRequest) -> Response[Any]:
-        visitor = visitor_of(request)
-        settings = visitor.services.settings
-        if not provider.is_configured(settings):
-            raise NotFoundException
-        try:
-            address, kept = await provider.begin(settings, _inside(asked(request, "next")))
-        except provider.ProviderFailed as failed:
-            return _provider_failed(request, visitor, failed)
-        return Redirect(address, status_code=303, cookies=[pending_cookie(visitor.console, kept)])
-
-    @get("/answer", opt=for_everybody())
-    async def answer(self, request: HtmlRequest) -> Response[Any]:
-        """Sign in the operator whom the provider names, and forget what the browser kept."""
-        visitor = visitor_of(request)
-        if not provider.is_configured(visitor.services.settings):
-            raise NotFoundException
-        query = {name: str(value) for name, value in request.query_params.items()}
-        try:
-            signed_in = await provider.finish(visitor.services, request.cookies.get(PENDING, ""), query)
-        except provider.ProviderFailed as failed:
-            return _provider_failed(request, visitor, failed)
-        if isinstance(signed_in, NotSignedIn):
-            return _sign_in_page(request, visitor, next_page=HOME, problem=str(signed_in), status=403)
-        token, next_page = signed_in
-        cookies = [session_cookie(visitor.console, token), pending_cookie(visitor.console, "")]
-        return Redirect(next_page, status_code=303, cookies=cookies)
-
-
-def _provider_failed(
-    request: HtmlRequest, visitor: Visitor, failed: provider.ProviderFailed
-) -> Response[bytes]:
-    log.warning("signing in with the provider failed", reason=str(failed))
-    return _sign_in_page(request, visitor, next_page=HOME, problem="provider_failed", status=502)
+        return Redirect(inside(form.text("next")), status_code=303, cookies=cookies)
 
 
 class AccountController(Controller):
@@ -148,13 +101,13 @@ class AccountController(Controller):
         return Redirect("/console/account?done=second_factor_off", status_code=303)
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
     """A page of the console, never of another site."""
     is_page = path.startswith("/console/") and "//" not in path and path.isprintable() and "\\" not in path
     return path if is_page and not path.startswith("/console/sign-in") else HOME
 
 
-def _sign_in_page(
+def sign_in_page(
     request: HtmlRequest,
     visitor: Visitor,
     *,
@@ -173,7 +126,7 @@ def _sign_in_page(
         next_page=next_page,
         problem=problem,
         asks_for_code=code,
-        has_provider=provider.is_configured(visitor.services.settings),
+        has_provider=visitor.services.settings.has_provider,
     )
 
 
@@ -186,6 +139,8 @@ def _account_page(
     secret: str = "",
     status: int = 200,
 ) -> Response[bytes]:
+    import segno  # For this page alone.
+
     visitor = visitor_of(request)
     operator = visitor.operator
     secret = secret if second_factor.is_secret(secret) else second_factor.new_secret()

@@ -10,6 +10,9 @@ LOCKED_FOR: Final = timedelta(minutes=15)
 IDLE: Final = timedelta(hours=2)
 LONGEST: Final = timedelta(hours=12)
 
+# How long somebody may take with a provider that signs them in.
+PATIENCE: Final = timedelta(minutes=10)
+
 # How often the last use of a session is written down.
 SEEN_EVERY: Final = timedelta(minutes=1)
 

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 import httpx
@@ -25,6 +24,7 @@ from msgspec import Struct
 
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
+from engage.domain.operators.sign_in import PATIENCE
 from engage.flows.operators.sign_in import NotSignedIn, begin_session
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -32,8 +32,6 @@ from engage.settings import Settings
 TIMEOUT_S: Final = 5.0
 ANSWER_BYTES: Final = 256 * 1024
 
-# How long somebody may take at the provider's.
-PATIENCE: Final = timedelta(minutes=10)
 LEEWAY_S: Final = 30
 
 # Asymmetric ones: who verifies a signature cannot make it.
@@ -70,10 +68,6 @@ _metadata = msgspec.json.Decoder(_Metadata)
 _tokens = msgspec.json.Decoder(_Tokens)
 _keys = msgspec.json.Decoder(dict[str, Any])
 _pending = msgspec.json.Decoder(Pending)
-
-
-def is_configured(settings: Settings) -> bool:
-    return bool(settings.oidc_issuer)
 
 
 async def begin(settings: Settings, next_page: str) -> tuple[str, str]:
