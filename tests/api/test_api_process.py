@@ -19,7 +19,7 @@ from engage.settings import Settings, to_environment
 from tests.api.process import HOST, api_process
 from tests.support.eventually import WITHIN_S
 
-STOPS_WITHIN_S = 30.0
+STOPS_WITHIN_S = 5.0
 WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
 
 

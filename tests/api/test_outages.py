@@ -24,9 +24,9 @@ from tests.support.servers import Servers, own_servers
 
 TAPS, READY = "/v1/fuel/taps", "/health/ready"
 ALL = {"postgres", "valkey_state", "valkey_queue", "valkey_topics", "api", "worker", "feed"}
-BACK_WITHIN_S = 60.0
+BACK_WITHIN_S = 15.0
 SILENT_S = 2.0
-AFTER_SILENCE_S = 11.0  # The time limit of a statement under way, and a new connection. It was 12 to 24 s.
+AFTER_SILENCE_S = 6.0  # The time limit of a statement under way, and a new connection. It was 12 to 24 s.
 OTHERS_END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -42,7 +42,7 @@ async def test_the_sandbox_answers_with_its_clock_and_keys(sandbox: Calling) -> 
     assert (await Caller(sandbox.client, f"Bearer {info['shop_key']}").post("/v1/shop/events", [])).is_success
     assert info["admin_key"] == sandbox.secrets.admin_key
     now = datetime.fromisoformat(info["now"])
-    assert abs(now - sandbox.services.clock.now()) < timedelta(minutes=1)
+    assert abs(now - sandbox.services.clock.now()) < timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ async def test_a_token_is_valid_for_a_day_of_the_machines_time(sandbox: Calling)
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     wall = sandbox.services.clock.wall().timestamp()
     assert claims["exp"] - claims["iat"] == 86_400
-    assert abs(claims["iat"] - wall) < 60
+    assert abs(claims["iat"] - wall) < 10
 
 
 async def test_points_are_active_after_the_clock_has_passed_their_time(sandbox: Calling) -> None:
@@ -152,7 +152,7 @@ async def test_points_are_active_after_the_clock_has_passed_their_time(sandbox: 
     before = sandbox.services.clock.now()
     moved = await sandbox.nobody.post(CLOCK, {"advance": "PT5M"})
     now = datetime.fromisoformat(moved.json()["now"])
-    assert timedelta(minutes=5) <= now - before < timedelta(minutes=6)
+    assert timedelta(minutes=5) <= now - before < timedelta(minutes=5, seconds=30)
     assert await balance(member) == (52, 0)
     active = (await member.get("/v1/me/credits")).json()["items"]
     assert all(credit["active_at"] == credit["due_at"] for credit in active), "at the very instant"
@@ -169,7 +169,7 @@ async def test_the_next_day_has_a_tap(sandbox: Calling) -> None:
 async def test_the_clock_advances_to_a_time_and_never_back(sandbox: Calling) -> None:
     to = (sandbox.services.clock.now() + timedelta(days=40)).replace(microsecond=0)
     moved = await sandbox.nobody.post(CLOCK, {"to": to.isoformat()})
-    assert abs(datetime.fromisoformat(moved.json()["now"]) - to) < timedelta(minutes=1)
+    assert abs(datetime.fromisoformat(moved.json()["now"]) - to) < timedelta(seconds=10)
     back = (to - timedelta(days=1)).astimezone(UTC).isoformat()
     refused = problem(await sandbox.nobody.post(CLOCK, {"to": back}), 409, "clock_backwards")
     assert datetime.fromisoformat(refused["now"]) >= to

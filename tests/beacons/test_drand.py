@@ -57,7 +57,7 @@ async def test_what_is_not_the_signed_round_is_passed_over(relay: Relay) -> None
 
 
 async def test_a_relay_that_does_not_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drand, "CALL_S", 2.0)
+    monkeypatch.setattr(drand, "CALL_S", 0.2)
     assert await ask(Relay(hanging=True), Relay(body=SOUND)) == SIGNATURE
     beacon = DrandBeacon([f"http://127.0.0.1:{free_port('127.0.0.1')}"])
     assert await beacon.signature(ROUND, at=AT) is None
@@ -68,7 +68,7 @@ async def test_asking_ends_in_time_however_many_relays_hang(monkeypatch: pytest.
     monkeypatch.setattr(drand, "ALL_S", 0.3)
     begun = asyncio.get_running_loop().time()
     assert await ask(*(Relay(hanging=True) for _ in range(8))) is None
-    assert asyncio.get_running_loop().time() - begun < 4 * drand.CALL_S
+    assert asyncio.get_running_loop().time() - begun < 3
 
 
 async def test_the_next_question_begins_with_another_relay() -> None:

@@ -34,7 +34,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PHONE: ViewportSize = {"width": 390, "height": 844}
-EXPECT_MS = 30_000
+EXPECT_MS = 10_000
 
 # Remarks of the browser on expected answers, such as a refusal or a restarting feed.
 REMARKS = ("Failed to load resource", "WebSocket connection to")
@@ -99,7 +99,6 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
     # Animations are slow without a graphics card.
     context = await browser.new_context(viewport=PHONE, locale="es-ES", reduced_motion="reduce")
-    context.set_default_timeout(2 * EXPECT_MS)
     context.on("console", collect)
     context.on("response", look)
     context.on("weberror", lambda error: complaints.append(str(error.error)))

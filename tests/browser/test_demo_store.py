@@ -221,7 +221,7 @@ async def test_the_page_reconnects_to_a_killed_feed(page: Page, installation: In
     assert button["x"] + button["width"] <= 320, "the button stays on a small phone"
     await page.click("#fuel")
     await expect(page.locator("#fuel-status")).to_have_text("2 pending, day 1 of 7")
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=60_000)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
     async with home_withheld(page):
         await page.click("#plus-5-min")
         await shows(page, active=JOINING + 2, pending=0)
@@ -243,7 +243,7 @@ async def test_the_page_notices_a_feed_that_hangs(
     finally:
         os.kill(feed, signal.SIGCONT)
     await page.clock.resume()
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=60_000)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
 
 
 async def test_the_page_plays_every_program(page: Page) -> None:

@@ -19,10 +19,10 @@ from tests.support.command_line import connect_to, engage, health, pids, up
 from tests.support.eventually import eventually
 from tests.support.ports import server_port
 
-SECOND_RUN_S = 25.0  # Less than a server has to stop by itself.
-STOP_S = 60.0
-RESTARTED_S = 120.0
-SUSPENDED_S = 120.0
+SECOND_RUN_S = 10.0
+STOP_S = 20.0
+RESTARTED_S = 30.0
+SUSPENDED_S = 45.0
 PROCESSES = ("api", "feed", "worker")
 
 
@@ -155,13 +155,15 @@ async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) ->
 
 
 async def test_help_is_fast_and_names_every_command(home: Path) -> None:
-    before = used_by_children()
+    began, before = time.monotonic(), used_by_children()
     helping = await engage("--help", cwd=home)
     output, _ = await helping.communicate()
     assert helping.returncode == 0
     for name in ("up", "api", "feed", "worker", "migrate", "program", "audit", "rebuild", "bench", "keys"):
         assert re.search(rf"^│ {name} ", output.decode(), re.MULTILINE), name
-    assert used_by_children() - before < 2, "half a second on a quiet machine"
+    # Half a second on a quiet machine. Other tests may run.
+    assert time.monotonic() - began < 2
+    assert used_by_children() - before < 2
 
 
 async def test_a_process_without_its_environment_names_the_missing_variables(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -88,7 +89,9 @@ async def test_a_dead_idle_connection_is_replaced_before_it_is_used(
     monkeypatch.setattr(postgres, "_test", count_dead)
     await database_behind_proxy.fill_pool()
     database_behind_proxy.proxy.forget()
+    begun = time.monotonic()
     await database_behind_proxy.use()
+    assert time.monotonic() - begun < LIMIT_S + 1
     assert dead == 1
     await database_behind_proxy.fill_pool()
     assert dead == 1, "all of the pool were replaced with the first"
@@ -111,6 +114,7 @@ async def test_statements_under_way_on_dead_connections_end_in_time_and_the_next
     monkeypatch.setattr(asyncpg.Connection, "close", say_goodbye)
     waiting = [asyncio.create_task(wait_for_silence()) for _ in range(POOL_SIZE - 1)]
     await database_behind_proxy.until_sleeping(POOL_SIZE - 1)
+    begun = time.monotonic()
     proxy.forget()
     with pytest.raises(Unavailable):
         async with one_statement(db) as conn:
@@ -119,6 +123,7 @@ async def test_statements_under_way_on_dead_connections_end_in_time_and_the_next
     opened = proxy.opened
     await database_behind_proxy.use()
     assert proxy.opened == opened + 1
+    assert time.monotonic() - begun < LIMIT_S + 2, "a time limit, and no farewell to a dead server"
     monkeypatch.undo()
 
 

@@ -56,7 +56,7 @@ import os, time
 print(sorted(name for name in os.environ if name[:2] in ("PG", "EN")), flush=True)
 time.sleep(600)
 """
-RESTART_S = 60.0
+RESTART_S = 30.0
 
 
 @pytest.fixture

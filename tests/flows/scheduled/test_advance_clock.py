@@ -72,8 +72,8 @@ async def test_work_is_done_in_order_and_at_the_very_instant_it_is_due(
 
 async def test_the_clock_advances_to_the_requested_time(services: Services) -> None:
     target = services.clock.now() + 400 * DAY
-    assert timedelta() <= await advance_clock(services, to=target) - target < timedelta(minutes=1)
-    assert timedelta() <= services.clock.now() - target < timedelta(minutes=1)
+    assert timedelta() <= await advance_clock(services, to=target) - target < timedelta(seconds=10)
+    assert timedelta() <= services.clock.now() - target < timedelta(seconds=10)
 
 
 async def test_the_clock_does_not_go_back(services: Services) -> None:
@@ -334,8 +334,11 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
         await record(services, acts)
     for member in members[:20]:
         await hold(services, 30, member, now=began, ttl=timedelta(days=10 + int(member[2:])))
+    loop = asyncio.get_running_loop()
+    left_at = loop.time()
     with processor_seconds(20):
         await advance_clock(services, by=YEAR + DAY)
+    assert loop.time() - left_at < 30.0
     found = await rows(services.db, "SELECT kind, count(*) FROM entries GROUP BY 1 ORDER BY 1")
     assert found == [("earning", 10_100), ("expiration", 10_100), ("hold", 20), ("release", 20)]
     assert await rows(services.db, "SELECT DISTINCT active, pending FROM balances") == [(0, 0)]
