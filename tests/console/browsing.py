@@ -13,7 +13,7 @@ from engage.api.app import app_of
 from engage.api.http.context import Api, open_api
 from engage.clock import Clock
 from engage.domain.operators.roles import Role
-from engage.flows.operators.accounts import add_operator
+from engage.flows.operators.accounts import AccountProblem, create_operator
 from engage.runtime.services import Services
 from engage.settings import Settings
 
@@ -155,10 +155,8 @@ class Browsing:
     async def operator(self, role: Role, *, programs: list[str] | None = None) -> str:
         """Create an operator with PASSWORD and return the address."""
         email = f"{role}-{next(_numbers)}@shop.example"
-        problem = await add_operator(
-            self.services.db, email, role, programs, PASSWORD, has_to_change=False, by="test"
-        )
-        assert problem is None, problem
+        made = await create_operator(self.services.db, email, role, programs, by="test", password=PASSWORD)
+        assert not isinstance(made, AccountProblem), made
         return email
 
     async def signed_in(self, role: Role, *, programs: list[str] | None = None) -> Browser:

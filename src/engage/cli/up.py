@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import rich_click as click
 
+from engage import sandbox_secrets
 from engage.cli.screen import Screen
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.refusals import Refusal, Unavailable
-from engage.embedded import bytecode, ports, processes, secrets
+from engage.embedded import bytecode, ports, processes
 from engage.embedded.child_process import POLL_S, SAY_EVERY_S, ProcessSpec, tail
 from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
 from engage.embedded.errors import InstallationError, ProcessFailed
@@ -232,7 +233,7 @@ def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> N
     base = f"http://{_in_url(settings.api_host)}:{settings.api_port}"
     screen.show_address("demo store page", f"{base}/")
     screen.show_address("console", f"{base}/console")
-    for account in secrets.ensure(folder).console:
+    for account in sandbox_secrets.read(folder.sandbox).console:
         screen.show_address(f"  its {account.role}", f"{account.email}  {account.password}")
     screen.show_address("API reference", f"{base}/docs")
     screen.show_address("health", f"{base}/health/ready")

@@ -16,7 +16,7 @@ from engage.domain.refusals import Unavailable
 from engage.flows.campaigns.presets import add_presets
 from engage.flows.operations.demo_draw import open_demo_draw
 from engage.flows.operations.keys import add_key
-from engage.flows.operators.accounts import add_operator, list_operators
+from engage.flows.operators.accounts import create_operator, list_operators
 from engage.flows.programs.older_presets import OlderPreset, older_presets
 from engage.flows.programs.publish import publish
 from engage.gate.client import open_gate
@@ -139,8 +139,8 @@ async def _begin_sandbox(db: AsyncEngine, secrets: sandbox_secrets.SandboxSecret
     known = {operator.email for operator in await list_operators(db)}
     for account in secrets.console:
         if account.email not in known:
-            await add_operator(
-                db, account.email, account.role, None, account.password, has_to_change=False, by=INSTALLATION
+            await create_operator(
+                db, account.email, account.role, None, by=INSTALLATION, password=account.password
             )
 
 

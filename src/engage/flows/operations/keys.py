@@ -5,17 +5,17 @@ Whoever works `within` some programs sees and changes keys of these alone, and o
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.operators.programs import check_programs, covers
+from engage.flows.operators.administration_log import log_administration
 from engage.runtime.database import transaction
 from engage.runtime.database_clock import installation_time
 from engage.runtime.idempotency import Keyed, claim, keep
-from engage.store import api_keys, audit_log
+from engage.store import api_keys
 from engage.store.api_keys import ActiveKey, ListedKey, Scope
-from engage.store.audit_log import COMMAND_LINE, AuditEntry
+from engage.store.audit_log import COMMAND_LINE
 
 
 async def create_key(
@@ -54,7 +54,7 @@ async def add_key(
     added = await api_keys.add(conn, key, name=name, scopes=scopes, programs=programs, now=now)
     if added is not None:
         after = {"name": name, "scopes": scopes, "programs": programs}
-        await _log(conn, added, "created", operator=operator, now=now, after=after)
+        await log_administration(conn, f"api_key:{added}", "created", operator=operator, now=now, after=after)
 
 
 async def list_keys(db: AsyncEngine, *, within: Sequence[str] | None = None) -> list[ListedKey]:
@@ -85,7 +85,9 @@ async def bind_key(
             return False
         await api_keys.bind(conn, key_id, programs)
         before, after = {"programs": key.programs}, {"programs": programs}
-        await _log(conn, key_id, "bound", operator=operator, now=now, before=before, after=after)
+        await log_administration(
+            conn, f"api_key:{key_id}", "bound", operator=operator, now=now, before=before, after=after
+        )
         await keep(conn, keyed, True)
     return True
 
@@ -110,7 +112,9 @@ async def revoke_key(
             return False
         await api_keys.revoke(conn, key_id, now=now)
         before = {"name": key.name, "scopes": key.scopes, "programs": key.programs}
-        await _log(conn, key_id, "revoked", operator=operator, now=now, before=before)
+        await log_administration(
+            conn, f"api_key:{key_id}", "revoked", operator=operator, now=now, before=before
+        )
         await keep(conn, keyed, True)
     return True
 
@@ -124,25 +128,3 @@ async def read_active_keys(db: AsyncEngine) -> dict[str, ActiveKey]:
 async def _lock(conn: AsyncConnection, key_id: str, within: Sequence[str] | None) -> ListedKey | None:
     key = await api_keys.lock_key(conn, key_id)
     return key if key is not None and covers(within, key.programs) else None
-
-
-async def _log(
-    conn: AsyncConnection,
-    key_id: str,
-    action: str,
-    *,
-    operator: str,
-    now: datetime,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
-) -> None:
-    entry = AuditEntry(
-        at=now,
-        program_id=None,
-        operator=operator,
-        subject=f"api_key:{key_id}",
-        action=action,
-        before=before,
-        after=after,
-    )
-    await audit_log.write(conn, entry)

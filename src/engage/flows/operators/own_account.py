@@ -1,13 +1,16 @@
 """The own account of an operator: change the password, turn the second factor on or off."""
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from engage.domain.operators.passwords import Weakness, weakness_of
 from engage.flows.operators import second_factor
-from engage.flows.operators.accounts import log
+from engage.flows.operators.administration_log import log_administration
 from engage.flows.operators.password_hashes import hash_password, is_right
 from engage.flows.operators.sign_in import SignedIn
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.operators import operators, sessions
+from engage.store.operators.operators import Operator
 
 
 async def change_password(services: Services, signed_in: SignedIn, present: str, new: str) -> Weakness | bool:
@@ -27,7 +30,7 @@ async def change_password(services: Services, signed_in: SignedIn, present: str,
             return False
         await operators.change(conn, operator.id, password_hash=password_hash, has_to_change=False)
         await sessions.end_all(conn, operator.id, but=signed_in.session.token_hash)
-        await log(conn, operator.email, "password_changed", by=operator.email, now=services.clock.now())
+        await _log(services, conn, operator, "password_changed")
     return True
 
 
@@ -44,7 +47,7 @@ async def enable_second_factor(services: Services, signed_in: SignedIn, secret: 
     async with transaction(services.db) as conn:
         await operators.lock(conn, operator.email)
         await operators.change(conn, operator.id, totp_secret=stored, totp_step=step)
-        await log(conn, operator.email, "second_factor_on", by=operator.email, now=services.clock.now())
+        await _log(services, conn, operator, "second_factor_on")
     return True
 
 
@@ -56,5 +59,11 @@ async def disable_second_factor(services: Services, signed_in: SignedIn, passwor
     async with transaction(services.db) as conn:
         await operators.lock(conn, operator.email)
         await operators.change(conn, operator.id, totp_secret=None, totp_step=None)
-        await log(conn, operator.email, "second_factor_off", by=operator.email, now=services.clock.now())
+        await _log(services, conn, operator, "second_factor_off")
     return True
+
+
+async def _log(services: Services, conn: AsyncConnection, operator: Operator, action: str) -> None:
+    await log_administration(
+        conn, f"operator:{operator.email}", action, operator=operator.email, now=services.clock.now()
+    )

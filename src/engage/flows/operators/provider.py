@@ -4,8 +4,6 @@ The provider says who somebody is, by a verified e-mail address. Who may work he
 an address without an operator signs nobody in.
 """
 
-import base64
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ import msgspec
 import structlog
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -25,6 +23,7 @@ from msgspec import Struct
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.operators.sign_in import PATIENCE
+from engage.flows.operators.encryption import cipher
 from engage.flows.operators.sign_in import NotSignedIn, begin_session
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -36,6 +35,8 @@ LEEWAY_S: Final = 30
 
 # Asymmetric ones: who verifies a signature cannot make it.
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
+
+_PURPOSE: Final = b"engage sign-in with a provider"
 
 log = structlog.get_logger()
 
@@ -87,7 +88,7 @@ async def begin(settings: Settings, next_page: str) -> tuple[str, str]:
         code_challenge=create_s256_code_challenge(pending.verifier),  # type: ignore[no-untyped-call]  # Its own.
         code_challenge_method="S256",
     )
-    return address, _cipher(settings).encrypt(msgspec.json.encode(pending)).decode()
+    return address, cipher(settings, _PURPOSE).encrypt(msgspec.json.encode(pending)).decode()
 
 
 async def finish(services: Services, kept: str, answer: Mapping[str, str]) -> tuple[str, str] | NotSignedIn:
@@ -131,7 +132,7 @@ def _verified_email(
         registry.validate(token.claims)
     except (JoseError, ValueError) as error:
         raise ProviderFailed(f"no valid ID token: {error}") from error
-    return str(token.claims["email"]).strip().lower()
+    return str(token.claims["email"])
 
 
 async def _read_id_token(
@@ -198,13 +199,7 @@ def _client() -> httpx.AsyncClient:
 def _read_pending(settings: Settings, kept: str) -> Pending | None:
     """Decrypt what the browser kept; None for anything else, or when it took too long."""
     try:
-        text = _cipher(settings).decrypt(kept.encode(), ttl=int(PATIENCE.total_seconds()))
+        text = cipher(settings, _PURPOSE).decrypt(kept.encode(), ttl=int(PATIENCE.total_seconds()))
         return decode_json(text, _pending)
     except (InvalidToken, Malformed):
         return None
-
-
-def _cipher(settings: Settings) -> Fernet:
-    """A cipher with a key of its own, made from the installation's pepper."""
-    key = hmac.digest(settings.pepper.encode(), b"engage sign-in with a provider", hashlib.sha256)
-    return Fernet(base64.urlsafe_b64encode(key))

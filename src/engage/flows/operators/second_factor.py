@@ -1,18 +1,19 @@
 """The second factor: time-based one-time passwords (TOTP, RFC 6238), whose secret is stored encrypted."""
 
-import base64
-import hashlib
 import hmac
 import re
 from datetime import datetime
 from typing import Final
 
 import pyotp
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 
+from engage.flows.operators.encryption import cipher
 from engage.settings import Settings
 
 STEP_S: Final = 30
+
+_PURPOSE: Final = b"engage second factor"
 
 _SECRET: Final = re.compile(r"[A-Z2-7]{32}")
 
@@ -45,18 +46,12 @@ def step_of(secret: str, code: str, now: datetime, *, after: int | None) -> int 
 
 
 def encrypted(settings: Settings, secret: str) -> bytes:
-    return _cipher(settings).encrypt(secret.encode())
+    return cipher(settings, _PURPOSE).encrypt(secret.encode())
 
 
 def decrypted(settings: Settings, stored: bytes) -> str | None:
     """Decrypt a secret; None where it was encrypted with another pepper."""
     try:
-        return _cipher(settings).decrypt(stored).decode()
+        return cipher(settings, _PURPOSE).decrypt(stored).decode()
     except InvalidToken:
         return None
-
-
-def _cipher(settings: Settings) -> Fernet:
-    """A cipher with a key of its own, made from the installation's pepper."""
-    key = hmac.digest(settings.pepper.encode(), b"engage second factor", hashlib.sha256)
-    return Fernet(base64.urlsafe_b64encode(key))

@@ -39,8 +39,10 @@ async def list_rewards(services: Services, programs: Sequence[str]) -> list[Stoc
             issued = await read_stock(conn, program_id, scarce) if scarce else {}
             for version in versions:
                 countries = sorted(country for country, name in in_force.items() if name == version.version)
-                counts = {each.id: issued.get((program_id, each.id), 0) for each in version.rewards}
-                found += [_stocked(version, each, countries, counts[each.id]) for each in version.rewards]
+                found += [
+                    _stocked(version, each, countries, issued.get((program_id, each.id), 0))
+                    for each in version.rewards
+                ]
     return found
 
 

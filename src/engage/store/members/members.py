@@ -177,10 +177,8 @@ async def read_profiles_of(
     conn: AsyncConnection, keys: Iterable[MemberKey], phones: Iterable[tuple[str, str]], *, limit: int
 ) -> list[Profile]:
     """Read the members with these keys, former ones included, and those with these (program, phone)."""
-    phone, key = (
-        tuple_(members.c.program_id, members.c.phone),
-        tuple_(members.c.program_id, members.c.member_id),
-    )
+    key = tuple_(members.c.program_id, members.c.member_id)
+    phone = tuple_(members.c.program_id, members.c.phone)
     rows = await conn.execute(
         select(*columns(members, Profile))
         .where(or_(key.in_(sorted(set(keys))), phone.in_(sorted(set(phones)))))

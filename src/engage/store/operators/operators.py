@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from engage.domain.operators.emails import normal_email
 from engage.domain.operators.roles import Role
 from engage.schema.operators import operators
 from engage.schema.rows import columns, from_row
@@ -67,8 +68,13 @@ async def list_operators(conn: AsyncConnection) -> list[Operator]:
 
 
 async def lock(conn: AsyncConnection, email: str) -> Operator | None:
-    """Read an operator, and lock the row until the transaction ends; None when there is none."""
-    query = select(*columns(operators, Operator)).where(operators.c.email == email).with_for_update()
+    """Read an operator by an address in any notation, and lock the row until the transaction ends; None when
+    there is none.
+    """
+    address = normal_email(email)
+    if address is None:
+        return None
+    query = select(*columns(operators, Operator)).where(operators.c.email == address).with_for_update()
     row = (await conn.execute(query)).first()
     return None if row is None else from_row(Operator, row)
 

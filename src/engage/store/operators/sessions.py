@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,9 +40,7 @@ async def begin(conn: AsyncConnection, operator_id: UUID, *, now: datetime) -> s
         created_at=now,
         seen_at=now,
     )
-    await conn.execute(
-        insert(operator_sessions).values({name: getattr(row, name) for name in row.__struct_fields__})
-    )
+    await conn.execute(insert(operator_sessions).values(asdict(row)))
     return token
 
 
