@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from litestar import Request
+from litestar.exceptions import NotFoundException
 from litestar.types import Scope
 from msgspec import Struct
 
@@ -63,6 +64,13 @@ class Visitor(Struct, frozen=True):
     def programs(self) -> list[str]:
         """The programs that the operator works on."""
         return [program for program in self.services.programs.ids() if self.operator.opens(program)]
+
+    def check_program(self, program: str) -> None:
+        """Raises NotFoundException for a program on which the operator does not work: what belongs to it does
+        not exist for them.
+        """
+        if program not in self.programs:
+            raise NotFoundException(program)
 
     def refusal_text(self, refusal: Refusal) -> str:
         """A refusal in the visitor's language."""

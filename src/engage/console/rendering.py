@@ -62,6 +62,8 @@ _templates = Environment(
 
 # Options that show their values.
 _templates.filters["pairs"] = lambda names: [(name, name) for name in names]
+# Options that show texts: `states|options(t, 'corrections.state_of')`.
+_templates.filters["options"] = lambda names, t, prefix: [(name, t(f"{prefix}.{name}")) for name in names]
 _templates.globals["moment"] = datetime.fromisoformat
 _templates.filters["days"] = lambda duration: duration.removeprefix("P").removesuffix("D")
 

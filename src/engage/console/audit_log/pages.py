@@ -4,21 +4,19 @@ import json
 from typing import Any, Final
 
 from litestar import Controller, get
-from litestar.exceptions import NotFoundException
 from litestar.response import Response
 from msgspec import Struct
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
+from engage.console.paging import PAGE, Shown, read_number
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.document.difference import Difference, differences
 from engage.domain.operators.roles import Permission
 from engage.flows.operations.audit_log import AuditEntryView, changed_entries, read_audit_log
 
-_PAGE: Final = 25
 _FIELDS_SHOWN: Final = 40
 _LONGEST_VALUE: Final = 400
-_LARGEST: Final = 2**63 - 1
 
 
 class ShownEntry(Struct, frozen=True):
@@ -41,20 +39,22 @@ class AuditLogController(Controller):
             visitor.services,
             _programs(visitor, program),
             subject=subject or None,
-            before=_number(before),
-            limit=_PAGE,
+            before=read_number(before),
+            limit=PAGE,
         )
         numbers = [number for number, _ in found]
         return page(
             request,
             visitor,
             "audit_log/list.html",
-            entries=[_shown(number, entry) for number, entry in found],
+            entries=Shown(
+                [_shown(number, entry) for number, entry in found],
+                str(numbers[-1]) if more else "",
+                not before,
+            ),
             changed=await changed_entries(visitor.services, numbers),
             chosen={"subject": subject, "program": program},
             programs=visitor.programs,
-            next_page=numbers[-1] if more else "",
-            is_first_page=not before,
         )
 
 
@@ -64,14 +64,9 @@ def _programs(visitor: Visitor, program: str) -> list[str] | None:
     Raises NotFoundException for a program of others.
     """
     if program:
-        if program not in visitor.programs:
-            raise NotFoundException(program)
+        visitor.check_program(program)
         return [program]
     return None if visitor.operator.programs is None else visitor.programs
-
-
-def _number(text: str) -> int | None:
-    return min(int(text), _LARGEST) if text.isascii() and text.isdecimal() else None
 
 
 def _shown(number: int, entry: AuditEntryView) -> ShownEntry:

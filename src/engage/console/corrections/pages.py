@@ -4,13 +4,13 @@ from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
 from litestar import Controller, get, post
-from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 from litestar.response import Response
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import do_once, read_form
 from engage.console.members.subject import path_of
+from engage.console.paging import PAGE, read_id, shown_page
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.members.corrections import State
@@ -26,7 +26,6 @@ from engage.store.members.corrections import Correction
 CorrectionId = Annotated[UUID, PathParameter()]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
-_PAGE: Final = 25
 _LONGEST_NOTE: Final = 500
 
 
@@ -38,19 +37,15 @@ class CorrectionController(Controller):
         visitor, before = visitor_of(request), asked(request, "before")
         state = next((known for known in STATES if known == asked(request, "state")), STATES[0])
         found = await list_corrections(
-            visitor.services, visitor.programs, state, before=_id(before), limit=_PAGE + 1
+            visitor.services, visitor.programs, state, before=read_id(before), limit=PAGE + 1
         )
-        shown = found[:_PAGE]
         return page(
             request,
             visitor,
             "corrections/list.html",
-            corrections=shown,
+            corrections=shown_page(found, before, lambda last: last.id),
             states=STATES,
             chosen=state,
-            path_of=path_of,
-            next_page=str(shown[-1].id) if len(found) > _PAGE else "",
-            is_first_page=not before,
         )
 
     @get("/{correction_id:uuid}", opt=needs(Permission.READ_MEMBERS))
@@ -113,13 +108,5 @@ def _page(
 async def _find(visitor: Visitor, id_: UUID) -> Correction:
     """Raises NotFoundException for members of other operators' programs; Refusal not_found; Unavailable."""
     correction = await read_correction(visitor.services, id_)
-    if correction.program_id not in visitor.programs:
-        raise NotFoundException(str(id_))
+    visitor.check_program(correction.program_id)
     return correction
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -1,15 +1,15 @@
 """Draws as they go: state, entries, winners, certificate."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 from litestar import Controller, get
-from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 from litestar.response import Response
 from msgspec import Struct
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
+from engage.console.paging import PAGE, Shown, read_number, shown_page
 from engage.console.permissions import needs
 from engage.console.rendering import HEADERS
 from engage.domain.operators.roles import Permission
@@ -23,8 +23,6 @@ from engage.flows.draws.reads import (
 from engage.runtime.services import Services
 from engage.store.draws.draws import MemberEntry
 
-_PAGE: Final = 50
-
 ProgramId = Annotated[str, PathParameter()]
 DrawId = Annotated[str, PathParameter()]
 
@@ -33,9 +31,8 @@ class ShownDraw(Struct, frozen=True):
     """A draw that somebody has entered, and a page of its entries, for whoever may see members."""
 
     begun: BegunDraw
-    entries: list[MemberEntry]
+    entries: Shown[MemberEntry]
     winners_only: bool
-    next_page: int | None
 
 
 class DrawStateController(Controller):
@@ -46,8 +43,7 @@ class DrawStateController(Controller):
         self, request: HtmlRequest, program_id: ProgramId, draw_id: DrawId
     ) -> Response[bytes]:
         visitor = visitor_of(request)
-        if program_id not in visitor.programs:
-            raise NotFoundException(program_id)
+        visitor.check_program(program_id)
         body = await read_certificate_of_draw(visitor.services, program_id, draw_id)
         headers = {**HEADERS, "content-disposition": f'attachment; filename="{draw_id}.certificate.json"'}
         return Response(body, media_type="application/json", headers=headers)
@@ -73,9 +69,7 @@ async def shown_draw(
             [program_id],
             draw_id,
             winners=winners_only,
-            before=int(before) if before.isascii() and before.isdecimal() and len(before) < 16 else None,
-            limit=_PAGE + 1,
+            before=read_number(before),
+            limit=PAGE + 1,
         )
-    shown = entries[:_PAGE]
-    next_page = shown[-1].number if len(entries) > _PAGE else None
-    return ShownDraw(begun, shown, winners_only, next_page)
+    return ShownDraw(begun, shown_page(entries, before, lambda last: last.number), winners_only)

@@ -1,9 +1,8 @@
 """A member's account: the statement, the credits, the orders and the coupons, page by page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from functools import partial
 from typing import Any, Final, get_args
-from uuid import UUID
 
 from litestar import Controller, get
 from litestar.response import Response
@@ -11,18 +10,17 @@ from msgspec import Struct
 
 from engage.console.context import HtmlRequest, asked
 from engage.console.members.subject import Subject, member_page, overview_of, subject_of
+from engage.console.paging import PAGE, Shown, place_of, read_id, read_number, read_place, shown_page
 from engage.console.permissions import needs
 from engage.domain.operators.roles import Permission
 from engage.flows.reads.member_orders import read_orders
 from engage.flows.reads.member_overview import MemberOverview
 from engage.flows.reads.statement import StatementLine, read_credits, read_statement
 from engage.flows.rewards.coupons import read_coupons
-from engage.ledger.credits import Credit, CreditState, Entry
+from engage.ledger.credits import CreditState, Entry
 from engage.messages.why import TitleOf, titles_in, trace_texts, why_text
 
-_PAGE: Final = 25
-_LARGEST_SEQ: Final = 2**63 - 1
-STATES: Final = get_args(CreditState)
+STATES: Final[tuple[CreditState, ...]] = get_args(CreditState)
 
 
 class Reason(Struct, frozen=True):
@@ -40,11 +38,6 @@ class Movement(Struct, frozen=True):
     words: str | None
 
 
-class EarnedCredit(Struct, frozen=True):
-    credit: Credit
-    reason: Reason
-
-
 class MemberAccountController(Controller):
     path = "/members/{program:str}/{member_id:str}"
 
@@ -52,87 +45,56 @@ class MemberAccountController(Controller):
     async def statement(self, request: HtmlRequest) -> Response[Any]:
         subject, before = subject_of(request), asked(request, "before")
         overview = await overview_of(subject)
-        found = await read_statement(
-            subject.visitor.services,
-            subject.program,
-            subject.member_id,
-            before=_seq(before),
-            limit=_PAGE + 1,
-        )
-        lines, more = found[:_PAGE], len(found) > _PAGE
+        found = await read_statement(*subject.key, before=read_number(before), limit=PAGE + 1)
+        movements = shown_page(found, before, lambda last: last.entry.seq)
         return _tab(
-            request,
-            subject,
-            overview,
-            "statement",
-            movements=[_movement(subject, line) for line in lines],
-            next_page=str(lines[-1].entry.seq) if more else "",
+            request, subject, overview, "statement", movements, movement_of=partial(_movement, subject)
         )
 
     @get("/credits", opt=needs(Permission.READ_MEMBERS))
     async def credits(self, request: HtmlRequest) -> Response[Any]:
-        subject, state = subject_of(request), asked(request, "state")
+        subject, before = subject_of(request), asked(request, "before")
+        state = next((known for known in STATES if known == asked(request, "state")), None)
         overview = await overview_of(subject)
-        found = await read_credits(
-            subject.visitor.services,
-            subject.program,
-            subject.member_id,
-            state=state if state in STATES else None,  # type: ignore[arg-type]  # One of the states.
-            before=_id(asked(request, "before")),
-            limit=_PAGE + 1,
-        )
-        shown = found[:_PAGE]
+        found = await read_credits(*subject.key, state=state, before=read_id(before), limit=PAGE + 1)
         title_of = _titles(subject)
         return _tab(
             request,
             subject,
             overview,
             "credits",
-            credits=[EarnedCredit(credit, _reason(subject, credit.why, title_of)) for credit in shown],
+            shown_page(found, before, lambda last: last.id),
+            reason_of=lambda credit: _reason(subject, credit.why, title_of),
             states=STATES,
-            chosen_state=state if state in STATES else "",
-            next_page=str(shown[-1].id) if len(found) > _PAGE else "",
+            chosen_state=state or "",
         )
 
     @get("/orders", opt=needs(Permission.READ_MEMBERS))
     async def orders(self, request: HtmlRequest) -> Response[Any]:
-        subject = subject_of(request)
+        subject, before = subject_of(request), asked(request, "before")
         overview = await overview_of(subject)
-        found = await read_orders(
-            subject.visitor.services,
-            subject.program,
-            subject.member_id,
-            before=_place(asked(request, "before")),
-            limit=_PAGE + 1,
-        )
-        shown = found[:_PAGE]
-        last = f"{shown[-1].at.isoformat()}/{shown[-1].order_id}" if len(found) > _PAGE else ""
-        return _tab(request, subject, overview, "orders", orders=shown, next_page=last)
+        found = await read_orders(*subject.key, before=read_place(before), limit=PAGE + 1)
+        orders = shown_page(found, before, lambda last: place_of(last.at, last.order_id))
+        return _tab(request, subject, overview, "orders", orders)
 
     @get("/coupons", opt=needs(Permission.READ_MEMBERS))
     async def coupons(self, request: HtmlRequest) -> Response[Any]:
-        subject = subject_of(request)
+        subject, before = subject_of(request), asked(request, "before")
         overview = await overview_of(subject)
-        found = await read_coupons(
-            subject.visitor.services,
-            subject.program,
-            subject.member_id,
-            state=None,
-            before=_id(asked(request, "before")),
-            limit=_PAGE + 1,
-        )
-        shown = found[:_PAGE]
-        next_page = str(shown[-1].id) if len(found) > _PAGE else ""
-        return _tab(request, subject, overview, "coupons", coupons=shown, next_page=next_page)
+        found = await read_coupons(*subject.key, state=None, before=read_id(before), limit=PAGE + 1)
+        coupons = shown_page(found, before, lambda last: last.id)
+        return _tab(request, subject, overview, "coupons", coupons)
 
 
 def _tab(
-    request: HtmlRequest, subject: Subject, overview: MemberOverview, tab: str, **values: Any
+    request: HtmlRequest,
+    subject: Subject,
+    overview: MemberOverview,
+    tab: str,
+    shown: Shown[Any],
+    **values: Any,
 ) -> Response[bytes]:
-    first = not asked(request, "before")
-    return member_page(
-        request, subject, overview, f"members/{tab}.html", tab=tab, is_first_page=first, **values
-    )
+    return member_page(request, subject, overview, f"members/{tab}.html", tab=tab, shown=shown, **values)
 
 
 def _movement(subject: Subject, line: StatementLine) -> Movement:
@@ -150,24 +112,3 @@ def _reason(subject: Subject, why: Mapping[str, Any], title_of: TitleOf) -> Reas
 def _titles(subject: Subject) -> TitleOf:
     visitor = subject.visitor
     return titles_in(visitor.language, visitor.services.campaigns.of(subject.program))
-
-
-def _seq(text: str) -> int | None:
-    """The seq that a page begins before; the first page for what is none."""
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= _LARGEST_SEQ else None
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _place(text: str) -> tuple[datetime, str] | None:
-    at, _, order_id = text.partition("/")
-    try:
-        instant = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    return (instant, order_id) if instant.tzinfo is not None else None

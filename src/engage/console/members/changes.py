@@ -47,9 +47,7 @@ class MemberChangeController(Controller):
                 request,
                 visitor,
                 lambda once: correct(
-                    visitor.services,
-                    subject.program,
-                    subject.member_id,
+                    *subject.key,
                     points=points,
                     reason=reason,
                     operator=visitor.identity,
@@ -82,9 +80,7 @@ class MemberChangeController(Controller):
             request,
             visitor,
             lambda once: merge_members(
-                visitor.services,
-                subject.program,
-                subject.member_id,
+                *subject.key,
                 into=into,
                 reason=reason,
                 operator=visitor.identity.id,
@@ -108,9 +104,7 @@ class MemberChangeController(Controller):
             request,
             visitor,
             lambda once: erase_member(
-                visitor.services,
-                subject.program,
-                subject.member_id,
+                *subject.key,
                 operator=visitor.identity.id,
                 keyed=once,
             ),

@@ -3,13 +3,13 @@
 from typing import Any, Final
 from urllib.parse import quote
 
-from litestar.exceptions import NotFoundException
 from litestar.response import Response
 from msgspec import Struct
 
 from engage.console.context import HtmlRequest, Visitor, visitor_of
 from engage.console.rendering import page
 from engage.flows.reads.member_overview import MemberOverview, read_member_overview
+from engage.runtime.services import Services
 
 ZONE: Final = "UTC"
 
@@ -20,6 +20,11 @@ class Subject(Struct, frozen=True):
     visitor: Visitor
     program: str
     member_id: str
+
+    @property
+    def key(self) -> tuple[Services, str, str]:
+        """The first arguments of flows about a member."""
+        return self.visitor.services, self.program, self.member_id
 
     @property
     def path(self) -> str:
@@ -36,17 +41,13 @@ def subject_of(request: HtmlRequest) -> Subject:
     them is as unknown as one who does not exist.
     """
     visitor, program = visitor_of(request), request.path_params["program"]
-    if program not in visitor.programs:
-        raise NotFoundException(program)
+    visitor.check_program(program)
     return Subject(visitor, program, request.path_params["member_id"])
 
 
 async def overview_of(subject: Subject) -> MemberOverview:
     """Read the member of a page. Raises Refusal unknown_member, member_erased; Unavailable."""
-    visitor = subject.visitor
-    return await read_member_overview(
-        visitor.services, subject.program, subject.member_id, language=visitor.language
-    )
+    return await read_member_overview(*subject.key, language=subject.visitor.language)
 
 
 def member_page(

@@ -133,8 +133,7 @@ class ProgramController(Controller):
 
 def _versions(visitor: Visitor, program_id: str) -> list[Program]:
     """Raises NotFoundException, also for a program on which the visitor does not work."""
-    if program_id not in visitor.programs:
-        raise NotFoundException(program_id)
+    visitor.check_program(program_id)
     return visitor.services.programs.get(program_id)
 
 

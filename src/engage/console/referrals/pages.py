@@ -4,13 +4,13 @@ from typing import Annotated, Any, Final, Literal, get_args
 from uuid import UUID
 
 from litestar import Controller, get, post
-from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 from litestar.response import Response
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import do_once, read_form
 from engage.console.members.subject import path_of
+from engage.console.paging import PAGE, read_id, shown_page
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.operators.roles import Permission
@@ -22,7 +22,6 @@ ReferralId = Annotated[UUID, PathParameter()]
 # Those that wait for a decision come first.
 STATES: Final[tuple[State, ...]] = ("flagged", "pending", "approved", "rejected")
 
-_PAGE: Final = 25
 _LONGEST_REASON: Final = 500
 
 
@@ -37,20 +36,17 @@ class ReferralController(Controller):
             visitor.services,
             [known for known in visitor.programs if program in ("", known)],
             state=state,
-            before=_id(before),
-            limit=_PAGE + 1,
+            before=read_id(before),
+            limit=PAGE + 1,
         )
-        shown = found[:_PAGE]
         return page(
             request,
             visitor,
             "referrals/list.html",
-            referrals=shown,
+            referrals=shown_page(found, before, lambda last: last.id),
             states=STATES,
             chosen={"state": state, "program": program},
             programs=visitor.programs,
-            next_page=str(shown[-1].id) if len(found) > _PAGE else "",
-            is_first_page=not before,
         )
 
     @get("/{referral_id:uuid}", opt=needs(Permission.READ_MEMBERS))
@@ -119,13 +115,5 @@ def _page(
 async def _find(visitor: Visitor, id_: UUID) -> ReferralView:
     """Raises NotFoundException for members of other operators' programs; Refusal not_found; Unavailable."""
     referral = await read_one(visitor.services, id_)
-    if referral.program not in visitor.programs:
-        raise NotFoundException(str(id_))
+    visitor.check_program(referral.program)
     return referral
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

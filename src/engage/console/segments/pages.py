@@ -8,6 +8,7 @@ from litestar.response import Response
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import Form, do_once, read_form
+from engage.console.paging import PAGE, shown_page
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.decoding.csv_text import InvalidFile
@@ -17,7 +18,6 @@ from engage.flows.segments.id_list import IDS_PER_REQUEST, IdList
 from engage.flows.segments.read import SegmentView, list_segments
 from engage.flows.segments.replace_list import replace_list_by_request
 
-_PAGE: Final = 50
 _CHUNK: Final = 64 * 1024
 
 # Larger lists are for the API and the command line.
@@ -31,9 +31,7 @@ class SegmentController(Controller):
     async def segments(self, request: HtmlRequest) -> Response[Any]:
         visitor = visitor_of(request)
         program, _, name = asked(request, "after").partition("/")
-        found = await list_segments(
-            visitor.services, visitor.programs, after=(program, name), limit=_PAGE + 1
-        )
+        found = await list_segments(visitor.services, visitor.programs, after=(program, name), limit=PAGE + 1)
         return _list_page(request, visitor, found)
 
     @post(status_code=303, opt=needs(Permission.WRITE), request_max_body_size=LIST_BYTES)
@@ -51,7 +49,7 @@ class SegmentController(Controller):
                 problems["file"] = unreadable
             if problems:
                 found = await list_segments(
-                    visitor.services, visitor.programs, after=("", ""), limit=_PAGE + 1
+                    visitor.services, visitor.programs, after=("", ""), limit=PAGE + 1
                 )
                 return _list_page(request, visitor, found, form, problems)
             return await do_once(
@@ -94,15 +92,14 @@ def _list_page(
     form: Form | None = None,
     problems: dict[str, str] | None = None,
 ) -> Response[bytes]:
-    shown = found[:_PAGE]
+    after = "" if form else asked(request, "after")
     typed = {name: form.text(name) if form else asked(request, name) for name in ("program", "segment")}
     return page(
         request,
         visitor,
         "segments/list.html",
         status=422 if problems else 200,
-        segments=shown,
-        next_page=f"{shown[-1].program}/{shown[-1].id}" if len(found) > _PAGE else "",
+        segments=shown_page(found, after, lambda last: f"{last.program}/{last.id}"),
         programs=visitor.programs,
         typed=typed,
         problems=problems or {},

@@ -1,17 +1,16 @@
 """The withdrawals that wait for an operator or are to be looked into, and how they went."""
 
-from datetime import datetime
 from typing import Annotated, Any, Final, get_args
 from uuid import UUID
 
 from litestar import Controller, get, post
-from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 from litestar.response import Redirect, Response
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import do_once
 from engage.console.members.subject import path_of
+from engage.console.paging import PAGE, place_of, read_id, read_place, shown_page
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.members.phone import masked
@@ -28,8 +27,6 @@ LISTS: Final[tuple[Which, ...]] = get_args(Which)
 # Failures that are ours. All others are the provider's own words.
 FAILURES: Final = (NOT_PAID, NOT_RECEIVED, PROVIDER_UNREACHABLE)
 
-_PAGE: Final = 25
-
 
 class WithdrawalController(Controller):
     path = "/withdrawals"
@@ -38,25 +35,21 @@ class WithdrawalController(Controller):
     async def withdrawals(self, request: HtmlRequest) -> Response[Any]:
         """A withdrawal whose id is given is opened."""
         visitor, after, wanted = visitor_of(request), asked(request, "after"), asked(request, "id")
-        if (id_ := _id(wanted)) is not None:
+        if (id_ := read_id(wanted)) is not None:
             return Redirect(f"/console/withdrawals/{id_}", status_code=303)
         which = next((known for known in LISTS if known == asked(request, "which")), LISTS[0])
         found = await list_withdrawals(
-            visitor.services, visitor.programs, which, after=_place(after), limit=_PAGE + 1
+            visitor.services, visitor.programs, which, after=_place(after), limit=PAGE + 1
         )
-        shown = found[:_PAGE]
-        last = f"{shown[-1].requested_at.isoformat()}/{shown[-1].id}" if len(found) > _PAGE else ""
         return page(
             request,
             visitor,
             "withdrawals/list.html",
-            withdrawals=[(each, _amount(each)) for each in shown],
+            withdrawals=shown_page(found, after, lambda last: place_of(last.requested_at, last.id)),
+            amount_of=_amount,
             lists=LISTS,
             chosen=which,
             wanted=wanted,
-            path_of=path_of,
-            next_page=last,
-            is_first_page=not after,
         )
 
     @get("/{withdrawal_id:uuid}", opt=needs(Permission.PAY))
@@ -105,23 +98,11 @@ def _amount(withdrawal: ComparedWithdrawal) -> Money:
 async def _find(visitor: Visitor, id_: UUID) -> ComparedWithdrawal:
     """Raises NotFoundException for members of other operators' programs; Refusal not_found; Unavailable."""
     withdrawal = await read_compared_withdrawal(visitor.services, id_)
-    if withdrawal.program_id not in visitor.programs:
-        raise NotFoundException(str(id_))
+    visitor.check_program(withdrawal.program_id)
     return withdrawal
 
 
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 def _place(text: str) -> Place | None:
-    at, _, rest = text.partition("/")
-    id_ = _id(rest)
-    try:
-        instant = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    return (instant, id_) if id_ is not None and instant.tzinfo is not None else None
+    place = read_place(text)
+    id_ = None if place is None else read_id(place[1])
+    return None if place is None or id_ is None else (place[0], id_)
