@@ -1,26 +1,14 @@
 """Every page of the console names whom it is for, and keeps scripts out."""
 
-from litestar.routes import HTTPRoute
-
 from engage.api.app import app_of
-from engage.console import permissions
 from tests.console.browsing import Browsing
+from tests.console.routes import console_routes
 
 
 async def test_every_page_says_whom_it_is_for(console: Browsing) -> None:
-    routes = [
-        route
-        for route in app_of(console.api).routes
-        if isinstance(route, HTTPRoute) and route.path.startswith("/console")
-    ]
-    silent = [
-        route.path
-        for route in routes
-        for handler in route.route_handlers
-        if handler.http_methods != {"OPTIONS"} and permissions.NEEDS not in handler.opt
-    ]
+    routes = list(console_routes(app_of(console.api)))
     assert len(routes) > 5
-    assert silent == []
+    assert [route.path for route in routes if route.needed is None] == []
 
 
 async def test_a_page_has_no_script_of_its_own(console: Browsing) -> None:

@@ -12,7 +12,12 @@ from engage.console.permissions import for_everybody, for_operators
 from engage.console.rendering import page
 from engage.domain.operators.passwords import LONGEST
 from engage.flows.operators import second_factor
-from engage.flows.operators.own_account import change_password, disable_second_factor, enable_second_factor
+from engage.flows.operators.own_account import (
+    ChangedPassword,
+    change_password,
+    disable_second_factor,
+    enable_second_factor,
+)
 from engage.flows.operators.sign_in import NotSignedIn, sign_in, sign_out
 
 HOME: Final = "/console/campaigns"
@@ -77,9 +82,10 @@ class AccountController(Controller):
             return _account_page(request, mismatch=True, status=422)
         present = form.secret("present_password")
         changed = await change_password(visitor.services, visitor.signed_in, present, new)
-        if changed is not True:
+        if not isinstance(changed, ChangedPassword):
             return _account_page(request, password_problem=str(changed or "wrong"), status=422)
-        return Redirect("/console/account?done=password", status_code=303)
+        cookie = session_cookie(visitor.console, changed.token)
+        return Redirect("/console/account?done=password", status_code=303, cookies=[cookie])
 
     @post("/second-factor", status_code=303, opt=for_operators())
     async def enable(self, request: HtmlRequest) -> Response[Any]:

@@ -1,5 +1,6 @@
 """The own account of an operator: change the password, turn the second factor on or off."""
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.operators.passwords import Weakness, weakness_of
@@ -13,25 +14,34 @@ from engage.store.operators import operators, sessions
 from engage.store.operators.operators import Operator
 
 
-async def change_password(services: Services, signed_in: SignedIn, present: str, new: str) -> Weakness | bool:
-    """Set another password, and end all other sessions. Return false where the present one is wrong, or the
-    weakness of the new one. Raises Unavailable.
+class ChangedPassword(Struct, frozen=True):
+    """A password was changed. `token` is that of the session which goes on."""
+
+    token: str
+
+
+async def change_password(
+    services: Services, signed_in: SignedIn, present: str, new: str
+) -> ChangedPassword | Weakness | None:
+    """Set another password, end all sessions, and begin a new one: a copied cookie is worth nothing any more.
+    Return None where the present password is wrong, or the weakness of the new one. Raises Unavailable.
     """
     operator = signed_in.operator
     weakness = weakness_of(new, operator.email, present=present)
     if weakness is not None:
         return weakness
     if not await is_right(present, operator.password_hash):
-        return False
+        return None
     password_hash = await hash_password(new)
     async with transaction(services.db) as conn:
         known = await operators.lock(conn, operator.email)
         if known is None or known.password_hash != operator.password_hash:
-            return False
+            return None
         await operators.change(conn, operator.id, password_hash=password_hash, has_to_change=False)
-        await sessions.end_all(conn, operator.id, but=signed_in.session.token_hash)
+        await sessions.end_all(conn, operator.id)
+        token = await sessions.begin(conn, operator.id, now=services.clock.wall())
         await _log(services, conn, operator, "password_changed")
-    return True
+    return ChangedPassword(token)
 
 
 async def enable_second_factor(services: Services, signed_in: SignedIn, secret: str, code: str) -> bool:

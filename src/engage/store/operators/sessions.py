@@ -68,12 +68,9 @@ async def end(conn: AsyncConnection, token_hash: bytes) -> None:
     await conn.execute(delete(operator_sessions).where(operator_sessions.c.token_hash == token_hash))
 
 
-async def end_all(conn: AsyncConnection, operator_id: UUID, *, but: bytes = b"") -> None:
-    """End all sessions of an operator, except the one with the hash `but`."""
-    table = operator_sessions.c
-    await conn.execute(
-        delete(operator_sessions).where(table.operator_id == operator_id, table.token_hash != but)
-    )
+async def end_all(conn: AsyncConnection, operator_id: UUID) -> None:
+    """End all sessions of an operator."""
+    await conn.execute(delete(operator_sessions).where(operator_sessions.c.operator_id == operator_id))
 
 
 async def delete_idle(conn: AsyncConnection, *, seen_before: datetime) -> None:
