@@ -82,7 +82,7 @@ DOMAIN_MAY_IMPORT = {
         "typing",
         "uuid",
     ),
-    *("unicodedata", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers"),
+    *("unicodedata", "zlib", "zoneinfo", "importlib", "msgspec", "babel", "phonenumbers", "tomlkit"),
     "py_arkworks_bls12381",
 }
 

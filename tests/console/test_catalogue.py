@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engage.domain.refusals import Refusal
+from engage.domain.rewards.definition import AnyReward
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.console.browsing import Browser, Browsing, browsing
 from tests.support.clock import NOON, StoppedClock
-from tests.support.database import logged
+from tests.support.database import logged, rows
 from tests.support.draws import PROGRAM, ROUND_AT, advance_to, document, entered, join
 
 DEMO = "demo-store"
@@ -143,3 +144,56 @@ async def test_a_draw_shows_entries_and_winners_and_gives_its_certificate(lotter
     assert "m-2" not in certificate.html
     assert (await foreign.open(path)).status == 404
     assert (await foreign.open(f"{path}/certificate")).status == 404
+
+
+async def test_stock_changes_by_the_next_version_after_a_preview_once(console: Browsing) -> None:
+    browser, other = await console.signed_in("admin"), await console.signed_in("admin")
+    page = await browser.open(f"/console/rewards?program={EU}")
+    path = next(link for link in page.links if link.endswith("/terms"))
+    reward = next(each for each in newest_rewards(console, path) if each.stock is None and not each.suspended)
+    page = await browser.open(path)
+    page = await browser.send(path, **{f"stock.{reward.id}": "many"})
+    assert (page.status, "Use a whole number" in page.text) == (422, True)
+    page = await browser.send(path, **{f"stock.{reward.id}": "9999999999"})
+    assert (page.status, "from 0 to 1000000000" in page.text) == (422, True), page.text
+    page = await browser.send(path, **{f"stock.{reward.id}": ""})
+    assert (page.status, "those of before" in page.text) == (422, True)
+    page = await browser.send(path, **{f"stock.{reward.id}": "250", "suspended": reward.id})
+    assert (page.status, "250 pieces, suspended" in page.text) == (200, True)
+    assert "It begins on" in page.text
+    shown = next(form for form in page.forms if "reason" in form.fields).fields | {"publish": ["yes"]}
+    page = await browser.post(path, shown)
+    assert (page.status, "Give a reason" in page.text) == (422, True)
+    shown |= {"reason": ["<script>Sold</script> out"]}
+    for _ in range(2):
+        page = await browser.post(path, shown)
+        assert (page.status, "The next version is published" in page.text) == (200, True), page.text
+    assert "250 pieces" in page.text
+    query = "SELECT count(*) FROM audit_log WHERE reason = :reason"
+    assert await rows(console.services.db, query, reason="<script>Sold</script> out") == [(1,)]
+    await other.open(path)
+    page = await other.post(path, shown | {"form_token": other_token(other), "once": ["another"]})
+    assert (page.status, "Nothing was published" in page.text) == (422, True), page.text
+    assert "<script>Sold" not in page.html
+    assert await rows(console.services.db, query, reason="<script>Sold</script> out") == [(1,)]
+
+
+async def test_stock_is_changed_by_administrators_of_the_program_only(console: Browsing) -> None:
+    marketer, foreign = await console.signed_in("marketer"), await console.signed_in("admin", programs=[DEMO])
+    path = f"/console/rewards/{EU}/2022/terms"
+    assert (await marketer.open(path)).status == 403
+    assert (await foreign.open(path)).status == 404
+    await foreign.open("/console/rewards")
+    assert (await foreign.post(path, {"form_token": other_token(foreign)})).status == 404
+
+
+def newest_rewards(console: Browsing, path: str) -> list[AnyReward]:
+    """The rewards of the version that a form is about."""
+    program_id, version = path.split("/")[3:5]
+    versions = console.services.programs.versions(program_id)
+    return next(known.rewards for known in versions if known.version == version)
+
+
+def other_token(browser: Browser) -> list[str]:
+    """The token of the session of a window."""
+    return next(form.fields["form_token"] for form in browser.page.forms if "form_token" in form.fields)

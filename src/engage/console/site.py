@@ -35,6 +35,7 @@ from engage.console.referrals.pages import ReferralController
 from engage.console.rendering import page
 from engage.console.reports.pages import ReportController
 from engage.console.rewards.pages import RewardController
+from engage.console.rewards.terms import RewardTermsController
 from engage.console.segments.pages import SegmentController
 from engage.console.sign_in.pages import AccountController, SignInController
 from engage.console.withdrawals.pages import WithdrawalController
@@ -53,6 +54,7 @@ _CONTROLLERS: Final = (
     AccountController,
     *CAMPAIGNS,
     RewardController,
+    RewardTermsController,
     *DEFINITIONS,
     ProgramController,
     SegmentController,

@@ -13,12 +13,12 @@ class Permission(StrEnum):
     """A kind of deed. A page, a form and a link to them name the same permission."""
 
     VIEW = "view"  # Campaigns, programs and definitions, with their reports. No member.
-    WRITE = "write"  # Drafts of campaigns, rewards, quizzes, draws, segments; pause and end.
+    WRITE = "write"  # Drafts of campaigns; quizzes, draws, segments; pause and end.
     APPROVE = "approve"  # What another operator has written or asked for.
     READ_MEMBERS = "read_members"
     HELP_MEMBERS = "help_members"  # Correct, merge and erase; decide on referrals.
     PAY = "pay"  # Withdrawals, and the reports of finance.
-    ADMINISTER = "administer"  # Programs, operators and keys.
+    ADMINISTER = "administer"  # Programs with their rewards, operators and keys.
 
 
 _OF_ROLE: Final[Mapping[Role, frozenset[Permission]]] = {

@@ -37,13 +37,16 @@ async def publish(
     program_id: str | None = None,
     past_allowed: bool = False,
     within: Sequence[str] | None = None,
+    reason: str | None = None,
+    made_after: Sequence[str] | None = None,
     keyed: Keyed[tuple[Program, bool]] | None = None,
 ) -> tuple[Program, bool]:
     """Publish a document; return (the version, true if it is new). Publishing the same text again is allowed.
 
     What was in force stays: a program with members accepts versions that begin in the future. In a sandbox
     (`past_allowed`) a version may begin at any time. The audit log names the `operator`, who
-    works `within` some programs or on all.
+    works `within` some programs or on all, and may give a `reason`. A document that was `made_after` the
+    versions with these names is refused where there are others by now (versions_conflict).
 
     Raises DocumentError, also for a document of another program than `program_id`; Refusal
     other_program, document_unproved (an example fails), versions_conflict, version_exists (with another
@@ -62,6 +65,7 @@ async def publish(
         await store.lock(conn)
         now = clock.now()  # Examples and other publishers may have taken long.
         published = [p for p in await store.read_all(conn) if p.program_id == program.id]
+        _check_basis(published, made_after)
         others = [parse.read(p.document, source=p.version) for p in published if p.version != program.version]
         in_order = sorted([*others, program], key=lambda version: version.in_force_from)
         conflicts = [problem for _, problem in versions.conflicts(in_order)]
@@ -77,9 +81,18 @@ async def publish(
         if new and not past_allowed:
             await _check_beginning(conn, program, now=now)
         if new:
-            await _log(conn, program, document, published, operator=operator, now=now)
+            await _log(conn, program, document, published, operator=operator, reason=reason, now=now)
         await keep(conn, keyed, (program, new))
     return program, new
+
+
+def _check_basis(published: Sequence[store.PublishedVersion], made_after: Sequence[str] | None) -> None:
+    """Raises Refusal versions_conflict."""
+    names = [version.version for version in published]
+    if made_after is not None and names != list(made_after):
+        newer = ", ".join(shown(name) for name in names if name not in made_after)
+        problem = Problem("version", "no other version published meanwhile", newer)
+        raise Refusal(Code.VERSIONS_CONFLICT, problems=[str(problem)])
 
 
 async def _taken_ids(conn: AsyncConnection, program: Program) -> list[Problem]:
@@ -96,6 +109,7 @@ async def _log(
     before: Sequence[store.PublishedVersion],
     *,
     operator: str,
+    reason: str | None,
     now: datetime,
 ) -> None:
     """Documents are kept as they were published, so the log names them and has their digests."""
@@ -107,6 +121,7 @@ async def _log(
         operator=operator,
         subject=f"program:{program.id}",
         action="published",
+        reason=reason,
         before=newest and {"version": newest.version, "sha256": _digest(newest.document)},
         after=after,
     )
