@@ -198,6 +198,18 @@ async def test_a_draft_takes_the_place_of_the_stored_campaign(api: Calling) -> N
     assert [credit["points"] for credit in tried["credits"]] == [20, 40, 20]
 
 
+async def test_a_draft_is_tried_with_all_that_are_published(api: Calling) -> None:
+    id_, other, draft = await running(api), await running(api), await written(api)
+    changed = document(id=id_, boosts=[{"id": "triple", "rules": ["review"], "multiply": 3}])
+    tried = await dry_run(api, document=changed, with_published=True, facts=SPAIN, activity=REVIEW)
+    looked_at = {campaign: part for campaign, part, _, _ in reasons(tried)}
+    assert (looked_at[id_], looked_at[other]) == ("triple", "double")
+    assert draft not in looked_at
+    assert [look for look in reasons(tried) if look[0] == id_] == [(id_, "triple", True, "applied")]
+    tried = await dry_run(api, campaign_ids=[draft], with_published=True, facts=SPAIN, activity=REVIEW)
+    assert {draft, id_, other} <= {campaign for campaign, _, _, _ in reasons(tried)}
+
+
 async def test_a_dry_run_of_a_member_is_what_then_happens(api: Calling) -> None:
     member = await api.joined(country="IT")
     rules, italy = ["purchase", "review", "fuel", "share_link", "app_sign_in"], {"countries": ["IT"]}

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+from sqlalchemy import text
+
 from engage.flows.campaigns.read import show_campaign
+from engage.runtime.database import transaction
 from tests.console.browsing import Browser, Browsing, Page
 from tests.support.clock import NOON
 from tests.support.database import rows
@@ -159,6 +162,59 @@ async def test_a_dry_run_says_what_is_paid_and_why_not(console: Browsing) -> Non
     page = await browser.send("/console/campaigns/tried/try", amount="a lot")
     assert page.status == 422
     assert 'value="a lot"' in page.html
+
+
+async def test_a_draft_is_tried_beside_the_campaigns_that_run(console: Browsing) -> None:
+    author, approver = await console.signed_in("marketer"), await console.signed_in("approver")
+    for id_ in ("beside", "stacked"):
+        await begin(author, id_)
+    await author.open(path("beside"))
+    await author.send("/console/campaigns/beside/act", action="submitted")
+    await approver.open(path("beside"))
+    await approver.send("/console/campaigns/beside/act", action="approved")
+    await author.open(path("stacked", "/try"))
+    page = await author.send("/console/campaigns/stacked/try", amount="100", country="ES", at=BEGIN)
+    assert "beside: double_purchase" in page.text
+    assert "another campaign of its group has priority" in page.text
+    page = await author.send(
+        "/console/campaigns/stacked/try", amount="100", country="ES", at=BEGIN, with_published=[]
+    )
+    assert "This campaign: double_purchase" in page.text
+    assert "beside" not in page.text
+    assert 'name="with_published" value="yes">' in page.html, "what was unticked stays so"
+
+
+async def test_a_campaign_lists_its_own_backtests_page_by_page(console: Browsing) -> None:
+    browser = await console.signed_in("marketer")
+    for id_ in ("tested", "retested"):
+        await begin(browser, id_)
+        await browser.open(path(id_, "/backtests"))
+        await browser.send(f"/console/campaigns/{id_}/backtests")
+        await browser.send(f"{browser.page.path}/cancel")
+    copies = text("""
+        INSERT INTO backtests (program_id, id, campaign_id, document, from_at, until_at, created_at, operator,
+                               state, ended_at)
+        SELECT program_id, uuidv7(), campaign_id, document, from_at, until_at, created_at, operator, state,
+               ended_at
+        FROM backtests, generate_series(1, 60) WHERE campaign_id = 'retested'
+    """)
+    async with transaction(console.services.db) as conn:
+        await conn.execute(copies)
+    page = await browser.open(path("tested", "/backtests"))
+    assert len(backtests_in(page)) == 1
+    page, seen = await browser.open(path("retested", "/backtests")), set()
+    while True:
+        seen |= backtests_in(page)
+        more = [link for link in page.links if "before=" in link]
+        if not more:
+            break
+        page = await browser.open(more[0])
+    assert len(seen) == 61
+
+
+def backtests_in(page: Page) -> set[str]:
+    """The addresses of the backtests in the list of a page."""
+    return {link for link in page.links if "/backtests/" in link}
 
 
 async def test_a_backtest_starts_once_and_can_be_cancelled(console: Browsing) -> None:

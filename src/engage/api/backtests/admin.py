@@ -41,6 +41,9 @@ BacktestIdParameter = Annotated[UUID, PathParameter(description="The id of the b
 ProgramParameter = Annotated[
     str, QueryParameter(name="program", description="Only backtests of this program.", max_length=32)
 ]
+CampaignParameter = Annotated[
+    str, QueryParameter(name="campaign", description="Only backtests of this campaign.", max_length=48)
+]
 Time = Annotated[
     datetime,
     Meta(description="a past time: an instant with an offset, or without one local time of the main country"),
@@ -114,14 +117,19 @@ class BacktestController(Controller):
         self,
         request: Request[Any, Any, Any],
         program: ProgramParameter = NOT_GIVEN,
+        campaign: CampaignParameter = NOT_GIVEN,
         cursor: Cursor = "",
         limit: Limit = PAGE,
     ) -> Answer[BacktestPage]:
         """With their results."""
         api, key = await approver_of(request.scope)
-        check_query(request, "program", "cursor", "limit")
+        check_query(request, "program", "campaign", "cursor", "limit")
         found = await list_backtests(
-            api.services, opened_programs(api, key, program), before=id_before(cursor), limit=limit + 1
+            api.services,
+            opened_programs(api, key, program),
+            campaign_id=campaign or None,
+            before=id_before(cursor),
+            limit=limit + 1,
         )
         return answer(BacktestPage(*cut(found, limit, lambda backtest: backtest.backtest_id)))
 

@@ -55,13 +55,14 @@ class MemberFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class DryRunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A campaign's document, stored campaigns by their ids, or both together; without them, all campaigns of
-    the program that are published. A member, or facts of somebody. `at` is now without it; without an offset
-    it is a local time of the member.
+    the program that are published, which `with_published` adds to the document and the ids. A member, or
+    facts of somebody. `at` is now without it; without an offset it is a local time of the member.
     """
 
     program: ProgramId
     document: Campaign | None = None
     campaign_ids: CampaignIds | None = None
+    with_published: bool = False
     member_id: MemberId | None = None
     facts: MemberFacts | None = None
     activity: RuleActivity
@@ -206,6 +207,7 @@ class CampaignTrialController(Controller):
             program_id=body.program,
             document=body.document,
             campaign_ids=body.campaign_ids,
+            with_published=body.with_published,
             member_id=body.member_id,
             made_up=None if body.facts is None else MadeUpMember(**msgspec.structs.asdict(body.facts)),
             activity=body.activity,

@@ -10,9 +10,10 @@ from litestar.response import Redirect, Response
 
 from engage.console.campaigns.documents import refused
 from engage.console.campaigns.found import find_page, path_of
-from engage.console.context import HtmlRequest, Visitor, visitor_of
+from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import do_once, read_form
 from engage.console.mistakes import Mistake
+from engage.console.paging import PAGE, read_id, shown_page
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.campaigns.parse import from_value
@@ -34,7 +35,6 @@ from engage.flows.campaigns.read import find_campaign
 CampaignId = Annotated[str, PathParameter()]
 BacktestId = Annotated[UUID, PathParameter()]
 
-_SHOWN: Final = 50
 _WINDOW: Final = timedelta(days=28)
 
 
@@ -127,7 +127,14 @@ async def _list(
 ) -> Response[bytes]:
     found = await find_page(request, visitor, campaign_id)
     program = found.campaign.program
-    every = await list_backtests(visitor.services, [program], before=None, limit=_SHOWN)
+    before = asked(request, "before")
+    listed = await list_backtests(
+        visitor.services,
+        [program],
+        campaign_id=found.campaign.id,
+        before=read_id(before),
+        limit=PAGE + 1,
+    )
     until = visitor.services.clock.now().replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     window = {"from": f"{until - _WINDOW:%Y-%m-%dT%H:%M}", "until": f"{until:%Y-%m-%dT%H:%M}"}
     return page(
@@ -137,7 +144,7 @@ async def _list(
         status=status,
         campaign=found.campaign,
         path_of=path_of,
-        backtests=[each for each in every if each.campaign == campaign_id],
+        backtests=shown_page(listed, before, lambda last: last.backtest_id),
         typed=window | typed,
         mistakes=mistakes or [],
         zone=_zone(visitor, program),

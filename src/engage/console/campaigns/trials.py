@@ -91,6 +91,7 @@ def _request(visitor: Visitor, campaign: Campaign, form: Form) -> DryRunRequest:
         program_id=campaign.program,
         document=campaign,
         campaign_ids=None,
+        with_published=bool(form.text("with_published")),
         member_id=member_id,
         made_up=None if member_id else made_up,
         activity=_activity(form, markets[country].currency if country in markets else ""),
@@ -155,6 +156,7 @@ def _page(
     versions = visitor.services.programs.versions(found.campaign.program)
     refusal = result.outcome.refusal if result else None
     begins = found.campaign.document["from"][:16]
+    usual = {"activity": "order", "at": begins, "amount": "199", "channel": "web"}
     return page(
         request,
         visitor,
@@ -162,7 +164,7 @@ def _page(
         status=status,
         campaign=found.campaign,
         path_of=path_of,
-        typed={"activity": "order", "at": begins, "amount": "199", "channel": "web"} | dict(typed),
+        typed=usual | (dict(typed) or {"with_published": "yes"}),
         mistakes=mistakes or [],
         result=result,
         rules=rules_of(versions, visitor.language),

@@ -132,11 +132,17 @@ async def show_backtest(services: Services, id_: UUID) -> BacktestView:
 
 
 async def list_backtests(
-    services: Services, program_ids: Sequence[str], *, before: UUID | None, limit: int
+    services: Services,
+    program_ids: Sequence[str],
+    *,
+    campaign_id: str | None = None,
+    before: UUID | None,
+    limit: int,
 ) -> list[BacktestView]:
-    """The backtests of programs, newest first. Raises Unavailable."""
+    """The backtests of programs, of all campaigns or of one, newest first. Raises Unavailable."""
     async with one_statement(services.db) as conn:
-        return await _views(conn, await jobs.read_page(conn, program_ids, before=before, limit=limit))
+        found = await jobs.read_page(conn, program_ids, campaign_id=campaign_id, before=before, limit=limit)
+        return await _views(conn, found)
 
 
 def _check_window(backtest: Backtest) -> None:

@@ -44,13 +44,15 @@ class MadeUpMember(Struct, frozen=True, kw_only=True):
 
 
 class DryRunRequest(Struct, frozen=True, kw_only=True):
-    """Either a `document`, stored campaigns by id, or both together; without them, all that are published.
-    Either a member, or somebody made up. Without `at` it is now.
+    """Either a `document`, stored campaigns by id, or both together; without them, all that are published,
+    which `with_published` adds to the document and the ids. Either a member, or somebody made up. Without
+    `at` it is now.
     """
 
     program_id: str
     document: Campaign | None
     campaign_ids: Sequence[str] | None
+    with_published: bool = False
     member_id: str | None
     made_up: MadeUpMember | None
     activity: RuleActivity
@@ -152,14 +154,14 @@ async def _considered(
     zone: str,
 ) -> list[Considered]:
     """The draft takes the place of the stored campaign of its id."""
-    if request.campaign_ids is not None:
-        stored = await read_campaigns(conn, request.program_id, request.campaign_ids)
-    elif drafts:
-        stored = []
-    else:
-        stored = await read_published(conn, request.program_id, at=at, zone=zone)
-    ids = {draft.newest.id for draft in drafts}
-    return [each.at(at, zone) for each in (*drafts, *(one for one in stored if one.newest.id not in ids))]
+    program_id, ids = request.program_id, request.campaign_ids
+    looked_at = list(drafts)
+    if ids is not None:
+        looked_at += await read_campaigns(conn, program_id, ids)
+    if request.with_published or (ids is None and not drafts):
+        looked_at += await read_published(conn, program_id, at=at, zone=zone)
+    first = {each.newest.id: each for each in reversed(looked_at)}
+    return [each.at(at, zone) for each in looked_at if first[each.newest.id] is each]
 
 
 async def _made_up(

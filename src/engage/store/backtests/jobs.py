@@ -138,11 +138,18 @@ async def read(conn: AsyncConnection, key: BacktestKey) -> Backtest:
 
 
 async def read_page(
-    conn: AsyncConnection, program_ids: Sequence[str], *, before: UUID | None, limit: int
+    conn: AsyncConnection,
+    program_ids: Sequence[str],
+    *,
+    campaign_id: str | None,
+    before: UUID | None,
+    limit: int,
 ) -> list[Backtest]:
-    """Read the backtests of programs, newest first."""
+    """Read the backtests of programs, of all campaigns or of one, newest first."""
     c = backtests.c
     query = select(*columns(backtests, Backtest)).where(c.program_id.in_(program_ids))
+    if campaign_id is not None:
+        query = query.where(c.campaign_id == campaign_id)
     if before is not None:
         query = query.where(c.id < before)
     rows = await conn.execute(query.order_by(c.id.desc()).limit(limit))
