@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": BELOW_THE_EDGE | {"console"},
     "embedded": {"settings", "sandbox_secrets"},
     "cli": BELOW_THE_EDGE | {"embedded", "api", "feed", "workers", "bench"},
-    "bench": BELOW_THE_EDGE | {"embedded", "api", "feed"},
+    "bench": BELOW_THE_EDGE | {"embedded", "api", "console", "feed"},
 }
 
 # Modules of the feed without input and output: events in, actions out.

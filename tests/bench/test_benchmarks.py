@@ -43,6 +43,7 @@ TINY = Sizes(
     lots=2_000,
     activities=400,
     campaigns=20,
+    pages=1,
 )
 BENCH = (sys.executable, "-m", "engage.cli", "bench")
 END_S = 15.0

@@ -18,7 +18,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     rate: int = 1_000  # Taps a second for lateness.
     seconds: int = 60
     delay_s: int = 5  # From these taps until their points are due.
-    members: int = 1_000_000  # Loaded into the gate.
+    members: int = 1_000_000  # Loaded into the gate, or known to the console.
     claims: int = 50_000
     orders: int = 5_000  # In a round, each paid, delivered and returned.
     lots: int = 1_000_000  # That expire at one instant.
@@ -29,3 +29,4 @@ class Sizes(Struct, frozen=True, kw_only=True):
     activities: int = 1_000_000  # Of the past, on which a draft is tried.
     payments: int = 4_000  # Orders paid with points, in a round.
     campaigns: int = 100  # That run at once, of all kinds.
+    pages: int = 20  # Requests of each page of the console.

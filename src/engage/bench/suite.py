@@ -12,6 +12,7 @@ from engage.bench.benchmarks import (
     backtest,
     campaigns,
     checkout,
+    console,
     expire,
     feed,
     gate,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "segment": segment.run,
     "backtest": backtest.run,
     "campaigns": campaigns.run,
+    "console": console.run,
 }
 
 

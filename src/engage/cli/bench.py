@@ -39,7 +39,7 @@ SIZES = {
     "rate": "lateness, expire: taps a second.",
     "seconds": "lateness: seconds of taps.",
     "delay_s": "lateness: seconds until points are due.",
-    "members": "gate: members loaded into the gate.",
+    "members": "gate: members loaded into the gate, console: members.",
     "claims": "gate: claims in a round.",
     "payments": "checkout: orders paid with points, in a round.",
     "orders": "orders, campaigns: orders in a round, each paid, delivered and returned.",
@@ -48,7 +48,8 @@ SIZES = {
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
     "activities": "backtest: activities on which a draft is tried.",
-    "campaigns": "campaigns: campaigns that run at once.",
+    "campaigns": "campaigns, console: campaigns that run at once.",
+    "pages": "console: requests of each page.",
     "lots": "expire: lots that expire at one instant.",
 }
 
@@ -79,7 +80,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire,
-    quiz, leaderboard, segment, backtest and campaigns.
+    quiz, leaderboard, segment, backtest, campaigns and console.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.
