@@ -1,6 +1,7 @@
 """Finance says how withdrawals went, once, and sees what the provider has said."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -113,6 +114,30 @@ async def test_a_difference_with_the_provider_is_shown(console: Browsing) -> Non
     assert "<script>" not in page.html
     assert (await browser.open(f"{WITHDRAWALS}?id=nonsense")).status == 200
     assert "not the id of a withdrawal" in browser.page.text
+
+
+async def test_those_that_ended_are_found_by_state_member_and_day(console: Browsing) -> None:
+    paid, unpaid, waiting = [await requested(console, f"ended-{n}{'.' * n}") for n in (11, 12, 13)]
+    browser = await console.signed_in("finance")
+    for path, outcome in ((paid, "settle"), (unpaid, "fail")):
+        await browser.open(path)
+        await browser.send(f"{path}/{outcome}")
+    ended = f"{WITHDRAWALS}?which=closed"
+    page = await browser.open(ended)
+    assert {paid, unpaid} <= set(page.links)
+    assert waiting not in page.links
+    page = await browser.open(f"{ended}&state=failed")
+    assert (paid in page.links, unpaid in page.links) == (False, True)
+    page = await browser.open(f"{ended}&member=ended-11{'.' * 11}")
+    assert (paid in page.links, unpaid in page.links) == (True, False)
+    today, yesterday = f"{NOON:%Y-%m-%d}", f"{NOON - timedelta(days=1):%Y-%m-%d}"
+    assert paid in (await browser.open(f"{ended}&from={today}&until={today}")).links
+    page = await browser.open(f"{ended}&until={yesterday}")
+    assert (paid in page.links, "No withdrawal has ended that matches" in page.text) == (False, True)
+    page = await browser.open(f"{ended}&from=<script>")
+    assert (page.status, "<script>" in page.html) == (422, False)
+    foreign = await console.signed_in("finance", programs=["eu-mi-points"])
+    assert paid not in (await foreign.open(ended)).links
 
 
 async def test_a_long_list_goes_on_where_it_ended(console: Browsing) -> None:

@@ -13,7 +13,7 @@ from engage.domain.withdrawals.withdrawal import State, Withdrawal
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.withdrawals import withdrawals as store
-from engage.store.withdrawals.withdrawals import ComparedWithdrawal, Place, Which
+from engage.store.withdrawals.withdrawals import ClosedWanted, ComparedWithdrawal, Place, Which
 
 
 class WithdrawalView(Struct, frozen=True, kw_only=True):
@@ -59,6 +59,19 @@ async def list_withdrawals(
     """Read a page of the withdrawals of these programs, for operators. Raises Unavailable."""
     async with transaction(services.db) as conn:
         return await store.list_withdrawals(conn, program_ids, which, after=after, limit=limit)
+
+
+async def list_closed_withdrawals(
+    services: Services,
+    program_ids: Sequence[str],
+    wanted: ClosedWanted,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> list[ComparedWithdrawal]:
+    """Read a page of the withdrawals of these programs that have ended, newest first. Raises Unavailable."""
+    async with transaction(services.db) as conn:
+        return await store.list_closed(conn, program_ids, wanted, before=before, limit=limit)
 
 
 async def read_compared_withdrawal(services: Services, id_: UUID) -> ComparedWithdrawal:

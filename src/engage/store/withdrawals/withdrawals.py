@@ -10,6 +10,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, insert, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -131,6 +132,40 @@ async def list_withdrawals(
     if after is not None:
         query = query.where(tuple_(table.c.requested_at, table.c.id) > after)
     return [from_row(ComparedWithdrawal, row) for row in await conn.execute(query)]
+
+
+class ClosedWanted(Struct, frozen=True, kw_only=True):
+    """Withdrawals that have ended: of a state, of a member, and requested in [since, until)."""
+
+    state: Literal["settled", "failed"] | None = None
+    member_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def list_closed(
+    conn: AsyncConnection,
+    program_ids: Sequence[str],
+    wanted: ClosedWanted,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> list[ComparedWithdrawal]:
+    """Read a page of the withdrawals of these programs that have ended, the newest requested first."""
+    c = table.c
+    query = select(*columns(table, ComparedWithdrawal)).where(c.program_id.in_(program_ids), ~_IS_OPEN)
+    if wanted.state is not None:
+        query = query.where(c.state == wanted.state)
+    if wanted.member_id is not None:
+        query = query.where(c.member_id == wanted.member_id)
+    if wanted.since is not None:
+        query = query.where(c.requested_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(c.requested_at < wanted.until)
+    if before is not None:
+        query = query.where(c.id < before)
+    rows = await conn.execute(query.order_by(c.id.desc()).limit(limit))
+    return [from_row(ComparedWithdrawal, row) for row in rows]
 
 
 async def read_compared(conn: AsyncConnection, id_: UUID) -> ComparedWithdrawal | None:
