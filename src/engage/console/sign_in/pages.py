@@ -14,6 +14,7 @@ from engage.domain.operators.passwords import LONGEST
 from engage.flows.operators import second_factor
 from engage.flows.operators.own_account import (
     ChangedPassword,
+    NotEnabled,
     change_password,
     disable_second_factor,
     enable_second_factor,
@@ -92,10 +93,11 @@ class AccountController(Controller):
         visitor, form = visitor_of(request), await read_form(request)
         assert visitor.signed_in is not None
         secret, code = form.text("secret"), form.text("code").replace(" ", "")
-        if not second_factor.is_secret(secret) or not await enable_second_factor(
-            visitor.services, visitor.signed_in, secret, code
-        ):
-            return _account_page(request, factor_problem="wrong", secret=secret, status=422)
+        problem: NotEnabled | None = NotEnabled.WRONG_CODE
+        if second_factor.is_secret(secret):
+            problem = await enable_second_factor(visitor.services, visitor.signed_in, secret, code)
+        if problem is not None:
+            return _account_page(request, factor_problem=str(problem), secret=secret, status=422)
         return Redirect("/console/account?done=second_factor_on", status_code=303)
 
     @post("/second-factor/off", status_code=303, opt=for_operators())

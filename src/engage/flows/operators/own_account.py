@@ -1,5 +1,7 @@
 """The own account of an operator: change the password, turn the second factor on or off."""
 
+from enum import StrEnum
+
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +14,13 @@ from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.store.operators import operators, sessions
 from engage.store.operators.operators import Operator
+
+
+class NotEnabled(StrEnum):
+    """The reason why a second factor was not turned on."""
+
+    WRONG_CODE = "wrong_code"
+    ALREADY_ON = "already_on"  # It is replaced by turning it off first, which takes the password.
 
 
 class ChangedPassword(Struct, frozen=True):
@@ -44,21 +53,26 @@ async def change_password(
     return ChangedPassword(token)
 
 
-async def enable_second_factor(services: Services, signed_in: SignedIn, secret: str, code: str) -> bool:
-    """Ask for codes of this secret from now on, once one of them is right; false for a wrong one.
+async def enable_second_factor(
+    services: Services, signed_in: SignedIn, secret: str, code: str
+) -> NotEnabled | None:
+    """Ask for codes of this secret from now on, once one of them is right. An operator who has a secret keeps
+    it: a session alone does not replace it.
 
     Raises Unavailable.
     """
     operator = signed_in.operator
     step = second_factor.step_of(secret, code, services.clock.wall(), after=None)
     if step is None:
-        return False
+        return NotEnabled.WRONG_CODE
     stored = second_factor.encrypted(services.settings, secret)
     async with transaction(services.db) as conn:
-        await operators.lock(conn, operator.email)
+        known = await operators.lock(conn, operator.email)
+        if known is None or known.totp_secret is not None:
+            return NotEnabled.ALREADY_ON
         await operators.change(conn, operator.id, totp_secret=stored, totp_step=step)
         await _log(services, conn, operator, "second_factor_on")
-    return True
+    return None
 
 
 async def disable_second_factor(services: Services, signed_in: SignedIn, password: str) -> bool:

@@ -26,8 +26,8 @@ KEPT_FOR: Final = 2 * LONGEST
 class NotSignedIn(StrEnum):
     """The reason why somebody is not signed in. The value is the key of its text."""
 
-    WRONG = "wrong"  # No such operator, another password, or a wrong code: nobody learns which.
-    LOCKED = "locked"
+    # No such operator, another password, a wrong code, or too many attempts: nobody learns which.
+    WRONG = "wrong"
     CODE_NEEDED = "code_needed"  # The password is right.
     PROVIDER = "provider"  # The provider signs nobody in, or somebody who is no operator.
 
@@ -42,8 +42,6 @@ class SignedIn(Struct, frozen=True):
 async def sign_in(services: Services, email: str, password: str, code: str = "") -> str | NotSignedIn:
     """Begin a session and return its token. Raises Unavailable."""
     counted = await _count_attempt(services, email)
-    if isinstance(counted, NotSignedIn):
-        return counted
     if not await is_right(password, None if counted is None else counted.password_hash) or counted is None:
         return NotSignedIn.WRONG
     return await _begin(services, counted, password, code)
@@ -83,15 +81,17 @@ async def find_session(services: Services, token: str) -> SignedIn | None:
     return SignedIn(operator, session)
 
 
-async def _count_attempt(services: Services, email: str) -> Operator | NotSignedIn | None:
-    """Count an attempt as a failure until it succeeds. None for nobody's address."""
+async def _count_attempt(services: Services, email: str) -> Operator | None:
+    """Count an attempt as a failure until it succeeds. None for nobody's address, and for an operator who is
+    locked out: both are answered alike, after the same time.
+    """
     now = services.clock.wall()
     async with transaction(services.db) as conn:
         operator = await operators.lock(conn, email)
         if operator is None or operator.disabled_at is not None:
             return None
         if is_locked(operator.failures, operator.failed_at, now):
-            return NotSignedIn.LOCKED
+            return None
         failures = failures_with(operator.failures, operator.failed_at, now)
         await operators.change(conn, operator.id, failures=failures, failed_at=now)
         return replace(operator, failures=failures, failed_at=now)
