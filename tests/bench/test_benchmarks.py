@@ -36,6 +36,7 @@ TINY = Sizes(
     claims=200,
     payments=40,
     orders=60,
+    screens=60,
     quizzes=40,
     listed=200,
     ranked=60,

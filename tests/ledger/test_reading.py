@@ -8,7 +8,7 @@ from engage.flows.activities.record import record
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.ledger.credits import list_credits, list_entries, read_credit
-from engage.ledger.home import EXPIRING, ExpiringPoints, expiring_of, read_home
+from engage.ledger.home import EXPIRING, ExpiringPoints, expiring_of, read_homes
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -92,8 +92,14 @@ async def test_expiring_points_are_summed_by_their_end(services: Services) -> No
 
 async def _ending(services: Services, *, now: datetime, shown: int) -> list[ExpiringPoints]:
     async with one_statement(services.db) as conn:
-        read = await read_home(
-            conn, PROGRAM, "m-1", now=now, sections=[EXPIRING], parameters={"expiring_shown": shown}
+        read = await read_homes(
+            conn,
+            PROGRAM,
+            ["m-1", "nobody"],
+            now=now,
+            sections=[EXPIRING],
+            parameters={"expiring_shown": shown},
         )
-    assert read is not None
-    return expiring_of(read[1][0])
+    assert list(read) == ["m-1"]
+    _, (ending,) = read["m-1"]
+    return expiring_of(ending)

@@ -25,6 +25,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     ranked: int = 1_000_000  # Members on a leaderboard.
     placed: int = 1_000  # Of these, who ask for their place.
     listed: int = 1_000_000  # Ids in the list of a segment.
+    screens: int = 6_000  # Home screens in a round, of each kind.
     quizzes: int = 4_000  # In a round, each begun and answered.
     activities: int = 1_000_000  # Of the past, on which a draft is tried.
     payments: int = 4_000  # Orders paid with points, in a round.

@@ -16,6 +16,7 @@ from engage.bench.benchmarks import (
     expire,
     feed,
     gate,
+    home,
     lateness,
     leaderboard,
     orders,
@@ -34,6 +35,7 @@ LIMIT_S = 900.0
 
 BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "tap": tap.run,
+    "home": home.run,
     "settle": settle.run,
     "feed": feed.run,
     "lateness": lateness.run,

@@ -45,6 +45,7 @@ SIZES = {
     "orders": "orders, campaigns: orders in a round, each paid, delivered and returned.",
     "ranked": "leaderboard: members on the board.",
     "placed": "leaderboard: members who ask for their place.",
+    "screens": "home: home screens in a round, of each kind.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
     "activities": "backtest: activities on which a draft is tried.",
@@ -79,8 +80,8 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
-    """Run all benchmarks or the NAMEd ones: tap, settle, feed, lateness, gate, checkout, orders, expire,
-    quiz, leaderboard, segment, backtest, campaigns and console.
+    """Run all benchmarks or the NAMEd ones: tap, home, settle, feed, lateness, gate, checkout, orders,
+    expire, quiz, leaderboard, segment, backtest, campaigns and console.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

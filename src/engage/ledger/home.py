@@ -1,4 +1,4 @@
-"""The home screen's statement: a member's balance and the data of the sections.
+"""The home screen's statement: the balances of members and the data of the sections.
 
 One statement, so that everything on the screen is of one instant. A section's SQL is one expression over `b`,
 the member's row of balances. Names of parameters are unique among all sections; `:now` is shared.
@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.direct_sql import DirectStatement
 from engage.domain.accounts.balance import Balance
 from engage.domain.calendar import WindowKind
 from engage.ledger.streaks import StreakInLedger, days_between, newest_event, streak_of
@@ -114,22 +115,24 @@ _BALANCE = """b.active - coalesce((
 ), 0), b.pending, b.held, b.debt, b.version"""
 
 
-async def read_home(
+async def read_homes(
     conn: AsyncConnection,
     program_id: str,
-    member_id: str,
+    member_ids: Sequence[str],
     *,
     now: datetime,
     sections: Sequence[str],
     parameters: Mapping[str, object],
-) -> tuple[Balance, list[Any]] | None:
-    """Read the balance and the value of each section, in order; None if there is no such member."""
-    keys = {"program_id": program_id, "member_id": member_id, "now": now}
-    row = (await conn.execute(_statement(tuple(sections)), {**parameters, **keys})).one_or_none()
-    if row is None:
-        return None
-    active, pending, held, debt, version, *values = row
-    return Balance(active, pending, held, debt, version), values
+) -> dict[str, tuple[Balance, list[Any]]]:
+    """Read the balance of each member and the value of each section, in order. A member who does not exist is
+    absent.
+    """
+    keys = {"program_id": program_id, "member_ids": list(member_ids), "now": now}
+    rows = await _statement(tuple(sections)).fetch(conn, {**parameters, **keys})
+    return {
+        member_id: (Balance(active, pending, held, debt, version), values)
+        for member_id, active, pending, held, debt, version, *values in rows
+    }
 
 
 def expiring_of(value: Any) -> list[ExpiringPoints]:
@@ -161,8 +164,11 @@ def used_slots_of(value: Any) -> dict[tuple[str, WindowKind], list[int]]:
 
 
 @lru_cache
-def _statement(sections: tuple[str, ...]) -> TextClause:
-    columns = ", ".join([_BALANCE, *sections])
-    return text(
-        f"SELECT {columns} FROM balances b WHERE b.program_id = :program_id AND b.member_id = :member_id"  # noqa: S608  # Nothing but the constants of sections.
+def _statement(sections: tuple[str, ...]) -> DirectStatement:
+    columns = ", ".join(["b.member_id", _BALANCE, *sections])
+    return DirectStatement(
+        text(f"""
+SELECT {columns} FROM balances b
+WHERE b.program_id = :program_id AND b.member_id = ANY(CAST(:member_ids AS text[]))
+""")  # noqa: S608  # Nothing but the constants of sections.
     )

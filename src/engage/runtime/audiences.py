@@ -18,6 +18,7 @@ from engage.domain.campaigns.screen import Asked, Shortlist
 from engage.domain.campaigns.segments import computed_segments
 from engage.domain.keys import MemberKey
 from engage.domain.program.program import Program
+from engage.runtime.campaign_cache import NO_CAMPAIGNS
 from engage.runtime.database import one_statement
 from engage.runtime.facts import facts_of, with_read
 from engage.runtime.levels import MemberLevels, Moment, ids_of, levels_by, single_moments
@@ -138,15 +139,32 @@ async def campaigns_for(
     services: Services, conn: AsyncConnection, member: Member, program: Program, *, zone: str, at: datetime
 ) -> list[PublishedCampaign]:
     """The campaigns that are in force at an instant and for this member, by id. Raises Unavailable."""
-    index = (await services.campaigns.at(conn, at)).get(member.program_id)
-    if index is None:
-        return []
-    in_force = index.in_force(at, country=member.country, zone=zone)
-    if not in_force:
-        return []
-    occasion = occasion_of(index, in_force, member, zone=zone, at=at)
-    (reached_by,) = await read_reach(conn, [(occasion, program)])
-    return [each for each in in_force if each.id in reached_by]
+    (found,) = await campaigns_for_each(services, conn, [(member, program, zone)], at=at)
+    return found
+
+
+async def campaigns_for_each(
+    services: Services,
+    conn: AsyncConnection,
+    members: Sequence[tuple[Member, Program, str]],
+    *,
+    at: datetime,
+) -> list[list[PublishedCampaign]]:
+    """The campaigns that are in force at an instant and for each of these members, under a program version
+    and in a zone. Raises Unavailable.
+    """
+    indexes = await services.campaigns.at(conn, at)
+    found: list[list[PublishedCampaign]] = [[] for _ in members]
+    asked: list[tuple[int, tuple[PublishedCampaign, ...], Occasion, Program]] = []
+    for number, (member, program, zone) in enumerate(members):
+        index = indexes.get(member.program_id, NO_CAMPAIGNS)
+        if in_force := index.in_force(at, country=member.country, zone=zone):
+            occasion = occasion_of(index, in_force, member, zone=zone, at=at)
+            asked.append((number, in_force, occasion, program))
+    reached = await reach(conn, [(occasion, program) for _, _, occasion, program in asked])
+    for (number, in_force, _, _), ids in zip(asked, reached, strict=True):
+        found[number] = [each for each in in_force if each.id in ids]
+    return found
 
 
 def with_rules_of(campaigns: Iterable[PublishedCampaign]) -> list[PublishedCampaign]:

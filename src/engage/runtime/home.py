@@ -10,6 +10,8 @@ from engage.domain.earning.terms import EarningTerms
 from engage.domain.market import Market
 from engage.domain.program.program import Program
 
+View = Callable[[Any], object]
+
 
 class Offer(Struct, frozen=True):
     """The program version and the market that apply to a member now. `terms` have the rules of campaigns that
@@ -36,11 +38,12 @@ class HomeContext(Struct, frozen=True):
 class HomeSection(Struct, frozen=True, kw_only=True):
     """One field of the home screen.
 
-    `select` is an SQL expression as `engage.ledger.home` describes, `parameters` gives its parameters, and
-    `view` turns the value read into the field.
+    `select` is an SQL expression as `engage.ledger.home` describes, and `parameters` gives its parameters.
+    `view` returns what turns a value read into the field: it is called once for all members with the same
+    context, who may be many.
     """
 
     field: str
     select: str
     parameters: Callable[[HomeContext], dict[str, object]]
-    view: Callable[[HomeContext, Any], object]
+    view: Callable[[HomeContext], View]

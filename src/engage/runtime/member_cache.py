@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.domain.activity import MemberId
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
-from engage.runtime.database import one_statement, transaction
+from engage.runtime.database import one_statement
 from engage.store.members.members import Member, read_closed_members, read_members
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class MemberCache:
         found = self.known(keys)
         missing = list({key for key in keys if key not in found and is_member_id(key[1])})
         if missing:
-            async with transaction(db) as conn:
+            async with one_statement(db) as conn:
                 read = await read_members(conn, missing)
             for key, member in read.items():
                 self._add(key, member)

@@ -5,15 +5,16 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from litestar import Controller, Request, post
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Scope
 from msgspec import Struct
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
-from engage.api.http.bodies import EmptyRequest, has_body, read_empty, read_json
+from engage.api.http.bodies import EmptyRequest, read_empty, read_json
 from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
 from engage.api.http.context import Api
 from engage.api.http.credits import EarnedCredit, earned
+from engage.api.http.direct import answered_directly
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
 from engage.api.http.problems import language_of
@@ -117,18 +118,8 @@ _review = msgspec.json.Decoder(ReviewRequest)
 _visit = msgspec.json.Decoder(VisitRequest)
 
 
-def answer_empty_tap(app: ASGIApp) -> ASGIApp:
-    """Middleware that answers a tap without a body directly. To make a Request and a Response of Litestar for
-    it would take as long as everything else together.
-    """
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        if has_body(scope):
-            await app(scope, receive, send)
-        else:
-            await (await _tap(scope)).send(scope, receive, send)
-
-    return middleware
+async def _tap(scope: Scope) -> Answer[FuelTapResult]:
+    return await _record(*member_of(scope), TAP, scope, _tap_result)
 
 
 class ActivityController(Controller):
@@ -140,7 +131,7 @@ class ActivityController(Controller):
     @post(
         "/fuel/taps",
         status_code=202,
-        middleware=(answer_empty_tap,),
+        middleware=(answered_directly(_tap),),
         operation_id="recordFuelTap",
         summary="Record a fuel tap",
         response_description="The tap is recorded. Its points are pending.",
@@ -197,10 +188,6 @@ class ActivityController(Controller):
         api, member = member_of(request.scope)
         visit = await read_json(request, _visit)
         return await _record(api, member, Visit(page=visit.page), request.scope, _visit_result)
-
-
-async def _tap(scope: Scope) -> Answer[FuelTapResult]:
-    return await _record(*member_of(scope), TAP, scope, _tap_result)
 
 
 def _tap_result(recorded: RecordedActivity, credits: list[EarnedCredit]) -> Answer[FuelTapResult]:

@@ -45,4 +45,4 @@ class ChallengeController(Controller):
                 api.services, member.program_id, member.member_id, language=language
             )
         headers = [(b"content-language", language.encode()), (b"vary", b"accept-language")]
-        return tagged_answer(request, ChallengeList(items), headers=headers)
+        return tagged_answer(request.scope, ChallengeList(items), headers=headers)

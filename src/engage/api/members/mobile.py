@@ -1,15 +1,30 @@
 """The home screen of the app."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Controller, Request, get
+from litestar.types import Scope
 
 from engage.api.http.answers import Answer
+from engage.api.http.batching import BatchedFlow
 from engage.api.http.callers import member_of, members_only
+from engage.api.http.direct import answered_directly
 from engage.api.http.etags import tagged_answer
 from engage.api.http.operation import MEMBER, contract
 from engage.api.http.problems import language_of
-from engage.flows.reads.home import Home, read_home
+from engage.flows.reads.home import Home, HomeRequest, read_homes
+
+READ: Final = BatchedFlow(read_homes, max_size=64, in_flight=2)
+
+
+async def _home(scope: Scope) -> Answer[Home]:
+    api, member = member_of(scope)
+    language = language_of(scope)
+    with members_only():
+        home = await api.batchers.submit(READ, HomeRequest(member.program_id, member.member_id, language))
+    return tagged_answer(
+        scope, home, headers=[(b"content-language", language.encode()), (b"vary", b"accept-language")]
+    )
 
 
 class HomeController(Controller):
@@ -21,6 +36,7 @@ class HomeController(Controller):
         operation_id="getHome",
         summary="Get the home screen",
         response_description="The member as stored now.",
+        middleware=(answered_directly(_home),),
         opt=contract(etag=True),
     )
     async def home(self, request: Request[Any, Any, Any]) -> Answer[Home]:
@@ -29,9 +45,4 @@ class HomeController(Controller):
 
         Send the ETag in `If-None-Match`: the answer is 304 while nothing has changed.
         """
-        api, member = member_of(request.scope)
-        language = language_of(request.scope)
-        with members_only():
-            home = await read_home(api.services, member.program_id, member.member_id, language=language)
-        headers = [(b"content-language", language.encode()), (b"vary", b"accept-language")]
-        return tagged_answer(request, home, headers=headers)
+        return await _home(request.scope)

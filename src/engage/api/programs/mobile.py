@@ -139,7 +139,7 @@ class MemberProgramController(Controller):
         country = next(country for country, known in program.countries.items() if known is market)
         language = language_of(request.scope)
         headers = [(b"content-language", language.encode()), (b"vary", b"accept-language")]
-        return tagged_answer(request, _rules(program, country, market, language), headers=headers)
+        return tagged_answer(request.scope, _rules(program, country, market, language), headers=headers)
 
 
 def _rules(program: Program, country: str, market: Market, language: str) -> ProgramRules:

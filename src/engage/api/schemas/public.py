@@ -31,7 +31,7 @@ class SchemaController(Controller):
     async def program(self, request: Request[Any, Any, Any]) -> Answer[dict[str, Any]]:
         """Of program documents, in TOML or JSON."""
         check_query(request)
-        return tagged_answer(request, _program(), cached=CACHED)
+        return tagged_answer(request.scope, _program(), cached=CACHED)
 
     @get(
         "/campaign.json",
@@ -43,7 +43,7 @@ class SchemaController(Controller):
     async def campaign(self, request: Request[Any, Any, Any]) -> Answer[dict[str, Any]]:
         """Of the documents of campaigns, in TOML or JSON."""
         check_query(request)
-        return tagged_answer(request, _campaign(), cached=CACHED)
+        return tagged_answer(request.scope, _campaign(), cached=CACHED)
 
 
 @cache

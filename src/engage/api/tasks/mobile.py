@@ -82,7 +82,7 @@ class TaskController(Controller):
             found = await read_tasks(api.services, member.program_id, member.member_id)
         language = language_of(request.scope)
         headers = [(b"content-language", language.encode()), (b"vary", b"accept-language")]
-        return tagged_answer(request, TaskList(_views(found, language)), headers=headers)
+        return tagged_answer(request.scope, TaskList(_views(found, language)), headers=headers)
 
 
 def _views(found: MemberTasks, language: str) -> list[TaskView]:

@@ -29,7 +29,10 @@ class SignTokens(Struct, frozen=True, tag=True):
 
 
 class SendAll(Struct, frozen=True, tag=True):
-    """Send a request for each member from `first` on. A connection sends the next after its response."""
+    """Send a request for each member from `first` on. A connection sends the next after its response.
+
+    `keep_tags`: keep the ETag of each member's response. `known_tags`: send these in `If-None-Match`.
+    """
 
     port: int
     method: str
@@ -39,6 +42,8 @@ class SendAll(Struct, frozen=True, tag=True):
     count: int
     connections: int
     limit_s: float = 120.0
+    keep_tags: bool = False
+    known_tags: bool = False
 
 
 class SendAtRate(Struct, frozen=True, tag=True):
@@ -60,10 +65,11 @@ class TokensSigned(Struct, frozen=True):
 
 
 class HttpClient:
-    """Keeps the signed tokens by prefix."""
+    """Keeps the signed tokens by prefix, and the ETags by member."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, list[str]] = {}
+        self._tags: dict[str, bytes] = {}
 
     async def handle(self, request: SignTokens | SendAll | SendAtRate) -> Struct:
         match request:
@@ -75,7 +81,10 @@ class HttpClient:
                 ]
                 return TokensSigned(request.count)
             case SendAll():
-                return await send_all(request, self._http_requests(request))
+                http_requests = self._http_requests(request)
+                if request.known_tags:
+                    http_requests = self._with_tags(request, http_requests)
+                return await send_all(request, http_requests, self._tags if request.keep_tags else None)
             case SendAtRate():
                 return await send_at_rate(request, self._http_requests(request))
 
@@ -91,21 +100,39 @@ class HttpClient:
         head = f"{request.method} {request.path} HTTP/1.1\r\nhost: {HOST}\r\n{length}authorization: Bearer "
         return [f"{head}{token}\r\n\r\n".encode() for token in tokens]
 
+    def _with_tags(self, request: SendAll, http_requests: Sequence[bytes]) -> list[bytes]:
+        tags = [self._tags[member_id(request.prefix, request.first + n)] for n in range(request.count)]
+        return [
+            b"%bif-none-match: %b\r\n\r\n" % (sent.removesuffix(b"\r\n"), tag)
+            for sent, tag in zip(http_requests, tags, strict=True)
+        ]
 
-async def send_all(request: SendAll, http_requests: Sequence[bytes]) -> LoadResult:
-    """Raises RuntimeError if a connection breaks, TimeoutError after the limit."""
-    remaining = iter(http_requests)
+
+async def send_all(
+    request: SendAll, http_requests: Sequence[bytes], tags: dict[str, bytes] | None = None
+) -> LoadResult:
+    """Put the ETags of the responses into `tags`, by member. Raises RuntimeError if a connection breaks,
+    TimeoutError after the limit.
+    """
+    remaining = iter(enumerate(http_requests, request.first))
+    asked: dict[Connection, int] = {}
 
     def send_next(connection: Connection) -> None:
-        message = next(remaining, None)
+        number, message = next(remaining, (0, None))
         if message is not None:
+            asked[connection] = number
             connection.send(message)
+
+    def keep_tag(connection: Connection) -> None:
+        assert tags is not None
+        tags[member_id(request.prefix, asked[connection])] = _tag_of(connection.response)
+        send_next(connection)
 
     async def start(connections: Sequence[Connection]) -> None:
         for connection in connections:
             send_next(connection)
 
-    load = Load(len(http_requests), send_next)
+    load = Load(len(http_requests), send_next if tags is None else keep_tag)
     connections = min(request.connections, len(http_requests))
     return await load.run(request.port, connections, start, limit_s=request.limit_s)
 
@@ -139,6 +166,13 @@ async def send_at_rate(request: SendAtRate, http_requests: Sequence[bytes]) -> L
 
     load = Load(len(http_requests), on_response)
     return await load.run(request.port, request.connections, start, limit_s=request.limit_s)
+
+
+def _tag_of(response: bytes) -> bytes:
+    head = response[: response.index(b"\r\n\r\n")]
+    _, _, after = head.partition(b"\r\netag: ")
+    assert after, f"a response without an ETag: {head!r}"
+    return after.partition(b"\r\n")[0]
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ def _end(data: bytes) -> int | None:
     if head < 0:
         return None
     at = data.find(b"content-length: ", 0, head)
+    if at < 0 and data[9:12] == b"304":  # Has no body.
+        return head + 4
     if at < 0:
         raise RuntimeError(f"a response without content-length: {data[:head]!r}")
     return head + 4 + int(data[at + 16 : data.index(b"\r", at)])

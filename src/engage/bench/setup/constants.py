@@ -7,6 +7,7 @@ PROGRAM = "eu-mi-points"
 COUNTRY = "ES"
 PRESET = "eu-mi-points/2022"  # The version in force in that country.
 TAPS = "/v1/fuel/taps"
+HOME = "/v1/me"
 
 
 def member_id(prefix: str, number: int) -> str:

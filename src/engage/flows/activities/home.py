@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from engage.domain import calendar
-from engage.domain.earning.limits.per_window import LimitView, tightest
+from engage.domain.earning.limits.per_window import LimitView, WindowSlot, tightest
 from engage.domain.earning.streak import (
     FreezeOffer,
     LostRun,
@@ -19,7 +19,7 @@ from engage.domain.earning.streak import (
 )
 from engage.flows.activities.streaks import introduced, introduction, streak_terms
 from engage.ledger import home as ledger
-from engage.runtime.home import HomeContext, HomeSection
+from engage.runtime.home import HomeContext, HomeSection, View
 
 WAITING_SHOWN = 12
 
@@ -40,23 +40,30 @@ def _streak_parameters(context: HomeContext) -> dict[str, object]:
     return {"streak_rule": None if streak is None else streak.id}
 
 
-def _streak(context: HomeContext, value: Any) -> HomeStreak | None:
+def _streak(context: HomeContext) -> View:
     if context.offer is None or (rule := context.offer.program.earning.rules.streak) is None:
-        return None
-    found, frozen = ledger.streak_shown(value)
-    program, market, now = context.offer.program, context.offer.market, context.now
-    terms = streak_terms(program, rule.id)
-    if found is not None and terms.freezes is not None:
-        found = introduced(found, introduction(context.versions, rule.id, country=context.country))
-    streak = None if found is None else found.streak
-    shown = view(streak, now, market.zone, terms, bonus_every_days=program.earning.rules.bonus_days(rule.id))
-    goes_on = streak is not None and running(streak, now, terms)
-    return HomeStreak(
-        **structs.asdict(shown),
-        frozen_days=[*frozen, *frozen_since(streak, now, terms)] if streak is not None and goes_on else [],
-        lost=lost_run(streak, now, terms),
-        offer=freeze_offer(streak, now, terms),
-    )
+        return lambda _: None
+    program, zone, now = context.offer.program, context.offer.market.zone, context.now
+    terms, bonus_every_days = streak_terms(program, rule.id), program.earning.rules.bonus_days(rule.id)
+    since = introduction(context.versions, rule.id, country=context.country)
+
+    def streak(value: Any) -> HomeStreak:
+        found, frozen = ledger.streak_shown(value)
+        if found is not None and terms.freezes is not None:
+            found = introduced(found, since)
+        streak = None if found is None else found.streak
+        shown = view(streak, now, zone, terms, bonus_every_days=bonus_every_days)
+        goes_on = streak is not None and running(streak, now, terms)
+        return HomeStreak(
+            **structs.asdict(shown),
+            frozen_days=[*frozen, *frozen_since(streak, now, terms)]
+            if streak is not None and goes_on
+            else [],
+            lost=lost_run(streak, now, terms),
+            offer=freeze_offer(streak, now, terms),
+        )
+
+    return streak
 
 
 def _limit_parameters(context: HomeContext) -> dict[str, object]:
@@ -66,24 +73,29 @@ def _limit_parameters(context: HomeContext) -> dict[str, object]:
     return {"of_day": today, "of_month": today.replace(day=1)}
 
 
-def _limits(context: HomeContext, value: Any) -> list[LimitView]:
+def _limits(context: HomeContext) -> View:
     """One for each rule with windows: that of its limits which the member meets first."""
     if context.offer is None:
-        return []
-    used = ledger.used_slots_of(value)
-    views: dict[str, list[LimitView]] = {}
-    rules = context.offer.terms.rules
-    for slot in rules.open_windows(context.now, context.offer.market.zone):
-        numbers = used.get((slot.rule_id, slot.window.kind), [])
-        views.setdefault(slot.rule_id, []).append(slot.view(numbers))
-    return [tightest(limits) for limits in views.values()]
+        return lambda _: []
+    slots: dict[str, list[WindowSlot]] = {}
+    for slot in context.offer.terms.rules.open_windows(context.now, context.offer.market.zone):
+        slots.setdefault(slot.rule_id, []).append(slot)
+
+    def limits(value: Any) -> list[LimitView]:
+        used = ledger.used_slots_of(value)
+        return [
+            tightest([slot.view(used.get((rule_id, slot.window.kind), ())) for slot in of_rule])
+            for rule_id, of_rule in slots.items()
+        ]
+
+    return limits
 
 
 WAITING = HomeSection(
     field="waiting",
     select=ledger.WAITING,
     parameters=lambda _: {"waiting_shown": WAITING_SHOWN},
-    view=lambda _, value: ledger.waiting_of(value),
+    view=lambda _: ledger.waiting_of,
 )
 STREAK = HomeSection(field="streak", select=ledger.STREAK, parameters=_streak_parameters, view=_streak)
 LIMITS = HomeSection(field="limits", select=ledger.USED_SLOTS, parameters=_limit_parameters, view=_limits)

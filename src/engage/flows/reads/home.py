@@ -1,8 +1,11 @@
-"""The home screen in one answer, read from PostgreSQL by one statement.
+"""The home screen in one answer. Screens that are asked for at once are read from PostgreSQL together: by one
+statement for all members with the same offer.
 
 A feature that is on the home screen adds its field to `Home` and its section to `SECTIONS`.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +16,9 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.document.texts import FALLBACK
 from engage.domain.earning.limits.per_window import LimitView
+from engage.domain.keys import MemberKey
+from engage.domain.market import Market
+from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.home import LIMITS, STREAK, WAITING, HomeStreak
 from engage.flows.campaigns.of_member import MemberCampaign, views
@@ -20,7 +26,7 @@ from engage.flows.tiers.home import TIERS
 from engage.flows.tiers.views import TierView
 from engage.ledger import home as ledger
 from engage.ledger.home import ExpiringPoints, WaitingPoints
-from engage.runtime.audiences import campaigns_for, with_rules_of
+from engage.runtime.audiences import campaigns_for_each, with_rules_of
 from engage.runtime.database import one_statement
 from engage.runtime.home import HomeContext, HomeSection, Offer
 from engage.runtime.services import Services
@@ -32,7 +38,7 @@ EXPIRING = HomeSection(
     field="expiring",
     select=ledger.EXPIRING,
     parameters=lambda _: {"expiring_shown": EXPIRING_SHOWN},
-    view=lambda _, value: ledger.expiring_of(value),
+    view=lambda _: ledger.expiring_of,
 )
 SECTIONS = (EXPIRING, WAITING, STREAK, LIMITS, TIERS)
 
@@ -62,52 +68,136 @@ class Home(Struct, frozen=True, kw_only=True):
     campaigns: list[MemberCampaign]
 
 
+class HomeRequest(Struct, frozen=True):
+    """A request for the home screen of a member, with texts in a language."""
+
+    program_id: str
+    member_id: str
+    language: str
+
+
+class OfferedMember(Struct, frozen=True):
+    """A member, what applies to them now, and the campaigns that are for them. `offer` is None while nothing
+    is offered in their country: the balance is theirs all the same.
+    """
+
+    member: Member
+    offer: Offer | None
+    campaigns: list[PublishedCampaign]
+
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """Members of one group have the same offer. Terms are made once, and live as long as this does."""
+        return self.member.program_id, self.member.country, 0 if self.offer is None else id(self.offer.terms)
+
+
+Read = tuple[Balance, list[Any]]
+
+
 async def read_home(services: Services, program_id: str, member_id: str, *, language: str = FALLBACK) -> Home:
     """Read a member's home screen, with texts in a language. Raises Refusal unknown_member; Unavailable."""
+    (home,) = await read_homes(services, [HomeRequest(program_id, member_id, language)])
+    if isinstance(home, Refusal):
+        raise home
+    return home
+
+
+async def read_homes(services: Services, requests: Sequence[HomeRequest]) -> list[Home | Refusal]:
+    """Read home screens together: one for each request, in order, or Refusal unknown_member.
+
+    Raises Unavailable.
+    """
     now = services.clock.now()
-    member = await services.members.get(services.db, program_id, member_id)
+    keys = [(request.program_id, request.member_id) for request in requests]
+    members = await services.members.find(services.db, keys)
+    if not members:
+        return [Refusal(Code.UNKNOWN_MEMBER) for _ in requests]
     async with one_statement(services.db) as conn:
-        offer, campaigns = await _offer(services, conn, member, now=now)
-        context = HomeContext(now, offer, language, member.country, services.programs.versions(program_id))
+        offered = await _offered(services, conn, {each.key: each for each in members.values()}, now=now)
+        read = await _read(services, conn, offered.values(), now=now)
+    shown: dict[tuple[tuple[str, str, int], str], HomeViews] = {}
+    homes: list[Home | Refusal] = []
+    for key, request in zip(keys, requests, strict=True):
+        if key not in members or (current := members[key].key) not in read:
+            homes.append(Refusal(Code.UNKNOWN_MEMBER))
+            continue
+        of_member = offered[current]
+        views = shown.get((of_member.group, request.language))
+        if views is None:
+            context = _context(services, of_member, now, request.language)
+            views = shown[of_member.group, request.language] = HomeViews(context)
+        homes.append(views.home(of_member, read[current]))
+    return homes
+
+
+class HomeViews:
+    """The views of all sections for members with the same offer and language."""
+
+    def __init__(self, context: HomeContext) -> None:
+        self._language = context.language
+        self._views = [(section.field, section.view(context)) for section in SECTIONS]
+
+    def home(self, offered: OfferedMember, read: Read) -> Home:
+        balance, values = read
+        fields: dict[str, Any] = {
+            field: view(value) for (field, view), value in zip(self._views, values, strict=True)
+        }
+        member, offer = offered.member, offered.offer
+        return Home(
+            member=_member_view(member, offer),
+            balance=balance,
+            tier=next(iter(fields["tiers"]), None),
+            campaigns=[] if offer is None else views(offered.campaigns, offer.market.zone, self._language),
+            **fields,
+        )
+
+
+async def _offered(
+    services: Services, conn: AsyncConnection, members: Mapping[MemberKey, Member], *, now: datetime
+) -> dict[MemberKey, OfferedMember]:
+    found = {key: OfferedMember(member, None, []) for key, member in members.items()}
+    in_force: dict[MemberKey, tuple[Program, Market]] = {}
+    for key, member in members.items():
+        with suppress(Refusal):  # Nothing is offered.
+            in_force[key] = services.programs.in_force(member.program_id, at=now, country=member.country)
+    asked = [(members[key], program, market.zone) for key, (program, market) in in_force.items()]
+    campaigns = await campaigns_for_each(services, conn, asked, at=now)
+    for (key, (program, market)), of_member in zip(in_force.items(), campaigns, strict=True):
+        terms = services.campaigns.terms(program, with_rules_of(of_member))
+        found[key] = OfferedMember(members[key], Offer(program, market, terms), of_member)
+    return found
+
+
+async def _read(
+    services: Services, conn: AsyncConnection, members: Iterable[OfferedMember], *, now: datetime
+) -> dict[MemberKey, Read]:
+    """Read what the screens of members show. One statement for all who have the same offer."""
+    groups: dict[tuple[str, str, int], list[OfferedMember]] = {}
+    for each in members:
+        groups.setdefault(each.group, []).append(each)
+    found: dict[MemberKey, Read] = {}
+    for (program_id, _, _), group in groups.items():
+        context = _context(services, group[0], now, FALLBACK)
         parameters: dict[str, object] = {}
         for section in SECTIONS:
             parameters |= section.parameters(context)
-        read = await ledger.read_home(
+        read = await ledger.read_homes(
             conn,
-            member.program_id,
-            member.member_id,
+            program_id,
+            [each.member.member_id for each in group],
             now=now,
             sections=[section.select for section in SECTIONS],
             parameters=parameters,
         )
-    if read is None:
-        raise Refusal(Code.UNKNOWN_MEMBER)
-    balance, values = read
-    fields: dict[str, Any] = {
-        section.field: section.view(context, value) for section, value in zip(SECTIONS, values, strict=True)
-    }
-    tier = next(iter(fields["tiers"]), None)
-    return Home(
-        member=_member_view(member, offer),
-        balance=balance,
-        tier=tier,
-        campaigns=[] if offer is None else views(campaigns, offer.market.zone, language),
-        **fields,
+        found |= {(program_id, member_id): values for member_id, values in read.items()}
+    return found
+
+
+def _context(services: Services, offered: OfferedMember, now: datetime, language: str) -> HomeContext:
+    member = offered.member
+    return HomeContext(
+        now, offered.offer, language, member.country, services.programs.versions(member.program_id)
     )
-
-
-async def _offer(
-    services: Services, conn: AsyncConnection, member: Member, *, now: datetime
-) -> tuple[Offer | None, list[PublishedCampaign]]:
-    """(what applies to a member now, the campaigns that are for them). The balance is the member's, whether
-    anything is offered in their country or not.
-    """
-    try:
-        program, market = services.programs.in_force(member.program_id, at=now, country=member.country)
-    except Refusal:
-        return None, []
-    campaigns = await campaigns_for(services, conn, member, program, zone=market.zone, at=now)
-    return Offer(program, market, services.campaigns.terms(program, with_rules_of(campaigns))), campaigns
 
 
 def _member_view(member: Member, offer: Offer | None) -> MemberView:

@@ -45,16 +45,16 @@ async def read_tasks(services: Services, program_id: str, member_id: str) -> Mem
         parameters: dict[str, object] = {}
         for source in SOURCES:
             parameters |= source.parameters(context)
-        read = await ledger.read_home(
+        read = await ledger.read_homes(
             conn,
             member.program_id,
-            member.member_id,
+            [member.member_id],
             now=now,
             sections=[source.select(context) for source in SOURCES],
             parameters=parameters,
         )
-    if read is None:
+    if member.member_id not in read:
         raise Refusal(Code.UNKNOWN_MEMBER)
-    _, values = read
+    _, values = read[member.member_id]
     found = [source.view(context, value) for source, value in zip(SOURCES, values, strict=True)]
     return MemberTasks(context, [task for tasks in found for task in tasks])

@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, func, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.direct_sql import DirectStatement
 from engage.domain.keys import CardKey, MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
 from engage.schema.member_rows import JOINING, join_sql, tables_of_members
@@ -92,7 +93,8 @@ _LOCK_MEMBERS = text("LOCK TABLE members IN SHARE MODE")
 
 # A member who was merged is found as the survivor; nobody is merged into a member who is merged. Member by
 # member, by key: joined at once, while the table is not analyzed, each is compared with all of the program.
-_READ = text(f"""
+_READ = DirectStatement(
+    text(f"""
 SELECT k.program_id, k.member_id, s.member_id, s.country, s.joined_at
 FROM {_KEYS}
 CROSS JOIN LATERAL (
@@ -107,6 +109,7 @@ CROSS JOIN LATERAL (
 ) s
 WHERE s.erased_at IS NULL
 """)  # noqa: S608  # Names of the schema, here and below.
+)
 
 _LOCK_OPEN = text(f"""
 SELECT m.program_id, m.member_id
@@ -135,7 +138,7 @@ async def read_members(conn: AsyncConnection, keys: Sequence[MemberKey]) -> dict
 
     Unknown and erased members are absent.
     """
-    rows = await conn.execute(_READ, _KEYS.of(keys))
+    rows = await _READ.fetch(conn, _KEYS.of(keys))
     return {(program_id, given_id): Member(program_id, *member) for program_id, given_id, *member in rows}
 
 
