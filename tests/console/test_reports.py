@@ -1,5 +1,6 @@
 """Reports of finance and the health of the installation in the console."""
 
+from engage.flows.members.adjust import AdjustmentRequest, adjust
 from engage.flows.members.register import MemberRegistration, register_member
 from tests.console.browsing import Browsing
 
@@ -16,11 +17,14 @@ async def join(console: Browsing, member_id: str) -> None:
 
 async def test_the_liability_is_shown_with_its_chart_when_it_is_asked_for(console: Browsing) -> None:
     await join(console, "m-liability")
+    given = AdjustmentRequest(points=70, reason="a welcome", reference="welcome")
+    await adjust(console.services, EU, "m-liability", given, operator="test")
     browser = await console.signed_in("finance", programs=[EU])
     page = await browser.open("/console/reports")
     assert "Adds up" not in page.text
     page = await browser.open("/console/reports?show=liability")
     assert ("Adds up" in page.text, "<svg" in page.html) == (True, True)
+    assert "−100 0 100 points" in page.text
     assert f"{EU} · EUR" in page.text
     assert "Corrected by operators" in page.text
     table = await browser.open("/console/reports/liability.csv")

@@ -40,8 +40,11 @@ class Shows(Struct, frozen=True):
 
     def instant(self, value: datetime, zone: str = _UTC) -> str:
         """Day and minute in a zone, which is named after them."""
-        local = value.astimezone(ZoneInfo(zone))
-        return f"{format_datetime(local, 'd MMM y, HH:mm', locale=locale_of(self.language))} {zone}"
+        return f"{self.minute(value, zone)} {zone}"
+
+    def minute(self, value: datetime, zone: str) -> str:
+        """Day and minute in a zone that the page names once."""
+        return self.local(value.astimezone(ZoneInfo(zone)))
 
     def local(self, value: datetime) -> str:
         """A local date-time as a document has it: the zone is said beside it."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar.response import Response
 
-from engage.console import assets, formats
+from engage.console import assets, charts, formats
 from engage.console.context import HtmlRequest, Visitor
 from engage.console.cookies import LANGUAGES
 from engage.console.forms import new_once
@@ -64,6 +64,7 @@ _templates = Environment(
 _templates.filters["pairs"] = lambda names: [(name, name) for name in names]
 # Options that show texts: `states|options(t, 'corrections.state_of')`.
 _templates.filters["options"] = lambda names, t, prefix: [(name, t(f"{prefix}.{name}")) for name in names]
+_templates.filters["axis_end"] = charts.axis_end
 _templates.globals["moment"] = datetime.fromisoformat
 _templates.filters["days"] = lambda duration: duration.removeprefix("P").removesuffix("D")
 

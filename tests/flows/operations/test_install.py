@@ -1,5 +1,7 @@
 """Preparing an installation, for the first time and again."""
 
+from datetime import datetime
+
 import pytest
 import structlog
 from alembic import command
@@ -8,6 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import text
 
 from engage import programs
+from engage.domain.draws.definition import Draw
 from engage.domain.draws.kind import DRAW
 from engage.domain.program import parse
 from engage.flows.campaigns.campaign import document_of, read_campaign
@@ -47,6 +50,25 @@ async def test_the_demo_store_has_one_open_draw_however_often_it_is_installed(se
         await install(settings)
         first, _ = await rows(services.db, draws)
         assert first == (closes_at,)
+
+
+async def test_a_draw_of_the_demo_store_may_close_at_a_local_time(settings: Settings) -> None:
+    await install(settings)
+    async with open_services(settings, StoppedClock(NOON)) as services:
+        await services.programs.refresh(services.db)
+        draw = Draw(
+            id="spring",
+            program=programs.DEMO_STORE,
+            title={"en": "Spring"},
+            opens_at=datetime.fromisoformat("2099-01-01T00:00:00"),
+            closes_at=datetime.fromisoformat("2099-02-01T00:00:00"),
+            winners=1,
+            points=5,
+        )
+        await add_definition(services, DRAW, draw, operator="marketer")
+        await install(settings)
+        kept = await rows(services.db, "SELECT id FROM definitions WHERE id LIKE 'fans-%'")
+    assert len(kept) == 1
 
 
 async def test_published_presets_are_not_played_again(

@@ -14,6 +14,7 @@ from engage.console.definitions.documents import EXAMPLES, text_of
 from engage.console.definitions.draws import DrawStateController, draws_of, shown_draw
 from engage.console.definitions.editing import Editing, edit_page, preview_of, save
 from engage.console.forms import read_form
+from engage.console.members.subject import path_of
 from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.definitions.kind import DefinitionKind
@@ -77,6 +78,7 @@ class DefinitionPages(Controller):
             text="" if known is None else text_of(kind, program_id, known.document),
             preview=preview_of(struct, visitor.language),
             draw=draw,
+            member_path=path_of,
         )
 
     @get("/{program_id:str}/{definition_id:str}/edit", opt=needs(Permission.WRITE))

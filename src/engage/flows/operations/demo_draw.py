@@ -14,8 +14,10 @@ from engage.domain.draws.kind import DRAW
 from engage.flows.definitions.change import add_version
 from engage.programs import DEMO_STORE
 from engage.runtime.database_clock import read_clock
+from engage.runtime.program_cache import parsed
 from engage.settings import Settings
 from engage.store import definitions as store
+from engage.store import programs
 from engage.store.audit_log import INSTALLATION
 
 OPEN_FOR: Final = timedelta(days=2)
@@ -35,7 +37,8 @@ async def open_demo_draw(settings: Settings, conn: AsyncConnection) -> None:
     known = [
         row for row in await store.read_all(conn) if (row.program_id, row.kind) == (DEMO_STORE, DRAW.name)
     ]
-    if any(msgspec.convert(row.document, Draw).closes_at > now for row in known):
+    zones = await _zones(conn)
+    if any(msgspec.convert(row.document, Draw).closed_at(zones) > now for row in known):
         return
     draw = Draw(
         id=f"fans-{now:%Y-%m-%d-%H%M%S}",
@@ -50,3 +53,10 @@ async def open_demo_draw(settings: Settings, conn: AsyncConnection) -> None:
     document = msgspec.to_builtins(draw)
     added = store.StoredDefinition(DEMO_STORE, DRAW.name, draw.id, 1, document, now, INSTALLATION)
     await add_version(conn, added, None)
+
+
+async def _zones(conn: AsyncConnection) -> list[str]:
+    """The zones of the demo store's countries, in which its draws may close."""
+    published = [row for row in await programs.read_all(conn) if row.program_id == DEMO_STORE]
+    versions = parsed(published)[DEMO_STORE]
+    return [country.zone for version in versions for country in version.countries.values()]
