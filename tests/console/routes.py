@@ -28,6 +28,10 @@ class ConsoleRoute(Struct, frozen=True):
         """The permission that the handler names, or whom it is for."""
         return self.handler.opt.get(permissions.NEEDS)
 
+    def matches(self, path: str) -> bool:
+        """Tell whether a path is one of this route."""
+        return re.fullmatch(_PARAMETER.sub("[^/]+", self.path), path) is not None
+
     @property
     def address(self) -> str:
         """An address of the route, with values of the right types, of which nothing exists."""
