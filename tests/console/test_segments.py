@@ -2,6 +2,7 @@
 
 from engage.flows.members.register import MemberRegistration, register_member
 from tests.console.browsing import Browser, Browsing, Page
+from tests.support.database import logged
 
 EU = "eu-mi-points"
 BF = "bf-mi-points"
@@ -76,3 +77,65 @@ async def test_segments_of_other_programs_are_not_shown(console: Browsing) -> No
 async def upload_status(browser: Browser) -> int:
     token = browser.page.form("/console/sign-out").fields["form_token"]
     return (await browser.post(PATH, {"form_token": token, "once": ["x"]})).status
+
+
+async def test_a_segment_is_computed_by_conditions_and_changed_once(console: Browsing) -> None:
+    browser, other = await console.signed_in("marketer"), await console.signed_in("marketer")
+    page = await browser.open(f"{PATH}/new?program={EU}&segment=not+an+id")
+    assert page.status == 422
+    await browser.open(f"{PATH}/new?program={EU}&segment=sleepers")
+    edit = f"{PATH}/{EU}/sleepers/edit"
+    page = await browser.send(edit, title="Sleepers")
+    assert (page.status, "at least one condition" in page.text) == (422, True)
+    assert page.form(edit).fields["title"] == ["Sleepers"]
+    page = await browser.send(edit, no_order_for="many", percent="110")
+    assert (page.status, 'id="p-percent"' in page.html, 'value="many"' in page.html) == (422, True, True)
+    filled = page.form(edit).fields | {"no_order_for": ["90"], "percent": [""], "countries": ["ES", "FR"]}
+    for _ in range(2):
+        page = await browser.post(edit, filled)
+        assert (page.status, page.path) == (200, f"{PATH}/{EU}/sleepers")
+    assert "The conditions are saved." in page.text
+    assert "Countries ES, FR" in page.text
+    assert "No order for this many days 90" in page.text
+    actions = [action for _, action, _, _ in await logged(console.services.db, "segment:sleepers")]
+    assert actions == ["added"]
+    await other.open(edit)
+    await browser.open(edit)
+    await browser.send(edit, no_order_for="60")
+    page = await other.send(edit, no_order_for="30")
+    assert (page.status, "yours P30D , theirs P60D" in page.text) == (422, True), page.text
+    page = await other.send(edit)
+    assert (page.status, "No order for this many days 30" in page.text) == (200, True)
+
+
+async def test_a_file_is_checked_without_a_change_and_a_list_downloaded(console: Browsing) -> None:
+    for member_id in ("d-1", "d-2"):
+        await join(console, member_id)
+    browser = await console.signed_in("admin", programs=[EU])
+    await browser.open(PATH)
+    page = await upload(browser, b"d-1\nnobody\nd-2\n", program=EU, segment="checked", check="yes")
+    assert (page.status, "Nothing is stored" in page.text) == (200, True)
+    assert "Members 2 members" in page.text
+    assert "nobody" in page.text
+    assert "checked" not in (await browser.open(PATH)).text
+    await upload(browser, b"d-2\nd-1\n", program=EU, segment="checked")
+    page = await browser.open(f"{PATH}/{EU}/checked")
+    assert "2 members" in page.text
+    file = await browser.open(f"{PATH}/{EU}/checked/members.csv")
+    assert file.html == "member_id\nd-1\nd-2\n"
+    assert "attachment" in file.answer.headers["content-disposition"]
+    page = await browser.open(f"/console/audit?subject=segment:checked&program={EU}")
+    assert "checked" in page.text
+
+
+async def test_lists_are_for_those_who_see_members_of_the_program(console: Browsing) -> None:
+    author = await console.signed_in("marketer", programs=[EU])
+    await author.open(PATH)
+    await upload(author, b"member_id\n", program=EU, segment="kept")
+    assert (await author.open(f"{PATH}/{EU}/kept/members.csv")).status == 403
+    foreign = await console.signed_in("admin", programs=[BF])
+    for path in ("kept", "kept/members.csv", "kept/edit"):
+        assert (await foreign.open(f"{PATH}/{EU}/{path}")).status == 404
+    viewer = await console.signed_in("viewer")
+    assert (await viewer.open(f"{PATH}/{EU}/kept")).status == 200
+    assert (await viewer.open(f"{PATH}/{EU}/kept/edit")).status == 403

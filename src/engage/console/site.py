@@ -37,6 +37,7 @@ from engage.console.reports.pages import ReportController
 from engage.console.rewards.pages import RewardController
 from engage.console.rewards.terms import RewardTermsController
 from engage.console.segments.pages import SegmentController
+from engage.console.segments.segment import SegmentPageController
 from engage.console.sign_in.pages import AccountController, SignInController
 from engage.console.withdrawals.pages import WithdrawalController
 from engage.domain.refusals import Refusal, Unavailable
@@ -58,6 +59,7 @@ _CONTROLLERS: Final = (
     *DEFINITIONS,
     ProgramController,
     SegmentController,
+    SegmentPageController,
     ReportController,
     HealthController,
     OperatorController,

@@ -16,7 +16,7 @@ from engage.domain.definitions.definition import DefinitionId
 from engage.domain.operators.roles import Permission
 from engage.flows.segments.id_list import IDS_PER_REQUEST, IdList
 from engage.flows.segments.read import SegmentView, list_segments
-from engage.flows.segments.replace_list import replace_list_by_request
+from engage.flows.segments.replace_list import preview_list, replace_list_by_request
 
 _CHUNK: Final = 64 * 1024
 
@@ -36,12 +36,14 @@ class SegmentController(Controller):
 
     @post(status_code=303, opt=needs(Permission.WRITE), request_max_body_size=LIST_BYTES)
     async def upload(self, request: HtmlRequest) -> Response[Any]:
-        """Replace a list by a file of ids; the first answer says which lines have no member."""
+        """Replace a list by a file of ids, or check what that would change; the first answer says which
+        lines have no member.
+        """
         visitor, form = visitor_of(request), await read_form(request)
         program, name, problems = form.text("program"), form.text("segment"), {}
         if program not in visitor.programs:
             problems["program"] = "no_program"
-        if not _is_id(name):
+        if not is_segment_id(name):
             problems["segment"] = "no_id"
         with IdList(most=IDS_PER_REQUEST) as ids:
             unreadable = await _read(form, ids)
@@ -52,6 +54,9 @@ class SegmentController(Controller):
                     visitor.services, visitor.programs, after=("", ""), limit=PAGE + 1
                 )
                 return _list_page(request, visitor, found, form, problems)
+            if form.text("check"):
+                preview = await preview_list(visitor.services, (program, name), ids)
+                return page(request, visitor, "segments/uploaded.html", change=preview, is_preview=True)
             return await do_once(
                 request,
                 visitor,
@@ -59,7 +64,9 @@ class SegmentController(Controller):
                     visitor.services, (program, name), ids, operator=visitor.identity.name, keyed=once
                 ),
                 then=lambda _: "/console/segments?done=segments.uploaded",
-                show=lambda change: page(request, visitor, "segments/uploaded.html", change=change),
+                show=lambda change: page(
+                    request, visitor, "segments/uploaded.html", change=change, is_preview=False
+                ),
             )
 
 
@@ -77,7 +84,7 @@ async def _read(form: Form, ids: IdList) -> str:
     return ""
 
 
-def _is_id(name: str) -> bool:
+def is_segment_id(name: str) -> bool:
     try:
         msgspec.convert(name, DefinitionId)
     except msgspec.ValidationError:

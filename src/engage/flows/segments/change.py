@@ -9,6 +9,22 @@ from engage.flows.segments.id_list import BadLine
 from engage.store.segments.lists import UnknownId
 
 
+class ListPreview(Struct, frozen=True, kw_only=True):
+    """The changes of a list if it were stored now, with the counts and lines of a SegmentChange."""
+
+    id: str
+    members: int
+    added: int
+    removed: int
+    repeated: int
+    unknown: int
+    unknown_ids: list[UnknownId]
+    unknown_not_shown: int
+    bad: int
+    bad_lines: list[BadLine]
+    bad_not_shown: int
+
+
 class SegmentChange(Struct, frozen=True, kw_only=True):
     """A version of a segment, in force `since` an instant. `members` are those in its list, each counted
     once; null where it is computed.

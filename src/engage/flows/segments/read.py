@@ -7,8 +7,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from engage.domain.refusals import Code, Refusal
-from engage.runtime.database import transaction
+from engage.runtime.database import one_statement, transaction
 from engage.runtime.services import Services
+from engage.store.segments import lists
 from engage.store.segments import segments as store
 
 
@@ -53,6 +54,12 @@ async def read_segment(services: Services, programs: Sequence[str], segment_id: 
     if len(found) > 1:
         raise SeveralPrograms
     return _view(found[0])
+
+
+async def list_members(services: Services, key: store.SegmentKey, *, after: str, limit: int) -> list[str]:
+    """The members of a list after an id, in the order of their ids. Raises Unavailable."""
+    async with one_statement(services.db) as conn:
+        return await lists.read_listed(conn, key, after=after, limit=limit)
 
 
 async def find_program(services: Services, programs: Sequence[str], segment_id: str) -> str | None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.clock import Clock
-from engage.flows.segments.change import SegmentChange
+from engage.flows.segments.change import ListPreview, SegmentChange
 from engage.flows.segments.connection import open_connection
 from engage.flows.segments.effect import begin_effect
 from engage.flows.segments.id_list import LINES_SHOWN, IdList
@@ -59,28 +60,45 @@ async def replace_list(
         before = await segments.lock(conn, key)
         on_step("comparing")
         counts = await lists.compare(conn, key)
-        unknown = await lists.read_unknown(conn, limit=LINES_SHOWN) if counts.unknown else []
+        preview = await _preview(conn, key, ids, counts)
         on_step("writing")
         version = await write_list(conn, clock, key, before, counts, operator=operator)
         change = SegmentChange(
             program=version.program_id,
-            id=version.segment_id,
             kind="list",
             version=version.version,
             since=version.since,
-            members=counts.members,
-            added=counts.added,
-            removed=counts.removed,
-            repeated=counts.repeated,
-            unknown=counts.unknown,
-            unknown_ids=unknown,
-            unknown_not_shown=counts.unknown - len(unknown),
-            bad=ids.bad,
-            bad_lines=ids.bad_lines,
-            bad_not_shown=ids.bad - len(ids.bad_lines),
+            **asdict(preview),
         )
         await keep(conn, keyed, change)
     return change
+
+
+async def preview_list(services: Services, key: SegmentKey, ids: IdList) -> ListPreview:
+    """Compare a list with that of a segment, which may be new, and change nothing.
+
+    Raises Unavailable, also where too many lists are being written.
+    """
+    async with open_connection(services.settings) as db, transaction(db) as conn:
+        await lists.load(conn, ids.rows())
+        return await _preview(conn, key, ids, await lists.compare(conn, key))
+
+
+async def _preview(conn: AsyncConnection, key: SegmentKey, ids: IdList, counts: ListCounts) -> ListPreview:
+    unknown = await lists.read_unknown(conn, limit=LINES_SHOWN) if counts.unknown else []
+    return ListPreview(
+        id=key[1],
+        members=counts.members,
+        added=counts.added,
+        removed=counts.removed,
+        repeated=counts.repeated,
+        unknown=counts.unknown,
+        unknown_ids=unknown,
+        unknown_not_shown=counts.unknown - len(unknown),
+        bad=ids.bad,
+        bad_lines=ids.bad_lines,
+        bad_not_shown=ids.bad - len(ids.bad_lines),
+    )
 
 
 async def write_list(

@@ -65,6 +65,12 @@ SELECT count(*) FROM segment_members
 WHERE program_id = :program_id AND segment_id = :segment_id AND until IS NULL
 """)
 
+_READ_LISTED: Final = text("""
+SELECT member_id FROM segment_members
+WHERE program_id = :program_id AND segment_id = :segment_id AND until IS NULL AND member_id > :after
+ORDER BY member_id LIMIT :limit
+""")
+
 _END_ALL: Final = text("""
 UPDATE segment_members SET until = :at
 WHERE program_id = :program_id AND segment_id = :segment_id AND until IS NULL
@@ -91,6 +97,12 @@ class UnknownId(msgspec.Struct, frozen=True):
 
     line: int
     member_id: str
+
+
+async def read_listed(conn: AsyncConnection, key: SegmentKey, *, after: str, limit: int) -> list[str]:
+    """Read the members of a list after an id."""
+    values = {"program_id": key[0], "segment_id": key[1], "after": after, "limit": limit}
+    return list((await conn.execute(_READ_LISTED, values)).scalars())
 
 
 async def load(conn: AsyncConnection, lines: BinaryIO) -> None:
